@@ -1,0 +1,3 @@
+from plainfilm.cli import app
+
+app()

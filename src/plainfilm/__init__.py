@@ -1,0 +1,37 @@
+"""plainfilm turns a folder of medical images into a classifier whose score can be believed.
+
+The public names are resolved when first used: importing plainfilm imports neither torch nor fastai.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_config": "plainfilm.config",
+    "build_table": "plainfilm.data.table",
+    "make_split": "plainfilm.data.splits",
+    "decode": "plainfilm.data.decode",
+    "DecodeSpec": "plainfilm.data.decode",
+    "decode_rows": "plainfilm.data.cache",
+    "make_dls": "plainfilm.data.block",
+    "build_model": "plainfilm.models.build",
+    "make_learner": "plainfilm.train.learner",
+    "measure": "plainfilm.evaluate.metrics",
+    "train_run": "plainfilm.pipeline",
+    "evaluate_run": "plainfilm.pipeline",
+    "interpret_run": "plainfilm.pipeline",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names resolved below
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'plainfilm' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m plainfilm`."""
+
+from plainfilm.cli import app
+
+app()

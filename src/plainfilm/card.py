@@ -1,0 +1,103 @@
+"""What a run says about itself: card.json (the model) and environment.json (the machine)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from plainfilm import __version__
+from plainfilm.config import ModelConfig
+from plainfilm.errors import DataError
+from plainfilm.runs import RunDir, atomic_write, dump_json
+
+RESEARCH_ONLY = "Research use only; not a medical device."
+LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "scikit-learn", "scipy", "safetensors")
+
+
+class Card(BaseModel):
+    """Everything that turns the weights into scores again; holds no path, file name or patient key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: Literal[1] = 1
+    plainfilm: str = __version__
+    notice: str = RESEARCH_ONLY
+    task: Literal["single"] = "single"
+    model: ModelConfig
+    vocab: list[str]
+    positive: str | None
+    decode: dict[str, Any]  # DecodeSpec
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    temperature: float = 1.0
+    threshold: float | None
+    threshold_rule: str
+    threshold_chosen_on: str
+    kept_phase: int
+    kept_epoch: int
+    kept_by: str
+    split: str
+    leaky: bool
+    has_patients: bool
+    seal: str | None
+    notes: list[str]
+    weights_sha256: str
+
+
+def write_card(run: RunDir, card: Card) -> None:
+    """Save card.json."""
+    atomic_write(run.card, dump_json(card.model_dump(mode="json")))
+
+
+def read_card(run: RunDir) -> Card:
+    """The card of a run whose weights are the ones it was written for.
+
+    Raises:
+        DataError: card or weights are missing or changed.
+    """
+    try:
+        card = Card.model_validate_json(run.card.read_text(encoding="utf-8"))
+        weights = run.weights.read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(f"The run {run.root} cannot be read ({type(error).__name__} in card.json or model.safetensors). Train it again.") from None
+    if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
+        raise DataError(f"model.safetensors of {run.root} is not the file its card describes. Restore it, or train again.")
+    return card
+
+
+def write_environment(run: RunDir, speed: dict[str, Any]) -> None:
+    """Save environment.json: versions, machine, command."""
+    versions = {name: metadata.version(name) for name in LIBRARIES}
+    facts = {
+        "schema_version": 1,
+        "plainfilm": __version__,
+        "python": platform.python_version(),
+        "libraries": versions,
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "command": sys.argv,
+        "speed": speed,
+    }
+    atomic_write(run.environment, dump_json(facts))
+
+
+def peak_rss_mb() -> float:
+    """Largest memory of this process so far, in MB; 0.0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def read_data_json(run: RunDir) -> dict[str, Any]:
+    """data.json of a run: the counts as they were at training."""
+    found: dict[str, Any] = json.loads(run.data.read_text(encoding="utf-8"))
+    return found

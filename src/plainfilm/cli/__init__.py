@@ -1,0 +1,1 @@
+from plainfilm.cli.main import app as app

@@ -1,0 +1,91 @@
+"""The app: every command by its name, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from plainfilm import __version__
+from plainfilm.cli import data, results, training
+from plainfilm.errors import PlainfilmError
+
+BUG, INTERRUPTED = 101, 130
+
+
+class OneLineErrors(TyperGroup):
+    """Ends with our exit codes; an error is one line on stderr, a traceback only with -v."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        given = list(extra.get("args") or sys.argv[1:])
+        verbose = any(word in ("-v", "--verbose") for word in given)
+        if not verbose:
+            # fastai's own imports; nothing a user could act on
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
+        sys.exit(self._run(verbose, *args, **extra))
+
+    def _run(self, verbose: bool, *args: Any, **extra: Any) -> int:
+        try:
+            return int(super().main(*args, standalone_mode=False, **extra) or 0)
+        except PlainfilmError as error:
+            return _tell(str(error), error.exit_code, verbose)
+        except KeyboardInterrupt:
+            return _tell("Interrupted.", INTERRUPTED, verbose)
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader left; nothing can be told any more
+            return 1
+        except Exception as error:  # noqa: BLE001 - the last stop before the user
+            usage = getattr(error, "format_message", None)  # typer's vendored usage errors
+            if usage is not None:
+                command = getattr(getattr(error, "ctx", None), "command_path", "plainfilm")
+                return _tell(f"{usage()} See: {command} --help", int(getattr(error, "exit_code", 2)), verbose)
+            what = f"{type(error).__name__}: {error}".splitlines()[0]
+            return _tell(f"A bug in plainfilm: {what} Repeat with -v for the traceback, and report it.", BUG, verbose)
+
+
+def _tell(message: str, code: int, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
+    print(f"plainfilm: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+app = typer.Typer(
+    name="plainfilm",
+    cls=OneLineErrors,
+    help="Turn a folder of medical images into a classifier whose score can be believed. Research use only.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    rich_markup_mode="rich",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"plainfilm {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Turn a folder of medical images into a classifier whose score can be believed. Research use only."""
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+app.command("phantom")(data.phantom)
+app.command("split")(data.split)
+app.command("lr-find")(training.lr_find)
+app.command("train")(training.train)
+app.command("evaluate")(results.evaluate)
+app.command("interpret")(results.interpret)

@@ -1,0 +1,95 @@
+"""train and lr-find."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from plainfilm.cli import options as opt
+from plainfilm.cli.talk import Talk
+
+
+def train(
+    data: opt.Data = None,
+    model: opt.Model = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the train images. \\[default: 10]", show_default=False)] = None,
+    size: opt.Size = None,
+    batch_size: opt.BatchSize = None,
+    lr: Annotated[str | None, typer.Option("--lr", metavar="RATE", help="Peak of the one-cycle schedule, or auto (runs the finder first). \\[default: 1e-3]", show_default=False)] = None,
+    seed: opt.Seed = None,
+    split: opt.SplitKind = None,
+    folds: opt.Folds = None,
+    fold: opt.Fold = None,
+    positive: opt.Positive = None,
+    balance: opt.Balance = None,
+    class_weights: Annotated[bool | None, typer.Option("--class-weights", help="Weigh the loss by class size, in place of balanced drawing.", show_default=False)] = None,
+    augment: opt.Augment = None,
+    keep: Annotated[str | None, typer.Option("--keep", metavar="WHICH", help="best (epoch with the highest valid AUROC) or last. \\[default: best]", show_default=False)] = None,
+    threshold: Annotated[str | None, typer.Option("--threshold", metavar="RULE", help="accuracy, youden, 'sensitivity>=0.95', 'specificity>=0.9' or a number; chosen on valid. \\[default: accuracy]", show_default=False)] = None,
+    pattern: opt.Pattern = None,
+    follow_links: opt.FollowLinks = None,
+    bits: opt.Bits = None,
+    allow_leak: opt.AllowLeak = None,
+    device: opt.Device = "auto",
+    out: opt.Out = None,
+    config: opt.Config = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the data and time five steps; train and write nothing.")] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved config and stop.")] = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Train a network into a new run folder. No test image is opened once the split exists."""
+    cfg = opt.config_from(data, config, {
+        "model.name": model, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
+        "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
+        "data.positive": positive, "train.balance": balance or ("none" if class_weights else None),
+        "train.class_weights": class_weights, "train.augment": augment, "train.keep": keep,
+        "evaluate.threshold": threshold, "data.patient_pattern": pattern, "data.follow_links": follow_links,
+        "data.bits": bits, "data.allow_leak": allow_leak,
+    })  # fmt: skip
+    if print_config:
+        print(cfg.as_yaml(), end="")
+        return
+    from plainfilm.pipeline import train_run
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(train_run(cfg, out, device=device, dry_run=dry_run, listener=talk))
+
+
+def lr_find(
+    data: opt.Data = None,
+    model: opt.Model = None,
+    size: opt.Size = None,
+    batch_size: opt.BatchSize = None,
+    seed: opt.Seed = None,
+    split: opt.SplitKind = None,
+    balance: opt.Balance = None,
+    augment: opt.Augment = None,
+    pattern: opt.Pattern = None,
+    iterations: Annotated[int, typer.Option("--iterations", min=2, help="Steps of the growing rate.")] = 100,
+    device: opt.Device = "auto",
+    out: opt.Out = None,
+    config: opt.Config = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Find a learning rate: the loss over a growing rate, saved as figure and table. Changes nothing."""
+    cfg = opt.config_from(data, config, {
+        "model.name": model, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
+        "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,
+    })  # fmt: skip
+    from plainfilm.pipeline import find_learning_rate
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(find_learning_rate(cfg, out, device=device, num_it=iterations, listener=talk))
+
+
+def _rate(text: str | None) -> Any:
+    """The number, or the text for the config to judge."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,281 @@
+"""The experiment config: frozen pydantic models, read from YAML, with single options laid over them.
+
+Unknown keys are errors with a "did you mean"; all faults of a file are told at once. The resolved config is
+saved in the run folder, and `train --config` on that file repeats the run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from plainfilm.errors import ConfigError
+
+THRESHOLD_RULE = re.compile(r"^(accuracy|youden|(sensitivity|specificity)>=(0?\.\d+|1(\.0*)?|0)|0?\.\d+)$")
+
+
+class Section(BaseModel):
+    """What all parts of a config share."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PhantomConfig(Section):
+    """The drawn set that stands in where no DATA is given."""
+
+    images: int = Field(600, ge=12)
+    size_px: int = Field(256, ge=32, le=1024)
+    seed: int = 0
+
+
+class DataConfig(Section):
+    """Which images, and how they are divided."""
+
+    path: str | None = None  # folder or CSV; None = the phantom set
+    split: str = "patient"  # patient | official | image | kfold | a split file
+    shares: tuple[float, float, float] = (0.60, 0.25, 0.15)  # train, valid, test: the paper's
+    folds: int = Field(5, ge=3)
+    fold: int = Field(0, ge=0)
+    patient_pattern: str | None = None  # regex on the file name; its first group is the patient
+    positive: str | None = None
+    follow_links: bool = False
+    bits: Literal[8, 10, 12, 14, 16] | None = None  # stored bits of integers above 8; None = measured on the set
+    allow_leak: bool = False
+    phantom: PhantomConfig = PhantomConfig()
+
+    @field_validator("shares")
+    @classmethod
+    def shares_sum_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"three positive shares that sum to 1 are needed, found {list(shares)}")
+        return shares
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def pattern_has_a_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        if groups < 1:
+            raise ValueError(f"{pattern!r} has no group; put brackets round the patient: '(\\d+)_'")
+        return pattern
+
+    @model_validator(mode="after")
+    def fold_exists(self) -> DataConfig:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist; {self.folds} folds are numbered 0 to {self.folds - 1}")
+        return self
+
+
+class ModelConfig(Section):
+    """The network; the defaults are the paper's."""
+
+    name: str = "paper"
+    filters: tuple[int, ...] = (16, 32, 64)
+    kernel: int = Field(5, ge=1, le=15)
+    dropout: float = Field(0.2, ge=0, lt=1)  # after each convolution block
+    dense: int = Field(128, ge=1)
+    dense_dropout: float = Field(0.5, ge=0, lt=1)  # the paper does not give this rate
+
+
+class Phase(Section):
+    """One stretch of one-cycle training; a position in a run is (phase, epoch, step)."""
+
+    epochs: int = Field(ge=1)
+    size_px: int = Field(ge=16)
+    freeze: bool = False
+    lr: float | Literal["auto"] = Field(1e-3)
+
+
+class TrainConfig(Section):
+    """How the network learns. `epochs`, `size_px` and `lr` are the short way to write one phase."""
+
+    epochs: int = Field(10, ge=1)
+    size_px: int = Field(224, ge=16, le=2048)
+    batch_size: int = Field(64, ge=1)
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] = 1e-3  # peak of the one-cycle schedule
+    wd: float = Field(0.01, ge=0)  # decoupled weight decay (AdamW)
+    seed: int = Field(0, ge=0)
+    augment: Literal["radiograph", "natural", "none"] = "radiograph"
+    balance: Literal["auto", "none"] = "auto"  # auto: classes drawn evenly when one is > 1.5 times another
+    class_weights: bool = False
+    keep: Literal["best", "last"] = "best"  # best = the epoch with the highest valid AUROC
+    phases: tuple[Phase, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def phases_from_the_short_way(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        short = {key: raw.get(key, cls.model_fields[key].default) for key in ("epochs", "size_px", "lr")}
+        given = raw.get("phases")
+        return {**raw, "phases": given} if given else {**raw, "phases": [{**short, "freeze": False}]}
+
+    @model_validator(mode="after")
+    def phases_are_possible(self) -> TrainConfig:
+        if {phase.size_px for phase in self.phases} != {self.size_px}:
+            raise ValueError(f"phases: every phase must have size_px {self.size_px}; a size per phase is not supported")
+        if any(phase.freeze for phase in self.phases):
+            raise ValueError("phases: freeze needs a pretrained backbone; set freeze: false")
+        if self.balance == "auto" and self.class_weights and "balance" in self.model_fields_set:
+            raise ValueError("balance: auto and class_weights: true both correct the class sizes; choose one")
+        if len(self.phases) == 1 and (self.phases[0].epochs, self.phases[0].lr) != (self.epochs, self.lr):
+            raise ValueError("epochs and lr contradict the one entry of phases; give one or the other")
+        return self
+
+
+class EvaluateConfig(Section):
+    """How scores become calls and calls become numbers."""
+
+    threshold: str = "accuracy"  # accuracy | youden | sensitivity>=x | specificity>=x | a number
+    n_boot: int = Field(2000, ge=100)
+
+    @field_validator("threshold", mode="before")
+    @classmethod
+    def rule_is_known(cls, rule: Any) -> str:
+        text = str(rule).replace(" ", "")
+        if not THRESHOLD_RULE.match(text):
+            raise ValueError(f"found {rule!r}; expected accuracy, youden, sensitivity>=0.95, specificity>=0.9 or 0.5")
+        return text
+
+
+class ExperimentConfig(Section):
+    """Everything that decides a run's result."""
+
+    task: Literal["single"] = "single"  # one label per image; other tasks are refused for now
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+
+    def as_yaml(self) -> str:
+        """The resolved config, every key named."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+class StrictLoader(yaml.SafeLoader):
+    """YAML 1.1 without its surprises: only true/false are booleans, and 1e-3 is a number."""
+
+
+_LOOSE = ("bool", "float", "int", "timestamp")  # YAML 1.1 reads NO as false, 1e-3 as text, 007 as 7 and 1:30 as 90
+StrictLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] not in _LOOSE]
+    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _tag, _pattern, _first in (
+    ("bool", r"^(true|false)$", "tf"),
+    ("int", r"^[-+]?(0|[1-9]\d*)$", "-+0123456789"),
+    ("float", r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$", "-+.0123456789"),
+):
+    StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+
+def _refuse_duplicate_keys(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [key.value for key, _ in node.value]
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise ConfigError(f"{twice[0]!r} is given twice in one section (line {node.start_mark.line + 1}); keep one.")
+    return loader.construct_mapping(node, deep=True)
+
+
+StrictLoader.add_constructor("tag:yaml.org,2002:map", _refuse_duplicate_keys)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: the file is missing, not text, not YAML, or not a mapping.
+    """
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The config {path} cannot be read ({type(error).__name__}). Give the path of a YAML file.") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ConfigError(f"The config {path} is not valid YAML{line}. Compare it with experiments/phantom.yaml.") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"The config {path} holds {type(raw).__name__}; sections like 'train:' were expected.")
+    return raw
+
+
+def load_config(path: Path | None = None, options: Mapping[str, Any] | None = None) -> ExperimentConfig:
+    """The config of a file (or the defaults), with single options laid over it.
+
+    Args:
+        path: a YAML file, or None for the defaults.
+        options: dotted keys to values, e.g. {"train.lr": 0.01}; entries that are None are left out.
+    Raises:
+        ConfigError: names every unknown key and wrong value at once.
+    """
+    raw = read_yaml(path) if path else {}
+    for key, value in (options or {}).items():
+        if value is not None:
+            _lay_over(raw, key, value)
+    try:
+        return ExperimentConfig.model_validate(raw)
+    except ValidationError as error:
+        source = str(path) if path else "The options"
+        raise ConfigError(f"{source}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
+
+
+def _lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
+    section, _, name = key.partition(".")
+    target = raw.setdefault(section, {})
+    if not isinstance(target, dict):
+        return  # validation names the fault
+    while "." in name:
+        head, _, name = name.partition(".")
+        target = target.setdefault(head, {})
+    target[name] = value
+    if section == "train" and name in ("epochs", "size_px", "lr"):
+        _drop_single_phase(target, name)
+
+
+def _drop_single_phase(train: dict[str, Any], name: str) -> None:
+    # A resolved config spells its one phase out; an option laid over it must reach that phase too.
+    phases = train.get("phases")
+    if isinstance(phases, list) and len(phases) == 1:
+        del train["phases"]
+    elif isinstance(phases, list) and phases:
+        raise ConfigError(f"The config has {len(phases)} phases; --{name.removesuffix('_px')} cannot say which. Edit train.phases.")
+
+
+def _explain(fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(fault["loc"][-1]), _known_keys(fault["loc"][:-1]), n=1)
+        return f"{path}: unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
+    message = fault["msg"].removeprefix("Value error, ")
+    found = "" if fault["type"] == "value_error" or isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
+    return f"{path}: {message}{found}" if path else message + found
+
+
+def _known_keys(loc: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = ExperimentConfig
+    for part in loc:
+        field = model.model_fields.get(part) if isinstance(part, str) else None
+        if field is None:
+            return list(Phase.model_fields) if "phases" in loc else []
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return list(model.model_fields)
+
+
+def experiment_file(name: str) -> Path:
+    """Path of a config shipped with the package, e.g. 'phantom.yaml'.
+
+    In a checkout it lies in `experiments/`; in an installed wheel, inside the package.
+    """
+    packaged = Path(__file__).parent / "experiments_shipped" / name
+    return packaged if packaged.exists() else Path(__file__).parents[2] / "experiments" / name

@@ -1,0 +1,197 @@
+"""Table and pixels become fastai DataLoaders through a DataBlock.
+
+The batches are gathered from the decoded array, ordered and augmented by keyed randomness: what an epoch shows is
+a function of (seed, phase, epoch), not of how many random numbers were drawn before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.transforms import IntToFloatTensor
+from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorImageBW
+from fasttransform import Transform
+
+from plainfilm.config import TrainConfig
+from plainfilm.data.augment import PROFILES, Profile, draw
+from plainfilm.seeds import ORDER, content_key, uniform
+
+IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
+
+
+class FromPixels(Transform):
+    """Row number -> TensorImage: (3, h, w), or (1, h, w) TensorImageBW where the set is grey; uint8."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+
+    def encodes(self, row: int) -> TensorImage:
+        return as_image(torch.from_numpy(self.pixels[row][None]))[0]
+
+
+def as_image(pixels: torch.Tensor) -> TensorImage:
+    """uint8 (n, h, w) or (n, h, w, 3) -> (n, 1, h, w) or (n, 3, h, w) with fastai's type."""
+    if pixels.ndim == 3:
+        return TensorImageBW(pixels[:, None])
+    return TensorImage(pixels.permute(0, 3, 1, 2).contiguous())
+
+
+class Augment(Transform):
+    """Batch augmentation of the train subset, drawn from (seed, phase, epoch, content, k-th appearance).
+
+    One affine sampling for rotation, zoom and shift together, with the edge repeated outward; then contrast and
+    brightness. fastai's own aug_transforms draws from the global generator and cannot be repeated out of order.
+    """
+
+    order, split_idx = 15, 0  # after IntToFloatTensor (10), on the train subset only
+
+    def __init__(self, profile: Profile, seed: int) -> None:
+        self.profile, self.seed = profile, seed
+        self.dl: CacheDL | None = None
+
+    def encodes(self, x: TensorImage) -> TensorImage:
+        if self.dl is None or self.profile == Profile():
+            return x
+        rows = self.dl.batch_rows
+        drawn = draw(self.profile, self.seed, self.dl.phase, self.dl.epoch, self.dl.keys[rows], self.dl.batch_times)
+        return type(x)(apply_draw(plain(x), drawn.matrix, drawn.gain, drawn.bias))
+
+
+def apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
+    """Float pixels (n, c, h, w) in 0..1, moved by `matrix` and relit by `gain` and `bias`, clipped to 0..1."""
+    grid = F.affine_grid(torch.from_numpy(matrix).to(x), list(x.shape), align_corners=False)
+    moved = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    g, b = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (gain, bias))
+    return ((moved - 0.5) * g).add_(0.5 + b).clamp_(0, 1)
+
+
+class CacheDL(TfmdDL):
+    """A TfmdDL that gathers whole batches from the decoded array.
+
+    `keys`: int64 (n,), content keys by row of the array; `phase` and `epoch` are set by the learner before each
+    epoch; `batch_rows` and `batch_times` describe the batch in hand.
+    """
+
+    def __init__(self, dataset: Any, *, pixels: np.ndarray, keys: np.ndarray, seed: int, balance: bool = False, **kwargs: Any) -> None:
+        self.pixels, self.keys, self.seed, self.balance = pixels, keys, seed, balance
+        self.phase, self.epoch = 0, 0
+        self.batch_rows, self.batch_times = np.empty(0, np.int64), np.empty(0, np.int64)
+        super().__init__(dataset, **kwargs)
+
+    def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> CacheDL:
+        """A loader like this one over another dataset; fastai builds valid and test loaders this way."""
+        mine = dict(pixels=self.pixels, keys=self.keys, seed=self.seed, balance=self.balance)
+        return super().new(dataset, cls, **{**mine, **kwargs})
+
+    def randomize(self) -> None:
+        """Nothing: the order is a function of the position in the run."""
+
+    def shuffle_fn(self, idxs: list[int]) -> list[int]:
+        """The order of an epoch: by hash of (seed, phase, epoch, position); balanced classes on request."""
+        position = np.asarray(idxs)
+        if not self.balance:
+            return list(position[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, position), kind="stable")])
+        return list(self._balanced(position))
+
+    def _balanced(self, position: np.ndarray) -> np.ndarray:
+        labels = targets_of(self.dataset)[position]
+        names = np.unique(labels)
+        per_class = -(-len(position) // len(names))
+        picked = []
+        for label in names:
+            mine = position[labels == label]
+            rounds = -(-per_class // len(mine))  # a small class comes round several times, whole rounds first
+            order = [mine[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, mine, r), kind="stable")] for r in range(rounds)]
+            picked.append(np.concatenate(order)[:per_class])
+        drawn = np.concatenate(picked)
+        places = np.arange(len(drawn))
+        return drawn[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, places, 99), kind="stable")][: len(position)]
+
+    def create_batches(self, samps: Any) -> Any:
+        """Chunks of row numbers, each gathered with one fancy index."""
+        seen: dict[int, int] = {}
+        rows, targets = np.asarray(self.dataset.items if hasattr(self.dataset, "items") else []), targets_of(self.dataset)
+        for chunk in self.chunkify(iter(samps)):
+            picked = np.asarray(chunk, dtype=np.int64)
+            self.batch_rows = rows[picked]
+            self.batch_times = _appearances(self.keys[self.batch_rows], seen)
+            x = as_image(torch.from_numpy(self.pixels[self.batch_rows]))
+            yield x, TensorCategory(torch.from_numpy(targets[picked]))
+
+    def before_iter(self) -> None:
+        """Tell the augmentation whose batch it sees: the pipeline is shared by all subsets."""
+        super().before_iter()
+        for tfm in self.after_batch.fs:
+            if isinstance(tfm, Augment):
+                tfm.dl = self
+
+
+def _appearances(keys: np.ndarray, seen: dict[int, int]) -> np.ndarray:
+    times = np.empty(len(keys), dtype=np.int64)
+    for i, key in enumerate(keys.tolist()):
+        times[i] = seen.get(key, 0)
+        seen[key] = times[i] + 1
+    return times
+
+
+def targets_of(dataset: Any) -> np.ndarray:
+    """Class numbers of a fastai Datasets subset, int64 (n,), without touching a pixel."""
+    cached: np.ndarray | None = getattr(dataset, "_plainfilm_targets", None)
+    if cached is None:
+        labels = dataset.tls[1]
+        cached = np.array([int(labels[i]) for i in range(len(labels))], dtype=np.int64)
+        dataset._plainfilm_targets = cached
+    return cached
+
+
+def is_imbalanced(labels: pd.Series) -> bool:
+    """True when the largest class has more than IMBALANCE times the images of the smallest."""
+    sizes = labels.value_counts()
+    return bool(sizes.max() > IMBALANCE * sizes.min())
+
+
+def make_dls(
+    rows: pd.DataFrame, pixels: np.ndarray, cfg: TrainConfig, *, vocab: list[str], device: str = "cpu"
+) -> DataLoaders:
+    """fastai DataLoaders over rows whose `split` is train and valid, and test where rows of it are given.
+
+    Args:
+        rows: needs `label`, `split`, `sha256`; row i belongs to pixels[i].
+        pixels: uint8 (n, h, w) or (n, h, w, 3), from decode_rows().
+        vocab: class names in the order of the network's outputs.
+    Batches are float (n, 1 or 3, h, w) in 0..1; the network normalises them itself.
+    """
+    labels = rows["label"].to_numpy()
+    parts = [np.flatnonzero(rows["split"].to_numpy() == name).tolist() for name in ("train", "valid", "test")]
+    block = DataBlock(
+        blocks=(
+            TransformBlock(type_tfms=FromPixels(pixels), batch_tfms=IntToFloatTensor),
+            CategoryBlock(vocab=vocab, sort=False),
+        ),
+        get_y=lambda row: labels[row],
+        splitter=lambda _: parts if parts[2] else parts[:2],
+        batch_tfms=[Augment(PROFILES[cfg.augment], cfg.seed)],
+    )
+    block.dl_type = CacheDL
+    train_labels = rows["label"].iloc[parts[0]]
+    return block.dataloaders(
+        list(range(len(rows))),
+        bs=min(cfg.batch_size, len(parts[0])),
+        num_workers=0,  # the batch is one memory copy; workers would cost more than they bring
+        device=torch.device(device),
+        pixels=pixels,
+        keys=np.array([content_key(sha) for sha in rows["sha256"]], dtype=np.int64),
+        seed=cfg.seed,
+        balance=cfg.balance == "auto" and not cfg.class_weights and is_imbalanced(train_labels),
+    )
+
+
+def plain(x: TensorBase) -> torch.Tensor:
+    """The same data as a plain tensor: each operation on fastai's subclass costs 34 us instead of 7 us."""
+    return x.as_subclass(torch.Tensor)

@@ -1,0 +1,304 @@
+"""Who learns, who chooses, who reports: whole-patient splits, given folders, k-fold, and split files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.config import DataConfig
+from plainfilm.data.patients import join_groups
+from plainfilm.data.table import ImageTable
+from plainfilm.errors import DataError, GateError
+from plainfilm.runs import atomic_write
+from plainfilm.schemas import DataCounts, SplitCounts
+
+SPLITS = ("train", "valid", "test")
+KINDS = ("patient", "official", "image", "kfold")
+VALID_SHARE_OF_OFFICIAL = 0.20
+MIN_PATIENTS = 3  # per class: one for each split
+ATTEMPTS = 50
+
+
+@dataclass(frozen=True)
+class Split:
+    """The table's rows with `split` and `group`, and what must be said about them.
+
+    `group`: int, rows with the same number stay together and are resampled together.
+    `leaky`: the split lets a patient or identical files into two parts; `notes` say so in every output.
+    """
+
+    rows: pd.DataFrame
+    kind: str
+    leaky: bool
+    notes: tuple[str, ...]
+
+    def of(self, name: str) -> pd.DataFrame:
+        """Rows of one split, in table order."""
+        return self.rows[self.rows["split"] == name]
+
+    @property
+    def has_test(self) -> bool:
+        """False: the run is a validation only."""
+        return bool((self.rows["split"] == "test").any())
+
+
+def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
+    """Divide a table as `cfg.split` says; a function of (table, cfg, seed) alone.
+
+    Raises:
+        DataError: the split is impossible, or a split file does not fit.
+        GateError: a given split shares patients or identical files between its parts, and `allow_leak` is not set.
+    """
+    rng = np.random.default_rng([seed, 0x5EED])
+    notes = [] if table.has_patients else [NO_PATIENTS]
+    if cfg.split == "official":
+        rows, kind = _official(table, rng), "official"
+    elif cfg.split == "image":
+        rows, kind = _by_image(table, cfg, rng), "image"
+    elif cfg.split in ("patient", "kfold"):
+        rows, kind = _by_patient(table, cfg, rng), cfg.split
+    else:
+        rows, kind = _from_file(table, Path(cfg.split)), "file"
+    if kind in ("patient", "kfold", "image") and (table.rows["given"] != "").any():
+        notes.append("The given train/val/test folders were pooled and divided anew; --split official keeps them.")
+    crossing = leaks(rows)
+    if kind == "image":
+        notes.append(f"LEAKY SPLIT: images, not patients, were divided at random; {crossing.sentence()}.")
+    elif crossing:
+        if not cfg.allow_leak:
+            raise GateError(f"The given split leaks: {crossing.sentence()}. Divide by --split patient, or repeat with --allow-leak, which every output will say.")
+        notes.append(f"LEAKY SPLIT, allowed by --allow-leak: {crossing.sentence()}.")
+    if not (rows["split"] == "test").any():
+        notes.append("VALIDATION ONLY: there is no test folder, so no number here is a test score.")
+    _refuse_thin(rows, table.classes)
+    return Split(rows, kind, kind == "image" or bool(crossing), tuple(notes))
+
+
+NO_PATIENTS = "No patient key: each image counts as its own patient; the intervals are likely too narrow."
+
+
+def grouped(rows: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
+    """`rows` with the column `group`: patients and identical files joined.
+
+    `wide` also joins the wider patient key inside one given folder (person12 of both subtypes).
+    """
+    patient = [f"p:{key}" if key else None for key in rows["patient"]]
+    folder = [f"w:{given}/{key}" if wide and key else None for given, key in zip(rows["given"], rows["wide"], strict=True)]
+    return rows.assign(group=join_groups(patient, folder, rows["sha256"]))
+
+
+def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> pd.DataFrame:
+    rows = grouped(table.rows, wide=True)
+    shares = np.array(cfg.shares) if cfg.split == "patient" else np.full(cfg.folds, 1 / cfg.folds)
+    _require_patients(rows, table.classes, minimum=len(shares))
+    part = allocate(rows["group"].to_numpy(), label_index(rows, table.classes), shares, rng)
+    if cfg.split == "patient":
+        return rows.assign(split=np.array(SPLITS)[part])
+    # fold i reports, the next fold chooses, the others learn: over all folds each image is tested once
+    split = np.where(part == cfg.fold, "test", np.where(part == (cfg.fold + 1) % cfg.folds, "valid", "train"))
+    return rows.assign(split=split)
+
+
+def _by_image(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> pd.DataFrame:
+    rows = grouped(table.rows, wide=True)
+    part = allocate(np.arange(len(rows)), label_index(rows, table.classes), np.array(cfg.shares), rng)
+    return rows.assign(split=np.array(SPLITS)[part])
+
+
+def _official(table: ImageTable, rng: np.random.Generator) -> pd.DataFrame:
+    given = table.rows["given"].to_numpy()
+    if not (given == "train").any():
+        raise DataError("--split official needs given folders (train/, test/, optionally val/) or a split column; found none. Use --split patient.")
+    test = given == "test"
+    # The test patients are counted by their own key; only what we divide ourselves is grouped by the wider one.
+    group = np.full(len(given), -1)
+    pooled = grouped(table.rows[~test].assign(given="pooled"), wide=True)
+    group[~test] = pooled["group"].to_numpy()
+    if test.any():
+        group[test] = len(given) + grouped(table.rows[test], wide=False)["group"].to_numpy()
+    labels = label_index(table.rows, table.classes)
+    _require_patients(pooled, table.classes, minimum=2, where="the train and val folders")
+    shares = np.array([1 - VALID_SHARE_OF_OFFICIAL, VALID_SHARE_OF_OFFICIAL])
+    split = np.full(len(given), "test", dtype=object)
+    split[~test] = np.array(SPLITS[:2], dtype=object)[allocate(group[~test], labels[~test], shares, rng)]
+    return table.rows.assign(group=group, split=split)
+
+
+def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(f"--split {str(path)!r} is neither {', '.join(KINDS)} nor a file. Write a split file with: plainfilm split DATA --out split.csv")
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split.") from None
+    if not {"path", "split"} <= set(frame.columns):
+        raise DataError(f"The split file {path} has columns {', '.join(frame.columns)}; path and split are needed.")
+    odd = sorted(set(frame["split"]) - set(SPLITS))
+    if odd or frame["path"].duplicated().any():
+        raise DataError(f"The split file {path} has " + (f"the split {odd[0]!r}; expected train, valid or test." if odd else "a path twice; keep one row per image."))
+    told = dict(zip(frame["path"], frame["split"], strict=True))
+    unknown = [name for name in table.rows["relative"] if name not in told]
+    if unknown:
+        raise DataError(f"The split file {path} does not name {len(unknown)} of {len(table.rows)} images (first: {unknown[0]!r}). Write it anew: plainfilm split DATA --out split.csv")
+    surplus = set(told) - set(table.rows["relative"]) - set(table.excluded["relative"])
+    if surplus:
+        raise DataError(f"The split file {path} names {len(surplus)} images that are not there (first: {min(surplus)!r}). It belongs to other data.")
+    _require_same_content(path, frame, table.rows)
+    return grouped(table.rows, wide=False).assign(split=[told[name] for name in table.rows["relative"]])
+
+
+def _require_same_content(path: Path, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
+    if "sha256" not in frame:
+        return
+    told = dict(zip(frame["path"], frame["sha256"], strict=True))
+    changed = [name for name, sha in zip(rows["relative"], rows["sha256"], strict=True) if told.get(name) != sha]
+    if changed:
+        raise DataError(f"{len(changed)} images changed since the split file {path} was written (first: {changed[0]!r}). Restore them, or split anew.")
+
+
+def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Part of each row, int (n,): whole groups, every class in every part, image shares close to `shares`.
+
+    Largest groups first, each to the part that is furthest behind its share of the classes dealt so far, so that
+    patients with many films are spread like those with one.
+    scikit-learn's StratifiedGroupKFold needs many more patients per class than three and knows equal folds only.
+
+    Args:
+        groups: int (n,), rows of one group share a number.
+        labels: int (n,), 0..k-1.
+        shares: float (parts,), sum 1.
+    Raises:
+        DataError: some class cannot be in every part.
+    """
+    _, group_of_row = np.unique(groups, return_inverse=True)
+    counts = np.zeros((group_of_row.max() + 1, labels.max() + 1), dtype=np.int64)
+    np.add.at(counts, (group_of_row, labels), 1)
+    for _ in range(ATTEMPTS):
+        part = np.full(len(counts), -1)
+        if _one_of_each_class(part, counts, shares, rng):
+            break
+    else:
+        raise DataError(
+            f"No division into {len(shares)} parts has every class in every part: too few patients, or their images carry "
+            "several classes. Collect more patients, or merge the smallest class with another."
+        )
+    _fill(part, counts, shares, rng)
+    return part[group_of_row]
+
+
+def _one_of_each_class(part: np.ndarray, counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> bool:
+    """Give every part one small group of every class, the rarest class first; False when one runs out."""
+    has = counts > 0
+    for label in np.argsort(has.sum(axis=0), kind="stable"):
+        for target in np.argsort(shares, kind="stable"):  # the smallest part takes the smallest group
+            if has[part == target, label].any():
+                continue
+            free = np.flatnonzero((part == -1) & has[:, label])
+            if len(free) == 0:
+                return False
+            size = counts[free].sum(axis=1)
+            part[rng.choice(free[size == size.min()])] = target
+    return True
+
+
+def _fill(part: np.ndarray, counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> None:
+    have = np.stack([counts[part == target].sum(axis=0) for target in range(len(shares))])
+    free = rng.permutation(np.flatnonzero(part == -1))
+    free = free[np.argsort(-counts[free].sum(axis=1), kind="stable")]
+    weight = 1.0 / counts.sum(axis=0) ** 2  # a rare class counts as much as a common one
+    weight_all = 1.0 / counts.sum() ** 2
+    for group in free:
+        new = counts[group]
+        # The aim is each part's share of what has been dealt so far, not of the whole: else all large groups (the
+        # patients with many films) land in train, 1.8 images per patient there against 1.0 in test.
+        over = have - shares[:, None] * (have.sum(axis=0) + new)
+        cost = ((2 * over + new) * new * weight).sum(axis=1)
+        cost += (2 * over.sum(axis=1) + new.sum()) * new.sum() * weight_all
+        target = int(np.argmin(cost))
+        part[group] = target
+        have[target] += new
+
+
+def label_index(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
+    """Class numbers, int (n,)."""
+    return np.asarray(rows["label"].map({name: i for i, name in enumerate(classes)}), dtype=np.int64)
+
+
+def _require_patients(rows: pd.DataFrame, classes: list[str], *, minimum: int = MIN_PATIENTS, where: str = "the data") -> None:
+    who = "patients (images without a patient key count as one each)"
+    for name in classes:
+        patients = rows.loc[rows["label"] == name, "group"].nunique()
+        if patients < minimum:
+            raise DataError(
+                f"The class {name!r} has {patients} {who} in {where}; at least {minimum} are needed, one for each part. "
+                "Add patients of this class, or leave it out."
+            )
+
+
+def _refuse_thin(rows: pd.DataFrame, classes: list[str]) -> None:
+    for split in ("train", "valid"):
+        missing = sorted(set(classes) - set(rows.loc[rows["split"] == split, "label"]))
+        if missing:
+            raise DataError(f"No image of class {missing[0]!r} is in {split}. Every class must be there; divide anew with --split patient.")
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What stands in two splits; false when nothing does."""
+
+    patients: tuple[str, ...]
+    identical: int
+
+    def __bool__(self) -> bool:
+        return bool(self.patients or self.identical)
+
+    def sentence(self) -> str:
+        """What was found, without naming a patient."""
+        return f"{len(self.patients)} patients and {self.identical} groups of identical files are in two splits"
+
+
+def leaks(rows: pd.DataFrame) -> Leaks:
+    """Patients and groups of identical files that stand in more than one split."""
+    named = rows[rows["patient"] != ""]
+    patients = named.groupby("patient")["split"].nunique()
+    identical = rows.groupby("sha256")["split"].nunique()
+    return Leaks(tuple(sorted(patients.index[patients > 1])), int((identical > 1).sum()))
+
+
+def count(table: ImageTable, split: Split | None) -> DataCounts:
+    """The numbers that add up: found = used + quarantined + duplicates + ignored."""
+    rows = table.rows if split is None else split.rows
+    counts = DataCounts(
+        found=table.found,
+        used=len(rows),
+        quarantined=table.count("quarantined"),
+        duplicates=0,  # identical files stay in use, as one group
+        ignored=table.count("ignored"),
+        identical_files=int((rows["duplicate_of"] != "").sum()),
+        patients=_patients(rows, table.has_patients),
+        classes=dict(Counter(sorted(rows["label"]))),
+        splits={} if split is None else {
+            name: SplitCounts(images=len(part), patients=_patients(part, table.has_patients), classes=dict(Counter(sorted(part["label"]))))
+            for name in SPLITS if len(part := split.of(name))
+        },
+    )  # fmt: skip
+    if counts.found != counts.used + counts.quarantined + counts.duplicates + counts.ignored:
+        raise AssertionError(f"the counts do not add up: {counts}")
+    return counts
+
+
+def _patients(rows: pd.DataFrame, known: bool) -> int | None:
+    if not known:
+        return None
+    named = rows.loc[rows["patient"] != "", "patient"].nunique()
+    return int(named + (rows["patient"] == "").sum())
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Save the split file: relative path, label, patient, split, sha256."""
+    frame = split.rows[["relative", "label", "patient", "split", "sha256"]].rename(columns={"relative": "path"})
+    atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

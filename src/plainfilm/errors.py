@@ -1,0 +1,50 @@
+"""The errors a user can cause or meet, each with the exit code it ends the program with.
+
+A message is one line: what was found, what was expected, what to do.
+"""
+
+
+class PlainfilmError(Exception):
+    """The common ancestor; never raised itself."""
+
+    exit_code = 2
+
+
+class UsageError(PlainfilmError):
+    """The command was called with options that do not fit together."""
+
+
+class ConfigError(PlainfilmError):
+    """A config file or option holds something that is not allowed; all faults are told at once."""
+
+
+class DataError(PlainfilmError):
+    """The images, the table or the split cannot be used as they are."""
+
+
+class SealError(PlainfilmError):
+    """The ledger of test looks, or the test set itself, is not what it was."""
+
+
+class GateError(PlainfilmError):
+    """The work ran, but a check said no."""
+
+    exit_code = 1
+
+
+class MissingError(PlainfilmError):
+    """Something that must be fetched or installed first is not there."""
+
+    exit_code = 3
+
+
+class OccupiedError(PlainfilmError):
+    """The output exists already, or another process is writing it."""
+
+    exit_code = 4
+
+
+class TrainingError(PlainfilmError):
+    """Training failed: the loss diverged or memory ran out."""
+
+    exit_code = 5

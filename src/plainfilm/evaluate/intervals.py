@@ -1,0 +1,262 @@
+"""Intervals that hold at the boundary and with several images per patient.
+
+Resampling a perfect score gives a perfect score: at 45 patients and a true accuracy of 0.995 the plain percentile
+bootstrap covered 0.32 instead of 0.95. So proportions, and means of proportions, get closed forms whose width is
+never zero; the bootstrap is left for metrics without one, and gives way where it degenerates.
+
+Everywhere `clusters` is int (n,), 0..m-1: the unit that is resampled, a patient or a group of identical images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+Key = TypeVar("Key")
+Statistic = Callable[[Floats], Floats]  # weights (b, n) -> values (b,) or (b, d)
+
+# Chosen by simulation (45 and 400 patients of 1-8 images, intra-patient correlation 0.1-0.5, true values 0.85-0.995:
+# coverage 0.94-0.98). Without the prior, 45 patients at 0.97 covered 0.855: one wrong image cannot show clustering.
+ASSUMED_ICC = 0.5
+PRIOR_EVENTS = 1.0
+# Weight of the widest possible variance of a mean, in patients; AUROC 0.8-0.999: without it 45 patients at 0.99 covered
+# 0.89 and 400 at 0.999 covered 0.88; with it both hold 0.95, and at 0.95 the interval is 1.01-1.09 times as wide.
+PRIOR_PATIENTS = 0.25
+CHUNK = 2_000_000  # weights held at once, 16 MB: 2,000 draws of 100,000 images would be 1.6 GB
+
+
+class Interval(NamedTuple):
+    """An estimate, its limits, and how they were found."""
+
+    value: float
+    low: float
+    high: float
+    method: str
+
+
+def normal_quantile(level: float) -> float:
+    """Two-sided standard normal quantile, 1.96 at level 0.95."""
+    from scipy.special import ndtri
+
+    return float(ndtri(0.5 + level / 2))
+
+
+def t_quantile(level: float, df: float) -> float:
+    """Two-sided Student quantile, always finite (`df` at least 1)."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(df, 1.0), 0.5 + level / 2))
+
+
+def around(value: float, low: float, high: float, method: str, top: float = 1.0) -> Interval:
+    """The interval clipped to 0..top and, against rounding, stretched to hold its value."""
+    return Interval(value, max(0.0, min(low, value)), min(top, max(high, value)), method)
+
+
+def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Score limits of a proportion `value` seen in `n` independent images; `n` may be fractional, but above 0.
+
+    Source: Wilson, J Am Stat Assoc 1927;22:209.
+    """
+    z2 = normal_quantile(level) ** 2
+    half = (z2 * value * (1 - value) / n + z2**2 / (4 * n**2)) ** 0.5
+    low, high = ((value + z2 / (2 * n) + sign * half) / (1 + z2 / n) for sign in (-1, 1))
+    return max(0.0, min(low, value)), min(1.0, max(high, value))
+
+
+def kish_patients(clusters: Ints) -> float:
+    """Number of equally large patients that would tell as much, if images of a patient were copies of each other.
+
+    Source: Kish, Survey Sampling, 1965, section 11.7.
+    """
+    return kish_weights(np.bincount(clusters).astype(float))
+
+
+def kish_weights(weights: Floats) -> float:
+    """Number of equal parts that would tell as much as parts of these weights: (sum w)^2 / sum w^2."""
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def cluster_residuals(hits: Bools, among: Bools, clusters: Ints) -> Floats:
+    """Linearised share of each cluster in the error of the ratio hits / among: float (m,), sums to 0."""
+    m = int(clusters.max()) + 1
+    found = np.bincount(clusters, weights=hits & among, minlength=m)
+    sizes = np.bincount(clusters, weights=among, minlength=m)
+    return np.asarray((found - found.sum() / sizes.sum() * sizes) / sizes.sum())
+
+
+def design_effect(hits: Bools, clusters: Ints) -> float:
+    """How many times larger the variance of mean(hits) is than with independent images, at least 1.
+
+    The observed effect is the linearised cluster variance over p (1 - p) / (n - 1). It rests only on the patients
+    that hold the rarer outcome, so it is averaged with Kish's effect under an assumed intra-patient correlation, which
+    counts as one such patient more; at p = 0 or 1 the assumption stands alone. One image per patient gives exactly 1.
+    Source: Kish 1965; Rao & Scott, Biometrics 1992;48:577.
+    """
+    n, sizes = len(hits), np.bincount(clusters)
+    patients = np.count_nonzero(sizes)
+    if patients == n:
+        return 1.0
+    if patients == 1:  # nothing is known about other patients: the whole set weighs as one image
+        return float(n)
+    value = float(hits.mean())
+    assumed = 1 + (n / kish_patients(clusters) - 1) * ASSUMED_ICC
+    if value in (0.0, 1.0):
+        return assumed
+    variance = patients / (patients - 1) * (cluster_residuals(hits, np.ones(n, bool), clusters) ** 2).sum()
+    observed = variance / (value * (1 - value) / (n - 1))
+    events = len(np.unique(clusters[hits == (value < 0.5)]))
+    return max(1.0, float((events * observed + PRIOR_EVENTS * assumed) / (events + PRIOR_EVENTS)))
+
+
+def effective_n(hits: Bools, clusters: Ints, level: float = 0.95) -> float:
+    """Number of independent images that tell as much about mean(hits), at least 1.
+
+    The design effect is estimated, so n shrinks by (z / t)^2 with t on patients - 1 degrees of freedom; with one image
+    per patient nothing is estimated and n stays. Source: Korn & Graubard, Survey Methodology 1998;24:193.
+    """
+    n, patients = len(hits), len(np.unique(clusters))
+    if patients == n:
+        return float(n)
+    shrink = (normal_quantile(level) / t_quantile(level, patients - 1)) ** 2
+    return max(1.0, n / design_effect(hits, clusters) * shrink)
+
+
+def proportion(hits: Bools, clusters: Ints, level: float = 0.95) -> Interval:
+    """Share of true `hits`, bool (n,) with n > 0, with Wilson limits at n / design effect.
+
+    Source: Korn & Graubard 1998; Dean & Pagano, J Surv Stat Methodol 2015;3:484 (the Wilson form).
+    """
+    value = float(hits.mean())
+    return around(value, *wilson(value, effective_n(hits, clusters, level), level), "wilson/deff")
+
+
+def dice(jaccard: Interval) -> Interval:
+    """F1 and its limits from those of J = TP / (TP + FP + FN), by F1 = 2 J / (1 + J), which is monotone.
+
+    F1 is no proportion of any set of images, but J is, and so F1 gets a width even at 0 and 1, where the bootstrap has
+    none. Source: Hand, Christen & Kirielle, Machine Learning 2021;110:451.
+    """
+    value, low, high = (2 * j / (1 + j) for j in jaccard[:3])
+    return around(value, low, high, f"{jaccard.method} (jaccard)")
+
+
+def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
+    """Unweighted mean of estimates, its limits recovered from theirs (MOVER).
+
+    Args:
+        parts: one interval per class, all by the same method.
+        residuals: per part float (m,), its linearised error by cluster; they tell how the parts go together. Negative
+            correlation is taken as 0: it would narrow the interval on the word of a noisy estimate.
+    Source: Zou & Donner, Stat Med 2008;27:1693; Zou, Psychol Methods 2007;12:399 (correlated parts).
+    """
+    value, low, high = (np.array([part[i] for part in parts]) for i in range(3))
+    together = np.clip(correlation(np.stack(residuals)), 0, 1)
+    down, up = (float(np.sqrt(d @ together @ d)) / len(parts) for d in (value - low, high - value))
+    mean = float(value.mean())
+    return around(mean, mean - down, mean + up, f"mover/{parts[0].method}")
+
+
+def correlation(residuals: Floats) -> Floats:
+    """Correlation (k, k) of the rows of `residuals` (k, m); a row of zeros goes with nothing but itself."""
+    norm = np.sqrt((residuals**2).sum(axis=1))
+    scaled = residuals / np.where(norm > 0, norm, 1.0)[:, None]
+    corr = scaled @ scaled.T
+    np.fill_diagonal(corr, 1.0)
+    return np.asarray(corr)
+
+
+def cluster_draws(clusters: Ints, n_boot: int, rng: np.random.Generator) -> Floats:
+    """How often each image is drawn when whole clusters are drawn with replacement: float (n_boot, n)."""
+    m = int(clusters.max()) + 1
+    picks = rng.integers(m, size=(n_boot, m)) + m * np.arange(n_boot)[:, None]
+    counts = np.bincount(picks.ravel(), minlength=n_boot * m).reshape(n_boot, m)
+    return counts.astype(float)[:, clusters]
+
+
+def bootstrap(statistics: Mapping[Key, Statistic], clusters: Ints, n_boot: int, seed: int) -> dict[Key, Floats]:
+    """Values (n_boot,) or (n_boot, d) of each statistic over the same draws of whole clusters; the memory stays bounded.
+
+    Args:
+        statistics: functions of weights float (b, n) that give (b,) or (b, d), NaN where a draw leaves them undefined.
+    """
+    rng = np.random.default_rng(seed)
+    step = max(1, CHUNK // max(len(clusters), 1))
+    values: dict[Key, list[Floats]] = {name: [] for name in statistics}
+    for start in range(0, n_boot, step):
+        weights = cluster_draws(clusters, min(step, n_boot - start), rng)
+        for name, statistic in statistics.items():
+            values[name].append(statistic(weights))
+    return {name: np.concatenate(chunks) for name, chunks in values.items()}
+
+
+def usable(value: float, variance: float) -> bool:
+    """Whether a variance of an estimate in 0..1 says anything: not at the boundary, not 0 and not NaN."""
+    return 0 < value < 1 and variance > 1e-12
+
+
+def logit_limits(
+    value: float, variance: float, *, seen: float, rarer: float, patients: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Limits of an estimate in 0..1, symmetric on the logit scale, Student's t on patients - 1.
+
+    A mean of quantities in 0..1 varies at most by value (1 - value) / n. Near 0 and 1 the estimated variance rests on
+    few patients and is mostly too small, so it is averaged with that bound, which counts as PRIOR_PATIENTS more.
+
+    Args:
+        variance: of the estimate over patients, see `usable`.
+        seen: number of patients that the variance rests on.
+        rarer: Kish's number of patients, of the rarer class where there are two: n of the bound.
+    """
+    bound = value * (1 - value) / rarer
+    variance = max(variance, (seen * variance + PRIOR_PATIENTS * bound) / (seen + PRIOR_PATIENTS))
+    half = t_quantile(level, patients - 1) * variance**0.5 / (value * (1 - value))
+    logit = np.log(value / (1 - value))
+    low, high = (float(1 / (1 + np.exp(-(logit + sign * half)))) for sign in (-1, 1))
+    return low, high
+
+
+def drawn_mean(
+    value: float, draws: Floats, *, seen: float, rarer: float, patients: int, level: float = 0.95, top: float = 1.0
+) -> Interval:
+    """Interval of an estimate in 0..top from the variance of its draws (NaN left out), by `logit_limits`.
+
+    Percentiles of the same draws covered less: average precision 0.995 at 45 patients 0.87, and 0.98 this way.
+    Where the draws say nothing: Wilson on `rarer`, the most that such a mean could vary.
+    """
+    draws = draws[np.isfinite(draws)]
+    value, spread = value / top, float(np.var(draws / top)) if len(draws) > 1 else 0.0
+    if usable(value, spread):
+        low, high = logit_limits(value, spread, seen=seen, rarer=rarer, patients=patients, level=level)
+        return around(value * top, low * top, high * top, "bootstrap (logit)", top)
+    low, high = wilson(value, rarer, level)
+    return around(value * top, low * top, high * top, "wilson (bootstrap degenerate)", top)
+
+
+def drawn_distance(
+    value: float, draws: Floats, moves: Floats, *, rarer: float, patients: int, level: float = 0.95
+) -> Interval:
+    """Interval of a length in 0..1, a sum of |gaps|, which noise can only stretch.
+
+    A perfectly calibrated model has gap 0 in truth and never in a sample, and draws of it lie further off still:
+    percentiles never hold 0. But the truth is nearer to the estimate than the gaps have moved, by the triangle
+    inequality, and draws tell how far gaps move. So the lower limit is value - moves, the upper one a percentile of
+    the draws, both taken as far out as a t interval (Hesterberg, The American Statistician 2015;69:371, 4.4).
+
+    Args:
+        draws: float (n_boot,), the length in each draw.
+        moves: float (n_boot,), sum of |gap in the draw - gap|.
+    """
+    from scipy.special import ndtr
+
+    tail = float(ndtr(-((patients / max(patients - 1, 1)) ** 0.5) * t_quantile(level, patients - 1)))
+    low, high = value - float(np.quantile(moves, 1 - tail)), float(np.quantile(draws, 1 - tail))
+    if max(high, value) - max(low, 0.0) > 1e-9:
+        return around(value, low, high, "bootstrap (band)")
+    return around(value, *wilson(value, rarer, level), "wilson (bootstrap degenerate)")

@@ -1,0 +1,283 @@
+"""What a classifier got right: eleven metrics, each with its own n and an interval over patients.
+
+Everything is a function of arrays. A metric that a set of images cannot answer is None with a reason, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from plainfilm.evaluate import intervals
+from plainfilm.evaluate.delong import auroc_interval, curve, misplaced_patients
+from plainfilm.evaluate.intervals import Bools, Floats, Interval, Key, Statistic
+from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.scores import (
+    RATES,
+    REASONS,
+    auprc,
+    auprc_statistic,
+    auroc,
+    brier,
+    brier_losses,
+    calls,
+    confusion_matrix,
+    ece,
+    gap_statistic,
+    macro_statistic,
+    mean_statistic,
+    rate,
+)
+from plainfilm.schemas import Metric
+
+__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "measure"]
+__all__ += ["measure_per_class", "rate"]
+
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "auroc",
+    "auprc",
+    "sensitivity",
+    "specificity",
+    "ppv",
+    "npv",
+    "f1",
+    "brier",
+    "ece",
+)
+PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
+
+
+def measure(
+    probs: ArrayLike,
+    targs: ArrayLike,
+    *,
+    clusters: Any,
+    patients: Any = None,
+    positive: int | None,
+    threshold: float | None,
+    n_boot: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Metric]:
+    """All METRICS with intervals; for more than two classes, means over the one-vs-rest views that are defined.
+
+    Args:
+        probs: float (n, k), rows sum to 1.
+        targs: int (n,), 0..k-1.
+        clusters: (n,) int or str, the unit that varies: a patient, or a group of identical images.
+        patients: (n,) int or str, to be counted; None: no patient key, `n_patients` stays None.
+        positive: index of the positive class of two; None for more.
+        threshold: see `calls`.
+        n_boot, seed: draws of whole clusters for auprc, brier and ece.
+        level: of the intervals, 0..1.
+    Raises:
+        DataError: lengths differ, a value is missing, or `probs` are not probabilities.
+    """
+    sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
+    if not len(sample.targs):
+        return dict.fromkeys(METRICS, missing("no images", sample, sample.everyone))
+    found = {"accuracy": accuracy_metric(sample, level), "balanced_accuracy": balanced_metric(sample, level)}
+    found |= {name: rate_metric(name, sample.classes, sample, level) for name in RATES}
+    found["auroc"] = auroc_metric(sample.classes, sample, level)
+    draw = auprc_statistics({"auprc": sample.classes}, sample) | error_statistics(sample)
+    draws = intervals.bootstrap(draw, sample.clusters, n_boot, seed)
+    found["auprc"] = auprc_metric(sample.classes, sample, draws.get("auprc"), level)
+    found["brier"] = brier_metric(draws["brier"], sample, level)
+    found["ece"] = ece_metric(draws["gaps"], sample, level)
+    return {name: found[name] for name in METRICS}
+
+
+def measure_per_class(
+    probs: ArrayLike,
+    targs: ArrayLike,
+    *,
+    clusters: Any,
+    patients: Any = None,
+    positive: int | None,
+    threshold: float | None,
+    n_boot: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[int, dict[str, Metric]]:
+    """PER_CLASS metrics of each class against the rest, by class index; arguments and errors as for `measure`."""
+    sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
+    if not len(sample.targs):
+        return {c: dict.fromkeys(PER_CLASS, missing("no images", sample, sample.everyone)) for c in sample.all_classes}
+    statistics = auprc_statistics({c: (c,) for c in sample.all_classes}, sample)
+    draws = intervals.bootstrap(statistics, sample.clusters, n_boot, seed)
+    table: dict[int, dict[str, Metric]] = {}
+    for c in sample.all_classes:
+        found = {name: rate_metric(name, (c,), sample, level) for name in RATES}
+        found["auroc"] = auroc_metric((c,), sample, level)
+        found["auprc"] = auprc_metric((c,), sample, draws.get(c), level)
+        table[c] = {name: found[name] for name in PER_CLASS}
+    return table
+
+
+# --- proportions and their means -------------------------------------------------------------------------------------
+
+
+def accuracy_metric(sample: Sample, level: float) -> Metric:
+    """Share of images called by their class."""
+    hits = sample.called == sample.targs
+    return metric(intervals.proportion(hits, sample.clusters, level), sample, sample.everyone)
+
+
+def balanced_metric(sample: Sample, level: float) -> Metric:
+    """Mean over the classes of the share found; with two classes, of sensitivity and specificity."""
+    if len(np.unique(sample.targs)) < 2:
+        return missing(REASONS["balanced_accuracy"], sample, sample.everyone)
+    found = macro_rate("sensitivity", sample.all_classes, sample, level)
+    return to_metric(found, REASONS["balanced_accuracy"], sample, sample.everyone)
+
+
+def rate_metric(name: str, classes: Sequence[int], sample: Sample, level: float) -> Metric:
+    """A rate of one class over its own images, or the mean over several classes over all images."""
+    among = RATES[name](*against_rest(classes[0], sample))[0]
+    rows = sample.everyone if len(classes) > 1 or name == "f1" else among
+    found = macro_rate(name, classes, sample, level)
+    return to_metric(found, REASONS[name], sample, rows)
+
+
+def macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float) -> Interval | None:
+    """Mean of a rate over the classes that have a denominator; None if none has."""
+    parts, residuals, left_out = [], [], []
+    for c in classes:
+        among, hits = RATES[name](*against_rest(c, sample))
+        if not among.any():
+            left_out.append(c)
+            continue
+        part = intervals.proportion(hits[among], sample.clusters[among], level)
+        parts.append(intervals.dice(part) if name == "f1" else part)
+        residuals.append(intervals.cluster_residuals(hits, among, sample.clusters))
+    if not parts:
+        return None
+    found = parts[0] if len(classes) == 1 else intervals.mean_of(parts, residuals)
+    return noted(found, left_out)
+
+
+def against_rest(c: int, sample: Sample) -> tuple[Bools, Bools]:
+    """Who is called class `c`, and who is of class `c`: two bool (n,)."""
+    return sample.called == c, sample.targs == c
+
+
+# --- ranking and error -----------------------------------------------------------------------------------------------
+
+
+def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric:
+    """Area under the ROC curve, one-vs-rest, averaged over the classes present."""
+    ranked = rankable(classes, sample)
+    if not ranked:
+        return missing(REASONS["auroc"], sample, sample.everyone)
+    curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
+    found = auroc_interval(curves, sample.clusters, level)
+    return metric(noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
+
+
+def auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, level: float) -> Metric:
+    """Average precision, one-vs-rest, averaged over the classes present; `draws` (n_boot,) from the bootstrap."""
+    ranked = rankable(classes, sample)
+    if draws is None or not ranked:
+        return missing(REASONS["auprc"], sample, sample.everyone)
+    value = float(np.mean([auprc(sample.probs[:, c], sample.targs == c) for c in ranked]))
+    curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
+    rarer = min(intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves)
+    limits = basis(sample) | {"rarer": rarer, "seen": misplaced_patients(curves, sample.clusters)}
+    found = drawn(intervals.drawn_mean(value, draws, level=level, **limits), sample)
+    return metric(noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
+
+
+def auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dict[Key, Statistic]:
+    """For each view, a list of classes, the statistic to bootstrap; views without a rankable class are left out."""
+    found = {}
+    for key, classes in views.items():
+        each = [auprc_statistic(sample.probs[:, c], sample.targs == c) for c in rankable(classes, sample)]
+        if each:
+            found[key] = macro_statistic(each)
+    return found
+
+
+def rankable(classes: Sequence[int], sample: Sample) -> list[int]:
+    """Classes with images inside and outside of them."""
+    return [c for c in classes if 0 < np.count_nonzero(sample.targs == c) < len(sample.targs)]
+
+
+def error_statistics(sample: Sample) -> dict[str, Statistic]:
+    """Brier score and calibration gaps by bin as functions of weights."""
+    losses = brier_losses(sample.probs, sample.targs, sample.positive)
+    return {"brier": mean_statistic(losses), "gaps": gap_statistic(*confidences(sample))}
+
+
+def confidences(sample: Sample) -> tuple[Floats, Bools]:
+    """What the model is sure of and whether it is so: the positive class of two, the top label of more."""
+    if sample.positive is None:
+        return sample.probs.max(axis=1), sample.probs.argmax(axis=1) == sample.targs
+    return sample.probs[:, sample.positive], sample.targs == sample.positive
+
+
+def brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
+    """Mean squared error: 0..1 for two classes, 0..2 for more."""
+    losses = brier_losses(sample.probs, sample.targs, sample.positive)
+    by_patient = np.bincount(sample.clusters, weights=losses).astype(np.float64)
+    seen = intervals.kish_weights(by_patient) if by_patient.any() else 0.0  # few patients may hold most of the error
+    limits = basis(sample) | {"seen": seen, "level": level, "top": 1.0 if sample.positive is not None else 2.0}
+    return metric(drawn(intervals.drawn_mean(float(losses.mean()), draws, **limits), sample), sample, sample.everyone)
+
+
+def ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
+    """Calibration error over all images; `draws` float (n_boot, bins) are signed gaps."""
+    gaps = gap_statistic(*confidences(sample))(np.ones((1, len(sample.targs))))
+    lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - gaps).sum(axis=1)
+    found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **basis(sample))
+    return metric(drawn(found, sample), sample, sample.everyone)
+
+
+def basis(sample: Sample) -> dict[str, Any]:
+    """How many patients stand behind a mean over all images: in weight, and counted."""
+    return {"rarer": intervals.kish_patients(sample.clusters), "patients": len(np.unique(sample.clusters))}
+
+
+def drawn(found: Interval, sample: Sample) -> Interval:
+    """The interval, its method saying what the bootstrap drew: without a patient key it draws images."""
+    unit = "images" if sample.patients is None else "patients"
+    return found._replace(method=found.method.replace("bootstrap", f"bootstrap/{unit}"))
+
+
+# --- into the schema -------------------------------------------------------------------------------------------------
+
+
+def noted(found: Interval, left_out: Sequence[int]) -> Interval:
+    """The interval, its method naming the classes that could not take part."""
+    if not left_out:
+        return found
+    names = ", ".join(map(str, left_out))
+    return found._replace(method=f"{found.method}; mean without class {names} (undefined)")
+
+
+def to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools) -> Metric:
+    """An interval, or the reason that there is none."""
+    return missing(why_not, sample, rows) if found is None else metric(found, sample, rows)
+
+
+def metric(found: Interval, sample: Sample, rows: Bools) -> Metric:
+    """An interval over the images in `rows`, bool (n,)."""
+    n, people = counts(sample, rows)
+    value, low, high, method = found
+    return Metric(value=value, ci_low=low, ci_high=high, n=n, n_patients=people, method=method)
+
+
+def missing(why: str, sample: Sample, rows: Bools) -> Metric:
+    """A metric that the images in `rows` cannot answer."""
+    n, people = counts(sample, rows)
+    return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=people, method=f"not estimable: {why}")
+
+
+def counts(sample: Sample, rows: Bools) -> tuple[int, int | None]:
+    """Images in `rows`, and distinct patients among them; None without a patient key."""
+    people = None if sample.patients is None else len(np.unique(sample.patients[rows]))
+    return int(rows.sum()), people

@@ -1,0 +1,115 @@
+"""One inference pass per split, kept as a table that every metric, figure and page reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.errors import DataError
+from plainfilm.runs import atomic_write
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
+TOP_PICTURES = 24
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of one split.
+
+    `frame`: path, patient, label (the truth), logit_<class>..., prob_<class>...; `groups`: int (n,), rows that
+    are resampled together; `patients`: str (n,) or None without a patient key.
+    """
+
+    frame: pd.DataFrame
+    vocab: list[str]
+    groups: np.ndarray
+    patients: np.ndarray | None
+
+    @property
+    def probs(self) -> np.ndarray:
+        """float64 (n, k), rows sum to 1."""
+        probs = self.frame[[f"prob_{name}" for name in self.vocab]].to_numpy(dtype=np.float64)
+        return probs / probs.sum(axis=1, keepdims=True)  # 9 digits in the file
+
+    @property
+    def targs(self) -> np.ndarray:
+        """int64 (n,), class numbers of the truth."""
+        return np.array([self.vocab.index(label) for label in self.frame["label"]], dtype=np.int64)
+
+    @property
+    def losses(self) -> np.ndarray:
+        """float64 (n,), cross-entropy of each image in nats."""
+        return -np.log(np.clip(self.probs[np.arange(len(self.frame)), self.targs], 1e-12, None))
+
+    def worst(self, n: int = TOP_PICTURES) -> np.ndarray:
+        """Positions of the `n` largest losses, worst first; equal losses in table order."""
+        return np.argsort(-self.losses, kind="stable")[:n]
+
+
+def predict_logits(model: nn.Module, pixels: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """Logits float64 (n, k) of uint8 pixels (n, h, w) or (n, h, w, 3); the model's own normalisation applies."""
+    import torch
+
+    model.to(device).eval()
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(pixels), BATCH):
+            batch = torch.from_numpy(pixels[start : start + BATCH]).to(device)
+            batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
+            logits.append(model(batch.float().div_(255)).double().cpu().numpy())
+    return np.concatenate(logits)
+
+
+def make_predictions(rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, temperature: float = 1.0) -> Predictions:
+    """The table of one split from its rows and logits (n, k).
+
+    Raises:
+        DataError: a logit is not a number.
+    """
+    if not np.isfinite(logits).all():
+        raise DataError("The network's outputs are not numbers; its weights are damaged. Train the run again.")
+    frame = rows[["path", "patient", "label"]].reset_index(drop=True)
+    scaled = logits / temperature
+    exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    probs = exp / exp.sum(axis=1, keepdims=True)
+    for kind, values in (("logit", logits), ("prob", probs)):
+        for k, name in enumerate(vocab):
+            frame[f"{kind}_{name}"] = _nine_digits(values[:, k])
+    return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients))
+
+
+def _nine_digits(values: np.ndarray) -> np.ndarray:
+    return np.array([float(f"{value:.9g}") for value in values])
+
+
+def _patients(rows: pd.DataFrame, has_patients: bool) -> np.ndarray | None:
+    """An image without a key in a set that has keys is its own patient."""
+    if not has_patients:
+        return None
+    return np.where(rows["patient"] != "", "p:" + rows["patient"].astype(str), "i:" + rows["path"].astype(str))
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Save the table with 9 significant digits."""
+    atomic_write(path, predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+
+
+def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_patients: bool) -> Predictions:
+    """A saved table, joined with its rows of table.csv.
+
+    Raises:
+        DataError: the file is missing, or does not belong to these rows.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is not there. Run plainfilm evaluate on this run first.")
+    frame = pd.read_csv(path, dtype={"path": str, "patient": str, "label": str}, keep_default_na=False)
+    if list(frame["path"]) != list(rows["path"]) or list(frame["label"]) != list(rows["label"]):
+        raise DataError(f"{path} does not belong to the table.csv beside it. Evaluate the run again.")
+    return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients))

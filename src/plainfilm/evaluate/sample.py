@@ -1,0 +1,133 @@
+"""Checked predictions, in an order that depends on what the rows hold and not on how they are listed or named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from plainfilm.errors import DataError
+from plainfilm.evaluate.intervals import Bools, Floats, Ints
+from plainfilm.evaluate.scores import calls
+
+SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within it; logits do not
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images with their probabilities (n, k), truth, call, cluster and patient, each int (n,) counted from 0."""
+
+    probs: Floats
+    targs: Ints
+    called: Ints
+    clusters: Ints
+    patients: Ints | None
+    positive: int | None
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The positive class of two, or every class of more."""
+        return self.all_classes if self.positive is None else (self.positive,)
+
+    @property
+    def all_classes(self) -> tuple[int, ...]:
+        return tuple(range(self.probs.shape[1]))
+
+    @property
+    def everyone(self) -> Bools:
+        return np.ones(len(self.targs), dtype=bool)
+
+
+def make_sample(
+    probs: ArrayLike, targs: ArrayLike, clusters: Any, patients: Any, *, positive: int | None, threshold: float | None
+) -> Sample:
+    """The arrays checked, called and put in canonical order.
+
+    Raises:
+        DataError: lengths differ, a value is missing, `probs` are not probabilities, or `positive` and `threshold` do
+            not fit the number of classes.
+    """
+    probs = check_probs(probs)
+    n, k = probs.shape
+    targs = check_targs(targs, n, k)
+    check_positive(positive, threshold, k)
+    order, codes = canonical_order(probs, targs, label_codes(clusters, n, "clusters"))
+    people = None if patients is None else label_codes(patients, n, "patients")[order]
+    probs, targs = probs[order], targs[order]
+    return Sample(probs, targs, calls(probs, positive=positive, threshold=threshold), codes, people, positive)
+
+
+def check_probs(probs: ArrayLike) -> Floats:
+    """Probabilities as float64 (n, k)."""
+    probs = np.asarray(probs, dtype=np.float64)
+    if probs.ndim != 2 or probs.shape[1] < 2:
+        raise DataError(f"probs have shape {probs.shape}, expected (images, classes) with at least 2 classes.")
+    bad = ~np.isfinite(probs).all(axis=1)
+    if bad.any():
+        raise DataError(f"{bad.sum()} rows of probs hold NaN or infinity (first: row {bad.argmax()}). Check the model.")
+    bad = (probs < -SUM_TOLERANCE).any(axis=1) | (np.abs(probs.sum(axis=1) - 1) > SUM_TOLERANCE)
+    if bad.any():
+        raise DataError(
+            f"{bad.sum()} rows of probs are no probabilities (first: row {bad.argmax()}, sum "
+            f"{probs[bad.argmax()].sum():.4g}); each must be in 0..1 and add up to 1. Apply softmax to logits first."
+        )
+    return np.asarray(np.clip(probs, 0.0, 1.0))
+
+
+def check_targs(targs: ArrayLike, n: int, k: int) -> Ints:
+    """Labels as int64 (n,), 0..k-1."""
+    targs = np.asarray(targs)
+    if targs.shape != (n,):
+        raise DataError(f"targs have shape {targs.shape}, expected one label for each of {n} images.")
+    if n and not (np.issubdtype(targs.dtype, np.integer) or targs.dtype == bool):
+        raise DataError(f"targs are {targs.dtype}, expected integers 0..{k - 1}. Convert class names to their index.")
+    if n and not 0 <= targs.min() <= targs.max() < k:
+        raise DataError(f"targs run from {targs.min()} to {targs.max()}, expected 0..{k - 1} for {k} columns of probs.")
+    return targs.astype(np.int64)
+
+
+def check_positive(positive: int | None, threshold: float | None, k: int) -> None:
+    """Two classes need a positive one; more have none, and no threshold."""
+    if k == 2 and positive not in (0, 1):
+        raise DataError(f"positive is {positive!r}, expected 0 or 1 with two classes.")
+    if k > 2 and (positive is not None or threshold is not None):
+        raise DataError(f"positive is {positive!r} and threshold {threshold!r}, expected None with {k} classes.")
+    if threshold is not None and np.isnan(threshold):
+        raise DataError("threshold is NaN, expected a number in 0..1. Choose it on the validation images.")
+
+
+def label_codes(labels: Any, n: int, name: str) -> Ints:
+    """Distinct int or str labels as int64 (n,), 0..m-1."""
+    array = np.asarray(labels)
+    if array.shape != (n,):
+        raise DataError(f"{name} have shape {array.shape}, expected one label for each of {n} images.")
+    if array.dtype.kind not in "iuUS":
+        array = as_text(array, name)
+    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+
+
+def as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Labels of other kinds as str (n,); None, NaN and NA are refused, for rows without a patient are no patient."""
+    missing = [not isinstance(x, str) and str(x) in ("None", "nan", "<NA>", "NaT") for x in labels]
+    if any(missing):
+        raise DataError(f"{sum(missing)} images have no value in {name} (first: row {missing.index(True)}). Fill it.")
+    return np.array([str(x) for x in labels])
+
+
+def canonical_order(probs: Floats, targs: Ints, clusters: Ints) -> tuple[Ints, Ints]:
+    """Row order (n,) by cluster and content, and the clusters (n,) in that order, renumbered by what they hold.
+
+    Clusters that hold the same rows are exchangeable, so sums and seeded draws no longer depend on the order of the
+    rows or on the names of patients.
+    """
+    if not len(targs):
+        return np.arange(0), clusters
+    content = np.unique(np.column_stack([targs, probs]), axis=0, return_inverse=True)[1].reshape(-1)
+    order = np.lexsort((content, clusters))
+    starts = np.flatnonzero(np.diff(clusters[order])) + 1
+    groups = np.split(order, starts)
+    groups.sort(key=lambda rows: content[rows].tolist())
+    codes = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups])
+    return np.concatenate(groups), codes.astype(np.int64)

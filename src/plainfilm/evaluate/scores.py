@@ -1,0 +1,175 @@
+"""Plain numbers from calls and scores, without intervals; each usable alone.
+
+The `*_statistic` functions give the same numbers for many draws at once: they sort once and return a function of
+weights (b, n), how often each of n images counts in each of b draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from plainfilm.errors import DataError
+from plainfilm.evaluate.delong import curve
+from plainfilm.evaluate.intervals import Bools, Floats, Ints, Statistic
+
+ECE_BINS = 15
+# name -> (which images count, which of them are hits), from bool (n,) `called` and `truth`
+RATES: dict[str, Callable[[Bools, Bools], tuple[Bools, Bools]]] = {
+    "sensitivity": lambda called, truth: (truth, called),
+    "specificity": lambda called, truth: (~truth, ~called),
+    "ppv": lambda called, truth: (called, truth),
+    "npv": lambda called, truth: (~called, ~truth),
+    # J = TP / (TP + FP + FN), from which F1 follows; without a positive image nothing could have been found
+    "f1": lambda called, truth: ((called | truth) & truth.any(), called & truth),
+}
+REASONS = {
+    "sensitivity": "no positive image",
+    "specificity": "no negative image",
+    "ppv": "no image called positive",
+    "npv": "no image called negative",
+    "f1": "no positive image",
+    "auroc": "one class only",
+    "auprc": "one class only",
+    "balanced_accuracy": "one class only",
+}
+
+
+def calls(probs: Floats, *, positive: int | None, threshold: float | None) -> Ints:
+    """Class called for each image, int (n,), 0..k-1.
+
+    Args:
+        probs: float (n, k).
+        positive: the positive class of two; not used without a threshold.
+        threshold: an image is called positive when its positive probability is >= threshold. None: the largest
+            probability, and the first class among equals.
+    """
+    if threshold is None:
+        return np.asarray(probs.argmax(axis=1), dtype=np.int64)
+    if positive not in (0, 1) or probs.shape[1] != 2:
+        raise DataError(f"A threshold ({threshold}) needs two classes and a positive one. Pass threshold=None.")
+    return np.where(probs[:, positive] >= threshold, positive, 1 - positive).astype(np.int64)
+
+
+def confusion_matrix(called: Ints, targs: Ints, k: int) -> Ints:
+    """Counts int (k, k), rows = truth, columns = calls."""
+    return np.bincount(np.asarray(targs) * k + np.asarray(called), minlength=k * k).reshape(k, k)
+
+
+def rate(name: str, called: Bools, truth: Bools) -> float:
+    """Sensitivity, specificity, ppv, npv or f1 (a key of RATES) in 0..1, from bool (n,) calls and truth.
+
+    Raises:
+        DataError: the rate has no denominator.
+    """
+    among, hits = RATES[name](called, truth)
+    if not among.any():
+        raise DataError(f"{name} is undefined: {REASONS[name]}. Use `measure`, which reports that instead of a number.")
+    share = float(hits[among].mean())
+    return 2 * share / (1 + share) if name == "f1" else share
+
+
+def auroc(scores: Floats, labels: Bools) -> float:
+    """Area under the ROC curve, 0..1, of float (n,) scores for bool (n,) labels; ties count half.
+
+    Raises:
+        DataError: `labels` holds one class only.
+    """
+    return curve(np.asarray(scores, float), both_classes(labels, "auroc")).area
+
+
+def auprc(scores: Floats, labels: Bools) -> float:
+    """Average precision, 0..1: precision at each distinct score weighted by the recall gained there, as scikit-learn.
+
+    Raises:
+        DataError: `labels` holds one class only.
+    """
+    scores = np.asarray(scores, float)
+    return once(auprc_statistic(scores, both_classes(labels, "auprc")), len(scores))
+
+
+def brier(probs: Floats, targs: Ints, *, positive: int | None) -> float:
+    """Mean squared error of float (n, k) probs: 0..1 for two classes, 0..2 for more. Source: Brier 1950."""
+    return float(brier_losses(probs, targs, positive).mean())
+
+
+def ece(confidence: Floats, correct: Bools) -> float:
+    """Expected calibration error, 0..1, in 15 bins of equal mass; equal confidences share a bin.
+
+    Args:
+        confidence: float (n,), positive probability for two classes, top-label probability for more.
+        correct: bool (n,), truth is positive; the top label is right.
+    Source: Guo et al., ICML 2017 (error); Nixon et al., CVPR-W 2019 (equal mass).
+    """
+    gaps = gap_statistic(np.asarray(confidence, float), np.asarray(correct, bool))
+    return float(np.abs(gaps(np.ones((1, len(confidence))))).sum())
+
+
+def both_classes(labels: Bools, name: str) -> Bools:
+    """`labels` as bool (n,), which must hold True and False."""
+    labels = np.asarray(labels, bool)
+    if labels.all() or not labels.any():
+        raise DataError(f"{name} is undefined: {REASONS[name]}. It needs positive and negative images.")
+    return labels
+
+
+def once(statistic: Statistic, n: int) -> float:
+    """The statistic with every image counted once."""
+    return float(statistic(np.ones((1, n)))[0])
+
+
+def auprc_statistic(scores: Floats, labels: Bools) -> Statistic:
+    """Average precision of weighted images; sorted once, where scikit-learn would sort each of 2,000 draws."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each run of equal scores
+    positive = labels[order].astype(float)
+
+    def statistic(weights: Floats) -> Floats:
+        weights = weights[:, order]
+        found, named = (np.cumsum(w, axis=1)[:, last] for w in (weights * positive, weights))
+        precision = found / np.where(named > 0, named, 1.0)
+        gained = np.diff(found, axis=1, prepend=0.0)
+        total = found[:, -1]
+        return np.where(total > 0, (gained * precision).sum(axis=1) / np.where(total > 0, total, 1.0), np.nan)
+
+    return statistic
+
+
+def ece_bins(confidence: Floats) -> Ints:
+    """Bin of each image, int (n,), 0..14: equal mass as far as equal confidences, which share a bin, allow."""
+    _, group, size = np.unique(confidence, return_inverse=True, return_counts=True)
+    middle = (np.cumsum(size) - size / 2) / len(confidence)
+    return np.asarray((middle * ECE_BINS).astype(np.int64)[group])
+
+
+def gap_statistic(confidence: Floats, correct: Bools) -> Statistic:
+    """Signed gap between truth and confidence in each bin, times the bin's share: weights (b, n) -> (b, 15).
+
+    The bins are those of the sample in every draw, so that gaps can be compared between draws.
+    """
+    gaps = np.eye(ECE_BINS)[ece_bins(confidence)] * (correct - confidence)[:, None]
+    return lambda weights: np.asarray(weights @ gaps / weights.sum(axis=1, keepdims=True))
+
+
+def mean_statistic(losses: Floats) -> Statistic:
+    """Weighted mean of losses (n,)."""
+    return lambda weights: np.asarray(weights @ losses / weights.sum(axis=1))
+
+
+def macro_statistic(statistics: Sequence[Statistic]) -> Statistic:
+    """Mean of several statistics over those a draw can answer; NaN where there is none."""
+
+    def statistic(weights: Floats) -> Floats:
+        values = np.stack([each(weights) for each in statistics])
+        known = np.isfinite(values).sum(axis=0)
+        return np.where(known > 0, np.nansum(values, axis=0) / np.maximum(known, 1), np.nan)
+
+    return statistic
+
+
+def brier_losses(probs: Floats, targs: Ints, positive: int | None) -> Floats:
+    """Squared error of each image, float (n,)."""
+    if positive is not None:
+        return np.asarray((probs[:, positive] - (targs == positive)) ** 2)
+    return np.asarray(((probs - np.eye(probs.shape[1])[targs]) ** 2).sum(axis=1))

@@ -1,0 +1,103 @@
+"""The sealed test set: its fingerprint, and the chained ledger of every look at it.
+
+It catches mistakes, not a forger: who can edit every file of a run can also write a new chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from plainfilm.errors import SealError
+from plainfilm.runs import RunDir, atomic_write
+
+START = "0" * 64
+
+
+def seal_of(rows: pd.DataFrame) -> str:
+    """SHA-256 of the sorted (file hash, label) pairs of the test rows; order and paths do not matter."""
+    pairs = sorted(f"{sha}\t{label}\n" for sha, label in zip(rows["sha256"], rows["label"], strict=True))
+    return hashlib.sha256("".join(pairs).encode("utf-8")).hexdigest()
+
+
+def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
+    """The looks so far, oldest first.
+
+    Args:
+        head: hash of the last look as status.json repeats it; None = no look has been recorded there.
+    Raises:
+        SealError: a line is edited, missing, out of order, or the ledger ends elsewhere than `head` says.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    looks, before = [], START
+    for number, line in enumerate(lines, start=1):
+        try:
+            look = json.loads(line)
+            intact = look["prev"] == before and look["hash"] == _hash(look) and look["look"] == number
+        except (ValueError, KeyError, TypeError):
+            intact = False
+        if not intact:
+            raise SealError(f"Line {number} of {path.name} was edited, removed or moved. Nothing was evaluated; restore the file from a backup.")
+        looks.append(look)
+        before = look["hash"]
+    if head is not None and before != head:
+        raise SealError(f"{path.name} does not end with the look that status.json names; looks were cut off or replaced. Nothing was evaluated.")
+    return looks
+
+
+def append_look(path: Path, looks: list[dict[str, Any]], facts: dict[str, Any]) -> str:
+    """Add one look to the ledger at `path`; returns its hash, the new head."""
+    look = {
+        "look": len(looks) + 1,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        **facts,
+        "prev": looks[-1]["hash"] if looks else START,
+    }
+    look["hash"] = _hash(look)
+    atomic_write(path, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in [*looks, look]))
+    return str(look["hash"])
+
+
+def _hash(look: dict[str, Any]) -> str:
+    body = {key: value for key, value in look.items() if key != "hash"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[dict[str, Any]]]:
+    """The run's seal and its looks so far, after checking both.
+
+    Raises:
+        SealError: the ledger is broken, or the test rows are not the ones that were sealed when the run was made.
+    """
+    status = run.read_status()
+    looks = read_ledger(run.ledger, status.get("ledger_head"))
+    seal = seal_of(test_rows)
+    if seal != status["seal"]:
+        raise SealError("The test rows of table.csv are not those that were sealed at training. Nothing was evaluated; restore table.csv.")
+    return seal, looks
+
+
+def record_look(run: RunDir, seal: str, looks: list[dict[str, Any]], facts: dict[str, Any]) -> tuple[int, int]:
+    """Write the look to the run's ledger, to the ledger of the test set, and to status.json.
+
+    Returns:
+        Looks of this run, and looks at this test set by all runs beside it.
+    """
+    shared = run.looks(seal)
+    shared_looks = read_ledger(shared, None)
+    head = append_look(run.ledger, looks, {"seal": seal, **facts})
+    run.write_status("done", ledger_head=head)
+    append_look(shared, shared_looks, {"run": run.root.name, "run_look": head})
+    return len(looks) + 1, len(shared_looks) + 1
+
+
+def count_looks(run: RunDir, seal: str | None) -> tuple[int, int]:
+    """Looks so far, of this run and at this test set; (0, 0) where there is none."""
+    if seal is None:
+        return 0, 0
+    return len(read_ledger(run.ledger, run.read_status().get("ledger_head"))), len(read_ledger(run.looks(seal), None))

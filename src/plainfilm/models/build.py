@@ -1,0 +1,60 @@
+"""A network from its name: the registry's facts and the config become an nn.Module."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from plainfilm.config import ModelConfig
+from plainfilm.errors import ConfigError
+from plainfilm.models.paper import PaperNet
+from plainfilm.models.registry import get_spec
+from plainfilm.seeds import INIT, torch_seed
+
+
+class Normalised(nn.Module):
+    """A network with its own normalisation in front; pixels 0..1, (n, 1 or 3, h, w) -> logits (n, k).
+
+    Normalisation travels with the network, so training, evaluation and export cannot differ in it. A grey batch
+    is expanded to three channels here, right before the network.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (n, k)."""
+        x = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
+        logits: torch.Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        return logits
+
+
+def build_model(cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0) -> Normalised:
+    """A fresh network whose weights are a function of (cfg, n_classes, size_px, seed).
+
+    Raises:
+        ConfigError: unknown name, or a size the network cannot take.
+    """
+    spec = get_spec(cfg.name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(seed, INIT))
+        try:
+            network = PaperNet(
+                n_classes, size_px, filters=cfg.filters, kernel=cfg.kernel, dropout=cfg.dropout,
+                dense=cfg.dense, dense_dropout=cfg.dense_dropout,
+            )  # fmt: skip
+        except ValueError as error:
+            raise ConfigError(f"train.size_px: {error}. Choose a larger --size.") from None
+    # channels_last: the CPU's convolutions run 1.2 to 1.4 times faster on it
+    return Normalised(network, spec.mean, spec.std).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Trainable numbers in `model`."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,96 @@
+"""What train, lr-find and split do first: DATA and config become a table, a split and a decode spec."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
+from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.splits import Split, count, make_split
+from plainfilm.data.table import ImageTable, build_table
+from plainfilm.errors import ConfigError
+from plainfilm.schemas import DataCounts
+
+Listener = Callable[[str, dict[str, Any]], None]
+
+# Of two classes the one that is none of these is the positive one.
+NEGATIVE_NAMES = frozenset({"normal", "negative", "healthy", "benign", "control", "no_finding", "0", "no"})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything known before a network is built; `positive` is None for more than two classes."""
+
+    table: ImageTable
+    split: Split
+    counts: DataCounts
+    positive: str | None
+    spec: DecodeSpec
+
+    @property
+    def vocab(self) -> list[str]:
+        """Class names in the order of the network's outputs."""
+        return self.table.classes
+
+
+def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
+    """Scan, divide and count; opens every file once, writes nothing but the phantom set where DATA is left out.
+
+    Raises:
+        PlainfilmError: the data, the split or the positive class is refused.
+    """
+    path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, listener)
+    table = build_table(path, cfg.data, lambda done, of: listener("scan", {"done": done, "of": of}))
+    positive = pick_positive(table.classes, cfg.data)
+    split = make_split(table, cfg.data, cfg.train.seed)
+    counts = count(table, split)
+    spec = DecodeSpec(cfg.train.size_px, channels=cast(Any, table.channels), bits=table.bits)
+    listener("data", {"path": str(path), "counts": counts, "positive": positive, "split": split, "excluded": table.excluded})
+    return Prepared(table, split, counts, positive, spec)
+
+
+def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
+    """The positive class by name: the user's, else of two the one that is not a name for normal, else the last.
+
+    Raises:
+        ConfigError: the name is no class, or there are more than two classes.
+    """
+    if cfg.positive is not None and cfg.positive not in classes:
+        raise ConfigError(f"--positive {cfg.positive!r} is not a class; found {', '.join(classes)}. Names are case-sensitive.")
+    if len(classes) > 2:
+        if cfg.positive is not None:
+            raise ConfigError(f"--positive needs two classes; found {len(classes)}. Leave it out: each class is set against the rest.")
+        return None
+    if cfg.positive is not None:
+        return cfg.positive
+    candidates = [name for name in classes if name.casefold().replace(" ", "_") not in NEGATIVE_NAMES]
+    return candidates[0] if len(candidates) == 1 else classes[-1]
+
+
+def cache_folder() -> Path:
+    """Where plainfilm keeps what can be made again: PLAINFILM_CACHE, else the user's cache folder."""
+    if os.environ.get("PLAINFILM_CACHE"):
+        return Path(os.environ["PLAINFILM_CACHE"]).expanduser()
+    home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "plainfilm"
+
+
+def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
+    """The drawn set that stands in for DATA; drawn at the first use, then found in the cache folder."""
+    from plainfilm import __version__
+    from plainfilm.data.phantom import write_phantom
+    from plainfilm.errors import OccupiedError
+
+    folder = cache_folder() / f"phantom-{__version__}" / f"{cfg.images}-{cfg.size_px}px-seed{cfg.seed}"
+    drawn = folder.is_dir()
+    listener("phantom", {"folder": str(folder), "drawn": drawn, "images": cfg.images})
+    if not drawn:
+        try:
+            write_phantom(folder, images=cfg.images, size_px=cfg.size_px, seed=cfg.seed, progress=lambda done: listener("draw", {"done": done, "of": cfg.images}))
+        except OccupiedError:
+            pass  # another process drew the same set meanwhile
+    return folder

@@ -1,0 +1,184 @@
+"""The run folder: the name of every file in it, its lock and status, and the one way a file is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from plainfilm.errors import DataError, OccupiedError
+
+Status = Literal["running", "done", "diverged", "interrupted", "failed"]
+TEMP_PREFIX = ".partial-"
+
+
+def atomic_write(path: Path, content: str | bytes) -> None:
+    """Write `content` so that `path` is the old file or the new one, never half of either.
+
+    The temporary file lies in the same folder (a rename across file systems would copy), and is flushed to disk
+    before the rename: without fsync a power cut can leave an empty file under the new name.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temp = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temp, 0o666 & ~_umask())
+        os.replace(temp, path)
+    except BaseException:
+        Path(temp).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sweep(folder: Path) -> int:
+    """Remove what a killed writer left behind in `folder` and below; returns how many files."""
+    leftovers = list(folder.rglob(f"{TEMP_PREFIX}*"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)
+
+
+def dump_json(value: Any) -> str:
+    """JSON as all our files carry it: two spaces, keys in the order given, a newline at the end."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+class RunDir:
+    """A run's folder; every path in it has its name here and nowhere else."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.config = self.root / "config.yaml"
+        self.environment = self.root / "environment.json"
+        self.table = self.root / "table.csv"
+        self.excluded = self.root / "excluded.csv"
+        self.data = self.root / "data.json"
+        self.history = self.root / "history.csv"
+        self.timing = self.root / "timing.csv"
+        self.status = self.root / "status.json"
+        self.weights = self.root / "model.safetensors"
+        self.card = self.root / "card.json"
+        self.metrics = self.root / "metrics.json"
+        self.ledger = self.root / "test_ledger.jsonl"
+        self.log = self.root / "log.txt"
+
+    def checkpoint(self, name: str) -> Path:
+        """Weights kept while training, e.g. the best epoch so far."""
+        return self.root / "checkpoints" / f"{name}.safetensors"
+
+    def predictions(self, split: str) -> Path:
+        """One row per image of `split`."""
+        return self.root / "predictions" / f"{split}.csv"
+
+    def top_pictures(self, split: str) -> Path:
+        """Pixels of the images with the largest losses, as the network saw them."""
+        return self.root / "predictions" / f"{split}_top.npy"
+
+    def figure(self, name: str) -> Path:
+        """A PNG."""
+        return self.root / "figures" / f"{name}.png"
+
+    def looks(self, seal: str) -> Path:
+        """The looks of all runs beside this one at the test set with this seal."""
+        return self.root.parent / ".looks" / f"{seal}.jsonl"
+
+    @classmethod
+    def plan(cls, out: Path | None, model: str, runs: Path = Path("runs")) -> RunDir:
+        """Where a new run will lie; nothing is made yet, so that a refusal of the data leaves nothing behind.
+
+        `out` is the folder itself, None takes `runs/<time>-<model>-<4 hex>`.
+
+        Raises:
+            OccupiedError: the folder exists and is not empty.
+        """
+        root = out or runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{model}-{secrets.token_hex(2)}"
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise OccupiedError(f"{root} exists and is not empty; a run is never overwritten. Choose another --out.")
+        return cls(root)
+
+    def make(self) -> None:
+        """Make the planned folder; it must still be free.
+
+        Raises:
+            OccupiedError: somebody else filled it meanwhile.
+            DataError: it cannot be made.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"The folder {self.root} cannot be made ({error.strerror}). Choose another --out.") from None
+        if any(path.name != ".lock" for path in self.root.iterdir()) or self.is_locked():
+            raise OccupiedError(f"{self.root} is in use by another process. Choose another --out.")
+
+    @classmethod
+    def open(cls, root: Path) -> RunDir:
+        """An existing run.
+
+        Raises:
+            DataError: `root` is no run folder, or its training did not finish.
+        """
+        run = cls(root)
+        if not run.status.is_file():
+            raise DataError(f"{root} is not a run folder (no status.json in it). Give the folder that train printed.")
+        status = run.read_status()
+        if status["status"] != "done":
+            raise DataError(f"The run {root} is '{status['status']}', not 'done'; it has no finished model. Train it again.")
+        return run
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run for writing.
+
+        Raises:
+            OccupiedError: another living process holds it.
+        """
+        lock = FileLock(self.root / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise OccupiedError(f"{self.root} is being written by another process. Wait for it, or choose another --out.") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_locked(self) -> bool:
+        """True while a living process writes this run."""
+        lock = FileLock(self.root / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def write_status(self, status: Status, **facts: Any) -> None:
+        """Say what state the run is in; facts written earlier stay unless given again."""
+        before = json.loads(self.status.read_text(encoding="utf-8")) if self.status.is_file() else {}
+        before.pop("code", None)
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        atomic_write(self.status, dump_json({**before, "schema_version": 1, "status": status, "updated": now, **facts}))
+
+    def read_status(self) -> dict[str, Any]:
+        """status.json; `running` without a living writer reads as `interrupted`."""
+        found: dict[str, Any] = json.loads(self.status.read_text(encoding="utf-8"))
+        if found["status"] == "running" and not self.is_locked():
+            found["status"] = "interrupted"
+        return found

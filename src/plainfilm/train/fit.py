@@ -1,0 +1,115 @@
+"""One-cycle training in phases, the learning-rate finder, and how long it will all take."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.schedule import LRFinder, minimum, slide, steep, valley
+from fastai.learner import Learner
+
+from plainfilm.config import Phase, TrainConfig
+from plainfilm.errors import TrainingError
+from plainfilm.train.learner import make_learner
+
+SUGGESTIONS = ("valley", "slide", "minimum", "steep")
+FALLBACK_LR = 1e-3
+LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from any phase of training
+
+
+def fit_phases(learn: Learner, phases: Sequence[Phase], lr: float | None = None, cbs: Sequence[Callback] = ()) -> None:
+    """Train the phases one after the other, each a one-cycle of its own.
+
+    Args:
+        lr: stands in for phases whose lr is 'auto'.
+        cbs: callbacks with a `phase` attribute, told which phase runs.
+    """
+    for number, phase in enumerate(phases):
+        for cb in (learn.keyed_randomness, *cbs):
+            cb.phase = number
+        lr_max = phase.lr if isinstance(phase.lr, float) else lr
+        learn.fit_one_cycle(phase.epochs, lr_max=lr_max, cbs=list(cbs))
+
+
+@dataclass(frozen=True)
+class LrCurve:
+    """Smoothed loss against the growing learning rate; both float (n,)."""
+
+    lrs: np.ndarray
+    losses: np.ndarray
+    suggestions: dict[str, float | None]
+
+    @property
+    def lr(self) -> float:
+        """The rate to use: valley, else the next suggestion there is, else 1e-3."""
+        return next((value for name in SUGGESTIONS if (value := self.suggestions[name])), FALLBACK_LR)
+
+
+def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100) -> LrCurve:
+    """Train a copy of the network with a growing rate; `learn`, its weights and its files stay as they are.
+
+    fastai's finder saves and restores weights through a .pth beside the data; here it works on a deep copy in a
+    temporary folder.
+    """
+    place = learn.dls.train.phase, learn.dls.train.epoch
+    with tempfile.TemporaryDirectory() as folder:
+        trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder))
+        trial.remove_cb(trial.stop_when_diverged)  # a diverging end is what the finder looks for
+        trial.keyed_randomness.phase = LR_FIND_PHASE
+        finder = LRFinder(start_lr=1e-7, end_lr=10, num_it=num_it)
+        with trial.no_logging():
+            trial.fit(num_it // len(learn.dls.train) + 1, cbs=finder)
+    learn.dls.train.phase, learn.dls.train.epoch = place
+    lrs = np.array([float(lr) for lr in trial.recorder.lrs])
+    losses = np.array([float(loss) for loss in trial.recorder.losses])
+    if len(losses) == 0:
+        raise TrainingError("The learning-rate finder made no step. Are there fewer images than one batch?")
+    return LrCurve(lrs, losses, suggest(lrs, losses))
+
+
+def suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
+    """fastai's four suggestions from a curve; None where the curve is too short or flat for one.
+
+    fastai always cuts the first tenth and the last five points and then indexes, which fails on short curves;
+    here the cuts shrink with the curve, and everything after the first loss that is no number is left out.
+    """
+    finite = np.isfinite(losses)
+    end = len(losses) if finite.all() else int(np.argmin(finite))
+    lrs, losses = lrs[:end], losses[:end]
+    head, tail = min(10, end // 10), min(5, end // 5)
+    cut_lrs, cut_losses = torch.tensor(lrs[head : end - tail]), torch.tensor(losses[head : end - tail])
+    found: dict[str, float | None] = {}
+    for name, rule in zip(SUGGESTIONS, (valley, slide, minimum, steep), strict=True):
+        try:
+            value = float(rule(cut_lrs, cut_losses, len(cut_lrs))[0])
+        except (IndexError, ValueError, RuntimeError):
+            value = float("nan")
+        found[name] = value if np.isfinite(value) and value > 0 else None
+    return found
+
+
+def estimate_seconds(learn: Learner, phases: Sequence[Phase], steps: int = 5) -> float:
+    """Seconds the phases will take, from `steps` timed steps of a copy of the network after one to warm up."""
+    model, train = copy.deepcopy(learn.model).train(), learn.dls.train
+    with torch.random.fork_rng(devices=[]):
+        x, y = train.one_batch()
+        loss_func = learn.loss_func
+        seconds = [_timed_step(model, loss_func, x, y) for _ in range(steps + 1)][1:]
+    images = len(train.dataset) + len(learn.dls.valid.dataset) / 3  # a pass without gradients costs about a third
+    return float(np.median(seconds)) / len(y) * images * sum(phase.epochs for phase in phases)
+
+
+def _timed_step(model: torch.nn.Module, loss_func: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
+    start = time.perf_counter()
+    loss_func(model(x.as_subclass(torch.Tensor)), y.as_subclass(torch.Tensor)).backward()
+    if x.is_cuda:
+        torch.cuda.synchronize()
+    model.zero_grad()
+    return time.perf_counter() - start

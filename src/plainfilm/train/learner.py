@@ -1,0 +1,72 @@
+"""make_learner(): DataLoaders, a network and a config become a fastai Learner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner, Recorder
+from fastai.learner import TrainEvalCallback as TrainEval
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import AccumMetric, accuracy
+from fastai.optimizer import OptimWrapper
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from plainfilm.config import TrainConfig
+from plainfilm.train.callbacks import KeyedRandomness, StopWhenDiverged, TalkProgress
+
+
+def make_learner(
+    dls: DataLoaders,
+    model: nn.Module,
+    cfg: TrainConfig,
+    *,
+    path: Path,
+    listener: Callable[[str, dict[str, Any]], None] | None = None,
+) -> Learner:
+    """A fastai Learner: cross-entropy on logits, fused AdamW, accuracy and AUROC after each epoch.
+
+    Args:
+        path: where fastai may write (its own default is the data folder).
+        listener: told of each batch and epoch; None is silent.
+    """
+    device = dls.device or torch.device("cpu")
+    return Learner(
+        dls,
+        model.to(device),
+        loss_func=CrossEntropyLossFlat(weight=class_weights(dls).to(device) if cfg.class_weights else None),
+        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=device.type in ("cpu", "cuda")),
+        lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
+        wd=cfg.wd,
+        metrics=[accuracy, AccumMetric(auroc, flatten=False, activation="softmax", name="auroc")],
+        path=path,
+        default_cbs=False,
+        cbs=[TrainEval(), Recorder(), KeyedRandomness(cfg.seed), StopWhenDiverged(), TalkProgress(listener)],
+    )
+
+
+def auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
+    """Area under the ROC curve, 0..1; the mean of one against the rest for more than two classes.
+
+    Args:
+        probs: (n, k), rows sum to 1.
+        targs: (n,), class numbers; a class without images, or without others, is left out of the mean.
+    """
+    p, y = probs.double().cpu().numpy(), targs.cpu().numpy()
+    classes = [1] if p.shape[1] == 2 else range(p.shape[1])
+    scores = [roc_auc_score(y == k, p[:, k]) for k in classes if 0 < (y == k).sum() < len(y)]
+    return float(np.mean(scores)) if scores else float("nan")
+
+
+def class_weights(dls: DataLoaders) -> torch.Tensor:
+    """Weight of each class in the loss, (k,): inverse to its train images, mean 1 over the images."""
+    from plainfilm.data.block import targets_of
+
+    sizes = np.bincount(targets_of(dls.train_ds), minlength=len(dls.vocab))
+    return torch.tensor(sizes.sum() / (len(sizes) * sizes), dtype=torch.float32)

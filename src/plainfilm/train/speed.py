@@ -1,0 +1,53 @@
+"""Settings that make training faster without changing what it computes; each is recorded in the run."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import torch
+
+from plainfilm.errors import MissingError
+
+# glibc malloc parameters: trim never, no mmap, one arena, grow by 256 MB. By default every large activation is
+# mapped and unmapped again each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.
+_MALLOPT = {-1: -1, -4: 0, -8: 1, -2: 256 << 20}
+
+
+def keep_memory() -> bool:
+    """Tell glibc's allocator to keep what it has; False (and no effect) where there is no glibc."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return all(mallopt(name, value) == 1 for name, value in _MALLOPT.items())
+
+
+def pick_device(name: str) -> str:
+    """The device to train on: 'auto' takes a GPU where there is one.
+
+    Raises:
+        MissingError: the named device is not there.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if not there[name]:
+        raise MissingError(f"No {name} device was found on this machine. Use --device cpu, or --device auto.")
+    return name
+
+
+def facts(device: str, kept_memory: bool) -> dict[str, Any]:
+    """What environment.json says about speed."""
+    return {
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else device,
+        "threads": torch.get_num_threads(),
+        "allocator_keeps_memory": kept_memory,
+        "channels_last": True,
+        "fused_adamw": True,
+        "loader_workers": 0,
+    }
