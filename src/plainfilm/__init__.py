@@ -24,7 +24,7 @@ _HOMES = {
     "interpret_run": "plainfilm.pipeline",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - names resolved below
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -65,9 +65,13 @@ def read_card(run: RunDir) -> Card:
         card = Card.model_validate_json(run.card.read_text(encoding="utf-8"))
         weights = run.weights.read_bytes()
     except (OSError, ValueError) as error:
-        raise DataError(f"The run {run.root} cannot be read ({type(error).__name__} in card.json or model.safetensors). Train it again.") from None
+        raise DataError(
+            f"The run {run.root} cannot be read ({type(error).__name__} in card.json or model.safetensors). Train it again."
+        ) from None
     if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
-        raise DataError(f"model.safetensors of {run.root} is not the file its card describes. Restore it, or train again.")
+        raise DataError(
+            f"model.safetensors of {run.root} is not the file its card describes. Restore it, or train again."
+        )
     return card
 
 

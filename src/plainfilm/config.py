@@ -199,11 +199,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The config {path} cannot be read ({type(error).__name__}). Give the path of a YAML file.") from None
+        raise ConfigError(
+            f"The config {path} cannot be read ({type(error).__name__}). Give the path of a YAML file."
+        ) from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise ConfigError(f"The config {path} is not valid YAML{line}. Compare it with experiments/phantom.yaml.") from None
+        raise ConfigError(
+            f"The config {path} is not valid YAML{line}. Compare it with experiments/phantom.yaml."
+        ) from None
     if not isinstance(raw, dict):
         raise ConfigError(f"The config {path} holds {type(raw).__name__}; sections like 'train:' were expected.")
     return raw
@@ -248,7 +252,9 @@ def _drop_single_phase(train: dict[str, Any], name: str) -> None:
     if isinstance(phases, list) and len(phases) == 1:
         del train["phases"]
     elif isinstance(phases, list) and phases:
-        raise ConfigError(f"The config has {len(phases)} phases; --{name.removesuffix('_px')} cannot say which. Edit train.phases.")
+        raise ConfigError(
+            f"The config has {len(phases)} phases; --{name.removesuffix('_px')} cannot say which. Edit train.phases."
+        )
 
 
 def _explain(fault: Any) -> str:

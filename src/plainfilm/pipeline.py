@@ -7,12 +7,7 @@ what does not need them starts at once.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +17,18 @@ import pandas as pd
 from plainfilm.card import Card, peak_rss_mb, read_card, write_card, write_environment
 from plainfilm.config import EvaluateConfig, ExperimentConfig, load_config
 from plainfilm.data.cache import decode_rows
-from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.splits import write_split
 from plainfilm.data.table import read_table, write_table
-from plainfilm.errors import DataError, PlainfilmError, SealError, TrainingError, UsageError
-from plainfilm.evaluate.metrics import calls, confusion_matrix, measure, measure_per_class
-from plainfilm.evaluate.predictions import Predictions, make_predictions, read_predictions, write_predictions
-from plainfilm.evaluate.seal import check_before_look, count_looks, record_look, seal_of
+from plainfilm.errors import SealError, UsageError
+from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.look import look_at_test
+from plainfilm.evaluate.predictions import make_predictions, predict_logits, read_predictions, save_predictions
+from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.thresholds import choose_threshold
-from plainfilm.prepare import Listener, Prepared, prepare
+from plainfilm.listener import Listener, silent
+from plainfilm.prepare import Prepared, prepare
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import (
-    Confused,
-    Confusion,
     EvaluateDocument,
     InterpretDocument,
     LrFindDocument,
@@ -47,20 +41,22 @@ from plainfilm.schemas import (
 if TYPE_CHECKING:
     from fastai.learner import Learner
 
-CHOSEN_ON_VALID = "The epoch and the threshold were chosen on the valid images; scores on them flatter."
-
-
-def silent(what: str, facts: dict[str, Any]) -> None:
-    """A listener that does nothing."""
-
 
 def draw_phantom(out: Path, *, images: int, size_px: int, seed: int, listener: Listener = silent) -> PhantomDocument:
     """`plainfilm phantom`: draw the synthetic set into a new folder."""
     from plainfilm.data.phantom import write_phantom
 
-    classes = write_phantom(out, images=images, size_px=size_px, seed=seed, progress=lambda done: listener("draw", {"done": done, "of": images}))
+    classes = write_phantom(
+        out,
+        images=images,
+        size_px=size_px,
+        seed=seed,
+        progress=lambda done: listener("draw", {"done": done, "of": images}),
+    )
     names = [path.name.split("-")[1] for path in out.rglob("phantom-*.png")]
-    return PhantomDocument(out=str(out), images=images, patients=len(set(names)), size_px=size_px, seed=seed, classes=classes)
+    return PhantomDocument(
+        out=str(out), images=images, patients=len(set(names)), size_px=size_px, seed=seed, classes=classes
+    )
 
 
 def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) -> SplitDocument:
@@ -74,7 +70,9 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
     )  # fmt: skip
 
 
-def build_learner(cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener) -> tuple[Learner, np.ndarray]:
+def build_learner(
+    cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener
+) -> tuple[Learner, np.ndarray]:
     """A Learner over the train and valid rows, and the pixels of the valid rows."""
     from plainfilm.data.block import make_dls
     from plainfilm.models.build import build_model, parameter_count
@@ -84,12 +82,23 @@ def build_learner(cfg: ExperimentConfig, ready: Prepared, device: str, path: Pat
     pixels = decode_rows(rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}))
     dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
     model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)
-    listener("network", {"name": cfg.model.name, "parameters": parameter_count(model), "size_px": cfg.train.size_px, "device": device, "balanced": dls.train.balance})
+    listener(
+        "network",
+        {
+            "name": cfg.model.name,
+            "parameters": parameter_count(model),
+            "size_px": cfg.train.size_px,
+            "device": device,
+            "balanced": dls.train.balance,
+        },
+    )
     learn = make_learner(dls, model, cfg.train, path=path, listener=listener)
     return learn, pixels[(rows["split"] == "valid").to_numpy()]
 
 
-def find_learning_rate(cfg: ExperimentConfig, out: Path | None, *, device: str, num_it: int, listener: Listener = silent) -> LrFindDocument:
+def find_learning_rate(
+    cfg: ExperimentConfig, out: Path | None, *, device: str, num_it: int, listener: Listener = silent
+) -> LrFindDocument:
     """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched."""
     from plainfilm.interpret.figures import as_png, plot_lr_curve
     from plainfilm.train.fit import find_lr
@@ -106,11 +115,16 @@ def find_learning_rate(cfg: ExperimentConfig, out: Path | None, *, device: str, 
     atomic_write(figure, as_png(plot_lr_curve(curve.lrs, curve.losses, curve.suggestions, curve.lr)))
     lines = [f"{lr!r},{loss!r}\n" for lr, loss in zip(curve.lrs.tolist(), curve.losses.tolist(), strict=True)]
     atomic_write(table, "lr,loss\n" + "".join(lines))
-    return LrFindDocument(suggestions=curve.suggestions, lr=curve.lr, figure=str(figure), curve=str(table))  # type: ignore[arg-type]
+    return LrFindDocument(suggestions=curve.suggestions, lr=curve.lr, figure=str(figure), curve=str(table))
 
 
 def train_run(
-    cfg: ExperimentConfig, out: Path | None = None, *, device: str = "auto", dry_run: bool = False, listener: Listener = silent
+    cfg: ExperimentConfig,
+    out: Path | None = None,
+    *,
+    device: str = "auto",
+    dry_run: bool = False,
+    listener: Listener = silent,
 ) -> TrainDocument:
     """`plainfilm train`: one-cycle training into a new run folder; no test file is opened once the split exists."""
     from plainfilm.train.speed import facts, keep_memory, pick_device
@@ -126,12 +140,11 @@ def train_run(
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
     run.make()
-    with run.lock(), _status_always_true(run):
+    with run.session():
         _write_inputs(run, cfg, ready, facts(device, kept_memory))
         listener("run", {"path": str(run.root)})
         best_at = _fit(learn, cfg, run, listener)
         document = _finish(run, cfg, ready, learn, valid_pixels, best_at, device, started, seconds)
-        run.write_status("done")
     listener("done", {"path": str(run.root)})
     return document
 
@@ -142,24 +155,6 @@ def _estimate(learn: Learner, cfg: ExperimentConfig, listener: Listener) -> floa
     seconds = estimate_seconds(learn, cfg.train.phases)
     listener("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases)})
     return seconds
-
-
-@contextmanager
-def _status_always_true(run: RunDir) -> Iterator[None]:
-    """status.json says how the work inside ended, whatever happens; a failure is written before it is raised."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        run.write_status("interrupted")
-        raise
-    except TrainingError as error:
-        run.write_status("diverged", code=error.exit_code, message=str(error))
-        raise
-    except BaseException as error:
-        run.write_status("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
-        if not isinstance(error, PlainfilmError):
-            atomic_write(run.log, traceback.format_exc())
-        raise
 
 
 def _write_inputs(run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any]) -> None:
@@ -175,13 +170,21 @@ def _write_inputs(run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: di
 def _fit(learn: Learner, cfg: ExperimentConfig, run: RunDir, listener: Listener) -> tuple[int, int]:
     """Train; the learner ends with the kept weights. Returns their (phase, epoch)."""
     from plainfilm.interpret.figures import as_png, plot_batch
+    from plainfilm.models.build import load_weights
     from plainfilm.train.callbacks import KeepBest, RunHistory
     from plainfilm.train.fit import find_lr, fit_phases
 
     x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
-    pictures = np.moveaxis(x[:16].cpu().numpy(), 1, -1).squeeze(-1) if x.shape[1] == 1 else np.moveaxis(x[:16].cpu().numpy(), 1, -1)
-    atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, f"A training batch as the network sees it ({cfg.train.augment})")))
+    pictures = (
+        np.moveaxis(x[:16].cpu().numpy(), 1, -1).squeeze(-1)
+        if x.shape[1] == 1
+        else np.moveaxis(x[:16].cpu().numpy(), 1, -1)
+    )
+    atomic_write(
+        run.figure("batch"),
+        as_png(plot_batch(pictures, names, f"A training batch as the network sees it ({cfg.train.augment})")),
+    )
     lr = find_lr(learn, cfg.train).lr if any(phase.lr == "auto" for phase in cfg.train.phases) else None
     if lr is not None:
         listener("lr", {"lr": lr})
@@ -194,39 +197,29 @@ def _fit(learn: Learner, cfg: ExperimentConfig, run: RunDir, listener: Listener)
     return best.best_at
 
 
-def load_weights(model: Any, path: Path) -> None:
-    """Put the weights of a safetensors file into a network built for them.
-
-    Raises:
-        DataError: names or shapes differ.
-    """
-    from safetensors.torch import load_file
-
-    try:
-        model.network.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise DataError(f"{path.name} does not fit the network its config describes ({str(error).splitlines()[0]}). Train it again.") from None
-
-
 def _finish(
     run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: np.ndarray,
     best_at: tuple[int, int], device: str, started: float, estimate: float,
 ) -> TrainDocument:  # fmt: skip
-    from plainfilm.evaluate.predictions import predict_logits
     from plainfilm.train.callbacks import weights_bytes
 
     weights = weights_bytes(learn.model)
     atomic_write(run.weights, weights)
-    valid = make_predictions(ready.split.of("valid"), predict_logits(learn.model, valid_pixels, device), ready.vocab, has_patients=ready.table.has_patients)
-    _save_predictions(run, "valid", valid, valid_pixels)
+    valid = make_predictions(
+        ready.split.of("valid"),
+        predict_logits(learn.model, valid_pixels, device),
+        ready.vocab,
+        has_patients=ready.table.has_patients,
+    )
+    save_predictions(run, "valid", valid, valid_pixels)
     threshold = None
     if ready.positive is not None:
         k = ready.vocab.index(ready.positive)
         threshold = choose_threshold(cfg.evaluate.threshold, valid.probs[:, k], valid.targs == k)
     card = _card(cfg, ready, best_at, threshold, hashlib.sha256(weights).hexdigest())
     write_card(run, card)
-    document = _evaluation(run, card, "valid", valid, cfg, looks=(0, 0))
-    _save_metrics(run, document)
+    document = answer(run, card, "valid", valid, cfg, looks=(0, 0))
+    save_metrics(run, document)
     return TrainDocument(
         run=str(run.root), data=ready.counts, positive=ready.positive, threshold=threshold, best_epoch=best_at[1] + 1,
         notes=document.notes, metrics={"valid": document.metrics}, estimate_seconds=estimate,
@@ -234,7 +227,9 @@ def _finish(
     )  # fmt: skip
 
 
-def _card(cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str) -> Card:
+def _card(
+    cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str
+) -> Card:
     from plainfilm.models.registry import get_spec
 
     network, test = get_spec(cfg.model.name), ready.split.of("test")
@@ -251,14 +246,6 @@ def _card(cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], thre
     )  # fmt: skip
 
 
-def _save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: np.ndarray) -> None:
-    write_predictions(run.predictions(split), predictions)
-    # kept so that interpret can show the worst pictures without opening a test file again
-    buffer = io.BytesIO()
-    np.save(buffer, pixels[predictions.worst()], allow_pickle=False)
-    atomic_write(run.top_pictures(split), buffer.getvalue())
-
-
 def _timing(run: RunDir, seconds: float) -> Timing:
     rows = pd.read_csv(run.timing)
     return Timing(
@@ -268,7 +255,9 @@ def _timing(run: RunDir, seconds: float) -> Timing:
     )
 
 
-def evaluate_run(root: Path, *, split: str = "valid", threshold: str | None = None, listener: Listener = silent) -> EvaluateDocument:
+def evaluate_run(
+    root: Path, *, split: str = "valid", threshold: str | None = None, listener: Listener = silent
+) -> EvaluateDocument:
     """`plainfilm evaluate`: metrics with intervals from one inference pass; a look at test is recorded first.
 
     Args:
@@ -282,74 +271,32 @@ def evaluate_run(root: Path, *, split: str = "valid", threshold: str | None = No
         part = rows[rows["split"] == split]
         if split == "test":
             if card.seal is None:
-                raise SealError("This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient.")
-            predictions, looks = _look_at_test(run, card, part, listener)
+                raise SealError(
+                    "This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient."
+                )
+            predictions, looks = look_at_test(run, card, part, listener)
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
             looks = count_looks(run, card.seal)
         if threshold is not None:
             card = _other_threshold(run, card, rows, threshold)
-        document = _evaluation(run, card, split, predictions, cfg, looks)
+        document = answer(run, card, split, predictions, cfg, looks)
         if threshold is None:
-            _save_metrics(run, document)
+            save_metrics(run, document)
     return document
-
-
-def _look_at_test(run: RunDir, card: Card, part: pd.DataFrame, listener: Listener) -> tuple[Predictions, tuple[int, int]]:
-    """The test predictions, new or as saved, with the look recorded before anything is shown or stored."""
-    seal, looks = check_before_look(run, part)
-    path = run.predictions("test")
-    if path.is_file() and looks:
-        predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
-        return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
-    pixels = decode_rows(part, DecodeSpec(**card.decode), lambda done, of: listener("decode", {"done": done, "of": of}))
-    logits = _network_logits(run, card, pixels)
-    predictions = make_predictions(part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature)
-    counted = record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
-    _save_predictions(run, "test", predictions, pixels)
-    return predictions, counted
-
-
-def _network_logits(run: RunDir, card: Card, pixels: np.ndarray) -> np.ndarray:
-    from plainfilm.evaluate.predictions import predict_logits
-    from plainfilm.models.build import build_model
-
-    model = build_model(card.model, len(card.vocab), card.decode["size_px"])
-    load_weights(model, run.weights)
-    return predict_logits(model, pixels)
 
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:
     if card.positive is None:
         raise UsageError("--threshold needs two classes; with more, the class with the highest score is called.")
     rule = EvaluateConfig(threshold=rule).threshold
-    valid = read_predictions(run.predictions("valid"), rows[rows["split"] == "valid"], card.vocab, has_patients=card.has_patients)
+    valid = read_predictions(
+        run.predictions("valid"), rows[rows["split"] == "valid"], card.vocab, has_patients=card.has_patients
+    )
     k = card.vocab.index(card.positive)
-    return card.model_copy(update={"threshold": choose_threshold(rule, valid.probs[:, k], valid.targs == k), "threshold_rule": rule})
-
-
-def _evaluation(run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, looks: tuple[int, int]) -> EvaluateDocument:
-    positive = card.vocab.index(card.positive) if card.positive else None
-    sample: dict[str, Any] = dict(
-        probs=predictions.probs, targs=predictions.targs, clusters=predictions.groups, patients=predictions.patients,
-        positive=positive, n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed,
-    )  # fmt: skip
-    called = calls(predictions.probs, positive=positive, threshold=card.threshold)
-    matrix = confusion_matrix(called, predictions.targs, len(card.vocab))
-    per_class = {} if positive is not None else measure_per_class(threshold=None, **sample)
-    return EvaluateDocument(
-        run=str(run.root), split=split, opened=looks[0], opened_set=looks[1], threshold=card.threshold,
-        positive=card.positive, notes=[*card.notes, *([CHOSEN_ON_VALID] if split == "valid" else [])],
-        metrics=measure(threshold=card.threshold, **sample),
-        metrics_at_half=measure(threshold=None if positive is None else 0.5, **sample),
-        per_class={card.vocab[k]: metrics for k, metrics in per_class.items()},
-        confusion=Confusion(labels=card.vocab, rows=matrix.tolist()),
-    )  # fmt: skip
-
-
-def _save_metrics(run: RunDir, document: EvaluateDocument) -> None:
-    saved = json.loads(run.metrics.read_text(encoding="utf-8")) if run.metrics.is_file() else {"schema_version": 1}
-    atomic_write(run.metrics, dump_json({**saved, document.split: document.model_dump(mode="json", exclude={"run"})}))
+    return card.model_copy(
+        update={"threshold": choose_threshold(rule, valid.probs[:, k], valid.targs == k), "threshold_rule": rule}
+    )
 
 
 def interpret_run(root: Path, *, split: str | None = None, listener: Listener = silent) -> InterpretDocument:
@@ -358,58 +305,20 @@ def interpret_run(root: Path, *, split: str | None = None, listener: Listener = 
     Args:
         split: valid or test; None takes test where it has been looked at, else valid.
     """
-    from plainfilm.interpret import figures
+    from plainfilm.interpret.gallery import confused_pairs, draw_gallery
 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")
     card, rows = read_card(run), read_table(run.table)
-    predictions = read_predictions(run.predictions(split), rows[rows["split"] == split], card.vocab, has_patients=card.has_patients)
-    positive = card.vocab.index(card.positive) if card.positive else None
-    called = calls(predictions.probs, positive=positive, threshold=card.threshold)
-    matrix = confusion_matrix(called, predictions.targs, len(card.vocab))
-    about = f"{split}, {len(rows[rows['split'] == split])} images"
-    drawn = {
-        "history": figures.plot_history(_read_history(run), _kept_row(run, card), "Training, as in the paper's Figure 8"),
-        f"confusion_{split}": figures.plot_confusion(matrix, card.vocab, f"Confusion matrix, {about}"),
-        f"top_losses_{split}": _top_losses(run, split, predictions, called, card),
-    }
-    if positive is not None and card.threshold is not None:
-        names = (card.vocab[1 - positive], card.vocab[positive])
-        drawn[f"scores_{split}"] = figures.plot_scores(predictions.probs[:, positive], predictions.targs == positive, card.threshold, names, f"Scores, {about}")
+    part = rows[rows["split"] == split]
+    predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
+    matrix, drawn = draw_gallery(run, card, split, predictions)
     with run.lock():
-        for name, figure in drawn.items():
-            atomic_write(run.figure(name), figures.as_png(figure))
+        for name, png in drawn.items():
+            atomic_write(run.figure(name), png)
     return InterpretDocument(
-        run=str(run.root), split=split, figures={name: str(run.figure(name)) for name in drawn},
-        confused=_confused(matrix, card.vocab),
-    )  # fmt: skip
-
-
-def _top_losses(run: RunDir, split: str, predictions: Predictions, called: np.ndarray, card: Card) -> Any:
-    from plainfilm.interpret.figures import plot_top_losses
-
-    pictures = np.load(run.top_pictures(split), allow_pickle=False)
-    worst = predictions.worst(len(pictures))[:16]
-    shown = card.positive or ""
-    captions = []
-    for i in worst:
-        name = shown or card.vocab[called[i]]
-        score = predictions.probs[i, card.vocab.index(name)]
-        captions.append(f"row {i}: truth {card.vocab[predictions.targs[i]]}\ncalled {card.vocab[called[i]]}\nscore for {name} {score:.3f}")
-    return plot_top_losses(pictures[: len(worst)], captions, f"Largest losses, {split} (row = position in predictions/{split}.csv)")
-
-
-def _read_history(run: RunDir) -> dict[str, list[float]]:
-    return {str(name): column.tolist() for name, column in pd.read_csv(run.history).items()}
-
-
-def _kept_row(run: RunDir, card: Card) -> int:
-    history = _read_history(run)
-    places = list(zip(history["phase"], history["epoch"], strict=True))
-    return places.index((card.kept_phase, card.kept_epoch))
-
-
-def _confused(matrix: np.ndarray, vocab: list[str]) -> list[Confused]:
-    """Mistakes by kind, most frequent first."""
-    pairs = [(int(matrix[i, j]), i, j) for i in range(len(vocab)) for j in range(len(vocab)) if i != j and matrix[i, j]]
-    return [Confused(truth=vocab[i], called=vocab[j], images=n) for n, i, j in sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))]
+        run=str(run.root),
+        split=split,
+        figures={name: str(run.figure(name)) for name in drawn},
+        confused=confused_pairs(matrix, card.vocab),
+    )

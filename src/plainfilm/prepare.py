@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,9 +13,8 @@ from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.splits import Split, count, make_split
 from plainfilm.data.table import ImageTable, build_table
 from plainfilm.errors import ConfigError
+from plainfilm.listener import Listener
 from plainfilm.schemas import DataCounts
-
-Listener = Callable[[str, dict[str, Any]], None]
 
 # Of two classes the one that is none of these is the positive one.
 NEGATIVE_NAMES = frozenset({"normal", "negative", "healthy", "benign", "control", "no_finding", "0", "no"})
@@ -49,7 +48,9 @@ def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
     split = make_split(table, cfg.data, cfg.train.seed)
     counts = count(table, split)
     spec = DecodeSpec(cfg.train.size_px, channels=cast(Any, table.channels), bits=table.bits)
-    listener("data", {"path": str(path), "counts": counts, "positive": positive, "split": split, "excluded": table.excluded})
+    listener(
+        "data", {"path": str(path), "counts": counts, "positive": positive, "split": split, "excluded": table.excluded}
+    )
     return Prepared(table, split, counts, positive, spec)
 
 
@@ -60,10 +61,14 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
         ConfigError: the name is no class, or there are more than two classes.
     """
     if cfg.positive is not None and cfg.positive not in classes:
-        raise ConfigError(f"--positive {cfg.positive!r} is not a class; found {', '.join(classes)}. Names are case-sensitive.")
+        raise ConfigError(
+            f"--positive {cfg.positive!r} is not a class; found {', '.join(classes)}. Names are case-sensitive."
+        )
     if len(classes) > 2:
         if cfg.positive is not None:
-            raise ConfigError(f"--positive needs two classes; found {len(classes)}. Leave it out: each class is set against the rest.")
+            raise ConfigError(
+                f"--positive needs two classes; found {len(classes)}. Leave it out: each class is set against the rest."
+            )
         return None
     if cfg.positive is not None:
         return cfg.positive
@@ -89,8 +94,12 @@ def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
     drawn = folder.is_dir()
     listener("phantom", {"folder": str(folder), "drawn": drawn, "images": cfg.images})
     if not drawn:
-        try:
-            write_phantom(folder, images=cfg.images, size_px=cfg.size_px, seed=cfg.seed, progress=lambda done: listener("draw", {"done": done, "of": cfg.images}))
-        except OccupiedError:
-            pass  # another process drew the same set meanwhile
+        with contextlib.suppress(OccupiedError):  # another process drew the same set meanwhile
+            write_phantom(
+                folder,
+                images=cfg.images,
+                size_px=cfg.size_px,
+                seed=cfg.seed,
+                progress=lambda done: listener("draw", {"done": done, "of": cfg.images}),
+            )
     return folder

@@ -7,6 +7,7 @@ import os
 import secrets
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from plainfilm.errors import DataError, OccupiedError
+from plainfilm.errors import DataError, OccupiedError, PlainfilmError, TrainingError
 
 Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 TEMP_PREFIX = ".partial-"
@@ -123,7 +124,9 @@ class RunDir:
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise DataError(f"The folder {self.root} cannot be made ({error.strerror}). Choose another --out.") from None
+            raise DataError(
+                f"The folder {self.root} cannot be made ({error.strerror}). Choose another --out."
+            ) from None
         if any(path.name != ".lock" for path in self.root.iterdir()) or self.is_locked():
             raise OccupiedError(f"{self.root} is in use by another process. Choose another --out.")
 
@@ -139,7 +142,9 @@ class RunDir:
             raise DataError(f"{root} is not a run folder (no status.json in it). Give the folder that train printed.")
         status = run.read_status()
         if status["status"] != "done":
-            raise DataError(f"The run {root} is '{status['status']}', not 'done'; it has no finished model. Train it again.")
+            raise DataError(
+                f"The run {root} is '{status['status']}', not 'done'; it has no finished model. Train it again."
+            )
         return run
 
     @contextmanager
@@ -153,7 +158,9 @@ class RunDir:
         try:
             lock.acquire()
         except Timeout:
-            raise OccupiedError(f"{self.root} is being written by another process. Wait for it, or choose another --out.") from None
+            raise OccupiedError(
+                f"{self.root} is being written by another process. Wait for it, or choose another --out."
+            ) from None
         try:
             yield
         finally:
@@ -182,3 +189,25 @@ class RunDir:
         if found["status"] == "running" and not self.is_locked():
             found["status"] = "interrupted"
         return found
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Hold the run while it is made; status.json says how that ended, whatever happens.
+
+        A bug's traceback goes to log.txt.
+        """
+        with self.lock():
+            try:
+                yield
+            except KeyboardInterrupt:
+                self.write_status("interrupted")
+                raise
+            except TrainingError as error:
+                self.write_status("diverged", code=error.exit_code, message=str(error))
+                raise
+            except BaseException as error:
+                self.write_status("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
+                if not isinstance(error, PlainfilmError):
+                    atomic_write(self.log, traceback.format_exc())
+                raise
+            self.write_status("done")

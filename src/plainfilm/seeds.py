@@ -20,7 +20,8 @@ def splitmix64(x: np.ndarray) -> np.ndarray:
         x = x + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
+        scrambled: np.ndarray = x ^ (x >> np.uint64(31))
+        return scrambled
 
 
 def mix(*parts: int | np.ndarray) -> np.ndarray:

@@ -20,19 +20,22 @@ BUG, INTERRUPTED = 101, 130
 class OneLineErrors(TyperGroup):
     """Ends with our exit codes; an error is one line on stderr, a traceback only with -v."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, *words: Any, **extra: Any) -> Any:
+        """Run a command line; `standalone_mode=False` hands errors to the caller, as in typer."""
+        args, prog_name = (*words, None, None)[:2] if words else (extra.pop("args", None), extra.pop("prog_name", None))
+        standalone_mode = extra.pop("standalone_mode", True)
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
-        given = list(extra.get("args") or sys.argv[1:])
+            return super().main(args, prog_name, standalone_mode=False, **extra)
+        given = sys.argv[1:] if args is None else list(args)
         verbose = any(word in ("-v", "--verbose") for word in given)
         if not verbose:
             # fastai's own imports; nothing a user could act on
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
-        sys.exit(self._run(verbose, *args, **extra))
+        sys.exit(self._run(verbose, args, prog_name, **extra))
 
-    def _run(self, verbose: bool, *args: Any, **extra: Any) -> int:
+    def _run(self, verbose: bool, args: Any, prog_name: str | None, **extra: Any) -> int:
         try:
-            return int(super().main(*args, standalone_mode=False, **extra) or 0)
+            return int(super().main(args, prog_name, standalone_mode=False, **extra) or 0)
         except PlainfilmError as error:
             return _tell(str(error), error.exit_code, verbose)
         except KeyboardInterrupt:
@@ -76,7 +79,9 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def root(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     """Turn a folder of medical images into a classifier whose score can be believed. Research use only."""
     if ctx.invoked_subcommand is None:

@@ -11,35 +11,97 @@ from plainfilm.config import ExperimentConfig, experiment_file, load_config
 
 Data = Annotated[
     Path | None,
-    typer.Argument(metavar="DATA", help="Folder of class folders (with or without train/val/test above them), or a CSV path,label[,patient][,split]. Left out: the drawn phantom set."),
+    typer.Argument(
+        metavar="DATA",
+        help="Folder of class folders (with or without train/val/test above them), or a CSV path,label[,patient][,split]. Left out: the drawn phantom set.",
+    ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that train printed.")]
-Out = Annotated[Path | None, typer.Option("--out", help="Where to write; must not exist or be empty.", show_default=False)]
-Config = Annotated[Path | None, typer.Option("--config", help="A YAML experiment; single options lie over it.", show_default=False)]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Where to write; must not exist or be empty.", show_default=False)
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A YAML experiment; single options lie over it.", show_default=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result and errors.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also warnings, and tracebacks with errors.")]
-Seed = Annotated[int | None, typer.Option("--seed", help="Decides split, weights and order. \\[default: 0]", show_default=False)]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="Decides split, weights and order. \\[default: 0]", show_default=False)
+]
 SplitKind = Annotated[
     str | None,
-    typer.Option("--split", metavar="KIND", help="patient (whole patients 60/25/15), official (the given folders), image (leaky, for comparison), kfold, or a split file. \\[default: patient]", show_default=False),
+    typer.Option(
+        "--split",
+        metavar="KIND",
+        help="patient (whole patients 60/25/15), official (the given folders), image (leaky, for comparison), kfold, or a split file. \\[default: patient]",
+        show_default=False,
+    ),
 ]
-Folds = Annotated[int | None, typer.Option("--folds", help="Number of folds for kfold. \\[default: 5]", show_default=False)]
-Fold = Annotated[int | None, typer.Option("--fold", help="Which fold is the test, 0 to folds - 1; the next one is valid. \\[default: 0]", show_default=False)]
+Folds = Annotated[
+    int | None, typer.Option("--folds", help="Number of folds for kfold. \\[default: 5]", show_default=False)
+]
+Fold = Annotated[
+    int | None,
+    typer.Option(
+        "--fold",
+        help="Which fold is the test, 0 to folds - 1; the next one is valid. \\[default: 0]",
+        show_default=False,
+    ),
+]
 Pattern = Annotated[
     str | None,
-    typer.Option("--patient-pattern", metavar="REGEX", help="Finds the patient in the file name; its first group is the key.", show_default=False),
+    typer.Option(
+        "--patient-pattern",
+        metavar="REGEX",
+        help="Finds the patient in the file name; its first group is the key.",
+        show_default=False,
+    ),
 ]
-Positive = Annotated[str | None, typer.Option("--positive", metavar="NAME", help="The positive class, by name.", show_default=False)]
-FollowLinks = Annotated[bool | None, typer.Option("--follow-links", help="Also enter links, each folder once.", show_default=False)]
-Bits = Annotated[int | None, typer.Option("--bits", help="Stored depth of integers above 8 bits. \\[default: measured]", show_default=False)]
-AllowLeak = Annotated[bool | None, typer.Option("--allow-leak", help="Use given folders although patients straddle them; every output says so.", show_default=False)]
-Size = Annotated[int | None, typer.Option("--size", metavar="PX", help="Side of the square picture the network sees. \\[default: 224]", show_default=False)]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images per step. \\[default: 64]", show_default=False)]
+Positive = Annotated[
+    str | None, typer.Option("--positive", metavar="NAME", help="The positive class, by name.", show_default=False)
+]
+FollowLinks = Annotated[
+    bool | None, typer.Option("--follow-links", help="Also enter links, each folder once.", show_default=False)
+]
+Bits = Annotated[
+    int | None,
+    typer.Option("--bits", help="Stored depth of integers above 8 bits. \\[default: measured]", show_default=False),
+]
+AllowLeak = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-leak",
+        help="Use given folders although patients straddle them; every output says so.",
+        show_default=False,
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        "--size", metavar="PX", help="Side of the square picture the network sees. \\[default: 224]", show_default=False
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Images per step. \\[default: 64]", show_default=False)
+]
 Model = Annotated[str | None, typer.Option("--model", help="Which network. \\[default: paper]", show_default=False)]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
-Balance = Annotated[str | None, typer.Option("--balance", metavar="HOW", help="auto (draw classes evenly when one is > 1.5 times another) or none. \\[default: auto]", show_default=False)]
-Augment = Annotated[str | None, typer.Option("--augment", metavar="PROFILE", help="radiograph, natural or none. \\[default: radiograph]", show_default=False)]
+Balance = Annotated[
+    str | None,
+    typer.Option(
+        "--balance",
+        metavar="HOW",
+        help="auto (draw classes evenly when one is > 1.5 times another) or none. \\[default: auto]",
+        show_default=False,
+    ),
+]
+Augment = Annotated[
+    str | None,
+    typer.Option(
+        "--augment", metavar="PROFILE", help="radiograph, natural or none. \\[default: radiograph]", show_default=False
+    ),
+]
 
 
 def config_from(data: Path | None, config: Path | None, options: dict[str, Any]) -> ExperimentConfig:

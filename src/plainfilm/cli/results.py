@@ -13,8 +13,21 @@ from plainfilm.errors import UsageError
 
 def evaluate(
     run: opt.Run,
-    split: Annotated[str, typer.Option("--split", metavar="WHICH", help="valid, or test: opens the sealed test set and records the look.")] = "valid",
-    threshold: Annotated[str | None, typer.Option("--threshold", metavar="RULE", help="Another rule or number for this output only; chosen on valid. \\[default: the run's own]", show_default=False)] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split", metavar="WHICH", help="valid, or test: opens the sealed test set and records the look."
+        ),
+    ] = "valid",
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            "--threshold",
+            metavar="RULE",
+            help="Another rule or number for this output only; chosen on valid. \\[default: the run's own]",
+            show_default=False,
+        ),
+    ] = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
@@ -30,7 +43,15 @@ def evaluate(
 
 def interpret(
     run: opt.Run,
-    split: Annotated[str | None, typer.Option("--split", metavar="WHICH", help="valid or test. \\[default: test once evaluate has opened it, else valid]", show_default=False)] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="WHICH",
+            help="valid or test. \\[default: test once evaluate has opened it, else valid]",
+            show_default=False,
+        ),
+    ] = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,

@@ -53,7 +53,9 @@ class Talk:
         self.redirect.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._close_bar()
         self.redirect.__exit__(kind, error, trace)
 
@@ -87,7 +89,13 @@ class Talk:
         if not self.err.is_terminal:
             return
         if self.bar is None:
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[unit]}"),
+                TimeRemainingColumn(),
+            )
             self.bar = Progress(*columns, console=self.err, transient=True)
             self.bar.start()
         if key not in self.tasks:
@@ -128,12 +136,16 @@ class Talk:
             table.add_column(name, justify="left" if name == "split" else "right")
         for name, split in counts.splits.items():
             patients = "unknown" if split.patients is None else str(split.patients)
-            table.add_row(name, str(split.images), patients, *(str(split.classes.get(label, 0)) for label in counts.classes))
+            table.add_row(
+                name, str(split.images), patients, *(str(split.classes.get(label, 0)) for label in counts.classes)
+            )
         self.err.print(table)
 
     def _on_network(self, facts: dict[str, Any]) -> None:
         drawn = "; classes drawn evenly" if facts["balanced"] else ""
-        self.say(f"Network: {facts['name']}, {facts['parameters']:,} parameters at {facts['size_px']} px, on {facts['device']}{drawn}")
+        self.say(
+            f"Network: {facts['name']}, {facts['parameters']:,} parameters at {facts['size_px']} px, on {facts['device']}{drawn}"
+        )
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:
         self.say(f"{facts['epochs']} epochs will take about {duration(facts['seconds'])} (from five timed steps)")
@@ -188,12 +200,18 @@ def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
 
 def _print_train(out: Console, document: TrainDocument) -> None:
     if document.timing is None:
-        out.print(f"Dry run: the data is in order; training would take about {duration(document.estimate_seconds)}. Nothing was written.")
+        out.print(
+            f"Dry run: the data is in order; training would take about {duration(document.estimate_seconds)}. Nothing was written."
+        )
         return
     print_metrics(out, f"valid, epoch {document.best_epoch} kept, chosen on these images:", document.metrics["valid"])
     if document.threshold is not None:
-        out.print(f"Score for class {document.positive}; called positive from {document.threshold:.4f} (chosen on valid)")
-    out.print(f"Trained in {duration(document.timing.seconds)}, {document.timing.train_img_per_s:.0f} img/s, {document.timing.peak_rss_mb:.0f} MB")
+        out.print(
+            f"Score for class {document.positive}; called positive from {document.threshold:.4f} (chosen on valid)"
+        )
+    out.print(
+        f"Trained in {duration(document.timing.seconds)}, {document.timing.train_img_per_s:.0f} img/s, {document.timing.peak_rss_mb:.0f} MB"
+    )
     _print_notes(out, document.notes)
     out.print(f"Run: {document.run}", soft_wrap=True)
     if "test" in document.data.splits:
@@ -216,7 +234,9 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         table.add_row(name, *map(str, row))
     out.print(table)
     if document.split == "test":
-        out.print(f"Test set opened: {document.opened} times by this run, {document.opened_set} times by all runs in this folder")
+        out.print(
+            f"Test set opened: {document.opened} times by this run, {document.opened_set} times by all runs in this folder"
+        )
     _print_notes(out, document.notes)
     out.print("Research use only; not a medical device.")
 

@@ -13,20 +13,51 @@ from plainfilm.cli.talk import Talk
 def train(
     data: opt.Data = None,
     model: opt.Model = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Passes over the train images. \\[default: 10]", show_default=False)] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", help="Passes over the train images. \\[default: 10]", show_default=False)
+    ] = None,
     size: opt.Size = None,
     batch_size: opt.BatchSize = None,
-    lr: Annotated[str | None, typer.Option("--lr", metavar="RATE", help="Peak of the one-cycle schedule, or auto (runs the finder first). \\[default: 1e-3]", show_default=False)] = None,
+    lr: Annotated[
+        str | None,
+        typer.Option(
+            "--lr",
+            metavar="RATE",
+            help="Peak of the one-cycle schedule, or auto (runs the finder first). \\[default: 1e-3]",
+            show_default=False,
+        ),
+    ] = None,
     seed: opt.Seed = None,
     split: opt.SplitKind = None,
     folds: opt.Folds = None,
     fold: opt.Fold = None,
     positive: opt.Positive = None,
     balance: opt.Balance = None,
-    class_weights: Annotated[bool | None, typer.Option("--class-weights", help="Weigh the loss by class size, in place of balanced drawing.", show_default=False)] = None,
+    class_weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--class-weights", help="Weigh the loss by class size, in place of balanced drawing.", show_default=False
+        ),
+    ] = None,
     augment: opt.Augment = None,
-    keep: Annotated[str | None, typer.Option("--keep", metavar="WHICH", help="best (epoch with the highest valid AUROC) or last. \\[default: best]", show_default=False)] = None,
-    threshold: Annotated[str | None, typer.Option("--threshold", metavar="RULE", help="accuracy, youden, 'sensitivity>=0.95', 'specificity>=0.9' or a number; chosen on valid. \\[default: accuracy]", show_default=False)] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--keep",
+            metavar="WHICH",
+            help="best (epoch with the highest valid AUROC) or last. \\[default: best]",
+            show_default=False,
+        ),
+    ] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            "--threshold",
+            metavar="RULE",
+            help="accuracy, youden, 'sensitivity>=0.95', 'specificity>=0.9' or a number; chosen on valid. \\[default: accuracy]",
+            show_default=False,
+        ),
+    ] = None,
     pattern: opt.Pattern = None,
     follow_links: opt.FollowLinks = None,
     bits: opt.Bits = None,
@@ -34,7 +65,9 @@ def train(
     device: opt.Device = "auto",
     out: opt.Out = None,
     config: opt.Config = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the data and time five steps; train and write nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the data and time five steps; train and write nothing.")
+    ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved config and stop.")] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IntToFloatTensor
 from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorImageBW
 from fasttransform import Transform
+from torch.nn import functional
 
 from plainfilm.config import TrainConfig
 from plainfilm.data.augment import PROFILES, Profile, draw
@@ -65,8 +65,8 @@ class Augment(Transform):
 
 def apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
     """Float pixels (n, c, h, w) in 0..1, moved by `matrix` and relit by `gain` and `bias`, clipped to 0..1."""
-    grid = F.affine_grid(torch.from_numpy(matrix).to(x), list(x.shape), align_corners=False)
-    moved = F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    grid = functional.affine_grid(torch.from_numpy(matrix).to(x), list(x.shape), align_corners=False)
+    moved = functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
     g, b = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (gain, bias))
     return ((moved - 0.5) * g).add_(0.5 + b).clamp_(0, 1)
 
@@ -78,7 +78,9 @@ class CacheDL(TfmdDL):
     epoch; `batch_rows` and `batch_times` describe the batch in hand.
     """
 
-    def __init__(self, dataset: Any, *, pixels: np.ndarray, keys: np.ndarray, seed: int, balance: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, dataset: Any, *, pixels: np.ndarray, keys: np.ndarray, seed: int, balance: bool = False, **kwargs: Any
+    ) -> None:
         self.pixels, self.keys, self.seed, self.balance = pixels, keys, seed, balance
         self.phase, self.epoch = 0, 0
         self.batch_rows, self.batch_times = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -86,8 +88,9 @@ class CacheDL(TfmdDL):
 
     def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> CacheDL:
         """A loader like this one over another dataset; fastai builds valid and test loaders this way."""
-        mine = dict(pixels=self.pixels, keys=self.keys, seed=self.seed, balance=self.balance)
-        return super().new(dataset, cls, **{**mine, **kwargs})
+        mine = {"pixels": self.pixels, "keys": self.keys, "seed": self.seed, "balance": self.balance}
+        loader: CacheDL = super().new(dataset, cls, **{**mine, **kwargs})
+        return loader
 
     def randomize(self) -> None:
         """Nothing: the order is a function of the position in the run."""
@@ -96,7 +99,9 @@ class CacheDL(TfmdDL):
         """The order of an epoch: by hash of (seed, phase, epoch, position); balanced classes on request."""
         position = np.asarray(idxs)
         if not self.balance:
-            return list(position[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, position), kind="stable")])
+            return list(
+                position[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, position), kind="stable")]
+            )
         return list(self._balanced(position))
 
     def _balanced(self, position: np.ndarray) -> np.ndarray:
@@ -107,16 +112,24 @@ class CacheDL(TfmdDL):
         for label in names:
             mine = position[labels == label]
             rounds = -(-per_class // len(mine))  # a small class comes round several times, whole rounds first
-            order = [mine[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, mine, r), kind="stable")] for r in range(rounds)]
+            order = [
+                mine[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, mine, r), kind="stable")]
+                for r in range(rounds)
+            ]
             picked.append(np.concatenate(order)[:per_class])
         drawn = np.concatenate(picked)
         places = np.arange(len(drawn))
-        return drawn[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, places, 99), kind="stable")][: len(position)]
+        return drawn[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, places, 99), kind="stable")][
+            : len(position)
+        ]
 
     def create_batches(self, samps: Any) -> Any:
         """Chunks of row numbers, each gathered with one fancy index."""
         seen: dict[int, int] = {}
-        rows, targets = np.asarray(self.dataset.items if hasattr(self.dataset, "items") else []), targets_of(self.dataset)
+        rows, targets = (
+            np.asarray(self.dataset.items if hasattr(self.dataset, "items") else []),
+            targets_of(self.dataset),
+        )
         for chunk in self.chunkify(iter(samps)):
             picked = np.asarray(chunk, dtype=np.int64)
             self.batch_rows = rows[picked]
@@ -183,6 +196,7 @@ def make_dls(
     return block.dataloaders(
         list(range(len(rows))),
         bs=min(cfg.batch_size, len(parts[0])),
+        drop_last=False,  # fastai's default would leave out up to a third of a small set each epoch
         num_workers=0,  # the batch is one memory copy; workers would cost more than they bring
         device=torch.device(device),
         pixels=pixels,
@@ -194,4 +208,5 @@ def make_dls(
 
 def plain(x: TensorBase) -> torch.Tensor:
     """The same data as a plain tensor: each operation on fastai's subclass costs 34 us instead of 7 us."""
-    return x.as_subclass(torch.Tensor)
+    same: torch.Tensor = x.as_subclass(torch.Tensor)
+    return same

@@ -13,9 +13,7 @@ from plainfilm.data.decode import DecodeError, DecodeSpec, decode_bytes, digest,
 from plainfilm.errors import DataError
 
 
-def decode_rows(
-    rows: pd.DataFrame, spec: DecodeSpec, progress: Callable[[int, int], None] | None = None
-) -> np.ndarray:
+def decode_rows(rows: pd.DataFrame, spec: DecodeSpec, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
     """Pixels of every row: uint8 (n, size, size), or (n, size, size, 3) for three channels, in row order.
 
     4 times smaller than float32: 5,216 images of 224 px are 262 MB, and no epoch after this opens a file.
@@ -37,7 +35,9 @@ def decode_rows(
                 raise DataError(f"{relative!r} changed since it was scanned. Restore the file, or start a new run.")
             pixels[i] = decode_bytes(data, spec)
         except DecodeError as error:
-            raise DataError(f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, or start a new run.") from None
+            raise DataError(
+                f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, or start a new run."
+            ) from None
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for done, _ in enumerate(pool.map(fill, jobs), start=1):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageChops, ImageOps
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "JPEG", "BMP")  # TIFF runs libtiff, by far the largest attack surface of Pillow: not by default
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"})
@@ -132,13 +132,13 @@ def load(data: bytes) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
-            if getattr(image, "n_frames", 1) != 1:
-                raise DecodeError("E_FRAMES", f"{image.n_frames} frames; one picture per file is expected")
+            if (frames := getattr(image, "n_frames", 1)) != 1:
+                raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected")
             image.load()
             return ImageOps.exif_transpose(image)
     except DecodeError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DecodeError("E_FORMAT", f"not a {', '.join(FORMATS)} picture") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
         raise DecodeError("E_LARGE", f"more than {MAX_PIXELS} pixels") from None
@@ -159,7 +159,7 @@ def is_grey(image: Image.Image) -> bool:
         return True
     red, green, blue = image.convert("RGB").split()
     gaps = (ImageChops.difference(a, b) for a, b in ((red, green), (green, blue), (red, blue)))
-    return all(int(gap.getextrema()[1]) <= GREY_TOLERANCE for gap in gaps)
+    return all(np.max(gap.getextrema()) <= GREY_TOLERANCE for gap in gaps)
 
 
 def smallest_depth(deep_max: int) -> int:
@@ -198,13 +198,15 @@ def _scale_deep(values: np.ndarray, bits: int | None) -> np.ndarray:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > top:
         raise DecodeError("E_BITS", f"values {low} to {high}; {bits} bits hold 0 to {top}")
-    return np.rint(values * (255.0 / top)).astype(np.uint8)
+    scaled: np.ndarray = np.rint(values * (255.0 / top)).astype(np.uint8)
+    return scaled
 
 
 def _scale_float(values: np.ndarray) -> np.ndarray:
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
         raise DecodeError("E_VALUES", "float pixels outside 0..1")
-    return np.rint(values * 255.0).astype(np.uint8)
+    scaled: np.ndarray = np.rint(values * 255.0).astype(np.uint8)
+    return scaled
 
 
 def _from_colour(image: Image.Image, channels: Literal[1, 3]) -> np.ndarray:

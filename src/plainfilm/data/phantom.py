@@ -15,25 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from plainfilm.errors import DataError, OccupiedError, UsageError
 
-Plane = np.ndarray[Any, np.dtype[np.float32]]
-
+Plane = npt.NDArray[Any]  # float32 (size_px, size_px), or a row or column that broadcasts to it
+Film = npt.NDArray[np.uint8]
 CLASSES = ("NORMAL", "PNEUMONIA")
-SIZES_PX = (32, 1024)
-IMAGES = (12, 100_000)  # fewer leave a split without a class, more need patient numbers of six digits
-IMAGES_PER_PATIENT = (1, 4)
-TEXTURE_PX = 128  # textures are drawn on this grid, then resized: a patient looks alike at every size_px
+TEXTURE_PX = 128  # textures are drawn at this size, then resized: a patient looks alike at every size_px
 ANATOMY, OPACITY, PLAN = 0, 1001, 1002  # last word of a stream's seed; an image's is its own number, 1..4
 
-# Opacities, whiteness. The weakest drown in the markings of a healthy lung, so no reader is always right. FLECK and GAP
-# set the mean of the mottling: at GAP 0.20 the brightness of 8x8 thumbnails alone reached AUROC 0.83, at 0.42 it
-# reaches 0.70 (2,000 films of 64 px); the paper's network, which sees the grain, scores the same with either.
-STRENGTH = (0.14, 0.40)
-FLECK, GAP = 1.5, 0.42
+# Whiteness of an opacity; the weakest drown in the marks of a healthy lung. FLECK and GAP set the mean of the mottle:
+# at GAP 0.20 the brightness of 8x8 thumbnails alone reached AUROC 0.83 (2,000 films of 64 px), at 0.42 it reaches 0.70;
+# the paper's network, which sees the grain, scores the same with either.
+STRENGTH, FLECK, GAP = (0.16, 0.42), 1.5, 0.42
 OPACITY_LIMIT = 0.76  # largest |x|, |y| of an opacity; the outer 8 % start at 0.81 (32 px), resizing spreads 0.06 more
 
 
@@ -42,9 +39,9 @@ def between(low: float, high: float) -> Any:
     return field(metadata={"range": (low, high)})
 
 
-def drawn[T](kind: type[T], rng: np.random.Generator) -> T:
+def drawn(kind: type, rng: np.random.Generator) -> Any:
     """An `Anatomy` or a `View` by chance."""
-    return kind(**{f.name: rng.uniform(*f.metadata["range"]) for f in fields(kind)})  # type: ignore[arg-type]
+    return kind(**{f.name: rng.uniform(*f.metadata["range"]) for f in fields(kind)})
 
 
 @dataclass(frozen=True)
@@ -96,9 +93,14 @@ def ellipse(x: Plane, y: Plane, at: tuple[float, float], radius: tuple[float, fl
     return 1.0 - np.square((x - at[0]) / radius[0]) - np.square((y - at[1]) / radius[1])
 
 
+def blob(x: Plane, y: Plane, at: tuple[float, float], low: float, high: float, rng: np.random.Generator) -> Plane:
+    """1 in the centre `at`, falling off smoothly over two radii drawn from `low`..`high`."""
+    return np.exp(2.0 * (ellipse(x, y, at, (rng.uniform(low, high), rng.uniform(low, high))) - 1.0))
+
+
 def resize(plane: Plane, size_px: int) -> Plane:
     """A square plane at another size, bicubic."""
-    return np.asarray(Image.fromarray(plane).resize((size_px, size_px), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(plane).resize((size_px, size_px), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def grid(size_px: int) -> tuple[Plane, Plane]:
@@ -151,21 +153,17 @@ def ribs(x: Plane, y: Plane, a: Anatomy) -> Plane:
     front = (y + 0.75 * side - 0.35 * np.square(side)) / (1.3 * a.rib_pitch) + 2.0 * a.rib_phase
     cage = ramp(ellipse(x, y, (0.0, 0.25), (a.width + 0.05, 0.30 - a.apex)), 0.06)
     seen = 1.0 - 0.7 * ramp(y - diaphragm(x, a), 0.1)  # the abdomen's scatter hides the lower ribs
-    bank = rib_profile(behind) * ramp(side - 0.1, 0.05) + 0.6 * rib_profile(front) * ramp(side - 0.28, 0.12)
-    return cage * seen * bank
-
-
-def rib_profile(phase: Plane) -> Plane:
-    """Whiteness across a bank of ribs: 45 % rib with a brighter cortex, 55 % gap."""
-    off = np.abs(phase - np.round(phase))  # 0 on the middle of a rib, 0.5 between two
-    return ramp(0.22 - off, 0.05) * (0.65 + 1.6 * off)
+    banks = []
+    for phase in (behind, front):
+        off = np.abs(phase - np.round(phase))  # 0 on the middle of a rib, 0.5 between two
+        banks.append(ramp(0.22 - off, 0.05) * (0.65 + 1.6 * off))  # 44 % rib with a brighter cortex, 56 % gap
+    return cage * seen * (banks[0] * ramp(side - 0.1, 0.05) + 0.6 * banks[1] * ramp(side - 0.28, 0.12))
 
 
 def bones(x: Plane, y: Plane, a: Anatomy) -> Plane:
     """Ribs, spine, collar bones and shoulder blades, whiteness."""
     side = np.abs(x)
-    discs = 0.85 + 0.15 * np.cos(2.0 * np.pi * y / (0.8 * a.rib_pitch))
-    spine = a.spine_strength * ramp(0.08 - side, 0.04) * discs
+    spine = a.spine_strength * ramp(0.08 - side, 0.04) * (0.85 + 0.15 * np.cos(2.5 * np.pi * y / a.rib_pitch))
     collar_y = a.apex + 0.16 - 0.16 * (side - 0.08) + 0.03 * np.sin(7.0 * side)
     collar = 0.16 * ramp(0.035 - np.abs(y - collar_y), 0.02) * ramp(side - 0.07, 0.03)
     blade = 0.09 * ramp(ellipse(side - 0.25 * y, y, (0.80, -0.32), (0.17, 0.36)), 0.25)
@@ -177,8 +175,8 @@ def soft_tissue(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Pla
     breast = ellipse(np.abs(x), y, (0.43, a.breast_y), (0.33, 0.30))
     shade = max(0.0, a.breast_strength) * ramp(breast, 0.35) * ramp(y - a.breast_y + 0.12, 0.25)
     for _ in range(rng.integers(2, 6)):
-        at, radius = (rng.uniform(-0.6, 0.6), rng.uniform(-0.55, 0.45)), (rng.uniform(0.16, 0.42), rng.uniform(0.16, 0.42))
-        shade = shade + rng.uniform(-0.10, 0.22) * np.exp(2.0 * (ellipse(x, y, at, radius) - 1.0))
+        at = (rng.uniform(-0.6, 0.6), rng.uniform(-0.55, 0.45))
+        shade = shade + rng.uniform(-0.10, 0.22) * blob(x, y, at, 0.16, 0.42, rng)
     return shade
 
 
@@ -195,11 +193,15 @@ def vessels(rng: np.random.Generator, size_px: int) -> Plane:
     return resize(np.tanh(gaussian_filter(plane, 0.7) + 0.8 * gaussian_filter(plane, 2.0)), size_px)
 
 
-def texture(rng: np.random.Generator, grain: float, size_px: int) -> Plane:
-    """Smooth noise (size_px, size_px), mean 0 and standard deviation 1, `grain` plane units coarse."""
-    white = rng.standard_normal((TEXTURE_PX, TEXTURE_PX), dtype=np.float32)
-    smooth = gaussian_filter(white, grain * TEXTURE_PX / 2, mode="wrap")
-    return resize(smooth / smooth.std(), size_px)
+def mottle(rng: np.random.Generator, size_px: int) -> Plane:
+    """Flecks and gaps, 0..1, (size_px, size_px): smooth noise of 2 to 3 % of the film and, weaker, of half that."""
+    noise: Plane = np.zeros(1, dtype=np.float32)
+    grain = rng.uniform(0.022, 0.034) * TEXTURE_PX / 2
+    for weight, sigma in ((0.9, grain), (0.3, grain / 2)):
+        white = rng.standard_normal((TEXTURE_PX, TEXTURE_PX), dtype=np.float32)
+        smooth = gaussian_filter(white, sigma, mode="wrap")
+        noise = noise + weight * smooth / smooth.std()
+    return resize(ramp(noise, 1.8), size_px)
 
 
 def draw_chest(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Plane:
@@ -220,20 +222,19 @@ def draw_opacity(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Pl
     Its grain sets it apart from the smooth shadows of `soft_tissue`, more than its brightness: white flecks with dark
     gaps (air in the bronchi) between them. It fades over the heart and ends with the lungs.
     """
-    grain, size_px = rng.uniform(0.022, 0.034), x.shape[0]
-    mottle = ramp(0.9 * texture(rng, grain, size_px) + 0.3 * texture(rng, grain / 2, size_px), 1.8)
+    grain = FLECK * mottle(rng, x.shape[0]) - GAP
     lobar = rng.random() < 0.3
     low, high = (0.32, 0.46) if lobar else (0.18, 0.34)
-    patches = np.zeros_like(mottle)
+    patches = np.zeros_like(grain)
     for _ in range(1 if lobar else rng.integers(1, 4)):
         side = -1.0 if rng.random() < 0.5 else 1.0
-        at, radius = (side * rng.uniform(0.26, 0.50), rng.uniform(-0.40, 0.30)), (rng.uniform(low, high), rng.uniform(low, high))
-        patches = np.maximum(patches, np.exp(2.0 * (ellipse(x, y, at, radius) - 1.0)))
+        at = (side * rng.uniform(0.26, 0.50), rng.uniform(-0.40, 0.30))
+        patches = np.maximum(patches, blob(x, y, at, low, high, rng))
     where = ramp(patches - 0.35, 0.35) * lungs(x, y, a) * (1.0 - 0.7 * heart(x, y, a))
-    return rng.uniform(*STRENGTH) * where * (FLECK * mottle - GAP)
+    return rng.uniform(*STRENGTH) * where * grain
 
 
-def expose(film: Plane, view: View, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def expose(film: Plane, view: View, rng: np.random.Generator) -> Film:
     """The film as 8-bit grey values: tilt, gain, gamma and noise, each point by itself."""
     x, y = grid(film.shape[0])
     light = 1.05 * np.tanh(view.offset + view.gain * film + view.tilt_x * x + view.tilt_y * y)
@@ -241,9 +242,7 @@ def expose(film: Plane, view: View, rng: np.random.Generator) -> np.ndarray[Any,
     return (np.clip(np.clip(light, 0.0, 1.0) ** view.gamma + grain, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-def draw_phantom(
-    size_px: int, *, seed: int, patient: int, k: int, opacity: bool
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def draw_phantom(size_px: int, *, seed: int, patient: int, k: int, opacity: bool) -> Film:
     """Film `k` (1, 2, ...) of a patient, uint8 (size_px, size_px), with the patient's pneumonia or without."""
     # Parts are drawn at half the size from 128 px on: 4x less work, and a real film is not sharper than that.
     half_px = size_px // 2 if size_px >= 128 else size_px
@@ -267,15 +266,10 @@ def plan(images: int, seed: int) -> list[tuple[int, int, bool]]:
     patients = []
     for opacity, left in ((False, images - images // 2), (True, images // 2)):
         while left:
-            count = min(left, int(rng.integers(*IMAGES_PER_PATIENT, endpoint=True)))
+            count = min(left, int(rng.integers(1, 5)))
             patients.append((count, opacity))
             left -= count
     return [(number, *patients[i]) for number, i in enumerate(rng.permutation(len(patients)), start=1)]
-
-
-def save_film(pixels: np.ndarray[Any, np.dtype[np.uint8]], path: Path) -> None:
-    """Write a grey PNG without compression: it would make files with more texture longer and so tell the class."""
-    Image.fromarray(pixels).save(path, compress_level=0)
 
 
 def write_phantom(
@@ -291,14 +285,12 @@ def write_phantom(
 
     Args:
         out: a folder that is not there yet, or empty; it is filled in one step when all films are drawn.
-        images: 12..100000, half of them in each class.
-        size_px: height and width, 32..1024.
+        images, size_px: 12..100000, half of them in each class; height and width, 32..1024.
         seed: 0 or more; the same arguments give the same bytes.
         jobs: threads, one per core by default; the films do not depend on it.
         progress: called with the number of films drawn so far.
     Raises:
-        DataError: `images` or `size_px` out of range. UsageError: `seed` or `jobs` too small.
-        OccupiedError: `out` holds something already.
+        DataError: `images` out of range. UsageError: another number is. OccupiedError: `out` holds something already.
     """
     out = Path(out).absolute()
     check_request(out, images, size_px, seed, jobs)
@@ -308,7 +300,9 @@ def write_phantom(
     def draw(film: tuple[int, int, bool]) -> None:
         patient, k, opacity = film
         pixels = draw_phantom(size_px, seed=seed, patient=patient, k=k, opacity=opacity)
-        save_film(pixels, partial / CLASSES[opacity] / f"phantom-{patient:05d}-{k}.png")
+        path = partial / CLASSES[opacity] / f"phantom-{patient:05d}-{k}.png"
+        # Compressed, a film with more texture would make a longer file, and its length would tell the class.
+        Image.fromarray(pixels).save(path, compress_level=0)
 
     try:
         for name in CLASSES:
@@ -327,11 +321,14 @@ def write_phantom(
 
 def check_request(out: Path, images: int, size_px: int, seed: int, jobs: int | None) -> None:
     """Raises what `write_phantom` says, before anything is drawn."""
-    if not IMAGES[0] <= images <= IMAGES[1]:
-        raise DataError(f"{images} images were asked for; a drawn set has {IMAGES[0]} to {IMAGES[1]}. Choose such a number.")
-    if not SIZES_PX[0] <= size_px <= SIZES_PX[1]:
-        raise DataError(f"size_px is {size_px}; films are {SIZES_PX[0]} to {SIZES_PX[1]} px wide. Choose such a size.")
-    if seed < 0 or (jobs is not None and jobs < 1):
-        raise UsageError(f"seed is {seed} and jobs is {jobs}; seed starts at 0 and jobs at 1. Choose such numbers.")
+    limits = (  # fewer images leave a split without a class, more need patient numbers of six digits
+        (DataError, "images", images, 12, 100_000),
+        (UsageError, "size_px", size_px, 32, 1024),
+        (UsageError, "seed", seed, 0, 2**63 - 1),
+        (UsageError, "jobs", 1 if jobs is None else jobs, 1, 256),
+    )
+    for error, name, value, low, high in limits:
+        if not low <= value <= high:
+            raise error(f"{name} is {value}; it must be {low} to {high}. Choose a number in this range.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OccupiedError(f"{out} exists and is not an empty folder. Name a new folder, or remove this one first.")

@@ -70,7 +70,9 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
         notes.append(f"LEAKY SPLIT: images, not patients, were divided at random; {crossing.sentence()}.")
     elif crossing:
         if not cfg.allow_leak:
-            raise GateError(f"The given split leaks: {crossing.sentence()}. Divide by --split patient, or repeat with --allow-leak, which every output will say.")
+            raise GateError(
+                f"The given split leaks: {crossing.sentence()}. Divide by --split patient, or repeat with --allow-leak, which every output will say."
+            )
         notes.append(f"LEAKY SPLIT, allowed by --allow-leak: {crossing.sentence()}.")
     if not (rows["split"] == "test").any():
         notes.append("VALIDATION ONLY: there is no test folder, so no number here is a test score.")
@@ -87,7 +89,9 @@ def grouped(rows: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
     `wide` also joins the wider patient key inside one given folder (person12 of both subtypes).
     """
     patient = [f"p:{key}" if key else None for key in rows["patient"]]
-    folder = [f"w:{given}/{key}" if wide and key else None for given, key in zip(rows["given"], rows["wide"], strict=True)]
+    folder = [
+        f"w:{given}/{key}" if wide and key else None for given, key in zip(rows["given"], rows["wide"], strict=True)
+    ]
     return rows.assign(group=join_groups(patient, folder, rows["sha256"]))
 
 
@@ -112,7 +116,9 @@ def _by_image(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> p
 def _official(table: ImageTable, rng: np.random.Generator) -> pd.DataFrame:
     given = table.rows["given"].to_numpy()
     if not (given == "train").any():
-        raise DataError("--split official needs given folders (train/, test/, optionally val/) or a split column; found none. Use --split patient.")
+        raise DataError(
+            "--split official needs given folders (train/, test/, optionally val/) or a split column; found none. Use --split patient."
+        )
     test = given == "test"
     # The test patients are counted by their own key; only what we divide ourselves is grouped by the wider one.
     group = np.full(len(given), -1)
@@ -130,23 +136,38 @@ def _official(table: ImageTable, rng: np.random.Generator) -> pd.DataFrame:
 
 def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise DataError(f"--split {str(path)!r} is neither {', '.join(KINDS)} nor a file. Write a split file with: plainfilm split DATA --out split.csv")
+        raise DataError(
+            f"--split {str(path)!r} is neither {', '.join(KINDS)} nor a file. Write a split file with: plainfilm split DATA --out split.csv"
+        )
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split.") from None
+        raise DataError(
+            f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split."
+        ) from None
     if not {"path", "split"} <= set(frame.columns):
         raise DataError(f"The split file {path} has columns {', '.join(frame.columns)}; path and split are needed.")
     odd = sorted(set(frame["split"]) - set(SPLITS))
     if odd or frame["path"].duplicated().any():
-        raise DataError(f"The split file {path} has " + (f"the split {odd[0]!r}; expected train, valid or test." if odd else "a path twice; keep one row per image."))
+        raise DataError(
+            f"The split file {path} has "
+            + (
+                f"the split {odd[0]!r}; expected train, valid or test."
+                if odd
+                else "a path twice; keep one row per image."
+            )
+        )
     told = dict(zip(frame["path"], frame["split"], strict=True))
     unknown = [name for name in table.rows["relative"] if name not in told]
     if unknown:
-        raise DataError(f"The split file {path} does not name {len(unknown)} of {len(table.rows)} images (first: {unknown[0]!r}). Write it anew: plainfilm split DATA --out split.csv")
+        raise DataError(
+            f"The split file {path} does not name {len(unknown)} of {len(table.rows)} images (first: {unknown[0]!r}). Write it anew: plainfilm split DATA --out split.csv"
+        )
     surplus = set(told) - set(table.rows["relative"]) - set(table.excluded["relative"])
     if surplus:
-        raise DataError(f"The split file {path} names {len(surplus)} images that are not there (first: {min(surplus)!r}). It belongs to other data.")
+        raise DataError(
+            f"The split file {path} names {len(surplus)} images that are not there (first: {min(surplus)!r}). It belongs to other data."
+        )
     _require_same_content(path, frame, table.rows)
     return grouped(table.rows, wide=False).assign(split=[told[name] for name in table.rows["relative"]])
 
@@ -157,7 +178,9 @@ def _require_same_content(path: Path, frame: pd.DataFrame, rows: pd.DataFrame) -
     told = dict(zip(frame["path"], frame["sha256"], strict=True))
     changed = [name for name, sha in zip(rows["relative"], rows["sha256"], strict=True) if told.get(name) != sha]
     if changed:
-        raise DataError(f"{len(changed)} images changed since the split file {path} was written (first: {changed[0]!r}). Restore them, or split anew.")
+        raise DataError(
+            f"{len(changed)} images changed since the split file {path} was written (first: {changed[0]!r}). Restore them, or split anew."
+        )
 
 
 def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -228,7 +251,9 @@ def label_index(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
     return np.asarray(rows["label"].map({name: i for i, name in enumerate(classes)}), dtype=np.int64)
 
 
-def _require_patients(rows: pd.DataFrame, classes: list[str], *, minimum: int = MIN_PATIENTS, where: str = "the data") -> None:
+def _require_patients(
+    rows: pd.DataFrame, classes: list[str], *, minimum: int = MIN_PATIENTS, where: str = "the data"
+) -> None:
     who = "patients (images without a patient key count as one each)"
     for name in classes:
         patients = rows.loc[rows["label"] == name, "group"].nunique()
@@ -243,7 +268,9 @@ def _refuse_thin(rows: pd.DataFrame, classes: list[str]) -> None:
     for split in ("train", "valid"):
         missing = sorted(set(classes) - set(rows.loc[rows["split"] == split, "label"]))
         if missing:
-            raise DataError(f"No image of class {missing[0]!r} is in {split}. Every class must be there; divide anew with --split patient.")
+            raise DataError(
+                f"No image of class {missing[0]!r} is in {split}. Every class must be there; divide anew with --split patient."
+            )
 
 
 @dataclass(frozen=True)

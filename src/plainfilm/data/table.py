@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
 import os
-import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
 from plainfilm.config import DataConfig
-from plainfilm.data.decode import SUFFIXES, DecodeError, ImageFacts, inspect, smallest_depth
+from plainfilm.data.decode import DecodeError, ImageFacts, inspect, smallest_depth
+from plainfilm.data.folders import Found, label_by_folder, set_aside, walk
+from plainfilm.data.listing import read_csv
 from plainfilm.data.patients import key_from_name, require_matches
 from plainfilm.errors import DataError
 from plainfilm.runs import atomic_write
 
-GIVEN_NAMES = {
-    "train": "train", "training": "train",
-    "val": "valid", "valid": "valid", "validation": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # beyond the larger of the two, training does not start
-
-
-@dataclass(frozen=True)
-class Found:
-    """One file of the walk: where it lies, and its label and given split as the folders (or the CSV) say."""
-
-    path: Path
-    relative: str  # below the data folder, with '/'
-    label: str = ""
-    given: str = ""
-    patient: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,14 +69,15 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
     """
     if not path.exists():
         raise DataError(f"{path} does not exist. Give a folder of class folders, or a CSV with columns path,label.")
-    if path.is_file():
-        root, found, ignored = path.absolute().parent, read_csv(path), []
-    else:
-        root = path.absolute()
-        found, ignored = label_by_folder(root, walk(root, follow_links=cfg.follow_links))
+    root = path.absolute().parent if path.is_file() else path.absolute()
+    found, ignored = (read_csv(path), []) if path.is_file() else label_by_folder(root, walk(root, cfg.follow_links))
     if not found:
         loose = sum(row["code"] == "outside a class folder" for row in ignored)
-        what = f"{loose} files under {path} lie in no class folder" if loose else f"No images under {path} ({len(ignored)} other files)"
+        what = (
+            f"{loose} files under {path} lie in no class folder"
+            if loose
+            else f"No images under {path} ({len(ignored)} other files)"
+        )
         raise DataError(f"{what}. Expected DATA/<class>/*.png, .jpg or .bmp, or the same below train/ and test/.")
     facts, broken = scan(found, progress)
     bits = cfg.bits or stored_bits(facts)
@@ -107,150 +89,6 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
     table = ImageTable(root, rows, excluded, bits)
     _refuse_unusable(table, found)
     return table
-
-
-def walk(root: Path, *, follow_links: bool) -> Iterable[tuple[Path, str]]:
-    """Every file below `root`, sorted by name, with the rule that sets it aside ('' = none).
-
-    Links are not followed unless asked; then each folder is entered once, so that a loop ends.
-    """
-    seen: set[tuple[int, int]] = set()
-
-    def enter(folder: Path, rule: str) -> Iterable[tuple[Path, str]]:
-        facts = folder.stat()
-        if (facts.st_dev, facts.st_ino) in seen:
-            return
-        seen.add((facts.st_dev, facts.st_ino))
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise DataError(f"The folder {folder} cannot be read ({error.strerror}). Make it readable, or move it away.") from None
-        for entry in entries:
-            here = Path(entry.path)
-            hidden = rule or ("hidden" if entry.name.startswith(".") or entry.name.casefold() in SYSTEM_FOLDERS else "")
-            if entry.is_symlink() and not follow_links:
-                yield here, hidden or "link"
-            elif entry.is_dir():
-                yield from enter(here, hidden)
-            else:
-                yield here, hidden or _file_rule(entry, here)
-
-    return enter(root, "")
-
-
-def _file_rule(entry: os.DirEntry[str], path: Path) -> str:
-    try:
-        if not stat.S_ISREG(entry.stat().st_mode):
-            return "not a regular file"
-    except OSError:
-        return "broken link"
-    return "" if path.suffix.casefold() in SUFFIXES else "not a PNG, JPEG or BMP"
-
-
-def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list[Found], list[dict[str, str]]]:
-    """Files with label and given split from their folders, and those set aside.
-
-    Raises:
-        DataError: images lie in no class folder, a class folder is empty, or two differ in case only.
-    """
-    given_layout = any(
-        GIVEN_NAMES.get(folder.name.casefold()) == "train" and any(sub.is_dir() for sub in folder.iterdir())
-        for folder in root.iterdir() if folder.is_dir()
-    )  # fmt: skip
-    found, ignored = [], []
-    for path, rule in files:
-        relative = path.relative_to(root).as_posix()
-        parts = PurePosixPath(relative).parts
-        given = GIVEN_NAMES.get(parts[0].casefold(), "") if given_layout else ""
-        if not rule and given_layout and not given:
-            rule = "outside train, val and test"
-        if not rule and len(parts) < (3 if given_layout else 2):
-            rule = "outside a class folder"
-        if rule:
-            ignored.append(_set_aside(path, relative, "ignored", rule, rule))
-        else:
-            found.append(Found(path, relative, parts[1] if given_layout else parts[0], given))
-    if found:
-        _refuse_odd_class_folders(root, given_layout, {file.label for file in found})
-    return found, ignored
-
-
-def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) -> None:
-    tops = [folder for folder in root.iterdir() if folder.is_dir()]
-    if given_layout:
-        tops = [sub for top in tops if top.name.casefold() in GIVEN_NAMES for sub in top.iterdir() if sub.is_dir()]
-    names = {top.name for top in tops if not top.name.startswith(".") and top.name.casefold() not in SYSTEM_FOLDERS}
-    empty = sorted(names - labels)
-    if empty:
-        raise DataError(
-            f"The class folder {empty[0]!r} holds no image, {len(labels)} other "
-            f"{'classes do' if len(labels) != 1 else 'class does'}. Add its images, or remove the folder."
-        )
-    folded: dict[str, str] = {}
-    for label in sorted(labels):
-        if folded.setdefault(label.casefold(), label) != label:
-            raise DataError(f"The class folders {folded[label.casefold()]!r} and {label!r} differ in case only. Rename one.")
-
-
-def read_csv(path: Path) -> list[Found]:
-    """The rows of a CSV with columns path,label[,patient][,split]; every cell is text (`NA` and `007` stay).
-
-    Raises:
-        DataError: missing columns, cells or files, an unknown split, or a path named twice.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text ({type(error).__name__}). Save the CSV as UTF-8.") from None
-    reader = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(reader, [])]
-    _require_columns(path, header)
-    frame = pd.DataFrame([cells for cells in reader if any(cells)], dtype=str)
-    if frame.empty:
-        raise DataError(f"{path} has a header but no rows. Expected one row per image: path,label.")
-    if frame.shape[1] != len(header) or frame.isna().any(axis=None):
-        raise DataError(f"{path}: some rows do not have the header's {len(header)} cells. Quote commas inside cells.")
-    frame.columns = pd.Index(header)
-    _require_cells(path, frame)
-    return [
-        Found(
-            path.absolute().parent / cells["path"],
-            PurePosixPath(cells["path"].replace("\\", "/")).as_posix(),
-            cells["label"].strip(),
-            GIVEN_NAMES[cells["split"].strip().casefold()] if cells.get("split", "").strip() else "",
-            cells.get("patient", "").strip(),
-        )
-        for cells in frame.to_dict("records")
-    ]
-
-
-def _require_columns(path: Path, header: list[str]) -> None:
-    for name in ("path", "label"):
-        if name not in header:
-            near = difflib.get_close_matches(name, header, n=1, cutoff=0.4)
-            hint = f" (is {near[0]!r} meant?)" if near else " (separated by commas)"
-            raise DataError(f"{path} has no column {name!r}{hint}; found {', '.join(header) or 'nothing'}. Expected path,label[,patient][,split].")
-    if len(set(header)) != len(header):
-        raise DataError(f"{path} names a column twice: {', '.join(header)}. Keep one of each.")
-
-
-def _require_cells(path: Path, frame: pd.DataFrame) -> None:
-    for name in ("path", "label"):
-        blank = frame.index[frame[name].str.strip() == ""]
-        if len(blank):
-            raise DataError(f"{path}: {len(blank)} of {len(frame)} rows have no {name} (first: row {blank[0] + 2}). Fill them in, or remove the rows.")
-    twice = frame["path"][frame["path"].duplicated()]
-    if len(twice):
-        raise DataError(f"{path} names {twice.iloc[0]!r} {int((frame['path'] == twice.iloc[0]).sum())} times. Keep one row per image.")
-    if "split" in frame:
-        given = frame["split"].str.strip().str.casefold()
-        odd = sorted(set(given) - set(GIVEN_NAMES) - {""})
-        if odd or ((given == "").any() and (given != "").any()):
-            what = f"the split {odd[0]!r}" if odd else f"{int((given == '').sum())} rows without a split"
-            raise DataError(f"{path} has {what}. Expected train, valid or test in every row, or no split column.")
-    gone = [cell for cell in frame["path"] if not (path.absolute().parent / cell).is_file()]
-    if gone:
-        raise DataError(f"{path}: {len(gone)} of {len(frame)} files do not exist (first: {gone[0]!r}). Paths are relative to the CSV's folder.")
 
 
 def scan(
@@ -268,7 +106,7 @@ def scan(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow decodes outside the interpreter lock
         for done, (file, result) in enumerate(zip(found, pool.map(look, found), strict=True), start=1):
             if isinstance(result, DecodeError):
-                broken.append(_set_aside(file.path, file.relative, "quarantined", result.code, result.why))
+                broken.append(set_aside(file.path, file.relative, "quarantined", result.code, result.why))
             else:
                 facts[file.relative] = result
             if progress:
@@ -291,7 +129,7 @@ def refuse_deeper(
     why = f"holds values above {top}, more than {bits or 16} bits"
     return (
         {name: fact for name, fact in facts.items() if name not in deeper},
-        [_set_aside(root / name, name, "quarantined", "E_BITS", why) for name in sorted(deeper)],
+        [set_aside(root / name, name, "quarantined", "E_BITS", why) for name in sorted(deeper)],
     )
 
 
@@ -309,7 +147,11 @@ def _rows(files: list[tuple[Found, ImageFacts]], cfg: DataConfig) -> tuple[pd.Da
     for (file, fact), key in zip(files, keys, strict=True):
         if len(labels_of[fact.sha256]) > 1:
             both = " and ".join(sorted(labels_of[fact.sha256]))
-            conflicts.append(_set_aside(file.path, file.relative, "quarantined", "E_LABEL_CONFLICT", f"identical files are labelled {both}"))
+            conflicts.append(
+                set_aside(
+                    file.path, file.relative, "quarantined", "E_LABEL_CONFLICT", f"identical files are labelled {both}"
+                )
+            )
             continue
         first = first_of[fact.sha256]
         rows.append({
@@ -329,10 +171,6 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def _set_aside(path: Path, relative: str, state: str, code: str, why: str) -> dict[str, str]:
-    return {"path": str(path), "relative": relative, "state": state, "code": code, "why": why}
-
-
 def _refuse_unusable(table: ImageTable, found: list[Found]) -> None:
     bad = table.excluded[(table.excluded["state"] == "quarantined") & (table.excluded["code"] != "E_LABEL_CONFLICT")]
     if len(bad) > max(MAX_BAD_FILES, MAX_BAD_SHARE * len(found)):
@@ -343,9 +181,13 @@ def _refuse_unusable(table: ImageTable, found: list[Found]) -> None:
         )
     lost = sorted({file.label for file in found} - set(table.classes))
     if lost:
-        raise DataError(f"The class {lost[0]!r} has no usable image; all its files were quarantined. Repair them, or remove the class.")
+        raise DataError(
+            f"The class {lost[0]!r} has no usable image; all its files were quarantined. Repair them, or remove the class."
+        )
     if len(table.classes) < 2:
-        raise DataError(f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each.")
+        raise DataError(
+            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each."
+        )
 
 
 def write_table(path: Path, rows: pd.DataFrame) -> None:

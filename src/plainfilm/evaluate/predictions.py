@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.errors import DataError
-from plainfilm.runs import atomic_write
+from plainfilm.runs import RunDir, atomic_write
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,7 +37,8 @@ class Predictions:
     def probs(self) -> np.ndarray:
         """float64 (n, k), rows sum to 1."""
         probs = self.frame[[f"prob_{name}" for name in self.vocab]].to_numpy(dtype=np.float64)
-        return probs / probs.sum(axis=1, keepdims=True)  # 9 digits in the file
+        normed: np.ndarray = probs / probs.sum(axis=1, keepdims=True)  # 9 digits in the file
+        return normed
 
     @property
     def targs(self) -> np.ndarray:
@@ -46,7 +48,9 @@ class Predictions:
     @property
     def losses(self) -> np.ndarray:
         """float64 (n,), cross-entropy of each image in nats."""
-        return -np.log(np.clip(self.probs[np.arange(len(self.frame)), self.targs], 1e-12, None))
+        of_truth: np.ndarray = self.probs[np.arange(len(self.frame)), self.targs]
+        losses: np.ndarray = -np.log(np.clip(of_truth, 1e-12, None))
+        return losses
 
     def worst(self, n: int = TOP_PICTURES) -> np.ndarray:
         """Positions of the `n` largest losses, worst first; equal losses in table order."""
@@ -67,7 +71,9 @@ def predict_logits(model: nn.Module, pixels: np.ndarray, device: str = "cpu") ->
     return np.concatenate(logits)
 
 
-def make_predictions(rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, temperature: float = 1.0) -> Predictions:
+def make_predictions(
+    rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, temperature: float = 1.0
+) -> Predictions:
     """The table of one split from its rows and logits (n, k).
 
     Raises:
@@ -113,3 +119,11 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
     if list(frame["path"]) != list(rows["path"]) or list(frame["label"]) != list(rows["label"]):
         raise DataError(f"{path} does not belong to the table.csv beside it. Evaluate the run again.")
     return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients))
+
+
+def save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: np.ndarray) -> None:
+    write_predictions(run.predictions(split), predictions)
+    # kept so that interpret can show the worst pictures without opening a test file again
+    buffer = io.BytesIO()
+    np.save(buffer, pixels[predictions.worst()], allow_pickle=False)
+    atomic_write(run.top_pictures(split), buffer.getvalue())

@@ -42,11 +42,15 @@ def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             intact = False
         if not intact:
-            raise SealError(f"Line {number} of {path.name} was edited, removed or moved. Nothing was evaluated; restore the file from a backup.")
+            raise SealError(
+                f"Line {number} of {path.name} was edited, removed or moved. Nothing was evaluated; restore the file from a backup."
+            )
         looks.append(look)
         before = look["hash"]
     if head is not None and before != head:
-        raise SealError(f"{path.name} does not end with the look that status.json names; looks were cut off or replaced. Nothing was evaluated.")
+        raise SealError(
+            f"{path.name} does not end with the look that status.json names; looks were cut off or replaced. Nothing was evaluated."
+        )
     return looks
 
 
@@ -78,7 +82,9 @@ def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[d
     looks = read_ledger(run.ledger, status.get("ledger_head"))
     seal = seal_of(test_rows)
     if seal != status["seal"]:
-        raise SealError("The test rows of table.csv are not those that were sealed at training. Nothing was evaluated; restore table.csv.")
+        raise SealError(
+            "The test rows of table.csv are not those that were sealed at training. Nothing was evaluated; restore table.csv."
+        )
     return seal, looks
 
 

@@ -26,7 +26,9 @@ def choose_threshold(rule: str, scores: np.ndarray, labels: np.ndarray) -> float
     """
     labels = np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
-        raise DataError("The threshold needs valid images of both classes; only one is there. Use a fixed number, e.g. --threshold 0.5.")
+        raise DataError(
+            "The threshold needs valid images of both classes; only one is there. Use a fixed number, e.g. --threshold 0.5."
+        )
     bound = _BOUND.match(rule)
     if not bound and rule not in ("accuracy", "youden"):
         return float(rule)

@@ -47,8 +47,15 @@ def plot_lr_curve(lrs: np.ndarray, losses: np.ndarray, suggestions: Mapping[str,
             at = float(np.interp(np.log10(value), np.log10(lrs[finite]), losses[finite]))
             ax.plot([value], [at], marker, color=colour, markersize=8, label=f"{name} {value:.2g}")
     low, start = float(losses[finite].min()), float(losses[finite][0])
-    ax.set_ylim(low - 0.1 * (start - low + 1e-9), start + max(0.5 * (start - low), 0.1))  # the diverging end would hide the valley
-    ax.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed", title=f"Learning-rate finder: use {lr:.2g}")
+    ax.set_ylim(
+        low - 0.1 * (start - low + 1e-9), start + max(0.5 * (start - low), 0.1)
+    )  # the diverging end would hide the valley
+    ax.set(
+        xscale="log",
+        xlabel="learning rate",
+        ylabel="training loss, smoothed",
+        title=f"Learning-rate finder: use {lr:.2g}",
+    )
     ax.legend(frameon=False)
     _clean(ax)
     return figure
@@ -67,7 +74,15 @@ def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) 
     epochs = np.arange(1, len(history["train_loss"]) + 1)
     dots = "o" if len(epochs) <= 30 else None
     for ax, name in ((left, "accuracy"), (right, "loss")):
-        ax.plot(epochs, history[f"train_{name}"], color=ORANGE, linestyle="--", marker=dots, markersize=3, label="train (dropout on)")
+        ax.plot(
+            epochs,
+            history[f"train_{name}"],
+            color=ORANGE,
+            linestyle="--",
+            marker=dots,
+            markersize=3,
+            label="train (dropout on)",
+        )
         ax.plot(epochs, history[f"valid_{name}"], color=BLUE, marker=dots, markersize=3, label="valid")
         ax.axvline(best + 1, color=GREY, linestyle=":", label="kept epoch")
         ax.set(xlabel="epoch", ylabel=name)
@@ -89,7 +104,14 @@ def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figu
     for i in range(k):
         for j in range(k):
             rate = f"{shares[i, j]:.1%}" if rows[i, 0] else "no image"
-            ax.text(j, i, f"{counts[i, j]}\n{rate}", ha="center", va="center", color="white" if shares[i, j] > 0.55 else "black")
+            ax.text(
+                j,
+                i,
+                f"{counts[i, j]}\n{rate}",
+                ha="center",
+                va="center",
+                color="white" if shares[i, j] > 0.55 else "black",
+            )
     ax.set_xticks(range(k), vocab, rotation=0 if max(map(len, vocab)) * k <= 40 else 30, ha="center")
     ax.set_yticks(range(k), vocab, rotation=90 if max(map(len, vocab)) <= 12 else 0, va="center")
     ax.set(xlabel="called", ylabel="truth")
@@ -117,9 +139,16 @@ def plot_scores(scores: np.ndarray, labels: np.ndarray, threshold: float, names:
     """
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     ax = figure.subplots()
-    bins = np.linspace(0, 1, 41)
+    bins = np.linspace(0, 1, 41).tolist()
     ax.hist(scores[~labels], bins, color=BLUE, alpha=0.75, label=f"truth {names[0]} (n = {int((~labels).sum())})")
-    ax.hist(scores[labels], bins, histtype="step", color=VERMILION, linewidth=2, label=f"truth {names[1]} (n = {int(labels.sum())})")
+    ax.hist(
+        scores[labels],
+        bins,
+        histtype="step",
+        color=VERMILION,
+        linewidth=2,
+        label=f"truth {names[1]} (n = {int(labels.sum())})",
+    )
     ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     ax.set(xlabel=f"score for class {names[1]}", ylabel="images (log scale)", yscale="log", xlim=(0, 1))
     ax.set_title(title, fontsize=10)

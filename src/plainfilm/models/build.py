@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from plainfilm.config import ModelConfig
-from plainfilm.errors import ConfigError
+from plainfilm.errors import ConfigError, DataError
 from plainfilm.models.paper import PaperNet
 from plainfilm.models.registry import get_spec
 from plainfilm.seeds import INIT, torch_seed
@@ -52,9 +55,23 @@ def build_model(cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0) -
         except ValueError as error:
             raise ConfigError(f"train.size_px: {error}. Choose a larger --size.") from None
     # channels_last: the CPU's convolutions run 1.2 to 1.4 times faster on it
-    return Normalised(network, spec.mean, spec.std).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return Normalised(network, spec.mean, spec.std).to(memory_format=torch.channels_last)
 
 
 def parameter_count(model: nn.Module) -> int:
     """Trainable numbers in `model`."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def load_weights(model: Normalised, path: Path) -> None:
+    """Put the weights of a safetensors file into a network built for them.
+
+    Raises:
+        DataError: names or shapes differ.
+    """
+    try:
+        model.network.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise DataError(
+            f"{path.name} does not fit the network its config describes ({str(error).splitlines()[0]}). Train it again."
+        ) from None

@@ -149,12 +149,23 @@ class TalkProgress(Callback):
         self.listener = listener or (lambda what, facts: None)
 
     def before_fit(self) -> None:
-        self.silent = self.learn.logger is None or hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds")
+        self.silent = (
+            self.learn.logger is None or hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds")
+        )
         self.old_logger, self.learn.logger = self.learn.logger, lambda _: None
 
     def after_batch(self) -> None:
         if self.training and not self.silent:
-            self.listener("batch", {"epoch": self.epoch, "of": self.n_epoch, "step": self.iter + 1, "steps": self.n_iter, "images": len(self.yb[0])})
+            self.listener(
+                "batch",
+                {
+                    "epoch": self.epoch,
+                    "of": self.n_epoch,
+                    "step": self.iter + 1,
+                    "steps": self.n_iter,
+                    "images": len(self.yb[0]),
+                },
+            )
 
     def after_epoch(self) -> None:
         if not self.silent:

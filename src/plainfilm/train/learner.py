@@ -44,7 +44,7 @@ def make_learner(
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=device.type in ("cpu", "cuda")),
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
         wd=cfg.wd,
-        metrics=[accuracy, AccumMetric(auroc, flatten=False, activation="softmax", name="auroc")],
+        metrics=[accuracy, AccumMetric(auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
         path=path,
         default_cbs=False,
         cbs=[TrainEval(), Recorder(), KeyedRandomness(cfg.seed), StopWhenDiverged(), TalkProgress(listener)],

@@ -1,0 +1,62 @@
+# Every target is also a plain command; the README shows both.
+PYTHON ?= python3
+DATA ?=
+CONFIG ?=
+ARGS ?=
+BIN := .venv/bin
+UV_VERSION := 0.13.9
+OPTIONS = $(DATA) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+# The run that evaluate and interpret speak of: RUN=..., else the newest.
+RUN ?= $(patsubst %/status.json,%,$(shell ls -t runs/*/status.json 2>/dev/null | head -n 1))
+NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train lr-find evaluate interpret test test-all check format clean
+
+help:  ## Show this list
+	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB on Linux)
+
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plainfilm needs Python 3.11 or newer; found %s. Try: make setup PYTHON=python3.11" % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+train: setup  ## The whole main job: train, open the test set once, draw the figures
+	@set -e; run="runs/$$(date +%Y%m%d-%H%M%S)-$$$$"; \
+	$(BIN)/plainfilm train $(OPTIONS) --out "$$run"; \
+	$(BIN)/plainfilm evaluate "$$run" --split test; \
+	$(BIN)/plainfilm interpret "$$run" --split test
+
+lr-find: setup  ## Find a learning rate; changes nothing
+	$(BIN)/plainfilm lr-find $(OPTIONS)
+
+evaluate: setup  ## Valid metrics of RUN (default: the newest run); ARGS='--split test' opens the test set
+	$(NEED_RUN)$(BIN)/plainfilm evaluate $(RUN) $(ARGS)
+
+interpret: setup  ## Figures of RUN (default: the newest run)
+	$(NEED_RUN)$(BIN)/plainfilm interpret $(RUN) $(ARGS)
+
+test: setup  ## Unit and integration tests on drawn images
+	$(BIN)/python -m pytest tests/unit tests/integration $(ARGS)
+
+test-all: setup  ## All tests; those on real images need PLAINFILM_DATA
+	$(BIN)/python -m pytest tests $(ARGS)
+
+check: setup  ## Formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## Remove caches and build leftovers; runs and .venv stay
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,121 @@
+"""Files below a folder: found in a fixed order, labelled by their class folder, or set aside by a named rule."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from plainfilm.data.decode import SUFFIXES
+from plainfilm.errors import DataError
+
+GIVEN_NAMES = {
+    "train": "train", "training": "train",
+    "val": "valid", "valid": "valid", "validation": "valid",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file of the walk: where it lies, and its label and given split as the folders (or the CSV) say."""
+
+    path: Path
+    relative: str  # below the data folder, with '/'
+    label: str = ""
+    given: str = ""
+    patient: str = ""
+
+
+def walk(root: Path, follow_links: bool = False) -> Iterable[tuple[Path, str]]:
+    """Every file below `root`, sorted by name, with the rule that sets it aside ('' = none).
+
+    Links are not followed unless asked; then each folder is entered once, so that a loop ends.
+    """
+    seen: set[tuple[int, int]] = set()
+
+    def enter(folder: Path, rule: str) -> Iterable[tuple[Path, str]]:
+        facts = folder.stat()
+        if (facts.st_dev, facts.st_ino) in seen:
+            return
+        seen.add((facts.st_dev, facts.st_ino))
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(
+                f"The folder {folder} cannot be read ({error.strerror}). Make it readable, or move it away."
+            ) from None
+        for entry in entries:
+            here = Path(entry.path)
+            hidden = rule or ("hidden" if entry.name.startswith(".") or entry.name.casefold() in SYSTEM_FOLDERS else "")
+            if entry.is_symlink() and not follow_links:
+                yield here, hidden or "link"
+            elif entry.is_dir():
+                yield from enter(here, hidden)
+            else:
+                yield here, hidden or _file_rule(entry, here)
+
+    return enter(root, "")
+
+
+def _file_rule(entry: os.DirEntry[str], path: Path) -> str:
+    try:
+        if not stat.S_ISREG(entry.stat().st_mode):
+            return "not a regular file"
+    except OSError:
+        return "broken link"
+    return "" if path.suffix.casefold() in SUFFIXES else "not a PNG, JPEG or BMP"
+
+
+def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list[Found], list[dict[str, str]]]:
+    """Files with label and given split from their folders, and those set aside.
+
+    Raises:
+        DataError: images lie in no class folder, a class folder is empty, or two differ in case only.
+    """
+    given_layout = any(
+        GIVEN_NAMES.get(folder.name.casefold()) == "train" and any(sub.is_dir() for sub in folder.iterdir())
+        for folder in root.iterdir() if folder.is_dir()
+    )  # fmt: skip
+    found, ignored = [], []
+    for path, rule in files:
+        relative = path.relative_to(root).as_posix()
+        parts = PurePosixPath(relative).parts
+        given = GIVEN_NAMES.get(parts[0].casefold(), "") if given_layout else ""
+        if not rule and given_layout and not given:
+            rule = "outside train, val and test"
+        if not rule and len(parts) < (3 if given_layout else 2):
+            rule = "outside a class folder"
+        if rule:
+            ignored.append(set_aside(path, relative, "ignored", rule, rule))
+        else:
+            found.append(Found(path, relative, parts[1] if given_layout else parts[0], given))
+    if found:
+        _refuse_odd_class_folders(root, given_layout, {file.label for file in found})
+    return found, ignored
+
+
+def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) -> None:
+    tops = [folder for folder in root.iterdir() if folder.is_dir()]
+    if given_layout:
+        tops = [sub for top in tops if top.name.casefold() in GIVEN_NAMES for sub in top.iterdir() if sub.is_dir()]
+    names = {top.name for top in tops if not top.name.startswith(".") and top.name.casefold() not in SYSTEM_FOLDERS}
+    empty = sorted(names - labels)
+    if empty:
+        raise DataError(
+            f"The class folder {empty[0]!r} holds no image, {len(labels)} other "
+            f"{'classes do' if len(labels) != 1 else 'class does'}. Add its images, or remove the folder."
+        )
+    folded: dict[str, str] = {}
+    for label in sorted(labels):
+        if folded.setdefault(label.casefold(), label) != label:
+            raise DataError(
+                f"The class folders {folded[label.casefold()]!r} and {label!r} differ in case only. Rename one."
+            )
+
+
+def set_aside(path: Path, relative: str, state: str, code: str, why: str) -> dict[str, str]:
+    return {"path": str(path), "relative": relative, "state": state, "code": code, "why": why}

@@ -1,0 +1,47 @@
+"""A look at the sealed test set: checked, made, recorded, and only then shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.card import Card
+from plainfilm.data.cache import decode_rows
+from plainfilm.data.decode import DecodeSpec
+from plainfilm.evaluate.predictions import (
+    Predictions,
+    make_predictions,
+    predict_logits,
+    read_predictions,
+    save_predictions,
+)
+from plainfilm.evaluate.seal import check_before_look, record_look
+from plainfilm.listener import Listener
+from plainfilm.runs import RunDir
+
+
+def look_at_test(
+    run: RunDir, card: Card, part: pd.DataFrame, listener: Listener
+) -> tuple[Predictions, tuple[int, int]]:
+    """The test predictions, new or as saved, with the look recorded before anything is shown or stored."""
+    seal, looks = check_before_look(run, part)
+    path = run.predictions("test")
+    if path.is_file() and looks:
+        predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
+        return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
+    pixels = decode_rows(part, DecodeSpec(**card.decode), lambda done, of: listener("decode", {"done": done, "of": of}))
+    logits = _network_logits(run, card, pixels)
+    predictions = make_predictions(
+        part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature
+    )
+    counted = record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
+    save_predictions(run, "test", predictions, pixels)
+    return predictions, counted
+
+
+def _network_logits(run: RunDir, card: Card, pixels: np.ndarray) -> np.ndarray:
+    from plainfilm.models.build import build_model, load_weights
+
+    model = build_model(card.model, len(card.vocab), card.decode["size_px"])
+    load_weights(model, run.weights)
+    return predict_logits(model, pixels)
