@@ -106,7 +106,9 @@ class TrainConfig(Section):
     wd: float = Field(0.01, ge=0)  # decoupled weight decay (AdamW)
     seed: int = Field(0, ge=0)
     augment: Literal["radiograph", "natural", "none"] = "radiograph"
-    balance: Literal["auto", "none"] = "auto"  # auto: classes drawn evenly when one is > 1.5 times another
+    # auto: classes drawn evenly when one is > 1.5 times another. Not the default: at 64 px on valid of the Kermany
+    # set it gained 0.001 AUROC and lost calibration (Brier 0.040 against 0.032).
+    balance: Literal["auto", "none"] = "none"
     class_weights: bool = False
     keep: Literal["best", "last"] = "best"  # best = the epoch with the highest valid AUROC
     phases: tuple[Phase, ...] = ()
@@ -126,7 +128,7 @@ class TrainConfig(Section):
             raise ValueError(f"phases: every phase must have size_px {self.size_px}; a size per phase is not supported")
         if any(phase.freeze for phase in self.phases):
             raise ValueError("phases: freeze needs a pretrained backbone; set freeze: false")
-        if self.balance == "auto" and self.class_weights and "balance" in self.model_fields_set:
+        if self.balance == "auto" and self.class_weights:
             raise ValueError("balance: auto and class_weights: true both correct the class sizes; choose one")
         if len(self.phases) == 1 and (self.phases[0].epochs, self.phases[0].lr) != (self.epochs, self.lr):
             raise ValueError("epochs and lr contradict the one entry of phases; give one or the other")

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from plainfilm.runs import atomic_write
+
 Listener = Callable[[str, dict[str, Any]], None]  # event name, its facts
+
+# What goes into a run's log: facts about the work, never a path, file name or patient.
+LOGGED = {
+    "network": ("name", "parameters", "size_px", "device", "balanced"),
+    "estimate": ("seconds", "epochs"),
+    "lr": ("lr",),
+    "epoch": ("epoch", "of", "train_loss", "valid_loss", "accuracy", "auroc"),
+    "done": (),
+}
 
 
 def silent(what: str, facts: dict[str, Any]) -> None:
     """A listener that does nothing."""
+
+
+def logged(path: Path, listener: Listener) -> Listener:
+    """`listener`, and a line in the log at `path` for each event worth keeping."""
+    lines: list[str] = []
+
+    def hear(what: str, facts: dict[str, Any]) -> None:
+        listener(what, facts)
+        if what in LOGGED:
+            now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            told = " ".join(f"{name}={facts[name]}" for name in LOGGED[what])
+            lines.append(f"{now} {what} {told}".rstrip() + "\n")
+            atomic_write(path, "".join(lines))
+
+    return hear

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.card import Card, peak_rss_mb, read_card, write_card, write_environment
-from plainfilm.config import EvaluateConfig, ExperimentConfig, load_config
+from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.splits import write_split
 from plainfilm.data.table import read_table, write_table
@@ -25,7 +25,7 @@ from plainfilm.evaluate.look import look_at_test
 from plainfilm.evaluate.predictions import make_predictions, predict_logits, read_predictions, save_predictions
 from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.thresholds import choose_threshold
-from plainfilm.listener import Listener, silent
+from plainfilm.listener import Listener, logged, silent
 from plainfilm.prepare import Prepared, prepare
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import (
@@ -141,6 +141,8 @@ def train_run(
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
     run.make()
     with run.session():
+        listener = logged(run.log, listener)
+        learn.progress.listener = listener
         _write_inputs(run, cfg, ready, facts(device, kept_memory))
         listener("run", {"path": str(run.root)})
         best_at = _fit(learn, cfg, run, listener)
@@ -176,15 +178,9 @@ def _fit(learn: Learner, cfg: ExperimentConfig, run: RunDir, listener: Listener)
 
     x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
-    pictures = (
-        np.moveaxis(x[:16].cpu().numpy(), 1, -1).squeeze(-1)
-        if x.shape[1] == 1
-        else np.moveaxis(x[:16].cpu().numpy(), 1, -1)
-    )
-    atomic_write(
-        run.figure("batch"),
-        as_png(plot_batch(pictures, names, f"A training batch as the network sees it ({cfg.train.augment})")),
-    )
+    pictures = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
+    title = f"A training batch as the network sees it ({cfg.train.augment})"
+    atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, title)))
     lr = find_lr(learn, cfg.train).lr if any(phase.lr == "auto" for phase in cfg.train.phases) else None
     if lr is not None:
         listener("lr", {"lr": lr})
@@ -269,6 +265,8 @@ def evaluate_run(
     with run.lock():
         card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
         part = rows[rows["split"] == split]
+        if threshold is not None:
+            card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
         if split == "test":
             if card.seal is None:
                 raise SealError(
@@ -278,8 +276,6 @@ def evaluate_run(
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
             looks = count_looks(run, card.seal)
-        if threshold is not None:
-            card = _other_threshold(run, card, rows, threshold)
         document = answer(run, card, split, predictions, cfg, looks)
         if threshold is None:
             save_metrics(run, document)
@@ -289,7 +285,7 @@ def evaluate_run(
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:
     if card.positive is None:
         raise UsageError("--threshold needs two classes; with more, the class with the highest score is called.")
-    rule = EvaluateConfig(threshold=rule).threshold
+    rule = load_config(options={"evaluate.threshold": rule}).evaluate.threshold
     valid = read_predictions(
         run.predictions("valid"), rows[rows["split"] == "valid"], card.vocab, has_patients=card.has_patients
     )

@@ -208,6 +208,7 @@ class RunDir:
             except BaseException as error:
                 self.write_status("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
                 if not isinstance(error, PlainfilmError):
-                    atomic_write(self.log, traceback.format_exc())
+                    before = self.log.read_text(encoding="utf-8") if self.log.is_file() else ""
+                    atomic_write(self.log, before + traceback.format_exc())
                 raise
             self.write_status("done")

@@ -39,7 +39,11 @@ class OneLineErrors(TyperGroup):
         except PlainfilmError as error:
             return _tell(str(error), error.exit_code, verbose)
         except KeyboardInterrupt:
-            return _tell("Interrupted.", INTERRUPTED, verbose)
+            return _tell(
+                "Interrupted; what was finished is kept. A stopped training cannot be resumed yet: train again.",
+                INTERRUPTED,
+                verbose,
+            )
         except BrokenPipeError:
             sys.stderr.close()  # the reader left; nothing can be told any more
             return 1

@@ -92,7 +92,7 @@ Balance = Annotated[
     typer.Option(
         "--balance",
         metavar="HOW",
-        help="auto (draw classes evenly when one is > 1.5 times another) or none. \\[default: auto]",
+        help="auto (draw classes evenly when one is > 1.5 times another) or none. \\[default: none]",
         show_default=False,
     ),
 ]

@@ -191,7 +191,8 @@ def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     """The metric table; the columns fit 60 characters."""
     out.print(title)
     table = Table(box=None, pad_edge=False)
-    for name in ("", "value", "95 % interval", "n"):
+    narrow = any("too narrow" in metric.method for metric in metrics.values())
+    for name in ("", "value", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
         table.add_column(name, justify="right" if name in ("value", "n") else "left")
     for name, metric in metrics.items():
         table.add_row(NAMES[name], *metric_text(metric))

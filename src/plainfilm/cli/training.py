@@ -77,7 +77,7 @@ def train(
     cfg = opt.config_from(data, config, {
         "model.name": model, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
-        "data.positive": positive, "train.balance": balance or ("none" if class_weights else None),
+        "data.positive": positive, "train.balance": balance,
         "train.class_weights": class_weights, "train.augment": augment, "train.keep": keep,
         "evaluate.threshold": threshold, "data.patient_pattern": pattern, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak,

@@ -202,7 +202,7 @@ def make_dls(
         pixels=pixels,
         keys=np.array([content_key(sha) for sha in rows["sha256"]], dtype=np.int64),
         seed=cfg.seed,
-        balance=cfg.balance == "auto" and not cfg.class_weights and is_imbalanced(train_labels),
+        balance=cfg.balance == "auto" and is_imbalanced(train_labels),
     )
 
 

@@ -10,7 +10,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.metrics import calls, confusion_matrix, measure, measure_per_class
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.runs import RunDir, atomic_write, dump_json
-from plainfilm.schemas import Confusion, EvaluateDocument
+from plainfilm.schemas import Confusion, EvaluateDocument, Metric
 
 CHOSEN_ON_VALID = "The epoch and the threshold were chosen on the valid images; scores on them flatter."
 
@@ -29,11 +29,21 @@ def answer(
     return EvaluateDocument(
         run=str(run.root), split=split, opened=looks[0], opened_set=looks[1], threshold=card.threshold,
         positive=card.positive, notes=[*card.notes, *([CHOSEN_ON_VALID] if split == "valid" else [])],
-        metrics=measure(threshold=card.threshold, **sample),
-        metrics_at_half=measure(threshold=None if positive is None else 0.5, **sample),
-        per_class={card.vocab[k]: metrics for k, metrics in per_class.items()},
+        metrics=_warned(measure(threshold=card.threshold, **sample)),
+        metrics_at_half=_warned(measure(threshold=None if positive is None else 0.5, **sample)),
+        per_class={card.vocab[k]: _warned(metrics) for k, metrics in per_class.items()},
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()),
     )  # fmt: skip
+
+
+def _warned(metrics: dict[str, Metric]) -> dict[str, Metric]:
+    """Each interval of a set without a patient key says that it is likely too narrow."""
+    return {
+        name: metric
+        if metric.n_patients is not None or metric.value is None
+        else metric.model_copy(update={"method": f"{metric.method}; likely too narrow"})
+        for name, metric in metrics.items()
+    }
 
 
 def save_metrics(run: RunDir, document: EvaluateDocument) -> None:

@@ -25,7 +25,7 @@ def as_png(figure: Figure) -> bytes:
 
 
 def plot_batch(pictures: np.ndarray, labels: Sequence[str], title: str) -> Figure:
-    """A contact sheet of at most 16 pictures, float (n, h, w) or (n, h, w, 3) in 0..1, with their labels."""
+    """A contact sheet of at most 16 pictures, float (n, h, w, 1 or 3) in 0..1, with their labels."""
     shown = min(len(pictures), 16)
     columns = min(shown, 4)
     figure, axes = _sheet(shown, columns, title, row_height=2.1)
@@ -168,7 +168,7 @@ def _sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure,
 
 
 def _picture(ax: Axes, picture: np.ndarray) -> None:
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
 def _clean(ax: Axes) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from fastai.callback.core import Callback
+from fastai.imports import noop
 from safetensors.torch import save
 
 from plainfilm.data.block import CacheDL, plain
@@ -45,8 +46,9 @@ class StopWhenDiverged(Callback):
 
     order = 60
 
-    def after_batch(self) -> None:
-        if self.training and not torch.isfinite(self.loss_grad).item():
+    def __call__(self, event_name: str) -> None:
+        # not a method named after the event: fastai rewrites the message of what is raised there
+        if event_name == "after_batch" and self.training and not torch.isfinite(self.loss_grad).item():
             raise TrainingError(
                 f"The loss became {self.loss_grad.item()} in epoch {self.epoch + 1}, step {self.iter + 1}. "
                 "Train again with a smaller --lr (try a tenth)."
@@ -147,11 +149,11 @@ class TalkProgress(Callback):
 
     def __init__(self, listener: Callable[[str, dict[str, Any]], None] | None = None) -> None:
         self.listener = listener or (lambda what, facts: None)
+        self.silent = True
 
     def before_fit(self) -> None:
-        self.silent = (
-            self.learn.logger is None or hasattr(self.learn, "lr_finder") or hasattr(self.learn, "gather_preds")
-        )
+        # validate(), get_preds() and the rate finder run under no_logging()
+        self.silent = self.learn.logger is noop
         self.old_logger, self.learn.logger = self.learn.logger, lambda _: None
 
     def after_batch(self) -> None:

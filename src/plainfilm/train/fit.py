@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,9 @@ def suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     for name, rule in zip(SUGGESTIONS, (valley, slide, minimum, steep), strict=True):
         try:
-            value = float(rule(cut_lrs, cut_losses, len(cut_lrs))[0])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # slide() mixes tensors into numpy calls
+                value = float(rule(cut_lrs, cut_losses, len(cut_lrs))[0])
         except (IndexError, ValueError, RuntimeError):
             value = float("nan")
         found[name] = value if np.isfinite(value) and value > 0 else None

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data import phantom
-from plainfilm.data.phantom import draw_phantom, plan, write_phantom
+from plainfilm.data import film
+from plainfilm.data.film import draw_phantom
+from plainfilm.data.phantom import plan, write_phantom
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, UsageError
 
 
@@ -109,9 +110,9 @@ def test_an_opacity_leaves_the_border_ring_untouched(size_px: int) -> None:
 def test_an_opacity_changes_the_body_only() -> None:
     for patient in range(1, 41):
         healthy, ill = (draw_phantom(64, seed=3, patient=patient, k=1, opacity=flag) for flag in (False, True))
-        view = phantom.drawn(phantom.View, np.random.default_rng([3, patient, 1]))
-        anatomy = phantom.drawn(phantom.Anatomy, np.random.default_rng([3, patient, phantom.ANATOMY]))
-        inside = phantom.body(*phantom.posed(*phantom.grid(64), view), anatomy) > 0.99
+        view = film.drawn(film.View, np.random.default_rng([3, patient, 1]))
+        anatomy = film.drawn(film.Anatomy, np.random.default_rng([3, patient, film.ANATOMY]))
+        inside = film.body(*film.posed(*film.grid(64), view), anatomy) > 0.99
         assert not (healthy != ill)[~inside].any()
 
 

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plainfilm.errors import DataError
+from plainfilm.evaluate.predictions import make_predictions, read_predictions, write_predictions
+
+ROWS = pd.DataFrame({
+    "path": ["/d/a.png", "/d/b.png", "/d/c.png"], "patient": ["007", "7", ""], "label": ["NA", "NO", "NA"],
+    "group": [0, 1, 2],
+})  # fmt: skip
+VOCAB = ["NA", "NO"]
+LOGITS = np.array([[np.log(3.0), 0.0], [0.0, 0.0], [-800.0, 800.0]])
+
+
+def test_probabilities_are_the_softmax_of_the_logits():
+    made = make_predictions(ROWS, LOGITS, VOCAB, has_patients=True)
+    np.testing.assert_allclose(made.probs, [[0.75, 0.25], [0.5, 0.5], [0.0, 1.0]], atol=1e-9)
+    np.testing.assert_allclose(made.losses[:2], [-np.log(0.75), -np.log(0.5)], rtol=1e-8)
+    assert list(made.targs) == [0, 1, 0]
+    assert list(made.worst(2)) == [2, 1]
+
+
+def test_a_temperature_softens_the_probabilities_and_keeps_the_logits():
+    made = make_predictions(ROWS, LOGITS, VOCAB, has_patients=True, temperature=2.0)
+    assert made.frame["logit_NA"][0] == pytest.approx(np.log(3))
+    assert made.probs[0, 0] == pytest.approx(np.sqrt(3) / (np.sqrt(3) + 1))
+
+
+def test_the_file_has_the_columns_of_the_contract_and_reads_back_equal(tmp_path):
+    made = make_predictions(ROWS, LOGITS / 7, VOCAB, has_patients=True)
+    write_predictions(tmp_path / "valid.csv", made)
+    header = (tmp_path / "valid.csv").read_text().splitlines()[0]
+    assert header == "path,patient,label,logit_NA,logit_NO,prob_NA,prob_NO"
+    back = read_predictions(tmp_path / "valid.csv", ROWS, VOCAB, has_patients=True)
+    pd.testing.assert_frame_equal(back.frame, made.frame)
+    assert list(back.frame["patient"]) == ["007", "7", ""]
+
+
+def test_an_image_without_a_key_is_its_own_patient_and_no_key_at_all_is_none():
+    assert len(set(make_predictions(ROWS, LOGITS, VOCAB, has_patients=True).patients)) == 3
+    assert make_predictions(ROWS, LOGITS, VOCAB, has_patients=False).patients is None
+
+
+def test_predictions_of_other_rows_are_refused(tmp_path):
+    write_predictions(tmp_path / "p.csv", make_predictions(ROWS, LOGITS, VOCAB, has_patients=True))
+    with pytest.raises(DataError, match="does not belong"):
+        read_predictions(tmp_path / "p.csv", ROWS.iloc[::-1], VOCAB, has_patients=True)
+    with pytest.raises(DataError, match="not there"):
+        read_predictions(tmp_path / "q.csv", ROWS, VOCAB, has_patients=True)
+
+
+def test_outputs_that_are_no_numbers_are_refused():
+    with pytest.raises(DataError, match="not numbers"):
+        make_predictions(ROWS, np.full((3, 2), np.nan), VOCAB, has_patients=True)

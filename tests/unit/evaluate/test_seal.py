@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from plainfilm.errors import SealError
+from plainfilm.evaluate.seal import append_look, check_before_look, count_looks, read_ledger, record_look, seal_of
+from plainfilm.runs import RunDir
+
+ROWS = pd.DataFrame({"sha256": ["aa", "bb", "cc"], "label": ["A", "B", "A"], "path": ["1", "2", "3"]})
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDir(tmp_path / "runs" / "one")
+    run.make()
+    run.write_status("done", seal=seal_of(ROWS), ledger_head=None)
+    return run
+
+
+def look(run):
+    seal, looks = check_before_look(run, ROWS)
+    return record_look(run, seal, looks, {"model_sha256": "m"})
+
+
+def test_the_seal_is_the_content_not_the_order_or_the_path():
+    # printf 'aa\tA\nbb\tB\ncc\tA\n' | sha256sum
+    assert seal_of(ROWS) == "73280f877a1623d25073d1f999ef3faf8a5dcf6cc89afdf5f8ec7a3c4b9c36e3"
+    assert seal_of(ROWS.iloc[::-1].assign(path="moved")) == seal_of(ROWS)
+    assert seal_of(ROWS.assign(label="A")) != seal_of(ROWS)
+    assert seal_of(ROWS.iloc[:2]) != seal_of(ROWS)
+
+
+def test_looks_are_counted_for_the_run_and_for_the_set(run, tmp_path):
+    assert look(run) == (1, 1)
+    assert look(run) == (2, 2)
+    other = RunDir(tmp_path / "runs" / "two")
+    other.make()
+    other.write_status("done", seal=seal_of(ROWS), ledger_head=None)
+    assert look(other) == (1, 3)
+    assert count_looks(run, seal_of(ROWS)) == (2, 3)
+
+
+def edit(lines):
+    lines[1] = lines[1].replace('"model_sha256": "m"', '"model_sha256": "n"')
+    return lines
+
+
+def with_new_hash(lines):
+    """The first line edited and its own hash made right again; the second still names the old one."""
+    import hashlib
+
+    first = json.loads(lines[0])
+    first["model_sha256"] = "n"
+    body = {k: v for k, v in first.items() if k != "hash"}
+    first["hash"] = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return [json.dumps(first, sort_keys=True), *lines[1:]]
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        edit,
+        with_new_hash,
+        lambda lines: lines[:2],  # the last look cut off
+        lambda lines: lines[1:],  # the first look cut off
+        lambda lines: [],
+        lambda lines: [lines[1], lines[0], lines[2]],
+        lambda lines: [lines[0], lines[0], lines[2]],
+        lambda lines: [*lines, lines[2]],
+        lambda lines: [lines[0], "not json", lines[2]],
+        lambda lines: [lines[0], "[]", lines[2]],
+    ],
+)
+def test_a_changed_ledger_is_detected_and_nothing_is_evaluated(run, tamper):
+    for _ in range(3):
+        look(run)
+    lines = run.ledger.read_text().splitlines()
+    run.ledger.write_text("".join(line + "\n" for line in tamper(lines)))
+    with pytest.raises(SealError) as error:
+        check_before_look(run, ROWS)
+    assert error.value.exit_code == 2
+
+
+def test_a_deleted_ledger_is_detected(run):
+    look(run)
+    run.ledger.unlink()
+    with pytest.raises(SealError, match="cut off"):
+        check_before_look(run, ROWS)
+
+
+def test_other_test_rows_than_the_sealed_ones_are_refused(run):
+    with pytest.raises(SealError, match="not those that were sealed"):
+        check_before_look(run, ROWS.assign(label=["B", "B", "A"]))
+
+
+def test_a_ledger_reads_back_what_was_appended(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    head = append_look(path, [], {"seal": "s"})
+    looks = read_ledger(path, head)
+    assert [(entry["look"], entry["seal"], entry["hash"]) for entry in looks] == [(1, "s", head)]

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from plainfilm.errors import DataError, OccupiedError, TrainingError
+from plainfilm.runs import TEMP_PREFIX, RunDir, atomic_write, sweep
+
+
+def test_atomic_write_replaces_the_whole_file(tmp_path):
+    path = tmp_path / "sub" / "a.txt"
+    atomic_write(path, "first, and longer")
+    atomic_write(path, "second")
+    assert path.read_text() == "second"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_leftover(tmp_path, monkeypatch, step):
+    path = tmp_path / "a.txt"
+    atomic_write(path, "old")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="No space"):
+        atomic_write(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_sweep_removes_what_a_killed_writer_left(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{TEMP_PREFIX}x").write_text("half")
+    (tmp_path / "keep.txt").write_text("whole")
+    assert sweep(tmp_path) == 1
+    assert (tmp_path / "keep.txt").exists()
+
+
+def test_a_run_is_never_overwritten(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "note.txt").write_text("mine")
+    with pytest.raises(OccupiedError, match="not empty") as error:
+        RunDir.plan(tmp_path / "run", "paper")
+    assert error.value.exit_code == 4
+
+
+def test_planning_a_run_makes_nothing(tmp_path):
+    RunDir.plan(tmp_path / "run", "paper")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_default_names_do_not_collide(tmp_path):
+    assert len({RunDir.plan(None, "paper", tmp_path).root for _ in range(20)}) == 20
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (KeyboardInterrupt(), "interrupted", None),
+        (TrainingError("nan"), "diverged", 5),
+        (ValueError("bug"), "failed", 101),
+        (DataError("x"), "failed", 2),
+    ],
+)
+def test_status_says_how_a_session_ended(tmp_path, error, status, code):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    with pytest.raises(type(error)), run.session():
+        run.write_status("running", seal="s")
+        raise error
+    found = json.loads(run.status.read_text())
+    assert (found["status"], found.get("code"), found["seal"]) == (status, code, "s")
+    assert run.log.exists() == (code == 101)
+
+
+def test_a_running_status_without_its_writer_reads_as_interrupted(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    with run.session():
+        run.write_status("running")
+        assert run.read_status()["status"] == "running"
+        run.write_status("running")
+    run.write_status("running")
+    assert run.read_status()["status"] == "interrupted"
+    with pytest.raises(DataError, match="'interrupted', not 'done'"):
+        RunDir.open(run.root)
+
+
+def test_the_second_writer_of_a_run_is_refused(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    with run.lock(), pytest.raises(OccupiedError, match="another process"), RunDir(tmp_path / "run").lock():
+        pass
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"not a run folder \(no status.json"):
+        RunDir.open(tmp_path)

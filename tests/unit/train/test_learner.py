@@ -1,0 +1,167 @@
+"""The Learner is fastai's own: its tools work on it, and leave no trace."""
+
+from __future__ import annotations
+
+import hashlib
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from fastai.callback.core import Callback
+from fastai.interpret import ClassificationInterpretation
+from fastai.learner import Learner
+from fastai.vision import data as _show  # noqa: F401 - registers fastai's picture views
+from fastai.vision import learner as _results  # noqa: F401
+
+from plainfilm.config import ModelConfig, Phase, TrainConfig
+from plainfilm.data.block import make_dls
+from plainfilm.errors import TrainingError
+from plainfilm.models.build import build_model
+from plainfilm.train import callbacks
+from plainfilm.train.fit import FALLBACK_LR, estimate_seconds, find_lr, fit_phases, suggest
+from plainfilm.train.learner import auroc, class_weights, make_learner
+
+mpl.use("Agg")
+SIZE = 40
+
+
+@pytest.fixture
+def learn(tmp_path):
+    rng = np.random.default_rng(0)
+    n = 72
+    label = np.arange(n) % 2
+    pixels = rng.integers(0, 120, (n, SIZE, SIZE), dtype=np.uint8)
+    pixels[label == 1, 10:30, 10:30] += 100
+    rows = pd.DataFrame({
+        "label": np.where(label == 1, "SICK", "WELL"), "split": np.repeat(["train", "valid", "test"], (40, 20, 12)),
+        "sha256": [hashlib.sha256(p.tobytes()).hexdigest() for p in pixels],
+    })  # fmt: skip
+    cfg = TrainConfig(size_px=SIZE, batch_size=8, epochs=2, lr=2e-3)
+    dls = make_dls(rows, pixels, cfg, vocab=["SICK", "WELL"])
+    return make_learner(dls, build_model(ModelConfig(filters=(4, 4, 8), dense=16), 2, SIZE), cfg, path=tmp_path)
+
+
+def digest(model):
+    return hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()
+
+
+def test_lr_find_changes_nothing_ours_or_fastais(learn, tmp_path):
+    before, state = digest(learn.model), learn.dls.train.phase
+    curve = find_lr(learn, TrainConfig(size_px=SIZE, seed=0), num_it=20)
+    assert digest(learn.model) == before
+    assert learn.dls.train.phase == state
+    assert list(tmp_path.iterdir()) == []
+    assert set(curve.suggestions) == {"valley", "slide", "minimum", "steep"}
+    assert 1e-7 < curve.lr < 10
+    with learn.no_bar():
+        learn.lr_find(num_it=20, show_plot=False)
+    assert digest(learn.model) == before
+
+
+def test_finding_a_rate_twice_gives_the_same_curve(learn):
+    first, second = (find_lr(learn, TrainConfig(size_px=SIZE), num_it=12) for _ in range(2))
+    np.testing.assert_array_equal(first.losses, second.losses)
+
+
+@pytest.mark.parametrize(
+    "losses", [[0.7], [0.7, 0.6], [0.7, np.nan], [np.nan] * 4, [0.7, 0.6, 0.5, np.inf, 9.0], [1.0] * 30]
+)
+def test_suggestions_survive_short_flat_and_diverging_curves(losses):
+    found = suggest(np.geomspace(1e-7, 10, len(losses)), np.array(losses))
+    assert all(value is None or 0 < value <= 10 for value in found.values())
+
+
+def test_suggestions_of_a_textbook_curve_lie_on_its_slope():
+    lrs = np.geomspace(1e-7, 10, 100)
+    losses = 0.7 - 0.5 / (1 + np.exp(-4 * (np.log10(lrs) + 3))) + np.where(lrs > 0.3, (lrs / 0.3) ** 2 - 1, 0)
+    found = suggest(lrs, losses)
+    assert 1e-4 < found["steep"] < 1e-2
+    assert 1e-4 < found["valley"] < 1e-1
+    assert 1e-3 < found["minimum"] < 0.3
+
+
+def test_without_any_suggestion_there_is_still_a_rate():
+    from plainfilm.train.fit import LrCurve
+
+    curve = LrCurve(np.array([1e-7]), np.array([0.7]), dict.fromkeys(("valley", "slide", "minimum", "steep")))
+    assert curve.lr == FALLBACK_LR
+
+
+def test_training_learns_and_the_phases_follow_each_other(learn):
+    positions = []
+
+    class Watch(Callback):
+        phase = 0
+
+        def before_epoch(self):
+            positions.append((self.phase, self.epoch, self.dls.train.phase, self.dls.train.epoch))
+
+    fit_phases(learn, [Phase(epochs=2, size_px=SIZE, lr=2e-3), Phase(epochs=1, size_px=SIZE, lr=1e-3)], cbs=[Watch()])
+    assert positions == [(0, 0, 0, 0), (0, 1, 0, 1), (1, 0, 1, 0)]
+    assert learn.recorder.values[-1][-1] > 0.9
+
+
+def test_two_equal_learners_end_with_equal_weights(learn, tmp_path):
+    cfg = TrainConfig(size_px=SIZE, batch_size=8)
+    model = build_model(ModelConfig(filters=(4, 4, 8), dense=16), 2, SIZE)
+    twin = make_learner(learn.dls, model, cfg, path=tmp_path)
+    fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+    torch.rand(11)
+    fit_phases(twin, [Phase(epochs=1, size_px=SIZE)])
+    assert digest(learn.model) == digest(twin.model)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # fastai's tensors in matplotlib
+def test_fastais_tools_work(learn):
+    learn.fit_one_cycle(1, 2e-3)
+    assert len(learn.validate(2)) == 3
+    probs, targs = learn.get_preds(ds_idx=1)
+    assert probs.shape == (20, 2)
+    torch.testing.assert_close(probs.sum(dim=1), torch.ones(20))
+    interp = ClassificationInterpretation.from_learner(learn)
+    assert interp.confusion_matrix().sum() == 20
+    interp.plot_top_losses(4)
+    learn.show_results(max_n=4)
+    learn.dls.show_batch(max_n=4)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(learn):
+    with torch.no_grad():
+        learn.model.network.head[1].weight.fill_(float("nan"))
+    with pytest.raises(TrainingError, match="^The loss became nan in epoch 1, step 1.*smaller --lr") as error:
+        fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+    assert error.value.exit_code == 5
+
+
+def test_the_estimate_is_a_time_and_leaves_the_weights(learn):
+    before, random = digest(learn.model), torch.get_rng_state()
+    assert estimate_seconds(learn, [Phase(epochs=2, size_px=SIZE)]) > 0
+    assert digest(learn.model) == before
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_no_callback_hides_an_attribute_of_the_learner():
+    """A callback's name becomes a Learner attribute; one called Save would hide learn.save."""
+    ours = [
+        c
+        for c in vars(callbacks).values()
+        if isinstance(c, type) and issubclass(c, Callback) and c.__module__ == callbacks.__name__
+    ]
+    assert len(ours) >= 4
+    for kind in ours:
+        name = kind.name if isinstance(kind.name, str) else kind.name.fget(kind.__new__(kind))
+        assert name == "progress" or not hasattr(Learner, name), name
+
+
+def test_auroc_of_binary_and_multi_class_scores():
+    scores = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]])
+    assert auroc(scores, torch.tensor([0, 0, 1, 1])) == pytest.approx(3 / 4)
+    three = torch.eye(3).repeat(2, 1)
+    assert auroc(three, torch.tensor([0, 1, 2, 0, 1, 2])) == 1.0
+    assert np.isnan(auroc(scores, torch.zeros(4)))
+
+
+def test_class_weights_are_inverse_to_the_class_sizes(learn):
+    torch.testing.assert_close(class_weights(learn.dls), torch.ones(2))
