@@ -127,7 +127,7 @@ class RunDir:
             raise DataError(
                 f"The folder {self.root} cannot be made ({error.strerror}). Choose another --out."
             ) from None
-        if any(path.name != ".lock" for path in self.root.iterdir()) or self.is_locked():
+        if any(self.root.iterdir()):
             raise OccupiedError(f"{self.root} is in use by another process. Choose another --out.")
 
     @classmethod

@@ -15,6 +15,7 @@ from plainfilm.cli import data, results, training
 from plainfilm.errors import PlainfilmError
 
 BUG, INTERRUPTED = 101, 130
+STOPPED = "Interrupted; what was finished is kept. A stopped training cannot be resumed yet: train again."
 
 
 class OneLineErrors(TyperGroup):
@@ -35,15 +36,10 @@ class OneLineErrors(TyperGroup):
 
     def _run(self, verbose: bool, args: Any, prog_name: str | None, **extra: Any) -> int:
         try:
-            return int(super().main(args, prog_name, standalone_mode=False, **extra) or 0)
+            code = int(super().main(args, prog_name, standalone_mode=False, **extra) or 0)
+            return _tell(STOPPED, code, verbose) if code == INTERRUPTED else code
         except PlainfilmError as error:
             return _tell(str(error), error.exit_code, verbose)
-        except KeyboardInterrupt:
-            return _tell(
-                "Interrupted; what was finished is kept. A stopped training cannot be resumed yet: train again.",
-                INTERRUPTED,
-                verbose,
-            )
         except BrokenPipeError:
             sys.stderr.close()  # the reader left; nothing can be told any more
             return 1
@@ -59,7 +55,7 @@ class OneLineErrors(TyperGroup):
 def _tell(message: str, code: int, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    print(f"plainfilm: {' '.join(message.split())}", file=sys.stderr)
+    print(f"plainfilm: {' '.join(message.splitlines())}", file=sys.stderr)
     return code
 
 

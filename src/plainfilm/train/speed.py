@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from plainfilm.errors import MissingError
+from plainfilm.errors import MissingError, UsageError
 
 # glibc malloc parameters: trim never, no mmap, one arena, grow by 256 MB. By default every large activation is
 # mapped and unmapped again each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.
@@ -30,9 +30,11 @@ def pick_device(name: str) -> str:
     """The device to train on: 'auto' takes a GPU where there is one.
 
     Raises:
-        MissingError: the named device is not there.
+        UsageError: no such device. MissingError: this machine has none.
     """
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in ("auto", *there):
+        raise UsageError(f"--device {name!r} is not known; expected auto, cpu, cuda or mps.")
     if name == "auto":
         return next(device for device in ("cuda", "mps", "cpu") if there[device])
     if not there[name]:

@@ -1,0 +1,83 @@
+"""What the tests share: a small set of drawn films, a way to write pictures, and a way to read refusals."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from plainfilm.errors import DataError, PlainfilmError
+
+
+@pytest.fixture
+def write_image() -> Callable[..., Path]:
+    """write_image(path, pixels, **save): the array as a picture, its folder made; returns the path."""
+
+    def write(path: Path, pixels: np.ndarray, **save: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path, **save)
+        return path
+
+    return write
+
+
+def draw_film(rng: np.random.Generator, size_px: int, spot: bool) -> np.ndarray:
+    """uint8 (size, size): two dark lungs on a brighter body with noise; a spot brightens part of one lung."""
+    y, x = np.mgrid[-1 : 1 : size_px * 1j, -1 : 1 : size_px * 1j]
+    film = 150.0 + 40 * rng.random() - 30 * np.abs(x)
+    for side in (-0.45, 0.45):
+        film -= 80 * np.exp(-(((x - side) / 0.3) ** 2) - (y / 0.6) ** 2)
+    if spot:
+        film += 90 * np.exp(-(((x + 0.45) / 0.2) ** 2) - ((y - rng.uniform(-0.3, 0.3)) / 0.2) ** 2)
+    film += rng.normal(0, 6, film.shape)
+    return np.clip(np.rint(film), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def draw_cxr(write_image: Callable[..., Path]) -> Callable[..., Path]:
+    """draw_cxr(root, ...): a folder of class folders with phantom-<patient>-<k>.png; returns `root`.
+
+    Patients are numbered through all classes; the last class has the spot. Every file differs.
+    """
+
+    def draw(
+        root: Path,
+        classes: tuple[str, ...] = ("NORMAL", "PNEUMONIA"),
+        patients: int = 8,
+        images: int = 2,
+        size_px: int = 24,
+        first_patient: int = 1,
+    ) -> Path:
+        number = first_patient
+        for name in classes:
+            for _ in range(patients):
+                for k in range(1, images + 1):
+                    film = draw_film(np.random.default_rng([number, k]), size_px, spot=name == classes[-1])
+                    write_image(root / name / f"phantom-{number:05d}-{k}.png", film)
+                number += 1
+        return root
+
+    return draw
+
+
+@pytest.fixture
+def tiny_cxr(tmp_path: Path, draw_cxr: Callable[..., Path]) -> Path:
+    """NORMAL and PNEUMONIA, eight patients each, two grey films of 24 px per patient: 32 files."""
+    return draw_cxr(tmp_path / "tiny_cxr")
+
+
+@pytest.fixture
+def refusal() -> Callable[..., str]:
+    """refusal(work, kind=DataError): what `work` is refused with; it must be exactly that kind, and one line."""
+
+    def refuse(work: Callable[[], Any], kind: type[PlainfilmError] = DataError) -> str:
+        with pytest.raises(PlainfilmError) as caught:
+            work()
+        assert type(caught.value) is kind
+        message = str(caught.value)
+        assert "\n" not in message
+        return message
+
+    return refuse

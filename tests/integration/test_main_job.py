@@ -1,0 +1,315 @@
+"""The commands as a user types them, on a small drawn set: train, evaluate, interpret, lr-find, split."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+from typer.testing import CliRunner, Result
+
+from plainfilm.cli import app
+from plainfilm.data.phantom import write_phantom
+from plainfilm.evaluate.seal import seal_of
+
+pytestmark = pytest.mark.slow
+SMALL = ["--size", "48", "--batch-size", "16", "--epochs", "2", "--device", "cpu"]
+
+
+def plainfilm(*args: object, code: int = 0, **env: str) -> Result:
+    """The command in this process, which has imported fastai already; stdout and stderr apart."""
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "120", **env}).invoke(app, [str(arg) for arg in args])
+    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def in_a_process(*args: object, code: int = 0, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+    """The command as a shell starts it."""
+    command = [sys.executable, "-m", "plainfilm", *map(str, args)]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        cwd=cwd,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "120", **env},
+    )
+    assert done.returncode == code, f"exit {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def as_json(done: Result | subprocess.CompletedProcess[str]) -> dict:
+    found = json.loads(done.stdout)  # fails when anything else is on stdout
+    assert found["schema_version"] == 1
+    return found
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "drawn"
+    write_phantom(out, images=120, size_px=48, seed=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def trained(data, runs) -> tuple[Path, dict]:
+    run = runs / "one"
+    return run, as_json(plainfilm("train", data, *SMALL, "--seed", 7, "--out", run, "--json"))
+
+
+@pytest.fixture(scope="module")
+def evaluated(trained) -> tuple[Path, dict]:
+    return trained[0], as_json(plainfilm("evaluate", trained[0], "--split", "test", "--json"))
+
+
+def test_train_reports_its_data_metrics_and_timing(trained):
+    run, found = trained
+    data = found["data"]
+    assert data["found"] == 120 == data["used"] + data["quarantined"] + data["duplicates"] + data["ignored"]
+    assert sum(split["images"] for split in data["splits"].values()) == 120
+    assert data["classes"] == {"NORMAL": 60, "PNEUMONIA": 60}
+    assert Path(found["run"]) == run
+    assert found["positive"] == "PNEUMONIA"
+    assert set(found["timing"]) == {"seconds", "train_img_per_s", "peak_rss_mb"}
+    for metric in found["metrics"]["valid"].values():
+        assert set(metric) == {"value", "ci_low", "ci_high", "n", "n_patients", "method"}
+        if metric["value"] is not None:
+            assert metric["ci_low"] <= metric["value"] <= metric["ci_high"]
+            assert metric["ci_low"] < metric["ci_high"]
+
+
+def test_a_run_folder_holds_what_it_promises(trained):
+    run, _ = trained
+    promised = [
+        "config.yaml", "environment.json", "table.csv", "history.csv", "timing.csv", "status.json", "model.safetensors", "card.json",
+        "predictions/valid.csv", "metrics.json", "figures/batch.png", "log.txt", "checkpoints/best.safetensors",
+    ]  # fmt: skip
+    assert [name for name in promised if not (run / name).is_file()] == []
+    assert json.loads((run / "status.json").read_text())["status"] == "done"
+    assert not (run / "predictions" / "test.csv").exists() or (run / "test_ledger.jsonl").exists()
+    assert not list(run.rglob(".partial-*"))
+
+
+def test_no_patient_is_in_two_splits(trained):
+    table = pd.read_csv(trained[0] / "table.csv", dtype=str, keep_default_na=False)
+    assert set(table["split"]) == {"train", "valid", "test"}
+    for key in ("patient", "group", "sha256"):
+        assert (table.groupby(key)["split"].nunique() == 1).all()
+
+
+def test_the_weights_are_plain_tensors_in_name_order(trained):
+    raw = (trained[0] / "model.safetensors").read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    assert "__metadata__" not in header
+    assert len(load_file(trained[0] / "model.safetensors")) == 10
+    assert list(header) == sorted(header)
+
+
+def test_card_and_log_name_no_path_file_or_patient(trained, data):
+    for name in ("card.json", "log.txt"):
+        text = (trained[0] / name).read_text()
+        assert "phantom-" not in text
+        assert str(data) not in text
+
+
+def test_the_same_command_twice_gives_the_same_bytes(trained, data, runs):
+    """Another process, another thread count for the scan, another folder: weights and history are equal."""
+    again = runs / "again"
+    in_a_process("train", data, *SMALL, "--seed", 7, "--out", again)
+    for name in ("model.safetensors", "history.csv", "predictions/valid.csv", "table.csv", "card.json"):
+        assert (again / name).read_bytes() == (trained[0] / name).read_bytes(), name
+
+
+def test_the_saved_config_repeats_the_run_and_another_seed_does_not(trained, runs):
+    again, other = runs / "from-config", runs / "other-seed"
+    plainfilm("train", "--config", trained[0] / "config.yaml", "--out", again)
+    assert (again / "model.safetensors").read_bytes() == (trained[0] / "model.safetensors").read_bytes()
+    plainfilm("train", "--config", trained[0] / "config.yaml", "--seed", 8, "--epochs", 1, "--out", other)
+    assert (other / "model.safetensors").read_bytes() != (trained[0] / "model.safetensors").read_bytes()
+
+
+def test_the_test_set_is_scored_and_the_look_is_counted(evaluated):
+    run, found = evaluated
+    assert (found["opened"], found["opened_set"], found["split"]) == (1, 1, "test")
+    table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
+    test = table[table["split"] == "test"]
+    assert json.loads((run / "status.json").read_text())["seal"] == seal_of(test)
+    assert sum(map(sum, found["confusion"]["rows"])) == len(test) == found["metrics"]["accuracy"]["n"]
+    predictions = pd.read_csv(run / "predictions" / "test.csv")
+    assert list(predictions["path"]) == list(test["path"])
+    called = np.where(predictions["prob_PNEUMONIA"] >= found["threshold"], "PNEUMONIA", "NORMAL")
+    assert (called == predictions["label"]).mean() == pytest.approx(found["metrics"]["accuracy"]["value"])
+    positive = predictions["label"] == "PNEUMONIA"
+    assert found["metrics"]["sensitivity"]["n"] == positive.sum()
+    assert (called == "PNEUMONIA")[positive].mean() == pytest.approx(found["metrics"]["sensitivity"]["value"])
+    assert found["metrics_at_half"]["accuracy"]["value"] == pytest.approx(
+        ((predictions["prob_PNEUMONIA"] >= 0.5) == positive).mean()
+    )
+
+
+def test_a_second_look_opens_no_file_is_counted_and_gives_the_same_numbers(evaluated, data):
+    run, found = evaluated
+    moved = data.rename(data.parent / "away")
+    try:
+        again = as_json(plainfilm("evaluate", run, "--split", "test", "--json"))
+    finally:
+        moved.rename(data)
+    assert again["opened"] == found["opened"] + 1
+    assert again["metrics"] == found["metrics"]
+
+
+def test_an_edited_ledger_stops_the_evaluation(evaluated, runs):
+    copy = runs / "edited"
+    shutil.copytree(evaluated[0], copy)
+    ledger = copy / "test_ledger.jsonl"
+    ledger.write_text(ledger.read_text().replace('"look": 1', '"look": 2', 1))
+    done = plainfilm("evaluate", copy, "--split", "test", code=2)
+    assert "edited" in done.stderr
+    assert done.stdout == ""
+
+
+def test_changed_weights_are_refused(trained, runs):
+    copy = runs / "changed"
+    shutil.copytree(trained[0], copy)
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert "not the file its card describes" in plainfilm("evaluate", copy, code=2).stderr
+
+
+def test_train_opens_no_test_file_after_the_split(data, runs, tmp_path):
+    """With given folders the split is known: an audit hook on open() sees no test picture being read twice."""
+    code = (
+        "import sys, collections\nopened = collections.Counter()\n"
+        "sys.addaudithook(lambda event, args: opened.update([str(args[0])]) if event == 'open' else None)\n"
+        "from plainfilm.cli import app\ntry:\n    app(sys.argv[2:])\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "open(sys.argv[1], 'w').write('\\n'.join(f'{n}\\t{p}' for p, n in opened.items() if p.endswith('.png')))\n"
+    )
+    run, log = runs / "watched", tmp_path / "opened.txt"
+    subprocess.run(
+        [sys.executable, "-c", code, log, "train", data, *SMALL[:-4], "--epochs", "1", "--seed", "7", "--out", run],
+        check=True, capture_output=True, timeout=280,
+    )  # fmt: skip
+    opened = {path: int(n) for n, path in (line.split("\t") for line in log.read_text().splitlines())}
+    table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
+    times = table["path"].map(opened)
+    assert set(times[table["split"] == "test"]) == {1}  # the scan, before the split existed
+    assert set(times[table["split"] != "test"]) == {2}  # the scan and the decoding; no epoch opens a file
+
+
+def test_interpret_draws_from_saved_predictions_without_the_images(evaluated, data):
+    moved = data.rename(data.parent / "gone")
+    try:
+        found = as_json(plainfilm("interpret", evaluated[0], "--split", "test", "--json"))
+        plainfilm("interpret", evaluated[0], "--split", "valid")
+    finally:
+        moved.rename(data)
+    assert set(found["figures"]) == {"history", "confusion_test", "top_losses_test", "scores_test"}
+    for path in found["figures"].values():
+        picture = np.asarray(Image.open(path).convert("L"))
+        assert min(picture.shape) > 300
+        assert picture.std() > 5  # not an empty page
+
+
+def test_lr_find_writes_its_own_folder_and_its_rate_can_be_used(data, runs):
+    out = runs / "finder"
+    found = as_json(
+        plainfilm("lr-find", data, "--size", 48, "--batch-size", 16, "--iterations", 20, "--out", out, "--json")
+    )
+    assert sorted(path.name for path in out.iterdir()) == ["lr_find.csv", "lr_find.png"]
+    assert set(found["suggestions"]) == {"valley", "slide", "minimum", "steep"}
+    assert 1e-7 < found["lr"] < 10
+    plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--lr", found["lr"], "--out", runs / "with-found-rate")
+
+
+def test_lr_auto_and_class_weights_and_balance_train(data, runs):
+    plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--lr", "auto", "--class-weights", "--out", runs / "auto")
+    assert "lr lr=" in (runs / "auto" / "log.txt").read_text()
+
+
+def test_a_split_file_is_written_and_obeyed(data, runs, tmp_path):
+    out = tmp_path / "split.csv"
+    found = as_json(plainfilm("split", data, "--seed", 3, "--out", out, "--json"))
+    plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--split", out, "--out", runs / "by-file")
+    told = pd.read_csv(out, dtype=str).set_index("path")["split"]
+    table = pd.read_csv(runs / "by-file" / "table.csv", dtype=str, keep_default_na=False).set_index("relative")["split"]
+    assert told.to_dict() == table.to_dict()
+    assert found["seal"] == json.loads((runs / "by-file" / "status.json").read_text())["seal"]
+
+
+def test_an_image_level_split_is_called_leaky_everywhere(data, runs):
+    run = runs / "leaky"
+    done = plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--split", "image", "--out", run)
+    assert "LEAKY SPLIT" in done.stdout
+    assert "LEAKY SPLIT" in done.stderr
+    assert "LEAKY SPLIT" in plainfilm("evaluate", run, "--split", "test").stdout
+    assert any("LEAKY SPLIT" in note for note in as_json(plainfilm("evaluate", run, "--json"))["notes"])
+    assert "LEAKY SPLIT" in (run / "card.json").read_text()
+
+
+def test_three_classes_work_everywhere(data, runs, tmp_path):
+    folder = tmp_path / "three"
+    shutil.copytree(data, folder)
+    (folder / "VIRUS").mkdir()
+    for path in sorted((folder / "PNEUMONIA").iterdir())[::2]:
+        path.rename(folder / "VIRUS" / path.name.replace("phantom-", "phantom-9"))
+    run = runs / "three"
+    plainfilm("train", folder, *SMALL, "--out", run)
+    found = as_json(plainfilm("evaluate", run, "--split", "test", "--json"))
+    assert found["threshold"] is None
+    assert found["positive"] is None
+    assert set(found["per_class"]) == {"NORMAL", "PNEUMONIA", "VIRUS"}
+    assert len(found["confusion"]["rows"]) == 3
+    plainfilm("evaluate", run)
+    plainfilm("interpret", run)
+
+
+def test_a_dry_run_writes_nothing(data, tmp_path):
+    done = in_a_process("train", data, *SMALL, "--dry-run", "--json", cwd=tmp_path)
+    found = as_json(done)
+    assert found["run"] is None
+    assert found["estimate_seconds"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_data_the_phantom_set_is_drawn_once_and_named(tmp_path):
+    config = tmp_path / "small.yaml"
+    config.write_text("data: {phantom: {images: 60, size_px: 48}}\ntrain: {size_px: 48, epochs: 1, batch_size: 16}\n")
+    first = plainfilm("train", "--config", config, "--out", tmp_path / "a", PLAINFILM_CACHE=str(tmp_path / "cache"))
+    second = plainfilm(
+        "lr-find",
+        "--config",
+        config,
+        "--iterations",
+        6,
+        "--out",
+        tmp_path / "b",
+        PLAINFILM_CACHE=str(tmp_path / "cache"),
+    )
+    assert "No DATA given: using 60 drawn phantom radiographs (drawing them once)" in first.stderr
+    assert "(already drawn)" in second.stderr
+
+
+def test_without_a_terminal_there_is_one_line_per_epoch(data, runs):
+    done = in_a_process("train", data, *SMALL, "--out", runs / "piped")
+    assert len([line for line in done.stderr.splitlines() if line.startswith("epoch ")]) == 2
+    assert not set("█▏▎▍▌▋▊▉━╸\r\x1b") & set(done.stderr + done.stdout)
+    for needed in ("accuracy", "AUROC", "95 % interval", "Run:", "Next: plainfilm evaluate"):
+        assert needed in done.stdout
+    for needed in ("Positive class: PNEUMONIA", "parameters", "on cpu", "patients", "epochs will take about"):
+        assert needed in done.stderr
+    assert plainfilm("evaluate", runs / "piped", "-q").stderr == ""

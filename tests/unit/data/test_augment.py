@@ -1,0 +1,93 @@
+"""The keyed draw of augmentation parameters: a function of content and time, within the profile's limits."""
+
+import numpy as np
+import pytest
+
+from plainfilm.data.augment import PROFILES, Profile, draw
+
+KEYS = np.random.default_rng(0).integers(0, 2**62, 2000)
+ONCE = np.zeros(len(KEYS), dtype=np.int64)
+
+
+def angles(matrix: np.ndarray) -> np.ndarray:
+    """Degrees, where nothing is mirrored."""
+    return np.rad2deg(np.arctan2(matrix[:, 1, 0], matrix[:, 1, 1]))
+
+
+def test_no_profile_is_the_identity() -> None:
+    drawn = draw(PROFILES["none"], 0, 0, 0, KEYS, ONCE)
+    np.testing.assert_array_equal(drawn.matrix, np.tile([[1, 0, 0], [0, 1, 0]], (len(KEYS), 1, 1)))
+    np.testing.assert_array_equal(drawn.gain, 1)
+    np.testing.assert_array_equal(drawn.bias, 0)
+
+
+def test_shapes_and_types_are_those_torch_takes() -> None:
+    drawn = draw(PROFILES["natural"], 1, 0, 3, KEYS[:5], ONCE[:5])
+    assert (drawn.matrix.shape, drawn.gain.shape, drawn.bias.shape) == ((5, 2, 3), (5,), (5,))
+    assert {drawn.matrix.dtype, drawn.gain.dtype, drawn.bias.dtype} == {np.dtype(np.float32)}
+
+
+def test_a_draw_follows_the_content_and_not_its_place_in_the_batch() -> None:
+    order = np.random.default_rng(1).permutation(len(KEYS))
+    there, here = (draw(PROFILES["natural"], 5, 1, 2, keys, ONCE) for keys in (KEYS, KEYS[order]))
+    np.testing.assert_array_equal(there.matrix[order], here.matrix)
+    np.testing.assert_array_equal(there.gain[order], here.gain)
+    alone = draw(PROFILES["natural"], 5, 1, 2, KEYS[7:8], ONCE[:1])
+    np.testing.assert_array_equal(alone.matrix[0], there.matrix[7])
+    np.testing.assert_array_equal(alone.bias[0], there.bias[7])
+
+
+@pytest.mark.parametrize("other", [(6, 1, 2, 0), (5, 0, 2, 0), (5, 1, 3, 0), (5, 1, 2, 1)])
+def test_another_seed_phase_epoch_or_appearance_gives_another_draw(other: tuple[int, int, int, int]) -> None:
+    seed, phase, epoch, times = other
+    first = draw(PROFILES["radiograph"], 5, 1, 2, KEYS, ONCE)
+    second = draw(PROFILES["radiograph"], seed, phase, epoch, KEYS, ONCE + times)
+    assert np.mean(first.gain == second.gain) < 0.01
+    assert abs(np.corrcoef(first.gain, second.gain)[0, 1]) < 0.09  # 1 / sqrt(2000) = 0.022; four of these
+    assert abs(np.corrcoef(angles(first.matrix), angles(second.matrix))[0, 1]) < 0.09
+
+
+def test_the_parameters_of_one_image_are_drawn_apart() -> None:
+    drawn = draw(PROFILES["radiograph"], 0, 0, 0, KEYS, ONCE)
+    scale = np.hypot(drawn.matrix[:, 0, 0], drawn.matrix[:, 1, 0])
+    columns = [
+        angles(drawn.matrix),
+        scale,
+        drawn.matrix[:, 0, 2],
+        drawn.matrix[:, 1, 2],
+        drawn.gain,
+        drawn.bias,
+    ]
+    correlation = np.corrcoef(columns) - np.eye(6)
+    assert np.abs(correlation).max() < 0.09
+
+
+@pytest.mark.parametrize("name", ["radiograph", "natural"])
+def test_a_draw_stays_within_the_profile_and_uses_all_of_it(name: str) -> None:
+    profile = PROFILES[name]
+    drawn = draw(profile, 0, 0, 0, KEYS, ONCE)
+    flipped = np.linalg.det(drawn.matrix[:, :, :2]) < 0
+    for values, limit in (
+        (angles(drawn.matrix), profile.rotate_deg),
+        (np.sqrt(np.abs(np.linalg.det(drawn.matrix[:, :, :2].astype(np.float64)))) - 1, profile.zoom),
+        (drawn.matrix[:, 0, 2] / 2, profile.shift),  # coordinates run from -1 to 1: a shift of 1 is two units
+        (drawn.matrix[:, 1, 2] / 2, profile.shift),
+        (drawn.bias, profile.brightness),
+        (drawn.gain - 1, profile.contrast),
+    ):
+        assert np.abs(values).max() <= limit * (1 + 1e-5)
+        assert values.max() > 0.98 * limit
+        assert values.min() < -0.98 * limit
+        assert abs(values.mean()) < 0.06 * limit  # sd of the mean: limit / sqrt(3 * 2000) = 0.013 limit
+    assert abs(flipped.mean() - profile.flip) < 0.05  # sd 0.011 at one half
+
+
+def test_radiographs_are_never_mirrored() -> None:
+    assert PROFILES["radiograph"].flip == 0
+    drawn = draw(PROFILES["radiograph"], 0, 0, 0, KEYS, ONCE)
+    assert (np.linalg.det(drawn.matrix[:, :, :2]) > 0).all()
+
+
+def test_a_flip_mirrors_left_and_right_only() -> None:
+    drawn = draw(Profile(flip=1.0), 0, 0, 0, KEYS[:3], ONCE[:3])
+    np.testing.assert_array_equal(drawn.matrix, np.tile([[-1, 0, 0], [0, 1, 0]], (3, 1, 1)))

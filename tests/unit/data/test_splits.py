@@ -1,0 +1,592 @@
+"""Splits: whole patients, every class everywhere, shares met; given folders kept and their leaks refused."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainfilm.config import DataConfig
+from plainfilm.data.patients import key_from_name
+from plainfilm.data.splits import NO_PATIENTS, Split, allocate, count, grouped, leaks, make_split, write_split
+from plainfilm.data.table import COLUMNS, ImageTable, build_table
+from plainfilm.errors import DataError, GateError
+
+Refusal = Callable[..., str]
+SHARES = np.array([0.60, 0.25, 0.15])
+OFFICIAL = DataConfig(split="official")
+
+
+def image(label: str, patient: str = "", *, given: str = "", name: str = "", content: str = "") -> dict[str, Any]:
+    """One row; `name` is a file name that tells the patient, `content` stands for the bytes."""
+    key = key_from_name(name) if name else None
+    return {
+        "label": label, "patient": key.patient if key else patient, "wide": key.wide if key else patient,
+        "given": given, "name": name, "content": content,
+    }  # fmt: skip
+
+
+def table(images: list[dict[str, Any]], root: str = "/data") -> ImageTable:
+    """A table of images that no test opens; without `content` each differs."""
+    rows = []
+    for i, facts in enumerate(images):
+        relative = f"{facts['given']}/{facts['label']}/{facts['name'] or f'{i:05d}.png'}".lstrip("/")
+        content = facts["content"] or f"image {i}"
+        rows.append({
+            "path": f"{root}/{relative}", "relative": relative, "label": facts["label"], "patient": facts["patient"],
+            "wide": facts["wide"], "given": facts["given"], "sha256": hashlib.sha256(content.encode()).hexdigest(),
+            "bytes": 100, "width": 8, "height": 8, "mode": "L", "grey": True, "duplicate_of": "",
+        })  # fmt: skip
+    excluded = pd.DataFrame([], columns=["path", "relative", "state", "code", "why"], dtype=str)
+    return ImageTable(Path(root), pd.DataFrame(rows, columns=COLUMNS), excluded, None)
+
+
+def films(patients: int, images: int, label: str, given: str = "", first: int = 0) -> list[dict[str, Any]]:
+    """`images` films of each of `patients` patients of one class."""
+    names = (f"{label}-{given}-{p}" for p in range(first, first + patients))
+    return [image(label, name, given=given) for name in names for _ in range(images)]
+
+
+def parts(split: Split) -> dict[str, set[str]]:
+    """Patient -> the splits it is in."""
+    return {str(key): set(part) for key, part in split.rows.groupby("patient")["split"]}
+
+
+def split_of(split: Split) -> dict[str, str]:
+    return dict(zip(split.rows["relative"], split.rows["split"], strict=True))
+
+
+def group_of(split: Split) -> dict[str, int]:
+    return dict(zip(split.rows["relative"], split.rows["group"], strict=True))
+
+
+# --- allocate(): the division itself -----------------------------------------------------------------------------
+
+
+@st.composite
+def patients_of_classes(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """Groups and labels: every class has three patients or more that carry it alone, and some carry several."""
+    classes = draw(st.integers(2, 4))
+    groups: list[int] = []
+    labels: list[int] = []
+    number = 0
+    for label in range(classes):
+        for size in draw(st.lists(st.integers(1, 6), min_size=3, max_size=8)):
+            groups += [number] * size
+            labels += [label] * size
+            number += 1
+    for mixed in draw(st.lists(st.lists(st.integers(0, classes - 1), min_size=2, max_size=6), max_size=5)):
+        groups += [number] * len(mixed)
+        labels += mixed
+        number += 1
+    order = np.random.default_rng(draw(st.integers(0, 99))).permutation(len(groups))
+    return np.array(groups)[order], np.array(labels)[order]
+
+
+@given(patients_of_classes(), st.integers(0, 2**32))
+@settings(max_examples=100, deadline=None)
+def test_no_group_is_divided_and_every_class_is_in_every_part(rows: tuple[np.ndarray, np.ndarray], seed: int) -> None:
+    groups, labels = rows
+    part = allocate(groups, labels, SHARES, np.random.default_rng(seed))
+    assert part.shape == groups.shape
+    assert all(len(set(part[groups == group])) == 1 for group in set(groups))
+    everywhere = set(labels)
+    assert [set(labels[part == i]) for i in range(3)] == [everywhere] * 3
+    np.testing.assert_array_equal(part, allocate(groups, labels, SHARES, np.random.default_rng(seed)))
+
+
+def many_patients(seed: int, patients: int, rare: float) -> tuple[np.ndarray, np.ndarray]:
+    """1 to 3 films each, so that none of 150 or more patients has above 2 % of them; `rare` of them of class 1, five or more."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 4, patients)
+    label = (np.arange(patients) < max(5, rare * patients)).astype(int)
+    groups = np.repeat(np.arange(patients), sizes)
+    return groups, label[groups]
+
+
+@given(
+    st.integers(0, 2**32),
+    st.integers(150, 400),
+    st.floats(0.02, 0.5),
+    st.sampled_from([(0.60, 0.25, 0.15), (0.80, 0.20), (0.2, 0.2, 0.2, 0.2, 0.2), (0.9, 0.05, 0.05)]),
+)
+@settings(max_examples=50, deadline=None)
+def test_shares_are_met_within_two_points_when_no_group_is_large(
+    seed: int, patients: int, rare: float, shares: tuple[float, ...]
+) -> None:
+    groups, labels = many_patients(seed, patients, rare)
+    assert np.bincount(groups).max() <= 0.02 * len(groups)
+    part = allocate(groups, labels, np.array(shares), np.random.default_rng(seed))
+    found = np.bincount(part, minlength=len(shares)) / len(part)
+    assert np.abs(found - shares).max() <= 0.02
+
+
+@given(st.integers(0, 2**32), st.integers(150, 400))
+@settings(max_examples=25, deadline=None)
+def test_each_class_is_divided_like_the_whole(seed: int, patients: int) -> None:
+    groups, labels = many_patients(seed, patients, rare=0.4)
+    part = allocate(groups, labels, SHARES, np.random.default_rng(seed))
+    for label in (0, 1):
+        found = np.bincount(part[labels == label], minlength=3) / np.sum(labels == label)
+        assert np.abs(found - SHARES).max() <= 0.02
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_patients_with_many_films_are_spread_like_those_with_one(seed: int) -> None:
+    # 300 patients with one film and 60 with six: 660 / 360 = 1.83 films per patient, in every part
+    sizes = np.repeat([1, 6], [300, 60])
+    groups = np.repeat(np.arange(360), sizes)
+    part = allocate(groups, groups % 2, SHARES, np.random.default_rng(seed))
+    for i in range(3):
+        mine = groups[part == i]
+        assert len(mine) / len(set(mine)) == pytest.approx(660 / 360, rel=0.1)
+
+
+def test_three_patients_of_each_class_give_one_to_each_part() -> None:
+    groups = np.array([0, 0, 0, 1, 2, 3, 4, 4, 5])
+    labels = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1])
+    part = allocate(groups, labels, SHARES, np.random.default_rng(0))
+    assert [sorted(set(groups[part == i]) & {0, 1, 2}) for i in range(3)] != [[], [], []]
+    for i in range(3):
+        assert len(set(groups[part == i])) == 2
+        assert set(labels[part == i]) == {0, 1}
+    assert set(part[groups == 0]) == {0}  # the patient with most films learns
+
+
+def test_fewer_groups_than_parts_are_refused() -> None:
+    with pytest.raises(DataError, match="No division into 3 parts has every class in every part"):
+        allocate(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), SHARES, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_division_that_exists_is_found_although_patients_carry_several_classes(seed: int) -> None:
+    # Films of classes 0, 1, 2 per patient; each class has three patients. By hand: one part takes patients 0 and 2,
+    # one 1 and 4, and one 3 and 5; then each has all three classes.
+    counts = np.array([[0, 2, 1], [0, 2, 0], [1, 0, 0], [0, 0, 1], [2, 0, 1], [1, 2, 0]])
+    assert [(counts[list(pair)].sum(axis=0) > 0).all() for pair in ((0, 2), (1, 4), (3, 5))] == [True] * 3
+    group, label = np.nonzero(counts)
+    repeats = counts[group, label]
+    groups, labels = np.repeat(group, repeats), np.repeat(label, repeats)
+    part = allocate(groups, labels, SHARES, np.random.default_rng(seed))
+    assert [set(labels[part == i]) for i in range(3)] == [{0, 1, 2}] * 3
+
+
+# --- whole patients ------------------------------------------------------------------------------------------------
+
+
+def test_the_default_split_keeps_patients_whole_and_meets_the_shares() -> None:
+    split = make_split(table(films(100, 2, "A") + films(60, 3, "B")), DataConfig(), seed=0)
+    assert all(len(found) == 1 for found in parts(split).values())
+    share = split.rows["split"].value_counts(normalize=True)
+    assert [abs(share[name] - wish) <= 0.02 for name, wish in zip(("train", "valid", "test"), SHARES, strict=True)] == [
+        True
+    ] * 3
+    assert (split.kind, split.leaky, split.notes, split.has_test) == ("patient", False, (), True)
+    assert not leaks(split.rows)
+
+
+def test_a_split_is_a_function_of_its_seed_alone() -> None:
+    images = films(30, 2, "A") + films(30, 2, "B")
+    first = make_split(table(images), DataConfig(), seed=4)
+    np.random.default_rng().random(3)
+    np.random.seed(1)  # the process-wide generator must not matter
+    before = np.random.get_state()[1].copy()
+    again = make_split(table(images, root="/elsewhere"), DataConfig(), seed=4)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    assert split_of(first) == split_of(again)
+    assert split_of(first) != split_of(make_split(table(images), DataConfig(), seed=5))
+
+
+def test_identical_files_stay_together_whoever_they_belong_to() -> None:
+    images = films(20, 1, "A") + films(20, 1, "B")
+    images += [image("A", f"copy-{i}", content="the same bytes") for i in range(4)]
+    for seed in range(5):
+        split = make_split(table(images), DataConfig(), seed)
+        copies = split.rows[split.rows["patient"].str.startswith("copy-")]
+        assert copies["split"].nunique() == copies["group"].nunique() == 1
+
+
+def kermany(given: str, children: range) -> list[dict[str, Any]]:
+    """Each child has one bacterial and one viral film, and there are as many normal ones."""
+    ill = [
+        image("PNEUMONIA", given=given, name=f"person{child}_{kind}_1.jpeg")
+        for child in children
+        for kind in ("bacteria", "virus")
+    ]
+    return ill + [image("NORMAL", given=given, name=f"IM-{child:04d}-0001.jpeg") for child in children]
+
+
+def test_both_subtypes_of_a_person_stay_together_inside_one_given_folder() -> None:
+    for seed in range(3):
+        split = make_split(table(kermany("train", range(1, 30))), DataConfig(), seed)
+        told, group = split_of(split), group_of(split)
+        for child in range(1, 30):
+            both = [f"train/PNEUMONIA/person{child}_{kind}_1.jpeg" for kind in ("bacteria", "virus")]
+            assert told[both[0]] == told[both[1]]
+            assert group[both[0]] == group[both[1]]
+
+
+def test_a_person_of_train_and_one_of_test_are_two_when_their_subtypes_differ() -> None:
+    images = [
+        *kermany("train", range(1, 10)),
+        image("PNEUMONIA", given="test", name="person3_virus_9.jpeg"),  # the key of a child in train
+        image("PNEUMONIA", given="test", name="person77_virus_1.jpeg"),
+        image("PNEUMONIA", given="train", name="person77_bacteria_1.jpeg"),
+    ]
+    group = group_of(make_split(table(images), DataConfig(), seed=0))
+    assert group["test/PNEUMONIA/person3_virus_9.jpeg"] == group["train/PNEUMONIA/person3_virus_1.jpeg"]
+    assert group["test/PNEUMONIA/person77_virus_1.jpeg"] != group["train/PNEUMONIA/person77_bacteria_1.jpeg"]
+
+
+def test_given_folders_that_are_divided_anew_are_named_in_a_note() -> None:
+    split = make_split(table(kermany("train", range(9)) + kermany("test", range(20, 29))), DataConfig(), seed=0)
+    assert [note for note in split.notes if "pooled and divided anew" in note]
+
+
+@pytest.mark.parametrize("images", [1, 50])
+def test_a_class_with_fewer_than_three_patients_is_refused_however_many_films_it_has(
+    refusal: Refusal, images: int
+) -> None:
+    data = table(films(20, 1, "A") + films(2, images, "B"))
+    message = refusal(lambda: make_split(data, DataConfig(), seed=0))
+    assert "The class 'B' has 2 patients" in message
+    assert "at least 3 are needed, one for each part" in message
+    assert "Add patients of this class, or leave it out" in message
+
+
+def test_three_patients_per_class_are_enough() -> None:
+    split = make_split(table(films(3, 2, "A") + films(3, 1, "B")), DataConfig(), seed=0)
+    assert {name: set(split.of(name)["label"]) for name in ("train", "valid", "test")} == {
+        "train": {"A", "B"},
+        "valid": {"A", "B"},
+        "test": {"A", "B"},
+    }
+
+
+# --- no patient key ------------------------------------------------------------------------------------------------
+
+
+def test_without_a_patient_key_each_image_is_its_own_patient_and_a_note_says_so() -> None:
+    data = table(films(0, 0, "A") + [image("A")] * 12 + [image("B")] * 12)
+    split = make_split(data, DataConfig(), seed=0)
+    assert NO_PATIENTS in split.notes
+    assert "too narrow" in NO_PATIENTS
+    assert split.rows["group"].nunique() == 24
+    counts = count(data, split)
+    assert counts.patients is None
+    assert {part.patients for part in counts.splits.values()} == {None}
+
+
+def test_counts_add_up_and_images_without_a_key_count_as_one_patient_each() -> None:
+    data = table(films(6, 2, "A") + films(6, 1, "B") + [image("B"), image("B")])
+    split = make_split(data, DataConfig(), seed=0)
+    assert not split.notes
+    counts = count(data, split)
+    assert (counts.found, counts.used, counts.quarantined, counts.duplicates, counts.ignored) == (20, 20, 0, 0, 0)
+    assert counts.patients == 6 + 6 + 2
+    assert counts.classes == {"A": 12, "B": 8}
+    assert sum(part.images for part in counts.splits.values()) == 20
+    assert sum(part.patients or 0 for part in counts.splits.values()) == 14
+    assert sum(part.classes["A"] for part in counts.splits.values()) == 12
+
+
+def test_a_file_that_was_set_aside_is_counted_as_found(tiny_cxr: Path) -> None:
+    (tiny_cxr / "NORMAL" / "notes.txt").write_text("x")
+    (tiny_cxr / "NORMAL" / "broken.png").write_text("x")
+    copy = tiny_cxr / "NORMAL" / "phantom-00001-9.png"
+    copy.write_bytes((tiny_cxr / "NORMAL" / "phantom-00001-1.png").read_bytes())
+    data = build_table(tiny_cxr, DataConfig())
+    counts = count(data, make_split(data, DataConfig(), seed=0))
+    assert (counts.found, counts.used, counts.quarantined, counts.ignored, counts.identical_files) == (35, 33, 1, 1, 1)
+
+
+# --- by image ------------------------------------------------------------------------------------------------------
+
+
+def test_a_split_by_image_is_leaky_and_says_so() -> None:
+    split = make_split(table(films(20, 6, "A") + films(20, 6, "B")), DataConfig(split="image"), seed=0)
+    assert (split.kind, split.leaky) == ("image", True)
+    assert [note for note in split.notes if note.startswith("LEAKY SPLIT")]
+    assert any(len(found) > 1 for found in parts(split).values())
+    share = split.rows["split"].value_counts(normalize=True)
+    assert share["train"] == pytest.approx(0.60, abs=0.02)
+
+
+def test_a_split_by_image_says_leaky_although_no_patient_is_known() -> None:
+    split = make_split(table([image("A")] * 12 + [image("B")] * 12), DataConfig(split="image"), seed=0)
+    assert split.leaky
+    assert [note for note in split.notes if note.startswith("LEAKY SPLIT")]
+
+
+# --- k-fold --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folds", [3, 5])
+def test_over_all_folds_each_image_is_tested_once_and_chosen_on_once(folds: int) -> None:
+    data = table(films(12, 2, "A") + films(9, 1, "B"))
+    splits = [make_split(data, DataConfig(split="kfold", folds=folds, fold=fold), seed=2) for fold in range(folds)]
+    everyone = sorted(data.rows["relative"])
+    for name in ("test", "valid"):
+        assert sorted(relative for split in splits for relative in split.of(name)["relative"]) == everyone
+    for fold, split in enumerate(splits):
+        assert all(len(found) == 1 for found in parts(split).values())
+        assert set(split.of("valid")["relative"]) == set(splits[(fold + 1) % folds].of("test")["relative"])
+        assert {len(set(split.of(name)["label"])) for name in ("train", "valid", "test")} == {2}
+
+
+def test_k_folds_need_k_patients_of_each_class(refusal: Refusal) -> None:
+    data = table(films(20, 1, "A") + films(4, 3, "B"))
+    message = refusal(lambda: make_split(data, DataConfig(split="kfold", folds=5), seed=0))
+    assert "The class 'B' has 4 patients" in message
+    assert "at least 5 are needed" in message
+
+
+# --- given folders -------------------------------------------------------------------------------------------------
+
+
+def given_films(test: int = 10) -> list[dict[str, Any]]:
+    """80 patients of two films in train, 20 in val, and `test` in test; half of them of each class."""
+    return [
+        row
+        for given, patients in (("train", 80), ("valid", 20), ("test", test))
+        for label in "AB"
+        for row in films(patients // 2, 2, label, given)
+    ]
+
+
+def test_official_keeps_the_test_folder_and_divides_train_and_val_by_patient() -> None:
+    data = table(given_films())
+    split = make_split(data, OFFICIAL, seed=0)
+    assert (split.kind, split.leaky, split.notes, split.has_test) == ("official", False, (), True)
+    assert set(split.of("test")["given"]) == {"test"}
+    assert len(split.of("test")) == 20
+    assert all(len(found) == 1 for found in parts(split).values())
+    assert len(split.of("valid")) == pytest.approx(0.20 * 200, abs=4)  # two points of the pooled 200
+    assert set(split.of("valid")["given"]) == {"train", "valid"}  # pooled: val is not kept as it is
+    assert set(split.of("train")["given"]) == {"train", "valid"}
+    assert list(split.rows["relative"]) == list(data.rows["relative"])
+    assert split_of(split) != split_of(make_split(data, OFFICIAL, seed=1))
+
+
+def test_a_patient_in_train_and_in_val_is_no_leak_of_official() -> None:
+    images = [*given_films(), *(image("A", "A-train-0", given="valid") for _ in range(2))]
+    split = make_split(table(images), OFFICIAL, seed=0)
+    assert len(parts(split)["A-train-0"]) == 1
+    assert not split.leaky
+
+
+def test_official_keeps_both_subtypes_together_where_it_divides_and_apart_where_it_does_not() -> None:
+    images = [
+        *kermany("train", range(1, 20)),
+        image("NORMAL", given="test", name="IM-0900-0001.jpeg"),
+        image("PNEUMONIA", given="train", name="person50_bacteria_1.jpeg"),
+        image("PNEUMONIA", given="valid", name="person50_virus_1.jpeg"),
+        image("PNEUMONIA", given="train", name="person60_bacteria_1.jpeg"),
+        image("PNEUMONIA", given="test", name="person60_virus_1.jpeg"),
+        image("PNEUMONIA", given="test", name="person70_virus_1.jpeg"),
+        image("PNEUMONIA", given="test", name="person70_bacteria_1.jpeg"),
+    ]
+    split = make_split(table(images), OFFICIAL, seed=0)  # no leak: person60 of train and of test are not one key
+    told, group = split_of(split), group_of(split)
+    assert told["train/PNEUMONIA/person50_bacteria_1.jpeg"] == told["valid/PNEUMONIA/person50_virus_1.jpeg"]
+    assert group["train/PNEUMONIA/person60_bacteria_1.jpeg"] != group["test/PNEUMONIA/person60_virus_1.jpeg"]
+    assert group["test/PNEUMONIA/person70_virus_1.jpeg"] != group["test/PNEUMONIA/person70_bacteria_1.jpeg"]
+
+
+LEAKS = {
+    "the same patient": (
+        [image("A", "A-train-0", given="test")],
+        "1 patient and 0 groups of identical files are in two splits",
+    ),
+    "an identical file": (
+        [image("A", "one", given="train", content="same"), image("A", "two", given="test", content="same")],
+        "0 patients and 1 group of identical files are in two splits",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LEAKS)
+def test_given_folders_that_leak_are_refused_with_exit_code_1(refusal: Refusal, what: str) -> None:
+    more, _ = LEAKS[what]
+    message = refusal(lambda: make_split(table(given_films() + more), OFFICIAL, seed=0), GateError)
+    assert GateError.exit_code == 1
+    assert "The given split leaks" in message
+    assert "--split patient" in message
+    assert "--allow-leak" in message
+    assert "A-train-0" not in message  # a patient key may be a name
+
+
+@pytest.mark.parametrize("what", LEAKS)
+def test_a_leak_is_told_in_good_grammar(refusal: Refusal, what: str) -> None:
+    more, found = LEAKS[what]
+    assert found in refusal(lambda: make_split(table(given_films() + more), OFFICIAL, seed=0), GateError)
+
+
+@pytest.mark.parametrize("what", LEAKS)
+def test_a_leak_that_is_allowed_is_repeated_in_a_note(what: str) -> None:
+    more, _ = LEAKS[what]
+    split = make_split(table(given_films() + more), DataConfig(split="official", allow_leak=True), seed=0)
+    assert split.leaky
+    assert [note for note in split.notes if note.startswith("LEAKY SPLIT")]
+
+
+def test_allowing_leaks_changes_nothing_where_there_is_none() -> None:
+    split = make_split(table(given_films()), DataConfig(split="official", allow_leak=True), seed=0)
+    assert not split.leaky
+    assert split.notes == ()
+
+
+def test_official_without_a_test_folder_is_a_validation_only() -> None:
+    split = make_split(table(given_films(test=0)), OFFICIAL, seed=0)
+    assert not split.has_test
+    assert [note for note in split.notes if note.startswith("VALIDATION ONLY")]
+    assert set(count(table(given_films(test=0)), split).splits) == {"train", "valid"}
+
+
+def test_official_without_given_folders_is_refused(refusal: Refusal) -> None:
+    message = refusal(lambda: make_split(table(films(5, 1, "A") + films(5, 1, "B")), OFFICIAL, seed=0))
+    assert "needs given folders" in message
+    assert "--split patient" in message
+
+
+def test_official_needs_two_patients_of_each_class_to_divide(refusal: Refusal) -> None:
+    images = films(5, 1, "A", "train") + films(1, 5, "B", "train") + films(5, 1, "B", "test")
+    message = refusal(lambda: make_split(table(images), OFFICIAL, seed=0))
+    assert "The class 'B' has 1 patient" in message
+    assert "in the train and val folders; at least 2 are needed" in message
+
+
+# --- split files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data() -> ImageTable:
+    return table(films(8, 2, "NA") + films(8, 1, "007"))
+
+
+@pytest.fixture
+def split_file(data: ImageTable, tmp_path: Path) -> Path:
+    write_split(tmp_path / "split.csv", make_split(data, DataConfig(), seed=3))
+    return tmp_path / "split.csv"
+
+
+def from_file(data: ImageTable, path: Path, **options: Any) -> Split:
+    return make_split(data, DataConfig(split=str(path), **options), seed=99)
+
+
+def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    change(pd.read_csv(path, dtype=str, keep_default_na=False)).to_csv(path, index=False)
+
+
+def test_a_split_that_is_written_and_read_is_the_same_split(data: ImageTable, split_file: Path) -> None:
+    first, again = make_split(data, DataConfig(), seed=3), from_file(data, split_file)
+    assert split_of(again) == split_of(first)
+    assert group_of(again) == group_of(first)
+    assert (again.kind, again.leaky, again.notes) == ("file", False, ())
+    header, row = split_file.read_text().splitlines()[:2]
+    assert header == "path,label,patient,split,sha256"
+    assert row.startswith("NA/00000.png,NA,NA--0,")
+
+
+def test_a_split_file_needs_no_more_than_path_and_split(data: ImageTable, split_file: Path) -> None:
+    expected = split_of(from_file(data, split_file))
+    edit(split_file, lambda frame: frame[["split", "path"]].iloc[::-1])
+    assert split_of(from_file(data, split_file)) == expected
+
+
+def test_a_split_file_that_misses_images_is_refused(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
+    edit(split_file, lambda frame: frame.iloc[2:])
+    message = refusal(lambda: from_file(data, split_file))
+    assert "does not name 2 of 24 images (first: 'NA/00000.png')" in message
+    assert "plainfilm split DATA --out split.csv" in message
+
+
+def test_a_split_file_with_images_that_are_not_there_is_refused(
+    data: ImageTable, split_file: Path, refusal: Refusal
+) -> None:
+    edit(split_file, lambda frame: pd.concat([frame, frame.head(2).assign(path=["NA/other.png", "NA/third.png"])]))
+    assert "names 2 images that are not there (first: 'NA/other.png')" in refusal(lambda: from_file(data, split_file))
+
+
+def test_an_image_that_is_quarantined_since_is_not_missed(tmp_path: Path, tiny_cxr: Path) -> None:
+    write_split(tmp_path / "split.csv", make_split(build_table(tiny_cxr, DataConfig()), DataConfig(), seed=0))
+    (tiny_cxr / "NORMAL" / "phantom-00001-1.png").write_bytes(b"broken")
+    assert len(from_file(build_table(tiny_cxr, DataConfig()), tmp_path / "split.csv").rows) == 31
+
+
+def test_images_that_changed_since_the_split_file_was_written_are_refused(
+    data: ImageTable, split_file: Path, refusal: Refusal
+) -> None:
+    rows = data.rows.copy()
+    rows.loc[[5, 9], "sha256"] = "0" * 64
+    message = refusal(lambda: from_file(ImageTable(data.root, rows, data.excluded, None), split_file))
+    assert "2 images changed since the split file" in message
+    assert repr(rows["relative"][5]) in message
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda frame: frame.assign(split=["holdout", *frame["split"][1:]]), "has the split 'holdout'"),
+        (lambda frame: frame.assign(split=["", *frame["split"][1:]]), "has the split ''"),
+        (lambda frame: pd.concat([frame, frame.head(1)]), "a path twice"),
+        (lambda frame: frame.drop(columns="split"), "path and split are needed"),
+        (lambda frame: frame.rename(columns={"path": "file"}), "path and split are needed"),
+        (lambda frame: frame.assign(split=frame["split"].replace("valid", "train")), "is in valid"),
+    ],
+)
+def test_a_split_file_that_does_not_divide_is_refused(
+    data: ImageTable,
+    split_file: Path,
+    refusal: Refusal,
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    told: str,
+) -> None:
+    edit(split_file, change)
+    assert told in refusal(lambda: from_file(data, split_file))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'path,split\n"a', b"a,b\n1,2,3\n4\n"])
+def test_a_split_file_that_is_no_table_is_refused(
+    data: ImageTable, split_file: Path, refusal: Refusal, content: bytes
+) -> None:
+    split_file.write_bytes(content)
+    assert "split.csv" in refusal(lambda: from_file(data, split_file))
+
+
+def test_a_split_that_is_neither_known_nor_a_file_is_refused(data: ImageTable, refusal: Refusal) -> None:
+    message = refusal(lambda: make_split(data, DataConfig(split="offical"), seed=0))
+    assert "--split 'offical' is neither patient, official, image, kfold nor a file" in message
+
+
+def test_a_split_file_that_leaks_is_refused_unless_it_is_allowed(
+    data: ImageTable, split_file: Path, refusal: Refusal
+) -> None:
+    def leak(frame: pd.DataFrame) -> pd.DataFrame:
+        told = dict(zip(frame["patient"], frame["split"], strict=True))
+        train = next(patient for patient, split in told.items() if split == "train" and patient.startswith("NA"))
+        first = frame.index[frame["patient"] == train][0]
+        return frame.assign(split=["test" if i == first else split for i, split in frame["split"].items()])
+
+    edit(split_file, leak)
+    assert "leaks" in refusal(lambda: from_file(data, split_file), GateError)
+    assert from_file(data, split_file, allow_leak=True).leaky
+
+
+def test_a_split_file_of_ours_keeps_the_groups_that_made_it(tmp_path: Path) -> None:
+    # Else the intervals of the very same split are computed from other patients when it comes from a file.
+    data = table(kermany("train", range(1, 15)))
+    split = make_split(data, DataConfig(), seed=0)
+    write_split(tmp_path / "split.csv", split)
+    assert group_of(from_file(data, tmp_path / "split.csv")) == group_of(split)
+
+
+def test_groups_by_the_narrow_key_keep_subtypes_apart() -> None:
+    rows = table(kermany("train", range(1, 4))).rows
+    assert grouped(rows, wide=True)["group"].nunique() == 6  # three ill children and three healthy ones
+    assert grouped(rows, wide=False)["group"].nunique() == 9

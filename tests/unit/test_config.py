@@ -1,0 +1,284 @@
+"""The config: defaults, files, options over files, and every fault told at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from plainfilm.config import DataConfig, EvaluateConfig, ExperimentConfig, TrainConfig, experiment_file, load_config
+from plainfilm.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.yaml"))
+
+
+@pytest.fixture
+def yaml(tmp_path: Path) -> Callable[[str], Path]:
+    """yaml(text): a config file with this text."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+Yaml = Callable[[str], Path]
+
+
+def test_there_are_experiments() -> None:
+    assert EXPERIMENTS
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_an_experiment_loads(path: Path) -> None:
+    load_config(path)
+
+
+def test_the_shipped_phantom_experiment_is_found() -> None:
+    assert experiment_file("phantom.yaml").is_file()
+    assert load_config(experiment_file("phantom.yaml")).data.path is None
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    cfg = load_config()
+    assert (cfg.data.split, cfg.data.shares, cfg.data.path) == ("patient", (0.60, 0.25, 0.15), None)
+    assert (cfg.model.name, cfg.model.filters, cfg.model.kernel) == ("paper", (16, 32, 64), 5)
+    assert (cfg.model.dropout, cfg.model.dense, cfg.model.dense_dropout) == (0.2, 128, 0.5)
+    assert (cfg.train.epochs, cfg.train.size_px, cfg.train.batch_size, cfg.train.lr) == (10, 224, 64, 1e-3)
+    assert (cfg.train.augment, cfg.train.balance, cfg.train.keep) == ("radiograph", "none", "best")
+    assert (cfg.evaluate.threshold, cfg.evaluate.n_boot) == ("accuracy", 2000)
+
+
+def test_a_config_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        load_config().train.epochs = 3  # type: ignore[misc]
+
+
+def test_a_file_lies_over_the_defaults_and_options_lie_over_the_file(yaml: Yaml) -> None:
+    path = yaml("train:\n  epochs: 3\n  size_px: 96\ndata:\n  phantom:\n    images: 60\n")
+    cfg = load_config(path, {"train.epochs": 5, "train.lr": None, "data.phantom.seed": 7, "model.dense": 9})
+    assert (cfg.train.epochs, cfg.train.size_px, cfg.train.lr) == (5, 96, 1e-3)
+    assert (cfg.data.phantom.images, cfg.data.phantom.seed, cfg.data.phantom.size_px) == (60, 7, 256)
+    assert cfg.model.dense == 9
+
+
+def test_every_fault_is_told_at_once_with_what_may_be_meant(yaml: Yaml) -> None:
+    path = yaml(
+        "modle: {}\n"
+        "data: {splt: patient, folds: 2, phantom: {sed: 1}}\n"
+        "train: {epochs: 0, lr: fast, batchsize: 3, phases: [{epoch: 2, size_px: 224}]}\n"
+        "evaluate: {threshold: best}\n"
+    )
+    message = _told(lambda: load_config(path))
+    for fault in (
+        "modle: unknown key; did you mean 'model'?",
+        "data.splt: unknown key; did you mean 'split'?",
+        "data.folds: Input should be greater than or equal to 3 (found 2)",
+        "data.phantom.sed: unknown key; did you mean 'seed'?",
+        "train.epochs: Input should be greater than or equal to 1 (found 0)",
+        "train.batchsize: unknown key; did you mean 'batch_size'?",
+        "train.phases.0.epoch: unknown key; did you mean 'epochs'?",
+        "train.lr",
+        "evaluate.threshold: found 'best'; expected accuracy, youden, sensitivity>=0.95",
+    ):
+        assert fault in message
+    assert str(path) in message
+
+
+def _told(work: Callable[[], object]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        work()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_an_unknown_key_like_no_other_gets_no_guess() -> None:
+    assert _told(lambda: load_config(options={"train.zzz": 1})).endswith("train.zzz: unknown key")
+
+
+def test_an_empty_section_is_refused_by_name(yaml: Yaml) -> None:
+    assert "train" in _told(lambda: load_config(yaml("train:\n")))
+
+
+@pytest.mark.parametrize("text", ["data:\n  phantom:\n", "data:\n  phantom: 3\n", "data:\n"])
+def test_an_option_over_something_that_is_no_section_is_refused_by_name(yaml: Yaml, text: str) -> None:
+    assert "data" in _told(lambda: load_config(yaml(text), {"data.phantom.images": 20}))
+
+
+@pytest.mark.parametrize("text", ["NO", "no", "off", "yes", "007", "0x1F", "1_000", "12:30", "2024-01-01", "1.2.3"])
+def test_text_stays_text_in_yaml(yaml: Yaml, text: str) -> None:
+    assert load_config(yaml(f"data:\n  positive: {text}\n")).data.positive == text
+
+
+@pytest.mark.parametrize(
+    ("text", "lr"), [("1e-3", 0.001), ("1E-3", 0.001), ("1.5e-2", 0.015), (".5", 0.5), ("1", 1.0), ("5.e-4", 0.0005)]
+)
+def test_numbers_are_numbers_in_yaml(yaml: Yaml, text: str, lr: float) -> None:
+    assert load_config(yaml(f"train:\n  lr: {text}\n")).train.lr == lr
+
+
+def test_true_and_false_are_the_only_flags_in_yaml(yaml: Yaml) -> None:
+    assert load_config(yaml("data:\n  follow_links: true\n")).data.follow_links is True
+    assert load_config(yaml("data:\n  follow_links: false\n")).data.follow_links is False
+
+
+def test_null_is_nothing_in_yaml(yaml: Yaml) -> None:
+    assert load_config(yaml("data:\n  positive: null\n")).data.positive is None
+
+
+def test_a_key_given_twice_is_refused_with_its_line(yaml: Yaml) -> None:
+    message = _told(lambda: load_config(yaml("data: {}\ntrain:\n  epochs: 3\n  epochs: 30\n")))
+    assert "'epochs' is given twice in one section (line 3)" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("train: [1\n", "is not valid YAML"), ("- 1\n- 2\n", "holds list"), ("", "holds NoneType"), ("a: *b\n", "YAML")],
+)
+def test_a_file_that_is_no_mapping_is_refused(yaml: Yaml, text: str, told: str) -> None:
+    assert told in _told(lambda: load_config(yaml(text)))
+
+
+def test_yaml_cannot_make_python_objects(yaml: Yaml) -> None:
+    assert "not valid YAML" in _told(lambda: load_config(yaml("train: !!python/object/apply:os.getcwd []\n")))
+
+
+def test_a_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in _told(lambda: load_config(tmp_path / "gone.yaml"))
+    (tmp_path / "picture.yaml").write_bytes(b"\x89PNG\xff\xfe")
+    assert "cannot be read" in _told(lambda: load_config(tmp_path / "picture.yaml"))
+
+
+def test_the_short_way_writes_one_phase() -> None:
+    (phase,) = load_config(options={"train.epochs": 3, "train.size_px": 64, "train.lr": "auto"}).train.phases
+    assert (phase.epochs, phase.size_px, phase.lr, phase.freeze) == (3, 64, "auto", False)
+
+
+def test_several_phases_are_kept(yaml: Yaml) -> None:
+    text = "train:\n  phases:\n  - {epochs: 2, size_px: 224, lr: 1e-2}\n  - {epochs: 5, size_px: 224}\n"
+    assert [(phase.epochs, phase.lr) for phase in load_config(yaml(text)).train.phases] == [(2, 0.01), (5, 0.001)]
+
+
+def test_one_phase_without_the_short_way_is_enough(yaml: Yaml) -> None:
+    (phase,) = load_config(yaml("train:\n  phases: [{epochs: 20, size_px: 224, lr: 1e-2}]\n")).train.phases
+    assert (phase.epochs, phase.lr) == (20, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("phases", "told"),
+    [
+        ("[{epochs: 2, size_px: 224}, {epochs: 2, size_px: 128}]", "every phase must have size_px 224"),
+        ("[{epochs: 2, size_px: 224, freeze: true}]", "freeze needs a pretrained backbone"),
+        ("[{epochs: 3, size_px: 224}]", "epochs and lr contradict the one entry of phases"),
+        ("[{epochs: 7, size_px: 224, lr: -1}, {epochs: 7, size_px: 224}]", "lr"),
+        ("[{epochs: 7, size_px: 224, lr: 0}, {epochs: 7, size_px: 224}]", "lr"),
+    ],
+)
+def test_phases_that_cannot_be_trained_are_refused(yaml: Yaml, phases: str, told: str) -> None:
+    assert told in _told(lambda: load_config(yaml(f"train:\n  epochs: 7\n  phases: {phases}\n")))
+
+
+def test_an_option_cannot_say_which_of_several_phases_it_means(yaml: Yaml) -> None:
+    path = yaml("train:\n  phases: [{epochs: 2, size_px: 224}, {epochs: 5, size_px: 224}]\n")
+    assert "2 phases; --epochs cannot say which" in _told(lambda: load_config(path, {"train.epochs": 3}))
+    assert "--size cannot" in _told(lambda: load_config(path, {"train.size_px": 64}))
+
+
+@pytest.mark.parametrize("lr", [0, -1, float("nan"), float("inf"), "fast"])
+def test_a_learning_rate_that_is_no_positive_number_is_refused(lr: object) -> None:
+    assert "train.lr" in _told(lambda: load_config(options={"train.lr": lr}))
+
+
+@pytest.mark.parametrize("shares", [[0.6, 0.25, 0.25], [0.8, 0.2, 0], [1.2, -0.1, -0.1]])
+def test_shares_must_be_positive_and_sum_to_one(shares: list[float]) -> None:
+    assert "three positive shares that sum to 1" in _told(lambda: load_config(options={"data.shares": shares}))
+
+
+def test_a_fold_that_does_not_exist_is_refused() -> None:
+    assert DataConfig(split="kfold", folds=4, fold=3).fold == 3
+    told = _told(lambda: load_config(options={"data.folds": 4, "data.fold": 4}))
+    assert "fold 4 does not exist; 4 folds are numbered 0 to 3" in told
+
+
+@pytest.mark.parametrize(
+    "rule", ["accuracy", "youden", "sensitivity>=0.95", "specificity>=.9", "sensitivity>=1", "0.5", ".42", "0.001"]
+)
+def test_known_threshold_rules_are_taken(rule: str) -> None:
+    assert EvaluateConfig(threshold=rule).threshold == rule
+
+
+def test_a_threshold_may_be_a_number_and_its_rule_may_hold_spaces() -> None:
+    assert EvaluateConfig(threshold=0.25).threshold == "0.25"  # type: ignore[arg-type]
+    assert EvaluateConfig(threshold="sensitivity >= 0.9").threshold == "sensitivity>=0.9"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    ["best", "f1", "sensitivity>0.9", "sensitivity>=1.5", "ppv>=0.9", "1.5", "-0.5", "50%", "", "sensitivity>=", None],
+)
+def test_other_threshold_rules_are_refused(rule: object) -> None:
+    with pytest.raises(ValidationError, match="expected accuracy, youden"):
+        EvaluateConfig(threshold=rule)  # type: ignore[arg-type]
+
+
+def test_class_weights_and_balanced_drawing_exclude_each_other() -> None:
+    assert "choose one" in _told(lambda: load_config(options={"train.balance": "auto", "train.class_weights": True}))
+
+
+def again(tmp_path: Path, cfg: ExperimentConfig) -> ExperimentConfig:
+    """`cfg` saved and loaded."""
+    (tmp_path / "resolved.yaml").write_text(cfg.as_yaml(), encoding="utf-8")
+    return load_config(tmp_path / "resolved.yaml")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"train.lr": "auto", "train.epochs": 3, "train.size_px": 96},
+        {"train.lr": 1e-5, "train.wd": 0.0, "evaluate.threshold": "sensitivity>=0.95"},
+        {"evaluate.threshold": 0.5, "data.bits": 12, "data.shares": [0.5, 0.3, 0.2]},
+        {"data.patient_pattern": r"^(p\d+)['\"]: #", "data.path": "/films/Käthe, 2/x y", "model.filters": [8, 8]},
+        {"train.class_weights": True},
+        {"train.class_weights": True, "train.balance": "none"},
+    ],
+    ids=str,
+)
+def test_a_resolved_config_loads_as_the_same_config(tmp_path: Path, options: dict[str, object]) -> None:
+    cfg = load_config(options=options)
+    assert again(tmp_path, cfg) == cfg
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["NO", "yes", "true", "null", "~", "007", "7", "1e5", "1e-3", "1.5", ".5", "0x1F", "12:30", "2024-01-01", "", " a ", "=",
+     "<<", "# a", "a: b", "- a", "'", '"', "\\", "Ä\u2028b", "two\nlines", "@", "%"],
+)  # fmt: skip
+def test_any_class_name_survives_in_a_resolved_config(tmp_path: Path, name: str) -> None:
+    assert again(tmp_path, load_config(options={"data.positive": name})).data.positive == name
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_a_resolved_experiment_loads_as_the_same_experiment(path: Path, tmp_path: Path) -> None:
+    cfg = load_config(path)
+    assert again(tmp_path, cfg) == cfg
+
+
+def test_an_option_reaches_the_phase_of_a_resolved_config(tmp_path: Path) -> None:
+    (tmp_path / "resolved.yaml").write_text(load_config(options={"train.epochs": 20, "train.lr": 0.5}).as_yaml())
+    cfg = load_config(tmp_path / "resolved.yaml", {"train.epochs": 3})
+    assert (cfg.train.epochs, cfg.train.lr) == (3, 0.5)
+    assert [(phase.epochs, phase.lr) for phase in cfg.train.phases] == [(3, 0.5)]
+
+
+def test_only_single_label_tasks_are_taken_for_now(yaml: Yaml) -> None:
+    assert load_config(yaml("task: single\n")).task == "single"
+    assert "task: Input should be 'single' (found 'multi')" in _told(lambda: load_config(yaml("task: multi\n")))
+
+
+def test_the_seed_is_not_negative() -> None:
+    assert "train.seed" in _told(lambda: load_config(options={"train.seed": -1}))
+    assert TrainConfig(seed=0).seed == 0

@@ -1,0 +1,109 @@
+"""What comes before a network: the positive class, the cache folder, and everything prepare() finds out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plainfilm import __version__
+from plainfilm.config import DataConfig, PhantomConfig, load_config
+from plainfilm.errors import ConfigError, DataError
+from plainfilm.listener import silent
+from plainfilm.prepare import cache_folder, default_phantom, pick_positive, prepare
+
+Refusal = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("classes", "positive"),
+    [
+        (["NORMAL", "PNEUMONIA"], "PNEUMONIA"),
+        (["ABNORMAL", "normal"], "ABNORMAL"),  # not the last by name
+        (["covid", "Healthy"], "covid"),
+        (["benign", "malignant"], "malignant"),
+        (["No Finding", "Opacity"], "Opacity"),
+        (["Aneurysm", "No_Finding"], "Aneurysm"),
+        (["0", "1"], "1"),
+        (["NO", "YES"], "YES"),
+        (["Control", "Case"], "Case"),
+        (["POSITIVE", "negative"], "POSITIVE"),
+        (["bacteria", "virus"], "virus"),  # neither is a name for normal: the last
+        (["healthy", "normal"], "normal"),  # both are: the last
+        (["a", "b", "c"], None),
+        (["NORMAL", "bacteria", "virus"], None),
+    ],
+)
+def test_the_positive_class_is_by_default_the_one_that_is_not_normal(classes: list[str], positive: str | None) -> None:
+    assert pick_positive(classes, DataConfig()) == positive
+
+
+def test_the_positive_class_that_is_named_is_taken() -> None:
+    assert pick_positive(["NORMAL", "PNEUMONIA"], DataConfig(positive="NORMAL")) == "NORMAL"
+
+
+@pytest.mark.parametrize("name", ["pneumonia", "1", "", "COVID"])
+def test_a_positive_class_that_is_not_there_is_refused_with_those_that_are(refusal: Refusal, name: str) -> None:
+    message = refusal(lambda: pick_positive(["NORMAL", "PNEUMONIA"], DataConfig(positive=name)), ConfigError)
+    assert f"--positive {name!r} is not a class; found NORMAL, PNEUMONIA" in message
+
+
+def test_a_positive_class_among_three_is_refused(refusal: Refusal) -> None:
+    message = refusal(lambda: pick_positive(["a", "b", "c"], DataConfig(positive="b")), ConfigError)
+    assert "--positive needs two classes; found 3" in message
+
+
+def test_the_cache_folder_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PLAINFILM_CACHE", "LOCALAPPDATA", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_folder() == Path.home() / ".cache" / "plainfilm"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert cache_folder() == tmp_path / "xdg" / "plainfilm"
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "mine"))
+    assert cache_folder() == tmp_path / "mine"
+    monkeypatch.setenv("PLAINFILM_CACHE", "~/films")
+    assert cache_folder() == Path.home() / "films"
+
+
+def test_the_phantom_set_is_drawn_once_into_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path))
+    heard: list[tuple[str, dict[str, Any]]] = []
+    cfg = PhantomConfig(images=12, size_px=32, seed=3)
+    folder = default_phantom(cfg, lambda what, facts: heard.append((what, facts)))
+    assert folder == tmp_path / f"phantom-{__version__}" / "12-32px-seed3"
+    assert len(list(folder.rglob("*.png"))) == 12
+    assert heard[0] == ("phantom", {"folder": str(folder), "drawn": False, "images": 12})
+    assert sum(what == "draw" for what, _ in heard) == 12
+
+    heard.clear()
+    assert default_phantom(cfg, lambda what, facts: heard.append((what, facts))) == folder
+    assert heard == [("phantom", {"folder": str(folder), "drawn": True, "images": 12})]
+    assert default_phantom(PhantomConfig(images=12, size_px=32, seed=4), silent) != folder
+
+
+def test_prepare_tells_table_split_counts_positive_and_spec(tiny_cxr: Path) -> None:
+    heard: list[tuple[str, dict[str, Any]]] = []
+    cfg = load_config(options={"data.path": str(tiny_cxr), "train.size_px": 16, "train.seed": 3})
+    prepared = prepare(cfg, lambda what, facts: heard.append((what, facts)))
+    assert prepared.vocab == ["NORMAL", "PNEUMONIA"]
+    assert prepared.positive == "PNEUMONIA"
+    assert (prepared.spec.size_px, prepared.spec.channels, prepared.spec.bits) == (16, 1, None)
+    assert (prepared.counts.found, prepared.counts.used, prepared.counts.patients) == (32, 32, 16)
+    assert prepared.counts.classes == {"NORMAL": 16, "PNEUMONIA": 16}
+    assert sum(part.images for part in prepared.counts.splits.values()) == 32
+    assert sum(part.patients or 0 for part in prepared.counts.splits.values()) == 16
+    assert [what for what, _ in heard] == ["scan"] * 32 + ["data"]
+    assert heard[-1][1]["positive"] == "PNEUMONIA"
+    assert prepare(cfg, silent).split.rows.equals(prepared.split.rows)
+
+
+def test_prepare_writes_nothing_beside_the_data(tiny_cxr: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny_cxr.parent.rglob("*")}
+    prepare(load_config(options={"data.path": str(tiny_cxr)}), silent)
+    assert {path: path.stat().st_mtime_ns for path in tiny_cxr.parent.rglob("*")} == before
+
+
+def test_prepare_refuses_data_with_one_class(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
+    root = draw_cxr(tmp_path / "one", classes=("NORMAL",))
+    with pytest.raises(DataError, match="Only one class"):
+        prepare(load_config(options={"data.path": str(root)}), silent)
