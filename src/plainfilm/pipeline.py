@@ -19,7 +19,7 @@ from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.splits import write_split
 from plainfilm.data.table import read_table, write_table
-from plainfilm.errors import SealError, UsageError
+from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.look import look_at_test
 from plainfilm.evaluate.predictions import make_predictions, predict_logits, read_predictions, save_predictions
@@ -61,6 +61,8 @@ def draw_phantom(out: Path, *, images: int, size_px: int, seed: int, listener: L
 
 def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) -> SplitDocument:
     """`plainfilm split`: write the split file."""
+    if out.exists():
+        raise OccupiedError(f"{out} exists; a split file is never overwritten. Choose another --out.")
     ready = prepare(cfg, listener)
     write_split(out, ready.split)
     test = ready.split.of("test")

@@ -162,6 +162,7 @@ class RunDir:
                 f"{self.root} is being written by another process. Wait for it, or choose another --out."
             ) from None
         try:
+            sweep(self.root)
             yield
         finally:
             lock.release()

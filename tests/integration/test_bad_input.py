@@ -176,6 +176,7 @@ def test_an_occupied_out_is_never_written(good, tmp_path):
     (mine / "thesis.txt").write_text("years of work")
     refused(["train", good, "--out", mine], 4, "not empty")
     refused(["phantom", mine], 4, "not an empty folder")
+    refused(["split", good, "--out", mine / "thesis.txt"], 4, "never overwritten")
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
 
 

@@ -40,6 +40,14 @@ def test_sweep_removes_what_a_killed_writer_left(tmp_path):
     assert (tmp_path / "keep.txt").exists()
 
 
+def test_whoever_writes_a_run_next_sweeps_it(tmp_path):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    (run.root / f"{TEMP_PREFIX}y").write_text("half")
+    with run.lock():
+        assert [path.name for path in run.root.iterdir()] == [".lock"]
+
+
 def test_a_run_is_never_overwritten(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "note.txt").write_text("mine")

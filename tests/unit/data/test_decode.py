@@ -146,9 +146,9 @@ def test_a_picture_is_turned_upright_as_its_exif_says(orientation: int) -> None:
 
 
 def test_transparency_lies_on_black() -> None:
-    greys = np.array([[255, 255, 255], [100, 100, 100]], np.uint8)
+    greys = np.array([[255, 255, 255], [103, 103, 103]], np.uint8)
     alpha = np.array([[0, 128, 255], [0, 51, 255]], np.uint8)
-    expected = [[0, 128, 255], [0, 20, 100]]  # grey * alpha / 255, rounded
+    expected = [[0, 128, 255], [0, 21, 103]]  # grey * alpha / 255, rounded: 103 * 51 / 255 = 20.6
     rgba = Image.fromarray(np.dstack([greys, greys, greys, alpha]), "RGBA")
     for image in (rgba, rgba.convert("LA")):
         assert to_uint8(load(stored(image)), 1, None).tolist() == expected

@@ -101,7 +101,7 @@ def test_no_group_is_divided_and_every_class_is_in_every_part(rows: tuple[np.nda
 
 
 def many_patients(seed: int, patients: int, rare: float) -> tuple[np.ndarray, np.ndarray]:
-    """1 to 3 films each, so that none of 150 or more patients has above 2 % of them; `rare` of them of class 1, five or more."""
+    """1 to 3 films each: none of 150 or more patients has above 2 % of them. A share `rare`, or five, are of class 1."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 4, patients)
     label = (np.arange(patients) < max(5, rare * patients)).astype(int)

@@ -168,7 +168,7 @@ def test_a_pattern_finds_the_patients_and_one_that_fits_nothing_is_refused(
 def test_a_table_that_is_saved_and_read_is_the_same_table(tmp_path: Path, write_image: Make) -> None:
     names = ["a.png", "b,c.png", 'd"e.png', "f\ng.png", "ü.png", "007.png"]
     for i, name in enumerate(names):
-        write_image(tmp_path / "films" / name, np.full((4, 4), i, np.uint8))
+        write_image(tmp_path / "films" / name, np.full((4, 4, 3), (i, 0, 40 * i), np.uint8))
     labels, patients = ["NA", "NO", "null", "007", "7", "1e5"], ["007", "7", "NA", "", "None", "1.0"]
     quoted = ["films/" + name.replace('"', '""') for name in names]
     cells = zip(quoted, labels, patients, strict=True)
@@ -184,5 +184,6 @@ def test_a_table_that_is_saved_and_read_is_the_same_table(tmp_path: Path, write_
         assert list(again[name]) == list(rows[name]), name
     assert list(again["label"]) == labels
     assert list(again["patient"]) == patients
+    assert list(again["grey"]) == [True, False, False, False, False, False]
     assert again["grey"].dtype == bool
     assert again["group"].dtype == np.int64

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from plainfilm.interpret import figures
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+
+def test_a_confusion_cell_gives_its_count_and_its_share_of_the_row():
+    figure = figures.plot_confusion(np.array([[8, 2], [0, 0]]), ["WELL", "SICK"], "title")
+    assert texts(figure) == ["8\n80.0%", "2\n20.0%", "0\nno image", "0\nno image"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WELL", "SICK"]
+
+
+def test_the_history_shows_every_epoch_and_marks_the_kept_one():
+    history = {
+        name: [0.5, 0.7, 0.6]
+        for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")
+    }
+    figure = figures.plot_history(history, best=1, title="t")
+    for ax in figure.axes:
+        lines = {line.get_label(): line for line in ax.lines}
+        assert list(lines["valid"].get_xdata()) == [1, 2, 3]
+        assert set(lines["kept epoch"].get_xdata()) == {2}
+
+
+def test_a_lone_epoch_is_still_visible():
+    history = {name: [0.5] for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")}
+    assert figures.plot_history(history, best=0, title="t").axes[0].lines[0].get_marker() == "o"
+
+
+def test_the_rate_curve_survives_a_diverging_end_and_missing_suggestions():
+    lrs, losses = np.geomspace(1e-7, 10, 20), np.r_[np.linspace(0.7, 0.3, 18), 40.0, np.nan]
+    suggestions = {"valley": 1e-3, "slide": None, "minimum": 0.01, "steep": None}
+    ax = figures.plot_lr_curve(lrs, losses, suggestions, 1e-3).axes[0]
+    assert ax.get_ylim()[1] < 1.5  # the diverging end would hide the valley
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["valley 0.001", "minimum 0.01"]
+
+
+@pytest.mark.parametrize("n", [1, 3, 16, 20])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_batch_sheet_shows_at_most_sixteen_pictures(n, channels):
+    figure = figures.plot_batch(np.random.default_rng(0).random((n, 8, 8, channels)), ["A"] * n, "t")
+    assert sum(bool(ax.images) for ax in figure.axes) == min(n, 16)
+
+
+def test_top_losses_keep_their_order_and_grey_range():
+    pictures = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 200, 255)])
+    figure = figures.plot_top_losses(pictures, ["a", "b", "c"], "t")
+    shown = [ax.images[0] for ax in figure.axes if ax.images]
+    assert [round(float(image.get_array()[0, 0]) * 255) for image in shown] == [10, 200, 255]
+    assert {image.get_clim() for image in shown} == {(0, 1)}  # a dark picture stays dark
+    assert [ax.get_title() for ax in figure.axes if ax.images] == ["a", "b", "c"]
+
+
+def test_scores_of_both_classes_are_counted_apart():
+    scores, labels = np.array([0.1, 0.2, 0.9, 0.95, 0.99]), np.array([0, 0, 0, 1, 1], bool)
+    figure = figures.plot_scores(scores, labels, 0.5, ("WELL", "SICK"), "t")
+    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert legend == ["truth WELL (n = 3)", "truth SICK (n = 2)", "threshold 0.500"]
+
+
+def test_png_bytes_are_a_picture_and_the_same_each_time():
+    def draw() -> bytes:
+        return figures.as_png(figures.plot_confusion(np.eye(2, dtype=int), ["A", "B"], "t"))
+
+    assert Image.open(io.BytesIO(draw())).size[0] > 400
+    assert draw() == draw()
