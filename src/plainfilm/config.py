@@ -20,6 +20,9 @@ from plainfilm.errors import ConfigError
 THRESHOLD_RULE = re.compile(r"^(accuracy|youden|(sensitivity|specificity)>=(0?\.\d+|1(\.0*)?|0)|0?\.\d+)$")
 
 
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
+
+
 class Section(BaseModel):
     """What all parts of a config share."""
 
@@ -93,7 +96,7 @@ class Phase(Section):
     epochs: int = Field(ge=1)
     size_px: int = Field(ge=16)
     freeze: bool = False
-    lr: float | Literal["auto"] = Field(1e-3)
+    lr: Rate = 1e-3
 
 
 class TrainConfig(Section):
@@ -102,7 +105,7 @@ class TrainConfig(Section):
     epochs: int = Field(10, ge=1)
     size_px: int = Field(224, ge=16, le=2048)
     batch_size: int = Field(64, ge=1)
-    lr: Annotated[float, Field(gt=0)] | Literal["auto"] = 1e-3  # peak of the one-cycle schedule
+    lr: Rate = 1e-3  # peak of the one-cycle schedule; auto runs the finder first
     wd: float = Field(0.01, ge=0)  # decoupled weight decay (AdamW)
     seed: int = Field(0, ge=0)
     augment: Literal["radiograph", "natural", "none"] = "radiograph"
@@ -118,9 +121,13 @@ class TrainConfig(Section):
     def phases_from_the_short_way(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
-        short = {key: raw.get(key, cls.model_fields[key].default) for key in ("epochs", "size_px", "lr")}
+        names = ("epochs", "size_px", "lr")
         given = raw.get("phases")
-        return {**raw, "phases": given} if given else {**raw, "phases": [{**short, "freeze": False}]}
+        if given:  # one phase also fills the short way
+            only = given[0] if len(given) == 1 and isinstance(given[0], Mapping) else {}
+            return {**{name: only[name] for name in names if name in only}, **raw}
+        short = {name: raw.get(name, cls.model_fields[name].default) for name in names}
+        return {**raw, "phases": [short]}
 
     @model_validator(mode="after")
     def phases_are_possible(self) -> TrainConfig:
@@ -161,7 +168,7 @@ class ExperimentConfig(Section):
 
     def as_yaml(self) -> str:
         """The resolved config, every key named."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        return yaml.dump(self.model_dump(mode="json"), Dumper=StrictDumper, sort_keys=False, allow_unicode=True)
 
 
 class StrictLoader(yaml.SafeLoader):
@@ -179,6 +186,16 @@ for _tag, _pattern, _first in (
     ("float", r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$", "-+.0123456789"),
 ):
     StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+
+class StrictDumper(yaml.SafeDumper):
+    """Quotes every text that StrictLoader or YAML 1.1 would read as something else, e.g. a class named 1e5."""
+
+
+StrictDumper.yaml_implicit_resolvers = {
+    first: yaml.SafeDumper.yaml_implicit_resolvers.get(first, []) + StrictLoader.yaml_implicit_resolvers.get(first, [])
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *StrictLoader.yaml_implicit_resolvers}
+}
 
 
 def _refuse_duplicate_keys(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -236,15 +253,14 @@ def load_config(path: Path | None = None, options: Mapping[str, Any] | None = No
 
 
 def _lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
-    section, _, name = key.partition(".")
-    target = raw.setdefault(section, {})
-    if not isinstance(target, dict):
-        return  # validation names the fault
-    while "." in name:
-        head, _, name = name.partition(".")
-        target = target.setdefault(head, {})
+    *sections, name = key.split(".")
+    target: Any = raw
+    for section in sections:
+        target = target.setdefault(section, {})
+        if not isinstance(target, dict):
+            return  # validation names the fault
     target[name] = value
-    if section == "train" and name in ("epochs", "size_px", "lr"):
+    if sections == ["train"] and name in ("epochs", "size_px", "lr"):
         _drop_single_phase(target, name)
 
 

@@ -22,6 +22,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"})
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 512 * 1024 * 1024
 DEPTHS = (8, 10, 12, 14, 16)
+# Pillow only warns of a picture that is far too large; process-wide, since filters cannot be set per thread
+warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
 
 
@@ -110,10 +112,11 @@ def read_bytes(path: Path | str) -> bytes:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         raise DecodeError("E_READ", f"the file cannot be opened ({error.strerror})") from None
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        os.close(handle)
+        raise DecodeError("E_TYPE", "not a regular file")
     with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise DecodeError("E_TYPE", "not a regular file")
         if facts.st_size == 0:
             raise DecodeError("E_EMPTY", "the file has no bytes")
         if facts.st_size > MAX_BYTES:
@@ -127,15 +130,15 @@ def read_bytes(path: Path | str) -> bytes:
 def load(data: bytes) -> Image.Image:
     """One still picture, fully loaded and turned upright by its EXIF orientation."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            if image.width * image.height > MAX_PIXELS:
-                raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
-            if (frames := getattr(image, "n_frames", 1)) != 1:
-                raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected")
-            image.load()
-            return ImageOps.exif_transpose(image)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
+        if (frames := getattr(image, "n_frames", 1)) != 1:
+            raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected")
+        image.load()
+        if image.format == "PNG" and data[24] == 16 and data[25] in (2, 6):  # IHDR: depth, colour type
+            _refuse_shallow_colour(image)
+        return ImageOps.exif_transpose(image)
     except DecodeError:
         raise
     except UnidentifiedImageError:
@@ -144,6 +147,14 @@ def load(data: bytes) -> Image.Image:
         raise DecodeError("E_LARGE", f"more than {MAX_PIXELS} pixels") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
         raise DecodeError("E_CORRUPT", f"damaged or cut off ({type(error).__name__})") from None
+
+
+def _refuse_shallow_colour(image: Image.Image) -> None:
+    """Pillow keeps the high bytes of 16-bit colour only: right for 16 bits, almost black for 12 stored in 16."""
+    if np.asarray(image)[..., :3].max() < 2 ** (DEPTHS[-2] - 8):
+        raise DecodeError(
+            "E_BITS", "16-bit colour with at most 14 bits in use; save it as 16-bit grey or as 8-bit colour"
+        )
 
 
 def deep_values(image: Image.Image) -> np.ndarray | None:
@@ -184,7 +195,7 @@ def to_uint8(image: Image.Image, channels: Literal[1, 3], bits: int | None) -> n
         grey = _scale_deep(deep, bits)
     elif image.mode == "F":
         grey = _scale_float(np.asarray(image))
-    elif image.mode == "L":
+    elif image.mode == "L" and "transparency" not in image.info:
         grey = np.asarray(image)
     else:
         return _from_colour(image, channels)

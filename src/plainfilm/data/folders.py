@@ -53,12 +53,19 @@ def walk(root: Path, follow_links: bool = False) -> Iterable[tuple[Path, str]]:
             hidden = rule or ("hidden" if entry.name.startswith(".") or entry.name.casefold() in SYSTEM_FOLDERS else "")
             if entry.is_symlink() and not follow_links:
                 yield here, hidden or "link"
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 yield from enter(here, hidden)
             else:
                 yield here, hidden or _file_rule(entry, here)
 
     return enter(root, "")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _file_rule(entry: os.DirEntry[str], path: Path) -> str:
@@ -67,6 +74,8 @@ def _file_rule(entry: os.DirEntry[str], path: Path) -> str:
             return "not a regular file"
     except OSError:
         return "broken link"
+    if not _is_text(entry.name):
+        return "name is not Unicode"
     return "" if path.suffix.casefold() in SUFFIXES else "not a PNG, JPEG or BMP"
 
 
@@ -105,9 +114,11 @@ def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) 
     names = {top.name for top in tops if not top.name.startswith(".") and top.name.casefold() not in SYSTEM_FOLDERS}
     empty = sorted(names - labels)
     if empty:
+        link = any(top.name == empty[0] and top.is_symlink() for top in tops)
+        hint = "It is a link: --follow-links enters it." if link else "Add its images, or remove the folder."
         raise DataError(
             f"The class folder {empty[0]!r} holds no image, {len(labels)} other "
-            f"{'classes do' if len(labels) != 1 else 'class does'}. Add its images, or remove the folder."
+            f"{'classes do' if len(labels) != 1 else 'class does'}. {hint}"
         )
     folded: dict[str, str] = {}
     for label in sorted(labels):
@@ -117,5 +128,15 @@ def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) 
             )
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def set_aside(path: Path, relative: str, state: str, code: str, why: str) -> dict[str, str]:
-    return {"path": str(path), "relative": relative, "state": state, "code": code, "why": why}
+    """One row of the table of files that are not used; a name that is not Unicode is escaped."""
+    names = [str(name).encode("utf-8", "backslashreplace").decode("utf-8") for name in (path, relative)]
+    return {"path": names[0], "relative": names[1], "state": state, "code": code, "why": why}

@@ -23,20 +23,12 @@ def read_csv(path: Path) -> list[Found]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as text ({type(error).__name__}). Save the CSV as UTF-8.") from None
-    reader = csv.reader(io.StringIO(text))
-    header = [name.strip() for name in next(reader, [])]
-    _require_columns(path, header)
-    frame = pd.DataFrame([cells for cells in reader if any(cells)], dtype=str)
-    if frame.empty:
-        raise DataError(f"{path} has a header but no rows. Expected one row per image: path,label.")
-    if frame.shape[1] != len(header) or frame.isna().any(axis=None):
-        raise DataError(f"{path}: some rows do not have the header's {len(header)} cells. Quote commas inside cells.")
-    frame.columns = pd.Index(header)
+    frame = _parse(path, text)
     _require_cells(path, frame)
     return [
         Found(
             path.absolute().parent / cells["path"],
-            PurePosixPath(cells["path"].replace("\\", "/")).as_posix(),
+            cells["relative"],
             cells["label"].strip(),
             GIVEN_NAMES[cells["split"].strip().casefold()] if cells.get("split", "").strip() else "",
             cells.get("patient", "").strip(),
@@ -45,9 +37,36 @@ def read_csv(path: Path) -> list[Found]:
     ]
 
 
+def _parse(path: Path, text: str) -> pd.DataFrame:
+    """The rows, all text; `line` is where a row ends in the file, `relative` its path in one spelling."""
+    reader = csv.reader(io.StringIO(text))
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        _require_columns(path, header)
+        rows = [(reader.line_num, cells) for cells in reader if any(cells)]
+    except csv.Error as error:
+        raise DataError(
+            f"{path} cannot be read as CSV at line {reader.line_num} ({error}). Is a quote never closed?"
+        ) from None
+    if not rows:
+        raise DataError(f"{path} has a header but no rows. Expected one row per image: path,label.")
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise DataError(
+                f"{path}: row {line} has {len(cells)} cells, the header {len(header)}. Quote commas inside cells."
+            )
+    frame = pd.DataFrame([cells for _, cells in rows], columns=header, dtype=str)
+    spelling = [PurePosixPath(cell.replace("\\", "/")).as_posix() for cell in frame["path"]]
+    return frame.assign(line=[line for line, _ in rows], relative=spelling)
+
+
 def _require_columns(path: Path, header: list[str]) -> None:
     for name in ("path", "label"):
         if name not in header:
+            if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+                raise DataError(
+                    f"{path} has no column {name!r}; found {header[0]!r}, not separated by commas. Save it with commas."
+                )
             near = difflib.get_close_matches(name, header, n=1, cutoff=0.4)
             hint = f" (is {near[0]!r} meant?)" if near else " (separated by commas)"
             raise DataError(
@@ -62,13 +81,12 @@ def _require_cells(path: Path, frame: pd.DataFrame) -> None:
         blank = frame.index[frame[name].str.strip() == ""]
         if len(blank):
             raise DataError(
-                f"{path}: {len(blank)} of {len(frame)} rows have no {name} (first: row {blank[0] + 2}). Fill them in, or remove the rows."
+                f"{path}: {len(blank)} of {len(frame)} rows have no {name} (first: row {frame['line'][blank[0]]}). Fill them in, or remove the rows."
             )
-    twice = frame["path"][frame["path"].duplicated()]
+    twice = frame["relative"][frame["relative"].duplicated()]
     if len(twice):
-        raise DataError(
-            f"{path} names {twice.iloc[0]!r} {int((frame['path'] == twice.iloc[0]).sum())} times. Keep one row per image."
-        )
+        times = int((frame["relative"] == twice.iloc[0]).sum())
+        raise DataError(f"{path} names {twice.iloc[0]!r} {times} times. Keep one row per image.")
     if "split" in frame:
         given = frame["split"].str.strip().str.casefold()
         odd = sorted(set(given) - set(GIVEN_NAMES) - {""})

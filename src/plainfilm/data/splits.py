@@ -141,7 +141,7 @@ def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
         )
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, OSError) as error:
         raise DataError(
             f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split."
         ) from None
@@ -169,7 +169,11 @@ def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
             f"The split file {path} names {len(surplus)} images that are not there (first: {min(surplus)!r}). It belongs to other data."
         )
     _require_same_content(path, frame, table.rows)
-    return grouped(table.rows, wide=False).assign(split=[told[name] for name in table.rows["relative"]])
+    rows = grouped(table.rows, wide=False)
+    if "group" in frame:  # a file of ours: the wider groups that made the split are resampled together too
+        made = dict(zip(frame["path"], frame["group"], strict=True))
+        rows["group"] = join_groups(rows["group"], [made[name] for name in rows["relative"]])
+    return rows.assign(split=[told[name] for name in rows["relative"]])
 
 
 def _require_same_content(path: Path, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
@@ -200,9 +204,9 @@ def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np
     _, group_of_row = np.unique(groups, return_inverse=True)
     counts = np.zeros((group_of_row.max() + 1, labels.max() + 1), dtype=np.int64)
     np.add.at(counts, (group_of_row, labels), 1)
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         part = np.full(len(counts), -1)
-        if _one_of_each_class(part, counts, shares, rng):
+        if _one_of_each_class(part, counts, shares, rng, smallest=attempt == 0):
             break
     else:
         raise DataError(
@@ -213,8 +217,13 @@ def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np
     return part[group_of_row]
 
 
-def _one_of_each_class(part: np.ndarray, counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> bool:
-    """Give every part one small group of every class, the rarest class first; False when one runs out."""
+def _one_of_each_class(
+    part: np.ndarray, counts: np.ndarray, shares: np.ndarray, rng: np.random.Generator, *, smallest: bool
+) -> bool:
+    """Give every part one group of every class, the rarest class first; False when one runs out.
+
+    The smallest groups disturb the shares least; where patients carry several classes, only others may fit.
+    """
     has = counts > 0
     for label in np.argsort(has.sum(axis=0), kind="stable"):
         for target in np.argsort(shares, kind="stable"):  # the smallest part takes the smallest group
@@ -224,7 +233,7 @@ def _one_of_each_class(part: np.ndarray, counts: np.ndarray, shares: np.ndarray,
             if len(free) == 0:
                 return False
             size = counts[free].sum(axis=1)
-            part[rng.choice(free[size == size.min()])] = target
+            part[rng.choice(free[size == size.min()] if smallest else free)] = target
     return True
 
 
@@ -254,12 +263,12 @@ def label_index(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
 def _require_patients(
     rows: pd.DataFrame, classes: list[str], *, minimum: int = MIN_PATIENTS, where: str = "the data"
 ) -> None:
-    who = "patients (images without a patient key count as one each)"
     for name in classes:
         patients = rows.loc[rows["label"] == name, "group"].nunique()
         if patients < minimum:
             raise DataError(
-                f"The class {name!r} has {patients} {who} in {where}; at least {minimum} are needed, one for each part. "
+                f"The class {name!r} has {patients} {'patient' if patients == 1 else 'patients'} in {where}; "
+                f"at least {minimum} are needed, one for each part (an image without a patient key counts as one). "
                 "Add patients of this class, or leave it out."
             )
 
@@ -285,7 +294,9 @@ class Leaks:
 
     def sentence(self) -> str:
         """What was found, without naming a patient."""
-        return f"{len(self.patients)} patients and {self.identical} groups of identical files are in two splits"
+        patients = "1 patient" if len(self.patients) == 1 else f"{len(self.patients)} patients"
+        groups = "1 group" if self.identical == 1 else f"{self.identical} groups"
+        return f"{patients} and {groups} of identical files are in two splits"
 
 
 def leaks(rows: pd.DataFrame) -> Leaks:
@@ -326,6 +337,7 @@ def _patients(rows: pd.DataFrame, known: bool) -> int | None:
 
 
 def write_split(path: Path, split: Split) -> None:
-    """Save the split file: relative path, label, patient, split, sha256."""
-    frame = split.rows[["relative", "label", "patient", "split", "sha256"]].rename(columns={"relative": "path"})
+    """Save the split file: relative path, label, patient, group, split, sha256."""
+    columns = ["relative", "label", "patient", "group", "split", "sha256"]
+    frame = split.rows[columns].rename(columns={"relative": "path"})
     atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

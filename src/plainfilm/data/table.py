@@ -69,6 +69,8 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
     """
     if not path.exists():
         raise DataError(f"{path} does not exist. Give a folder of class folders, or a CSV with columns path,label.")
+    if not (path.is_dir() or path.is_file()):
+        raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
     root = path.absolute().parent if path.is_file() else path.absolute()
     found, ignored = (read_csv(path), []) if path.is_file() else label_by_folder(root, walk(root, cfg.follow_links))
     if not found:

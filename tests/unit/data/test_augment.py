@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from plainfilm.data.augment import PROFILES, Profile, draw
+from plainfilm.seeds import AUGMENT, uniform
 
 KEYS = np.random.default_rng(0).integers(0, 2**62, 2000)
 ONCE = np.zeros(len(KEYS), dtype=np.int64)
@@ -35,6 +36,14 @@ def test_a_draw_follows_the_content_and_not_its_place_in_the_batch() -> None:
     alone = draw(PROFILES["natural"], 5, 1, 2, KEYS[7:8], ONCE[:1])
     np.testing.assert_array_equal(alone.matrix[0], there.matrix[7])
     np.testing.assert_array_equal(alone.bias[0], there.bias[7])
+
+
+def test_a_draw_is_the_keyed_stream_of_seed_phase_epoch_content_and_appearance() -> None:
+    profile = Profile(contrast=0.2, brightness=0.1)
+    drawn = draw(profile, 5, 1, 2, np.array([77]), np.array([3]))
+    bright, contrast = (2 * uniform(5, AUGMENT, 1, 2, 77, 3, j) - 1 for j in (4, 5))
+    assert drawn.bias[0] == pytest.approx(0.1 * bright, rel=1e-6)
+    assert drawn.gain[0] == pytest.approx(1 + 0.2 * contrast, rel=1e-6)
 
 
 @pytest.mark.parametrize("other", [(6, 1, 2, 0), (5, 0, 2, 0), (5, 1, 3, 0), (5, 1, 2, 1)])

@@ -489,7 +489,7 @@ def test_a_split_that_is_written_and_read_is_the_same_split(data: ImageTable, sp
     assert group_of(again) == group_of(first)
     assert (again.kind, again.leaky, again.notes) == ("file", False, ())
     header, row = split_file.read_text().splitlines()[:2]
-    assert header == "path,label,patient,split,sha256"
+    assert header == "path,label,patient,group,split,sha256"
     assert row.startswith("NA/00000.png,NA,NA--0,")
 
 
