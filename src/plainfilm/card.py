@@ -16,8 +16,8 @@ from plainfilm import __version__
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
 from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.schemas import RESEARCH_ONLY
 
-RESEARCH_ONLY = "Research use only; not a medical device."
 LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "scikit-learn", "scipy", "safetensors")
 
 

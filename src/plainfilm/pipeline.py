@@ -26,6 +26,7 @@ from plainfilm.evaluate.predictions import make_predictions, predict_logits, rea
 from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.listener import Listener, logged, silent
+from plainfilm.models.registry import get_spec
 from plainfilm.prepare import Prepared, prepare
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import (
@@ -81,9 +82,9 @@ def build_learner(
     from plainfilm.train.learner import make_learner
 
     rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
+    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)  # first: refuses a wrong size
     pixels = decode_rows(rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}))
     dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
-    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)
     listener(
         "network",
         {
@@ -103,12 +104,13 @@ def find_learning_rate(
 ) -> LrFindDocument:
     """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched."""
     from plainfilm.interpret.figures import as_png, plot_lr_curve
+
+    run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name}")
+    ready = prepare(cfg, listener)
     from plainfilm.train.fit import find_lr
     from plainfilm.train.speed import keep_memory, pick_device
 
     device = pick_device(device)
-    run = RunDir.plan(out, f"lr-find-{cfg.model.name}")
-    ready = prepare(cfg, listener)
     keep_memory()
     learn, _ = build_learner(cfg, ready, device, run.root, listener)
     curve = find_lr(learn, cfg.train, num_it)
@@ -129,12 +131,12 @@ def train_run(
     listener: Listener = silent,
 ) -> TrainDocument:
     """`plainfilm train`: one-cycle training into a new run folder; no test file is opened once the split exists."""
+    started = time.perf_counter()
+    run = RunDir.plan(out, get_spec(cfg.model.name).name)
+    ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
     from plainfilm.train.speed import facts, keep_memory, pick_device
 
-    started = time.perf_counter()
     device = pick_device(device)
-    run = RunDir.plan(out, cfg.model.name)
-    ready = prepare(cfg, listener)
     kept_memory = keep_memory()
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
     seconds = _estimate(learn, cfg, listener)
@@ -228,8 +230,6 @@ def _finish(
 def _card(
     cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str
 ) -> Card:
-    from plainfilm.models.registry import get_spec
-
     network, test = get_spec(cfg.model.name), ready.split.of("test")
     fixed = cfg.evaluate.threshold.replace(".", "").isdigit()
     return Card(

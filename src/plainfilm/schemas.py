@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+RESEARCH_ONLY = "Research use only; not a medical device."
+
 
 class Document(BaseModel):
     """What all documents share."""

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from plainfilm import __version__
 from plainfilm.schemas import (
+    RESEARCH_ONLY,
     DataCounts,
     Document,
     EvaluateDocument,
@@ -46,7 +48,7 @@ class Talk:
         self.stdout = sys.stdout
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
-        self.images = 0.0
+        self.greeted = False
 
     def __enter__(self) -> Talk:
         self.redirect = contextlib.redirect_stdout(sys.stderr)  # fastai prints; JSON readers must not see it
@@ -71,7 +73,10 @@ class Talk:
             tell(facts)
 
     def say(self, text: str) -> None:
-        """One line on stderr."""
+        """One line on stderr; the first one is preceded by the banner."""
+        if not self.greeted:
+            self.greeted = True
+            self.say(f"plainfilm {__version__}. {RESEARCH_ONLY}")
         (self.bar.console if self.bar else self.err).print(text, soft_wrap=not self.err.is_terminal)
 
     def result(self, document: Document) -> None:
@@ -239,7 +244,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
             f"Test set opened: {document.opened} times by this run, {document.opened_set} times by all runs in this folder"
         )
     _print_notes(out, document.notes)
-    out.print("Research use only; not a medical device.")
+    out.print(RESEARCH_ONLY)
 
 
 def _print_notes(out: Console, notes: list[str]) -> None:

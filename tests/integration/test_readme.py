@@ -1,0 +1,63 @@
+"""What the README says can be typed, can be typed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
+from plainfilm.data.phantom import write_phantom
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS = sorted(set(re.findall(r"plainfilm ([a-z][a-z-]+)", README)) - {"is", "turns", "import"})
+
+
+def test_there_are_blocks_and_commands():
+    assert len(PYTHON) == 2
+    assert {"train", "evaluate", "interpret", "lr-find", "split"} <= set(COMMANDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(2))
+def test_python_blocks_run(block, tmp_path, monkeypatch):
+    write_phantom(tmp_path / "DATA", images=60, size_px=64)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(PYTHON[block], f"README block {block}", "exec"), {})  # noqa: S102 - our own README
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_exist_and_have_help(command):
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0, command
+    assert "Usage" in result.stdout
+
+
+def test_every_make_target_has_a_help_line_and_stands_in_the_readme():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    phony = re.search(r"\.PHONY: (.*)", makefile)
+    assert phony
+    for target in phony[1].split():
+        assert re.search(rf"^{target}:.*## \S", makefile, flags=re.MULTILINE), target
+    for target in ("train", "lr-find", "evaluate", "interpret", "test", "test-all", "check", "format", "setup"):
+        assert f"make {target}" in README, target
+
+
+def test_no_page_calls_a_score_a_diagnosis():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "src").rglob("*.py"))]
+    assert len(pages) > 20
+    for page in pages:
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if "diagnos" in line.casefold():
+                assert "never" in line or "not" in line, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize(
+    "shown", ["README.md", "src/plainfilm/card.py", "src/plainfilm/cli/main.py", "src/plainfilm/schemas.py"]
+)
+def test_research_use_only_is_said_where_people_look(shown):
+    assert re.search("research use only|RESEARCH_ONLY", (ROOT / shown).read_text(encoding="utf-8"), flags=re.IGNORECASE)
