@@ -46,10 +46,10 @@ def plot_lr_curve(lrs: np.ndarray, losses: np.ndarray, suggestions: Mapping[str,
         if value is not None:
             at = float(np.interp(np.log10(value), np.log10(lrs[finite]), losses[finite]))
             ax.plot([value], [at], marker, color=colour, markersize=8, label=f"{name} {value:.2g}")
-    low, start = float(losses[finite].min()), float(losses[finite][0])
-    ax.set_ylim(
-        low - 0.1 * (start - low + 1e-9), start + max(0.5 * (start - low), 0.1)
-    )  # the diverging end would hide the valley
+    low, high, start = float(losses[finite].min()), float(losses[finite].max()), float(losses[finite][0])
+    top = min(high, start + max(0.5 * (start - low), 0.1))  # the diverging end would hide the valley
+    margin = 0.05 * (top - low) + 1e-9
+    ax.set_ylim(low - margin, top + margin)
     ax.set(
         xscale="log",
         xlabel="learning rate",
