@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig
+from plainfilm.data.allocate import allocate
 from plainfilm.data.patients import key_from_name
-from plainfilm.data.splits import NO_PATIENTS, Split, allocate, count, grouped, leaks, make_split, write_split
+from plainfilm.data.splits import NO_PATIENTS, Split, count, grouped, leaks, make_split, write_split
 from plainfilm.data.table import COLUMNS, ImageTable, build_table
 from plainfilm.errors import DataError, GateError
 
