@@ -173,6 +173,16 @@ def test_a_second_look_opens_no_file_is_counted_and_gives_the_same_numbers(evalu
     assert again["metrics"] == found["metrics"]
 
 
+def test_a_gate_that_says_no_is_exit_1_after_the_result_is_printed(trained):
+    run, found = trained
+    value = found["metrics"]["valid"]["accuracy"]["value"]
+    passed = plainfilm("evaluate", run, "--json", "--fail-under", f"accuracy={value:.4f}"[:-1])
+    stopped = plainfilm("evaluate", run, "--json", "--fail-under", "auroc=0", "--fail-under", "accuracy=1", code=1)
+    assert as_json(stopped) == as_json(passed)
+    assert f"accuracy is {value:.4f}, below 1" in stopped.stderr
+    assert "expected METRIC=X" in plainfilm("evaluate", run, "--fail-under", "acuracy=0.9", code=2).stderr
+
+
 def test_an_edited_ledger_stops_the_evaluation(evaluated, runs):
     copy = runs / "edited"
     shutil.copytree(evaluated[0], copy)

@@ -8,7 +8,7 @@ import typer
 
 from plainfilm.cli import options as opt
 from plainfilm.cli.talk import Talk
-from plainfilm.errors import UsageError
+from plainfilm.errors import GateError, UsageError
 
 
 def evaluate(
@@ -28,17 +28,50 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fail-under", metavar="METRIC=X", help="Exit 1 when a metric is below X, e.g. auroc=0.9; may be repeated."
+        ),
+    ] = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
     """Metrics with 95 % intervals, from one inference pass."""
+    gates = [_gate(text) for text in fail_under or []]
     if split not in ("valid", "test"):
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid or test.")
     from plainfilm.pipeline import evaluate_run
 
     with Talk(quiet=quiet, json=json) as talk:
-        talk.result(evaluate_run(run, split=split, threshold=threshold, listener=talk))
+        document = evaluate_run(run, split=split, threshold=threshold, listener=talk)
+        talk.result(document)
+    below = [line for name, bound in gates if (line := _shortfall(name, document.metrics[name].value, bound))]
+    if below:
+        raise GateError(f"--fail-under on {split}: " + "; ".join(below) + ".")
+
+
+def _shortfall(name: str, value: float | None, bound: float) -> str:
+    if value is None:
+        return f"{name} is not estimable"
+    return f"{name} is {value:.4f}, below {bound:g}" if value < bound else ""
+
+
+def _gate(text: str) -> tuple[str, float]:
+    """'auroc=0.9' -> ('auroc', 0.9)."""
+    from plainfilm.evaluate.metrics import METRICS
+
+    name, _, bound = text.partition("=")
+    try:
+        limit = float(bound)
+    except ValueError:
+        limit = float("nan")
+    if name not in METRICS or not 0 <= limit <= 1:
+        raise UsageError(
+            f"--fail-under {text!r} is not understood; expected METRIC=X with X in 0..1 and one of {', '.join(METRICS)}."
+        )
+    return name, limit
 
 
 def interpret(
