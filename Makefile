@@ -6,8 +6,8 @@ ARGS ?=
 BIN := .venv/bin
 UV_VERSION := 0.13.9
 OPTIONS = $(DATA) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
-# The run that evaluate and interpret speak of: RUN=..., else the newest.
-RUN ?= $(patsubst %/status.json,%,$(shell ls -t runs/*/status.json 2>/dev/null | head -n 1))
+# The run that evaluate and interpret speak of: RUN=..., else the newest finished one.
+RUN ?= $(patsubst %/status.json,%,$(shell grep -l '"status": "done"' runs/*/status.json 2>/dev/null | xargs -r ls -t | head -n 1))
 NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
 
 .DEFAULT_GOAL := help
@@ -30,8 +30,10 @@ setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB 
 train: setup  ## The whole main job: train, open the test set once, draw the figures
 	@set -e; run="runs/$$(date +%Y%m%d-%H%M%S)-$$$$"; \
 	$(BIN)/plainfilm train $(OPTIONS) --out "$$run"; \
-	$(BIN)/plainfilm evaluate "$$run" --split test; \
-	$(BIN)/plainfilm interpret "$$run" --split test
+	if [ ! -f "$$run/status.json" ]; then exit 0; fi; \
+	if grep -q '"seal": null' "$$run/status.json"; then split=valid; else split=test; fi; \
+	$(BIN)/plainfilm evaluate "$$run" --split $$split; \
+	$(BIN)/plainfilm interpret "$$run" --split $$split
 
 lr-find: setup  ## Find a learning rate; changes nothing
 	$(BIN)/plainfilm lr-find $(OPTIONS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import sys
@@ -19,6 +18,9 @@ from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import RESEARCH_ONLY
 
 LIBRARIES = ("torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "scikit-learn", "scipy", "safetensors")
+
+
+KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"
 
 
 class Card(BaseModel):
@@ -99,9 +101,3 @@ def peak_rss_mb() -> float:
         return 0.0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def read_data_json(run: RunDir) -> dict[str, Any]:
-    """data.json of a run: the counts as they were at training."""
-    found: dict[str, Any] = json.loads(run.data.read_text(encoding="utf-8"))
-    return found

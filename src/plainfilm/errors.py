@@ -45,6 +45,10 @@ class OccupiedError(PlainfilmError):
 
 
 class TrainingError(PlainfilmError):
-    """Training failed: the loss diverged or memory ran out."""
+    """Training failed."""
 
     exit_code = 5
+
+
+class DivergedError(TrainingError):
+    """The loss is no longer a number."""

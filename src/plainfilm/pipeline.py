@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.card import Card, peak_rss_mb, read_card, write_card, write_environment
+from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, read_card, write_card, write_environment
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.splits import write_split
@@ -66,11 +66,14 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
         raise OccupiedError(f"{out} exists; a split file is never overwritten. Choose another --out.")
     ready = prepare(cfg, listener)
     write_split(out, ready.split)
-    test = ready.split.of("test")
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
-        seal=seal_of(test) if len(test) else None,
+        seal=_seal(ready), notes=list(ready.split.notes),
     )  # fmt: skip
+
+
+def _seal(ready: Prepared) -> str | None:
+    return seal_of(ready.split.of("test")) if ready.split.has_test else None
 
 
 def build_learner(
@@ -107,8 +110,9 @@ def find_learning_rate(
 
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name}")
     ready = prepare(cfg, listener)
+    from plainfilm.models.build import pick_device
     from plainfilm.train.fit import find_lr
-    from plainfilm.train.speed import keep_memory, pick_device
+    from plainfilm.train.speed import keep_memory
 
     device = pick_device(device)
     keep_memory()
@@ -119,7 +123,9 @@ def find_learning_rate(
     atomic_write(figure, as_png(plot_lr_curve(curve.lrs, curve.losses, curve.suggestions, curve.lr)))
     lines = [f"{lr!r},{loss!r}\n" for lr, loss in zip(curve.lrs.tolist(), curve.losses.tolist(), strict=True)]
     atomic_write(table, "lr,loss\n" + "".join(lines))
-    return LrFindDocument(suggestions=curve.suggestions, lr=curve.lr, figure=str(figure), curve=str(table))
+    return LrFindDocument(
+        suggestions=curve.suggestions, lr=curve.lr, figure=str(figure), curve=str(table), notes=list(ready.split.notes)
+    )
 
 
 def train_run(
@@ -130,18 +136,19 @@ def train_run(
     dry_run: bool = False,
     listener: Listener = silent,
 ) -> TrainDocument:
-    """`plainfilm train`: one-cycle training into a new run folder; no test file is opened once the split exists."""
+    """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened."""
     started = time.perf_counter()
     run = RunDir.plan(out, get_spec(cfg.model.name).name)
     ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
-    from plainfilm.train.speed import facts, keep_memory, pick_device
+    from plainfilm.models.build import pick_device
+    from plainfilm.train.speed import facts, keep_memory
 
     device = pick_device(device)
     kept_memory = keep_memory()
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
     seconds = _estimate(learn, cfg, listener)
     if dry_run:
-        return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, best_epoch=None,
+        return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
     run.make()
     with run.session():
@@ -151,7 +158,7 @@ def train_run(
         listener("run", {"path": str(run.root)})
         best_at = _fit(learn, cfg, run, listener)
         document = _finish(run, cfg, ready, learn, valid_pixels, best_at, device, started, seconds)
-    listener("done", {"path": str(run.root)})
+        listener("done", {"path": str(run.root)})
     return document
 
 
@@ -164,8 +171,7 @@ def _estimate(learn: Learner, cfg: ExperimentConfig, listener: Listener) -> floa
 
 
 def _write_inputs(run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any]) -> None:
-    test = ready.split.of("test")
-    run.write_status("running", seal=seal_of(test) if len(test) else None, ledger_head=None)
+    run.write_status("running", seal=_seal(ready), ledger_head=None)
     atomic_write(run.config, cfg.as_yaml())
     write_environment(run, speed)
     write_table(run.table, ready.split.rows)
@@ -222,7 +228,7 @@ def _finish(
     save_metrics(run, document)
     return TrainDocument(
         run=str(run.root), data=ready.counts, positive=ready.positive, threshold=threshold, best_epoch=best_at[1] + 1,
-        notes=document.notes, metrics={"valid": document.metrics}, estimate_seconds=estimate,
+        threshold_rule=card.threshold_rule, notes=document.notes, metrics={"valid": document.metrics}, estimate_seconds=estimate,
         timing=_timing(run, time.perf_counter() - started),
     )  # fmt: skip
 
@@ -230,17 +236,17 @@ def _finish(
 def _card(
     cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str
 ) -> Card:
-    network, test = get_spec(cfg.model.name), ready.split.of("test")
+    network = get_spec(cfg.model.name)
     fixed = cfg.evaluate.threshold.replace(".", "").isdigit()
     return Card(
         model=cfg.model, vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
         mean=network.mean, std=network.std, threshold=threshold,
         threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
-        threshold_chosen_on="nothing (fixed by the user)" if fixed else "valid",
+        threshold_chosen_on="valid" if ready.positive and not fixed else "nothing",
         kept_phase=best_at[0], kept_epoch=best_at[1],
-        kept_by="last epoch" if cfg.train.keep == "last" else "highest valid AUROC",
+        kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
-        seal=seal_of(test) if len(test) else None, notes=list(ready.split.notes), weights_sha256=sha256,
+        seal=_seal(ready), notes=list(ready.split.notes), weights_sha256=sha256,
     )  # fmt: skip
 
 
@@ -254,7 +260,12 @@ def _timing(run: RunDir, seconds: float) -> Timing:
 
 
 def evaluate_run(
-    root: Path, *, split: str = "valid", threshold: str | None = None, listener: Listener = silent
+    root: Path,
+    *,
+    split: str = "valid",
+    threshold: str | None = None,
+    device: str = "cpu",
+    listener: Listener = silent,
 ) -> EvaluateDocument:
     """`plainfilm evaluate`: metrics with intervals from one inference pass; a look at test is recorded first.
 
@@ -274,7 +285,7 @@ def evaluate_run(
                 raise SealError(
                     "This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient."
                 )
-            predictions, looks = look_at_test(run, card, part, listener)
+            predictions, looks = look_at_test(run, card, part, device, listener)
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
             looks = count_looks(run, card.seal)
@@ -308,6 +319,10 @@ def interpret_run(root: Path, *, split: str | None = None, listener: Listener = 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")
     card, rows = read_card(run), read_table(run.table)
+    if split == "test" and not count_looks(run, card.seal)[0]:
+        raise SealError(
+            "No look at the test set is recorded for this run. Open it first: plainfilm evaluate RUN --split test."
+        )
     part = rows[rows["split"] == split]
     predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
     matrix, drawn = draw_gallery(run, card, split, predictions)
@@ -318,5 +333,6 @@ def interpret_run(root: Path, *, split: str | None = None, listener: Listener = 
         run=str(run.root),
         split=split,
         figures={name: str(run.figure(name)) for name in drawn},
+        notes=card.notes,
         confused=confused_pairs(matrix, card.vocab),
     )

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from plainfilm.errors import DataError, OccupiedError, PlainfilmError, TrainingError
+from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError
 
 Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 TEMP_PREFIX = ".partial-"
@@ -59,6 +59,12 @@ def sweep(folder: Path) -> int:
 def dump_json(value: Any) -> str:
     """JSON as all our files carry it: two spaces, keys in the order given, a newline at the end."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _frames(error: BaseException) -> str:
+    """Where an error arose, without its message and without paths: both can hold a patient's name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "".join(f"  {Path(f.filename).name}:{f.lineno} {f.name}\n" for f in frames) + f"{type(error).__name__}\n"
 
 
 class RunDir:
@@ -186,7 +192,13 @@ class RunDir:
 
     def read_status(self) -> dict[str, Any]:
         """status.json; `running` without a living writer reads as `interrupted`."""
-        found: dict[str, Any] = json.loads(self.status.read_text(encoding="utf-8"))
+        try:
+            found: dict[str, Any] = json.loads(self.status.read_text(encoding="utf-8"))
+            found["status"]
+        except (ValueError, KeyError, TypeError):
+            raise DataError(
+                f"status.json of {self.root} is damaged. Restore it from a backup, or train again."
+            ) from None
         if found["status"] == "running" and not self.is_locked():
             found["status"] = "interrupted"
         return found
@@ -203,13 +215,13 @@ class RunDir:
             except KeyboardInterrupt:
                 self.write_status("interrupted")
                 raise
-            except TrainingError as error:
+            except DivergedError as error:
                 self.write_status("diverged", code=error.exit_code, message=str(error))
                 raise
             except BaseException as error:
                 self.write_status("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
                 if not isinstance(error, PlainfilmError):
                     before = self.log.read_text(encoding="utf-8") if self.log.is_file() else ""
-                    atomic_write(self.log, before + traceback.format_exc())
+                    atomic_write(self.log, before + _frames(error))
                 raise
             self.write_status("done")

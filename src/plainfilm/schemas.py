@@ -12,6 +12,12 @@ from pydantic import BaseModel, ConfigDict
 RESEARCH_ONLY = "Research use only; not a medical device."
 
 
+def marks(notes: list[str]) -> str:
+    """What every title must carry: 'LEAKY SPLIT: ' or 'VALIDATION ONLY: ', from the notes that begin so; else ''."""
+    found = [mark for mark in ("LEAKY SPLIT", "VALIDATION ONLY") if any(note.startswith(mark) for note in notes)]
+    return ", ".join(found) + ": " if found else ""
+
+
 class Document(BaseModel):
     """What all documents share."""
 
@@ -92,6 +98,7 @@ class SplitDocument(Document):
     seed: int
     data: DataCounts
     seal: str | None
+    notes: list[str]
 
 
 class LrFindDocument(Document):
@@ -101,6 +108,7 @@ class LrFindDocument(Document):
     lr: float
     figure: str
     curve: str
+    notes: list[str]
 
 
 class TrainDocument(Document):
@@ -110,6 +118,7 @@ class TrainDocument(Document):
     data: DataCounts
     positive: str | None
     threshold: float | None
+    threshold_rule: str | None
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
@@ -147,4 +156,5 @@ class InterpretDocument(Document):
     run: str
     split: str
     figures: dict[str, str]
+    notes: list[str]
     confused: list[Confused]

@@ -6,12 +6,10 @@ cannot change it. splitmix64: Steele, Lea & Flood, OOPSLA 2014.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 
 # What a stream is for; part of its key, so that two purposes never share numbers.
-ORDER, AUGMENT, DROPOUT, INIT, LR_FIND = 1, 2, 3, 4, 5
+ORDER, AUGMENT, DROPOUT, INIT = 1, 2, 3, 4
 
 
 def splitmix64(x: np.ndarray) -> np.ndarray:
@@ -45,8 +43,3 @@ def torch_seed(*parts: int) -> int:
 def content_key(sha256: str) -> int:
     """63-bit key of an image's content, from its file's SHA-256."""
     return int(sha256[:16], 16) >> 1
-
-
-def text_key(text: str) -> int:
-    """63-bit key of a text."""
-    return content_key(hashlib.sha256(text.encode("utf-8")).hexdigest())

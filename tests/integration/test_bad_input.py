@@ -189,6 +189,21 @@ def test_a_given_split_with_a_shared_patient_stops_training(tmp_path):
     assert "person" not in line
 
 
+def test_a_given_split_with_a_label_conflict_stops_training(tmp_path):
+    for given in ("train", "test"):
+        for label in ("A", "B"):
+            for i in range(4):
+                put(tmp_path / "given" / given / label, f"{given}{label}{i}.png")
+    twin = tmp_path / "given" / "test" / "B" / "twin.png"
+    twin.write_bytes((tmp_path / "given" / "train" / "A" / "trainA0.png").read_bytes())
+    refused(
+        ["train", tmp_path / "given", "--split", "official"],
+        1,
+        "2 identical files have different labels",
+        "--allow-leak",
+    )
+
+
 @pytest.mark.parametrize("command", ["evaluate", "interpret"])
 def test_a_folder_that_is_no_run(good, command):
     refused([command, good], 2, "not a run folder")
@@ -212,6 +227,21 @@ def test_a_fifo_in_the_folder_does_not_block(good, tmp_path):
     result = runner.invoke(app, ["split", str(good), "--out", str(tmp_path / "s.csv"), "--json"])
     assert result.exit_code == 0, result.output
     assert '"ignored": 1' in result.stdout
+
+
+def test_an_output_below_a_file_is_refused(good, tmp_path):
+    (tmp_path / "file").write_text("")
+    refused(["split", good, "--out", tmp_path / "file" / "x.csv"], 2, "system refused")
+    refused(["phantom", tmp_path / "file" / "x", "--images", "12", "--size", "32"], 2, "system refused")
+
+
+def test_json_is_ascii_whatever_the_classes_are_called(tmp_path):
+    for label in ("Норма", "肺炎"):
+        for i in range(6):
+            put(tmp_path / "d" / label, f"{i}{ord(label[0])}.png")
+    result = runner.invoke(app, ["split", str(tmp_path / "d"), "--out", str(tmp_path / "s.csv"), "--json"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.isascii()
 
 
 def test_verbose_adds_the_traceback(tmp_path):

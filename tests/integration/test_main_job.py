@@ -180,7 +180,30 @@ def test_a_gate_that_says_no_is_exit_1_after_the_result_is_printed(trained):
     stopped = plainfilm("evaluate", run, "--json", "--fail-under", "auroc=0", "--fail-under", "accuracy=1", code=1)
     assert as_json(stopped) == as_json(passed)
     assert f"accuracy is {value:.4f}, below 1" in stopped.stderr
-    assert "expected METRIC=X" in plainfilm("evaluate", run, "--fail-under", "acuracy=0.9", code=2).stderr
+    for wrong in ("acuracy=0.9", "auroc=high", "auroc=90", "brier=0.1"):  # of the last, less is better
+        assert "expected METRIC=X" in plainfilm("evaluate", run, "--fail-under", wrong, code=2).stderr
+
+
+def test_the_stored_threshold_is_the_one_that_valid_chooses(trained):
+    run, found = trained
+    valid = pd.read_csv(run / "predictions" / "valid.csv")
+    scores, labels = valid["prob_PNEUMONIA"].to_numpy(), (valid["label"] == "PNEUMONIA").to_numpy()
+    right = [((scores >= cut) == labels).mean() for cut in [0, *scores, 1]]
+    assert ((scores >= found["threshold"]) == labels).mean() == max(right)
+    assert found["threshold"] == json.loads((run / "card.json").read_text())["threshold"]
+    history = pd.read_csv(run / "history.csv")
+    assert found["best_epoch"] == 1 + history["valid_auroc"].idxmax()
+
+
+def test_what_was_not_chosen_on_valid_is_not_said_to_be(data, runs):
+    run = runs / "fixed"
+    done = plainfilm(
+        "train", data, *SMALL, "--threshold", "0.5", "--keep", "last", "--balance", "auto", "--out", run, "--json"
+    )
+    found = as_json(done)
+    assert (found["threshold"], found["best_epoch"], found["threshold_rule"]) == (0.5, 2, "0.5")
+    assert not [note for note in found["notes"] if "chosen" in note]
+    assert (run / "model.safetensors").read_bytes() != b""
 
 
 def test_an_edited_ledger_stops_the_evaluation(evaluated, runs):
@@ -193,6 +216,27 @@ def test_an_edited_ledger_stops_the_evaluation(evaluated, runs):
     assert done.stdout == ""
 
 
+def test_interpret_shows_no_test_result_without_its_ledger(evaluated, runs):
+    copy = runs / "no-ledger"
+    shutil.copytree(evaluated[0], copy)
+    (copy / "test_ledger.jsonl").unlink()
+    assert "cut off" in plainfilm("interpret", copy, "--split", "test", code=2).stderr
+
+
+@pytest.mark.parametrize("name", ["table.csv", "status.json", "card.json", "predictions/valid.csv", "config.yaml"])
+@pytest.mark.parametrize("damage", [b"", b"\x00broken{", None])
+def test_a_damaged_run_is_refused_in_one_line(trained, runs, tmp_path, name, damage):
+    copy = tmp_path / "damaged"
+    shutil.copytree(trained[0], copy)
+    if damage is None:
+        (copy / name).unlink()
+    else:
+        (copy / name).write_bytes(damage)
+    done = plainfilm("evaluate", copy, code=2)
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stdout == ""
+
+
 def test_changed_weights_are_refused(trained, runs):
     copy = runs / "changed"
     shutil.copytree(trained[0], copy)
@@ -202,7 +246,7 @@ def test_changed_weights_are_refused(trained, runs):
 
 
 def test_train_opens_no_test_file_after_the_split(data, runs, tmp_path):
-    """With given folders the split is known: an audit hook on open() sees no test picture being read twice."""
+    """An audit hook on open() counts: the scan reads each picture once, and after it no test picture is opened."""
     code = (
         "import sys, collections\nopened = collections.Counter()\n"
         "sys.addaudithook(lambda event, args: opened.update([str(args[0])]) if event == 'open' else None)\n"
@@ -269,6 +313,20 @@ def test_an_image_level_split_is_called_leaky_everywhere(data, runs):
     assert "LEAKY SPLIT" in plainfilm("evaluate", run, "--split", "test").stdout
     assert any("LEAKY SPLIT" in note for note in as_json(plainfilm("evaluate", run, "--json"))["notes"])
     assert "LEAKY SPLIT" in (run / "card.json").read_text()
+    assert "LEAKY SPLIT" in plainfilm("interpret", run).stdout
+    assert any("LEAKY SPLIT" in note for note in as_json(plainfilm("interpret", run, "--json"))["notes"])
+    assert "LEAKY SPLIT" in plainfilm("split", data, "--split", "image", "--out", runs / "leaky.csv", "-q").stdout
+
+
+def test_without_a_test_folder_everything_is_titled_validation_only(data, runs, tmp_path):
+    folder = tmp_path / "given"
+    shutil.copytree(data, folder / "train")
+    run = runs / "no-test"
+    done = plainfilm("train", folder, *SMALL[:4], "--epochs", 1, "--split", "official", "--out", run)
+    assert done.stdout.startswith("VALIDATION ONLY: valid")
+    assert plainfilm("evaluate", run).stdout.startswith("VALIDATION ONLY: valid")
+    assert "VALIDATION ONLY" in plainfilm("interpret", run).stdout
+    assert "no test set" in plainfilm("evaluate", run, "--split", "test", code=2).stderr
 
 
 def test_three_classes_work_everywhere(data, runs, tmp_path):

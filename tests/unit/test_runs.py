@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from plainfilm.errors import DataError, OccupiedError, TrainingError
+from plainfilm.errors import DataError, DivergedError, OccupiedError, TrainingError
 from plainfilm.runs import TEMP_PREFIX, RunDir, atomic_write, sweep
 
 
@@ -69,7 +69,8 @@ def test_default_names_do_not_collide(tmp_path):
     ("error", "status", "code"),
     [
         (KeyboardInterrupt(), "interrupted", None),
-        (TrainingError("nan"), "diverged", 5),
+        (DivergedError("nan"), "diverged", 5),
+        (TrainingError("memory"), "failed", 5),
         (ValueError("bug"), "failed", 101),
         (DataError("x"), "failed", 2),
     ],

@@ -1,6 +1,5 @@
 """Keyed randomness: published values, and the statistics that draws rely on."""
 
-import hashlib
 import itertools
 
 import numpy as np
@@ -11,12 +10,10 @@ from plainfilm.seeds import (
     AUGMENT,
     DROPOUT,
     INIT,
-    LR_FIND,
     ORDER,
     content_key,
     mix,
     splitmix64,
-    text_key,
     torch_seed,
     uniform,
 )
@@ -63,7 +60,7 @@ def test_the_numbers_of_a_run_never_change_between_versions() -> None:
     assert int(mix(0, ORDER, 0, 0, 0)) == 9448219569539525645
     assert float(uniform(42, AUGMENT, 0, 3, 99)) == 0.09556111216417085
     assert torch_seed(7, DROPOUT, 1, 2) == 207517020215512479
-    assert (ORDER, AUGMENT, DROPOUT, INIT, LR_FIND) == (1, 2, 3, 4, 5)
+    assert (ORDER, AUGMENT, DROPOUT, INIT) == (1, 2, 3, 4)
 
 
 def test_order_and_number_of_parts_matter() -> None:
@@ -96,9 +93,7 @@ def test_the_largest_hash_stays_below_one(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_purposes_seeds_and_neighbours_are_uncorrelated() -> None:
     positions = np.arange(20_000)
-    streams = [
-        uniform(seed, purpose, positions) for seed in (0, 1) for purpose in (ORDER, AUGMENT, DROPOUT, INIT, LR_FIND)
-    ]
+    streams = [uniform(seed, purpose, positions) for seed in (0, 1) for purpose in (ORDER, AUGMENT, DROPOUT, INIT)]
     streams += [uniform(0, ORDER, positions + 1), uniform(0, ORDER, epoch := 1, positions)]
     assert epoch == 1
     correlation = np.corrcoef(streams) - np.eye(len(streams))
@@ -121,9 +116,3 @@ def test_a_torch_seed_fits_63_bits() -> None:
 def test_a_content_key_is_the_first_63_bits_of_the_hash() -> None:
     assert content_key("ffffffffffffffff" + "0" * 48) == 2**63 - 1
     assert content_key("0000000000000003" + "f" * 48) == 1
-
-
-def test_a_text_key_is_the_content_key_of_its_bytes() -> None:
-    # SHA-256 of "abc" begins with ba7816bf8f01cfea.
-    assert text_key("abc") == 0xBA7816BF8F01CFEA >> 1
-    assert text_key("Ä") == content_key(hashlib.sha256(b"\xc3\x84").hexdigest())

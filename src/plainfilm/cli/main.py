@@ -43,6 +43,13 @@ class OneLineErrors(TyperGroup):
         except BrokenPipeError:
             sys.stderr.close()  # the reader left; nothing can be told any more
             return 1
+        except OSError as error:
+            what = f"{error.strerror or type(error).__name__}" + (f": {error.filename}" if error.filename else "")
+            return _tell(
+                f"The system refused a file operation ({what}). Check the path, its rights and the free space.",
+                2,
+                verbose,
+            )
         except Exception as error:  # noqa: BLE001 - the last stop before the user
             usage = getattr(error, "format_message", None)  # typer's vendored usage errors
             if usage is not None:

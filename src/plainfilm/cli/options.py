@@ -107,4 +107,7 @@ Augment = Annotated[
 def config_from(data: Path | None, config: Path | None, options: dict[str, Any]) -> ExperimentConfig:
     """The config of a command line: file, then options; without DATA and file, the phantom experiment."""
     path = config if config or data else experiment_file("phantom.yaml")
+    split = options.get("data.split")
+    if split is not None and Path(split).is_file():
+        options = {**options, "data.split": str(Path(split).absolute())}
     return load_config(path, {**options, "data.path": str(data.absolute()) if data else None})

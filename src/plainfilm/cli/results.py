@@ -28,6 +28,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    device: opt.Device = "cpu",
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -45,7 +46,7 @@ def evaluate(
     from plainfilm.pipeline import evaluate_run
 
     with Talk(quiet=quiet, json=json) as talk:
-        document = evaluate_run(run, split=split, threshold=threshold, listener=talk)
+        document = evaluate_run(run, split=split, threshold=threshold, device=device, listener=talk)
         talk.result(document)
     below = [line for name, bound in gates if (line := _shortfall(name, document.metrics[name].value, bound))]
     if below:
@@ -67,9 +68,10 @@ def _gate(text: str) -> tuple[str, float]:
         limit = float(bound)
     except ValueError:
         limit = float("nan")
-    if name not in METRICS or not 0 <= limit <= 1:
+    names = [metric for metric in METRICS if metric not in ("brier", "ece")]  # of these two, less is better
+    if name not in names or not 0 <= limit <= 1:
         raise UsageError(
-            f"--fail-under {text!r} is not understood; expected METRIC=X with X in 0..1 and one of {', '.join(METRICS)}."
+            f"--fail-under {text!r} is not understood; expected METRIC=X with X in 0..1 and one of {', '.join(names)}."
         )
     return name, limit
 

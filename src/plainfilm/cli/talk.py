@@ -6,6 +6,7 @@ In a terminal there are bars; without one, a line per epoch and none for quick w
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from plainfilm.schemas import (
     PhantomDocument,
     SplitDocument,
     TrainDocument,
+    marks,
 )
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ class Talk:
         """The command's answer, on stdout."""
         self._close_bar()
         if self.json:
-            print(document.model_dump_json(indent=2), file=self.stdout)
+            # ASCII only: a class name must not break a terminal or pipe of another encoding
+            print(json.dumps(document.model_dump(mode="json"), indent=2), file=self.stdout)
             return
         out = Console(file=self.stdout, markup=False, highlight=False, emoji=False)
         PRINTERS[type(document)](out, document)
@@ -210,7 +213,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
             f"Dry run: the data is in order; training would take about {duration(document.estimate_seconds)}. Nothing was written."
         )
         return
-    print_metrics(out, f"valid, epoch {document.best_epoch} kept, chosen on these images:", document.metrics["valid"])
+    print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
     if document.threshold is not None:
         out.print(
             f"Score for class {document.positive}; called positive from {document.threshold:.4f} (chosen on valid)"
@@ -227,10 +230,10 @@ def _print_train(out: Console, document: TrainDocument) -> None:
 
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     at = f" at threshold {document.threshold:.4f}" if document.threshold is not None else ""
-    print_metrics(out, f"{document.split}{at}:", document.metrics)
+    print_metrics(out, f"{marks(document.notes)}{document.split}{at}:", document.metrics)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
-        out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}")
+        out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
         out.print(f"Score for class {document.positive}")
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
@@ -256,12 +259,14 @@ def _print_lr_find(out: Console, document: LrFindDocument) -> None:
     for name, value in document.suggestions.items():
         out.print(f"{name:8} {'-' if value is None else f'{value:.2e}'}")
     out.print(f"Use: --lr {document.lr:.1e}")
+    _print_notes(out, document.notes)
     out.print(f"Figure: {document.figure}", soft_wrap=True)
 
 
 def _print_interpret(out: Console, document: InterpretDocument) -> None:
     for name, path in document.figures.items():
         out.print(f"{name:22} {path}", soft_wrap=True)
+    _print_notes(out, document.notes)
     for pair in document.confused[:5]:
         out.print(f"{pair.images} images of {pair.truth} were called {pair.called}")
 
@@ -275,6 +280,7 @@ def _print_split(out: Console, document: SplitDocument) -> None:
     for name, split in document.data.splits.items():
         patients = "" if split.patients is None else f", {split.patients} patients"
         out.print(f"{name}: {split.images} images{patients}")
+    _print_notes(out, document.notes)
     out.print(f"Split file: {document.out}", soft_wrap=True)
 
 

@@ -73,7 +73,7 @@ def train(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Train a network into a new run folder. No test image is opened once the split exists."""
+    """Train a network into a new run folder. After the scan no test picture is opened."""
     cfg = opt.config_from(data, config, {
         "model.name": model, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
@@ -100,7 +100,13 @@ def lr_find(
     split: opt.SplitKind = None,
     balance: opt.Balance = None,
     augment: opt.Augment = None,
+    folds: opt.Folds = None,
+    fold: opt.Fold = None,
+    positive: opt.Positive = None,
     pattern: opt.Pattern = None,
+    follow_links: opt.FollowLinks = None,
+    bits: opt.Bits = None,
+    allow_leak: opt.AllowLeak = None,
     iterations: Annotated[int, typer.Option("--iterations", min=2, help="Steps of the growing rate.")] = 100,
     device: opt.Device = "auto",
     out: opt.Out = None,
@@ -113,6 +119,8 @@ def lr_find(
     cfg = opt.config_from(data, config, {
         "model.name": model, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
         "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,
+        "data.folds": folds, "data.fold": fold, "data.positive": positive, "data.follow_links": follow_links,
+        "data.bits": bits, "data.allow_leak": allow_leak,
     })  # fmt: skip
     from plainfilm.pipeline import find_learning_rate
 

@@ -7,6 +7,7 @@ import numpy as np
 from plainfilm.errors import DataError
 
 ATTEMPTS = 50
+TOLERANCE = 0.01  # of all images; groups are not moved for less
 
 
 def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -36,6 +37,7 @@ def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np
             "several classes. Collect more patients, or merge the smallest class with another."
         )
     _fill(part, counts, shares, rng)
+    _even_out(part, counts, shares)
     return part[group_of_row]
 
 
@@ -75,3 +77,24 @@ def _fill(part: np.ndarray, counts: np.ndarray, shares: np.ndarray, rng: np.rand
         target = int(np.argmin(cost))
         part[group] = target
         have[target] += new
+
+
+def _even_out(part: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> None:
+    """Move single groups from the fullest part to the emptiest while that brings the image shares nearer.
+
+    With many classes, balance per class can leave the sum of a part several points off.
+    """
+    size, total = counts.sum(axis=1), counts.sum()
+    wished = shares[:, None] * counts.sum(axis=0)
+    for _ in range(len(counts)):
+        over = np.array([size[part == target].sum() for target in range(len(shares))]) - shares * total
+        source, target = int(np.argmax(over)), int(np.argmin(over))
+        left = counts[part == source].sum(axis=0)
+        movable = (part == source) & (size < over[source] - over[target]) & (left - counts >= (left > 0)).all(axis=1)
+        if max(over[source], -over[target]) <= TOLERANCE * total or not movable.any():
+            return
+        groups = np.flatnonzero(movable)
+        have = counts[part == target].sum(axis=0)
+        moved = np.abs(left - counts[groups] - wished[source]) + np.abs(have + counts[groups] - wished[target])
+        gap = np.abs(size[groups] - min(over[source], -over[target]))
+        part[groups[np.lexsort((gap, (moved / counts.sum(axis=0)).sum(axis=1)))[0]]] = target

@@ -127,7 +127,7 @@ class CacheDL(TfmdDL):
         """Chunks of row numbers, each gathered with one fancy index."""
         seen: dict[int, int] = {}
         rows, targets = (
-            np.asarray(self.dataset.items if hasattr(self.dataset, "items") else []),
+            np.asarray(self.dataset.items),
             targets_of(self.dataset),
         )
         for chunk in self.chunkify(iter(samps)):

@@ -50,7 +50,7 @@ def walk(root: Path, follow_links: bool = False) -> Iterable[tuple[Path, str]]:
             ) from None
         for entry in entries:
             here = Path(entry.path)
-            hidden = rule or ("hidden" if entry.name.startswith(".") or entry.name.casefold() in SYSTEM_FOLDERS else "")
+            hidden = rule or ("hidden" if _is_system(entry.name) else "")
             if entry.is_symlink() and not follow_links:
                 yield here, hidden or "link"
             elif _is_folder(entry):
@@ -85,10 +85,7 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list
     Raises:
         DataError: images lie in no class folder, a class folder is empty, or two differ in case only.
     """
-    given_layout = any(
-        GIVEN_NAMES.get(folder.name.casefold()) == "train" and any(sub.is_dir() for sub in folder.iterdir())
-        for folder in root.iterdir() if folder.is_dir()
-    )  # fmt: skip
+    given_layout = _has_given_folders(root)
     found, ignored = [], []
     for path, rule in files:
         relative = path.relative_to(root).as_posix()
@@ -107,11 +104,26 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list
     return found, ignored
 
 
+def _has_given_folders(root: Path) -> bool:
+    """True when train (and val, test) stand above the class folders.
+
+    A class may be called 'test': split names count only with class folders below them, and only when one of them
+    is train or there are no other folders.
+    """
+    tops = [top for top in root.iterdir() if top.is_dir() and not _is_system(top.name)]
+    given = [GIVEN_NAMES.get(top.name.casefold()) for top in tops if any(sub.is_dir() for sub in top.iterdir())]
+    return "train" in given or (bool(given) and None not in given and len(given) == len(tops))
+
+
+def _is_system(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+
+
 def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) -> None:
     tops = [folder for folder in root.iterdir() if folder.is_dir()]
     if given_layout:
         tops = [sub for top in tops if top.name.casefold() in GIVEN_NAMES for sub in top.iterdir() if sub.is_dir()]
-    names = {top.name for top in tops if not top.name.startswith(".") and top.name.casefold() not in SYSTEM_FOLDERS}
+    names = {top.name for top in tops if not _is_system(top.name)}
     empty = sorted(names - labels)
     if empty:
         link = any(top.name == empty[0] and top.is_symlink() for top in tops)

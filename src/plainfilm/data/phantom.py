@@ -57,6 +57,7 @@ def write_phantom(
     check_request(out, images, size_px, seed, jobs)
     films = [(patient, k, opacity) for patient, count, opacity in plan(images, seed) for k in range(1, count + 1)]
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had our number
 
     def draw(film: tuple[int, int, bool]) -> None:
         patient, k, opacity = film
@@ -72,12 +73,22 @@ def write_phantom(
             for done, _ in enumerate(pool.map(draw, films), start=1):
                 if progress:
                     progress(done)
-        if out.exists():
-            out.rmdir()  # empty, as checked; Windows renames onto no folder at all
-        os.replace(partial, out)
+        _put_in_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return {"NORMAL": images - images // 2, "PNEUMONIA": images // 2}
+
+
+def _put_in_place(partial: Path, out: Path) -> None:
+    """Rename the finished folder; Windows renames onto no folder at all, not even an empty one."""
+    try:
+        if out.exists():
+            out.rmdir()
+        os.replace(partial, out)
+    except OSError:
+        if out.is_dir() and any(out.iterdir()):
+            raise OccupiedError(f"{out} was filled by another process meanwhile. Name a new folder.") from None
+        raise
 
 
 def check_request(out: Path, images: int, size_px: int, seed: int, jobs: int | None) -> None:

@@ -54,7 +54,7 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
         GateError: a given split shares patients or identical files between its parts, and `allow_leak` is not set.
     """
     rng = np.random.default_rng([seed, 0x5EED])
-    notes = [] if table.has_patients else [NO_PATIENTS]
+    notes = _patient_notes(table)
     if cfg.split == "official":
         rows, kind = _official(table, rng), "official"
     elif cfg.split == "image":
@@ -66,14 +66,16 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
     if kind in ("patient", "kfold", "image") and (table.rows["given"] != "").any():
         notes.append("The given train/val/test folders were pooled and divided anew; --split official keeps them.")
     crossing = leaks(rows)
+    conflicts = int((table.excluded["code"] == "E_LABEL_CONFLICT").sum())
     if kind == "image":
         notes.append(f"LEAKY SPLIT: images, not patients, were divided at random; {crossing.sentence()}.")
-    elif crossing:
+    elif crossing or (conflicts and kind in ("official", "file")):
+        found = crossing.sentence() + (f"; {conflicts} identical files have different labels" if conflicts else "")
         if not cfg.allow_leak:
             raise GateError(
-                f"The given split leaks: {crossing.sentence()}. Divide by --split patient, or repeat with --allow-leak, which every output will say."
+                f"The given split leaks: {found}. Divide by --split patient, or repeat with --allow-leak, which every output will say."
             )
-        notes.append(f"LEAKY SPLIT, allowed by --allow-leak: {crossing.sentence()}.")
+        notes.append(f"LEAKY SPLIT, allowed by --allow-leak: {found}.")
     if not (rows["split"] == "test").any():
         notes.append("VALIDATION ONLY: there is no test folder, so no number here is a test score.")
     _refuse_thin(rows, table.classes)
@@ -81,6 +83,17 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
 
 
 NO_PATIENTS = "No patient key: each image counts as its own patient; the intervals are likely too narrow."
+
+
+def _patient_notes(table: ImageTable) -> list[str]:
+    unknown, n = int((table.rows["patient"] == "").sum()), len(table.rows)
+    if unknown == n:
+        return [NO_PATIENTS]
+    if unknown:
+        return [
+            f"{unknown} of {n} images have no patient key and count as their own patients; the intervals are likely too narrow."
+        ]
+    return []
 
 
 def grouped(rows: pd.DataFrame, *, wide: bool) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from plainfilm.runs import RunDir
 
 
 def look_at_test(
-    run: RunDir, card: Card, part: pd.DataFrame, listener: Listener
+    run: RunDir, card: Card, part: pd.DataFrame, device: str, listener: Listener
 ) -> tuple[Predictions, tuple[int, int]]:
     """The test predictions, new or as saved, with the look recorded before anything is shown or stored."""
     seal, looks = check_before_look(run, part)
@@ -30,7 +30,7 @@ def look_at_test(
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
     pixels = decode_rows(part, DecodeSpec(**card.decode), lambda done, of: listener("decode", {"done": done, "of": of}))
-    logits = _network_logits(run, card, pixels)
+    logits = _network_logits(run, card, pixels, device)
     predictions = make_predictions(
         part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature
     )
@@ -39,9 +39,9 @@ def look_at_test(
     return predictions, counted
 
 
-def _network_logits(run: RunDir, card: Card, pixels: np.ndarray) -> np.ndarray:
-    from plainfilm.models.build import build_model, load_weights
+def _network_logits(run: RunDir, card: Card, pixels: np.ndarray, device: str) -> np.ndarray:
+    from plainfilm.models.build import build_model, load_weights, pick_device
 
     model = build_model(card.model, len(card.vocab), card.decode["size_px"])
     load_weights(model, run.weights)
-    return predict_logits(model, pixels)
+    return predict_logits(model, pixels, pick_device(device))

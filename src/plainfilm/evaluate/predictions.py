@@ -67,7 +67,7 @@ def predict_logits(model: nn.Module, pixels: np.ndarray, device: str = "cpu") ->
         for start in range(0, len(pixels), BATCH):
             batch = torch.from_numpy(pixels[start : start + BATCH]).to(device)
             batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
-            logits.append(model(batch.float().div_(255)).double().cpu().numpy())
+            logits.append(model(batch.float().div_(255)).cpu().double().numpy())
     return np.concatenate(logits)
 
 
@@ -115,7 +115,11 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
     """
     if not path.is_file():
         raise DataError(f"{path} is not there. Run plainfilm evaluate on this run first.")
-    frame = pd.read_csv(path, dtype={"path": str, "patient": str, "label": str}, keep_default_na=False)
+    try:
+        frame = pd.read_csv(path, dtype={"path": str, "patient": str, "label": str}, keep_default_na=False)
+        frame = frame.astype({f"{kind}_{name}": np.float64 for kind in ("logit", "prob") for name in vocab})
+    except (ValueError, KeyError):
+        raise DataError(f"{path} is damaged. Restore it from a backup, or train again.") from None
     if list(frame["path"]) != list(rows["path"]) or list(frame["label"]) != list(rows["label"]):
         raise DataError(f"{path} does not belong to the table.csv beside it. Evaluate the run again.")
     return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients))

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from plainfilm.errors import SealError
 from plainfilm.runs import RunDir, atomic_write
@@ -25,13 +27,11 @@ def seal_of(rows: pd.DataFrame) -> str:
     return hashlib.sha256("".join(pairs).encode("utf-8")).hexdigest()
 
 
-def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
-    """The looks so far, oldest first.
+def read_chain(path: Path) -> list[dict[str, Any]]:
+    """The looks of a ledger, oldest first.
 
-    Args:
-        head: hash of the last look as status.json repeats it; None = no look has been recorded there.
     Raises:
-        SealError: a line is edited, missing, out of order, or the ledger ends elsewhere than `head` says.
+        SealError: a line is edited, missing or out of order.
     """
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     looks, before = [], START
@@ -47,7 +47,20 @@ def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
             )
         looks.append(look)
         before = look["hash"]
-    if head is not None and before != head:
+    return looks
+
+
+def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
+    """The looks of a run, which must end at `head`, the hash that status.json repeats (None: no look yet).
+
+    One intact look beyond `head` is a look that was interrupted between the two writes; it counts.
+
+    Raises:
+        SealError: the chain is broken, or ends elsewhere.
+    """
+    looks = read_chain(path)
+    ends = [looks[-1]["hash"], looks[-1]["prev"]] if looks else [START]
+    if (head or START) not in ends:
         raise SealError(
             f"{path.name} does not end with the look that status.json names; looks were cut off or replaced. Nothing was evaluated."
         )
@@ -59,6 +72,7 @@ def append_look(path: Path, looks: list[dict[str, Any]], facts: dict[str, Any]) 
     look = {
         "look": len(looks) + 1,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "id": secrets.token_hex(8),  # two looks in the same second are two looks
         **facts,
         "prev": looks[-1]["hash"] if looks else START,
     }
@@ -89,21 +103,33 @@ def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[d
 
 
 def record_look(run: RunDir, seal: str, looks: list[dict[str, Any]], facts: dict[str, Any]) -> tuple[int, int]:
-    """Write the look to the run's ledger, to the ledger of the test set, and to status.json.
+    """Write the look to the run's ledger, to status.json, and to the ledger of the test set.
 
     Returns:
         Looks of this run, and looks at this test set by all runs beside it.
     """
-    shared = run.looks(seal)
-    shared_looks = read_ledger(shared, None)
     head = append_look(run.ledger, looks, {"seal": seal, **facts})
     run.write_status("done", ledger_head=head)
-    append_look(shared, shared_looks, {"run": run.root.name, "run_look": head})
-    return len(looks) + 1, len(shared_looks) + 1
+    return len(looks) + 1, _share(run, seal, [*(look["hash"] for look in looks), head])
+
+
+def _share(run: RunDir, seal: str, hashes: list[str]) -> int:
+    """Add the run's looks that the test set's ledger lacks (an interrupted write, a moved run); returns its length."""
+    shared = run.looks(seal)
+    shared.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(shared.with_suffix(".lock")):  # other runs look at the same set
+        looks = read_chain(shared)
+        known = {look["run_look"] for look in looks}
+        for digest in hashes:
+            if digest not in known:
+                append_look(shared, looks, {"run": run.root.name, "run_look": digest})
+                looks = read_chain(shared)
+    return len(looks)
 
 
 def count_looks(run: RunDir, seal: str | None) -> tuple[int, int]:
     """Looks so far, of this run and at this test set; (0, 0) where there is none."""
     if seal is None:
         return 0, 0
-    return len(read_ledger(run.ledger, run.read_status().get("ledger_head"))), len(read_ledger(run.looks(seal), None))
+    own = read_ledger(run.ledger, run.read_status().get("ledger_head"))
+    return len(own), max(len(own), len(read_chain(run.looks(seal))))

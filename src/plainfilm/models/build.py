@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from plainfilm.config import ModelConfig
-from plainfilm.errors import ConfigError, DataError
+from plainfilm.errors import ConfigError, DataError, MissingError, UsageError
 from plainfilm.models.paper import PaperNet
 from plainfilm.models.registry import get_spec
 from plainfilm.seeds import INIT, torch_seed
@@ -75,3 +75,19 @@ def load_weights(model: Normalised, path: Path) -> None:
         raise DataError(
             f"{path.name} does not fit the network its config describes ({str(error).splitlines()[0]}). Train it again."
         ) from None
+
+
+def pick_device(name: str) -> str:
+    """The device to work on: 'auto' takes a GPU where there is one.
+
+    Raises:
+        UsageError: no such device. MissingError: this machine has none.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name not in ("auto", *there):
+        raise UsageError(f"--device {name!r} is not known; expected auto, cpu, cuda or mps.")
+    if name == "auto":
+        return next(device for device in ("cuda", "mps", "cpu") if there[device])
+    if not there[name]:
+        raise MissingError(f"No {name} device was found on this machine. Use --device cpu, or --device auto.")
+    return name

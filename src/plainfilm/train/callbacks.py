@@ -17,7 +17,7 @@ from fastai.imports import noop
 from safetensors.torch import save
 
 from plainfilm.data.block import CacheDL, plain
-from plainfilm.errors import TrainingError
+from plainfilm.errors import DivergedError
 from plainfilm.runs import RunDir, atomic_write
 from plainfilm.seeds import DROPOUT, torch_seed
 
@@ -48,9 +48,11 @@ class StopWhenDiverged(Callback):
 
     def __call__(self, event_name: str) -> None:
         # not a method named after the event: fastai rewrites the message of what is raised there
-        if event_name == "after_batch" and self.training and not torch.isfinite(self.loss_grad).item():
-            raise TrainingError(
-                f"The loss became {self.loss_grad.item()} in epoch {self.epoch + 1}, step {self.iter + 1}. "
+        finder = hasattr(self.learn, "lr_finder")  # it looks for the diverging end
+        if event_name == "after_batch" and not finder and not torch.isfinite(self.loss_grad).all():
+            where = f"step {self.iter + 1}" if self.training else "on valid"
+            raise DivergedError(
+                f"The loss became {self.loss_grad.mean().item()} in epoch {self.epoch + 1}, {where}. "
                 "Train again with a smaller --lr (try a tenth)."
             )
 
@@ -77,7 +79,7 @@ class RunHistory(Callback):
         if self.training:
             y = self.yb[0]
             self.seen += len(y)
-            self.loss_sum += self.loss_grad.detach().double().cpu() * len(y)
+            self.loss_sum += self.loss_grad.detach().cpu().double() * len(y)
             self.right += (self.pred.argmax(dim=1) == y).sum().cpu()
 
     def after_train(self) -> None:

@@ -6,7 +6,8 @@ import copy
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +37,21 @@ def fit_phases(learn: Learner, phases: Sequence[Phase], lr: float | None = None,
         for cb in (learn.keyed_randomness, *cbs):
             cb.phase = number
         lr_max = phase.lr if isinstance(phase.lr, float) else lr
-        learn.fit_one_cycle(phase.epochs, lr_max=lr_max, cbs=list(cbs))
+        with memory_told():
+            learn.fit_one_cycle(phase.epochs, lr_max=lr_max, cbs=list(cbs))
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Turns running out of memory into our own error.
+
+    Raises:
+        TrainingError: says what to make smaller.
+    """
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError):
+        raise TrainingError("Memory ran out in training. Train again with a smaller --batch-size or --size.") from None
 
 
 @dataclass(frozen=True)

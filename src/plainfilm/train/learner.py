@@ -58,7 +58,7 @@ def auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
         probs: (n, k), rows sum to 1.
         targs: (n,), class numbers; a class without images, or without others, is left out of the mean.
     """
-    p, y = probs.double().cpu().numpy(), targs.cpu().numpy()
+    p, y = probs.cpu().double().numpy(), targs.cpu().numpy()
     classes = [1] if p.shape[1] == 2 else range(p.shape[1])
     scores = [roc_auc_score(y == k, p[:, k]) for k in classes if 0 < (y == k).sum() < len(y)]
     return float(np.mean(scores)) if scores else float("nan")

@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-from plainfilm.errors import MissingError, UsageError
-
 # glibc malloc parameters: trim never, no mmap, one arena, grow by 256 MB. By default every large activation is
 # mapped and unmapped again each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.
 _MALLOPT = {-1: -1, -4: 0, -8: 1, -2: 256 << 20}
@@ -24,22 +22,6 @@ def keep_memory() -> bool:
     except (OSError, AttributeError):
         return False
     return all(mallopt(name, value) == 1 for name, value in _MALLOPT.items())
-
-
-def pick_device(name: str) -> str:
-    """The device to train on: 'auto' takes a GPU where there is one.
-
-    Raises:
-        UsageError: no such device. MissingError: this machine has none.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name not in ("auto", *there):
-        raise UsageError(f"--device {name!r} is not known; expected auto, cpu, cuda or mps.")
-    if name == "auto":
-        return next(device for device in ("cuda", "mps", "cpu") if there[device])
-    if not there[name]:
-        raise MissingError(f"No {name} device was found on this machine. Use --device cpu, or --device auto.")
-    return name
 
 
 def facts(device: str, kept_memory: bool) -> dict[str, Any]:

@@ -282,3 +282,24 @@ def test_a_name_that_is_not_unicode_is_refused_or_set_aside_and_never_a_crash(ti
         assert table.found == 32
         write_table(tiny_cxr / "table.csv", table.rows)
         write_table(tiny_cxr / "excluded.csv", table.excluded)
+
+
+def test_test_and_val_without_train_are_given_folders_and_not_classes(tmp_path: Path, write_image) -> None:
+    for given in ("test", "val"):
+        for label in ("NORMAL", "SICK"):
+            for i in range(3):
+                write_image(
+                    tmp_path / given / label / f"{given}{label}{i}.png", np.full((8, 8), 40 * i + len(label), np.uint8)
+                )
+    found, _ = label_by_folder(tmp_path, walk(tmp_path))
+    assert {(file.given, file.label) for file in found} == {
+        (g, c) for g in ("test", "valid") for c in ("NORMAL", "SICK")
+    }
+
+
+def test_a_class_may_be_called_test(tmp_path: Path, write_image) -> None:
+    for label in ("control", "test"):
+        write_image(tmp_path / label / "patient1" / "a.png", np.zeros((8, 8), np.uint8))
+    found, ignored = label_by_folder(tmp_path, walk(tmp_path))
+    assert {file.label for file in found} == {"control", "test"}
+    assert not ignored

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data import film
+from plainfilm.data import film, phantom
 from plainfilm.data.film import draw_phantom
 from plainfilm.data.phantom import plan, write_phantom
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, UsageError
@@ -39,6 +39,36 @@ def drawn_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("phantom") / "set"
     assert write_phantom(out, images=61, size_px=32, jobs=1) == {"NORMAL": 31, "PNEUMONIA": 30}
     return out
+
+
+def test_of_several_who_draw_the_same_set_one_wins_and_the_others_say_so(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    def draw(_: int) -> str:
+        try:
+            write_phantom(tmp_path / "set", images=12, size_px=32, jobs=1)
+        except OccupiedError:
+            return "occupied"
+        return "drew"
+
+    with ThreadPoolExecutor(1) as pool:
+        assert sorted(pool.map(draw, range(3))) == ["drew", "occupied", "occupied"]
+
+
+def test_a_set_that_another_process_finished_meanwhile_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = phantom.draw_phantom
+
+    def draw(*args: int, **kwargs: int) -> np.ndarray:
+        (tmp_path / "set").mkdir(exist_ok=True)
+        (tmp_path / "set" / "theirs.png").write_bytes(b"theirs")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(phantom, "draw_phantom", draw)
+    with pytest.raises(OccupiedError, match="meanwhile"):
+        write_phantom(tmp_path / "set", images=12, size_px=32, jobs=1)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["theirs.png"]
 
 
 def test_the_folder_holds_the_two_classes_and_nothing_else(drawn_set: Path) -> None:

@@ -286,7 +286,7 @@ def test_without_a_patient_key_each_image_is_its_own_patient_and_a_note_says_so(
 def test_counts_add_up_and_images_without_a_key_count_as_one_patient_each() -> None:
     data = table(films(6, 2, "A") + films(6, 1, "B") + [image("B"), image("B")])
     split = make_split(data, DataConfig(), seed=0)
-    assert not split.notes
+    assert [note[:16] for note in split.notes] == ["2 of 20 images h"]
     counts = count(data, split)
     assert (counts.found, counts.used, counts.quarantined, counts.duplicates, counts.ignored) == (20, 20, 0, 0, 0)
     assert counts.patients == 6 + 6 + 2
@@ -591,3 +591,14 @@ def test_groups_by_the_narrow_key_keep_subtypes_apart() -> None:
     rows = table(kermany("train", range(1, 4))).rows
     assert grouped(rows, wide=True)["group"].nunique() == 6  # three ill children and three healthy ones
     assert grouped(rows, wide=False)["group"].nunique() == 9
+
+
+@pytest.mark.parametrize("classes", [2, 5, 8])
+@pytest.mark.parametrize("seed", range(5))
+def test_shares_hold_with_many_classes_of_single_images_too(classes: int, seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, classes, 100)
+    labels[: 3 * classes] = np.tile(np.arange(classes), 3)
+    shares = np.array([0.60, 0.25, 0.15])
+    part = allocate(np.arange(100), labels, shares, np.random.default_rng(seed))
+    assert np.abs(np.bincount(part, minlength=3) / 100 - shares).max() <= 0.02
+    assert all(set(labels[part == target]) == set(range(classes)) for target in range(3))

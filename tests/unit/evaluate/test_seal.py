@@ -84,6 +84,56 @@ def test_a_changed_ledger_is_detected_and_nothing_is_evaluated(run, tamper):
     assert error.value.exit_code == 2
 
 
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_a_look_that_was_interrupted_between_its_writes_counts_and_locks_nobody_out(run, monkeypatch, writes):
+    """The three files of a look are written one after the other; a kill may come after any of them."""
+    look(run)
+    from plainfilm import runs
+    from plainfilm.evaluate import seal
+
+    left = [writes]
+
+    def write(path, content):
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        runs.atomic_write(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(seal, "atomic_write", write)
+        patch.setattr(
+            RunDir,
+            "write_status",
+            lambda self, status, **f: write(self.status, json.dumps({**json.loads(self.status.read_text()), **f})),
+        )
+        look(run)
+        raise KeyboardInterrupt
+    assert look(run) == (3, 3)
+
+
+def test_looks_of_two_runs_at_once_are_all_counted(tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    several = []
+    for name in ("one", "two", "three"):
+        run = RunDir(tmp_path / "runs" / name)
+        run.make()
+        run.write_status("done", seal=seal_of(ROWS), ledger_head=None)
+        several.append(run)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda run: [look(run) for _ in range(5)], several))
+    assert {count_looks(run, seal_of(ROWS)) for run in several} == {(5, 15)}
+
+
+def test_a_run_that_was_moved_brings_its_looks_along(run, tmp_path):
+    look(run)
+    look(run)
+    moved = tmp_path / "elsewhere" / "one"
+    moved.parent.mkdir()
+    run.root.rename(moved)
+    assert look(RunDir(moved)) == (3, 3)
+
+
 def test_a_deleted_ledger_is_detected(run):
     look(run)
     run.ledger.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
@@ -14,11 +15,13 @@ from fastai.interpret import ClassificationInterpretation
 from fastai.learner import Learner
 from fastai.vision import data as _show  # noqa: F401 - registers fastai's picture views
 from fastai.vision import learner as _results  # noqa: F401
+from safetensors.torch import load_file
 
 from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.data.block import make_dls
-from plainfilm.errors import TrainingError
+from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
+from plainfilm.runs import RunDir
 from plainfilm.train import callbacks
 from plainfilm.train.fit import FALLBACK_LR, estimate_seconds, find_lr, fit_phases, suggest
 from plainfilm.train.learner import auroc, class_weights, make_learner
@@ -165,3 +168,51 @@ def test_auroc_of_binary_and_multi_class_scores():
 
 def test_class_weights_are_inverse_to_the_class_sizes(learn):
     torch.testing.assert_close(class_weights(learn.dls), torch.ones(2))
+    learn.dls.train_ds._plainfilm_targets = np.repeat([0, 1], [5, 45])
+    torch.testing.assert_close(class_weights(learn.dls), torch.tensor([50 / (2 * 5), 50 / (2 * 45)]))
+
+
+def keep_best(tmp_path, epochs):
+    """Runs KeepBest over scripted (valid loss, AUROC); returns what it kept, epoch and bias of a lone layer."""
+    run = RunDir(tmp_path / "run")
+    run.make()
+    keeper = callbacks.KeepBest(run)
+    network = torch.nn.Linear(1, 1)
+    names = ["epoch", "train_loss", "valid_loss", "accuracy", "auroc", "time"]
+    for epoch, (loss, area) in enumerate(epochs):
+        with torch.no_grad():
+            network.bias.fill_(float(epoch))
+        recorder = SimpleNamespace(values=[[0.5, loss, 0.9, area]], metric_names=names)
+        keeper.learn = SimpleNamespace(recorder=recorder, epoch=epoch, model=SimpleNamespace(network=network))
+        keeper.after_epoch()
+    return keeper.best_at[1], load_file(run.checkpoint("best"))["bias"].item()
+
+
+@pytest.mark.parametrize(
+    ("epochs", "kept"),
+    [
+        ([(0.5, 0.8), (0.4, 0.9), (0.3, 0.85)], 1),  # the highest AUROC, not the lowest loss or the last
+        ([(0.5, 0.9), (0.4, 0.9), (0.6, 0.9)], 1),  # a tie goes to the lower valid loss
+        ([(0.5, 0.9), (0.5, 0.9)], 0),  # an exact tie to the earlier epoch
+    ],
+)
+def test_the_epoch_with_the_highest_valid_auroc_is_kept(tmp_path, epochs, kept):
+    assert keep_best(tmp_path, epochs) == (kept, float(kept))
+
+
+def test_a_network_that_diverges_in_the_last_step_is_caught_on_valid(learn):
+    learn.model.network.head[1].register_forward_hook(lambda module, x, y: y if learn.training else y * float("nan"))
+    with pytest.raises(DivergedError, match="^The loss became nan in epoch 1, on valid"):
+        fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+def test_running_out_of_memory_says_what_to_make_smaller(learn, error):
+    def fail(module, x, y):
+        raise error("no memory")
+
+    learn.model.network.head[1].register_forward_hook(fail)
+    with pytest.raises(TrainingError, match="^Memory ran out.*--batch-size") as caught:
+        fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+    assert caught.value.exit_code == 5
+    assert not isinstance(caught.value, DivergedError)
