@@ -198,11 +198,16 @@ def write_table(path: Path, rows: pd.DataFrame) -> None:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Rows saved by write_table(): all text, but for the numbers and flags of our own columns."""
-    rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for name in ("bytes", "width", "height", "group"):
-        if name in rows:
+    """Rows saved by write_table(): all text, but for the numbers and flags of our own columns.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        for name in ("bytes", "width", "height", "group"):
             rows[name] = rows[name].astype("int64")
-    if "grey" in rows:
         rows["grey"] = rows["grey"] == "True"
-    return rows
+        return rows[[*COLUMNS, "group", "split"]]
+    except (OSError, ValueError, KeyError):
+        raise DataError(f"{path} is missing or damaged. Restore it from a backup, or train again.") from None
