@@ -235,6 +235,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
         out.print(f"Score for class {document.positive}")
+    _print_per_class(out, document)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
     for name in ("", *document.confusion.labels):
@@ -248,6 +249,21 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         )
     _print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)
+
+
+def _print_per_class(out: Console, document: EvaluateDocument) -> None:
+    if not document.per_class:
+        return
+    out.print("Means over the classes, each against the rest; one by one:")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for name in ("AUROC", "sensitivity", "specificity"):
+        table.add_column(name)
+    for label, metrics in document.per_class.items():
+        table.add_row(
+            label, *(" ".join(metric_text(metrics[name])[:2]) for name in ("auroc", "sensitivity", "specificity"))
+        )
+    out.print(table)
 
 
 def _print_notes(out: Console, notes: list[str]) -> None:

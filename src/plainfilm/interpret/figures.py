@@ -112,7 +112,8 @@ def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figu
                 va="center",
                 color="white" if shares[i, j] > 0.55 else "black",
             )
-    ax.set_xticks(range(k), vocab, rotation=0 if max(map(len, vocab)) * k <= 40 else 30, ha="center")
+    flat = max(map(len, vocab)) * k <= 40
+    ax.set_xticks(range(k), vocab, rotation=0 if flat else 30, ha="center" if flat else "right", rotation_mode="anchor")
     ax.set_yticks(range(k), vocab, rotation=90 if max(map(len, vocab)) <= 12 else 0, va="center")
     ax.set(xlabel="called", ylabel="truth")
     ax.set_title(title, fontsize=10)
