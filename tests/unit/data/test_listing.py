@@ -35,7 +35,7 @@ def test_labels_that_look_like_nothing_or_numbers_survive_as_text(films: Path) -
     assert [file.label for file in read_csv(path)] == labels
     table = build_table(path, DataConfig())
     assert list(table.rows["label"]) == labels
-    write_table(films / "table.csv", table.rows)
+    write_table(films / "table.csv", table.rows.assign(group=0, split="train"))
     assert list(read_table(films / "table.csv")["label"]) == labels
 
 
@@ -89,7 +89,7 @@ def test_commas_quotes_and_line_ends_inside_quotes_belong_to_the_cell(
     table = build_table(path, DataConfig())
     assert list(table.rows["relative"]) == names
     assert list(table.rows["label"]) == ["mild, left", 'say "ah"', "two\nlines"]
-    write_table(tmp_path / "table.csv", table.rows)
+    write_table(tmp_path / "table.csv", table.rows.assign(group=0, split="train"))
     assert list(read_table(tmp_path / "table.csv")["relative"]) == names
 
 
