@@ -72,6 +72,13 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
     )  # fmt: skip
 
 
+def _keep_out_of_data(out: Path, cfg: ExperimentConfig) -> None:
+    """Figures inside DATA would be read as images of a class the next time."""
+    data = Path(cfg.data.path).resolve() if cfg.data.path else None
+    if data is not None and data.is_dir() and out.resolve().is_relative_to(data):
+        raise UsageError(f"The output {out} lies inside DATA ({data}). Choose an --out elsewhere.")
+
+
 def _seal(ready: Prepared) -> str | None:
     return seal_of(ready.split.of("test")) if ready.split.has_test else None
 
@@ -109,6 +116,7 @@ def find_learning_rate(
     from plainfilm.interpret.figures import as_png, plot_lr_curve
 
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name}")
+    _keep_out_of_data(run.root, cfg)
     ready = prepare(cfg, listener)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import find_lr
@@ -139,6 +147,7 @@ def train_run(
     """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened."""
     started = time.perf_counter()
     run = RunDir.plan(out, get_spec(cfg.model.name).name)
+    _keep_out_of_data(run.root, cfg)
     ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
     from plainfilm.models.build import pick_device
     from plainfilm.train.speed import facts, keep_memory

@@ -244,6 +244,15 @@ def test_json_is_ascii_whatever_the_classes_are_called(tmp_path):
     assert result.stdout.isascii()
 
 
+def test_an_output_inside_the_data_is_refused(good, monkeypatch):
+    refused(["train", good, "--out", good / "NORMAL" / "run"], 2, "lies inside DATA")
+    refused(["lr-find", good, "--out", good / "finder"], 2, "lies inside DATA")
+    monkeypatch.chdir(good)
+    result = runner.invoke(app, ["train", "."])
+    assert result.exit_code == 2
+    assert sorted(path.name for path in good.iterdir()) == ["NORMAL", "SICK"]
+
+
 def test_verbose_adds_the_traceback(tmp_path):
     result = runner.invoke(app, ["train", str(tmp_path / "nothing"), "-v"])
     assert result.exit_code == 2

@@ -156,7 +156,8 @@ class Talk:
         )
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:
-        self.say(f"{facts['epochs']} epochs will take about {duration(facts['seconds'])} (from five timed steps)")
+        epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
+        self.say(f"{epochs} will take about {duration(facts['seconds'])} (from five timed steps)")
 
     def _on_lr(self, facts: dict[str, Any]) -> None:
         self.say(f"Learning rate found: {facts['lr']:.2g}")
@@ -245,7 +246,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     out.print(table)
     if document.split == "test":
         out.print(
-            f"Test set opened: {document.opened} times by this run, {document.opened_set} times by all runs in this folder"
+            f"Looks at this test set: {document.opened} by this run, {document.opened_set} by all runs in this folder"
         )
     _print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)

@@ -183,8 +183,11 @@ def _refuse_unusable(table: ImageTable, found: list[Found]) -> None:
         )
     lost = sorted({file.label for file in found} - set(table.classes))
     if lost:
+        mine = {file.relative for file in found if file.label == lost[0]}
+        first = table.excluded[table.excluded["relative"].isin(mine)].iloc[0]
         raise DataError(
-            f"The class {lost[0]!r} has no usable image; all its files were quarantined. Repair them, or remove the class."
+            f"The class {lost[0]!r} has no usable image; all {len(mine)} were quarantined "
+            f"(first: {first['relative']!r}, {first['code']}: {first['why']}). Repair them, or remove the class."
         )
     if len(table.classes) < 2:
         raise DataError(
