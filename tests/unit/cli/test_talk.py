@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from plainfilm.cli.talk import NAMES, Talk, duration, metric_text
+from plainfilm.cli.printers import NAMES, duration, metric_text
+from plainfilm.cli.talk import Talk
 from plainfilm.evaluate.metrics import METRICS
 from plainfilm.schemas import Metric, PhantomDocument
 
