@@ -98,11 +98,10 @@ class CacheDL(TfmdDL):
     def shuffle_fn(self, idxs: list[int]) -> list[int]:
         """The order of an epoch: by hash of (seed, phase, epoch, position); balanced classes on request."""
         position = np.asarray(idxs)
-        if not self.balance:
-            return list(
-                position[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, position), kind="stable")]
-            )
-        return list(self._balanced(position))
+        return list(self._balanced(position) if self.balance else self._shuffled(position))
+
+    def _shuffled(self, values: np.ndarray, *stream: int) -> np.ndarray:
+        return values[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, values, *stream), kind="stable")]
 
     def _balanced(self, position: np.ndarray) -> np.ndarray:
         labels = targets_of(self.dataset)[position]
@@ -112,24 +111,16 @@ class CacheDL(TfmdDL):
         for label in names:
             mine = position[labels == label]
             rounds = -(-per_class // len(mine))  # a small class comes round several times, whole rounds first
-            order = [
-                mine[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, mine, r), kind="stable")]
-                for r in range(rounds)
-            ]
-            picked.append(np.concatenate(order)[:per_class])
+            picked.append(np.concatenate([self._shuffled(mine, r) for r in range(rounds)])[:per_class])
         drawn = np.concatenate(picked)
-        places = np.arange(len(drawn))
-        return drawn[np.argsort(uniform(self.seed, ORDER, self.phase, self.epoch, places, 99), kind="stable")][
-            : len(position)
-        ]
+        places = self._shuffled(np.arange(len(drawn)), 99)  # a stream of its own, beyond any round
+        mixed: np.ndarray = drawn[places][: len(position)]
+        return mixed
 
     def create_batches(self, samps: Any) -> Any:
         """Chunks of row numbers, each gathered with one fancy index."""
         seen: dict[int, int] = {}
-        rows, targets = (
-            np.asarray(self.dataset.items),
-            targets_of(self.dataset),
-        )
+        rows, targets = np.asarray(self.dataset.items), targets_of(self.dataset)
         for chunk in self.chunkify(iter(samps)):
             picked = np.asarray(chunk, dtype=np.int64)
             self.batch_rows = rows[picked]
