@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-from plainfilm.data.decode import DecodeError, DecodeSpec, decode_bytes, digest, read_bytes
+from plainfilm.data.decode import DecodeSpec, decode_bytes, digest, read_bytes
+from plainfilm.data.refusals import DecodeError
 from plainfilm.errors import DataError
 
 

@@ -17,22 +17,14 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
 
+from plainfilm.data.refusals import MAX_BYTES, MAX_PIXELS, DecodeError
+
 FORMATS = ("PNG", "JPEG", "BMP")  # TIFF runs libtiff, by far the largest attack surface of Pillow: not by default
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"})
-MAX_PIXELS = 64_000_000
-MAX_BYTES = 512 * 1024 * 1024
 DEPTHS = (8, 10, 12, 14, 16)
 # Pillow only warns of a picture that is far too large; process-wide, since filters cannot be set per thread
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
-
-
-class DecodeError(Exception):
-    """A file that cannot become pixels; `code` is stable, `why` is for people, neither holds the path."""
-
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(f"{code}: {why}")
-        self.code, self.why = code, why
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from plainfilm.config import DataConfig
-from plainfilm.data.decode import DecodeError, ImageFacts, inspect, smallest_depth
+from plainfilm.data.decode import ImageFacts, inspect, smallest_depth
 from plainfilm.data.folders import Found, label_by_folder, set_aside, walk
 from plainfilm.data.listing import read_csv
 from plainfilm.data.patients import key_from_name, require_matches
+from plainfilm.data.refusals import DecodeError
 from plainfilm.errors import DataError
 from plainfilm.runs import atomic_write
 
