@@ -1,0 +1,182 @@
+"""read_dicom(): the bytes of a DICOM file become the picture as it is displayed, and nothing else leaves the file.
+
+A DICOM file holds names, dates and comments beside its pixels, and pydicom's warnings, log records and exceptions
+quote them. So only the elements that make the picture are read, pydicom is silenced while it works, and every refusal
+is a sentence of ours that quotes no element. The 128 bytes before the mark are never looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import logging
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plainfilm.data.dicom_display import displayed
+from plainfilm.data.dicom_pixels import BULKY, SMALL, CountedBytes, frame_index, header_of, stored_pixels
+from plainfilm.data.refusals import MAX_BYTES, DecodeError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.uid import UID
+
+MARK = b"DICM"
+DICOMDIR = "1.2.840.10008.1.3.10"
+UNDEFINED = 0xFFFFFFFF
+MOST_SMALL = 2**18  # bytes; a palette has half of it, and a list of numbers of 200 MB would become 20 GB of objects
+# These quote what they read in warnings or debug records; PIL does so for the Exif data of an embedded JPEG.
+TALKATIVE = frozenset({"pydicom", "PIL", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm"})
+# catch_warnings swaps process-wide filters: two threads inside at once would leave the wrong ones behind.
+_QUIET = threading.Lock()
+
+
+@dataclass(frozen=True)
+class DicomPicture:
+    """One frame as it is displayed.
+
+    `pixels` is uint8 (h, w), grey as on a MONOCHROME2 display (0 = black), or uint8 (h, w, 3), RGB. `photometric` is
+    the file's PhotometricInterpretation, one of dicom_pixels.GREY, PALETTE and COLOUR. `bits` is BitsStored (32 or 64
+    for float pixels). `patient` is 'dicom-' and 16 hex digits of the keyed hash of PatientID, or ''.
+    """
+
+    pixels: np.ndarray
+    photometric: str
+    bits: int
+    patient: str
+
+
+def is_dicom(data: bytes) -> bool:
+    """True when the bytes hold the mark of a DICOM file (PS3.10, 7.1); nothing is guessed without it."""
+    return data[128:132] == MARK
+
+
+def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) -> DicomPicture:
+    """The picture in a DICOM file, after its modality and VOI transforms (dicom_display.displayed()).
+
+    Args:
+        frame: which one, counted from 0; None wants the only one.
+        key: secret of the keyed hash that stands for PatientID; without it `patient` is ''.
+    Raises:
+        DecodeError: E_FORMAT no DICOM picture; E_CORRUPT damaged, cut off or without a required element; E_LARGE too
+            many pixels or bytes; E_FRAMES not the one frame that is wanted; E_CODEC a compression without its decoder;
+            E_BITS above 16 bits; E_VALUES values outside what float pixels may hold. No message quotes an element.
+    """
+    if not is_dicom(data):
+        raise DecodeError("E_FORMAT", "not a DICOM file")
+    # Here, since a broken installation of it or of a plugin is not the file's fault; and it makes its loggers.
+    import pydicom.pixels.decoders  # noqa: F401
+
+    try:
+        with _quiet():
+            return _read(data, frame, key)
+    except DecodeError as error:
+        code, why = error.code, error.why
+    except MemoryError:
+        code, why = "E_LARGE", "the picture needs more memory than there is"
+    except ImportError:  # nor is this
+        raise
+    except Exception as error:  # noqa: BLE001 - pydicom and its decoders raise anything
+        code, why = "E_CORRUPT", f"damaged or cut off ({type(error).__name__})"
+    # Raised anew outside the handlers: pydicom's exception would stay in __context__ and the data set in the frames
+    # of the traceback, and pretty tracebacks print both.
+    raise DecodeError(code, why) from None
+
+
+def _read(data: bytes, frame: int | None, key: bytes | None) -> DicomPicture:
+    dataset, syntax = _parsed(data)
+    header = header_of(dataset)
+    index = frame_index(header, frame)
+    stored, space = stored_pixels(dataset, syntax, header, index)
+    pixels = displayed(dataset, header, index, stored, space)
+    return DicomPicture(pixels, header.photometric, header.bits, _patient(dataset, key))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """No warning and no log record of the libraries for the duration, and no validation of values nobody reads."""
+    from pydicom import config
+
+    with _QUIET, warnings.catch_warnings(), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        loggers = [log for log in list(logging.root.manager.loggerDict.values()) if isinstance(log, logging.Logger)]
+        switched = [log for log in loggers if log.name.split(".")[0] in TALKATIVE and not log.disabled]
+        for log in switched:
+            log.disabled = True  # a level or a filter of the parent would not stop a child that has its own handler
+        try:
+            yield
+        finally:
+            for log in switched:
+                log.disabled = False
+
+
+def _parsed(data: bytes) -> tuple[Dataset, UID]:
+    """The elements that make the picture, and the transfer syntax; every other element is skipped unread."""
+    from pydicom.filereader import read_dataset
+    from pydicom.tag import Tag
+
+    file = CountedBytes(data)
+    file.seek(128 + len(MARK))
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2)
+    if str(meta.get("MediaStorageSOPClassUID", "")) == DICOMDIR:
+        raise DecodeError("E_FORMAT", "a DICOMDIR, the index of other files")
+    syntax = _transfer_syntax(meta)
+    if syntax.is_deflated:
+        file = CountedBytes(_inflated(data[file.tell() :]))
+    small, bulky = [Tag(keyword) for keyword in SMALL], [Tag(keyword) for keyword in BULKY]
+    tags = [*small, *bulky]
+    dataset = read_dataset(file, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=tags)  # type: ignore[arg-type] # invariant list
+    lengths = [
+        (element.length, len(element.value), element.tag in small)  # type: ignore[union-attr] # bytes are raw elements
+        for element in dataset.elements()
+        if isinstance(element.value, bytes)
+    ]
+    if file.tell() > file.size or any(said not in (found, UNDEFINED) for said, found, _ in lengths):
+        raise DecodeError("E_CORRUPT", "cut off: an element reaches behind the end of the file")
+    if any(found > MOST_SMALL for _, found, is_small in lengths if is_small):
+        raise DecodeError("E_CORRUPT", "an element of the header is far too long")
+    return dataset, syntax
+
+
+def _transfer_syntax(meta: Dataset) -> UID:
+    from pydicom.uid import UID
+
+    syntax = UID(str(meta.get("TransferSyntaxUID") or ""))
+    if not syntax:
+        raise DecodeError("E_CORRUPT", "no transfer syntax is given, and none is guessed")
+    if syntax.type != "Transfer Syntax":  # not quoted: who knows what stands there
+        raise DecodeError("E_CODEC", "a transfer syntax that the DICOM standard does not know")
+    return syntax
+
+
+def _inflated(body: bytes) -> bytes:
+    """The data set of a deflated file, never more than MAX_BYTES of it: pydicom would inflate a bomb to its end."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    dataset = inflater.decompress(body, MAX_BYTES + 1)
+    if len(dataset) > MAX_BYTES:
+        raise DecodeError("E_LARGE", f"inflates to more than {MAX_BYTES} bytes")
+    if not inflater.eof:
+        raise DecodeError("E_CORRUPT", "cut off: the deflated data do not end")
+    return dataset
+
+
+def _patient(dataset: Dataset, key: bytes | None) -> str:
+    """Keyed hash of PatientID; '' where there is no key or no ID."""
+    from pydicom.charset import convert_encodings, decode_bytes
+
+    element = dataset.get_item("PatientID", keep_deferred=True)
+    if not key or element is None or not isinstance(element.value, bytes):
+        return ""
+    # Decoded, so that one patient is one hash in Latin-1 and in UTF-8 files; from the bytes, since pydicom checks,
+    # splits and quotes values.
+    encodings = convert_encodings(dataset.get("SpecificCharacterSet"))
+    name = decode_bytes(element.value, encodings, set()).strip(" \0\t\r\n")
+    digest = hmac.new(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return f"dicom-{digest[:16]}" if name else ""

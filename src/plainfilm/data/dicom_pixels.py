@@ -1,0 +1,281 @@
+"""From the elements of a DICOM data set to the numbers stored for one frame: header, codecs, limits."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import MutableSequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plainfilm.data.refusals import MAX_PIXELS, DecodeError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+    from pydicom.pixels.decoders.base import Decoder
+    from pydicom.uid import UID
+
+GREY = ("MONOCHROME1", "MONOCHROME2")
+PALETTE = ("PALETTE COLOR",)
+COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+PRIMARIES = ("Red", "Green", "Blue")
+PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+# All that is ever read of a data set: these hold kilobytes ...
+SMALL = (
+    "SpecificCharacterSet", "PatientID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
+    "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
+    "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth",
+    "VOILUTFunction", "ExtendedOffsetTable", "ExtendedOffsetTableLengths",
+    *(f"{c}PaletteColorLookupTable{part}" for c in PRIMARIES for part in ("Descriptor", "Data")),
+    *(f"Segmented{c}PaletteColorLookupTableData" for c in PRIMARIES),
+)  # fmt: skip
+BULKY = (  # ... and these megabytes
+    *PIXELS, "ModalityLUTSequence", "VOILUTSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence",
+)  # fmt: skip
+RLE = "1.2.840.10008.1.2.5"
+JPEG, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
+JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203))
+# Who decodes what in pydicom 3; for lossless JPEG pylibjpeg-libjpeg would do too, but it is under GPL-3.
+PACKAGES = {
+    **dict.fromkeys((JPEG, JPEG_EXTENDED), "pillow"),
+    **dict.fromkeys(JPEG_LOSSLESS, "python-gdcm"),
+    **dict.fromkeys(JPEG_LS, "pyjpegls"),
+    **dict.fromkeys(JPEG_2000, "pylibjpeg pylibjpeg-openjpeg"),
+}
+PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "gdcm")  # gdcm prints to stderr
+START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
+MOST_READS = 300_000
+MOST_OFFSETS = 2**22  # bytes of a table of where frames begin: a million frames
+
+
+class CountedBytes(io.BytesIO):
+    """A file that refuses to be read piece by piece for ever: 8 bytes of an empty item cost pydicom about 1 KB."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.size, self.reads = len(data), 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise DecodeError("E_LARGE", "far more elements than a picture needs")
+        return super().read(size)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the Image Pixel module says, checked; `low` is the lowest bit of a pixel, `keyword` where the pixels lie."""
+
+    keyword: str
+    photometric: str
+    rows: int
+    columns: int
+    samples: int
+    allocated: int
+    bits: int
+    low: int
+    signed: bool
+    frames: int
+
+    @property
+    def is_float(self) -> bool:
+        return self.keyword != "PixelData"
+
+
+def words(dataset: Dataset, keyword: str) -> np.ndarray | None:
+    """The 16-bit words of an element, uint16 (n,), None where it is absent or empty.
+
+    Taken from the bytes: whether US, SS or OW stands there depends on other elements and is often wrong.
+    """
+    element: Any = dataset.get_item(keyword, keep_deferred=True)
+    if element is None or not element.value:
+        return None
+    return np.frombuffer(element.value, "<u2" if element.is_little_endian else ">u2").astype(np.uint16)
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence, none where it is absent."""
+    from pydicom.filereader import read_sequence
+
+    element: Any = dataset.get_item(keyword, keep_deferred=True)
+    if element is None or not element.value:
+        return []
+    if not isinstance(element.value, bytes):  # of undefined length: read already
+        return list(element.value)
+    file, implicit = CountedBytes(element.value), element.is_implicit_VR or element.VR == "UN"
+    return list(read_sequence(file, implicit, element.is_little_endian, file.size, "iso8859"))
+
+
+def number(dataset: Dataset, keyword: str) -> float | None:
+    """The first value of an element, finite, None where it is absent or empty."""
+    value = dataset.get(keyword)
+    if isinstance(value, MutableSequence):
+        value = value[0] if value else None
+    if value is None or value == "":
+        return None
+    if not math.isfinite(float(value)):
+        raise DecodeError("E_CORRUPT", f"{keyword} is not a finite number")
+    return float(value)
+
+
+def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
+    value = number(dataset, keyword)
+    if value is None and default is None:
+        raise DecodeError("E_CORRUPT", f"{keyword} is missing")
+    if value is not None and value != int(value):
+        raise DecodeError("E_CORRUPT", f"{keyword} is not a whole number")
+    return int(value) if value is not None else int(default or 0)
+
+
+def header_of(dataset: Dataset) -> Header:
+    """The checked header.
+
+    Raises:
+        DecodeError: E_FORMAT no picture; E_CORRUPT missing or impossible; E_LARGE; E_BITS more than 16.
+    """
+    present = [keyword for keyword in PIXELS if keyword in dataset]
+    if not present:
+        raise DecodeError("E_FORMAT", "no pixel data: no picture, or cut off before it")
+    photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
+    if not photometric:
+        raise DecodeError("E_CORRUPT", "PhotometricInterpretation is missing")
+    if photometric not in GREY + PALETTE + COLOUR:  # not quoted: anything may stand there
+        raise DecodeError("E_FORMAT", f"a photometric interpretation other than {', '.join(GREY + PALETTE + COLOUR)}")
+    rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
+    if rows * columns > MAX_PIXELS:
+        raise DecodeError("E_LARGE", f"{columns} x {rows} pixels; at most {MAX_PIXELS} are read")
+    samples, allocated = _integer(dataset, "SamplesPerPixel"), _integer(dataset, "BitsAllocated")
+    is_float = present[0] != "PixelData"
+    bits = allocated if is_float else _integer(dataset, "BitsStored")
+    if bits > 16 and not is_float:
+        raise DecodeError("E_BITS", f"{bits} bits; at most 16 are read")
+    signed = not is_float and _integer(dataset, "PixelRepresentation") == 1
+    low = 0 if is_float else _integer(dataset, "HighBit", bits - 1) + 1 - bits
+    # An empty or zero number of frames is common, and means one.
+    frames = _integer(dataset, "NumberOfFrames", 1) or 1
+    sound = min(rows, columns, frames, bits) > 0 and 0 <= low <= allocated - bits
+    if not sound or samples != (3 if photometric in COLOUR else 1) or (signed and samples == 3):
+        raise DecodeError("E_CORRUPT", "rows, columns, frames, samples or bits that cannot be")
+    return Header(present[0], photometric, rows, columns, samples, allocated, bits, low, signed, frames)
+
+
+def frame_index(header: Header, frame: int | None) -> int:
+    """Which frame to read, counted from 0.
+
+    Raises:
+        DecodeError: E_FRAMES none is chosen of several, or the chosen one is not there.
+    """
+    if frame is None and header.frames != 1:
+        raise DecodeError("E_FRAMES", f"{header.frames} frames; one picture per file is expected (--frame picks one)")
+    if frame is not None and not 0 <= frame < header.frames:
+        frames = "frame" if header.frames == 1 else "frames"
+        raise DecodeError("E_FRAMES", f"{header.frames} {frames}; there is no frame {frame}")
+    return frame or 0
+
+
+def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> tuple[np.ndarray, str]:
+    """One frame's numbers, (h, w) or (h, w, 3), and their colour space; unused bits are still in them.
+
+    Raises:
+        DecodeError: E_CODEC the decoder is missing; E_CORRUPT the frame is damaged or of another size.
+    """
+    from pydicom.encaps import get_frame
+    from pydicom.pixels.decoders.base import get_decoder
+
+    if not syntax.is_encapsulated:
+        return _decoded(dataset, get_decoder(syntax), "", index)
+    plugin = "" if syntax == RLE else _plugin(syntax, header)
+    tables: Any = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
+    offsets = tables if all(tables) else None
+    data = dataset["PixelData"].value
+    if struct.unpack_from("<4xL", data)[0] > MOST_OFFSETS:
+        raise DecodeError("E_CORRUPT", "the table of where frames begin is missing or far too long")
+    coded = get_frame(CountedBytes(data), index, number_of_frames=header.frames, extended_offsets=offsets)
+    if syntax == RLE:
+        return _from_rle(coded, header), header.photometric
+    if _coded_size(coded) != (header.rows, header.columns) or header.low:
+        raise DecodeError("E_CORRUPT", "the compressed picture has another size than the header says")
+    array, space = _decoded(dataset, get_decoder(syntax), plugin, index)
+    # Lossy ones overshoot, and a mask would turn white into black; of the others the unused bits are to be masked.
+    if syntax in JPEG_LS + JPEG_2000 and header.bits < header.allocated:
+        lowest = -(2 ** (header.bits - 1)) if header.signed else 0
+        np.clip(array, lowest, lowest + 2**header.bits - 1, out=array)
+    return array, space
+
+
+def _decoded(dataset: Dataset, decoder: Decoder, plugin: str, index: int) -> tuple[np.ndarray, str]:
+    options: Any = {"view_only": True, "correct_unused_bits": False}  # displayed() masks; a copy would be for nothing
+    array, facts = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin, **options)
+    return array, str(facts["photometric_interpretation"])
+
+
+def _plugin(syntax: UID, header: Header) -> str:
+    """Who decodes: the same on every machine that has it, so that one file has one set of pixels."""
+    from pydicom.pixels.decoders.base import get_decoder
+
+    name = f"{syntax.name} ({syntax})"
+    if syntax not in PACKAGES:
+        raise DecodeError("E_CODEC", f"no decoder is known for {name}; save the picture uncompressed")
+    plugins = set(get_decoder(syntax).available_plugins)
+    if syntax == JPEG_EXTENDED and header.bits != 8:
+        plugins -= {"pillow", "gdcm"}
+        if not plugins:
+            raise DecodeError("E_CODEC", f"{name} of {header.bits} bits; save the picture uncompressed (dcmdjpeg does)")
+    if header.samples == 3 and header.bits > 8:
+        plugins -= {"pillow"}  # keeps 8 bits of deep colour
+    if not plugins:
+        raise DecodeError("E_CODEC", f"{name} needs a decoder: pip install {PACKAGES[syntax]}")
+    return min(plugins, key=(*PREFERRED, *sorted(plugins)).index)
+
+
+def _coded_size(coded: bytes) -> tuple[int, int]:
+    """Height and width in the codestream's own header: decoders believe it, whatever the data set says."""
+    if coded[:2] == b"\xff\xd8":  # JPEG, JPEG-LS: segments up to the start of the frame
+        at = 2
+        for _ in range(1000):
+            if coded[at + 1] in START_OF_FRAME:
+                return struct.unpack_from(">HH", coded, at + 5)
+            at += 1 if coded[at + 1] == 0xFF else 2 + struct.unpack_from(">H", coded, at + 2)[0]  # FF fills up
+        raise DecodeError("E_CORRUPT", "the compressed picture has no size")
+    at = coded.index(b"jp2c") + 4 if coded[4:8] == b"jP  " else 0  # JPEG 2000, now and then in its file format
+    width, height, left, top = struct.unpack_from(">4I", coded, at + 8)
+    return height - top, width - left
+
+
+def _from_rle(coded: bytes, header: Header) -> np.ndarray:
+    """PS3.5 annex G: one segment per sample and byte, the highest byte first.
+
+    pydicom unpacks each segment to its end before it looks at the size: 64 MB become 4 GB.
+    """
+    depth, size = header.allocated // 8, header.rows * header.columns
+    count, *starts = struct.unpack_from("<16L", coded)
+    if count != header.samples * depth or header.allocated % 8:
+        raise DecodeError("E_CORRUPT", "the number of RLE segments does not fit the header")
+    ends = [*starts[1:count], len(coded)]
+    planes = np.empty((header.samples, size, depth), np.uint8)
+    for k, (start, end) in enumerate(zip(starts, ends, strict=False)):
+        planes[k // depth, :, k % depth] = np.frombuffer(_unpacked(coded[start:end], size), np.uint8)
+    values = planes.view(f">u{depth}").reshape(header.samples, header.rows, header.columns)
+    return values[0] if header.samples == 1 else np.moveaxis(values, 0, 2)
+
+
+def _unpacked(segment: bytes, size: int) -> bytearray:
+    """The first `size` bytes of a PackBits segment (PS3.5 G.3.2)."""
+    unpacked, at = bytearray(), 0
+    while len(unpacked) < size and at < len(segment):
+        head = segment[at]
+        if head < 128:
+            unpacked += segment[at + 1 : at + 2 + head]
+            at += 2 + head
+        else:
+            unpacked += segment[at + 1 : at + 2] * (257 - head) if head > 128 else b""
+            at += 2 if head > 128 else 1
+    if len(unpacked) < size:
+        raise DecodeError("E_CORRUPT", "cut off: an RLE segment is too short")
+    return unpacked[:size]
