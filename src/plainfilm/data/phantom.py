@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
-from plainfilm.data.film import draw_phantom
+from plainfilm.data.film import Film, draw_phantom
 from plainfilm.errors import DataError, OccupiedError, UsageError
 
+T = TypeVar("T")
 CLASSES = ("NORMAL", "PNEUMONIA")
 PLAN = 1002  # last word of the plan's seed, apart from every film's
 
@@ -31,6 +33,11 @@ def plan(images: int, seed: int) -> list[tuple[int, int, bool]]:
             patients.append((count, opacity))
             left -= count
     return [(number, *patients[i]) for number, i in enumerate(rng.permutation(len(patients)), start=1)]
+
+
+def films_of(images: int, seed: int) -> list[tuple[int, int, bool]]:
+    """Patient, number (1..4) and disease of each film of a set, in the order of the patients' numbers."""
+    return [(patient, k, opacity) for patient, count, opacity in plan(images, seed) for k in range(1, count + 1)]
 
 
 def write_phantom(
@@ -55,28 +62,48 @@ def write_phantom(
     """
     out = Path(out).absolute()
     check_request(out, images, size_px, seed, jobs)
-    films = [(patient, k, opacity) for patient, count, opacity in plan(images, seed) for k in range(1, count + 1)]
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had our number
 
-    def draw(film: tuple[int, int, bool]) -> None:
+    def draw(folder: Path, film: tuple[int, int, bool]) -> None:
         patient, k, opacity = film
         pixels = draw_phantom(size_px, seed=seed, patient=patient, k=k, opacity=opacity)
-        path = partial / CLASSES[opacity] / f"phantom-{patient:05d}-{k}.png"
-        # Compressed, a film with more texture would make a longer file, and its length would tell the class.
-        Image.fromarray(pixels).save(path, compress_level=0)
+        save_png(pixels, folder / CLASSES[opacity] / f"phantom-{patient:05d}-{k}.png")
 
+    fill(out, films_of(images, seed), draw, jobs=jobs, progress=progress)
+    return {"NORMAL": images - images // 2, "PNEUMONIA": images // 2}
+
+
+def save_png(pixels: Film, path: Path) -> None:
+    """Write a PNG without compression: a film with more texture would make a longer file, and its length would tell
+    the class."""
+    Image.fromarray(pixels).save(path, compress_level=0)
+
+
+def fill(
+    out: Path,
+    films: Sequence[T],
+    write: Callable[[Path, T], None],
+    *,
+    folders: Sequence[str] = CLASSES,
+    jobs: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Call `write(folder, film)` for each film, in threads; the folder becomes `out` when all are written.
+
+    Args:
+        out: an absolute path. folders: what to make below it first. jobs, progress: see `write_phantom`.
+    """
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had our number
     try:
-        for name in CLASSES:
+        for name in folders:
             (partial / name).mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(jobs or os.cpu_count()) as pool:
-            for done, _ in enumerate(pool.map(draw, films), start=1):
+            for done, _ in enumerate(pool.map(lambda film: write(partial, film), films), start=1):
                 if progress:
                     progress(done)
         _put_in_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return {"NORMAL": images - images // 2, "PNEUMONIA": images // 2}
 
 
 def _put_in_place(partial: Path, out: Path) -> None:

@@ -1,0 +1,317 @@
+"""A drawn set with known faults, for measuring what finds them: shortcuts, copies, wrong labels, shared patients.
+
+Nothing in the folder tells what was planted; the caller gets it as a list of paths. Of one set the picture behind each
+copy is taken once, so that every fault can be found, or missed, by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar, cast
+
+import numpy as np
+from PIL import Image
+
+from plainfilm.data.film import Film, draw_phantom
+from plainfilm.data.phantom import CLASSES, check_request, fill, films_of, save_png
+from plainfilm.errors import UsageError
+from plainfilm.schemas import Planted
+
+T = TypeVar("T")
+SHORTCUTS = ("none", "jpeg", "marker")
+JPEG_QUALITY = {"NORMAL": 95, "PNEUMONIA": 80}  # file length alone: AUROC 1.000 at 64 and 256 px; 90 and 80: 0.997
+MARKED_SHARE = {"NORMAL": 0.1, "PNEUMONIA": 0.9}  # of the drawn films; copies keep what their picture has
+TEST_SHARE = 0.2
+HIGHEST_PATIENT = 99_999  # a sixth digit would tell the copies by the length of their names
+
+# Last words of the seeds, apart from phantom.PLAN and from every film's.
+MARKS, SOURCES, NUMBERS, CHANGES, SHARED, SIDES, PLACE = range(1003, 1010)
+
+# The side marker: R, for the patient's right, on a raster of 7 rows and 5 columns; y, x, height, width of its strokes.
+LETTER_R = ((0, 0, 7, 1), (0, 0, 1, 4), (3, 0, 1, 4), (1, 4, 2, 1), (4, 2, 1, 1), (5, 3, 1, 1), (6, 4, 1, 1))
+MARKER_WHITE = 245
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What to plant: counts of pictures (of patients: `shared_patients`), and the layout with train and test."""
+
+    shortcut: str = "none"
+    duplicates: int = 0
+    near_duplicates: int = 0
+    label_conflicts: int = 0
+    shared_patients: int = 0
+    given_folders: bool = False
+
+    @property
+    def copies(self) -> int:
+        """How many files come on top of the drawn films."""
+        return self.duplicates + self.near_duplicates + self.label_conflicts
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """What stands above the class folders: train and test, or nothing."""
+        return ("train/", "test/") if self.given_folders or self.shared_patients else ("",)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file of the set: which film it shows, what is done to the pixels, and where it lies under which name."""
+
+    film: tuple[int, int, bool]  # patient, number and disease, as drawn
+    patient: int  # of the file's name, as are `k` and `label`
+    k: int
+    label: str
+    folder: str = ""
+    marked: bool = False
+    quality: int | None = None  # of a JPEG; None: a PNG
+    scale: float = 1.0
+    contrast: float = 1.0
+    brightness: float = 0.0  # grey values, 0..255
+
+    @property
+    def path(self) -> str:
+        """Below the set's folder, with '/'."""
+        suffix = "png" if self.quality is None else "jpg"
+        return f"{self.folder}{self.label}/phantom-{self.patient:05d}-{self.k}.{suffix}"
+
+
+def write_planted(
+    out: Path,
+    faults: Faults,
+    *,
+    images: int = 600,
+    size_px: int = 256,
+    seed: int = 0,
+    jobs: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Planted:
+    """Draw a set with faults into `out`, [train|test/]CLASS/phantom-<patient>-<k>.{png,jpg}; returns what was planted.
+
+    The arguments are those of `write_phantom`, and without faults so are the files. Copies come on top of `images`.
+
+    Raises:
+        UsageError: a fault that is not known, or more of them than the films allow; else as `write_phantom`.
+    """
+    out = Path(out).absolute()
+    check_request(out, images, size_px, seed, jobs)
+    pictures, planted = lay_out(faults, images, seed)
+
+    def write(folder: Path, picture: Picture) -> None:
+        save(render(picture, size_px, seed), folder / picture.path, picture.quality)
+
+    folders = [folder + label for folder in faults.folders for label in CLASSES]
+    fill(out, pictures, write, folders=folders, jobs=jobs, progress=progress)
+    return planted
+
+
+def lay_out(faults: Faults, images: int, seed: int) -> tuple[list[Picture], Planted]:
+    """Every file of the set, the drawn films first, and what is planted in them.
+
+    Raises:
+        UsageError: see `write_planted`.
+    """
+    check_kinds(faults)
+    chance = partial(_chance, seed, images)
+    films = with_shortcut(faults.shortcut, plain_pictures(images, seed), chance(MARKS))
+    shared = choose_shared(faults.shared_patients, films, chance(SHARED))
+    sources = choose_sources(faults, films, shared, chance(SOURCES))
+    pictures = films + make_copies(faults, [films[i] for i in sources], len(patients_of(films)), chance)
+    if len(faults.folders) > 1:
+        folders = choose_folders(pictures, shared, chance(SIDES))
+        pictures = [replace(picture, folder=folder) for picture, folder in zip(pictures, folders, strict=True)]
+    return pictures, tell(faults, pictures, sources, shared)
+
+
+def _chance(seed: int, images: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([seed, images, purpose])
+
+
+def check_kinds(faults: Faults) -> None:
+    """Refuse an unknown shortcut and counts below 0.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if faults.shortcut not in SHORTCUTS:
+        raise UsageError(f"shortcut is {faults.shortcut!r}; it must be one of {', '.join(SHORTCUTS)}. Choose one.")
+    for field in fields(faults):
+        value = getattr(faults, field.name)
+        if isinstance(value, int) and value < 0:
+            raise UsageError(f"{field.name} is {value}; it must be 0 or more. Choose how many to plant.")
+
+
+def plain_pictures(images: int, seed: int) -> list[Picture]:
+    """The set as `write_phantom` writes it."""
+    return [Picture(film, film[0], film[1], CLASSES[film[2]]) for film in films_of(images, seed)]
+
+
+def with_shortcut(kind: str, films: list[Picture], rng: np.random.Generator) -> list[Picture]:
+    """The films with something in file or corner that tells the class."""
+    if kind == "jpeg":
+        return [replace(film, quality=JPEG_QUALITY[film.label]) for film in films]
+    if kind == "marker":
+        chosen: set[int] = set()
+        for label, share in MARKED_SHARE.items():
+            own = [i for i, film in enumerate(films) if film.label == label]
+            chosen.update(rng.permutation(own)[: round(share * len(own))].tolist())
+        return [replace(film, marked=i in chosen) for i, film in enumerate(films)]
+    return films
+
+
+def patients_of(pictures: Sequence[Picture], label: str | None = None) -> Counter[int]:
+    """Pictures per patient number, of one class or of all."""
+    return Counter(picture.patient for picture in pictures if label in (None, picture.label))
+
+
+def in_turn(classes: Iterable[Sequence[T]], rng: np.random.Generator) -> list[T]:
+    """Each class shuffled, then one of each in turn until a class ends: any stretch of it holds as many of each."""
+    shuffled = [[items[i] for i in rng.permutation(len(items))] for items in classes]
+    return [item for together in zip(*shuffled, strict=False) for item in together]
+
+
+def choose_shared(count: int, films: Sequence[Picture], rng: np.random.Generator) -> frozenset[int]:
+    """Patients that are to lie in train and in test, of both classes in turn; each has two films at least.
+
+    Raises:
+        UsageError: there are fewer.
+    """
+    able = ([number for number, n in patients_of(films, label).items() if n > 1] for label in CLASSES)
+    pool = in_turn(able, rng)
+    if count > len(pool):
+        raise UsageError(
+            f"shared_patients is {count}; it must be 0 to {len(pool)}: a shared patient has two films or more, and each "
+            "class gives as many. Choose fewer, or draw more images."
+        )
+    return frozenset(pool[:count])
+
+
+def choose_sources(
+    faults: Faults, films: Sequence[Picture], shared: frozenset[int], rng: np.random.Generator
+) -> list[int]:
+    """Which films are copied: for the duplicates, then the near-duplicates, then the conflicts, none of them twice.
+
+    Raises:
+        UsageError: there are fewer films than copies.
+    """
+    own = ([i for i, film in enumerate(films) if film.label == c and film.patient not in shared] for c in CLASSES)
+    pool = in_turn(own, rng)[: HIGHEST_PATIENT - len(patients_of(films))]
+    if faults.copies > len(pool):
+        raise UsageError(
+            f"duplicates + near_duplicates + label_conflicts is {faults.copies}; it must be 0 to {len(pool)}: each is "
+            "of another film, of no shared patient, and each class gives as many. Choose fewer, or draw more images."
+        )
+    return pool[: faults.copies]
+
+
+def make_copies(
+    faults: Faults, sources: Sequence[Picture], last_patient: int, chance: Callable[[int], np.random.Generator]
+) -> list[Picture]:
+    """One more picture per source, each of a patient of its own; in the order of `choose_sources`."""
+    # Shuffled as the drawn patients' numbers are: taken in turn, odd numbers would all be of one class.
+    numbers = last_patient + 1 + chance(NUMBERS).permutation(faults.copies)
+    copies = [replace(source, patient=int(n), k=1) for source, n in zip(sources, numbers, strict=True)]
+    first, end, rng = faults.duplicates, faults.duplicates + faults.near_duplicates, chance(CHANGES)
+    near = [changed(copy, i, rng) for i, copy in enumerate(copies[first:end])]
+    conflicts = [replace(copy, label=CLASSES[1 - CLASSES.index(copy.label)]) for copy in copies[end:]]
+    return copies[:first] + near + conflicts
+
+
+def changed(copy: Picture, i: int, rng: np.random.Generator) -> Picture:
+    """The copy as a careless export would make it: resized, with other contrast and brightness, or as JPEG, in turn.
+
+    Of a set that is all JPEG none is encoded alone: the quality tells the class there.
+    """
+    kinds = ("resized", "exposure", "jpeg") if copy.quality is None else ("resized", "exposure")
+    kind = kinds[i // 2 % len(kinds)]  # by twos: the classes come in turn, and each kind is to be of both
+    if kind == "resized":
+        return replace(copy, scale=rng.uniform(0.8, 0.95))
+    if kind == "exposure":  # a step away from none at all, which would be a duplicate
+        contrast, brightness = rng.uniform((0.03, 4.0), (0.10, 12.0)) * rng.choice((-1, 1), 2)
+        return replace(copy, contrast=float(1.0 + contrast), brightness=float(brightness))
+    return replace(copy, quality=int(rng.integers(60, 96)))
+
+
+def change_in_words(copy: Picture) -> str:
+    """How a near-duplicate differs from its picture."""
+    if copy.scale != 1.0:
+        return f"resized {copy.scale:.2f}"
+    if copy.contrast != 1.0:
+        return f"exposure {copy.contrast:.2f} {copy.brightness:+.0f}"
+    return f"jpeg {copy.quality}"
+
+
+def choose_folders(pictures: Sequence[Picture], shared: frozenset[int], rng: np.random.Generator) -> list[str]:
+    """train/ or test/ of each picture: of each class about a fifth in test, whole patients but for the shared ones.
+
+    A shared patient's last film lies in test, the others in train. Copies are patients as any, so that a picture and
+    its copy come to lie together or apart.
+    """
+    last = {picture.patient: picture.k for picture in pictures}
+    tested: set[int] = set()
+    for label in CLASSES:
+        count = patients_of(pictures, label)
+        missing = round(TEST_SHARE * count.total()) - len(count.keys() & shared)
+        for number in rng.permutation(sorted(count.keys() - shared)).tolist():
+            if missing <= 0:
+                break
+            tested.add(number)
+            missing -= count[number]
+    return [
+        "test/" if p.patient in tested or (p.patient in shared and p.k == last[p.patient]) else "train/"
+        for p in pictures
+    ]
+
+
+def tell(faults: Faults, pictures: Sequence[Picture], sources: Sequence[int], shared: frozenset[int]) -> Planted:
+    """What was planted, in the words of the document."""
+    copies = pictures[-len(sources) :] if sources else []
+    pairs = [(pictures[i].path, copy.path) for i, copy in zip(sources, copies, strict=True)]
+    first, end = faults.duplicates, faults.duplicates + faults.near_duplicates
+    return Planted(
+        shortcut=cast(Literal["none", "jpeg", "marker"], faults.shortcut),
+        marked=[picture.path for picture in pictures if picture.marked],
+        duplicates=pairs[:first],
+        near_duplicates=pairs[first:end],
+        near_duplicate_changes=[change_in_words(copy) for copy in copies[first:end]],
+        label_conflicts=pairs[end:],
+        shared_patients=[f"{number:05d}" for number in sorted(shared)],
+    )
+
+
+def render(picture: Picture, size_px: int, seed: int) -> Film:
+    """The pixels of a picture, uint8 (h, w)."""
+    patient, k, opacity = picture.film
+    pixels = draw_phantom(size_px, seed=seed, patient=patient, k=k, opacity=opacity)
+    if picture.marked:
+        pixels = burn_in_marker(pixels, np.random.default_rng([seed, patient, k, PLACE]))
+    if (picture.contrast, picture.brightness) != (1.0, 0.0):
+        grey = (pixels - 127.5) * picture.contrast + 127.5 + picture.brightness
+        pixels = (np.clip(grey, 0.0, 255.0) + 0.5).astype(np.uint8)
+    if picture.scale != 1.0:
+        side = round(picture.scale * size_px)
+        pixels = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
+    return pixels
+
+
+def burn_in_marker(pixels: Film, rng: np.random.Generator) -> Film:
+    """The film with a white R near its upper left corner, about 8 % of its height from 84 px on; 7 px at least."""
+    stroke = max(1, round(len(pixels) / 84))
+    top, left = (int(at) for at in rng.uniform(0.04, 0.09, 2) * len(pixels))
+    marked = pixels.copy()
+    for y, x, height, width in LETTER_R:
+        rows, columns = (slice(at * stroke, (at + n) * stroke) for at, n in ((y, height), (x, width)))
+        marked[top:, left:][rows, columns] = MARKER_WHITE
+    return marked
+
+
+def save(pixels: Film, path: Path, quality: int | None) -> None:
+    """Write a JPEG of this quality, or a PNG."""
+    if quality is None:
+        save_png(pixels, path)
+    else:
+        Image.fromarray(pixels).save(path, quality=quality)
