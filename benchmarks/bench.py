@@ -1,0 +1,222 @@
+"""Our engine against its peers, in one run: `make bench`.
+
+Each contestant is a process of its own that sleeps between its blocks. Blocks come in ABBA order (ours, peer, peer,
+ours), with the yardstick between them, because the machine's speed changes from minute to minute: what counts is the
+ratio of medians within the run, with an interval over pairs, and the fraction of what the machine gave just then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+# multiply-adds count two; the first layer needs no gradient of its input; measured on the network by `flops()`
+SETTINGS = {128: (64, 768), 224: (64, 384), 512: (16, 96)}  # size -> batch size, train images per block
+VALID_IMAGES = 32
+
+
+def flops(size_px: int) -> tuple[float, float]:
+    """GFLOP per image of the paper's network: forward, and forward with backward (none to the input picture)."""
+    side, n_in, forward, first = size_px, 3, 0.0, 0.0
+    for n_out in (16, 32, 64):
+        out = side - 4
+        cost = 2 * out * out * n_out * n_in * 25
+        first = first or cost
+        forward += cost
+        side, n_in = out // 2, n_out
+    forward += 2 * (64 * side * side * 128 + 128 * 2)
+    return forward / 1e9, (3 * forward - first) / 1e9
+
+
+class Worker:
+    """A contestant in a process of its own."""
+
+    def __init__(self, name: str, python: str, folder: Path, size_px: int, bs: int, log: Path) -> None:
+        script = "keras_paper.py" if name == "keras" else "contestants.py"
+        self.process = subprocess.Popen(
+            [python, str(HERE / script), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=log.open("a"), text=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+        )  # fmt: skip
+        self.ask(do="start", folder=str(folder), size_px=size_px, bs=bs)
+        self.block()  # warm-up: first steps fill the allocator and the caches
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a contestant ended (exit {self.process.wait()}); see the log")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def block(self) -> dict[str, Any]:
+        return self.ask(do="block")
+
+    def end(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+def link_images(source: Path, target: Path, images: int) -> None:
+    """train/ and valid/ class folders of links, half of the images from each class where it has enough."""
+    files = {
+        label.name: sorted(p for p in label.rglob("*") if p.is_file()) for label in source.iterdir() if label.is_dir()
+    }
+    wanted = {"train": images, "valid": VALID_IMAGES}
+    taken = dict.fromkeys(files, 0)
+    for part, count in wanted.items():
+        for i in range(count):
+            label = sorted(files)[i % len(files)]
+            if taken[label] >= len(files[label]):
+                label = max(files, key=lambda name: len(files[name]) - taken[name])
+            path = files[label][taken[label]]
+            taken[label] += 1
+            link = target / part / label / path.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+
+
+def copy_instead_of_links(target: Path) -> None:
+    """Real files: our own walk ignores links by default."""
+    for link in target.rglob("*"):
+        if link.is_symlink():
+            data = link.resolve().read_bytes()
+            link.unlink()
+            link.write_bytes(data)
+
+
+@dataclass
+class Row:
+    """One contestant at one size."""
+
+    name: str
+    size_px: int
+    img_s: list[float]
+    ours_img_s: list[float]
+    cpu_ms: float
+    faults: float
+    peak_mb: float
+    roofline: list[float]
+
+
+def compare(
+    name: str, python: str, folder: Path, size_px: int, bs: int, pairs: int, log: Path, yard: Worker
+) -> tuple[Row, Row]:
+    """ABBA blocks of ours against one peer; the row of the peer and the row of ours."""
+    workers = {"ours": Worker("ours", sys.executable, folder, size_px, bs, log)}
+    if name != "ours":
+        workers[name] = Worker(name, python, folder, size_px, bs, log)
+    seen: dict[str, list[dict[str, Any]]] = {key: [] for key in workers}
+    _, cost = flops(size_px)
+    order = ["ours", name, name, "ours"]
+    for pair in range(pairs):
+        for who in order[:2] if pair % 2 == 0 else order[2:]:
+            machine = yard.block()["gflops"]
+            answer = workers[who].block()
+            machine = (machine + yard.block()["gflops"]) / 2
+            rate = answer["images"] / answer["wall"]
+            seen[who].append({**answer, "rate": rate, "fraction": rate * cost / machine})
+            print(
+                f"{size_px} px {who:12} {rate:8.1f} img/s  {rate * cost / machine:.2f} of sgemm",
+                file=sys.stderr,
+                flush=True,
+            )
+    for worker in workers.values():
+        worker.end()
+
+    def row(who: str) -> Row:
+        blocks = seen[who]
+        images = sum(b["images"] for b in blocks)
+        return Row(
+            who, size_px, [b["rate"] for b in blocks], [b["rate"] for b in seen["ours"]],
+            1000 * sum(b["cpu"] for b in blocks) / images, sum(b["faults"] for b in blocks) / images,
+            max(b["peak_mb"] for b in blocks), [b["fraction"] for b in blocks],
+        )  # fmt: skip
+
+    return row(name), row("ours")
+
+
+def ratio(row: Row, draws: int = 4000) -> tuple[float, float, float]:
+    """Median of ours over median of the peer, with a 95 % bootstrap interval over pairs of blocks."""
+    ours, peer = np.array(row.ours_img_s), np.array(row.img_s)
+    rng = np.random.default_rng(0)
+    picks = rng.integers(0, len(peer), (draws, len(peer)))
+    drawn = np.median(ours[picks], axis=1) / np.median(peer[picks], axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(np.median(ours) / np.median(peer)), float(low), float(high)
+
+
+def machine_facts() -> list[str]:
+    """What a reader must know of the machine."""
+    model = "unknown"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    from importlib.metadata import version
+
+    names = ("torch", "torchvision", "fastai", "numpy", "pillow")
+    return [
+        f"{model}, {os.cpu_count()} logical processors, {platform.system()}, Python {platform.python_version()}",
+        ", ".join(f"{name} {version(name)}" for name in names),
+        f"load average at the start {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown",
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("PLAINFILM_DATA"),
+        help="folder with chest_xray_224 and chest_xray_full",
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=list(SETTINGS))
+    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--peers", nargs="+", default=["fastai", "torch", "in-memory", "bare-step"])
+    parser.add_argument(
+        "--keras-python", default=None, help="a Python with requirements-keras.txt; adds keras at 224 px"
+    )
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    args = parser.parse_args()
+    if args.data is None:
+        raise SystemExit("Give --data or PLAINFILM_DATA: the folder that holds chest_xray_224 and chest_xray_full.")
+    args.out.mkdir(exist_ok=True)
+    for size_px in args.sizes:
+        bs, images = SETTINGS[size_px]
+        source = args.data / ("chest_xray_full" if size_px == 512 else "chest_xray_224/train")
+        peers = [*args.peers, *(["keras"] if args.keras_python and size_px == 224 else [])]
+        with tempfile.TemporaryDirectory() as temp:
+            folder = Path(temp) / "data"
+            link_images(source, folder, images)
+            copy_instead_of_links(folder)
+            log = args.out / f"{size_px}.log"
+            yard = Worker("yardstick", sys.executable, folder, size_px, bs, log)
+            for peer in peers:
+                python = args.keras_python if peer == "keras" else sys.executable
+                found, ours = compare(peer, python, folder, size_px, bs, args.pairs, log, yard)
+                record = {
+                    "peer": found.__dict__, "ours": ours.__dict__, "ratio": ratio(found), "bs": bs, "images": images,
+                    "machine": machine_facts(), "copy_gb_s": yard.block()["copy_gb_s"], "gflops": yard.block()["gflops"],
+                }  # fmt: skip
+                (args.out / f"{size_px}-{peer}.json").write_text(json.dumps(record, indent=1))
+            yard.end()
+    from table import write_results
+
+    write_results(args.out, HERE / "RESULTS.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""What is timed: our engine and the ways people train the same network without it.
+
+Each contestant trains the paper's network (Zelenina et al.) with the same images, batch size and fp32, one pass over
+the train folder and one over the same small valid folder per block. Run as `python contestants.py NAME`; the worker
+reads one JSON line per request on stdin and answers with one on stdout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class Ours:
+    """plainfilm as `plainfilm train` runs it: decoded cache, fastai Learner, all its callbacks."""
+
+    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+        import fastai.callback.schedule  # noqa: F401 - gives the Learner fit_one_cycle
+
+        from plainfilm.config import load_config
+        from plainfilm.data.block import make_dls
+        from plainfilm.data.cache import decode_rows
+        from plainfilm.data.decode import DecodeSpec
+        from plainfilm.data.table import scan_table
+        from plainfilm.models.build import build_model
+        from plainfilm.train.learner import make_learner
+        from plainfilm.train.speed import keep_memory
+
+        keep_memory()
+        cfg = load_config(options={"train.size_px": size_px, "train.batch_size": bs})
+        table, _ = scan_table(folder, cfg.data)
+        rows = table.rows.assign(split=table.rows["given"])
+        pixels = decode_rows(rows, DecodeSpec(size_px))
+        dls = make_dls(rows, pixels, cfg.train, vocab=table.classes)
+        model = build_model(cfg.model, 2, size_px, 0)
+        self.learn = make_learner(dls, model, cfg.train, path=Path(tempfile.mkdtemp()))
+        self.images = len(dls.train_ds)
+
+    def block(self) -> None:
+        self.learn.fit_one_cycle(1, 1e-4)
+
+
+def paper_net_as_published(size_px: int) -> Any:
+    """The network as papers write it: ReLU before the pool."""
+    from torch import nn
+
+    side, blocks, n_in = size_px, [], 3
+    for n_out in (16, 32, 64):
+        blocks += [nn.Conv2d(n_in, n_out, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.2)]
+        side, n_in = (side - 4) // 2, n_out
+    head = [nn.Flatten(), nn.Linear(64 * side * side, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 2)]
+    return nn.Sequential(*blocks, *head)
+
+
+class FastaiNotebook:
+    """The plain fastai recipe: from_folder, Resize, aug_transforms, fit_one_cycle, default workers."""
+
+    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+        from fastai.vision.all import ImageDataLoaders, Learner, Resize, accuracy, aug_transforms
+
+        dls = ImageDataLoaders.from_folder(
+            folder, train="train", valid="valid", item_tfms=Resize(size_px, method="squish"),
+            batch_tfms=aug_transforms(), bs=bs,
+        )  # fmt: skip
+        from torch import nn
+
+        self.learn = Learner(dls, paper_net_as_published(size_px), loss_func=nn.CrossEntropyLoss(), metrics=accuracy)
+        self.images = len(dls.train_ds) // bs * bs  # fastai drops the last incomplete batch
+
+    def block(self) -> None:
+        with self.learn.no_bar(), self.learn.no_logging():
+            self.learn.fit_one_cycle(1, 1e-4)
+
+
+class TorchLoop:
+    """Plain PyTorch: ImageFolder, torchvision transforms, DataLoader with a worker per core, Adam."""
+
+    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+        import torch
+        from torch import nn
+        from torch.utils.data import DataLoader
+        from torchvision import datasets, transforms
+
+        train_tfms = transforms.Compose([
+            transforms.Resize((size_px, size_px)), transforms.RandomAffine(10, (0.05, 0.05), (0.9, 1.1)), transforms.ColorJitter(0.2, 0.2),
+            transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3),
+        ])  # fmt: skip
+        valid_tfms = transforms.Compose(
+            [transforms.Resize((size_px, size_px)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]
+        )
+        workers = os.cpu_count() or 1
+        train = datasets.ImageFolder(str(folder / "train"), train_tfms)
+        self.train = DataLoader(train, bs, shuffle=True, num_workers=workers)
+        self.valid = DataLoader(datasets.ImageFolder(str(folder / "valid"), valid_tfms), bs, num_workers=workers)
+        self.model, self.loss = paper_net_as_published(size_px), nn.CrossEntropyLoss()
+        self.optimiser = torch.optim.Adam(self.model.parameters(), 1e-4)
+        self.images = len(train)
+
+    def block(self) -> None:
+        import torch
+
+        self.model.train()
+        for x, y in self.train:
+            self.optimiser.zero_grad()
+            loss = self.loss(self.model(x), y)
+            loss.backward()
+            self.optimiser.step()
+            loss.item()  # every tutorial prints it
+        self.model.eval()
+        with torch.no_grad():
+            for x, y in self.valid:
+                (self.model(x).argmax(1) == y).sum().item()
+
+
+class InMemory:
+    """The honest upper bound: everything in RAM, every lever we know, a loop with nothing else in it."""
+
+    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+        import torch
+        from torch import nn
+
+        from plainfilm.config import DataConfig
+        from plainfilm.data.cache import decode_rows
+        from plainfilm.data.decode import DecodeSpec
+        from plainfilm.data.table import scan_table
+        from plainfilm.models.paper import PaperNet
+        from plainfilm.train.speed import keep_memory
+
+        keep_memory()
+        table, _ = scan_table(folder, DataConfig())
+        rows = table.rows
+        pixels = torch.from_numpy(decode_rows(rows, DecodeSpec(size_px))[:])
+        targets = torch.from_numpy((rows["label"] == rows["label"].max()).to_numpy().astype(np.int64))
+        train = torch.from_numpy((rows["given"] == "train").to_numpy())
+        self.x, self.y, self.vx, self.vy = pixels[train], targets[train], pixels[~train], targets[~train]
+        self.model = PaperNet(2, size_px).to(memory_format=torch.channels_last)
+        self.loss, self.bs, self.images = nn.CrossEntropyLoss(), bs, len(self.x)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), 1e-4, fused=True)
+
+    def block(self) -> None:
+        import torch
+        from torch.nn import functional
+
+        self.model.train()
+        order = torch.randperm(len(self.x))
+        for start in range(0, len(order), self.bs):
+            rows = order[start : start + self.bs]
+            x = self.x[rows][:, None].float().div_(255)
+            n = len(rows)
+            angle, zoom = (torch.rand(n) - 0.5) * 0.35, 1 + (torch.rand(n) - 0.5) * 0.2
+            cos, sin, zero = torch.cos(angle) * zoom, torch.sin(angle) * zoom, torch.zeros(n)
+            matrix = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
+            grid = functional.affine_grid(matrix, list(x.shape), align_corners=False)
+            x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
+            gain = 1 + (torch.rand(n, 1, 1, 1) - 0.5) * 0.4
+            x = x.sub_(0.5).mul_(gain).add_(0.5).clamp_(0, 1).sub_(0.5).div_(0.25)
+            x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+            self.optimiser.zero_grad(set_to_none=True)
+            self.loss(self.model(x), self.y[rows]).backward()
+            self.optimiser.step()
+        self.model.eval()
+        with torch.no_grad():
+            for start in range(0, len(self.vx), self.bs):
+                x = self.vx[start : start + self.bs][:, None].float().div_(255).sub_(0.5).div_(0.25)
+                self.model(x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last))
+
+
+class BareStep(InMemory):
+    """Forward, backward and optimiser step of our network on one batch that never changes: no data path at all."""
+
+    def block(self) -> None:
+        import torch
+
+        self.model.train()
+        rows = torch.arange(self.bs) % len(self.x)
+        x = self.x[rows][:, None].float().div_(255).sub_(0.5).div_(0.25)
+        x, y = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last), self.y[rows]
+        steps = max(1, len(self.x) // self.bs)
+        self.images = steps * self.bs
+        for _ in range(steps):
+            self.optimiser.zero_grad(set_to_none=True)
+            self.loss(self.model(x), y).backward()
+            self.optimiser.step()
+
+
+class Yardstick:
+    """What this machine can do at this moment: fp32 sgemm of 1024 on all threads, and memory copy."""
+
+    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+        import torch
+
+        self.a, self.b = torch.rand(1024, 1024), torch.rand(1024, 1024)
+        self.out, self.copy = torch.empty(1024, 1024), torch.rand(32 << 20)
+        self.target = torch.empty_like(self.copy)
+        self.images = 0
+
+    def block(self) -> dict[str, float]:
+        import torch
+
+        rates, copies = [], []
+        for _ in range(12):
+            started = time.perf_counter()
+            for _ in range(8):
+                torch.mm(self.a, self.b, out=self.out)
+            rates.append(8 * 2 * 1024**3 / (time.perf_counter() - started) / 1e9)
+            started = time.perf_counter()
+            self.target.copy_(self.copy)
+            copies.append(2 * self.copy.numel() * 4 / (time.perf_counter() - started) / 1e9)
+        return {"gflops": float(np.median(rates)), "best_gflops": max(rates), "copy_gb_s": float(np.median(copies))}
+
+
+CONTESTANTS = {
+    "ours": Ours, "fastai": FastaiNotebook, "torch": TorchLoop, "in-memory": InMemory, "bare-step": BareStep,
+    "yardstick": Yardstick,
+}  # fmt: skip
+
+
+def usage() -> tuple[float, int]:
+    """CPU seconds and minor page faults of this process and its ended children."""
+    mine, ended = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = mine.ru_utime + mine.ru_stime + ended.ru_utime + ended.ru_stime
+    return cpu, mine.ru_minflt + ended.ru_minflt
+
+
+def serve(make: dict[str, Any]) -> None:
+    """Answer requests until stdin ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    with contextlib.redirect_stdout(sys.stderr):
+        name, contestant = sys.argv[1], None
+        for line in sys.stdin:
+            request = json.loads(line)
+            if request["do"] == "start":
+                contestant = make[name](Path(request["folder"]), request["size_px"], request["bs"])
+                answer: dict[str, Any] = {"images": contestant.images}
+            else:
+                cpu, faults = usage()
+                started = time.perf_counter()
+                told = contestant.block() or {}
+                wall = time.perf_counter() - started
+                cpu_after, faults_after = usage()
+                answer = {
+                    "wall": wall, "cpu": cpu_after - cpu, "faults": faults_after - faults, "images": contestant.images,
+                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **told,
+                }  # fmt: skip
+            print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve(CONTESTANTS)
