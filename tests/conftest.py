@@ -1,6 +1,7 @@
 """What the tests share: a small set of drawn films, a way to write pictures, and a way to read refusals."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,25 @@ import pytest
 from PIL import Image
 
 from plainfilm.errors import DataError, PlainfilmError
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of the test session's own, so that no test reads or fills the user's."""
+    folder, before = tmp_path_factory.mktemp("cache"), os.environ.get("PLAINFILM_CACHE")
+    os.environ["PLAINFILM_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["PLAINFILM_CACHE"]
+    else:
+        os.environ["PLAINFILM_CACHE"] = before
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder for one test: its files have not been decoded before."""
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "fresh-cache"))
+    return tmp_path / "fresh-cache"
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from plainfilm.strict_yaml import dump_yaml, read_yaml
 THRESHOLD_RULE = re.compile(r"^(accuracy|youden|(sensitivity|specificity)>=(0?\.\d+|1(\.0*)?|0)|0?\.\d+)$")
 
 
+MAX_BAD = re.compile(r"^(\d+|(100|\d{1,2})(\.\d+)?%)$")
+ResizeMode = Literal["squish", "pad", "crop"]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
 
 
@@ -49,6 +51,15 @@ class DataConfig(Section):
     positive: str | None = None
     follow_links: bool = False
     bits: Literal[8, 10, 12, 14, 16] | None = None  # stored bits of integers above 8; None = measured on the set
+    tiff: bool = False  # TIFF runs a large, often attacked library: by option only
+    frame: int | None = Field(None, ge=0)  # of files that hold several pictures; None refuses them
+    resize: ResizeMode = "squish"
+    harmonise: bool = False  # one common grey path, which removes what encoding tells
+    requantise: int | None = Field(None, ge=2, le=256)  # grey levels left by harmonise
+    drop_duplicates: bool = False  # identical files but the first; never of a given test folder
+    max_bad: str | None = None  # files ('20') or share ('2%') that may be damaged; None = 5 files or 1 %, the larger
+    audit: bool = True  # train probes for shortcuts first: what can be told without looking at a lung
+    cache: bool = True  # decoded pictures are kept on disk; the pixels are the same without
     allow_leak: bool = False
     phantom: PhantomConfig = PhantomConfig()
 
@@ -58,6 +69,16 @@ class DataConfig(Section):
         if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(f"three positive shares that sum to 1 are needed, found {list(shares)}")
         return shares
+
+    @field_validator("max_bad", mode="before")
+    @classmethod
+    def max_bad_is_a_number_or_share(cls, text: Any) -> str | None:
+        if text is None:
+            return None
+        written = str(text).replace(" ", "")
+        if not MAX_BAD.match(written):
+            raise ValueError(f"found {written!r}; expected a number of files, '20', or a share, '2%'")
+        return written
 
     @field_validator("patient_pattern")
     @classmethod
@@ -71,6 +92,12 @@ class DataConfig(Section):
         if groups < 1:
             raise ValueError(f"{pattern!r} has no group; put brackets round the patient: '(\\d+)_'")
         return pattern
+
+    @model_validator(mode="after")
+    def requantise_needs_harmonise(self) -> DataConfig:
+        if self.requantise is not None and not self.harmonise:
+            raise ValueError("requantise is a step of harmonise; set harmonise: true (--harmonise) too")
+        return self
 
     @model_validator(mode="after")
     def fold_exists(self) -> DataConfig:

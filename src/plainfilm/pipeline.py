@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, read_card, write_card, write_environment
 from plainfilm.config import ExperimentConfig, load_config
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache import PixelRows, decode_rows
 from plainfilm.data.splits import write_split
+from plainfilm.data.store import Entry, Timeout, cache_folder, clear, entries
 from plainfilm.data.table import read_table, write_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics
@@ -30,9 +31,13 @@ from plainfilm.models.registry import get_spec
 from plainfilm.prepare import Prepared, prepare
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import (
+    AuditDocument,
+    CacheDocument,
+    CacheEntry,
     EvaluateDocument,
     InterpretDocument,
     LrFindDocument,
+    NoLungs,
     PhantomDocument,
     SplitDocument,
     Timing,
@@ -42,22 +47,31 @@ from plainfilm.schemas import (
 if TYPE_CHECKING:
     from fastai.learner import Learner
 
+    from plainfilm.data.planted import Faults
 
-def draw_phantom(out: Path, *, images: int, size_px: int, seed: int, listener: Listener = silent) -> PhantomDocument:
-    """`plainfilm phantom`: draw the synthetic set into a new folder."""
-    from plainfilm.data.phantom import write_phantom
 
-    classes = write_phantom(
+def draw_phantom(
+    out: Path, *, images: int, size_px: int, seed: int, faults: Faults | None = None, listener: Listener = silent
+) -> PhantomDocument:
+    """`plainfilm phantom`: draw the synthetic set, with faults where asked, into a new folder."""
+    from plainfilm.data.phantom import CLASSES
+    from plainfilm.data.planted import Faults, write_planted
+
+    faults = faults or Faults()
+    of = images + faults.copies
+    planted = write_planted(
         out,
+        faults,
         images=images,
         size_px=size_px,
         seed=seed,
-        progress=lambda done: listener("draw", {"done": done, "of": images}),
+        progress=lambda done: listener("draw", {"done": done, "of": of}),
     )
-    names = [path.name.split("-")[1] for path in out.rglob("phantom-*.png")]
+    files = list(out.rglob("phantom-*.*"))
     return PhantomDocument(
-        out=str(out), images=images, patients=len(set(names)), size_px=size_px, seed=seed, classes=classes
-    )
+        out=str(out), images=len(files), patients=len({path.name.split("-")[1] for path in files}), size_px=size_px,
+        seed=seed, classes={name: sum(path.parent.name == name for path in files) for name in CLASSES}, planted=planted,
+    )  # fmt: skip
 
 
 def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) -> SplitDocument:
@@ -70,6 +84,36 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
         seal=_seal(ready), notes=list(ready.split.notes),
     )  # fmt: skip
+
+
+def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listener = silent) -> AuditDocument:
+    """`plainfilm audit`: what is wrong with the images, as a document and a page; writes nothing into DATA."""
+    from plainfilm.audit import audit_data as judge
+
+    _keep_out_of_data(RunDir.plan(out, "audit").root, cfg)
+    return judge(cfg, out, listener)
+
+
+def list_cache() -> CacheDocument:
+    """`plainfilm cache ls`: what lies in the cache folder."""
+    return _cache_document(entries(cache_folder()), removed=False)
+
+
+def clear_cache() -> CacheDocument:
+    """`plainfilm cache clear`: remove all that can be made again.
+
+    Raises:
+        OccupiedError: another process is decoding into it.
+    """
+    try:
+        return _cache_document(clear(cache_folder()), removed=True)
+    except Timeout:
+        raise OccupiedError("Another process is writing to the cache. Wait for it, then clear again.") from None
+
+
+def _cache_document(found: list[Entry], *, removed: bool) -> CacheDocument:
+    shown = [CacheEntry(name=e.name, what=e.what, files=e.files, bytes=e.bytes) for e in found]
+    return CacheDocument(folder=str(cache_folder()), removed=removed, bytes=sum(e.bytes for e in found), entries=shown)
 
 
 def _keep_out_of_data(out: Path, cfg: ExperimentConfig) -> None:
@@ -85,7 +129,7 @@ def _seal(ready: Prepared) -> str | None:
 
 def build_learner(
     cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener
-) -> tuple[Learner, np.ndarray]:
+) -> tuple[Learner, PixelRows]:
     """A Learner over the train and valid rows, and the pixels of the valid rows."""
     from plainfilm.data.block import make_dls
     from plainfilm.models.build import build_model, parameter_count
@@ -93,7 +137,10 @@ def build_learner(
 
     rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
     model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)  # first: refuses a wrong size
-    pixels = decode_rows(rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}))
+    pixels = decode_rows(
+        rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}),
+        keep=cfg.data.cache, tell=lambda text: listener("note", {"text": text}),
+    )  # fmt: skip
     dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
     listener(
         "network",
@@ -106,7 +153,7 @@ def build_learner(
         },
     )
     learn = make_learner(dls, model, cfg.train, path=path, listener=listener)
-    return learn, pixels[(rows["split"] == "valid").to_numpy()]
+    return learn, pixels.part((rows["split"] == "valid").to_numpy())
 
 
 def find_learning_rate(
@@ -165,8 +212,9 @@ def train_run(
         learn.progress.listener = listener
         _write_inputs(run, cfg, ready, facts(device, kept_memory))
         listener("run", {"path": str(run.root)})
+        ready, probes = _probe(run, cfg, ready, learn, listener)
         best_at = _fit(learn, cfg, run, listener)
-        document = _finish(run, cfg, ready, learn, valid_pixels, best_at, device, started, seconds)
+        document = _finish(run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, seconds)
         listener("done", {"path": str(run.root)})
     return document
 
@@ -186,6 +234,24 @@ def _write_inputs(run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: di
     write_table(run.table, ready.split.rows)
     write_table(run.excluded, ready.table.excluded)
     atomic_write(run.data, dump_json(ready.counts.model_dump(mode="json")))
+
+
+def _probe(
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, listener: Listener
+) -> tuple[Prepared, NoLungs | None]:
+    """The short audit: shortcut probes on the run's own train and valid rows, and a note for each that does well."""
+    if not cfg.data.audit:
+        return ready, None
+    from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
+
+    listener("probe", {"pixels": "the train and valid"})
+    rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
+    features = probe_features(rows, learn.dls.train.pixels)
+    found = probe_valid(run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients)
+    notes = shortcut_note(found.probes, "on valid")
+    for text in notes:
+        listener("note", {"text": text})
+    return replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes))), found
 
 
 def _fit(learn: Learner, cfg: ExperimentConfig, run: RunDir, listener: Listener) -> tuple[int, int]:
@@ -213,7 +279,7 @@ def _fit(learn: Learner, cfg: ExperimentConfig, run: RunDir, listener: Listener)
 
 
 def _finish(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: np.ndarray,
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: PixelRows, probes: NoLungs | None,
     best_at: tuple[int, int], device: str, started: float, estimate: float,
 ) -> TrainDocument:  # fmt: skip
     from plainfilm.train.callbacks import weights_bytes
@@ -233,11 +299,11 @@ def _finish(
         threshold = choose_threshold(cfg.evaluate.threshold, valid.probs[:, k], valid.targs == k)
     card = _card(cfg, ready, best_at, threshold, hashlib.sha256(weights).hexdigest())
     write_card(run, card)
-    document = answer(run, card, "valid", valid, cfg, looks=(0, 0))
+    document = answer(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(update={"no_lungs_needed": probes})
     save_metrics(run, document)
     return TrainDocument(
         run=str(run.root), data=ready.counts, positive=ready.positive, threshold=threshold, best_epoch=best_at[1] + 1,
-        threshold_rule=card.threshold_rule, notes=document.notes, metrics={"valid": document.metrics}, estimate_seconds=estimate,
+        threshold_rule=card.threshold_rule, notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
         timing=_timing(run, time.perf_counter() - started),
     )  # fmt: skip
 
@@ -285,6 +351,8 @@ def evaluate_run(
     """
     run = RunDir.open(root)
     with run.lock():
+        from plainfilm.evaluate.no_lungs import no_lungs
+
         card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
         part = rows[rows["split"] == split]
         if threshold is not None:
@@ -294,11 +362,12 @@ def evaluate_run(
                 raise SealError(
                     "This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient."
                 )
-            predictions, looks = look_at_test(run, card, part, device, listener)
+            predictions, looks = look_at_test(run, card, rows, device, listener, keep=cfg.data.cache)
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
             looks = count_looks(run, card.seal)
         document = answer(run, card, split, predictions, cfg, looks)
+        document = document.model_copy(update={"no_lungs_needed": no_lungs(run, card, split, part)})
         if threshold is None:
             save_metrics(run, document)
     return document

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +10,7 @@ from typing import Any, cast
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.splits import Split, count, make_split
+from plainfilm.data.store import cache_folder
 from plainfilm.data.table import ImageTable, build_table
 from plainfilm.errors import ConfigError
 from plainfilm.listener import Listener
@@ -47,11 +47,21 @@ def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
     positive = pick_positive(table.classes, cfg.data)
     split = make_split(table, cfg.data, cfg.train.seed)
     counts = count(table, split)
-    spec = DecodeSpec(cfg.train.size_px, channels=cast(Any, table.channels), bits=table.bits)
+    spec = decode_spec(cfg, table)
     listener(
         "data", {"path": str(path), "counts": counts, "positive": positive, "split": split, "excluded": table.excluded}
     )
     return Prepared(table, split, counts, positive, spec)
+
+
+def decode_spec(cfg: ExperimentConfig, table: ImageTable) -> DecodeSpec:
+    """How the files of this table become pixels."""
+    data = cfg.data
+    channels = 1 if data.harmonise else table.channels
+    return DecodeSpec(
+        cfg.train.size_px, channels=cast(Any, channels), resize=data.resize, bits=table.bits, tiff=data.tiff,
+        frame=data.frame, harmonise=data.harmonise, requantise=data.requantise,
+    )  # fmt: skip
 
 
 def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
@@ -74,14 +84,6 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
         return cfg.positive
     candidates = [name for name in classes if name.casefold().replace(" ", "_") not in NEGATIVE_NAMES]
     return candidates[0] if len(candidates) == 1 else classes[-1]
-
-
-def cache_folder() -> Path:
-    """Where plainfilm keeps what can be made again: PLAINFILM_CACHE, else the user's cache folder."""
-    if os.environ.get("PLAINFILM_CACHE"):
-        return Path(os.environ["PLAINFILM_CACHE"]).expanduser()
-    home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "plainfilm"
 
 
 def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:

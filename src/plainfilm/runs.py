@@ -21,8 +21,8 @@ Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 TEMP_PREFIX = ".partial-"
 
 
-def atomic_write(path: Path, content: str | bytes) -> None:
-    """Write `content` so that `path` is the old file or the new one, never half of either.
+def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Write `content` so that `path` is the old file or the new one, never half of either; `private`: for the owner only.
 
     The temporary file lies in the same folder (a rename across file systems would copy), and is flushed to disk
     before the rename: without fsync a power cut can leave an empty file under the new name.
@@ -35,7 +35,8 @@ def atomic_write(path: Path, content: str | bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temp, 0o666 & ~_umask())
+        if not private:
+            os.chmod(temp, 0o666 & ~_umask())
         os.replace(temp, path)
     except BaseException:
         Path(temp).unlink(missing_ok=True)
@@ -83,6 +84,8 @@ class RunDir:
         self.weights = self.root / "model.safetensors"
         self.card = self.root / "card.json"
         self.metrics = self.root / "metrics.json"
+        self.probes = self.root / "probes" / "probes.json"
+        self.probe_features = self.root / "probes" / "train_features.npy"
         self.ledger = self.root / "test_ledger.jsonl"
         self.log = self.root / "log.txt"
 
@@ -97,6 +100,10 @@ class RunDir:
     def top_pictures(self, split: str) -> Path:
         """Pixels of the images with the largest losses, as the network saw them."""
         return self.root / "predictions" / f"{split}_top.npy"
+
+    def probe_scores(self, split: str) -> Path:
+        """What the shortcut probes say of each image of `split`, in the order of its predictions."""
+        return self.root / "probes" / f"{split}.csv"
 
     def figure(self, name: str) -> Path:
         """A PNG."""

@@ -5,7 +5,7 @@ Keys may be added, never renamed; `schema_version` counts the renames that had t
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -63,6 +63,14 @@ class DataCounts(BaseModel):
     splits: dict[str, SplitCounts]
 
 
+class NoLungs(BaseModel):
+    """The row "no lungs needed": probes that cannot see a lung, on the same images; `best` was chosen on valid."""
+
+    best: str | None
+    auroc: Metric | None
+    probes: dict[str, Metric]
+
+
 class Timing(BaseModel):
     """What the run cost on this machine."""
 
@@ -78,8 +86,21 @@ class Confusion(BaseModel):
     rows: list[list[int]]
 
 
+class Planted(BaseModel):
+    """Known faults of a drawn set. Paths lie below its folder, with '/'; of a pair the second is the copy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    shortcut: Literal["none", "jpeg", "marker"] = "none"
+    marked: list[str] = []  # files with the marker, copies included
+    duplicates: list[tuple[str, str]] = []
+    near_duplicates: list[tuple[str, str]] = []
+    near_duplicate_changes: list[str] = []  # one for each pair, e.g. 'jpeg 73'
+    label_conflicts: list[tuple[str, str]] = []
+    shared_patients: list[str] = []  # numbers as in the file names, e.g. '00012'
+
+
 class PhantomDocument(Document):
-    """`plainfilm phantom --json`."""
+    """`plainfilm phantom --json`; `images`, `patients` and `classes` count what lies in the folder."""
 
     out: str
     images: int
@@ -87,6 +108,7 @@ class PhantomDocument(Document):
     size_px: int
     seed: int
     classes: dict[str, int]
+    planted: Planted = Planted()
 
 
 class SplitDocument(Document):
@@ -99,6 +121,74 @@ class SplitDocument(Document):
     data: DataCounts
     seal: str | None
     notes: list[str]
+
+
+class Quarantined(BaseModel):
+    """An image that is not used, and why."""
+
+    path: str
+    code: str
+    why: str
+
+
+class Ignored(BaseModel):
+    """A file that a rule leaves out."""
+
+    path: str
+    rule: str
+
+
+class Shortcut(BaseModel):
+    """How well a classifier that cannot see a lung tells the classes apart.
+
+    `pixels`: 'file' (facts of the file alone), 'plain' (as decoded) or 'harmonised'.
+    """
+
+    probe: str
+    pixels: Literal["file", "plain", "harmonised"]
+    auroc: Metric
+    banner: bool
+
+
+class AuditDocument(Document):
+    """`plainfilm audit --json`; paths are relative to DATA."""
+
+    data: str
+    found: int
+    used: int
+    classes: dict[str, dict[str, Any]]
+    quarantined: list[Quarantined]
+    dropped_duplicates: int
+    ignored: list[Ignored]
+    duplicates: list[list[str]]
+    near_duplicates: list[list[str]]
+    label_conflicts: list[list[str]]
+    patients_across_splits: list[str]
+    duplicates_across_splits: list[list[str]]
+    patients: int | None
+    positive: str | None
+    shortcuts: list[Shortcut]
+    verdict: Literal["ok", "warn", "fail"]
+    notes: list[str]
+    page: str
+
+
+class CacheEntry(BaseModel):
+    """One part of the cache folder."""
+
+    name: str
+    what: str
+    files: int
+    bytes: int
+
+
+class CacheDocument(Document):
+    """`plainfilm cache ls --json`; after `cache clear` the entries are those removed."""
+
+    folder: str
+    removed: bool
+    bytes: int
+    entries: list[CacheEntry]
 
 
 class LrFindDocument(Document):
@@ -122,6 +212,7 @@ class TrainDocument(Document):
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
+    no_lungs_needed: NoLungs | None = None
     estimate_seconds: float
     timing: Timing | None
 
@@ -139,6 +230,7 @@ class EvaluateDocument(Document):
     metrics: dict[str, Metric]
     metrics_at_half: dict[str, Metric]
     per_class: dict[str, dict[str, Metric]]
+    no_lungs_needed: NoLungs | None = None
     confusion: Confusion
 
 

@@ -256,7 +256,7 @@ def test_train_opens_no_test_file_after_the_split(data, runs, tmp_path):
     run, log = runs / "watched", tmp_path / "opened.txt"
     subprocess.run(
         [sys.executable, "-c", code, log, "train", data, *SMALL[:-4], "--epochs", "1", "--seed", "7", "--out", run],
-        check=True, capture_output=True, timeout=280,
+        check=True, capture_output=True, timeout=280, env={**os.environ, "PLAINFILM_CACHE": str(tmp_path / "cache")},
     )  # fmt: skip
     opened = {path: int(n) for n, path in (line.split("\t") for line in log.read_text().splitlines())}
     table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)

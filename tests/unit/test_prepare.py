@@ -8,9 +8,10 @@ import pytest
 
 from plainfilm import __version__
 from plainfilm.config import DataConfig, PhantomConfig, load_config
+from plainfilm.data.store import cache_folder
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.listener import silent
-from plainfilm.prepare import cache_folder, default_phantom, pick_positive, prepare
+from plainfilm.prepare import default_phantom, pick_positive, prepare
 
 Refusal = Callable[..., str]
 

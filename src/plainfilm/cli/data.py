@@ -9,22 +9,108 @@ import typer
 
 from plainfilm.cli import options as opt
 from plainfilm.cli.talk import Talk
+from plainfilm.errors import GateError, UsageError
 
 
 def phantom(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder for the images.")],
-    images: Annotated[int, typer.Option("--images", help="How many.")] = 600,
+    images: Annotated[int, typer.Option("--images", help="How many, planted copies aside.")] = 600,
     size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the square images.")] = 256,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same images.")] = 0,
+    shortcut: Annotated[
+        str,
+        typer.Option("--shortcut", metavar="KIND", help="Plant what tells the class: none, jpeg (quality) or marker."),
+    ] = "none",
+    duplicates: Annotated[
+        int, typer.Option("--duplicates", metavar="N", help="Plant N identical copies under other patients.")
+    ] = 0,
+    near_duplicates: Annotated[
+        int,
+        typer.Option("--near-duplicates", metavar="N", help="Plant N re-encoded copies under other patients."),
+    ] = 0,
+    label_conflicts: Annotated[
+        int, typer.Option("--label-conflicts", metavar="N", help="Plant N identical copies in the other class.")
+    ] = 0,
+    shared_patients: Annotated[
+        int,
+        typer.Option("--shared-patients", metavar="N", help="Plant N patients in train and test; implies the next."),
+    ] = 0,
+    given_folders: Annotated[
+        bool, typer.Option("--given-folders", help="Put about 80 % of the images in OUT/train, 20 % in OUT/test.")
+    ] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Draw a synthetic chest X-ray set: classes NORMAL and PNEUMONIA, several images per patient."""
+    """Draw a synthetic chest X-ray set: classes NORMAL and PNEUMONIA, several images per patient.
+
+    The faults that can be planted are a known truth to measure an audit by; only --json tells in which files.
+    """
+    from plainfilm.data.planted import Faults
     from plainfilm.pipeline import draw_phantom
 
+    faults = Faults(shortcut, duplicates, near_duplicates, label_conflicts, shared_patients, given_folders)
     with Talk(quiet=quiet, json=json) as talk:
-        talk.result(draw_phantom(out, images=images, size_px=size, seed=seed, listener=talk))
+        talk.result(draw_phantom(out, images=images, size_px=size, seed=seed, faults=faults, listener=talk))
+
+
+def audit(
+    data: opt.Data = None,
+    size: opt.Size = None,
+    harmonise: opt.Harmonise = None,
+    requantise: opt.Requantise = None,
+    pattern: opt.Pattern = None,
+    positive: opt.Positive = None,
+    follow_links: opt.FollowLinks = None,
+    bits: opt.Bits = None,
+    tiff: opt.Tiff = None,
+    frame: opt.Frame = None,
+    resize: opt.Resize = None,
+    drop_duplicates: opt.DropDuplicates = None,
+    cache: opt.Cache = None,
+    seed: opt.Seed = None,
+    fail_on: Annotated[
+        str, typer.Option("--fail-on", metavar="VERDICT", help="Exit 1 from this verdict on: warn, fail or never.")
+    ] = "fail",
+    out: opt.Out = None,
+    config: opt.Config = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Say what is wrong with the images: damage, copies, leaks, label conflicts, shortcuts. Exit 1 on verdict fail."""
+    if fail_on not in ("warn", "fail", "never"):
+        raise UsageError(f"--fail-on {fail_on!r} is no verdict; expected warn, fail or never.")
+    cfg = opt.config_from(data, config, {
+        "train.size_px": size, "data.harmonise": harmonise, "data.requantise": requantise,
+        "data.patient_pattern": pattern, "data.positive": positive, "data.follow_links": follow_links,
+        "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.resize": resize,
+        "data.drop_duplicates": drop_duplicates, "data.cache": cache, "train.seed": seed,
+    })  # fmt: skip
+    from plainfilm.pipeline import audit_data
+
+    with Talk(quiet=quiet, json=json) as talk:
+        document = audit_data(cfg, out, talk)
+        talk.result(document)
+    grave = {"ok": 0, "warn": 1, "fail": 2}
+    if fail_on != "never" and grave[document.verdict] >= grave[fail_on]:
+        raise GateError(f"The audit's verdict is {document.verdict}. What was found: {document.page}")
+
+
+def cache_ls(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+    """List what the cache folder holds, and its size."""
+    from plainfilm.pipeline import list_cache
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(list_cache())
+
+
+def cache_clear(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+    """Remove all that can be made again: decoded pictures, remembered facts, phantom sets."""
+    from plainfilm.pipeline import clear_cache
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(clear_cache())
 
 
 def split(
@@ -37,6 +123,12 @@ def split(
     pattern: opt.Pattern = None,
     positive: opt.Positive = None,
     follow_links: opt.FollowLinks = None,
+    bits: opt.Bits = None,
+    tiff: opt.Tiff = None,
+    frame: opt.Frame = None,
+    drop_duplicates: opt.DropDuplicates = None,
+    max_bad: opt.MaxBad = None,
+    cache: opt.Cache = None,
     allow_leak: opt.AllowLeak = None,
     config: opt.Config = None,
     json: opt.Json = False,
@@ -49,6 +141,8 @@ def split(
     cfg = opt.config_from(data, config, {
         "data.split": kind, "data.folds": folds, "data.fold": fold, "train.seed": seed, "data.positive": positive,
         "data.patient_pattern": pattern, "data.follow_links": follow_links, "data.allow_leak": allow_leak,
+        "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.drop_duplicates": drop_duplicates,
+        "data.max_bad": max_bad, "data.cache": cache,
     })  # fmt: skip
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(split_data(cfg, out, talk))

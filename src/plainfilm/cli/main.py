@@ -96,8 +96,13 @@ def root(
 
 
 app.command("phantom")(data.phantom)
+app.command("audit")(data.audit)
 app.command("split")(data.split)
 app.command("lr-find")(training.lr_find)
 app.command("train")(training.train)
 app.command("evaluate")(results.evaluate)
 app.command("interpret")(results.interpret)
+cache_app = typer.Typer(no_args_is_help=True, help="The folder of decoded pictures: ls, clear.")
+cache_app.command("ls")(data.cache_ls)
+cache_app.command("clear")(data.cache_clear)
+app.add_typer(cache_app, name="cache")

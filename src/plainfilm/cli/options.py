@@ -68,6 +68,67 @@ Bits = Annotated[
     int | None,
     typer.Option("--bits", help="Stored depth of integers above 8 bits. \\[default: measured]", show_default=False),
 ]
+Tiff = Annotated[
+    bool | None,
+    typer.Option("--tiff", help="Also read TIFF files (their library is often attacked).", show_default=False),
+]
+Frame = Annotated[
+    int | None,
+    typer.Option(
+        "--frame",
+        metavar="N",
+        help="Which picture of files that hold several, counted from 0. \\[default: such files are quarantined]",
+        show_default=False,
+    ),
+]
+Resize = Annotated[
+    str | None,
+    typer.Option(
+        "--resize",
+        metavar="MODE",
+        help="squish (aspect lost), pad (black added) or crop (middle square). \\[default: squish]",
+        show_default=False,
+    ),
+]
+Harmonise = Annotated[
+    bool | None,
+    typer.Option(
+        "--harmonise",
+        help="One common grey path with a low-pass for every file: removes what encoding tells.",
+        show_default=False,
+    ),
+]
+Requantise = Annotated[
+    int | None,
+    typer.Option(
+        "--requantise", metavar="LEVELS", help="With --harmonise: keep this many grey levels.", show_default=False
+    ),
+]
+DropDuplicates = Annotated[
+    bool | None,
+    typer.Option(
+        "--drop-duplicates",
+        help="Use identical files once; a given test folder is never touched.",
+        show_default=False,
+    ),
+]
+MaxBad = Annotated[
+    str | None,
+    typer.Option(
+        "--max-bad",
+        metavar="N or P%",
+        help="How many damaged files are accepted. \\[default: 5 files or 1 %, the larger]",
+        show_default=False,
+    ),
+]
+Cache = Annotated[
+    bool | None,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep decoded pictures on disk (PLAINFILM_CACHE, else the user's cache folder); same pixels without. \\[default: cache]",
+        show_default=False,
+    ),
+]
 AllowLeak = Annotated[
     bool | None,
     typer.Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,16 @@ from rich.table import Table
 
 from plainfilm.schemas import (
     RESEARCH_ONLY,
+    AuditDocument,
+    CacheDocument,
     Document,
     EvaluateDocument,
     InterpretDocument,
     LrFindDocument,
     Metric,
+    NoLungs,
     PhantomDocument,
+    Planted,
     SplitDocument,
     TrainDocument,
     marks,
@@ -54,6 +59,14 @@ def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     out.print(table)
 
 
+def _print_no_lungs(out: Console, found: NoLungs | None) -> None:
+    """The probe's line beside the network's table."""
+    if found is None or found.best is None or found.auroc is None:
+        return
+    value, interval, _ = metric_text(found.auroc)
+    out.print(f"No lungs needed: AUROC {value} {interval} from the {found.best} alone, on the same images")
+
+
 def _print_train(out: Console, document: TrainDocument) -> None:
     if document.timing is None:
         out.print(
@@ -61,6 +74,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
         )
         return
     print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
+    _print_no_lungs(out, document.no_lungs_needed)
     if document.threshold is not None:
         out.print(
             f"Score for class {document.positive}; called positive from {document.threshold:.4f} (chosen on valid)"
@@ -78,6 +92,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     at = f" at threshold {document.threshold:.4f}" if document.threshold is not None else ""
     print_metrics(out, f"{marks(document.notes)}{document.split}{at}:", document.metrics)
+    _print_no_lungs(out, document.no_lungs_needed)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
@@ -134,9 +149,102 @@ def _print_interpret(out: Console, document: InterpretDocument) -> None:
         out.print(f"{pair.images} images of {pair.truth} were called {pair.called}")
 
 
+def _faults(planted: Planted) -> list[str]:
+    """What was planted, e.g. ['a marker in 54 images', '10 duplicates']."""
+    shortcut = {"none": [], "jpeg": ["JPEG quality by class"], "marker": [f"a marker in {len(planted.marked)} images"]}
+    counts = {
+        "duplicate": len(planted.duplicates),
+        "near-duplicate": len(planted.near_duplicates),
+        "label conflict": len(planted.label_conflicts),
+    }
+    told = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
+    shared = len(planted.shared_patients)
+    both = [f"{shared} patient{'' if shared == 1 else 's'} in train and test"] if shared else []
+    return shortcut[planted.shortcut] + told + both
+
+
 def _print_phantom(out: Console, document: PhantomDocument) -> None:
     classes = ", ".join(f"{name} {n}" for name, n in document.classes.items())
     out.print(f"{document.images} images of {document.patients} patients ({classes}) in {document.out}", soft_wrap=True)
+    faults = _faults(document.planted)
+    if faults:
+        out.print(f"Planted: {', '.join(faults)} (only --json tells in which files)", soft_wrap=True)
+
+
+VERDICTS = {
+    "ok": "ok: nothing was found that a reader of the score must know",
+    "warn": "warn: what stands above belongs beside every score",
+    "fail": "fail: a given split shares patients or copies, or identical pictures have two labels",
+}
+
+
+def _print_audit(out: Console, document: AuditDocument) -> None:
+    out.print(
+        f"{document.found} files found = {document.used} used + {len(document.quarantined)} quarantined + "
+        f"{document.dropped_duplicates} duplicates dropped + {len(document.ignored)} ignored"
+    )
+    out.print(_by_class_table(document))
+    codes = Counter(row.code for row in document.quarantined)
+    damage = f" ({', '.join(f'{code} {n}' for code, n in sorted(codes.items()))})" if codes else ""
+    for what, count in (
+        (f"quarantined files{damage}", len(document.quarantined)),
+        ("groups of identical pictures", len(document.duplicates)),
+        ("groups of nearly identical pictures", len(document.near_duplicates)),
+        ("groups of identical pictures under two labels", len(document.label_conflicts)),
+        ("patients in two given folders", len(document.patients_across_splits)),
+        ("groups of identical pictures in two given folders", len(document.duplicates_across_splits)),
+    ):
+        out.print(f"{count:6}  {what}")
+    _print_shortcuts(out, document)
+    _print_notes(out, document.notes)
+    out.print(f"Verdict: {VERDICTS[document.verdict]}")
+    out.print(f"Page: {document.page}", soft_wrap=True)
+
+
+def _by_class_table(document: AuditDocument) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("by class")
+    for name in document.classes:
+        table.add_column(name, justify="right")
+    for fact in ("images", "patients"):
+        table.add_row(fact, *(str(facts[fact]) for facts in document.classes.values()))
+    for fact, form in (("width", "{:.0f}"), ("height", "{:.0f}"), ("bytes_per_pixel", "{:.3f}")):
+        medians = (form.format(facts[fact]["median"]) for facts in document.classes.values())
+        table.add_row(f"{fact.replace('_', ' ')}, median", *medians)
+    for fact, title in (("depth", "bits: images"), ("channels", "channels: images")):
+        counts = (", ".join(f"{k}: {n}" for k, n in facts[fact].items()) for facts in document.classes.values())
+        table.add_row(title, *counts)
+    return table
+
+
+def _print_shortcuts(out: Console, document: AuditDocument) -> None:
+    out.print("Can the classes be told apart without looking at a lung? (chance 0.5)")
+    table = Table(box=None, pad_edge=False)
+    for name in ("probe", "pixels", "AUROC", "95 % interval", "n"):
+        table.add_column(name, justify="right" if name in ("AUROC", "n") else "left")
+    for shortcut in document.shortcuts:
+        table.add_row(shortcut.probe, shortcut.pixels, *metric_text(shortcut.auroc))
+    out.print(table)
+
+
+def size_text(size: int) -> str:
+    """'12 kB', '3.4 MB', '1.2 GB'."""
+    if size < 1_000_000:
+        return f"{size / 1e3:.0f} kB"
+    return f"{size / 1e6:.1f} MB" if size < 1_000_000_000 else f"{size / 1e9:.1f} GB"
+
+
+def _print_cache(out: Console, document: CacheDocument) -> None:
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "what", "size"):
+        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+    for entry in document.entries:
+        table.add_row(entry.name, entry.what, size_text(entry.bytes))
+    if document.entries:
+        out.print(table)
+    out.print(
+        f"{size_text(document.bytes)} {'removed from' if document.removed else 'in'} {document.folder}", soft_wrap=True
+    )
 
 
 def _print_split(out: Console, document: SplitDocument) -> None:
@@ -154,4 +262,6 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     InterpretDocument: _print_interpret,
     PhantomDocument: _print_phantom,
     SplitDocument: _print_split,
+    AuditDocument: _print_audit,
+    CacheDocument: _print_cache,
 }

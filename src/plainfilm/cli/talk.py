@@ -147,6 +147,12 @@ class Talk:
         epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
         self.say(f"{epochs} will take about {duration(facts['seconds'])} (from five timed steps)")
 
+    def _on_probe(self, facts: dict[str, Any]) -> None:
+        self.say(f"Probing for shortcuts on {facts['pixels']} pixels ...")
+
+    def _on_note(self, facts: dict[str, Any]) -> None:
+        self.say(f"NOTE: {facts['text']}")
+
     def _on_lr(self, facts: dict[str, Any]) -> None:
         self.say(f"Learning rate found: {facts['lr']:.2g}")
 

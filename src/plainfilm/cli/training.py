@@ -61,6 +61,22 @@ def train(
     pattern: opt.Pattern = None,
     follow_links: opt.FollowLinks = None,
     bits: opt.Bits = None,
+    tiff: opt.Tiff = None,
+    frame: opt.Frame = None,
+    resize: opt.Resize = None,
+    harmonise: opt.Harmonise = None,
+    requantise: opt.Requantise = None,
+    drop_duplicates: opt.DropDuplicates = None,
+    max_bad: opt.MaxBad = None,
+    cache: opt.Cache = None,
+    audit: Annotated[
+        bool | None,
+        typer.Option(
+            "--audit/--no-audit",
+            help="Probe for shortcuts before training. \\[default: audit]",
+            show_default=False,
+        ),
+    ] = None,
     allow_leak: opt.AllowLeak = None,
     device: opt.Device = "auto",
     out: opt.Out = None,
@@ -80,7 +96,9 @@ def train(
         "data.positive": positive, "train.balance": balance,
         "train.class_weights": class_weights, "train.augment": augment, "train.keep": keep,
         "evaluate.threshold": threshold, "data.patient_pattern": pattern, "data.follow_links": follow_links,
-        "data.bits": bits, "data.allow_leak": allow_leak,
+        "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
+        "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
+        "data.drop_duplicates": drop_duplicates, "data.max_bad": max_bad, "data.cache": cache, "data.audit": audit,
     })  # fmt: skip
     if print_config:
         print(cfg.as_yaml(), end="")
@@ -106,6 +124,14 @@ def lr_find(
     pattern: opt.Pattern = None,
     follow_links: opt.FollowLinks = None,
     bits: opt.Bits = None,
+    tiff: opt.Tiff = None,
+    frame: opt.Frame = None,
+    resize: opt.Resize = None,
+    harmonise: opt.Harmonise = None,
+    requantise: opt.Requantise = None,
+    drop_duplicates: opt.DropDuplicates = None,
+    max_bad: opt.MaxBad = None,
+    cache: opt.Cache = None,
     allow_leak: opt.AllowLeak = None,
     iterations: Annotated[int, typer.Option("--iterations", min=2, help="Steps of the growing rate.")] = 100,
     device: opt.Device = "auto",
@@ -120,7 +146,9 @@ def lr_find(
         "model.name": model, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
         "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,
         "data.folds": folds, "data.fold": fold, "data.positive": positive, "data.follow_links": follow_links,
-        "data.bits": bits, "data.allow_leak": allow_leak,
+        "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
+        "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
+        "data.drop_duplicates": drop_duplicates, "data.max_bad": max_bad, "data.cache": cache,
     })  # fmt: skip
     from plainfilm.pipeline import find_learning_rate
 

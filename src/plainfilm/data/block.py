@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from plainfilm.config import TrainConfig
 from plainfilm.data.augment import PROFILES, Profile, draw
+from plainfilm.data.cache import PixelRows
 from plainfilm.seeds import ORDER, content_key, uniform
 
 IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
@@ -28,7 +29,7 @@ IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more
 class FromPixels(Transform):
     """Row number -> TensorImage: (3, h, w), or (1, h, w) TensorImageBW where the set is grey; uint8."""
 
-    def __init__(self, pixels: np.ndarray) -> None:
+    def __init__(self, pixels: np.ndarray | PixelRows) -> None:
         self.pixels = pixels
 
     def encodes(self, row: int) -> TensorImage:
@@ -79,7 +80,14 @@ class CacheDL(TfmdDL):
     """
 
     def __init__(
-        self, dataset: Any, *, pixels: np.ndarray, keys: np.ndarray, seed: int, balance: bool = False, **kwargs: Any
+        self,
+        dataset: Any,
+        *,
+        pixels: np.ndarray | PixelRows,
+        keys: np.ndarray,
+        seed: int,
+        balance: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.pixels, self.keys, self.seed, self.balance = pixels, keys, seed, balance
         self.phase, self.epoch = 0, 0
@@ -161,7 +169,7 @@ def is_imbalanced(labels: pd.Series) -> bool:
 
 
 def make_dls(
-    rows: pd.DataFrame, pixels: np.ndarray, cfg: TrainConfig, *, vocab: list[str], device: str = "cpu"
+    rows: pd.DataFrame, pixels: np.ndarray | PixelRows, cfg: TrainConfig, *, vocab: list[str], device: str = "cpu"
 ) -> DataLoaders:
     """fastai DataLoaders over rows whose `split` is train and valid, and test where rows of it are given.
 

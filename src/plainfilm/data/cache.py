@@ -1,23 +1,82 @@
-"""Decode once: the rows of a table as one uint8 array in memory."""
+"""Decode once: the rows of a table as uint8 pixels, kept on disk and shared by all runs and processes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from plainfilm.data import decode
 from plainfilm.data.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.data.refusals import DecodeError
+from plainfilm.data.store import Block, Store, Timeout, cache_folder
 from plainfilm.errors import DataError
 
+BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
+Tell = Callable[[str], None]
 
-def decode_rows(rows: pd.DataFrame, spec: DecodeSpec, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
-    """Pixels of every row: uint8 (n, size, size), or (n, size, size, 3) for three channels, in row order.
 
-    4 times smaller than float32: 5,216 images of 224 px are 262 MB, and no epoch after this opens a file.
+class PixelRows:
+    """Pixels by row, uint8 (n, h, w) or (n, h, w, 3), gathered from blocks that may lie on disk.
+
+    Rows are read with a number, a slice, a mask or an array of numbers, as from an array; what comes back is a copy.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, blocks: Sequence[np.ndarray], block_of: np.ndarray, row_of: np.ndarray) -> None:
+        self.blocks, self.block_of, self.row_of = tuple(blocks), block_of, row_of
+        self.shape = (len(block_of), *self.blocks[0].shape[1:])
+        self.ndim = len(self.shape)
+
+    @classmethod
+    def of_array(cls, pixels: np.ndarray) -> PixelRows:
+        """Rows of an array in memory."""
+        return cls([pixels], np.zeros(len(pixels), np.intp), np.arange(len(pixels)))
+
+    def __len__(self) -> int:
+        return len(self.block_of)
+
+    def __getitem__(self, which: Any) -> np.ndarray:
+        blocks, rows = self.block_of[which], self.row_of[which]
+        if np.ndim(blocks) == 0:
+            return np.array(self.blocks[int(blocks)][int(rows)])
+        out = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for block in np.unique(blocks):
+            mine = np.flatnonzero(blocks == block)
+            out[mine] = self.blocks[block][rows[mine]]
+        return out
+
+    def part(self, which: np.ndarray) -> PixelRows:
+        """Some of the rows, nothing copied."""
+        return PixelRows(self.blocks, self.block_of[which], self.row_of[which])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all rows if they were one array."""
+        return int(np.prod(self.shape))
+
+
+def decode_rows(
+    rows: pd.DataFrame,
+    spec: DecodeSpec,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    keep: bool = True,
+    tell: Tell | None = None,
+) -> PixelRows:
+    """Pixels of every row, uint8 (n, size, size), or (n, size, size, 3) for three channels, in row order.
+
+    4 times smaller than float32: 5,216 images of 224 px are 262 MB. With `keep` they are taken from the cache, where
+    each file's content is decoded once for each preprocessing; without it they are decoded into memory. The pixels
+    are the same. Where the cache cannot be written, `tell` hears of it and memory is used.
 
     Args:
         rows: needs `path`, `relative` and `sha256`.
@@ -25,23 +84,116 @@ def decode_rows(rows: pd.DataFrame, spec: DecodeSpec, progress: Callable[[int, i
         DataError: a file changed or broke since the scan; its name and what to do are told.
     """
     shape = (spec.size_px, spec.size_px) + ((3,) if spec.channels == 3 else ())
-    pixels = np.empty((len(rows), *shape), dtype=np.uint8)
-    jobs = list(enumerate(zip(rows["path"], rows["relative"], rows["sha256"], strict=True)))
+    if not len(rows):
+        return PixelRows.of_array(np.empty((0, *shape), np.uint8))
+    files = rows.drop_duplicates("sha256").set_index("sha256")[["path", "relative"]]
+    blocks = list(_cached(files, spec, shape, progress, tell) if keep else _decoded(files, spec, shape, progress))
+    place = {sha256: (i, row) for i, block in enumerate(blocks) for sha256, row in block.row_of.items()}
+    where = np.array([place[sha256] for sha256 in rows["sha256"]], dtype=np.intp)
+    return PixelRows([block.pixels for block in blocks], where[:, 0], where[:, 1])
 
-    def fill(job: tuple[int, tuple[str, str, str]]) -> None:
-        i, (path, relative, sha256) = job
+
+def about(spec: DecodeSpec) -> dict[str, Any]:
+    """All that decides the pixels of a file: the spec and the versions of what decodes."""
+    return {
+        "spec": spec.as_dict(),
+        "decode": decode.VERSION,
+        "pillow": version("pillow"),
+        "numpy": np.__version__,
+        "pydicom": version("pydicom"),
+        "byteorder": sys.byteorder,
+    }
+
+
+def _cached(
+    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, tell: Tell | None
+) -> list[Block]:
+    """Blocks that hold every file: those found, and new ones for what is missing."""
+    store = Store(cache_folder(), about(spec))
+    found, missing = _find(store, files, tell)
+    if not len(missing):
+        return found
+    with contextlib.ExitStack() as stack:
         try:
-            data = read_bytes(path)
-            if digest(data) != sha256:
-                raise DataError(f"{relative!r} changed since it was scanned. Restore the file, or start a new run.")
-            pixels[i] = decode_bytes(data, spec)
-        except DecodeError as error:
-            raise DataError(
-                f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, or start a new run."
-            ) from None
+            stack.enter_context(_locked(store, tell))
+            found, missing = _find(store, files, tell)  # another process may have decoded them meanwhile
+            keep = store.has_room_for(len(missing) * int(np.prod(shape)))
+            why = "the disk is nearly full"
+        except (OSError, NotImplementedError) as error:
+            keep, why = False, getattr(error, "strerror", None) or type(error).__name__
+        if not keep and tell:
+            tell(f"The cache {store.folder.parent.parent} cannot be written ({why}); decoding into memory instead.")
+        return found + list(_decoded(missing, spec, shape, progress, store if keep else None, tell, len(files)))
 
+
+@contextlib.contextmanager
+def _locked(store: Store, tell: Tell | None) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(store.lock(wait_seconds=2))
+        except Timeout:
+            if tell:
+                tell("Another process is decoding the same kind of pictures; waiting for it.")
+            stack.enter_context(store.lock())
+        yield
+
+
+def _find(store: Store, files: pd.DataFrame, tell: Tell | None) -> tuple[list[Block], pd.DataFrame]:
+    """Intact blocks with the files that they hold, and the files in none."""
+    left, found = set(files.index), []
+    for block in store.blocks():
+        mine = sorted(left & block.row_of.keys())
+        if not mine:
+            continue
+        if not block.intact(mine):
+            store.drop(block)
+            if tell:
+                tell("A block of the cache was damaged; it is decoded again.")
+            continue
+        found.append(Block(block.name, block.pixels, {sha256: block.row_of[sha256] for sha256 in mine}, block.checks))
+        left -= set(mine)
+    return found, files[files.index.isin(left)]
+
+
+def _decoded(
+    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any,
+    store: Store | None = None, tell: Tell | None = None, of: int | None = None,
+) -> Iterator[Block]:  # fmt: skip
+    """New blocks, on disk where a store is given and can be written, else in memory."""
+    of = len(files) if of is None else of
+    done = of - len(files)
+    step = max(1, BLOCK_BYTES // int(np.prod(shape))) if store else len(files)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for done, _ in enumerate(pool.map(fill, jobs), start=1):
-            if progress:
-                progress(done, len(rows))
-    return pixels
+        for start in range(0, len(files), step):
+            part = files.iloc[start : start + step]
+            pixels = np.empty((len(part), *shape), np.uint8)
+            jobs = zip(pixels, part.index, part["path"], part["relative"], strict=True)
+            try:
+                for _ in pool.map(lambda job: _fill(*job, spec=spec), jobs):
+                    done += 1
+                    if progress:
+                        progress(done, of)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for thousands of files
+                raise
+            if store is not None:
+                try:
+                    yield store.write(list(part.index), pixels)
+                    continue
+                except OSError as error:
+                    if tell:
+                        tell(f"The cache cannot be written ({error.strerror}); decoding into memory instead.")
+                    store = None
+            yield Block("", pixels, {sha256: row for row, sha256 in enumerate(part.index)}, [])
+
+
+def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:
+    try:
+        data = read_bytes(path)
+        if digest(data) != sha256:
+            raise DataError(f"{relative!r} changed since it was scanned. Restore the file, or start a new run.")
+        out[:] = decode_bytes(data, spec)
+    except DecodeError as error:
+        raise DataError(
+            f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, or start a new run."
+        ) from None

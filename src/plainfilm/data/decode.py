@@ -1,44 +1,62 @@
 """decode(): the one way a file becomes pixels, for training, evaluation and everything later.
 
-numpy and Pillow only. No other module opens an image.
+numpy and Pillow only (pydicom where a DICOM file turns up). No other module opens an image.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import stat
+import struct
+import threading
 import warnings
+import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from plainfilm.data import dicom
+from plainfilm.data.pixels import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
 from plainfilm.data.refusals import MAX_BYTES, MAX_PIXELS, DecodeError
+from plainfilm.data.resize import ResizeMode, harmonised, resize
 
-FORMATS = ("PNG", "JPEG", "BMP")  # TIFF runs libtiff, by far the largest attack surface of Pillow: not by default
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib"})
-DEPTHS = (8, 10, 12, 14, 16)
+FORMATS = ("PNG", "JPEG", "BMP")
+TIFF = ("TIFF",)  # runs libtiff, by far the largest attack surface of Pillow: by option only
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".dcm", ".dicom"})
+TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
+VERSION = 2  # of the pixels decode() makes; a change of any of them counts it up, and caches are made anew
+LARGE_PIXELS = 16_000_000
+# One large picture at a time: two of the largest in two threads would need more than 512 MB.
+_LARGE = threading.Lock()
 # Pillow only warns of a picture that is far too large; process-wide, since filters cannot be set per thread
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
 
 
 @dataclass(frozen=True)
 class DecodeSpec:
-    """What pixels are wanted: `size_px` square, 1 (grey) or 3 (RGB) channels, and how deep integers are stored.
+    """What pixels are wanted: `size_px` square, 1 (grey) or 3 (RGB) channels, and how files are read.
 
     `bits` is b of DESIGN promise 1: integers above 8 bits are divided by 2**b - 1. It is one number for the whole
-    data set, never guessed per image; None says that the set holds no such image.
+    data set, never guessed per image; None says that the set holds no such image. DICOM files say it themselves.
+    `tiff` and `frame` (counted from 0) admit what is refused otherwise. `harmonise` takes one common grey path that
+    removes what encoding tells, `requantise` then keeps that many grey levels.
     """
 
     size_px: int
     channels: Literal[1, 3] = 1
-    resize: Literal["squish"] = "squish"
+    resize: ResizeMode = "squish"
     bits: int | None = None
+    tiff: bool = False
+    frame: int | None = None
+    harmonise: bool = False
+    requantise: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config, card and cache keys."""
@@ -47,7 +65,13 @@ class DecodeSpec:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What one full read of a file tells; `deep_max` is the largest value of integers above 8 bits, else None."""
+    """What one full read of a file tells.
+
+    `deep_max` is the largest value of integers above 8 bits that no header explains, else None. `depth` and
+    `channels` are those of the file; `quantisation` is the sum of a JPEG's tables, else 0. `content` is a digest of
+    the decoded pixels: the same picture in another lossless file has the same. `patient` is the keyed hash of a
+    DICOM PatientID, else ''.
+    """
 
     sha256: str
     bytes: int
@@ -56,6 +80,11 @@ class ImageFacts:
     mode: str
     grey: bool
     deep_max: int | None
+    depth: int
+    channels: int
+    quantisation: int
+    content: str
+    patient: str = ""
 
 
 def decode(path: Path | str, spec: DecodeSpec) -> np.ndarray:
@@ -69,7 +98,16 @@ def decode(path: Path | str, spec: DecodeSpec) -> np.ndarray:
 
 def decode_bytes(data: bytes, spec: DecodeSpec) -> np.ndarray:
     """decode() for a file that is in memory already."""
-    return resize(to_uint8(load(data), spec.channels, spec.bits), spec.size_px)
+    channels = 1 if spec.harmonise else spec.channels
+    if dicom.is_dicom(data):
+        pixels = with_channels(dicom.read_dicom(data, spec.frame).pixels, channels)
+    else:
+        with _opened(data, tiff=spec.tiff, frame=spec.frame) as image:
+            pixels = to_uint8(image, channels, spec.bits)
+    if not spec.harmonise:
+        return resize(pixels, spec.size_px, spec.resize)
+    grey = harmonised(pixels, spec.size_px, spec.resize, spec.requantise)
+    return grey if spec.channels == 1 else np.repeat(grey[..., None], 3, axis=2)
 
 
 def digest(data: bytes) -> str:
@@ -77,24 +115,35 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def inspect(path: Path | str) -> ImageFacts:
-    """Facts of a file after a full load (a header alone would pass truncated files).
+def inspect(data: bytes, *, tiff: bool = False, frame: int | None = None, key: bytes | None = None) -> ImageFacts:
+    """Facts of a file's bytes after a full load (a header alone would pass truncated files).
 
+    Args:
+        key: secret of the keyed hash that stands for a DICOM PatientID; None leaves `patient` empty.
     Raises:
         DecodeError: as decode().
     """
-    data = read_bytes(path)
-    image = load(data)
-    deep = deep_values(image)
+    if dicom.is_dicom(data):
+        return _inspect_dicom(data, frame, key)
+    with _opened(data, tiff=tiff, frame=frame) as image:
+        grey = is_grey(image)
+        content, deep_max = content_of(image, grey)
+        return ImageFacts(
+            sha256=digest(data), bytes=len(data), width=image.width, height=image.height, mode=image.mode, grey=grey,
+            deep_max=deep_max, depth=image.info["plainfilm_depth"], channels=len(image.getbands()),
+            quantisation=image.info["plainfilm_quantisation"], content=content,
+        )  # fmt: skip
+
+
+def _inspect_dicom(data: bytes, frame: int | None, key: bytes | None) -> ImageFacts:
+    picture = dicom.read_dicom(data, frame, key)
+    height, width = picture.pixels.shape[:2]
+    grey = picture.pixels.ndim == 2
     return ImageFacts(
-        sha256=digest(data),
-        bytes=len(data),
-        width=image.width,
-        height=image.height,
-        mode=image.mode,
-        grey=is_grey(image),
-        deep_max=int(deep.max()) if deep is not None else None,
-    )
+        sha256=digest(data), bytes=len(data), width=width, height=height, mode=picture.photometric, grey=grey,
+        deep_max=None, depth=picture.bits, channels=1 if grey else 3, quantisation=0,
+        content=content_of(Image.fromarray(picture.pixels), grey)[0], patient=picture.patient,
+    )  # fmt: skip
 
 
 def read_bytes(path: Path | str) -> bytes:
@@ -119,26 +168,114 @@ def read_bytes(path: Path | str) -> bytes:
             raise DecodeError("E_READ", f"the file cannot be read ({error.strerror})") from None
 
 
-def load(data: bytes) -> Image.Image:
-    """One still picture, fully loaded and turned upright by its EXIF orientation."""
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+@contextlib.contextmanager
+def _opened(data: bytes, *, tiff: bool, frame: int | None) -> Iterator[Image.Image]:
+    """load(), one large picture at a time."""
+    header = _header(data, tiff)
+    with _LARGE if header.width * header.height > LARGE_PIXELS else contextlib.nullcontext():
+        yield _load(header, data, frame)
+
+
+def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.Image:
+    """One still picture, fully loaded and turned upright by its EXIF orientation.
+
+    Raises:
+        DecodeError: not an allowed format, damaged, too large, or not the one frame that is wanted.
+    """
+    return _load(_header(data, tiff), data, frame)
+
+
+def _header(data: bytes, tiff: bool) -> Image.Image:
+    formats = FORMATS + TIFF if tiff else FORMATS
+    with _one_error():
+        try:
+            image = Image.open(io.BytesIO(data), formats=formats)
+        except UnidentifiedImageError:
+            hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
+            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM picture{hint}") from None
         if image.width * image.height > MAX_PIXELS:
             raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
-        if (frames := getattr(image, "n_frames", 1)) != 1:
-            raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected")
+        return image
+
+
+def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
+    with _one_error():
+        _pick_frame(image, frame)
         image.load()
-        if image.format == "PNG" and data[24] == 16 and data[25] in (2, 6):  # IHDR: depth, colour type
+        if image.format == "PNG":
+            _refuse_short_png(data)
+        deep_colour = image.format == "PNG" and data[24] == 16 and data[25] in (2, 4, 6)  # IHDR: depth, colour type
+        if deep_colour:
             _refuse_shallow_colour(image)
-        return ImageOps.exif_transpose(image)
+        tables = getattr(image, "quantization", None) or {}
+        upright = ImageOps.exif_transpose(image)
+        upright.info["plainfilm_quantisation"] = sum(sum(table) for table in tables.values())
+        upright.info["plainfilm_depth"] = 16 if deep_colour else DEPTH_OF_MODE.get(upright.mode, 8)
+        return upright
+
+
+def _pick_frame(image: Image.Image, frame: int | None) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frame is None and frames != 1:
+        raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected (--frame picks one)")
+    if frame is not None and frame >= frames:
+        raise DecodeError("E_FRAMES", f"{frames} {'frame' if frames == 1 else 'frames'}; there is no frame {frame}")
+    if frame:
+        image.seek(frame)
+
+
+@contextlib.contextmanager
+def _one_error() -> Iterator[None]:
+    """Whatever Pillow raises becomes a DecodeError."""
+    try:
+        yield
     except DecodeError:
         raise
-    except UnidentifiedImageError:
-        raise DecodeError("E_FORMAT", f"not a {', '.join(FORMATS)} picture") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
         raise DecodeError("E_LARGE", f"more than {MAX_PIXELS} pixels") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
         raise DecodeError("E_CORRUPT", f"damaged or cut off ({type(error).__name__})") from None
+
+
+PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)  # x, y, steps
+
+
+def _refuse_short_png(data: bytes) -> None:
+    """Pillow takes a PNG whose stream ends before its last row, whole in every checksum, and leaves the rest black."""
+    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    wanted = 0
+    for x, y, step_x, step_y in passes:
+        columns, rows = -(-(width - x) // step_x), -(-(height - y) // step_y)
+        if columns > 0 and rows > 0:
+            wanted += rows * (1 + -(-columns * depth * PNG_CHANNELS[colour] // 8))
+    held, ended = _png_body(data, wanted)
+    if held < wanted or not ended:
+        raise DecodeError("E_CORRUPT", "cut off: the picture or the file ends too early")
+
+
+def _png_body(data: bytes, enough: int) -> tuple[int, bool]:
+    """How many bytes the IDAT chunks hold, counted up to `enough` and never kept; and whether the end mark is there."""
+    inflater, found, at = zlib.decompressobj(), 0, 8
+    while at + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        if kind == b"IEND":
+            return found, True
+        left = data[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
+        while left and found < enough:
+            found += len(inflater.decompress(left, 1 << 20))
+            left = inflater.unconsumed_tail
+        at += 12 + length
+    return found, False
 
 
 def _refuse_shallow_colour(image: Image.Image) -> None:
@@ -147,83 +284,3 @@ def _refuse_shallow_colour(image: Image.Image) -> None:
         raise DecodeError(
             "E_BITS", "16-bit colour with at most 14 bits in use; save it as 16-bit grey or as 8-bit colour"
         )
-
-
-def deep_values(image: Image.Image) -> np.ndarray | None:
-    """Integers above 8 bits as they are stored, (h, w); None for 8-bit and float pictures."""
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        return np.asarray(image)
-    return None
-
-
-def is_grey(image: Image.Image) -> bool:
-    """True when colour tells nothing: one channel, or channels equal within JPEG's colour rounding."""
-    if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
-        return True
-    red, green, blue = image.convert("RGB").split()
-    gaps = (ImageChops.difference(a, b) for a, b in ((red, green), (green, blue), (red, blue)))
-    return all(np.max(gap.getextrema()) <= GREY_TOLERANCE for gap in gaps)
-
-
-def smallest_depth(deep_max: int) -> int:
-    """The smallest usual bit depth that holds `deep_max`.
-
-    Raises:
-        DecodeError: more than 16 bits.
-    """
-    for bits in DEPTHS:
-        if deep_max < 2**bits:
-            return bits
-    raise DecodeError("E_BITS", f"values up to {deep_max}; at most 16 bits are read")
-
-
-def to_uint8(image: Image.Image, channels: Literal[1, 3], bits: int | None) -> np.ndarray:
-    """The picture as uint8 (h, w) or (h, w, 3); transparency lies on black.
-
-    Pillow's own convert() would clip 16-bit pixels at 255: 99.6 % of them turn white.
-    """
-    deep = deep_values(image)
-    if deep is not None:
-        grey = _scale_deep(deep, bits)
-    elif image.mode == "F":
-        grey = _scale_float(np.asarray(image))
-    elif image.mode == "L" and "transparency" not in image.info:
-        grey = np.asarray(image)
-    else:
-        return _from_colour(image, channels)
-    return grey if channels == 1 else np.repeat(grey[..., None], 3, axis=2)
-
-
-def _scale_deep(values: np.ndarray, bits: int | None) -> np.ndarray:
-    if bits is None:
-        raise DecodeError("E_BITS", "more than 8 bits, but no bit depth is set; give --bits 10, 12, 14 or 16")
-    top = 2**bits - 1
-    low, high = int(values.min()), int(values.max())
-    if low < 0 or high > top:
-        raise DecodeError("E_BITS", f"values {low} to {high}; {bits} bits hold 0 to {top}")
-    scaled: np.ndarray = np.rint(values * (255.0 / top)).astype(np.uint8)
-    return scaled
-
-
-def _scale_float(values: np.ndarray) -> np.ndarray:
-    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
-        raise DecodeError("E_VALUES", "float pixels outside 0..1")
-    scaled: np.ndarray = np.rint(values * 255.0).astype(np.uint8)
-    return scaled
-
-
-def _from_colour(image: Image.Image, channels: Literal[1, 3]) -> np.ndarray:
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = np.asarray(image.convert("RGBA")).astype(np.uint16)
-        flat = (rgba[..., :3] * rgba[..., 3:] + 127) // 255
-        image = Image.fromarray(flat.astype(np.uint8), "RGB")
-    elif image.mode != "RGB":
-        image = image.convert("RGB")
-    return np.asarray(image if channels == 3 else image.convert("L"))
-
-
-def resize(pixels: np.ndarray, size_px: int) -> np.ndarray:
-    """`pixels` squished to (size, size), antialiased; aspect is not kept."""
-    if pixels.shape[:2] == (size_px, size_px):
-        return np.ascontiguousarray(pixels)
-    return np.asarray(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BILINEAR))

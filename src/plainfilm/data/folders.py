@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from plainfilm.data.decode import SUFFIXES
+from plainfilm.data.decode import SUFFIXES, TIFF_SUFFIXES
+from plainfilm.data.dicom import is_dicom
 from plainfilm.errors import DataError
 
 GIVEN_NAMES = {
@@ -30,7 +31,7 @@ class Found:
     patient: str = ""
 
 
-def walk(root: Path, follow_links: bool = False) -> Iterable[tuple[Path, str]]:
+def walk(root: Path, follow_links: bool = False, *, tiff: bool = False) -> Iterable[tuple[Path, str]]:
     """Every file below `root`, sorted by name, with the rule that sets it aside ('' = none).
 
     Links are not followed unless asked; then each folder is entered once, so that a loop ends.
@@ -56,7 +57,7 @@ def walk(root: Path, follow_links: bool = False) -> Iterable[tuple[Path, str]]:
             elif _is_folder(entry):
                 yield from enter(here, hidden)
             else:
-                yield here, hidden or _file_rule(entry, here)
+                yield here, hidden or _file_rule(entry, here, tiff)
 
     return enter(root, "")
 
@@ -68,7 +69,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _file_rule(entry: os.DirEntry[str], path: Path) -> str:
+def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool) -> str:
     try:
         if not stat.S_ISREG(entry.stat().st_mode):
             return "not a regular file"
@@ -76,7 +77,19 @@ def _file_rule(entry: os.DirEntry[str], path: Path) -> str:
         return "broken link"
     if not _is_text(entry.name):
         return "name is not Unicode"
-    return "" if path.suffix.casefold() in SUFFIXES else "not a PNG, JPEG or BMP"
+    suffix = path.suffix.casefold()
+    if suffix in TIFF_SUFFIXES:
+        return "" if tiff else "TIFF, read with --tiff only"
+    return "" if suffix in SUFFIXES or (not suffix and _looks_like_dicom(path)) else "not a PNG, JPEG, BMP or DICOM"
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    """Scanners often write DICOM files without a suffix."""
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(132))
+    except OSError:
+        return False
 
 
 def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list[Found], list[dict[str, str]]]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from plainfilm.errors import DataError
+from plainfilm.runs import atomic_write
+
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,18 @@ def join_groups(*keys: Iterable[Hashable | None]) -> np.ndarray:
                 a, b = root(first_with.setdefault(key, i)), root(i)
                 parent[max(a, b)] = min(a, b)
     return np.array([root(i) for i in range(len(parent))], dtype=np.int64)
+
+
+def patient_secret(folder: Path) -> bytes:
+    """The key of the hashes that stand for DICOM PatientIDs: random, made once, readable by its owner only.
+
+    Where it cannot be kept it lives as long as the process: the groups are the same, only their names change.
+    """
+    path = folder / "patient.key"
+    with contextlib.suppress(OSError):
+        if len(found := path.read_bytes()) == SECRET_BYTES:
+            return found
+    secret = os.urandom(SECRET_BYTES)
+    with contextlib.suppress(OSError):
+        atomic_write(path, secret, private=True)
+    return secret

@@ -105,7 +105,7 @@ def grouped(rows: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
     folder = [
         f"w:{given}/{key}" if wide and key else None for given, key in zip(rows["given"], rows["wide"], strict=True)
     ]
-    return rows.assign(group=join_groups(patient, folder, rows["sha256"]))
+    return rows.assign(group=join_groups(patient, folder, rows["content"]))
 
 
 def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> pd.DataFrame:
@@ -248,7 +248,7 @@ def leaks(rows: pd.DataFrame) -> Leaks:
     """Patients and groups of identical files that stand in more than one split."""
     named = rows[rows["patient"] != ""]
     patients = named.groupby("patient")["split"].nunique()
-    identical = rows.groupby("sha256")["split"].nunique()
+    identical = rows.groupby("content")["split"].nunique()
     return Leaks(tuple(sorted(patients.index[patients > 1])), int((identical > 1).sum()))
 
 
@@ -259,7 +259,7 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
         found=table.found,
         used=len(rows),
         quarantined=table.count("quarantined"),
-        duplicates=0,  # identical files stay in use, as one group
+        duplicates=table.count("duplicate"),  # without --drop-duplicates identical files stay in use, as one group
         ignored=table.count("ignored"),
         identical_files=int((rows["duplicate_of"] != "").sum()),
         patients=_patients(rows, table.has_patients),

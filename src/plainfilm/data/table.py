@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from plainfilm.config import DataConfig
-from plainfilm.data.decode import ImageFacts, inspect, smallest_depth
+from plainfilm.data.decode import ImageFacts
 from plainfilm.data.folders import Found, label_by_folder, set_aside, walk
 from plainfilm.data.listing import read_csv
 from plainfilm.data.patients import key_from_name, require_matches
-from plainfilm.data.refusals import DecodeError
+from plainfilm.data.scan import refuse_deeper, scan, stored_bits
 from plainfilm.errors import DataError
 from plainfilm.runs import atomic_write
 
-MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # beyond the larger of the two, training does not start
+MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # beyond the larger of the two, training does not start, unless max_bad says so
 
 
 @dataclass(frozen=True)
@@ -27,8 +25,10 @@ class ImageTable:
     """The used images and what became of all other files.
 
     `rows`: path (absolute), relative, label, patient ('' = no key), wide, given ('' | train | valid | test), sha256,
-    bytes, width, height, mode, grey, duplicate_of (relative path of the first identical file, or '').
-    `excluded`: path, relative, state (quarantined | ignored), code, why.
+    bytes, width, height, mode, grey, depth, channels, quantisation (see ImageFacts), content (the same for identical
+    bytes and for identical pixels in another file), duplicate_of (relative path of the first identical picture, or '').
+    `excluded`: path, relative, state (quarantined | duplicate | ignored), code, why.
+    `conflicts`: groups of identical pictures (relative paths) with different labels, all quarantined.
     `bits`: stored depth of integers above 8 bits, None where there are none.
     """
 
@@ -36,6 +36,7 @@ class ImageTable:
     rows: pd.DataFrame
     excluded: pd.DataFrame
     bits: int | None
+    conflicts: tuple[tuple[str, ...], ...] = ()
 
     @property
     def classes(self) -> list[str]:
@@ -68,119 +69,139 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
     Raises:
         DataError: nothing usable, one class only, an empty class, or too many damaged files.
     """
+    table, found = scan_table(path, cfg, progress)
+    refuse_unusable(table, found, cfg)
+    return table
+
+
+def scan_table(
+    path: Path, cfg: DataConfig, progress: Callable[[int, int], None] | None = None
+) -> tuple[ImageTable, list[Found]]:
+    """The table as the files are, however many of them are damaged, and all image files found.
+
+    Raises:
+        DataError: DATA is not there, or holds no image file.
+    """
     if not path.exists():
         raise DataError(f"{path} does not exist. Give a folder of class folders, or a CSV with columns path,label.")
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
     root = path.absolute().parent if path.is_file() else path.absolute()
-    found, ignored = (read_csv(path), []) if path.is_file() else label_by_folder(root, walk(root, cfg.follow_links))
+    ignored: list[dict[str, str]] = []
+    if path.is_file():
+        found = read_csv(path)
+    else:
+        found, ignored = label_by_folder(root, walk(root, cfg.follow_links, tiff=cfg.tiff))
     if not found:
-        loose = sum(row["code"] == "outside a class folder" for row in ignored)
-        what = (
-            f"{loose} files under {path} lie in no class folder"
-            if loose
-            else f"No images under {path} ({len(ignored)} other files)"
-        )
-        raise DataError(f"{what}. Expected DATA/<class>/*.png, .jpg or .bmp, or the same below train/ and test/.")
-    facts, broken = scan(found, progress)
+        raise DataError(_nothing_found(path, ignored))
+    facts, broken = scan(found, cfg, progress)
     bits = cfg.bits or stored_bits(facts)
     facts, too_deep = refuse_deeper(root, facts, bits)
-    rows, conflicts = _rows([(file, facts[file.relative]) for file in found if file.relative in facts], cfg)
+    files = [(file, facts[file.relative]) for file in found if file.relative in facts]
+    files, conflicts, groups = _without_conflicts(files)
+    rows = _rows(files, cfg)
+    dropped: list[dict[str, str]] = []
+    if cfg.drop_duplicates:
+        rows, dropped = _without_duplicates(rows)
     excluded = pd.DataFrame(
-        [*ignored, *broken, *too_deep, *conflicts], columns=["path", "relative", "state", "code", "why"], dtype=str
+        [*ignored, *broken, *too_deep, *conflicts, *dropped],
+        columns=["path", "relative", "state", "code", "why"],
+        dtype=str,
     )
-    table = ImageTable(root, rows, excluded, bits)
-    _refuse_unusable(table, found)
-    return table
+    return ImageTable(root, rows, excluded, bits, groups), found
 
 
-def scan(
-    found: list[Found], progress: Callable[[int, int], None] | None = None
-) -> tuple[dict[str, ImageFacts], list[dict[str, str]]]:
-    """Facts of every readable file by relative path, and a quarantine row for each other one."""
-
-    def look(file: Found) -> ImageFacts | DecodeError:
-        try:
-            return inspect(file.path)
-        except DecodeError as error:
-            return error
-
-    facts, broken = {}, []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow decodes outside the interpreter lock
-        for done, (file, result) in enumerate(zip(found, pool.map(look, found), strict=True), start=1):
-            if isinstance(result, DecodeError):
-                broken.append(set_aside(file.path, file.relative, "quarantined", result.code, result.why))
-            else:
-                facts[file.relative] = result
-            if progress:
-                progress(done, len(found))
-    return facts, broken
-
-
-def stored_bits(facts: dict[str, ImageFacts]) -> int | None:
-    """The smallest usual depth that holds the largest value of the whole set; None without deep pictures."""
-    deepest = [fact.deep_max for fact in facts.values() if fact.deep_max is not None and fact.deep_max < 2**16]
-    return smallest_depth(max(deepest)) if deepest else None
-
-
-def refuse_deeper(
-    root: Path, facts: dict[str, ImageFacts], bits: int | None
-) -> tuple[dict[str, ImageFacts], list[dict[str, str]]]:
-    """`facts` without the pictures whose values do not fit `bits`, and their quarantine rows."""
-    top = 2 ** (bits or 16) - 1
-    deeper = {name for name, fact in facts.items() if fact.deep_max is not None and fact.deep_max > top}
-    why = f"holds values above {top}, more than {bits or 16} bits"
-    return (
-        {name: fact for name, fact in facts.items() if name not in deeper},
-        [set_aside(root / name, name, "quarantined", "E_BITS", why) for name in sorted(deeper)],
+def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
+    loose = sum(row["code"] == "outside a class folder" for row in ignored)
+    tiffs = sum(row["relative"].casefold().endswith((".tif", ".tiff")) for row in ignored)
+    what = (
+        f"{loose} files under {path} lie in no class folder"
+        if loose
+        else f"No images under {path} ({len(ignored)} other files)"
     )
+    hint = f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
+    return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
 
 
-def _rows(files: list[tuple[Found, ImageFacts]], cfg: DataConfig) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+Files = list[tuple[Found, ImageFacts]]
+
+
+def _without_conflicts(files: Files) -> tuple[Files, list[dict[str, str]], tuple[tuple[str, ...], ...]]:
+    """Files whose picture has one label, quarantine rows of the others, and those others in groups."""
+    labels_of: dict[str, set[str]] = {}
+    for file, fact in files:
+        labels_of.setdefault(fact.content, set()).add(file.label)
+    kept, rows = [], []
+    groups: dict[str, list[str]] = {}
+    for file, fact in files:
+        labels = sorted(labels_of[fact.content])
+        if len(labels) == 1:
+            kept.append((file, fact))
+            continue
+        why = f"identical files are labelled {' and '.join(labels)}"
+        rows.append(set_aside(file.path, file.relative, "quarantined", "E_LABEL_CONFLICT", why))
+        groups.setdefault(fact.content, []).append(file.relative)
+    return kept, rows, tuple(tuple(names) for names in groups.values())
+
+
+def _rows(files: Files, cfg: DataConfig) -> pd.DataFrame:
     names = [file.relative for file, _ in files]
     keys = [key_from_name(name, cfg.patient_pattern) for name in names]
     if names:
         require_matches(keys, cfg.patient_pattern, names[0])
-    labels_of: dict[str, set[str]] = {}
     first_of: dict[str, str] = {}
-    for file, fact in files:
-        labels_of.setdefault(fact.sha256, set()).add(file.label)
-        first_of.setdefault(fact.sha256, file.relative)
-    rows, conflicts = [], []
+    rows = []
     for (file, fact), key in zip(files, keys, strict=True):
-        if len(labels_of[fact.sha256]) > 1:
-            both = " and ".join(sorted(labels_of[fact.sha256]))
-            conflicts.append(
-                set_aside(
-                    file.path, file.relative, "quarantined", "E_LABEL_CONFLICT", f"identical files are labelled {both}"
-                )
-            )
-            continue
-        first = first_of[fact.sha256]
+        first = first_of.setdefault(fact.content, file.relative)
+        # what the user says of a patient comes before what the file says of itself, and that before its name
+        told = file.patient or ("" if cfg.patient_pattern else fact.patient)
         rows.append({
             "path": str(file.path), "relative": file.relative, "label": file.label,
-            "patient": file.patient or (key.patient if key else ""),
-            "wide": file.patient or (key.wide if key else ""),
+            "patient": told or (key.patient if key else ""),
+            "wide": told or (key.wide if key else ""),
             "given": file.given, "sha256": fact.sha256, "bytes": fact.bytes, "width": fact.width,
-            "height": fact.height, "mode": fact.mode, "grey": fact.grey,
+            "height": fact.height, "mode": fact.mode, "grey": fact.grey, "depth": fact.depth,
+            "channels": fact.channels, "quantisation": fact.quantisation, "content": fact.content,
             "duplicate_of": "" if first == file.relative else first,
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS), conflicts
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _without_duplicates(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
+    """One row per picture, but for a given test folder, which is never touched; and the rows of those dropped."""
+    elsewhere = rows["given"] != "test"
+    drop = elsewhere & rows["content"].where(elsewhere).duplicated()
+    dropped = [
+        set_aside(Path(row["path"]), row["relative"], "duplicate", "E_DUPLICATE", f"identical to {row['duplicate_of']}")
+        for _, row in rows[drop].iterrows()
+    ]
+    return rows[~drop].reset_index(drop=True), dropped
 
 
 COLUMNS = [
     "path", "relative", "label", "patient", "wide", "given", "sha256", "bytes", "width", "height", "mode", "grey",
-    "duplicate_of",
+    "depth", "channels", "quantisation", "content", "duplicate_of",
 ]  # fmt: skip
 
 
-def _refuse_unusable(table: ImageTable, found: list[Found]) -> None:
+def max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
+    """How many of `found` files may be damaged, and that in words."""
+    if cfg.max_bad is None:
+        return max(MAX_BAD_FILES, MAX_BAD_SHARE * found), f"{MAX_BAD_FILES} files or {MAX_BAD_SHARE:.0%}"
+    if cfg.max_bad.endswith("%"):
+        return float(cfg.max_bad[:-1]) / 100 * found, cfg.max_bad
+    return int(cfg.max_bad), f"{cfg.max_bad} files"
+
+
+def refuse_unusable(table: ImageTable, found: list[Found], cfg: DataConfig) -> None:
+    """Raises what build_table() says."""
     bad = table.excluded[(table.excluded["state"] == "quarantined") & (table.excluded["code"] != "E_LABEL_CONFLICT")]
-    if len(bad) > max(MAX_BAD_FILES, MAX_BAD_SHARE * len(found)):
+    limit, words = max_bad_files(cfg, len(found))
+    if len(bad) > limit:
         first = bad.iloc[0]
         raise DataError(
             f"{len(bad)} of {len(found)} images cannot be used (first: {first['relative']!r}, {first['code']}: {first['why']}). "
-            f"At most {MAX_BAD_FILES} files or {MAX_BAD_SHARE:.0%} may be damaged. Repair or remove them."
+            f"At most {words} may be damaged. Repair or remove them, or raise --max-bad."
         )
     lost = sorted({file.label for file in found} - set(table.classes))
     if lost:
@@ -209,7 +230,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        for name in ("bytes", "width", "height", "group"):
+        for name in ("bytes", "width", "height", "depth", "channels", "quantisation", "group"):
             rows[name] = rows[name].astype("int64")
         rows["grey"] = rows["grey"] == "True"
         return rows[[*COLUMNS, "group", "split"]]

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.card import Card
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache import PixelRows, decode_rows
 from plainfilm.data.decode import DecodeSpec
+from plainfilm.evaluate.no_lungs import probe_test
 from plainfilm.evaluate.predictions import (
     Predictions,
     make_predictions,
@@ -21,25 +22,33 @@ from plainfilm.runs import RunDir
 
 
 def look_at_test(
-    run: RunDir, card: Card, part: pd.DataFrame, device: str, listener: Listener
+    run: RunDir, card: Card, rows: pd.DataFrame, device: str, listener: Listener, *, keep: bool = True
 ) -> tuple[Predictions, tuple[int, int]]:
-    """The test predictions, new or as saved, with the look recorded before anything is shown or stored."""
+    """The test predictions, new or as saved, with the look recorded before anything is shown or stored.
+
+    `keep`: the decoded test pictures join the cache.
+    """
+    part = rows[rows["split"] == "test"]
     seal, looks = check_before_look(run, part)
     path = run.predictions("test")
     if path.is_file() and looks:
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
-    pixels = decode_rows(part, DecodeSpec(**card.decode), lambda done, of: listener("decode", {"done": done, "of": of}))
+    pixels = decode_rows(
+        part, DecodeSpec(**card.decode), lambda done, of: listener("decode", {"done": done, "of": of}),
+        keep=keep, tell=lambda text: listener("note", {"text": text}),
+    )  # fmt: skip
     logits = _network_logits(run, card, pixels, device)
     predictions = make_predictions(
         part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature
     )
     counted = record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
     save_predictions(run, "test", predictions, pixels)
+    probe_test(run, card, rows, pixels)
     return predictions, counted
 
 
-def _network_logits(run: RunDir, card: Card, pixels: np.ndarray, device: str) -> np.ndarray:
+def _network_logits(run: RunDir, card: Card, pixels: PixelRows, device: str) -> np.ndarray:
     from plainfilm.models.build import build_model, load_weights, pick_device
 
     model = build_model(card.model, len(card.vocab), card.decode["size_px"])

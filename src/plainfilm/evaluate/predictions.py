@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from plainfilm.data.cache import PixelRows
 from plainfilm.errors import DataError
 from plainfilm.runs import RunDir, atomic_write
 
@@ -57,7 +58,7 @@ class Predictions:
         return np.argsort(-self.losses, kind="stable")[:n]
 
 
-def predict_logits(model: nn.Module, pixels: np.ndarray, device: str = "cpu") -> np.ndarray:
+def predict_logits(model: nn.Module, pixels: np.ndarray | PixelRows, device: str = "cpu") -> np.ndarray:
     """Logits float64 (n, k) of uint8 pixels (n, h, w) or (n, h, w, 3); the model's own normalisation applies."""
     import torch
 
@@ -125,7 +126,7 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
     return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients))
 
 
-def save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: np.ndarray) -> None:
+def save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: np.ndarray | PixelRows) -> None:
     write_predictions(run.predictions(split), predictions)
     # kept so that interpret can show the worst pictures without opening a test file again
     buffer = io.BytesIO()

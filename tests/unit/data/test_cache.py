@@ -1,16 +1,27 @@
 """Rows of a table as one array of pixels; a file that changed since the scan stops the work."""
 
+import errno
+import json
+import os
+import shutil
+import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
+from plainfilm.data import cache, store
 from plainfilm.data.cache import decode_rows
-from plainfilm.data.decode import DecodeSpec, decode
+from plainfilm.data.decode import DecodeSpec, decode, read_bytes
+from plainfilm.data.store import Block, Store
 from plainfilm.data.table import build_table
+from plainfilm.runs import TEMP_PREFIX
 
 Refusal = Callable[..., str]
 
@@ -46,6 +57,7 @@ def test_progress_counts_every_row(tiny_cxr: Path) -> None:
     assert steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 
 
+@pytest.mark.usefixtures("fresh_cache")
 def test_a_file_that_changed_since_the_scan_is_refused_by_name(tiny_cxr: Path, refusal: Refusal) -> None:
     rows = build_table(tiny_cxr, DataConfig()).rows
     Image.fromarray(np.zeros((24, 24), np.uint8)).save(rows["path"].iloc[4])
@@ -54,6 +66,7 @@ def test_a_file_that_changed_since_the_scan_is_refused_by_name(tiny_cxr: Path, r
     assert "start a new run" in message
 
 
+@pytest.mark.usefixtures("fresh_cache")
 def test_a_file_that_is_gone_since_the_scan_is_refused_by_name(tiny_cxr: Path, refusal: Refusal) -> None:
     rows = build_table(tiny_cxr, DataConfig()).rows
     Path(rows["path"].iloc[4]).unlink()
@@ -72,4 +85,312 @@ def test_a_picture_deeper_than_the_spec_is_refused(
     if refused:
         assert "'A/1.png' cannot be read any more (E_BITS" in refusal(lambda: decode_rows(rows, spec))
     else:
-        assert decode_rows(rows, spec).max() == 249  # 4000 * 255 / 4095 = 249.08
+        assert decode_rows(rows, spec)[:].max() == 249  # 4000 * 255 / 4095 = 249.08
+
+
+SPEC = DecodeSpec(16)
+
+
+@pytest.fixture
+def rows(tiny_cxr: Path, fresh_cache: Path) -> pd.DataFrame:
+    return build_table(tiny_cxr, DataConfig()).rows
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of every file that is read from now on."""
+    paths: list[str] = []
+
+    def read(path: Path | str) -> bytes:
+        paths.append(str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(cache, "read_bytes", read)
+    return paths
+
+
+def block_files(folder: Path, suffix: str) -> list[Path]:
+    return sorted((folder / "decoded").rglob(f"*{suffix}"))
+
+
+def decoded_one_by_one(rows: pd.DataFrame, spec: DecodeSpec) -> np.ndarray:
+    return np.stack([decode(path, spec) for path in rows["path"]])
+
+
+def test_a_second_time_no_file_is_opened_and_the_pixels_are_the_same(rows: pd.DataFrame, opened: list[str]) -> None:
+    first = decode_rows(rows, SPEC)[:]
+    assert sorted(opened) == sorted(rows["path"])
+    opened.clear()
+    np.testing.assert_array_equal(decode_rows(rows, SPEC)[:], first)
+    assert opened == []
+
+
+def test_with_and_without_the_cache_the_pixels_are_the_same(rows: pd.DataFrame, fresh_cache: Path) -> None:
+    without = decode_rows(rows, SPEC, keep=False)[:]
+    assert block_files(fresh_cache, ".npy") == []
+    np.testing.assert_array_equal(decode_rows(rows, SPEC)[:], without)
+    np.testing.assert_array_equal(without, decoded_one_by_one(rows, SPEC))
+
+
+def test_only_what_is_missing_is_decoded(rows: pd.DataFrame, opened: list[str]) -> None:
+    decode_rows(rows.iloc[:20], SPEC)
+    opened.clear()
+    pixels = decode_rows(rows.iloc[10:], SPEC)[:]
+    assert sorted(opened) == sorted(rows["path"].iloc[20:])
+    np.testing.assert_array_equal(pixels, decoded_one_by_one(rows.iloc[10:], SPEC))
+
+
+def test_identical_files_are_decoded_and_kept_once(tiny_cxr: Path, fresh_cache: Path, opened: list[str]) -> None:
+    original = tiny_cxr / "NORMAL" / "phantom-00001-1.png"
+    (tiny_cxr / "NORMAL" / "phantom-00099-1.png").write_bytes(original.read_bytes())
+    rows = build_table(tiny_cxr, DataConfig()).rows
+    pixels = decode_rows(rows, SPEC)
+    assert (len(pixels), len(opened)) == (33, 32)
+    assert [len(np.load(path)) for path in block_files(fresh_cache, ".npy")] == [32]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        DecodeSpec(17),
+        DecodeSpec(16, channels=3),
+        DecodeSpec(16, resize="pad"),
+        DecodeSpec(16, bits=12),
+        DecodeSpec(16, harmonise=True),
+        DecodeSpec(16, harmonise=True, requantise=16),
+        DecodeSpec(16, tiff=True),
+        DecodeSpec(16, frame=0),
+    ],
+)
+def test_another_preprocessing_is_another_cache(rows: pd.DataFrame, opened: list[str], other: DecodeSpec) -> None:
+    decode_rows(rows, SPEC)
+    opened.clear()
+    np.testing.assert_array_equal(decode_rows(rows, other)[:], decoded_one_by_one(rows, other))
+    assert len(opened) == len(rows)
+
+
+def test_another_version_of_what_decodes_is_another_cache(
+    rows: pd.DataFrame, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode_rows(rows, SPEC)
+    opened.clear()
+    monkeypatch.setattr(cache.decode, "VERSION", cache.decode.VERSION + 1)
+    decode_rows(rows, SPEC)
+    assert len(opened) == len(rows)
+
+
+def test_a_file_edited_under_the_same_size_and_time_is_seen(tiny_cxr: Path, fresh_cache: Path) -> None:
+    rows = build_table(tiny_cxr, DataConfig()).rows
+    decode_rows(rows, SPEC)
+    path = Path(rows["path"].iloc[3])
+    Image.fromarray(np.asarray(Image.open(path))).save(path, compress_level=0)
+    rows = build_table(tiny_cxr, DataConfig()).rows
+    decode_rows(rows, SPEC)
+    before, pixels = path.stat(), np.asarray(Image.open(path)).copy()
+    pixels[12, 12] ^= 0xFF
+    Image.fromarray(pixels).save(path, compress_level=0)
+    assert path.stat().st_size == before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    rows = build_table(tiny_cxr, DataConfig()).rows
+    np.testing.assert_array_equal(decode_rows(rows, SPEC)[:], decoded_one_by_one(rows, SPEC))
+
+
+def damage_pixel(folder: Path, rng: np.random.Generator) -> None:
+    path = block_files(folder, ".npy")[0]
+    data = bytearray(path.read_bytes())
+    data[int(rng.integers(128, len(data)))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(data)
+
+
+def damage_header(folder: Path, rng: np.random.Generator) -> None:
+    path = block_files(folder, ".npy")[0]
+    data = bytearray(path.read_bytes())
+    data[int(rng.integers(0, 128))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(data)
+
+
+def cut_pixels(folder: Path, rng: np.random.Generator) -> None:
+    path = block_files(folder, ".npy")[0]
+    path.write_bytes(path.read_bytes()[: int(rng.integers(0, path.stat().st_size))])
+
+
+def damage_index(folder: Path, rng: np.random.Generator) -> None:
+    path = block_files(folder, ".json")[0]
+    data = bytearray(path.read_bytes())
+    data[int(rng.integers(0, len(data)))] ^= 1 << int(rng.integers(8))
+    path.write_bytes(data)
+
+
+def cut_index(folder: Path, rng: np.random.Generator) -> None:
+    path = block_files(folder, ".json")[0]
+    path.write_bytes(path.read_bytes()[: int(rng.integers(0, path.stat().st_size))])
+
+
+def swap_rows(folder: Path, rng: np.random.Generator) -> None:
+    """Somebody's own index, whole in itself, that gives the first file the second one's pixels."""
+    path = block_files(folder, ".json")[0]
+    body = json.loads(path.read_text())["block"]
+    first, second = body["rows"][0][0], body["rows"][1][0]
+    body["rows"][0][0], body["rows"][1][0] = second, first
+    path.write_text(json.dumps({"block": body, "check": "0" * 64}))
+
+
+def lose_pixels(folder: Path, rng: np.random.Generator) -> None:
+    block_files(folder, ".npy")[0].unlink()
+
+
+def pickled(folder: Path, rng: np.random.Generator) -> None:
+    np.save(block_files(folder, ".npy")[0], np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+DAMAGES = [damage_pixel, damage_header, cut_pixels, damage_index, cut_index, swap_rows, lose_pixels, pickled]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_never_gives_a_wrong_pixel(
+    rows: pd.DataFrame, fresh_cache: Path, damage: Callable[[Path, np.random.Generator], None]
+) -> None:
+    expected = decoded_one_by_one(rows, SPEC)
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        decode_rows(rows, SPEC)
+        damage(fresh_cache, rng)
+        np.testing.assert_array_equal(decode_rows(rows, SPEC)[:], expected)
+    shutil.rmtree(fresh_cache)
+
+
+def test_the_damage_that_is_tested_would_be_seen_without_the_check(
+    rows: pd.DataFrame, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode_rows(rows, SPEC)
+    damage_pixel(fresh_cache, np.random.default_rng(0))
+    monkeypatch.setattr(Block, "intact", lambda *_: True)
+    assert (decode_rows(rows, SPEC)[:] != decoded_one_by_one(rows, SPEC)).any()
+
+
+def test_a_damaged_block_is_told_and_replaced(rows: pd.DataFrame, fresh_cache: Path) -> None:
+    decode_rows(rows, SPEC)
+    damage_pixel(fresh_cache, np.random.default_rng(1))
+    told: list[str] = []
+    decode_rows(rows, SPEC, tell=told.append)
+    assert told == ["A block of the cache was damaged; it is decoded again."]
+    told.clear()
+    decode_rows(rows, SPEC, tell=told.append)
+    assert told == []
+    assert len(block_files(fresh_cache, ".npy")) == 1
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EROFS, "Read-only")])
+def test_where_the_cache_cannot_be_written_memory_is_used_and_told(
+    rows: pd.DataFrame, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, fault: OSError
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(store, "atomic_write", refuse)
+    told: list[str] = []
+    np.testing.assert_array_equal(decode_rows(rows, SPEC, tell=told.append)[:], decoded_one_by_one(rows, SPEC))
+    assert len(told) == 1
+    assert fault.strerror in told[0]
+    assert "memory" in told[0]
+    assert block_files(fresh_cache, ".npy") == []
+
+
+def test_a_nearly_full_disk_is_left_alone(
+    rows: pd.DataFrame, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Store, "has_room_for", lambda *_: False)
+    told: list[str] = []
+    decode_rows(rows, SPEC, tell=told.append)
+    assert "nearly full" in told[0]
+    assert block_files(fresh_cache, ".npy") == []
+
+
+def test_a_cache_folder_that_is_a_file_is_no_obstacle(
+    rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "file"))
+    told: list[str] = []
+    assert len(decode_rows(rows, SPEC, tell=told.append)) == len(rows)
+    assert "decoding into memory" in told[0]
+
+
+def test_rows_are_read_as_from_an_array(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "BLOCK_BYTES", 5 * 16 * 16)  # seven blocks
+    pixels, array = decode_rows(rows, SPEC), decoded_one_by_one(rows, SPEC)
+    assert len(pixels.blocks) == 7
+    mask = np.arange(len(rows)) % 3 == 0
+    for which in (0, -1, np.int64(7), slice(3, 20), slice(None), slice(0, 0), [4, 4, 1], np.array([31, 0]), mask):
+        np.testing.assert_array_equal(pixels[which], array[which])
+    np.testing.assert_array_equal(pixels.part(mask)[1:], array[mask][1:])
+    assert (pixels.shape, pixels.ndim, len(pixels), pixels.nbytes) == (array.shape, 3, 32, array.nbytes)
+    pixels[0][:] = 0  # a copy: the block stays as it is
+    np.testing.assert_array_equal(pixels[0], array[0])
+
+
+def build_and_die(rows: pd.DataFrame, seconds: float) -> None:
+    """A process that fills the cache and is killed after `seconds`, or had finished before."""
+    child = os.fork()
+    if child == 0:
+        decode_rows(rows, SPEC)
+        os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def kill_builds(rows: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> int:
+    """Builds killed at moments spread over the time of a whole one; returns how many left a part behind."""
+    monkeypatch.setattr(cache, "BLOCK_BYTES", 2 * 16 * 16)  # sixteen blocks
+    expected = decoded_one_by_one(rows, SPEC)
+    started = time.perf_counter()
+    decode_rows(rows, SPEC)
+    whole = time.perf_counter() - started
+    partial = 0
+    for moment in np.linspace(0.02, 1.0, kills):
+        shutil.rmtree(folder)
+        build_and_die(rows, whole * moment)
+        partial += 0 < len(block_files(folder, ".json")) < 16
+        np.testing.assert_array_equal(decode_rows(rows, SPEC)[:], expected)
+        indexed = {path.stem for path in block_files(folder, ".json")}
+        assert {path.stem for path in block_files(folder, ".npy")} == indexed
+        assert not list(folder.rglob(f"{TEMP_PREFIX}*"))
+    return partial
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork; the kill needs one")
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.campaign)])
+def test_a_killed_build_never_leaves_a_wrong_pixel(
+    rows: pd.DataFrame, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, kills: int
+) -> None:
+    assert kill_builds(rows, fresh_cache, monkeypatch, kills) >= 1  # else no kill fell into the build
+
+
+def test_two_processes_build_together_and_each_file_is_decoded_once(rows: pd.DataFrame, fresh_cache: Path) -> None:
+    results: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: results.append(decode_rows(rows, SPEC)[:])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for found in results:
+        np.testing.assert_array_equal(found, decoded_one_by_one(rows, SPEC))
+    assert len(results) == 4
+    assert sum(len(np.load(path)) for path in block_files(fresh_cache, ".npy")) == len(rows)
+
+
+def test_the_folder_is_listed_and_cleared(rows: pd.DataFrame, fresh_cache: Path) -> None:
+    decode_rows(rows, SPEC)
+    (fresh_cache / "phantom-0" / ".set.partial-1").mkdir(parents=True)
+    listed = {entry.what: entry for entry in store.entries(fresh_cache)}
+    assert set(listed) == {
+        "32 images, 16 px, grey, squish",
+        "what the scan found in each file",
+        "left by a killed process",
+    }
+    assert listed["32 images, 16 px, grey, squish"].bytes >= 32 * 16 * 16
+    (fresh_cache / "patient.key").write_bytes(bytes(32))
+    store.clear(fresh_cache)
+    assert store.entries(fresh_cache) == []
+    assert (fresh_cache / "patient.key").exists()  # another key would give every DICOM patient another name

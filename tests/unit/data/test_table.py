@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from plainfilm.config import DataConfig
 from plainfilm.data.decode import digest
+from plainfilm.data.splits import count
 from plainfilm.data.table import ImageTable, build_table, read_table, write_table
 
 Make = Callable[..., Path]
@@ -187,3 +189,92 @@ def test_a_table_that_is_saved_and_read_is_the_same_table(tmp_path: Path, write_
     assert list(again["grey"]) == [True, False, False, False, False, False]
     assert again["grey"].dtype == bool
     assert again["group"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("max_bad", "spoilt", "refused"),
+    [("2", 2, False), ("2", 3, True), ("0", 1, True), ("30%", 6, False), ("30%", 7, True), ("35.5%", 7, False)],
+)
+def test_max_bad_is_a_number_of_files_or_a_share(
+    tmp_path: Path, draw_cxr: Make, refusal: Refusal, max_bad: str, spoilt: int, refused: bool
+) -> None:
+    root = draw_cxr(tmp_path / "data", patients=10, images=1)
+    spoil(root, spoilt)
+    cfg = DataConfig(max_bad=max_bad)
+    if refused:
+        words = max_bad if "%" in max_bad else f"{max_bad} files"
+        assert f"{spoilt} of 20 images cannot be used" in (message := refusal(lambda: build_table(root, cfg)))
+        assert f"At most {words} may be damaged" in message
+        assert "--max-bad" in message
+    else:
+        assert len(build_table(root, cfg).rows) == 20 - spoilt
+
+
+@pytest.mark.parametrize("text", ["many", "-1", "101%", "1.5", "5 %%", "%"])
+def test_max_bad_that_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a number of files"):
+        DataConfig(max_bad=text)
+
+
+def test_duplicates_are_dropped_on_request_and_counted(tiny_cxr: Path) -> None:
+    first = tiny_cxr / "NORMAL" / "phantom-00001-1.png"
+    for i in (7, 8):
+        (tiny_cxr / "NORMAL" / f"phantom-0009{i}-1.png").write_bytes(first.read_bytes())
+    kept = build_table(tiny_cxr, DataConfig())
+    assert (len(kept.rows), kept.count("duplicate"), kept.found) == (34, 0, 34)
+    table = build_table(tiny_cxr, DataConfig(drop_duplicates=True))
+    assert (len(table.rows), table.count("duplicate"), table.found) == (32, 2, 34)
+    assert excluded(table) == {
+        "NORMAL/phantom-00097-1.png": "E_DUPLICATE",
+        "NORMAL/phantom-00098-1.png": "E_DUPLICATE",
+    }
+    assert set(table.excluded["why"]) == {"identical to NORMAL/phantom-00001-1.png"}
+    counts = count(table, None)
+    assert (counts.found, counts.used, counts.duplicates, counts.identical_files) == (34, 32, 2, 0)
+
+
+def test_a_given_test_folder_keeps_its_duplicates(tmp_path: Path, draw_cxr: Make) -> None:
+    draw_cxr(tmp_path / "train", patients=3, images=1)
+    draw_cxr(tmp_path / "test", patients=2, images=1, first_patient=50)
+    copies = {
+        "test/NORMAL/phantom-00091-1.png": "test/NORMAL/phantom-00050-1.png",
+        "train/NORMAL/phantom-00092-1.png": "train/NORMAL/phantom-00001-1.png",
+        "train/NORMAL/phantom-00093-1.png": "test/NORMAL/phantom-00051-1.png",  # the leak must stay to be seen
+    }
+    for copy, original in copies.items():
+        (tmp_path / copy).write_bytes((tmp_path / original).read_bytes())
+    assert excluded(build_table(tmp_path, DataConfig(drop_duplicates=True))) == {
+        "train/NORMAL/phantom-00092-1.png": "E_DUPLICATE"
+    }
+
+
+def test_the_same_pixels_in_another_file_are_a_duplicate_too(tiny_cxr: Path) -> None:
+    with Image.open(tiny_cxr / "NORMAL" / "phantom-00001-1.png") as image:
+        image.save(tiny_cxr / "NORMAL" / "phantom-00099-1.bmp")
+    rows = build_table(tiny_cxr, DataConfig()).rows.set_index("relative")
+    assert rows.loc["NORMAL/phantom-00099-1.bmp", "duplicate_of"] == "NORMAL/phantom-00001-1.png"
+    assert rows["sha256"].is_unique
+
+
+def test_the_same_pixels_under_two_labels_are_both_quarantined(tiny_cxr: Path) -> None:
+    with Image.open(tiny_cxr / "NORMAL" / "phantom-00001-1.png") as image:
+        image.save(tiny_cxr / "PNEUMONIA" / "phantom-00099-1.bmp")
+    table = build_table(tiny_cxr, DataConfig())
+    assert set(excluded(table).values()) == {"E_LABEL_CONFLICT"}
+    assert table.conflicts == (("NORMAL/phantom-00001-1.png", "PNEUMONIA/phantom-00099-1.bmp"),)
+    assert (len(table.rows), table.found) == (31, 33)
+
+
+def test_tiff_files_are_ignored_by_name_and_read_by_option(tiny_cxr: Path) -> None:
+    with Image.open(tiny_cxr / "NORMAL" / "phantom-00001-1.png") as image:
+        Image.fromarray(255 - np.asarray(image)).save(tiny_cxr / "NORMAL" / "phantom-00099-1.tif")
+    table = build_table(tiny_cxr, DataConfig())
+    assert excluded(table) == {"NORMAL/phantom-00099-1.tif": "TIFF, read with --tiff only"}
+    assert len(build_table(tiny_cxr, DataConfig(tiff=True)).rows) == 33
+
+
+def test_a_folder_of_tiff_files_says_how_they_are_read(tmp_path: Path, refusal: Refusal) -> None:
+    for name in ("A/1.tif", "B/2.tiff"):
+        (tmp_path / name).parent.mkdir()
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name)
+    assert "2 TIFF files are read with --tiff" in refusal(lambda: build_table(tmp_path, DataConfig()))

@@ -1,0 +1,133 @@
+"""`plainfilm audit`: the images of DATA before anything is trained on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.audit import Findings, by_class, find
+from plainfilm.data.cache import PixelRows, decode_rows
+from plainfilm.data.probes import PROBES, cross_validated, file_features, picture_features
+from plainfilm.data.splits import grouped
+from plainfilm.data.table import ImageTable, scan_table
+from plainfilm.errors import DataError
+from plainfilm.evaluate.no_lungs import shortcut_note
+from plainfilm.evaluate.shortcuts import LIMIT, raises_banner, shortcut_metric
+from plainfilm.listener import Listener
+from plainfilm.prepare import decode_spec, default_phantom, pick_positive
+from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.schemas import AuditDocument, Ignored, Metric, Quarantined, Shortcut
+
+FILE_FACTS = PROBES[0]
+
+
+def audit_data(cfg: ExperimentConfig, out: Path | None, listener: Listener) -> AuditDocument:
+    """Scan, decode and judge all images; writes audit.json and audit.html into a new folder.
+
+    Raises:
+        DataError: there is no image to judge.
+    """
+    folder = RunDir.plan(out, "audit")
+    path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, listener)
+    table, _ = scan_table(path, cfg.data, lambda done, of: listener("scan", {"done": done, "of": of}))
+    if not len(table.rows):
+        first = table.excluded[table.excluded["state"] == "quarantined"].iloc[0]
+        raise DataError(
+            f"None of the {table.found} files under {path} can be used (first: {first['relative']!r}, {first['code']}: "
+            f"{first['why']}). Repair them, or give another folder."
+        )
+    plain = _decoded(cfg, table, listener, harmonise=False)
+    positive = pick_positive(table.classes, cfg.data) if len(table.classes) > 1 else None
+    judge = _Judge(table, positive, cfg.train.seed)
+    shortcuts = judge.probe(FILE_FACTS, "file", file_features(table.rows))
+    shortcuts += judge.pictures("plain", plain, listener)
+    if cfg.data.harmonise:
+        shortcuts += judge.pictures("harmonised", _decoded(cfg, table, listener, harmonise=True), listener)
+    document = _document(path, table, find(table, plain), positive, shortcuts, folder)
+    from plainfilm.interpret.audit_page import draw_page
+
+    page = draw_page(document, table.rows, plain, LIMIT)
+    folder.make()
+    atomic_write(folder.root / "audit.json", dump_json(document.model_dump(mode="json")))
+    atomic_write(folder.root / "audit.html", page)
+    return document
+
+
+def _decoded(cfg: ExperimentConfig, table: ImageTable, listener: Listener, *, harmonise: bool) -> PixelRows:
+    data = cfg.data.model_copy(
+        update={"harmonise": harmonise, "requantise": cfg.data.requantise if harmonise else None}
+    )
+    spec = decode_spec(cfg.model_copy(update={"data": data}), table)
+    return decode_rows(
+        table.rows, spec, lambda done, of: listener("decode", {"done": done, "of": of}),
+        keep=cfg.data.cache, tell=lambda text: listener("note", {"text": text}),
+    )  # fmt: skip
+
+
+class _Judge:
+    """The probes of one table, cross-validated over its groups of patients and copies."""
+
+    def __init__(self, table: ImageTable, positive: str | None, seed: int) -> None:
+        self.rows, self.seed, self.vocab, self.positive = table.rows, seed, table.classes, positive
+        self.labels = np.asarray(pd.Categorical(self.rows["label"], categories=self.vocab).codes, dtype=np.int64)
+        self.groups = grouped(self.rows, wide=True)["group"].to_numpy()
+        self.patients = self.groups if table.has_patients else None
+
+    def pictures(self, pixels: Any, decoded: PixelRows, listener: Listener) -> list[Shortcut]:
+        """The probes that see pixels."""
+        listener("probe", {"pixels": pixels})
+        found: list[Shortcut] = []
+        for name, features in picture_features(decoded).items():
+            found += self.probe(name, pixels, features)
+        return found
+
+    def probe(self, name: str, pixels: Any, features: np.ndarray) -> list[Shortcut]:
+        """One row of the document."""
+        metric = self._metric(features)
+        return [Shortcut(probe=name, pixels=pixels, auroc=metric, banner=raises_banner(metric))]
+
+    def _metric(self, features: np.ndarray) -> Metric:
+        n = len(self.labels)
+        if len(self.vocab) < 2:
+            return _not_estimable("one class only", n)
+        try:
+            probs = cross_validated(features, self.labels, self.groups, seed=self.seed)
+        except DataError as error:
+            return _not_estimable(str(error), n)
+        k = None if self.positive is None else self.vocab.index(self.positive)
+        return shortcut_metric(probs, self.labels, self.groups, self.patients, positive=k, crossed=True)
+
+
+def _not_estimable(why: str, n: int) -> Metric:
+    return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=None, method=f"not estimable: {why}")
+
+
+def _document(
+    path: Path, table: ImageTable, found: Findings, positive: str | None, shortcuts: list[Shortcut], folder: RunDir
+) -> AuditDocument:
+    rows, excluded = table.rows, table.excluded
+    bad, ignored = (excluded[excluded["state"] == state] for state in ("quarantined", "ignored"))
+    named = rows.loc[rows["patient"] != "", "patient"].nunique() + int((rows["patient"] == "").sum())
+    return AuditDocument(
+        data=str(path), found=table.found, used=len(rows), classes=by_class(rows),
+        quarantined=[Quarantined(path=r["relative"], code=r["code"], why=r["why"]) for _, r in bad.iterrows()],
+        dropped_duplicates=table.count("duplicate"),
+        ignored=[Ignored(path=r["relative"], rule=r["code"]) for _, r in ignored.iterrows()],
+        duplicates=found.identical, near_duplicates=found.near, label_conflicts=found.conflicts,
+        patients_across_splits=found.across_patients, duplicates_across_splits=found.across_identical,
+        patients=int(named) if table.has_patients else None, positive=positive, shortcuts=shortcuts,
+        verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts)),
+        notes=_notes(shortcuts, table.has_patients), page=str(folder.root / "audit.html"),
+    )  # fmt: skip
+
+
+def _notes(shortcuts: list[Shortcut], has_patients: bool) -> list[str]:
+    named = {s.probe if s.pixels == "file" else f"{s.probe} ({s.pixels} pixels)": s.auroc for s in shortcuts}
+    notes = shortcut_note(named, "in cross-validation")
+    if not has_patients:
+        notes.append("No patient key: pictures of one patient on both sides of a fold may flatter the probes.")
+    return notes

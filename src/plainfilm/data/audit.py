@@ -1,0 +1,90 @@
+"""What is wrong with a table of images: copies, conflicts, patients in two given folders, and how the classes differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.data.cache import PixelRows
+from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
+from plainfilm.data.table import ImageTable
+
+Verdict = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Groups of images are relative paths, in table order.
+
+    `identical`: the same bytes or the same decoded pixels, one class. `near`: nearly the same picture, confirmed on
+    its pixels. `conflicts`: identical, but of two classes. `across_patients` and `across_identical`: patient keys and
+    groups that stand in two given folders.
+    """
+
+    identical: list[list[str]]
+    near: list[list[str]]
+    conflicts: list[list[str]]
+    across_patients: list[str]
+    across_identical: list[list[str]]
+    quarantined: int
+
+    def verdict(self, shortcut: bool) -> Verdict:
+        """fail: what makes a given split or the labels wrong; warn: what a reader must know; else ok."""
+        if self.across_patients or self.across_identical or self.conflicts:
+            return "fail"
+        return "warn" if self.quarantined or self.identical or self.near or shortcut else "ok"
+
+
+def find(table: ImageTable, pixels: PixelRows) -> Findings:
+    """All findings of a scanned table.
+
+    Args:
+        pixels: row i of the table; for near duplicates.
+    """
+    rows = table.rows
+    names = rows["relative"].tolist()
+    content = rows["content"].to_numpy()
+    first = np.flatnonzero(~rows["content"].duplicated().to_numpy())  # copies are told already
+    distinct = pixels.part(first)
+    pairs = [(int(first[i]), int(first[j])) for i, j in near_pairs(perceptual_hashes(distinct), distinct)]
+    identical = [group.tolist() for _, group in rows.groupby("content", sort=False)["relative"] if len(group) > 1]
+    given = rows[rows["given"] != ""]
+    split_of = dict(zip(rows["relative"], rows["given"], strict=True))
+    patients = given[given["patient"] != ""].groupby("patient")["given"].nunique()
+    return Findings(
+        identical=identical,
+        near=[[names[i] for i in group] for group in near_groups(pairs, content)],
+        conflicts=[list(group) for group in table.conflicts],
+        across_patients=sorted(patients.index[patients > 1]),
+        across_identical=[group for group in identical if len({split_of[name] for name in group} - {""}) > 1],
+        quarantined=table.count("quarantined"),
+    )
+
+
+def by_class(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Per class: images, patients, median (smallest to largest) of width, height and bytes per pixel, depths, channels."""
+    per_pixel = rows["bytes"] / (rows["width"] * rows["height"])
+    told: dict[str, dict[str, Any]] = {}
+    for label, part in rows.assign(bytes_per_pixel=per_pixel).groupby("label"):
+        told[str(label)] = {
+            "images": len(part),
+            "patients": int(part["patient"].where(part["patient"] != "", part["relative"]).nunique()),
+            **{name: _spread(part[name].to_numpy()) for name in ("width", "height", "bytes_per_pixel")},
+            **{name: _counts(part[name]) for name in ("depth", "channels")},
+        }
+    return told
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    return {
+        "min": round(float(values.min()), 4),
+        "median": round(float(np.median(values)), 4),
+        "max": round(float(values.max()), 4),
+    }
+
+
+def _counts(values: pd.Series) -> dict[str, int]:
+    return {str(value): int(n) for value, n in values.value_counts().sort_index().items()}

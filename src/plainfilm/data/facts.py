@@ -1,0 +1,80 @@
+"""What the scan found in a file, remembered by the file's content: a second scan hashes, and decodes only what is new."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from plainfilm.data import decode
+from plainfilm.data.decode import ImageFacts
+from plainfilm.runs import atomic_write, sweep
+
+MAX_PARTS = 16  # then they are written as one
+
+
+class FactsBook:
+    """Facts by SHA-256 of the file, for one way of reading; kept as JSON parts that are never changed.
+
+    It holds no path and no name, and of a DICOM file nothing but sizes and the keyed hash of its PatientID.
+    """
+
+    def __init__(self, root: Path, reading: Mapping[str, Any]) -> None:
+        about = {**reading, "decode": decode.VERSION, "pillow": version("pillow"), "pydicom": version("pydicom")}
+        self.folder = root / "facts" / _hash(about)[:16]
+        self.known: dict[str, ImageFacts] = {}
+        for part in self._parts():
+            self.known.update(_read(part))
+
+    def get(self, sha256: str) -> ImageFacts | None:
+        """What is known of a file with this content."""
+        return self.known.get(sha256)
+
+    def add(self, facts: list[ImageFacts]) -> None:
+        """Remember; where the folder cannot be written, nothing is kept and nothing is lost."""
+        fresh = {fact.sha256: fact for fact in facts if fact.sha256 not in self.known}
+        if not fresh:
+            return
+        self.known.update(fresh)
+        with contextlib.suppress(OSError, NotImplementedError, Timeout):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock", timeout=10):
+                sweep(self.folder)
+                self._write(fresh)
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("*.json"))
+
+    def _write(self, fresh: dict[str, ImageFacts]) -> None:
+        old = self._parts()
+        if len(old) >= MAX_PARTS:
+            fresh = {**{k: v for part in old for k, v in _read(part).items()}, **fresh}
+        body = [asdict(fact) for fact in fresh.values()]
+        name = _hash(body)
+        new = self.folder / f"{name[:24]}.json"
+        atomic_write(new, json.dumps({"facts": body, "check": name}))
+        if len(old) >= MAX_PARTS:
+            for part in set(old) - {new}:
+                part.unlink(missing_ok=True)
+
+
+def _read(part: Path) -> dict[str, ImageFacts]:
+    """The facts of one part; none where it is damaged."""
+    try:
+        written = json.loads(part.read_text(encoding="utf-8"))
+        if written["check"] != _hash(written["facts"]):
+            return {}
+        return {fact["sha256"]: ImageFacts(**fact) for fact in written["facts"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

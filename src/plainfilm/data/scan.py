@@ -1,0 +1,74 @@
+"""Every file found is read whole, once: what it holds, or the code that sets it aside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from plainfilm.config import DataConfig
+from plainfilm.data.decode import ImageFacts, digest, inspect, read_bytes
+from plainfilm.data.facts import FactsBook
+from plainfilm.data.folders import Found, set_aside
+from plainfilm.data.patients import patient_secret
+from plainfilm.data.pixels import smallest_depth
+from plainfilm.data.refusals import DecodeError
+from plainfilm.data.store import cache_folder
+
+
+def scan(
+    found: list[Found], cfg: DataConfig, progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[str, ImageFacts], list[dict[str, str]]]:
+    """Facts of every readable file by relative path, and a quarantine row for each other one.
+
+    Every file is hashed; what is known of its content is not decoded again.
+    """
+    secret = patient_secret(cache_folder())
+    reading = {"tiff": cfg.tiff, "frame": cfg.frame, "secret": hashlib.sha256(secret).hexdigest()[:16]}
+    book = FactsBook(cache_folder(), reading) if cfg.cache else None
+
+    def look(file: Found) -> ImageFacts | DecodeError:
+        try:
+            data = read_bytes(file.path)
+            known = book.get(digest(data)) if book else None
+            return known or inspect(data, tiff=cfg.tiff, frame=cfg.frame, key=secret)
+        except DecodeError as error:
+            return error
+
+    facts, broken = {}, []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow decodes outside the interpreter lock
+        try:
+            for done, (file, result) in enumerate(zip(found, pool.map(look, found), strict=True), start=1):
+                if isinstance(result, DecodeError):
+                    broken.append(set_aside(file.path, file.relative, "quarantined", result.code, result.why))
+                else:
+                    facts[file.relative] = result
+                if progress:
+                    progress(done, len(found))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if book:
+        book.add(list(facts.values()))
+    return facts, broken
+
+
+def stored_bits(facts: dict[str, ImageFacts]) -> int | None:
+    """The smallest usual depth that holds the largest value of the whole set; None without deep pictures."""
+    deepest = [fact.deep_max for fact in facts.values() if fact.deep_max is not None and fact.deep_max < 2**16]
+    return smallest_depth(max(deepest)) if deepest else None
+
+
+def refuse_deeper(
+    root: Path, facts: dict[str, ImageFacts], bits: int | None
+) -> tuple[dict[str, ImageFacts], list[dict[str, str]]]:
+    """`facts` without the pictures whose values do not fit `bits`, and their quarantine rows."""
+    top = 2 ** (bits or 16) - 1
+    deeper = {name for name, fact in facts.items() if fact.deep_max is not None and fact.deep_max > top}
+    why = f"holds values above {top}, more than {bits or 16} bits"
+    return (
+        {name: fact for name, fact in facts.items() if name not in deeper},
+        [set_aside(root / name, name, "quarantined", "E_BITS", why) for name in sorted(deeper)],
+    )

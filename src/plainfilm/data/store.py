@@ -1,0 +1,214 @@
+"""Decoded pixels on disk: immutable blocks of rows, found by the content of the file they came from.
+
+A block is `<name>.npy`, uint8 (n, ...), and `<name>.json` beside it, written second: without its index a block does
+not exist. The index names the file and the checksum of each row and carries its own; whatever does not fit is not used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from plainfilm.runs import atomic_write, sweep
+
+FORMAT = 1
+KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
+
+
+def cache_folder() -> Path:
+    """Where plainfilm keeps what can be made again: PLAINFILM_CACHE, else the user's cache folder."""
+    if os.environ.get("PLAINFILM_CACHE"):
+        return Path(os.environ["PLAINFILM_CACHE"]).expanduser()
+    home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "plainfilm"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One opened block; `row_of` gives the row of a file's SHA-256, `checks` the checksum of each row."""
+
+    name: str
+    pixels: np.ndarray
+    row_of: dict[str, int]
+    checks: list[str]
+
+    def intact(self, sha256s: Sequence[str]) -> bool:
+        """True when the rows of these files are, byte for byte, what was written."""
+
+        def fits(sha256: str) -> bool:
+            row = self.row_of[sha256]
+            return checksum(self.pixels[row]) == self.checks[row]
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing runs outside the interpreter lock
+            return all(pool.map(fits, sha256s))
+
+
+class Store:
+    """All blocks of one preprocessing: `about` says what the pixels are, to the version of each library."""
+
+    def __init__(self, root: Path, about: dict[str, Any]) -> None:
+        self.about = about
+        self.folder = root / "decoded" / _hash(about)[:16]
+
+    def blocks(self) -> list[Block]:
+        """Every block whose index and shape fit; damaged, half-written and foreign ones are passed over."""
+        found = (self._open(path) for path in sorted(self.folder.glob("*.json")))
+        return [block for block in found if block is not None]
+
+    def _open(self, index: Path) -> Block | None:
+        try:
+            written = json.loads(index.read_text(encoding="utf-8"))
+            body = written["block"]
+            if written["check"] != _hash(body) or body["format"] != FORMAT or body["about"] != self.about:
+                return None
+            pixels = _mapped(index.with_suffix(".npy"), tuple(body["shape"]))
+            if pixels is None or len(body["rows"]) != len(pixels):
+                return None
+            row_of = {sha256: row for row, (sha256, _) in enumerate(body["rows"])}
+            return Block(index.stem, pixels, row_of, [check for _, check in body["rows"]])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, sha256s: Sequence[str], pixels: np.ndarray) -> Block:
+        """Add a block; call it under lock().
+
+        Raises:
+            OSError: the disk is full or refuses.
+        """
+        body = {
+            "format": FORMAT,
+            "about": self.about,
+            "shape": list(pixels.shape),
+            "rows": [[sha256, checksum(row)] for sha256, row in zip(sha256s, pixels, strict=True)],
+        }
+        index = self.folder / f"{_hash(body)[:24]}.json"
+        buffer = io.BytesIO()
+        np.save(buffer, pixels, allow_pickle=False)
+        atomic_write(index.with_suffix(".npy"), buffer.getvalue())
+        atomic_write(index, json.dumps({"block": body, "check": _hash(body)}))
+        block = self._open(index)
+        if block is None:
+            raise OSError(f"{index.name} cannot be read back")
+        return block
+
+    def drop(self, block: Block) -> None:
+        """Remove a damaged block; its index goes first, so that nobody finds it."""
+        for suffix in (".json", ".npy"):
+            with contextlib.suppress(OSError):  # another system keeps mapped files; without an index it is not read
+                (self.folder / f"{block.name}{suffix}").unlink(missing_ok=True)
+
+    def has_room_for(self, size: int) -> bool:
+        """True when `size` bytes fit on the disk and some stay free."""
+        return shutil.disk_usage(self.folder).free >= size + KEEP_FREE_BYTES
+
+    @contextlib.contextmanager
+    def lock(self, wait_seconds: float = -1) -> Iterator[None]:
+        """One writer at a time; what a killed one left is swept first.
+
+        Raises:
+            Timeout: another process wrote for longer than `wait_seconds` (-1: waits for ever).
+            OSError: the folder cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / ".lock", timeout=wait_seconds):
+            sweep(self.folder)
+            for path in self.folder.glob("*.npy"):
+                if not path.with_suffix(".json").exists():
+                    path.unlink(missing_ok=True)
+            yield
+
+
+def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The pixels of an .npy file, mapped; None unless it is exactly what np.save makes of uint8 of this shape.
+
+    A damaged header must not reach numpy's parser, which raises errors of many kinds.
+    """
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    header = buffer.getvalue()
+    with path.open("rb") as file:
+        if file.read(len(header)) != header or path.stat().st_size != len(header) + math.prod(shape):
+            return None
+    return np.asarray(np.memmap(path, np.uint8, mode="r", offset=len(header), shape=shape))
+
+
+def checksum(row: np.ndarray) -> str:
+    """Of one picture's bytes; a damaged row is found, a forged one is not (the forger can write the index too)."""
+    return hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest()
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One part of the cache folder, as `cache ls` shows it."""
+
+    name: str
+    what: str
+    bytes: int
+    files: int
+    path: Path
+
+
+def entries(root: Path) -> list[Entry]:
+    """What lies in the cache folder: decoded pictures by preprocessing, remembered facts, phantom sets."""
+    found = []
+    for folder in sorted(root.glob("decoded/*/")):
+        found.append(_entry(f"decoded/{folder.name}", _about(folder), folder))
+    if (root / "facts").is_dir():
+        found.append(_entry("facts", "what the scan found in each file", root / "facts"))
+    for folder in sorted(root.glob("phantom-*/*/")):
+        what = "left by a killed process" if folder.name.startswith(".") else "drawn phantom set"
+        found.append(_entry(folder.relative_to(root).as_posix(), what, folder))
+    return found
+
+
+def _entry(name: str, what: str, folder: Path) -> Entry:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+    return Entry(name, what, sum(path.stat().st_size for path in files), len(files), folder)
+
+
+def _about(folder: Path) -> str:
+    images, about = 0, None
+    for index in folder.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            body = json.loads(index.read_text(encoding="utf-8"))["block"]
+            images, about = images + len(body["rows"]), body["about"]["spec"]
+    if about is None:
+        return "no intact block"
+    parts = [f"{images} images", f"{about['size_px']} px", "grey" if about["channels"] == 1 else "RGB", about["resize"]]
+    return ", ".join(parts + (["harmonised"] if about["harmonise"] else []))
+
+
+def clear(root: Path) -> list[Entry]:
+    """Remove everything that `entries` lists, and say what it was; the key of the patient hashes stays.
+
+    Raises:
+        Timeout: another process is writing there.
+    """
+    removed = entries(root)
+    for entry in removed:
+        if entry.name.startswith("decoded/"):
+            with FileLock(entry.path / ".lock", timeout=0):
+                for index in entry.path.glob("*.json"):
+                    index.unlink()
+        shutil.rmtree(entry.path)
+    return removed
+
+
+__all__ = ["Block", "Entry", "Store", "Timeout", "cache_folder", "checksum", "clear", "entries"]

@@ -1,0 +1,60 @@
+"""How well a shortcut probe tells the classes: its probabilities become an AUROC with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from plainfilm.evaluate.metrics import auroc_metric, missing
+from plainfilm.evaluate.sample import make_sample
+from plainfilm.schemas import Metric
+
+LIMIT = 0.6  # an interval that lies above it as a whole raises the banner
+
+# Two-sided normal level of 1.96 * sqrt(2) standard errors. On noise, out-of-fold scores rest on every pair of images
+# twice: image a helps to score b, and b to score a, by the same chance likeness. So the variance of their AUROC is
+# twice what it is of scores of images that taught nothing (exactly so for a linear score of many features: the sum
+# over a != b of x_a y_a x_b y_b has twice the variance of the sum over a < b). Measured over 24 kinds of noise, 45 to
+# 2,000 images: plain 95 % intervals covered 0.5 in 0.75-0.93, these in 0.93-1.00. Where there is a shortcut, they are
+# wider than they need be.
+CROSSED_LEVEL = 0.99442540
+
+
+def shortcut_metric(
+    probs: ArrayLike, labels: ArrayLike, groups: Any, patients: Any = None, *, positive: int | None, crossed: bool
+) -> Metric:
+    """AUROC of a probe with a 95 % interval over groups; None with the reason where the images cannot answer.
+
+    Args:
+        probs: float (n, k), rows sum to 1.
+        labels: int (n,), 0..k-1.
+        groups: (n,) int or str, the unit that varies: a patient, or a group of identical images.
+        patients: (n,) int or str, to be counted; None: no patient key.
+        positive: index of the positive class of two; None for more, then it is the mean of one against the rest.
+        crossed: the scores are from cross-validation, as opposed to a classifier fitted on other images.
+    Raises:
+        DataError: lengths differ, a value is missing, or `probs` are not probabilities.
+    """
+    sample = make_sample(probs, labels, groups, patients, positive=positive, threshold=None)
+    if not len(sample.targs):
+        return missing("no images", sample, sample.everyone)
+    found = auroc_metric(sample.classes, sample, CROSSED_LEVEL if crossed else 0.95)
+    if found.value is None or not crossed:
+        return found
+    return found.model_copy(update={"method": f"{found.method}; cross-validated, variance doubled"})
+
+
+def raises_banner(metric: Metric) -> bool:
+    """Whether the probe surely ranks the classes better than LIMIT."""
+    return metric.ci_low is not None and metric.ci_low > LIMIT
+
+
+def best_probe(metrics: Mapping[str, Metric]) -> str | None:
+    """Name of the probe with the highest value, the first of equals; None when none could be estimated.
+
+    The highest of several is too high by chance: choose on valid, report on images that took no part in the choice.
+    """
+    values = {name: metric.value for name, metric in metrics.items() if metric.value is not None}
+    return max(values, key=lambda name: values[name]) if values else None

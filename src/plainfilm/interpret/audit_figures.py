@@ -1,0 +1,79 @@
+"""Figures of an audit: how the classes differ in what is no anatomy, and pictures that are copies of one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION
+
+COLOURS = (BLUE, ORANGE, GREEN, VERMILION, GREY)
+HATCHES = ("", "//", "..", "xx", "--")
+
+
+def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
+    """One panel per fact, one histogram per class, as shares of the class.
+
+    Args:
+        values: fact -> class -> float (n,).
+    """
+    columns = 2 if len(values) > 1 else 1
+    rows = -(-len(values) // columns)
+    figure = Figure(figsize=(4.2 * columns, 2.7 * rows + 0.4), layout="constrained")
+    figure.suptitle(title)
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for ax, (name, per_class) in zip(axes, values.items(), strict=False):
+        everything = np.concatenate(list(per_class.values()))
+        low, high = float(everything.min()), float(everything.max())
+        bins = np.linspace(low, high if high > low else low + 1, 31)
+        for i, (label, shown) in enumerate(per_class.items()):
+            weights = np.full(len(shown), 1 / max(len(shown), 1))
+            ax.hist(
+                shown, bins, weights=weights, color=COLOURS[i % 5], alpha=0.55, hatch=HATCHES[i % 5], edgecolor="white",
+                linewidth=0.3, label=label,
+            )  # fmt: skip
+        ax.set(xlabel=name, ylabel="share of the class")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=8)
+    for ax in axes[len(values) :]:
+        ax.set_visible(False)
+    return figure
+
+
+def plot_probes(
+    names: Sequence[str], values: Sequence[float], lows: Sequence[float], highs: Sequence[float], limit: float
+) -> Figure:
+    """AUROC and interval of each probe, with chance and the limit of the banner."""
+    figure = Figure(figsize=(7, 0.45 * len(names) + 1.3), layout="constrained")
+    ax = figure.subplots()
+    for i, (value, low, high) in enumerate(zip(values, lows, highs, strict=True)):
+        loud = low > limit
+        ax.plot([low, high], [i, i], color=VERMILION if loud else BLUE, linewidth=2)
+        ax.plot([value], [i], "D" if loud else "o", color=VERMILION if loud else BLUE, markersize=7)
+    ax.axvline(0.5, color=GREY, linewidth=1)
+    ax.axvline(limit, color=GREY, linewidth=1, linestyle="--")
+    ax.set_yticks(range(len(names)), list(names))
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(min(0.4, *lows) - 0.01, 1.01)
+    ax.set_xlabel(f"AUROC without looking at a lung (solid line: chance; dashed: banner above {limit:g})")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def plot_copies(pictures: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
+    """Pictures of one group side by side, at most six; uint8 (h, w) or (h, w, 3), each under its name."""
+    shown = min(len(pictures), 6)
+    figure = Figure(figsize=(2.1 * max(shown, 2), 2.5), layout="constrained")
+    for ax, picture, name in zip(np.atleast_1d(figure.subplots(1, shown)), pictures, names, strict=False):
+        ax.imshow(picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255)
+        ax.set_title(_short(name), fontsize=7, parse_math=False)
+        ax.set_axis_off()
+    return figure
+
+
+def _short(name: str, limit: int = 34) -> str:
+    """The end of a long name says more than its beginning; signs that cannot be drawn become '?'."""
+    plain = "".join(sign if sign.isprintable() else "?" for sign in name)
+    return plain if len(plain) <= limit else "..." + plain[3 - limit :]

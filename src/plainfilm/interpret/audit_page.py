@@ -1,0 +1,100 @@
+"""The page of an audit: one HTML file with its figures inside, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from plainfilm import __version__
+from plainfilm.interpret.audit_figures import plot_copies, plot_histograms, plot_probes
+from plainfilm.interpret.figures import as_png
+from plainfilm.schemas import RESEARCH_ONLY, AuditDocument
+
+MAX_GROUPS = 12  # of copies that are drawn; all are in audit.json
+MEANING = {
+    "ok": "Nothing was found that a reader of the score must know.",
+    "warn": "The images can be used; what stands below belongs beside every score made with them.",
+    "fail": "A given split shares patients or copies, or identical pictures have two labels. Divide anew or repair.",
+}
+
+
+def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: float) -> str:
+    """The HTML text.
+
+    Args:
+        rows: the used images, as in the table.
+        pixels: uint8 (n, s, s[, 3]), row i of `rows`.
+        limit: lower bound above which a probe is a banner.
+    """
+    env = Environment(loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    place = {name: i for i, name in enumerate(rows["relative"])}
+    copies = [
+        (title, _copies(groups, place, pixels))
+        for title, groups in (
+            ("Copies in two given folders", audit.duplicates_across_splits),
+            ("Identical pictures", audit.duplicates),
+            ("Nearly identical pictures", audit.near_duplicates),
+            ("Identical pictures under two labels (quarantined)", audit.label_conflicts),
+        )
+        if groups
+    ]
+    figures = {"probes": _probes(audit, limit), "histograms": _histograms(audit, rows, pixels), "copies": copies}
+    text: str = env.get_template("audit.html.j2").render(
+        audit=audit, figures=figures, findings=_findings(audit), meaning=MEANING[audit.verdict],
+        research_only=RESEARCH_ONLY, version=__version__,
+    )  # fmt: skip
+    return text
+
+
+def _findings(audit: AuditDocument) -> list[tuple[str, int, None]]:
+    return [
+        ("files that cannot be used (quarantined)", len(audit.quarantined), None),
+        ("groups of identical pictures", len(audit.duplicates), None),
+        ("groups of nearly identical pictures", len(audit.near_duplicates), None),
+        ("groups of identical pictures under two labels", len(audit.label_conflicts), None),
+        ("patients in two given folders", len(audit.patients_across_splits), None),
+        ("groups of identical pictures in two given folders", len(audit.duplicates_across_splits), None),
+    ]
+
+
+def _png(figure: Figure) -> str:
+    return base64.b64encode(as_png(figure)).decode()
+
+
+def _probes(audit: AuditDocument, limit: float) -> str:
+    known = [shortcut for shortcut in audit.shortcuts if shortcut.auroc.value is not None]
+    if not known:
+        return ""
+    names = [s.probe if s.pixels == "file" else f"{s.probe} ({s.pixels})" for s in known]
+    values, lows, highs = ([float(getattr(s.auroc, name)) for s in known] for name in ("value", "ci_low", "ci_high"))
+    return _png(plot_probes(names, values, lows, highs, limit))
+
+
+def _histograms(audit: AuditDocument, rows: pd.DataFrame, pixels: Any) -> str:
+    if not len(rows):
+        return ""
+    facts = {
+        "bytes per pixel": (rows["bytes"] / (rows["width"] * rows["height"])).to_numpy(),
+        "width, px": rows["width"].to_numpy(),
+        "height, px": rows["height"].to_numpy(),
+        "mean brightness, 0..255": np.array([pixels[i].mean() for i in range(len(rows))]),
+    }
+    labels = rows["label"].to_numpy()
+    split = {name: {str(c): values[labels == c] for c in sorted(set(labels))} for name, values in facts.items()}
+    return _png(plot_histograms(split, "How the classes differ"))
+
+
+def _copies(groups: Sequence[Sequence[str]], place: dict[str, int], pixels: Any) -> list[tuple[list[str], str]]:
+    drawn = []
+    for group in groups[:MAX_GROUPS]:
+        known = [name for name in group if name in place]
+        png = _png(plot_copies([pixels[place[name]] for name in known[:6]], known)) if known else ""
+        drawn.append((list(group), png))
+    rest: list[tuple[list[str], str]] = [(list(group), "") for group in groups[MAX_GROUPS:]]
+    return drawn + rest
