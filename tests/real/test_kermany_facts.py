@@ -92,6 +92,6 @@ def test_original_files_are_all_decoded_grey_and_upright(originals):
     colour_stored = table.rows[table.rows["mode"] == "RGB"]
     assert set(colour_stored["label"]) == {"PNEUMONIA"}  # the class can be read off the file
     assert table.channels == 1
-    pixels = decode_rows(table.rows.iloc[:40], DecodeSpec(96))
+    pixels = decode_rows(table.rows.iloc[:40], DecodeSpec(96))[:]
     assert pixels.shape == (40, 96, 96)
     assert pixels.reshape(40, -1).std(axis=1).min() > 20

@@ -20,7 +20,7 @@ def resize(pixels: np.ndarray, size_px: int, mode: ResizeMode = "squish") -> np.
     """
     height, width = pixels.shape[:2]
     if (height, width) == (size_px, size_px):
-        return np.ascontiguousarray(pixels)
+        return np.array(pixels)
     if mode == "pad":
         return _padded(pixels, size_px)
     box = None
@@ -28,7 +28,8 @@ def resize(pixels: np.ndarray, size_px: int, mode: ResizeMode = "squish") -> np.
         side = min(height, width)
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BILINEAR, box=box))
+    # a copy: what Pillow lends cannot be written, and torch warns of it
+    return np.array(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BILINEAR, box=box))
 
 
 def _padded(pixels: np.ndarray, size_px: int) -> np.ndarray:

@@ -1,0 +1,173 @@
+"""The same picture saved again is found, another picture is not, and copies are told apart from near duplicates."""
+
+import io
+import tracemalloc
+
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image
+
+from plainfilm.data import near
+from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
+
+
+def pictures(n: int, size_px: int = 96, seed: int = 0) -> np.ndarray:
+    """Unlike pictures of smooth blobs, uint8 (n, size, size)."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(30, 226, (n, 12, 12), np.uint8)
+    return np.stack([np.asarray(Image.fromarray(x).resize((size_px,) * 2, Image.Resampling.BICUBIC)) for x in small])
+
+
+def resized(film: np.ndarray, side: int) -> np.ndarray:
+    small = Image.fromarray(film).resize((side, side), Image.Resampling.LANCZOS)
+    return np.asarray(small.resize(film.shape, Image.Resampling.BILINEAR))
+
+
+def saved(film: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(film).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def exposed(film: np.ndarray) -> np.ndarray:
+    return np.clip(film * 1.08 - 9, 0, 255).astype(np.uint8)
+
+
+def pairs_of(pixels: np.ndarray) -> list[tuple[int, int]]:
+    return near_pairs(perceptual_hashes(pixels), pixels)
+
+
+def test_the_hash_is_imagehashs_own_at_64_px() -> None:
+    for film, packed in zip(pictures(5, 64), perceptual_hashes(pictures(5, 64)), strict=True):
+        own = imagehash.phash(Image.fromarray(film), hash_size=16).hash
+        np.testing.assert_array_equal(np.unpackbits(packed).reshape(16, 16), own)
+
+
+def test_a_larger_picture_has_nearly_the_hash_that_imagehash_gives_it() -> None:
+    for film, packed in zip(pictures(5, 200), perceptual_hashes(pictures(5, 200)), strict=True):
+        own = imagehash.phash(Image.fromarray(film), hash_size=16).hash.ravel()
+        assert np.count_nonzero(np.unpackbits(packed) != own) <= 6  # another resampling
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda film: resized(film, 77), lambda film: saved(film, 60), exposed, lambda film: film.copy()],
+    ids=["resized", "jpeg", "exposure", "copied"],
+)
+def test_the_same_picture_saved_again_is_found(change) -> None:
+    films = pictures(6)
+    assert pairs_of(np.concatenate([films, change(films[4])[None]])) == [(4, 6)]
+
+
+@pytest.mark.parametrize("change", [np.fliplr, np.flipud, np.transpose, lambda film: 255 - film])
+def test_a_turned_or_inverted_picture_is_another_one(change) -> None:
+    films = pictures(1)
+    assert pairs_of(np.concatenate([films, change(films[0])[None]])) == []
+
+
+def test_flat_pictures_are_like_no_other() -> None:
+    flat = np.stack([np.full((40, 40), value, np.uint8) for value in range(256)])
+    assert np.bitwise_count(perceptual_hashes(flat)).sum(axis=1).max() == 1
+    assert pairs_of(flat) == []
+    assert pairs_of(np.zeros((2000, 64, 64), np.uint8)) == []
+    # were a flat picture's hash ever that of another, its pixels would not confirm it
+    hashes = np.tile(perceptual_hashes(pictures(1)), (2, 1))
+    assert near_pairs(hashes, flat[:2]) == near_pairs(hashes, np.stack([flat[3, :40], pictures(1, 40)[0]])) == []
+
+
+def test_the_hash_proposes_and_the_pixels_confirm() -> None:
+    films = pictures(3)
+    hashes = perceptual_hashes(films)
+    same_hash = np.stack([hashes[0]] * 3)
+    assert near_pairs(same_hash, films) == []  # other pixels
+    assert near_pairs(same_hash, np.stack([films[0], films[1], exposed(films[0])])) == [(0, 2)]
+
+
+@pytest.mark.parametrize(("bits", "found"), [(30, [(0, 1)]), (31, [])])
+def test_thirty_bits_may_differ_and_no_more(bits: int, found: list[tuple[int, int]]) -> None:
+    films = pictures(1)
+    hashes = np.tile(perceptual_hashes(films), (2, 1))
+    flip = np.zeros(256, np.uint8)
+    flip[np.random.default_rng(0).permutation(256)[:bits]] = 1
+    hashes[1] ^= np.packbits(flip)
+    assert near_pairs(hashes, np.repeat(films, 2, axis=0)) == found
+
+
+def test_blocks_find_what_comparing_each_with_each_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    films = pictures(8)
+    pixels = np.concatenate([films, *([saved(films[i], 80)[None] for i in (0, 3, 3, 7)])])[rng.permutation(12)]
+    hashes = perceptual_hashes(pixels)
+    bits = np.unpackbits(hashes, axis=1).astype(int)
+    brute = [(i, j) for i in range(12) for j in range(i + 1, 12) if np.abs(bits[i] - bits[j]).sum() <= 30]
+    assert len(brute) == 5  # two pairs, and a picture that is there three times
+    for cells, at_once in ((1_000_000, 1000), (1, 1), (25, 2)):
+        monkeypatch.setattr(near, "BLOCK_CELLS", cells)
+        monkeypatch.setattr(near, "CONFIRM_AT_ONCE", at_once)
+        assert near_pairs(hashes, pixels) == brute
+
+
+def test_the_order_of_the_rows_does_not_count() -> None:
+    films = pictures(5)
+    pixels = np.concatenate([films, saved(films[1], 70)[None], exposed(films[3])[None]])
+    order = np.random.default_rng(2).permutation(7)
+    back = {frozenset((int(order[i]), int(order[j]))) for i, j in pairs_of(pixels[order])}
+    assert back == {frozenset((1, 5)), frozenset((3, 6))}
+
+
+def test_colour_counts_by_its_mean() -> None:
+    grey = pictures(3)
+    rgb = np.repeat(grey[..., None], 3, axis=3)
+    np.testing.assert_array_equal(perceptual_hashes(rgb), perceptual_hashes(grey))
+    tinted = rgb[:1].astype(int) + np.array([8, 0, -8])
+    assert pairs_of(np.concatenate([rgb, tinted.clip(0, 255).astype(np.uint8)])) == [(0, 3)]
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_no_picture_and_a_single_one_have_no_pair(n: int) -> None:
+    assert perceptual_hashes(pictures(1)[:n]).shape == (n, 32)
+    assert pairs_of(pictures(1)[:n]) == []
+
+
+class Unread:
+    """Pixels that nobody may ask for."""
+
+    shape = (20_000, 64, 64)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: object, /) -> np.ndarray:
+        raise AssertionError("no pair was proposed")
+
+
+def test_many_pictures_take_little_memory_and_only_proposed_ones_are_read() -> None:
+    hashes = np.random.default_rng(0).integers(0, 256, (20_000, 32), np.uint8)
+    tracemalloc.start()
+    try:
+        assert near_pairs(hashes, Unread()) == []
+        assert tracemalloc.get_traced_memory()[1] < 40e6  # all distances at once would be 400 MB
+    finally:
+        tracemalloc.stop()
+
+
+def test_groups_are_joined_through_chains_and_sorted() -> None:
+    content = np.array(list("abcdefg"))
+    assert near_groups([(2, 5), (0, 1), (1, 4)], content) == [[0, 1, 4], [2, 5]]
+    assert near_groups([], content) == []
+
+
+def test_copies_are_no_near_duplicates() -> None:
+    content = np.array(["a", "a", "b", "c", "c"])
+    assert near_groups([(0, 1), (3, 4)], content) == []
+    # a and its copy are both near b: one group
+    assert near_groups([(0, 1), (0, 2), (1, 2), (3, 4)], content) == [[0, 1, 2]]
+
+
+def test_rows_are_plain_numbers() -> None:
+    films = pictures(2)
+    pixels = np.concatenate([films, saved(films[0], 80)[None]])
+    pairs = pairs_of(pixels)
+    assert [type(i) for pair in pairs for i in pair] == [int, int]
+    assert [type(i) for group in near_groups(pairs, np.array(["x", "y", "z"])) for i in group] == [int, int]
