@@ -45,7 +45,7 @@ interpret: setup  ## Figures of RUN (default: the newest run)
 	$(NEED_RUN)$(BIN)/plainfilm interpret $(RUN) $(ARGS)
 
 test: setup  ## Unit and integration tests on drawn images
-	$(BIN)/python -m pytest tests/unit tests/integration $(ARGS)
+	$(BIN)/python -m pytest tests/unit tests/integration -m "not campaign" $(ARGS)
 
 test-all: setup  ## All tests; those on real images need PLAINFILM_DATA
 	$(BIN)/python -m pytest tests $(ARGS)

@@ -14,21 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, read_card, write_card, write_environment
+from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, read_card, write_card
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.splits import write_split
-from plainfilm.data.table import read_table, write_table
+from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.look import look_at_test
 from plainfilm.evaluate.predictions import make_predictions, predict_logits, read_predictions, save_predictions
 from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.thresholds import choose_threshold
+from plainfilm.inputs import read_inputs, sha256_of, write_inputs
 from plainfilm.listener import Listener, logged, silent
 from plainfilm.models.registry import get_spec
 from plainfilm.prepare import Prepared, prepare
-from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir, atomic_write
 from plainfilm.schemas import (
     EvaluateDocument,
     InterpretDocument,
@@ -41,6 +42,8 @@ from plainfilm.schemas import (
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
+
+    from plainfilm.train.checkpoint import Checkpoint
 
 
 def draw_phantom(out: Path, *, images: int, size_px: int, seed: int, listener: Listener = silent) -> PhantomDocument:
@@ -142,9 +145,16 @@ def train_run(
     *,
     device: str = "auto",
     dry_run: bool = False,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    max_minutes: float | None = None,
     listener: Listener = silent,
 ) -> TrainDocument:
-    """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened."""
+    """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened.
+
+    Args:
+        checkpoint_minutes: how often the state is written, besides each epoch's end.
+        max_minutes: training stops after so long with a StoppedError, and resume_run() goes on.
+    """
     started = time.perf_counter()
     run = RunDir.plan(out, get_spec(cfg.model.name).name)
     _keep_out_of_data(run.root, cfg)
@@ -159,16 +169,75 @@ def train_run(
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
-    run.make()
-    with run.session():
+    with run.claim(), run.outcome():
         listener = logged(run.log, listener)
         learn.progress.listener = listener
-        _write_inputs(run, cfg, ready, facts(device, kept_memory))
+        write_inputs(run, cfg, ready, facts(device, kept_memory), seal=_seal(ready), estimate=seconds)
         listener("run", {"path": str(run.root)})
-        best_at = _fit(learn, cfg, run, listener)
+        best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener)
         document = _finish(run, cfg, ready, learn, valid_pixels, best_at, device, started, seconds)
         listener("done", {"path": str(run.root)})
     return document
+
+
+def resume_run(
+    root: Path,
+    *,
+    device: str | None = None,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    max_minutes: float | None = None,
+    listener: Listener = silent,
+) -> TrainDocument:
+    """`plainfilm resume`: go on with a stopped run from its last state, on the CPU to the same bytes at the end.
+
+    Args:
+        device: None = the run's own.
+    Raises:
+        UsageError: the run is done or diverged. OccupiedError: it is being written.
+        DataError: it cannot go on as it began, or its state is damaged; says what.
+    """
+    started = time.perf_counter()
+    run = RunDir.existing(root)
+    with run.lock():
+        run.refuse_unless_stopped()
+        began = read_inputs(run, lambda done, of: listener("scan", {"done": done, "of": of}))  # before torch is loaded
+        from plainfilm.models.build import pick_device
+        from plainfilm.train.checkpoint import read_checkpoint
+        from plainfilm.train.speed import keep_memory, use_threads
+
+        cfg, ready, device = began.cfg, began.ready, pick_device(device or began.environment.device)
+        checkpoint = read_checkpoint(run, sha256_of(run.start))
+        started -= checkpoint.state.seconds if checkpoint else 0
+        use_threads(began.environment.threads)
+        keep_memory()
+        with run.outcome():
+            listener = logged(run.log, listener)
+            run.write_status("running")
+            listener("run", {"path": str(run.root)})
+            learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
+            place = _place(cfg, checkpoint, len(learn.dls.train))
+            seconds = began.estimate_seconds * place.pop("share_left")
+            listener("resume", {**place, "seconds": seconds, "device": device, "notes": ready.split.notes,
+                                "began_on": began.environment.device})  # fmt: skip
+            best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener, checkpoint)
+            document = _finish(
+                run, cfg, ready, learn, valid_pixels, best_at, device, started, began.estimate_seconds
+            )  # fmt: skip
+            listener("done", {"path": str(run.root)})
+    return document
+
+
+def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> dict[str, Any]:
+    """Where a resumed run goes on, for people: phases and epochs from 1, steps that are done."""
+    phases, at = cfg.train.phases, checkpoint and checkpoint.state
+    phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
+    epochs = phases[phase].epochs
+    done = sum(each.epochs for each in phases[:phase]) + epoch + step / steps
+    return {
+        "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
+        "epochs": epochs, "step": step, "finished": epoch == epochs,
+        "share_left": 1 - done / sum(each.epochs for each in phases),
+    }  # fmt: skip
 
 
 def _estimate(learn: Learner, cfg: ExperimentConfig, listener: Listener) -> float:
@@ -179,37 +248,30 @@ def _estimate(learn: Learner, cfg: ExperimentConfig, listener: Listener) -> floa
     return seconds
 
 
-def _write_inputs(run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any]) -> None:
-    run.write_status("running", seal=_seal(ready), ledger_head=None)
-    atomic_write(run.config, cfg.as_yaml())
-    write_environment(run, speed)
-    write_table(run.table, ready.split.rows)
-    write_table(run.excluded, ready.table.excluded)
-    atomic_write(run.data, dump_json(ready.counts.model_dump(mode="json")))
-
-
-def _fit(learn: Learner, cfg: ExperimentConfig, run: RunDir, listener: Listener) -> tuple[int, int]:
-    """Train; the learner ends with the kept weights. Returns their (phase, epoch)."""
+def _fit(
+    learn: Learner, cfg: ExperimentConfig, run: RunDir, pace: Pace, listener: Listener, checkpoint: Checkpoint | None = None
+) -> tuple[int, int]:  # fmt: skip
+    """Train, from the first step or the checkpoint's; the learner ends with the kept weights. Returns their (phase, epoch)."""
     from plainfilm.interpret.figures import as_png, plot_batch
     from plainfilm.models.build import load_weights
-    from plainfilm.train.callbacks import KeepBest, RunHistory
-    from plainfilm.train.fit import find_lr, fit_phases
+    from plainfilm.train.fit import find_lr
+    from plainfilm.train.stops import fit_with_stops
 
     x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
     pictures = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
     title = f"A training batch as the network sees it ({cfg.train.augment})"
     atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, title)))
-    lr = find_lr(learn, cfg.train).lr if any(phase.lr == "auto" for phase in cfg.train.phases) else None
-    if lr is not None:
+    lr = checkpoint.state.lr if checkpoint else None
+    if checkpoint is None and any(phase.lr == "auto" for phase in cfg.train.phases):
+        lr = find_lr(learn, cfg.train).lr
         listener("lr", {"lr": lr})
-    best = KeepBest(run)
-    fit_phases(learn, cfg.train.phases, lr, [RunHistory(run), best])
+    best_at = fit_with_stops(learn, cfg.train.phases, lr, run, pace, sha256_of(run.start), listener, checkpoint)
     if cfg.train.keep == "last":
         last = len(cfg.train.phases) - 1
         return last, cfg.train.phases[last].epochs - 1
     load_weights(learn.model, run.checkpoint("best"))
-    return best.best_at
+    return best_at
 
 
 def _finish(

@@ -328,12 +328,6 @@ class RunDir:
                     atomic_write(self.log, before + _frames(error))
             raise
 
-    @contextmanager
-    def session(self) -> Iterator[None]:
-        """lock() and outcome()."""
-        with self.lock(), self.outcome():
-            yield
-
     def _try_to_say(self, status: Status, **facts: Any) -> None:
         # On a full disk this fails too; 'running' without a writer reads as interrupted, and the first error counts.
         with contextlib.suppress(OSError):
