@@ -192,6 +192,13 @@ def test_a_network_that_diverges_in_the_last_step_is_caught_on_valid(learn):
         fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
 
 
+def test_a_loss_beyond_any_use_ends_the_training(learn):
+    """A number still, but e**-1000 is no probability."""
+    learn.model.network.head[1].register_forward_hook(lambda module, x, y: y * 1e6)
+    with pytest.raises(DivergedError, match=r"^The loss became \d+(\.\d+)?(e\+\d+)? in epoch 1, step 1"):
+        fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+
+
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
 def test_running_out_of_memory_says_what_to_make_smaller(learn, error):
     def fail(module, x, y):
