@@ -93,9 +93,13 @@ def build_learner(
     from plainfilm.data.block import make_dls
     from plainfilm.models.build import build_model, parameter_count
     from plainfilm.train.learner import make_learner
+    from plainfilm.train.memory import require_memory
 
     rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
     model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)  # first: refuses a wrong size
+    if device == "cpu":
+        require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
+                       batch_size=cfg.train.batch_size)  # fmt: skip
     pixels = decode_rows(rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}))
     dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
     listener(

@@ -363,6 +363,15 @@ def test_a_run_folder_that_cannot_be_written_is_refused(copy):
         copy.chmod(0o700)
 
 
+def test_a_training_that_will_not_fit_is_refused_before_it_starts(small, tmp_path, monkeypatch):
+    from plainfilm.train import memory
+
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1_000_000)
+    line = plainfilm("train", *small, "--out", tmp_path / "run", "-q", code=5).stderr
+    assert "Training would need about" in line
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_is_written_beside_the_data(data, small, copy):
     before = {path: path.stat().st_mtime_ns for path in [data, *data.rglob("*")]}
     plainfilm("resume", copy)
