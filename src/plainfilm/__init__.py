@@ -20,6 +20,7 @@ _HOMES = {
     "make_learner": "plainfilm.train.learner",
     "measure": "plainfilm.evaluate.metrics",
     "train_run": "plainfilm.pipeline",
+    "resume_run": "plainfilm.pipeline",
     "evaluate_run": "plainfilm.pipeline",
     "interpret_run": "plainfilm.pipeline",
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, Literal
 
@@ -77,20 +79,50 @@ def read_card(run: RunDir) -> Card:
     return card
 
 
+def versions() -> dict[str, str]:
+    """Of plainfilm and of each library that a result stands on."""
+    return {"plainfilm": __version__, **{name: metadata.version(name) for name in LIBRARIES}}
+
+
 def write_environment(run: RunDir, speed: dict[str, Any]) -> None:
     """Save environment.json: versions, machine, command."""
-    versions = {name: metadata.version(name) for name in LIBRARIES}
+    libraries = versions()
     facts = {
         "schema_version": 1,
-        "plainfilm": __version__,
+        "plainfilm": libraries.pop("plainfilm"),
         "python": platform.python_version(),
-        "libraries": versions,
+        "libraries": libraries,
         "platform": platform.platform(),
         "processors": os.cpu_count(),
         "command": sys.argv,
         "speed": speed,
     }
     atomic_write(run.environment, dump_json(facts))
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Versions, device and threads of a run; all three decide its bits (sums are added up in another order)."""
+
+    versions: dict[str, str]
+    device: str
+    threads: int
+
+
+def read_environment(run: RunDir) -> Environment:
+    """What environment.json says.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        found = json.loads(run.environment.read_text(encoding="utf-8"))
+        versions = {"plainfilm": str(found["plainfilm"]), **found["libraries"]}
+        return Environment(versions, str(found["speed"]["device"]), int(found["speed"]["threads"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"{run.environment} is missing or damaged. Restore it from a backup, or train again into another folder."
+        ) from None
 
 
 def peak_rss_mb() -> float:

@@ -52,3 +52,9 @@ class TrainingError(PlainfilmError):
 
 class DivergedError(TrainingError):
     """The loss is no longer a number."""
+
+
+class StoppedError(PlainfilmError):
+    """The work stopped where it was asked to, and can be gone on with; the message says how."""
+
+    exit_code = 130

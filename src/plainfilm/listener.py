@@ -13,9 +13,12 @@ Listener = Callable[[str, dict[str, Any]], None]  # event name, its facts
 
 # What goes into a run's log: facts about the work, never a path, file name or patient.
 LOGGED = {
+    "run": (),
     "network": ("name", "parameters", "size_px", "device", "balanced"),
     "estimate": ("seconds", "epochs"),
     "lr": ("lr",),
+    "resume": ("phase", "epoch", "step", "device"),
+    "stopping": (),
     "epoch": ("epoch", "of", "train_loss", "valid_loss", "accuracy", "auroc"),
     "done": (),
 }
@@ -26,8 +29,8 @@ def silent(what: str, facts: dict[str, Any]) -> None:
 
 
 def logged(path: Path, listener: Listener) -> Listener:
-    """`listener`, and a line in the log at `path` for each event worth keeping."""
-    lines: list[str] = []
+    """`listener`, and a line in the log at `path` for each event worth keeping; what stands there stays."""
+    lines: list[str] = [path.read_text(encoding="utf-8")] if path.is_file() else []
 
     def hear(what: str, facts: dict[str, Any]) -> None:
         listener(what, facts)

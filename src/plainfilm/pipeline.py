@@ -6,30 +6,26 @@ what does not need them starts at once.
 
 from __future__ import annotations
 
-import hashlib
-import time
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, read_card, write_card, write_environment
+from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, load_config
-from plainfilm.data.cache import PixelRows, decode_rows
 from plainfilm.data.splits import write_split
 from plainfilm.data.store import Entry, Timeout, cache_folder, clear, entries
-from plainfilm.data.table import read_table, write_table
+from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.look import look_at_test
-from plainfilm.evaluate.predictions import make_predictions, predict_logits, read_predictions, save_predictions
-from plainfilm.evaluate.seal import count_looks, seal_of
+from plainfilm.evaluate.predictions import read_predictions
+from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.thresholds import choose_threshold
-from plainfilm.listener import Listener, logged, silent
+from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import get_spec
-from plainfilm.prepare import Prepared, prepare
-from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.prepare import keep_out_of_data, prepare
+from plainfilm.runs import RunDir, atomic_write
 from plainfilm.schemas import (
     AuditDocument,
     CacheDocument,
@@ -37,17 +33,18 @@ from plainfilm.schemas import (
     EvaluateDocument,
     InterpretDocument,
     LrFindDocument,
-    NoLungs,
     PhantomDocument,
     SplitDocument,
-    Timing,
-    TrainDocument,
 )
+from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 
 if TYPE_CHECKING:
-    from fastai.learner import Learner
-
     from plainfilm.data.planted import Faults
+
+__all__ = [
+    "audit_data", "build_learner", "clear_cache", "draw_phantom", "evaluate_run", "find_learning_rate", "interpret_run",
+    "list_cache", "resume_run", "split_data", "train_run",
+]  # fmt: skip
 
 
 def draw_phantom(
@@ -82,7 +79,7 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
     write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
-        seal=_seal(ready), notes=list(ready.split.notes),
+        seal=seal_or_none(ready), notes=list(ready.split.notes),
     )  # fmt: skip
 
 
@@ -90,7 +87,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listene
     """`plainfilm audit`: what is wrong with the images, as a document and a page; writes nothing into DATA."""
     from plainfilm.audit import audit_data as judge
 
-    _keep_out_of_data(RunDir.plan(out, "audit").root, cfg)
+    keep_out_of_data(RunDir.plan(out, "audit").root, cfg)
     return judge(cfg, out, listener)
 
 
@@ -116,46 +113,6 @@ def _cache_document(found: list[Entry], *, removed: bool) -> CacheDocument:
     return CacheDocument(folder=str(cache_folder()), removed=removed, bytes=sum(e.bytes for e in found), entries=shown)
 
 
-def _keep_out_of_data(out: Path, cfg: ExperimentConfig) -> None:
-    """Figures inside DATA would be read as images of a class the next time."""
-    data = Path(cfg.data.path).resolve() if cfg.data.path else None
-    if data is not None and data.is_dir() and out.resolve().is_relative_to(data):
-        raise UsageError(f"The output {out} lies inside DATA ({data}). Choose an --out elsewhere.")
-
-
-def _seal(ready: Prepared) -> str | None:
-    return seal_of(ready.split.of("test")) if ready.split.has_test else None
-
-
-def build_learner(
-    cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener
-) -> tuple[Learner, PixelRows]:
-    """A Learner over the train and valid rows, and the pixels of the valid rows."""
-    from plainfilm.data.block import make_dls
-    from plainfilm.models.build import build_model, parameter_count
-    from plainfilm.train.learner import make_learner
-
-    rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
-    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)  # first: refuses a wrong size
-    pixels = decode_rows(
-        rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}),
-        keep=cfg.data.cache, tell=lambda text: listener("note", {"text": text}),
-    )  # fmt: skip
-    dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
-    listener(
-        "network",
-        {
-            "name": cfg.model.name,
-            "parameters": parameter_count(model),
-            "size_px": cfg.train.size_px,
-            "device": device,
-            "balanced": dls.train.balance,
-        },
-    )
-    learn = make_learner(dls, model, cfg.train, path=path, listener=listener)
-    return learn, pixels.part((rows["split"] == "valid").to_numpy())
-
-
 def find_learning_rate(
     cfg: ExperimentConfig, out: Path | None, *, device: str, num_it: int, listener: Listener = silent
 ) -> LrFindDocument:
@@ -163,7 +120,7 @@ def find_learning_rate(
     from plainfilm.interpret.figures import as_png, plot_lr_curve
 
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name}")
-    _keep_out_of_data(run.root, cfg)
+    keep_out_of_data(run.root, cfg)
     ready = prepare(cfg, listener)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import find_lr
@@ -180,157 +137,6 @@ def find_learning_rate(
     atomic_write(table, "lr,loss\n" + "".join(lines))
     return LrFindDocument(
         suggestions=curve.suggestions, lr=curve.lr, figure=str(figure), curve=str(table), notes=list(ready.split.notes)
-    )
-
-
-def train_run(
-    cfg: ExperimentConfig,
-    out: Path | None = None,
-    *,
-    device: str = "auto",
-    dry_run: bool = False,
-    listener: Listener = silent,
-) -> TrainDocument:
-    """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened."""
-    started = time.perf_counter()
-    run = RunDir.plan(out, get_spec(cfg.model.name).name)
-    _keep_out_of_data(run.root, cfg)
-    ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
-    from plainfilm.models.build import pick_device
-    from plainfilm.train.speed import facts, keep_memory
-
-    device = pick_device(device)
-    kept_memory = keep_memory()
-    learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
-    seconds = _estimate(learn, cfg, listener)
-    if dry_run:
-        return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
-                             notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
-    run.make()
-    with run.session():
-        listener = logged(run.log, listener)
-        learn.progress.listener = listener
-        _write_inputs(run, cfg, ready, facts(device, kept_memory))
-        listener("run", {"path": str(run.root)})
-        ready, probes = _probe(run, cfg, ready, learn, listener)
-        best_at = _fit(learn, cfg, run, listener)
-        document = _finish(run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, seconds)
-        listener("done", {"path": str(run.root)})
-    return document
-
-
-def _estimate(learn: Learner, cfg: ExperimentConfig, listener: Listener) -> float:
-    from plainfilm.train.fit import estimate_seconds
-
-    seconds = estimate_seconds(learn, cfg.train.phases)
-    listener("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases)})
-    return seconds
-
-
-def _write_inputs(run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any]) -> None:
-    run.write_status("running", seal=_seal(ready), ledger_head=None)
-    atomic_write(run.config, cfg.as_yaml())
-    write_environment(run, speed)
-    write_table(run.table, ready.split.rows)
-    write_table(run.excluded, ready.table.excluded)
-    atomic_write(run.data, dump_json(ready.counts.model_dump(mode="json")))
-
-
-def _probe(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, listener: Listener
-) -> tuple[Prepared, NoLungs | None]:
-    """The short audit: shortcut probes on the run's own train and valid rows, and a note for each that does well."""
-    if not cfg.data.audit:
-        return ready, None
-    from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
-
-    listener("probe", {"pixels": "the train and valid"})
-    rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
-    features = probe_features(rows, learn.dls.train.pixels)
-    found = probe_valid(run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients)
-    notes = shortcut_note(found.probes, "on valid")
-    for text in notes:
-        listener("note", {"text": text})
-    return replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes))), found
-
-
-def _fit(learn: Learner, cfg: ExperimentConfig, run: RunDir, listener: Listener) -> tuple[int, int]:
-    """Train; the learner ends with the kept weights. Returns their (phase, epoch)."""
-    from plainfilm.interpret.figures import as_png, plot_batch
-    from plainfilm.models.build import load_weights
-    from plainfilm.train.callbacks import KeepBest, RunHistory
-    from plainfilm.train.fit import find_lr, fit_phases
-
-    x, y = learn.dls.train.one_batch()
-    names = [learn.dls.vocab[int(k)] for k in y[:16]]
-    pictures = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
-    title = f"A training batch as the network sees it ({cfg.train.augment})"
-    atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, title)))
-    lr = find_lr(learn, cfg.train).lr if any(phase.lr == "auto" for phase in cfg.train.phases) else None
-    if lr is not None:
-        listener("lr", {"lr": lr})
-    best = KeepBest(run)
-    fit_phases(learn, cfg.train.phases, lr, [RunHistory(run), best])
-    if cfg.train.keep == "last":
-        last = len(cfg.train.phases) - 1
-        return last, cfg.train.phases[last].epochs - 1
-    load_weights(learn.model, run.checkpoint("best"))
-    return best.best_at
-
-
-def _finish(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: PixelRows, probes: NoLungs | None,
-    best_at: tuple[int, int], device: str, started: float, estimate: float,
-) -> TrainDocument:  # fmt: skip
-    from plainfilm.train.callbacks import weights_bytes
-
-    weights = weights_bytes(learn.model)
-    atomic_write(run.weights, weights)
-    valid = make_predictions(
-        ready.split.of("valid"),
-        predict_logits(learn.model, valid_pixels, device),
-        ready.vocab,
-        has_patients=ready.table.has_patients,
-    )
-    save_predictions(run, "valid", valid, valid_pixels)
-    threshold = None
-    if ready.positive is not None:
-        k = ready.vocab.index(ready.positive)
-        threshold = choose_threshold(cfg.evaluate.threshold, valid.probs[:, k], valid.targs == k)
-    card = _card(cfg, ready, best_at, threshold, hashlib.sha256(weights).hexdigest())
-    write_card(run, card)
-    document = answer(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(update={"no_lungs_needed": probes})
-    save_metrics(run, document)
-    return TrainDocument(
-        run=str(run.root), data=ready.counts, positive=ready.positive, threshold=threshold, best_epoch=best_at[1] + 1,
-        threshold_rule=card.threshold_rule, notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
-        timing=_timing(run, time.perf_counter() - started),
-    )  # fmt: skip
-
-
-def _card(
-    cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str
-) -> Card:
-    network = get_spec(cfg.model.name)
-    fixed = cfg.evaluate.threshold.replace(".", "").isdigit()
-    return Card(
-        model=cfg.model, vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
-        mean=network.mean, std=network.std, threshold=threshold,
-        threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
-        threshold_chosen_on="valid" if ready.positive and not fixed else "nothing",
-        kept_phase=best_at[0], kept_epoch=best_at[1],
-        kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
-        split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
-        seal=_seal(ready), notes=list(ready.split.notes), weights_sha256=sha256,
-    )  # fmt: skip
-
-
-def _timing(run: RunDir, seconds: float) -> Timing:
-    rows = pd.read_csv(run.timing)
-    return Timing(
-        seconds=round(seconds, 2),
-        train_img_per_s=round(float(rows["images"].sum() / rows["train_seconds"].sum()), 2),
-        peak_rss_mb=round(peak_rss_mb(), 1),
     )
 
 

@@ -12,7 +12,7 @@ from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.splits import Split, count, make_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import ImageTable, build_table
-from plainfilm.errors import ConfigError
+from plainfilm.errors import ConfigError, UsageError
 from plainfilm.listener import Listener
 from plainfilm.schemas import DataCounts
 
@@ -105,3 +105,10 @@ def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
                 progress=lambda done: listener("draw", {"done": done, "of": cfg.images}),
             )
     return folder
+
+
+def keep_out_of_data(out: Path, cfg: ExperimentConfig) -> None:
+    """Figures inside DATA would be read as images of a class the next time."""
+    data = Path(cfg.data.path).resolve() if cfg.data.path else None
+    if data is not None and data.is_dir() and out.resolve().is_relative_to(data):
+        raise UsageError(f"The output {out} lies inside DATA ({data}). Choose an --out elsewhere.")

@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import shlex
 import tempfile
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError
+from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
 Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 TEMP_PREFIX = ".partial-"
+CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and took 0.7 to 1.5 s to write, half a step of 16 images
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often a training writes its state besides each epoch's end, when it stops by itself (None: never), and
+    since when it runs, on the clock of time.perf_counter(). Nothing of it changes a result, so it is no config.
+    """
+
+    checkpoint_minutes: float
+    max_minutes: float | None
+    began: float
 
 
 def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write `content` so that `path` is the old file or the new one, never half of either; `private`: for the owner only.
 
     The temporary file lies in the same folder (a rename across file systems would copy), and is flushed to disk
-    before the rename: without fsync a power cut can leave an empty file under the new name.
+    before the rename: without fsync a power cut can leave an empty file under the new name. The folder is flushed
+    after it, so that of two files written one after the other a power cut never keeps only the second.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +57,18 @@ def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> 
     except BaseException:
         Path(temp).unlink(missing_ok=True)
         raise
+    with contextlib.suppress(OSError):  # the file is there already; some systems cannot flush a folder
+        _flush_folder(path.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:
@@ -89,9 +117,21 @@ class RunDir:
         self.ledger = self.root / "test_ledger.jsonl"
         self.log = self.root / "log.txt"
 
+        self.start = self.root / "checkpoints" / "start.json"  # what the run began with; written last of its inputs
+        self.state = self.root / "checkpoints" / "last.json"  # where it stands; names and hashes its tensors
+
     def checkpoint(self, name: str) -> Path:
         """Weights kept while training, e.g. the best epoch so far."""
         return self.root / "checkpoints" / f"{name}.safetensors"
+
+    def state_tensors(self, number: int) -> Path:
+        """The tensors of the `number`-th state; only the one that last.json names counts."""
+        return self.checkpoint(f"last-{number}")
+
+    @property
+    def resume_command(self) -> str:
+        """What goes on with this run, as a shell takes it."""
+        return f"plainfilm resume {shlex.quote(str(self.root))}"
 
     def predictions(self, split: str) -> Path:
         """One row per image of `split`."""
@@ -124,7 +164,10 @@ class RunDir:
         """
         root = out or runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{model}-{secrets.token_hex(2)}"
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise OccupiedError(f"{root} exists and is not empty; a run is never overwritten. Choose another --out.")
+            begun = f" Or go on with it: {cls(root).resume_command}" if (root / "status.json").is_file() else ""
+            raise OccupiedError(
+                f"{root} exists and is not empty; a run is never overwritten. Choose another --out.{begun}"
+            )
         return cls(root)
 
     def make(self) -> None:
@@ -140,7 +183,10 @@ class RunDir:
             raise DataError(
                 f"The folder {self.root} cannot be made ({error.strerror}). Choose another --out."
             ) from None
-        if any(self.root.iterdir()):
+        self._refuse_if_used()
+
+    def _refuse_if_used(self) -> None:
+        if {path.name for path in self.root.iterdir()} - {".lock"}:
             raise OccupiedError(f"{self.root} is in use by another process. Choose another --out.")
 
     @classmethod
@@ -150,29 +196,76 @@ class RunDir:
         Raises:
             DataError: `root` is no run folder, or its training did not finish.
         """
+        run = cls.existing(root)
+        status = run.read_status()["status"]
+        if status != "done":
+            advice = {"running": "Wait for it.", "diverged": "Train again with a smaller --lr."}
+            raise DataError(
+                f"The run {root} is '{status}', not 'done'; it has no finished model. "
+                + advice.get(status, f"Go on with: {run.resume_command}")
+            )
+        return run
+
+    @classmethod
+    def existing(cls, root: Path) -> RunDir:
+        """A run in any state.
+
+        Raises:
+            DataError: `root` is no run folder.
+        """
         run = cls(root)
         if not run.status.is_file():
             raise DataError(f"{root} is not a run folder (no status.json in it). Give the folder that train printed.")
-        status = run.read_status()
-        if status["status"] != "done":
-            raise DataError(
-                f"The run {root} is '{status['status']}', not 'done'; it has no finished model. Train it again."
-            )
         return run
+
+    def refuse_unless_stopped(self) -> None:
+        """To be asked with the lock held, when 'running' means that the writer died.
+
+        Raises:
+            UsageError: there is nothing to go on with. DataError: it stopped before its inputs were complete.
+        """
+        status = self.read_status()
+        if status["status"] == "done":
+            raise UsageError(f"The run {self.root} is already done; there is nothing to resume.")
+        if status["status"] == "diverged":
+            raise UsageError(
+                f"The run {self.root} diverged; going on would repeat that. Train again with a smaller --lr."
+            )
+        if not self.start.is_file():
+            raise DataError(
+                f"The run {self.root} has no checkpoints/start.json: it stopped before its inputs were written, or the "
+                "file was lost. Nothing can be resumed; train again into another folder."
+            )
+
+    @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Make the planned folder and hold it; of several processes that try, one wins.
+
+        Raises:
+            OccupiedError: another process was quicker. DataError: the folder cannot be made or written.
+        """
+        self.make()
+        with self.lock():
+            self._refuse_if_used()  # again: a quicker one may have come and gone since
+            yield
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run for writing.
 
         Raises:
-            OccupiedError: another living process holds it.
+            OccupiedError: another living process holds it. DataError: the folder cannot be written.
         """
         lock = FileLock(self.root / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
             raise OccupiedError(
-                f"{self.root} is being written by another process. Wait for it, or choose another --out."
+                f"{self.root} is being written by another process. Wait for it, or choose another folder."
+            ) from None
+        except OSError as error:
+            raise DataError(
+                f"The run folder {self.root} cannot be written ({error.strerror}). Mend its rights, or copy it."
             ) from None
         try:
             sweep(self.root)
@@ -193,7 +286,8 @@ class RunDir:
     def write_status(self, status: Status, **facts: Any) -> None:
         """Say what state the run is in; facts written earlier stay unless given again."""
         before = json.loads(self.status.read_text(encoding="utf-8")) if self.status.is_file() else {}
-        before.pop("code", None)
+        for name in ("code", "message"):
+            before.pop(name, None)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         atomic_write(self.status, dump_json({**before, "schema_version": 1, "status": status, "updated": now, **facts}))
 
@@ -211,24 +305,37 @@ class RunDir:
         return found
 
     @contextmanager
-    def session(self) -> Iterator[None]:
-        """Hold the run while it is made; status.json says how that ended, whatever happens.
+    def outcome(self) -> Iterator[None]:
+        """With the lock held: status.json says how the work ended, whatever happens.
 
-        A bug's traceback goes to log.txt.
+        A bug's traceback goes to log.txt. What the system refuses becomes our own error.
         """
-        with self.lock():
-            try:
-                yield
-            except KeyboardInterrupt:
-                self.write_status("interrupted")
-                raise
-            except DivergedError as error:
-                self.write_status("diverged", code=error.exit_code, message=str(error))
-                raise
-            except BaseException as error:
-                self.write_status("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
-                if not isinstance(error, PlainfilmError):
+        try:
+            yield
+            self.write_status("done")
+        except (KeyboardInterrupt, StoppedError):
+            self._try_to_say("interrupted")
+            raise
+        except DivergedError as error:
+            self._try_to_say("diverged", code=error.exit_code, message=str(error))
+            raise
+        except OSError as error:
+            self._try_to_say("failed", code=DataError.exit_code, message=type(error).__name__)
+            what = error.strerror or type(error).__name__
+            go_on = f"then: {self.resume_command}" if self.start.is_file() else "then train again into another folder."
+            raise DataError(
+                f"The system refused a file operation in {self.root} ({what}). What was finished is kept. "
+                f"Check the free space and the rights, {go_on}"
+            ) from error
+        except BaseException as error:
+            self._try_to_say("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
+            if not isinstance(error, PlainfilmError):
+                with contextlib.suppress(OSError):
                     before = self.log.read_text(encoding="utf-8") if self.log.is_file() else ""
                     atomic_write(self.log, before + _frames(error))
-                raise
-            self.write_status("done")
+            raise
+
+    def _try_to_say(self, status: Status, **facts: Any) -> None:
+        # On a full disk this fails too; 'running' without a writer reads as interrupted, and the first error counts.
+        with contextlib.suppress(OSError):
+            self.write_status(status, **facts)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from plainfilm.errors import DataError, DivergedError, OccupiedError, TrainingError
+from plainfilm.errors import DataError, DivergedError, OccupiedError, StoppedError, TrainingError, UsageError
 from plainfilm.runs import TEMP_PREFIX, RunDir, atomic_write, sweep
 
 
@@ -54,6 +54,9 @@ def test_a_run_is_never_overwritten(tmp_path):
     with pytest.raises(OccupiedError, match="not empty") as error:
         RunDir.plan(tmp_path / "run", "paper")
     assert error.value.exit_code == 4
+    (tmp_path / "run" / "status.json").write_text("{}")
+    with pytest.raises(OccupiedError, match=f"Or go on with it: plainfilm resume {tmp_path / 'run'}$"):
+        RunDir.plan(tmp_path / "run", "paper")
 
 
 def test_planning_a_run_makes_nothing(tmp_path):
@@ -69,6 +72,7 @@ def test_default_names_do_not_collide(tmp_path):
     ("error", "status", "code"),
     [
         (KeyboardInterrupt(), "interrupted", None),
+        (StoppedError("time"), "interrupted", None),
         (DivergedError("nan"), "diverged", 5),
         (TrainingError("memory"), "failed", 5),
         (ValueError("bug"), "failed", 101),
@@ -78,7 +82,7 @@ def test_default_names_do_not_collide(tmp_path):
 def test_status_says_how_a_session_ended(tmp_path, error, status, code):
     run = RunDir(tmp_path / "run")
     run.make()
-    with pytest.raises(type(error)), run.session():
+    with pytest.raises(type(error)), run.lock(), run.outcome():
         run.write_status("running", seal="s")
         raise error
     found = json.loads(run.status.read_text())
@@ -86,10 +90,76 @@ def test_status_says_how_a_session_ended(tmp_path, error, status, code):
     assert run.log.exists() == (code == 101)
 
 
+def test_what_the_system_refuses_is_told_with_the_way_on(tmp_path, monkeypatch):
+    """Whatever it is, and also when not even the status can be written any more."""
+    run = RunDir(tmp_path / "my run")
+    run.make()
+    for begun in (False, True):
+        if begun:
+            atomic_write(run.start, "{}")
+        with pytest.raises(DataError) as error, run.lock(), run.outcome():
+            run.write_status("running", seal="s")
+            with monkeypatch.context() as full:
+                full.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+                run.write_status("running")
+        assert "(No space left on device). What was finished is kept." in str(error.value)
+        assert str(error.value).endswith(
+            f"then: plainfilm resume '{run.root}'" if begun else "then train again into another folder."
+        )
+        assert (run.read_status()["status"], run.read_status()["code"]) == ("failed", 2)
+
+
+def test_a_status_that_cannot_be_written_does_not_hide_the_first_error(tmp_path, monkeypatch):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    with pytest.raises(KeyboardInterrupt), run.lock(), run.outcome():
+        run.write_status("running")
+        monkeypatch.setattr(os, "replace", lambda *args: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        raise KeyboardInterrupt
+    monkeypatch.undo()
+    assert run.read_status()["status"] == "interrupted"
+
+
+def test_of_two_that_plan_one_folder_the_second_is_refused(tmp_path):
+    first, second = RunDir.plan(tmp_path / "run", "paper"), RunDir.plan(tmp_path / "run", "paper")
+    with first.claim():
+        with pytest.raises(OccupiedError, match="another process"), second.claim():
+            pass
+        first.write_status("running")
+    with pytest.raises(OccupiedError, match="in use by another process"), second.claim():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "start", "kind", "words"),
+    [
+        ("done", True, UsageError, "already done"),
+        ("diverged", True, UsageError, "smaller --lr"),
+        ("interrupted", False, DataError, "no checkpoints/start.json"),
+        ("running", True, None, ""),
+        ("interrupted", True, None, ""),
+        ("failed", True, None, ""),
+    ],
+)
+def test_only_what_stopped_can_be_resumed(tmp_path, status, start, kind, words):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    with run.lock():
+        run.write_status(status)
+        if start:
+            atomic_write(run.start, "{}")
+        if kind is None:
+            run.refuse_unless_stopped()
+            return
+        with pytest.raises(kind, match=words) as error:
+            run.refuse_unless_stopped()
+        assert error.value.exit_code == 2
+
+
 def test_a_running_status_without_its_writer_reads_as_interrupted(tmp_path):
     run = RunDir(tmp_path / "run")
     run.make()
-    with run.session():
+    with run.lock(), run.outcome():
         run.write_status("running")
         assert run.read_status()["status"] == "running"
         run.write_status("running")

@@ -15,7 +15,7 @@ from plainfilm.cli import data, results, training
 from plainfilm.errors import PlainfilmError
 
 BUG, INTERRUPTED = 101, 130
-STOPPED = "Interrupted; what was finished is kept. A stopped training cannot be resumed yet: train again."
+STOPPED = "Interrupted; what was finished is kept."
 
 
 class OneLineErrors(TyperGroup):
@@ -100,6 +100,7 @@ app.command("audit")(data.audit)
 app.command("split")(data.split)
 app.command("lr-find")(training.lr_find)
 app.command("train")(training.train)
+app.command("resume")(training.resume)
 app.command("evaluate")(results.evaluate)
 app.command("interpret")(results.interpret)
 cache_app = typer.Typer(no_args_is_help=True, help="The folder of decoded pictures: ls, clear.")

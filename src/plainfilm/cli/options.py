@@ -147,6 +147,25 @@ BatchSize = Annotated[
     int | None, typer.Option("--batch-size", help="Images per step. \\[default: 64]", show_default=False)
 ]
 Model = Annotated[str | None, typer.Option("--model", help="Which network. \\[default: paper]", show_default=False)]
+MaxMinutes = Annotated[
+    float | None,
+    typer.Option(
+        "--max-minutes",
+        metavar="N",
+        min=0,
+        help="Stop after N minutes of training, exit 130; plainfilm resume goes on.",
+        show_default=False,
+    ),
+]
+CheckpointMinutes = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-minutes",
+        metavar="N",
+        min=0,
+        help="Write the state every N minutes, besides each epoch's end; changes no result.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Balance = Annotated[
     str | None,

@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -17,6 +18,8 @@ from rich.table import Table
 
 from plainfilm import __version__
 from plainfilm.cli.printers import PRINTERS, duration
+from plainfilm.errors import StoppedError
+from plainfilm.runs import RunDir
 from plainfilm.schemas import (
     RESEARCH_ONLY,
     DataCounts,
@@ -39,6 +42,7 @@ class Talk:
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.greeted = False
+        self.run: RunDir | None = None
 
     def __enter__(self) -> Talk:
         self.redirect = contextlib.redirect_stdout(sys.stderr)  # fastai prints; JSON readers must not see it
@@ -50,9 +54,13 @@ class Talk:
     ) -> None:
         self._close_bar()
         self.redirect.__exit__(kind, error, trace)
+        if kind is KeyboardInterrupt and self.run is not None:
+            raise StoppedError(f"Interrupted. Go on: {self.run.resume_command}") from None
 
     def __call__(self, what: str, facts: dict[str, Any]) -> None:
         """Hear of one event."""
+        if what == "run":
+            self.run = RunDir(Path(facts["path"]))
         if self.quiet:
             return
         if what in BARS:
@@ -158,6 +166,24 @@ class Talk:
 
     def _on_run(self, facts: dict[str, Any]) -> None:
         self.say(f"Run: {facts['path']}")
+
+    def _on_resume(self, facts: dict[str, Any]) -> None:
+        if facts["device"] != facts["began_on"]:
+            self.say(f"NOTE: the run began on {facts['began_on']} and goes on on {facts['device']}: other bits.")
+        for note in facts["notes"]:
+            self.say(f"NOTE: {note}")
+        left = f"about {duration(facts['seconds'])} left"
+        if not facts["found"]:
+            self.say(f"The run stopped before its first state was written; it starts from the beginning, {left}")
+        elif facts["finished"] and facts["phase"] == facts["phases"]:
+            self.say("All epochs are done; what comes after training is made")
+        else:
+            phase = f" of phase {facts['phase']}/{facts['phases']}" if facts["phases"] > 1 else ""
+            after = "its end" if facts["finished"] else f"step {facts['step']}"
+            self.say(f"Going on in epoch {facts['epoch']}/{facts['epochs']}{phase}, after {after}; {left}")
+
+    def _on_stopping(self, facts: dict[str, Any]) -> None:
+        self.say("Stopping after this step, with the state written. Ctrl-C again stops at once.")
 
     def _on_batch(self, facts: dict[str, Any]) -> None:
         if not self.err.is_terminal:

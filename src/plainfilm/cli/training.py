@@ -1,4 +1,4 @@
-"""train and lr-find."""
+"""train, resume and lr-find."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from plainfilm.cli import options as opt
 from plainfilm.cli.talk import Talk
+from plainfilm.runs import CHECKPOINT_MINUTES
 
 
 def train(
@@ -79,6 +80,8 @@ def train(
     ] = None,
     allow_leak: opt.AllowLeak = None,
     device: opt.Device = "auto",
+    max_minutes: opt.MaxMinutes = None,
+    checkpoint_minutes: opt.CheckpointMinutes = CHECKPOINT_MINUTES,
     out: opt.Out = None,
     config: opt.Config = None,
     dry_run: Annotated[
@@ -106,7 +109,40 @@ def train(
     from plainfilm.pipeline import train_run
 
     with Talk(quiet=quiet, json=json) as talk:
-        talk.result(train_run(cfg, out, device=device, dry_run=dry_run, listener=talk))
+        talk.result(
+            train_run(
+                cfg, out, device=device, dry_run=dry_run, checkpoint_minutes=checkpoint_minutes,
+                max_minutes=max_minutes, listener=talk,
+            )
+        )  # fmt: skip
+
+
+def resume(
+    run: opt.Run,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="auto, cpu, cuda or mps; another than the run began on ends with other bits. \\[default: the run's own]",
+            show_default=False,
+        ),
+    ] = None,
+    max_minutes: opt.MaxMinutes = None,
+    checkpoint_minutes: opt.CheckpointMinutes = CHECKPOINT_MINUTES,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Go on with a stopped run where its last state was written; it ends as if it had never stopped."""
+    from plainfilm.pipeline import resume_run
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(
+            resume_run(
+                run, device=device, checkpoint_minutes=checkpoint_minutes, max_minutes=max_minutes, listener=talk
+            )
+        )
 
 
 def lr_find(

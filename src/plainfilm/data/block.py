@@ -76,7 +76,8 @@ class CacheDL(TfmdDL):
     """A TfmdDL that gathers whole batches from the decoded array.
 
     `keys`: int64 (n,), content keys by row of the array; `phase` and `epoch` are set by the learner before each
-    epoch; `batch_rows` and `batch_times` describe the batch in hand.
+    epoch, and `skip`, the batches at its start that a resumed run has behind it; `batch_rows` and `batch_times`
+    describe the batch in hand.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class CacheDL(TfmdDL):
         **kwargs: Any,
     ) -> None:
         self.pixels, self.keys, self.seed, self.balance = pixels, keys, seed, balance
-        self.phase, self.epoch = 0, 0
+        self.phase, self.epoch, self.skip = 0, 0, 0
         self.batch_rows, self.batch_times = np.empty(0, np.int64), np.empty(0, np.int64)
         super().__init__(dataset, **kwargs)
 
@@ -129,10 +130,12 @@ class CacheDL(TfmdDL):
         """Chunks of row numbers, each gathered with one fancy index."""
         seen: dict[int, int] = {}
         rows, targets = np.asarray(self.dataset.items), targets_of(self.dataset)
-        for chunk in self.chunkify(iter(samps)):
+        for step, chunk in enumerate(self.chunkify(iter(samps))):
             picked = np.asarray(chunk, dtype=np.int64)
             self.batch_rows = rows[picked]
             self.batch_times = _appearances(self.keys[self.batch_rows], seen)
+            if step < self.skip:
+                continue
             x = as_image(torch.from_numpy(self.pixels[self.batch_rows]))
             yield x, TensorCategory(torch.from_numpy(targets[picked]))
 

@@ -1,14 +1,18 @@
 """What happens beside the training loop: keyed randomness, history, the best epoch, divergence.
 
+Nothing here writes a file; `train.stops` does, in an order that a kill at any moment cannot break.
+
 A callback's class name becomes an attribute of the Learner; none here is named after one it already has.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,12 +22,14 @@ from safetensors.torch import save
 
 from plainfilm.data.block import CacheDL, plain
 from plainfilm.errors import DivergedError
-from plainfilm.runs import RunDir, atomic_write
 from plainfilm.seeds import DROPOUT, torch_seed
 
 
 class KeyedRandomness(Callback):
-    """Order, augmentation and dropout as functions of (seed, phase, epoch, step); plain tensors in the loop."""
+    """Order, augmentation and dropout as functions of (seed, phase, epoch, step); plain tensors in the loop.
+
+    `iter` counts from the epoch's first batch also where a resumed epoch starts later.
+    """
 
     order = -5  # before the batch reaches any other callback
 
@@ -32,66 +38,97 @@ class KeyedRandomness(Callback):
 
     def before_epoch(self) -> None:
         if isinstance(self.dls.train, CacheDL):
-            self.dls.train.phase, self.dls.train.epoch = self.phase, self.epoch
+            self.dls.train.phase, self.dls.train.epoch, self.dls.train.skip = self.phase, self.epoch, 0
+
+    def after_train(self) -> None:
+        if isinstance(self.dls.train, CacheDL):
+            self.dls.train.skip = 0  # whoever reads the loader later gets whole epochs
 
     def before_batch(self) -> None:
         if self.training:
+            self.learn.iter += getattr(self.dls.train, "skip", 0)
             torch.manual_seed(torch_seed(self.seed, DROPOUT, self.phase, self.epoch, self.iter))
         self.learn.xb = tuple(plain(x) for x in self.xb)
         self.learn.yb = tuple(plain(y) for y in self.yb)
 
 
 class StopWhenDiverged(Callback):
-    """Ends a fit whose loss is no longer a number; fastai alone would go on to a network of NaN."""
+    """Ends a fit whose loss is no longer a number, or beyond any use; fastai alone would go on to a network of NaN.
 
-    order = 60
+    With a rate 1,000 times the default the largest loss was 968 nats and the network never recovered; at 10,000
+    times it was 5e7. A loss of 1,000 says that the truth was given a probability of e**-1000.
+    """
+
+    order, limit = 60, 1000.0
 
     def __call__(self, event_name: str) -> None:
         # not a method named after the event: fastai rewrites the message of what is raised there
         finder = hasattr(self.learn, "lr_finder")  # it looks for the diverging end
-        if event_name == "after_batch" and not finder and not torch.isfinite(self.loss_grad).all():
+        if event_name != "after_batch" or finder:
+            return
+        loss = self.loss_grad.detach().mean().item()
+        if not abs(loss) <= self.limit:
             where = f"step {self.iter + 1}" if self.training else "on valid"
             raise DivergedError(
-                f"The loss became {self.loss_grad.mean().item()} in epoch {self.epoch + 1}, {where}. "
+                f"The loss became {loss:.4g} in epoch {self.epoch + 1}, {where}. "
                 "Train again with a smaller --lr (try a tenth)."
             )
 
 
+@dataclass(frozen=True)
+class Partial:
+    """Sums over the running epoch's train batches so far, and the seconds it has taken."""
+
+    seen: int = 0
+    right: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+
 class RunHistory(Callback):
-    """One row per epoch to history.csv, seconds to timing.csv.
+    """One row per epoch for history.csv, seconds for timing.csv.
 
     Train loss and accuracy are means over the epoch's batches, dropout and augmentation on, as in Keras.
     """
 
     order = 65
 
-    def __init__(self, run: RunDir) -> None:
-        self.run_dir, self.phase = run, 0
+    def __init__(self) -> None:
+        self.phase = 0
         self.rows: list[dict[str, Any]] = []
         self.seconds: list[dict[str, Any]] = []
+        self.go_on(Partial())
+
+    def go_on(self, so_far: Partial) -> None:
+        """Count on from `so_far` in the running epoch."""
+        self.start = time.perf_counter() - so_far.seconds
+        self.seen, self.right, self.loss_sum = so_far.seen, so_far.right, so_far.loss_sum
+
+    def so_far(self) -> Partial:
+        """What go_on() needs after a stop."""
+        return Partial(self.seen, self.right, self.loss_sum, time.perf_counter() - self.start)
 
     def before_epoch(self) -> None:
-        self.start, self.seen = time.perf_counter(), 0
-        self.loss_sum = torch.zeros((), dtype=torch.float64)
-        self.right = torch.zeros((), dtype=torch.int64)
+        self.go_on(Partial())
 
     def after_batch(self) -> None:
         if self.training:
             y = self.yb[0]
             self.seen += len(y)
-            self.loss_sum += self.loss_grad.detach().cpu().double() * len(y)
-            self.right += (self.pred.argmax(dim=1) == y).sum().cpu()
+            self.loss_sum += self.loss_grad.item() * len(y)
+            self.right += int((self.pred.argmax(dim=1) == y).sum())
 
     def after_train(self) -> None:
         self.trained = time.perf_counter() - self.start
 
     def after_epoch(self) -> None:
-        valid_loss, *metrics = self.recorder.values[-1][1:]
-        names = self.recorder.metric_names[3:-1]
+        record = epoch_record(self.learn)
+        if not record:
+            return
         self.rows.append({
             "phase": self.phase, "epoch": self.epoch,
-            "train_loss": self.loss_sum.item() / self.seen, "train_accuracy": self.right.item() / self.seen,
-            "valid_loss": valid_loss, **{f"valid_{name}": value for name, value in zip(names, metrics, strict=True)},
+            "train_loss": self.loss_sum / self.seen, "train_accuracy": self.right / self.seen,
+            **{name if name.startswith("valid_") else f"valid_{name}": value for name, value in record.items()},
             "lr": float(self.opt.hypers[-1]["lr"]),
         })  # fmt: skip
         total = time.perf_counter() - self.start
@@ -99,11 +136,16 @@ class RunHistory(Callback):
             "phase": self.phase, "epoch": self.epoch, "images": self.seen,
             "train_seconds": round(self.trained, 3), "epoch_seconds": round(total, 3),
         })  # fmt: skip
-        atomic_write(self.run_dir.history, _as_csv(self.rows))
-        atomic_write(self.run_dir.timing, _as_csv(self.seconds))
 
 
-def _as_csv(rows: list[dict[str, Any]]) -> str:
+def epoch_record(learn: Any) -> dict[str, float]:
+    """valid_loss and the metrics of the epoch that ends; empty for one that a resumed run has behind it."""
+    values = learn.recorder.values[-1]
+    return dict(zip(learn.recorder.metric_names[2:-1], values[1:], strict=True)) if values else {}
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """Equal rows are equal bytes: floats by repr."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows[0])
@@ -112,26 +154,30 @@ def _as_csv(rows: list[dict[str, Any]]) -> str:
 
 
 class KeepBest(Callback):
-    """Keeps the weights of the epoch with the highest valid AUROC; ties go to the lower valid loss.
+    """Finds the epoch with the highest valid AUROC; ties go to the lower valid loss.
 
     AUROC, not accuracy, since it needs no threshold. The images that choose the epoch are the valid set, and every
-    output says so.
+    output says so. `weights`: the best epoch's, from when it ended until they are written.
     """
 
     order = 66
 
-    def __init__(self, run: RunDir) -> None:
-        self.run_dir, self.phase = run, 0
+    def __init__(self) -> None:
+        self.phase = 0
         self.best: tuple[float, float] | None = None
         self.best_at = (0, 0)
+        self.sha256 = ""
+        self.weights: bytes | None = None
 
     def after_epoch(self) -> None:
-        valid_loss, *metrics = self.recorder.values[-1][1:]
-        auroc = metrics[self.recorder.metric_names[3:-1].index("auroc")]
-        score = (auroc, -valid_loss)
+        record = epoch_record(self.learn)
+        if not record:
+            return
+        score = (record["auroc"], -record["valid_loss"])
         if self.best is None or score > self.best:
             self.best, self.best_at = score, (self.phase, self.epoch)
-            atomic_write(self.run_dir.checkpoint("best"), weights_bytes(self.model))
+            self.weights = weights_bytes(self.model)
+            self.sha256 = hashlib.sha256(self.weights).hexdigest()
 
 
 def weights_bytes(model: Any) -> bytes:
@@ -172,7 +218,7 @@ class TalkProgress(Callback):
             )
 
     def after_epoch(self) -> None:
-        if not self.silent:
+        if not self.silent and epoch_record(self.learn):
             names, values = self.recorder.metric_names[1:-1], self.recorder.values[-1]
             self.listener("epoch", {"epoch": self.epoch, "of": self.n_epoch, **dict(zip(names, values, strict=True))})
 

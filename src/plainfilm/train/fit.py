@@ -6,7 +6,7 @@ import copy
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,19 +26,36 @@ FALLBACK_LR = 1e-3
 LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from any phase of training
 
 
-def fit_phases(learn: Learner, phases: Sequence[Phase], lr: float | None = None, cbs: Sequence[Callback] = ()) -> None:
+def fit_phases(
+    learn: Learner,
+    phases: Sequence[Phase],
+    lr: float | None = None,
+    cbs: Sequence[Callback] = (),
+    *,
+    first: int = 0,
+    go_on: Callable[[], Sequence[Callback]] = tuple,
+) -> None:
     """Train the phases one after the other, each a one-cycle of its own.
 
     Args:
         lr: stands in for phases whose lr is 'auto'.
         cbs: callbacks with a `phase` attribute, told which phase runs.
+        first: the phase to start in; those before it are done.
+        go_on: called when that phase's parameters are frozen or not, before it trains; returns callbacks for it alone.
     """
+    frozen = False
     for number, phase in enumerate(phases):
+        if number < first:
+            continue
         for cb in (learn.keyed_randomness, *cbs):
             cb.phase = number
         lr_max = phase.lr if isinstance(phase.lr, float) else lr
         with memory_told():
-            learn.fit_one_cycle(phase.epochs, lr_max=lr_max, cbs=list(cbs))
+            if phase.freeze != frozen:
+                learn.freeze() if phase.freeze else learn.unfreeze()
+                frozen = phase.freeze
+            back = go_on() if number == first else ()
+            learn.fit_one_cycle(phase.epochs, lr_max=lr_max, cbs=[*cbs, *back])
 
 
 @contextmanager

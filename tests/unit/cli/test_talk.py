@@ -6,6 +6,7 @@ import pytest
 
 from plainfilm.cli.printers import NAMES, duration, metric_text
 from plainfilm.cli.talk import Talk
+from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics import METRICS
 from plainfilm.schemas import Metric, PhantomDocument
 
@@ -37,6 +38,41 @@ def test_quiet_says_only_the_result(capsys):
     out, err = capsys.readouterr()
     assert "12 images of 5 patients" in out
     assert err == ""
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_an_interrupted_run_says_how_to_go_on_and_other_work_does_not(tmp_path, quiet):
+    run = tmp_path / "my run"
+    with pytest.raises(StoppedError) as error, Talk(quiet=quiet) as talk:
+        talk("run", {"path": str(run)})
+        raise KeyboardInterrupt
+    assert (str(error.value), error.value.exit_code) == (f"Interrupted. Go on: plainfilm resume '{run}'", 130)
+    with pytest.raises(KeyboardInterrupt), Talk(quiet=quiet):
+        raise KeyboardInterrupt
+
+
+def test_a_resumed_run_says_where_it_goes_on(capsys):
+    facts = {
+        "found": True, "phase": 1, "phases": 1, "epoch": 3, "epochs": 10, "step": 7, "finished": False, "seconds": 100,
+        "device": "cpu", "began_on": "cpu", "notes": ("LEAKY SPLIT: x.",),
+    }  # fmt: skip
+    with Talk() as talk:
+        talk("resume", facts)
+        talk("resume", {**facts, "phases": 2, "finished": True, "device": "cuda"})
+        talk("resume", {**facts, "finished": True})
+        talk("resume", {**facts, "found": False})
+        talk("stopping", {})
+    said = capsys.readouterr().err
+    for line in (
+        "NOTE: LEAKY SPLIT: x.",
+        "Going on in epoch 3/10, after step 7; about 2 min left",
+        "NOTE: the run began on cpu and goes on on cuda: other bits.",
+        "Going on in epoch 3/10 of phase 1/2, after its end; about 2 min left",
+        "All epochs are done; what comes after training is made",
+        "The run stopped before its first state was written; it starts from the beginning, about 2 min left",
+        "Stopping after this step, with the state written. Ctrl-C again stops at once.",
+    ):
+        assert line in said
 
 
 def test_a_metric_that_cannot_be_estimated_is_a_dash_with_its_reason():

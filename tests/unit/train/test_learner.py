@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import matplotlib as mpl
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from fastai.callback.core import Callback
@@ -15,14 +14,12 @@ from fastai.interpret import ClassificationInterpretation
 from fastai.learner import Learner
 from fastai.vision import data as _show  # noqa: F401 - registers fastai's picture views
 from fastai.vision import learner as _results  # noqa: F401
-from safetensors.torch import load_file
+from safetensors.torch import load
 
 from plainfilm.config import ModelConfig, Phase, TrainConfig
-from plainfilm.data.block import make_dls
 from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
-from plainfilm.runs import RunDir
-from plainfilm.train import callbacks
+from plainfilm.train import callbacks, stops
 from plainfilm.train.fit import FALLBACK_LR, estimate_seconds, find_lr, fit_phases, suggest
 from plainfilm.train.learner import auroc, class_weights, make_learner
 
@@ -31,19 +28,8 @@ SIZE = 40
 
 
 @pytest.fixture
-def learn(tmp_path):
-    rng = np.random.default_rng(0)
-    n = 72
-    label = np.arange(n) % 2
-    pixels = rng.integers(0, 120, (n, SIZE, SIZE), dtype=np.uint8)
-    pixels[label == 1, 10:30, 10:30] += 100
-    rows = pd.DataFrame({
-        "label": np.where(label == 1, "SICK", "WELL"), "split": np.repeat(["train", "valid", "test"], (40, 20, 12)),
-        "sha256": [hashlib.sha256(p.tobytes()).hexdigest() for p in pixels],
-    })  # fmt: skip
-    cfg = TrainConfig(size_px=SIZE, batch_size=8, epochs=2, lr=2e-3)
-    dls = make_dls(rows, pixels, cfg, vocab=["SICK", "WELL"])
-    return make_learner(dls, build_model(ModelConfig(filters=(4, 4, 8), dense=16), 2, SIZE), cfg, path=tmp_path)
+def learn(make_learn):
+    return make_learn()
 
 
 def digest(model):
@@ -149,10 +135,11 @@ def test_no_callback_hides_an_attribute_of_the_learner():
     """A callback's name becomes a Learner attribute; one called Save would hide learn.save."""
     ours = [
         c
-        for c in vars(callbacks).values()
-        if isinstance(c, type) and issubclass(c, Callback) and c.__module__ == callbacks.__name__
+        for module in (callbacks, stops)
+        for c in vars(module).values()
+        if isinstance(c, type) and issubclass(c, Callback) and c.__module__ == module.__name__
     ]
-    assert len(ours) >= 4
+    assert len(ours) >= 7
     for kind in ours:
         name = kind.name if isinstance(kind.name, str) else kind.name.fget(kind.__new__(kind))
         assert name == "progress" or not hasattr(Learner, name), name
@@ -172,11 +159,9 @@ def test_class_weights_are_inverse_to_the_class_sizes(learn):
     torch.testing.assert_close(class_weights(learn.dls), torch.tensor([50 / (2 * 5), 50 / (2 * 45)]))
 
 
-def keep_best(tmp_path, epochs):
+def keep_best(epochs):
     """Runs KeepBest over scripted (valid loss, AUROC); returns what it kept, epoch and bias of a lone layer."""
-    run = RunDir(tmp_path / "run")
-    run.make()
-    keeper = callbacks.KeepBest(run)
+    keeper = callbacks.KeepBest()
     network = torch.nn.Linear(1, 1)
     names = ["epoch", "train_loss", "valid_loss", "accuracy", "auroc", "time"]
     for epoch, (loss, area) in enumerate(epochs):
@@ -185,7 +170,8 @@ def keep_best(tmp_path, epochs):
         recorder = SimpleNamespace(values=[[0.5, loss, 0.9, area]], metric_names=names)
         keeper.learn = SimpleNamespace(recorder=recorder, epoch=epoch, model=SimpleNamespace(network=network))
         keeper.after_epoch()
-    return keeper.best_at[1], load_file(run.checkpoint("best"))["bias"].item()
+    assert keeper.sha256 == hashlib.sha256(keeper.weights).hexdigest()
+    return keeper.best_at[1], load(keeper.weights)["bias"].item()
 
 
 @pytest.mark.parametrize(
@@ -196,13 +182,20 @@ def keep_best(tmp_path, epochs):
         ([(0.5, 0.9), (0.5, 0.9)], 0),  # an exact tie to the earlier epoch
     ],
 )
-def test_the_epoch_with_the_highest_valid_auroc_is_kept(tmp_path, epochs, kept):
-    assert keep_best(tmp_path, epochs) == (kept, float(kept))
+def test_the_epoch_with_the_highest_valid_auroc_is_kept(epochs, kept):
+    assert keep_best(epochs) == (kept, float(kept))
 
 
 def test_a_network_that_diverges_in_the_last_step_is_caught_on_valid(learn):
     learn.model.network.head[1].register_forward_hook(lambda module, x, y: y if learn.training else y * float("nan"))
     with pytest.raises(DivergedError, match="^The loss became nan in epoch 1, on valid"):
+        fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+
+
+def test_a_loss_beyond_any_use_ends_the_training(learn):
+    """A number still, but e**-1000 is no probability."""
+    learn.model.network.head[1].register_forward_hook(lambda module, x, y: y * 1e6)
+    with pytest.raises(DivergedError, match=r"^The loss became \d+(\.\d+)?(e\+\d+)? in epoch 1, step 1"):
         fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
 
 

@@ -1,0 +1,176 @@
+"""What a run began with: written before its first step, read and compared when it is resumed.
+
+A resumed run does not scan DATA again. Its images, their splits and hashes are those of table.csv; files that came
+later are not seen, and one that changed is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plainfilm.card import Environment, read_environment, versions, write_environment
+from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.data.decode import DecodeSpec, digest, read_bytes
+from plainfilm.data.refusals import DecodeError
+from plainfilm.data.splits import Split
+from plainfilm.data.table import ImageTable, read_table, write_table
+from plainfilm.errors import DataError
+from plainfilm.prepare import Prepared
+from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.schemas import DataCounts
+from plainfilm.strict_yaml import read_yaml
+
+# What decides the bits of a result; another version of one of these is another run.
+DECISIVE = ("plainfilm", "torch", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
+SHOWN = 5  # differences named one by one
+
+
+class Start(BaseModel):
+    """checkpoints/start.json: what table.csv, config.yaml and data.json do not say, and what they said."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    schema_version: Literal[1] = 1
+    config: dict[str, Any]
+    table_sha256: str
+    data_sha256: str
+    positive: str | None
+    decode: dict[str, Any]
+    split: str
+    leaky: bool
+    notes: list[str]
+    estimate_seconds: float
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A run's beginning, as train had it."""
+
+    cfg: ExperimentConfig
+    ready: Prepared
+    environment: Environment
+    estimate_seconds: float
+
+
+def write_inputs(
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any], *, seal: str | None, estimate: float
+) -> None:
+    """Everything a run begins with; start.json comes last, so that where it is, the rest is too."""
+    run.write_status("running", seal=seal, ledger_head=None)
+    atomic_write(run.config, cfg.as_yaml())
+    write_environment(run, speed)
+    write_table(run.table, ready.split.rows)
+    write_table(run.excluded, ready.table.excluded)
+    atomic_write(run.data, dump_json(ready.counts.model_dump(mode="json")))
+    start = Start(
+        config=cfg.model_dump(mode="json"),
+        table_sha256=sha256_of(run.table), data_sha256=sha256_of(run.data),
+        positive=ready.positive, decode=ready.spec.as_dict(),
+        split=ready.split.kind, leaky=ready.split.leaky, notes=list(ready.split.notes),
+        estimate_seconds=estimate,
+    )  # fmt: skip
+    atomic_write(run.start, dump_json(start.model_dump(mode="json")))
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, hexadecimal; '' when it is not there."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Resumed:
+    """What train had before its first step, from the run folder alone.
+
+    Raises:
+        DataError: config, table, an image of train or valid, or a version is not what it was; says what, then and
+            now.
+    """
+    start, environment = _read_start(run), read_environment(run)
+    now, then = ({name: found.get(name) for name in DECISIVE} for found in (versions(), environment.versions))
+    differ = [
+        *_differences("config.yaml ", _flat(start.config), _flat(read_yaml(run.config))),
+        *_differences("", then, now),
+        *(
+            f"{path.name}: edited or lost since"
+            for path, sha256 in ((run.table, start.table_sha256), (run.data, start.data_sha256))
+            if sha256_of(path) != sha256
+        ),
+    ]
+    _refuse(run, differ)
+    cfg, rows = load_config(run.config), read_table(run.table)
+    _refuse(run, changed_files(rows[rows["split"] != "test"], progress))
+    spec = DecodeSpec(**start.decode)
+    excluded = pd.read_csv(run.excluded, dtype=str, keep_default_na=False) if run.excluded.is_file() else pd.DataFrame()
+    ready = Prepared(
+        ImageTable(Path(cfg.data.path or "."), rows, excluded, spec.bits),
+        Split(rows, start.split, start.leaky, tuple(start.notes)),
+        DataCounts.model_validate_json(run.data.read_text(encoding="utf-8")),
+        start.positive,
+        spec,
+    )
+    return Resumed(cfg, ready, environment, start.estimate_seconds)
+
+
+def _read_start(run: RunDir) -> Start:
+    try:
+        return Start.model_validate(json.loads(run.start.read_text(encoding="utf-8")))
+    except (ValidationError, ValueError, OSError):
+        raise DataError(
+            f"{run.start} is missing or damaged. Restore it from a backup, or train again into another folder."
+        ) from None
+
+
+def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+    """{'train.lr': 0.001, ...}; lists count as values."""
+    if not isinstance(tree, dict):
+        return {path: tree}
+    return {key: value for name, part in tree.items() for key, value in _flat(part, f"{path}.{name}").items()}
+
+
+def _differences(title: str, then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"{title}{key.lstrip('.')}: {then.get(key, 'nothing')!r} then, {now.get(key, 'nothing')!r} now"
+        for key in sorted(then.keys() | now.keys())
+        if then.get(key, "nothing") != now.get(key, "nothing")
+    ]
+
+
+def changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> list[str]:
+    """Those of `rows` whose file is no longer what its sha256 says; each is read once."""
+    differ = []
+
+    def look(row: tuple[str, str, str]) -> str:
+        path, relative, sha256 = row
+        try:
+            return "" if digest(read_bytes(path)) == sha256 else f"{relative!r}: other bytes than at the scan"
+        except DecodeError as error:
+            return f"{relative!r}: {error.why}"
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        files = zip(rows["path"], rows["relative"], rows["sha256"], strict=True)
+        for done, line in enumerate(pool.map(look, files), start=1):
+            differ += [line] if line else []
+            if progress:
+                progress(done, len(rows))
+    return differ
+
+
+def _refuse(run: RunDir, differ: list[str]) -> None:
+    if not differ:
+        return
+    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+    raise DataError(
+        f"The run {run.root} cannot go on as it began: {'; '.join(differ[:SHOWN])}{more}. "
+        "Put back what changed, or train again into another folder."
+    )

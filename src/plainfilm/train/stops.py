@@ -1,0 +1,246 @@
+"""Where a training may stop and how it goes on: its state is written by the clock and after each epoch; Ctrl-C and a
+time limit are met at the next batch; a resumed fit is led back to its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fastai.callback.core import Callback, CancelEpochException
+from fastai.learner import Learner
+from fastcore.foundation import L
+
+from plainfilm.config import Phase
+from plainfilm.data.block import CacheDL
+from plainfilm.errors import DataError, StoppedError
+from plainfilm.runs import Pace, RunDir, atomic_write
+from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, as_csv, weights_bytes
+from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors_of, write_checkpoint
+from plainfilm.train.fit import fit_phases
+
+Tell = Callable[[str, dict[str, Any]], None]
+
+
+class StopRequest:
+    """Whether somebody asked to stop."""
+
+    wanted = False
+
+
+@contextmanager
+def stop_requests(tell: Tell) -> Iterator[StopRequest]:
+    """The first Ctrl-C (or SIGTERM) becomes a request, the second stops at once.
+
+    An exception in the middle of an optimiser step would leave weights of no step at all.
+
+    Raises:
+        KeyboardInterrupt: at the end, when the request came too late to be met inside.
+    """
+    request = StopRequest()
+
+    def hear(number: int, frame: Any) -> None:
+        if request.wanted:
+            raise KeyboardInterrupt
+        request.wanted = True
+        with contextlib.suppress(RuntimeError):  # it may have come in the middle of a print
+            tell("stopping", {})
+
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for sent in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(sent) is not signal.SIG_IGN:  # a background job that must not hear Ctrl-C
+                before[sent] = signal.signal(sent, hear)
+    try:
+        yield request
+    finally:
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
+    if request.wanted:
+        raise KeyboardInterrupt
+
+
+class WriteState(Callback):
+    """Writes the state, the history and the best weights, in the order that a kill at any moment cannot break.
+
+    The state comes first and holds the history and the hash of the best weights; the two files are made from it
+    again when a kill came between.
+    """
+
+    order = 70  # after everything that counts a batch or an epoch
+
+    def __init__(
+        self, run: RunDir, history: RunHistory, best: KeepBest, *, pace: Pace, request: StopRequest, last_phase: int,
+        lr: float | None, start_sha256: str, number: int,
+    ) -> None:  # fmt: skip
+        self.run_dir, self.history, self.keeper = run, history, best
+        self.pace, self.request, self.last_phase = pace, request, last_phase
+        self.found_lr, self.start_sha256, self.number = lr, start_sha256, number
+        self.phase = 0
+        self.begun = self.written = time.monotonic()
+
+    def __call__(self, event_name: str) -> None:
+        # not methods named after the events: fastai rewrites the message of what is raised there
+        if event_name == "after_batch":
+            self._at_batch()
+        elif event_name == "after_epoch" and self.recorder.values[-1]:
+            self._at_epoch()
+
+    def _at_batch(self) -> None:
+        step = self.iter + 1 if self.training else len(self.dls.train)
+        if self.request.wanted:
+            self._write(self.epoch, step)
+            raise KeyboardInterrupt
+        if not self.training:  # a limit here would never let a long valid pass end
+            return
+        if self._is_time_up():
+            self._write(self.epoch, step)
+            raise self._stopped(f"in epoch {self.epoch + 1} of {self.n_epoch}, after step {step}")
+        if time.monotonic() - self.written >= 60 * self.pace.checkpoint_minutes:
+            self._write(self.epoch, step)
+
+    def _at_epoch(self) -> None:
+        self._write(self.epoch + 1, 0)
+        write_history(self.run_dir, self.history)
+        if self.keeper.weights is not None:
+            atomic_write(self.run_dir.checkpoint("best"), self.keeper.weights)
+            self.keeper.weights = None
+        if self.request.wanted:
+            raise KeyboardInterrupt
+        at_end = self.phase == self.last_phase and self.epoch + 1 == self.n_epoch
+        if self._is_time_up() and not at_end:
+            raise self._stopped(f"after epoch {self.epoch + 1} of {self.n_epoch}")
+
+    def _is_time_up(self) -> bool:
+        limit = self.pace.max_minutes
+        return limit is not None and time.monotonic() - self.begun >= 60 * limit
+
+    def _stopped(self, where: str) -> StoppedError:
+        minutes = "1 minute" if self.pace.max_minutes == 1 else f"{self.pace.max_minutes:g} minutes"
+        return StoppedError(f"Stopped by --max-minutes after {minutes}, {where}. Go on: {self.run_dir.resume_command}")
+
+    def _write(self, epoch: int, step: int) -> None:
+        self.number += 1
+        score, so_far = self.keeper.best, self.history.so_far() if step else Partial()
+        best = score and Best(
+            phase=self.keeper.best_at[0], epoch=self.keeper.best_at[1], auroc=score[0], valid_loss=-score[1],
+            sha256=self.keeper.sha256,
+        )  # fmt: skip
+        smooth = self.recorder.smooth_loss
+        write_checkpoint(self.run_dir, {
+            "number": self.number, "start_sha256": self.start_sha256, "lr": self.found_lr,
+            "seconds": time.perf_counter() - self.pace.began,
+            "phase": self.phase, "epoch": epoch, "step": step,
+            "pct_train": float(self.pct_train), "train_iter": int(self.train_iter),
+            "hypers": [{name: float(group[name]) for name in ("lr", "mom")} for group in self.opt.hypers],
+            "smooth_count": smooth.count, "smooth_value": float(smooth.val),
+            "seen": so_far.seen, "right": so_far.right, "loss_sum": so_far.loss_sum, "epoch_seconds": so_far.seconds,
+            "history": self.history.rows, "timing": self.history.seconds, "best": best,
+        }, tensors_of(self.learn))  # fmt: skip
+        self.written = time.monotonic()
+
+
+def write_history(run: RunDir, history: RunHistory) -> None:
+    """history.csv, and timing.csv, which no comparison reads."""
+    atomic_write(run.history, as_csv(history.rows))
+    atomic_write(run.timing, as_csv(history.seconds))
+
+
+class GoOn(Callback):
+    """Leads the first fit after restore() to its place: epochs that are done are skipped, and the running one goes on
+    after its last step.
+    """
+
+    order = 52  # after the Recorder opened the epoch's record (50), which a skipped epoch needs too
+
+    def __init__(self, state: State, history: RunHistory) -> None:
+        self.state, self.history = state, history
+
+    def before_epoch(self) -> None:
+        if self.epoch < self.state.epoch:
+            raise CancelEpochException
+
+    def before_train(self) -> None:
+        state = self.state
+        if self.epoch != state.epoch:
+            return
+        self.learn.train_iter = state.train_iter
+        smooth = self.recorder.smooth_loss
+        smooth.count, smooth.val = state.smooth_count, smooth.val.new_tensor(state.smooth_value)
+        if state.step == 0:
+            return
+        self.learn.pct_train = state.pct_train
+        for name in ("lr", "mom"):
+            self.opt.set_hyper(name, L(group[name] for group in state.hypers))
+        self.history.go_on(Partial(state.seen, state.right, state.loss_sum, state.epoch_seconds))
+        if isinstance(self.dls.train, CacheDL):
+            self.dls.train.skip = state.step
+
+
+def fit_with_stops(
+    learn: Learner, phases: Sequence[Phase], lr: float | None, run: RunDir, pace: Pace, start_sha256: str, tell: Tell,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[int, int]:  # fmt: skip
+    """fit_phases() that writes history.csv, the best weights and its state, stops when asked, and goes on from
+    `checkpoint`. Returns the (phase, epoch) of the best weights.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C. StoppedError: the time was up. DivergedError: the loss or the weights are of no use.
+        DataError: the checkpoint does not fit.
+    """
+    history, best = RunHistory(), KeepBest()
+    state = checkpoint.state if checkpoint else None
+
+    def go_on() -> list[Callback]:
+        if checkpoint is None:
+            return []
+        restore(learn, checkpoint.tensors, run)
+        reopen(run, learn, checkpoint.state, history, best)
+        return [GoOn(checkpoint.state, history)]
+
+    with stop_requests(tell) as request:
+        keeper = WriteState(
+            run, history, best, pace=pace, request=request, last_phase=len(phases) - 1, lr=lr,
+            start_sha256=start_sha256, number=state.number if state else 0,
+        )  # fmt: skip
+        fit_phases(learn, phases, lr, [history, best, keeper], first=state.phase if state else 0, go_on=go_on)
+    return best.best_at
+
+
+def reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best: KeepBest) -> None:
+    """Take up the epochs that are done: their history and the best one; `learn` holds the state's weights.
+
+    Raises:
+        DataError: the best weights are not those that the state describes.
+    """
+    history.rows, history.seconds = [dict(row) for row in state.history], [dict(row) for row in state.timing]
+    if history.rows:
+        write_history(run, history)
+    if state.best is None:
+        return
+    best.best, best.best_at = (state.best.auroc, -state.best.valid_loss), (state.best.phase, state.best.epoch)
+    best.sha256 = state.best.sha256
+    path = run.checkpoint("best")
+    if _sha256(path) == best.sha256:
+        return
+    # A kill between last.json and best.safetensors: the state's own weights are the best ones.
+    weights = weights_bytes(learn.model)
+    if hashlib.sha256(weights).hexdigest() != best.sha256:
+        raise DataError(
+            f"{path} is missing or damaged; it is the best epoch so far. Restore it from a backup, or train again."
+        )
+    atomic_write(path, weights)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""

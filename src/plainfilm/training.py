@@ -1,0 +1,282 @@
+"""`plainfilm train` and `resume`: one fit, from its first step or from where it was stopped, to a finished run.
+
+torch and fastai are imported inside the functions, so that what is refused is refused at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.cache import PixelRows, decode_rows
+from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.predictions import make_predictions, predict_logits, save_predictions
+from plainfilm.evaluate.seal import seal_of
+from plainfilm.evaluate.thresholds import choose_threshold
+from plainfilm.inputs import read_inputs, sha256_of, write_inputs
+from plainfilm.listener import Listener, logged, silent
+from plainfilm.models.registry import get_spec
+from plainfilm.prepare import Prepared, keep_out_of_data, prepare
+from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir, atomic_write
+from plainfilm.schemas import NoLungs, Timing, TrainDocument
+
+if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+    from plainfilm.train.checkpoint import Checkpoint
+
+
+def train_run(
+    cfg: ExperimentConfig,
+    out: Path | None = None,
+    *,
+    device: str = "auto",
+    dry_run: bool = False,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    max_minutes: float | None = None,
+    listener: Listener = silent,
+) -> TrainDocument:
+    """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened.
+
+    Args:
+        checkpoint_minutes: how often the state is written, besides each epoch's end.
+        max_minutes: training stops after so long with a StoppedError, and resume_run() goes on.
+    """
+    started = time.perf_counter()
+    run = RunDir.plan(out, get_spec(cfg.model.name).name)
+    keep_out_of_data(run.root, cfg)
+    ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
+    from plainfilm.models.build import pick_device
+    from plainfilm.train.speed import facts, keep_memory
+
+    device = pick_device(device)
+    kept_memory = keep_memory()
+    learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
+    seconds = _estimate(learn, cfg, listener)
+    if dry_run:
+        return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
+                             notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
+    with run.claim(), run.outcome():
+        listener = logged(run.log, listener)
+        learn.progress.listener = listener
+        write_inputs(run, cfg, ready, facts(device, kept_memory), seal=seal_or_none(ready), estimate=seconds)
+        listener("run", {"path": str(run.root)})
+        ready, probes = _probe(run, cfg, ready, learn, listener)
+        best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener)
+        document = _finish(run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, seconds)
+        listener("done", {"path": str(run.root)})
+    return document
+
+
+def resume_run(
+    root: Path,
+    *,
+    device: str | None = None,
+    checkpoint_minutes: float = CHECKPOINT_MINUTES,
+    max_minutes: float | None = None,
+    listener: Listener = silent,
+) -> TrainDocument:
+    """`plainfilm resume`: go on with a stopped run from its last state, on the CPU to the same bytes at the end.
+
+    Args:
+        device: None = the run's own.
+    Raises:
+        UsageError: the run is done or diverged. OccupiedError: it is being written.
+        DataError: it cannot go on as it began, or its state is damaged; says what.
+    """
+    started = time.perf_counter()
+    run = RunDir.existing(root)
+    with run.lock():
+        run.refuse_unless_stopped()
+        began = read_inputs(run, lambda done, of: listener("scan", {"done": done, "of": of}))  # before torch is loaded
+        from plainfilm.models.build import pick_device
+        from plainfilm.train.checkpoint import read_checkpoint
+        from plainfilm.train.speed import keep_memory, use_threads
+
+        cfg, ready, device = began.cfg, began.ready, pick_device(device or began.environment.device)
+        checkpoint = read_checkpoint(run, sha256_of(run.start))
+        started -= checkpoint.state.seconds if checkpoint else 0
+        use_threads(began.environment.threads)
+        keep_memory()
+        with run.outcome():
+            listener = logged(run.log, listener)
+            run.write_status("running")
+            listener("run", {"path": str(run.root)})
+            learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
+            place = _place(cfg, checkpoint, len(learn.dls.train))
+            seconds = began.estimate_seconds * place.pop("share_left")
+            listener("resume", {**place, "seconds": seconds, "device": device, "notes": ready.split.notes,
+                                "began_on": began.environment.device})  # fmt: skip
+            ready, probes = _probe(run, cfg, ready, learn, listener)
+            best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener, checkpoint)
+            document = _finish(
+                run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, began.estimate_seconds
+            )  # fmt: skip
+            listener("done", {"path": str(run.root)})
+    return document
+
+
+def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> dict[str, Any]:
+    """Where a resumed run goes on, for people: phases and epochs from 1, steps that are done."""
+    phases, at = cfg.train.phases, checkpoint and checkpoint.state
+    phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
+    epochs = phases[phase].epochs
+    done = sum(each.epochs for each in phases[:phase]) + epoch + step / steps
+    return {
+        "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
+        "epochs": epochs, "step": step, "finished": epoch == epochs,
+        "share_left": 1 - done / sum(each.epochs for each in phases),
+    }  # fmt: skip
+
+
+def _estimate(learn: Learner, cfg: ExperimentConfig, listener: Listener) -> float:
+    from plainfilm.train.fit import estimate_seconds
+
+    seconds = estimate_seconds(learn, cfg.train.phases)
+    listener("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases)})
+    return seconds
+
+
+def _probe(
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, listener: Listener
+) -> tuple[Prepared, NoLungs | None]:
+    """The short audit: shortcut probes on the run's own train and valid rows, and a note for each that does well."""
+    if not cfg.data.audit:
+        return ready, None
+    from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
+
+    listener("probe", {"pixels": "the train and valid"})
+    rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
+    features = probe_features(rows, learn.dls.train.pixels)
+    found = probe_valid(run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients)
+    notes = shortcut_note(found.probes, "on valid")
+    for text in notes:
+        listener("note", {"text": text})
+    return replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes))), found
+
+
+def _fit(
+    learn: Learner, cfg: ExperimentConfig, run: RunDir, pace: Pace, listener: Listener, checkpoint: Checkpoint | None = None
+) -> tuple[int, int]:  # fmt: skip
+    """Train, from the first step or the checkpoint's; the learner ends with the kept weights. Returns their (phase, epoch)."""
+    from plainfilm.interpret.figures import as_png, plot_batch
+    from plainfilm.models.build import load_weights
+    from plainfilm.train.fit import find_lr
+    from plainfilm.train.stops import fit_with_stops
+
+    x, y = learn.dls.train.one_batch()
+    names = [learn.dls.vocab[int(k)] for k in y[:16]]
+    pictures = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
+    title = f"A training batch as the network sees it ({cfg.train.augment})"
+    atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, title)))
+    lr = checkpoint.state.lr if checkpoint else None
+    if checkpoint is None and any(phase.lr == "auto" for phase in cfg.train.phases):
+        lr = find_lr(learn, cfg.train).lr
+        listener("lr", {"lr": lr})
+    best_at = fit_with_stops(learn, cfg.train.phases, lr, run, pace, sha256_of(run.start), listener, checkpoint)
+    if cfg.train.keep == "last":
+        last = len(cfg.train.phases) - 1
+        return last, cfg.train.phases[last].epochs - 1
+    load_weights(learn.model, run.checkpoint("best"))
+    return best_at
+
+
+def _finish(
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: PixelRows, probes: NoLungs | None,
+    best_at: tuple[int, int], device: str, started: float, estimate: float,
+) -> TrainDocument:  # fmt: skip
+    from plainfilm.train.callbacks import weights_bytes
+
+    weights = weights_bytes(learn.model)
+    atomic_write(run.weights, weights)
+    valid = make_predictions(
+        ready.split.of("valid"),
+        predict_logits(learn.model, valid_pixels, device),
+        ready.vocab,
+        has_patients=ready.table.has_patients,
+    )
+    save_predictions(run, "valid", valid, valid_pixels)
+    threshold = None
+    if ready.positive is not None:
+        k = ready.vocab.index(ready.positive)
+        threshold = choose_threshold(cfg.evaluate.threshold, valid.probs[:, k], valid.targs == k)
+    card = _card(cfg, ready, best_at, threshold, hashlib.sha256(weights).hexdigest())
+    write_card(run, card)
+    document = answer(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(update={"no_lungs_needed": probes})
+    save_metrics(run, document)
+    return TrainDocument(
+        run=str(run.root), data=ready.counts, positive=ready.positive, threshold=threshold, best_epoch=best_at[1] + 1,
+        threshold_rule=card.threshold_rule, notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
+        timing=_timing(run, time.perf_counter() - started),
+    )  # fmt: skip
+
+
+def _card(
+    cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str
+) -> Card:
+    network = get_spec(cfg.model.name)
+    fixed = cfg.evaluate.threshold.replace(".", "").isdigit()
+    return Card(
+        model=cfg.model, vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
+        mean=network.mean, std=network.std, threshold=threshold,
+        threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
+        threshold_chosen_on="valid" if ready.positive and not fixed else "nothing",
+        kept_phase=best_at[0], kept_epoch=best_at[1],
+        kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
+        split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
+        seal=seal_or_none(ready), notes=list(ready.split.notes), weights_sha256=sha256,
+    )  # fmt: skip
+
+
+def _timing(run: RunDir, seconds: float) -> Timing:
+    rows = pd.read_csv(run.timing)
+    return Timing(
+        seconds=round(seconds, 2),
+        train_img_per_s=round(float(rows["images"].sum() / rows["train_seconds"].sum()), 2),
+        peak_rss_mb=round(peak_rss_mb(), 1),
+    )
+
+
+def build_learner(
+    cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener
+) -> tuple[Learner, PixelRows]:
+    """A Learner over the train and valid rows, and the pixels of the valid rows."""
+    from plainfilm.data.block import make_dls
+    from plainfilm.models.build import build_model, parameter_count
+    from plainfilm.train.learner import make_learner
+    from plainfilm.train.memory import require_memory
+
+    rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
+    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)  # first: refuses a wrong size
+    if device == "cpu":
+        require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
+                       batch_size=cfg.train.batch_size)  # fmt: skip
+    pixels = decode_rows(
+        rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}),
+        keep=cfg.data.cache, tell=lambda text: listener("note", {"text": text}),
+    )  # fmt: skip
+    dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
+    listener(
+        "network",
+        {
+            "name": cfg.model.name,
+            "parameters": parameter_count(model),
+            "size_px": cfg.train.size_px,
+            "device": device,
+            "balanced": dls.train.balance,
+        },
+    )
+    learn = make_learner(dls, model, cfg.train, path=path, listener=listener)
+    return learn, pixels.part((rows["split"] == "valid").to_numpy())
+
+
+def seal_or_none(ready: Prepared) -> str | None:
+    """Fingerprint of the test rows; None where there are none."""
+    return seal_of(ready.split.of("test")) if ready.split.has_test else None

@@ -1,0 +1,146 @@
+"""What a run began with is read back as it was, and whatever changed since is told."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from plainfilm.config import load_config
+from plainfilm.errors import ConfigError, DataError
+from plainfilm.evaluate.seal import seal_of
+from plainfilm.inputs import SHOWN, read_inputs, write_inputs
+from plainfilm.listener import silent
+from plainfilm.prepare import prepare
+from plainfilm.runs import RunDir
+
+
+@pytest.fixture
+def cfg(tiny_cxr):
+    return load_config(options={"data.path": str(tiny_cxr), "train.size_px": 24, "train.lr": 0.002})
+
+
+@pytest.fixture
+def ready(cfg):
+    return prepare(cfg, silent)
+
+
+@pytest.fixture
+def run(tmp_path, cfg, ready):
+    run = RunDir(tmp_path / "run")
+    run.make()
+    write_inputs(run, cfg, ready, {"device": "cpu", "threads": 2}, seal=seal_of(ready.split.of("test")), estimate=1.5)
+    return run
+
+
+def refused(run, *words):
+    with pytest.raises(DataError) as error:
+        read_inputs(run)
+    for word in words:
+        assert word in str(error.value), str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_everything_is_there_again_without_a_scan(run, cfg, ready):
+    found = read_inputs(run)
+    assert (found.cfg, found.estimate_seconds) == (cfg, 1.5)
+    assert (found.environment.device, found.environment.threads) == ("cpu", 2)
+    assert (found.ready.counts, found.ready.positive, found.ready.spec) == (ready.counts, ready.positive, ready.spec)
+    assert found.ready.vocab == ready.vocab
+    assert (found.ready.split.kind, found.ready.split.leaky, found.ready.split.notes) == (
+        ready.split.kind, ready.split.leaky, ready.split.notes
+    )  # fmt: skip
+    for part in ("train", "valid", "test"):
+        pd.testing.assert_frame_equal(found.ready.split.of(part), ready.split.of(part), check_dtype=False)
+    assert found.ready.table.has_patients == ready.table.has_patients
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        ("config.yaml", "lr: 0.002", "lr: 0.02", ["config.yaml train.lr: 0.002 then, 0.02 now"]),
+        ("config.yaml", "seed: 0", "seed: 1", ["config.yaml data.phantom.seed: 0 then, 1 now"]),
+        ("table.csv", ",train\n", ",valid\n", ["table.csv: edited or lost since"]),
+        ("data.json", '"found": 32', '"found": 33', ["data.json: edited"]),
+        ("environment.json", '"numpy": "', '"numpy": "0.', ["numpy: '0.", "then, '"]),
+        ("environment.json", '"plainfilm": "', '"plainfilm": "0.', ["plainfilm: '0."]),
+        ("environment.json", '"torch":', '"tortch":', ["torch: None then"]),
+        ("environment.json", '"threads"', '"thraeds"', ["environment.json is missing or damaged"]),
+        ("checkpoints/start.json", '"leaky"', '"leeky"', ["start.json is missing or damaged"]),
+        ("checkpoints/start.json", '"fold"', '"felt"', ["config.yaml data.felt: 0 then, 'nothing' now"]),
+    ],
+)
+def test_a_change_is_told_with_what_it_was(run, name, old, new, words):
+    edit(run.root / name, old, new)
+    refused(run, *words)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "data.json", "environment.json", "checkpoints/start.json"])
+@pytest.mark.parametrize("damage", [None, b"", b"\x00{"])
+def test_a_lost_or_damaged_input_is_told(run, name, damage):
+    path = run.root / name
+    path.unlink() if damage is None else path.write_bytes(damage)
+    refused(run, path.name)
+
+
+def test_a_config_that_is_none_is_told_as_such(run):
+    run.config.write_text("train: [\n")
+    with pytest.raises(ConfigError, match="config.yaml"):
+        read_inputs(run)
+
+
+def test_comments_and_order_in_the_config_are_no_change(run, cfg):
+    sections = run.config.read_text().split("\ndata:")
+    run.config.write_text("# mine\n" + sections[0] + "\n# here\ndata:" + sections[1])
+    assert read_inputs(run).cfg == cfg
+
+
+def test_changed_and_lost_images_of_train_and_valid_are_counted_and_named(run, ready, write_image):
+    rows = ready.split.rows
+    paths = list(rows.loc[rows["split"] != "test", "path"])
+    for path in paths[: SHOWN + 2]:
+        with open(path, "ab") as file:
+            file.write(b"\x00")
+    line = refused(run, "other bytes than at the scan", "and 2 more")
+    assert line.count("other bytes") == SHOWN
+    assert "Put back what changed" in line
+
+
+def test_a_lost_image_is_named(run, ready):
+    row = ready.split.of("valid").iloc[0]
+    (run.root.parent / "tiny_cxr" / row["relative"]).unlink()
+    refused(run, row["relative"], "cannot be opened (No such file")
+
+
+def test_the_test_images_are_not_opened(run, ready):
+    """They are sealed, and a resumed training needs none of them."""
+    for relative in ready.split.of("test")["relative"]:
+        (run.root.parent / "tiny_cxr" / relative).unlink()
+    assert read_inputs(run).cfg
+
+
+def test_new_images_are_not_seen(run, ready, write_image, tiny_cxr):
+    first = next(tiny_cxr.rglob("*.png"))
+    (tiny_cxr / "NORMAL" / "phantom-99999-1.png").write_bytes(first.read_bytes() + b"\x00")
+    assert len(read_inputs(run).ready.split.rows) == len(ready.split.rows)
+
+
+def test_the_last_file_written_says_that_the_others_are_there(tmp_path, cfg, ready, monkeypatch):
+    from plainfilm import inputs
+
+    written = []
+    whole = inputs.atomic_write
+    monkeypatch.setattr(inputs, "atomic_write", lambda path, content: (written.append(path.name), whole(path, content)))
+    run = RunDir(tmp_path / "other")
+    run.make()
+    write_inputs(run, cfg, ready, {"device": "cpu", "threads": 2}, seal=None, estimate=0.0)
+    assert written[-1] == "start.json"
+    assert json.loads(run.start.read_text())["config"]["train"]["lr"] == 0.002

@@ -1,0 +1,282 @@
+"""A training that is stopped anywhere and goes on ends with the bytes of one that never stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import threading
+import time
+
+import pytest
+import torch
+from fastai.callback.core import Callback
+from safetensors.torch import load_file
+
+from plainfilm.config import Phase
+from plainfilm.errors import DataError, DivergedError, StoppedError
+from plainfilm.runs import Pace, RunDir
+from plainfilm.train.checkpoint import read_checkpoint
+from plainfilm.train.fit import fit_phases
+from plainfilm.train.stops import fit_with_stops, stop_requests
+
+PHASES = (Phase(epochs=2, size_px=40, lr=2e-3), Phase(epochs=1, size_px=40, lr=1e-3))
+STEPS, VALID = 5, 3  # batches of train and valid in an epoch
+BATCHES = 3 * (STEPS + VALID)
+START = "of this run"
+
+
+class Strike(Callback):
+    """Does something at the n-th batch, of train or valid, between its step and what follows it."""
+
+    order = -8
+
+    def __init__(self, n, strike):
+        self.n, self.strike, self.count = n, strike, 0
+
+    def after_batch(self):
+        self.count += 1
+        if self.count == self.n:
+            self.strike(self)
+
+
+def interrupt(_=None):
+    signal.raise_signal(signal.SIGINT)
+
+
+def twice(_):
+    interrupt()
+    interrupt()
+
+
+@pytest.fixture
+def start(tmp_path, make_learn):
+    """start(name, ...): trains from the state in a run folder, or from the beginning; returns the Learner."""
+
+    def train(
+        name, n=0, strike=interrupt, phases=PHASES, pace=None, freeze=False, tell=lambda what, facts: None, **cfg
+    ):
+        run = RunDir(tmp_path / name)
+        run.root.mkdir(exist_ok=True)
+        learn = make_learn(**cfg)
+        if freeze:
+            learn.splitter = lambda model: [
+                list(model.network.features.parameters()),
+                list(model.network.head.parameters()),
+            ]
+        learn.add_cb(Strike(n, strike))
+        pace = pace or Pace(5.0, None, time.perf_counter())
+        fit_with_stops(learn, phases, None, run, pace, START, tell, read_checkpoint(run, START))
+        return learn
+
+    return train
+
+
+@pytest.fixture
+def files(tmp_path):
+    """files(name): the bytes that must be equal, of a run."""
+
+    def read(name):
+        root = tmp_path / name
+        weights = load_file(next(root.glob("checkpoints/last-*.safetensors")))
+        last = {key: value.numpy().tobytes() for key, value in weights.items()}
+        return {
+            "history": (root / "history.csv").read_bytes(),
+            "best": (root / "checkpoints/best.safetensors").read_bytes(),
+            **last,
+        }
+
+    return read
+
+
+WHOLE = {}
+
+
+@pytest.fixture
+def whole(start, files):
+    """whole(...): what a training ends with that is never stopped; trained once."""
+
+    def read(**more):
+        key = repr(sorted(more.items()))
+        if key not in WHOLE:
+            start("whole", **more)
+            WHOLE[key] = files("whole")
+        return WHOLE[key]
+
+    return read
+
+
+def stop_and_go_on(start, n, **more):
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", n, **more)
+    start("stopped", **more)
+
+
+@pytest.mark.parametrize("n", range(1, BATCHES + 1))
+def test_stopped_at_any_batch_of_train_or_valid_it_ends_the_same(start, files, whole, n):
+    stop_and_go_on(start, n)
+    assert files("stopped") == whole()
+
+
+@pytest.mark.parametrize("n", [3, 7, 9, 15, 18])
+@pytest.mark.parametrize(
+    "phases",
+    [
+        (Phase(epochs=1, size_px=40, freeze=True), Phase(epochs=2, size_px=40, lr=2e-3)),
+        (Phase(epochs=1, size_px=40, lr=2e-3), Phase(epochs=2, size_px=40, freeze=True, lr=3e-3)),
+    ],
+    ids=["frozen first", "frozen last"],
+)
+def test_frozen_phases_go_on_frozen_and_the_next_unfrozen(start, files, whole, phases, n):
+    stop_and_go_on(start, n, phases=phases, freeze=True)
+    assert files("stopped") == whole(phases=phases, freeze=True)
+
+
+def test_a_frozen_phase_leaves_the_frozen_weights(make_learn):
+    learn = make_learn()
+    learn.splitter = lambda model: [list(model.network.features.parameters()), list(model.network.head.parameters())]
+    before = {name: value.clone() for name, value in learn.model.state_dict().items()}
+    fit_phases(learn, [Phase(epochs=1, size_px=40, freeze=True)])
+    for name, value in learn.model.state_dict().items():
+        assert torch.equal(value, before[name]) == name.startswith("network.features"), name
+
+
+def test_balanced_drawing_and_class_weights_go_on_too(start, files, whole):
+    for cfg in ({"balance": "auto"}, {"class_weights": True}):
+        name = next(iter(cfg))
+        with pytest.raises(KeyboardInterrupt):
+            start(f"stopped-{name}", 4, **cfg)
+        start(f"stopped-{name}", **cfg)
+        assert files(f"stopped-{name}") == whole(**cfg)
+
+
+def test_many_stops_in_a_row_end_the_same(start, files, whole, tmp_path):
+    sessions = 0
+    while True:
+        sessions += 1
+        with contextlib.suppress(KeyboardInterrupt):
+            start("stopped", VALID + 1)  # fewer would be stopped in valid again and again
+            break
+    assert sessions == 7  # after 4, 5, 6 steps, as valid is begun anew each time, and so on
+    assert files("stopped") == whole()
+
+
+def test_the_time_limit_stops_after_a_step_and_never_within_valid(start, files, whole, tmp_path):
+    """With no time at all each session makes one step, and the one whose step ends an epoch also validates."""
+    sessions, messages = 0, []
+    while True:
+        sessions += 1
+        try:
+            start("stopped", pace=Pace(5.0, 0.0, time.perf_counter()))
+            break
+        except StoppedError as error:
+            messages.append(str(error))
+    assert files("stopped") == whole()
+    assert sessions == 3 * STEPS + 2 + 1  # after each step, after each epoch but the last, and that
+    assert messages[0].startswith("Stopped by --max-minutes after 0 minutes, in epoch 1 of 2, after step 1. Go on: ")
+    assert messages[0].endswith(f"plainfilm resume {tmp_path / 'stopped'}")
+
+
+def test_the_state_is_written_by_the_clock_and_after_each_epoch(start, files, tmp_path):
+    def states(name):
+        return json.loads((tmp_path / name / "checkpoints" / "last.json").read_text())["state"]["number"]
+
+    start("whole")
+    start("often", pace=Pace(0.0, None, time.perf_counter()))
+    assert (states("whole"), states("often")) == (3, 3 + 3 * STEPS)
+    assert files("often") == files("whole")
+
+
+def test_a_second_interrupt_stops_at_once_and_the_state_before_holds(start, files, whole, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", STEPS + VALID + 3, strike=twice)
+    at = read_checkpoint(RunDir(tmp_path / "stopped"), START).state
+    assert (at.epoch, at.step) == (1, 0)  # the third step of the second epoch is lost
+    start("stopped")
+    assert files("stopped") == whole()
+
+
+def test_a_termination_is_met_like_an_interrupt(start, files, whole):
+    stop_and_go_on(start, 4, strike=lambda _: signal.raise_signal(signal.SIGTERM))
+    assert files("stopped") == whole()
+
+
+def test_after_a_resumed_epoch_the_loader_gives_whole_epochs_again(start):
+    one = (Phase(epochs=1, size_px=40),)
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", 3, phases=one)
+    learn = start("stopped", phases=one)
+    assert len(list(learn.dls.train)) == STEPS
+    assert learn.recorder.values[-1]
+
+
+def test_who_asks_to_stop_is_told_that_it_was_heard(start):
+    told = []
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", 4, tell=lambda what, facts: told.append(what))
+    assert told == ["stopping"]
+
+
+def test_the_handlers_are_given_back_and_a_late_request_is_not_lost():
+    before = [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(KeyboardInterrupt), stop_requests(lambda what, facts: None) as request:
+        interrupt()
+        assert request.wanted
+    assert [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_requests(lambda what, facts: None) as request:
+            interrupt()
+            assert not request.wanted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_it_trains_in_a_thread_too_where_no_signal_can_be_heard(start, files, whole):
+    thread = threading.Thread(target=start, args=("threaded",))
+    thread.start()
+    thread.join()
+    assert files("threaded") == whole()
+
+
+def poison(strike):
+    strike.learn.loss_grad = strike.learn.loss_grad * float("nan")
+
+
+def poison_weights(strike):
+    with torch.no_grad():
+        strike.learn.model.network.head[1].weight[0, 0] = float("nan")
+
+
+@pytest.mark.parametrize("n", range(1, BATCHES + 1, 3))
+@pytest.mark.parametrize("strike", [poison, poison_weights])
+def test_what_is_no_number_ends_it_at_any_batch_and_stays_off_the_disk(start, files, whole, tmp_path, n, strike):
+    with pytest.raises(DivergedError, match="smaller --lr"):
+        start("poisoned", n, strike=strike, pace=Pace(0.0, None, time.perf_counter()))
+    for path in (tmp_path / "poisoned").rglob("*.safetensors"):
+        assert all(bool(value.isfinite().all()) for value in load_file(path).values()), path.name
+    start("poisoned")  # the command refuses that; the state is good all the same
+    assert files("poisoned") == whole()
+
+
+def test_best_weights_that_a_kill_kept_from_the_disk_are_made_from_the_state(start, files, whole, tmp_path):
+    """The state after an epoch is written before that epoch's history and best weights."""
+
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", STEPS + VALID + 1, strike=twice)
+    (tmp_path / "stopped" / "checkpoints" / "best.safetensors").unlink()
+    (tmp_path / "stopped" / "history.csv").unlink()
+    start("stopped")
+    assert files("stopped") == whole()
+
+
+def test_best_weights_of_an_earlier_epoch_that_were_lost_are_told(start, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", STEPS + VALID + 2)
+    best = tmp_path / "stopped" / "checkpoints" / "best.safetensors"
+    best.write_bytes(best.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(DataError, match=r"best\.safetensors is missing or damaged"):
+        start("stopped")
