@@ -62,10 +62,16 @@ def _decoded(cfg: ExperimentConfig, table: ImageTable, listener: Listener, *, ha
         update={"harmonise": harmonise, "requantise": cfg.data.requantise if harmonise else None}
     )
     spec = decode_spec(cfg.model_copy(update={"data": data}), table)
-    return decode_rows(
-        table.rows, spec, lambda done, of: listener("decode", {"done": done, "of": of}),
-        keep=cfg.data.cache, tell=lambda text: listener("note", {"text": text}),
-    )  # fmt: skip
+    test = (table.rows["given"] == "test").to_numpy()
+
+    def decoded(part: np.ndarray, keep: bool) -> PixelRows:
+        return decode_rows(
+            table.rows[part], spec, lambda done, of: listener("decode", {"done": done, "of": of}),
+            keep=keep, tell=lambda text: listener("note", {"text": text}),
+        )  # fmt: skip
+
+    # the pictures of a given test folder join the cache at the first look, not here
+    return PixelRows.joined([(~test, decoded(~test, cfg.data.cache)), (test, decoded(test, False))])
 
 
 class _Judge:
@@ -121,13 +127,25 @@ def _document(
         patients_across_splits=found.across_patients, duplicates_across_splits=found.across_identical,
         patients=int(named) if table.has_patients else None, positive=positive, shortcuts=shortcuts,
         verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts)),
-        notes=_notes(shortcuts, table.has_patients), page=str(folder.root / "audit.html"),
+        notes=[*_notes(shortcuts, table.has_patients), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
     )  # fmt: skip
 
 
 def _notes(shortcuts: list[Shortcut], has_patients: bool) -> list[str]:
     named = {s.probe if s.pixels == "file" else f"{s.probe} ({s.pixels} pixels)": s.auroc for s in shortcuts}
     notes = shortcut_note(named, "in cross-validation")
+    if all(s.auroc.value is None for s in shortcuts):
+        notes.append(f"Shortcuts could not be judged: {shortcuts[0].auroc.method.removeprefix('not estimable: ')}")
     if not has_patients:
         notes.append("No patient key: pictures of one patient on both sides of a fold may flatter the probes.")
     return notes
+
+
+def _given_notes(rows: pd.DataFrame, found: Findings) -> list[str]:
+    """Where `train` judges given folders otherwise: it pools train and val and divides them anew by patient."""
+    pooled = rows.assign(given=rows["given"].replace("valid", "train"))
+    across = pooled[pooled["given"] != ""].groupby("patient")["given"].nunique()
+    named = [key for key in found.across_patients if across.get(key, 0) < 2]
+    if not named:
+        return []
+    return [f"{len(named)} of the patients in two folders are in train and val only; --split official pools those two."]

@@ -20,7 +20,7 @@ from plainfilm.strict_yaml import dump_yaml, read_yaml
 THRESHOLD_RULE = re.compile(r"^(accuracy|youden|(sensitivity|specificity)>=(0?\.\d+|1(\.0*)?|0)|0?\.\d+)$")
 
 
-MAX_BAD = re.compile(r"^(\d+|(100|\d{1,2})(\.\d+)?%)$")
+MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
 ResizeMode = Literal["squish", "pad", "crop"]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
 
@@ -54,7 +54,7 @@ class DataConfig(Section):
     tiff: bool = False  # TIFF runs a large, often attacked library: by option only
     frame: int | None = Field(None, ge=0)  # of files that hold several pictures; None refuses them
     resize: ResizeMode = "squish"
-    harmonise: bool = False  # one common grey path, which removes what encoding tells
+    harmonise: bool = False  # one common grey path with a low-pass: less of what compression leaves in the pixels
     requantise: int | None = Field(None, ge=2, le=256)  # grey levels left by harmonise
     drop_duplicates: bool = False  # identical files but the first; never of a given test folder
     max_bad: str | None = None  # files ('20') or share ('2%') that may be damaged; None = 5 files or 1 %, the larger

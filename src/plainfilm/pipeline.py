@@ -13,8 +13,9 @@ import pandas as pd
 
 from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.data.housekeeping import Entry, Timeout, clear, entries
 from plainfilm.data.splits import write_split
-from plainfilm.data.store import Entry, Timeout, cache_folder, clear, entries
+from plainfilm.data.store import cache_folder
 from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics

@@ -1,4 +1,4 @@
-"""phantom and split: images and who belongs where."""
+"""phantom, audit, split and cache: images, what is wrong with them, who belongs where."""
 
 from __future__ import annotations
 

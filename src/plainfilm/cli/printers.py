@@ -59,12 +59,16 @@ def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     out.print(table)
 
 
-def _print_no_lungs(out: Console, found: NoLungs | None) -> None:
+def _print_no_lungs(out: Console, found: NoLungs | None, split: str) -> None:
     """The probe's line beside the network's table."""
     if found is None or found.best is None or found.auroc is None:
         return
-    value, interval, _ = metric_text(found.auroc)
-    out.print(f"No lungs needed: AUROC {value} {interval} from the {found.best} alone, on the same images")
+    value, interval, n = metric_text(found.auroc)
+    chosen = f", the best of {len(found.probes)} chosen on them" if split == "valid" else ""
+    narrow = ", likely too narrow" if "too narrow" in found.auroc.method else ""
+    out.print(
+        f"No lungs needed: AUROC {value} {interval}{narrow} from the {found.best} alone, on the same {n} images{chosen}"
+    )
 
 
 def _print_train(out: Console, document: TrainDocument) -> None:
@@ -74,7 +78,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
         )
         return
     print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
-    _print_no_lungs(out, document.no_lungs_needed)
+    _print_no_lungs(out, document.no_lungs_needed, "valid")
     if document.threshold is not None:
         out.print(
             f"Score for class {document.positive}; called positive from {document.threshold:.4f} (chosen on valid)"
@@ -92,7 +96,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     at = f" at threshold {document.threshold:.4f}" if document.threshold is not None else ""
     print_metrics(out, f"{marks(document.notes)}{document.split}{at}:", document.metrics)
-    _print_no_lungs(out, document.no_lungs_needed)
+    _print_no_lungs(out, document.no_lungs_needed, document.split)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
@@ -195,6 +199,8 @@ def _print_audit(out: Console, document: AuditDocument) -> None:
         ("groups of identical pictures in two given folders", len(document.duplicates_across_splits)),
     ):
         out.print(f"{count:6}  {what}")
+    for rule, count in sorted(Counter(row.rule for row in document.ignored).items()):
+        out.print(f"{count:6}  ignored: {rule}")
     _print_shortcuts(out, document)
     _print_notes(out, document.notes)
     out.print(f"Verdict: {VERDICTS[document.verdict]}")
@@ -220,7 +226,8 @@ def _by_class_table(document: AuditDocument) -> Table:
 def _print_shortcuts(out: Console, document: AuditDocument) -> None:
     out.print("Can the classes be told apart without looking at a lung? (chance 0.5)")
     table = Table(box=None, pad_edge=False)
-    for name in ("probe", "pixels", "AUROC", "95 % interval", "n"):
+    narrow = any("too narrow" in shortcut.auroc.method for shortcut in document.shortcuts)
+    for name in ("probe", "pixels", "AUROC", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
         table.add_column(name, justify="right" if name in ("AUROC", "n") else "left")
     for shortcut in document.shortcuts:
         table.add_row(shortcut.probe, shortcut.pixels, *metric_text(shortcut.auroc))

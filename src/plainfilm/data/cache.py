@@ -7,16 +7,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import Timeout
 
 from plainfilm.data import decode
 from plainfilm.data.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.data.refusals import DecodeError
-from plainfilm.data.store import Block, Store, Timeout, cache_folder
+from plainfilm.data.store import Block, Store, cache_folder
 from plainfilm.errors import DataError
 
 BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
@@ -53,6 +53,18 @@ class PixelRows:
             mine = np.flatnonzero(blocks == block)
             out[mine] = self.blocks[block][rows[mine]]
         return out
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[np.ndarray, PixelRows]]) -> PixelRows:
+        """One set of rows from several: each part with the mask of the places that it fills."""
+        blocks = [block for _, part in parts for block in part.blocks]
+        block_of = np.empty(len(parts[0][0]), np.intp)
+        row_of = np.empty(len(parts[0][0]), np.intp)
+        first = 0
+        for mask, part in parts:
+            block_of[mask], row_of[mask] = part.block_of + first, part.row_of
+            first += len(part.blocks)
+        return cls(blocks, block_of, row_of)
 
     def part(self, which: np.ndarray) -> PixelRows:
         """Some of the rows, nothing copied."""
@@ -98,9 +110,7 @@ def about(spec: DecodeSpec) -> dict[str, Any]:
     return {
         "spec": spec.as_dict(),
         "decode": decode.VERSION,
-        "pillow": version("pillow"),
-        "numpy": np.__version__,
-        "pydicom": version("pydicom"),
+        **decode.libraries(),
         "byteorder": sys.byteorder,
     }
 

@@ -16,11 +16,12 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from plainfilm.data import dicom
 from plainfilm.data.pixels import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
@@ -33,7 +34,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", 
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 VERSION = 2  # of the pixels decode() makes; a change of any of them counts it up, and caches are made anew
 LARGE_PIXELS = 16_000_000
-# One large picture at a time: two of the largest in two threads would need more than 512 MB.
+# One large picture at a time: the largest needs about 500 MB by itself.
 _LARGE = threading.Lock()
 # Pillow only warns of a picture that is far too large; process-wide, since filters cannot be set per thread
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -46,7 +47,7 @@ class DecodeSpec:
     `bits` is b of DESIGN promise 1: integers above 8 bits are divided by 2**b - 1. It is one number for the whole
     data set, never guessed per image; None says that the set holds no such image. DICOM files say it themselves.
     `tiff` and `frame` (counted from 0) admit what is refused otherwise. `harmonise` takes one common grey path that
-    removes what encoding tells, `requantise` then keeps that many grey levels.
+    leaves less of what compression tells, `requantise` then keeps that many grey levels.
     """
 
     size_px: int
@@ -100,14 +101,30 @@ def decode_bytes(data: bytes, spec: DecodeSpec) -> np.ndarray:
     """decode() for a file that is in memory already."""
     channels = 1 if spec.harmonise else spec.channels
     if dicom.is_dicom(data):
-        pixels = with_channels(dicom.read_dicom(data, spec.frame).pixels, channels)
-    else:
-        with _opened(data, tiff=spec.tiff, frame=spec.frame) as image:
-            pixels = to_uint8(image, channels, spec.bits)
+        return _sized(with_channels(dicom.read_dicom(data, spec.frame).pixels, channels), spec)
+    with _opened(data, tiff=spec.tiff, frame=spec.frame) as image:
+        pixels = to_uint8(image, channels, spec.bits)
+        image.close()  # its pixels are not needed any more, and may be 256 MB
+        return _sized(pixels, spec)
+
+
+def _sized(pixels: np.ndarray, spec: DecodeSpec) -> np.ndarray:
     if not spec.harmonise:
         return resize(pixels, spec.size_px, spec.resize)
     grey = harmonised(pixels, spec.size_px, spec.resize, spec.requantise)
     return grey if spec.channels == 1 else np.repeat(grey[..., None], 3, axis=2)
+
+
+def libraries() -> dict[str, str]:
+    """Name and version of everything that has a part in the pixels."""
+    names = ("pillow", "numpy", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm")
+    found = {
+        name: metadata.version(name) for name in names if util.find_spec(MODULES.get(name, name.replace("-", "_")))
+    }
+    return {**found, **{name: str(features.version(name)) for name in ("jpg", "zlib", "jpg_2000", "libtiff")}}
+
+
+MODULES = {"pillow": "PIL", "pylibjpeg-openjpeg": "openjpeg", "pyjpegls": "jpeg_ls", "python-gdcm": "gdcm"}
 
 
 def digest(data: bytes) -> str:
@@ -172,8 +189,13 @@ def read_bytes(path: Path | str) -> bytes:
 def _opened(data: bytes, *, tiff: bool, frame: int | None) -> Iterator[Image.Image]:
     """load(), one large picture at a time."""
     header = _header(data, tiff)
-    with _LARGE if header.width * header.height > LARGE_PIXELS else contextlib.nullcontext():
-        yield _load(header, data, frame)
+    alone = frame is not None or header.width * header.height > LARGE_PIXELS  # another frame may be larger
+    with _LARGE if alone else contextlib.nullcontext():
+        image = _load(header, data, frame)
+        try:
+            yield image
+        finally:
+            image.close()  # within the lock: the next one may need 256 MB as well
 
 
 def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.Image:
@@ -193,14 +215,19 @@ def _header(data: bytes, tiff: bool) -> Image.Image:
         except UnidentifiedImageError:
             hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
             raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM picture{hint}") from None
-        if image.width * image.height > MAX_PIXELS:
-            raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
+        _refuse_large(image)
         return image
+
+
+def _refuse_large(image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
 
 
 def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
     with _one_error():
         _pick_frame(image, frame)
+        _refuse_large(image)
         image.load()
         if image.format == "PNG":
             _refuse_short_png(data)
@@ -208,7 +235,8 @@ def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
         if deep_colour:
             _refuse_shallow_colour(image)
         tables = getattr(image, "quantization", None) or {}
-        upright = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # else every picture is copied, turned or not
+        upright = image
         upright.info["plainfilm_quantisation"] = sum(sum(table) for table in tables.values())
         upright.info["plainfilm_depth"] = 16 if deep_colour else DEPTH_OF_MODE.get(upright.mode, 8)
         return upright

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ class FactsBook:
     """
 
     def __init__(self, root: Path, reading: Mapping[str, Any]) -> None:
-        about = {**reading, "decode": decode.VERSION, "pillow": version("pillow"), "pydicom": version("pydicom")}
+        about = {**reading, "decode": decode.VERSION, **decode.libraries()}
         self.folder = root / "facts" / _hash(about)[:16]
         self.known: dict[str, ImageFacts] = {}
         for part in self._parts():

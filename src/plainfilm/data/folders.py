@@ -80,11 +80,11 @@ def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool) -> str:
     suffix = path.suffix.casefold()
     if suffix in TIFF_SUFFIXES:
         return "" if tiff else "TIFF, read with --tiff only"
-    return "" if suffix in SUFFIXES or (not suffix and _looks_like_dicom(path)) else "not a PNG, JPEG, BMP or DICOM"
+    return "" if suffix in SUFFIXES or _looks_like_dicom(path) else "not a PNG, JPEG, BMP or DICOM"
 
 
 def _looks_like_dicom(path: Path) -> bool:
-    """Scanners often write DICOM files without a suffix."""
+    """Scanners often name DICOM files by a number with dots, or give them a suffix of their own."""
     try:
         with path.open("rb") as file:
             return is_dicom(file.read(132))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
+import threading
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,16 +111,48 @@ def join_groups(*keys: Iterable[Hashable | None]) -> np.ndarray:
     return np.array([root(i) for i in range(len(parent))], dtype=np.int64)
 
 
-def patient_secret(folder: Path) -> bytes:
+class PatientSecret:
     """The key of the hashes that stand for DICOM PatientIDs: random, made once, readable by its owner only.
 
     Where it cannot be kept it lives as long as the process: the groups are the same, only their names change.
     """
-    path = folder / "patient.key"
-    with contextlib.suppress(OSError):
-        if len(found := path.read_bytes()) == SECRET_BYTES:
-            return found
-    secret = os.urandom(SECRET_BYTES)
-    with contextlib.suppress(OSError):
-        atomic_write(path, secret, private=True)
-    return secret
+
+    def __init__(self, folder: Path, *, keep: bool) -> None:
+        self.path, self.keep, self._lock = folder / "patient.key", keep, threading.Lock()
+        self._value = self._read()
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two keys apart and neither of them; '' while there is none."""
+        return hashlib.sha256(self._value).hexdigest()[:16] if self._value else ""
+
+    def value(self) -> bytes:
+        """The key, made where there is none."""
+        with self._lock:
+            if not self._value:
+                self._value = os.urandom(SECRET_BYTES)
+                if self.keep:
+                    self._value = self._made(self._value)
+            return self._value
+
+    def _read(self) -> bytes:
+        with contextlib.suppress(OSError):
+            found = self.path.read_bytes()
+            return found if len(found) == SECRET_BYTES else b""
+        return b""
+
+    def _made(self, fresh: bytes) -> bytes:
+        """The kept key: `fresh`, or that of a process that was first."""
+        own = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        try:
+            atomic_write(own, fresh, private=True)
+            try:
+                os.link(own, self.path)  # fails where the key is there already; a rename would replace it
+            finally:
+                own.unlink()
+        except FileExistsError:
+            return self._read() or fresh
+        except (OSError, NotImplementedError, AttributeError):
+            with contextlib.suppress(OSError):
+                atomic_write(self.path, fresh, private=True)
+        return fresh

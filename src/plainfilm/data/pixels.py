@@ -6,7 +6,8 @@ Work goes strip by strip: a whole second copy of the largest picture would doubl
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from plainfilm.data.refusals import DecodeError
 DEPTHS = (8, 10, 12, 14, 16)
 DEPTH_OF_MODE = {"1": 1, "I": 16, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16, "F": 32}
 GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
-STRIP_PIXELS = 4_000_000
+STRIP_PIXELS = 1_000_000
 
 
 def strips(image: Image.Image) -> Iterator[Image.Image]:
@@ -84,11 +85,9 @@ def to_uint8(image: Image.Image, channels: Literal[1, 3], bits: int | None) -> n
 
     Pillow's own convert() would clip 16-bit pixels at 255: 99.6 % of them turn white.
     """
-    deep = deep_values(image)
-    if deep is not None:
-        grey = _scale_deep(deep, bits)
-    elif image.mode == "F":
-        grey = _scale_float(np.asarray(image))
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        scale = _scale_float if image.mode == "F" else partial(_scale_deep, bits=bits)
+        grey = _by_strips(image, 1, lambda strip: scale(np.asarray(strip)))
     elif image.mode == "L" and "transparency" not in image.info:
         grey = np.asarray(image)
     else:
@@ -122,8 +121,16 @@ def _scale_float(values: np.ndarray) -> np.ndarray:
 
 
 def _from_colour(image: Image.Image, channels: Literal[1, 3]) -> np.ndarray:
-    parts = [_flat(strip, channels) for strip in strips(image)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return _by_strips(image, channels, lambda strip: _flat(strip, channels))
+
+
+def _by_strips(image: Image.Image, channels: Literal[1, 3], make: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    out = np.empty((image.height, image.width) if channels == 1 else (image.height, image.width, 3), np.uint8)
+    top = 0
+    for strip in strips(image):
+        out[top : top + strip.height] = make(strip)
+        top += strip.height
+    return out
 
 
 def _flat(image: Image.Image, channels: Literal[1, 3]) -> np.ndarray:

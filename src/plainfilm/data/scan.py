@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +9,10 @@ from pathlib import Path
 
 from plainfilm.config import DataConfig
 from plainfilm.data.decode import ImageFacts, digest, inspect, read_bytes
+from plainfilm.data.dicom import is_dicom
 from plainfilm.data.facts import FactsBook
 from plainfilm.data.folders import Found, set_aside
-from plainfilm.data.patients import patient_secret
+from plainfilm.data.patients import PatientSecret
 from plainfilm.data.pixels import smallest_depth
 from plainfilm.data.refusals import DecodeError
 from plainfilm.data.store import cache_folder
@@ -25,15 +25,16 @@ def scan(
 
     Every file is hashed; what is known of its content is not decoded again.
     """
-    secret = patient_secret(cache_folder())
-    reading = {"tiff": cfg.tiff, "frame": cfg.frame, "secret": hashlib.sha256(secret).hexdigest()[:16]}
+    secret = PatientSecret(cache_folder(), keep=cfg.cache)
+    reading = {"tiff": cfg.tiff, "frame": cfg.frame, "secret": secret.fingerprint}
     book = FactsBook(cache_folder(), reading) if cfg.cache else None
 
     def look(file: Found) -> ImageFacts | DecodeError:
         try:
             data = read_bytes(file.path)
             known = book.get(digest(data)) if book else None
-            return known or inspect(data, tiff=cfg.tiff, frame=cfg.frame, key=secret)
+            key = secret.value() if is_dicom(data) else None  # no key is made where nothing needs one
+            return known or inspect(data, tiff=cfg.tiff, frame=cfg.frame, key=key)
         except DecodeError as error:
             return error
 

@@ -97,7 +97,7 @@ def _patient_notes(table: ImageTable) -> list[str]:
 
 
 def grouped(rows: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
-    """`rows` with the column `group`: patients and identical files joined.
+    """`rows` with the column `group`: patients and identical files joined, also by copies that were set aside.
 
     `wide` also joins the wider patient key inside one given folder (person12 of both subtypes).
     """
@@ -105,7 +105,7 @@ def grouped(rows: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
     folder = [
         f"w:{given}/{key}" if wide and key else None for given, key in zip(rows["given"], rows["wide"], strict=True)
     ]
-    return rows.assign(group=join_groups(patient, folder, rows["content"]))
+    return rows.assign(group=join_groups(patient, folder, rows["content"], rows["kin"]))
 
 
 def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> pd.DataFrame:
@@ -233,15 +233,17 @@ class Leaks:
 
     patients: tuple[str, ...]
     identical: int
+    kin: int = 0  # groups of patients who share a picture that was set aside
 
     def __bool__(self) -> bool:
-        return bool(self.patients or self.identical)
+        return bool(self.patients or self.identical or self.kin)
 
     def sentence(self) -> str:
         """What was found, without naming a patient."""
         patients = "1 patient" if len(self.patients) == 1 else f"{len(self.patients)} patients"
         groups = "1 group" if self.identical == 1 else f"{self.identical} groups"
-        return f"{patients} and {groups} of identical files are in two splits"
+        shared = f", and {self.kin} more by a copy that was set aside" if self.kin else ""
+        return f"{patients} and {groups} of identical files are in two splits{shared}"
 
 
 def leaks(rows: pd.DataFrame) -> Leaks:
@@ -249,7 +251,10 @@ def leaks(rows: pd.DataFrame) -> Leaks:
     named = rows[rows["patient"] != ""]
     patients = named.groupby("patient")["split"].nunique()
     identical = rows.groupby("content")["split"].nunique()
-    return Leaks(tuple(sorted(patients.index[patients > 1])), int((identical > 1).sum()))
+    crossing = tuple(sorted(patients.index[patients > 1])), int((identical > 1).sum())
+    told = named["patient"].isin(crossing[0]).any() or crossing[1]
+    kin = rows.groupby("kin")["split"].nunique()
+    return Leaks(*crossing, kin=0 if told else int((kin > 1).sum()))
 
 
 def count(table: ImageTable, split: Split | None) -> DataCounts:

@@ -2,6 +2,8 @@
 
 A block is `<name>.npy`, uint8 (n, ...), and `<name>.json` beside it, written second: without its index a block does
 not exist. The index names the file and the checksum of each row and carries its own; whatever does not fit is not used.
+The check is made when a block is opened. Blocks are mapped, so that processes share them: somebody who cuts or
+overwrites a block in place while it is read can crash the reader or change what it sees; removing one is safe.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from plainfilm.runs import atomic_write, sweep
 
@@ -152,63 +154,3 @@ def checksum(row: np.ndarray) -> str:
 
 def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One part of the cache folder, as `cache ls` shows it."""
-
-    name: str
-    what: str
-    bytes: int
-    files: int
-    path: Path
-
-
-def entries(root: Path) -> list[Entry]:
-    """What lies in the cache folder: decoded pictures by preprocessing, remembered facts, phantom sets."""
-    found = []
-    for folder in sorted(root.glob("decoded/*/")):
-        found.append(_entry(f"decoded/{folder.name}", _about(folder), folder))
-    if (root / "facts").is_dir():
-        found.append(_entry("facts", "what the scan found in each file", root / "facts"))
-    for folder in sorted(root.glob("phantom-*/*/")):
-        what = "left by a killed process" if folder.name.startswith(".") else "drawn phantom set"
-        found.append(_entry(folder.relative_to(root).as_posix(), what, folder))
-    return found
-
-
-def _entry(name: str, what: str, folder: Path) -> Entry:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
-    return Entry(name, what, sum(path.stat().st_size for path in files), len(files), folder)
-
-
-def _about(folder: Path) -> str:
-    images, about = 0, None
-    for index in folder.glob("*.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            body = json.loads(index.read_text(encoding="utf-8"))["block"]
-            images, about = images + len(body["rows"]), body["about"]["spec"]
-    if about is None:
-        return "no intact block"
-    parts = [f"{images} images", f"{about['size_px']} px", "grey" if about["channels"] == 1 else "RGB", about["resize"]]
-    return ", ".join(parts + (["harmonised"] if about["harmonise"] else []))
-
-
-def clear(root: Path) -> list[Entry]:
-    """Remove everything that `entries` lists, and say what it was; the key of the patient hashes stays.
-
-    Raises:
-        Timeout: another process is writing there.
-    """
-    removed = entries(root)
-    for entry in removed:
-        if entry.name.startswith("decoded/"):
-            with FileLock(entry.path / ".lock", timeout=0):
-                for index in entry.path.glob("*.json"):
-                    index.unlink()
-        shutil.rmtree(entry.path)
-    return removed
-
-
-__all__ = ["Block", "Entry", "Store", "Timeout", "cache_folder", "checksum", "clear", "entries"]

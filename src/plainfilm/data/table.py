@@ -1,4 +1,4 @@
-"""A folder or CSV becomes the image table; every file found ends as exactly one of used, quarantined or ignored."""
+"""A folder or CSV becomes the image table; every file found ends as exactly one of used, quarantined, duplicate or ignored."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plainfilm.config import DataConfig
 from plainfilm.data.decode import ImageFacts
 from plainfilm.data.folders import Found, label_by_folder, set_aside, walk
 from plainfilm.data.listing import read_csv
-from plainfilm.data.patients import key_from_name, require_matches
+from plainfilm.data.patients import join_groups, key_from_name, require_matches
 from plainfilm.data.scan import refuse_deeper, scan, stored_bits
 from plainfilm.errors import DataError
 from plainfilm.runs import atomic_write
@@ -26,7 +26,8 @@ class ImageTable:
 
     `rows`: path (absolute), relative, label, patient ('' = no key), wide, given ('' | train | valid | test), sha256,
     bytes, width, height, mode, grey, depth, channels, quantisation (see ImageFacts), content (the same for identical
-    bytes and for identical pixels in another file), duplicate_of (relative path of the first identical picture, or '').
+    bytes and for identical pixels in another file), kin (the same for patients who share a picture, also one that was
+    set aside), duplicate_of (relative path of the first identical picture, or '').
     `excluded`: path, relative, state (quarantined | duplicate | ignored), code, why.
     `conflicts`: groups of identical pictures (relative paths) with different labels, all quarantined.
     `bits`: stored depth of integers above 8 bits, None where there are none.
@@ -97,9 +98,8 @@ def scan_table(
     facts, broken = scan(found, cfg, progress)
     bits = cfg.bits or stored_bits(facts)
     facts, too_deep = refuse_deeper(root, facts, bits)
-    files = [(file, facts[file.relative]) for file in found if file.relative in facts]
-    files, conflicts, groups = _without_conflicts(files)
-    rows = _rows(files, cfg)
+    rows = _rows([(file, facts[file.relative]) for file in found if file.relative in facts], cfg)
+    rows, conflicts, groups = _without_conflicts(rows)
     dropped: list[dict[str, str]] = []
     if cfg.drop_duplicates:
         rows, dropped = _without_duplicates(rows)
@@ -123,28 +123,8 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
 
 
-Files = list[tuple[Found, ImageFacts]]
-
-
-def _without_conflicts(files: Files) -> tuple[Files, list[dict[str, str]], tuple[tuple[str, ...], ...]]:
-    """Files whose picture has one label, quarantine rows of the others, and those others in groups."""
-    labels_of: dict[str, set[str]] = {}
-    for file, fact in files:
-        labels_of.setdefault(fact.content, set()).add(file.label)
-    kept, rows = [], []
-    groups: dict[str, list[str]] = {}
-    for file, fact in files:
-        labels = sorted(labels_of[fact.content])
-        if len(labels) == 1:
-            kept.append((file, fact))
-            continue
-        why = f"identical files are labelled {' and '.join(labels)}"
-        rows.append(set_aside(file.path, file.relative, "quarantined", "E_LABEL_CONFLICT", why))
-        groups.setdefault(fact.content, []).append(file.relative)
-    return kept, rows, tuple(tuple(names) for names in groups.values())
-
-
-def _rows(files: Files, cfg: DataConfig) -> pd.DataFrame:
+def _rows(files: list[tuple[Found, ImageFacts]], cfg: DataConfig) -> pd.DataFrame:
+    """Every readable file, also those that are set aside afterwards: a copy that two patients share makes them kin."""
     names = [file.relative for file, _ in files]
     keys = [key_from_name(name, cfg.patient_pattern) for name in names]
     if names:
@@ -164,23 +144,47 @@ def _rows(files: Files, cfg: DataConfig) -> pd.DataFrame:
             "channels": fact.channels, "quantisation": fact.quantisation, "content": fact.content,
             "duplicate_of": "" if first == file.relative else first,
         })  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "kin"])
+    kin = join_groups([patient or None for patient in table["patient"]], table["content"])
+    return table.assign(kin=[str(group) for group in kin])[COLUMNS]
+
+
+def _without_conflicts(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]], tuple[tuple[str, ...], ...]]:
+    """Rows whose picture has one label, quarantine rows of the others, and those others in groups."""
+    labels = rows.groupby("content")["label"].agg(lambda part: " and ".join(sorted(set(part))))
+    told = rows["content"].map(labels)
+    clash = rows.groupby("content")["label"].transform("nunique") > 1 if len(rows) else told.astype(bool)
+    conflicts = [
+        set_aside(Path(path), relative, "quarantined", "E_LABEL_CONFLICT", f"identical files are labelled {both}")
+        for path, relative, both in zip(rows[clash]["path"], rows[clash]["relative"], told[clash], strict=True)
+    ]
+    groups = tuple(tuple(part["relative"]) for _, part in rows[clash].groupby("content", sort=False))
+    return rows[~clash].reset_index(drop=True), conflicts, groups
 
 
 def _without_duplicates(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """One row per picture, but for a given test folder, which is never touched; and the rows of those dropped."""
+    """One row per picture, and the rows of those dropped.
+
+    A given test folder is never touched: of a picture that lies there too, every copy elsewhere is dropped.
+    """
     elsewhere = rows["given"] != "test"
-    drop = elsewhere & rows["content"].where(elsewhere).duplicated()
+    tested = rows["content"].isin(rows.loc[~elsewhere, "content"])
+    drop = elsewhere & (tested | rows["content"].where(elsewhere).duplicated())
+    kept_as = rows[~drop].drop_duplicates("content").set_index("content")["relative"]
     dropped = [
-        set_aside(Path(row["path"]), row["relative"], "duplicate", "E_DUPLICATE", f"identical to {row['duplicate_of']}")
+        set_aside(
+            Path(row["path"]), row["relative"], "duplicate", "E_DUPLICATE", f"identical to {kept_as[row['content']]}"
+        )
         for _, row in rows[drop].iterrows()
     ]
-    return rows[~drop].reset_index(drop=True), dropped
+    rows = rows[~drop].reset_index(drop=True)
+    first = rows.groupby("content")["relative"].transform("first") if len(rows) else rows["relative"]
+    return rows.assign(duplicate_of=first.where(first != rows["relative"], "")), dropped
 
 
 COLUMNS = [
     "path", "relative", "label", "patient", "wide", "given", "sha256", "bytes", "width", "height", "mode", "grey",
-    "depth", "channels", "quantisation", "content", "duplicate_of",
+    "depth", "channels", "quantisation", "content", "kin", "duplicate_of",
 ]  # fmt: skip
 
 
@@ -234,5 +238,9 @@ def read_table(path: Path) -> pd.DataFrame:
             rows[name] = rows[name].astype("int64")
         rows["grey"] = rows["grey"] == "True"
         return rows[[*COLUMNS, "group", "split"]]
-    except (OSError, ValueError, KeyError):
+    except KeyError as error:
+        raise DataError(
+            f"{path} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."
+        ) from None
+    except (OSError, ValueError):
         raise DataError(f"{path} is missing or damaged. Restore it from a backup, or train again.") from None

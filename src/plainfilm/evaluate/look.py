@@ -8,7 +8,7 @@ import pandas as pd
 from plainfilm.card import Card
 from plainfilm.data.cache import PixelRows, decode_rows
 from plainfilm.data.decode import DecodeSpec
-from plainfilm.evaluate.no_lungs import probe_test
+from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.predictions import (
     Predictions,
     make_predictions,
@@ -18,7 +18,7 @@ from plainfilm.evaluate.predictions import (
 )
 from plainfilm.evaluate.seal import check_before_look, record_look
 from plainfilm.listener import Listener
-from plainfilm.runs import RunDir
+from plainfilm.runs import RunDir, atomic_write
 
 
 def look_at_test(
@@ -30,8 +30,9 @@ def look_at_test(
     """
     part = rows[rows["split"] == "test"]
     seal, looks = check_before_look(run, part)
-    path = run.predictions("test")
-    if path.is_file() and looks:
+    probes = read_train_probes(run, rows)  # before the look: a damaged file must not cost one
+    path, scores = run.predictions("test"), run.probe_scores("test")
+    if path.is_file() and looks and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
     pixels = decode_rows(
@@ -42,9 +43,11 @@ def look_at_test(
     predictions = make_predictions(
         part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature
     )
+    probed = probes.score(part, pixels, card.vocab) if probes else None
     counted = record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
+    if probed is not None:
+        atomic_write(scores, probed)
     save_predictions(run, "test", predictions, pixels)
-    probe_test(run, card, rows, pixels)
     return predictions, counted
 
 

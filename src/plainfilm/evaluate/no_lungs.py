@@ -6,9 +6,12 @@ the network's in every comparison. The best probe is chosen on valid.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from plainfilm.evaluate.shortcuts import LIMIT, best_probe, raises_banner, short
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import Metric, NoLungs
 
+MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one
 Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)
 
 
@@ -41,69 +45,116 @@ def probe_valid(
     known = {name: values[train].astype(np.float32) for name, values in features.items()}
     ends = np.cumsum([0, *(values.shape[1] for values in known.values())]).tolist()
     columns = {name: [ends[i], ends[i + 1]] for i, name in enumerate(known)}
+    stored = np.hstack(list(known.values()))
     buffer = io.BytesIO()
-    np.save(buffer, np.hstack(list(known.values())), allow_pickle=False)
+    np.save(buffer, stored, allow_pickle=False)
     atomic_write(run.probe_features, buffer.getvalue())
-    found = _score(run, known, rows[train], "valid", rows[~train], {n: v[~train] for n, v in features.items()},
-                   vocab, positive, has_patients=has_patients)  # fmt: skip
+    valid = rows[~train]
+    scores = _scored(known, rows[train], {name: values[~train] for name, values in features.items()}, vocab)
+    found = {name: _metric(probs, valid, vocab, positive, has_patients=has_patients) for name, probs in scores.items()}
+    atomic_write(run.probe_scores("valid"), _as_csv(scores, valid, vocab))
     best = best_probe(found)
-    atomic_write(run.probes, dump_json({"schema_version": 1, "columns": columns, "best": best}))
+    check = hashlib.sha256(buffer.getvalue()).hexdigest()
+    about = {"schema_version": 1, "columns": columns, "features_sha256": check, "best": best}
+    atomic_write(run.probes, dump_json(about))
     return NoLungs(best=best, auroc=found[best] if best else None, probes=found)
 
 
-def probe_test(run: RunDir, card: Card, rows: pd.DataFrame, pixels: Any) -> None:
-    """Score the probes on the test rows; called within a look, when the pictures are open."""
+@dataclass(frozen=True)
+class TrainProbes:
+    """What a run keeps of its train rows for the probes, read and checked."""
+
+    known: Features
+    rows: pd.DataFrame
+
+    def score(self, part: pd.DataFrame, pixels: Any, vocab: list[str]) -> str:
+        """The probes' probabilities for other rows, as the text of their CSV."""
+        return _as_csv(_scored(self.known, self.rows, probe_features(part, pixels), vocab), part, vocab)
+
+
+def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
+    """None where the run was trained without the audit; read before a look, so that a damaged file costs none.
+
+    Raises:
+        DataError: a file of the probes is missing or changed.
+    """
     if not run.probes.is_file():
-        return
-    columns, _ = _read(run)
-    stored = np.load(run.probe_features, allow_pickle=False)
-    train, test = (rows[rows["split"] == name] for name in ("train", "test"))
-    if len(stored) != len(train):
-        raise DataError(f"{run.probe_features} does not fit the run's table. Restore it, or train again.")
-    known = {name: stored[:, a:b] for name, (a, b) in columns.items()}
-    _score(run, known, train, "test", test, probe_features(test, pixels), card.vocab, card.positive,
-           has_patients=card.has_patients)  # fmt: skip
+        return None
+    columns, _, check = _read(run)
+    train = rows[rows["split"] == "train"]
+    try:
+        data = run.probe_features.read_bytes()
+        stored = np.load(io.BytesIO(data), allow_pickle=False) if hashlib.sha256(data).hexdigest() == check else None
+    except (OSError, ValueError):
+        stored = None
+    if stored is None or len(stored) != len(train):
+        raise _damaged(run.probe_features)
+    return TrainProbes({name: stored[:, a:b] for name, (a, b) in columns.items()}, train)
 
 
 def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame) -> NoLungs | None:
-    """The row of a split from the saved scores; None where the run was trained without the audit."""
+    """The row of a split from the saved scores; None where the run was trained without the audit.
+
+    Raises:
+        DataError: a file of the probes is missing or changed.
+    """
     path = run.probe_scores(split)
-    if not (run.probes.is_file() and path.is_file()):
+    if not run.probes.is_file():
         return None
-    columns, best = _read(run)
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    columns, best, _ = _read(run)
     found = {}
-    for name in columns:
-        probs = frame[[_column(name, label) for label in card.vocab]].to_numpy(dtype=np.float64)
-        found[name] = _metric(probs, part, card.vocab, card.positive, has_patients=card.has_patients)
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if frame["sha256"].tolist() != part["sha256"].tolist():
+            raise _damaged(path)
+        for name in columns:
+            if _column(name, card.vocab[0]) in frame:
+                probs = frame[[_column(name, label) for label in card.vocab]].to_numpy(dtype=np.float64)
+            else:
+                probs = None
+            found[name] = _metric(probs, part, card.vocab, card.positive, has_patients=card.has_patients)
+    except (OSError, ValueError, KeyError):
+        raise _damaged(path) from None
     return NoLungs(best=best, auroc=found[best] if best else None, probes=found)
 
 
-def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None]:
+def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:
     try:
         saved = json.loads(run.probes.read_text(encoding="utf-8"))
-        return saved["columns"], saved["best"]
-    except (OSError, ValueError, KeyError):
-        raise DataError(f"{run.probes} is damaged. Restore it from a backup, or train again.") from None
+        return (
+            {name: [int(a), int(b)] for name, (a, b) in saved["columns"].items()},
+            saved["best"],
+            saved["features_sha256"],
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise _damaged(run.probes) from None
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path} is missing or damaged. Restore it from a backup, or train again.")
 
 
 def _column(probe: str, label: str) -> str:
     return f"{probe}: {label}"
 
 
-def _score(
-    run: RunDir, known: Features, train: pd.DataFrame, split: str, part: pd.DataFrame, features: Features,
-    vocab: list[str], positive: str | None, *, has_patients: bool,
-) -> dict[str, Metric]:  # fmt: skip
-    """Fit each probe on `known`, save its probabilities for `part`, and measure them."""
+def _scored(known: Features, train: pd.DataFrame, features: Features, vocab: list[str]) -> dict[str, np.ndarray | None]:
+    """Probabilities (n, k) of each probe fitted on `known`; None where a class has too few patients to learn from."""
     labels, groups = _codes(train, vocab), train["group"].to_numpy()
-    table, found = {}, {}
-    for name, values in features.items():
-        probs = fit_and_score(known[name], labels, groups, values.astype(np.float32))
-        table.update({_column(name, label): [f"{p:.9g}" for p in probs[:, k]] for k, label in enumerate(vocab)})
-        found[name] = _metric(probs, part, vocab, positive, has_patients=has_patients)
-    atomic_write(run.probe_scores(split), pd.DataFrame(table).to_csv(index=False, lineterminator="\n"))
-    return found
+    patients = train.groupby("label")["group"].nunique()
+    if any(patients.get(label, 0) < MIN_PATIENTS for label in vocab):
+        return dict.fromkeys(features)
+    return {
+        name: fit_and_score(known[name], labels, groups, values.astype(np.float32)) for name, values in features.items()
+    }
+
+
+def _as_csv(scores: dict[str, np.ndarray | None], part: pd.DataFrame, vocab: list[str]) -> str:
+    table = {"sha256": part["sha256"].tolist()}
+    for name, probs in scores.items():
+        if probs is not None:
+            table.update({_column(name, label): [f"{p:.9g}" for p in probs[:, k]] for k, label in enumerate(vocab)})
+    return pd.DataFrame(table).to_csv(index=False, lineterminator="\n")
 
 
 def _codes(rows: pd.DataFrame, vocab: list[str]) -> np.ndarray:
@@ -111,8 +162,11 @@ def _codes(rows: pd.DataFrame, vocab: list[str]) -> np.ndarray:
 
 
 def _metric(
-    probs: np.ndarray, part: pd.DataFrame, vocab: list[str], positive: str | None, *, has_patients: bool
+    probs: np.ndarray | None, part: pd.DataFrame, vocab: list[str], positive: str | None, *, has_patients: bool
 ) -> Metric:
+    if probs is None:
+        why = f"not estimable: fewer than {MIN_PATIENTS} patients of a class in train"
+        return Metric(value=None, ci_low=None, ci_high=None, n=len(part), n_patients=None, method=why)
     groups = part["group"].to_numpy()
     k = None if positive is None else vocab.index(positive)
     return shortcut_metric(

@@ -57,7 +57,7 @@ def plot_probes(
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(min(0.4, *lows) - 0.01, 1.01)
-    ax.set_xlabel(f"AUROC (line: chance; dashes: banner from {limit:g} on)")
+    ax.set_xlabel(f"AUROC (line: chance; dashes: {limit:g}, a banner where the whole interval is above)")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,14 +53,16 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
     return text
 
 
-def _findings(audit: AuditDocument) -> list[tuple[str, int, None]]:
+def _findings(audit: AuditDocument) -> list[tuple[str, int]]:
+    rules = Counter(row.rule for row in audit.ignored)
     return [
-        ("files that cannot be used (quarantined)", len(audit.quarantined), None),
-        ("groups of identical pictures", len(audit.duplicates), None),
-        ("groups of nearly identical pictures", len(audit.near_duplicates), None),
-        ("groups of identical pictures under two labels", len(audit.label_conflicts), None),
-        ("patients in two given folders", len(audit.patients_across_splits), None),
-        ("groups of identical pictures in two given folders", len(audit.duplicates_across_splits), None),
+        ("files that cannot be used (quarantined)", len(audit.quarantined)),
+        ("groups of identical pictures", len(audit.duplicates)),
+        ("groups of nearly identical pictures", len(audit.near_duplicates)),
+        ("groups of identical pictures under two labels", len(audit.label_conflicts)),
+        ("patients in two given folders", len(audit.patients_across_splits)),
+        ("groups of identical pictures in two given folders", len(audit.duplicates_across_splits)),
+        *((f"ignored: {rule}", count) for rule, count in sorted(rules.items())),
     ]
 
 

@@ -378,19 +378,3 @@ def test_two_processes_build_together_and_each_file_is_decoded_once(rows: pd.Dat
         np.testing.assert_array_equal(found, decoded_one_by_one(rows, SPEC))
     assert len(results) == 4
     assert sum(len(np.load(path)) for path in block_files(fresh_cache, ".npy")) == len(rows)
-
-
-def test_the_folder_is_listed_and_cleared(rows: pd.DataFrame, fresh_cache: Path) -> None:
-    decode_rows(rows, SPEC)
-    (fresh_cache / "phantom-0" / ".set.partial-1").mkdir(parents=True)
-    listed = {entry.what: entry for entry in store.entries(fresh_cache)}
-    assert set(listed) == {
-        "32 images, 16 px, grey, squish",
-        "what the scan found in each file",
-        "left by a killed process",
-    }
-    assert listed["32 images, 16 px, grey, squish"].bytes >= 32 * 16 * 16
-    (fresh_cache / "patient.key").write_bytes(bytes(32))
-    store.clear(fresh_cache)
-    assert store.entries(fresh_cache) == []
-    assert (fresh_cache / "patient.key").exists()  # another key would give every DICOM patient another name

@@ -547,3 +547,13 @@ def test_interlaced_pngs_are_read_whole(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(to_uint8(load(interlaced(body)), 1, None), values)
     with pytest.raises(DecodeError, match="E_CORRUPT"):
         load(interlaced(body[:-1]))
+
+
+def test_the_size_of_the_chosen_frame_counts() -> None:
+    """The header speaks of the first frame only."""
+    file = io.BytesIO()
+    small, large = Image.new("1", (16, 16)), Image.new("1", (8001, 8000))
+    small.save(file, "TIFF", save_all=True, append_images=[large], compression="group4")
+    decode_bytes(file.getvalue(), DecodeSpec(SIDE, tiff=True, frame=0))
+    with pytest.raises(DecodeError, match="E_LARGE: 8001 x 8000 pixels"):
+        decode_bytes(file.getvalue(), DecodeSpec(SIDE, tiff=True, frame=1))

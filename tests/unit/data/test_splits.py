@@ -42,7 +42,7 @@ def table(images: list[dict[str, Any]], root: str = "/data") -> ImageTable:
             "path": f"{root}/{relative}", "relative": relative, "label": facts["label"], "patient": facts["patient"],
             "wide": facts["wide"], "given": facts["given"], "sha256": hashlib.sha256(content.encode()).hexdigest(),
             "bytes": 100, "width": 8, "height": 8, "mode": "L", "grey": True, "depth": 8, "channels": 1, "quantisation": 0,
-            "content": hashlib.md5(content.encode(), usedforsecurity=False).hexdigest(), "duplicate_of": "",
+            "content": hashlib.md5(content.encode(), usedforsecurity=False).hexdigest(), "duplicate_of": "", "kin": f"{i} of {content}",
         })  # fmt: skip
     excluded = pd.DataFrame([], columns=["path", "relative", "state", "code", "why"], dtype=str)
     return ImageTable(Path(root), pd.DataFrame(rows, columns=COLUMNS), excluded, None)

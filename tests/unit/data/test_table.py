@@ -11,8 +11,9 @@ from PIL import Image
 
 from plainfilm.config import DataConfig
 from plainfilm.data.decode import digest
-from plainfilm.data.splits import count
-from plainfilm.data.table import ImageTable, build_table, read_table, write_table
+from plainfilm.data.splits import count, make_split
+from plainfilm.data.table import ImageTable, build_table, read_table, scan_table, write_table
+from plainfilm.errors import GateError
 
 Make = Callable[..., Path]
 Refusal = Callable[..., str]
@@ -239,12 +240,13 @@ def test_a_given_test_folder_keeps_its_duplicates(tmp_path: Path, draw_cxr: Make
     copies = {
         "test/NORMAL/phantom-00091-1.png": "test/NORMAL/phantom-00050-1.png",
         "train/NORMAL/phantom-00092-1.png": "train/NORMAL/phantom-00001-1.png",
-        "train/NORMAL/phantom-00093-1.png": "test/NORMAL/phantom-00051-1.png",  # the leak must stay to be seen
+        "train/NORMAL/phantom-00093-1.png": "test/NORMAL/phantom-00051-1.png",  # dropped here: test is not touched
     }
     for copy, original in copies.items():
         (tmp_path / copy).write_bytes((tmp_path / original).read_bytes())
     assert excluded(build_table(tmp_path, DataConfig(drop_duplicates=True))) == {
-        "train/NORMAL/phantom-00092-1.png": "E_DUPLICATE"
+        "train/NORMAL/phantom-00092-1.png": "E_DUPLICATE",
+        "train/NORMAL/phantom-00093-1.png": "E_DUPLICATE",
     }
 
 
@@ -278,3 +280,53 @@ def test_a_folder_of_tiff_files_says_how_they_are_read(tmp_path: Path, refusal: 
         (tmp_path / name).parent.mkdir()
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / name)
     assert "2 TIFF files are read with --tiff" in refusal(lambda: build_table(tmp_path, DataConfig()))
+
+
+def two_names_of_one_child(root: Path, write_image: Make, label_of_copy: str) -> Path:
+    """Each child has two patient keys, p<N>A and p<N>B, and one picture under both."""
+    for child in range(12):
+        films = [np.random.default_rng([child, k]).integers(0, 256, (8, 8), dtype=np.uint8) for k in range(5)]
+        label = "NORMAL" if child % 2 else "PNEUMONIA"
+        other = label if label_of_copy == "same" else {"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}[label]
+        for k, (key, folder, film) in enumerate(
+            [("A", label, 0), ("A", label, 1), ("A", label, 2), ("B", label, 3), ("B", label, 4), ("B", other, 0)]
+        ):
+            write_image(root / folder / f"p{child}{key}_{k}.png", films[film])
+    return root
+
+
+@pytest.mark.parametrize(("label_of_copy", "drop"), [("same", False), ("same", True), ("other", False)])
+def test_a_copy_that_is_set_aside_still_keeps_its_two_patients_together(
+    tmp_path: Path, write_image: Make, label_of_copy: str, drop: bool
+) -> None:
+    root = two_names_of_one_child(tmp_path / "data", write_image, label_of_copy)
+    cfg = DataConfig(drop_duplicates=drop, patient_pattern=r"^(p\d+[AB])_")
+    table = build_table(root, cfg)
+    assert len(table.rows) == {("same", False): 72, ("same", True): 60, ("other", False): 48}[label_of_copy, drop]
+    for seed in range(5):
+        rows = make_split(table, cfg, seed).rows
+        child = rows["patient"].str.extract(r"^p(\d+)")[0]
+        assert (rows.groupby(child)["split"].nunique() == 1).all()
+
+
+def test_kin_in_two_given_folders_are_a_leak_though_the_copy_was_dropped(
+    tmp_path: Path, draw_cxr: Make, refusal: Refusal
+) -> None:
+    draw_cxr(tmp_path / "train", patients=4)
+    draw_cxr(tmp_path / "test", patients=2, first_patient=50)
+    shutil.copy(tmp_path / "test/NORMAL/phantom-00050-1.png", tmp_path / "train/NORMAL/phantom-00001-9.png")
+    cfg = DataConfig(drop_duplicates=True, split="official")
+    table = build_table(tmp_path, cfg)
+    assert excluded(table) == {"train/NORMAL/phantom-00001-9.png": "E_DUPLICATE"}
+    message = refusal(lambda: make_split(table, cfg, seed=0), GateError)
+    assert "and 1 more by a copy that was set aside" in message
+
+
+def test_dicom_files_are_found_under_any_name(tmp_path: Path) -> None:
+    for i, name in enumerate(("1.2.840.113.1.0", "IM0001", "film.ima", "film.dcm", "notes.txt")):
+        path = tmp_path / "AB"[i % 2] / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(128) + b"DICM" if name != "notes.txt" else b"DICM")
+    table, found = scan_table(tmp_path, DataConfig())
+    assert {Path(file.relative).name for file in found} == {"1.2.840.113.1.0", "IM0001", "film.ima", "film.dcm"}
+    assert excluded(table)["A/notes.txt"] == "not a PNG, JPEG, BMP or DICOM"

@@ -1,0 +1,112 @@
+"""What lies in the cache folder, and its removal: only files that plainfilm made, by their names and places."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from plainfilm.runs import TEMP_PREFIX
+
+# Folders of ours, and the files that may be removed from them. Somebody may have named his own folder as the cache.
+BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
+FILM = re.compile(r"(NORMAL|PNEUMONIA)/phantom-\d{5}-\d+\.png")
+KEYED = re.compile(r"(decoded|facts)/[0-9a-f]{16}")
+PHANTOM = re.compile(r"phantom-[\w.+]+/(\d+-\d+px-seed\d+|\.\d+-\d+px-seed\d+\.partial-\d+)")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One part of the cache folder, as `cache ls` shows it."""
+
+    name: str
+    what: str
+    bytes: int
+    files: int
+    path: Path
+
+
+def entries(root: Path) -> list[Entry]:
+    """Decoded pictures by preprocessing, remembered facts, phantom sets; nothing else is listed."""
+    return [_entry(folder, name, kind) for folder, name, kind in _ours(root)]
+
+
+def clear(root: Path) -> list[Entry]:
+    """Remove everything that `entries` lists, and say what it was; the key of the patient hashes stays.
+
+    Raises:
+        Timeout: another process is writing there; nothing was removed.
+    """
+    removed = []
+    with contextlib.ExitStack() as locks:
+        for folder, _, kind in _ours(root):
+            if kind == "keyed":
+                locks.enter_context(FileLock(folder / ".lock", timeout=0))
+        for folder, name, kind in _ours(root):
+            removed.append(_entry(folder, name, kind))
+            for path in sorted(_files(folder, kind), key=lambda path: path.suffix != ".json"):  # an index goes first
+                if path.name != ".lock":
+                    path.unlink(missing_ok=True)
+    for entry in removed:
+        _remove_empty(entry.path)
+    return removed
+
+
+def _ours(root: Path) -> Iterator[tuple[Path, str, str]]:
+    for folder in sorted(root.glob("*/*")):
+        name = folder.relative_to(root).as_posix()
+        if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
+            continue
+        kind = "keyed" if KEYED.fullmatch(name) else "phantom" if PHANTOM.fullmatch(name) else ""
+        if kind:
+            yield folder, name, kind
+
+
+def _files(folder: Path, kind: str) -> list[Path]:
+    if kind == "keyed":
+        return [path for path in folder.iterdir() if BLOCK.fullmatch(path.name) and not path.is_symlink()]
+    found = (path for path in folder.rglob("*.png") if not path.is_symlink())
+    return [path for path in found if FILM.fullmatch(path.relative_to(folder).as_posix())]
+
+
+def _remove_empty(folder: Path) -> None:
+    """The folder and the folders in it, as far as they are empty."""
+    (folder / ".lock").unlink(missing_ok=True)
+    for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        with contextlib.suppress(OSError):
+            inner.rmdir()
+    for outer in (folder, folder.parent):
+        with contextlib.suppress(OSError):
+            os.rmdir(outer)
+
+
+def _entry(folder: Path, name: str, kind: str) -> Entry:
+    files = [path for path in _files(folder, kind) if path.name != ".lock"]
+    return Entry(name, _what(folder, name, kind), sum(path.stat().st_size for path in files), len(files), folder)
+
+
+def _what(folder: Path, name: str, kind: str) -> str:
+    if kind == "phantom":
+        return "left by a killed process" if folder.name.startswith(".") else "drawn phantom set"
+    return _about(folder) if name.startswith("decoded") else "what the scan found in each file"
+
+
+def _about(folder: Path) -> str:
+    images, about = 0, None
+    for index in folder.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            body = json.loads(index.read_text(encoding="utf-8"))["block"]
+            images, about = images + len(body["rows"]), body["about"]["spec"]
+    if about is None:
+        return "no intact block"
+    parts = [f"{images} images", f"{about['size_px']} px", "grey" if about["channels"] == 1 else "RGB", about["resize"]]
+    return ", ".join(parts + (["harmonised"] if about["harmonise"] else []))
+
+
+__all__ = ["Entry", "Timeout", "clear", "entries"]

@@ -1,0 +1,164 @@
+"""The row "no lungs needed": learned from the train rows alone, and no damaged file changes it in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, read_train_probes, shortcut_note
+from plainfilm.runs import RunDir
+from plainfilm.schemas import Metric
+
+VOCAB = ["A", "B"]
+Refusal = Callable[..., str]
+
+
+class FakeCard:
+    vocab, positive, has_patients = VOCAB, "B", True
+
+
+def rows_of(n: int, seed: int = 0) -> pd.DataFrame:
+    """Half of the images in each class; B has the longer files. Every image is a patient."""
+    rng = np.random.default_rng(seed)
+    label = np.array(VOCAB)[np.arange(n) % 2]
+    return pd.DataFrame({
+        "label": label, "split": np.repeat(["train", "valid", "test"], [n - 2 * (n // 4), n // 4, n // 4]),
+        "group": np.arange(n), "sha256": [f"{i:064x}" for i in range(n)],
+        "bytes": rng.normal(1000, 30, n).round() + 200 * (label == "B"),
+        "width": 32, "height": 32, "channels": 1, "quantisation": 0,
+    })  # fmt: skip
+
+
+def pixels_of(rows: pd.DataFrame, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (len(rows), 32, 32), dtype=np.uint8)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path / "run")
+
+
+def learn(run: RunDir, rows: pd.DataFrame, pixels: np.ndarray) -> str | None:
+    part = (rows["split"] != "test").to_numpy()
+    known = rows[part].reset_index(drop=True)
+    return probe_valid(run, known, probe_features(known, pixels[part]), VOCAB, "B", has_patients=True).best
+
+
+def test_the_planted_shortcut_is_the_best_probe_and_its_row_is_read_back(run: RunDir) -> None:
+    rows = rows_of(120)
+    assert learn(run, rows, pixels_of(rows)) == "file facts"
+    found = no_lungs(run, FakeCard(), "valid", rows[rows["split"] == "valid"])
+    assert found is not None
+    assert found.best == "file facts"
+    assert found.auroc is not None
+    assert found.auroc.value is not None
+    assert found.auroc.value > 0.95
+    assert (found.auroc.n, found.auroc.n_patients) == (30, 30)
+
+
+def test_only_the_train_rows_teach(run: RunDir) -> None:
+    """Other labels in valid and test, and other test pictures, change no score of another row."""
+    rows, pixels = rows_of(120), pixels_of(rows_of(120))
+    learn(run, rows, pixels)
+    valid = pd.read_csv(run.probe_scores("valid"))
+    test = rows["split"] == "test"
+    probes = read_train_probes(run, rows)
+    assert probes is not None
+    first = probes.score(rows[test], pixels[test.to_numpy()], VOCAB)
+    other = rows.copy()
+    other.loc[rows["split"] != "train", "label"] = "A"
+    other.loc[rows["split"] == "valid", "label"] = np.roll(rows.loc[rows["split"] == "valid", "label"], 1)
+    learn(run, other, pixels)
+    pd.testing.assert_frame_equal(pd.read_csv(run.probe_scores("valid")), valid)
+    again = read_train_probes(run, other)
+    assert again is not None
+    assert again.score(other[test], pixels[test.to_numpy()], VOCAB) == first
+    changed = pixels[test.to_numpy()].copy()
+    changed[0] = 0
+    second = again.score(other[test], changed, VOCAB).splitlines()
+    assert second[1] != first.splitlines()[1]
+    assert second[2:] == first.splitlines()[2:]
+
+
+def damage_features(run: RunDir) -> Path:
+    run.probe_features.write_bytes(b"xx")
+    return run.probe_features
+
+
+def flip_feature(run: RunDir) -> Path:
+    data = bytearray(run.probe_features.read_bytes())
+    data[-3] ^= 1
+    run.probe_features.write_bytes(data)
+    return run.probe_features
+
+
+def lose_features(run: RunDir) -> Path:
+    run.probe_features.unlink()
+    return run.probe_features
+
+
+def damage_index(run: RunDir) -> Path:
+    run.probes.write_text('{"columns": 7}')
+    return run.probes
+
+
+@pytest.mark.parametrize("damage", [damage_features, flip_feature, lose_features, damage_index])
+def test_damaged_train_probes_are_refused_before_a_look(
+    run: RunDir, refusal: Refusal, damage: Callable[[RunDir], Path]
+) -> None:
+    rows = rows_of(120)
+    learn(run, rows, pixels_of(rows))
+    path = damage(run)
+    assert f"{path} is missing or damaged" in refusal(lambda: read_train_probes(run, rows))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda frame: frame.head(3),
+        lambda frame: frame.iloc[::-1],
+        lambda frame: frame.rename(columns={"file facts: B": "x"}),
+        lambda frame: frame.assign(**{"file facts: B": "much"}),
+        lambda frame: frame.drop(columns="sha256"),
+    ],
+)
+def test_edited_scores_are_refused_by_name(run: RunDir, refusal: Refusal, edit: Callable) -> None:
+    rows = rows_of(120)
+    learn(run, rows, pixels_of(rows))
+    path = run.probe_scores("valid")
+    edit(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
+    valid = rows[rows["split"] == "valid"]
+    assert f"{path} is missing or damaged" in refusal(lambda: no_lungs(run, FakeCard(), "valid", valid))
+
+
+def test_a_run_without_the_audit_has_no_row(run: RunDir) -> None:
+    rows = rows_of(40)
+    assert read_train_probes(run, rows) is None
+    assert no_lungs(run, FakeCard(), "valid", rows) is None
+
+
+def test_too_few_patients_are_told_and_stop_nothing(run: RunDir) -> None:
+    rows = rows_of(40)
+    rows.loc[(rows["label"] == "A") & (rows["split"] == "train"), "group"] = 0
+    assert learn(run, rows, pixels_of(rows)) is None
+    found = no_lungs(run, FakeCard(), "valid", rows[rows["split"] == "valid"])
+    assert found is not None
+    assert (found.best, found.auroc) == (None, None)
+    assert {metric.value for metric in found.probes.values()} == {None}
+    assert all("fewer than 2 patients" in metric.method for metric in found.probes.values())
+
+
+def test_the_banner_names_the_best_and_the_others() -> None:
+    def metric(low: float | None) -> Metric:
+        value = None if low is None else low + 0.1
+        return Metric(value=value, ci_low=low, ci_high=None if low is None else 1.0, n=10, n_patients=5, method="m")
+
+    assert shortcut_note({"a": metric(0.6), "b": metric(None)}, "on valid") == []
+    notes = shortcut_note({"a": metric(0.65), "b": metric(0.8), "c": metric(0.5)}, "on valid")
+    assert notes == [
+        "SHORTCUT: without looking at a lung, AUROC 0.900 [0.800, 1.000] on valid from the b alone (also above 0.6: a)."
+    ]
