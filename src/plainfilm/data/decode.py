@@ -36,6 +36,9 @@ VERSION = 2  # of the pixels decode() makes; a change of any of them counts it u
 LARGE_PIXELS = 16_000_000
 # One large picture at a time: the largest needs about 500 MB by itself.
 _LARGE = threading.Lock()
+# Pillow keeps a picture in blocks of 16 MB, which the allocator of each thread holds on to after they are freed (two
+# threads: 500 MB for nothing); a block of more than 32 MB goes back to the system at once.
+Image.core.set_block_size(64 * 1024 * 1024)  # type: ignore[attr-defined] # not in its stubs
 # Pillow only warns of a picture that is far too large; process-wide, since filters cannot be set per thread
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
