@@ -12,7 +12,7 @@ from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.splits import Split, count, make_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import ImageTable, build_table
-from plainfilm.errors import ConfigError, UsageError
+from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.listener import Listener
 from plainfilm.schemas import DataCounts
 
@@ -37,7 +37,7 @@ class Prepared:
 
 
 def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
-    """Scan, divide and count; opens every file once, writes nothing but the phantom set where DATA is left out.
+    """Scan, divide and count; opens every file once; writes into the cache folder alone (facts, and the phantom set where DATA is left out).
 
     Raises:
         PlainfilmError: the data, the split or the positive class is refused.
@@ -97,13 +97,19 @@ def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
     listener("phantom", {"folder": str(folder), "drawn": drawn, "images": cfg.images})
     if not drawn:
         with contextlib.suppress(OccupiedError):  # another process drew the same set meanwhile
-            write_phantom(
-                folder,
-                images=cfg.images,
-                size_px=cfg.size_px,
-                seed=cfg.seed,
-                progress=lambda done: listener("draw", {"done": done, "of": cfg.images}),
-            )
+            try:
+                write_phantom(
+                    folder,
+                    images=cfg.images,
+                    size_px=cfg.size_px,
+                    seed=cfg.seed,
+                    progress=lambda done: listener("draw", {"done": done, "of": cfg.images}),
+                )
+            except OSError as error:
+                raise DataError(
+                    f"The phantom set cannot be drawn into {folder} ({error.strerror}). Name a folder that can be "
+                    "written in PLAINFILM_CACHE, or give DATA."
+                ) from None
     return folder
 
 

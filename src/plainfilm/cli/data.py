@@ -97,6 +97,12 @@ def audit(
         raise GateError(f"The audit's verdict is {document.verdict}. What was found: {document.page}")
 
 
+def cache(ctx: typer.Context) -> None:
+    """The folder of decoded pictures: ls, clear."""
+    if ctx.invoked_subcommand is None:
+        raise UsageError("cache needs a word more: plainfilm cache ls, or plainfilm cache clear.")
+
+
 def cache_ls(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
     """List what the cache folder holds, and its size."""
     from plainfilm.pipeline import list_cache

@@ -1,0 +1,114 @@
+"""Findings of a table and the verdict on them, worked out by hand."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plainfilm.config import DataConfig, load_config
+from plainfilm.data.audit import Findings, by_class, find
+from plainfilm.data.cache import decode_rows
+from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.table import scan_table
+from plainfilm.pipeline import audit_data
+
+NOTHING = dict(identical=[], near=[], conflicts=[], across_patients=[], across_identical=[], quarantined=0)
+
+
+@pytest.mark.parametrize(
+    ("found", "shortcut", "verdict"),
+    [
+        ({}, False, "ok"),
+        ({}, True, "warn"),
+        ({"identical": [["a", "b"]]}, False, "warn"),
+        ({"near": [["a", "b"]]}, False, "warn"),
+        ({"quarantined": 1}, False, "warn"),
+        ({"conflicts": [["a", "b"]]}, False, "fail"),
+        ({"across_patients": ["p1"]}, False, "fail"),
+        ({"across_identical": [["a", "b"]], "identical": [["a", "b"]]}, True, "fail"),
+    ],
+)
+def test_the_verdict_is_that_of_the_gravest_finding(found: dict, shortcut: bool, verdict: str) -> None:
+    assert Findings(**{**NOTHING, **found}).verdict(shortcut) == verdict
+
+
+def given_tree(root: Path, draw_cxr: Callable[..., Path]) -> Path:
+    draw_cxr(root / "train", patients=4)
+    draw_cxr(root / "val", patients=2, first_patient=40)
+    draw_cxr(root / "test", patients=2, first_patient=60)
+    return root
+
+
+def test_what_crosses_given_folders_is_found_and_nothing_else(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
+    root = given_tree(tmp_path / "data", draw_cxr)
+    shutil.copy(root / "train/NORMAL/phantom-00001-1.png", root / "test/NORMAL/phantom-00091-1.png")  # a copy
+    shutil.copy(root / "train/NORMAL/phantom-00002-1.png", root / "train/NORMAL/phantom-00092-1.png")  # inside train
+    (root / "val/NORMAL/phantom-00040-1.png").rename(root / "train/NORMAL/phantom-00040-1.png")  # a patient in two
+    table, _ = scan_table(root, DataConfig())
+    found = find(table, decode_rows(table.rows, DecodeSpec(24)))
+    assert found.across_patients == ["phantom-00040"]
+    assert found.across_identical == [["test/NORMAL/phantom-00091-1.png", "train/NORMAL/phantom-00001-1.png"]]
+    assert len(found.identical) == 2
+    assert (found.conflicts, found.quarantined, found.verdict(False)) == ([], 0, "fail")
+
+
+def test_classes_are_described_by_their_own_files(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    for i, (label, size) in enumerate((("A", (10, 20)), ("A", (10, 40)), ("A", (10, 30)), ("B", (8, 8)))):
+        film = np.random.default_rng(i).integers(0, 256, size, dtype=np.uint8)
+        write_image(tmp_path / label / f"{i}.png", film)
+    table, _ = scan_table(tmp_path, DataConfig())
+    told = by_class(table.rows)
+    assert told["A"]["images"] == 3
+    assert told["A"]["width"] == {"min": 20.0, "median": 30.0, "max": 40.0}
+    assert told["A"]["height"] == {"min": 10.0, "median": 10.0, "max": 10.0}
+    assert told["B"]["depth"] == {"8": 1}
+    assert told["B"]["channels"] == {"1": 1}
+
+
+def test_the_audit_leaves_no_picture_of_a_given_test_folder_in_the_cache(
+    tmp_path: Path, draw_cxr: Callable[..., Path], fresh_cache: Path
+) -> None:
+    root = given_tree(tmp_path / "data", draw_cxr)
+    cfg = load_config(options={"data.path": str(root), "train.size_px": 24})
+    document = audit_data(cfg, tmp_path / "audit")
+    assert document.used == 32
+    kept = [np.load(path) for path in (fresh_cache / "decoded").rglob("*.npy")]
+    assert sum(len(block) for block in kept) == 24  # train and val
+
+
+def test_a_patient_in_train_and_val_is_told_apart_from_one_in_test(
+    tmp_path: Path, draw_cxr: Callable[..., Path]
+) -> None:
+    root = given_tree(tmp_path / "data", draw_cxr)
+    (root / "val/NORMAL/phantom-00040-1.png").rename(root / "train/NORMAL/phantom-00040-1.png")
+    cfg = load_config(options={"data.path": str(root), "train.size_px": 24})
+    document = audit_data(cfg, tmp_path / "audit")
+    assert document.verdict == "fail"
+    assert any("train and val only; --split official pools" in note for note in document.notes)
+
+
+def _decode_in_a_process(folder: str, barrier: object, results: object) -> None:
+    table, _ = scan_table(Path(folder), DataConfig())
+    barrier.wait()  # type: ignore[attr-defined]
+    results.put(decode_rows(table.rows, DecodeSpec(20))[:].tobytes())  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="starting two processes at one moment needs fork here")
+def test_two_processes_decode_each_file_once(tiny_cxr: Path, fresh_cache: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    barrier, results = fork.Barrier(2), fork.Queue()
+    workers = [fork.Process(target=_decode_in_a_process, args=(str(tiny_cxr), barrier, results)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    found = [results.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join(timeout=60)
+    table, _ = scan_table(tiny_cxr, DataConfig())
+    assert found == [decode_rows(table.rows, DecodeSpec(20), keep=False)[:].tobytes()] * 2
+    assert sum(len(np.load(path)) for path in (fresh_cache / "decoded").rglob("*.npy")) == 32
