@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +12,9 @@ import pandas as pd
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
 
 pytestmark = pytest.mark.slow
 
@@ -108,23 +109,22 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     whole = (folder / "data" / "NORMAL" / "000007").read_bytes()
     for i, cut in enumerate((200, 900, len(whole) - 500)):
         (folder / "data" / "NORMAL" / f"broken-{i}.dcm").write_bytes(whole[:cut])
-    environment = {**os.environ, "PLAINFILM_CACHE": str(folder / "cache")}
     printed = ""
-    for words in (
-        "audit data --size 40 --out audit -v",
-        "split data --out split.csv -v",
-        "train data --size 40 --epochs 1 --batch-size 8 --out run -v --positive PNEUMONIA",
-        "evaluate run --split test -v",
-        "interpret run -v",
-        "evaluate run --json",
-        "audit missing -v",
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "plainfilm", *words.split()],
-            cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False,
-        )  # fmt: skip
-        assert done.returncode == (2 if "missing" in words else 0), done.stderr
-        printed += done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PLAINFILM_CACHE", str(folder / "cache"))
+        for words in (
+            "audit data --size 40 --out audit -v",
+            "split data --out split.csv -v",
+            "train data --size 40 --epochs 1 --batch-size 8 --out run -v --positive PNEUMONIA",
+            "evaluate run --split test -v",
+            "interpret run -v",
+            "evaluate run --json",
+            "audit missing -v",
+        ):
+            done = CliRunner().invoke(app, words.split())
+            assert done.exit_code == (2 if "missing" in words else 0), done.output
+            printed += done.stdout + done.stderr
     return folder, printed
 
 
