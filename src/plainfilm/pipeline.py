@@ -31,6 +31,7 @@ from plainfilm.schemas import (
     AuditDocument,
     CacheDocument,
     CacheEntry,
+    DoctorDocument,
     EvaluateDocument,
     InterpretDocument,
     LrFindDocument,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audit_data", "build_learner", "clear_cache", "draw_phantom", "evaluate_run", "find_learning_rate", "interpret_run",
-    "list_cache", "resume_run", "split_data", "train_run",
+    "list_cache", "resume_run", "see_doctor", "split_data", "train_run",
 ]  # fmt: skip
 
 
@@ -90,6 +91,13 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listene
 
     keep_out_of_data(RunDir.plan(out, "audit").root, cfg)
     return judge(cfg, out, listener)
+
+
+def see_doctor() -> DoctorDocument:
+    """`plainfilm doctor`: versions, devices, speed settings, and what makes this machine slow."""
+    from plainfilm.doctor import examine
+
+    return examine()
 
 
 def list_cache() -> CacheDocument:

@@ -191,6 +191,40 @@ class CacheDocument(Document):
     entries: list[CacheEntry]
 
 
+class Lever(BaseModel):
+    """A speed setting, on or off, in a sentence."""
+
+    name: str
+    on: bool
+    what: str
+
+
+class CacheFacts(BaseModel):
+    """Where decoded pictures are kept, and how much room is there."""
+
+    folder: str
+    bytes: int
+    free_bytes: int
+    writable: bool
+
+
+class DoctorDocument(Document):
+    """`plainfilm doctor --json`; None where the system does not say."""
+
+    versions: dict[str, str]
+    python: str
+    platform: str
+    processors: int
+    cores: int | None
+    threads: int
+    devices: list[str]
+    load: float | None
+    memory_free_bytes: int | None
+    cache: CacheFacts
+    levers: list[Lever]
+    warnings: list[str]
+
+
 class LrFindDocument(Document):
     """`plainfilm lr-find --json`; a suggestion is None where the curve is too short for it."""
 

@@ -97,6 +97,14 @@ def audit(
         raise GateError(f"The audit's verdict is {document.verdict}. What was found: {document.page}")
 
 
+def doctor(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+    """Versions, devices and threads, which speed settings are on, and what is slow and why."""
+    from plainfilm.pipeline import see_doctor
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(see_doctor())
+
+
 def cache(ctx: typer.Context) -> None:
     """The folder of decoded pictures: ls, clear."""
     if ctx.invoked_subcommand is None:

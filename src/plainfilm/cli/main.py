@@ -103,6 +103,8 @@ app.command("train")(training.train)
 app.command("resume")(training.resume)
 app.command("evaluate")(results.evaluate)
 app.command("interpret")(results.interpret)
+app.command("doctor")(data.doctor)
+
 cache_app = typer.Typer(help="The folder of decoded pictures: ls, clear.", invoke_without_command=True)
 cache_app.callback()(data.cache)
 cache_app.command("ls")(data.cache_ls)

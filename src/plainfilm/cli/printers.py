@@ -13,6 +13,7 @@ from plainfilm.schemas import (
     RESEARCH_ONLY,
     AuditDocument,
     CacheDocument,
+    DoctorDocument,
     Document,
     EvaluateDocument,
     InterpretDocument,
@@ -254,6 +255,30 @@ def _print_cache(out: Console, document: CacheDocument) -> None:
     )
 
 
+def _print_doctor(out: Console, document: DoctorDocument) -> None:
+    versions = ", ".join(f"{name} {version}" for name, version in document.versions.items())
+    out.print(f"{versions}, Python {document.python}")
+    cores = f"{document.cores} cores, " if document.cores else ""
+    load = f", load {document.load:.1f}" if document.load is not None else ""
+    memory = f", {size_text(document.memory_free_bytes)} of memory free" if document.memory_free_bytes else ""
+    out.print(f"{document.platform}: {cores}{document.processors} processors{load}{memory}")
+    out.print(f"devices: {', '.join(document.devices)}; torch uses {document.threads} threads")
+    cache = document.cache
+    out.print(
+        f"cache: {cache.folder}, {size_text(cache.bytes)}; {size_text(cache.free_bytes)} free there", soft_wrap=True
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("speed setting", "", "what it does"):
+        table.add_column(name, overflow="fold")
+    for lever in document.levers:
+        table.add_row(lever.name, "on" if lever.on else "off", lever.what)
+    out.print(table)
+    for text in document.warnings:
+        out.print(f"SLOW: {text}")
+    if not document.warnings:
+        out.print("Nothing was found that would make a training slow.")
+
+
 def _print_split(out: Console, document: SplitDocument) -> None:
     for name, split in document.data.splits.items():
         patients = "" if split.patients is None else f", {split.patients} patients"
@@ -270,5 +295,6 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     PhantomDocument: _print_phantom,
     SplitDocument: _print_split,
     AuditDocument: _print_audit,
+    DoctorDocument: _print_doctor,
     CacheDocument: _print_cache,
 }

@@ -1,0 +1,116 @@
+"""`plainfilm doctor`: what this machine has, which speed settings are on, and what makes it slow."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from plainfilm.card import versions
+from plainfilm.data.housekeeping import entries
+from plainfilm.data.store import cache_folder
+from plainfilm.schemas import CacheFacts, DoctorDocument, Lever
+from plainfilm.train.memory import free_bytes
+
+LOW_DISK_BYTES = 2_000_000_000
+BUSY_SHARE = (
+    0.5  # of the processors: two training threads wait for each other, so one busy neighbour costs 3 to 4 times
+)
+
+
+def examine() -> DoctorDocument:
+    """Look at the machine; nothing is changed but the allocator of this process."""
+    import torch
+
+    from plainfilm.train.speed import keep_memory
+
+    kept = keep_memory()
+    devices = ["cpu"]
+    devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    document = DoctorDocument(
+        versions=versions(), python=platform.python_version(), platform=platform.platform(),
+        processors=os.cpu_count() or 1, cores=physical_cores(), threads=torch.get_num_threads(), devices=devices,
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None, memory_free_bytes=free_bytes(),
+        cache=cache_facts(), levers=levers(kept), warnings=[],
+    )  # fmt: skip
+    return document.model_copy(update={"warnings": warnings_for(document)})
+
+
+def physical_cores() -> int | None:
+    """Cores without hyperthreads; None where the system does not say."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    pairs, package = set(), "0"
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "physical id":
+            package = value.strip()
+        elif name.strip() == "core id":
+            pairs.add((package, value.strip()))
+    return len(pairs) or None
+
+
+def cache_facts() -> CacheFacts:
+    """The cache folder, made or not."""
+    folder = cache_folder()
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return CacheFacts(
+        folder=str(folder),
+        bytes=sum(entry.bytes for entry in entries(folder)),
+        free_bytes=shutil.disk_usage(there).free,
+        writable=there.is_dir() and os.access(there, os.W_OK),
+    )
+
+
+def levers(kept_memory: bool) -> list[Lever]:
+    """Every speed setting of a training on the CPU, on or off, in a sentence."""
+    what = {
+        "allocator keeps memory": "glibc keeps what a step used instead of mapping it anew; costs memory that is not given back",
+        "channels last": "pictures lie in memory as the CPU's convolutions want them",
+        "max-pool before ReLU": "the same bits, a quarter of the ReLU's work",
+        "fused AdamW": "one pass over the weights per step",
+        "decoded cache": "each picture is decoded once, and no epoch opens a file",
+        "grey augmentation": "one affine sampling on one channel, before it is expanded to three",
+        "no loader workers": "a batch is one copy of memory; workers would compete for the cores",
+    }
+    return [
+        Lever(name=name, on=kept_memory if name.startswith("allocator") else True, what=text)
+        for name, text in what.items()
+    ]
+
+
+def warnings_for(found: DoctorDocument) -> list[str]:
+    """What makes this machine slow or a run fail, each with what to do."""
+    told = []
+    if found.load is not None and found.load > BUSY_SHARE * found.processors:
+        told.append(
+            f"The machine is busy (load {found.load:.1f} on {found.processors} processors): training may take several times as long."
+        )
+    if found.cores is not None and found.threads > found.cores:
+        told.append(
+            f"{found.threads} threads on {found.cores} cores wait for each other; set OMP_NUM_THREADS={found.cores}."
+        )
+    if found.cores is not None and found.threads < found.cores:
+        told.append(
+            f"{found.threads} of {found.cores} cores are used; unset OMP_NUM_THREADS, or set it to {found.cores}."
+        )
+    if not found.levers[0].on:
+        told.append(
+            "The allocator's setting needs glibc, which this system does not have; a step takes about 1.3 times as long."
+        )
+    if not found.cache.writable:
+        told.append(
+            f"The cache folder {found.cache.folder} cannot be written; pictures are decoded anew for every run. Set PLAINFILM_CACHE."
+        )
+    elif found.cache.free_bytes < LOW_DISK_BYTES:
+        told.append(
+            f"{found.cache.free_bytes / 1e9:.1f} GB are free where the cache lies; make room, or set PLAINFILM_CACHE."
+        )
+    if sys.platform == "win32" and len(found.cache.folder) > 150:
+        told.append("The cache folder's path is long for Windows; set PLAINFILM_CACHE to a short one.")
+    return told

@@ -1,0 +1,78 @@
+"""What the doctor says of a machine, and when it warns."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
+from plainfilm.doctor import examine, physical_cores, warnings_for
+from plainfilm.schemas import DoctorDocument
+
+
+@pytest.fixture(scope="module")
+def healthy() -> DoctorDocument:
+    """A quiet machine of four cores with room."""
+    found = examine()
+    cache = found.cache.model_copy(update={"writable": True, "free_bytes": 10**11})
+    levers = [lever.model_copy(update={"on": True}) for lever in found.levers]
+    return found.model_copy(
+        update={"processors": 8, "cores": 4, "threads": 4, "load": 0.2, "cache": cache, "levers": levers}
+    )
+
+
+def test_a_healthy_machine_has_no_warning(healthy: DoctorDocument) -> None:
+    assert warnings_for(healthy) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"load": 6.0}, "busy (load 6.0 on 8 processors)"),
+        ({"threads": 8}, "set OMP_NUM_THREADS=4"),
+        ({"threads": 1}, "1 of 4 cores are used"),
+    ],
+)
+def test_what_slows_a_training_is_told_with_what_to_do(healthy: DoctorDocument, change: dict, words: str) -> None:
+    told = warnings_for(healthy.model_copy(update=change))
+    assert len(told) == 1
+    assert words in told[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"), [({"writable": False}, "cannot be written"), ({"free_bytes": 10**9}, "1.0 GB are free")]
+)
+def test_a_cache_without_room_is_told(healthy: DoctorDocument, change: dict, words: str) -> None:
+    found = healthy.model_copy(update={"cache": healthy.cache.model_copy(update=change)})
+    assert words in warnings_for(found)[0]
+    assert "PLAINFILM_CACHE" in warnings_for(found)[0]
+
+
+def test_no_glibc_is_told(healthy: DoctorDocument) -> None:
+    levers = [healthy.levers[0].model_copy(update={"on": False}), *healthy.levers[1:]]
+    assert "needs glibc" in warnings_for(healthy.model_copy(update={"levers": levers}))[0]
+
+
+def test_the_command_says_all_of_it_and_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "not" / "there"))
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["versions"]["plainfilm"]
+    assert found["threads"] >= 1
+    assert found["devices"][0] == "cpu"
+    assert len(found["levers"]) == 7
+    assert found["cache"]["folder"] == str(tmp_path / "not" / "there")
+    assert not (tmp_path / "not").exists()
+    assert "speed setting" in CliRunner().invoke(app, ["doctor"]).stdout
+
+
+def test_cores_are_counted_without_hyperthreads(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"processor\t: {i}\nphysical id\t: 0\ncore id\t\t: {i % 2}\n\n" for i in range(4))
+    monkeypatch.setattr(Path, "read_text", lambda self, **_: text)
+    assert physical_cores() == 2
+    assert os.cpu_count()
