@@ -20,17 +20,8 @@ from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import RESEARCH_ONLY
 
 LIBRARIES = (
-    "torch",
-    "torchvision",
-    "fastai",
-    "numpy",
-    "pandas",
-    "pillow",
-    "pydicom",
-    "scikit-learn",
-    "scipy",
-    "safetensors",
-)
+    "torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "pydicom", "scikit-learn", "scipy", "safetensors",
+)  # fmt: skip
 
 
 KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"

@@ -10,7 +10,7 @@ import pytest
 from plainfilm.config import load_config
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.seal import seal_of
-from plainfilm.inputs import SHOWN, read_inputs, write_inputs
+from plainfilm.inputs import DECISIVE, SHOWN, read_inputs, write_inputs
 from plainfilm.listener import silent
 from plainfilm.prepare import prepare
 from plainfilm.runs import RunDir
@@ -72,6 +72,7 @@ def test_everything_is_there_again_without_a_scan(run, cfg, ready):
         ("data.json", '"found": 32', '"found": 33', ["data.json: edited"]),
         ("environment.json", '"numpy": "', '"numpy": "0.', ["numpy: '0.", "then, '"]),
         ("environment.json", '"plainfilm": "', '"plainfilm": "0.', ["plainfilm: '0."]),
+        ("environment.json", '"pydicom": "', '"pydicom": "0.', ["pydicom: '0."]),
         ("environment.json", '"torch":', '"tortch":', ["torch: None then"]),
         ("environment.json", '"threads"', '"thraeds"', ["environment.json is missing or damaged"]),
         ("checkpoints/start.json", '"leaky"', '"leeky"', ["start.json is missing or damaged"]),
@@ -89,6 +90,13 @@ def test_a_lost_or_damaged_input_is_told(run, name, damage):
     path = run.root / name
     path.unlink() if damage is None else path.write_bytes(damage)
     refused(run, path.name)
+
+
+def test_every_version_that_decides_the_bits_is_recorded_and_compared(run):
+    recorded = json.loads(run.environment.read_text())
+    assert set(DECISIVE) <= {"plainfilm", *recorded["libraries"]}
+    for name in DECISIVE[1:]:
+        assert f'"{name}": "' in run.environment.read_text()
 
 
 def test_a_config_that_is_none_is_told_as_such(run):
