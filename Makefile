@@ -23,7 +23,7 @@ setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB 
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "plainfilm needs Python 3.11 or newer; found %s. Try: make setup PYTHON=python3.11" % sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
