@@ -11,7 +11,7 @@ RUN ?= $(patsubst %/status.json,%,$(shell grep -l '"status": "done"' runs/*/stat
 NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train lr-find evaluate interpret test test-all check format clean
+.PHONY: help setup train lr-find evaluate interpret test test-all bench check format clean
 
 help:  ## Show this list
 	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
@@ -49,6 +49,9 @@ test: setup  ## Unit and integration tests on drawn images
 
 test-all: setup  ## All tests; those on real images need PLAINFILM_DATA
 	$(BIN)/python -m pytest tests $(ARGS)
+
+bench: setup  ## Our engine against its peers, in one run; needs PLAINFILM_DATA and a quiet machine
+	$(BIN)/python benchmarks/bench.py $(ARGS)
 
 check: setup  ## Formatting, lint and types
 	$(BIN)/ruff format --check .
