@@ -183,6 +183,6 @@ def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
     top, others = loud[best], [name for name in loud if name != best]
     also = f" (also above {LIMIT:g}: {', '.join(others)})" if others else ""
     return [
-        f"SHORTCUT: without looking at a lung, AUROC {top.value:.3f} [{top.ci_low:.3f}, {top.ci_high:.3f}] {where} "
-        f"from the {best} alone{also}."
+        f"SHORTCUT: AUROC {top.value:.3f} [{top.ci_low:.3f}, {top.ci_high:.3f}] {where} needs no detail of a lung: "
+        f"the {best} alone {'give' if best.partition(' (')[0].endswith('s') else 'gives'} it{also}."
     ]

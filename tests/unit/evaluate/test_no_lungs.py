@@ -160,5 +160,5 @@ def test_the_banner_names_the_best_and_the_others() -> None:
     assert shortcut_note({"a": metric(0.6), "b": metric(None)}, "on valid") == []
     notes = shortcut_note({"a": metric(0.65), "b": metric(0.8), "c": metric(0.5)}, "on valid")
     assert notes == [
-        "SHORTCUT: without looking at a lung, AUROC 0.900 [0.800, 1.000] on valid from the b alone (also above 0.6: a)."
+        "SHORTCUT: AUROC 0.900 [0.800, 1.000] on valid needs no detail of a lung: the b alone gives it (also above 0.6: a)."
     ]
