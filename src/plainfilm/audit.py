@@ -10,28 +10,29 @@ import pandas as pd
 
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit import Findings, by_class, find
-from plainfilm.data.cache import PixelRows, decode_rows
+from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.data.probes import PROBES, cross_validated, file_features, picture_features
-from plainfilm.data.splits import grouped
+from plainfilm.data.splits import count_patients, grouped, label_index, leaks
 from plainfilm.data.table import ImageTable, scan_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.no_lungs import shortcut_note
-from plainfilm.evaluate.shortcuts import LIMIT, raises_banner, shortcut_metric
-from plainfilm.listener import Listener
-from plainfilm.prepare import decode_spec, default_phantom, pick_positive
+from plainfilm.evaluate.shortcuts import LIMIT, not_estimable, raises_banner, shortcut_metric
+from plainfilm.listener import Listener, silent
+from plainfilm.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import AuditDocument, Ignored, Metric, Quarantined, Shortcut
 
 FILE_FACTS = PROBES[0]
 
 
-def audit_data(cfg: ExperimentConfig, out: Path | None, listener: Listener) -> AuditDocument:
-    """Scan, decode and judge all images; writes audit.json and audit.html into a new folder.
+def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listener = silent) -> AuditDocument:
+    """`plainfilm audit`: scan, decode and judge all images; writes audit.json and audit.html into a new folder.
 
     Raises:
         DataError: there is no image to judge.
     """
     folder = RunDir.plan(out, "audit")
+    keep_out_of_data(folder.root, cfg)
     path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, listener)
     table, _ = scan_table(path, cfg.data, lambda done, of: listener("scan", {"done": done, "of": of}))
     if not len(table.rows):
@@ -43,7 +44,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None, listener: Listener) -> A
     plain = _decoded(cfg, table, listener, harmonise=False)
     positive = pick_positive(table.classes, cfg.data) if len(table.classes) > 1 else None
     judge = _Judge(table, positive, cfg.train.seed)
-    shortcuts = judge.probe(FILE_FACTS, "file", file_features(table.rows))
+    shortcuts = [judge.probe(FILE_FACTS, "file", file_features(table.rows))]
     shortcuts += judge.pictures("plain", plain, listener)
     if cfg.data.harmonise:
         shortcuts += judge.pictures("harmonised", _decoded(cfg, table, listener, harmonise=True), listener)
@@ -63,15 +64,9 @@ def _decoded(cfg: ExperimentConfig, table: ImageTable, listener: Listener, *, ha
     )
     spec = decode_spec(cfg.model_copy(update={"data": data}), table)
     test = (table.rows["given"] == "test").to_numpy()
-
-    def decoded(part: np.ndarray, keep: bool) -> PixelRows:
-        return decode_rows(
-            table.rows[part], spec, lambda done, of: listener("decode", {"done": done, "of": of}),
-            keep=keep, tell=lambda text: listener("note", {"text": text}),
-        )  # fmt: skip
-
     # the pictures of a given test folder join the cache at the first look, not here
-    return PixelRows.joined([(~test, decoded(~test, cfg.data.cache)), (test, decoded(test, False))])
+    parts = ((~test, cfg.data.cache), (test, False))
+    return PixelRows.joined([(part, decode_told(table.rows[part], spec, listener, keep=keep)) for part, keep in parts])
 
 
 class _Judge:
@@ -79,37 +74,30 @@ class _Judge:
 
     def __init__(self, table: ImageTable, positive: str | None, seed: int) -> None:
         self.rows, self.seed, self.vocab, self.positive = table.rows, seed, table.classes, positive
-        self.labels = np.asarray(pd.Categorical(self.rows["label"], categories=self.vocab).codes, dtype=np.int64)
+        self.labels = label_index(self.rows, self.vocab)
         self.groups = grouped(self.rows, wide=True)["group"].to_numpy()
         self.patients = self.groups if table.has_patients else None
 
     def pictures(self, pixels: Any, decoded: PixelRows, listener: Listener) -> list[Shortcut]:
         """The probes that see pixels."""
         listener("probe", {"pixels": pixels})
-        found: list[Shortcut] = []
-        for name, features in picture_features(decoded).items():
-            found += self.probe(name, pixels, features)
-        return found
+        return [self.probe(name, pixels, features) for name, features in picture_features(decoded).items()]
 
-    def probe(self, name: str, pixels: Any, features: np.ndarray) -> list[Shortcut]:
+    def probe(self, name: str, pixels: Any, features: np.ndarray) -> Shortcut:
         """One row of the document."""
         metric = self._metric(features)
-        return [Shortcut(probe=name, pixels=pixels, auroc=metric, banner=raises_banner(metric))]
+        return Shortcut(probe=name, pixels=pixels, auroc=metric, banner=raises_banner(metric))
 
     def _metric(self, features: np.ndarray) -> Metric:
         n = len(self.labels)
         if len(self.vocab) < 2:
-            return _not_estimable("one class only", n)
+            return not_estimable("one class only", n)
         try:
             probs = cross_validated(features, self.labels, self.groups, seed=self.seed)
         except DataError as error:
-            return _not_estimable(str(error), n)
+            return not_estimable(str(error), n)
         k = None if self.positive is None else self.vocab.index(self.positive)
         return shortcut_metric(probs, self.labels, self.groups, self.patients, positive=k, crossed=True)
-
-
-def _not_estimable(why: str, n: int) -> Metric:
-    return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=None, method=f"not estimable: {why}")
 
 
 def _document(
@@ -117,7 +105,6 @@ def _document(
 ) -> AuditDocument:
     rows, excluded = table.rows, table.excluded
     bad, ignored = (excluded[excluded["state"] == state] for state in ("quarantined", "ignored"))
-    named = rows.loc[rows["patient"] != "", "patient"].nunique() + int((rows["patient"] == "").sum())
     return AuditDocument(
         data=str(path), found=table.found, used=len(rows), classes=by_class(rows),
         quarantined=[Quarantined(path=r["relative"], code=r["code"], why=r["why"]) for _, r in bad.iterrows()],
@@ -125,7 +112,7 @@ def _document(
         ignored=[Ignored(path=r["relative"], rule=r["code"]) for _, r in ignored.iterrows()],
         duplicates=found.identical, near_duplicates=found.near, label_conflicts=found.conflicts,
         patients_across_splits=found.across_patients, duplicates_across_splits=found.across_identical,
-        patients=int(named) if table.has_patients else None, positive=positive, shortcuts=shortcuts,
+        patients=count_patients(rows, table.has_patients), positive=positive, shortcuts=shortcuts,
         verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts)),
         notes=[*_notes(shortcuts, table.has_patients), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
     )  # fmt: skip
@@ -143,9 +130,10 @@ def _notes(shortcuts: list[Shortcut], has_patients: bool) -> list[str]:
 
 def _given_notes(rows: pd.DataFrame, found: Findings) -> list[str]:
     """Where `train` judges given folders otherwise: it pools train and val and divides them anew by patient."""
-    pooled = rows.assign(given=rows["given"].replace("valid", "train"))
-    across = pooled[pooled["given"] != ""].groupby("patient")["given"].nunique()
-    named = [key for key in found.across_patients if across.get(key, 0) < 2]
+    given = rows[rows["given"] != ""]
+    named = set(found.across_patients) - set(
+        leaks(given.assign(split=given["given"].replace("valid", "train"))).patients
+    )
     if not named:
         return []
     return [f"{len(named)} of the patients in two folders are in train and val only; --split official pools those two."]

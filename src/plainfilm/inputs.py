@@ -6,11 +6,8 @@ later are not seen, and one that changed is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,9 +21,10 @@ from plainfilm.data.decode import DecodeSpec, digest, read_bytes
 from plainfilm.data.refusals import DecodeError
 from plainfilm.data.splits import Split
 from plainfilm.data.table import ImageTable, read_table, write_table
+from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
 from plainfilm.prepare import Prepared
-from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.runs import RunDir, atomic_write, dump_json, sha256_of
 from plainfilm.schemas import DataCounts
 from plainfilm.strict_yaml import read_yaml
 
@@ -79,14 +77,6 @@ def write_inputs(
         estimate_seconds=estimate,
     )  # fmt: skip
     atomic_write(run.start, dump_json(start.model_dump(mode="json")))
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes, hexadecimal; '' when it is not there."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return ""
 
 
 def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Resumed:
@@ -157,12 +147,11 @@ def changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | Non
         except DecodeError as error:
             return f"{relative!r}: {error.why}"
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        files = zip(rows["path"], rows["relative"], rows["sha256"], strict=True)
-        for done, line in enumerate(pool.map(look, files), start=1):
-            differ += [line] if line else []
-            if progress:
-                progress(done, len(rows))
+    files = zip(rows["path"], rows["relative"], rows["sha256"], strict=True)
+    for done, line in enumerate(in_threads(look, files), start=1):
+        differ += [line] if line else []
+        if progress:
+            progress(done, len(rows))
     return differ
 
 

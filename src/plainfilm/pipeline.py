@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+from filelock import Timeout
 
+from plainfilm.audit import audit_data
 from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, load_config
-from plainfilm.data.housekeeping import Entry, Timeout, clear, entries
+from plainfilm.data.housekeeping import Entry, clear, entries
 from plainfilm.data.splits import write_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.look import look_at_test
+from plainfilm.evaluate.no_lungs import no_lungs
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.thresholds import choose_threshold
@@ -28,7 +31,6 @@ from plainfilm.models.registry import get_spec
 from plainfilm.prepare import keep_out_of_data, prepare
 from plainfilm.runs import RunDir, atomic_write
 from plainfilm.schemas import (
-    AuditDocument,
     CacheDocument,
     CacheEntry,
     DoctorDocument,
@@ -83,14 +85,6 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
         seal=seal_or_none(ready), notes=list(ready.split.notes),
     )  # fmt: skip
-
-
-def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listener = silent) -> AuditDocument:
-    """`plainfilm audit`: what is wrong with the images, as a document and a page; writes nothing into DATA."""
-    from plainfilm.audit import audit_data as judge
-
-    keep_out_of_data(RunDir.plan(out, "audit").root, cfg)
-    return judge(cfg, out, listener)
 
 
 def see_doctor() -> DoctorDocument:
@@ -166,8 +160,6 @@ def evaluate_run(
     """
     run = RunDir.open(root)
     with run.lock():
-        from plainfilm.evaluate.no_lungs import no_lungs
-
         card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
         part = rows[rows["split"] == split]
         if threshold is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -88,6 +89,19 @@ def sweep(folder: Path) -> int:
 def dump_json(value: Any) -> str:
     """JSON as all our files carry it: two spaces, keys in the order given, a newline at the end."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def hash_json(value: Any) -> str:
+    """SHA-256 of a JSON value, whatever the order of its keys; hexadecimal."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, hexadecimal; '' when it is not there."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""
 
 
 def _frames(error: BaseException) -> str:

@@ -15,16 +15,17 @@ import pandas as pd
 
 from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.cache import PixelRows, decode_rows
+from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
 from plainfilm.evaluate.predictions import make_predictions, predict_logits, save_predictions
 from plainfilm.evaluate.seal import seal_of
 from plainfilm.evaluate.thresholds import choose_threshold
-from plainfilm.inputs import read_inputs, sha256_of, write_inputs
+from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.listener import Listener, logged, silent
 from plainfilm.models.registry import get_spec
 from plainfilm.prepare import Prepared, keep_out_of_data, prepare
-from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir, atomic_write
+from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir, atomic_write, sha256_of
 from plainfilm.schemas import NoLungs, Timing, TrainDocument
 
 if TYPE_CHECKING:
@@ -150,10 +151,8 @@ def _probe(
     """The short audit: shortcut probes on the run's own train and valid rows, and a note for each that does well."""
     if not cfg.data.audit:
         return ready, None
-    from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
-
     listener("probe", {"pixels": "the train and valid"})
-    rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
+    rows = ready.split.seen
     features = probe_features(rows, learn.dls.train.pixels)
     found = probe_valid(run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients)
     notes = shortcut_note(found.probes, "on valid")
@@ -253,15 +252,12 @@ def build_learner(
     from plainfilm.train.learner import make_learner
     from plainfilm.train.memory import require_memory
 
-    rows = ready.split.rows[ready.split.rows["split"] != "test"].reset_index(drop=True)
+    rows = ready.split.seen
     model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)  # first: refuses a wrong size
     if device == "cpu":
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip
-    pixels = decode_rows(
-        rows, ready.spec, lambda done, of: listener("decode", {"done": done, "of": of}),
-        keep=cfg.data.cache, tell=lambda text: listener("note", {"text": text}),
-    )  # fmt: skip
+    pixels = decode_told(rows, ready.spec, listener, keep=cfg.data.cache)
     dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
     listener(
         "network",

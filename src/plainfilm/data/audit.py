@@ -10,6 +10,7 @@ import pandas as pd
 
 from plainfilm.data.cache import PixelRows
 from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
+from plainfilm.data.splits import count_patients, leaks
 from plainfilm.data.table import ImageTable
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -53,12 +54,11 @@ def find(table: ImageTable, pixels: PixelRows) -> Findings:
     identical = [group.tolist() for _, group in rows.groupby("content", sort=False)["relative"] if len(group) > 1]
     given = rows[rows["given"] != ""]
     split_of = dict(zip(rows["relative"], rows["given"], strict=True))
-    patients = given[given["patient"] != ""].groupby("patient")["given"].nunique()
     return Findings(
         identical=identical,
         near=[[names[i] for i in group] for group in near_groups(pairs, content)],
         conflicts=[list(group) for group in table.conflicts],
-        across_patients=sorted(patients.index[patients > 1]),
+        across_patients=list(leaks(given.assign(split=given["given"])).patients),
         across_identical=[group for group in identical if len({split_of[name] for name in group} - {""}) > 1],
         quarantined=table.count("quarantined"),
     )
@@ -71,7 +71,7 @@ def by_class(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     for label, part in rows.assign(bytes_per_pixel=per_pixel).groupby("label"):
         told[str(label)] = {
             "images": len(part),
-            "patients": int(part["patient"].where(part["patient"] != "", part["relative"]).nunique()),
+            "patients": count_patients(part, known=True),
             **{name: _spread(part[name].to_numpy()) for name in ("width", "height", "bytes_per_pixel")},
             **{name: _counts(part[name]) for name in ("depth", "channels")},
         }

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -17,7 +15,9 @@ from plainfilm.data import decode
 from plainfilm.data.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.data.refusals import DecodeError
 from plainfilm.data.store import Block, Store, cache_folder
+from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
+from plainfilm.listener import Listener
 
 BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
 Tell = Callable[[str], None]
@@ -105,6 +105,14 @@ def decode_rows(
     return PixelRows([block.pixels for block in blocks], where[:, 0], where[:, 1])
 
 
+def decode_told(rows: pd.DataFrame, spec: DecodeSpec, listener: Listener, *, keep: bool) -> PixelRows:
+    """decode_rows(), and the listener hears how far it is and what is noteworthy."""
+    return decode_rows(
+        rows, spec, lambda done, of: listener("decode", {"done": done, "of": of}),
+        keep=keep, tell=lambda text: listener("note", {"text": text}),
+    )  # fmt: skip
+
+
 def about(spec: DecodeSpec) -> dict[str, Any]:
     """All that decides the pixels of a file: the spec and the versions of what decodes."""
     return {
@@ -126,7 +134,8 @@ def _cached(
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(_locked(store, tell))
-            found, missing = _find(store, files, tell)  # another process may have decoded them meanwhile
+            since, missing = _find(store, missing, tell)  # another process may have decoded them meanwhile
+            found += since
             keep = store.has_room_for(len(missing) * int(np.prod(shape)))
             why = "the disk is nearly full"
         except (OSError, NotImplementedError) as error:
@@ -173,28 +182,23 @@ def _decoded(
     of = len(files) if of is None else of
     done = of - len(files)
     step = max(1, BLOCK_BYTES // int(np.prod(shape))) if store else len(files)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for start in range(0, len(files), step):
-            part = files.iloc[start : start + step]
-            pixels = np.empty((len(part), *shape), np.uint8)
-            jobs = zip(pixels, part.index, part["path"], part["relative"], strict=True)
+    for start in range(0, len(files), step):
+        part = files.iloc[start : start + step]
+        pixels = np.empty((len(part), *shape), np.uint8)
+        jobs = zip(pixels, part.index, part["path"], part["relative"], strict=True)
+        for _ in in_threads(lambda job: _fill(*job, spec=spec), jobs):
+            done += 1
+            if progress:
+                progress(done, of)
+        if store is not None:
             try:
-                for _ in pool.map(lambda job: _fill(*job, spec=spec), jobs):
-                    done += 1
-                    if progress:
-                        progress(done, of)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for thousands of files
-                raise
-            if store is not None:
-                try:
-                    yield store.write(list(part.index), pixels)
-                    continue
-                except OSError as error:
-                    if tell:
-                        tell(f"The cache cannot be written ({error.strerror}); decoding into memory instead.")
-                    store = None
-            yield Block("", pixels, {sha256: row for row, sha256 in enumerate(part.index)}, [])
+                yield store.write(list(part.index), pixels)
+                continue
+            except OSError as error:
+                if tell:
+                    tell(f"The cache cannot be written ({error.strerror}); decoding into memory instead.")
+                store = None
+        yield Block("", pixels, {sha256: row for row, sha256 in enumerate(part.index)}, [])
 
 
 def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:

@@ -10,10 +10,8 @@ import hashlib
 import io
 import os
 import stat
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
@@ -25,6 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from plainfilm.data import dicom
 from plainfilm.data.pixels import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
+from plainfilm.data.png import refuse_short_png
 from plainfilm.data.refusals import MAX_BYTES, MAX_PIXELS, DecodeError
 from plainfilm.data.resize import ResizeMode, harmonised, resize
 
@@ -233,16 +232,15 @@ def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
         _refuse_large(image)
         image.load()
         if image.format == "PNG":
-            _refuse_short_png(data)
+            refuse_short_png(data)
         deep_colour = image.format == "PNG" and data[24] == 16 and data[25] in (2, 4, 6)  # IHDR: depth, colour type
         if deep_colour:
             _refuse_shallow_colour(image)
         tables = getattr(image, "quantization", None) or {}
         ImageOps.exif_transpose(image, in_place=True)  # else every picture is copied, turned or not
-        upright = image
-        upright.info["plainfilm_quantisation"] = sum(sum(table) for table in tables.values())
-        upright.info["plainfilm_depth"] = 16 if deep_colour else DEPTH_OF_MODE.get(upright.mode, 8)
-        return upright
+        image.info["plainfilm_quantisation"] = sum(sum(table) for table in tables.values())
+        image.info["plainfilm_depth"] = 16 if deep_colour else DEPTH_OF_MODE.get(image.mode, 8)
+        return image
 
 
 def _pick_frame(image: Image.Image, frame: int | None) -> None:
@@ -266,47 +264,6 @@ def _one_error() -> Iterator[None]:
         raise DecodeError("E_LARGE", f"more than {MAX_PIXELS} pixels") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
         raise DecodeError("E_CORRUPT", f"damaged or cut off ({type(error).__name__})") from None
-
-
-PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-ADAM7 = (
-    (0, 0, 8, 8),
-    (4, 0, 8, 8),
-    (0, 4, 4, 8),
-    (2, 0, 4, 4),
-    (0, 2, 2, 4),
-    (1, 0, 2, 2),
-    (0, 1, 1, 2),
-)  # x, y, steps
-
-
-def _refuse_short_png(data: bytes) -> None:
-    """Pillow takes a PNG whose stream ends before its last row, whole in every checksum, and leaves the rest black."""
-    width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
-    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
-    wanted = 0
-    for x, y, step_x, step_y in passes:
-        columns, rows = -(-(width - x) // step_x), -(-(height - y) // step_y)
-        if columns > 0 and rows > 0:
-            wanted += rows * (1 + -(-columns * depth * PNG_CHANNELS[colour] // 8))
-    held, ended = _png_body(data, wanted)
-    if held < wanted or not ended:
-        raise DecodeError("E_CORRUPT", "cut off: the picture or the file ends too early")
-
-
-def _png_body(data: bytes, enough: int) -> tuple[int, bool]:
-    """How many bytes the IDAT chunks hold, counted up to `enough` and never kept; and whether the end mark is there."""
-    inflater, found, at = zlib.decompressobj(), 0, 8
-    while at + 12 <= len(data):
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
-        if kind == b"IEND":
-            return found, True
-        left = data[at + 8 : at + 8 + length] if kind == b"IDAT" else b""
-        while left and found < enough:
-            found += len(inflater.decompress(left, 1 << 20))
-            left = inflater.unconsumed_tail
-        at += 12 + length
-    return found, False
 
 
 def _refuse_shallow_colour(image: Image.Image) -> None:

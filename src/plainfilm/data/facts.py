@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from plainfilm.data import decode
 from plainfilm.data.decode import ImageFacts
-from plainfilm.runs import atomic_write, sweep
+from plainfilm.runs import atomic_write, hash_json, sweep
 
 MAX_PARTS = 16  # then they are written as one
 
@@ -27,7 +26,7 @@ class FactsBook:
 
     def __init__(self, root: Path, reading: Mapping[str, Any]) -> None:
         about = {**reading, "decode": decode.VERSION, **decode.libraries()}
-        self.folder = root / "facts" / _hash(about)[:16]
+        self.folder = root / "facts" / hash_json(about)[:16]
         self.known: dict[str, ImageFacts] = {}
         for part in self._parts():
             self.known.update(_read(part))
@@ -56,7 +55,7 @@ class FactsBook:
         if len(old) >= MAX_PARTS:
             fresh = {**{k: v for part in old for k, v in _read(part).items()}, **fresh}
         body = [asdict(fact) for fact in fresh.values()]
-        name = _hash(body)
+        name = hash_json(body)
         new = self.folder / f"{name[:24]}.json"
         atomic_write(new, json.dumps({"facts": body, "check": name}))
         if len(old) >= MAX_PARTS:
@@ -68,12 +67,8 @@ def _read(part: Path) -> dict[str, ImageFacts]:
     """The facts of one part; none where it is damaged."""
     try:
         written = json.loads(part.read_text(encoding="utf-8"))
-        if written["check"] != _hash(written["facts"]):
+        if written["check"] != hash_json(written["facts"]):
             return {}
         return {fact["sha256"]: ImageFacts(**fact) for fact in written["facts"]}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

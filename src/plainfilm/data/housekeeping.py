@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from plainfilm.runs import TEMP_PREFIX
 
@@ -107,6 +107,3 @@ def _about(folder: Path) -> str:
         return "no intact block"
     parts = [f"{images} images", f"{about['size_px']} px", "grey" if about["channels"] == 1 else "RGB", about["resize"]]
     return ", ".join(parts + (["harmonised"] if about["harmonise"] else []))
-
-
-__all__ = ["Entry", "Timeout", "clear", "entries"]

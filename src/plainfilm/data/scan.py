@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from plainfilm.config import DataConfig
@@ -16,6 +14,7 @@ from plainfilm.data.patients import PatientSecret
 from plainfilm.data.pixels import smallest_depth
 from plainfilm.data.refusals import DecodeError
 from plainfilm.data.store import cache_folder
+from plainfilm.data.threads import in_threads
 
 
 def scan(
@@ -39,18 +38,13 @@ def scan(
             return error
 
     facts, broken = {}, []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow decodes outside the interpreter lock
-        try:
-            for done, (file, result) in enumerate(zip(found, pool.map(look, found), strict=True), start=1):
-                if isinstance(result, DecodeError):
-                    broken.append(set_aside(file.path, file.relative, "quarantined", result.code, result.why))
-                else:
-                    facts[file.relative] = result
-                if progress:
-                    progress(done, len(found))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    for done, (file, result) in enumerate(zip(found, in_threads(look, found), strict=True), start=1):
+        if isinstance(result, DecodeError):
+            broken.append(set_aside(file.path, file.relative, "quarantined", result.code, result.why))
+        else:
+            facts[file.relative] = result
+        if progress:
+            progress(done, len(found))
     if book:
         book.add(list(facts.values()))
     return facts, broken

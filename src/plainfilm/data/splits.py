@@ -41,6 +41,11 @@ class Split:
         return self.rows[self.rows["split"] == name]
 
     @property
+    def seen(self) -> pd.DataFrame:
+        """Train and valid rows, numbered from 0 as their pixels are."""
+        return self.rows[self.rows["split"] != "test"].reset_index(drop=True)
+
+    @property
     def has_test(self) -> bool:
         """False: the run is a validation only."""
         return bool((self.rows["split"] == "test").any())
@@ -267,10 +272,10 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
         duplicates=table.count("duplicate"),  # without --drop-duplicates identical files stay in use, as one group
         ignored=table.count("ignored"),
         identical_files=int((rows["duplicate_of"] != "").sum()),
-        patients=_patients(rows, table.has_patients),
+        patients=count_patients(rows, table.has_patients),
         classes=dict(Counter(sorted(rows["label"]))),
         splits={} if split is None else {
-            name: SplitCounts(images=len(part), patients=_patients(part, table.has_patients), classes=dict(Counter(sorted(part["label"]))))
+            name: SplitCounts(images=len(part), patients=count_patients(part, table.has_patients), classes=dict(Counter(sorted(part["label"]))))
             for name in SPLITS if len(part := split.of(name))
         },
     )  # fmt: skip
@@ -279,7 +284,8 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
     return counts
 
 
-def _patients(rows: pd.DataFrame, known: bool) -> int | None:
+def count_patients(rows: pd.DataFrame, known: bool) -> int | None:
+    """Patients of these rows, an image without a key as its own; None where no patient is known at all."""
     if not known:
         return None
     named = rows.loc[rows["patient"] != "", "patient"].nunique()

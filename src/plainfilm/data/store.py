@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from plainfilm.runs import atomic_write, sweep
+from plainfilm.runs import atomic_write, hash_json, sweep
 
 FORMAT = 1
 KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
@@ -63,7 +63,7 @@ class Store:
 
     def __init__(self, root: Path, about: dict[str, Any]) -> None:
         self.about = about
-        self.folder = root / "decoded" / _hash(about)[:16]
+        self.folder = root / "decoded" / hash_json(about)[:16]
 
     def blocks(self) -> list[Block]:
         """Every block whose index and shape fit; damaged, half-written and foreign ones are passed over."""
@@ -74,7 +74,7 @@ class Store:
         try:
             written = json.loads(index.read_text(encoding="utf-8"))
             body = written["block"]
-            if written["check"] != _hash(body) or body["format"] != FORMAT or body["about"] != self.about:
+            if written["check"] != hash_json(body) or body["format"] != FORMAT or body["about"] != self.about:
                 return None
             pixels = _mapped(index.with_suffix(".npy"), tuple(body["shape"]))
             if pixels is None or len(body["rows"]) != len(pixels):
@@ -96,11 +96,12 @@ class Store:
             "shape": list(pixels.shape),
             "rows": [[sha256, checksum(row)] for sha256, row in zip(sha256s, pixels, strict=True)],
         }
-        index = self.folder / f"{_hash(body)[:24]}.json"
+        check = hash_json(body)
+        index = self.folder / f"{check[:24]}.json"
         buffer = io.BytesIO()
         np.save(buffer, pixels, allow_pickle=False)
         atomic_write(index.with_suffix(".npy"), buffer.getvalue())
-        atomic_write(index, json.dumps({"block": body, "check": _hash(body)}))
+        atomic_write(index, json.dumps({"block": body, "check": check}))
         block = self._open(index)
         if block is None:
             raise OSError(f"{index.name} cannot be read back")
@@ -150,7 +151,3 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 def checksum(row: np.ndarray) -> str:
     """Of one picture's bytes; a damaged row is found, a forged one is not (the forger can write the index too)."""
     return hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest()
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.card import Card
-from plainfilm.data.cache import PixelRows, decode_rows
+from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.predictions import (
@@ -35,10 +35,7 @@ def look_at_test(
     if path.is_file() and looks and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
-    pixels = decode_rows(
-        part, DecodeSpec(**card.decode), lambda done, of: listener("decode", {"done": done, "of": of}),
-        keep=keep, tell=lambda text: listener("note", {"text": text}),
-    )  # fmt: skip
+    pixels = decode_told(part, DecodeSpec(**card.decode), listener, keep=keep)
     logits = _network_logits(run, card, pixels, device)
     predictions = make_predictions(
         part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature

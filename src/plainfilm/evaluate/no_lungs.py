@@ -19,8 +19,9 @@ import pandas as pd
 
 from plainfilm.card import Card
 from plainfilm.data.probes import file_features, fit_and_score, picture_features
+from plainfilm.data.splits import label_index
 from plainfilm.errors import DataError
-from plainfilm.evaluate.shortcuts import LIMIT, best_probe, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import Metric, NoLungs
 
@@ -140,7 +141,7 @@ def _column(probe: str, label: str) -> str:
 
 def _scored(known: Features, train: pd.DataFrame, features: Features, vocab: list[str]) -> dict[str, np.ndarray | None]:
     """Probabilities (n, k) of each probe fitted on `known`; None where a class has too few patients to learn from."""
-    labels, groups = _codes(train, vocab), train["group"].to_numpy()
+    labels, groups = label_index(train, vocab), train["group"].to_numpy()
     patients = train.groupby("label")["group"].nunique()
     if any(patients.get(label, 0) < MIN_PATIENTS for label in vocab):
         return dict.fromkeys(features)
@@ -157,20 +158,15 @@ def _as_csv(scores: dict[str, np.ndarray | None], part: pd.DataFrame, vocab: lis
     return pd.DataFrame(table).to_csv(index=False, lineterminator="\n")
 
 
-def _codes(rows: pd.DataFrame, vocab: list[str]) -> np.ndarray:
-    return np.asarray(pd.Categorical(rows["label"], categories=vocab).codes, dtype=np.int64)
-
-
 def _metric(
     probs: np.ndarray | None, part: pd.DataFrame, vocab: list[str], positive: str | None, *, has_patients: bool
 ) -> Metric:
     if probs is None:
-        why = f"not estimable: fewer than {MIN_PATIENTS} patients of a class in train"
-        return Metric(value=None, ci_low=None, ci_high=None, n=len(part), n_patients=None, method=why)
+        return not_estimable(f"fewer than {MIN_PATIENTS} patients of a class in train", len(part))
     groups = part["group"].to_numpy()
     k = None if positive is None else vocab.index(positive)
     return shortcut_metric(
-        probs, _codes(part, vocab), groups, groups if has_patients else None, positive=k, crossed=False
+        probs, label_index(part, vocab), groups, groups if has_patients else None, positive=k, crossed=False
     )
 
 

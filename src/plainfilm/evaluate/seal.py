@@ -16,7 +16,7 @@ import pandas as pd
 from filelock import FileLock
 
 from plainfilm.errors import SealError
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.runs import RunDir, atomic_write, hash_json
 
 START = "0" * 64
 
@@ -82,8 +82,7 @@ def append_look(path: Path, looks: list[dict[str, Any]], facts: dict[str, Any]) 
 
 
 def _hash(look: dict[str, Any]) -> str:
-    body = {key: value for key, value in look.items() if key != "hash"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode("utf-8")).hexdigest()
+    return hash_json({key: value for key, value in look.items() if key != "hash"})
 
 
 def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[dict[str, Any]]]:

@@ -48,6 +48,11 @@ def shortcut_metric(
     return found.model_copy(update={"method": f"{found.method}{how}{narrow}"})
 
 
+def not_estimable(why: str, n: int) -> Metric:
+    """The metric of a probe that could not be fitted on `n` images."""
+    return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=None, method=f"not estimable: {why}")
+
+
 def raises_banner(metric: Metric) -> bool:
     """Whether the probe surely ranks the classes better than LIMIT."""
     return metric.ci_low is not None and metric.ci_low > LIMIT

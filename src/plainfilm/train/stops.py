@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from fastai.callback.core import Callback, CancelEpochException
@@ -21,7 +20,7 @@ from fastcore.foundation import L
 from plainfilm.config import Phase
 from plainfilm.data.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
-from plainfilm.runs import Pace, RunDir, atomic_write
+from plainfilm.runs import Pace, RunDir, atomic_write, sha256_of
 from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, as_csv, weights_bytes
 from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors_of, write_checkpoint
 from plainfilm.train.fit import fit_phases
@@ -228,7 +227,7 @@ def reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best:
     best.best, best.best_at = (state.best.auroc, -state.best.valid_loss), (state.best.phase, state.best.epoch)
     best.sha256 = state.best.sha256
     path = run.checkpoint("best")
-    if _sha256(path) == best.sha256:
+    if sha256_of(path) == best.sha256:
         return
     # A kill between last.json and best.safetensors: the state's own weights are the best ones.
     weights = weights_bytes(learn.model)
@@ -237,10 +236,3 @@ def reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best:
             f"{path} is missing or damaged; it is the best epoch so far. Restore it from a backup, or train again."
         )
     atomic_write(path, weights)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return ""

@@ -195,35 +195,34 @@ def test_a_file_edited_under_the_same_size_and_time_is_seen(tiny_cxr: Path, fres
     np.testing.assert_array_equal(decode_rows(rows, SPEC)[:], decoded_one_by_one(rows, SPEC))
 
 
-def damage_pixel(folder: Path, rng: np.random.Generator) -> None:
-    path = block_files(folder, ".npy")[0]
+def flip_bit(path: Path, rng: np.random.Generator, first: int = 0, last: int | None = None) -> None:
     data = bytearray(path.read_bytes())
-    data[int(rng.integers(128, len(data)))] ^= 1 << int(rng.integers(8))
+    data[int(rng.integers(first, last or len(data)))] ^= 1 << int(rng.integers(8))
     path.write_bytes(data)
+
+
+def cut(path: Path, rng: np.random.Generator) -> None:
+    path.write_bytes(path.read_bytes()[: int(rng.integers(0, path.stat().st_size))])
+
+
+def damage_pixel(folder: Path, rng: np.random.Generator) -> None:
+    flip_bit(block_files(folder, ".npy")[0], rng, first=128)
 
 
 def damage_header(folder: Path, rng: np.random.Generator) -> None:
-    path = block_files(folder, ".npy")[0]
-    data = bytearray(path.read_bytes())
-    data[int(rng.integers(0, 128))] ^= 1 << int(rng.integers(8))
-    path.write_bytes(data)
+    flip_bit(block_files(folder, ".npy")[0], rng, last=128)
 
 
 def cut_pixels(folder: Path, rng: np.random.Generator) -> None:
-    path = block_files(folder, ".npy")[0]
-    path.write_bytes(path.read_bytes()[: int(rng.integers(0, path.stat().st_size))])
+    cut(block_files(folder, ".npy")[0], rng)
 
 
 def damage_index(folder: Path, rng: np.random.Generator) -> None:
-    path = block_files(folder, ".json")[0]
-    data = bytearray(path.read_bytes())
-    data[int(rng.integers(0, len(data)))] ^= 1 << int(rng.integers(8))
-    path.write_bytes(data)
+    flip_bit(block_files(folder, ".json")[0], rng)
 
 
 def cut_index(folder: Path, rng: np.random.Generator) -> None:
-    path = block_files(folder, ".json")[0]
-    path.write_bytes(path.read_bytes()[: int(rng.integers(0, path.stat().st_size))])
+    cut(block_files(folder, ".json")[0], rng)
 
 
 def swap_rows(folder: Path, rng: np.random.Generator) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from plainfilm.data import decode as decoding
 from plainfilm.data import pixels
+from plainfilm.data import png as png_module
 from plainfilm.data.decode import DecodeSpec, decode, decode_bytes, digest, inspect, load, read_bytes
 from plainfilm.data.pixels import content_of, is_grey, smallest_depth, to_uint8
 from plainfilm.data.refusals import DecodeError
@@ -533,7 +534,7 @@ def test_interlaced_pngs_are_read_whole(size: tuple[int, int]) -> None:
     width, height = size
     values = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
     body = b""
-    for x, y, step_x, step_y in decoding.ADAM7:
+    for x, y, step_x, step_y in png_module.ADAM7:
         part = values[y::step_y, x::step_x]
         body += b"".join(b"\0" + line.tobytes() for line in part) if part.size else b""
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from plainfilm.config import DataConfig
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.decode import DecodeSpec
-from plainfilm.data.housekeeping import Timeout, clear, entries
+from plainfilm.data.housekeeping import clear, entries
 from plainfilm.data.phantom import write_phantom
 from plainfilm.data.table import build_table
 
