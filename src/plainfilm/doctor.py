@@ -6,13 +6,13 @@ import os
 import platform
 import shutil
 import sys
-from pathlib import Path
 
 from plainfilm.card import versions
+from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.data.housekeeping import entries
 from plainfilm.data.store import cache_folder
 from plainfilm.schemas import CacheFacts, DoctorDocument, Lever
-from plainfilm.train.memory import free_bytes
+from plainfilm.train.limits import free_bytes, physical_cores, usable_cores
 
 LOW_DISK_BYTES = 2_000_000_000
 BUSY_SHARE = (
@@ -24,7 +24,7 @@ def examine() -> DoctorDocument:
     """Look at the machine; nothing is changed but the allocator of this process."""
     import torch
 
-    from plainfilm.train.speed import keep_memory
+    from plainfilm.train.speed import keep_memory, threads_for
 
     kept = keep_memory()
     devices = ["cpu"]
@@ -32,27 +32,11 @@ def examine() -> DoctorDocument:
     devices += ["mps"] if torch.backends.mps.is_available() else []
     document = DoctorDocument(
         versions=versions(), python=platform.python_version(), platform=platform.platform(),
-        processors=os.cpu_count() or 1, cores=physical_cores(), threads=torch.get_num_threads(), devices=devices,
+        processors=os.cpu_count() or 1, cores=usable_cores() or physical_cores(), threads=threads_for(SpeedConfig()), devices=devices,
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None, memory_free_bytes=free_bytes(),
         cache=cache_facts(), levers=levers(kept), warnings=[],
     )  # fmt: skip
     return document.model_copy(update={"warnings": warnings_for(document)})
-
-
-def physical_cores() -> int | None:
-    """Cores without hyperthreads; None where the system does not say."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    pairs, package = set(), "0"
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "physical id":
-            package = value.strip()
-        elif name.strip() == "core id":
-            pairs.add((package, value.strip()))
-    return len(pairs) or None
 
 
 def cache_facts() -> CacheFacts:
@@ -68,20 +52,14 @@ def cache_facts() -> CacheFacts:
 
 
 def levers(kept_memory: bool) -> list[Lever]:
-    """Every speed setting of a training on the CPU, on or off, in a sentence."""
-    what = {
-        "allocator keeps memory": "glibc keeps what a step used instead of mapping it anew; costs memory that is not given back",
-        "channels last": "pictures lie in memory as the CPU's convolutions want them",
-        "max-pool before ReLU": "the same bits, a quarter of the ReLU's work",
-        "fused AdamW": "one pass over the weights per step",
-        "decoded cache": "each picture is decoded once, and no epoch opens a file",
-        "grey augmentation": "one affine sampling on one channel, before it is expanded to three",
-        "no loader workers": "a batch is one copy of memory; workers would compete for the cores",
-    }
-    return [
-        Lever(name=name, on=kept_memory if name.startswith("allocator") else True, what=text)
-        for name, text in what.items()
-    ]
+    """Every speed setting of a training on the CPU as it is without options, in a sentence, with its switch."""
+    found = [
+        Lever(name=name, on=kept_memory if name == "allocator" else True, what=str(field.description),
+              switch=f"--without {name}" if name in SPEED_SWITCHES else "--threads N")
+        for name, field in SpeedConfig.model_fields.items()
+    ]  # fmt: skip
+    cache = "a picture is decoded once for all runs, and no epoch opens a file"
+    return [*found, Lever(name="cache", on=True, what=cache, switch="--no-cache")]
 
 
 def warnings_for(found: DoctorDocument) -> list[str]:
@@ -90,10 +68,6 @@ def warnings_for(found: DoctorDocument) -> list[str]:
     if found.load is not None and found.load > BUSY_SHARE * found.processors:
         told.append(
             f"The machine is busy (load {found.load:.1f} on {found.processors} processors): training may take several times as long."
-        )
-    if found.cores is not None and found.threads > found.cores:
-        told.append(
-            f"{found.threads} threads on {found.cores} cores wait for each other; set OMP_NUM_THREADS={found.cores}."
         )
     if found.cores is not None and found.threads < found.cores:
         told.append(

@@ -127,10 +127,10 @@ def find_learning_rate(
     ready = prepare(cfg, listener)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import find_lr
-    from plainfilm.train.speed import keep_memory
+    from plainfilm.train.speed import speed_up
 
     device = pick_device(device)
-    keep_memory()
+    speed_up(cfg.train.speed)
     learn, _ = build_learner(cfg, ready, device, run.root, listener)
     curve = find_lr(learn, cfg.train, num_it)
     run.make()

@@ -192,11 +192,12 @@ class CacheDocument(Document):
 
 
 class Lever(BaseModel):
-    """A speed setting, on or off, in a sentence."""
+    """A speed setting, on or off, in a sentence; `switch` of train turns it off."""
 
     name: str
     on: bool
     what: str
+    switch: str
 
 
 class CacheFacts(BaseModel):

@@ -55,10 +55,10 @@ def train_run(
     keep_out_of_data(run.root, cfg)
     ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
     from plainfilm.models.build import pick_device
-    from plainfilm.train.speed import facts, keep_memory
+    from plainfilm.train.speed import facts, speed_up
 
     device = pick_device(device)
-    kept_memory = keep_memory()
+    kept_memory = speed_up(cfg.train.speed)
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
     seconds = _estimate(learn, cfg, listener)
     if dry_run:
@@ -67,7 +67,9 @@ def train_run(
     with run.claim(), run.outcome():
         listener = logged(run.log, listener)
         learn.progress.listener = listener
-        write_inputs(run, cfg, ready, facts(device, kept_memory), seal=seal_or_none(ready), estimate=seconds)
+        write_inputs(
+            run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=seal_or_none(ready), estimate=seconds
+        )
         listener("run", {"path": str(run.root)})
         ready, probes = _probe(run, cfg, ready, learn, listener)
         best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener)
@@ -99,13 +101,12 @@ def resume_run(
         began = read_inputs(run, lambda done, of: listener("scan", {"done": done, "of": of}))  # before torch is loaded
         from plainfilm.models.build import pick_device
         from plainfilm.train.checkpoint import read_checkpoint
-        from plainfilm.train.speed import keep_memory, use_threads
+        from plainfilm.train.speed import speed_up
 
         cfg, ready, device = began.cfg, began.ready, pick_device(device or began.environment.device)
         checkpoint = read_checkpoint(run, sha256_of(run.start))
         started -= checkpoint.state.seconds if checkpoint else 0
-        use_threads(began.environment.threads)
-        keep_memory()
+        speed_up(cfg.train.speed, began.environment.threads)
         with run.outcome():
             listener = logged(run.log, listener)
             run.write_status("running")
@@ -181,6 +182,8 @@ def _fit(
         listener("lr", {"lr": lr})
     best_at = fit_with_stops(learn, cfg.train.phases, lr, run, pace, sha256_of(run.start), listener, checkpoint)
     if cfg.train.keep == "last":
+        if cfg.train.ema:
+            learn.average_weights.swap()
         last = len(cfg.train.phases) - 1
         return last, cfg.train.phases[last].epochs - 1
     load_weights(learn.model, run.checkpoint("best"))
@@ -253,7 +256,8 @@ def build_learner(
     from plainfilm.train.memory import require_memory
 
     rows = ready.split.seen
-    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed)  # first: refuses a wrong size
+    # first: refuses a wrong size
+    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed, speed=cfg.train.speed)
     if device == "cpu":
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip

@@ -268,10 +268,10 @@ def _print_doctor(out: Console, document: DoctorDocument) -> None:
         f"cache: {cache.folder}, {size_text(cache.bytes)}; {size_text(cache.free_bytes)} free there", soft_wrap=True
     )
     table = Table(box=None, pad_edge=False)
-    for name in ("speed setting", "", "what it does"):
-        table.add_column(name, overflow="fold")
+    for name in ("speed setting", "", "what it does", "switch of train"):
+        table.add_column(name, overflow="fold", no_wrap=name == "switch of train")
     for lever in document.levers:
-        table.add_row(lever.name, "on" if lever.on else "off", lever.what)
+        table.add_row(lever.name, "on" if lever.on else "off", lever.what, lever.switch)
     out.print(table)
     for text in document.warnings:
         out.print(f"SLOW: {text}")

@@ -40,6 +40,30 @@ def train(
             "--class-weights", help="Weigh the loss by class size, in place of balanced drawing.", show_default=False
         ),
     ] = None,
+    label_smoothing: Annotated[
+        float | None,
+        typer.Option(
+            "--label-smoothing",
+            metavar="X",
+            help="Share of each truth spread over all classes. \\[default: 0]",
+            show_default=False,
+        ),
+    ] = None,
+    clip: Annotated[
+        float | None,
+        typer.Option(
+            "--clip", metavar="NORM", help="Largest norm of a step's gradient. \\[default: none]", show_default=False
+        ),
+    ] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(
+            "--ema",
+            metavar="DECAY",
+            help="Validate and keep averaged weights, e.g. 0.99; 0 is off. \\[default: 0]",
+            show_default=False,
+        ),
+    ] = None,
     augment: opt.Augment = None,
     keep: Annotated[
         str | None,
@@ -80,6 +104,25 @@ def train(
     ] = None,
     allow_leak: opt.AllowLeak = None,
     device: opt.Device = "auto",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            metavar="N",
+            min=1,
+            help="Processor threads; another number ends with other bits. \\[default: one for each core]",
+            show_default=False,
+        ),
+    ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without",
+            metavar="LEVER",
+            help="Leave a speed setting off (plainfilm doctor lists them); may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     max_minutes: opt.MaxMinutes = None,
     checkpoint_minutes: opt.CheckpointMinutes = CHECKPOINT_MINUTES,
     out: opt.Out = None,
@@ -97,7 +140,9 @@ def train(
         "model.name": model, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
         "data.positive": positive, "train.balance": balance,
-        "train.class_weights": class_weights, "train.augment": augment, "train.keep": keep,
+        "train.class_weights": class_weights, "train.label_smoothing": label_smoothing, "train.clip": clip,
+        "train.ema": ema, "train.speed.threads": threads, **{f"train.speed.{name}": False for name in without or ()},
+        "train.augment": augment, "train.keep": keep,
         "evaluate.threshold": threshold, "data.patient_pattern": pattern, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
         "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,

@@ -52,13 +52,15 @@ class Augment(Transform):
 
     order, split_idx = 15, 0  # after IntToFloatTensor (10), on the train subset only
 
-    def __init__(self, profile: Profile, seed: int) -> None:
-        self.profile, self.seed = profile, seed
+    def __init__(self, profile: Profile, seed: int, *, one_channel: bool = True) -> None:
+        self.profile, self.seed, self.one_channel = profile, seed, one_channel
         self.dl: CacheDL | None = None
 
     def encodes(self, x: TensorImage) -> TensorImage:
         if self.dl is None or self.profile == Profile():
             return x
+        if not self.one_channel and x.shape[1] == 1:
+            x = TensorImage(plain(x).expand(-1, 3, -1, -1).contiguous())
         rows = self.dl.batch_rows
         drawn = draw(self.profile, self.seed, self.dl.phase, self.dl.epoch, self.dl.keys[rows], self.dl.batch_times)
         return type(x)(apply_draw(plain(x), drawn.matrix, drawn.gain, drawn.bias))
@@ -88,16 +90,17 @@ class CacheDL(TfmdDL):
         keys: np.ndarray,
         seed: int,
         balance: bool = False,
+        gather: bool = True,
         **kwargs: Any,
     ) -> None:
-        self.pixels, self.keys, self.seed, self.balance = pixels, keys, seed, balance
+        self.pixels, self.keys, self.seed, self.balance, self.gather = pixels, keys, seed, balance, gather
         self.phase, self.epoch, self.skip = 0, 0, 0
         self.batch_rows, self.batch_times = np.empty(0, np.int64), np.empty(0, np.int64)
         super().__init__(dataset, **kwargs)
 
     def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> CacheDL:
         """A loader like this one over another dataset; fastai builds valid and test loaders this way."""
-        mine = {"pixels": self.pixels, "keys": self.keys, "seed": self.seed, "balance": self.balance}
+        mine = {name: getattr(self, name) for name in ("pixels", "keys", "seed", "balance", "gather")}
         loader: CacheDL = super().new(dataset, cls, **{**mine, **kwargs})
         return loader
 
@@ -136,8 +139,13 @@ class CacheDL(TfmdDL):
             self.batch_times = _appearances(self.keys[self.batch_rows], seen)
             if step < self.skip:
                 continue
-            x = as_image(torch.from_numpy(self.pixels[self.batch_rows]))
-            yield x, TensorCategory(torch.from_numpy(targets[picked]))
+            yield self._images(picked), TensorCategory(torch.from_numpy(targets[picked]))
+
+    def _images(self, picked: np.ndarray) -> TensorImage:
+        if self.gather:
+            return as_image(torch.from_numpy(self.pixels[self.batch_rows]))
+        items = [self.dataset[int(i)][0] for i in picked]  # the way of every other loader
+        return type(items[0])(torch.stack(items))
 
     def before_iter(self) -> None:
         """Tell the augmentation whose batch it sees: the pipeline is shared by all subsets."""
@@ -191,7 +199,7 @@ def make_dls(
         ),
         get_y=lambda row: labels[row],
         splitter=lambda _: parts if parts[2] else parts[:2],
-        batch_tfms=[Augment(PROFILES[cfg.augment], cfg.seed)],
+        batch_tfms=[Augment(PROFILES[cfg.augment], cfg.seed, one_channel=cfg.speed.grey_augment)],
     )
     block.dl_type = CacheDL
     train_labels = rows["label"].iloc[parts[0]]
@@ -205,6 +213,7 @@ def make_dls(
         keys=np.array([content_key(sha) for sha in rows["sha256"]], dtype=np.int64),
         seed=cfg.seed,
         balance=cfg.balance == "auto" and is_imbalanced(train_labels),
+        gather=cfg.speed.gather,
     )
 
 

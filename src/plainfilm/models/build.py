@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from plainfilm.config import ModelConfig
+from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import ConfigError, DataError, MissingError, UsageError
 from plainfilm.models.paper import PaperNet
 from plainfilm.models.registry import get_spec
@@ -25,37 +25,43 @@ class Normalised(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool = True
+    ) -> None:
         super().__init__()
         self.network = network
+        # the CPU's convolutions run 1.2 to 1.4 times faster on channels_last
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (n, k)."""
         x = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
-        logits: torch.Tensor = self.network(x.contiguous(memory_format=torch.channels_last))
+        logits: torch.Tensor = self.network(x.contiguous(memory_format=self.memory_format))
         return logits
 
 
-def build_model(cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0) -> Normalised:
+def build_model(
+    cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0, *, speed: SpeedConfig | None = None
+) -> Normalised:
     """A fresh network whose weights are a function of (cfg, n_classes, size_px, seed).
 
     Raises:
         ConfigError: unknown name, or a size the network cannot take.
     """
-    spec = get_spec(cfg.name)
+    spec, speed = get_spec(cfg.name), speed or SpeedConfig()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, INIT))
         try:
             network = PaperNet(
                 n_classes, size_px, filters=cfg.filters, kernel=cfg.kernel, dropout=cfg.dropout,
-                dense=cfg.dense, dense_dropout=cfg.dense_dropout,
+                dense=cfg.dense, dense_dropout=cfg.dense_dropout, pool_first=speed.pool_first,
             )  # fmt: skip
         except ValueError as error:
             raise ConfigError(f"train.size_px: {error}. Choose a larger --size.") from None
-    # channels_last: the CPU's convolutions run 1.2 to 1.4 times faster on it
-    return Normalised(network, spec.mean, spec.std).to(memory_format=torch.channels_last)
+    return Normalised(network, spec.mean, spec.std, channels_last=speed.channels_last)
 
 
 def parameter_count(model: nn.Module) -> int:

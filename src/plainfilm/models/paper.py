@@ -29,12 +29,18 @@ class PaperNet(nn.Module):
         dropout: float = 0.2,
         dense: int = 128,
         dense_dropout: float = 0.5,
+        pool_first: bool = True,
     ) -> None:
         super().__init__()
         side = features_side(size_px, kernel, len(filters))
         blocks: list[nn.Module] = []
         for n_in, n_out in zip((3, *filters[:-1]), filters, strict=True):
-            blocks += [nn.Conv2d(n_in, n_out, kernel), nn.MaxPool2d(2), nn.ReLU(inplace=True), nn.Dropout(dropout)]
+            pool, relu = nn.MaxPool2d(2), nn.ReLU(inplace=True)
+            blocks += [
+                nn.Conv2d(n_in, n_out, kernel),
+                *((pool, relu) if pool_first else (relu, pool)),
+                nn.Dropout(dropout),
+            ]
         self.features = nn.Sequential(*blocks)
         self.head = nn.Sequential(
             nn.Flatten(),

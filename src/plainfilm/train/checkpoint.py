@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 
 from plainfilm.errors import DataError, DivergedError
 from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.train.average import PREFIX, STEPS, AverageWeights, weights_of
 
 MODEL, SLOTS = "model", ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of each parameter
 
@@ -77,12 +78,18 @@ class Checkpoint:
 
 
 def tensors_of(learn: Learner) -> dict[str, torch.Tensor]:
-    """The network and the optimiser's moments by name; contiguous, on the CPU, not copied where they are both."""
-    found = {f"{MODEL}.{name}": value for name, value in learn.model.state_dict().items()}
-    for name, parameter in learn.model.named_parameters():
-        slots = learn.opt.opt.state.get(parameter, {})
-        found |= {f"{slot}.{name}": value for slot, value in slots.items()}
-    return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+    """The network, the optimiser's moments and the averaged weights by name; contiguous, on the CPU, not copied where they are both."""
+    average: AverageWeights | None = getattr(learn, "average_weights", None)
+    exchanged = average is not None and average.in_use  # then what is named here does not outlast the block
+    with weights_of(learn, averaged=False):
+        found = {f"{MODEL}.{name}": value for name, value in learn.model.state_dict().items()}
+        for name, parameter in learn.model.named_parameters():
+            slots = learn.opt.opt.state.get(parameter, {})
+            found |= {f"{slot}.{name}": value for slot, value in slots.items()}
+        if average:
+            found |= average.tensors()
+        named = {name: value.detach().cpu().contiguous() for name, value in found.items()}
+        return {name: value.clone() for name, value in named.items()} if exchanged else named
 
 
 def write_checkpoint(run: RunDir, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
@@ -181,11 +188,16 @@ def restore(learn: Learner, tensors: dict[str, torch.Tensor], run: RunDir) -> No
     for name, parameter in trained.items():
         step = torch.zeros((), dtype=torch.float32, device=parameter.device if _fused(learn) else "cpu")
         wanted |= {f"{slot}.{name}": step if slot == "step" else parameter.detach() for slot in SLOTS}
+    average: AverageWeights | None = getattr(learn, "average_weights", None)
+    if average:
+        wanted |= {PREFIX + name: value for name, value in model.items()} | {STEPS: torch.tensor(0)}
     _require_same(run, wanted, tensors)
     learn.model.load_state_dict({name: tensors[f"{MODEL}.{name}"] for name in model})
     for name, parameter in trained.items():
         back = {slot: torch.empty_like(wanted[f"{slot}.{name}"]).copy_(tensors[f"{slot}.{name}"]) for slot in SLOTS}
         learn.opt.opt.state[parameter] = back
+    if average:
+        average.load(tensors)
 
 
 def _fused(learn: Learner) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner, Recorder
 from fastai.learner import TrainEvalCallback as TrainEval
@@ -19,7 +20,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from plainfilm.config import TrainConfig
-from plainfilm.train.callbacks import KeyedRandomness, StopWhenDiverged, TalkProgress
+from plainfilm.train.average import AverageWeights
+from plainfilm.train.callbacks import KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
 
 
 def make_learner(
@@ -32,22 +34,34 @@ def make_learner(
 ) -> Learner:
     """A fastai Learner: cross-entropy on logits, fused AdamW, accuracy and AUROC after each epoch.
 
+    The losses of its history are those it minimises: with class weights and label smoothing where they are asked for.
+
     Args:
         path: where fastai may write (its own default is the data folder).
         listener: told of each batch and epoch; None is silent.
     """
     device = dls.device or torch.device("cpu")
+    own = [
+        KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
+        StopWhenDiverged(),
+        TalkProgress(listener),
+        NoSlowdown(),
+    ]
+    own += [GradientClip(cfg.clip)] if cfg.clip else []
+    own += [AverageWeights(cfg.ema)] if cfg.ema else []
     return Learner(
         dls,
         model.to(device),
-        loss_func=CrossEntropyLossFlat(weight=class_weights(dls).to(device) if cfg.class_weights else None),
-        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=device.type in ("cpu", "cuda")),
+        loss_func=CrossEntropyLossFlat(
+            weight=class_weights(dls).to(device) if cfg.class_weights else None, label_smoothing=cfg.label_smoothing
+        ),
+        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=cfg.speed.fused and device.type in ("cpu", "cuda")),
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
         wd=cfg.wd,
         metrics=[accuracy, AccumMetric(auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
         path=path,
         default_cbs=False,
-        cbs=[TrainEval(), Recorder(), KeyedRandomness(cfg.seed), StopWhenDiverged(), TalkProgress(listener)],
+        cbs=[TrainEval(), Recorder(), *own],
     )
 
 

@@ -5,7 +5,6 @@ nothing that could be caught.
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,15 +12,15 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from plainfilm.errors import TrainingError
+from plainfilm.train.limits import free_bytes
 
 # Measured growth of resident memory over the activations counted below: 0.47 to 1.04 of them, on the paper's network
 # at 64 to 512 px and 4 to 64 images a batch.
 MARGIN = 1.1
-# Bytes per trainable number: itself, its gradient, two moments; a copy with gradients for the timed steps; a state's
+# Bytes per trainable number: itself, its gradient, two moments, an average; a copy with gradients for the timed steps; a state's
 # bytes on their way to the disk. The allocator gives the later ones what the earlier ones leave.
-PER_PARAMETER = 32
+PER_PARAMETER = 36
 INFERENCE_BATCH = 64  # evaluate.predictions.BATCH, whatever the training batch is
-CGROUPS = Path("/sys/fs/cgroup")
 
 
 def image_bytes(model: nn.Module, channels: int, size_px: int) -> tuple[int, int]:
@@ -84,46 +83,3 @@ def require_memory(model: nn.Module, *, images: int, channels: int, size_px: int
         f"Training would need about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free "
         f"({batch_size} images of {size_px} px a batch). {advice}"
     )
-
-
-def free_bytes() -> int | None:
-    """Memory that can still be had without swapping, within the limits set for this process; None where unknown."""
-    known = [value for value in (_machine_free(), *_group_free()) if value is not None]
-    return min(known, default=None)
-
-
-def _machine_free() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:  # not Linux
-        return None
-    facts = dict(line.split(":", 1) for line in lines)
-    return int(facts["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in facts else None
-
-
-def _group_free(proc: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> list[int]:
-    """Room below the memory limit of each control group around this process, of version 1 or 2."""
-    try:
-        lines = [line.split(":", 2) for line in proc.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return []
-    found = []
-    for _, controllers, path in lines:
-        if controllers == "":
-            top, names = root, ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            top, names = root / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        here = top / path.strip("/")  # not there when the container sees its own group as the top
-        found += [_room(folder, *names) for folder in (here, *here.parents) if folder.is_relative_to(top)]
-    return [room for room in found if room is not None]
-
-
-def _room(folder: Path, limit: str, used: str, cached: str) -> int | None:
-    try:
-        top = int((folder / limit).read_text(encoding="ascii"))  # 'max' is no number: no limit
-        stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
-        return top - int((folder / used).read_text(encoding="ascii")) + int(stat.get(cached, 0))
-    except (OSError, ValueError):
-        return None

@@ -1,4 +1,4 @@
-"""Settings that make training faster without changing what it computes; each is recorded in the run."""
+"""Settings of the process that make training faster; SpeedConfig names every switch, environment.json what was on."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any
 
 import torch
 
+from plainfilm.config import SPEED_SWITCHES, SpeedConfig
+from plainfilm.train.limits import usable_cores
+
 # glibc malloc parameters: trim never, no mmap, one arena, grow by 256 MB. By default every large activation is
 # mapped and unmapped again each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.
 _MALLOPT = {-1: -1, -4: 0, -8: 1, -2: 256 << 20}
 
 
 def keep_memory() -> bool:
-    """Tell glibc's allocator to keep what it has; False (and no effect) where there is no glibc."""
+    """Tell glibc's allocator to keep what it has, for good; False (and no effect) where there is no glibc."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -24,22 +27,34 @@ def keep_memory() -> bool:
     return all(mallopt(name, value) == 1 for name, value in _MALLOPT.items())
 
 
-def use_threads(threads: int) -> None:
-    """Work with as many threads as the run began with: another number adds the sums up in another order.
+def speed_up(speed: SpeedConfig, threads: int | None = None) -> bool:
+    """Set allocator and threads of this process; True where the allocator now keeps its memory.
 
-    Measured with the paper's network at 48 and 128 px: 1, 2 and 3 threads gave three different sets of weights.
+    Args:
+        threads: of the run that goes on; another number adds the sums up in another order. Measured with the
+            paper's network at 48 and 128 px: 1, 2 and 3 threads gave three different sets of weights.
     """
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads or threads_for(speed))
+    return speed.allocator and keep_memory()
 
 
-def facts(device: str, kept_memory: bool) -> dict[str, Any]:
-    """What environment.json says about speed."""
+def threads_for(speed: SpeedConfig) -> int:
+    """Threads to work with; auto is torch's own choice (it follows OMP_NUM_THREADS), but no more than the usable cores.
+
+    In a container with two cores of 64, torch starts 64 threads that wait for each other.
+    """
+    if speed.threads != "auto":
+        return speed.threads
+    return min(torch.get_num_threads(), usable_cores() or sys.maxsize)
+
+
+def facts(device: str, speed: SpeedConfig, kept_memory: bool) -> dict[str, Any]:
+    """What environment.json says about speed: the switches as they were in effect."""
     return {
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads(),
-        "allocator_keeps_memory": kept_memory,
-        "channels_last": True,
-        "fused_adamw": True,
+        **{name: getattr(speed, name) for name in SPEED_SWITCHES},
+        "allocator": kept_memory,
         "loader_workers": 0,
     }

@@ -21,6 +21,7 @@ from plainfilm.config import Phase
 from plainfilm.data.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
 from plainfilm.runs import Pace, RunDir, atomic_write, sha256_of
+from plainfilm.train.average import weights_of
 from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, as_csv, weights_bytes
 from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors_of, write_checkpoint
 from plainfilm.train.fit import fit_phases
@@ -230,7 +231,8 @@ def reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best:
     if sha256_of(path) == best.sha256:
         return
     # A kill between last.json and best.safetensors: the state's own weights are the best ones.
-    weights = weights_bytes(learn.model)
+    with weights_of(learn, averaged=True):
+        weights = weights_bytes(learn.model)
     if hashlib.sha256(weights).hexdigest() != best.sha256:
         raise DataError(
             f"{path} is missing or damaged; it is the best epoch so far. Restore it from a backup, or train again."

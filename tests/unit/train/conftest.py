@@ -36,7 +36,7 @@ def make_learn(tmp_path) -> Callable[..., Any]:
     def make(seed: int = 0, **train: Any) -> Any:
         cfg = TrainConfig(**{"size_px": SIZE, "batch_size": 8, "epochs": 2, "lr": 2e-3, **train})
         dls = make_dls(rows, pixels, cfg, vocab=["SICK", "WELL"])
-        model = build_model(ModelConfig(filters=(4, 4, 8), dense=16), 2, SIZE, seed)
+        model = build_model(ModelConfig(filters=(4, 4, 8), dense=16), 2, SIZE, seed, speed=cfg.speed)
         return make_learner(dls, model, cfg, path=tmp_path)
 
     return make

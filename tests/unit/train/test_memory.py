@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -72,35 +70,3 @@ def test_where_the_system_does_not_tell_nothing_is_refused(paper, monkeypatch):
 
 def test_it_knows_the_batch_of_the_inference_pass():
     assert memory.INFERENCE_BATCH == BATCH
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
-def test_this_machine_tells_what_is_free():
-    assert 50_000_000 < memory.free_bytes() < 10**13
-
-
-def group(folder: Path, names: tuple[str, str], limit: object, used: int, stat: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, value in zip((*names, "memory.stat"), (limit, used, stat), strict=True):
-        (folder / name).write_text(f"{value}\n")
-
-
-V1, V2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")
-
-
-def test_the_limits_of_all_groups_around_the_process_count(tmp_path):
-    """Version 2: 'max' is no limit; what the system can drop of the used memory is free."""
-    group(tmp_path / "a", V2, 1000, 300, "anon 250\ninactive_file 50")
-    group(tmp_path / "a" / "b", V2, "max", 200, "inactive_file 0")
-    (tmp_path / "proc").write_text("0::/a/b\n")
-    assert memory._group_free(tmp_path / "proc", tmp_path) == [1000 - 300 + 50]
-
-
-def test_version_1_has_its_own_names_and_a_container_sees_itself_as_the_top(tmp_path):
-    group(tmp_path / "memory", V1, 5000, 1000, "total_inactive_file 10")
-    (tmp_path / "proc").write_text("5:devices:/x\n4:cpu,memory:/docker/0f\n")
-    assert memory._group_free(tmp_path / "proc", tmp_path) == [4010]
-
-
-def test_without_groups_there_is_nothing_to_say(tmp_path):
-    assert memory._group_free(tmp_path / "nothing", tmp_path) == []
