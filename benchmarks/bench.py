@@ -109,7 +109,8 @@ class Row:
     cpu_ms: float
     faults: float
     peak_mb: float
-    roofline: list[float]
+    sgemm: list[float]
+    conv: list[float]
 
 
 def compare(
@@ -124,16 +125,17 @@ def compare(
     order = ["ours", name, name, "ours"]
     for pair in range(pairs):
         for who in order[:2] if pair % 2 == 0 else order[2:]:
-            machine = yard.block()["gflops"]
+            before = yard.block()
             answer = workers[who].block()
-            machine = (machine + yard.block()["gflops"]) / 2
+            after = yard.block()
             rate = answer["images"] / answer["wall"]
-            seen[who].append({**answer, "rate": rate, "fraction": rate * cost / machine})
-            print(
-                f"{size_px} px {who:12} {rate:8.1f} img/s  {rate * cost / machine:.2f} of sgemm",
-                file=sys.stderr,
-                flush=True,
-            )
+            shares = {
+                share: rate * cost / ((before[rated] + after[rated]) / 2)
+                for share, rated in (("sgemm", "gflops"), ("conv", "conv_gflops"))
+            }
+            seen[who].append({**answer, "rate": rate, **shares})
+            told = f"{shares['sgemm']:.2f} of sgemm, {shares['conv']:.2f} of the convolution"
+            print(f"{size_px} px {who:22} {rate:8.1f} img/s  {told}", file=sys.stderr, flush=True)
     for worker in workers.values():
         worker.end()
 
@@ -143,7 +145,7 @@ def compare(
         return Row(
             who, size_px, [b["rate"] for b in blocks], [b["rate"] for b in seen["ours"]],
             1000 * sum(b["cpu"] for b in blocks) / images, sum(b["faults"] for b in blocks) / images,
-            max(b["peak_mb"] for b in blocks), [b["fraction"] for b in blocks],
+            max(b["peak_mb"] for b in blocks), [b["sgemm"] for b in blocks], [b["conv"] for b in blocks],
         )  # fmt: skip
 
     return row(name), row("ours")
@@ -209,7 +211,7 @@ def main() -> None:
                 found, ours = compare(peer, python, folder, size_px, bs, args.pairs, log, yard)
                 record = {
                     "peer": found.__dict__, "ours": ours.__dict__, "ratio": ratio(found), "bs": bs, "images": images,
-                    "machine": machine_facts(), "copy_gb_s": yard.block()["copy_gb_s"], "gflops": yard.block()["gflops"],
+                    "machine": machine_facts(), **{name: value for name, value in yard.block().items() if name in ("copy_gb_s", "gflops", "conv_gflops")},
                 }  # fmt: skip
                 (args.out / f"{size_px}-{peer}.json").write_text(json.dumps(record, indent=1))
             yard.end()

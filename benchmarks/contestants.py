@@ -14,16 +14,23 @@ import resource
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+# plainfilm.config.SPEED_SWITCHES; the Keras environment reads this file without plainfilm
+SWITCHES = ("allocator", "channels_last", "pool_first", "fused", "plain_tensors", "gather", "grey_augment")
+
 
 class Ours:
-    """plainfilm as `plainfilm train` runs it: decoded cache, fastai Learner, all its callbacks."""
+    """plainfilm as `plainfilm train` runs it: decoded cache, fastai Learner, all its callbacks.
 
-    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+    `off`: a speed switch that is left off.
+    """
+
+    def __init__(self, folder: Path, size_px: int, bs: int, off: str | None = None) -> None:
         import fastai.callback.schedule  # noqa: F401 - gives the Learner fit_one_cycle
 
         from plainfilm.config import load_config
@@ -33,15 +40,16 @@ class Ours:
         from plainfilm.data.table import scan_table
         from plainfilm.models.build import build_model
         from plainfilm.train.learner import make_learner
-        from plainfilm.train.speed import keep_memory
+        from plainfilm.train.speed import speed_up
 
-        keep_memory()
-        cfg = load_config(options={"train.size_px": size_px, "train.batch_size": bs})
+        switches = {f"train.speed.{off}": False} if off else {}
+        cfg = load_config(options={"train.size_px": size_px, "train.batch_size": bs, **switches})
+        speed_up(cfg.train.speed)
         table, _ = scan_table(folder, cfg.data)
         rows = table.rows.assign(split=table.rows["given"])
         pixels = decode_rows(rows, DecodeSpec(size_px))
         dls = make_dls(rows, pixels, cfg.train, vocab=table.classes)
-        model = build_model(cfg.model, 2, size_px, 0)
+        model = build_model(cfg.model, 2, size_px, 0, speed=cfg.train.speed)
         self.learn = make_learner(dls, model, cfg.train, path=Path(tempfile.mkdtemp()))
         self.images = len(dls.train_ds)
 
@@ -193,7 +201,9 @@ class BareStep(InMemory):
 
 
 class Yardstick:
-    """What this machine can do at this moment: fp32 sgemm of 1024 on all threads, and memory copy."""
+    """What this machine can do at this moment, on all threads: fp32 sgemm of 1024, the forward pass of a convolution
+    that suits the kernels (5x5, 64 to 64 channels, 112 px, channels_last), and memory copy.
+    """
 
     def __init__(self, folder: Path, size_px: int, bs: int) -> None:
         import torch
@@ -201,12 +211,16 @@ class Yardstick:
         self.a, self.b = torch.rand(1024, 1024), torch.rand(1024, 1024)
         self.out, self.copy = torch.empty(1024, 1024), torch.rand(32 << 20)
         self.target = torch.empty_like(self.copy)
+        last = torch.channels_last
+        self.picture = torch.rand(4, 64, 112, 112).to(memory_format=last)
+        self.conv = torch.nn.Conv2d(64, 64, 5, bias=False).to(memory_format=last).requires_grad_(False)
         self.images = 0
 
     def block(self) -> dict[str, float]:
         import torch
 
-        rates, copies = [], []
+        rates, copies, convs = [], [], []
+        conv_flop = 2 * 4 * 108 * 108 * 64 * 64 * 25
         for _ in range(12):
             started = time.perf_counter()
             for _ in range(8):
@@ -215,12 +229,18 @@ class Yardstick:
             started = time.perf_counter()
             self.target.copy_(self.copy)
             copies.append(2 * self.copy.numel() * 4 / (time.perf_counter() - started) / 1e9)
-        return {"gflops": float(np.median(rates)), "best_gflops": max(rates), "copy_gb_s": float(np.median(copies))}
+            started = time.perf_counter()
+            self.conv(self.picture)
+            convs.append(conv_flop / (time.perf_counter() - started) / 1e9)
+        return {
+            "gflops": float(np.median(rates)), "conv_gflops": float(np.median(convs)), "best_gflops": max(rates),
+            "copy_gb_s": float(np.median(copies)),
+        }  # fmt: skip
 
 
 CONTESTANTS = {
     "ours": Ours, "fastai": FastaiNotebook, "torch": TorchLoop, "in-memory": InMemory, "bare-step": BareStep,
-    "yardstick": Yardstick,
+    "yardstick": Yardstick, **{f"without-{name}": partial(Ours, off=name) for name in SWITCHES},
 }  # fmt: skip
 
 
