@@ -122,8 +122,9 @@ class Phase(Section):
 
     epochs: int = Field(ge=1)
     size_px: int = Field(ge=16)
-    freeze: bool = False
+    freeze: bool = False  # the head alone, on features of the pictures as they are
     lr: Rate = 1e-3
+    lr_ratio: float = Field(1.0, gt=0, le=1)  # rate of the first layers as a share of the head's; between them it grows
 
 
 class SpeedConfig(Section):

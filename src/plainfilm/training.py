@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
-from plainfilm.config import ExperimentConfig
+from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
@@ -176,11 +176,13 @@ def _fit(
     pictures = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
     title = f"A training batch as the network sees it ({cfg.train.augment})"
     atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, title)))
-    lr = checkpoint.state.lr if checkpoint else None
-    if checkpoint is None and any(phase.lr == "auto" for phase in cfg.train.phases):
+
+    def find(phase: Phase) -> float:
         lr = find_lr(learn, cfg.train).lr
         listener("lr", {"lr": lr})
-    best_at = fit_with_stops(learn, cfg.train.phases, lr, run, pace, sha256_of(run.start), listener, checkpoint)
+        return lr
+
+    best_at = fit_with_stops(learn, cfg.train.phases, find, run, pace, sha256_of(run.start), listener, checkpoint)
     if cfg.train.keep == "last":
         if cfg.train.ema:
             learn.average_weights.swap()

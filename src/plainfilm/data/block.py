@@ -79,7 +79,7 @@ class CacheDL(TfmdDL):
 
     `keys`: int64 (n,), content keys by row of the array; `phase` and `epoch` are set by the learner before each
     epoch, and `skip`, the batches at its start that a resumed run has behind it; `batch_rows` and `batch_times`
-    describe the batch in hand.
+    describe the batch in hand. `features`: float32 (n, d), given in place of the pictures where they are set.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class CacheDL(TfmdDL):
     ) -> None:
         self.pixels, self.keys, self.seed, self.balance, self.gather = pixels, keys, seed, balance, gather
         self.phase, self.epoch, self.skip = 0, 0, 0
+        self.features: np.ndarray | None = None
         self.batch_rows, self.batch_times = np.empty(0, np.int64), np.empty(0, np.int64)
         super().__init__(dataset, **kwargs)
 
@@ -141,11 +142,25 @@ class CacheDL(TfmdDL):
                 continue
             yield self._images(picked), TensorCategory(torch.from_numpy(targets[picked]))
 
-    def _images(self, picked: np.ndarray) -> TensorImage:
+    def _images(self, picked: np.ndarray) -> torch.Tensor:
+        if self.features is not None:
+            return torch.from_numpy(self.features[self.batch_rows])
         if self.gather:
-            return as_image(torch.from_numpy(self.pixels[self.batch_rows]))
+            gathered: torch.Tensor = as_image(torch.from_numpy(self.pixels[self.batch_rows]))
+            return gathered
         items = [self.dataset[int(i)][0] for i in picked]  # the way of every other loader
-        return type(items[0])(torch.stack(items))
+        stacked: torch.Tensor = type(items[0])(torch.stack(items))
+        return stacked
+
+    def chunkify(self, samps: Any) -> Any:
+        """Batches; a last one of a single picture joins the one before: BatchNorm has no variance of one."""
+        chunks = [list(chunk) for chunk in super().chunkify(samps)]
+        if len(chunks) > 1 and len(chunks[-1]) == 1:
+            chunks[-2] += chunks.pop()
+        return chunks
+
+    def __len__(self) -> int:
+        return int(super().__len__()) - (not self.drop_last and self.n > self.bs and self.n % self.bs == 1)
 
     def before_iter(self) -> None:
         """Tell the augmentation whose batch it sees: the pipeline is shared by all subsets."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import ConfigError, DataError, MissingError, UsageError
+from plainfilm.models.network import Network
 from plainfilm.models.paper import PaperNet
 from plainfilm.models.registry import get_spec
 from plainfilm.seeds import INIT, torch_seed
@@ -26,7 +27,7 @@ class Normalised(nn.Module):
     std: torch.Tensor
 
     def __init__(
-        self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool = True
+        self, network: Network, mean: tuple[float, ...], std: tuple[float, ...], *, channels_last: bool = True
     ) -> None:
         super().__init__()
         self.network = network
@@ -37,10 +38,17 @@ class Normalised(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n, k)."""
+        """Logits (n, k), of pictures, or of features (n, d) that were computed before."""
+        return self.network.classify(x if x.ndim == 2 else self.features(x))
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """What the last layer sees of each picture, (n, d)."""
         x = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
-        logits: torch.Tensor = self.network(x.contiguous(memory_format=self.memory_format))
-        return logits
+        return self.network.pooled(x.contiguous(memory_format=self.memory_format))
+
+    def parameter_groups(self) -> list[list[nn.Parameter]]:
+        """Parameters from the first layers to the last one, which is what a frozen network still learns."""
+        return self.network.parameter_groups()
 
 
 def build_model(

@@ -19,6 +19,7 @@ from fastai.learner import Learner
 
 from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import TrainingError
+from plainfilm.train.features import hold_features, release_features
 from plainfilm.train.learner import make_learner
 
 SUGGESTIONS = ("valley", "slide", "minimum", "steep")
@@ -29,33 +30,60 @@ LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from a
 def fit_phases(
     learn: Learner,
     phases: Sequence[Phase],
-    lr: float | None = None,
+    find: Callable[[Phase], float] | None = None,
     cbs: Sequence[Callback] = (),
     *,
     first: int = 0,
+    found: float | None = None,
     go_on: Callable[[], Sequence[Callback]] = tuple,
 ) -> None:
     """Train the phases one after the other, each a one-cycle of its own.
 
     Args:
-        lr: stands in for phases whose lr is 'auto'.
+        find: called for a phase whose lr is 'auto', with the network as the phase trains it; None leaves the choice
+            to fastai's default. `learn.found_lr` is what it found.
         cbs: callbacks with a `phase` attribute, told which phase runs.
-        first: the phase to start in; those before it are done.
+        first: the phase to start in; those before it are done. `found`: what `find` gave for it.
         go_on: called when that phase's parameters are frozen or not, before it trains; returns callbacks for it alone.
     """
-    frozen = False
     for number, phase in enumerate(phases):
         if number < first:
             continue
         for cb in (learn.keyed_randomness, *cbs):
             cb.phase = number
-        lr_max = phase.lr if isinstance(phase.lr, float) else lr
-        with memory_told():
-            if phase.freeze != frozen:
-                learn.freeze() if phase.freeze else learn.unfreeze()
-                frozen = phase.freeze
-            back = go_on() if number == first else ()
-            learn.fit_one_cycle(phase.epochs, lr_max=lr_max, cbs=[*cbs, *back])
+        learn.found_lr = found if number == first else None
+        with memory_told(), as_in_phase(learn, phase, go_on if number == first else tuple) as back:
+            if phase.lr == "auto" and learn.found_lr is None and find is not None:
+                learn.found_lr = find(phase)
+            lr = phase.lr if isinstance(phase.lr, float) else learn.found_lr
+            learn.fit_one_cycle(phase.epochs, lr_max=rates(lr, phase.lr_ratio), cbs=[*cbs, *back])
+
+
+@contextmanager
+def as_in_phase(
+    learn: Learner, phase: Phase, go_on: Callable[[], Sequence[Callback]] = tuple
+) -> Iterator[Sequence[Callback]]:
+    """Inside, the network is frozen or not as the phase says; a frozen one is fed its own features.
+
+    `go_on` is called before the features are computed, since it may put other weights in place.
+    """
+    frozen = not all(parameter.requires_grad for parameter in learn.model.parameters())
+    if phase.freeze and not frozen:
+        learn.freeze()
+    elif frozen and not phase.freeze:
+        learn.unfreeze()  # not otherwise: fastai forgets the optimiser's moments in it
+    back = go_on()
+    if phase.freeze:
+        hold_features(learn)
+    try:
+        yield back
+    finally:
+        release_features(learn)
+
+
+def rates(lr: float | None, ratio: float) -> float | slice | None:
+    """The peak rates of the groups of parameters: `ratio` of `lr` for the first layers, growing to `lr` for the head."""
+    return lr if lr is None or ratio == 1 else slice(lr * ratio, lr)
 
 
 @contextmanager

@@ -59,6 +59,8 @@ def make_learner(
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
         wd=cfg.wd,
         metrics=[accuracy, AccumMetric(auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
+        splitter=lambda model: model.parameter_groups(),
+        train_bn=False,  # a frozen BatchNorm stays as it is: the features of a frozen network are computed once
         path=path,
         default_cbs=False,
         cbs=[TrainEval(), Recorder(), *own],

@@ -78,11 +78,11 @@ class WriteState(Callback):
 
     def __init__(
         self, run: RunDir, history: RunHistory, best: KeepBest, *, pace: Pace, request: StopRequest, last_phase: int,
-        lr: float | None, start_sha256: str, number: int,
+        start_sha256: str, number: int,
     ) -> None:  # fmt: skip
         self.run_dir, self.history, self.keeper = run, history, best
         self.pace, self.request, self.last_phase = pace, request, last_phase
-        self.found_lr, self.start_sha256, self.number = lr, start_sha256, number
+        self.start_sha256, self.number = start_sha256, number
         self.phase = 0
         self.begun = self.written = time.monotonic()
 
@@ -135,7 +135,7 @@ class WriteState(Callback):
         )  # fmt: skip
         smooth = self.recorder.smooth_loss
         write_checkpoint(self.run_dir, {
-            "number": self.number, "start_sha256": self.start_sha256, "lr": self.found_lr,
+            "number": self.number, "start_sha256": self.start_sha256, "lr": self.learn.found_lr,
             "seconds": time.perf_counter() - self.pace.began,
             "phase": self.phase, "epoch": epoch, "step": step,
             "pct_train": float(self.pct_train), "train_iter": int(self.train_iter),
@@ -185,7 +185,7 @@ class GoOn(Callback):
 
 
 def fit_with_stops(
-    learn: Learner, phases: Sequence[Phase], lr: float | None, run: RunDir, pace: Pace, start_sha256: str, tell: Tell,
+    learn: Learner, phases: Sequence[Phase], find: Callable[[Phase], float] | None, run: RunDir, pace: Pace, start_sha256: str, tell: Tell,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """fit_phases() that writes history.csv, the best weights and its state, stops when asked, and goes on from
@@ -207,10 +207,13 @@ def fit_with_stops(
 
     with stop_requests(tell) as request:
         keeper = WriteState(
-            run, history, best, pace=pace, request=request, last_phase=len(phases) - 1, lr=lr,
+            run, history, best, pace=pace, request=request, last_phase=len(phases) - 1,
             start_sha256=start_sha256, number=state.number if state else 0,
         )  # fmt: skip
-        fit_phases(learn, phases, lr, [history, best, keeper], first=state.phase if state else 0, go_on=go_on)
+        fit_phases(
+            learn, phases, find, [history, best, keeper], first=state.phase if state else 0,
+            found=state.lr if state else None, go_on=go_on,
+        )  # fmt: skip
     return best.best_at
 
 
