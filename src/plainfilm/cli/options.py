@@ -179,7 +179,10 @@ Balance = Annotated[
 Augment = Annotated[
     str | None,
     typer.Option(
-        "--augment", metavar="PROFILE", help="radiograph, natural or none. \\[default: radiograph]", show_default=False
+        "--augment",
+        metavar="PROFILE",
+        help="radiograph, robust (also sharpness, noise, grey curve), natural or none. \\[default: radiograph]",
+        show_default=False,
     ),
 ]
 

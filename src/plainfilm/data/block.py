@@ -19,7 +19,7 @@ from fasttransform import Transform
 from torch.nn import functional
 
 from plainfilm.config import TrainConfig
-from plainfilm.data.augment import PROFILES, Profile, draw
+from plainfilm.data.augment import PROFILES, Profile, Texture, draw, draw_texture
 from plainfilm.data.cache import PixelRows
 from plainfilm.seeds import ORDER, content_key, uniform
 
@@ -62,8 +62,10 @@ class Augment(Transform):
         if not self.one_channel and x.shape[1] == 1:
             x = TensorImage(plain(x).expand(-1, 3, -1, -1).contiguous())
         rows = self.dl.batch_rows
-        drawn = draw(self.profile, self.seed, self.dl.phase, self.dl.epoch, self.dl.keys[rows], self.dl.batch_times)
-        return type(x)(apply_draw(plain(x), drawn.matrix, drawn.gain, drawn.bias))
+        place = (self.profile, self.seed, self.dl.phase, self.dl.epoch, self.dl.keys[rows], self.dl.batch_times)
+        drawn, texture = draw(*place), draw_texture(*place)
+        moved = apply_draw(plain(x), drawn.matrix, drawn.gain, drawn.bias)
+        return type(x)(moved if texture is None else apply_texture(moved, texture))
 
 
 def apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
@@ -72,6 +74,29 @@ def apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.n
     moved = functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
     g, b = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (gain, bias))
     return ((moved - 0.5) * g).add_(0.5 + b).clamp_(0, 1)
+
+
+def apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:
+    """Float pixels (n, c, h, w) in 0..1 with another grey curve, sharpness and noise, clipped to 0..1."""
+    power, detail = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (texture.power, texture.detail))
+    x = x.pow(power)
+    x = x + detail * (x - smooth(x))
+    for i in np.flatnonzero(texture.noise_sd > 0):  # a generator per picture: its noise does not know its batch
+        drawn = torch.randn(x.shape[2:], generator=torch.Generator().manual_seed(int(texture.noise_seed[i])))
+        x[i] += float(texture.noise_sd[i]) * drawn.to(x)
+    return x.clamp_(0, 1)
+
+
+def smooth(x: torch.Tensor) -> torch.Tensor:
+    """Pixels (n, c, h, w) after a Gaussian of 1/128 of the side, the edge repeated outward."""
+    sigma = max(0.5, x.shape[-1] / 128)
+    reach = int(np.ceil(2.5 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device) / sigma) ** 2)
+    taps = (taps / taps.sum()).view(1, 1, 1, -1)
+    one = x.reshape(-1, 1, *x.shape[2:])
+    one = functional.conv2d(functional.pad(one, (reach, reach, 0, 0), mode="replicate"), taps)
+    one = functional.conv2d(functional.pad(one, (0, 0, reach, reach), mode="replicate"), taps.transpose(2, 3))
+    return one.reshape(x.shape)
 
 
 class CacheDL(TfmdDL):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plainfilm.data.augment import PROFILES, Profile, draw
+from plainfilm.data.augment import PROFILES, Profile, draw, draw_texture
 from plainfilm.seeds import AUGMENT, uniform
 
 KEYS = np.random.default_rng(0).integers(0, 2**62, 2000)
@@ -100,3 +100,22 @@ def test_radiographs_are_never_mirrored() -> None:
 def test_a_flip_mirrors_left_and_right_only() -> None:
     drawn = draw(Profile(flip=1.0), 0, 0, 0, KEYS[:3], ONCE[:3])
     np.testing.assert_array_equal(drawn.matrix, np.tile([[-1, 0, 0], [0, 1, 0]], (3, 1, 1)))
+
+
+def test_only_robust_changes_texture_and_half_of_the_images_keep_each_part() -> None:
+    assert {name for name, p in PROFILES.items() if draw_texture(p, 0, 0, 0, KEYS, ONCE) is not None} == {"robust"}
+    profile = PROFILES["robust"]
+    drawn = draw_texture(profile, 0, 0, 0, KEYS, ONCE)
+    assert drawn is not None
+    for values, neutral, low, high in (
+        (np.log(drawn.power), 0, -profile.gamma, profile.gamma),
+        (drawn.detail, 0, -profile.blur, profile.sharpen),
+        (drawn.noise_sd, 0, 0, profile.noise),
+    ):
+        changed = values[values != neutral]
+        assert abs(len(changed) / len(values) - 0.5) < 0.05  # sd 0.011
+        assert low * 1.001 - 1e-6 <= changed.min() < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < changed.max() <= high * 1.001
+    again = draw_texture(profile, 0, 0, 0, KEYS[::-1], ONCE)
+    np.testing.assert_array_equal(again.noise_seed[::-1], drawn.noise_seed)
+    assert len(np.unique(drawn.noise_seed)) == len(KEYS)

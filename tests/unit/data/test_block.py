@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from plainfilm.config import TrainConfig
-from plainfilm.data.block import apply_draw, is_imbalanced, make_dls
+from plainfilm.data.augment import Texture
+from plainfilm.data.block import apply_draw, apply_texture, is_imbalanced, make_dls
 
 N = 60
 
@@ -144,3 +146,26 @@ def test_colour_pictures_keep_their_channels():
     pixels = np.random.default_rng(1).integers(0, 256, (N, 24, 24, 3), dtype=np.uint8)
     x, _, picked = epoch(dls_of(rows, pixels))[0]
     np.testing.assert_allclose(x.numpy(), pixels[picked].transpose(0, 3, 1, 2) / np.float32(255), rtol=1e-6)
+
+
+def test_texture_follows_its_formulas_and_a_pictures_noise_does_not_know_its_batch() -> None:
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.uniform(0.3, 0.7, (3, 1, 64, 64)).astype(np.float32))
+    f = np.float32
+
+    def texture(power: list[float], detail: list[float], sd: list[float]) -> Texture:
+        return Texture(f(power), f(detail), f(sd), np.array([11, 12, 13])[: len(power)])
+
+    same = apply_texture(x.clone(), texture([1, 1, 1], [0, 0, 0], [0, 0, 0]))
+    torch.testing.assert_close(same, x)
+    darker = apply_texture(x.clone(), texture([2, 1, 0.5], [0, 0, 0], [0, 0, 0]))
+    torch.testing.assert_close(darker, torch.stack([x[0] ** 2, x[1], x[2] ** 0.5]))
+    blurred = apply_texture(x.clone(), texture([1, 1, 1], [-1, 0, 1], [0, 0, 0]))
+    expected = gaussian_filter(x[0, 0].numpy(), 0.5, mode="nearest", radius=2)
+    np.testing.assert_allclose(blurred[0, 0].numpy(), expected, atol=1e-5)
+    assert float(blurred[2].std()) > float(x[2].std()) > float(blurred[0].std())
+    noisy = apply_texture(x.clone(), texture([1, 1, 1], [0, 0, 0], [0.05, 0, 0.02]))
+    assert float((noisy - x)[0].std()) == pytest.approx(0.05, rel=0.05)
+    assert torch.equal(noisy[1], x[1])
+    alone = apply_texture(x[:1].clone(), texture([1], [0], [0.05]))
+    assert torch.equal(alone[0], noisy[0])
