@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas import Document
@@ -65,4 +67,52 @@ class CompareDocument(Document):
     n_patients: int | None
     draws: int
     rows: list[ComparedRow]
+    notes: list[str]
+
+
+Outcome = Literal["planned", "skipped", "trained", "resumed", "failed", "busy", "left"]
+
+
+class ExperimentRun(BaseModel):
+    """One run of a grid. `outcome`: skipped = it was finished before; left = not begun, since the work was stopped.
+
+    `code` is the exit code that `train` would have ended with; 0 where nothing failed.
+    """
+
+    configuration: str
+    seed: int
+    run: str
+    outcome: Outcome
+    code: int
+    message: str
+    test_opened: bool
+
+
+class ExperimentDocument(Document):
+    """`plainfilm experiments run --json`; `estimate_seconds` is None where nothing is known yet."""
+
+    experiment: str
+    out: str
+    configurations: list[str]
+    estimate_seconds: float | None
+    runs: list[ExperimentRun]
+
+
+class TableSection(BaseModel):
+    """One experiment of the table."""
+
+    experiment: str
+    rows: int
+    runs: int
+    not_run: list[str]
+    best: str | None
+
+
+class TableDocument(Document):
+    """`plainfilm experiments table --json`."""
+
+    page: str
+    csv: str
+    figures: list[str]
+    sections: list[TableSection]
     notes: list[str]

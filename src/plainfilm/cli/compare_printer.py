@@ -1,4 +1,4 @@
-"""`compare` as people read it."""
+"""`compare` and `experiments` as people read them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.schemas import RESEARCH_ONLY, marks
-from plainfilm.schemas_compare import CompareDocument, Difference, MeanSd
+from plainfilm.schemas_compare import CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
 
 
 def mean_text(found: MeanSd) -> str:
@@ -60,3 +60,34 @@ def print_compare(out: Console, document: CompareDocument) -> None:
     for note in document.notes:
         out.print(f"NOTE: {note}")
     out.print(RESEARCH_ONLY)
+
+
+WORDS = {"skipped": "done before", "trained": "done", "resumed": "done, resumed", "busy": "in use"}
+
+
+def print_experiment(out: Console, document: ExperimentDocument) -> None:
+    """One line per run."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "", "test"):
+        table.add_column(name, overflow="fold")
+    for run in document.runs:
+        word = WORDS.get(run.outcome, run.outcome)
+        table.add_row(run.run.replace("\\", "/").rpartition("/")[2], f"{word}: {run.message}" if run.message else word,
+                      "opened" if run.test_opened else "")  # fmt: skip
+    out.print(table)
+    if document.estimate_seconds and all(run.outcome in ("planned", "skipped") for run in document.runs):
+        out.print(f"About {document.estimate_seconds / 60:.1f} min. Nothing was trained.")
+    out.print(f"Runs: {document.out}", soft_wrap=True)
+    out.print(f"Next: plainfilm experiments table {document.out}", soft_wrap=True)
+
+
+def print_table(out: Console, document: TableDocument) -> None:
+    """What was written."""
+    for section in document.sections:
+        best = f", best on valid: {section.best}" if section.best else ""
+        missing = f", not run: {', '.join(section.not_run)}" if section.not_run else ""
+        out.print(f"{section.experiment}: {section.rows} rows from {section.runs} runs{best}{missing}")
+    for note in document.notes:
+        out.print(f"NOTE: {note}")
+    for path in (document.page, document.csv, *document.figures):
+        out.print(path, soft_wrap=True)

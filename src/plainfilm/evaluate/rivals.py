@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
@@ -15,6 +16,7 @@ from plainfilm.evaluate.intervals import Ints
 from plainfilm.evaluate.scored import Scored
 
 Pair = tuple[int, int]
+REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first was half-made
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,9 @@ def gather(runs: Sequence[Scored]) -> list[Rival]:
 
 
 def configuration_name(root: Path) -> str:
-    """A run folder's name without its seed: 'paper-seed2' -> 'paper'."""
-    stem, mark, seed = root.name.partition(".")[0].rpartition("-seed")
-    return stem if mark and seed.isdigit() else root.name
+    """A run folder's name without its repeat: 'paper-fold1-seed2' -> 'paper'."""
+    found = REPEATED.match(root.name)
+    return found[1] if found else root.name
 
 
 def _names(rows: list[list[Scored]]) -> list[str]:
