@@ -138,7 +138,7 @@ def _row(lineup: Lineup, i: int, difference: Difference | None, file: Path | Non
 def _command(name: str, file: Path | None) -> str:
     if file is not None:
         return f"plainfilm experiments run experiments/{file.name} --only {name}"
-    return "plainfilm train --config config.yaml (in the run folder)"
+    return "plainfilm train --config RUN/config.yaml"
 
 
 def _costs(found: Sequence[Cost]) -> Costs:

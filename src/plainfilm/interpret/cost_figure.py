@@ -52,8 +52,8 @@ def _points(ax: Axes, names: Sequence[str], auroc: np.ndarray, sd: np.ndarray, v
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        ax.set_xlim(left=0)
+    elif known.any():
+        ax.set_xlim(0, 1.1 * float(values[known].max()))
     ax.yaxis.set_major_locator(MaxNLocator(6))
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
