@@ -29,6 +29,7 @@ from plainfilm.strict_yaml import read_yaml
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
 NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
+BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as make_config joins them; runs share most of their faults
 SEED, FOLD = "train.seed", "data.fold"
 OWN_KEYS = ("about", "grid", "configurations")
 Overrides = dict[str, Any]
@@ -208,7 +209,7 @@ def _config(path: Path, raw: dict[str, Any], overrides: Overrides, faults: list[
         cfg = make_config(tree, copy.deepcopy(overrides), source="")
         get_spec(cfg.model.name)
     except ConfigError as error:
-        faults.append(str(error).removeprefix(": ").rstrip("."))
+        faults += BETWEEN_FAULTS.split(str(error).removeprefix(": ").rstrip("."))
         return None
     if cfg.data.path:
         absolute = cfg.data.model_copy(update={"path": str(Path(cfg.data.path).absolute())})

@@ -70,16 +70,16 @@ def open_test(experiment: Experiment, planned: Planned, run: RunDir, listener: L
         return False
     path = looks_file(experiment)
     with FileLock(lock):
-        if any(
-            look["model_sha256"] == card.weights_sha256 and look.get("seal") == card.seal for look in read_looks(path)
-        ):
-            return not looked
         look = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "test_set": _test_set(experiment, planned),
             "seal": card.seal, "what": f"experiments/{experiment.path.name}, {planned.configuration}",
             "seed": planned.cfg.train.seed, "model_sha256": card.weights_sha256,
             "auroc": _rounded(saved, "auroc"), "accuracy": _rounded(saved, "accuracy"),
         }  # fmt: skip
+        # not by the weights alone: two configurations may differ in the threshold only
+        same = ("model_sha256", "seal", "what", "seed")
+        if any(all(old.get(key) == look[key] for key in same) for old in read_looks(path)):
+            return not looked
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
         atomic_write(path, before + ("\n" if before and not before.endswith("\n") else "") + json.dumps(look) + "\n")
     return not looked
