@@ -208,6 +208,16 @@ def auroc_statistic(scores: Floats, labels: Bools) -> Statistic:
     return statistic
 
 
+def accuracy_statistic(hits: Bools) -> Statistic:
+    """Share of true `hits` (n,) among weighted images; NaN where a draw holds none of them."""
+
+    def statistic(weights: Floats) -> Floats:
+        total = weights.sum(axis=1)
+        return np.where(total > 0, weights @ hits / np.where(total > 0, total, 1.0), np.nan)
+
+    return statistic
+
+
 def difference_interval(difference: float, draws: Floats, patients: int, level: float = 0.95) -> Interval:
     """A difference -1..1 and its limits, from its values in bootstrap draws of whole patients (NaN left out).
 

@@ -19,7 +19,7 @@ from plainfilm.evaluate.answer import chosen_on_valid
 from plainfilm.evaluate.intervals import CHUNK, Floats, Statistic
 from plainfilm.evaluate.rivals import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
 from plainfilm.evaluate.scored import Scored, read_scored
-from plainfilm.evaluate.scores import macro_statistic, mean_statistic
+from plainfilm.evaluate.scores import macro_statistic
 from plainfilm.schemas import Metric
 from plainfilm.schemas_compare import CompareDocument, ComparedRow, Difference, MeanSd
 
@@ -122,7 +122,7 @@ def _bootstrap(lineup: Lineup, metric: str, n_boot: int = BOOT_DRAWS, seed: int 
 
 def _statistic(run: Scored, metric: str) -> Statistic:
     if metric == "accuracy":
-        return mean_statistic(run.hits.astype(float))
+        return compare.accuracy_statistic(run.hits)
     return macro_statistic([compare.auroc_statistic(run.probs[:, c], run.targs == c) for c in run.views])
 
 

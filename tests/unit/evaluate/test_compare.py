@@ -162,6 +162,11 @@ def test_weighted_areas_are_those_of_repeated_images():
     assert np.isnan(compare.auroc_statistic(scores, labels)((~labels)[None].astype(float))[0])
 
 
+def test_a_draw_without_any_image_of_a_set_has_no_accuracy():
+    values = compare.accuracy_statistic(np.array([True, False, True]))(np.array([[1.0, 1, 0], [0, 0, 0], [2, 1, 1]]))
+    assert values[0] == 0.5 and np.isnan(values[1]) and values[2] == 0.75
+
+
 def test_a_difference_has_a_width_even_where_no_patient_tells():
     found = compare.difference_interval(0.0, np.zeros(100), patients=50)
     assert found.high == pytest.approx(1 - 0.05 ** (1 / 50)) and found.low == -found.high
