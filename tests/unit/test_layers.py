@@ -165,7 +165,17 @@ def test_only_runs_writes_files():
     assert writers <= {"plainfilm.runs", "plainfilm.data.phantom"}
 
 
-@pytest.mark.parametrize("args", [["--help"], ["train", "--help"], ["evaluate", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["compare", "--help"],
+        ["experiments", "run", "--help"],
+        ["--version"],
+    ],
+)
 def test_help_loads_neither_torch_nor_fastai(args: list[str]):
     code = (
         "import sys\nfrom plainfilm.cli import app\ntry:\n    app(sys.argv[1:])\nexcept SystemExit as end:\n    assert not end.code\n"
