@@ -4,10 +4,11 @@
 about: {title: ..., command: ..., hardware: ..., time: ..., expected: ...}
 data: ...                      the keys of any config
 grid: {model.name: [paper, compact], train.seed: [0, 1, 2]}
-configurations: [{name: wide, model.filters: [32, 64, 128]}]
+configurations: [{name: wide, model.filters: [32, 64, 128]}, {name: huge, model.dense: 4096, skip: takes hours}]
 ```
 Each value of the grid meets each other and each configuration. `train.seed` and `data.fold` repeat a configuration;
-every other key makes another one. Nothing runs before all of them are found to be possible.
+every other key makes another one. A configuration with `skip` is checked, listed as not run, and trained only when it
+is asked for by name. Nothing runs before all of them are found to be possible.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
 NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
 BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as make_config joins them; runs share most of their faults
 SEED, FOLD = "train.seed", "data.fold"
+SKIP = "skip"
 OWN_KEYS = ("about", "grid", "configurations")
 Overrides = dict[str, Any]
 
@@ -49,11 +51,12 @@ class About(BaseModel):
 
 @dataclass(frozen=True)
 class Planned:
-    """One run: its configuration's name, its folder's name, and its config."""
+    """One run: its configuration's name, its folder's name, its config, and why it is not run unless asked for."""
 
     configuration: str
     folder: str
     cfg: ExperimentConfig
+    skip: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Experiment:
         return list(dict.fromkeys(run.configuration for run in self.planned))
 
     def only(self, names: Sequence[str]) -> list[Planned]:
-        """The runs of these configurations; of all, where no name is given.
+        """The runs of these configurations; of all that are not to be skipped, where no name is given.
 
         Raises:
             ConfigError: no such configuration.
@@ -84,7 +87,7 @@ class Experiment:
             raise ConfigError(
                 f"{self.path} has no configuration {unknown[0]!r}; it has {', '.join(self.configurations)}."
             )
-        return [run for run in self.planned if not names or run.configuration in names]
+        return [run for run in self.planned if (run.configuration in names if names else not run.skip)]
 
 
 def read_experiment(path: Path, data: Path | None = None) -> Experiment:
@@ -110,6 +113,8 @@ def read_experiment(path: Path, data: Path | None = None) -> Experiment:
     planned = _plan(path, raw, rows, axes, faults)
     if faults:
         raise ConfigError(f"{path}: " + "; ".join(dict.fromkeys(faults)))
+    if all(run.skip for run in planned):
+        raise ConfigError(f"{path}: every configuration has a skip, which makes no run at all; take one away")
     section = raw.get("data")
     named = isinstance(section, Mapping) and bool(section.get("path") or section.get("phantom"))
     return Experiment(path, told, planned, named or all(run.cfg.data.path for run in planned))
@@ -168,7 +173,9 @@ def _configurations(raw: Any, faults: list[str]) -> list[tuple[str, Overrides]]:
         if any(name == other for other, _ in found):
             faults.append(f"configurations: two are named {name!r}; each needs its own name")
         overrides = {str(key): value for key, value in entry.items() if key != "name"}
-        flat = [key for key in overrides if "." not in key]
+        if not isinstance(overrides.get(SKIP, "text"), str) or not overrides.get(SKIP, "text"):
+            faults.append(f"configurations, {name}.skip: found {overrides[SKIP]!r}; expected the reason as a text")
+        flat = [key for key in overrides if "." not in key and key != SKIP]
         faults += [f"configurations, {name}.{key}: expected a dotted key, e.g. 'train.{key}'" for key in flat]
         found.append((name, overrides))
     return found
@@ -180,7 +187,8 @@ def _plan(
     repeats = {key: axes[key] for key in (FOLD, SEED) if key in axes}
     others = {key: values for key, values in axes.items() if key not in repeats}
     planned: list[Planned] = []
-    for name, overrides in rows:
+    for name, given in rows:
+        overrides = {key: value for key, value in given.items() if key != SKIP}
         clash = sorted(overrides.keys() & axes.keys())
         faults += [f"{key} stands in the grid and in the configuration {name!r}; keep one" for key in clash]
         for values in itertools.product(*others.values()):
@@ -192,7 +200,7 @@ def _plan(
                 full = "-".join(part for part in (name, *(_part(k, v) for k, v in chosen.items())) if part)
                 full = full or cfg.model.name
                 fold = f"-fold{cfg.data.fold}" if FOLD in repeats else ""
-                planned.append(Planned(full, f"{full}{fold}-seed{cfg.train.seed}", cfg))
+                planned.append(Planned(full, f"{full}{fold}-seed{cfg.train.seed}", cfg, given.get(SKIP, "")))
     _refuse_twins(planned, faults)
     return planned
 

@@ -195,10 +195,13 @@ def _not_run(
 ) -> list[Row]:
     """A row for each configuration without a finished run."""
     there = {row.name for row in rows}
-    stopped = {configuration_name(root): status for root, status in unfinished}
-    names = [*(experiment.configurations if experiment else ()), *stopped]
+    why = {
+        run.configuration: f"{NOT_RUN}: {run.skip}" if run.skip else NOT_RUN
+        for run in (experiment.planned if experiment else ())
+    }
+    why |= {configuration_name(root): status for root, status in unfinished}
     return [
-        Row(name, None, [], {}, None, None, 0, None, _command(name, file), stopped.get(name, NOT_RUN))
-        for name in dict.fromkeys(names)
+        Row(name, None, [], {}, None, None, 0, None, _command(name, file), reason)
+        for name, reason in why.items()
         if name not in there
     ]

@@ -110,6 +110,17 @@ def test_only_the_asked_configurations_are_planned(read):
         found.only(["c"])
 
 
+def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refused):
+    text = "configurations: [{name: a}, {name: b, model.dense: 3, skip: takes hours}]"
+    found = read(text)
+    assert found.configurations == ["a", "b"]
+    assert [run.folder for run in found.only([])] == ["a-seed0"]
+    assert [(run.folder, run.skip) for run in found.only(["b"])] == [("b-seed0", "takes hours")]
+    assert "model.dense: Input should be greater" in refused(text.replace("dense: 3", "dense: 0"))
+    assert "expected the reason" in refused(text.replace("takes hours", "true"))
+    assert "makes no run at all" in refused("configurations: [{name: a, skip: why}]")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

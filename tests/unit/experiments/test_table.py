@@ -161,14 +161,14 @@ def test_what_needs_no_lungs_is_its_own_row(save_run, tmp_path, out):
 def test_configurations_that_the_file_names_and_nobody_ran_say_not_run(grid, out):
     (out / "race.yaml").write_text(
         "about: {title: who is best, command: 'plainfilm experiments run experiments/race.yaml'}\n"
-        "configurations: [{name: wide}, {name: narrow, model.dense: 8}, {name: huge, model.dense: 999}]"
+        "configurations: [{name: wide}, {name: narrow, model.dense: 8}, {name: huge, model.dense: 999}, {name: vast, model.dense: 9999, skip: takes hours}]"
     )
     told = json.loads(table(grid, "--out", out, "--json").stdout)["sections"][0]
-    assert (told["best"], told["not_run"], told["runs"]) == ("wide", ["huge"], 6)
+    assert (told["best"], told["not_run"], told["runs"]) == ("wide", ["huge", "vast"], 6)
     page = (out / "RESULTS.md").read_text(encoding="utf-8")
     assert "## race: who is best" in page and "NOT RUN" in page
     assert "`plainfilm experiments run experiments/race.yaml --only wide`" in page
-    assert [row["status"] for row in rows(out)] == ["done", "done", "NOT RUN"]
+    assert [row["status"] for row in rows(out)] == ["done", "done", "NOT RUN", "NOT RUN: takes hours"]
 
 
 def test_a_file_alone_gives_a_section_of_rows_not_run(out, tmp_path, monkeypatch):
