@@ -61,9 +61,9 @@ def section_text(section: Section, figure: str | None) -> str:
     lines = [f"## {section.name}" + (f": {about.title}" if about.title else ""), ""]
     told = (("Command", f"`{about.command}`" if about.command else ""), ("Hardware", about.hardware),
             ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
-    lines += [f"- {name}: {text}" for name, text in told if text]
-    lines += [f"- NOTE: {note}" for note in section.marks]
-    lines += ["", "### Scores on valid", "", *_scores(section), "", HOW]
+    said = [f"- {name}: {text}" for name, text in told if text] + [f"- NOTE: {note}" for note in section.marks]
+    lines += [*said, ""] if said else []
+    lines += ["### Scores on valid", "", *_scores(section), "", HOW]
     if section.unfinished:
         lines += [f"- Not finished, and in no row: {', '.join(section.unfinished)}."]
     lines += ["", "### Cost", "", *_cost_table(section.rows), ""]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -53,6 +54,8 @@ def train_here(place: Place, device: str, listener: Listener) -> Ended:
     except Exception as error:  # noqa: BLE001 - one failure must not stop the others
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return Ended(BUG, f"A bug in plainfilm: {what}")
+    finally:
+        gc.collect()  # a Learner and its callbacks hold each other, and with them all decoded pictures of the run
     return Ended(0, "")
 
 

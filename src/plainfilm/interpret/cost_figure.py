@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from plainfilm.interpret.figures import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION
 
+NO_LUNGS = "no lungs needed"
 COLOURS, MARKERS = (BLUE, VERMILION, GREEN, ORANGE), "osD^vPX*"
 
 
@@ -33,10 +34,18 @@ def plot_cost(
         ax.set_xlabel(label)
         low = float(np.nanmin(auroc - np.nan_to_num(sd)))
         if no_lungs is not None and no_lungs > low - 0.15:
-            ax.axhline(no_lungs, color="black", linestyle=":", linewidth=1, label="no lungs needed")
+            ax.axhline(no_lungs, color="black", linestyle=":", linewidth=1, label=NO_LUNGS)
     axes[0].set_ylabel("AUROC on valid, mean ± sd over seeds")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    order = np.argsort([label == NO_LUNGS for label in labels], kind="stable")
+    figure.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )
     figure.suptitle(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
     return figure
 
@@ -54,6 +63,7 @@ def _points(ax: Axes, names: Sequence[str], auroc: np.ndarray, sd: np.ndarray, v
         ax.xaxis.set_minor_formatter(NullFormatter())
     elif known.any():
         ax.set_xlim(0, 1.1 * float(values[known].max()))
+        ax.xaxis.set_major_locator(MaxNLocator(6))
     ax.yaxis.set_major_locator(MaxNLocator(6))
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)

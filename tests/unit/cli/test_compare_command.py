@@ -53,6 +53,17 @@ def test_equal_runs_are_called_not_distinguishable_and_never_better(save_run):
     assert "Research use only" in said
 
 
+def test_p_is_adjusted_for_all_pairs_of_rows_and_not_only_those_with_the_best(save_run):
+    """Rows 2 and 3 have the same scores, so their own pair has p 1 and the two others share one p: 3 p, then 2 p."""
+    best = save_run("best", skill=2.5, noise=1)
+    others = [save_run(name, noise=2, options={"model.dense": dense}) for name, dense in (("x", 60), ("y", 61))]
+    found = document(best.root, *(run.root for run in others))
+    assert found["best"] == "best"
+    one, other = (row["differences"]["auroc"] for row in found["rows"][1:])
+    assert one["p"] == other["p"] < 0.3
+    assert one["p_holm"] == other["p_holm"] == pytest.approx(3 * one["p"])
+
+
 def test_identical_scores_have_p_one_and_an_interval_with_a_width(save_run):
     one, other = save_run("a", noise=1), save_run("b", noise=1, options={"model.dense": 64})
     difference = document(one.root, other.root)["rows"][1]["differences"]["auroc"]
