@@ -70,7 +70,7 @@ def section_text(section: Section, figure: str | None) -> str:
     threads = sorted({row.costs.threads for row in section.rows if row.costs and row.costs.threads})
     lines += [
         "- Minutes and img/s: mean over the runs, as they shared their machine; minutes of a run hold scan, decoding and probes.",
-        f"- Latency: one image through the network on the CPU ({'/'.join(map(str, threads)) or '-'} threads), median, decoding not counted.",
+        f"- Latency: one image through the network on the CPU (threads: {'/'.join(map(str, threads)) or '-'}), median, decoding not counted.",
         "- Memory: peak of the process; `<=` where the same process had needed as much for an earlier run.",
     ]
     if any(row.test for row in section.rows):
