@@ -106,7 +106,7 @@ app.command("interpret")(results.interpret)
 app.command("compare")(comparing.compare)
 app.command("doctor")(data.doctor)
 
-experiments_app = typer.Typer(help="Grids of runs: run FILE.yaml, table.", no_args_is_help=True)
+experiments_app = typer.Typer(help="Grids of runs: run FILE.yaml, table.")
 experiments_app.command("run")(comparing.run)
 experiments_app.command("table")(comparing.table)
 app.add_typer(experiments_app, name="experiments")
