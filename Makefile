@@ -11,11 +11,11 @@ RUN ?= $(patsubst %/status.json,%,$(shell grep -l '"status": "done"' runs/*/stat
 NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train lr-find evaluate interpret test test-all bench check format clean
+.PHONY: help setup train lr-find evaluate interpret experiments test test-all bench check format clean
 
 help:  ## Show this list
 	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-11s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB on Linux)
 
@@ -43,6 +43,11 @@ evaluate: setup  ## Valid metrics of RUN (default: the newest run); ARGS='--spli
 
 interpret: setup  ## Figures of RUN (default: the newest run)
 	$(NEED_RUN)$(BIN)/plainfilm interpret $(RUN) $(ARGS)
+
+GRID = $(or $(CONFIG),experiments/smoke.yaml)
+experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table in experiments/
+	$(BIN)/plainfilm experiments run $(GRID) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/plainfilm experiments table runs/experiments/$(basename $(notdir $(GRID)))
 
 test: setup  ## Unit and integration tests on drawn images
 	$(BIN)/python -m pytest tests/unit tests/integration -m "not campaign" $(ARGS)

@@ -23,6 +23,7 @@ _HOMES = {
     "resume_run": "plainfilm.pipeline",
     "evaluate_run": "plainfilm.pipeline",
     "interpret_run": "plainfilm.pipeline",
+    "compare_runs": "plainfilm.pipeline",
 }
 
 __all__ = ["__version__", *_HOMES]

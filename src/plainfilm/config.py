@@ -237,14 +237,17 @@ def load_config(path: Path | None = None, options: Mapping[str, Any] | None = No
     Raises:
         ConfigError: names every unknown key and wrong value at once.
     """
-    raw = read_yaml(path) if path else {}
+    return make_config(read_yaml(path) if path else {}, options, source=str(path) if path else "The options")
+
+
+def make_config(raw: dict[str, Any], options: Mapping[str, Any] | None = None, *, source: str) -> ExperimentConfig:
+    """The config of a mapping as a YAML file holds it, which is changed; `source` is named in refusals."""
     for key, value in (options or {}).items():
         if value is not None:
             _lay_over(raw, key, value)
     try:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:
-        source = str(path) if path else "The options"
         raise ConfigError(f"{source}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
 
 

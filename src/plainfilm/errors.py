@@ -54,6 +54,14 @@ class DivergedError(TrainingError):
     """The loss is no longer a number."""
 
 
+class RunsFailedError(PlainfilmError):
+    """Some runs of an experiment did not finish; ends with the code that they share, or 5."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class StoppedError(PlainfilmError):
     """The work stopped where it was asked to, and can be gone on with; the message says how."""
 

@@ -26,6 +26,7 @@ from plainfilm.evaluate.no_lungs import no_lungs
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.thresholds import choose_threshold
+from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import get_spec
 from plainfilm.prepare import keep_out_of_data, prepare
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from plainfilm.data.planted import Faults
 
 __all__ = [
-    "audit_data", "build_learner", "clear_cache", "draw_phantom", "evaluate_run", "find_learning_rate", "interpret_run",
+    "audit_data", "build_learner", "clear_cache", "compare_runs", "draw_phantom", "evaluate_run", "find_learning_rate", "interpret_run",
     "list_cache", "resume_run", "see_doctor", "split_data", "train_run",
 ]  # fmt: skip
 

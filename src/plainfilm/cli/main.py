@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from plainfilm import __version__
-from plainfilm.cli import data, results, training
+from plainfilm.cli import comparing, data, results, training
 from plainfilm.errors import PlainfilmError
 
 BUG, INTERRUPTED = 101, 130
@@ -103,7 +103,13 @@ app.command("train")(training.train)
 app.command("resume")(training.resume)
 app.command("evaluate")(results.evaluate)
 app.command("interpret")(results.interpret)
+app.command("compare")(comparing.compare)
 app.command("doctor")(data.doctor)
+
+experiments_app = typer.Typer(help="Grids of runs: run FILE.yaml, table.")
+experiments_app.command("run")(comparing.run)
+experiments_app.command("table")(comparing.table)
+app.add_typer(experiments_app, name="experiments")
 
 cache_app = typer.Typer(help="The folder of decoded pictures: ls, clear.", invoke_without_command=True)
 cache_app.callback()(data.cache)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
 from plainfilm.schemas import (
     RESEARCH_ONLY,
     AuditDocument,
@@ -26,6 +27,7 @@ from plainfilm.schemas import (
     TrainDocument,
     marks,
 )
+from plainfilm.schemas_compare import CompareDocument, ExperimentDocument, TableDocument
 
 NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
@@ -297,4 +299,7 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     AuditDocument: _print_audit,
     DoctorDocument: _print_doctor,
     CacheDocument: _print_cache,
+    CompareDocument: print_compare,
+    ExperimentDocument: print_experiment,
+    TableDocument: print_table,
 }

@@ -200,3 +200,34 @@ class Talk:
             f"epoch {facts['epoch'] + 1}/{facts['of']}  train loss {facts['train_loss']:.4f}  valid loss {facts['valid_loss']:.4f}  "
             f"valid accuracy {facts['accuracy']:.4f}  valid AUROC {facts['auroc']:.4f}"
         )
+
+    # experiments -----------------------------------------------------------------------------------------------
+
+    def _on_plan(self, facts: dict[str, Any]) -> None:
+        title = f": {facts['title']}" if facts["title"] else ""
+        self.say(f"Experiment {facts['experiment']}{title}")
+        counts = {name: facts["standing"].count(name) for name in ("done", "stopped", "busy", "diverged")}
+        told = "".join(f", {n} {name}" for name, n in counts.items() if n)
+        left = facts["runs"] - counts["done"] - counts["busy"] - counts["diverged"]
+        if not left:
+            time = "nothing is left to train"
+        elif facts["seconds"] is None:
+            time = "how long it takes is unknown until the first has run (--dry-run times five steps of each)"
+        else:
+            time = f"{left} to train, about {duration(facts['seconds'])} by the finished ones"
+        jobs = f", {facts['jobs']} at a time" if facts["jobs"] > 1 else ""
+        self.say(f"{facts['runs']} runs of {facts['configurations']} configurations{told}{jobs}; {time}")
+        for path in facts["half_made"]:
+            self.say(
+                f"NOTE: {path} stopped before it could be gone on with; it stays, and a new folder beside it is used."
+            )
+
+    def _on_grid_run(self, facts: dict[str, Any]) -> None:
+        self.say(f"--- {facts['number']}/{facts['of']} {facts['name']}{' (goes on)' if facts['resumes'] else ''}")
+
+    def _on_grid_done(self, facts: dict[str, Any]) -> None:
+        ahead = f"; about {duration(facts['seconds'])} left" if facts["seconds"] else ""
+        self.say(f"{facts['done']}/{facts['of']} done: {facts['name']}{ahead}")
+
+    def _on_grid_failed(self, facts: dict[str, Any]) -> None:
+        self.say(f"FAILED: {facts['name']}: {facts['message']}")

@@ -1,0 +1,93 @@
+"""`compare` and `experiments` as people read them."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from plainfilm.schemas import RESEARCH_ONLY, marks
+from plainfilm.schemas_compare import CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
+
+
+def mean_text(found: MeanSd) -> str:
+    """'0.953 ± 0.004 [0.940, 0.963]'."""
+    if found.mean is None:
+        return f"- ({found.method})"
+    sd = f" ± {found.sd:.3f}" if found.sd is not None else ""
+    return f"{found.mean:.3f}{sd} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
+
+
+def verdict(difference: Difference | None) -> str:
+    """The answer of the adjusted test, in words."""
+    if difference is None:
+        return "not tested (other images)"
+    if not difference.distinguishable:
+        return "not distinguishable from the best row"
+    return "below the best row" if difference.value < 0 else "above the row ranked best"
+
+
+def p_text(p: float) -> str:
+    """'0.012', '<0.0001'."""
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.4f}" if p >= 0.0001 else "<0.0001"
+
+
+def print_compare(out: Console, document: CompareDocument) -> None:
+    """One row per configuration, the best first."""
+    people = f", {document.n_patients} patients" if document.n_patients is not None else ""
+    out.print(
+        f"{marks(document.notes)}{document.split}, {document.n} images{people}; ranked by {document.metric}, then log loss"
+    )
+    table = Table(box=None, pad_edge=False)
+    for name in ("row", "seeds", "AUROC", "accuracy", "log loss"):
+        table.add_column(name, overflow="fold")
+    for row in document.rows:
+        shown = (mean_text(row.metrics[name]) for name in ("auroc", "accuracy", "log_loss"))
+        table.add_row(row.name, str(len(row.runs)), *shown)
+    out.print(table)
+    out.print(f"{document.metric} minus that of {document.best}, paired over whole patients (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
+    table = Table(box=None, pad_edge=False)
+    for name in ("row", "difference", "p", "adjusted", "closed test", ""):
+        table.add_column(name, overflow="fold")
+    for row in document.rows[1:]:
+        found = row.differences.get(document.metric)
+        if found is None:
+            table.add_row(row.name, "-", "-", "-", "-", verdict(None))
+            continue
+        second = f"{found.second} {'-' if found.second_p is None else p_text(found.second_p)}"
+        table.add_row(row.name, f"{found.value:+.4f} [{found.ci_low:+.4f}, {found.ci_high:+.4f}]", p_text(found.p),
+                      p_text(found.p_holm), second, verdict(found))  # fmt: skip
+    out.print(table)
+    for note in document.notes:
+        out.print(f"NOTE: {note}")
+    out.print(RESEARCH_ONLY)
+
+
+WORDS = {"skipped": "done before", "trained": "done", "resumed": "done, resumed", "busy": "in use"}
+
+
+def print_experiment(out: Console, document: ExperimentDocument) -> None:
+    """One line per run."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "", "test"):
+        table.add_column(name, overflow="fold")
+    for run in document.runs:
+        word = WORDS.get(run.outcome, run.outcome)
+        table.add_row(run.run.replace("\\", "/").rpartition("/")[2], f"{word}: {run.message}" if run.message else word,
+                      "opened" if run.test_opened else "")  # fmt: skip
+    out.print(table)
+    if document.estimate_seconds and all(run.outcome in ("planned", "skipped") for run in document.runs):
+        out.print(f"About {document.estimate_seconds / 60:.1f} min. Nothing was trained.")
+    out.print(f"Runs: {document.out}", soft_wrap=True)
+    out.print(f"Next: plainfilm experiments table {document.out}", soft_wrap=True)
+
+
+def print_table(out: Console, document: TableDocument) -> None:
+    """What was written."""
+    for section in document.sections:
+        best = f", best on valid: {section.best}" if section.best else ""
+        missing = f", not run: {', '.join(section.not_run)}" if section.not_run else ""
+        out.print(f"{section.experiment}: {section.rows} rows from {section.runs} runs{best}{missing}")
+    for note in document.notes:
+        out.print(f"NOTE: {note}")
+    for path in (document.page, document.csv, *document.figures):
+        out.print(path, soft_wrap=True)

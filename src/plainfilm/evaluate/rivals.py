@@ -1,0 +1,166 @@
+"""Configurations set beside each other: runs that differ only in their seed are one row, and rows are tested in pairs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from plainfilm.errors import DataError, UsageError
+from plainfilm.evaluate.compare import Block
+from plainfilm.evaluate.intervals import Ints
+from plainfilm.evaluate.scored import Scored
+
+Pair = tuple[int, int]
+REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first was half-made
+
+
+@dataclass(frozen=True)
+class Rival:
+    """The runs of one configuration, by seed and fold."""
+
+    name: str
+    runs: list[Scored]
+
+    def mean(self, metric: str) -> float:
+        """Mean over the runs; NaN where a run cannot answer."""
+        found = [run.metrics[metric].value for run in self.runs]
+        return float("nan") if None in found else float(np.mean([value for value in found if value is not None]))
+
+    def rank(self, metric: str) -> tuple[float, float, str]:
+        """Sorts the best first: by `metric`, then by log loss; a metric that is not estimable comes last."""
+        value = self.mean(metric)
+        return (-value if value == value else np.inf, self.mean("log_loss"), self.name)
+
+
+@dataclass
+class Lineup:
+    """Rivals, best first, with a number for each patient of all of them: of run i, `codes[i]` int (n,), 0..m-1."""
+
+    rivals: list[Rival]
+    codes: dict[Path, Ints]
+    m: int
+    pairs: dict[Pair, list[tuple[Scored, Scored]]] = field(default_factory=dict)
+
+    def blocks(self, pair: Pair) -> list[Block]:
+        """What the two rows of a pair scored alike."""
+        return [
+            Block(
+                a.probs[:, a.views], b.probs[:, b.views], np.stack([a.targs == c for c in a.views], axis=1),
+                a.hits, b.hits, self.codes[a.root],
+            )
+            for a, b in self.pairs[pair]
+        ]  # fmt: skip
+
+
+def refuse_twice(roots: Sequence[Path]) -> None:
+    """Refuse a folder that is given twice."""
+    resolved = [root.resolve() for root in roots]
+    for i, root in enumerate(resolved):
+        if root in resolved[:i]:
+            raise UsageError(f"The run {roots[i]} is given twice. Give each run once.")
+
+
+def refuse_other_classes(runs: Sequence[Scored]) -> None:
+    """Refuse runs whose classes, or whose positive class, differ."""
+    first = runs[0]
+    for run in runs[1:]:
+        if run.card.vocab != first.card.vocab:
+            raise DataError(
+                f"{run.root.name} tells {', '.join(run.card.vocab)} apart, {first.root.name} "
+                f"{', '.join(first.card.vocab)}; only runs of the same classes can be compared."
+            )
+        if run.card.positive != first.card.positive:
+            raise DataError(
+                f"The positive class is {run.card.positive} in {run.root.name} and {first.card.positive} in "
+                f"{first.root.name}. Train one of them again with the other's --positive."
+            )
+
+
+def gather(runs: Sequence[Scored]) -> list[Rival]:
+    """Runs of one config but for seed and fold become one rival.
+
+    Raises:
+        UsageError: two runs have the same config and the same seed: a copy is no second seed.
+    """
+    by_key: dict[str, list[Scored]] = {}
+    for run in runs:
+        by_key.setdefault(run.key, []).append(run)
+    rivals: list[Rival] = []
+    names = _names(list(by_key.values()))
+    for name, members in zip(names, by_key.values(), strict=True):
+        members = sorted(members, key=lambda run: run.repeat)
+        for one, other in pairwise(members):
+            if one.repeat == other.repeat:
+                raise UsageError(
+                    f"{one.root} and {other.root} have the same config and seed: a repeated run is no second seed. "
+                    "Give one of them."
+                )
+        rivals.append(Rival(name, members))
+    return rivals
+
+
+def configuration_name(root: Path) -> str:
+    """A run folder's name without its repeat: 'paper-fold1-seed2' -> 'paper'."""
+    found = REPEATED.match(root.name)
+    return found[1] if found else root.name
+
+
+def _names(rows: list[list[Scored]]) -> list[str]:
+    """A short name per row; where two would be the same, the folder above is added."""
+    short = [", ".join(dict.fromkeys(configuration_name(run.root) for run in row)) for row in rows]
+    return [
+        name if short.count(name) == 1 else f"{row[0].root.parent.name}/{row[0].root.name}"
+        for name, row in zip(short, rows, strict=True)
+    ]
+
+
+def line_up(rivals: Sequence[Rival], metric: str) -> Lineup:
+    """The rivals, best first, and for each pair of them the runs on the same images."""
+    ranked = sorted(rivals, key=lambda rival: rival.rank(metric))
+    runs = [run for rival in ranked for run in rival.runs]
+    codes, m = number_patients(runs)
+    lineup = Lineup(ranked, codes, m)
+    for i, j in combinations(range(len(ranked)), 2):
+        lineup.pairs[i, j] = match(ranked[i].runs, ranked[j].runs)
+    return lineup
+
+
+def number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
+    """One number per patient in all runs: images that a run keeps together, or that are the same file, share it."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    files, where = np.unique(np.concatenate([run.images for run in runs]), return_inverse=True)
+    starts = np.cumsum([0, *(len(run.images) for run in runs)])
+    left, right = [], []
+    for run, start in zip(runs, starts, strict=False):
+        mine = where[start : start + len(run.images)]
+        _, group = np.unique(run.groups, return_inverse=True)
+        first = np.zeros(group.max() + 1, dtype=np.int64)
+        first[group[::-1]] = mine[::-1]
+        left.append(mine)
+        right.append(first[group])
+    rows, columns = np.concatenate(left), np.concatenate(right)
+    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(files), len(files)))
+    m, label = connected_components(graph, directed=False)
+    parts = np.split(label[where].astype(np.int64), starts[1:-1])
+    return {run.root: part for run, part in zip(runs, parts, strict=True)}, int(m)
+
+
+def match(ours: Sequence[Scored], theirs: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
+    """Runs of two configurations on the same images: of the same seed and fold first, then in their order."""
+    free = list(theirs)
+    found: list[tuple[Scored, Scored]] = []
+    for same_repeat in (True, False):
+        taken = {a.root for a, _ in found}
+        for a in (run for run in ours if run.root not in taken):
+            fits = [b for b in free if b.fingerprint == a.fingerprint and (b.repeat == a.repeat or not same_repeat)]
+            if fits:
+                free.remove(fits[0])
+                found.append((a, fits[0]))
+    return found

@@ -1,0 +1,186 @@
+"""A finished run's saved scores of one split, in an order that other runs on the same images share.
+
+No picture is opened and no network runs; test scores are read only where `evaluate` has recorded a look.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.card import Card, read_card, versions
+from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.data.table import read_table
+from plainfilm.errors import ConfigError, DataError, SealError
+from plainfilm.evaluate import intervals
+from plainfilm.evaluate.intervals import Bools, Floats, Ints
+from plainfilm.evaluate.metrics import accuracy_metric, auroc_metric, counts, metric, missing
+from plainfilm.evaluate.predictions import read_predictions
+from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.scores import calls
+from plainfilm.evaluate.seal import count_looks, seal_of
+from plainfilm.runs import RunDir
+from plainfilm.schemas import Metric
+
+SPECIFICITY = 0.90
+SENSITIVITY_AT = "sensitivity_at_specificity_90"
+# What a repeat of the same experiment may differ in, and what changes no result.
+REPEATS, WITHOUT_EFFECT = (("train", "seed"), ("data", "fold")), (("data", "cache"),)
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One run on one split. Rows are sorted by content, so row i is the same picture in every run on these images.
+
+    `key`: the config without its repeat, as JSON; `repeat`: (seed, fold); `images`: str (n,), SHA-256 of each file;
+    `fingerprint` of the sorted (file, label) pairs; `groups`: int (n,); `patients`: str (n,) or None.
+    """
+
+    root: Path
+    cfg: ExperimentConfig
+    card: Card
+    split: str
+    images: np.ndarray
+    fingerprint: str
+    groups: np.ndarray
+    patients: np.ndarray | None
+    probs: Floats
+    targs: Ints
+
+    @property
+    def key(self) -> str:
+        return config_key(self.cfg)
+
+    @property
+    def repeat(self) -> tuple[int, int]:
+        return self.cfg.train.seed, self.cfg.data.fold
+
+    @property
+    def positive(self) -> int | None:
+        return None if self.card.positive is None else self.card.vocab.index(self.card.positive)
+
+    @property
+    def views(self) -> tuple[int, ...]:
+        """Columns that are each set against the rest: the positive class of two, or every class of more."""
+        return tuple(range(len(self.card.vocab))) if self.positive is None else (self.positive,)
+
+    @property
+    def hits(self) -> Bools:
+        """bool (n,), called rightly at the threshold stored in the run (more than two classes: the largest score)."""
+        return np.asarray(calls(self.probs, positive=self.positive, threshold=self.card.threshold) == self.targs)
+
+    @property
+    def log_losses(self) -> Floats:
+        """float (n,), nats."""
+        of_truth = self.probs[np.arange(len(self.targs)), self.targs]
+        return np.asarray(-np.log(np.clip(of_truth, 1e-12, None)))
+
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """auroc, accuracy, sensitivity at specificity 0.90 (two classes) and log_loss, with 95 % intervals."""
+        sample = make_sample(
+            self.probs, self.targs, self.groups, self.patients, positive=self.positive, threshold=self.card.threshold
+        )
+        if not len(sample.targs):
+            raise DataError(f"The run {self.root} has no {self.split} images.")
+        return {
+            "auroc": auroc_metric(sample.classes, sample, LEVEL),
+            "accuracy": accuracy_metric(sample, LEVEL),
+            SENSITIVITY_AT: _sensitivity_at(sample),
+            "log_loss": _log_loss(self.log_losses, self.groups, sample),
+        }
+
+
+def config_key(cfg: ExperimentConfig) -> str:
+    """The config as JSON, without what a repeat differs in."""
+    tree = cfg.model_dump(mode="json")
+    for section, name in (*REPEATS, *WITHOUT_EFFECT):
+        del tree[section][name]
+    return json.dumps(tree, sort_keys=True)
+
+
+def read_scored(root: Path, split: str) -> Scored:
+    """The scores that a finished run saved of `split`.
+
+    Raises:
+        DataError: no finished run, a damaged file, or one of another version. SealError: no look at test is recorded.
+    """
+    run = RunDir.open(root)
+    cfg, card = read_run_config(run), read_card(run)
+    if split == "test" and not count_looks(run, card.seal)[0]:
+        raise SealError(
+            f"No look at the test set is recorded for {root}, and none is made here. Open it first: plainfilm evaluate "
+            f"{root} --split test."
+        )
+    rows = read_table(run.table)
+    part = rows[rows["split"] == split]
+    predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
+    order = _content_order(part)
+    people = predictions.patients
+    return Scored(
+        run.root, cfg, card, split, part["sha256"].to_numpy(dtype=str)[order], seal_of(part), predictions.groups[order],
+        None if people is None else people[order], predictions.probs[order], predictions.targs[order],
+    )  # fmt: skip
+
+
+def _content_order(part: pd.DataFrame) -> Ints:
+    """Identical files have identical scores, so which of them comes first does not matter."""
+    return np.lexsort((part["relative"].to_numpy(dtype=str), part["label"].to_numpy(dtype=str), part["sha256"].to_numpy(dtype=str)))  # fmt: skip
+
+
+def read_run_config(run: RunDir) -> ExperimentConfig:
+    """The config of a run.
+
+    Raises:
+        DataError: it holds what this version does not know.
+    """
+    try:
+        return load_config(run.config)
+    except ConfigError as error:
+        then, now = _version_of(run), versions()["plainfilm"]
+        raise DataError(
+            f"The run {run.root} was made by plainfilm {then}, this is {now}, and its config cannot be read: {error} "
+            "Read it with the version that made it."
+        ) from None
+
+
+def _version_of(run: RunDir) -> str:
+    try:
+        found: Any = json.loads(run.environment.read_text(encoding="utf-8"))
+        return str(found["plainfilm"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "of an unknown version"
+
+
+def _sensitivity_at(sample: Sample, specificity: float = SPECIFICITY) -> Metric:
+    """Sensitivity at the lowest threshold whose specificity on the same images is at least `specificity`.
+
+    The interval is that of a share of the positive images, the threshold taken as given.
+    """
+    if sample.positive is None:
+        return missing("more than two classes", sample, sample.everyone)
+    truth, scores = sample.targs == sample.positive, sample.probs[:, sample.positive]
+    if truth.all() or not truth.any():
+        return missing("one class only", sample, truth)
+    negatives = np.sort(scores[~truth])
+    kept = int(np.ceil(specificity * len(negatives) - 1e-9))  # so many negatives must stay below the threshold
+    hits = scores > negatives[kept - 1]
+    found = intervals.proportion(hits[truth], sample.clusters[truth], LEVEL)
+    return metric(found, sample, truth)
+
+
+def _log_loss(losses: Floats, groups: np.ndarray, sample: Sample) -> Metric:
+    """Mean cross-entropy in nats, Student's t over patients."""
+    value, (n, people) = float(losses.mean()), counts(sample, sample.everyone)
+    sums = pd.Series(losses - value).groupby(groups).sum().to_numpy() / len(losses)
+    m = len(sums)
+    half = intervals.t_quantile(LEVEL, m - 1) * float(m / max(m - 1, 1) * (sums @ sums)) ** 0.5
+    return Metric(value=value, ci_low=max(0.0, value - half), ci_high=value + half, n=n, n_patients=people,
+                  method="clustered t")  # fmt: skip

@@ -1,0 +1,139 @@
+"""What a configuration costs: time, memory and size of its training, and how long one image takes on this CPU."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plainfilm.card import peak_rss_mb, read_card
+from plainfilm.errors import DataError
+from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.schemas import TrainDocument
+
+WARM_UP, REPEATS, MOST_SECONDS = 3, 50, 3.0
+
+
+class Latency(BaseModel):
+    """Milliseconds for one image through the network on the CPU, without decoding: median and the middle 80 %."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    n: int
+    threads: int
+
+
+class Cost(BaseModel):
+    """cost.json of a run; None: not measured. `peak_rss_exact` is False where the process had used as much before."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_version: Literal[1] = 1
+    parameters: int
+    weights_mb: float
+    seconds: float | None = None
+    train_img_per_s: float | None = None
+    peak_rss_mb: float | None = None
+    peak_rss_exact: bool = False
+    latency: Latency | None = None
+
+
+def read_cost(run: RunDir) -> Cost:
+    """The saved cost, or what the run folder tells without it.
+
+    Raises:
+        DataError: cost.json is damaged, or the weights are.
+    """
+    if not run.cost.is_file():
+        return Cost(**_size(run), **_time(run))
+    try:
+        return Cost.model_validate_json(run.cost.read_text(encoding="utf-8"))
+    except (ValidationError, ValueError, OSError):
+        raise DataError(
+            f"{run.cost} is damaged or of a newer version. Remove it; experiments run measures again."
+        ) from None
+
+
+def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb: float | None = None) -> None:
+    """Save what the training took. `peak_before_mb`: the process's peak before it; None: a process of its own."""
+    facts: dict[str, Any] = _time(run)
+    if trained is not None and trained.timing is not None:
+        peak = trained.timing.peak_rss_mb
+        facts = {
+            "seconds": trained.timing.seconds, "train_img_per_s": trained.timing.train_img_per_s,
+            "peak_rss_mb": peak, "peak_rss_exact": peak_before_mb is None or peak > 1.01 * peak_before_mb,
+        }  # fmt: skip
+    _save(run, Cost(**_size(run), **facts))
+
+
+def write_latency(run: RunDir) -> Latency:
+    """Time the run's network on one image, and add it to cost.json."""
+    cost = read_cost(run)
+    latency, parameters = measure_latency(run)
+    _save(run, cost.model_copy(update={"latency": latency, "parameters": parameters}))
+    return latency
+
+
+def memory_now_mb() -> float:
+    """Peak of this process so far."""
+    return peak_rss_mb()
+
+
+def _save(run: RunDir, cost: Cost) -> None:
+    atomic_write(run.cost, dump_json(cost.model_dump(mode="json")))
+
+
+def _size(run: RunDir) -> dict[str, Any]:
+    """Weights in the file; buffers such as running means are counted, as in its size."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(run.weights, framework="numpy") as tensors:
+            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118 - not a dict
+        return {
+            "parameters": int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
+            "weights_mb": run.weights.stat().st_size / 1e6,
+        }
+    except (OSError, SafetensorError):
+        raise DataError(f"{run.weights} is missing or damaged. Restore it from a backup, or train again.") from None
+
+
+def _time(run: RunDir) -> dict[str, Any]:
+    """From timing.csv: the epochs alone, without scan, decoding and probes."""
+    try:
+        rows = pd.read_csv(run.timing)
+        return {
+            "seconds": float(rows["epoch_seconds"].sum()),
+            "train_img_per_s": float(rows["images"].sum() / rows["train_seconds"].sum()),
+        }
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def measure_latency(run: RunDir) -> tuple[Latency, int]:
+    """One image after another, at least 10 and at most 50, for about three seconds; and the trainable parameters."""
+    import torch
+
+    from plainfilm.models.build import build_model, load_weights, parameter_count
+
+    card = read_card(run)
+    size_px, channels = card.decode["size_px"], card.decode["channels"]
+    model = build_model(card.model, len(card.vocab), size_px)
+    load_weights(model, run.weights)
+    model.eval()
+    image, taken, started = torch.full((1, channels, size_px, size_px), 0.5), [], time.perf_counter()
+    with torch.inference_mode():
+        for repeat in range(WARM_UP + REPEATS):
+            begun = time.perf_counter()
+            model(image)
+            taken.append(time.perf_counter() - begun)
+            if repeat >= WARM_UP + 10 and begun - started > MOST_SECONDS:
+                break
+    low, median, high = (float(x) * 1e3 for x in np.percentile(taken[WARM_UP:], [10, 50, 90]))
+    threads = torch.get_num_threads()
+    latency = Latency(median_ms=median, low_ms=low, high_ms=high, n=len(taken) - WARM_UP, threads=threads)
+    return latency, parameter_count(model)

@@ -1,0 +1,252 @@
+"""An experiment file: one config, and the lists of values that make many of it.
+
+```
+about: {title: ..., command: ..., hardware: ..., time: ..., expected: ...}
+data: ...                      the keys of any config
+grid: {model.name: [paper, compact], train.seed: [0, 1, 2]}
+configurations: [{name: wide, model.filters: [32, 64, 128]}, {name: huge, model.dense: 4096, skip: takes hours}]
+```
+Each value of the grid meets each other and each configuration. `train.seed` and `data.fold` repeat a configuration;
+every other key makes another one. A configuration with `skip` is checked, listed as not run, and trained only when it
+is asked for by name. Nothing runs before all of them are found to be possible.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plainfilm.config import ExperimentConfig, make_config
+from plainfilm.errors import ConfigError
+from plainfilm.models.registry import get_spec
+from plainfilm.strict_yaml import read_yaml
+
+NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
+NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
+BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as make_config joins them; runs share most of their faults
+SEED, FOLD = "train.seed", "data.fold"
+SKIP = "skip"
+OWN_KEYS = ("about", "grid", "configurations")
+Overrides = dict[str, Any]
+
+
+class About(BaseModel):
+    """What an experiment is for, in short texts; `test_set` names the images in the log of test looks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    title: str = ""
+    command: str = ""
+    hardware: str = ""
+    time: str = ""
+    expected: str = ""
+    test_set: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run: its configuration's name, its folder's name, its config, and why it is not run unless asked for."""
+
+    configuration: str
+    folder: str
+    cfg: ExperimentConfig
+    skip: str = ""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A file read and found possible; `planned` in the order of running, all repeats of a configuration together."""
+
+    path: Path
+    about: About
+    planned: list[Planned]
+    names_data: bool
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def configurations(self) -> list[str]:
+        return list(dict.fromkeys(run.configuration for run in self.planned))
+
+    def only(self, names: Sequence[str]) -> list[Planned]:
+        """The runs of these configurations; of all that are not to be skipped, where no name is given.
+
+        Raises:
+            ConfigError: no such configuration.
+        """
+        unknown = [name for name in names if name not in self.configurations]
+        if unknown:
+            raise ConfigError(
+                f"{self.path} has no configuration {unknown[0]!r}; it has {', '.join(self.configurations)}."
+            )
+        return [run for run in self.planned if (run.configuration in names if names else not run.skip)]
+
+
+def read_experiment(path: Path, data: Path | None = None) -> Experiment:
+    """The experiment of a YAML file; a file without a grid is a grid of one. `data` lies over data.path.
+
+    Raises:
+        ConfigError: the file cannot be read, or some of its configurations are not possible; names every fault.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give one experiment file, e.g. {path / 'smoke.yaml'}.")
+    raw = read_yaml(path)
+    if not NAME.match(path.stem):
+        raise ConfigError(f"The name {path.stem!r} of {path} cannot name a folder; use {NAMES_ARE}.")
+    faults: list[str] = []
+    about, grid, configurations = (raw.pop(key, None) for key in OWN_KEYS)
+    told = _about(about, faults)
+    axes = _axes(grid, faults)
+    rows = _configurations(configurations, faults)
+    if faults:
+        raise ConfigError(f"{path}: " + "; ".join(faults))
+    if data is not None:
+        rows = [(name, {**overrides, "data.path": str(data.absolute())}) for name, overrides in rows]
+    planned = _plan(path, raw, rows, axes, faults)
+    if faults:
+        raise ConfigError(f"{path}: " + "; ".join(dict.fromkeys(faults)))
+    if all(run.skip for run in planned):
+        raise ConfigError(f"{path}: every configuration has a skip, which makes no run at all; take one away")
+    section = raw.get("data")
+    named = isinstance(section, Mapping) and bool(section.get("path") or section.get("phantom"))
+    return Experiment(path, told, planned, named or all(run.cfg.data.path for run in planned))
+
+
+def _about(raw: Any, faults: list[str]) -> About:
+    try:
+        return About.model_validate(raw if raw is not None else {})
+    except ValidationError as error:
+        for fault in error.errors():
+            key = ".".join(("about", *map(str, fault["loc"])))
+            known = f"; known: {', '.join(About.model_fields)}" if fault["type"] == "extra_forbidden" else ""
+            faults.append(f"{key}: a short text was expected{known}" if not known else f"{key}: unknown key{known}")
+        return About()
+
+
+def _axes(raw: Any, faults: list[str]) -> dict[str, list[Any]]:
+    """Dotted key -> its values."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping) or not raw:
+        faults.append(f"grid: found {raw!r}; expected dotted keys with lists, e.g. 'train.seed: [0, 1, 2]'")
+        return {}
+    axes = {}
+    for key, values in raw.items():
+        if not isinstance(values, list):
+            faults.append(f"grid.{key}: found {values!r}; expected a list of values, e.g. [{values}]")
+        elif not values:
+            faults.append(
+                f"grid.{key}: the list is empty, which makes no run at all; give it a value or remove the key"
+            )
+        elif twice := next((value for i, value in enumerate(values) if value in values[:i]), None):
+            faults.append(f"grid.{key}: {twice!r} is there twice; keep one")
+        elif "." not in str(key):
+            faults.append(f"grid.{key}: expected a dotted key, e.g. 'train.{key}'")
+        else:
+            axes[str(key)] = values
+    return axes
+
+
+def _configurations(raw: Any, faults: list[str]) -> list[tuple[str, Overrides]]:
+    """(name, overrides) of each; one nameless without overrides where the file lists none."""
+    if raw is None:
+        return [("", {})]
+    if not isinstance(raw, list) or not raw:
+        faults.append("configurations: a list of at least one was expected, each with a name and dotted keys")
+        return []
+    found: list[tuple[str, Overrides]] = []
+    for number, entry in enumerate(raw, start=1):
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if not isinstance(entry, Mapping) or not isinstance(name, str):
+            faults.append(f"configurations, entry {number}: a text 'name' was expected, found {entry!r}")
+            continue
+        if not NAME.match(name):
+            faults.append(f"configurations: {name!r} cannot name a folder; use {NAMES_ARE}")
+        if any(name == other for other, _ in found):
+            faults.append(f"configurations: two are named {name!r}; each needs its own name")
+        overrides = {str(key): value for key, value in entry.items() if key != "name"}
+        if not isinstance(overrides.get(SKIP, "text"), str) or not overrides.get(SKIP, "text"):
+            faults.append(f"configurations, {name}.skip: found {overrides[SKIP]!r}; expected the reason as a text")
+        flat = [key for key in overrides if "." not in key and key != SKIP]
+        faults += [f"configurations, {name}.{key}: expected a dotted key, e.g. 'train.{key}'" for key in flat]
+        found.append((name, overrides))
+    return found
+
+
+def _plan(
+    path: Path, raw: dict[str, Any], rows: list[tuple[str, Overrides]], axes: dict[str, list[Any]], faults: list[str]
+) -> list[Planned]:
+    repeats = {key: axes[key] for key in (FOLD, SEED) if key in axes}
+    others = {key: values for key, values in axes.items() if key not in repeats}
+    planned: list[Planned] = []
+    for name, given in rows:
+        overrides = {key: value for key, value in given.items() if key != SKIP}
+        clash = sorted(overrides.keys() & axes.keys())
+        faults += [f"{key} stands in the grid and in the configuration {name!r}; keep one" for key in clash]
+        for values in itertools.product(*others.values()):
+            chosen = dict(zip(others, values, strict=True))
+            for again in itertools.product(*repeats.values()):
+                cfg = _config(path, raw, {**overrides, **chosen, **dict(zip(repeats, again, strict=True))}, faults)
+                if cfg is None:
+                    continue
+                full = "-".join(part for part in (name, *(_part(k, v) for k, v in chosen.items())) if part)
+                full = full or cfg.model.name
+                fold = f"-fold{cfg.data.fold}" if FOLD in repeats else ""
+                planned.append(Planned(full, f"{full}{fold}-seed{cfg.train.seed}", cfg, given.get(SKIP, "")))
+    _refuse_twins(planned, faults)
+    return planned
+
+
+def _config(path: Path, raw: dict[str, Any], overrides: Overrides, faults: list[str]) -> ExperimentConfig | None:
+    tree = copy.deepcopy(raw)
+    for key in (key for key, value in overrides.items() if value is None):  # 'none' as a value, not as 'not given'
+        *sections, last = key.split(".")
+        target = tree
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[last] = None
+    try:
+        cfg = make_config(tree, copy.deepcopy(overrides), source="")
+        get_spec(cfg.model.name)
+    except ConfigError as error:
+        faults += BETWEEN_FAULTS.split(str(error).removeprefix(": ").rstrip("."))
+        return None
+    if cfg.data.path:
+        absolute = cfg.data.model_copy(update={"path": str(Path(cfg.data.path).absolute())})
+        cfg = cfg.model_copy(update={"data": absolute})
+    return cfg
+
+
+def _part(key: str, value: Any) -> str:
+    """What a grid's value adds to a name: 'compact', 'size_px_128', 'filters_8x16x32'."""
+    if isinstance(value, list):
+        text = "x".join(map(str, value))
+    elif isinstance(value, bool) or value is None:
+        text = {True: "on", False: "off", None: "none"}[value]
+    else:
+        text = Path(value).stem if isinstance(value, str) and key in ("data.path", "data.split") else str(value)
+    text = re.sub(r"[^A-Za-z0-9._+-]+", "_", text).strip("_")
+    return text if key == "model.name" else f"{key.rpartition('.')[2]}_{text}"
+
+
+def _refuse_twins(planned: list[Planned], faults: list[str]) -> None:
+    folders: dict[str, Planned] = {}
+    configs: dict[str, Planned] = {}
+    for run in planned:
+        if not NAME.match(run.folder):
+            faults.append(f"{run.folder!r} cannot name a run folder; name it under configurations: with {NAMES_ARE}")
+        if run.folder.casefold() in folders:  # Windows and macOS know no capitals in names
+            faults.append(f"two runs would be named {run.folder!r}; name them under configurations:")
+        resolved = run.cfg.as_yaml()
+        if resolved in configs and configs[resolved].folder != run.folder:
+            faults.append(f"{configs[resolved].folder} and {run.folder} are the same run; remove one")
+        folders.setdefault(run.folder.casefold(), run)
+        configs.setdefault(resolved, run)

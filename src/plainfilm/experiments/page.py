@@ -1,0 +1,255 @@
+"""Rows become text: RESULTS.md, one marked section per experiment, and results.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plainfilm.errors import DataError
+from plainfilm.evaluate.scored import SENSITIVITY_AT
+from plainfilm.experiments.rows import NOT_RUN, Costs, Row, Section
+from plainfilm.schemas import RESEARCH_ONLY
+from plainfilm.schemas_compare import MeanSd
+
+HEAD = f"""# Results
+
+One row per configuration, the mean of its seeds; made by `plainfilm experiments table` from run folders, never by hand.
+Text outside the marks of a section stays when the section is made again. {RESEARCH_ONLY}
+"""
+HOW = """- Rows are ranked on valid by AUROC, then log loss; the epoch and the threshold were chosen on valid too, so these scores flatter.
+- `±` is the standard deviation over seeds; the brackets are 95 % limits over patients of a single run, averaged over the runs.
+- Against the best: the paired difference of AUROC on the same images with its 95 % interval, tested by exchange of whole patients (p adjusted by Holm for all pairs of rows)."""
+TESTED = "No row was chosen by the test set; its scores stand in the order of valid."
+
+
+def begin(name: str) -> str:
+    """The mark that opens a section."""
+    return f"<!-- plainfilm experiment {name}: begin -->"
+
+
+def end(name: str) -> str:
+    """The mark that closes it."""
+    return f"<!-- plainfilm experiment {name}: end -->"
+
+
+def put_section(page: str, name: str, text: str) -> str:
+    """`page` with the section's text in place of its old one, or at the end; everything else stays.
+
+    Raises:
+        DataError: a mark of the section is missing or there twice.
+    """
+    whole = f"{begin(name)}\n{text.strip()}\n{end(name)}"
+    counts = page.count(begin(name)), page.count(end(name))
+    if counts == (0, 0):
+        return (page.rstrip() or HEAD.rstrip()) + f"\n\n{whole}\n"
+    start, stop = page.find(begin(name)), page.find(end(name))
+    if counts != (1, 1) or stop < start:
+        raise DataError(
+            f"RESULTS.md has {counts[0]} opening and {counts[1]} closing marks of {name!r}, one of each was expected. "
+            "Mend them, or remove that section."
+        )
+    return page[:start] + whole + page[stop + len(end(name)) :]
+
+
+def section_text(section: Section, figure: str | None) -> str:
+    """One experiment as Markdown that also reads as plain text; `figure`: its path relative to the page."""
+    about = section.about
+    lines = [f"## {section.name}" + (f": {about.title}" if about.title else ""), ""]
+    told = (("Command", f"`{about.command}`" if about.command else ""), ("Hardware", about.hardware),
+            ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
+    said = [f"- {name}: {text}" for name, text in told if text] + [f"- NOTE: {note}" for note in section.marks]
+    lines += [*said, ""] if said else []
+    lines += ["### Scores on valid", "", *_scores(section), "", HOW]
+    if section.unfinished:
+        lines += [f"- Not finished, and in no row: {', '.join(section.unfinished)}."]
+    lines += ["", "### Cost", "", *_cost_table(section.rows), ""]
+    threads = sorted({row.costs.threads for row in section.rows if row.costs and row.costs.threads})
+    lines += [
+        "- Minutes and img/s: mean over the runs, as they shared their machine; minutes of a run hold scan, decoding and probes.",
+        f"- Latency: one image through the network on the CPU (threads: {'/'.join(map(str, threads)) or '-'}), median, decoding not counted.",
+        "- Memory: peak of the process; `<=` where the same process had needed as much for an earlier run.",
+    ]
+    if any(row.test for row in section.rows):
+        lines += ["", "### Test set, opened", "", *_test_table(section.rows), "", f"- {TESTED}"]
+    if figure:
+        lines += ["", f"![AUROC on valid against training time and latency]({figure})"]
+    return "\n".join(lines)
+
+
+def _scores(section: Section) -> list[str]:
+    head = ["rank", "configuration", "seeds", "AUROC", "accuracy", "sensitivity at specificity 0.90", "log loss",
+            "AUROC against the best", "images (patients)"]  # fmt: skip
+    body = [
+        [str(row.rank), row.name, str(len(row.seeds)), *(mean_text(row.metrics[name]) for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
+         _against(row), _count(row.metrics["auroc"])]
+        if row.metrics else ["", row.name, "0", row.why, *[""] * 5]
+        for row in section.rows
+    ]  # fmt: skip
+    if section.no_lungs is not None:
+        probe = f"no lungs needed ({section.no_lungs_probe})"
+        body.append(["", probe, "", mean_text(section.no_lungs), *[""] * 4, _count(section.no_lungs)])
+    return aligned(head, body)
+
+
+def mean_text(found: MeanSd) -> str:
+    """'0.953 ± 0.004 [0.940, 0.963]'."""
+    if found.mean is None:
+        return "-"
+    sd = f" ± {found.sd:.3f}" if found.sd is not None else ""
+    return f"{found.mean:.3f}{sd} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
+
+
+def _count(found: MeanSd) -> str:
+    return f"{found.n}" + (f" ({found.n_patients})" if found.n_patients is not None else "")
+
+
+def _against(row: Row) -> str:
+    if row.rank == 1:
+        return "the best"
+    found = row.difference
+    if found is None:
+        return "not tested: other images"
+    p = f"p {found.p_holm:.3f}" if found.p_holm >= 0.001 else "p < 0.001"
+    told = p if found.distinguishable else f"not distinguishable from the best row, {p}"
+    return f"{found.value:+.3f} [{found.ci_low:+.3f}, {found.ci_high:+.3f}], {told}"
+
+
+def _cost_table(rows: Sequence[Row]) -> list[str]:
+    head = [
+        "configuration",
+        "parameters",
+        "size MB",
+        "training min",
+        "img/s",
+        "latency ms",
+        "memory MB",
+        "test looks",
+        "command",
+    ]
+    body = [
+        [row.name, *(_cost_cells(row.costs) if row.costs else [row.why, *[""] * 5]), str(row.looks), f"`{row.command}`"]
+        for row in rows
+    ]
+    return aligned(head, body)
+
+
+def _cost_cells(costs: Costs) -> list[str]:
+    peak = "-" if costs.peak_rss_mb is None else f"{'' if costs.peak_exact else '<= '}{costs.peak_rss_mb:.0f}"
+    return [f"{costs.parameters:,}", f"{costs.weights_mb:.2f}", _number(costs.minutes, ".1f"), _number(costs.img_per_s, ".0f"),
+            _number(costs.latency_ms, ".2f"), peak]  # fmt: skip
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _test_table(rows: Sequence[Row]) -> list[str]:
+    head = [
+        "configuration",
+        "runs opened",
+        "looks",
+        "AUROC",
+        "accuracy",
+        "sensitivity",
+        "specificity",
+        "images (patients)",
+    ]
+    body = [
+        [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.looks),
+         *(mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")), _count(row.test.metrics["auroc"])]
+        for row in rows if row.test
+    ]  # fmt: skip
+    return aligned(head, body)
+
+
+def aligned(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table whose columns also stand in line as plain text."""
+    body = [[cell.replace("|", "\\|") for cell in row] for row in body]
+    widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
+    rule = ["-" * max(width, 3) for width in widths]
+    return ["| " + " | ".join(cell.ljust(max(width, 3)) for cell, width in zip(row, widths, strict=True)) + " |"
+            for row in (head, rule, *body)]  # fmt: skip
+
+
+# --- results.csv -----------------------------------------------------------------------------------------------------
+
+
+def csv_rows(section: Section) -> list[dict[str, Any]]:
+    """One flat row per configuration, and one for the probe; numbers by repr, None empty."""
+    rows = [_flat_row(section.name, row) for row in section.rows]
+    if section.no_lungs is not None:
+        rows.append({"experiment": section.name, "configuration": f"no lungs needed ({section.no_lungs_probe})",
+                     "status": "probe", **_spread("valid_auroc", section.no_lungs)})  # fmt: skip
+    return rows
+
+
+def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
+    found: dict[str, Any] = {"experiment": experiment, "configuration": row.name, "rank": row.rank,
+                             "status": "done" if row.metrics else row.why, "seeds": " ".join(map(str, row.seeds))}  # fmt: skip
+    for name, metric in row.metrics.items():
+        found |= _spread(f"valid_{name}", metric)
+    if row.metrics:
+        found |= {"valid_n": row.metrics["auroc"].n, "valid_patients": row.metrics["auroc"].n_patients}
+    if row.difference is not None:
+        found |= {f"to_best_{name}": value for name, value in row.difference.model_dump().items()}
+    if row.costs is not None:
+        found |= {"parameters": row.costs.parameters, "weights_mb": row.costs.weights_mb, "train_minutes": row.costs.minutes,
+                  "train_img_per_s": row.costs.img_per_s, "latency_ms": row.costs.latency_ms,
+                  "latency_threads": row.costs.threads, "peak_rss_mb": row.costs.peak_rss_mb,
+                  "peak_rss_exact": row.costs.peak_exact}  # fmt: skip
+    found["test_looks"] = row.looks
+    if row.test is not None:
+        found["test_runs"] = row.test.n_runs
+        for name, metric in row.test.metrics.items():
+            found |= _spread(f"test_{name}", metric)
+    return found | {"command": row.command}
+
+
+def _spread(name: str, found: MeanSd) -> dict[str, float | None]:
+    return {
+        f"{name}_mean": found.mean,
+        f"{name}_sd": found.sd,
+        f"{name}_low": found.ci_low,
+        f"{name}_high": found.ci_high,
+    }
+
+
+def put_rows(path: Path, rows: Sequence[dict[str, Any]]) -> str:
+    """The text of results.csv with these rows in place of the same experiments' old ones.
+
+    Raises:
+        DataError: the file there is no such table.
+    """
+    old = _read_rows(path)
+    replaced = {row["experiment"] for row in rows}
+    kept = [row for row in old if row["experiment"] not in replaced]
+    columns = list(dict.fromkeys(name for row in (*rows, *kept) for name in row))
+    columns = [name for name in columns if name != "command"] + ["command"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows([*kept, *({name: "" if value is None else value for name, value in row.items()} for row in rows)])
+    return text.getvalue()
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
+        if rows and (None in rows[0] or "experiment" not in rows[0]):
+            raise ValueError
+        return rows
+    except (ValueError, csv.Error, OSError):
+        raise DataError(
+            f"{path} is no table of experiments (no column 'experiment'). Move it, or choose another --out."
+        ) from None
+
+
+def safe_name(name: str) -> str:
+    """A section's name as a figure's file name."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name) or NOT_RUN

@@ -1,0 +1,207 @@
+"""Run folders become rows: one per configuration, ranked on valid, each tested against the best."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from plainfilm.errors import ConfigError, DataError
+from plainfilm.evaluate.rivals import Lineup, configuration_name, gather, line_up, refuse_other_classes
+from plainfilm.evaluate.scored import Scored, read_scored
+from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.verdicts import over_seeds, tested_pairs
+from plainfilm.experiments.cost import Cost, read_cost
+from plainfilm.experiments.grid import About, Experiment, read_experiment
+from plainfilm.runs import RunDir
+from plainfilm.schemas import Metric
+from plainfilm.schemas_compare import Difference, MeanSd
+
+NOT_RUN = "NOT RUN"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Means over the runs of a configuration; None: not measured. Memory is the largest of the runs."""
+
+    parameters: int
+    weights_mb: float
+    minutes: float | None
+    img_per_s: float | None
+    latency_ms: float | None
+    threads: int | None
+    peak_rss_mb: float | None
+    peak_exact: bool
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """What the looks at test said; `n_runs` of the configuration's runs have looked."""
+
+    __test__ = False  # not a test class
+    n_runs: int
+    metrics: dict[str, MeanSd]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so."""
+
+    name: str
+    rank: int | None
+    seeds: list[int]
+    metrics: dict[str, MeanSd]
+    difference: Difference | None
+    costs: Costs | None
+    looks: int
+    test: TestScores | None
+    command: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One experiment. `no_lungs`: the probe on the images of the best row."""
+
+    name: str
+    about: About
+    rows: list[Row]
+    no_lungs: MeanSd | None
+    no_lungs_probe: str
+    marks: list[str]
+    runs: int
+    unfinished: list[str] = field(default_factory=list)
+
+
+def read_section(name: str, folder: Path, file: Path | None) -> Section:
+    """The experiment whose runs lie in `folder` (which may be missing), its configurations named by `file`.
+
+    Raises:
+        DataError: there is neither a run nor a file; a run is damaged or of a newer version.
+    """
+    experiment = _read_file(file)
+    roots = run_folders(folder)
+    if not roots and experiment is None:
+        raise DataError(f"{folder} holds no run folder. Give the folder that experiments run wrote to.")
+    done: list[tuple[Path, str]] = []
+    unfinished: list[tuple[Path, str]] = []
+    for root in roots:
+        status = RunDir(root).read_status()["status"]
+        (done if status == "done" else unfinished).append((root, status))
+    runs = [read_scored(root, "valid") for root, _ in done]
+    rows: list[Row] = []
+    lineup = None
+    if runs:
+        refuse_other_classes(runs)
+        lineup = line_up(gather(runs), "auroc")
+        tested = tested_pairs(lineup, "auroc")
+        rows = [_row(lineup, i, tested.get((0, i)), file) for i in range(len(lineup.rivals))]
+    rows += _not_run(rows, experiment, unfinished, file)
+    probe, no_lungs = _no_lungs(lineup.rivals[0].runs) if lineup else ("", None)
+    notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
+    return Section(
+        name, experiment.about if experiment else About(), rows, no_lungs, probe, notes, len(runs),
+        [f"{root.name} ({status})" for root, status in unfinished],
+    )  # fmt: skip
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """Run folders right below `folder`, by name."""
+    return sorted(path.parent for path in folder.glob("*/status.json")) if folder.is_dir() else []
+
+
+def _read_file(file: Path | None) -> Experiment | None:
+    if file is None or not file.is_file():
+        return None
+    try:
+        return read_experiment(file)
+    except ConfigError as error:
+        raise DataError(f"The experiment's file cannot be used: {error}") from None
+
+
+def _row(lineup: Lineup, i: int, difference: Difference | None, file: Path | None) -> Row:
+    rival = lineup.rivals[i]
+    looks = [count_looks(RunDir(run.root), run.card.seal)[0] for run in rival.runs]
+    return Row(
+        name=rival.name, rank=i + 1, seeds=[run.repeat[0] for run in rival.runs],
+        metrics={name: over_seeds([run.metrics[name] for run in rival.runs]) for name in rival.runs[0].metrics},
+        difference=difference, costs=_costs([read_cost(RunDir(run.root)) for run in rival.runs]),
+        looks=sum(looks), test=_test_scores([run for run, n in zip(rival.runs, looks, strict=True) if n]),
+        command=_command(rival.name, file),
+    )  # fmt: skip
+
+
+def _command(name: str, file: Path | None) -> str:
+    if file is not None:
+        return f"plainfilm experiments run experiments/{file.name} --only {name}"
+    return "plainfilm train --config RUN/config.yaml"
+
+
+def _costs(found: Sequence[Cost]) -> Costs:
+    def mean(name: str) -> float | None:
+        values = [value for cost in found if (value := getattr(cost, name)) is not None]
+        return float(np.mean(values)) if values else None
+
+    timed = [cost for cost in found if cost.latency is not None]
+    first = (timed or list(found))[0]
+    seconds = mean("seconds")
+    exact = [cost.peak_rss_mb for cost in found if cost.peak_rss_mb is not None and cost.peak_rss_exact]
+    peaks = exact or [cost.peak_rss_mb for cost in found if cost.peak_rss_mb is not None]
+    return Costs(
+        first.parameters, first.weights_mb, None if seconds is None else seconds / 60, mean("train_img_per_s"),
+        first.latency.median_ms if first.latency else None, first.latency.threads if first.latency else None,
+        (max(exact) if exact else min(peaks)) if peaks else None, bool(exact),
+    )  # fmt: skip
+
+
+def _test_scores(opened: Sequence[Scored]) -> TestScores | None:
+    """From metrics.json, where evaluate left them; no test score is computed here."""
+    saved = [part for run in opened if (part := _saved(run).get("test"))]
+    if not saved:
+        return None
+    metrics = {
+        name: over_seeds([Metric.model_validate(part["metrics"][name]) for part in saved])
+        for name in ("auroc", "accuracy", "sensitivity", "specificity")
+    }
+    return TestScores(len(saved), metrics)
+
+
+def _no_lungs(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:
+    found = [_saved(run).get("valid", {}).get("no_lungs_needed") for run in runs]
+    known = [each for each in found if each and each["auroc"] and each["auroc"]["value"] is not None]
+    if not known:
+        return "", None
+    probes = ", ".join(dict.fromkeys(each["best"] for each in known))
+    return probes, over_seeds([Metric.model_validate(each["auroc"]) for each in known])
+
+
+def _saved(run: Scored) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(RunDir(run.root).metrics.read_text(encoding="utf-8"))
+        found["schema_version"]
+        return found
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(
+            f"metrics.json of {run.root} is missing or damaged. Make it again: plainfilm evaluate {run.root}."
+        ) from None
+
+
+def _not_run(
+    rows: list[Row], experiment: Experiment | None, unfinished: list[tuple[Path, str]], file: Path | None
+) -> list[Row]:
+    """A row for each configuration without a finished run."""
+    there = {row.name for row in rows}
+    why = {
+        run.configuration: f"{NOT_RUN}: {run.skip}" if run.skip else NOT_RUN
+        for run in (experiment.planned if experiment else ())
+    }
+    why |= {configuration_name(root): status for root, status in unfinished}
+    return [
+        Row(name, None, [], {}, None, None, 0, None, _command(name, file), reason)
+        for name, reason in why.items()
+        if name not in there
+    ]

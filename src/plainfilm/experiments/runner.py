@@ -1,0 +1,259 @@
+"""`plainfilm experiments run`: a grid becomes finished runs; what is done stays, what was stopped goes on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from plainfilm import pipeline
+from plainfilm.errors import DataError, OccupiedError, PlainfilmError, StoppedError, UsageError
+from plainfilm.experiments.cost import read_cost, write_cost, write_latency
+from plainfilm.experiments.grid import Experiment, read_experiment
+from plainfilm.experiments.looks import looks_file, open_test, require_writable
+from plainfilm.experiments.state import Place, find_place
+from plainfilm.experiments.work import BUG, INTERRUPTED, Crew, Ended, train_here
+from plainfilm.listener import Listener, silent
+from plainfilm.prepare import keep_out_of_data
+from plainfilm.schemas_compare import ExperimentDocument, ExperimentRun, Outcome
+
+OUT = Path("runs") / "experiments"
+FAILED = 5
+TRAINED = ("skipped", "trained", "resumed")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the user asked for; `command` is how to ask for it again."""
+
+    path: Path
+    data: Path | None = None
+    out: Path = OUT
+    jobs: int = 1
+    only: Sequence[str] = ()
+    open_test: bool = False
+    device: str = "auto"
+
+    @property
+    def command(self) -> str:
+        words = ["plainfilm", "experiments", "run", str(self.path)]
+        words += ["--data", str(self.data)] if self.data else []
+        words += ["--out", str(self.out)] if self.out != OUT else []
+        words += ["--jobs", str(self.jobs)] if self.jobs != 1 else []
+        words += [word for name in self.only for word in ("--only", name)]
+        words += ["--device", self.device] if self.device != "auto" else []
+        return shlex.join([*words, "--open-test"] if self.open_test else words)
+
+
+@dataclass
+class Progress:
+    """What became of each run so far, by folder name."""
+
+    places: list[Place]
+    ended: dict[str, ExperimentRun] = field(default_factory=dict)
+
+    def note(self, place: Place, outcome: Outcome, code: int = 0, message: str = "", opened: bool = False) -> None:
+        planned = place.planned
+        self.ended[planned.folder] = ExperimentRun(
+            configuration=planned.configuration, seed=planned.cfg.train.seed, run=str(place.run.root),
+            outcome=outcome, code=code, message=message, test_opened=opened,
+        )  # fmt: skip
+
+    def is_trained(self, place: Place) -> bool:
+        """Whether the run's model is there."""
+        ended = self.ended.get(place.planned.folder)
+        return ended is not None and ended.outcome in TRAINED
+
+    def left(self) -> list[Place]:
+        return [place for place in self.places if place.planned.folder not in self.ended]
+
+    def runs(self) -> list[ExperimentRun]:
+        for place in self.left():
+            self.note(place, "left")
+        return [self.ended[place.planned.folder] for place in self.places]
+
+
+def run_experiment(order: Order, *, dry_run: bool = False, listener: Listener = silent) -> ExperimentDocument:
+    """Train every run of the file that is not finished; a failure does not stop the rest, and stands in the answer.
+
+    Raises:
+        ConfigError: the file or one of its configurations is not possible. DataError: the images are not there.
+        OccupiedError: a run of another config lies where one of these would. StoppedError: Ctrl-C.
+    """
+    if order.jobs < 1:
+        raise UsageError(f"--jobs {order.jobs} would train nothing; expected 1 or more.")
+    experiment = read_experiment(order.path, order.data)
+    planned = experiment.only(order.only)
+    _require_data(experiment, order)
+    folder = order.out / experiment.name
+    for each in planned:
+        keep_out_of_data(folder, each.cfg)
+    progress = Progress(_places(folder, experiment, order))
+    if order.open_test:
+        require_writable(looks_file(experiment))
+    done, left = (
+        [place for place in progress.places if place.standing in which] for which in (("done",), ("new", "stopped"))
+    )
+    seconds = estimate(done, left, order.jobs)
+    listener("plan", {
+        "experiment": experiment.name, "title": experiment.about.title, "configurations": len({p.configuration for p in planned}),
+        "runs": len(planned), "standing": [place.standing for place in progress.places], "seconds": seconds,
+        "half_made": [str(path) for place in progress.places for path in place.half_made], "jobs": order.jobs,
+    })  # fmt: skip
+    if dry_run:
+        seconds = seconds if seconds is not None else _timed(progress.places, order, listener)
+        for place in progress.places:
+            progress.note(place, "skipped" if place.standing == "done" else "planned")
+    else:
+        _work(experiment, progress, order, folder, listener)
+    return ExperimentDocument(
+        experiment=experiment.name, out=str(folder), configurations=list(dict.fromkeys(p.configuration for p in planned)),
+        estimate_seconds=seconds, runs=progress.runs(),
+    )  # fmt: skip
+
+
+def exit_code(document: ExperimentDocument) -> int:
+    """0; else the code that all failed runs share, or 5 where they failed for different reasons."""
+    codes = {run.code for run in document.runs if run.code}
+    return 0 if not codes else codes.pop() if len(codes) == 1 else FAILED
+
+
+def _require_data(experiment: Experiment, order: Order) -> None:
+    if not experiment.names_data:
+        raise DataError(
+            f"{order.path} names no images. Give a folder: {order.command} --data FOLDER "
+            "(or write 'data: {phantom: {...}}' into it, for the drawn set)."
+        )
+    paths = dict.fromkeys(run.cfg.data.path for run in experiment.planned if run.cfg.data.path)
+    missing = [path for path in paths if not Path(path).exists()]
+    if missing:
+        raise DataError(f"The images of {order.path} are not there: {missing[0]!r} does not exist. Give --data FOLDER.")
+
+
+def _places(folder: Path, experiment: Experiment, order: Order) -> list[Place]:
+    """Where each run stands; all that are in the way are told at once."""
+    found, refused = [], []
+    for planned in experiment.only(order.only):
+        try:
+            found.append(find_place(folder, planned))
+        except OccupiedError as error:
+            refused.append(str(error))
+    if refused:
+        more = f" ({len(refused) - 1} more runs are in the way.)" if len(refused) > 1 else ""
+        raise OccupiedError(refused[0] + more)
+    return found
+
+
+def estimate(done: Sequence[Place], left: Sequence[Place], jobs: int) -> float | None:
+    """Seconds for the runs that are `left`, from those that are `done`; None where there is none to learn from."""
+    known: dict[str, list[float]] = {}
+    for place in done:
+        try:
+            seconds = read_cost(place.run).seconds
+        except DataError:
+            continue
+        known.setdefault(place.planned.configuration, []).extend([seconds] if seconds else [])
+    every = [seconds for values in known.values() for seconds in values]
+    if not left or not every:
+        return None if left else 0.0
+    return sum(_mean(known.get(place.planned.configuration) or every) for place in left) / min(jobs, len(left))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _timed(places: Sequence[Place], order: Order, listener: Listener) -> float:
+    """Seconds from five timed steps of the first run of each configuration."""
+    total, by_name = 0.0, {}
+    for place in places:
+        name = place.planned.configuration
+        if name not in by_name:
+            root = place.run.root.with_name(f"{place.run.root.name}.dry")  # of a stopped run its own is taken
+            by_name[name] = pipeline.train_run(
+                place.planned.cfg, root, device=order.device, dry_run=True, listener=listener
+            ).estimate_seconds
+        total += by_name[name] if place.standing in ("new", "stopped") else 0
+    return total / order.jobs
+
+
+def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path, listener: Listener) -> None:
+    try:
+        for place in progress.places:
+            if place.standing == "done":
+                _finish(experiment, progress, place, "skipped", order, folder, listener)
+            elif place.standing == "busy":
+                progress.note(place, "busy", OccupiedError.exit_code, "another process is training it; left alone")
+            elif place.standing == "diverged":
+                progress.note(place, "failed", FAILED, "it diverged before, and would again: lower train.lr")
+        _train_all(experiment, progress, order, folder, listener)
+        _measure_latency(progress)
+    except (KeyboardInterrupt, StoppedError):
+        done = sum(progress.is_trained(place) for place in progress.places)
+        raise StoppedError(
+            f"Interrupted with {done} of {len(progress.places)} runs done; the one that was training is kept. "
+            f"Go on: {order.command}"
+        ) from None
+
+
+def _train_all(experiment: Experiment, progress: Progress, order: Order, folder: Path, listener: Listener) -> None:
+    left = progress.left()
+    of = len(progress.places)
+
+    def ended(place: Place, how: Ended) -> None:
+        if how.code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if how.code:
+            progress.note(place, "failed", how.code, how.message)
+            listener("grid_failed", {"name": place.planned.folder, "message": how.message})
+            return
+        _finish(
+            experiment,
+            progress,
+            place,
+            "resumed" if place.standing == "stopped" else "trained",
+            order,
+            folder,
+            listener,
+        )
+        ahead = estimate([each for each in progress.places if progress.is_trained(each)], progress.left(), order.jobs)
+        listener("grid_done", {"name": place.planned.folder, "done": len(progress.ended), "of": of, "seconds": ahead})
+
+    if order.jobs > 1:
+        Crew(order.jobs, folder / ".plans", order.device).work(left, ended)
+        return
+    for place in left:
+        facts = {
+            "name": place.planned.folder,
+            "number": len(progress.ended) + 1,
+            "of": of,
+            "resumes": place.standing == "stopped",
+        }
+        listener("grid_run", facts)
+        ended(place, train_here(place, order.device, listener))
+
+
+def _finish(
+    experiment: Experiment, progress: Progress, place: Place, outcome: Outcome, order: Order, folder: Path, listener: Listener
+) -> None:  # fmt: skip
+    """A run is trained: its cost is there, and its test set is opened where that was asked for."""
+    try:
+        if not place.run.cost.is_file():
+            write_cost(place.run)
+        opened = order.open_test and open_test(experiment, place.planned, place.run, listener, folder / ".looks.lock")
+        progress.note(place, outcome, opened=opened)
+    except PlainfilmError as error:
+        progress.note(place, "failed", error.exit_code, f"trained, but: {error}")
+    except Exception as error:  # noqa: BLE001 - one failure must not stop the others
+        progress.note(place, "failed", BUG, f"trained, but a bug in plainfilm: {type(error).__name__}")
+
+
+def _measure_latency(progress: Progress) -> None:
+    """Once per configuration, when nothing else of ours is running."""
+    done = [place for place in progress.places if progress.is_trained(place)]
+    measured = {place.planned.configuration for place in done if read_cost(place.run).latency is not None}
+    for place in done:
+        if place.planned.configuration not in measured:
+            write_latency(place.run)
+            measured.add(place.planned.configuration)

@@ -1,0 +1,86 @@
+"""Where each planned run stands on disk: new, finished, stopped, or in the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from plainfilm.config import ExperimentConfig
+from plainfilm.errors import DataError, OccupiedError
+from plainfilm.evaluate.scored import read_run_config
+from plainfilm.experiments.grid import Planned
+from plainfilm.runs import RunDir
+
+Standing = Literal["new", "done", "stopped", "busy", "diverged"]
+SHOWN = 5  # differing keys named one by one
+MOST_FOLDERS = 100  # half-made folders of one run; more is a fault elsewhere
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of a planned run and what is in it; `half_made`: earlier ones that hold nothing to go on with."""
+
+    planned: Planned
+    run: RunDir
+    standing: Standing
+    half_made: tuple[Path, ...] = ()
+
+
+def find_place(folder: Path, planned: Planned) -> Place:
+    """The first of NAME, NAME.2, NAME.3 ... that is free or holds a run that counts.
+
+    Raises:
+        OccupiedError: a run of another config lies there; names what differs. DataError: a run of another version.
+    """
+    half_made: list[Path] = []
+    for number in range(1, MOST_FOLDERS):
+        root = folder / (planned.folder if number == 1 else f"{planned.folder}.{number}")
+        run = RunDir(root)
+        if not root.exists() or (root.is_dir() and not any(p.name != ".lock" for p in root.iterdir())):
+            return Place(planned, run, "new", tuple(half_made))
+        if not root.is_dir():
+            raise OccupiedError(f"{root} is a file; a run folder was expected. Move it, or choose another --out.")
+        if run.config.is_file():
+            _refuse_another(run, planned.cfg)
+        standing = _standing(run)
+        if standing is not None:
+            return Place(planned, run, standing, tuple(half_made))
+        half_made.append(root)
+    raise OccupiedError(f"{folder / planned.folder} was begun {MOST_FOLDERS} times in vain. Remove these folders.")
+
+
+def _standing(run: RunDir) -> Standing | None:
+    """None: it stopped before it could be gone on with."""
+    if not run.status.is_file():
+        return "busy" if (run.root / ".lock").is_file() and run.is_locked() else None
+    try:
+        status = run.read_status()["status"]
+    except DataError:
+        return None
+    if status in ("done", "diverged"):
+        return "done" if status == "done" else "diverged"
+    if status == "running":
+        return "busy"
+    return "stopped" if run.start.is_file() else None
+
+
+def _refuse_another(run: RunDir, cfg: ExperimentConfig) -> None:
+    there = read_run_config(run)
+    if there == cfg:
+        return
+    then, now = (dict(_flat(each.model_dump(mode="json"))) for each in (there, cfg))
+    differ = [f"{key}: {then.get(key)!r} there, {now.get(key)!r} wanted" for key in now if then.get(key) != now[key]]
+    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+    raise OccupiedError(
+        f"{run.root} holds a run of another config: {'; '.join(differ[:SHOWN])}{more}. Choose another --out, rename "
+        "the configuration, or move that folder away."
+    )
+
+
+def _flat(tree: dict[str, object], path: str = "") -> list[tuple[str, object]]:
+    found: list[tuple[str, object]] = []
+    for name, part in tree.items():
+        key = f"{path}{name}"
+        found += _flat(part, f"{key}.") if isinstance(part, dict) else [(key, part)]
+    return found

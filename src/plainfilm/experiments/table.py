@@ -1,0 +1,120 @@
+"""`plainfilm experiments table`: run folders become RESULTS.md, results.csv and a figure of score against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from plainfilm.errors import DataError, UsageError
+from plainfilm.experiments.page import csv_rows, put_rows, put_section, safe_name, section_text
+from plainfilm.experiments.rows import Section, read_section, run_folders
+from plainfilm.experiments.runner import OUT
+from plainfilm.runs import atomic_write
+from plainfilm.schemas_compare import TableDocument, TableSection
+
+
+def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
+    """Sections for the given folders of runs or experiment files; other sections of the page stay as they are.
+
+    Args:
+        given: None: every experiment in runs/experiments.
+        out: the folder of RESULTS.md; an experiment's file there names the configurations that were not run.
+    Raises:
+        DataError: no run, a damaged one, or a page or CSV that is not ours. Nothing is written then.
+    """
+    places = _places(list(given) if given else [OUT], out)
+    sections = [read_section(name, folder, file) for name, (folder, file) in places.items()]
+    page, table = out / "RESULTS.md", out / "results.csv"
+    try:
+        text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    except (OSError, UnicodeDecodeError):
+        raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
+    figures = {section.name: png for section in sections if (png := draw(section)) is not None}
+    rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
+    for section in sections:
+        link = f"figures/{safe_name(section.name)}.png" if section.name in figures else None
+        text = put_section(text, section.name, section_text(section, link))
+    drawn = []
+    for name, png in figures.items():
+        drawn.append(out / "figures" / f"{safe_name(name)}.png")
+        atomic_write(drawn[-1], png)
+    atomic_write(table, rows)
+    atomic_write(page, text)
+    return TableDocument(
+        page=str(page), csv=str(table), figures=[str(path) for path in drawn],
+        sections=[_told(section) for section in sections],
+        notes=[f"{section.name}: not finished: {', '.join(section.unfinished)}" for section in sections if section.unfinished],
+    )  # fmt: skip
+
+
+def _told(section: Section) -> TableSection:
+    best = section.rows[0].name if section.rows and section.rows[0].metrics else None
+    not_run = [row.name for row in section.rows if not row.metrics]
+    return TableSection(experiment=section.name, rows=len(section.rows), runs=section.runs, not_run=not_run, best=best)
+
+
+def _places(given: Sequence[Path], out: Path) -> dict[str, tuple[Path, Path | None]]:
+    """Experiment name -> (folder of its runs, its file or None)."""
+    found: dict[str, tuple[Path, Path | None]] = {}
+
+    def add(name: str, folder: Path, file: Path | None) -> None:
+        if name in found and found[name][0].resolve() != folder.resolve():
+            raise UsageError(f"Two folders are named {name!r} ({found[name][0]} and {folder}); rename one of them.")
+        found[name] = folder, file
+
+    for path in given:
+        if path.is_file() and path.suffix in (".yaml", ".yml"):
+            add(path.stem, OUT / path.stem, path)
+            continue
+        for folder in _with_runs(path):
+            file = out / f"{folder.name}.yaml"
+            add(folder.name, folder, file if file.is_file() else None)
+    return found
+
+
+def _with_runs(path: Path) -> list[Path]:
+    """`path`, or the folders in it, that hold run folders."""
+    if not path.is_dir():
+        raise DataError(
+            f"{path} is no folder. Train first (plainfilm experiments run FILE.yaml), or give a folder of runs."
+        )
+    path = path.resolve()  # '.' has no name
+    if (path / "status.json").is_file():
+        raise DataError(f"{path} is one run; give the folder that holds the runs: {path.parent}.")
+    if run_folders(path):
+        return [path]
+    found = [child for child in sorted(path.iterdir()) if not child.name.startswith(".") and run_folders(child)]
+    if not found:
+        raise DataError(
+            f"{path} holds no run folder, nor does a folder in it. Train first: plainfilm experiments run FILE.yaml."
+        )
+    return found
+
+
+def draw(section: Section) -> bytes | None:
+    """The figure as PNG; None where nothing was run."""
+    from plainfilm.interpret.cost_figure import plot_cost
+    from plainfilm.interpret.figures import as_png
+
+    rows = [row for row in section.rows if row.costs is not None and row.metrics["auroc"].mean is not None]
+    if not rows:
+        return None
+
+    def numbers(values: list[float | None]) -> np.ndarray:
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+    costs = [row.costs for row in rows if row.costs is not None]
+    figure = plot_cost(
+        [row.name for row in rows],
+        numbers([row.metrics["auroc"].mean for row in rows]),
+        numbers([row.metrics["auroc"].sd for row in rows]),
+        [
+            ("training time, minutes a run", numbers([cost.minutes for cost in costs])),
+            ("latency on the CPU, ms per image", numbers([cost.latency_ms for cost in costs])),
+        ],
+        section.name,
+        section.no_lungs.mean if section.no_lungs else None,
+    )
+    return as_png(figure)

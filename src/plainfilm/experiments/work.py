@@ -1,0 +1,149 @@
+"""How one planned run is trained: in this process, or in one of its own beside others."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from plainfilm import pipeline
+from plainfilm.errors import PlainfilmError, StoppedError
+from plainfilm.experiments.cost import memory_now_mb, write_cost
+from plainfilm.experiments.state import Place
+from plainfilm.listener import Listener
+from plainfilm.runs import atomic_write
+from plainfilm.schemas import TrainDocument
+
+BUG, INTERRUPTED = 101, 130
+GRACE_SECONDS = 120.0  # for a child to finish its step and write its state after Ctrl-C
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a training ended: exit code and message, 0 and '' when it is done."""
+
+    code: int
+    message: str
+
+
+def train_here(place: Place, device: str, listener: Listener) -> Ended:
+    """Train or go on in this process; what fails is returned, so that other runs can follow.
+
+    Raises:
+        KeyboardInterrupt, StoppedError: Ctrl-C.
+    """
+    before = memory_now_mb()
+    try:
+        if place.standing == "stopped":
+            document = _resume(place, listener)
+        else:
+            document = pipeline.train_run(place.planned.cfg, place.run.root, device=device, listener=listener)
+        write_cost(place.run, document, peak_before_mb=before)
+    except StoppedError:
+        raise
+    except PlainfilmError as error:
+        return Ended(error.exit_code, str(error))
+    except Exception as error:  # noqa: BLE001 - one failure must not stop the others
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Ended(BUG, f"A bug in plainfilm: {what}")
+    finally:
+        gc.collect()  # a Learner and its callbacks hold each other, and with them all decoded pictures of the run
+    return Ended(0, "")
+
+
+def _resume(place: Place, listener: Listener) -> TrainDocument:
+    import torch
+
+    threads = torch.get_num_threads()
+    try:
+        return pipeline.resume_run(place.run.root, listener=listener)
+    finally:
+        torch.set_num_threads(threads)  # a resumed run works with its own number; the next run must not
+
+
+class Crew:
+    """At most `jobs` trainings at a time, each in a process with its share of the cores."""
+
+    def __init__(self, jobs: int, plans: Path, device: str) -> None:
+        self.jobs, self.plans, self.device = jobs, plans, device
+        self.children: list[subprocess.Popen[str]] = []
+        self.stopping, self.guard = threading.Event(), threading.Lock()
+
+    def work(self, places: list[Place], ended: Any) -> None:
+        """Train all; `ended(place, Ended)` is called in this thread as they end.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, after every child has written its state.
+        """
+        with ThreadPoolExecutor(self.jobs) as pool:
+            waiting = {pool.submit(self._train, place): place for place in places}
+            try:
+                while waiting:
+                    done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        ended(waiting.pop(future), future.result())
+            except KeyboardInterrupt:
+                self._stop()
+                raise
+
+    def _train(self, place: Place) -> Ended:
+        with self.guard:
+            if self.stopping.is_set():
+                return Ended(INTERRUPTED, "not begun")
+            child = subprocess.Popen(
+                self._command(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment(),
+                start_new_session=True,  # a Ctrl-C in the terminal reaches us alone, and we hand it on once
+            )  # fmt: skip
+            self.children.append(child)
+        answer, errors = child.communicate()
+        if child.returncode:
+            said = [line for line in errors.splitlines() if line.strip()] or ["no message"]
+            return Ended(child.returncode if child.returncode > 0 else BUG, said[-1].removeprefix("plainfilm: "))
+        try:
+            write_cost(place.run, TrainDocument.model_validate(json.loads(answer)))
+        except (PlainfilmError, ValueError) as error:
+            return Ended(BUG, f"its answer cannot be read: {type(error).__name__}")
+        return Ended(0, "")
+
+    def _command(self, place: Place) -> list[str]:
+        start = [sys.executable, "-m", "plainfilm"]
+        if place.standing == "stopped":
+            return [*start, "resume", str(place.run.root), "--json", "-q"]
+        plan = self.plans / f"{place.run.root.name}.yaml"
+        atomic_write(plan, place.planned.cfg.as_yaml())
+        return [
+            *start,
+            "train",
+            "--config",
+            str(plan),
+            "--out",
+            str(place.run.root),
+            "--device",
+            self.device,
+            "--json",
+            "-q",
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        threads = str(max(1, (os.cpu_count() or 1) // self.jobs))
+        return {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+
+    def _stop(self) -> None:
+        with self.guard:
+            self.stopping.set()
+        for child in self.children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
+        for child in self.children:
+            try:
+                child.wait(GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                child.kill()  # its last state holds

@@ -1,0 +1,69 @@
+"""Score against cost: one point per configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from plainfilm.interpret.figures import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION
+
+NO_LUNGS = "no lungs needed"
+COLOURS, MARKERS = (BLUE, VERMILION, GREEN, ORANGE), "osD^vPX*"
+
+
+def plot_cost(
+    names: Sequence[str],
+    auroc: np.ndarray,
+    sd: np.ndarray,
+    costs: Sequence[tuple[str, np.ndarray]],
+    title: str,
+    no_lungs: float | None = None,
+) -> Figure:
+    """Valid AUROC (mean, with sd over seeds where there are several) against each of `costs`, a title and (n,) values.
+
+    NaN leaves a point out. `no_lungs`: AUROC of the best shortcut probe, drawn as a line where it is near.
+    """
+    figure = Figure(figsize=(4.6 * len(costs), 4.4 + 0.16 * len(names)), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(costs), sharey=True))
+    for ax, (label, values) in zip(axes, costs, strict=True):
+        _points(ax, names, auroc, sd, np.asarray(values, float))
+        ax.set_xlabel(label)
+        low = float(np.nanmin(auroc - np.nan_to_num(sd)))
+        if no_lungs is not None and no_lungs > low - 0.15:
+            ax.axhline(no_lungs, color="black", linestyle=":", linewidth=1, label=NO_LUNGS)
+    axes[0].set_ylabel("AUROC on valid, mean ± sd over seeds")
+    handles, labels = axes[0].get_legend_handles_labels()
+    order = np.argsort([label == NO_LUNGS for label in labels], kind="stable")
+    figure.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+    )
+    figure.suptitle(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
+    return figure
+
+
+def _points(ax: Axes, names: Sequence[str], auroc: np.ndarray, sd: np.ndarray, values: np.ndarray) -> None:
+    known = np.isfinite(values) & np.isfinite(auroc)
+    for i, name in enumerate(names):
+        shown = [values[i]] if known[i] else [np.nan]
+        error = [sd[i]] if np.isfinite(sd[i]) else None
+        ax.errorbar(shown, [auroc[i]], yerr=error, fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
+                    markersize=7, capsize=3, label=name)  # fmt: skip
+    if known.any() and values[known].min() > 0 and values[known].max() > 5 * values[known].min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    elif known.any():
+        ax.set_xlim(0, 1.1 * float(values[known].max()))
+        ax.xaxis.set_major_locator(MaxNLocator(6))
+    ax.yaxis.set_major_locator(MaxNLocator(6))
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,118 @@
+"""The documents of `compare` and of `experiments`: configurations side by side, each the mean of its seeds."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from plainfilm.schemas import Document
+
+
+class MeanSd(BaseModel):
+    """A metric over the runs of one configuration; `sd` is None for a single run.
+
+    `ci_low`, `ci_high`: means of the limits of the runs' own 95 % intervals, so they speak of the patients, and `sd`
+    of the seeds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    mean: float | None
+    sd: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    n_patients: int | None
+    method: str
+
+
+class Difference(BaseModel):
+    """A row minus the best row, on the same images.
+
+    `p`: paired permutation of whole patients, two-sided; `p_holm`: adjusted for all pairs of rows, since the best row
+    was found by looking at all of them. `second_p` is the closed test named by `second`, not adjusted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    value: float
+    ci_low: float
+    ci_high: float
+    method: str
+    p: float
+    p_holm: float
+    second: str
+    second_p: float | None
+    pairs: int
+    patients: int
+    distinguishable: bool
+
+
+class ComparedRow(BaseModel):
+    """One configuration; `differences` is empty for the best row."""
+
+    name: str
+    runs: list[str]
+    seeds: list[int]
+    metrics: dict[str, MeanSd]
+    differences: dict[str, Difference]
+
+
+class CompareDocument(Document):
+    """`plainfilm compare --json`; the best row comes first."""
+
+    split: str
+    metric: str
+    best: str
+    n: int
+    n_patients: int | None
+    draws: int
+    rows: list[ComparedRow]
+    notes: list[str]
+
+
+Outcome = Literal["planned", "skipped", "trained", "resumed", "failed", "busy", "left"]
+
+
+class ExperimentRun(BaseModel):
+    """One run of a grid. `outcome`: skipped = it was finished before; left = not begun, since the work was stopped.
+
+    `code` is the exit code that `train` would have ended with; 0 where nothing failed.
+    """
+
+    configuration: str
+    seed: int
+    run: str
+    outcome: Outcome
+    code: int
+    message: str
+    test_opened: bool
+
+
+class ExperimentDocument(Document):
+    """`plainfilm experiments run --json`; `estimate_seconds` is None where nothing is known yet."""
+
+    experiment: str
+    out: str
+    configurations: list[str]
+    estimate_seconds: float | None
+    runs: list[ExperimentRun]
+
+
+class TableSection(BaseModel):
+    """One experiment of the table."""
+
+    experiment: str
+    rows: int
+    runs: int
+    not_run: list[str]
+    best: str | None
+
+
+class TableDocument(Document):
+    """`plainfilm experiments table --json`."""
+
+    page: str
+    csv: str
+    figures: list[str]
+    sections: list[TableSection]
+    notes: list[str]

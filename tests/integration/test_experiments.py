@@ -1,0 +1,137 @@
+"""A grid as a user runs it: trained, stopped and gone on, tabulated, compared; two configurations, two seeds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from plainfilm import pipeline
+from plainfilm.cli import app
+from plainfilm.runs import RunDir
+
+pytestmark = pytest.mark.slow
+GRID = """about: {title: small and smaller, command: plainfilm experiments run experiments/tiny.yaml}
+data: {phantom: {images: 60, size_px: 32, seed: 3}}
+model: {kernel: 3}
+train: {size_px: 32, epochs: 1, batch_size: 8}
+configurations:
+  - {name: small, model.filters: [4, 8, 8]}
+  - {name: smaller, model.filters: [2, 4, 4]}
+grid: {train.seed: [0, 1]}
+"""
+FOUR = ["small-seed0", "small-seed1", "smaller-seed0", "smaller-seed1"]
+
+
+def plainfilm(*args: object, code: int = 0) -> Result:
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, [str(arg) for arg in args])
+    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("grid")
+    (folder / "experiments").mkdir()
+    (folder / "experiments" / "tiny.yaml").write_text(GRID)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def grid(place) -> Path:
+    """The runs, finished in two goes: the third was stopped in its first epoch."""
+    file, out = place / "experiments" / "tiny.yaml", place / "runs"
+    real = pipeline.train_run
+
+    def stopped(cfg, root, **options):
+        if root.name == FOUR[2]:
+            options["max_minutes"] = 1e-6  # as Ctrl-C: the state is written and StoppedError raised
+        return real(cfg, root, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "train_run", stopped)
+        last = plainfilm("experiments", "run", file, "--out", out, "--device", "cpu", code=130).stderr.splitlines()[-1]
+    assert "Interrupted with 2 of 4 runs done" in last and f"experiments run {file} --out {out}" in last
+    assert RunDir(out / "tiny" / FOUR[2]).read_status()["status"] == "interrupted"
+    weights = {name: (out / "tiny" / name / "model.safetensors").stat().st_mtime_ns for name in FOUR[:2]}
+    document = json.loads(plainfilm("experiments", "run", file, "--out", out, "--device", "cpu", "--json").stdout)
+    assert [run["outcome"] for run in document["runs"]] == ["skipped", "skipped", "resumed", "trained"]
+    assert weights == {name: (out / "tiny" / name / "model.safetensors").stat().st_mtime_ns for name in FOUR[:2]}
+    return out / "tiny"
+
+
+def test_every_run_is_finished_and_no_test_picture_was_looked_at(grid):
+    for name in FOUR:
+        run = RunDir(grid / name)
+        assert run.read_status()["status"] == "done"
+        assert not run.ledger.exists() and not run.predictions("test").exists()
+    assert not (grid / ".looks").exists()
+
+
+def test_the_cost_of_each_run_is_kept_and_latency_once_per_configuration(grid):
+    costs = [json.loads((grid / name / "cost.json").read_text()) for name in FOUR]
+    assert all(cost["seconds"] > 0 and cost["train_img_per_s"] > 0 for cost in costs)
+    assert [cost["latency"] is not None for cost in costs] == [True, False, True, False]
+    # conv 3*3*3*4+4, 3*3*4*8+8, 3*3*8*8+8; 32 px -> 15 -> 6 -> 2 px; dense 8*2*2*128+128; 128*2+2
+    assert costs[0]["parameters"] == 112 + 296 + 584 + 4224 + 258
+
+
+def test_a_resumed_run_is_the_one_that_was_never_stopped(grid, tmp_path):
+    config = grid / FOUR[2] / "config.yaml"
+    plainfilm("train", "--config", config, "--device", "cpu", "--out", tmp_path / "again")
+    assert (tmp_path / "again" / "model.safetensors").read_bytes() == (
+        grid / FOUR[2] / "model.safetensors"
+    ).read_bytes()
+
+
+def test_the_table_ranks_both_configurations_and_names_the_probe(grid, place):
+    plainfilm("experiments", "table", grid, "--out", place / "experiments")
+    rows = list(csv.DictReader((place / "experiments" / "results.csv").read_text().splitlines()))
+    assert {row["configuration"] for row in rows[:2]} == {"small", "smaller"}
+    assert all(row["seeds"] == "0 1" and float(row["latency_ms"]) > 0 for row in rows[:2])
+    assert rows[2]["status"] == "probe"
+    assert "small and smaller" in (place / "experiments" / "RESULTS.md").read_text()
+    assert (place / "experiments" / "figures" / "tiny.png").stat().st_size > 5000
+
+
+def test_compare_sees_the_four_runs_as_two_rows(grid):
+    document = json.loads(plainfilm("compare", *(grid / name for name in FOUR), "--json").stdout)
+    assert [len(row["runs"]) for row in document["rows"]] == [2, 2]
+    assert document["rows"][1]["differences"]["auroc"]["pairs"] == 2
+
+
+def test_the_test_set_opens_once_per_run_when_asked(grid, place, tmp_path):
+    copy = tmp_path / "runs" / "tiny"
+    shutil.copytree(grid, copy)
+    file = tmp_path / "tiny.yaml"
+    shutil.copy(place / "experiments" / "tiny.yaml", file)
+    for _ in range(2):
+        plainfilm("experiments", "run", file, "--out", copy.parent, "--device", "cpu", "--open-test")
+    assert [len((copy / name / "test_ledger.jsonl").read_text().splitlines()) for name in FOUR] == [1] * 4
+    looks = [json.loads(line) for line in (tmp_path / "looks.jsonl").read_text().splitlines()]
+    assert [(look["what"], look["seed"]) for look in looks] == [
+        ("experiments/tiny.yaml, small", 0), ("experiments/tiny.yaml, small", 1),
+        ("experiments/tiny.yaml, smaller", 0), ("experiments/tiny.yaml, smaller", 1),
+    ]  # fmt: skip
+    told = plainfilm("experiments", "table", copy, "--out", tmp_path / "results")
+    assert "Test set, opened" in (tmp_path / "results" / "RESULTS.md").read_text(), told.stdout
+    plainfilm("compare", *(copy / name for name in FOUR), "--split", "test")
+
+
+def test_two_at_a_time_train_in_processes_of_their_own(place, tmp_path):
+    """One configuration that can be trained and one that cannot: 32 px is too small for five blocks."""
+    file = tmp_path / "pair.yaml"
+    file.write_text(GRID.replace("model.filters: [2, 4, 4]", "model.filters: [2, 4, 4, 4, 4]").replace("[0, 1]", "[0]"))
+    done = plainfilm(
+        "experiments", "run", file, "--out", tmp_path / "runs", "--jobs", "2", "--device", "cpu", "--json", code=2
+    )
+    runs = {run["configuration"]: run for run in json.loads(done.stdout)["runs"]}
+    assert (runs["small"]["outcome"], runs["smaller"]["outcome"]) == ("trained", "failed")
+    assert "train.size_px" in runs["smaller"]["message"]
+    cost = json.loads((tmp_path / "runs" / "pair" / "small-seed0" / "cost.json").read_text())
+    assert cost["peak_rss_exact"] is True and cost["latency"]["n"] >= 10

@@ -1,0 +1,337 @@
+"""`experiments run` without a training: what is skipped, resumed, refused, and what a failure or Ctrl-C leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from plainfilm import pipeline
+from plainfilm.cli import app
+from plainfilm.errors import DataError, DivergedError, StoppedError
+from plainfilm.experiments import runner
+from plainfilm.experiments.cost import Cost, Latency
+from plainfilm.runs import RunDir, dump_json
+from plainfilm.schemas import Timing
+
+GRID = "data: {path: DATA}\nconfigurations: [{name: a}, {name: b, model.dense: 3}]\ngrid: {train.seed: [0, 1]}\n"
+FOUR = ["a-seed0", "a-seed1", "b-seed0", "b-seed1"]
+
+
+class Stage:
+    """A grid of four runs, a train_run that only writes what a training leaves, and what it was asked."""
+
+    def __init__(self, folder: Path, save_run: Callable[..., RunDir]) -> None:
+        self.folder, self.save_run = folder, save_run
+        self.data, self.out, self.file = folder / "DATA", folder / "out", folder / "grid.yaml"
+        self.data.mkdir()
+        self.file.write_text(GRID.replace("DATA", str(self.data)), encoding="utf-8")
+        self.trained: list[str] = []
+        self.resumed: list[str] = []
+        self.timed: list[str] = []
+        self.trouble: dict[str, BaseException] = {}
+        self.looks: list[str] = []
+
+    def root(self, name: str) -> Path:
+        return self.out / "grid" / name
+
+    def train(self, cfg, out, *, dry_run=False, listener=None, **_):
+        if dry_run:
+            return SimpleNamespace(estimate_seconds=30.0)
+        self.trained.append(out.name)
+        if out.name in self.trouble:
+            raise self.trouble.pop(out.name)
+        return self._leave(cfg, out)
+
+    def resume(self, root, *, listener=None, **_):
+        from plainfilm.config import load_config
+
+        self.resumed.append(root.name)
+        cfg = load_config(root / "config.yaml")
+        shutil.rmtree(root)
+        return self._leave(cfg, root)
+
+    def _leave(self, cfg, root):
+        options = {f"{section}.{name}": getattr(getattr(cfg, section), name)
+                   for section, name in (("data", "path"), ("model", "dense"))}  # fmt: skip
+        run = self.save_run(root.name, root=root.parent, seed=cfg.train.seed, options={"train.size_px": 224, **options})
+        assert run.config.read_text() == cfg.as_yaml()
+        run.cost.unlink()
+        return SimpleNamespace(timing=Timing(seconds=60.0, train_img_per_s=10.0, peak_rss_mb=1e6))
+
+    def latency(self, run: RunDir) -> None:
+        self.timed.append(run.root.name)
+        cost = Cost.model_validate_json(run.cost.read_text())
+        took = Latency(median_ms=1.0, low_ms=0.9, high_ms=1.1, n=10, threads=1)
+        run.cost.write_text(dump_json(cost.model_copy(update={"latency": took}).model_dump()))
+
+    def run(self, *args: object, code: int = 0) -> Result:
+        command = ["experiments", "run", str(self.file), "--out", str(self.out), *map(str, args)]
+        done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "400"}).invoke(app, command)
+        assert done.exit_code == code, f"{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def refused(self, *args: object, code: int = 2) -> str:
+        lines = self.run(*args, "-q", code=code).stderr.strip().splitlines()
+        assert len(lines) == 1, lines
+        assert not self.trained and not self.resumed
+        return lines[0]
+
+    def outcomes(self, *args: object, code: int = 0) -> dict[str, str]:
+        document = json.loads(self.run(*args, "--json", code=code).stdout)
+        return {Path(run["run"]).name: run["outcome"] for run in document["runs"]}
+
+
+@pytest.fixture
+def stage(tmp_path, save_run, monkeypatch) -> Stage:
+    made = Stage(tmp_path, save_run)
+    monkeypatch.setattr(pipeline, "train_run", made.train)
+    monkeypatch.setattr(pipeline, "resume_run", made.resume)
+    monkeypatch.setattr(runner, "write_latency", made.latency)
+    return made
+
+
+def test_all_runs_are_trained_in_the_order_of_the_file_and_skipped_the_next_time(stage):
+    said = stage.run().stderr
+    assert stage.trained == FOUR
+    assert "4 runs of 2 configurations" in said and "unknown until the first has run" in said
+    assert "1/4 done: a-seed0; about 3 min left" in said  # three more of 60 s
+    assert stage.timed == ["a-seed0", "b-seed0"]  # latency once per configuration
+    stage.trained.clear()
+    assert set(stage.outcomes().values()) == {"skipped"} and stage.trained == []
+    assert stage.timed == ["a-seed0", "b-seed0"]
+    assert "nothing is left to train" in stage.run().stderr
+
+
+def test_what_training_took_is_kept_in_the_run(stage):
+    stage.run()
+    cost = json.loads((stage.root("a-seed0") / "cost.json").read_text())
+    assert (cost["seconds"], cost["parameters"], cost["peak_rss_mb"]) == (60.0, 10, 1e6)
+    assert cost["peak_rss_exact"] is True
+
+
+def test_only_the_named_configuration_is_trained(stage):
+    stage.run("--only", "b")
+    assert stage.trained == ["b-seed0", "b-seed1"]
+
+
+def test_a_dry_run_says_how_long_and_trains_nothing(stage):
+    done = stage.run("--dry-run", "--json")
+    document = json.loads(done.stdout)
+    assert document["estimate_seconds"] == 120.0  # 30 s each, by the timed steps
+    assert {run["outcome"] for run in document["runs"]} == {"planned"}
+    assert stage.trained == [] and not stage.out.exists()
+
+
+def test_the_estimate_comes_from_finished_runs_of_the_same_configuration(stage):
+    stage.run("--only", "a")
+    document = json.loads(stage.run("--dry-run", "--json").stdout)
+    assert document["estimate_seconds"] == 120.0  # two of 60 s
+    assert "2 to train, about 2 min by the finished ones" in stage.run("--dry-run").stderr
+
+
+def test_one_failure_does_not_stop_the_rest_and_ends_with_its_code(stage):
+    stage.trouble["a-seed1"] = DivergedError("The loss is no number.")
+    done = stage.run(code=5)
+    assert stage.trained == FOUR
+    assert "FAILED: a-seed1: The loss is no number." in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("plainfilm: 1 of 4 runs did not finish (first: a-seed1: The loss is no number.)")
+    assert f"plainfilm experiments run {stage.file} --out {stage.out}" in last
+    assert "failed: The loss is no number." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("troubles", "code"),
+    [([DataError("no")], 2), ([DataError("no"), DataError("no")], 2), ([DataError("no"), DivergedError("x")], 5), ([ValueError("odd")], 101)],
+)  # fmt: skip
+def test_failures_end_with_the_code_they_share_or_with_5(stage, troubles, code):
+    stage.trouble = dict(zip(FOUR, troubles, strict=False))
+    outcomes = stage.outcomes(code=code)
+    assert list(outcomes.values()).count("failed") == len(troubles)
+    assert list(outcomes.values()).count("trained") == 4 - len(troubles)
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), StoppedError("Interrupted. Go on: plainfilm resume X")])
+def test_ctrl_c_stops_and_says_how_to_go_on(stage, trouble):
+    stage.trouble["b-seed0"] = trouble
+    last = stage.run("--only", "a", "--only", "b", code=130).stderr.strip().splitlines()[-1]
+    assert stage.trained == ["a-seed0", "a-seed1", "b-seed0"]
+    assert "2 of 4 runs done" in last
+    assert last.endswith(f"Go on: plainfilm experiments run {stage.file} --out {stage.out} --only a --only b")
+    stage.trained.clear()
+    stage.run()
+    assert stage.trained == ["b-seed0", "b-seed1"]
+
+
+def stop(stage: Stage, name: str, *, resumable: bool = True, status: str = "interrupted") -> Path:
+    """A run of the plan that stopped, before or after its inputs were complete."""
+    dense, seed = (128 if name.startswith("a") else 3), int(name[-1])
+    options = {"train.size_px": 224, "data.path": str(stage.data), "model.dense": dense}
+    run = stage.save_run(name, root=stage.out / "grid", seed=seed, options=options, status=status)
+    if resumable:
+        run.start.parent.mkdir()
+        run.start.write_text("{}")
+    return run.root
+
+
+def test_a_stopped_run_goes_on_and_the_others_are_trained(stage):
+    stop(stage, "a-seed1")
+    assert stage.outcomes() == {"a-seed0": "trained", "a-seed1": "resumed", "b-seed0": "trained", "b-seed1": "trained"}
+    assert stage.resumed == ["a-seed1"]
+
+
+def test_a_killed_run_reads_running_and_goes_on(stage):
+    stop(stage, "a-seed0", status="running")
+    assert stage.outcomes()["a-seed0"] == "resumed"
+
+
+def test_a_run_that_another_process_trains_is_left_alone(stage):
+    root = stop(stage, "a-seed0", status="running")
+    with RunDir(root).lock():
+        assert stage.outcomes(code=4)["a-seed0"] == "busy"
+    assert stage.trained == FOUR[1:]
+
+
+def test_a_diverged_run_is_not_repeated(stage):
+    stop(stage, "a-seed0", status="diverged")
+    assert stage.outcomes(code=5)["a-seed0"] == "failed"
+    assert stage.trained == FOUR[1:] and not stage.resumed
+
+
+def test_a_half_made_run_stays_and_is_trained_into_a_folder_beside_it(stage):
+    root = stop(stage, "a-seed0", resumable=False)
+    before = sorted(path.name for path in root.iterdir())
+    said = stage.run().stderr
+    assert "a-seed0 stopped before it could be gone on with; it stays" in said
+    assert stage.trained[0] == "a-seed0.2"
+    assert sorted(path.name for path in root.iterdir() if path.name != ".lock") == before
+    stage.trained.clear()
+    assert stage.outcomes()["a-seed0.2"] == "skipped"
+
+
+def test_a_folder_with_something_else_is_not_written_to(stage):
+    stage.root("a-seed0").mkdir(parents=True)
+    (stage.root("a-seed0") / "notes.txt").write_text("mine")
+    stage.run()
+    assert stage.trained[0] == "a-seed0.2"
+    assert [path.name for path in stage.root("a-seed0").iterdir()] == ["notes.txt"]
+
+
+def test_a_run_of_another_config_is_refused_with_what_differs(stage):
+    stage.run()
+    stage.trained.clear()
+    stage.file.write_text(stage.file.read_text().replace("model.dense: 3", "model.dense: 4"))
+    said = stage.refused(code=4)
+    assert "b-seed0 holds a run of another config: model.dense: 3 there, 4 wanted." in said
+    assert "1 more runs are in the way" in said
+
+
+def test_a_run_of_a_newer_version_is_refused(stage):
+    stage.run()
+    stage.trained.clear()
+    config = stage.root("a-seed0") / "config.yaml"
+    config.write_text("newer: 1\n" + config.read_text())
+    assert "newer: unknown key" in stage.refused()
+
+
+def test_a_file_where_a_run_should_be_is_refused(stage):
+    stage.root("x").parent.mkdir(parents=True)
+    stage.root("a-seed0").write_text("")
+    assert "is a file; a run folder was expected" in stage.refused(code=4)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--jobs", "0"], "--jobs 0 would train nothing"),
+        (["--jobs", "-2"], "expected 1 or more"),
+        (["--jobs", "two"], "a valid integer"),
+        (["--only", "c"], "no configuration 'c'; it has a, b"),
+        (["--data", "/nowhere/at/all"], "'/nowhere/at/all' does not exist"),
+    ],
+)
+def test_a_wrong_option_is_one_line(stage, args, said):
+    assert said in stage.refused(*args)
+
+
+def test_a_file_that_names_no_images_asks_for_them(stage):
+    stage.file.write_text("grid: {train.seed: [0]}")
+    assert "names no images. Give a folder" in stage.refused()
+    stage.run("--data", stage.data)
+    assert stage.trained == ["paper-seed0"]
+
+
+def test_runs_are_not_written_into_the_images(stage):
+    done = CliRunner().invoke(app, ["experiments", "run", str(stage.file), "--out", str(stage.data / "runs")])
+    assert done.exit_code == 2 and "lies inside DATA" in done.stderr
+
+
+def test_a_damaged_cost_file_fails_its_run_alone(stage):
+    stage.run()
+    (stage.root("a-seed0") / "cost.json").write_text("{")
+    done = stage.run(code=2)
+    assert "cost.json is damaged" in done.stderr
+
+
+# --- the test set ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def looked(stage, monkeypatch) -> Stage:
+    """evaluate_run records a look and its scores, as the real one does, without a network."""
+
+    def evaluate(root, *, split, listener=None, **_):
+        from plainfilm.evaluate.seal import record_look
+
+        run = RunDir(root)
+        stage.looks.append(root.name)
+        saved = json.loads(run.metrics.read_text())
+        run.metrics.write_text(json.dumps({**saved, "test": {**saved["valid"], "split": "test"}}))
+        record_look(run, run.read_status()["seal"], [], {"model_sha256": "x", "inference": True})
+
+    monkeypatch.setattr(pipeline, "evaluate_run", evaluate)
+    return stage
+
+
+def logged(stage: Stage) -> list[dict]:
+    return [json.loads(line) for line in (stage.folder / "looks.jsonl").read_text().splitlines()]
+
+
+def test_no_test_set_is_opened_unless_asked(looked):
+    looked.run()
+    assert looked.looks == [] and not (looked.folder / "looks.jsonl").exists()
+
+
+def test_each_run_opens_its_test_set_once_and_the_look_is_logged_beside_the_file(looked):
+    (looked.folder / "looks.jsonl").write_text(json.dumps({"model_sha256": None, "what": "an earlier look"}) + "\n")
+    looked.run()
+    assert all(run["test_opened"] for run in json.loads(looked.run("--open-test", "--json").stdout)["runs"])
+    assert looked.looks == FOUR
+    looked.run("--open-test")
+    assert looked.looks == FOUR and len(logged(looked)) == 5
+    look = logged(looked)[1]
+    assert list(look) == ["time", "test_set", "seal", "what", "seed", "model_sha256", "auroc", "accuracy"]
+    assert (look["what"], look["seed"], look["test_set"]) == ("experiments/grid.yaml, a", 0, "DATA, patient split")
+    card = json.loads((looked.root("a-seed0") / "card.json").read_text())
+    assert (look["model_sha256"], look["seal"]) == (card["weights_sha256"], card["seal"])
+
+
+def test_a_look_that_was_made_but_not_logged_is_logged_without_another_look(looked):
+    looked.run("--open-test")
+    kept = logged(looked)[:2]
+    (looked.folder / "looks.jsonl").write_text("".join(json.dumps(look) + "\n" for look in kept))
+    looked.run("--open-test")
+    assert looked.looks == FOUR and len(logged(looked)) == 4
+
+
+def test_a_log_that_cannot_be_read_stops_everything_before_a_look(looked):
+    (looked.folder / "looks.jsonl").write_text("not json\n")
+    assert "is not a log of looks" in looked.refused("--open-test")
+    assert looked.looks == []

@@ -1,0 +1,290 @@
+"""`experiments table`: rows by hand from saved runs, a page that keeps what is not its own, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from plainfilm.cli import app
+from plainfilm.errors import DataError
+from plainfilm.experiments.page import aligned, begin, end, put_rows, put_section
+from plainfilm.runs import dump_json
+
+WIDE, NARROW = {"model.dense": 128}, {"model.dense": 8}
+
+
+def table(*args: object, code: int = 0) -> Result:
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "400"}).invoke(app, ["experiments", "table", *map(str, args)])
+    assert done.exit_code == code, f"{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def refused(*args: object) -> str:
+    lines = table(*args, code=2).stderr.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.fixture
+def grid(save_run, tmp_path) -> Path:
+    """Two configurations of three seeds, 'wide' the better one."""
+    for seed in (0, 1, 2):
+        save_run(
+            f"narrow-seed{seed}", root=tmp_path / "runs" / "race", seed=seed, skill=0.5, options=NARROW, noise=seed
+        )
+        save_run(f"wide-seed{seed}", root=tmp_path / "runs" / "race", seed=seed, skill=2, options=WIDE, noise=10 + seed)
+    return tmp_path / "runs" / "race"
+
+
+@pytest.fixture
+def out(tmp_path) -> Path:
+    (tmp_path / "results").mkdir()
+    return tmp_path / "results"
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((out / "results.csv").read_text(encoding="utf-8").splitlines()))
+
+
+def test_a_row_is_the_mean_and_sd_of_its_seeds_ranked_on_valid(grid, out):
+    table(grid, "--out", out)
+    first, second = rows(out)
+    assert (first["configuration"], first["rank"], second["configuration"]) == ("wide", "1", "narrow")
+    values = [
+        json.loads((grid / f"wide-seed{k}" / "metrics.json").read_text())["valid"]["metrics"]["auroc"] for k in range(3)
+    ]
+    assert float(first["valid_auroc_mean"]) == pytest.approx(np.mean([m["value"] for m in values]))
+    assert float(first["valid_auroc_sd"]) == pytest.approx(np.std([m["value"] for m in values], ddof=1))
+    assert float(first["valid_auroc_low"]) == pytest.approx(np.mean([m["ci_low"] for m in values]))
+    assert (first["seeds"], first["valid_n"], first["valid_patients"]) == ("0 1 2", "80", "40")
+    assert float(first["train_minutes"]) == pytest.approx((60 + 61 + 62) / 180)
+    assert second["to_best_distinguishable"] == "True" and float(second["to_best_value"]) < 0
+    assert first["to_best_value"] == ""
+
+
+def test_the_page_says_it_in_words_and_in_line_as_plain_text(grid, out):
+    table(grid, "--out", out)
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert "## race" in page and "Research use only" in page
+    line = next(line for line in page.splitlines() if "| wide" in line)
+    assert (
+        re.search(r"\| 1 +\| wide +\| 3 +\| 0\.\d{3} ± 0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]", line) and "the best" in line
+    )
+    for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+        assert len({len(line) for line in block.splitlines()}) == 1  # columns stand in line
+    assert "![AUROC on valid against training time and latency](figures/race.png)" in page
+    assert (out / "figures" / "race.png").read_bytes().startswith(b"\x89PNG")
+    assert str(out) not in page and str(grid.parent) not in page  # no path of this machine
+
+
+def test_equal_configurations_are_called_not_distinguishable(save_run, tmp_path, out):
+    for k, options in enumerate((WIDE, NARROW)):
+        save_run(f"{'ab'[k]}-seed0", root=tmp_path / "runs" / "even", options=options, noise=k)
+    table(tmp_path / "runs" / "even", "--out", out)
+    assert "not distinguishable from the best row, p " in (out / "RESULTS.md").read_text(encoding="utf-8")
+
+
+def test_sensitivity_at_fixed_specificity_counted_by_hand(save_run, tmp_path, out):
+    run = save_run("a-seed0", root=tmp_path / "runs" / "one", images=1)
+    table(tmp_path / "runs" / "one", "--out", out)
+    lines = list(csv.DictReader(run.predictions("valid").read_text().splitlines()))
+    negative = sorted(float(line["prob_PNEUMONIA"]) for line in lines if line["label"] == "NORMAL")
+    positive = [float(line["prob_PNEUMONIA"]) for line in lines if line["label"] == "PNEUMONIA"]
+    assert len(negative) == 20  # at least 18 of 20 must stay below: the threshold is above the 18th
+    expected = np.mean([score > negative[17] for score in positive])
+    assert float(rows(out)[0]["valid_sensitivity_at_specificity_90_mean"]) == pytest.approx(expected)
+    loss = np.mean([-np.log(float(line[f"prob_{line['label']}"])) for line in lines])
+    assert float(rows(out)[0]["valid_log_loss_mean"]) == pytest.approx(loss)
+
+
+def test_the_rank_never_comes_from_the_test_set(save_run, tmp_path, out):
+    root = tmp_path / "runs" / "seal"
+    poor = save_run("poor-seed0", root=root, skill=0.5, noise=1, options=WIDE, looked=True)
+    save_run("good-seed0", root=root, skill=4, noise=2, options=NARROW, looked=True)
+    saved = json.loads(poor.metrics.read_text())
+    saved["test"]["metrics"]["auroc"]["value"] = 1.0
+    poor.metrics.write_text(json.dumps(saved))
+    table(root, "--out", out)
+    first, second = rows(out)
+    assert first["configuration"] == "good" and float(second["test_auroc_mean"]) == 1.0
+    assert (first["test_looks"], first["test_runs"]) == ("1", "1")
+    assert "### Test set, opened" in (out / "RESULTS.md").read_text(encoding="utf-8")
+
+
+def test_test_columns_stay_away_while_no_test_set_is_opened(grid, out):
+    table(grid, "--out", out)
+    assert "Test set, opened" not in (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert not [name for name in rows(out)[0] if name.startswith("test_auroc")]
+    assert {row["test_looks"] for row in rows(out)} == {"0"}
+
+
+def test_test_scores_without_a_recorded_look_are_not_shown(save_run, tmp_path, out):
+    run = save_run("a-seed0", root=tmp_path / "runs" / "one")
+    saved = json.loads(run.metrics.read_text())
+    run.metrics.write_text(json.dumps({**saved, "test": saved["valid"]}))
+    table(tmp_path / "runs" / "one", "--out", out)
+    assert "test_auroc_mean" not in rows(out)[0]
+
+
+def test_what_needs_no_lungs_is_its_own_row(save_run, tmp_path, out):
+    for seed, value in ((0, 0.6), (1, 0.8)):
+        run = save_run(f"a-seed{seed}", root=tmp_path / "runs" / "probe", seed=seed)
+        saved = json.loads(run.metrics.read_text())
+        auroc = {
+            "value": value,
+            "ci_low": value - 0.1,
+            "ci_high": value + 0.1,
+            "n": 80,
+            "n_patients": 40,
+            "method": "m",
+        }
+        saved["valid"]["no_lungs_needed"] = {
+            "best": "thumbnail 8x8",
+            "auroc": auroc,
+            "probes": {"thumbnail 8x8": auroc},
+        }
+        run.metrics.write_text(json.dumps(saved))
+    table(tmp_path / "runs" / "probe", "--out", out)
+    last = rows(out)[-1]
+    assert last["configuration"] == "no lungs needed (thumbnail 8x8)" and last["rank"] == ""
+    assert float(last["valid_auroc_mean"]) == pytest.approx(0.7)
+    assert "no lungs needed (thumbnail 8x8)" in (out / "RESULTS.md").read_text(encoding="utf-8")
+
+
+def test_configurations_that_the_file_names_and_nobody_ran_say_not_run(grid, out):
+    (out / "race.yaml").write_text(
+        "about: {title: who is best, command: 'plainfilm experiments run experiments/race.yaml'}\n"
+        "configurations: [{name: wide}, {name: narrow, model.dense: 8}, {name: huge, model.dense: 999}, {name: vast, model.dense: 9999, skip: takes hours}]"
+    )
+    told = json.loads(table(grid, "--out", out, "--json").stdout)["sections"][0]
+    assert (told["best"], told["not_run"], told["runs"]) == ("wide", ["huge", "vast"], 6)
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert "## race: who is best" in page and "NOT RUN" in page
+    assert "`plainfilm experiments run experiments/race.yaml --only wide`" in page
+    assert [row["status"] for row in rows(out)] == ["done", "done", "NOT RUN", "NOT RUN: takes hours"]
+
+
+def test_a_file_alone_gives_a_section_of_rows_not_run(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (out / "later.yaml").write_text("configurations: [{name: a}, {name: b, model.dense: 3}]")
+    told = json.loads(table(out / "later.yaml", "--out", out, "--json").stdout)
+    assert told["sections"][0]["not_run"] == ["a", "b"] and told["figures"] == []
+
+
+def test_unfinished_runs_are_in_no_row_and_named(grid, out, save_run):
+    save_run("wide-seed3", root=grid, seed=3, options=WIDE, status="interrupted")
+    save_run("other-seed0", root=grid, options={"model.dense": 5}, status="diverged")
+    said = table(grid, "--out", out).stdout
+    assert "wide-seed3 (interrupted)" in said
+    found = {row["configuration"]: row for row in rows(out)}
+    assert found["wide"]["seeds"] == "0 1 2" and found["other"]["status"] == "diverged"
+
+
+def test_rows_on_other_images_are_ranked_and_not_tested(save_run, tmp_path, out):
+    save_run("a-seed0", root=tmp_path / "runs" / "apart", options=WIDE)
+    save_run("b-seed0", root=tmp_path / "runs" / "apart", options=NARROW, first=500)
+    table(tmp_path / "runs" / "apart", "--out", out)
+    assert "not tested: other images" in (out / "RESULTS.md").read_text(encoding="utf-8")
+
+
+def test_making_a_section_again_keeps_the_others_and_what_people_wrote(grid, save_run, tmp_path, out):
+    save_run("a-seed0", root=tmp_path / "runs" / "other")
+    table(tmp_path / "runs" / "other", "--out", out)
+    page = out / "RESULTS.md"
+    page.write_text(page.read_text(encoding="utf-8") + "\nA remark by hand.\n", encoding="utf-8")
+    table(grid, "--out", out)
+    once = page.read_text(encoding="utf-8")
+    table(grid, "--out", out)
+    assert page.read_text(encoding="utf-8") == once  # the same runs, the same page
+    table(tmp_path / "runs" / "other", "--out", out)
+    assert page.read_text(encoding="utf-8") == once
+    assert once.count("## other") == once.count("## race") == once.count("A remark by hand.") == 1
+    assert {row["experiment"] for row in rows(out)} == {"other", "race"} and len(rows(out)) == 3
+
+
+def test_a_folder_of_experiments_gives_a_section_each(grid, save_run, tmp_path, out):
+    save_run("a-seed0", root=tmp_path / "runs" / "other")
+    told = json.loads(table(tmp_path / "runs", "--out", out, "--json").stdout)
+    assert [section["experiment"] for section in told["sections"]] == ["other", "race"]
+
+
+def test_a_section_is_put_in_the_place_of_its_old_text():
+    page = put_section("", "a", "one")
+    page = put_section(page, "b", "two")
+    page = put_section(page, "a", "three")
+    assert "one" not in page.partition(begin("a"))[2] and page.index("three") < page.index("two")
+    with pytest.raises(DataError, match="2 opening and 1 closing marks of 'a'"):
+        put_section(page + begin("a"), "a", "x")
+    with pytest.raises(DataError, match="marks"):
+        put_section(f"{end('c')} {begin('c')}", "c", "x")
+
+
+def test_a_bar_in_a_name_does_not_break_the_table():
+    assert aligned(["a", "b"], [["x|y", "z"]]) == ["| a    | b   |", "| ---- | --- |", "| x\\|y | z   |"]
+
+
+def test_columns_that_come_later_leave_older_rows_empty(tmp_path):
+    path = tmp_path / "results.csv"
+    path.write_text(put_rows(path, [{"experiment": "a", "x": 0.1, "command": "c"}]))
+    found = list(csv.DictReader(put_rows(path, [{"experiment": "b", "y": None, "command": "d"}]).splitlines()))
+    assert [(row["experiment"], row["x"], row["y"], row["command"]) for row in found] == [
+        ("a", "0.1", "", "c"),
+        ("b", "", "", "d"),
+    ]
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_without_runs_an_empty_one_and_none_are_refused(tmp_path, out, monkeypatch):
+    (tmp_path / "empty" / "sub").mkdir(parents=True)
+    assert "holds no run folder" in refused(tmp_path / "empty", "--out", out)
+    assert "is no folder" in refused(tmp_path / "nowhere", "--out", out)
+    monkeypatch.chdir(tmp_path)
+    assert "is no folder. Train first" in refused("--out", out)
+    assert list(out.iterdir()) == []
+
+
+def test_a_run_itself_is_refused_with_the_folder_that_holds_it(grid, out):
+    assert f"give the folder that holds the runs: {grid}" in refused(grid / "wide-seed0", "--out", out)
+
+
+def test_two_folders_of_one_name_are_refused(grid, save_run, tmp_path, out):
+    save_run("a-seed0", root=tmp_path / "elsewhere" / "race")
+    assert "Two folders are named 'race'" in refused(grid, tmp_path / "elsewhere" / "race", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        ("config.yaml", "newer: 1\n", "newer: unknown key"),
+        ("status.json", "{", "is damaged"),
+        ("card.json", "{}", "cannot be read"),
+        ("metrics.json", "{}", "is missing or damaged"),
+        ("cost.json", dump_json({"schema_version": 2}), "of a newer version"),
+        ("predictions/valid.csv", "path,label\n", "is damaged"),
+    ],
+)
+def test_a_damaged_or_newer_file_of_a_run_is_named_and_nothing_is_written(grid, out, file, text, said):
+    (grid / "wide-seed1" / file).write_text(text)
+    message = refused(grid, "--out", out)
+    assert said in message and "wide-seed1" in message
+    assert list(out.iterdir()) == []
+
+
+def test_a_csv_that_is_no_table_of_experiments_is_kept(grid, out):
+    (out / "results.csv").write_text("a,b\n1,2\n")
+    assert "no column 'experiment'" in refused(grid, "--out", out)
+    assert (out / "results.csv").read_text() == "a,b\n1,2\n" and not (out / "RESULTS.md").exists()
+
+
+def test_a_damaged_experiment_file_beside_the_page_is_named(grid, out):
+    (out / "race.yaml").write_text("grid: {train.seed: []}")
+    assert "The experiment's file cannot be used" in refused(grid, "--out", out)

@@ -1,0 +1,34 @@
+"""Score against cost: every configuration has its point, and what is not known has none."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plainfilm.interpret.cost_figure import plot_cost
+from plainfilm.interpret.figures import as_png
+
+NAMES = ["paper", "compact", "huge"]
+AUROC, SD = np.array([0.95, 0.96, 0.97]), np.array([0.01, np.nan, 0.02])
+
+
+def test_points_stand_where_score_and_cost_are_and_the_probe_is_named_last():
+    figure = plot_cost(
+        NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3])), ("ms", np.array([0.1, 5, np.nan]))], "x", 0.9
+    )
+    left, right = figure.axes
+    found = [tuple(float(v[0]) for v in bars.lines[0].get_data()) for bars in left.containers]
+    assert found == [(1, 0.95), (2, 0.96), (3, 0.97)]
+    assert np.isnan(right.containers[2].lines[0].get_xdata()[0])
+    assert (left.get_xscale(), right.get_xscale()) == ("linear", "log")  # 0.1 to 5 ms is more than five times
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*NAMES, "no lungs needed"]
+    assert as_png(figure).startswith(b"\x89PNG")
+
+
+def test_a_probe_far_below_the_networks_does_not_stretch_the_axis():
+    figure = plot_cost(NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3]))], "x", 0.5)
+    assert figure.axes[0].get_ylim()[0] > 0.9
+
+
+def test_a_cost_that_nobody_measured_leaves_an_empty_panel():
+    figure = plot_cost(NAMES, AUROC, SD, [("ms", np.full(3, np.nan))], "x")
+    assert as_png(figure).startswith(b"\x89PNG")

@@ -1,0 +1,36 @@
+"""Every YAML in experiments/ is read in a test, the grids among them too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from plainfilm.config import load_config
+from plainfilm.experiments.grid import read_experiment
+from plainfilm.strict_yaml import read_yaml
+
+FOLDER = Path(__file__).parents[2] / "experiments"
+FILES = sorted(FOLDER.rglob("*.yaml"))
+OWN = {"about", "grid", "configurations"}
+
+
+def test_there_are_grids_and_plain_configs():
+    assert any(OWN & read_yaml(path).keys() for path in FILES)
+    assert any(not OWN & read_yaml(path).keys() for path in FILES)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_an_experiment_loads_and_plans_at_least_one_run(path):
+    experiment = read_experiment(path)
+    assert experiment.planned
+    assert len({run.folder for run in experiment.planned}) == len(experiment.planned)
+    if not OWN & read_yaml(path).keys():
+        assert load_config(path) == experiment.planned[0].cfg
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_an_experiment_opens_with_its_command_time_and_expected_score(path):
+    head = path.read_text(encoding="utf-8").partition("\ndata:")[0]
+    for word in ("# ", "CPU cores", "Expected"):
+        assert word in head, f"{path.name} does not say {word}"
