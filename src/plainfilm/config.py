@@ -203,6 +203,7 @@ class EvaluateConfig(Section):
     """How scores become calls and calls become numbers."""
 
     threshold: str = "accuracy"  # accuracy | youden | sensitivity>=x | specificity>=x | a number
+    threshold_on: Literal["valid", "valid-shifted"] = "valid"  # shifted: under a fixed list of changes
     n_boot: int = Field(2000, ge=100)
 
     @field_validator("threshold", mode="before")

@@ -21,10 +21,11 @@ from plainfilm.data.store import cache_folder
 from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics
-from plainfilm.evaluate.look import look_at_test
+from plainfilm.evaluate.look import look_at_shifted, look_at_test
 from plainfilm.evaluate.no_lungs import no_lungs
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.listener import Listener, silent
@@ -155,6 +156,7 @@ def evaluate_run(
     """`plainfilm evaluate`: metrics with intervals from one inference pass; a look at test is recorded first.
 
     Args:
+        split: valid, test, or valid-shifted: the valid pictures as they are and under each of a fixed list of changes.
         threshold: a rule or number in place of the stored threshold, chosen on valid all the same.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
@@ -171,11 +173,21 @@ def evaluate_run(
                     "This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient."
                 )
             predictions, looks = look_at_test(run, card, rows, device, listener, keep=cfg.data.cache)
+        elif split == SHIFTED:
+            part = shifted_rows(rows)
+            predictions, looks = (
+                look_at_shifted(run, card, rows, device, listener, keep=cfg.data.cache),
+                count_looks(run, card.seal),
+            )
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
             looks = count_looks(run, card.seal)
         document = answer(run, card, split, predictions, cfg, looks)
-        document = document.model_copy(update={"no_lungs_needed": no_lungs(run, card, split, part)})
+        if split == SHIFTED:
+            positive = card.vocab.index(card.positive) if card.positive else None
+            document = document.model_copy(update={"changes": score_changes(predictions, positive)})
+        else:
+            document = document.model_copy(update={"no_lungs_needed": no_lungs(run, card, split, part)})
         if threshold is None:
             save_metrics(run, document)
     return document
@@ -185,9 +197,9 @@ def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> 
     if card.positive is None:
         raise UsageError("--threshold needs two classes; with more, the class with the highest score is called.")
     rule = load_config(options={"evaluate.threshold": rule}).evaluate.threshold
-    valid = read_predictions(
-        run.predictions("valid"), rows[rows["split"] == "valid"], card.vocab, has_patients=card.has_patients
-    )
+    split = SHIFTED if card.threshold_chosen_on == SHIFTED else "valid"
+    part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == "valid"]
+    valid = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
     k = card.vocab.index(card.positive)
     return card.model_copy(
         update={"threshold": choose_threshold(rule, valid.probs[:, k], valid.targs == k), "threshold_rule": rule}

@@ -244,12 +244,21 @@ class TrainDocument(Document):
     positive: str | None
     threshold: float | None
     threshold_rule: str | None
+    threshold_chosen_on: str | None = None
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
     no_lungs_needed: NoLungs | None = None
     estimate_seconds: float
     timing: Timing | None
+
+
+class ChangeScore(BaseModel):
+    """Scores of the valid pictures after one change; `log_loss` in nats, the mean over the pictures."""
+
+    change: str
+    auroc: Metric
+    log_loss: float
 
 
 class EvaluateDocument(Document):
@@ -267,6 +276,7 @@ class EvaluateDocument(Document):
     per_class: dict[str, dict[str, Metric]]
     no_lungs_needed: NoLungs | None = None
     confusion: Confusion
+    changes: list[ChangeScore] = []  # of the split valid-shifted alone
 
 
 class Confused(BaseModel):

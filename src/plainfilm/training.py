@@ -20,6 +20,7 @@ from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
 from plainfilm.evaluate.predictions import make_predictions, predict_logits, save_predictions
 from plainfilm.evaluate.seal import seal_of
+from plainfilm.evaluate.shifted import SHIFTED, predict_shifted
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.listener import Listener, logged, silent
@@ -207,17 +208,19 @@ def _finish(
         has_patients=ready.table.has_patients,
     )
     save_predictions(run, "valid", valid, valid_pixels)
-    threshold = None
+    card = _card(cfg, ready, best_at, None, hashlib.sha256(weights).hexdigest())
     if ready.positive is not None:
+        shifted = cfg.evaluate.threshold_on == SHIFTED
+        judged = predict_shifted(run, card, ready.split.rows, learn.model, valid_pixels, device) if shifted else valid
         k = ready.vocab.index(ready.positive)
-        threshold = choose_threshold(cfg.evaluate.threshold, valid.probs[:, k], valid.targs == k)
-    card = _card(cfg, ready, best_at, threshold, hashlib.sha256(weights).hexdigest())
+        threshold = choose_threshold(cfg.evaluate.threshold, judged.probs[:, k], judged.targs == k)
+        card = card.model_copy(update={"threshold": threshold})
     write_card(run, card)
     document = answer(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(update={"no_lungs_needed": probes})
     save_metrics(run, document)
     return TrainDocument(
-        run=str(run.root), data=ready.counts, positive=ready.positive, threshold=threshold, best_epoch=best_at[1] + 1,
-        threshold_rule=card.threshold_rule, notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
+        run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
+        threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
         timing=_timing(run, time.perf_counter() - started),
     )  # fmt: skip
 
@@ -231,7 +234,7 @@ def _card(
         model=cfg.model, vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
         mean=network.mean, std=network.std, threshold=threshold,
         threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
-        threshold_chosen_on="valid" if ready.positive and not fixed else "nothing",
+        threshold_chosen_on=cfg.evaluate.threshold_on if ready.positive and not fixed else "nothing",
         kept_phase=best_at[0], kept_epoch=best_at[1],
         kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,

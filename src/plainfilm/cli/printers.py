@@ -83,9 +83,8 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
     _print_no_lungs(out, document.no_lungs_needed, "valid")
     if document.threshold is not None:
-        out.print(
-            f"Score for class {document.positive}; called positive from {document.threshold:.4f} (chosen on valid)"
-        )
+        chosen = f"chosen on {document.threshold_chosen_on}"
+        out.print(f"Score for class {document.positive}; called positive from {document.threshold:.4f} ({chosen})")
     out.print(
         f"Trained in {duration(document.timing.seconds)}, {document.timing.train_img_per_s:.0f} img/s, {document.timing.peak_rss_mb:.0f} MB"
     )
@@ -105,6 +104,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
         out.print(f"Score for class {document.positive}")
     _print_per_class(out, document)
+    _print_changes(out, document)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
     for name in ("", *document.confusion.labels):
@@ -132,6 +132,17 @@ def _print_per_class(out: Console, document: EvaluateDocument) -> None:
         table.add_row(
             label, *(" ".join(metric_text(metrics[name])[:2]) for name in ("auroc", "sensitivity", "specificity"))
         )
+    out.print(table)
+
+
+def _print_changes(out: Console, document: EvaluateDocument) -> None:
+    if not document.changes:
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("valid pictures after", "AUROC", "log loss"):
+        table.add_column(name)
+    for row in document.changes:
+        table.add_row(row.change, " ".join(metric_text(row.auroc)[:2]), f"{row.log_loss:.3f}")
     out.print(table)
 
 

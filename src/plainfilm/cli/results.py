@@ -16,7 +16,9 @@ def evaluate(
     split: Annotated[
         str,
         typer.Option(
-            "--split", metavar="WHICH", help="valid, or test: opens the sealed test set and records the look."
+            "--split",
+            metavar="WHICH",
+            help="valid; valid-shifted (under a fixed list of changes); or test: opens the sealed test set and records the look.",
         ),
     ] = "valid",
     threshold: Annotated[
@@ -41,8 +43,8 @@ def evaluate(
 ) -> None:
     """Metrics with 95 % intervals, from one inference pass."""
     gates = [_gate(text) for text in fail_under or []]
-    if split not in ("valid", "test"):
-        raise UsageError(f"--split {split!r} cannot be evaluated; expected valid or test.")
+    if split not in ("valid", "valid-shifted", "test"):
+        raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
     from plainfilm.pipeline import evaluate_run
 
     with Talk(quiet=quiet, json=json) as talk:

@@ -27,7 +27,7 @@ def answer(
     per_class = {} if positive is not None else measure_per_class(threshold=None, **sample)
     return EvaluateDocument(
         run=str(run.root), split=split, opened=looks[0], opened_set=looks[1], threshold=card.threshold,
-        positive=card.positive, notes=[*card.notes, *(chosen_on_valid(card) if split == "valid" else [])],
+        positive=card.positive, notes=[*card.notes, *chosen_on_valid(card, split)],
         metrics=_warned(measure(threshold=card.threshold, **sample), narrow),
         metrics_at_half=_warned(measure(threshold=None if positive is None else 0.5, **sample), narrow),
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
@@ -47,10 +47,12 @@ def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
     }
 
 
-def chosen_on_valid(card: Card) -> list[str]:
+def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
     """The sentence that belongs beside valid scores: what was chosen on those very images."""
+    if split == "test":
+        return []
     chosen = ["the epoch"] if card.kept_by == KEPT_BEST else []
-    chosen += ["the threshold"] if card.threshold_chosen_on == "valid" else []
+    chosen += ["the threshold"] if card.threshold_chosen_on.startswith("valid") else []
     if not chosen:
         return []
     verb = "were" if len(chosen) == 2 else "was"

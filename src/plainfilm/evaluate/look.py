@@ -1,12 +1,13 @@
-"""A look at the sealed test set: checked, made, recorded, and only then shown."""
+"""A look at pictures that training did not choose by: the sealed test set, and valid pictures that were changed."""
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from plainfilm.card import Card
-from plainfilm.data.cache import PixelRows, decode_told
+from plainfilm.data.cache import decode_told
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.predictions import (
@@ -17,8 +18,12 @@ from plainfilm.evaluate.predictions import (
     save_predictions,
 )
 from plainfilm.evaluate.seal import check_before_look, record_look
+from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, shifted_rows
 from plainfilm.listener import Listener
 from plainfilm.runs import RunDir, atomic_write
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def look_at_test(
@@ -36,7 +41,8 @@ def look_at_test(
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
     pixels = decode_told(part, DecodeSpec(**card.decode), listener, keep=keep)
-    logits = _network_logits(run, card, pixels, device)
+    model, device = kept_network(run, card, device)
+    logits = predict_logits(model, pixels, device)
     predictions = make_predictions(
         part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature
     )
@@ -48,9 +54,22 @@ def look_at_test(
     return predictions, counted
 
 
-def _network_logits(run: RunDir, card: Card, pixels: PixelRows, device: str) -> np.ndarray:
+def kept_network(run: RunDir, card: Card, device: str) -> tuple[nn.Module, str]:
+    """The run's network with its kept weights, and the device to work on."""
     from plainfilm.models.build import build_model, load_weights, pick_device
 
     model = build_model(card.model, len(card.vocab), card.decode["size_px"])
     load_weights(model, run.weights)
-    return predict_logits(model, pixels, pick_device(device))
+    return model, pick_device(device)
+
+
+def look_at_shifted(
+    run: RunDir, card: Card, rows: pd.DataFrame, device: str, listener: Listener, *, keep: bool = True
+) -> Predictions:
+    """The predictions of the changed valid pictures, as saved, or made now."""
+    path = run.predictions(SHIFTED)
+    if path.is_file():
+        return read_predictions(path, shifted_rows(rows), card.vocab, has_patients=card.has_patients)
+    pixels = decode_told(rows[rows["split"] == "valid"], DecodeSpec(**card.decode), listener, keep=keep)
+    model, device = kept_network(run, card, device)
+    return predict_shifted(run, card, rows, model, pixels, device)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
 TOP_PICTURES = 24
+CHANGE = "change"  # a column of splits whose pictures were changed: how
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def make_predictions(
     """
     if not np.isfinite(logits).all():
         raise DataError("The network's outputs are not numbers; its weights are damaged. Train the run again.")
-    frame = rows[["path", "patient", "label"]].reset_index(drop=True)
+    columns = ["path", "patient", "label", *([CHANGE] if CHANGE in rows else [])]
+    frame = rows[columns].reset_index(drop=True)
     scaled = logits / temperature
     exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probs = exp / exp.sum(axis=1, keepdims=True)
@@ -117,7 +119,8 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
     if not path.is_file():
         raise DataError(f"{path} is not there. Run plainfilm evaluate on this run first.")
     try:
-        frame = pd.read_csv(path, dtype={"path": str, "patient": str, "label": str}, keep_default_na=False)
+        texts = dict.fromkeys(("path", "patient", "label", CHANGE), str)
+        frame = pd.read_csv(path, dtype=texts, keep_default_na=False)
         frame = frame.astype({f"{kind}_{name}": np.float64 for kind in ("logit", "prob") for name in vocab})
     except (ValueError, KeyError):
         raise DataError(f"{path} is damaged. Restore it from a backup, or train again.") from None

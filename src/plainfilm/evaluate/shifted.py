@@ -1,0 +1,72 @@
+"""The split `valid-shifted`: every valid picture as it is and under each of the fixed corruptions.
+
+It is what models are ranked by, and where a threshold can be taken from, when valid itself is too much like train.
+All copies of a picture belong to its patient, so the intervals count patients and not copies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.card import Card
+from plainfilm.data.cache import PixelRows
+from plainfilm.data.corruptions import CORRUPTIONS, corrupted
+from plainfilm.evaluate.metrics import auroc_metric
+from plainfilm.evaluate.predictions import CHANGE, Predictions, make_predictions, predict_logits, write_predictions
+from plainfilm.evaluate.sample import make_sample
+from plainfilm.runs import RunDir
+from plainfilm.schemas import ChangeScore
+from plainfilm.seeds import content_key
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SHIFTED, AS_IT_IS = "valid-shifted", "none"
+
+
+def shifted_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """The valid rows, once for each change; `change` names it, 'none' first."""
+    valid = rows[rows["split"] == "valid"]
+    return pd.concat([valid.assign(**{CHANGE: name}) for name in (AS_IT_IS, *CORRUPTIONS)], ignore_index=True)
+
+
+def score_changes(predictions: Predictions, positive: int | None) -> list[ChangeScore]:
+    """AUROC and log loss of the pictures under each change."""
+    changes, found = predictions.frame[CHANGE].to_numpy(), []
+    for name in (AS_IT_IS, *CORRUPTIONS):
+        here = changes == name
+        patients = None if predictions.patients is None else predictions.patients[here]
+        sample = make_sample(
+            predictions.probs[here], predictions.targs[here], predictions.groups[here], patients,
+            positive=positive, threshold=None,
+        )  # fmt: skip
+        auroc = auroc_metric(sample.classes, sample, 0.95)
+        found.append(ChangeScore(change=name, auroc=auroc, log_loss=float(predictions.losses[here].mean())))
+    return found
+
+
+def predict_shifted(
+    run: RunDir, card: Card, rows: pd.DataFrame, model: nn.Module, pixels: PixelRows, device: str
+) -> Predictions:
+    """Scores of the valid pictures under each change, saved like those of a split.
+
+    Args:
+        rows: of the run's table. pixels: of its valid rows, in their order.
+    """
+    valid = rows[rows["split"] == "valid"]
+    keys = np.array([content_key(sha) for sha in valid["sha256"]], dtype=np.int64)
+    whole = pixels[:]
+    logits = [predict_logits(model, whole, device)]
+    logits += [predict_logits(model, corrupted(whole, name, keys), device) for name in CORRUPTIONS]
+    predictions = make_predictions(
+        shifted_rows(rows),
+        np.concatenate(logits),
+        card.vocab,
+        has_patients=card.has_patients,
+        temperature=card.temperature,
+    )
+    write_predictions(run.predictions(SHIFTED), predictions)
+    return predictions
