@@ -19,12 +19,13 @@ from plainfilm.pipeline import evaluate_run, train_run
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shifted")
     write_phantom(folder / "data", images=60, size_px=32, seed=2)
-    cfg = load_config(options={
-        "data.path": str(folder / "data"), "data.audit": False, "train.size_px": 32, "train.epochs": 2,
-        "train.batch_size": 16, "model.filters": [4, 8], "model.kernel": 3, "model.dense": 8,
-        "evaluate.n_boot": 100, "evaluate.threshold_on": "valid-shifted",
-    })  # fmt: skip
-    train_run(cfg, folder / "run", device="cpu")
+    for name, lr in (("run", 1e-3), ("other", 1e-5)):
+        cfg = load_config(options={
+            "data.path": str(folder / "data"), "data.audit": False, "train.size_px": 32, "train.epochs": 2,
+            "train.batch_size": 16, "train.lr": lr, "model.filters": [4, 8], "model.kernel": 3, "model.dense": 8,
+            "evaluate.n_boot": 100, "evaluate.threshold_on": "valid-shifted",
+        })  # fmt: skip
+        train_run(cfg, folder / name, device="cpu")
     return folder / "run"
 
 
@@ -79,3 +80,18 @@ def test_the_command_shows_each_change_and_another_split_is_refused(run):
     assert done.exit_code == 0, done.output
     assert all(name in done.stdout for name in CORRUPTIONS)
     assert CliRunner().invoke(app, ["evaluate", str(run), "--split", "shifted"]).exit_code == 2
+
+
+def test_runs_are_compared_on_it_and_a_table_ranks_by_it(run, tmp_path):
+    done = CliRunner().invoke(
+        app, ["compare", str(run), str(run.parent / "other"), "--split", "valid-shifted", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["split"] == "valid-shifted"
+    assert found["n"] == 15 * evaluate_run(run, split="valid").metrics["accuracy"].n
+    made = CliRunner().invoke(app, ["experiments", "table", str(run.parent), "--out", str(tmp_path)])
+    assert made.exit_code == 0, made.output
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "### Scores on valid-shifted" in page
+    assert "ranked on valid-shifted" in page

@@ -17,7 +17,12 @@ def compare(
         list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders; seeds of one config are one row.")
     ],
     split: Annotated[
-        str, typer.Option("--split", metavar="WHICH", help="valid, or test where evaluate has opened it already.")
+        str,
+        typer.Option(
+            "--split",
+            metavar="WHICH",
+            help="valid; valid-shifted where evaluate has made it; or test where evaluate has opened it already.",
+        ),
     ] = "valid",
     metric: Annotated[
         str, typer.Option("--metric", metavar="NAME", help="auroc or accuracy (each run at its own threshold).")
@@ -27,8 +32,8 @@ def compare(
     verbose: opt.Verbose = False,
 ) -> None:
     """Paired tests between runs on their saved predictions, by patient; opens no image."""
-    if split not in ("valid", "test"):
-        raise UsageError(f"--split {split!r} cannot be compared; expected valid or test.")
+    if split not in ("valid", "valid-shifted", "test"):
+        raise UsageError(f"--split {split!r} cannot be compared; expected valid, valid-shifted or test.")
     if metric not in ("auroc", "accuracy"):
         raise UsageError(f"--metric {metric!r} cannot be compared; expected auroc or accuracy.")
     from plainfilm.pipeline import compare_runs

@@ -21,10 +21,11 @@ from plainfilm.errors import ConfigError, DataError, SealError
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.intervals import Bools, Floats, Ints
 from plainfilm.evaluate.metrics import accuracy_metric, auroc_metric, counts, metric, missing
-from plainfilm.evaluate.predictions import read_predictions
+from plainfilm.evaluate.predictions import CHANGE, read_predictions
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.evaluate.scores import calls
 from plainfilm.evaluate.seal import count_looks, seal_of
+from plainfilm.evaluate.shifted import SHIFTED, shifted_rows
 from plainfilm.runs import RunDir
 from plainfilm.schemas import Metric
 
@@ -120,19 +121,22 @@ def read_scored(root: Path, split: str) -> Scored:
             f"{root} --split test."
         )
     rows = read_table(run.table)
-    part = rows[rows["split"] == split]
+    part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
     predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
     order = _content_order(part)
-    people = predictions.patients
+    people, images = predictions.patients, part["sha256"].to_numpy(dtype=str)
+    if split == SHIFTED:
+        images = np.char.add(images, np.char.add(" ", part[CHANGE].to_numpy(dtype=str)))
     return Scored(
-        run.root, cfg, card, split, part["sha256"].to_numpy(dtype=str)[order], seal_of(part), predictions.groups[order],
+        run.root, cfg, card, split, images[order], seal_of(part), predictions.groups[order],
         None if people is None else people[order], predictions.probs[order], predictions.targs[order],
     )  # fmt: skip
 
 
 def _content_order(part: pd.DataFrame) -> Ints:
     """Identical files have identical scores, so which of them comes first does not matter."""
-    return np.lexsort((part["relative"].to_numpy(dtype=str), part["label"].to_numpy(dtype=str), part["sha256"].to_numpy(dtype=str)))  # fmt: skip
+    last = [CHANGE] if CHANGE in part else []
+    return np.lexsort([part[name].to_numpy(dtype=str) for name in (*last, "relative", "label", "sha256")])
 
 
 def read_run_config(run: RunDir) -> ExperimentConfig:

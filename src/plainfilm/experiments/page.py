@@ -11,6 +11,7 @@ from typing import Any
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.scored import SENSITIVITY_AT
+from plainfilm.evaluate.shifted import SHIFTED
 from plainfilm.experiments.rows import NOT_RUN, Costs, Row, Section
 from plainfilm.schemas import RESEARCH_ONLY
 from plainfilm.schemas_compare import MeanSd
@@ -20,9 +21,10 @@ HEAD = f"""# Results
 One row per configuration, the mean of its seeds; made by `plainfilm experiments table` from run folders, never by hand.
 Text outside the marks of a section stays when the section is made again. {RESEARCH_ONLY}
 """
-HOW = """- Rows are ranked on valid by AUROC, then log loss; the epoch and the threshold were chosen on valid too, so these scores flatter.
+HOW = """- Rows are ranked on {split} by AUROC, then log loss; the epoch and the threshold were chosen on valid too, so these scores flatter.{shifted}
 - `±` is the standard deviation over seeds; the brackets are 95 % limits over patients of a single run, averaged over the runs.
 - Against the best: the paired difference of AUROC on the same images with its 95 % interval, tested by exchange of whole patients (p adjusted by Holm for all pairs of rows)."""
+SHIFTED_IS = " valid-shifted is valid as it is and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
 TESTED = "No row was chosen by the test set; its scores stand in the order of valid."
 
 
@@ -63,7 +65,8 @@ def section_text(section: Section, figure: str | None) -> str:
             ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
     said = [f"- {name}: {text}" for name, text in told if text] + [f"- NOTE: {note}" for note in section.marks]
     lines += [*said, ""] if said else []
-    lines += ["### Scores on valid", "", *_scores(section), "", HOW]
+    how = HOW.format(split=section.split, shifted=SHIFTED_IS if section.split == SHIFTED else "")
+    lines += [f"### Scores on {section.split}", "", *_scores(section), "", how]
     if section.unfinished:
         lines += [f"- Not finished, and in no row: {', '.join(section.unfinished)}."]
     lines += ["", "### Cost", "", *_cost_table(section.rows), ""]

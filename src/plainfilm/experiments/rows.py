@@ -14,6 +14,7 @@ from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.rivals import Lineup, configuration_name, gather, line_up, refuse_other_classes
 from plainfilm.evaluate.scored import Scored, read_scored
 from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.shifted import SHIFTED
 from plainfilm.evaluate.verdicts import over_seeds, tested_pairs
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.grid import About, Experiment, read_experiment
@@ -65,7 +66,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment. `no_lungs`: the probe on the images of the best row."""
+    """One experiment; `split` is what it is ranked on. `no_lungs`: the probe on the images of the best row."""
 
     name: str
     about: About
@@ -75,6 +76,7 @@ class Section:
     marks: list[str]
     runs: int
     unfinished: list[str] = field(default_factory=list)
+    split: str = "valid"
 
 
 def read_section(name: str, folder: Path, file: Path | None) -> Section:
@@ -92,7 +94,8 @@ def read_section(name: str, folder: Path, file: Path | None) -> Section:
     for root in roots:
         status = RunDir(root).read_status()["status"]
         (done if status == "done" else unfinished).append((root, status))
-    runs = [read_scored(root, "valid") for root, _ in done]
+    split = _ranked_on([root for root, _ in done])
+    runs = [read_scored(root, split) for root, _ in done]
     rows: list[Row] = []
     lineup = None
     if runs:
@@ -105,8 +108,13 @@ def read_section(name: str, folder: Path, file: Path | None) -> Section:
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
     return Section(
         name, experiment.about if experiment else About(), rows, no_lungs, probe, notes, len(runs),
-        [f"{root.name} ({status})" for root, status in unfinished],
+        [f"{root.name} ({status})" for root, status in unfinished], split,
     )  # fmt: skip
+
+
+def _ranked_on(roots: Sequence[Path]) -> str:
+    """valid-shifted where every run has scores of it, else valid."""
+    return SHIFTED if roots and all(RunDir(root).predictions(SHIFTED).is_file() for root in roots) else "valid"
 
 
 def run_folders(folder: Path) -> list[Path]:
