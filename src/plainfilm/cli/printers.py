@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.model_table import print_models
 from plainfilm.schemas import (
     RESEARCH_ONLY,
     AuditDocument,
@@ -19,6 +20,7 @@ from plainfilm.schemas import (
     InterpretDocument,
     LrFindDocument,
     Metric,
+    ModelsDocument,
     NoLungs,
     PhantomDocument,
     Planted,
@@ -297,4 +299,5 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     AuditDocument: _print_audit,
     DoctorDocument: _print_doctor,
     CacheDocument: _print_cache,
+    ModelsDocument: print_models,
 }

@@ -51,6 +51,9 @@ def look_at_test(
 def _network_logits(run: RunDir, card: Card, pixels: PixelRows, device: str) -> np.ndarray:
     from plainfilm.models.build import build_model, load_weights, pick_device
 
-    model = build_model(card.model, len(card.vocab), card.decode["size_px"])
+    model = build_model(
+        card.model.model_copy(update={"mean": card.mean, "std": card.std}),
+        len(card.vocab), card.decode["size_px"], channels=card.decode["channels"],
+    )  # fmt: skip
     load_weights(model, run.weights)
     return predict_logits(model, pixels, pick_device(device))

@@ -44,6 +44,11 @@ class PaperNet(nn.Module):
             nn.Linear(dense, n_classes),
         )
 
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """What the last layer sees, (n, dense)."""
+        features: torch.Tensor = self.head[:-1](self.features(x))
+        return features
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (n, n_classes) of normalised pictures (n, 3, size, size)."""
         logits: torch.Tensor = self.head(self.features(x))
