@@ -163,14 +163,12 @@ def test_only_decode_opens_images():
 )
 def test_no_module_uses(word: str):
     users = [m for m, path in MODULES.items() if word in path.read_text(encoding="utf-8")]
-    # models.weights reads foreign files without unpickling anything but tensors; pickle is there for its error's name
-    assert users == (["plainfilm.models.weights"] if word in ("torch.load", "import pickle") else [])
+    # models.weights reads foreign files, and makes nothing of them but tensors
+    assert users == (["plainfilm.models.weights"] if word == "torch.load" else [])
 
 
 def test_foreign_weights_are_read_by_weights_only():
     tree = ast.parse(MODULES["plainfilm.models.weights"].read_text(encoding="utf-8"))
-    names = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    assert {name for name in names if name.startswith("pickle.")} == {"pickle.UnpicklingError"}
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"]
     assert len(calls) == 1
     assert "weights_only=True" in ast.unparse(calls[0])

@@ -125,8 +125,6 @@ def _paper_gap(cfg: ModelConfig, n_classes: int, size_px: int, channels: int) ->
 
 
 def _compact(cfg: ModelConfig, n_classes: int, size_px: int, channels: int) -> tuple[nn.Module, Anatomy]:
-    if size_px < 32:
-        raise ValueError(f"{size_px} px is too small for the compact network, which needs 32")
     stages = (("stem",), ("stage1",), ("stage2",), ("stage3",), ("head",))
     return CompactNet(n_classes, channels=channels, dropout=cfg.dropout), Anatomy(
         "head", ("stem.0",), stages, own_pooled

@@ -240,7 +240,7 @@ def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
             f"model.{', model.'.join(idle)}: the network {cfg.name!r} has no such option; "
             f"it takes {', '.join(spec.options) or 'none of these'}. Remove it, or take --model paper."
         )
-    if size_px is not None and not spec.options and size_px < spec.min_size_px:
+    if size_px is not None and "kernel" not in spec.options and size_px < spec.min_size_px:
         raise ConfigError(
             f"train.size_px: {size_px} px is too small for {cfg.name!r}, which needs {spec.min_size_px}. Choose a larger --size."
         )

@@ -138,6 +138,7 @@ def starting_point(
     cfg: ExperimentConfig, *, offline: bool, listener: Listener
 ) -> tuple[ExperimentConfig, Found | None]:
     """The weights to start from, looked for before anything else, and the config with their mean and std."""
+    check_options(cfg.model, cfg.train.size_px)
     found = find_weights(cfg.model, offline=offline, listener=listener)
     return cfg.model_copy(update={"model": with_statistics(cfg.model, found)}), found
 
@@ -153,7 +154,9 @@ def with_statistics(cfg: ModelConfig, found: Found | None) -> ModelConfig:
         return cfg
     spec = check_options(cfg)
     mean, std = (found.card.mean, found.card.std) if found.card else (spec.mean, spec.std)
-    return cfg.model_copy(update={"mean": cfg.mean or tuple(mean), "std": cfg.std or tuple(std)})
+    # absolute, as data.path is: the run's config must mean the same from another folder
+    weights = cfg.weights if found.kind == "imagenet" else str(Path(cfg.weights).expanduser().absolute())
+    return cfg.model_copy(update={"mean": cfg.mean or tuple(mean), "std": cfg.std or tuple(std), "weights": weights})
 
 
 def find_again(cfg: ModelConfig, initial: dict[str, Any] | None) -> Found | None:
