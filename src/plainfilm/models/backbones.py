@@ -156,7 +156,7 @@ def _timm_anatomy(spec: ModelSpec, network: Any) -> Anatomy:
     if not isinstance(head, str) or not isinstance(network.get_submodule(head), nn.Linear):
         raise ConfigError(f"The network {spec.name!r} does not end with one linear layer. Choose another --model.")
     top = head.split(".")[0]
-    stages = tuple((name,) for name, child in network.named_children() if name != top and any(child.parameters()))
+    stages = tuple((name,) for name, child in network.named_children() if name != top and list(child.parameters()))
     return Anatomy(head, (stem,) if isinstance(stem, str) else tuple(stem), (*stages, (top,)), timm_pooled)
 
 
