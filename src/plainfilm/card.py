@@ -54,11 +54,28 @@ class Card(BaseModel):
     seal: str | None
     notes: list[str]
     weights_sha256: str
+    initial_weights: dict[str, Any] | None = None  # what training started from: kind, sha256, key report
 
 
 def write_card(run: RunDir, card: Card) -> None:
     """Save card.json."""
     atomic_write(run.card, dump_json(card.model_dump(mode="json")))
+
+
+def _refuse_newer(run: RunDir) -> None:
+    """A card that a later version wrote is whole, but not for us."""
+    try:
+        raw = json.loads(run.card.read_text(encoding="utf-8"))
+        version, unknown = raw["schema_version"], sorted(raw.keys() - Card.model_fields.keys())
+        unknown += [f"model.{key}" for key in sorted(raw["model"].keys() - ModelConfig.model_fields.keys())]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return  # missing or damaged: the reader says so
+    if version != 1 or unknown:
+        what = f"schema {version}" if version != 1 else f"unknown keys: {', '.join(unknown)}"
+        raise DataError(
+            f"The run {run.root} was written by another version of plainfilm ({raw.get('plainfilm', 'unknown')}; {what}); "
+            f"this is {__version__}. Use the version that wrote it, or a newer one."
+        )
 
 
 def read_card(run: RunDir) -> Card:
@@ -67,6 +84,7 @@ def read_card(run: RunDir) -> Card:
     Raises:
         DataError: card or weights are missing or changed.
     """
+    _refuse_newer(run)
     try:
         card = Card.model_validate_json(run.card.read_text(encoding="utf-8"))
         weights = run.weights.read_bytes()

@@ -22,6 +22,8 @@ THRESHOLD_RULE = re.compile(r"^(accuracy|youden|(sensitivity|specificity)>=(0?\.
 
 MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
 ResizeMode = Literal["squish", "pad", "crop"]
+Statistic = tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)],
+                  Annotated[float, Field(allow_inf_nan=False)]]  # fmt: skip
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
 
 
@@ -115,6 +117,28 @@ class ModelConfig(Section):
     dropout: float = Field(0.2, ge=0, lt=1)  # after each convolution block
     dense: int = Field(128, ge=1)
     dense_dropout: float = Field(0.5, ge=0, lt=1)  # the paper does not give this rate
+    weights: str = "none"  # none | imagenet | a weights file | a run folder: what training starts from
+    mean: Statistic | None = None  # per channel, on pixels in 0..1; None = what the weights were trained with
+    std: Statistic | None = None
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def one_number_for_all_channels(cls, value: Any) -> Any:
+        return [value] * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("std")
+    @classmethod
+    def std_is_positive(cls, std: Statistic | None) -> Statistic | None:
+        if std is not None and min(std) <= 0:
+            raise ValueError(f"three positive numbers are needed, found {list(std)}")
+        return std
+
+    @field_validator("weights")
+    @classmethod
+    def weights_are_named(cls, weights: str) -> str:
+        if not weights.strip():
+            raise ValueError("expected none, imagenet, a weights file or a run folder, found nothing")
+        return weights
 
 
 class Phase(Section):

@@ -29,7 +29,7 @@ from plainfilm.schemas import DataCounts
 from plainfilm.strict_yaml import read_yaml
 
 # What decides the bits of a result; another version of one of these is another run.
-DECISIVE = ("plainfilm", "torch", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
+DECISIVE = ("plainfilm", "torch", "torchvision", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
 SHOWN = 5  # differences named one by one
 
 
@@ -47,6 +47,7 @@ class Start(BaseModel):
     leaky: bool
     notes: list[str]
     estimate_seconds: float
+    initial_weights: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ class Resumed:
     ready: Prepared
     environment: Environment
     estimate_seconds: float
+    initial_weights: dict[str, Any] | None = None
 
 
 def write_inputs(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any], *, seal: str | None, estimate: float
-) -> None:
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any], *, seal: str | None, estimate: float,
+    initial_weights: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
     """Everything a run begins with; start.json comes last, so that where it is, the rest is too."""
     run.write_status("running", seal=seal, ledger_head=None)
     atomic_write(run.config, cfg.as_yaml())
@@ -74,7 +77,7 @@ def write_inputs(
         table_sha256=sha256_of(run.table), data_sha256=sha256_of(run.data),
         positive=ready.positive, decode=ready.spec.as_dict(),
         split=ready.split.kind, leaky=ready.split.leaky, notes=list(ready.split.notes),
-        estimate_seconds=estimate,
+        estimate_seconds=estimate, initial_weights=initial_weights,
     )  # fmt: skip
     atomic_write(run.start, dump_json(start.model_dump(mode="json")))
 
@@ -109,7 +112,7 @@ def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None)
         start.positive,
         spec,
     )
-    return Resumed(cfg, ready, environment, start.estimate_seconds)
+    return Resumed(cfg, ready, environment, start.estimate_seconds, start.initial_weights)
 
 
 def _read_start(run: RunDir) -> Start:

@@ -15,6 +15,7 @@ Listener = Callable[[str, dict[str, Any]], None]  # event name, its facts
 LOGGED = {
     "run": (),
     "network": ("name", "parameters", "size_px", "device", "balanced"),
+    "weights": ("kind", "loaded", "missing", "unexpected", "mismatched", "fresh"),
     "estimate": ("seconds", "epochs"),
     "lr": ("lr",),
     "resume": ("phase", "epoch", "step", "device"),

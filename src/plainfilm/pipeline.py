@@ -29,7 +29,8 @@ from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.listener import Listener, silent
-from plainfilm.models.registry import get_spec
+from plainfilm.models.registry import MODELS, ModelSpec, get_spec
+from plainfilm.models.weight_files import at_hand, starting_point
 from plainfilm.prepare import keep_out_of_data, prepare
 from plainfilm.runs import RunDir, atomic_write
 from plainfilm.schemas import (
@@ -39,6 +40,8 @@ from plainfilm.schemas import (
     EvaluateDocument,
     InterpretDocument,
     LrFindDocument,
+    ModelRow,
+    ModelsDocument,
     PhantomDocument,
     SplitDocument,
 )
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audit_data", "build_learner", "clear_cache", "compare_runs", "draw_phantom", "evaluate_run", "find_learning_rate", "interpret_run",
-    "list_cache", "resume_run", "see_doctor", "split_data", "train_run",
+    "list_cache", "list_models", "resume_run", "see_doctor", "split_data", "train_run",
 ]  # fmt: skip
 
 
@@ -96,6 +99,22 @@ def see_doctor() -> DoctorDocument:
     return examine()
 
 
+def list_models() -> ModelsDocument:
+    """`plainfilm models`: what can be trained, and which weights are on this machine; nothing heavy is imported."""
+    return ModelsDocument(models=[_model_row(spec) for spec in MODELS.values()])
+
+
+def _model_row(spec: ModelSpec) -> ModelRow:
+    here = at_hand(spec)
+    shared = ("name", "family", "library", "installed", "size_px", "min_size_px", "channels", "mean", "std",
+              "parameters", "licence", "weights_licence", "source")  # fmt: skip
+    return ModelRow(
+        **{name: getattr(spec, name) for name in shared}, phases=list(spec.phases),
+        imagenet="here" if here else "can be fetched" if spec.imagenet else "none",
+        file=spec.imagenet[0].name if spec.imagenet else None,
+    )  # fmt: skip
+
+
 def list_cache() -> CacheDocument:
     """`plainfilm cache ls`: what lies in the cache folder."""
     return _cache_document(entries(cache_folder()), removed=False)
@@ -119,13 +138,20 @@ def _cache_document(found: list[Entry], *, removed: bool) -> CacheDocument:
 
 
 def find_learning_rate(
-    cfg: ExperimentConfig, out: Path | None, *, device: str, num_it: int, listener: Listener = silent
+    cfg: ExperimentConfig,
+    out: Path | None,
+    *,
+    device: str,
+    num_it: int,
+    offline: bool = False,
+    listener: Listener = silent,
 ) -> LrFindDocument:
     """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched."""
     from plainfilm.interpret.figures import as_png, plot_lr_curve
 
-    run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name}")
+    run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name.replace('/', '-')}")
     keep_out_of_data(run.root, cfg)
+    cfg, found = starting_point(cfg, offline=offline, listener=listener)
     ready = prepare(cfg, listener)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import find_lr
@@ -133,7 +159,7 @@ def find_learning_rate(
 
     device = pick_device(device)
     speed_up(cfg.train.speed)
-    learn, _ = build_learner(cfg, ready, device, run.root, listener)
+    learn, _ = build_learner(cfg, ready, device, run.root, listener, found)
     curve = find_lr(learn, cfg.train, num_it)
     run.make()
     figure, table = run.root / "lr_find.png", run.root / "lr_find.csv"

@@ -226,6 +226,34 @@ class DoctorDocument(Document):
     warnings: list[str]
 
 
+class ModelRow(BaseModel):
+    """One network. `parameters`: at `size_px` with two classes. `imagenet`: 'here', 'can be fetched' or 'none'; `file`:
+    their name. `installed`: whether the library that builds it is there."""
+
+    name: str
+    family: Literal["scratch", "backbone"]
+    library: str
+    installed: bool
+    size_px: int
+    min_size_px: int
+    channels: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    parameters: int | None
+    phases: list[str]
+    imagenet: Literal["here", "can be fetched", "none"]
+    file: str | None
+    licence: str
+    weights_licence: str
+    source: str
+
+
+class ModelsDocument(Document):
+    """`plainfilm models --json`."""
+
+    models: list[ModelRow]
+
+
 class LrFindDocument(Document):
     """`plainfilm lr-find --json`; a suggestion is None where the curve is too short for it."""
 

@@ -24,7 +24,8 @@ from plainfilm.evaluate.shifted import SHIFTED, predict_shifted
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.listener import Listener, logged, silent
-from plainfilm.models.registry import get_spec
+from plainfilm.models.registry import get_spec, statistics
+from plainfilm.models.weight_files import Found, find_again, starting_point, without_path
 from plainfilm.prepare import Prepared, keep_out_of_data, prepare
 from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir, atomic_write, sha256_of
 from plainfilm.schemas import NoLungs, Timing, TrainDocument
@@ -43,6 +44,7 @@ def train_run(
     dry_run: bool = False,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     max_minutes: float | None = None,
+    offline: bool = False,
     listener: Listener = silent,
 ) -> TrainDocument:
     """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened.
@@ -50,17 +52,19 @@ def train_run(
     Args:
         checkpoint_minutes: how often the state is written, besides each epoch's end.
         max_minutes: training stops after so long with a StoppedError, and resume_run() goes on.
+        offline: fetch no weights; where they are not on this machine, a MissingError says how to get them.
     """
     started = time.perf_counter()
-    run = RunDir.plan(out, get_spec(cfg.model.name).name)
+    run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
     keep_out_of_data(run.root, cfg)
+    cfg, found = starting_point(cfg, offline=offline, listener=listener)
     ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
     from plainfilm.models.build import pick_device
     from plainfilm.train.speed import facts, speed_up
 
     device = pick_device(device)
     kept_memory = speed_up(cfg.train.speed)
-    learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
+    learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener, found)
     seconds = _estimate(learn, cfg, listener)
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
@@ -68,9 +72,8 @@ def train_run(
     with run.claim(), run.outcome():
         listener = logged(run.log, listener)
         learn.progress.listener = listener
-        write_inputs(
-            run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=seal_or_none(ready), estimate=seconds
-        )
+        write_inputs(run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=seal_or_none(ready),
+                     estimate=seconds, initial_weights=learn.model.initial_weights)  # fmt: skip
         listener("run", {"path": str(run.root)})
         ready, probes = _probe(run, cfg, ready, learn, listener)
         best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener)
@@ -112,7 +115,10 @@ def resume_run(
             listener = logged(run.log, listener)
             run.write_status("running")
             listener("run", {"path": str(run.root)})
-            learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener)
+            # a state holds every tensor; only where there is none are the weights read again
+            found = None if checkpoint else find_again(cfg.model, began.initial_weights)
+            learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener, found)
+            learn.model.initial_weights = began.initial_weights
             place = _place(cfg, checkpoint, len(learn.dls.train))
             seconds = began.estimate_seconds * place.pop("share_left")
             listener("resume", {**place, "seconds": seconds, "device": device, "notes": ready.split.notes,
@@ -208,7 +214,7 @@ def _finish(
         has_patients=ready.table.has_patients,
     )
     save_predictions(run, "valid", valid, valid_pixels)
-    card = _card(cfg, ready, best_at, None, hashlib.sha256(weights).hexdigest())
+    card = _card(cfg, ready, best_at, None, hashlib.sha256(weights).hexdigest(), learn.model.initial_weights)
     if ready.positive is not None:
         shifted = cfg.evaluate.threshold_on == SHIFTED
         judged = predict_shifted(run, card, ready.split.rows, learn.model, valid_pixels, device) if shifted else valid
@@ -226,19 +232,21 @@ def _finish(
 
 
 def _card(
-    cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str
-) -> Card:
-    network = get_spec(cfg.model.name)
+    cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str,
+    initial_weights: dict[str, Any] | None,
+) -> Card:  # fmt: skip
+    mean, std = statistics(cfg.model)
     fixed = cfg.evaluate.threshold.replace(".", "").isdigit()
     return Card(
-        model=cfg.model, vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
-        mean=network.mean, std=network.std, threshold=threshold,
+        model=without_path(cfg.model), vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
+        mean=mean, std=std, threshold=threshold,
         threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
         threshold_chosen_on=cfg.evaluate.threshold_on if ready.positive and not fixed else "nothing",
         kept_phase=best_at[0], kept_epoch=best_at[1],
         kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
         seal=seal_or_none(ready), notes=list(ready.split.notes), weights_sha256=sha256,
+        initial_weights=initial_weights,
     )  # fmt: skip
 
 
@@ -252,17 +260,27 @@ def _timing(run: RunDir, seconds: float) -> Timing:
 
 
 def build_learner(
-    cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener
+    cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener, found: Found | None = None
 ) -> tuple[Learner, PixelRows]:
-    """A Learner over the train and valid rows, and the pixels of the valid rows."""
+    """A Learner over the train and valid rows, and the pixels of the valid rows; `found` are the weights to start from."""
     from plainfilm.data.block import make_dls
     from plainfilm.models.build import build_model, parameter_count
+    from plainfilm.models.weights import load_initial
     from plainfilm.train.learner import make_learner
     from plainfilm.train.memory import require_memory
 
     rows = ready.split.seen
     # first: refuses a wrong size
-    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed, speed=cfg.train.speed)
+    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed,
+                        channels=ready.spec.channels, speed=cfg.train.speed)  # fmt: skip
+    if found is not None:
+        report = load_initial(model, get_spec(cfg.model.name), found, ready.vocab)
+        mean, std = statistics(cfg.model)
+        counts = {name: len(value) if isinstance(value, list) else value for name, value in report.as_dict().items()}
+        listener(
+            "weights",
+            {**counts, "kind": found.kind, "sha256": found.sha256, "report": report, "mean": mean, "std": std},
+        )
     if device == "cpu":
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip

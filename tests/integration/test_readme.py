@@ -61,3 +61,25 @@ def test_no_page_calls_a_score_a_diagnosis():
 )
 def test_research_use_only_is_said_where_people_look(shown):
     assert re.search("research use only|RESEARCH_ONLY", (ROOT / shown).read_text(encoding="utf-8"), flags=re.IGNORECASE)
+
+
+def test_the_weights_page_names_what_is_there(tmp_path):
+    from plainfilm.config import load_config
+    from plainfilm.models.registry import MODELS
+
+    page = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    assert MODELS["resnet18"].imagenet[0].url in page
+    line = next(line for line in page.splitlines() if line.startswith("model: {"))
+    (tmp_path / "c.yaml").write_text(line)
+    assert load_config(tmp_path / "c.yaml").model.mean == (0.5, 0.5, 0.5)
+    for command in set(re.findall(r"plainfilm ([a-z][a-z-]+)", page)):
+        assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
+
+
+def test_the_readme_names_every_network_and_its_parameters():
+    from plainfilm.models.registry import MODELS
+
+    for name, spec in MODELS.items():
+        assert name in README or name in ("resnet34", "resnet50")
+        if spec.family == "scratch":
+            assert f"{spec.parameters:,}" in README

@@ -98,6 +98,7 @@ def root(
 app.command("phantom")(data.phantom)
 app.command("audit")(data.audit)
 app.command("split")(data.split)
+app.command("models")(training.models)
 app.command("lr-find")(training.lr_find)
 app.command("train")(training.train)
 app.command("resume")(training.resume)

@@ -146,7 +146,20 @@ Size = Annotated[
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", help="Images per step. \\[default: 64]", show_default=False)
 ]
-Model = Annotated[str | None, typer.Option("--model", help="Which network. \\[default: paper]", show_default=False)]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Which network; plainfilm models lists them. \\[default: paper]", show_default=False),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="WHAT",
+        help="What to start from: none, imagenet, a weights file, or a run folder. \\[default: none]",
+        show_default=False,
+    ),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; weights that are not here are an error.")]
 MaxMinutes = Annotated[
     float | None,
     typer.Option(
@@ -193,4 +206,7 @@ def config_from(data: Path | None, config: Path | None, options: dict[str, Any])
     split = options.get("data.split")
     if split is not None and Path(split).is_file():
         options = {**options, "data.split": str(Path(split).absolute())}
+    weights = options.get("model.weights")
+    if weights not in (None, "none", "imagenet", ""):
+        options = {**options, "model.weights": str(Path(weights).expanduser().absolute())}
     return load_config(path, {**options, "data.path": str(data.absolute()) if data else None})

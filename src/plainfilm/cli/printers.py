@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
+from plainfilm.cli.model_table import print_models
 from plainfilm.schemas import (
     RESEARCH_ONLY,
     AuditDocument,
@@ -20,6 +21,7 @@ from plainfilm.schemas import (
     InterpretDocument,
     LrFindDocument,
     Metric,
+    ModelsDocument,
     NoLungs,
     PhantomDocument,
     Planted,
@@ -313,4 +315,5 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     CompareDocument: print_compare,
     ExperimentDocument: print_experiment,
     TableDocument: print_table,
+    ModelsDocument: print_models,
 }

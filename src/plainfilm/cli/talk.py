@@ -29,6 +29,10 @@ from plainfilm.schemas import (
 if TYPE_CHECKING:
     from types import TracebackType
 
+WEIGHT_WORDS = {
+    "missing": "not in the file", "unexpected": "of the file without a place", "mismatched": "of another shape left out",
+    "fresh": "started anew",
+}  # fmt: skip
 BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding"}
 
 
@@ -150,6 +154,25 @@ class Talk:
         self.say(
             f"Network: {facts['name']}, {facts['parameters']:,} parameters at {facts['size_px']} px, on {facts['device']}{drawn}"
         )
+
+    def _on_download(self, facts: dict[str, Any]) -> None:
+        size = f", {facts['mb']:.0f} MB" if facts["mb"] else ""
+        self.say(f"Fetching {facts['name']} from {facts['host']}{size}")
+
+    def _on_weights(self, facts: dict[str, Any]) -> None:
+        report, told = facts["report"], [f"{facts['loaded']} tensors loaded"]
+        for what in ("missing", "unexpected", "mismatched", "fresh"):
+            keys = getattr(report, what)
+            told += (
+                [f"{len(keys)} {WEIGHT_WORDS[what]} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"]
+                if keys
+                else []
+            )
+        self.say(f"Weights: {facts['kind']}, SHA-256 {facts['sha256'][:12]}; {', '.join(told)}")
+        for note in report.notes:
+            self.say(f"  {note}")
+        for name in ("mean", "std"):
+            self.say(f"  pixels normalised with {name} {', '.join(f'{value:g}' for value in facts[name])}")
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:
         epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"

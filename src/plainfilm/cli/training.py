@@ -14,6 +14,7 @@ from plainfilm.runs import CHECKPOINT_MINUTES
 def train(
     data: opt.Data = None,
     model: opt.Model = None,
+    weights: opt.Weights = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the train images. \\[default: 10]", show_default=False)
     ] = None,
@@ -134,6 +135,7 @@ def train(
     ] = None,
     max_minutes: opt.MaxMinutes = None,
     checkpoint_minutes: opt.CheckpointMinutes = CHECKPOINT_MINUTES,
+    offline: opt.Offline = False,
     out: opt.Out = None,
     config: opt.Config = None,
     dry_run: Annotated[
@@ -146,7 +148,7 @@ def train(
 ) -> None:
     """Train a network into a new run folder. After the scan no test picture is opened."""
     cfg = opt.config_from(data, config, {
-        "model.name": model, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
+        "model.name": model, "model.weights": weights, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
         "data.positive": positive, "train.balance": balance,
         "train.class_weights": class_weights, "train.label_smoothing": label_smoothing, "train.clip": clip,
@@ -166,9 +168,17 @@ def train(
         talk.result(
             train_run(
                 cfg, out, device=device, dry_run=dry_run, checkpoint_minutes=checkpoint_minutes,
-                max_minutes=max_minutes, listener=talk,
+                max_minutes=max_minutes, offline=offline, listener=talk,
             )
         )  # fmt: skip
+
+
+def models(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+    """What can be trained: sizes, sources, licences, and which ImageNet weights are on this machine."""
+    from plainfilm.pipeline import list_models
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(list_models())
 
 
 def resume(
@@ -202,6 +212,7 @@ def resume(
 def lr_find(
     data: opt.Data = None,
     model: opt.Model = None,
+    weights: opt.Weights = None,
     size: opt.Size = None,
     batch_size: opt.BatchSize = None,
     seed: opt.Seed = None,
@@ -225,6 +236,7 @@ def lr_find(
     allow_leak: opt.AllowLeak = None,
     iterations: Annotated[int, typer.Option("--iterations", min=2, help="Steps of the growing rate.")] = 100,
     device: opt.Device = "auto",
+    offline: opt.Offline = False,
     out: opt.Out = None,
     config: opt.Config = None,
     json: opt.Json = False,
@@ -233,7 +245,7 @@ def lr_find(
 ) -> None:
     """Find a learning rate: the loss over a growing rate, saved as figure and table. Changes nothing."""
     cfg = opt.config_from(data, config, {
-        "model.name": model, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
+        "model.name": model, "model.weights": weights, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
         "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,
         "data.folds": folds, "data.fold": fold, "data.positive": positive, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
@@ -243,7 +255,7 @@ def lr_find(
     from plainfilm.pipeline import find_learning_rate
 
     with Talk(quiet=quiet, json=json) as talk:
-        talk.result(find_learning_rate(cfg, out, device=device, num_it=iterations, listener=talk))
+        talk.result(find_learning_rate(cfg, out, device=device, num_it=iterations, offline=offline, listener=talk))
 
 
 def _rate(text: str | None) -> Any:

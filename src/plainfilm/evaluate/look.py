@@ -58,7 +58,10 @@ def kept_network(run: RunDir, card: Card, device: str) -> tuple[nn.Module, str]:
     """The run's network with its kept weights, and the device to work on."""
     from plainfilm.models.build import build_model, load_weights, pick_device
 
-    model = build_model(card.model, len(card.vocab), card.decode["size_px"])
+    model = build_model(
+        card.model.model_copy(update={"mean": card.mean, "std": card.std}),
+        len(card.vocab), card.decode["size_px"], channels=card.decode["channels"],
+    )  # fmt: skip
     load_weights(model, run.weights)
     return model, pick_device(device)
 

@@ -122,7 +122,7 @@ def measure_latency(run: RunDir) -> tuple[Latency, int]:
 
     card = read_card(run)
     size_px, channels = card.decode["size_px"], card.decode["channels"]
-    model = build_model(card.model, len(card.vocab), size_px)
+    model = build_model(card.model, len(card.vocab), size_px, channels=channels)
     load_weights(model, run.weights)
     model.eval()
     image, taken, started = torch.full((1, channels, size_px, size_px), 0.5), [], time.perf_counter()

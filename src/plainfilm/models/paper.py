@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from plainfilm.models.network import Network
 
-
-class PaperNet(Network):
+class PaperNet(nn.Module):
     """Three convolution blocks and two dense layers; (n, 3, size, size) -> logits (n, n_classes).
 
     A block is convolution (no padding, stride 1), 2x2 max-pool, ReLU, dropout. The paper puts ReLU before the pool;
@@ -54,17 +52,13 @@ class PaperNet(Network):
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
         """What the last layer sees, (n, dense)."""
-        features: torch.Tensor = self.head[:3](self.features(x))
+        features: torch.Tensor = self.head[:-1](self.features(x))
         return features
 
-    def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (n, n_classes) of features (n, dense)."""
-        logits: torch.Tensor = self.head[3:](features)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (n, n_classes) of normalised pictures (n, 3, size, size)."""
+        logits: torch.Tensor = self.head(self.features(x))
         return logits
-
-    def parameter_groups(self) -> list[list[nn.Parameter]]:
-        """From the first layers to the last one."""
-        return [list(part.parameters()) for part in (self.features, self.head[:3], self.head[3:])]
 
 
 def features_side(size_px: int, kernel: int, blocks: int) -> int:

@@ -3,47 +3,251 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
+import re
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from plainfilm.errors import ConfigError
+from plainfilm.config import ModelConfig
+from plainfilm.errors import ConfigError, MissingError
+
+Triple = tuple[float, float, float]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# The weights that Google trained in TensorFlow expect -1..1.
+HALF = (0.5, 0.5, 0.5)
+# Fixed numbers near a radiograph's own, not statistics of the data: nothing of valid or test can enter.
+QUARTER = (0.25, 0.25, 0.25)
+IMAGENET_TERMS = "trained on ImageNet, whose pictures are for non-commercial research"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Where ImageNet weights lie: a file of torch hub, or a repository of the Hugging Face hub with either file name.
+
+    `mb`: size of the download. The eight hex digits in a torch hub name begin the file's SHA-256.
+    """
+
+    mb: float
+    torch_hub: str = ""
+    hugging_face: str = ""
+
+    @property
+    def host(self) -> str:
+        """The server it comes from."""
+        return "download.pytorch.org" if self.torch_hub else "huggingface.co"
+
+    @property
+    def name(self) -> str:
+        """What to call it in a message."""
+        return self.torch_hub or f"{self.hugging_face}/model.safetensors"
+
+    @property
+    def url(self) -> str:
+        """Where a browser or curl gets it."""
+        if self.torch_hub:
+            return f"https://{self.host}/models/{self.torch_hub}"
+        return f"https://{self.host}/{self.hugging_face}/resolve/main/model.safetensors"
+
+    @property
+    def sha256_prefix(self) -> str:
+        """What its SHA-256 begins with; '' where the name does not say."""
+        found = re.search(r"-([0-9a-f]{8,})\.", self.torch_hub)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """Facts that train, card and table need before the network is built.
 
-    `mean`, `std`: per input channel, on pixels in 0..1; applied inside the network's wrapper.
+    `size_px`: what the paper or the weights were made for; `min_size_px`: below it the last map has one cell or none.
+    `channels`: those of the first convolution; '1 or 3' follows the pictures.
+    `mean`, `std`: per channel, on pixels in 0..1; applied inside the network's wrapper.
+    `parameters`: at size_px with two classes and three channels (one: 2/3 of the first kernel less); None: not known
+    before it is built.
+    `options`: the keys of ModelConfig that shape it. `phases`: how it can be trained.
+    `patch_px`: the size must be a multiple of it.
     """
 
     name: str
+    family: Literal["scratch", "backbone"]
+    library: Literal["plainfilm", "torchvision", "timm"]
+    builder: str  # its name in that library
     size_px: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    min_size_px: int
+    mean: Triple
+    std: Triple
     licence: str
     source: str
+    parameters: int | None = None
+    channels: str = "1 or 3"
+    weights_licence: str = ""
+    options: tuple[str, ...] = ()
+    phases: tuple[str, ...] = ("all",)
+    imagenet: tuple[WeightsFile, ...] = ()
+    patch_px: int = 1
 
+    @property
+    def installed(self) -> bool:
+        """Whether the library that builds it is there; nothing is imported to see it."""
+        return self.library == "plainfilm" or importlib.util.find_spec(self.library) is not None
+
+
+def _torchvision(
+    name: str, parameters: int, source: str, *files: WeightsFile, builder: str = "", size_px: int = 224, min_size_px: int = 64,
+    mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD,
+) -> ModelSpec:  # fmt: skip
+    return ModelSpec(
+        name, "backbone", "torchvision", builder or name, size_px, min_size_px, mean, std, "BSD-3-Clause", source, parameters,
+        weights_licence=f"BSD-3-Clause, {IMAGENET_TERMS}", phases=("frozen", "all"), imagenet=files,
+    )  # fmt: skip
+
+
+def _timm(
+    name: str, builder: str, parameters: int, source: str, file: WeightsFile, *, size_px: int = 224, min_size_px: int = 64,
+    mean: Triple = HALF, std: Triple = HALF, patch_px: int = 1,
+) -> ModelSpec:  # fmt: skip
+    return ModelSpec(
+        name, "backbone", "timm", builder, size_px, min_size_px, mean, std, "Apache-2.0", source, parameters,
+        weights_licence=f"Apache-2.0, {IMAGENET_TERMS}", phases=("frozen", "all"), imagenet=(file,), patch_px=patch_px,
+    )  # fmt: skip
+
+
+PAPER = "Zelenina et al., Convolutional neural networks in the task of image classification"
+BLOCKS = ("filters", "kernel", "dropout", "dense", "dense_dropout")
 
 MODELS = {
-    "paper": ModelSpec(
-        name="paper",
-        size_px=512,
-        # fixed numbers near a radiograph's own, not statistics of the data: nothing of valid or test can enter
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
-        licence="Apache-2.0",
-        source="Zelenina et al., Convolutional neural networks in the task of image classification",
-    ),
-}
+    spec.name: spec
+    for spec in (
+        ModelSpec(
+            "paper", "scratch", "plainfilm", "paper", 512, 36, HALF, QUARTER, "Apache-2.0", PAPER, 29_556_898,
+            channels="3", options=BLOCKS,
+        ),
+        ModelSpec(
+            "paper-gap", "scratch", "plainfilm", "paper-gap", 224, 36, HALF, QUARTER, "Apache-2.0",
+            f"ours, after {PAPER}; BatchNorm: Ioffe & Szegedy 2015, arXiv 1502.03167", 74_002, options=BLOCKS,
+        ),
+        ModelSpec(
+            "compact", "scratch", "plainfilm", "compact", 128, 32, HALF, QUARTER, "Apache-2.0",
+            "ours; residual blocks: He et al. 2015, arXiv 1512.03385", 298_258, options=("dropout",),
+        ),
+        _torchvision(
+            "resnet18", 11_177_538, "He et al. 2015, arXiv 1512.03385; torchvision",
+            WeightsFile(44.7, "resnet18-f37072fd.pth"), WeightsFile(46.8, hugging_face="timm/resnet18.tv_in1k"),
+        ),
+        _torchvision(
+            "resnet34", 21_285_698, "He et al. 2015, arXiv 1512.03385; torchvision",
+            WeightsFile(83.3, "resnet34-b627a593.pth"), WeightsFile(87.3, hugging_face="timm/resnet34.tv_in1k"),
+        ),
+        _torchvision(
+            "resnet50", 23_512_130, "He et al. 2015, arXiv 1512.03385; torchvision",
+            WeightsFile(97.8, "resnet50-0676ba61.pth"), WeightsFile(102.5, hugging_face="timm/resnet50.tv_in1k"),
+        ),
+        _torchvision(
+            "densenet121", 6_955_906, "Huang et al. 2016, arXiv 1608.06993; torchvision",
+            WeightsFile(30.8, "densenet121-a639ec97.pth"), WeightsFile(32.3, hugging_face="timm/densenet121.tv_in1k"),
+        ),
+        _torchvision(
+            "vgg16", 134_268_738, "Simonyan & Zisserman 2014, arXiv 1409.1556; torchvision",
+            WeightsFile(527.8, "vgg16-397923af.pth"), min_size_px=32,
+        ),
+        # torchvision's with the second output left off; its weights are Google's and expect -1..1
+        _torchvision(
+            "inception_v3", 21_789_666, "Szegedy et al. 2015, arXiv 1512.00567; torchvision",
+            WeightsFile(103.9, "inception_v3_google-0cc3c7bd.pth"), WeightsFile(95.5, hugging_face="timm/inception_v3.tv_in1k"),
+            size_px=299, min_size_px=107, mean=HALF, std=HALF,
+        ),
+        _torchvision(
+            "mobilenetv3", 4_204_594, "Howard et al. 2019 (large), arXiv 1905.02244; torchvision",
+            WeightsFile(21.1, "mobilenet_v3_large-8738ca79.pth"), builder="mobilenet_v3_large",
+        ),
+        _torchvision(
+            "efficientnet_b0", 4_010_110, "Tan & Le 2019, arXiv 1905.11946; torchvision",
+            WeightsFile(20.5, "efficientnet_b0_rwightman-7f5810bc.pth"),
+        ),
+        _timm(
+            "xception", "legacy_xception", 20_811_050, "Chollet 2016, arXiv 1610.02357; timm",
+            WeightsFile(91.7, hugging_face="timm/legacy_xception.tf_in1k"), size_px=299, min_size_px=71,
+        ),
+        _timm(
+            "convnext_atto", "convnext_atto", 3_375_162, "Liu et al. 2022, arXiv 2201.03545; timm",
+            WeightsFile(14.8, hugging_face="timm/convnext_atto.d2_in1k"), mean=IMAGENET_MEAN, std=IMAGENET_STD,
+        ),
+        _timm(
+            "vit_tiny", "vit_tiny_patch16_224", 5_524_802, "Dosovitskiy et al. 2020, arXiv 2010.11929; Steiner et al. 2021, arXiv 2106.10270; timm",
+            WeightsFile(22.9, hugging_face="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"), min_size_px=32, patch_px=16,
+        ),
+    )
+}  # fmt: skip
 
 
 def get_spec(name: str) -> ModelSpec:
-    """The facts of one network.
+    """The facts of one network: ours by name, and any other of timm as timm/NAME or NAME.
+
+    timm, and torch with it, is imported only for a name that is not in MODELS.
 
     Raises:
-        ConfigError: no such network; near names are suggested.
+        ConfigError: no such network; near names are suggested. MissingError: it needs timm, which is not installed.
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"There is no model {name!r}; known: {', '.join(MODELS)}.{hint}")
-    return MODELS[name]
+    if name in MODELS:
+        return MODELS[name]
+    bare = name.removeprefix("timm/")
+    there = importlib.util.find_spec("timm") is not None
+    if bare != name and not there:
+        raise MissingError(f"{name!r} needs timm, which is not installed. Install it: pip install timm.")
+    spec, others = _ask_timm(bare) if there else (None, [])
+    if spec is not None:
+        return spec
+    near = difflib.get_close_matches(bare, [*MODELS, *others], n=3)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    more = "" if there else " Other networks of timm can be had once it is installed: pip install timm."
+    raise ConfigError(f"There is no model {name!r}; known: {', '.join(MODELS)}.{hint}{more}")
+
+
+def _ask_timm(name: str) -> tuple[ModelSpec | None, list[str]]:
+    """timm's own facts of a network, or the names it knows."""
+    import timm
+
+    if not timm.is_model(name):
+        return None, list(timm.list_models())
+    facts: Any = timm.get_pretrained_cfg(name)
+    hub = getattr(facts, "hf_hub_id", None) if facts else None
+    tagged = f"{facts.architecture}.{facts.tag}" if hub and facts.tag else name
+    file = WeightsFile(0.0, hugging_face=hub + tagged if hub and hub.endswith("/") else hub or "")
+    size = facts.input_size[-1] if facts else 224
+    return ModelSpec(
+        f"timm/{name}", "backbone", "timm", name, size, 32, tuple(facts.mean), tuple(facts.std), "Apache-2.0", "timm",
+        weights_licence=getattr(facts, "license", None) or "see timm", phases=("frozen", "all"), imagenet=(file,) if hub else (),
+        patch_px=1 if not getattr(facts, "fixed_input_size", False) else 2,
+    ), []  # fmt: skip
+
+
+def statistics(cfg: ModelConfig) -> tuple[Triple, Triple]:
+    """Mean and standard deviation that a network's input is normalised with: the config's, else the registry's."""
+    spec = get_spec(cfg.name)
+    return cfg.mean or spec.mean, cfg.std or spec.std
+
+
+def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
+    """The facts of the config's network, when config and size fit it.
+
+    Raises:
+        ConfigError: an option that this network does not have, or a size that it cannot take.
+    """
+    spec, plain = get_spec(cfg.name), ModelConfig()
+    idle = [name for name in BLOCKS if name not in spec.options and getattr(cfg, name) != getattr(plain, name)]
+    if idle:
+        raise ConfigError(
+            f"model.{', model.'.join(idle)}: the network {cfg.name!r} has no such option; "
+            f"it takes {', '.join(spec.options) or 'none of these'}. Remove it, or take --model paper."
+        )
+    if size_px is not None and "kernel" not in spec.options and size_px < spec.min_size_px:
+        raise ConfigError(
+            f"train.size_px: {size_px} px is too small for {cfg.name!r}, which needs {spec.min_size_px}. Choose a larger --size."
+        )
+    if size_px is not None and size_px % spec.patch_px:
+        near = max(spec.min_size_px, round(size_px / spec.patch_px) * spec.patch_px)
+        raise ConfigError(
+            f"train.size_px: {cfg.name!r} cuts pictures into patches of {spec.patch_px} px; {size_px} is no multiple. "
+            f"Choose --size {near}."
+        )
+    return spec

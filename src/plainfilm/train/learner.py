@@ -20,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from plainfilm.config import TrainConfig
+from plainfilm.models.build import parameter_groups
 from plainfilm.train.average import AverageWeights
 from plainfilm.train.callbacks import KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
 
@@ -59,7 +60,7 @@ def make_learner(
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
         wd=cfg.wd,
         metrics=[accuracy, AccumMetric(auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
-        splitter=lambda model: model.parameter_groups(),
+        splitter=parameter_groups,
         train_bn=False,  # a frozen BatchNorm stays as it is: the features of a frozen network are computed once
         path=path,
         default_cbs=False,

@@ -9,7 +9,6 @@ from torch import nn
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import Normalised, build_model, parameter_count
-from plainfilm.models.network import Network
 from plainfilm.models.paper import PaperNet, features_side
 from plainfilm.models.registry import MODELS, get_spec
 
@@ -68,14 +67,7 @@ def test_grey_and_three_equal_channels_give_the_same_logits():
 
 
 def test_normalisation_is_the_registrys():
-    class Same(Network):
-        def pooled(self, x):
-            return x
-
-        def classify(self, features):
-            return features
-
-    model = Normalised(Same(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    model = Normalised(nn.Identity(), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     assert torch.equal(model(torch.full((1, 1, 2, 2), 0.75)), torch.ones(1, 3, 2, 2))
     assert "mean" not in model.state_dict()  # it belongs to the card, not to the weights
 

@@ -1,0 +1,180 @@
+"""Networks of torchvision and timm, and what of them is stem, stages and head.
+
+Their parameters keep the names of the library, so that its weight files fit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from plainfilm.errors import ConfigError, MissingError
+from plainfilm.models.registry import ModelSpec
+
+Pooled = Callable[[Any, torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Names inside a network.
+
+    `head`: its last linear layer; `stems`: the convolutions that see the picture; `stages`: module names from stem to
+    head, in groups that train at one rate; `pooled`: network, normalised pictures -> what the head sees, (n, d).
+    """
+
+    head: str
+    stems: tuple[str, ...]
+    stages: tuple[tuple[str, ...], ...]
+    pooled: Pooled
+
+
+def own_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
+    """The pooled features of our own networks."""
+    features: torch.Tensor = network.pooled(x)
+    return features
+
+
+def chain_pooled(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """torchvision's networks are chains of children; the last one is the head, or a Sequential that ends with it."""
+    *body, last = [child for child in network.children() if child is not None]
+    for child in body:
+        x = child(x)
+    x = torch.flatten(x, 1)
+    return last[:-1](x) if isinstance(last, nn.Sequential) else x
+
+
+def densenet_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
+    """DenseNet has a ReLU and a mean between its two children."""
+    return torch.relu(network.features(x)).mean((2, 3))
+
+
+def timm_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
+    """timm's own way to the input of the classifier."""
+    features: torch.Tensor = network.forward_head(network.forward_features(x), pre_logits=True)
+    return features
+
+
+RESNET = Anatomy("fc", ("conv1",), (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",), ("fc",)), chain_pooled)  # fmt: skip
+ANATOMY = {
+    "resnet18": RESNET,
+    "resnet34": RESNET,
+    "resnet50": RESNET,
+    "densenet121": Anatomy(
+        "classifier", ("features.conv0",),
+        (
+            ("features.conv0", "features.norm0"), ("features.denseblock1", "features.transition1"),
+            ("features.denseblock2", "features.transition2"), ("features.denseblock3", "features.transition3"),
+            ("features.denseblock4", "features.norm5"), ("classifier",),
+        ),
+        densenet_pooled,
+    ),
+    "vgg16": Anatomy(
+        "classifier.6", ("features.0",),
+        (("features.0", "features.2"), ("features",), ("classifier.0", "classifier.3"), ("classifier.6",)),
+        chain_pooled,
+    ),
+    "inception_v3": Anatomy(
+        "fc", ("Conv2d_1a_3x3.conv",),
+        (
+            ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
+            ("Mixed_5b", "Mixed_5c", "Mixed_5d"),
+            ("Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
+            ("Mixed_7a", "Mixed_7b", "Mixed_7c"), ("fc",),
+        ),
+        chain_pooled,
+    ),
+    "mobilenet_v3_large": Anatomy(
+        "classifier.3", ("features.0.0",),
+        (
+            ("features.0",), tuple(f"features.{i}" for i in range(1, 7)), tuple(f"features.{i}" for i in range(7, 13)),
+            tuple(f"features.{i}" for i in range(13, 17)), ("classifier.0",), ("classifier.3",),
+        ),
+        chain_pooled,
+    ),
+    "efficientnet_b0": Anatomy(
+        "classifier.1", ("features.0.0",),
+        (
+            ("features.0",), ("features.1", "features.2", "features.3"), ("features.4", "features.5"),
+            ("features.6", "features.7", "features.8"), ("classifier.1",),
+        ),
+        chain_pooled,
+    ),
+}  # fmt: skip
+# The second output of training is left off. The builder's own draw (deviation 0.1 everywhere) gave logits of 5e9 before
+# BatchNorm had seen anything, which would count as diverged; torch's default draw does not.
+SETTINGS: dict[str, dict[str, Any]] = {"inception_v3": {"aux_logits": False, "init_weights": False}}
+
+
+def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, Anatomy]:
+    """A library's network with a fresh head and three input channels.
+
+    Raises:
+        MissingError: the library is not installed. ConfigError: the network cannot be used here, or at this size.
+    """
+    if not spec.installed:
+        raise MissingError(f"The network {spec.name!r} needs {spec.library}, which is not installed. Install it: pip install {spec.library}.")  # fmt: skip
+    if spec.library == "torchvision":
+        import torchvision
+
+        network = torchvision.models.get_model(
+            spec.builder, weights=None, num_classes=n_classes, **SETTINGS.get(spec.builder, {})
+        )
+        return network, ANATOMY[spec.builder]
+    return _build_timm(spec, n_classes, size_px)
+
+
+def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, Anatomy]:
+    os.environ.setdefault(
+        "HF_HUB_OFFLINE", "1"
+    )  # weights come from models.weights alone; timm would retry for a minute
+    import timm
+
+    sized = {"img_size": size_px} if spec.patch_px > 1 else {}
+    try:
+        network = timm.create_model(spec.builder, pretrained=False, num_classes=n_classes, in_chans=3, **sized)
+        anatomy = _timm_anatomy(spec, network)
+        with torch.no_grad():
+            shape = network.eval()(torch.zeros(1, 3, size_px, size_px)).shape
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"The network {spec.name!r} cannot be used with {size_px} px pictures ({why}). Choose --size {spec.size_px}, or another --model."
+        ) from None
+    if tuple(shape) != (1, n_classes):
+        raise ConfigError(f"The network {spec.name!r} gives outputs of shape {tuple(shape)}, not one score per class. Choose another --model.")  # fmt: skip
+    return network.train(), anatomy
+
+
+def _timm_anatomy(spec: ModelSpec, network: Any) -> Anatomy:
+    facts = network.default_cfg
+    head, stem = facts["classifier"], facts["first_conv"]
+    if not isinstance(head, str) or not isinstance(network.get_submodule(head), nn.Linear):
+        raise ConfigError(f"The network {spec.name!r} does not end with one linear layer. Choose another --model.")
+    top = head.split(".")[0]
+    stages = tuple((name,) for name, child in network.named_children() if name != top and list(child.parameters()))
+    return Anatomy(head, (stem,) if isinstance(stem, str) else tuple(stem), (*stages, (top,)), timm_pooled)
+
+
+def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:
+    """Make the first convolutions take one channel: a kernel is the sum of its three.
+
+    For pictures whose channels are equal after normalisation the outputs stay the same, padding included.
+    """
+    for name in stems:
+        old = network.get_submodule(name)
+        if not isinstance(old, nn.Conv2d) or old.groups != 1:
+            raise ConfigError(f"The first layer {name!r} is no plain convolution; grey pictures cannot be fed. Choose another --model.")  # fmt: skip
+        new = nn.Conv2d(
+            1, old.out_channels, old.kernel_size, old.stride, old.padding, old.dilation, bias=old.bias is not None,  # type: ignore[arg-type]
+            padding_mode=old.padding_mode,
+        )  # fmt: skip
+        new.weight = nn.Parameter(old.weight.detach().sum(1, keepdim=True))
+        if old.bias is not None:
+            new.bias = nn.Parameter(old.bias.detach().clone())
+        parent, _, own = name.rpartition(".")
+        setattr(network.get_submodule(parent), own, new)

@@ -1,0 +1,49 @@
+"""The paper's convolutions on pictures of any size: BatchNorm in the blocks, a global average in place of Flatten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+
+class PaperGapNet(nn.Module):
+    """(n, channels, h, w) -> logits (n, n_classes).
+
+    A block is convolution (no padding, no bias: BatchNorm has one), 2x2 max-pool, BatchNorm, ReLU, dropout: the pool
+    comes first, so that three layers work on a quarter of the map. The dense layers are the paper's. Their input is
+    the mean over the map, so nothing depends on the size.
+    """
+
+    def __init__(
+        self,
+        n_classes: int,
+        *,
+        channels: int = 3,
+        filters: Sequence[int] = (16, 32, 64),
+        kernel: int = 5,
+        dropout: float = 0.2,
+        dense: int = 128,
+        dense_dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        for n_in, n_out in zip((channels, *filters[:-1]), filters, strict=True):
+            conv = nn.Conv2d(n_in, n_out, kernel, bias=False)
+            blocks.append(
+                nn.Sequential(conv, nn.MaxPool2d(2), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True), nn.Dropout(dropout))
+            )
+        self.blocks = nn.Sequential(*blocks)
+        self.dense = nn.Sequential(nn.Linear(filters[-1], dense), nn.ReLU(inplace=True), nn.Dropout(dense_dropout))
+        self.head = nn.Linear(dense, n_classes)
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """What the last layer sees, (n, dense)."""
+        features: torch.Tensor = self.dense(self.blocks(x).mean((2, 3)))
+        return features
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (n, n_classes) of normalised pictures."""
+        logits: torch.Tensor = self.head(self.pooled(x))
+        return logits

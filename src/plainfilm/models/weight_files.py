@@ -1,0 +1,265 @@
+"""Where the weights lie that a training starts from. No torch here, so that what is missing is told at once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import threading
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from plainfilm.card import Card, read_card
+from plainfilm.config import ExperimentConfig, ModelConfig
+from plainfilm.errors import ConfigError, DataError, MissingError
+from plainfilm.listener import Listener, silent
+from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options
+from plainfilm.runs import RunDir
+
+Kind = Literal["imagenet", "file", "run"]
+HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+SECONDS = 1.0  # for the one attempt to reach a server
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights on this machine. `card`: of the run that made them; None for a file or ImageNet's."""
+
+    kind: Kind
+    path: Path
+    sha256: str
+    card: Card | None = None
+
+
+def torch_hub_folder() -> Path:
+    """Where torch.hub, and torchvision with it, keeps checkpoints."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("TORCH_HOME") or f"{cache}/torch"
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def hugging_face_folder() -> Path:
+    """Where huggingface_hub, and timm with it, keeps repositories."""
+    given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
+    return Path(given).expanduser() if given else Path(home).expanduser() / "hub"
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network, as Hugging Face's own tools read it."""
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def at_hand(spec: ModelSpec) -> Path | None:
+    """The network's ImageNet weights on this machine; looks at names only."""
+    return next((path for file in spec.imagenet if (path := _lies(file)) is not None), None)
+
+
+def _lies(file: WeightsFile) -> Path | None:
+    if file.torch_hub:
+        path = torch_hub_folder() / file.torch_hub
+        return path if path.is_file() else None
+    root = hugging_face_folder() / f"models--{file.hugging_face.replace('/', '--')}"
+    snapshots = sorted(root.glob("snapshots/*"))
+    with contextlib.suppress(OSError):  # the one that the hub calls main comes first
+        main = root / "snapshots" / (root / "refs" / "main").read_text(encoding="utf-8").strip()
+        snapshots = [main, *snapshots]
+    found = (folder / name for folder in snapshots for name in HUB_NAMES)
+    return next((path for path in found if path.is_file()), None)
+
+
+def find_weights(cfg: ModelConfig, *, offline: bool = False, listener: Listener = silent) -> Found | None:
+    """What `--weights` names, with its SHA-256; None for 'none'. Only ImageNet's may be fetched from the network.
+
+    Raises:
+        ConfigError: the network has no ImageNet weights, or no such option.
+        MissingError: they are not on this machine and cannot be fetched, or there is no such file.
+        DataError: the file is damaged, or the run is not finished or of another network.
+    """
+    spec = check_options(cfg)
+    if cfg.weights == "none":
+        return None
+    if cfg.weights == "imagenet":
+        return _imagenet(spec, offline=offline, listener=listener)
+    path = Path(cfg.weights).expanduser()
+    if path.is_dir():
+        return _from_run(path, cfg, spec)
+    if not path.is_file():
+        raise MissingError(
+            f"--weights {cfg.weights}: there is no such file or run folder. Give none, imagenet, a weights file or a run folder."
+        )
+    return Found("file", path, file_sha256(path))
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, read in pieces.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(CHUNK):
+                digest.update(piece)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Check the path and its rights.") from None
+    return digest.hexdigest()
+
+
+def _from_run(root: Path, cfg: ModelConfig, spec: ModelSpec) -> Found:
+    run = RunDir(root)
+    if run.status.is_file():
+        RunDir.open(root)  # refuses what is not finished
+    elif not run.card.is_file():
+        raise DataError(
+            f"--weights {root} is a folder, but no run (no card.json in it). Give a run folder, or a weights file."
+        )
+    card = read_card(run)
+    differ = [
+        f"{name} {getattr(card.model, name)!r} there, {getattr(cfg, name)!r} here"
+        for name in ("name", *(name for name in spec.options if "dropout" not in name))
+        if getattr(card.model, name) != getattr(cfg, name)
+    ]
+    if differ:
+        raise DataError(
+            f"--weights {root}: that run has another network ({'; '.join(differ)}). Give the same --model and model options."
+        )
+    return Found("run", run.weights, card.weights_sha256, card)
+
+
+def starting_point(
+    cfg: ExperimentConfig, *, offline: bool, listener: Listener
+) -> tuple[ExperimentConfig, Found | None]:
+    """The weights to start from, looked for before anything else, and the config with their mean and std."""
+    check_options(cfg.model, cfg.train.size_px)
+    found = find_weights(cfg.model, offline=offline, listener=listener)
+    return cfg.model_copy(update={"model": with_statistics(cfg.model, found)}), found
+
+
+def without_path(cfg: ModelConfig) -> ModelConfig:
+    """The model's config for a card, which names no file: what the weights were stands in `initial_weights`."""
+    return cfg if cfg.weights in ("none", "imagenet") else cfg.model_copy(update={"weights": "none"})
+
+
+def with_statistics(cfg: ModelConfig, found: Found | None) -> ModelConfig:
+    """The config with the mean and std of the weights written out, where it does not name its own."""
+    if found is None:
+        return cfg
+    spec = check_options(cfg)
+    mean, std = (found.card.mean, found.card.std) if found.card else (spec.mean, spec.std)
+    # absolute, as data.path is: the run's config must mean the same from another folder
+    weights = cfg.weights if found.kind == "imagenet" else str(Path(cfg.weights).expanduser().absolute())
+    return cfg.model_copy(update={"mean": cfg.mean or tuple(mean), "std": cfg.std or tuple(std), "weights": weights})
+
+
+def find_again(cfg: ModelConfig, initial: dict[str, Any] | None) -> Found | None:
+    """The weights that a run began with, for a resume from its first step.
+
+    Raises:
+        MissingError: they are gone. DataError: they are others now.
+    """
+    if initial is None:
+        return None
+    found = find_weights(cfg, offline=True)
+    if found is None or found.sha256 != initial["sha256"]:
+        raise DataError(
+            "The run cannot go on as it began: the weights it started from have another content now. "
+            "Put back what changed, or train again into another folder."
+        )
+    return found
+
+
+# ImageNet ------------------------------------------------------------------------------------------------------
+
+
+def _imagenet(spec: ModelSpec, *, offline: bool, listener: Listener) -> Found:
+    if not spec.imagenet:
+        with_weights = ", ".join(name for name, each in MODELS.items() if each.imagenet)
+        raise ConfigError(
+            f"model.weights: the network {spec.name!r} has no ImageNet weights; it starts from scratch. "
+            f"Choose --weights none, a file or a run, or one of: {with_weights}."
+        )
+    if not spec.installed:
+        raise MissingError(f"The network {spec.name!r} needs {spec.library}, which is not installed. Install it: pip install {spec.library}.")  # fmt: skip
+    path = at_hand(spec)
+    if path is None:
+        file = spec.imagenet[0]
+        if offline or is_offline():
+            raise MissingError(_how_to_get(spec, "and --offline or HF_HUB_OFFLINE forbids fetching them"))
+        listener("download", {"host": file.host, "name": file.name, "mb": file.mb})
+        if not _reachable(file.host):
+            raise MissingError(_how_to_get(spec, f"and {file.host} was not reached within {SECONDS:.0f} s"))
+        path = _download(spec, file)
+    sha256 = file_sha256(path)
+    _refuse_damaged(path, sha256, spec)
+    return Found("imagenet", path, sha256)
+
+
+def _refuse_damaged(path: Path, sha256: str, spec: ModelSpec) -> None:
+    expected = next((file.sha256_prefix for file in spec.imagenet if file.torch_hub == path.name), "")
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and len(blob.name) == 64:  # the hub names large files by their SHA-256
+        expected = blob.name
+    if not sha256.startswith(expected):
+        raise DataError(
+            f"{path} is damaged: its SHA-256 begins with {sha256[:8]}, not {expected[:8]}. Delete it and get it again."
+        )
+
+
+def _how_to_get(spec: ModelSpec, why: str) -> str:
+    file = spec.imagenet[0]
+    if file.torch_hub:
+        folder = torch_hub_folder()
+        get = f"curl -LO {file.url} on a connected machine, then put the file into {folder}"
+    else:
+        folder = hugging_face_folder()
+        get = (
+            f"hf download {file.hugging_face} {HUB_NAMES[0]} on a connected machine, then copy its folder into {folder}"
+        )
+    return (
+        f"The ImageNet weights of {spec.name!r} ({file.name}) are not in {folder}, {why}. "
+        f"Get them: {get}. Or give the file itself: --weights FILE."
+    )
+
+
+def _reachable(host: str) -> bool:
+    """One attempt, bounded also where the name service does not answer."""
+    proxy = urllib.request.getproxies().get("https")
+    parts = urlsplit(proxy if proxy and "//" in proxy else f"//{proxy or host}")
+    answered: list[bool] = []
+
+    def attempt() -> None:
+        with contextlib.suppress(OSError, ValueError), socket.create_connection((parts.hostname or host, parts.port or 443), SECONDS):  # fmt: skip
+            answered.append(True)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    return bool(answered)
+
+
+def _download(spec: ModelSpec, file: WeightsFile) -> Path:
+    """Fetch with the library's own machinery into the library's own cache: the one place that uses the network."""
+    try:
+        if file.torch_hub:
+            import torch
+
+            target = torch_hub_folder() / file.torch_hub
+            target.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(file.url, str(target), file.sha256_prefix, progress=False)
+            return target
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(file.hugging_face, HUB_NAMES[0], cache_dir=hugging_face_folder()))
+    except ImportError as error:
+        raise MissingError(_how_to_get(spec, f"and {error.name} is not installed")) from None
+    except (OSError, RuntimeError, ValueError) as error:  # a server's answer, a broken transfer, another hash
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MissingError(_how_to_get(spec, f"and the download failed ({why})")) from None

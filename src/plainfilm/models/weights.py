@@ -1,0 +1,248 @@
+"""Weights from a foreign file or an earlier run, put into a network, and a report of what fitted."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from plainfilm.errors import DataError
+from plainfilm.models.build import Normalised
+from plainfilm.models.registry import ModelSpec
+from plainfilm.models.weight_files import Found
+
+Tensors = dict[str, torch.Tensor]
+CONTAINERS = ("state_dict", "model_state_dict", "model", "network")
+PREFIXES = ("module.", "network.", "backbone.", "model.", "encoder.", "_orig_mod.")
+SAFETENSORS_HEADER_MAX = 100_000_000  # bytes; the format's own limit
+# Before 2017 DenseNet's layers were called norm.1, conv.2; torchvision's file still is.
+OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+# Share of the network's tensors that may lack, and of strangers among its own layers. resnet18 fits half of resnet34
+# and resnet34 all of resnet18: neither may pass.
+STRANGE = 0.1
+
+
+@dataclass(frozen=True)
+class KeyReport:
+    """What became of each tensor. `fresh`: keys of the network that keep their initial values on purpose (the head,
+    and what a new picture size unfits); `notes`: conversions, for people."""
+
+    loaded: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    fresh: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for card.json."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def read_tensors(path: Path) -> Tensors:
+    """The tensors of a weights file, told apart by content: safetensors, or a file of torch read without unpickling
+    anything but tensors.
+
+    Raises:
+        DataError: it is neither, is damaged, or wants to run code.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not head:
+        raise DataError(f"{path} is empty; expected a weights file. Get it again.")
+    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= SAFETENSORS_HEADER_MAX:
+        try:
+            return load_file(path)
+        except (SafetensorError, json.JSONDecodeError, OSError, ValueError) as error:
+            raise DataError(f"{path} is a damaged safetensors file ({_first_line(error)}). Get it again.") from None
+    if head.startswith(b"PK\x03\x04") or head.startswith(b"\x80"):
+        return _unwrapped(_read_torch(path), path)
+    raise DataError(
+        f"{path} is no weights file: it begins with {head[:12]!r}. Expected safetensors, or a state_dict saved with PyTorch (.pth, .pt, .bin)."
+    )
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        # an open file: by the name torch would choose another reader. The warnings are about pickle protocols that it
+        # may not know, and then it fails.
+        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - a foreign file can fail in any way, and all of them mean the same
+        if re.search(r"Unsupported (global|class|operand)|GLOBAL", str(error)):
+            raise DataError(
+                f"{path} holds Python objects besides tensors, which could run code; none was made. "
+                "Where you trust it, save its state_dict alone, with save_file of safetensors."
+            ) from None
+        raise DataError(f"{path} is damaged or no PyTorch file ({_first_line(error)}). Get it again.") from None
+
+
+def _unwrapped(content: Any, path: Path) -> Tensors:
+    """The tensors inside the containers that trainers write."""
+    for _ in range(len(CONTAINERS)):
+        if not isinstance(content, Mapping):
+            break
+        inner = next((content[name] for name in CONTAINERS if isinstance(content.get(name), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    tensors = {}
+    if isinstance(content, Mapping):
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise DataError(
+            f"{path} holds no tensors by name. Expected a state_dict, or one under {', '.join(CONTAINERS)}."
+        )
+    return tensors
+
+
+def load_initial(model: Normalised, spec: ModelSpec, found: Found, vocab: list[str]) -> KeyReport:
+    """Put weights into a fresh network, and remember them in `model.initial_weights`.
+
+    The head is loaded where it has as many classes, from a run only where they are the same classes; else it keeps
+    its initial values. A three-channel first kernel is summed for grey pictures; a grey one is spread over three
+    channels in equal thirds.
+
+    Raises:
+        DataError: the weights are those of another architecture, or are not finite.
+    """
+    target = model.network.state_dict()
+    given = _named_as(read_tensors(found.path), target)
+    head = f"{model.parts.head}."
+    fresh = {name for name in target if name.startswith(head)} if found.card and found.card.vocab != vocab else set()
+    given, notes = _fitted(given, target, model.parts.stems)
+    if spec.name == "paper" and _size_differs(given, target):
+        fresh |= {name for name in target if name.startswith("head.")}
+        notes.append("the dense layers belong to another picture size and start anew")
+    sort = _sorted(given, target, head, fresh)
+    _refuse_other_architecture(sort, given, target, head, found.path)
+    with torch.no_grad():
+        for name in sort["loaded"]:
+            if not bool(torch.isfinite(given[name].float()).all()):
+                raise DataError(f"{found.path}: {name} holds values that are no numbers. Take other weights.")
+            target[name].copy_(given[name])
+    missing, unexpected, mismatched, kept = (tuple(sort[k]) for k in ("missing", "unexpected", "mismatched", "fresh"))
+    report = KeyReport(len(sort["loaded"]), missing, unexpected, mismatched, kept, tuple(notes))
+    model.initial_weights = {"kind": found.kind, "sha256": found.sha256, "report": report.as_dict()}
+    return report
+
+
+def _named_as(given: Tensors, target: Mapping[str, torch.Tensor]) -> Tensors:
+    """The same tensors under the network's names, as far as dropping a wrapper's prefix or an old name gets there."""
+
+    def hits(tensors: Tensors) -> int:
+        return len(tensors.keys() & target.keys())
+
+    while True:
+        tries = [{name.removeprefix(prefix): value for name, value in given.items()} for prefix in PREFIXES]
+        tries.append({OLD_DENSENET.sub(r"\1\2", name): value for name, value in given.items()})
+        best = max(tries, key=hits)
+        if hits(best) <= hits(given):
+            wrapped = [each for each in tries[:-1] if each.keys() != given.keys() and not hits(given)]
+            deeper = [each for each in wrapped if len(each) == len(given)]
+            if not deeper:
+                return given
+            given = deeper[0]  # a wrapper in a wrapper: nothing fits before both are off
+            continue
+        given = best
+
+
+def _fitted(given: Tensors, target: Mapping[str, torch.Tensor], stems: tuple[str, ...]) -> tuple[Tensors, list[str]]:
+    """Tensors whose shape another number of channels or a grid of other size explains, converted."""
+    given, notes = dict(given), []
+    for name in (f"{stem}.weight" for stem in stems):
+        if name not in given or name not in target or given[name].ndim != 4:
+            continue
+        has, wants = given[name].shape[1], target[name].shape[1]
+        if (has, wants) == (3, 1):
+            given[name] = given[name].sum(1, keepdim=True)
+            notes.append(f"{name} summed over its three channels for grey pictures")
+        elif (has, wants) == (1, 3):
+            given[name] = given[name].expand(-1, 3, -1, -1) / 3
+            notes.append(f"{name} spread over three channels in equal thirds")
+    positions = "pos_embed"
+    if positions in given and positions in target and given[positions].shape != target[positions].shape:
+        resized = _resized_grid(given[positions], target[positions].shape)
+        if resized is not None:
+            given[positions] = resized
+            notes.append("pos_embed resized to the grid of this picture size")
+    return given, notes
+
+
+def _resized_grid(old: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
+    """Position embeddings (1, t + g*g, d) bicubically on another grid, the t tokens before it kept; None if unlike."""
+    if old.ndim != 3 or len(shape) != 3 or old.shape[2] != shape[2]:
+        return None
+    for tokens in (1, 0, 2):
+        sides = [round(max(n - tokens, 0) ** 0.5) for n in (old.shape[1], shape[1])]
+        if all(side > 0 and side**2 == n - tokens for side, n in zip(sides, (old.shape[1], shape[1]), strict=True)):
+            grid = old[:, tokens:].float().reshape(1, sides[0], sides[0], -1).permute(0, 3, 1, 2)
+            grid = nn.functional.interpolate(grid, size=(sides[1],) * 2, mode="bicubic", antialias=True)
+            return torch.cat((old[:, :tokens].float(), grid.flatten(2).transpose(1, 2)), dim=1)
+    return None
+
+
+def _size_differs(given: Tensors, target: Mapping[str, torch.Tensor]) -> bool:
+    name = "head.1.weight"
+    return name in given and given[name].shape != target[name].shape and given[name].shape[:1] == target[name].shape[:1]
+
+
+def _sorted(given: Tensors, target: Mapping[str, torch.Tensor], head: str, fresh: set[str]) -> dict[str, list[str]]:
+    sort: dict[str, list[str]] = {k: [] for k in ("loaded", "missing", "mismatched", "fresh")}
+    for name, tensor in target.items():
+        fits = name in given and given[name].shape == tensor.shape
+        if name in fresh or (name.startswith(head) and not fits):
+            sort["fresh"].append(name)
+        elif fits:
+            sort["loaded"].append(name)
+        elif name in given:
+            sort["mismatched"].append(name)
+        elif not name.endswith("num_batches_tracked"):  # older files lack it, and training does not read it
+            sort["missing"].append(name)
+    # a head of which only one part fits would be neither the old nor a new one
+    if any(name.startswith(head) for name in sort["fresh"]):
+        part = [name for name in sort["loaded"] if name.startswith(head)]
+        sort["loaded"] = [name for name in sort["loaded"] if name not in part]
+        sort["fresh"] += part
+    sort["unexpected"] = sorted(given.keys() - target.keys())
+    return sort
+
+
+def _refuse_other_architecture(
+    sort: dict[str, list[str]], given: Tensors, target: Mapping[str, torch.Tensor], head: str, path: Path
+) -> None:
+    apart = (
+        *sort["fresh"],
+        *(name for name in target if name.startswith(head) or name.endswith("num_batches_tracked")),
+    )
+    body = [name for name in target if name not in apart]
+    loaded = set(sort["loaded"]) & set(body)
+    tops = {name.split(".")[0] for name in body}
+    siblings = [n for n in sort["unexpected"] if n.split(".")[0] in tops and not n.endswith("num_batches_tracked")]
+    if max(len(body) - len(loaded), len(siblings)) <= STRANGE * len(body):
+        return
+    if sort["mismatched"]:
+        name = sort["mismatched"][0]
+        first = f"{name} has shape {tuple(given[name].shape)}, expected {tuple(target[name].shape)}"
+    elif sort["missing"]:
+        first = f"{sort['missing'][0]} is missing"
+    else:
+        first = f"{(siblings or sort['unexpected'])[0]} has no place"
+    raise DataError(
+        f"{path} holds weights of another architecture: {len(loaded)} of the network's {len(body)} tensors fit, "
+        f"{len(sort['unexpected'])} of the file's {len(given)} have no place ({first}). Give the --model they were made with."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:160]

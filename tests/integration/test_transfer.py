@@ -1,0 +1,218 @@
+"""Trainings that start from weights: a file, ImageNet's, an earlier run; evaluated, stopped and resumed like any other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner, Result
+
+from plainfilm.cli import app
+from plainfilm.data.phantom import write_phantom
+
+pytestmark = pytest.mark.slow
+SAME = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "metrics.json")
+
+
+def plainfilm(*args: object, code: int = 0) -> Result:
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "120"}).invoke(app, [str(arg) for arg in args])
+    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def refused(*args: object, code: int = 2) -> str:
+    done = plainfilm("train", *args, "-q", code=code)
+    assert done.stdout == "" and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "drawn"
+    write_phantom(out, images=48, size_px=64, seed=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def other_classes(tmp_path_factory, data) -> Path:
+    out = tmp_path_factory.mktemp("other") / "drawn"
+    shutil.copytree(data, out)
+    (out / "PNEUMONIA").rename(out / "EFFUSION")
+    return out
+
+
+@pytest.fixture(scope="module")
+def small() -> list[object]:
+    return ["--size", 64, "--epochs", 1, "--batch-size", 16, "--no-audit", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def resnet_file(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(torchvision.models.resnet18(num_classes=1000).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory, data, small) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "first"
+    plainfilm("train", data, "--model", "compact", *small, "--out", out, "-q")
+    return out
+
+
+def card(run: Path) -> dict:
+    return json.loads((run / "card.json").read_text())
+
+
+def test_a_backbone_from_a_file_trains_and_is_evaluated(data, small, resnet_file, tmp_path):
+    run = tmp_path / "run"
+    done = plainfilm("train", data, "--model", "resnet18", "--weights", resnet_file, *small, "--out", run)
+    assert "Weights: file, SHA-256" in done.stderr
+    assert "120 tensors loaded, 2 started anew (fc.weight, fc.bias)" in done.stderr
+    assert "normalised with mean 0.485, 0.456, 0.406" in done.stderr
+    facts = card(run)["initial_weights"]
+    assert facts["kind"] == "file" and len(facts["sha256"]) == 64 and facts["report"]["loaded"] == 120
+    assert "resnet18.pth" not in (run / "card.json").read_text() + (run / "log.txt").read_text()
+    assert f"weights: {resnet_file}" in (run / "config.yaml").read_text()
+    valid = json.loads(plainfilm("evaluate", run, "--json").stdout)["metrics"]["auroc"]
+    again = (run / "predictions" / "valid.csv").read_bytes()
+    plainfilm("evaluate", run, "--split", "test")
+    assert (run / "predictions" / "valid.csv").read_bytes() == again and valid["n"] == 12
+
+
+def test_a_stopped_training_goes_on_without_the_file_to_the_same_bytes(data, small, resnet_file, tmp_path):
+    weights = shutil.copy(resnet_file, tmp_path / "w.pth")
+    options = [data, "--model", "resnet18", "--weights", weights, *small]
+    plainfilm("train", *options, "--out", tmp_path / "whole", "-q")
+    plainfilm("train", *options, "--out", tmp_path / "stopped", "--max-minutes", 0, "-q", code=130)
+    Path(weights).unlink()
+    plainfilm("resume", tmp_path / "stopped", "-q")
+    assert [n for n in SAME if (tmp_path / "whole" / n).read_bytes() != (tmp_path / "stopped" / n).read_bytes()] == []
+
+
+def test_without_a_first_state_the_file_is_read_again_and_must_be_the_same(data, small, tmp_path):
+    network = torchvision.models.resnet18(num_classes=2)
+    save_file(network.state_dict(), tmp_path / "w")
+    options = [data, "--model", "resnet18", "--weights", tmp_path / "w", *small]
+    plainfilm("train", *options, "--out", tmp_path / "run", "--max-minutes", 0, "-q", code=130)
+    (tmp_path / "run" / "checkpoints" / "last.json").unlink()
+    good = (tmp_path / "w").read_bytes()
+    (tmp_path / "w").write_bytes(good[:-4] + b"\0\0\0\0")
+    assert "another content now" in plainfilm("resume", tmp_path / "run", "-q", code=2).stderr
+    (tmp_path / "w").unlink()
+    assert "no such file" in plainfilm("resume", tmp_path / "run", "-q", code=3).stderr
+    (tmp_path / "w").write_bytes(good)
+    plainfilm("resume", tmp_path / "run", "-q")
+    assert card(tmp_path / "run")["initial_weights"]["kind"] == "file"
+
+
+def test_a_run_starts_the_next_one_with_its_head_where_the_classes_are_the_same(first, data, other_classes, small, tmp_path):  # fmt: skip
+    told = plainfilm("train", data, "--model", "compact", "--weights", first, *small, "--out", tmp_path / "same").stderr
+    assert "Weights: run" in told and "started anew" not in told
+    told = plainfilm("train", other_classes, "--model", "compact", "--weights", first, *small, "--dry-run").stderr
+    assert "2 started anew (head.weight, head.bias)" in told
+    assert card(tmp_path / "same")["initial_weights"]["sha256"] == card(first)["weights_sha256"]
+
+
+def test_what_was_trained_is_what_the_next_training_starts_from(first, data, small, tmp_path, monkeypatch):
+    from plainfilm.models import weights
+
+    seen = {}
+    load = weights.load_initial
+
+    def spy(model, spec, found, vocab):
+        report = load(model, spec, found, vocab)
+        seen.update({name: value.clone() for name, value in model.network.state_dict().items()})
+        return report
+
+    monkeypatch.setattr(weights, "load_initial", spy)
+    plainfilm("train", data, "--model", "compact", "--weights", first, *small, "--dry-run", "-q")
+    kept = load_file(first / "model.safetensors")
+    assert seen.keys() == kept.keys()
+    assert all(torch.equal(seen[name], kept[name]) for name in kept)
+
+
+def test_the_runs_own_statistics_go_on_unless_others_are_named(first, data, small, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(first, copy)
+    facts = card(copy)
+    (copy / "card.json").write_text(json.dumps({**facts, "mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3]}))
+    told = plainfilm("train", data, "--model", "compact", "--weights", copy, *small, "--dry-run").stderr
+    assert "mean 0.4, 0.4, 0.4" in told and "std 0.3, 0.3, 0.3" in told
+    config = tmp_path / "c.yaml"
+    config.write_text("model: {name: compact, mean: 0.2}\n")
+    told = plainfilm("train", data, "--config", config, "--weights", copy, *small, "--dry-run").stderr
+    assert "mean 0.2, 0.2, 0.2" in told
+
+
+def test_a_bundle_folder_is_a_run_without_its_records(first, data, small, tmp_path):
+    for name in ("card.json", "model.safetensors"):
+        shutil.copy(first / name, tmp_path / name)
+    assert "Weights: run" in plainfilm("train", data, "--model", "compact", "--weights", tmp_path, *small, "--dry-run").stderr  # fmt: skip
+    (tmp_path / "model.safetensors").write_bytes((first / "model.safetensors").read_bytes()[:-4] + b"\0\0\1\0")
+    refused(data, "--model", "compact", "--weights", tmp_path, *small)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"schema_version": 2}, "another version of plainfilm"),
+        ({"new_key": 1}, "unknown keys: new_key"),
+        ({"model": {"name": "compact", "attention": 3}}, "unknown keys: model.attention"),
+    ],
+)
+def test_a_run_of_a_newer_version_is_one_line(change, says, first, data, small, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(first, copy)
+    (copy / "card.json").write_text(json.dumps({**card(copy), **change}))
+    assert says in refused(data, "--model", "compact", "--weights", copy, *small)
+    assert says in plainfilm("evaluate", copy, code=2).stderr
+
+
+def test_a_card_written_before_there_were_weights_is_still_read(first, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(first, copy)
+    facts = card(copy)
+    del facts["initial_weights"]
+    for name in ("weights", "mean", "std"):
+        del facts["model"][name]
+    (copy / "card.json").write_text(json.dumps(facts))
+    plainfilm("evaluate", copy, "--split", "test")
+
+
+def test_a_run_that_cannot_be_a_start_is_one_line(first, data, small, tmp_path):
+    assert "'compact' there, 'resnet18' here" in refused(data, "--model", "resnet18", "--weights", first, *small)
+    copy = tmp_path / "copy"
+    shutil.copytree(first, copy)
+    (copy / "status.json").write_text(json.dumps({**json.loads((copy / "status.json").read_text()), "status": "interrupted"}))  # fmt: skip
+    assert "not 'done'" in refused(data, "--model", "compact", "--weights", copy, *small)
+
+
+@pytest.mark.parametrize("name", ["paper-gap", "mobilenetv3"])
+def test_other_networks_train_and_are_evaluated_by_their_card(name, data, small, tmp_path):
+    plainfilm("train", data, "--model", name, *small, "--out", tmp_path / "run", "-q")
+    plainfilm("evaluate", tmp_path / "run", "--split", "test", "-q")
+    assert card(tmp_path / "run")["model"]["name"] == name
+
+
+def test_unknown_names_and_sizes_end_before_the_data_is_read(tmp_path):
+    assert "Did you mean 'resnet18'" in refused(tmp_path, "--model", "resnet81")
+    assert "has no ImageNet weights" in refused(tmp_path, "--weights", "imagenet")
+    assert "needs 64" in refused(tmp_path, "--model", "resnet18", "--size", 32)

@@ -1,0 +1,113 @@
+"""The table of networks agrees with what the libraries build and offer."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import torchvision
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
+from plainfilm.config import ModelConfig
+from plainfilm.errors import ConfigError, MissingError
+from plainfilm.models.build import build_model, parameter_count
+from plainfilm.models.registry import MODELS, check_options, get_spec
+from plainfilm.schemas import ModelsDocument
+
+NAMES = [
+    pytest.param(name, marks=[] if spec.installed else pytest.mark.skip(reason=f"{spec.library} is not installed"))
+    for name, spec in MODELS.items()
+]
+
+
+def test_the_literatures_families_are_there():
+    wanted = "paper paper-gap compact resnet18 resnet34 resnet50 densenet121 vgg16 inception_v3 xception mobilenetv3 efficientnet_b0 convnext_atto vit_tiny"
+    assert set(wanted.split()) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_table_names_the_parameters_that_are_built(name):
+    spec = MODELS[name]
+    # vgg16 alone would take 4 s to draw; without values its shapes are the same
+    with torch.device("meta") if spec.library == "torchvision" and name != "inception_v3" else torch.device("cpu"):
+        model = build_model(ModelConfig(name=name), 2, spec.size_px)
+    assert parameter_count(model) == spec.parameters
+
+
+def test_compact_is_compact():
+    assert MODELS["compact"].parameters < 400_000
+
+
+@pytest.mark.parametrize("name", [n for n, s in MODELS.items() if s.library == "torchvision"])
+def test_file_names_are_those_that_torchvision_looks_for(name):
+    spec = MODELS[name]
+    enum = torchvision.models.get_model_weights(spec.builder)
+    weights = enum["IMAGENET1K_V1"]
+    file = spec.imagenet[0]
+    assert weights.url == file.url
+    assert file.mb == pytest.approx(weights.meta["_file_size"], abs=0.06)
+    assert len(file.sha256_prefix) == 8
+    if name != "inception_v3":  # torchvision's preset feeds these through a second normalisation to -1..1
+        assert weights.transforms().mean == list(spec.mean)
+        assert weights.transforms().std == list(spec.std)
+
+
+def test_the_command_prints_every_network_narrow_and_as_json():
+    shown = CliRunner().invoke(app, ["models"], env={"COLUMNS": "62"})
+    assert shown.exit_code == 0
+    table = shown.stdout.split("px: the size")[0].splitlines()
+    assert max(map(len, table)) <= 62
+    for name, spec in MODELS.items():
+        assert sum(line.startswith(f"{name} ") for line in table) == 1
+        assert f"{name}: {spec.source}" in shown.stdout
+    told = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)
+    document = ModelsDocument.model_validate(told)
+    assert [row.name for row in document.models] == list(MODELS)
+
+
+def test_the_command_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom plainfilm.cli import app\ntry:\n    app(['models', '-q'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'fastai'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(("given", "near"), [("resnet81", "resnet18"), ("densnet121", "densenet121"), ("vit-tiny", "vit_tiny")])  # fmt: skip
+def test_near_names_are_suggested(given, near, refusal):
+    assert f"{near!r}" in refusal(lambda: get_spec(given), ConfigError).split("Did you mean")[1]
+
+
+def test_a_name_of_timm_without_timm_says_how_to_get_it(refusal, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "pip install timm" in refusal(lambda: get_spec("timm/resnet10t"), MissingError)
+    assert "pip install timm" in refusal(lambda: get_spec("resnet10t"), ConfigError)
+
+
+def test_an_option_that_would_do_nothing_is_refused(refusal):
+    message = refusal(lambda: check_options(ModelConfig(name="resnet18", filters=(8, 8), dense=3)), ConfigError)
+    assert "model.filters, model.dense" in message
+    assert "dropout" in refusal(lambda: check_options(ModelConfig(name="compact", kernel=3)), ConfigError)
+    check_options(ModelConfig(name="compact", dropout=0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "says"),
+    [("resnet18", 63, "needs 64"), ("compact", 31, "32"), ("paper-gap", 35, "too small"), ("vit_tiny", 100, "Choose --size 96")],
+)  # fmt: skip
+def test_a_size_that_cannot_be_is_refused_before_anything_is_built(name, size, says, refusal):
+    assert says in refusal(lambda: build_model(ModelConfig(name=name), 2, size), ConfigError)
+
+
+@pytest.mark.parametrize("std", [0, [0.1, 0.1, -1], [1, 1], "nan"])
+def test_statistics_that_cannot_be_are_refused(std):
+    with pytest.raises(ValueError, match="std"):
+        ModelConfig(std=std)
+
+
+def test_one_number_stands_for_three_channels():
+    assert ModelConfig(mean=0.5).mean == (0.5, 0.5, 0.5)
