@@ -193,6 +193,12 @@ class TrainConfig(Section):
     label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of each truth spread over all classes
     clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # largest norm of a step's gradient
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights that are validated and kept; 0 = none
+    freeze: bool = False  # the head alone, on features that are computed once
+    freeze_epochs: int = Field(0, ge=0)  # so many of the head alone, before `epochs` of the whole network
+    freeze_lr: Rate = 1e-2  # of those
+    lr_ratio: float = Field(1.0, gt=0, le=1)  # rate of the first layers as a share of the head's
+    # BatchNorm's statistics in training: batch = of the batch; hold = those of the weights it starts from
+    norm: Literal["batch", "hold"] = "batch"
     keep: Literal["best", "last"] = "best"  # best = the epoch with the highest valid AUROC
     phases: tuple[Phase, ...] = ()
     speed: SpeedConfig = SpeedConfig()
@@ -202,20 +208,27 @@ class TrainConfig(Section):
     def phases_from_the_short_way(cls, raw: Any) -> Any:
         if not isinstance(raw, Mapping):
             return raw
-        names = ("epochs", "size_px", "lr")
+        names = ("epochs", "size_px", "lr", "freeze", "lr_ratio")
         given = raw.get("phases")
         if given:  # one phase also fills the short way
             only = given[0] if len(given) == 1 and isinstance(given[0], Mapping) else {}
             return {**{name: only[name] for name in names if name in only}, **raw}
-        short = {name: raw.get(name, cls.model_fields[name].default) for name in names}
-        return {**raw, "phases": [short]}
+        whole = {name: value.default for name, value in cls.model_fields.items()} | dict(raw)
+        if whole["freeze"] is True:
+            whole["lr"] = raw.get("lr", whole["freeze_lr"])
+        main = {name: whole[name] for name in names}
+        head = {"epochs": whole["freeze_epochs"], "size_px": whole["size_px"], "lr": whole["freeze_lr"], "freeze": True}
+        return {**raw, "lr": whole["lr"], "phases": [head, main] if whole["freeze_epochs"] else [main]}
 
     @model_validator(mode="after")
     def phases_are_possible(self) -> TrainConfig:
         if {phase.size_px for phase in self.phases} != {self.size_px}:
             raise ValueError(f"phases: every phase must have size_px {self.size_px}; a size per phase is not supported")
-        if any(phase.freeze for phase in self.phases):
-            raise ValueError("phases: freeze needs a pretrained backbone; set freeze: false")
+        frozen = [phase.freeze for phase in self.phases]
+        if self.freeze and self.freeze_epochs:
+            raise ValueError("freeze trains the head alone, freeze_epochs the rest after it; choose one")
+        if frozen != sorted(frozen, reverse=True):
+            raise ValueError("phases: frozen ones come first; what they rest on would change under them")
         if self.balance == "auto" and self.class_weights:
             raise ValueError("balance: auto and class_weights: true both correct the class sizes; choose one")
         if len(self.phases) == 1 and (self.phases[0].epochs, self.phases[0].lr) != (self.epochs, self.lr):
@@ -247,6 +260,18 @@ class ExperimentConfig(Section):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+
+    @model_validator(mode="after")
+    def frozen_layers_know_something(self) -> ExperimentConfig:
+        if self.model.weights != "none":
+            return self
+        if any(phase.freeze for phase in self.train.phases):
+            raise ValueError("train.freeze: frozen layers must have learned something; set model.weights (--weights)")
+        if self.train.norm == "hold":
+            raise ValueError(
+                "train.norm: there are no statistics to hold; set model.weights (--weights), or norm: batch"
+            )
+        return self
 
     def as_yaml(self) -> str:
         """The resolved config, every key named."""
@@ -284,7 +309,15 @@ def _lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(target, dict):
             return  # validation names the fault
     target[name] = value
-    if sections == ["train"] and name in ("epochs", "size_px", "lr"):
+    if sections == ["train"] and name in (
+        "epochs",
+        "size_px",
+        "lr",
+        "freeze",
+        "freeze_epochs",
+        "freeze_lr",
+        "lr_ratio",
+    ):
         _drop_single_phase(target, name)
 
 

@@ -154,13 +154,14 @@ def find_learning_rate(
     cfg, found = starting_point(cfg, offline=offline, listener=listener)
     ready = prepare(cfg, listener)
     from plainfilm.models.build import pick_device
-    from plainfilm.train.fit import find_lr
+    from plainfilm.train.fit import as_in_phase, find_lr
     from plainfilm.train.speed import speed_up
 
     device = pick_device(device)
     speed_up(cfg.train.speed)
     learn, _ = build_learner(cfg, ready, device, run.root, listener, found)
-    curve = find_lr(learn, cfg.train, num_it)
+    with as_in_phase(learn, cfg.train.phases[0]):
+        curve = find_lr(learn, cfg.train, num_it)
     run.make()
     figure, table = run.root / "lr_find.png", run.root / "lr_find.csv"
     atomic_write(figure, as_png(plot_lr_curve(curve.lrs, curve.losses, curve.suggestions, curve.lr)))

@@ -174,7 +174,8 @@ def test_one_phase_without_the_short_way_is_enough(yaml: Yaml) -> None:
     ("phases", "told"),
     [
         ("[{epochs: 2, size_px: 224}, {epochs: 2, size_px: 128}]", "every phase must have size_px 224"),
-        ("[{epochs: 2, size_px: 224, freeze: true}]", "freeze needs a pretrained backbone"),
+        ("[{epochs: 7, size_px: 224, freeze: true}]", "frozen layers must have learned something; set model.weights"),
+        ("[{epochs: 7, size_px: 224}, {epochs: 1, size_px: 224, freeze: true}]", "frozen ones come first"),
         ("[{epochs: 3, size_px: 224}]", "epochs and lr contradict the one entry of phases"),
         ("[{epochs: 7, size_px: 224, lr: -1}, {epochs: 7, size_px: 224}]", "lr"),
         ("[{epochs: 7, size_px: 224, lr: 0}, {epochs: 7, size_px: 224}]", "lr"),
@@ -182,6 +183,33 @@ def test_one_phase_without_the_short_way_is_enough(yaml: Yaml) -> None:
 )
 def test_phases_that_cannot_be_trained_are_refused(yaml: Yaml, phases: str, told: str) -> None:
     assert told in _told(lambda: load_config(yaml(f"train:\n  epochs: 7\n  phases: {phases}\n")))
+
+
+def _phases(**train: object) -> list[tuple[int, bool, object, float]]:
+    options = {"model.weights": "imagenet", **{f"train.{name}": value for name, value in train.items()}}
+    return [(p.epochs, p.freeze, p.lr, p.lr_ratio) for p in load_config(options=options).train.phases]
+
+
+def test_the_short_ways_to_start_from_weights_become_phases() -> None:
+    assert _phases(epochs=4) == [(4, False, 1e-3, 1)]
+    assert _phases(epochs=4, freeze=True) == [(4, True, 1e-2, 1)]
+    assert _phases(epochs=4, freeze=True, lr=0.3) == [(4, True, 0.3, 1)]
+    assert _phases(epochs=4, freeze_epochs=2, lr_ratio=0.1) == [(2, True, 1e-2, 1), (4, False, 1e-3, 0.1)]
+    assert _phases(epochs=4, freeze_epochs=2, freeze_lr="auto") == [(2, True, "auto", 1), (4, False, 1e-3, 1)]
+
+
+@pytest.mark.parametrize("train", [{"freeze": True}, {"freeze_epochs": 2, "lr_ratio": 0.1}, {"norm": "hold"}])
+def test_a_resolved_config_with_phases_says_the_same_again(yaml: Yaml, train: dict[str, object]) -> None:
+    cfg = load_config(
+        options={"model.weights": "imagenet", **{f"train.{name}": value for name, value in train.items()}}
+    )
+    assert load_config(yaml(cfg.as_yaml())) == cfg
+    refused = _told(lambda: load_config(options={f"train.{name}": value for name, value in train.items()}))
+    assert "set model.weights (--weights)" in refused
+
+
+def test_freezing_alone_and_before_the_rest_exclude_each_other() -> None:
+    assert "choose one" in _told(lambda: _phases(freeze=True, freeze_epochs=1))
 
 
 def test_an_option_cannot_say_which_of_several_phases_it_means(yaml: Yaml) -> None:

@@ -150,6 +150,14 @@ Model = Annotated[
     str | None,
     typer.Option("--model", help="Which network; plainfilm models lists them. \\[default: paper]", show_default=False),
 ]
+Freeze = Annotated[
+    bool | None,
+    typer.Option(
+        "--freeze",
+        help="Train the head alone, on features computed once (seconds); needs --weights.",
+        show_default=False,
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(

@@ -15,6 +15,34 @@ def train(
     data: opt.Data = None,
     model: opt.Model = None,
     weights: opt.Weights = None,
+    freeze: opt.Freeze = None,
+    freeze_epochs: Annotated[
+        int | None,
+        typer.Option(
+            "--freeze-epochs",
+            metavar="N",
+            help="First N epochs of the head alone, then all. \\[default: 0]",
+            show_default=False,
+        ),
+    ] = None,
+    lr_ratio: Annotated[
+        float | None,
+        typer.Option(
+            "--lr-ratio",
+            metavar="X",
+            help="Rate of the first layers as a share of the head's, e.g. 0.1. \\[default: 1]",
+            show_default=False,
+        ),
+    ] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(
+            "--norm",
+            metavar="HOW",
+            help="BatchNorm in training: batch, or hold (the statistics of the weights; for few images). \\[default: batch]",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the train images. \\[default: 10]", show_default=False)
     ] = None,
@@ -148,7 +176,7 @@ def train(
 ) -> None:
     """Train a network into a new run folder. After the scan no test picture is opened."""
     cfg = opt.config_from(data, config, {
-        "model.name": model, "model.weights": weights, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
+        "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.lr_ratio": lr_ratio, "train.norm": norm, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
         "data.positive": positive, "train.balance": balance,
         "train.class_weights": class_weights, "train.label_smoothing": label_smoothing, "train.clip": clip,
@@ -213,6 +241,7 @@ def lr_find(
     data: opt.Data = None,
     model: opt.Model = None,
     weights: opt.Weights = None,
+    freeze: opt.Freeze = None,
     size: opt.Size = None,
     batch_size: opt.BatchSize = None,
     seed: opt.Seed = None,
@@ -245,7 +274,7 @@ def lr_find(
 ) -> None:
     """Find a learning rate: the loss over a growing rate, saved as figure and table. Changes nothing."""
     cfg = opt.config_from(data, config, {
-        "model.name": model, "model.weights": weights, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
+        "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
         "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,
         "data.folds": folds, "data.fold": fold, "data.positive": positive, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,

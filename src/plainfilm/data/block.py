@@ -181,7 +181,8 @@ class CacheDL(TfmdDL):
         """Batches; a last one of a single picture joins the one before: BatchNorm has no variance of one."""
         chunks = [list(chunk) for chunk in super().chunkify(samps)]
         if len(chunks) > 1 and len(chunks[-1]) == 1:
-            chunks[-2] += chunks.pop()
+            single = chunks.pop()
+            chunks[-1] += single
         return chunks
 
     def __len__(self) -> int:

@@ -134,7 +134,7 @@ def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Modul
     )  # weights come from models.weights alone; timm would retry for a minute
     import timm
 
-    sized = {"img_size": size_px} if spec.patch_px > 1 else {}
+    sized: dict[str, Any] = {"img_size": size_px} if spec.patch_px > 1 else {}
     try:
         network = timm.create_model(spec.builder, pretrained=False, num_classes=n_classes, in_chans=3, **sized)
         anatomy = _timm_anatomy(spec, network)
@@ -155,9 +155,18 @@ def _timm_anatomy(spec: ModelSpec, network: Any) -> Anatomy:
     head, stem = facts["classifier"], facts["first_conv"]
     if not isinstance(head, str) or not isinstance(network.get_submodule(head), nn.Linear):
         raise ConfigError(f"The network {spec.name!r} does not end with one linear layer. Choose another --model.")
-    top = head.split(".")[0]
-    stages = tuple((name,) for name, child in network.named_children() if name != top and list(child.parameters()))
-    return Anatomy(head, (stem,) if isinstance(stem, str) else tuple(stem), (*stages, (top,)), timm_pooled)
+    stages = tuple((name,) for name in _parts(network) if name != head)
+    return Anatomy(head, (stem,) if isinstance(stem, str) else tuple(stem), (*stages, (head,)), timm_pooled)
+
+
+def _parts(network: nn.Module) -> list[str]:
+    """Names of the children that hold parameters, and of the links of those that are chains, from stem to head."""
+    names = []
+    for name, child in network.named_children():
+        links = [f"{name}.{link}" for link, part in child.named_children() if list(part.parameters())]
+        chain = isinstance(child, nn.Sequential | nn.ModuleList) and "stem" not in name
+        names += links if chain else [name] if list(child.parameters()) else []
+    return names
 
 
 def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:

@@ -76,6 +76,20 @@ class NoSlowdown(Callback):
             )
 
 
+class HoldNorm(Callback):
+    """Keeps the running statistics of every BatchNorm as they came with the weights: few pictures give bad ones.
+
+    Their scale and shift still learn.
+    """
+
+    order = -9  # after fastai's TrainEval has put the network into training mode
+
+    def before_train(self) -> None:
+        for module in self.model.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
 class StopWhenDiverged(Callback):
     """Ends a fit whose loss is no longer a number, or beyond any use; fastai alone would go on to a network of NaN.
 

@@ -165,8 +165,10 @@ def estimate_seconds(learn: Learner, phases: Sequence[Phase], steps: int = 5) ->
         x, y = train.one_batch()
         loss_func = learn.loss_func
         seconds = [_timed_step(model, loss_func, x, y) for _ in range(steps + 1)][1:]
-    images = len(train.dataset) + len(learn.dls.valid.dataset) / 3  # a pass without gradients costs about a third
-    return float(np.median(seconds)) / len(y) * images * sum(phase.epochs for phase in phases)
+    inference = (len(train.dataset) + len(learn.dls.valid.dataset)) / 3  # a pass without gradients costs about a third
+    epoch = len(train.dataset) + len(learn.dls.valid.dataset) / 3
+    images = sum(inference if phase.freeze else epoch * phase.epochs for phase in phases)
+    return float(np.median(seconds)) / len(y) * images
 
 
 def _timed_step(model: torch.nn.Module, loss_func: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:

@@ -22,7 +22,7 @@ from torch import nn
 from plainfilm.config import TrainConfig
 from plainfilm.models.build import parameter_groups
 from plainfilm.train.average import AverageWeights
-from plainfilm.train.callbacks import KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
+from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
 
 
 def make_learner(
@@ -49,6 +49,7 @@ def make_learner(
         NoSlowdown(),
     ]
     own += [GradientClip(cfg.clip)] if cfg.clip else []
+    own += [HoldNorm()] if cfg.norm == "hold" else []
     own += [AverageWeights(cfg.ema)] if cfg.ema else []
     return Learner(
         dls,
