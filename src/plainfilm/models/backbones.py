@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from plainfilm.errors import ConfigError, MissingError
-from plainfilm.models.registry import ModelSpec
+from plainfilm.errors import ConfigError
+from plainfilm.models.registry import ModelSpec, require_library
 
 Pooled = Callable[[Any, torch.Tensor], torch.Tensor]
 
@@ -116,8 +116,7 @@ def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Mo
     Raises:
         MissingError: the library is not installed. ConfigError: the network cannot be used here, or at this size.
     """
-    if not spec.installed:
-        raise MissingError(f"The network {spec.name!r} needs {spec.library}, which is not installed. Install it: pip install {spec.library}.")  # fmt: skip
+    require_library(spec)
     if spec.library == "torchvision":
         import torchvision
 

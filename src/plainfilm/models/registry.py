@@ -221,6 +221,14 @@ def _ask_timm(name: str) -> tuple[ModelSpec | None, list[str]]:
     ), []  # fmt: skip
 
 
+def require_library(spec: ModelSpec) -> None:
+    """Raises MissingError where the library that builds the network is not installed; it is not imported."""
+    if not spec.installed:
+        raise MissingError(
+            f"The network {spec.name!r} needs {spec.library}, which is not installed. Install it: pip install {spec.library}."
+        )
+
+
 def statistics(cfg: ModelConfig) -> tuple[Triple, Triple]:
     """Mean and standard deviation that a network's input is normalised with: the config's, else the registry's."""
     spec = get_spec(cfg.name)
