@@ -5,7 +5,6 @@ Their parameters keep the names of the library, so that its weight files fit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -128,12 +127,10 @@ def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Mo
 
 
 def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, Anatomy]:
-    os.environ.setdefault(
-        "HF_HUB_OFFLINE", "1"
-    )  # weights come from models.weights alone; timm would retry for a minute
     import timm
 
-    sized = {"img_size": size_px} if spec.patch_px > 1 else {}
+    # pretrained=False: timm then reaches for no network; weights come from models.weights alone
+    sized: dict[str, Any] = {"img_size": size_px} if spec.patch_px > 1 else {}
     try:
         network = timm.create_model(spec.builder, pretrained=False, num_classes=n_classes, in_chans=3, **sized)
         anatomy = _timm_anatomy(spec, network)
@@ -146,6 +143,9 @@ def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Modul
         ) from None
     if tuple(shape) != (1, n_classes):
         raise ConfigError(f"The network {spec.name!r} gives outputs of shape {tuple(shape)}, not one score per class. Choose another --model.")  # fmt: skip
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", (1,))[0]
+    if size_px % patch:  # timm would leave the rest of the picture out without a word
+        raise ConfigError(f"train.size_px: {spec.name!r} cuts pictures into patches of {patch} px; {size_px} is no multiple. Choose --size {size_px - size_px % patch}.")  # fmt: skip
     return network.train(), anatomy
 
 
@@ -154,9 +154,14 @@ def _timm_anatomy(spec: ModelSpec, network: Any) -> Anatomy:
     head, stem = facts["classifier"], facts["first_conv"]
     if not isinstance(head, str) or not isinstance(network.get_submodule(head), nn.Linear):
         raise ConfigError(f"The network {spec.name!r} does not end with one linear layer. Choose another --model.")
-    top = head.split(".")[0]
-    stages = tuple((name,) for name, child in network.named_children() if name != top and list(child.parameters()))
-    return Anatomy(head, (stem,) if isinstance(stem, str) else tuple(stem), (*stages, (top,)), timm_pooled)
+    stems = (stem,) if isinstance(stem, str) else tuple(stem)
+    stages: list[tuple[str, ...]] = []
+    for name, child in network.named_children():
+        if isinstance(child, nn.Sequential | nn.ModuleList) and not any(s.startswith(f"{name}.") for s in stems):
+            stages += [(f"{name}.{part}",) for part, inner in child.named_children() if list(inner.parameters())]
+        elif name != head and list(child.parameters()):
+            stages.append((name,))
+    return Anatomy(head, stems, (*(stage for stage in stages if stage != (head,)), (head,)), timm_pooled)
 
 
 def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:

@@ -142,7 +142,7 @@ def parameter_groups(model: Normalised) -> list[list[nn.Parameter]]:
     for name, parameter in model.network.named_parameters():
         fits = [(len(part), i) for i, stage in enumerate(stages) for part in stage if f"{name}.".startswith(f"{part}.")]
         groups[max(fits)[1] if fits else 0].append(parameter)
-    return groups
+    return [group for group in groups if group]
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -197,7 +197,7 @@ def get_spec(name: str) -> ModelSpec:
     spec, others = _ask_timm(bare) if there else (None, [])
     if spec is not None:
         return spec
-    near = difflib.get_close_matches(bare, [*MODELS, *others], n=3)
+    near = difflib.get_close_matches(bare, list(dict.fromkeys((*MODELS, *others))), n=3)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     more = "" if there else " Other networks of timm can be had once it is installed: pip install timm."
     raise ConfigError(f"There is no model {name!r}; known: {', '.join(MODELS)}.{hint}{more}")
