@@ -20,7 +20,7 @@ from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import RESEARCH_ONLY
 
 LIBRARIES = (
-    "torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "pydicom", "scikit-learn", "scipy", "safetensors",
+    "torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "pydicom", "scikit-learn", "scipy", "safetensors", "timm",
 )  # fmt: skip
 
 

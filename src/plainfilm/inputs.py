@@ -29,7 +29,7 @@ from plainfilm.schemas import DataCounts
 from plainfilm.strict_yaml import read_yaml
 
 # What decides the bits of a result; another version of one of these is another run.
-DECISIVE = ("plainfilm", "torch", "torchvision", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
+DECISIVE = ("plainfilm", "torch", "torchvision", "timm", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
 SHOWN = 5  # differences named one by one
 
 

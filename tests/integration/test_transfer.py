@@ -212,6 +212,12 @@ def test_other_networks_train_and_are_evaluated_by_their_card(name, data, small,
     assert card(tmp_path / "run")["model"]["name"] == name
 
 
+def test_a_network_whose_library_is_not_there_ends_before_the_data_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for more in ((), ("--weights", "imagenet")):
+        assert "pip install timm" in refused(tmp_path, "--model", "vit_tiny", *more, code=3)
+
+
 def test_unknown_names_and_sizes_end_before_the_data_is_read(tmp_path):
     assert "Did you mean 'resnet18'" in refused(tmp_path, "--model", "resnet81")
     assert "has no ImageNet weights" in refused(tmp_path, "--weights", "imagenet")

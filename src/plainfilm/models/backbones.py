@@ -5,7 +5,6 @@ Their parameters keep the names of the library, so that its weight files fit.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from plainfilm.errors import ConfigError, MissingError
-from plainfilm.models.registry import ModelSpec
+from plainfilm.errors import ConfigError
+from plainfilm.models.registry import ModelSpec, require_library
 
 Pooled = Callable[[Any, torch.Tensor], torch.Tensor]
 
@@ -116,8 +115,7 @@ def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Mo
     Raises:
         MissingError: the library is not installed. ConfigError: the network cannot be used here, or at this size.
     """
-    if not spec.installed:
-        raise MissingError(f"The network {spec.name!r} needs {spec.library}, which is not installed. Install it: pip install {spec.library}.")  # fmt: skip
+    require_library(spec)
     if spec.library == "torchvision":
         import torchvision
 
@@ -129,11 +127,9 @@ def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Mo
 
 
 def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, Anatomy]:
-    os.environ.setdefault(
-        "HF_HUB_OFFLINE", "1"
-    )  # weights come from models.weights alone; timm would retry for a minute
     import timm
 
+    # pretrained=False: timm then reaches for no network; weights come from models.weights alone
     sized: dict[str, Any] = {"img_size": size_px} if spec.patch_px > 1 else {}
     try:
         network = timm.create_model(spec.builder, pretrained=False, num_classes=n_classes, in_chans=3, **sized)
@@ -147,6 +143,9 @@ def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Modul
         ) from None
     if tuple(shape) != (1, n_classes):
         raise ConfigError(f"The network {spec.name!r} gives outputs of shape {tuple(shape)}, not one score per class. Choose another --model.")  # fmt: skip
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", (1,))[0]
+    if size_px % patch:  # timm would leave the rest of the picture out without a word
+        raise ConfigError(f"train.size_px: {spec.name!r} cuts pictures into patches of {patch} px; {size_px} is no multiple. Choose --size {size_px - size_px % patch}.")  # fmt: skip
     return network.train(), anatomy
 
 
@@ -155,18 +154,14 @@ def _timm_anatomy(spec: ModelSpec, network: Any) -> Anatomy:
     head, stem = facts["classifier"], facts["first_conv"]
     if not isinstance(head, str) or not isinstance(network.get_submodule(head), nn.Linear):
         raise ConfigError(f"The network {spec.name!r} does not end with one linear layer. Choose another --model.")
-    stages = tuple((name,) for name in _parts(network) if name != head)
-    return Anatomy(head, (stem,) if isinstance(stem, str) else tuple(stem), (*stages, (head,)), timm_pooled)
-
-
-def _parts(network: nn.Module) -> list[str]:
-    """Names of the children that hold parameters, and of the links of those that are chains, from stem to head."""
-    names = []
+    stems = (stem,) if isinstance(stem, str) else tuple(stem)
+    stages: list[tuple[str, ...]] = []
     for name, child in network.named_children():
-        links = [f"{name}.{link}" for link, part in child.named_children() if list(part.parameters())]
-        chain = isinstance(child, nn.Sequential | nn.ModuleList) and "stem" not in name
-        names += links if chain else [name] if list(child.parameters()) else []
-    return names
+        if isinstance(child, nn.Sequential | nn.ModuleList) and not any(s.startswith(f"{name}.") for s in stems):
+            stages += [(f"{name}.{part}",) for part, inner in child.named_children() if list(inner.parameters())]
+        elif name != head and list(child.parameters()):
+            stages.append((name,))
+    return Anatomy(head, stems, (*(stage for stage in stages if stage != (head,)), (head,)), timm_pooled)
 
 
 def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:

@@ -197,7 +197,7 @@ def get_spec(name: str) -> ModelSpec:
     spec, others = _ask_timm(bare) if there else (None, [])
     if spec is not None:
         return spec
-    near = difflib.get_close_matches(bare, [*MODELS, *others], n=3)
+    near = difflib.get_close_matches(bare, list(dict.fromkeys((*MODELS, *others))), n=3)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     more = "" if there else " Other networks of timm can be had once it is installed: pip install timm."
     raise ConfigError(f"There is no model {name!r}; known: {', '.join(MODELS)}.{hint}{more}")
@@ -219,6 +219,14 @@ def _ask_timm(name: str) -> tuple[ModelSpec | None, list[str]]:
         weights_licence=getattr(facts, "license", None) or "see timm", phases=("frozen", "all"), imagenet=(file,) if hub else (),
         patch_px=1 if not getattr(facts, "fixed_input_size", False) else 2,
     ), []  # fmt: skip
+
+
+def require_library(spec: ModelSpec) -> None:
+    """Raises MissingError where the library that builds the network is not installed; it is not imported."""
+    if not spec.installed:
+        raise MissingError(
+            f"The network {spec.name!r} needs {spec.library}, which is not installed. Install it: pip install {spec.library}."
+        )
 
 
 def statistics(cfg: ModelConfig) -> tuple[Triple, Triple]:

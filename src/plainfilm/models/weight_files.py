@@ -17,7 +17,7 @@ from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.listener import Listener, silent
-from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options
+from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, require_library
 from plainfilm.runs import RunDir
 
 Kind = Literal["imagenet", "file", "run"]
@@ -138,7 +138,7 @@ def starting_point(
     cfg: ExperimentConfig, *, offline: bool, listener: Listener
 ) -> tuple[ExperimentConfig, Found | None]:
     """The weights to start from, looked for before anything else, and the config with their mean and std."""
-    check_options(cfg.model, cfg.train.size_px)
+    require_library(check_options(cfg.model, cfg.train.size_px))
     found = find_weights(cfg.model, offline=offline, listener=listener)
     return cfg.model_copy(update={"model": with_statistics(cfg.model, found)}), found
 
@@ -186,8 +186,6 @@ def _imagenet(spec: ModelSpec, *, offline: bool, listener: Listener) -> Found:
             f"model.weights: the network {spec.name!r} has no ImageNet weights; it starts from scratch. "
             f"Choose --weights none, a file or a run, or one of: {with_weights}."
         )
-    if not spec.installed:
-        raise MissingError(f"The network {spec.name!r} needs {spec.library}, which is not installed. Install it: pip install {spec.library}.")  # fmt: skip
     path = at_hand(spec)
     if path is None:
         file = spec.imagenet[0]

@@ -1,5 +1,4 @@
-"""Our side of the contract with timm, on a stand-in with the attributes that timm documents; and timm itself where it is
-installed (the parametrised tests of test_build and test_registry)."""
+"""What is asked of timm, on a stand-in whose answers are known, and the same of timm itself."""
 
 from __future__ import annotations
 
@@ -9,13 +8,15 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
 from plainfilm.models.registry import get_spec
-from plainfilm.models.weight_files import at_hand
+from plainfilm.models.weight_files import at_hand, find_weights
+from plainfilm.models.weights import _resized_grid, load_initial
 
 
 class Tiny(nn.Module):
@@ -95,3 +96,78 @@ def test_a_network_that_does_not_fit_is_one_line(timm, refusal):
 def test_a_patch_network_is_told_its_size(timm):
     build_model(ModelConfig(name="vit_tiny"), 2, 64)
     assert timm.calls[0] == ("vit_tiny_patch16_224", False, {"num_classes": 2, "in_chans": 3, "img_size": 64})
+
+
+# timm itself -------------------------------------------------------------------------------------------------------
+
+
+def cached(folder, repo, network):
+    """The network's weights where timm's users have them."""
+    snapshot = folder / f"models--timm--{repo}" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    save_file(network.state_dict(), snapshot / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "of_timm", "repo", "size"),
+    [
+        ("resnet18", "resnet18", "resnet18.tv_in1k", 64),
+        ("densenet121", "densenet121", "densenet121.tv_in1k", 64),
+        ("inception_v3", "inception_v3", "inception_v3.tv_in1k", 107),
+        ("xception", "legacy_xception", "legacy_xception.tf_in1k", 71),
+        ("convnext_atto", "convnext_atto", "convnext_atto.d2_in1k", 64),
+        ("vit_tiny", "vit_tiny_patch16_224", "vit_tiny_patch16_224.augreg_in21k_ft_in1k", 224),
+        ("timm/resnet10t", "resnet10t", "resnet10t.c3_in1k", 64),
+    ],
+)
+def test_timms_weights_in_the_hubs_cache_give_timms_features(name, of_timm, repo, size, tmp_path, monkeypatch):
+    timm = pytest.importorskip("timm")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        original = timm.create_model(of_timm, pretrained=False).eval()
+        x = torch.rand(2, 3, size, size)
+    cached(tmp_path, repo, original)
+    cfg = ModelConfig(name=name, weights="imagenet")
+    found = find_weights(cfg, offline=True)
+    assert found is not None
+    model, spec = build_model(cfg, 2, size, seed=5).eval(), get_spec(name)
+    report = load_initial(model, spec, found, ["a", "b"])
+    assert (report.missing, report.unexpected, report.mismatched, len(report.fresh)) == ((), (), (), 2)
+    pretrained = timm.get_pretrained_cfg(repo)
+    assert (pretrained.mean, pretrained.std) == (spec.mean, spec.std)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (pretrained.mean, pretrained.std))
+    with torch.no_grad():
+        features = original.forward_head(original.forward_features((x - mean) / std), pre_logits=True)
+        # of their largest: inception's own draw gives features of 3e8 before BatchNorm has seen anything
+        assert (model.features(x) - features).abs().max() < 1e-5 * features.abs().max()
+
+
+def test_positions_go_to_another_grid_as_timm_takes_them_there(tmp_path):
+    layers = pytest.importorskip("timm.layers")
+    old = torch.randn(1, 1 + 14 * 14, 8)
+    new = _resized_grid(old, torch.Size((1, 1 + 6 * 6, 8)))
+    assert new is not None
+    assert torch.allclose(new, layers.resample_abs_pos_embed(old, [6, 6], num_prefix_tokens=1), atol=1e-5)
+
+
+def test_a_rest_of_the_picture_is_not_left_out_in_silence(refusal):
+    pytest.importorskip("timm")
+    name = "timm/vit_tiny_patch16_224"
+    assert "Choose --size 96" in refusal(lambda: build_model(ModelConfig(name=name), 2, 100), ConfigError)
+
+
+def test_a_network_of_timm_with_two_heads_is_refused(refusal):
+    pytest.importorskip("timm")
+    name = "timm/deit_tiny_distilled_patch16_224"
+    assert "one linear layer" in refusal(lambda: build_model(ModelConfig(name=name), 2, 224), ConfigError)
+
+
+@pytest.mark.parametrize("name", ["timm/resnet10t", "timm/swin_tiny_patch4_window7_224", "timm/vgg11"])
+def test_groups_of_any_network_are_whole_and_none_is_empty(name):
+    pytest.importorskip("timm")
+    model = build_model(ModelConfig(name=name), 2, 64)
+    groups = parameter_groups(model)
+    assert sorted(id(p) for group in groups for p in group) == sorted(id(p) for p in model.parameters())
+    assert all(groups) and {id(p) for p in groups[-1]} == {id(p) for p in model.head.parameters()}
