@@ -19,11 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from contestants import SWITCHES
 
 HERE = Path(__file__).parent
 # multiply-adds count two; the first layer needs no gradient of its input; measured on the network by `flops()`
 SETTINGS = {128: (64, 768), 224: (64, 384), 512: (16, 96)}  # size -> batch size, train images per block
 VALID_IMAGES = 32
+PEERS = ("fastai", "torch", "in-memory", "bare-step")
 
 
 def flops(size_px: int) -> tuple[float, float]:
@@ -187,7 +189,7 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SETTINGS))
     parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--peers", nargs="+", default=["fastai", "torch", "in-memory", "bare-step"])
+    parser.add_argument("--peers", nargs="+", help="default: all; each speed switch at 224 px")
     parser.add_argument(
         "--keras-python", default=None, help="a Python with requirements-keras.txt; adds keras at 224 px"
     )
@@ -196,10 +198,12 @@ def main() -> None:
     if args.data is None:
         raise SystemExit("Give --data or PLAINFILM_DATA: the folder that holds chest_xray_224 and chest_xray_full.")
     args.out.mkdir(exist_ok=True)
+    facts = machine_facts()  # before anything of this runs
     for size_px in args.sizes:
         bs, images = SETTINGS[size_px]
         source = args.data / ("chest_xray_full" if size_px == 512 else "chest_xray_224/train")
-        peers = [*args.peers, *(["keras"] if args.keras_python and size_px == 224 else [])]
+        at_224 = [*(["keras"] if args.keras_python else []), *(f"without-{name}" for name in SWITCHES)]
+        peers = args.peers or [*PEERS, *(at_224 if size_px == 224 else [])]
         with tempfile.TemporaryDirectory() as temp:
             folder = Path(temp) / "data"
             link_images(source, folder, images)
@@ -211,7 +215,7 @@ def main() -> None:
                 found, ours = compare(peer, python, folder, size_px, bs, args.pairs, log, yard)
                 record = {
                     "peer": found.__dict__, "ours": ours.__dict__, "ratio": ratio(found), "bs": bs, "images": images,
-                    "machine": machine_facts(), **{name: value for name, value in yard.block().items() if name in ("copy_gb_s", "gflops", "conv_gflops")},
+                    "machine": facts, **{name: value for name, value in yard.block().items() if name in ("copy_gb_s", "gflops", "conv_gflops")},
                 }  # fmt: skip
                 (args.out / f"{size_px}-{peer}.json").write_text(json.dumps(record, indent=1))
             yard.end()

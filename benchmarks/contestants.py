@@ -25,7 +25,8 @@ SWITCHES = ("allocator", "channels_last", "pool_first", "fused", "plain_tensors"
 
 
 class Ours:
-    """plainfilm as `plainfilm train` runs it: decoded cache, fastai Learner, all its callbacks.
+    """plainfilm's Learner as `plainfilm train` builds it. Decoding was done when the cache was built, before the first
+    block; what a run writes after each epoch (state, best weights, history) is left out and measured by write_cost.py.
 
     `off`: a speed switch that is left off.
     """

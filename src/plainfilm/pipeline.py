@@ -168,8 +168,17 @@ def find_learning_rate(
     lines = [f"{lr!r},{loss!r}\n" for lr, loss in zip(curve.lrs.tolist(), curve.losses.tolist(), strict=True)]
     atomic_write(table, "lr,loss\n" + "".join(lines))
     return LrFindDocument(
-        suggestions=curve.suggestions, lr=curve.lr, figure=str(figure), curve=str(table), notes=list(ready.split.notes)
+        suggestions=curve.suggestions,
+        lr=curve.lr,
+        figure=str(figure),
+        curve=str(table),
+        notes=[*([HEAD_ALONE] if cfg.train.phases[0].freeze else []), *ready.split.notes],
     )
+
+
+HEAD_ALONE = (
+    "The rate is for the head alone (train.freeze_lr), as the first phase trains it, not for the whole network."
+)
 
 
 def evaluate_run(

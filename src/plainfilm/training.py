@@ -134,14 +134,16 @@ def resume_run(
 
 def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> dict[str, Any]:
     """Where a resumed run goes on, for people: phases and epochs from 1, steps that are done."""
+    from plainfilm.train.fit import work
+
     phases, at = cfg.train.phases, checkpoint and checkpoint.state
     phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
     epochs = phases[phase].epochs
-    done = sum(each.epochs for each in phases[:phase]) + epoch + step / steps
+    done = sum(map(work, phases[:phase])) + work(phases[phase]) * (epoch + step / steps) / epochs
     return {
         "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
         "epochs": epochs, "step": step, "finished": epoch == epochs,
-        "share_left": 1 - done / sum(each.epochs for each in phases),
+        "share_left": 1 - done / sum(map(work, phases)),
     }  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def test_one_phase_without_the_short_way_is_enough(yaml: Yaml) -> None:
         ("[{epochs: 2, size_px: 224}, {epochs: 2, size_px: 128}]", "every phase must have size_px 224"),
         ("[{epochs: 7, size_px: 224, freeze: true}]", "frozen layers must have learned something; set model.weights"),
         ("[{epochs: 7, size_px: 224}, {epochs: 1, size_px: 224, freeze: true}]", "frozen ones come first"),
-        ("[{epochs: 3, size_px: 224}]", "epochs and lr contradict the one entry of phases"),
+        ("[{epochs: 3, size_px: 224}]", "epochs contradict what phases say"),
         ("[{epochs: 7, size_px: 224, lr: -1}, {epochs: 7, size_px: 224}]", "lr"),
         ("[{epochs: 7, size_px: 224, lr: 0}, {epochs: 7, size_px: 224}]", "lr"),
     ],
@@ -206,6 +206,38 @@ def test_a_resolved_config_with_phases_says_the_same_again(yaml: Yaml, train: di
     assert load_config(yaml(cfg.as_yaml())) == cfg
     refused = _told(lambda: load_config(options={f"train.{name}": value for name, value in train.items()}))
     assert "set model.weights (--weights)" in refused
+
+
+@pytest.mark.parametrize(
+    ("train", "told"),
+    [
+        ("freeze: true, phases: [{epochs: 2, size_px: 224}]", "freeze contradict what phases say"),
+        ("freeze_epochs: 3, phases: [{epochs: 2, size_px: 224}]", "freeze_epochs contradict"),
+        ("lr_ratio: 0.1, phases: [{epochs: 2, size_px: 224, lr_ratio: 0.5}]", "lr_ratio contradict"),
+        ("epochs: 99, phases: [{epochs: 2, size_px: 224}, {epochs: 1, size_px: 224}]", "epochs contradict"),
+        ("freeze: true, lr_ratio: 0.1", "freeze trains the last one alone"),
+        ("freeze_epochs: -1", "train.freeze_epochs: Input should be greater than or equal to 0 (found -1)"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(yaml: Yaml, train: str, told: str) -> None:
+    said = _told(lambda: load_config(yaml(f"model: {{weights: imagenet}}\ntrain: {{{train}}}\n")))
+    assert told in said
+    assert "train.phases.0" not in said
+
+
+def test_options_reach_the_phases_of_a_resolved_config(yaml: Yaml) -> None:
+    def resolved(options: dict[str, object]) -> Path:
+        return yaml(load_config(options={"model.weights": "imagenet", **options}).as_yaml())
+
+    two = resolved({"train.freeze_epochs": 2, "train.epochs": 4})
+    assert [p.epochs for p in load_config(two, {"train.epochs": 7}).train.phases] == [2, 7]
+    assert [p.epochs for p in load_config(two, {"train.freeze_epochs": 1}).train.phases] == [1, 4]
+    frozen = resolved({"train.freeze": True})
+    assert [p.lr for p in load_config(frozen, {"train.freeze": False}).train.phases] == [1e-3]
+    assert [p.lr for p in load_config(frozen, {"train.lr": 0.5}).train.phases] == [0.5]
+    assert [p.lr for p in load_config(resolved({}), {"train.freeze": True}).train.phases] == [1e-2]
+    single = yaml("train:\n  phases: [{epochs: 20, size_px: 224, lr: 1e-2}]\n")
+    assert [(p.epochs, p.lr) for p in load_config(single, {"train.epochs": 3}).train.phases] == [(3, 0.01)]
 
 
 def test_freezing_alone_and_before_the_rest_exclude_each_other() -> None:

@@ -11,7 +11,8 @@ from plainfilm.seeds import AUGMENT, mix, uniform
 
 @dataclass(frozen=True)
 class Profile:
-    """Largest change of each kind; all draws are uniform and symmetric about no change.
+    """Largest change of each kind. Geometry and light are drawn uniformly and symmetrically about no change; of
+    texture each kind is drawn for half of the images, gamma uniformly on the log, detail and noise uniformly.
 
     `rotate_deg` in degrees; `zoom` and `shift` as shares of the picture; `brightness` in units of the full range;
     `contrast` as a factor's distance from 1; `flip` = probability of a left-right flip. `gamma`: largest |log| of the
@@ -35,7 +36,7 @@ class Profile:
 # picture. 17 chest X-ray networks did better without strong geometry (Elgendi et al. 2021).
 PROFILES = {
     "radiograph": Profile(rotate_deg=7, zoom=0.06, shift=0.04, brightness=0.08, contrast=0.15),
-    # machines differ in sharpness, noise and grey curve; half of the pictures keep theirs
+    # machines differ in sharpness, noise and grey curve; each is left as it is in half of the pictures
     "robust": Profile(
         rotate_deg=7,
         zoom=0.06,

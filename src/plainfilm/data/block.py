@@ -59,13 +59,14 @@ class Augment(Transform):
     def encodes(self, x: TensorImage) -> TensorImage:
         if self.dl is None or self.profile == Profile():
             return x
-        if not self.one_channel and x.shape[1] == 1:
-            x = TensorImage(plain(x).expand(-1, 3, -1, -1).contiguous())
+        grey = x.shape[1] == 1
+        pixels = plain(x) if self.one_channel or not grey else plain(x).expand(-1, 3, -1, -1).contiguous()
         rows = self.dl.batch_rows
         place = (self.profile, self.seed, self.dl.phase, self.dl.epoch, self.dl.keys[rows], self.dl.batch_times)
         drawn, texture = draw(*place), draw_texture(*place)
-        moved = apply_draw(plain(x), drawn.matrix, drawn.gain, drawn.bias)
-        return type(x)(moved if texture is None else apply_texture(moved, texture))
+        moved = apply_draw(pixels, drawn.matrix, drawn.gain, drawn.bias)
+        made = moved if texture is None else apply_texture(moved, texture)
+        return type(x)(made[:, :1] if grey else made)  # what three channels were drawn for is the same in each
 
 
 def apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
@@ -180,13 +181,14 @@ class CacheDL(TfmdDL):
     def chunkify(self, samps: Any) -> Any:
         """Batches; a last one of a single picture joins the one before: BatchNorm has no variance of one."""
         chunks = [list(chunk) for chunk in super().chunkify(samps)]
-        if len(chunks) > 1 and len(chunks[-1]) == 1:
+        if self.bs > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
             single = chunks.pop()
             chunks[-1] += single
         return chunks
 
     def __len__(self) -> int:
-        return int(super().__len__()) - (not self.drop_last and self.n > self.bs and self.n % self.bs == 1)
+        single = self.bs > 1 and not self.drop_last and self.n > self.bs and self.n % self.bs == 1
+        return int(super().__len__()) - single
 
     def before_iter(self) -> None:
         """Tell the augmentation whose batch it sees: the pipeline is shared by all subsets."""

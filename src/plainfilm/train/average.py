@@ -23,10 +23,12 @@ class AverageWeights(Callback):
     order = 45  # a validation that is cancelled or read by others has the average in place
 
     def __init__(self, decay: float) -> None:
-        self.decay, self.steps, self.in_use = decay, 0, False
+        self.decay, self.steps, self.in_use, self.validating = decay, 0, False, False
         self.average: dict[str, torch.Tensor] = {}
 
     def before_fit(self) -> None:
+        if self.in_use:  # a validation ended by an exception, or the average was kept: train what was trained
+            self.swap()
         if not self.average:
             self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
 
@@ -40,12 +42,14 @@ class AverageWeights(Callback):
             self.average[name].copy_(live[name])
 
     def before_validate(self) -> None:
-        if self.average:
+        self.validating = bool(self.average) and not self.in_use
+        if self.validating:
             self.swap()
 
     def after_validate(self) -> None:
-        if self.in_use:
+        if self.validating:  # not one who keeps the average in place
             self.swap()
+        self.validating = False
 
     def swap(self) -> None:
         """Exchange the network's weights and the average."""

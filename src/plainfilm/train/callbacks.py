@@ -76,6 +76,29 @@ class NoSlowdown(Callback):
             )
 
 
+def meet_request(learn: Any) -> None:
+    """Stop where there is no state to write: a resumed run does this work again.
+
+    Raises:
+        KeyboardInterrupt: fit_with_stops() heard Ctrl-C.
+    """
+    request = getattr(learn, "stop_request", None)
+    if request is not None and request.wanted:
+        raise KeyboardInterrupt
+
+
+class MeetRequest(Callback):
+    """Lets the rate finder's own Learner hear what `learn` was asked."""
+
+    order = 61
+
+    def __init__(self, asked: Any) -> None:
+        self.asked = asked
+
+    def after_batch(self) -> None:
+        meet_request(self.asked)
+
+
 class HoldNorm(Callback):
     """Keeps the running statistics of every BatchNorm as they came with the weights: few pictures give bad ones.
 

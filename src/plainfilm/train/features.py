@@ -7,6 +7,7 @@ import torch
 from fastai.learner import Learner
 
 from plainfilm.data.block import CacheDL
+from plainfilm.train.callbacks import meet_request
 
 BATCH = 64
 
@@ -20,6 +21,7 @@ def hold_features(learn: Learner) -> None:
     pixels, found = learn.dls.train.pixels, []
     with torch.no_grad():
         for start in range(0, len(pixels), BATCH):
+            meet_request(learn)
             batch = torch.from_numpy(pixels[start : start + BATCH]).to(learn.dls.device or "cpu")
             batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
             found.append(learn.model.features(batch.float().div_(255)).float().cpu().numpy())

@@ -19,11 +19,13 @@ from fastai.learner import Learner
 
 from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import TrainingError
+from plainfilm.train.callbacks import MeetRequest
 from plainfilm.train.features import hold_features, release_features
 from plainfilm.train.learner import make_learner
 
 SUGGESTIONS = ("valley", "slide", "minimum", "steep")
 FALLBACK_LR = 1e-3
+INFERENCE = 1 / 3  # cost of a pass without gradients, about, as a share of one with them
 LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from any phase of training
 
 
@@ -126,7 +128,7 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100) -> LrCurve:
         trial.keyed_randomness.phase = LR_FIND_PHASE
         finder = LRFinder(start_lr=1e-7, end_lr=10, num_it=num_it)
         with trial.no_logging():
-            trial.fit(num_it // len(learn.dls.train) + 1, cbs=finder)
+            trial.fit(num_it // len(learn.dls.train) + 1, cbs=[finder, MeetRequest(learn)])
     learn.dls.train.phase, learn.dls.train.epoch = place
     lrs = np.array([float(lr) for lr in trial.recorder.lrs])
     losses = np.array([float(loss) for loss in trial.recorder.losses])
@@ -165,10 +167,13 @@ def estimate_seconds(learn: Learner, phases: Sequence[Phase], steps: int = 5) ->
         x, y = train.one_batch()
         loss_func = learn.loss_func
         seconds = [_timed_step(model, loss_func, x, y) for _ in range(steps + 1)][1:]
-    inference = (len(train.dataset) + len(learn.dls.valid.dataset)) / 3  # a pass without gradients costs about a third
-    epoch = len(train.dataset) + len(learn.dls.valid.dataset) / 3
-    images = sum(inference if phase.freeze else epoch * phase.epochs for phase in phases)
-    return float(np.median(seconds)) / len(y) * images
+    images = len(train.dataset) + len(learn.dls.valid.dataset) * INFERENCE
+    return float(np.median(seconds)) / len(y) * images * sum(work(phase) for phase in phases)
+
+
+def work(phase: Phase) -> float:
+    """What a phase costs, in epochs of the whole network; a frozen one is a single pass without gradients."""
+    return INFERENCE if phase.freeze else float(phase.epochs)
 
 
 def _timed_step(model: torch.nn.Module, loss_func: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:

@@ -20,9 +20,11 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from plainfilm.config import TrainConfig
+from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
 from plainfilm.train.average import AverageWeights
 from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
+from plainfilm.train.speed import FUSED_ON
 
 
 def make_learner(
@@ -42,6 +44,10 @@ def make_learner(
         listener: told of each batch and epoch; None is silent.
     """
     device = dls.device or torch.device("cpu")
+    if cfg.norm == "hold" and not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        raise ConfigError(
+            "train.norm: hold keeps the statistics of BatchNorm, and this network has none. Leave it out."
+        )
     own = [
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
         StopWhenDiverged(),
@@ -57,9 +63,9 @@ def make_learner(
         loss_func=CrossEntropyLossFlat(
             weight=class_weights(dls).to(device) if cfg.class_weights else None, label_smoothing=cfg.label_smoothing
         ),
-        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=cfg.speed.fused and device.type in ("cpu", "cuda")),
+        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=cfg.speed.fused and device.type in FUSED_ON),
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
-        wd=cfg.wd,
+        wd=cfg.wd,  # of every number, biases and norms too: torch's AdamW knows no other
         metrics=[accuracy, AccumMetric(auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
         splitter=parameter_groups,
         train_bn=False,  # a frozen BatchNorm stays as it is: the features of a frozen network are computed once

@@ -16,6 +16,9 @@ from plainfilm.train.limits import usable_cores
 _MALLOPT = {-1: -1, -4: 0, -8: 1, -2: 256 << 20}
 
 
+FUSED_ON = ("cpu", "cuda")  # torch has no fused AdamW for others
+
+
 def keep_memory() -> bool:
     """Tell glibc's allocator to keep what it has, for good; False (and no effect) where there is no glibc."""
     if not sys.platform.startswith("linux"):
@@ -56,5 +59,6 @@ def facts(device: str, speed: SpeedConfig, kept_memory: bool) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         **{name: getattr(speed, name) for name in SPEED_SWITCHES},
         "allocator": kept_memory,
+        "fused": speed.fused and device in FUSED_ON,
         "loader_workers": 0,
     }

@@ -206,6 +206,7 @@ def fit_with_stops(
         return [GoOn(checkpoint.state, history)]
 
     with stop_requests(tell) as request:
+        learn.stop_request = request
         keeper = WriteState(
             run, history, best, pace=pace, request=request, last_phase=len(phases) - 1,
             start_sha256=start_sha256, number=state.number if state else 0,

@@ -1,4 +1,4 @@
-"""The averaged weights: the formula, when they are in place, and that they survive a stop."""
+"""The averaged weights: the formula, and when they are in place."""
 
 import math
 
@@ -103,6 +103,31 @@ def test_predictions_of_a_fitted_learner_are_those_of_the_average(make_learn):
         learn.model.eval()
         direct = torch.cat([learn.model(x.as_subclass(torch.Tensor)) for x, _ in learn.dls.valid]).softmax(1)
     torch.testing.assert_close(probs.as_subclass(torch.Tensor), direct)
+
+
+def test_an_interrupted_validation_and_a_kept_average_mislead_nobody(make_learn):
+    learn, twin = make_learn(ema=0.8), make_learn(ema=0.8)
+    for each in (learn, twin):
+        fit_phases(each, PHASES)
+    trained = state(learn)
+
+    class Break(Callback):
+        def after_batch(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), learn.added_cbs([Break()]):
+        learn.validate()
+    assert not same(state(learn), trained)  # nobody could put them back
+    for each in (learn, twin):
+        fit_phases(each, PHASES)
+    assert same(state(learn), state(twin))
+
+    twin.average_weights.swap()  # as after keep: last
+    kept = state(twin)
+    first, _ = twin.get_preds(ds_idx=1)
+    second, _ = twin.get_preds(ds_idx=1)
+    assert torch.equal(first, second)
+    assert same(state(twin), kept)
 
 
 def test_smoothed_labels_and_clipped_gradients_are_what_is_minimised(make_learn):

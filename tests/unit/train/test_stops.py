@@ -13,12 +13,13 @@ import torch
 from fastai.callback.core import Callback
 from safetensors.torch import load_file
 
-from plainfilm.config import Phase
+from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.runs import Pace, RunDir
 from plainfilm.train.checkpoint import read_checkpoint
-from plainfilm.train.fit import fit_phases
-from plainfilm.train.stops import fit_with_stops, stop_requests
+from plainfilm.train.features import hold_features
+from plainfilm.train.fit import find_lr, fit_phases
+from plainfilm.train.stops import StopRequest, fit_with_stops, stop_requests
 
 PHASES = (Phase(epochs=2, size_px=40, lr=2e-3), Phase(epochs=1, size_px=40, lr=1e-3))
 STEPS, VALID = 5, 3  # batches of train and valid in an epoch
@@ -140,6 +141,33 @@ def test_balanced_drawing_and_class_weights_go_on_too(start, files, whole):
             start(f"stopped-{name}", 4, **cfg)
         start(f"stopped-{name}", **cfg)
         assert files(f"stopped-{name}") == whole(**cfg)
+
+
+@pytest.mark.parametrize("n", [2, 6, 7, 13, 17])
+def test_averaged_clipped_and_smoothed_training_goes_on_too(start, files, whole, n):
+    cfg = {"ema": 0.9, "clip": 0.5, "label_smoothing": 0.1}
+    stop_and_go_on(start, n, **cfg)
+    assert files("stopped") == whole(**cfg)
+
+
+@pytest.mark.parametrize("n", [3, 8])
+def test_rates_that_grow_from_the_first_layers_go_on_too(start, files, whole, n):
+    phases = (Phase(epochs=1, size_px=40, freeze=True), Phase(epochs=2, size_px=40, lr=2e-3, lr_ratio=0.1))
+    stop_and_go_on(start, n, phases=phases)
+    assert files("stopped") == whole(phases=phases)
+
+
+def test_a_request_is_met_in_the_rate_finder_and_in_the_feature_pass(make_learn):
+    learn, steps = make_learn(), []
+    learn.stop_request = StopRequest()
+    learn.model.network.features.register_forward_hook(lambda *_: steps.append(1))
+    learn.stop_request.wanted = True
+    with pytest.raises(KeyboardInterrupt):
+        find_lr(learn, TrainConfig(size_px=40, batch_size=8), num_it=30)
+    assert len(steps) <= 1
+    with pytest.raises(KeyboardInterrupt):
+        hold_features(learn)
+    assert len(steps) <= 1
 
 
 def test_many_stops_in_a_row_end_the_same(start, files, whole, tmp_path):
