@@ -210,7 +210,7 @@ def test_a_folder_that_is_no_run(good, command):
 
 
 def test_unknown_splits_and_missing_arguments():
-    refused(["evaluate", "x", "--split", "train"], 2, "'train'", "valid or test")
+    refused(["evaluate", "x", "--split", "train"], 2, "'train'", "valid, valid-shifted or test")
     refused(["evaluate"], 2, "RUN")
     refused(["trian"], 2, "trian", "train")
     refused(["phantom", "x", "--images", "3"], 2, "images is 3")

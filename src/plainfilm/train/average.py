@@ -27,10 +27,12 @@ class AverageWeights(Callback):
         self.average: dict[str, torch.Tensor] = {}
 
     def before_fit(self) -> None:
-        if self.in_use:  # a validation ended by an exception, or the average was kept: train what was trained
-            self.swap()
         if not self.average:
             self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def before_train(self) -> None:
+        if self.in_use:  # a validation ended by an exception, or the average was kept: train what was trained
+            self.swap()
 
     def after_step(self) -> None:
         self.steps += 1

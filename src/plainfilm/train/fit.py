@@ -127,8 +127,12 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100) -> LrCurve:
         trial.remove_cb(trial.stop_when_diverged)  # a diverging end is what the finder looks for
         trial.keyed_randomness.phase = LR_FIND_PHASE
         finder = LRFinder(start_lr=1e-7, end_lr=10, num_it=num_it)
-        with trial.no_logging():
-            trial.fit(num_it // len(learn.dls.train) + 1, cbs=[finder, MeetRequest(learn)])
+        try:
+            with trial.no_logging():
+                trial.fit(num_it // len(learn.dls.train) + 1, cbs=[finder, MeetRequest(learn)])
+        finally:
+            if hasattr(finder, "tmp_d"):  # fastai's own, which it leaves behind when a fit is interrupted
+                finder.tmp_d.cleanup()
     learn.dls.train.phase, learn.dls.train.epoch = place
     lrs = np.array([float(lr) for lr in trial.recorder.lrs])
     losses = np.array([float(loss) for loss in trial.recorder.losses])

@@ -135,7 +135,7 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
         ("grid: {train.seed: [1, 1]}", "grid.train.seed: 1 is there twice"),
         ("grid: {seed: [1]}", "expected a dotted key, e.g. 'train.seed'"),
         ("grid: {train.epochs: [1, 0]}", "train.epochs: Input should be greater than or equal to 1 (found 0)"),
-        ("grid: {model.name: [paper, papper]}", "Did you mean 'paper'?"),
+        ("grid: {model.name: [paper, papper]}", "Did you mean 'paper' or 'paper-gap'?"),
         ("configurations: []", "a list of at least one was expected"),
         ("configurations: [paper]", "entry 1: a text 'name' was expected"),
         ("configurations: [{model.dense: 3}]", "entry 1: a text 'name' was expected"),

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.data.block import CacheDL
+from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
 from plainfilm.train.features import hold_features, release_features
 from plainfilm.train.fit import as_in_phase, find_lr, fit_phases, rates
@@ -107,7 +108,7 @@ def test_first_layers_learn_at_the_given_share_of_the_heads_rate(make_learn):
 
 
 def gap_learner(make_learn, tmp_path, **train):
-    learn = make_learn(**train)
+    learn = make_learn()
     model = build_model(ModelConfig(name="paper-gap", filters=(4, 8), kernel=3, dense=8), 2, 40)
     cfg = TrainConfig(size_px=40, batch_size=8, **train)
     return make_learner(learn.dls, model, cfg, path=tmp_path)
@@ -115,6 +116,11 @@ def gap_learner(make_learn, tmp_path, **train):
 
 def statistics(learn):
     return {n: v.clone() for n, v in learn.model.state_dict().items() if "running" in n}
+
+
+def test_statistics_cannot_be_held_where_there_are_none(make_learn):
+    with pytest.raises(ConfigError, match=r"^train.norm: hold .* this network has none"):
+        make_learn(norm="hold")
 
 
 def test_held_statistics_stay_and_others_move(make_learn, tmp_path):
