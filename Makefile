@@ -50,7 +50,7 @@ experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms),
 	$(BIN)/plainfilm experiments table runs/experiments/$(basename $(notdir $(GRID)))
 
 test: setup  ## Unit and integration tests on drawn images
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit tests/integration -m "not campaign" -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration tests/unit -m "not campaign" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-all: setup  ## All tests; those on real images need PLAINFILM_DATA
 	$(BIN)/python -m pytest tests $(ARGS)

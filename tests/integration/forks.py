@@ -114,7 +114,7 @@ class Trials:
     def kills(self, n: int, seed: int) -> list[dict]:
         """Each run is killed at a random moment once its inputs are written, half of them again while resuming."""
         draw, found, tried = random.Random(seed), [], 0
-        while len(found) < n:
+        while len(found) < n and tried < 40 * n:
             trial = self._killed(self.folder / f"kill-{tried}", draw)
             found += [trial] if trial["stopped"][0]["code"] == -signal.SIGKILL else []  # else it was done already
             tried += 1
@@ -144,7 +144,7 @@ class Trials:
     def interrupts(self, n: int, seed: int) -> list[dict]:
         """The command is interrupted at a random moment once its inputs are written."""
         draw, found, tried = random.Random(seed), [], 0
-        while len(found) < n:
+        while len(found) < n and tried < 40 * n:
             trial = self._interrupted(self.folder / f"interrupt-{tried}", draw)
             found += [trial] if trial["code"] else []  # else it was done already
             tried += 1
