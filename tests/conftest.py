@@ -1,6 +1,7 @@
 """What the tests share: a small set of drawn films, a way to write pictures, and a way to read refusals."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,13 @@ import pytest
 from PIL import Image
 
 from plainfilm.errors import DataError, PlainfilmError
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interrupts_are_heard() -> None:
+    """A shell's background job ignores SIGINT and hands that on to every child: Ctrl-C could not be tested there."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")

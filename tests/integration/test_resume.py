@@ -27,14 +27,6 @@ SAME = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json"
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def interrupts_are_heard():
-    """Whoever starts the tests in the background hands an ignored SIGINT on to every child."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def plainfilm(*args: object, code: int = 0) -> Result:
     done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "120"}).invoke(app, [str(arg) for arg in args])
     assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
