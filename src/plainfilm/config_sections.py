@@ -53,6 +53,9 @@ class DataConfig(Section):
     max_bad: str | None = None  # files ('20') or share ('2%') that may be damaged; None = 5 files or 1 %, the larger
     audit: bool = True  # train probes for shortcuts first: what can be told without looking at a lung
     cache: bool = True  # decoded pictures are kept on disk; the pixels are the same without
+    per_class: int | None = Field(
+        None, ge=1
+    )  # train images kept of each class, for learning curves; valid and test stay
     allow_leak: bool = False
     phantom: PhantomConfig = PhantomConfig()
 
@@ -111,11 +114,20 @@ class ModelConfig(Section):
     weights: str = "none"  # none | imagenet | a weights file | a run folder: what training starts from
     mean: Statistic | None = None  # per channel, on pixels in 0..1; None = what the weights were trained with
     std: Statistic | None = None
+    standardise: bool = False  # each picture by its own mean and std instead: exposure and contrast tell nothing
 
     @field_validator("mean", "std", mode="before")
     @classmethod
     def one_number_for_all_channels(cls, value: Any) -> Any:
         return [value] * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def one_normalisation(self) -> ModelConfig:
+        if self.standardise and self.weights == "imagenet":
+            raise ValueError(
+                "standardise changes what ImageNet's weights expect; choose standardise or weights: imagenet"
+            )
+        return self
 
     @field_validator("std")
     @classmethod

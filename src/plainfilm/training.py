@@ -281,7 +281,15 @@ def build_learner(
         counts = {name: len(value) if isinstance(value, list) else value for name, value in report.as_dict().items()}
         listener(
             "weights",
-            {**counts, "kind": found.kind, "sha256": found.sha256, "report": report, "mean": mean, "std": std},
+            {
+                **counts,
+                "kind": found.kind,
+                "sha256": found.sha256,
+                "report": report,
+                "mean": mean,
+                "std": std,
+                "standardise": cfg.model.standardise,
+            },
         )
     if device == "cpu":
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,

@@ -104,6 +104,23 @@ Requantise = Annotated[
         "--requantise", metavar="LEVELS", help="With --harmonise: keep this many grey levels.", show_default=False
     ),
 ]
+PerClass = Annotated[
+    int | None,
+    typer.Option(
+        "--per-class",
+        metavar="N",
+        help="Train on N images of each class, by whole patients; valid and test stay. \\[default: all]",
+        show_default=False,
+    ),
+]
+Standardise = Annotated[
+    bool | None,
+    typer.Option(
+        "--standardise",
+        help="Normalise each picture with its own mean and standard deviation: exposure tells nothing.",
+        show_default=False,
+    ),
+]
 DropDuplicates = Annotated[
     bool | None,
     typer.Option(

@@ -171,7 +171,9 @@ class Talk:
         self.say(f"Weights: {facts['kind']}, SHA-256 {facts['sha256'][:12]}; {', '.join(told)}")
         for note in report.notes:
             self.say(f"  {note}")
-        for name in ("mean", "std"):
+        if facts["standardise"]:
+            self.say("  each picture normalised with its own mean and standard deviation")
+        for name in () if facts["standardise"] else ("mean", "std"):
             self.say(f"  pixels normalised with {name} {', '.join(f'{value:g}' for value in facts[name])}")
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:

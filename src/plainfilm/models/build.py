@@ -19,9 +19,14 @@ from plainfilm.models.paper import PaperNet, features_side
 from plainfilm.models.registry import check_options, statistics
 from plainfilm.seeds import INIT, torch_seed
 
+ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that a picture is divided by
+
 
 class Normalised(nn.Module):
     """A network with its own normalisation in front; pixels 0..1, (n, 1 or 3, h, w) -> logits (n, k).
+
+    `standardise`: each picture is normalised by its own mean and standard deviation over all pixels and channels, and
+    `mean` and `std` are not used; a picture of one grey level becomes zeros.
 
     Normalisation travels with the network, so training, evaluation and export cannot differ in it. A network with
     three input channels gets a grey batch expanded, right before the network; one with a single channel is
@@ -42,10 +47,11 @@ class Normalised(nn.Module):
         anatomy: Anatomy | None = None,
         channels: int = 3,
         *,
+        standardise: bool = False,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        self.network, self.anatomy = network, anatomy
+        self.network, self.anatomy, self.standardise = network, anatomy, standardise
         if channels == 1:
             mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
@@ -56,7 +62,12 @@ class Normalised(nn.Module):
         self.to(memory_format=self.memory_format)
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
-        x = (x.expand(-1, self.mean.shape[1], -1, -1) - self.mean) / self.std
+        if self.standardise:
+            x = x - x.mean((1, 2, 3), keepdim=True)
+            x = x / x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(ONE_GREY_LEVEL)
+            x = x.expand(-1, self.mean.shape[1], -1, -1)
+        else:
+            x = (x.expand(-1, self.mean.shape[1], -1, -1) - self.mean) / self.std
         return x.contiguous(memory_format=self.memory_format)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -115,7 +126,8 @@ def build_model(
             network, anatomy = build_backbone(spec, n_classes, size_px)
             if channels == 1:
                 grey_stem(network, anatomy.stems)
-    return Normalised(network, *statistics(cfg), anatomy, channels, channels_last=speed.channels_last)
+    return Normalised(network, *statistics(cfg), anatomy, channels,
+                      standardise=cfg.standardise, channels_last=speed.channels_last)  # fmt: skip
 
 
 def _paper(

@@ -156,7 +156,15 @@ def with_statistics(cfg: ModelConfig, found: Found | None) -> ModelConfig:
     mean, std = (found.card.mean, found.card.std) if found.card else (spec.mean, spec.std)
     # absolute, as data.path is: the run's config must mean the same from another folder
     weights = cfg.weights if found.kind == "imagenet" else str(Path(cfg.weights).expanduser().absolute())
-    return cfg.model_copy(update={"mean": cfg.mean or tuple(mean), "std": cfg.std or tuple(std), "weights": weights})
+    standardise = cfg.standardise or bool(found.card and found.card.model.standardise)
+    return cfg.model_copy(
+        update={
+            "mean": cfg.mean or tuple(mean),
+            "std": cfg.std or tuple(std),
+            "standardise": standardise,
+            "weights": weights,
+        }
+    )
 
 
 def find_again(cfg: ModelConfig, initial: dict[str, Any] | None) -> Found | None:

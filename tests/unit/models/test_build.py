@@ -122,3 +122,25 @@ def test_the_configs_statistics_come_before_the_registrys():
     model = build_model(ModelConfig(name="compact", mean=0.1, std=0.2), 2, 32, channels=3)
     assert model.mean.flatten().tolist() == pytest.approx([0.1] * 3)
     assert model.std.flatten().tolist() == pytest.approx([0.2] * 3)
+
+
+def test_a_standardised_picture_tells_nothing_of_its_exposure():
+    model = build_model(ModelConfig(name="compact", standardise=True), 2, 32, channels=1).eval()
+    x = torch.rand(4, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(model(x), model(0.3 + 0.5 * x), atol=1e-4)
+        assert not torch.allclose(model(x), model(x.square()), atol=1e-2)
+        dark, light = (model(torch.full_like(x, level)) for level in (0.2, 0.9))
+        assert torch.allclose(dark, light, atol=1e-4)  # one grey level: zeros
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_standardised_by_hand(channels):
+    model = build_model(ModelConfig(name="paper", standardise=True), 2, 36, channels=channels)
+    x = torch.rand(3, channels, 36, 36)
+    own = torch.stack([(one - one.mean()) / one.std(correction=0) for one in x]).expand(-1, 3, -1, -1)
+    assert torch.allclose(model._normalised(x), own, atol=1e-5)
+    picture = torch.zeros(1, channels, 36, 36)
+    picture[..., 0] = 1  # 1 column of 36 is white: mean 1/36, variance 1/36 * 35/36
+    white, black = model._normalised(picture)[0, 0, 0, :2].tolist()
+    assert white == pytest.approx(35**0.5, rel=1e-5) and black == pytest.approx(-(35**-0.5), rel=1e-5)

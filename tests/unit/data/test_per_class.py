@@ -1,0 +1,83 @@
+"""A small train set: the numbers asked for, whole patients first, nested, valid and test as they were."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from plainfilm.config import DataConfig
+from plainfilm.data.per_class import RULE, keep_per_class
+from plainfilm.data.splits import count, make_split
+from plainfilm.data.table import ImageTable
+from plainfilm.errors import DataError
+
+
+def films(**classes: tuple[int, int]) -> ImageTable:
+    """A table of images that no test opens: of each class so many patients with so many films each."""
+    names = [
+        (label, f"{label}-{p}", k)
+        for label, (patients, images) in classes.items()
+        for p in range(patients)
+        for k in range(images)
+    ]
+    rows = pd.DataFrame(names, columns=["label", "patient", "k"])
+    rows["relative"] = [f"{label}/{patient}_{k}.png" for label, patient, k in names]
+    rows = rows.assign(path="/data/" + rows["relative"], wide=rows["patient"], given="", duplicate_of="")
+    rows["content"] = rows["kin"] = rows["relative"]
+    rows["sha256"] = [hashlib.sha256(name.encode()).hexdigest() for name in rows["relative"]]
+    nothing = pd.DataFrame([], columns=["path", "relative", "state", "code", "why"], dtype=str)
+    return ImageTable(Path("/data"), rows, nothing, None)
+
+
+FILMS = films(NORMAL=(40, 3), PNEUMONIA=(60, 2))
+SPLIT = make_split(FILMS, DataConfig(), seed=0)
+
+
+def kept(wanted: int, seed: int = 0) -> set[str]:
+    return set(keep_per_class(FILMS, SPLIT, wanted, seed)[1].of("train")["relative"])
+
+
+def test_every_file_is_still_accounted_for_and_only_train_is_smaller() -> None:
+    few, split = keep_per_class(FILMS, SPLIT, 10, seed=0)
+    assert split.of("train")["label"].value_counts().to_dict() == {"NORMAL": 10, "PNEUMONIA": 10}
+    for name in ("valid", "test"):
+        assert split.of(name)["relative"].tolist() == SPLIT.of(name)["relative"].tolist()
+    counts = count(few, split)  # raises where they do not add up
+    left = len(SPLIT.of("train")) - 20
+    assert (counts.found, counts.used, counts.ignored) == (240, 240 - left, left)
+    assert (few.excluded["code"] == RULE).all() and len(few.rows) == counts.used
+    assert "10 train images of each class" in split.notes[-1] and f"{left} others" in split.notes[-1]
+
+
+def test_images_come_by_whole_patients_and_the_last_one_in_part() -> None:
+    train = keep_per_class(FILMS, SPLIT, 10, seed=0)[1].of("train")
+    assert sorted(train[train["label"] == "NORMAL"]["group"].value_counts()) == [1, 3, 3, 3]
+    assert sorted(train[train["label"] == "PNEUMONIA"]["group"].value_counts()) == [2] * 5
+
+
+def test_with_one_seed_the_smaller_set_lies_in_the_larger_and_another_seed_draws_another() -> None:
+    assert kept(5) < kept(6) < kept(10) < kept(30)
+    assert kept(10) == kept(10) != kept(10, seed=1)
+
+
+def test_each_patient_is_drawn_as_often_as_another() -> None:
+    group = SPLIT.of("train").query("label == 'NORMAL'").set_index("relative")["group"]
+    drawn = [group.loc[sorted(kept(3, seed) & set(group.index))].iloc[0] for seed in range(600)]
+    often = [drawn.count(g) for g in group.unique()]
+    assert len(often) == 24 and min(often) > 5 and max(often) < 50  # 25 on average, sd 4.9
+
+
+def test_patients_of_the_images_left_out_do_not_reach_valid_or_test() -> None:
+    few = keep_per_class(FILMS, SPLIT, 4, seed=0)[1]
+    left = set(SPLIT.of("train")["group"])
+    assert not left & set(few.rows.loc[few.rows["split"] != "train", "group"])
+
+
+def test_more_than_there_are_is_refused_with_the_most_that_can_be_had(refusal: Callable[..., str]) -> None:
+    small = films(NORMAL=(7, 1), PNEUMONIA=(60, 2))
+    split = make_split(small, DataConfig(), seed=0)
+    there = int((split.of("train")["label"] == "NORMAL").sum())
+    assert keep_per_class(small, split, there, seed=0)
+    message = refusal(lambda: keep_per_class(small, split, there + 1, seed=0), DataError)
+    assert f"'NORMAL' has {there}. Choose at most {there}." in message
