@@ -188,7 +188,7 @@ class TrainConfig(Section):
     lr: Rate = 1e-3  # peak of the one-cycle schedule; auto runs the finder first
     wd: float = Field(0.01, ge=0)  # decoupled weight decay (AdamW)
     seed: int = Field(0, ge=0)
-    augment: Literal["radiograph", "robust", "natural", "none"] = "radiograph"
+    augment: Literal["radiograph", "robust", "strong", "natural", "none"] = "radiograph"
     # auto: classes drawn evenly when one is > 1.5 times another. Not the default: at 64 px on valid of the Kermany
     # set it gained 0.001 AUROC and lost calibration (Brier 0.040 against 0.032).
     balance: Literal["auto", "none"] = "none"

@@ -219,7 +219,7 @@ Augment = Annotated[
     typer.Option(
         "--augment",
         metavar="PROFILE",
-        help="radiograph, robust (also sharpness, noise, grey curve), natural or none. \\[default: radiograph]",
+        help="radiograph, robust (also sharpness, noise, grey curve), strong (also aspect and holes), natural or none. \\[default: radiograph]",
         show_default=False,
     ),
 ]

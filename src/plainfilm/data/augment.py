@@ -14,7 +14,8 @@ class Profile:
     """Largest change of each kind. Geometry and light are drawn uniformly and symmetrically about no change; of
     texture each kind is drawn for half of the images, gamma uniformly on the log, detail and noise uniformly.
 
-    `rotate_deg` in degrees; `zoom` and `shift` as shares of the picture; `brightness` in units of the full range;
+    `rotate_deg` in degrees; `zoom` and `shift` as shares of the picture; `aspect`: largest |log| of width over height;
+    `erase`: largest share of the picture under a grey rectangle, in half of the pictures; `brightness` in units of the full range;
     `contrast` as a factor's distance from 1; `flip` = probability of a left-right flip. `gamma`: largest |log| of the
     power of the grey levels; `blur`: share of the fine detail (below 1/128 of the side) that is taken away at most,
     `sharpen`: that is added at most; `noise`: largest standard deviation, in units of the full range.
@@ -23,6 +24,7 @@ class Profile:
     rotate_deg: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
+    aspect: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     flip: float = 0.0
@@ -30,6 +32,7 @@ class Profile:
     blur: float = 0.0
     sharpen: float = 0.0
     noise: float = 0.0
+    erase: float = 0.0
 
 
 # radiograph: no flip (the heart lies left) and no crop; zoom and shift stay small enough to keep the lungs in the
@@ -47,6 +50,21 @@ PROFILES = {
         blur=1.0,
         sharpen=1.5,
         noise=0.05,
+    ),
+    # a resize to squares keeps the aspect as a stretched body, which tells the class where sizes differ by class; the
+    # rectangle keeps a network from resting on one corner
+    "strong": Profile(
+        rotate_deg=10,
+        zoom=0.15,
+        shift=0.08,
+        aspect=0.25,
+        brightness=0.15,
+        contrast=0.4,
+        gamma=0.5,
+        blur=1.0,
+        sharpen=1.5,
+        noise=0.06,
+        erase=0.2,
     ),
     "natural": Profile(rotate_deg=15, zoom=0.15, shift=0.08, brightness=0.15, contrast=0.25, flip=0.5),
     "none": Profile(),
@@ -69,13 +87,15 @@ class Draw:
 @dataclass(frozen=True)
 class Texture:
     """Parameters of one batch, float32 (n,): power of the grey levels; share of the fine detail that is added (below 0:
-    taken away); standard deviation of the noise; and the seeds of the noise, int64 (n,).
+    taken away); standard deviation of the noise; and the seeds of the noise, int64 (n,). `hole`: float32 (n, 5), a
+    rectangle as left, top, right and bottom in 0..1, empty for none, and its grey level.
     """
 
     power: np.ndarray
     detail: np.ndarray
     noise_sd: np.ndarray
     noise_seed: np.ndarray
+    hole: np.ndarray
 
 
 def draw_texture(
@@ -85,7 +105,7 @@ def draw_texture(
 
     Each kind is drawn for half of the images alone, so that the network also sees them as they are.
     """
-    if not (profile.gamma or profile.blur or profile.sharpen or profile.noise):
+    if not (profile.gamma or profile.blur or profile.sharpen or profile.noise or profile.erase):
         return None
     place = (seed, AUGMENT, phase, epoch, keys, times)
     u = np.stack([uniform(*place, j) for j in range(10, 16)])
@@ -94,8 +114,17 @@ def draw_texture(
     noise_sd = np.where(u[4] < 0.5, profile.noise * u[5], 0.0)
     return Texture(
         power.astype(np.float32), detail.astype(np.float32), noise_sd.astype(np.float32),
-        (mix(*place, 16) >> np.uint64(1)).astype(np.int64),
+        (mix(*place, 16) >> np.uint64(1)).astype(np.int64), _hole(profile, np.stack([uniform(*place, j) for j in range(17, 23)])),
     )  # fmt: skip
+
+
+def _hole(profile: Profile, u: np.ndarray) -> np.ndarray:
+    """Rectangles of up to `erase` of the picture, half to twice as wide as high, wholly inside it."""
+    area = np.where(u[0] < 0.5, profile.erase * u[1], 0.0)
+    ratio = np.exp(np.log(2) * (2 * u[2] - 1))
+    width, height = np.sqrt(area * ratio), np.sqrt(area / ratio)
+    left, top = u[3] * (1 - width), u[4] * (1 - height)
+    return np.stack([left, top, left + width, top + height, u[5]], axis=1).astype(np.float32)
 
 
 def draw(profile: Profile, seed: int, phase: int, epoch: int, keys: np.ndarray, times: np.ndarray) -> Draw:
@@ -105,15 +134,16 @@ def draw(profile: Profile, seed: int, phase: int, epoch: int, keys: np.ndarray, 
         keys: int64 (n,), content keys.
         times: int64 (n,), how often this content was drawn before in this epoch.
     """
-    u = np.stack([uniform(seed, AUGMENT, phase, epoch, keys, times, j) for j in range(7)])
+    u = np.stack([uniform(seed, AUGMENT, phase, epoch, keys, times, j) for j in range(8)])
     angle, zoom, dx, dy, bright, contrast = 2 * u[:6] - 1
+    wide = np.exp(profile.aspect * (u[7] - 0.5))  # half of the log on each axis
     theta = np.deg2rad(profile.rotate_deg) * angle
     scale = 1 + profile.zoom * zoom
     mirror = np.where(u[6] < profile.flip, -1.0, 1.0)
     cos, sin = np.cos(theta) * scale, np.sin(theta) * scale
     matrix = np.stack([
-        np.stack([cos * mirror, -sin, 2 * profile.shift * dx], axis=1),
-        np.stack([sin * mirror, cos, 2 * profile.shift * dy], axis=1),
+        np.stack([cos * mirror * wide, -sin * wide, 2 * profile.shift * dx], axis=1),
+        np.stack([sin * mirror / wide, cos / wide, 2 * profile.shift * dy], axis=1),
     ], axis=1)  # fmt: skip
     return Draw(
         matrix.astype(np.float32),

@@ -85,6 +85,10 @@ def apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:
     for i in np.flatnonzero(texture.noise_sd > 0):  # a generator per picture: its noise does not know its batch
         drawn = torch.randn(x.shape[2:], generator=torch.Generator().manual_seed(int(texture.noise_seed[i])))
         x[i] += float(texture.noise_sd[i]) * drawn.to(x)
+    height, width = x.shape[2:]
+    for i in np.flatnonzero(texture.hole[:, 2] > texture.hole[:, 0]):
+        left, top, right, bottom, grey = texture.hole[i].tolist()
+        x[i, :, round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = grey
     return x.clamp_(0, 1)
 
 

@@ -102,8 +102,33 @@ def test_a_flip_mirrors_left_and_right_only() -> None:
     np.testing.assert_array_equal(drawn.matrix, np.tile([[-1, 0, 0], [0, 1, 0]], (3, 1, 1)))
 
 
-def test_only_robust_changes_texture_and_half_of_the_images_keep_each_part() -> None:
-    assert {name for name, p in PROFILES.items() if draw_texture(p, 0, 0, 0, KEYS, ONCE) is not None} == {"robust"}
+def test_an_aspect_stretches_one_axis_as_much_as_it_shrinks_the_other() -> None:
+    drawn = draw(Profile(aspect=0.4), 0, 0, 0, KEYS, ONCE)
+    x, y = drawn.matrix[:, 0, 0], drawn.matrix[:, 1, 1]
+    np.testing.assert_allclose(x * y, 1, rtol=1e-6)
+    log = np.log(x / y)
+    assert -0.4 <= log.min() < -0.39 and 0.39 < log.max() <= 0.4 and abs(log.mean()) < 0.03  # sd of the mean 0.005
+    np.testing.assert_array_equal(drawn.matrix[:, [0, 1], [1, 0]], 0)
+
+
+def test_holes_lie_inside_half_of_the_pictures_and_cover_no_more_than_asked() -> None:
+    drawn = draw_texture(Profile(erase=0.2), 0, 0, 0, KEYS, ONCE)
+    assert drawn is not None
+    left, top, right, bottom, grey = drawn.hole.T
+    area = (right - left) * (bottom - top)
+    there = area > 0
+    assert abs(there.mean() - 0.5) < 0.05 and 0.19 < area.max() <= 0.2001
+    assert drawn.hole.min() >= 0 and drawn.hole.max() <= 1 + 1e-6
+    ratio = ((right - left) / np.where(there, bottom - top, 1))[there]
+    assert 0.499 < ratio.min() < 0.55 and 1.8 < ratio.max() < 2.001
+    assert grey.min() < 0.01 and grey.max() > 0.99
+
+
+def test_only_robust_and_strong_change_texture_and_half_of_the_images_keep_each_part() -> None:
+    assert {name for name, p in PROFILES.items() if draw_texture(p, 0, 0, 0, KEYS, ONCE) is not None} == {
+        "robust",
+        "strong",
+    }
     profile = PROFILES["robust"]
     drawn = draw_texture(profile, 0, 0, 0, KEYS, ONCE)
     assert drawn is not None
@@ -119,3 +144,4 @@ def test_only_robust_changes_texture_and_half_of_the_images_keep_each_part() -> 
     again = draw_texture(profile, 0, 0, 0, KEYS[::-1], ONCE)
     np.testing.assert_array_equal(again.noise_seed[::-1], drawn.noise_seed)
     assert len(np.unique(drawn.noise_seed)) == len(KEYS)
+    assert (drawn.hole[:, 2] == drawn.hole[:, 0]).all()  # robust has none

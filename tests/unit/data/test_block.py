@@ -154,7 +154,7 @@ def test_texture_follows_its_formulas_and_a_pictures_noise_does_not_know_its_bat
     f = np.float32
 
     def texture(power: list[float], detail: list[float], sd: list[float]) -> Texture:
-        return Texture(f(power), f(detail), f(sd), np.array([11, 12, 13])[: len(power)])
+        return Texture(f(power), f(detail), f(sd), np.array([11, 12, 13])[: len(power)], np.zeros((len(power), 5), f))
 
     same = apply_texture(x.clone(), texture([1, 1, 1], [0, 0, 0], [0, 0, 0]))
     torch.testing.assert_close(same, x)
@@ -169,3 +169,13 @@ def test_texture_follows_its_formulas_and_a_pictures_noise_does_not_know_its_bat
     assert torch.equal(noisy[1], x[1])
     alone = apply_texture(x[:1].clone(), texture([1], [0], [0.05]))
     assert torch.equal(alone[0], noisy[0])
+
+
+def test_a_hole_is_one_grey_level_and_the_rest_stays() -> None:
+    x = torch.full((2, 1, 20, 10), 0.5)
+    one, none = np.ones(2, np.float32), np.zeros(2, np.float32)
+    hole = np.array([[0.2, 0.5, 0.6, 0.75, 0.9], [0, 0, 0, 0, 1]], np.float32)
+    made = apply_texture(x.clone(), Texture(one, none, none, np.array([1, 2]), hole))
+    expected = x.clone()
+    expected[0, :, 10:15, 2:6] = 0.9
+    torch.testing.assert_close(made, expected)
