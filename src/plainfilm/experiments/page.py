@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +57,8 @@ def put_section(page: str, name: str, text: str) -> str:
     return page[:start] + whole + page[stop + len(end(name)) :]
 
 
-def section_text(section: Section, figure: str | None) -> str:
-    """One experiment as Markdown that also reads as plain text; `figure`: its path relative to the page."""
+def section_text(section: Section, figures: Mapping[str, str]) -> str:
+    """One experiment as Markdown that also reads as plain text; `figures`: title -> path relative to the page."""
     about = section.about
     lines = [f"## {section.name}" + (f": {about.title}" if about.title else ""), ""]
     told = (("Command", f"`{about.command}`" if about.command else ""), ("Hardware", about.hardware),
@@ -78,8 +78,8 @@ def section_text(section: Section, figure: str | None) -> str:
     ]
     if any(row.test for row in section.rows):
         lines += ["", "### Test set, opened", "", *_test_table(section.rows), "", f"- {TESTED}"]
-    if figure:
-        lines += ["", f"![AUROC on valid against training time and latency]({figure})"]
+    for title, path in figures.items():
+        lines += ["", f"![{title}]({path})"]
     return "\n".join(lines)
 
 

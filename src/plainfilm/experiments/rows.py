@@ -21,6 +21,7 @@ from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs import RunDir
 from plainfilm.schemas import Metric
 from plainfilm.schemas_compare import Difference, MeanSd
+from plainfilm.strict_yaml import read_yaml
 
 NOT_RUN = "NOT RUN"
 
@@ -50,7 +51,10 @@ class TestScores:
 
 @dataclass(frozen=True)
 class Row:
-    """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so."""
+    """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so.
+
+    `per_class`: the train images of each class where the experiment asked for so many.
+    """
 
     name: str
     rank: int | None
@@ -62,6 +66,12 @@ class Row:
     test: TestScores | None
     command: str
     why: str = ""
+    per_class: int | None = None
+
+    @property
+    def way(self) -> str:
+        """The configuration's name without the number of images."""
+        return self.name.removesuffix(f"-per_class_{self.per_class}")
 
 
 @dataclass(frozen=True)
@@ -139,8 +149,14 @@ def _row(lineup: Lineup, i: int, difference: Difference | None, file: Path | Non
         metrics={name: over_seeds([run.metrics[name] for run in rival.runs]) for name in rival.runs[0].metrics},
         difference=difference, costs=_costs([read_cost(RunDir(run.root)) for run in rival.runs]),
         looks=sum(looks), test=_test_scores([run for run, n in zip(rival.runs, looks, strict=True) if n]),
-        command=_command(rival.name, file),
+        command=_command(rival.name, file), per_class=_per_class(rival.runs[0]),
     )  # fmt: skip
+
+
+def _per_class(run: Scored) -> int | None:
+    data = read_yaml(RunDir(run.root).config).get("data", {})
+    found = data.get("per_class") if isinstance(data, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _command(name: str, file: Path | None) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plainfilm.errors import DataError, UsageError
 from plainfilm.experiments.page import csv_rows, put_rows, put_section, safe_name, section_text
-from plainfilm.experiments.rows import Section, read_section, run_folders
+from plainfilm.experiments.rows import Row, Section, read_section, run_folders
 from plainfilm.experiments.runner import OUT
 from plainfilm.runs import atomic_write
 from plainfilm.schemas_compare import TableDocument, TableSection
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
@@ -31,14 +35,14 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
-    figures = {section.name: png for section in sections if (png := draw(section)) is not None}
+    figures = {section.name: draw(section) for section in sections}
     rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
     for section in sections:
-        link = f"figures/{safe_name(section.name)}.png" if section.name in figures else None
-        text = put_section(text, section.name, section_text(section, link))
+        links = {title: f"figures/{name}" for title, (name, _) in figures[section.name].items()}
+        text = put_section(text, section.name, section_text(section, links))
     drawn = []
-    for name, png in figures.items():
-        drawn.append(out / "figures" / f"{safe_name(name)}.png")
+    for name, png in (figure for of_one in figures.values() for figure in of_one.values()):
+        drawn.append(out / "figures" / name)
         atomic_write(drawn[-1], png)
     atomic_write(table, rows)
     atomic_write(page, text)
@@ -93,20 +97,45 @@ def _with_runs(path: Path) -> list[Path]:
     return found
 
 
-def draw(section: Section) -> bytes | None:
-    """The figure as PNG; None where nothing was run."""
-    from plainfilm.interpret.cost_figure import plot_cost
+def draw(section: Section) -> dict[str, tuple[str, bytes]]:
+    """Title -> file name and PNG of each figure; none where nothing was run."""
     from plainfilm.interpret.figures import as_png
 
     rows = [row for row in section.rows if row.costs is not None and row.metrics["auroc"].mean is not None]
     if not rows:
-        return None
+        return {}
+    name = safe_name(section.name)
+    found = {
+        f"AUROC on {section.split} against training time and latency": (
+            f"{name}.png",
+            as_png(_draw_cost(section, rows)),
+        )
+    }
+    if len({row.per_class for row in rows} - {None}) > 1:
+        title = f"AUROC on {section.split} against the number of train images"
+        found[title] = (f"{name}-sizes.png", as_png(_draw_sizes(section, rows)))
+    return found
+
+
+def _draw_sizes(section: Section, rows: list[Row]) -> Figure:
+    from plainfilm.interpret.size_figure import plot_sizes
+
+    curves: dict[str, list[tuple[float, float, float]]] = {}
+    for row in rows:
+        auroc = row.metrics["auroc"]
+        if row.per_class is not None and auroc.mean is not None:
+            curves.setdefault(row.way, []).append((row.per_class, auroc.mean, np.nan if auroc.sd is None else auroc.sd))
+    return plot_sizes({way: np.array(points) for way, points in curves.items()}, section.split, section.name)
+
+
+def _draw_cost(section: Section, rows: list[Row]) -> Figure:
+    from plainfilm.interpret.cost_figure import plot_cost
 
     def numbers(values: list[float | None]) -> np.ndarray:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
     costs = [row.costs for row in rows if row.costs is not None]
-    figure = plot_cost(
+    return plot_cost(
         [row.name for row in rows],
         numbers([row.metrics["auroc"].mean for row in rows]),
         numbers([row.metrics["auroc"].sd for row in rows]),
@@ -117,4 +146,3 @@ def draw(section: Section) -> bytes | None:
         section.name,
         section.no_lungs.mean if section.no_lungs else None,
     )
-    return as_png(figure)

@@ -1,0 +1,45 @@
+"""Score against the number of train images: one line per way of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+from plainfilm.interpret.cost_figure import COLOURS, MARKERS
+from plainfilm.interpret.figures import RESEARCH_ONLY
+
+LINES = ("-", "--", "-.", ":")
+APART = 0.035  # neighbouring lines are drawn beside each other by so much of their value
+
+
+def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figure:
+    """AUROC (mean, with sd over seeds) against train images per class.
+
+    Args:
+        curves: name -> float (k, 3): images per class, mean, and sd (NaN for one seed). Lines are told apart by colour,
+            mark and stroke, so that they survive a grey print.
+        split: what the scores are of.
+    """
+    figure = Figure(figsize=(5.6, 4.2 + 0.1 * len(curves)), layout="constrained")
+    ax = figure.subplots()
+    sizes: list[float] = sorted({float(n) for curve in curves.values() for n in curve[:, 0]})
+    for i, (name, curve) in enumerate(curves.items()):
+        n, mean, sd = curve[np.argsort(curve[:, 0])].T
+        beside = 1 + APART * (i - (len(curves) - 1) / 2)
+        ax.errorbar(n * beside, mean, yerr=np.nan_to_num(sd), capsize=3, markersize=6, linewidth=1.4, label=name,
+                    color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], linestyle=LINES[i % len(LINES)])  # fmt: skip
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(sizes))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.yaxis.set_major_locator(MaxNLocator(7))
+    ax.set_xlabel("train images of each class")
+    ax.set_ylabel(f"AUROC on {split}, mean ± sd over seeds")
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.suptitle(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
+    return figure
