@@ -159,11 +159,13 @@ def _test_table(rows: Sequence[Row]) -> list[str]:
         "accuracy",
         "sensitivity",
         "specificity",
+        "AUROC, no lungs needed",
         "images (patients)",
     ]
     body = [
         [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.looks),
-         *(mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")), _count(row.test.metrics["auroc"])]
+         *(mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")),
+         mean_text(row.test.no_lungs) if row.test.no_lungs else "-", _count(row.test.metrics["auroc"])]
         for row in rows if row.test
     ]  # fmt: skip
     return aligned(head, body)
@@ -209,6 +211,8 @@ def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
         found["test_runs"] = row.test.n_runs
         for name, metric in row.test.metrics.items():
             found |= _spread(f"test_{name}", metric)
+        if row.test.no_lungs is not None:
+            found |= _spread("test_no_lungs_auroc", row.test.no_lungs)
     return found | {"command": row.command}
 
 

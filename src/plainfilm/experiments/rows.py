@@ -42,11 +42,13 @@ class Costs:
 
 @dataclass(frozen=True)
 class TestScores:
-    """What the looks at test said; `n_runs` of the configuration's runs have looked."""
+    """What the looks at test said; `n_runs` of the configuration's runs have looked. `no_lungs`: AUROC of the best
+    shortcut probe on the same images; None where the runs were not probed."""
 
     __test__ = False  # not a test class
     n_runs: int
     metrics: dict[str, MeanSd]
+    no_lungs: MeanSd | None = None
 
 
 @dataclass(frozen=True)
@@ -191,11 +193,15 @@ def _test_scores(opened: Sequence[Scored]) -> TestScores | None:
         name: over_seeds([Metric.model_validate(part["metrics"][name]) for part in saved])
         for name in ("auroc", "accuracy", "sensitivity", "specificity")
     }
-    return TestScores(len(saved), metrics)
+    return TestScores(len(saved), metrics, _probed(saved)[1])
 
 
 def _no_lungs(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:
-    found = [_saved(run).get("valid", {}).get("no_lungs_needed") for run in runs]
+    return _probed([_saved(run).get("valid", {}) for run in runs])
+
+
+def _probed(parts: Sequence[dict[str, Any]]) -> tuple[str, MeanSd | None]:
+    found = [part.get("no_lungs_needed") for part in parts]
     known = [each for each in found if each and each["auroc"] and each["auroc"]["value"] is not None]
     if not known:
         return "", None

@@ -118,6 +118,24 @@ def test_the_rank_never_comes_from_the_test_set(save_run, tmp_path, out):
     assert "### Test set, opened" in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
+def test_what_needs_no_lungs_stands_beside_the_test_scores(save_run, tmp_path, out):
+    root = tmp_path / "runs" / "probed"
+    for seed, value in ((0, 0.7), (1, 0.8)):
+        run = save_run(f"a-seed{seed}", root=root, seed=seed, looked=True)
+        saved = json.loads(run.metrics.read_text())
+        metric = {**saved["test"]["metrics"]["auroc"], "value": value}
+        saved["test"]["no_lungs_needed"] = {"best": "thumbnail 8x8", "auroc": metric, "probes": {}}
+        run.metrics.write_text(json.dumps(saved))
+    save_run("b-seed0", root=root, looked=True, options=NARROW)
+    table(root, "--out", out)
+    found = {row["configuration"]: row["test_no_lungs_auroc_mean"] for row in rows(out)}
+    assert float(found["a"]) == pytest.approx(0.75) and found["b"] == ""
+    head, _, *body = (out / "RESULTS.md").read_text(encoding="utf-8").partition("opened\n\n")[2].splitlines()[:4]
+    place = [cell.strip() for cell in head.split("|")].index("AUROC, no lungs needed")
+    cells = {line.split("|")[1].strip(): line.split("|")[place].strip() for line in body}
+    assert cells["a"].startswith("0.750 ± 0.071") and cells["b"] == "-"
+
+
 def test_test_columns_stay_away_while_no_test_set_is_opened(grid, out):
     table(grid, "--out", out)
     assert "Test set, opened" not in (out / "RESULTS.md").read_text(encoding="utf-8")
