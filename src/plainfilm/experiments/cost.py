@@ -14,6 +14,7 @@ from plainfilm.errors import DataError
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import TrainDocument
 
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 WARM_UP, REPEATS, MOST_SECONDS = 3, 50, 3.0
 
 
@@ -88,12 +89,13 @@ def _save(run: RunDir, cost: Cost) -> None:
 
 
 def _size(run: RunDir) -> dict[str, Any]:
-    """Weights in the file; buffers such as running means are counted, as in its size."""
+    """Trainable weights in the file, BatchNorm's statistics left out, and its size with them."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(run.weights, framework="numpy") as tensors:
-            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118 - not a dict
+            names = [name for name in tensors.keys() if not name.endswith(STATISTICS)]  # noqa: SIM118 - not a dict
+            shapes = [tensors.get_slice(name).get_shape() for name in names]
         return {
             "parameters": int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
             "weights_mb": run.weights.stat().st_size / 1e6,

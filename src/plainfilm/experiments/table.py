@@ -145,4 +145,5 @@ def _draw_cost(section: Section, rows: list[Row]) -> Figure:
         ],
         section.name,
         section.no_lungs.mean if section.no_lungs else None,
+        section.split,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from plainfilm.interpret.figures import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION
 
@@ -22,11 +22,14 @@ def plot_cost(
     costs: Sequence[tuple[str, np.ndarray]],
     title: str,
     no_lungs: float | None = None,
+    split: str = "valid",
 ) -> Figure:
-    """Valid AUROC (mean, with sd over seeds where there are several) against each of `costs`, a title and (n,) values.
+    """AUROC on `split` (mean, with sd over seeds where there are several) against each of `costs`, a title and (n,) values.
 
-    NaN leaves a point out. `no_lungs`: AUROC of the best shortcut probe, drawn as a line where it is near.
+    Points bear the number of their name in the legend, since colours and marks come round again. NaN leaves a point
+    out. `no_lungs`: AUROC of the best shortcut probe, drawn as a line where it is near.
     """
+    names = [f"{i}  {name}" for i, name in enumerate(names, start=1)]
     figure = Figure(figsize=(4.6 * len(costs), 4.4 + 0.16 * len(names)), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(costs), sharey=True))
     for ax, (label, values) in zip(axes, costs, strict=True):
@@ -35,7 +38,7 @@ def plot_cost(
         low = float(np.nanmin(auroc - np.nan_to_num(sd)))
         if no_lungs is not None and no_lungs > low - 0.15:
             ax.axhline(no_lungs, color="black", linestyle=":", linewidth=1, label=NO_LUNGS)
-    axes[0].set_ylabel("AUROC on valid, mean ± sd over seeds")
+    axes[0].set_ylabel(f"AUROC on {split}, mean ± sd over seeds")
     handles, labels = axes[0].get_legend_handles_labels()
     order = np.argsort([label == NO_LUNGS for label in labels], kind="stable")
     figure.legend(
@@ -57,8 +60,11 @@ def _points(ax: Axes, names: Sequence[str], auroc: np.ndarray, sd: np.ndarray, v
         error = [sd[i]] if np.isfinite(sd[i]) else None
         ax.errorbar(shown, [auroc[i]], yerr=error, fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
                     markersize=7, capsize=3, label=name)  # fmt: skip
+        if known[i]:
+            ax.annotate(str(i + 1), (values[i], auroc[i]), (5, 4), textcoords="offset points", fontsize=8)
     if known.any() and values[known].min() > 0 and values[known].max() > 5 * values[known].min():
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
     elif known.any():
