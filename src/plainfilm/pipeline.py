@@ -223,7 +223,9 @@ def evaluate_run(
             positive = card.vocab.index(card.positive) if card.positive else None
             document = document.model_copy(update={"changes": score_changes(predictions, positive)})
         else:
-            document = document.model_copy(update={"no_lungs_needed": no_lungs(run, card, split, part)})
+            document = document.model_copy(
+                update={"no_lungs_needed": no_lungs(run, card, split, part, predictions.probs)}
+            )
         if threshold is None:
             save_metrics(run, document)
     return document

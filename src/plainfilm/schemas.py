@@ -64,11 +64,15 @@ class DataCounts(BaseModel):
 
 
 class NoLungs(BaseModel):
-    """The row "no lungs needed": probes that cannot see a lung, on the same images; `best` was chosen on valid."""
+    """The row "no lungs needed": probes that cannot see a lung, on the same images; `best` was chosen on valid.
+
+    `beyond`: of the pairs of images that the best probe orders wrongly, the share that the network orders rightly.
+    """
 
     best: str | None
     auroc: Metric | None
     probes: dict[str, Metric]
+    beyond: Metric | None = None
 
 
 class Timing(BaseModel):

@@ -17,7 +17,7 @@ from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.evaluate.answer import answer, save_metrics
-from plainfilm.evaluate.no_lungs import probe_features, probe_valid, shortcut_note
+from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, shortcut_note
 from plainfilm.evaluate.predictions import make_predictions, predict_logits, save_predictions
 from plainfilm.evaluate.seal import seal_of
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted
@@ -224,6 +224,7 @@ def _finish(
         threshold = choose_threshold(cfg.evaluate.threshold, judged.probs[:, k], judged.targs == k)
         card = card.model_copy(update={"threshold": threshold})
     write_card(run, card)
+    probes = probes and no_lungs(run, card, "valid", ready.split.of("valid"), valid.probs)
     document = answer(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(update={"no_lungs_needed": probes})
     save_metrics(run, document)
     return TrainDocument(

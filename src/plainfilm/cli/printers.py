@@ -74,6 +74,9 @@ def _print_no_lungs(out: Console, found: NoLungs | None, split: str) -> None:
     out.print(
         f"No lungs needed: AUROC {value} {interval}{narrow} from the {found.best} alone, on the same {n} images{chosen}"
     )
+    if found.beyond is not None and found.beyond.value is not None:
+        value, interval, n = metric_text(found.beyond)
+        out.print(f"Where the {found.best} errs, the network is right in {value} {interval} of the pairs ({n} images)")
 
 
 def _print_train(out: Console, document: TrainDocument) -> None:

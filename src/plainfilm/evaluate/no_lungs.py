@@ -21,6 +21,7 @@ from plainfilm.card import Card
 from plainfilm.data.probes import file_features, fit_and_score, picture_features
 from plainfilm.data.splits import label_index
 from plainfilm.errors import DataError
+from plainfilm.evaluate.beyond import beyond_shortcut
 from plainfilm.evaluate.shortcuts import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import Metric, NoLungs
@@ -93,9 +94,11 @@ def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
     return TrainProbes({name: stored[:, a:b] for name, (a, b) in columns.items()}, train)
 
 
-def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame) -> NoLungs | None:
+def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame, network: np.ndarray) -> NoLungs | None:
     """The row of a split from the saved scores; None where the run was trained without the audit.
 
+    Args:
+        network: float (n, k), the network's probabilities of the same rows.
     Raises:
         DataError: a file of the probes is missing or changed.
     """
@@ -103,7 +106,7 @@ def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame) -> NoLungs
     if not run.probes.is_file():
         return None
     columns, best, _ = _read(run)
-    found = {}
+    found, beyond = {}, None
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         if frame["sha256"].tolist() != part["sha256"].tolist():
@@ -114,9 +117,17 @@ def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame) -> NoLungs
             else:
                 probs = None
             found[name] = _metric(probs, part, card.vocab, card.positive, has_patients=card.has_patients)
+            if name == best and probs is not None and card.positive is not None:
+                beyond = _beyond(network, probs, part, card)
     except (OSError, ValueError, KeyError):
         raise _damaged(path) from None
-    return NoLungs(best=best, auroc=found[best] if best else None, probes=found)
+    return NoLungs(best=best, auroc=found[best] if best else None, probes=found, beyond=beyond)
+
+
+def _beyond(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> Metric:
+    k = card.vocab.index(card.positive or "")
+    positive = label_index(part, card.vocab) == k
+    return beyond_shortcut(network[:, k], probe[:, k], positive, part["group"], has_patients=card.has_patients)
 
 
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:

@@ -23,6 +23,7 @@ Text outside the marks of a section stays when the section is made again. {RESEA
 """
 HOW = """- Rows are ranked on {split} by AUROC, then log loss; the epoch and the threshold were chosen on valid too, so these scores flatter.{shifted}
 - `±` is the standard deviation over seeds; the brackets are 95 % limits over patients of a single run, averaged over the runs.
+- Right where the probe errs: of the pairs of a positive and a negative valid image that the best probe without lungs orders wrongly, the share that the network orders rightly; a network that knows the shortcut alone has 0.
 - Against the best: the paired difference of AUROC on the same images with its 95 % interval, tested by exchange of whole patients (p adjusted by Holm for all pairs of rows)."""
 SHIFTED_IS = " valid-shifted is valid as it is and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
 TESTED = "No row was chosen by the test set; its scores stand in the order of valid."
@@ -85,16 +86,16 @@ def section_text(section: Section, figures: Mapping[str, str]) -> str:
 
 def _scores(section: Section) -> list[str]:
     head = ["rank", "configuration", "seeds", "AUROC", "accuracy", "sensitivity at specificity 0.90", "log loss",
-            "AUROC against the best", "images (patients)"]  # fmt: skip
+            "right where the probe errs", "AUROC against the best", "images (patients)"]  # fmt: skip
     body = [
         [str(row.rank), row.name, str(len(row.seeds)), *(mean_text(row.metrics[name]) for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
-         _against(row), _count(row.metrics["auroc"])]
-        if row.metrics else ["", row.name, "0", row.why, *[""] * 5]
+         mean_text(row.beyond) if row.beyond else "-", _against(row), _count(row.metrics["auroc"])]
+        if row.metrics else ["", row.name, "0", row.why, *[""] * 6]
         for row in section.rows
     ]  # fmt: skip
     if section.no_lungs is not None:
         probe = f"no lungs needed ({section.no_lungs_probe})"
-        body.append(["", probe, "", mean_text(section.no_lungs), *[""] * 4, _count(section.no_lungs)])
+        body.append(["", probe, "", mean_text(section.no_lungs), *[""] * 5, _count(section.no_lungs)])
     return aligned(head, body)
 
 
@@ -199,6 +200,8 @@ def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
         found |= _spread(f"valid_{name}", metric)
     if row.metrics:
         found |= {"valid_n": row.metrics["auroc"].n, "valid_patients": row.metrics["auroc"].n_patients}
+    if row.beyond is not None:
+        found |= _spread("valid_beyond_shortcut", row.beyond)
     if row.difference is not None:
         found |= {f"to_best_{name}": value for name, value in row.difference.model_dump().items()}
     if row.costs is not None:

@@ -55,7 +55,8 @@ class TestScores:
 class Row:
     """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so.
 
-    `per_class`: the train images of each class where the experiment asked for so many.
+    `per_class`: the train images of each class where the experiment asked for so many. `beyond`: on valid, the share of
+    pairs that the best shortcut probe orders wrongly and the network rightly; None where a run does not tell it.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Row:
     command: str
     why: str = ""
     per_class: int | None = None
+    beyond: MeanSd | None = None
 
     @property
     def way(self) -> str:
@@ -152,7 +154,15 @@ def _row(lineup: Lineup, i: int, difference: Difference | None, file: Path | Non
         difference=difference, costs=_costs([read_cost(RunDir(run.root)) for run in rival.runs]),
         looks=sum(looks), test=_test_scores([run for run, n in zip(rival.runs, looks, strict=True) if n]),
         command=_command(rival.name, file), per_class=_per_class(rival.runs[0]),
+        beyond=_beyond(rival.runs),
     )  # fmt: skip
+
+
+def _beyond(runs: Sequence[Scored]) -> MeanSd | None:
+    found = [(_saved(run).get("valid", {}).get("no_lungs_needed") or {}).get("beyond") for run in runs]
+    if not all(each and each["value"] is not None for each in found):
+        return None
+    return over_seeds([Metric.model_validate(each) for each in found])
 
 
 def _per_class(run: Scored) -> int | None:

@@ -11,7 +11,7 @@ import pytest
 
 from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, read_train_probes, shortcut_note
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Metric
+from plainfilm.schemas import Metric, NoLungs
 
 VOCAB = ["A", "B"]
 Refusal = Callable[..., str]
@@ -48,10 +48,29 @@ def learn(run: RunDir, rows: pd.DataFrame, pixels: np.ndarray) -> str | None:
     return probe_valid(run, known, probe_features(known, pixels[part]), VOCAB, "B", has_patients=True).best
 
 
+def row_of(run: RunDir, part: pd.DataFrame, sure: float = 0.9) -> NoLungs | None:
+    """The row beside a network that is always right."""
+    right = np.where(part["label"] == "B", sure, 1 - sure)
+    return no_lungs(run, FakeCard(), "valid", part, np.column_stack([1 - right, right]))
+
+
+def test_where_the_best_probe_errs_the_network_is_asked(run: RunDir) -> None:
+    rows = rows_of(400)
+    rows["bytes"] -= 150 * (rows["label"] == "B")  # the shortcut is left, and weak
+    assert learn(run, rows, pixels_of(rows)) == "file facts"
+    valid = rows[rows["split"] == "valid"]
+    right, wrong = row_of(run, valid), row_of(run, valid, sure=0.1)
+    assert right is not None and right.beyond is not None and right.beyond.value == 1
+    assert wrong is not None and wrong.beyond is not None and wrong.beyond.value == 0
+    scores = pd.read_csv(run.probe_scores("valid"))["file facts: B"].to_numpy()
+    bad = scores[valid["label"] == "B", None] < scores[valid["label"] == "A"]
+    assert right.beyond.n == bad.any(0).sum() + bad.any(1).sum()
+
+
 def test_the_planted_shortcut_is_the_best_probe_and_its_row_is_read_back(run: RunDir) -> None:
     rows = rows_of(120)
     assert learn(run, rows, pixels_of(rows)) == "file facts"
-    found = no_lungs(run, FakeCard(), "valid", rows[rows["split"] == "valid"])
+    found = row_of(run, rows[rows["split"] == "valid"])
     assert found is not None
     assert found.best == "file facts"
     assert found.auroc is not None
@@ -132,20 +151,20 @@ def test_edited_scores_are_refused_by_name(run: RunDir, refusal: Refusal, edit: 
     path = run.probe_scores("valid")
     edit(pd.read_csv(path, dtype=str)).to_csv(path, index=False)
     valid = rows[rows["split"] == "valid"]
-    assert f"{path} is missing or damaged" in refusal(lambda: no_lungs(run, FakeCard(), "valid", valid))
+    assert f"{path} is missing or damaged" in refusal(lambda: row_of(run, valid))
 
 
 def test_a_run_without_the_audit_has_no_row(run: RunDir) -> None:
     rows = rows_of(40)
     assert read_train_probes(run, rows) is None
-    assert no_lungs(run, FakeCard(), "valid", rows) is None
+    assert row_of(run, rows) is None
 
 
 def test_too_few_patients_are_told_and_stop_nothing(run: RunDir) -> None:
     rows = rows_of(40)
     rows.loc[(rows["label"] == "A") & (rows["split"] == "train"), "group"] = 0
     assert learn(run, rows, pixels_of(rows)) is None
-    found = no_lungs(run, FakeCard(), "valid", rows[rows["split"] == "valid"])
+    found = row_of(run, rows[rows["split"] == "valid"])
     assert found is not None
     assert (found.best, found.auroc) == (None, None)
     assert {metric.value for metric in found.probes.values()} == {None}
