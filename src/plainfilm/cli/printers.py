@@ -26,6 +26,7 @@ from plainfilm.schemas import (
     PhantomDocument,
     Planted,
     SplitDocument,
+    SuspectFindings,
     TrainDocument,
     marks,
 )
@@ -167,6 +168,22 @@ def _print_interpret(out: Console, document: InterpretDocument) -> None:
     _print_notes(out, document.notes)
     for pair in document.confused[:5]:
         out.print(f"{pair.images} images of {pair.truth} were called {pair.called}")
+    if document.heat is not None:
+        heat = document.heat
+        flat = f"; {heat.flat} without any heat" if heat.flat else ""
+        out.print(f"Heat maps ({heat.method}, {heat.cells[0]} x {heat.cells[1]} cells) are not evidence of location.")
+        out.print(f"Checked on {heat.pictures} {heat.chosen}{flat}:")
+        for line in heat.says:
+            out.print(f"- {line}")
+    if document.suspects is not None:
+        _print_suspects(out, document.suspects)
+
+
+def _print_suspects(out: Console, found: SuspectFindings) -> None:
+    asked = f"{found.images} images" if found.of_folds else f"{found.images} valid images"
+    folds = f" of {found.folds} of {found.of_folds} folds" if found.of_folds else ""
+    out.print(f"{found.found} of {asked}{folds} look mislabelled; look at them, none is proved:")
+    out.print(f"{'suspects':22} {found.file}", soft_wrap=True)
 
 
 def _faults(planted: Planted) -> list[str]:
