@@ -84,7 +84,9 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
     """`plainfilm split`: write the split file."""
     if out.exists():
         raise OccupiedError(f"{out} exists; a split file is never overwritten. Choose another --out.")
-    ready = prepare(cfg, listener)
+    # the same with and without the images that a run leaves out: a split file names everybody
+    everybody = cfg.data.model_copy(update={"exclude": None})
+    ready = prepare(cfg.model_copy(update={"data": everybody}), listener)
     write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from plainfilm.data.table import read_table
 from plainfilm.errors import PlainfilmError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.runs import RunDir
+
+Part = tuple[pd.DataFrame, Predictions]  # valid rows of a run, and their scores
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,12 @@ def unlearned(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame
     Fold i chooses on the images that fold i + 1 reports on, so over all folds each image is in valid once; no test
     score is read.
     """
-    parts = {cfg.data.fold: (rows[rows["split"] == "valid"], valid)}
+    parts: dict[int, Part] = {cfg.data.fold: (rows[rows["split"] == "valid"], valid)}
     if cfg.data.split == "kfold":
-        for other in sorted(run.root.parent.iterdir()):
-            fold, part = _fold_of(other, run, cfg, card, rows)
-            if part is not None and fold not in parts:
-                parts[fold] = part
+        for folder in sorted(run.root.parent.iterdir()):
+            part = None if folder == run.root else _fold_of(RunDir(folder), cfg, card, rows)
+            if part is not None:
+                parts.setdefault(*part)
     found = [parts[fold] for fold in sorted(parts)]
     return Unlearned(
         [name for part, _ in found for name in part["relative"]],
@@ -51,39 +54,33 @@ def unlearned(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame
     )  # fmt: skip
 
 
-Part = tuple[pd.DataFrame, Predictions]
-
-
-def _fold_of(
-    path: object, run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame
-) -> tuple[int, Part | None]:
-    """The fold that the folder beside `run` holds of the same experiment on the same images, if it does."""
-    other = RunDir(run.root.parent / str(getattr(path, "name", path)))
-    if other.root == run.root or not other.status.is_file() or not other.config.is_file():
-        return -1, None
+def _fold_of(other: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame) -> tuple[int, Part] | None:
+    """Fold, valid rows and scores of a run of the same experiment on the same images; None for any other folder."""
+    if not (other.status.is_file() and other.config.is_file()):
+        return None
     try:
         theirs = load_config(other.config)
         if _without_fold(theirs) != _without_fold(cfg) or other.read_status()["status"] != "done":
-            return -1, None
+            return None
         table, found = read_table(other.table), read_card(other)
-        if found.vocab != card.vocab or not _same_images(table, rows):
-            return -1, None
+        if found.vocab != card.vocab or not _agree(table, rows):
+            return None
         part = table[table["split"] == "valid"]
         predictions = read_predictions(other.predictions("valid"), part, card.vocab, has_patients=card.has_patients)
     except PlainfilmError:  # a folder that cannot be read is no fold of ours
-        return -1, None
+        return None
     return theirs.data.fold, (part, predictions)
 
 
-def _without_fold(cfg: ExperimentConfig) -> object:
-    tree = cfg.model_dump(mode="json")
+def _without_fold(cfg: ExperimentConfig) -> dict[str, Any]:
+    tree: dict[str, Any] = cfg.model_dump(mode="json")
     del tree["data"]["fold"], tree["data"]["cache"]
     return tree
 
 
-def _same_images(one: pd.DataFrame, two: pd.DataFrame) -> bool:
-    columns = ["relative", "label", "sha256"]
-    return (
-        one[columns].sort_values("relative").to_numpy().tolist()
-        == two[columns].sort_values("relative").to_numpy().tolist()
+def _agree(one: pd.DataFrame, two: pd.DataFrame) -> bool:
+    """Whether what both tables hold is the same; each may lack what `--exclude` left out of its own train and valid."""
+    both = one.merge(two, on="relative", suffixes=("", "_two"))
+    return len(both) > 0 and bool(
+        (both["label"] == both["label_two"]).all() and (both["sha256"] == both["sha256_two"]).all()
     )

@@ -70,7 +70,7 @@ def find_last_map(model: Normalised, size_px: int) -> LastMap:
     places = [(_place(name, out.shape, width, prefix), grad) for (name, out), grad in zip(seen, grads, strict=True)]
     tokens = any(place and place.layout == "tokens" for place, _ in places)  # attention's matrices are no maps
     for place, grad in reversed(places):
-        if place and grad is not None and not (tokens and place.layout == "nchw") and _spread(_to_map(grad, place)):
+        if place and grad is not None and not (tokens and place.layout == "nchw") and _to_map(grad, place).any():
             return place
     raise UsageError(f"The network has no map of more than one cell at {size_px} px; heat maps cannot be drawn. Use --heat-maps 0.")  # fmt: skip
 
@@ -90,10 +90,6 @@ def _place(name: str, shape: torch.Size, width: int, prefix: int) -> LastMap | N
         return LastMap(name, "nchw", (shape[2], shape[3])) if shape[2] > 1 else None
     known = shape[1] == shape[2] and shape[3] == width and shape[1] > 1
     return LastMap(name, "nhwc", (shape[1], shape[2])) if known else None
-
-
-def _spread(grad: torch.Tensor) -> bool:
-    return int((grad.abs().sum(1) > 0).sum()) > 1
 
 
 def _to_map(out: torch.Tensor, place: LastMap) -> torch.Tensor:

@@ -16,7 +16,7 @@ from plainfilm.schemas import Metric
 NO_EVIDENCE = "Heat maps: not evidence of location"
 NO_HEAT = "no heat: nothing speaks for it"
 Block = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions
-GAP, CAPTION, HEADLINE = 0.04, 0.36, 0.26  # inches
+GAP, CAPTION, HEADLINE = 0.04, 0.34, 0.18  # inches
 CELL = (WIDE - 6 * GAP) / 4
 HEAT = "cividis"  # lightness rises with the value, for grey print and every kind of sight
 
@@ -34,8 +34,10 @@ def plot_pictures(pictures: np.ndarray, heat: np.ndarray | None, captions: Seque
 def plot_blocks(blocks: Sequence[Block], title: str) -> Figure:
     """Contact sheets below each other, each under its headline; four places in a row, two with heat maps."""
     told = f"{title}. {NO_EVIDENCE}" if any(heat is not None for _, _, heat, _ in blocks) else title
-    tops, height = [], GAP  # in inches from below the title
+    tops: list[float] = []
+    height = GAP  # in inches from below the title
     for headline, pictures, heat, _ in blocks:
+        height += 0.1 if tops and headline else 0
         tops.append(height)
         height += (HEADLINE if headline else 0) + -(-len(pictures) // (4 if heat is None else 2)) * (CELL + CAPTION)
     head = 0.1 + 0.17 * len(wrapped(told, WIDE))
