@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
+from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
 from plainfilm.schemas import (
     RESEARCH_ONLY,
@@ -18,7 +19,6 @@ from plainfilm.schemas import (
     DoctorDocument,
     Document,
     EvaluateDocument,
-    InterpretDocument,
     LrFindDocument,
     Metric,
     ModelsDocument,
@@ -26,11 +26,11 @@ from plainfilm.schemas import (
     PhantomDocument,
     Planted,
     SplitDocument,
-    SuspectFindings,
     TrainDocument,
     marks,
 )
 from plainfilm.schemas_compare import CompareDocument, ExperimentDocument, TableDocument
+from plainfilm.schemas_interpret import InterpretDocument
 
 NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
@@ -160,30 +160,6 @@ def _print_lr_find(out: Console, document: LrFindDocument) -> None:
     out.print(f"Use: --lr {document.lr:.1e}")
     _print_notes(out, document.notes)
     out.print(f"Figure: {document.figure}", soft_wrap=True)
-
-
-def _print_interpret(out: Console, document: InterpretDocument) -> None:
-    for name, path in document.figures.items():
-        out.print(f"{name:22} {path}", soft_wrap=True)
-    _print_notes(out, document.notes)
-    for pair in document.confused[:5]:
-        out.print(f"{pair.images} images of {pair.truth} were called {pair.called}")
-    if document.heat is not None:
-        heat = document.heat
-        flat = f"; {heat.flat} without any heat" if heat.flat else ""
-        out.print(f"Heat maps ({heat.method}, {heat.cells[0]} x {heat.cells[1]} cells) are not evidence of location.")
-        out.print(f"Checked on {heat.pictures} {heat.chosen}{flat}:")
-        for line in heat.says:
-            out.print(f"- {line}")
-    if document.suspects is not None:
-        _print_suspects(out, document.suspects)
-
-
-def _print_suspects(out: Console, found: SuspectFindings) -> None:
-    asked = f"{found.images} images" if found.of_folds else f"{found.images} valid images"
-    folds = f" of {found.folds} of {found.of_folds} folds" if found.of_folds else ""
-    out.print(f"{found.found} of {asked}{folds} look mislabelled; look at them, none is proved:")
-    out.print(f"{'suspects':22} {found.file}", soft_wrap=True)
 
 
 def _faults(planted: Planted) -> list[str]:
@@ -323,7 +299,7 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     TrainDocument: _print_train,
     EvaluateDocument: _print_evaluate,
     LrFindDocument: _print_lr_find,
-    InterpretDocument: _print_interpret,
+    InterpretDocument: print_interpret,
     PhantomDocument: _print_phantom,
     SplitDocument: _print_split,
     AuditDocument: _print_audit,

@@ -16,7 +16,8 @@ from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.interpret import curve_figures, figures, heat_figures
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Confused, Metric, marks
+from plainfilm.schemas import Metric, marks
+from plainfilm.schemas_interpret import Confused
 
 SHOWN, WORST = 12, 4  # pictures of the largest losses, and of each kind of error
 LEVEL = 0.95
@@ -176,7 +177,8 @@ def _mistakes(view: View) -> Figure:
         n, of = int(matrix[truth, 1 - truth]), int(matrix[truth].sum())
         here = np.flatnonzero((view.predictions.targs[rows] == truth) & (view.called[rows] == 1 - truth))
         share = f" ({n / of:.1%})" if of else ""
-        shown = "" if len(here) or not n else f"; none among the {len(rows)} largest losses"
+        few = n and len(here) < min(n, WORST)
+        shown = f"; {len(here) or 'none'} among the {len(rows)} largest losses" if few else ""
         headline = f"{vocab[truth]} called {vocab[1 - truth]}: {n} of {of}{share}{shown}"
         here = here[:WORST]
         heat = None if view.heat is None else view.heat[here]

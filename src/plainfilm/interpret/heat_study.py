@@ -14,14 +14,14 @@ from plainfilm.card import Card
 from plainfilm.evaluate.predictions import predict_logits
 from plainfilm.interpret import heat_checks as checks
 from plainfilm.interpret import heat_figures
-from plainfilm.schemas import HeatFindings, Metric, marks
+from plainfilm.schemas import Metric, marks
+from plainfilm.schemas_interpret import HeatFindings
 from plainfilm.seeds import HEAT, content_key, uniform
 
 if TYPE_CHECKING:
     from plainfilm.interpret.gradcam import LastMap, Method
     from plainfilm.models.build import Normalised
 
-PICTURES = 32  # 32 pictures take 900 looks of the network: 1.5 s with `compact` at 128 px on one core
 RANDOM_NETWORKS = 3
 Fresh = Callable[[int], "Normalised"]  # seed -> the same network with random weights
 
