@@ -124,7 +124,7 @@ def _heat(
         pixels, chosen, told = _saved(finished, valid, n)
     keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)
     study = study_heat(model, lambda seed: bare_network(card, seed), pixels, called[chosen], keys, card,
-                       method=method, device=device, chosen=told)  # fmt: skip
+                       method=method, device=device, chosen=told, listener=listener)  # fmt: skip
     worst = view.predictions.worst(len(view.worst))
     heat = heat_maps(model, view.worst, view.called[worst], place=study.place, method=method, device=device)
     return with_heat(view, heat), study

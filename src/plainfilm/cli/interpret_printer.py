@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from rich.console import Console
 
 from plainfilm.schemas_interpret import InterpretDocument, SuspectFindings
@@ -21,7 +23,7 @@ def print_interpret(out: Console, document: InterpretDocument) -> None:
         out.print(f"Heat maps ({heat.method}, {heat.cells[0]} x {heat.cells[1]} cells) are not evidence of location.")
         out.print(f"Checked on {heat.pictures} {heat.chosen}{flat}:")
         for line in heat.says:
-            out.print(f"- {line}")
+            out.print(textwrap.fill(line, out.width, initial_indent="- ", subsequent_indent="  "))
     if document.suspects is not None:
         _print_suspects(out, document.suspects)
 

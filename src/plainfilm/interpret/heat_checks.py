@@ -19,6 +19,7 @@ from plainfilm.seeds import HEAT, uniform
 CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
 SHARES = np.linspace(0, 1, 11)  # of the pieces that are gone
 ORDERS = ("heat first", "at random", "heat last")
+LOOKS = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared
 MARGIN = 0.15  # of the side; the central field is what is left, 0.7 x 0.7 of the picture
 SAME = 0.5  # rank correlation from which on two heat maps count as alike
 Score = Callable[[np.ndarray], Floats]  # uint8 pictures (n, h, w[, 3]) -> probabilities (n, k)
@@ -122,10 +123,11 @@ def mean_metric(values: Floats, *, has_patients: bool, within: tuple[float, floa
     values = values[np.isfinite(values)]
     n = len(values)
     shared = {"n": n, "n_patients": n if has_patients else None}
+    unit = "t, one picture per patient" if has_patients else "t, images; likely too narrow"
     if not n:
         return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no picture with heat", **shared)
     value, low, high, method = float(values.mean()), None, None, "not estimable: fewer than two different values"
     if n > 1 and np.ptp(values) > 0:
         half = t_quantile(0.95, n - 1) * float(values.std(ddof=1)) / n**0.5
-        low, high, method = max(within[0], value - half), min(within[1], value + half), "t, one picture per patient"
+        low, high, method = max(within[0], value - half), min(within[1], value + half), unit
     return Metric(value=value, ci_low=low, ci_high=high, method=method, **shared)

@@ -14,6 +14,7 @@ from plainfilm.card import Card
 from plainfilm.evaluate.predictions import predict_logits
 from plainfilm.interpret import heat_checks as checks
 from plainfilm.interpret import heat_figures
+from plainfilm.listener import Listener, silent
 from plainfilm.schemas import Metric, marks
 from plainfilm.schemas_interpret import HeatFindings
 from plainfilm.seeds import HEAT, content_key, uniform
@@ -118,12 +119,13 @@ def choose_pictures(rows: pd.DataFrame, n: int) -> np.ndarray:
 
 def study_heat(
     model: Normalised, fresh: Fresh, pixels: np.ndarray, called: np.ndarray, keys: np.ndarray, card: Card,
-    *, method: Method, device: str, chosen: str,
+    *, method: Method, device: str, chosen: str, listener: Listener = silent,
 ) -> HeatStudy:  # fmt: skip
     """Heat maps of pictures for the class called, and the three checks of them.
 
     Args:
         pixels: uint8 (n, h, w) or (n, h, w, 3). called: int (n,). keys: int (n,), of the pictures' content.
+        chosen: which pictures these are, for people. listener: hears `heat` at each look of the deletion check.
     """
     from plainfilm.interpret.gradcam import find_last_map, heat_maps
 
@@ -131,7 +133,12 @@ def study_heat(
     shared: dict[str, Any] = {"place": place, "method": method, "device": device}
     heat = heat_maps(model, pixels, called, **shared)
 
+    done = 0
+
     def score(pictures: np.ndarray) -> np.ndarray:
+        nonlocal done
+        done += 1
+        listener("heat", {"done": done, "of": checks.LOOKS})
         logits = predict_logits(model, pictures, device) / card.temperature
         exp = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(exp / exp.sum(axis=1, keepdims=True))
