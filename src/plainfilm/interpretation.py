@@ -24,7 +24,7 @@ from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.interpret.folds import unlearned
-from plainfilm.interpret.suspects import find_suspects, suspects_csv
+from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
 from plainfilm.listener import Listener, silent
 from plainfilm.runs import RunDir, atomic_write
 from plainfilm.schemas_interpret import InterpretDocument, SuspectFindings
@@ -147,4 +147,5 @@ def _suspects(finished: _Finished, valid: Predictions) -> tuple[SuspectFindings,
     return SuspectFindings(
         file=str(finished.run.suspects), found=len(found.order), images=len(asked.targs),
         folds=asked.folds if asked.of_folds else None, of_folds=asked.of_folds or None,
+        says=says_suspects(found, len(asked.targs), (asked.folds, asked.of_folds) if asked.of_folds else None),
     ), text  # fmt: skip

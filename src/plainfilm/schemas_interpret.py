@@ -40,13 +40,15 @@ class HeatFindings(BaseModel):
 
 
 class SuspectFindings(BaseModel):
-    """Images that look mislabelled: `found` of `images`; `folds` of `of_folds` k-fold runs were asked, None: no k-fold."""
+    """Images that look mislabelled: `found` of `images`; `folds` of `of_folds` k-fold runs were asked, None: no k-fold.
+    `says` puts it in words."""
 
     file: str
     found: int
     images: int
     folds: int | None
     of_folds: int | None
+    says: str
 
 
 class InterpretDocument(Document):

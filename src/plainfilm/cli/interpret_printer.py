@@ -6,7 +6,7 @@ import textwrap
 
 from rich.console import Console
 
-from plainfilm.schemas_interpret import InterpretDocument, SuspectFindings
+from plainfilm.schemas_interpret import InterpretDocument
 
 
 def print_interpret(out: Console, document: InterpretDocument) -> None:
@@ -16,7 +16,8 @@ def print_interpret(out: Console, document: InterpretDocument) -> None:
     for note in document.notes:
         out.print(f"NOTE: {note}")
     for pair in document.confused[:5]:
-        out.print(f"{pair.images} images of {pair.truth} were called {pair.called}")
+        many = "image" if pair.images == 1 else "images"
+        out.print(f"{pair.images} {many} of {pair.truth} called {pair.called}")
     if document.heat is not None:
         heat = document.heat
         flat = f"; {heat.flat} without any heat" if heat.flat else ""
@@ -25,11 +26,5 @@ def print_interpret(out: Console, document: InterpretDocument) -> None:
         for line in heat.says:
             out.print(textwrap.fill(line, out.width, initial_indent="- ", subsequent_indent="  "))
     if document.suspects is not None:
-        _print_suspects(out, document.suspects)
-
-
-def _print_suspects(out: Console, found: SuspectFindings) -> None:
-    asked = f"{found.images} images" if found.of_folds else f"{found.images} valid images"
-    folds = f" of {found.folds} of {found.of_folds} folds" if found.of_folds else ""
-    out.print(f"{found.found} of {asked}{folds} look mislabelled; look at them, none is proved:")
-    out.print(f"{'suspects':22} {found.file}", soft_wrap=True)
+        out.print(document.suspects.says)
+        out.print(f"{'suspects':22} {document.suspects.file}", soft_wrap=True)

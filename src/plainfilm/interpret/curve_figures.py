@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plainfilm.evaluate.bands import GRID, Band, Bin
-from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle
+from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
 from plainfilm.schemas import Metric
 
 LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
@@ -105,7 +105,7 @@ def _draw(ax: Axes, bands: Mapping[str, Band], steps: Literal["steps-post", "ste
         colour, line = LINES[i % len(LINES)]
         if len(bands) <= BANDS:
             ax.fill_between(GRID, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
-        ax.plot(band.x, band.y, color=colour, linestyle=line, linewidth=1.5, label=name, drawstyle=steps)
+        ax.plot(band.x, band.y, color=colour, linestyle=line, linewidth=1.5, label=short(name, 28), drawstyle=steps)
 
 
 def _mark(ax: Axes, point: Point, *, mirrored: bool) -> None:

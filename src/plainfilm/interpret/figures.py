@@ -111,6 +111,7 @@ def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figu
             colour = "white" if shares[i, j] > 0.55 else "black"
             ax.text(j, i, f"{counts[i, j]}\n{rate}", ha="center", va="center", color=colour,
                     fontsize=12 if k == 2 else 9)  # fmt: skip
+    vocab = [short(name) for name in vocab]
     flat = max(map(len, vocab)) * k <= 30
     ax.set_xticks(range(k), vocab, rotation=0 if flat else 30, ha="center" if flat else "right", rotation_mode="anchor")
     ax.set_yticks(range(k), vocab, rotation=90 if max(map(len, vocab)) <= 12 and k <= 3 else 0, va="center")
@@ -155,6 +156,11 @@ def entitle(figure: Figure, title: str) -> None:
 def wrapped(text: str, inches: float) -> list[str]:
     """Lines of 10-point letters that fit into the width."""
     return textwrap.wrap(text, int(inches * 12.5))
+
+
+def short(name: str, most: int = 16) -> str:
+    """A class name that fits beside a cell or above a picture."""
+    return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
 def sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure, list[Axes]]:

@@ -15,6 +15,7 @@ from plainfilm.evaluate.metrics import calls, confusion_matrix, rate_metric
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.interpret import curve_figures, figures, heat_figures
+from plainfilm.interpret.figures import short
 from plainfilm.runs import RunDir
 from plainfilm.schemas import Metric, marks
 from plainfilm.schemas_interpret import Confused
@@ -63,11 +64,6 @@ class View:
     def scored(self) -> str:
         """Whose score the captions give."""
         return f"score for {self.card.positive}" if self.card.positive else "score for the class called"
-
-
-def short(name: str, most: int = 16) -> str:
-    """A class name that fits above a picture."""
-    return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
 def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> View:
@@ -179,7 +175,7 @@ def _mistakes(view: View) -> Figure:
         share = f" ({n / of:.1%})" if of else ""
         few = n and len(here) < min(n, WORST)
         shown = f"; {len(here) or 'none'} among the {len(rows)} largest losses" if few else ""
-        headline = f"{vocab[truth]} called {vocab[1 - truth]}: {n} of {of}{share}{shown}"
+        headline = f"{short(vocab[truth])} called {short(vocab[1 - truth])}: {n} of {of}{share}{shown}"
         here = here[:WORST]
         heat = None if view.heat is None else view.heat[here]
         kinds.append((headline, view.worst[here], heat, [view.caption(rows[i]) for i in here]))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from plainfilm.interpret.figures import BLUE, GREY, VERMILION, WIDE, clean, entitle, show, wrapped
+from plainfilm.interpret.figures import BLUE, GREY, VERMILION, WIDE, clean, entitle, short, show, wrapped
 from plainfilm.interpret.heat_checks import MARGIN, ORDERS, SAME, SHARES
 from plainfilm.schemas import Metric
 
@@ -39,16 +39,18 @@ def plot_blocks(blocks: Sequence[Block], title: str) -> Figure:
     for headline, pictures, heat, _ in blocks:
         height += 0.1 if tops and headline else 0
         tops.append(height)
-        height += (HEADLINE if headline else 0) + -(-len(pictures) // (4 if heat is None else 2)) * (CELL + CAPTION)
+        height += HEADLINE * len(wrapped(headline, WIDE)) + -(-len(pictures) // (4 if heat is None else 2)) * (
+            CELL + CAPTION
+        )
     head = 0.1 + 0.17 * len(wrapped(told, WIDE))
     figure = Figure(figsize=(WIDE, head + height + GAP))
     figure.suptitle("\n".join(wrapped(told, WIDE)), fontsize=10, y=1 - 0.06 / figure.get_size_inches()[1], va="top")
     for top, (headline, pictures, heat, captions) in zip(tops, blocks, strict=True):
         y = head + top
         if headline:
-            lines = "\n".join(wrapped(headline, WIDE * 0.95))
+            lines = "\n".join(wrapped(headline, WIDE))
             figure.text(GAP / WIDE, 1 - y / figure.get_size_inches()[1], lines, fontsize=9, fontweight="bold", va="top")
-            y += HEADLINE
+            y += HEADLINE * len(wrapped(headline, WIDE))
         wide = 1 if heat is None else 2
         for i, caption in enumerate(captions):
             row, column = divmod(i, 4 // wide)
@@ -94,7 +96,8 @@ def plot_pairs(pairs: Sequence[tuple[str, str, int, int]], title: str, *, most: 
     ax = figure.subplots()
     ax.barh(range(len(pairs)), [pair[2] for pair in pairs], color=BLUE, height=0.35)
     for i, (truth, called, n, of) in enumerate(pairs):
-        ax.text(0, i - 0.28, f"{truth} called {called}: {n} of {of} ({n / of:.1%})", fontsize=9, va="bottom")
+        told = f"{short(truth)} called {short(called)}: {n} of {of} ({n / of:.1%})"
+        ax.text(0, i - 0.28, told, fontsize=9, va="bottom").set_in_layout(False)
     ax.set(ylim=(len(pairs) - 0.5, -0.8), yticks=[])
     ax.set_xlabel("images", fontsize=9)
     clean(ax)

@@ -15,6 +15,7 @@ import pandas as pd
 from plainfilm.evaluate.intervals import Bools, Floats, Ints
 
 COLUMNS = ("path", "label", "score", "why")
+MANY = 0.10  # with 5 % planted wrong labels a network that errs in 1.6 % listed 3.7 %, one that errs in 15 % 6.8 %
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,17 @@ def suspects_csv(found: Suspects, relative: list[str], probs: Floats, targs: Int
     buffer = io.StringIO()
     pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
+
+
+def says_suspects(found: Suspects, images: int, folds: tuple[int, int] | None) -> str:
+    """How many of how many, and what that means.
+
+    Args:
+        folds: how many k-fold runs were asked, and of how many; None: the valid images of one run.
+    """
+    n = len(found.order)
+    asked = f"{images} valid images" if folds is None else f"{images} images of {folds[0]} of {folds[1]} folds"
+    if not n:
+        return f"None of {asked} looks mislabelled."
+    told = f"{n} of {asked} {'looks' if n == 1 else 'look'} mislabelled; look at {'it' if n == 1 else 'them'}, nothing is proved."
+    return told if n <= MANY * images else f"{told} So many speak against the network rather than the labels."

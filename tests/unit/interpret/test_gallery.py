@@ -12,7 +12,8 @@ from plainfilm.evaluate.bands import reliability
 from plainfilm.evaluate.predictions import Predictions, make_predictions
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.interpret import gallery
-from plainfilm.interpret.gallery import View, confused_pairs, short
+from plainfilm.interpret.figures import short
+from plainfilm.interpret.gallery import View, confused_pairs
 from plainfilm.interpret.heat_figures import NO_EVIDENCE
 
 
@@ -75,7 +76,9 @@ def test_both_errors_have_their_counts_and_only_their_own_pictures():
     a, b = view.card.vocab
     for truth in (0, 1):
         n, of = int(view.matrix[truth, 1 - truth]), int(view.matrix[truth].sum())
-        assert f"{(a, b)[truth]} called {(b, a)[truth]}: {n} of {of} ({n / of:.1%})" in words(figure).replace("\n", " ")
+        assert f"{short((a, b)[truth])} called {short((b, a)[truth])}: {n} of {of} ({n / of:.1%})" in words(
+            figure
+        ).replace("\n", " ")
     shown = [ax.texts[0].get_text() for ax in figure.axes]
     rows = [int(text.split(":")[0].removeprefix("row ")) for text in shown]
     assert all(view.called[i] != view.predictions.targs[i] for i in rows)

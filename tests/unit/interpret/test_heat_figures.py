@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from plainfilm.evaluate.bands import precision_recall_band, reliability, roc_band
@@ -74,11 +75,30 @@ def test_blocks_stand_below_each_other_with_their_headlines_also_when_one_is_emp
     as_png(figure)
 
 
+def test_a_long_headline_has_room_for_all_its_lines():
+    pictures = RNG.integers(0, 256, (2, 8, 8), dtype=np.uint8)
+    long = "NORMAL called PNEUMONIA: 7 of 268 (2.6%); 2 among the 24 largest losses"
+    figure = heat_figures.plot_blocks([(long, pictures, None, ["row 1:\ncalled", "row 2:\ncalled"])], "Both")
+    FigureCanvasAgg(figure).draw()
+    headline = next(text for text in figure.texts if text.get_text().startswith("NORMAL"))
+    low = headline.get_window_extent().y0
+    assert "\n" in headline.get_text() and all(low >= ax.texts[0].get_window_extent().y1 for ax in figure.axes)
+    assert headline.get_window_extent().x1 <= figure.bbox.x1
+
+
 def test_pairs_are_bars_with_their_counts_and_shares():
     figure = heat_figures.plot_pairs([("COVID", "VIRUS", 6, 24), ("VIRUS", "NORMAL", 1, 10)], "t")
     assert "COVID called VIRUS: 6 of 24 (25.0%)" in everything_said(figure)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [6, 1]
     assert "none" in heat_figures.plot_pairs([], "t").get_suptitle()
+
+
+def test_long_class_names_are_cut_and_do_not_push_the_bars_aside():
+    name = "BACTERIAL_PNEUMONIA_OF_CHILDREN"
+    figure = heat_figures.plot_pairs([(name, "VIRAL", 37, 38)], "t")
+    as_png(figure)  # lays it out
+    assert "BACTERIAL_PNE... called VIRAL: 37 of 38 (97.4%)" in everything_said(figure)
+    assert figure.axes[0].get_position().width > 0.9
 
 
 def test_the_checks_show_their_numbers():

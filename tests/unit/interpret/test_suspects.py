@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plainfilm.interpret.suspects import find_suspects, suspects_csv
+from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
 
 
 def planted(seed: int, *, n: int = 1000, share: float = 0.05, apart: float = 3.0, k: int = 2):
@@ -75,3 +75,16 @@ def test_the_file_names_the_image_its_label_its_score_and_the_reason_worst_first
 def test_nothing_found_is_a_file_with_its_head_alone():
     probs, labels = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([0, 1])
     assert suspects_csv(find_suspects(probs, labels), ["a", "b"], probs, labels, ["A", "B"]) == "path,label,score,why\n"
+
+
+def test_the_words_follow_the_numbers():
+    def told(n: int, of: int, folds: tuple[int, int] | None = None) -> str:
+        probs = np.array([[0.9, 0.1]] * (of - n) + [[0.05, 0.95]] * n + [[0.1, 0.9]] * of)
+        found = find_suspects(probs, np.array([0] * of + [1] * of))
+        assert len(found.order) == n
+        return says_suspects(found, 2 * of, folds)
+
+    assert told(0, 50) == "None of 100 valid images looks mislabelled."
+    assert told(1, 50) == "1 of 100 valid images looks mislabelled; look at it, nothing is proved."
+    assert told(4, 50, (3, 5)) == "4 of 100 images of 3 of 5 folds look mislabelled; look at them, nothing is proved."
+    assert told(15, 50).endswith("So many speak against the network rather than the labels.")
