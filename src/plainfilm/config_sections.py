@@ -56,6 +56,7 @@ class DataConfig(Section):
     per_class: int | None = Field(
         None, ge=1
     )  # train images kept of each class, for learning curves; valid and test stay
+    exclude: str | None = None  # a CSV of images that train and valid leave out, such as suspects.csv; test stays
     allow_leak: bool = False
     phantom: PhantomConfig = PhantomConfig()
 

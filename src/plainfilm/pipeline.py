@@ -28,6 +28,7 @@ from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.evaluate.verdicts import compare_runs
+from plainfilm.interpretation import interpret_run
 from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
 from plainfilm.models.weight_files import at_hand, starting_point
@@ -38,7 +39,6 @@ from plainfilm.schemas import (
     CacheEntry,
     DoctorDocument,
     EvaluateDocument,
-    InterpretDocument,
     LrFindDocument,
     ModelRow,
     ModelsDocument,
@@ -84,7 +84,9 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
     """`plainfilm split`: write the split file."""
     if out.exists():
         raise OccupiedError(f"{out} exists; a split file is never overwritten. Choose another --out.")
-    ready = prepare(cfg, listener)
+    # the same with and without the images that a run leaves out: a split file names everybody
+    everybody = cfg.data.model_copy(update={"exclude": None})
+    ready = prepare(cfg.model_copy(update={"data": everybody}), listener)
     write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
@@ -241,34 +243,4 @@ def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> 
     k = card.vocab.index(card.positive)
     return card.model_copy(
         update={"threshold": choose_threshold(rule, valid.probs[:, k], valid.targs == k), "threshold_rule": rule}
-    )
-
-
-def interpret_run(root: Path, *, split: str | None = None, listener: Listener = silent) -> InterpretDocument:
-    """`plainfilm interpret`: figures from the saved predictions; no model runs and no image file is opened.
-
-    Args:
-        split: valid or test; None takes test where it has been looked at, else valid.
-    """
-    from plainfilm.interpret.gallery import confused_pairs, draw_gallery
-
-    run = RunDir.open(root)
-    split = split or ("test" if run.predictions("test").is_file() else "valid")
-    card, rows = read_card(run), read_table(run.table)
-    if split == "test" and not count_looks(run, card.seal)[0]:
-        raise SealError(
-            "No look at the test set is recorded for this run. Open it first: plainfilm evaluate RUN --split test."
-        )
-    part = rows[rows["split"] == split]
-    predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
-    matrix, drawn = draw_gallery(run, card, split, predictions)
-    with run.lock():
-        for name, png in drawn.items():
-            atomic_write(run.figure(name), png)
-    return InterpretDocument(
-        run=str(run.root),
-        split=split,
-        figures={name: str(run.figure(name)) for name in drawn},
-        notes=card.notes,
-        confused=confused_pairs(matrix, card.vocab),
     )

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.exclude import leave_out
 from plainfilm.data.per_class import keep_per_class
 from plainfilm.data.splits import Split, count, make_split
 from plainfilm.data.store import cache_folder
@@ -47,6 +48,8 @@ def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
     table = build_table(path, cfg.data, lambda done, of: listener("scan", {"done": done, "of": of}))
     positive = pick_positive(table.classes, cfg.data)
     split = make_split(table, cfg.data, cfg.train.seed)
+    if cfg.data.exclude is not None:
+        table, split = leave_out(table, split, Path(cfg.data.exclude))
     if cfg.data.per_class is not None:
         table, split = keep_per_class(table, split, cfg.data.per_class, cfg.train.seed)
     counts = count(table, split)

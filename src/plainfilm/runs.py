@@ -129,6 +129,7 @@ class RunDir:
         self.cost = self.root / "cost.json"
         self.probes = self.root / "probes" / "probes.json"
         self.probe_features = self.root / "probes" / "train_features.npy"
+        self.suspects = self.root / "suspects.csv"
         self.ledger = self.root / "test_ledger.jsonl"
         self.log = self.root / "log.txt"
 

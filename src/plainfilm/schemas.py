@@ -309,21 +309,3 @@ class EvaluateDocument(Document):
     no_lungs_needed: NoLungs | None = None
     confusion: Confusion
     changes: list[ChangeScore] = []  # of the split valid-shifted alone
-
-
-class Confused(BaseModel):
-    """A pair of classes that were mistaken for each other, in this direction."""
-
-    truth: str
-    called: str
-    images: int
-
-
-class InterpretDocument(Document):
-    """`plainfilm interpret --json`."""
-
-    run: str
-    split: str
-    figures: dict[str, str]
-    notes: list[str]
-    confused: list[Confused]

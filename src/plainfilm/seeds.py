@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 # What a stream is for; part of its key, so that two purposes never share numbers.
-ORDER, AUGMENT, DROPOUT, INIT, CORRUPTION, SUBSET = 1, 2, 3, 4, 5, 6
+ORDER, AUGMENT, DROPOUT, INIT, CORRUPTION, SUBSET, HEAT = 1, 2, 3, 4, 5, 6, 7
 
 
 def splitmix64(x: np.ndarray) -> np.ndarray:

@@ -272,7 +272,7 @@ def test_interpret_draws_from_saved_predictions_without_the_images(evaluated, da
         plainfilm("interpret", evaluated[0], "--split", "valid")
     finally:
         moved.rename(data)
-    assert set(found["figures"]) == {"history", "confusion_test", "top_losses_test", "scores_test"}
+    assert {"history", "confusion_test", "top_losses_test", "scores_test"} < set(found["figures"])
     for path in found["figures"].values():
         picture = np.asarray(Image.open(path).convert("L"))
         assert min(picture.shape) > 300

@@ -113,6 +113,15 @@ PerClass = Annotated[
         show_default=False,
     ),
 ]
+Exclude = Annotated[
+    Path | None,
+    typer.Option(
+        "--exclude",
+        metavar="CSV",
+        help="Leave the images that this file names out of train and valid (suspects.csv of interpret); test stays.",
+        show_default=False,
+    ),
+]
 Standardise = Annotated[
     bool | None,
     typer.Option(
@@ -231,6 +240,8 @@ def config_from(data: Path | None, config: Path | None, options: dict[str, Any])
     split = options.get("data.split")
     if split is not None and Path(split).is_file():
         options = {**options, "data.split": str(Path(split).absolute())}
+    if (exclude := options.get("data.exclude")) is not None:
+        options = {**options, "data.exclude": str(Path(exclude).expanduser().absolute())}
     weights = options.get("model.weights")
     if weights not in (None, "none", "imagenet", ""):
         options = {**options, "model.weights": str(Path(weights).expanduser().absolute())}

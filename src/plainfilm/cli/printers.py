@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
+from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
 from plainfilm.schemas import (
     RESEARCH_ONLY,
@@ -18,7 +19,6 @@ from plainfilm.schemas import (
     DoctorDocument,
     Document,
     EvaluateDocument,
-    InterpretDocument,
     LrFindDocument,
     Metric,
     ModelsDocument,
@@ -30,6 +30,7 @@ from plainfilm.schemas import (
     marks,
 )
 from plainfilm.schemas_compare import CompareDocument, ExperimentDocument, TableDocument
+from plainfilm.schemas_interpret import InterpretDocument
 
 NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
@@ -162,14 +163,6 @@ def _print_lr_find(out: Console, document: LrFindDocument) -> None:
     out.print(f"Use: --lr {document.lr:.1e}")
     _print_notes(out, document.notes)
     out.print(f"Figure: {document.figure}", soft_wrap=True)
-
-
-def _print_interpret(out: Console, document: InterpretDocument) -> None:
-    for name, path in document.figures.items():
-        out.print(f"{name:22} {path}", soft_wrap=True)
-    _print_notes(out, document.notes)
-    for pair in document.confused[:5]:
-        out.print(f"{pair.images} images of {pair.truth} were called {pair.called}")
 
 
 def _faults(planted: Planted) -> list[str]:
@@ -309,7 +302,7 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     TrainDocument: _print_train,
     EvaluateDocument: _print_evaluate,
     LrFindDocument: _print_lr_find,
-    InterpretDocument: _print_interpret,
+    InterpretDocument: print_interpret,
     PhantomDocument: _print_phantom,
     SplitDocument: _print_split,
     AuditDocument: _print_audit,

@@ -89,14 +89,31 @@ def interpret(
             show_default=False,
         ),
     ] = None,
+    heat_maps: Annotated[
+        int,
+        typer.Option(
+            "--heat-maps",
+            metavar="N",
+            min=0,
+            help="Check heat maps on N valid pictures; 0: none are drawn, no network runs.",
+        ),
+    ] = 32,
+    heat: Annotated[
+        str, typer.Option("--heat", metavar="HOW", help="hires-cam (Grad-CAM weighed place by place) or grad-cam.")
+    ] = "hires-cam",
+    device: opt.Device = "cpu",
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Draw what the run learned: confusion matrix, largest losses, scores, accuracy and loss per epoch."""
+    """Draw what the run learned and list suspect labels: curves, errors, heat maps and how far to believe them."""
     if split not in (None, "valid", "test"):
         raise UsageError(f"--split {split!r} cannot be interpreted; expected valid or test.")
+    if heat not in ("grad-cam", "hires-cam"):
+        raise UsageError(f"--heat {heat!r} is not known; expected grad-cam or hires-cam.")
     from plainfilm.pipeline import interpret_run
 
     with Talk(quiet=quiet, json=json) as talk:
-        talk.result(interpret_run(run, split=split, listener=talk))
+        talk.result(
+            interpret_run(run, split=split, heat_pictures=heat_maps, method=heat, device=device, listener=talk)  # type: ignore[arg-type]
+        )

@@ -33,7 +33,7 @@ WEIGHT_WORDS = {
     "missing": "not in the file", "unexpected": "of the file without a place", "mismatched": "of another shape left out",
     "fresh": "started anew",
 }  # fmt: skip
-BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding"}
+BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
 
 
 class Talk:

@@ -130,6 +130,7 @@ def train(
     harmonise: opt.Harmonise = None,
     requantise: opt.Requantise = None,
     per_class: opt.PerClass = None,
+    exclude: opt.Exclude = None,
     standardise: opt.Standardise = None,
     drop_duplicates: opt.DropDuplicates = None,
     max_bad: opt.MaxBad = None,
@@ -186,7 +187,7 @@ def train(
         "train.augment": augment, "train.keep": keep,
         "evaluate.threshold": threshold, "evaluate.threshold_on": threshold_on, "data.patient_pattern": pattern, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
-        "data.per_class": per_class, "model.standardise": standardise, "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
+        "data.per_class": per_class, "data.exclude": exclude, "model.standardise": standardise, "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
         "data.drop_duplicates": drop_duplicates, "data.max_bad": max_bad, "data.cache": cache, "data.audit": audit,
     })  # fmt: skip
     if print_config:
@@ -262,6 +263,7 @@ def lr_find(
     harmonise: opt.Harmonise = None,
     requantise: opt.Requantise = None,
     per_class: opt.PerClass = None,
+    exclude: opt.Exclude = None,
     standardise: opt.Standardise = None,
     drop_duplicates: opt.DropDuplicates = None,
     max_bad: opt.MaxBad = None,
@@ -282,7 +284,7 @@ def lr_find(
         "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,
         "data.folds": folds, "data.fold": fold, "data.positive": positive, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
-        "data.per_class": per_class, "model.standardise": standardise, "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
+        "data.per_class": per_class, "data.exclude": exclude, "model.standardise": standardise, "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
         "data.drop_duplicates": drop_duplicates, "data.max_bad": max_bad, "data.cache": cache,
     })  # fmt: skip
     from plainfilm.pipeline import find_learning_rate

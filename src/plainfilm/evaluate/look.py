@@ -23,7 +23,7 @@ from plainfilm.listener import Listener
 from plainfilm.runs import RunDir, atomic_write
 
 if TYPE_CHECKING:
-    from torch import nn
+    from plainfilm.models.build import Normalised
 
 
 def look_at_test(
@@ -54,16 +54,23 @@ def look_at_test(
     return predictions, counted
 
 
-def kept_network(run: RunDir, card: Card, device: str) -> tuple[nn.Module, str]:
+def kept_network(run: RunDir, card: Card, device: str) -> tuple[Normalised, str]:
     """The run's network with its kept weights, and the device to work on."""
-    from plainfilm.models.build import build_model, load_weights, pick_device
+    from plainfilm.models.build import load_weights, pick_device
 
-    model = build_model(
-        card.model.model_copy(update={"mean": card.mean, "std": card.std}),
-        len(card.vocab), card.decode["size_px"], channels=card.decode["channels"],
-    )  # fmt: skip
+    model = bare_network(card)
     load_weights(model, run.weights)
     return model, pick_device(device)
+
+
+def bare_network(card: Card, seed: int = 0) -> Normalised:
+    """The run's network with random weights, as `seed` draws them."""
+    from plainfilm.models.build import build_model
+
+    return build_model(
+        card.model.model_copy(update={"mean": card.mean, "std": card.std}),
+        len(card.vocab), card.decode["size_px"], seed, channels=card.decode["channels"],
+    )  # fmt: skip
 
 
 def look_at_shifted(

@@ -1,11 +1,13 @@
 """Arrays in, matplotlib figures out; no model, no file is touched here.
 
-Colours are Okabe and Ito's (safe for colour-blind readers); lines also differ in style, so that grey print works.
+Colours are Okabe and Ito's (safe for colour-blind readers); lines also differ in style, so that grey print works. A
+figure is WIDE inches, so that its 9-point letters are still 9 pixels high where a page shows it 300 pixels wide.
 """
 
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 RESEARCH_ONLY = "Research use only."
+WIDE = 4.2  # inches
 
 
 def as_png(figure: Figure) -> bytes:
@@ -28,9 +31,9 @@ def plot_batch(pictures: np.ndarray, labels: Sequence[str], title: str) -> Figur
     """A contact sheet of at most 16 pictures, float (n, h, w, 1 or 3) in 0..1, with their labels."""
     shown = min(len(pictures), 16)
     columns = min(shown, 4)
-    figure, axes = _sheet(shown, columns, title, row_height=2.1)
+    figure, axes = sheet(shown, columns, title, row_height=2.1)
     for ax, picture, label in zip(axes, pictures, labels, strict=False):
-        _picture(ax, picture)
+        show(ax, picture)
         ax.set_title(label, fontsize=8)
     return figure
 
@@ -57,46 +60,47 @@ def plot_lr_curve(lrs: np.ndarray, losses: np.ndarray, suggestions: Mapping[str,
         title=f"Learning-rate finder: use {lr:.2g}",
     )
     ax.legend(frameon=False)
-    _clean(ax)
+    clean(ax)
     return figure
 
 
 def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) -> Figure:
-    """Accuracy and loss per epoch, train and valid, as in Figure 8 of the paper; the kept epoch is marked.
+    """Accuracy, loss and learning rate per epoch, the first two as in Figure 8 of the paper; the kept epoch is marked.
 
     Args:
-        history: columns train_loss, valid_loss, train_accuracy, valid_accuracy, valid_auroc.
+        history: columns train_loss, valid_loss, train_accuracy, valid_accuracy, valid_auroc and, if there, lr.
         best: position of the kept epoch, 0-based.
     """
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    figure.suptitle(title)
-    left, right = figure.subplots(1, 2)
+    panels = ["accuracy", "loss", *(["learning rate"] if "lr" in history else [])]
+    figure = Figure(figsize=(WIDE, 2.1 * len(panels) + 0.4), layout="constrained")
+    entitle(figure, title)
+    axes = figure.subplots(len(panels), 1, sharex=True)
     epochs = np.arange(1, len(history["train_loss"]) + 1)
     dots = "o" if len(epochs) <= 30 else None
-    for ax, name in ((left, "accuracy"), (right, "loss")):
-        ax.plot(
-            epochs,
-            history[f"train_{name}"],
-            color=ORANGE,
-            linestyle="--",
-            marker=dots,
-            markersize=3,
-            label="train (dropout on)",
-        )
-        ax.plot(epochs, history[f"valid_{name}"], color=BLUE, marker=dots, markersize=3, label="valid")
-        ax.axvline(best + 1, color=GREY, linestyle=":", label="kept epoch")
-        ax.set(xlabel="epoch", ylabel=name)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        _clean(ax)
-    left.plot(epochs, history["valid_auroc"], color=GREEN, linestyle="-.", label="valid AUROC")
-    left.legend(frameon=False, fontsize=8)
+    for ax, name in zip(axes, panels, strict=True):
+        if name == "learning rate":
+            ax.plot(epochs, history["lr"], color="black", marker=dots, markersize=3, label="at the epoch's end")
+            ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+        else:
+            ax.plot(epochs, history[f"train_{name}"], color=ORANGE, linestyle="--", marker=dots, markersize=3,
+                    label="train (dropout on)")  # fmt: skip
+            ax.plot(epochs, history[f"valid_{name}"], color=BLUE, marker=dots, markersize=3, label="valid")
+        if name == "accuracy":
+            ax.plot(epochs, history["valid_auroc"], color=GREEN, linestyle="-.", label="valid AUROC")
+        ax.axvline(best + 1, color=GREY, linestyle=":", label=f"kept epoch {best + 1}")
+        ax.set_ylabel(name, fontsize=9)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(frameon=False, fontsize=8)
+        clean(ax)
+    axes[-1].set_xlabel("epoch", fontsize=9)
     return figure
 
 
 def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figure:
     """Counts of images, int (k, k), rows = truth; each cell also gives its share of the row."""
     k = len(vocab)
-    figure = Figure(figsize=(2.6 + 1.3 * k, 2.2 + 1.1 * k), layout="constrained")
+    side = max(WIDE, 1.4 + 0.95 * k)
+    figure = Figure(figsize=(side, side * 0.95), layout="constrained")
     ax = figure.subplots()
     rows = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
@@ -104,33 +108,22 @@ def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figu
     for i in range(k):
         for j in range(k):
             rate = f"{shares[i, j]:.1%}" if rows[i, 0] else "no image"
-            ax.text(
-                j,
-                i,
-                f"{counts[i, j]}\n{rate}",
-                ha="center",
-                va="center",
-                color="white" if shares[i, j] > 0.55 else "black",
-            )
-    flat = max(map(len, vocab)) * k <= 40
+            colour = "white" if shares[i, j] > 0.55 else "black"
+            ax.text(j, i, f"{counts[i, j]}\n{rate}", ha="center", va="center", color=colour,
+                    fontsize=12 if k == 2 else 9)  # fmt: skip
+    vocab = [short(name) for name in vocab]
+    flat = max(map(len, vocab)) * k <= 30
     ax.set_xticks(range(k), vocab, rotation=0 if flat else 30, ha="center" if flat else "right", rotation_mode="anchor")
-    ax.set_yticks(range(k), vocab, rotation=90 if max(map(len, vocab)) <= 12 else 0, va="center")
+    ax.set_yticks(range(k), vocab, rotation=90 if max(map(len, vocab)) <= 12 and k <= 3 else 0, va="center")
     ax.set(xlabel="called", ylabel="truth")
-    ax.set_title(title, fontsize=10)
-    ax.tick_params(length=0)
+    entitle(figure, title)
+    ax.tick_params(length=0, labelsize=9)
     return figure
 
 
-def plot_top_losses(pictures: np.ndarray, captions: Sequence[str], title: str) -> Figure:
-    """The worst pictures, uint8 (n, h, w) or (n, h, w, 3), each with its caption; pictures carry no name."""
-    figure, axes = _sheet(len(pictures), min(len(pictures), 4), title, row_height=2.6)
-    for ax, picture, caption in zip(axes, pictures, captions, strict=True):
-        _picture(ax, picture / 255.0)
-        ax.set_title(caption, fontsize=7)
-    return figure
-
-
-def plot_scores(scores: np.ndarray, labels: np.ndarray, threshold: float, names: tuple[str, str], title: str) -> Figure:
+def plot_scores(
+    scores: np.ndarray, labels: np.ndarray, threshold: float | None, names: tuple[str, str], title: str
+) -> Figure:
     """How the scores of both classes lie about the threshold.
 
     Args:
@@ -138,40 +131,56 @@ def plot_scores(scores: np.ndarray, labels: np.ndarray, threshold: float, names:
         labels: bool (n,), True = positive.
         names: the negative and the positive class.
     """
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    figure = Figure(figsize=(WIDE, 3.2), layout="constrained")
     ax = figure.subplots()
     bins = np.linspace(0, 1, 41).tolist()
-    ax.hist(scores[~labels], bins, color=BLUE, alpha=0.75, label=f"truth {names[0]} (n = {int((~labels).sum())})")
-    ax.hist(
-        scores[labels],
-        bins,
-        histtype="step",
-        color=VERMILION,
-        linewidth=2,
-        label=f"truth {names[1]} (n = {int(labels.sum())})",
-    )
-    ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
-    ax.set(xlabel=f"score for class {names[1]}", ylabel="images (log scale)", yscale="log", xlim=(0, 1))
-    ax.set_title(title, fontsize=10)
+    told = [f"truth {name} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
+    ax.hist(scores[~labels], bins, color=BLUE, alpha=0.6, label=told[0])
+    ax.hist(scores[labels], bins, histtype="step", color=VERMILION, linewidth=2, label=told[1])
+    if threshold is not None:
+        ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
+    ax.set(yscale="log", xlim=(0, 1))
+    ax.set_xlabel(f"score for class {names[1]}", fontsize=9)
+    ax.set_ylabel("images (log scale)", fontsize=9)
+    entitle(figure, title)
     ax.legend(frameon=False, fontsize=8)
-    _clean(ax)
+    clean(ax)
     return figure
 
 
-def _sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure, list[Axes]]:
+def entitle(figure: Figure, title: str) -> None:
+    """The title over the whole figure, in as many lines as its width needs."""
+    figure.suptitle("\n".join(wrapped(title, figure.get_size_inches()[0])), fontsize=10)
+
+
+def wrapped(text: str, inches: float) -> list[str]:
+    """Lines of 10-point letters that fit into the width."""
+    return textwrap.wrap(text, int(inches * 12.5))
+
+
+def short(name: str, most: int = 16) -> str:
+    """A class name that fits beside a cell or above a picture."""
+    return name if len(name) <= most else f"{name[: most - 3]}..."
+
+
+def sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of `n` empty axes, `columns` in a row."""
     rows = -(-n // columns)
     figure = Figure(figsize=(2.1 * columns + 0.2, row_height * rows + 0.7), layout="constrained")
-    figure.suptitle(title, fontsize=10, wrap=True)
+    entitle(figure, title)
     axes = list(np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel())
     for ax in axes:
         ax.axis("off")
     return figure, axes[:n]
 
 
-def _picture(ax: Axes, picture: np.ndarray) -> None:
+def show(ax: Axes, picture: np.ndarray) -> None:
+    """A picture, float (h, w[, 1 or 3]) in 0..1; dark ones stay dark."""
     ax.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
-def _clean(ax: Axes) -> None:
+def clean(ax: Axes) -> None:
+    """Frame, grid and letters as all our axes have them."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
+    ax.tick_params(labelsize=8)

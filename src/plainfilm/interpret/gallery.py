@@ -2,37 +2,96 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from plainfilm.card import Card
-from plainfilm.evaluate.metrics import calls, confusion_matrix
+from plainfilm.config import ExperimentConfig
+from plainfilm.evaluate.bands import precision_recall_band, reliability, roc_band
+from plainfilm.evaluate.metrics import calls, confusion_matrix, rate_metric
 from plainfilm.evaluate.predictions import Predictions
-from plainfilm.interpret import figures
+from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.interpret import curve_figures, figures, heat_figures
+from plainfilm.interpret.figures import short
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Confused, marks
+from plainfilm.schemas import Metric, marks
+from plainfilm.schemas_interpret import Confused
 
-SHOWN = 16
+SHOWN, WORST = 12, 4  # pictures of the largest losses, and of each kind of error
+LEVEL = 0.95
 
 
-def draw_gallery(run: RunDir, card: Card, split: str, predictions: Predictions) -> tuple[np.ndarray, dict[str, bytes]]:
-    """Confusion counts, int (k, k), and every figure of one split as PNG bytes by name."""
+@dataclass(frozen=True)
+class View:
+    """One split of a run as the figures see it.
+
+    `called`: int (n,). `worst`: uint8 pictures of the largest losses, in the order of `predictions.worst()`; `heat`:
+    their heat maps for the class called, float (m, h, w), or None.
+    """
+
+    card: Card
+    split: str
+    predictions: Predictions
+    called: np.ndarray
+    sample: Sample
+    worst: np.ndarray
+    heat: np.ndarray | None = None
+
+    @property
+    def positive(self) -> int | None:
+        return self.sample.positive
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Counts int (k, k), rows = truth."""
+        return confusion_matrix(self.called, self.predictions.targs, len(self.card.vocab))
+
+    def title(self, what: str) -> str:
+        return f"{marks(self.card.notes)}{what}, {self.split}, {len(self.called)} images"
+
+    def caption(self, i: int) -> str:
+        """What stands above picture `i` of the split: no name of it, but its row in the predictions."""
+        vocab, call = self.card.vocab, self.called[i]
+        score = self.predictions.probs[i, call if self.positive is None else self.positive]
+        return (
+            f"row {i}: truth {short(vocab[self.predictions.targs[i]])},\ncalled {short(vocab[call])}, score {score:.3f}"
+        )
+
+    @property
+    def scored(self) -> str:
+        """Whose score the captions give."""
+        return f"score for {self.card.positive}" if self.card.positive else "score for the class called"
+
+
+def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> View:
+    """The split of a run, without heat maps."""
     positive = card.vocab.index(card.positive) if card.positive else None
+    sample = make_sample(
+        predictions.probs, predictions.targs, predictions.groups, predictions.patients,
+        positive=positive, threshold=card.threshold,
+    )  # fmt: skip
     called = calls(predictions.probs, positive=positive, threshold=card.threshold)
-    matrix = confusion_matrix(called, predictions.targs, len(card.vocab))
-    mark = marks(card.notes)
-    about = f"{split}, {len(called)} images"
-    drawn = {
-        "history": _history(run, card),
-        f"confusion_{split}": figures.plot_confusion(matrix, card.vocab, f"{mark}Confusion matrix, {about}"),
-        f"top_losses_{split}": _top_losses(run, card, split, predictions, called),
-    }
-    if positive is not None and card.threshold is not None:
-        names = (card.vocab[1 - positive], card.vocab[positive])
-        scores, truth = predictions.probs[:, positive], predictions.targs == positive
-        drawn[f"scores_{split}"] = figures.plot_scores(scores, truth, card.threshold, names, f"{mark}Scores, {about}")
-    return matrix, {name: figures.as_png(figure) for name, figure in drawn.items()}
+    worst = np.load(run.top_pictures(split), allow_pickle=False)
+    return View(card, split, predictions, called, sample, worst)
+
+
+def draw_gallery(run: RunDir, view: View, cfg: ExperimentConfig) -> dict[str, Figure]:
+    """Every figure of one split by name."""
+    k, split = view.positive, view.split
+    drawn = {"history": _history(run, view.card)}
+    drawn[f"confusion_{split}"] = figures.plot_confusion(view.matrix, view.card.vocab, view.title("Confusion matrix"))
+    if k is not None:
+        names = (view.card.vocab[1 - k], view.card.vocab[k])
+        scores, truth = view.predictions.probs[:, k], view.predictions.targs == k
+        drawn[f"scores_{split}"] = figures.plot_scores(scores, truth, view.card.threshold, names, view.title("Scores"))
+    drawn |= _curves(view, cfg)
+    drawn[f"reliability_{split}"] = _reliability(view)
+    drawn[f"top_losses_{split}"] = _top_losses(view)
+    drawn[f"confused_{split}"] = _mistakes(view)
+    return drawn
 
 
 def confused_pairs(matrix: np.ndarray, vocab: list[str]) -> list[Confused]:
@@ -49,16 +108,80 @@ def _history(run: RunDir, card: Card) -> Figure:
     return figures.plot_history(history, kept, f"{marks(card.notes)}Training, as in the paper's Figure 8")
 
 
-def _top_losses(run: RunDir, card: Card, split: str, predictions: Predictions, called: np.ndarray) -> Figure:
-    pictures = np.load(run.top_pictures(split), allow_pickle=False)[:SHOWN]
-    captions = []
-    for i in predictions.worst(len(pictures)):
-        truth, call = card.vocab[predictions.targs[i]], card.vocab[called[i]]
-        scored = card.positive or call
-        score = predictions.probs[i, card.vocab.index(scored)]
-        captions.append(f"row {i}: truth {truth}\ncalled {call}\nscore for {scored} {score:.3f}")
-    return figures.plot_top_losses(
-        pictures,
-        captions,
-        f"{marks(card.notes)}Largest losses, {split} (row 0 = first image of predictions/{split}.csv)",
-    )
+def _curves(view: View, cfg: ExperimentConfig) -> dict[str, Figure]:
+    """ROC and precision-recall; of more than two classes each is set against the rest, one without both sides is left out."""
+    vocab, sample, draws = view.card.vocab, view.sample, {"n_boot": cfg.evaluate.n_boot, "seed": cfg.train.seed}
+    roc = {vocab[c]: band for c in sample.classes if (band := roc_band(sample, c, **draws))}
+    recall = {vocab[c]: band for c in sample.classes if (band := precision_recall_band(sample, c, **draws))}
+    at = {name: rate_metric(name, sample.classes, sample, LEVEL) for name in ("sensitivity", "specificity", "ppv")}
+    told = f"at threshold {view.card.threshold:.3f}" if view.card.threshold is not None else ""
+    shares = {vocab[c]: float((sample.targs == c).mean()) for c in sample.classes}
+    drawn = {}
+    if roc:
+        point = _point(view, at["specificity"], at["sensitivity"], told)
+        drawn[f"roc_{view.split}"] = curve_figures.plot_roc(roc, point, view.title("ROC, 95 % band"))
+    if recall:
+        point = _point(view, at["sensitivity"], at["ppv"], told)
+        title = view.title("Precision and recall, 95 % band")
+        drawn[f"precision_recall_{view.split}"] = curve_figures.plot_precision_recall(recall, point, shares, title)
+    return drawn
+
+
+def _point(view: View, x: Metric, y: Metric, text: str) -> curve_figures.Point | None:
+    return None if view.card.threshold is None else curve_figures.Point(x, y, text)
+
+
+def _reliability(view: View) -> Figure:
+    """Before and after the temperature where one was fitted."""
+    series = {"scores": reliability(view.sample)}
+    if view.card.temperature != 1:
+        series = {"before temperature": reliability(_at_temperature_one(view)), "after": series["scores"]}
+    scored = f"score for class {view.card.positive}" if view.card.positive else "largest score"
+    return curve_figures.plot_reliability(series, scored, view.title("Reliability"))
+
+
+def _at_temperature_one(view: View) -> Sample:
+    frame, vocab = view.predictions.frame, view.predictions.vocab
+    logits = frame[[f"logit_{name}" for name in vocab]].to_numpy(dtype=np.float64)
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = exp / exp.sum(axis=1, keepdims=True)
+    return make_sample(
+        probs, view.predictions.targs, view.predictions.groups, view.predictions.patients,
+        positive=view.positive, threshold=None,
+    )  # fmt: skip
+
+
+def _top_losses(view: View) -> Figure:
+    rows = view.predictions.worst(len(view.worst))[:SHOWN]
+    heat = None if view.heat is None else view.heat[: len(rows)]
+    title = f"{marks(view.card.notes)}Largest losses, {view.split}; {view.scored}; row 0 is the first of predictions/{view.split}.csv"
+    if heat is not None:
+        title += "; heat for the class called"
+    return heat_figures.plot_pictures(view.worst[: len(rows)], heat, [view.caption(i) for i in rows], title)
+
+
+def _mistakes(view: View) -> Figure:
+    """Of two classes both errors with their worst cases, of more the most frequent pairs."""
+    vocab, matrix = view.card.vocab, view.matrix
+    if len(vocab) > 2:
+        places = {name: i for i, name in enumerate(vocab)}
+        pairs = [(pair.truth, pair.called, pair.images, int(matrix[places[pair.truth]].sum()))
+                 for pair in confused_pairs(matrix, vocab)]  # fmt: skip
+        return heat_figures.plot_pairs(pairs, view.title("Most confused"))
+    rows, kinds = view.predictions.worst(len(view.worst)), []
+    for truth in (0, 1):
+        n, of = int(matrix[truth, 1 - truth]), int(matrix[truth].sum())
+        here = np.flatnonzero((view.predictions.targs[rows] == truth) & (view.called[rows] == 1 - truth))
+        share = f" ({n / of:.1%})" if of else ""
+        few = n and len(here) < min(n, WORST)
+        shown = f"; {len(here) or 'none'} among the {len(rows)} largest losses" if few else ""
+        headline = f"{short(vocab[truth])} called {short(vocab[1 - truth])}: {n} of {of}{share}{shown}"
+        here = here[:WORST]
+        heat = None if view.heat is None else view.heat[here]
+        kinds.append((headline, view.worst[here], heat, [view.caption(rows[i]) for i in here]))
+    return heat_figures.plot_blocks(kinds, f"{view.title('Both errors, worst first')}; {view.scored}")
+
+
+def with_heat(view: View, heat: np.ndarray) -> View:
+    """The view with heat maps of its worst pictures."""
+    return replace(view, heat=heat)

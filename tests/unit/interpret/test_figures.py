@@ -20,16 +20,19 @@ def test_a_confusion_cell_gives_its_count_and_its_share_of_the_row():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WELL", "SICK"]
 
 
-def test_the_history_shows_every_epoch_and_marks_the_kept_one():
+def test_the_history_shows_every_epoch_its_rate_and_marks_the_kept_one():
     history = {
         name: [0.5, 0.7, 0.6]
         for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")
     }
-    figure = figures.plot_history(history, best=1, title="t")
-    for ax in figure.axes:
+    figure = figures.plot_history({**history, "lr": [1e-4, 1e-3, 1e-5]}, best=1, title="t")
+    assert [ax.get_ylabel() for ax in figure.axes] == ["accuracy", "loss", "learning rate"]
+    for ax, name in zip(figure.axes, ("valid", "valid", "at the epoch's end"), strict=True):
         lines = {line.get_label(): line for line in ax.lines}
-        assert list(lines["valid"].get_xdata()) == [1, 2, 3]
-        assert set(lines["kept epoch"].get_xdata()) == {2}
+        assert list(lines[name].get_xdata()) == [1, 2, 3]
+        assert set(lines["kept epoch 2"].get_xdata()) == {2}
+    assert list(figure.axes[2].lines[0].get_ydata()) == [1e-4, 1e-3, 1e-5]
+    assert len(figures.plot_history(history, best=1, title="t").axes) == 2  # a run that did not write the rate
 
 
 def test_a_lone_epoch_is_still_visible():
@@ -50,15 +53,6 @@ def test_the_rate_curve_survives_a_diverging_end_and_missing_suggestions():
 def test_a_batch_sheet_shows_at_most_sixteen_pictures(n, channels):
     figure = figures.plot_batch(np.random.default_rng(0).random((n, 8, 8, channels)), ["A"] * n, "t")
     assert sum(bool(ax.images) for ax in figure.axes) == min(n, 16)
-
-
-def test_top_losses_keep_their_order_and_grey_range():
-    pictures = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 200, 255)])
-    figure = figures.plot_top_losses(pictures, ["a", "b", "c"], "t")
-    shown = [ax.images[0] for ax in figure.axes if ax.images]
-    assert [round(float(image.get_array()[0, 0]) * 255) for image in shown] == [10, 200, 255]
-    assert {image.get_clim() for image in shown} == {(0, 1)}  # a dark picture stays dark
-    assert [ax.get_title() for ax in figure.axes if ax.images] == ["a", "b", "c"]
 
 
 def test_scores_of_both_classes_are_counted_apart():

@@ -1,0 +1,88 @@
+"""Images that the user's list leaves out of train and valid, such as the suspects.csv of `interpret`.
+
+They are left out after the images were divided: nobody else changes place, and the test set stays what it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from plainfilm.data.splits import Split
+from plainfilm.data.table import ImageTable
+from plainfilm.errors import DataError
+
+RULE = "named by exclude"
+
+
+def leave_out(table: ImageTable, split: Split, path: Path) -> tuple[ImageTable, Split]:
+    """Table and split without the images of train and valid that the CSV at `path` names; they become ignored files.
+
+    An image of the test set stays, and a note says so: without what a network disagrees with, any test score is better.
+
+    Args:
+        path: a CSV with the column path, below DATA as in a split file, or absolute; other columns are not read.
+    Raises:
+        DataError: the file cannot be read, names what is not there, or leaves a class without images.
+    """
+    named = _named(path)
+    known = pd.concat([table.rows[["path", "relative"]], table.excluded[["path", "relative"]]])
+    unknown = sorted(named - set(known["path"]) - set(known["relative"]))
+    if unknown:
+        raise DataError(
+            f"The exclude file {path} names {len(unknown)} of {len(named)} images that are not in DATA (first: {unknown[0]!r}). "
+            "It belongs to other data, or they were moved; list the images again with plainfilm interpret."
+        )
+    rows = split.rows
+    here = rows["relative"].isin(named) | rows["path"].isin(named)
+    gone = here & (rows["split"] != "test")
+    _refuse_emptied(rows, gone, path)
+    why = "left out of train and valid by the user's list"
+    told = rows.loc[gone, ["path", "relative"]].assign(state="ignored", code=RULE, why=why)
+    excluded = pd.concat([table.excluded, told], ignore_index=True)
+    used = table.rows[~table.rows["relative"].isin(set(told["relative"]))].reset_index(drop=True)
+    left = split.rows[~gone].reset_index(drop=True)
+    notes = _notes(Counter(rows.loc[gone, "split"]), int((here & ~gone).sum()))
+    return replace(table, rows=used, excluded=excluded), replace(split, rows=left, notes=(*split.notes, *notes))
+
+
+def _named(path: Path) -> set[str]:
+    if not path.is_file():
+        raise DataError(f"The exclude file {path} is not there. Expected a CSV with the column path, as plainfilm interpret writes it.")  # fmt: skip
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"The exclude file {path} cannot be read ({type(error).__name__}). Expected a CSV with the column path."
+        ) from None
+    if "path" not in frame.columns:
+        raise DataError(f"The exclude file {path} has columns {', '.join(map(str, frame.columns))}; path is needed.")
+    return set(frame["path"])
+
+
+def _refuse_emptied(rows: pd.DataFrame, gone: pd.Series, path: Path) -> None:
+    for part in ("train", "valid"):
+        here = rows["split"] == part
+        emptied = sorted(set(rows.loc[here, "label"]) - set(rows.loc[here & ~gone, "label"]))
+        if emptied:
+            raise DataError(
+                f"The exclude file {path} names every image of class {emptied[0]!r} in {part}. Every class must be there; shorten the list."
+            )
+
+
+def _notes(gone: Mapping[str, int], in_test: int) -> list[str]:
+    notes = []
+    if gone:
+        where = " and ".join(f"{gone[part]} of {part}" for part in ("train", "valid") if part in gone)
+        flatter = "; scores on valid flatter by what was left out of it" if "valid" in gone else ""
+        notes.append(f"LEFT OUT: {where}, named by exclude{flatter}.")
+    if in_test:
+        images = "1 image named by exclude is" if in_test == 1 else f"{in_test} images named by exclude are"
+        notes.append(
+            f"{images} in test and stay there: leaving out what a network disagrees with would flatter its score."
+        )
+    return notes

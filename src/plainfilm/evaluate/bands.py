@@ -1,0 +1,151 @@
+"""Curves of a split with a 95 % band: ROC, precision against recall, and how often a score comes true.
+
+Bands are pointwise, for one place on the axis at a time: the bootstrap over patients, and nowhere narrower than the
+interval of a proportion there, since where every draw is perfect the bootstrap has no width.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from plainfilm.evaluate import intervals
+from plainfilm.evaluate.intervals import Bools, Floats, Statistic
+from plainfilm.evaluate.metrics import confidences
+from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.scores import ece_bins
+
+GRID = np.linspace(0, 1, 101)
+LEVEL = 0.95
+
+
+class Band(NamedTuple):
+    """A curve, float (m,) each: the points themselves, and limits of `y` on GRID (NaN where there is none)."""
+
+    x: Floats
+    y: Floats
+    low: Floats
+    high: Floats
+
+
+class Bin(NamedTuple):
+    """Images of about one score: its mean, and how often it came true, with its interval; `n` of them."""
+
+    score: float
+    came_true: intervals.Interval
+    n: int
+
+
+def roc_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> Band | None:
+    """Sensitivity against 1 - specificity of class `c` against the rest; None where only one of the two is there."""
+    truth, scores = sample.targs == c, sample.probs[:, c]
+    if truth.all() or not truth.any():
+        return None
+    cuts = _cuts(scores)
+    x, y = _share_above(scores[~truth], cuts), _share_above(scores[truth], cuts)
+    at = np.searchsorted(x, GRID + 1e-12, side="right") - 1
+    drawn = _drawn(_sensitivity_at(scores, truth), sample, n_boot, seed)
+    least = [_proportion((scores >= cuts[i])[truth], sample.clusters[truth]) for i in at]
+    return Band(x, y, *_wider(drawn, least))
+
+
+def precision_recall_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> Band | None:
+    """Precision (PPV) against recall (sensitivity) of class `c` against the rest; None where no image is of `c`."""
+    truth, scores = sample.targs == c, sample.probs[:, c]
+    if not truth.any():
+        return None
+    cuts = _cuts(scores)[1:]  # above the first no image is called, and there is no precision
+    recall, named = _share_above(scores[truth], cuts), _share_above(scores, cuts)
+    at = np.searchsorted(recall, np.maximum(GRID, 1e-9) - 1e-12)
+    drawn = _drawn(_precision_at(scores, truth), sample, n_boot, seed)
+    called = [scores >= cuts[i] for i in at]
+    least = [_proportion(truth[here], sample.clusters[here]) for here in called]
+    return Band(recall, recall * truth.mean() / named, *_wider(drawn, least))
+
+
+def reliability(sample: Sample) -> list[Bin]:
+    """How often scores came true, in the 15 bins of equal mass that ECE has; by rising score.
+
+    Of two classes the score is that of the positive one; of more, the largest, which comes true when its class does.
+    """
+    score, true = confidences(sample)
+    bins = ece_bins(score)
+    return [
+        Bin(float(score[here].mean()), intervals.proportion(true[here], sample.clusters[here], LEVEL), int(here.sum()))
+        for here in (bins == b for b in np.unique(bins))
+    ]
+
+
+def _cuts(scores: Floats) -> Floats:
+    """Every cut that calls other images: infinity, and each distinct score, falling."""
+    return np.append(np.inf, np.unique(scores)[::-1])
+
+
+def _share_above(scores: Floats, cuts: Floats) -> Floats:
+    """Share of `scores` at or above each cut."""
+    return np.searchsorted(np.sort(-scores), -cuts, side="right") / len(scores)
+
+
+def _cumulated(scores: Floats, truth: Bools) -> Statistic:
+    """Weights (b, n) -> (2, b, m): found positives and called negatives at each distinct score, falling."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    positive = truth[order].astype(float)
+
+    def statistic(weights: Floats) -> Floats:
+        weights = weights[:, order]
+        return np.stack([np.cumsum(weights * part, axis=1)[:, last] for part in (positive, 1 - positive)])
+
+    return statistic
+
+
+def _sensitivity_at(scores: Floats, truth: Bools) -> Statistic:
+    """The sensitivity that each draw has at each share of false alarms on GRID: (b, n) -> (b, 101)."""
+    cumulated = _cumulated(scores, truth)
+
+    def statistic(weights: Floats) -> Floats:
+        found, alarms = cumulated(weights)
+        out = np.full((len(weights), len(GRID)), np.nan)
+        for i in np.flatnonzero((found[:, -1] > 0) & (alarms[:, -1] > 0)):
+            steps = np.searchsorted(alarms[i] / alarms[i, -1], GRID + 1e-12, side="right")
+            out[i] = np.append(0.0, found[i] / found[i, -1])[steps]
+        return out
+
+    return statistic
+
+
+def _precision_at(scores: Floats, truth: Bools) -> Statistic:
+    """The precision that each draw has where it first reaches each recall on GRID: (b, n) -> (b, 101)."""
+    cumulated = _cumulated(scores, truth)
+
+    def statistic(weights: Floats) -> Floats:
+        found, alarms = cumulated(weights)
+        named = found + alarms
+        out = np.full((len(weights), len(GRID)), np.nan)
+        for i in np.flatnonzero(found[:, -1] > 0):
+            steps = np.searchsorted(found[i] / found[i, -1], np.maximum(GRID, 1e-9) - 1e-12)
+            out[i] = (found[i] / np.where(named[i] > 0, named[i], 1))[steps]
+        return out
+
+    return statistic
+
+
+def _drawn(statistic: Statistic, sample: Sample, n_boot: int, seed: int) -> tuple[Floats, Floats]:
+    draws = intervals.bootstrap({"": statistic}, sample.clusters, n_boot, seed)[""]
+    draws = draws[~np.isnan(draws).any(axis=1)]
+    if not len(draws):
+        return np.full(len(GRID), np.nan), np.full(len(GRID), np.nan)
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    return low, high
+
+
+def _proportion(hits: Bools, clusters: intervals.Ints) -> intervals.Interval:
+    return intervals.proportion(hits, clusters, LEVEL)
+
+
+def _wider(drawn: tuple[Floats, Floats], least: list[intervals.Interval]) -> tuple[Floats, Floats]:
+    return (
+        np.fmin(drawn[0], np.array([part.low for part in least])),
+        np.fmax(drawn[1], np.array([part.high for part in least])),
+    )

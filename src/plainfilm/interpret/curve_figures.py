@@ -1,0 +1,133 @@
+"""ROC, precision against recall, reliability: bands of `evaluate.bands` in, matplotlib figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from plainfilm.evaluate.bands import GRID, Band, Bin
+from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
+from plainfilm.schemas import Metric
+
+LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
+BANDS = 3  # more would hide each other
+
+
+class Point(NamedTuple):
+    """Where the run's threshold lies on a curve; METRICs on both axes."""
+
+    x: Metric
+    y: Metric
+    text: str
+
+
+def plot_roc(bands: Mapping[str, Band], point: Point | None, title: str) -> Figure:
+    """Sensitivity against 1 - specificity, a curve for each class set against the rest; the diagonal is chance.
+
+    Args:
+        bands: by class name; for two classes the positive one alone.
+        point: the operating point, specificity on x.
+    """
+    figure, ax = _square(title)
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
+    _draw(ax, bands, "steps-post")
+    if point is not None:
+        _mark(ax, point, mirrored=True)
+    if all(band.low[20] > 0.8 for band in bands.values()):  # the corner that matters is a few pixels then
+        inset = ax.inset_axes((0.35, 0.3, 0.6, 0.5), xlim=(0, 0.2), ylim=(0.8, 1.003))
+        _draw(inset, bands, "steps-post")
+        _enlarge(ax, inset, point, mirrored=True)
+    _axes(ax, "1 - specificity", "sensitivity", "lower right")
+    return figure
+
+
+def plot_precision_recall(bands: Mapping[str, Band], point: Point | None, shares: Mapping[str, float], title: str) -> Figure:  # fmt: skip
+    """Precision against recall; the thin line is chance, the class's share of the images.
+
+    Args:
+        shares: of the images, by class name.
+    """
+    figure, ax = _square(title)
+    for name in bands:
+        ax.axhline(shares[name], color=GREY, linewidth=0.8, linestyle=":")
+    _draw(ax, bands, "steps-pre")
+    if point is not None:
+        _mark(ax, point, mirrored=False)
+    if all(band.low[80] > 0.8 for band in bands.values()):
+        inset = ax.inset_axes((0.12, 0.3, 0.6, 0.5), xlim=(0.8, 1.003), ylim=(0.8, 1.003))
+        _draw(inset, bands, "steps-pre")
+        _enlarge(ax, inset, point, mirrored=False)
+    _axes(ax, "recall (sensitivity)", "precision (PPV)", "lower left")
+    return figure
+
+
+def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str) -> Figure:
+    """How often a score came true against the score, in bins of equal mass with 95 % intervals; ideal is the diagonal.
+
+    Args:
+        series: bins by name; where a temperature was fitted, before and after it.
+        axis: what the score is of.
+    """
+    figure, ax = _square(title)
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="as often as it says")
+    for (name, bins), (colour, line), marker in zip(series.items(), LINES, "os^D", strict=False):
+        x, y = [part.score for part in bins], [part.came_true.value for part in bins]
+        reach = [[part.came_true.value - part.came_true.low for part in bins],
+                 [part.came_true.high - part.came_true.value for part in bins]]  # fmt: skip
+        ax.errorbar(x, y, reach, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1, elinewidth=0.8,
+                    capsize=2, label=name)  # fmt: skip
+    _axes(ax, axis, "share that came true", "upper left")
+    return figure
+
+
+def _square(title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDE, WIDE), layout="constrained")
+    entitle(figure, title)
+    ax = figure.subplots()
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    return figure, ax
+
+
+def _enlarge(ax: Axes, inset: Axes, point: Point | None, *, mirrored: bool) -> None:
+    """The inset shows a corner of the axes, with the operating point."""
+    if point is not None:
+        _mark(inset, point, mirrored=mirrored)
+    inset.grid(alpha=0.25, linewidth=0.6)
+    inset.tick_params(labelsize=8)
+    ax.indicate_inset_zoom(inset, edgecolor=GREY)
+
+
+def _draw(ax: Axes, bands: Mapping[str, Band], steps: Literal["steps-post", "steps-pre"]) -> None:
+    for i, (name, band) in enumerate(bands.items()):
+        colour, line = LINES[i % len(LINES)]
+        if len(bands) <= BANDS:
+            ax.fill_between(GRID, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
+        ax.plot(band.x, band.y, color=colour, linestyle=line, linewidth=1.5, label=short(name, 28), drawstyle=steps)
+
+
+def _mark(ax: Axes, point: Point, *, mirrored: bool) -> None:
+    """The operating point with the intervals of both rates; `mirrored`: x shows 1 - the metric."""
+    x, y = _reach(point.x), _reach(point.y)
+    if x is None or y is None:
+        return
+    if mirrored:
+        x = (1 - x[0], x[2], x[1])
+    ax.errorbar([x[0]], [y[0]], xerr=[[x[1]], [x[2]]], yerr=[[y[1]], [y[2]]], color="black", marker="o", markersize=5,
+                markerfacecolor="white", capsize=3, linewidth=1, zorder=5, label=point.text)  # fmt: skip
+
+
+def _reach(metric: Metric) -> tuple[float, float, float] | None:
+    """The value, and how far its interval goes below and above it."""
+    if metric.value is None or metric.ci_low is None or metric.ci_high is None:
+        return None
+    return metric.value, metric.value - metric.ci_low, metric.ci_high - metric.value
+
+
+def _axes(ax: Axes, x: str, y: str, where: Literal["lower right", "lower left", "upper left"]) -> None:
+    ax.set_xlabel(x, fontsize=9)
+    ax.set_ylabel(y, fontsize=9)
+    ax.legend(frameon=False, fontsize=8, loc=where)
+    clean(ax)

@@ -1,0 +1,86 @@
+"""The runs of one k-fold experiment: over all of them every image was scored by a network that had not learned it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.card import Card, read_card
+from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.data.table import read_table
+from plainfilm.errors import PlainfilmError
+from plainfilm.evaluate.predictions import Predictions, read_predictions
+from plainfilm.runs import RunDir
+
+Part = tuple[pd.DataFrame, Predictions]  # valid rows of a run, and their scores
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """Images that a network scored without having learned them.
+
+    `relative`: paths below DATA; `probs`: float (n, k); `targs`: int (n,); `folds`: how many runs they come from, of
+    `of_folds` (0: the run is no fold).
+    """
+
+    relative: list[str]
+    probs: np.ndarray
+    targs: np.ndarray
+    folds: int
+    of_folds: int
+
+
+def unlearned(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame, valid: Predictions) -> Unlearned:
+    """The valid images of `run`, and, where it is a fold, those of the finished other folds in the same folder.
+
+    Fold i chooses on the images that fold i + 1 reports on, so over all folds each image is in valid once; no test
+    score is read.
+    """
+    parts: dict[int, Part] = {cfg.data.fold: (rows[rows["split"] == "valid"], valid)}
+    if cfg.data.split == "kfold":
+        for folder in sorted(run.root.parent.iterdir()):
+            part = None if folder == run.root else _fold_of(RunDir(folder), cfg, card, rows)
+            if part is not None:
+                parts.setdefault(*part)
+    found = [parts[fold] for fold in sorted(parts)]
+    return Unlearned(
+        [name for part, _ in found for name in part["relative"]],
+        np.concatenate([predictions.probs for _, predictions in found]),
+        np.concatenate([predictions.targs for _, predictions in found]),
+        len(found), cfg.data.folds if cfg.data.split == "kfold" else 0,
+    )  # fmt: skip
+
+
+def _fold_of(other: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame) -> tuple[int, Part] | None:
+    """Fold, valid rows and scores of a run of the same experiment on the same images; None for any other folder."""
+    if not (other.status.is_file() and other.config.is_file()):
+        return None
+    try:
+        theirs = load_config(other.config)
+        if _without_fold(theirs) != _without_fold(cfg) or other.read_status()["status"] != "done":
+            return None
+        table, found = read_table(other.table), read_card(other)
+        if found.vocab != card.vocab or not _agree(table, rows):
+            return None
+        part = table[table["split"] == "valid"]
+        predictions = read_predictions(other.predictions("valid"), part, card.vocab, has_patients=card.has_patients)
+    except PlainfilmError:  # a folder that cannot be read is no fold of ours
+        return None
+    return theirs.data.fold, (part, predictions)
+
+
+def _without_fold(cfg: ExperimentConfig) -> dict[str, Any]:
+    tree: dict[str, Any] = cfg.model_dump(mode="json")
+    del tree["data"]["fold"], tree["data"]["cache"]
+    return tree
+
+
+def _agree(one: pd.DataFrame, two: pd.DataFrame) -> bool:
+    """Whether what both tables hold is the same; each may lack what `--exclude` left out of its own train and valid."""
+    both = one.merge(two, on="relative", suffixes=("", "_two"))
+    return len(both) > 0 and bool(
+        (both["label"] == both["label_two"]).all() and (both["sha256"] == both["sha256_two"]).all()
+    )

@@ -1,0 +1,133 @@
+"""How far heat maps may be believed: three checks on arrays; the network comes in as a function.
+
+Deletion: does the score fall sooner when the hot places go first? (Petsiuk et al., BMVC 2018)
+Randomised weights: is the heat another one when nothing was learned? (Adebayo et al., NeurIPS 2018)
+Central field: how much of the heat lies where a chest radiograph shows the chest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from plainfilm.evaluate.intervals import Floats, t_quantile
+from plainfilm.schemas import Metric
+from plainfilm.seeds import HEAT, uniform
+
+CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
+SHARES = np.linspace(0, 1, 11)  # of the pieces that are gone
+ORDERS = ("heat first", "at random", "heat last")
+LOOKS = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared
+MARGIN = 0.15  # of the side; the central field is what is left, 0.7 x 0.7 of the picture
+SAME = 0.5  # rank correlation from which on two heat maps count as alike
+Score = Callable[[np.ndarray], Floats]  # uint8 pictures (n, h, w[, 3]) -> probabilities (n, k)
+
+
+class Correlation(NamedTuple):
+    """Per picture: rank correlation of two heat maps, 0 where one of them is flat; and whether one is."""
+
+    ranks: Floats
+    flat: np.ndarray
+
+
+def in_cells(heat: np.ndarray, cells: int = CELLS) -> np.ndarray:
+    """Mean heat of each piece, float64 (n, cells, cells), of heat (n, h, w); at least `cells` pixels a side."""
+    for axis in (1, 2):
+        edges = np.linspace(0, heat.shape[axis], cells + 1).astype(int)
+        sums = np.add.reduceat(heat.astype(np.float64), edges[:-1], axis=axis)
+        heat = sums / np.expand_dims(np.diff(edges), (0, 2) if axis == 1 else (0, 1))
+    return heat
+
+
+def deletion(pictures: np.ndarray, heat: np.ndarray, classes: np.ndarray, keys: np.ndarray, score: Score) -> Floats:
+    """Score of each picture's class while more and more of it is gone, float64 (3 ORDERS, n, 11 SHARES).
+
+    What is gone shows a strongly blurred copy: grey squares would be a finding of their own.
+
+    Args:
+        pictures: uint8 (n, h, w) or (n, h, w, 3). heat: float (n, h, w).
+        classes: int (n,), whose score is followed.
+        keys: int (n,), of the pictures' content; they decide the order at random and between equally hot pieces.
+    """
+    n, cells = len(pictures), min(CELLS, *pictures.shape[1:3])
+    number = np.arange(cells * cells)
+    chance = uniform(HEAT, keys[:, None], number)
+    hot = in_cells(heat, cells).reshape(n, -1)
+    ranks = [np.lexsort((chance, values)).argsort(axis=1) for values in (-hot, chance, hot)]
+    blurred, out = blur(pictures), np.empty((len(ORDERS), n, len(SHARES)))
+    for j, share in enumerate(SHARES):
+        for i, rank in enumerate(ranks):
+            if i and share in (0, 1):  # nothing or all is gone: in every order the same
+                out[i, :, j] = out[0, :, j]
+                continue
+            gone = _on_pixels((rank < round(share * cells * cells)).reshape(n, cells, cells), pictures)
+            out[i, :, j] = score(np.where(gone, blurred, pictures))[np.arange(n), classes]
+    return out
+
+
+def blur(pictures: np.ndarray) -> np.ndarray:
+    """uint8 copies under a Gaussian of an eighth of the side: large shapes and brightness stay."""
+    from scipy.ndimage import gaussian_filter
+
+    sides = pictures.shape[1:3]
+    sigma = (0, sides[0] / 8, sides[1] / 8, *(0,) * (pictures.ndim - 3))
+    soft: np.ndarray = gaussian_filter(pictures.astype(np.float32), sigma, mode="nearest")
+    whole: np.ndarray = np.rint(soft).astype(np.uint8)
+    return whole
+
+
+def _on_pixels(cells: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """A mask (n, cells, cells) at the pictures' size, with their number of axes."""
+    rows, columns = (np.searchsorted(np.linspace(0, side, cells.shape[1] + 1).astype(int)[1:], np.arange(side), side="right")
+                     for side in pictures.shape[1:3])  # fmt: skip
+    mask = cells[:, rows][:, :, columns]
+    return mask if pictures.ndim == 3 else mask[..., None]
+
+
+def area_under(curves: Floats) -> Floats:
+    """Mean score over the share that is gone, trapezoids, 0..1: of curves (..., 11)."""
+    return np.asarray(np.trapezoid(curves, SHARES, axis=-1))
+
+
+def rank_correlation(one: np.ndarray, two: np.ndarray) -> Correlation:
+    """Spearman's correlation over the pieces of two heat maps (n, h, w) each, picture by picture."""
+    from scipy.stats import rankdata
+
+    ranked = []
+    for heat in (one, two):
+        ranks = rankdata(in_cells(heat, min(CELLS, *heat.shape[1:])).reshape(len(heat), -1), axis=1)
+        ranks = ranks - ranks.mean(axis=1, keepdims=True)
+        ranked.append((ranks, np.sqrt((ranks**2).sum(axis=1))))
+    (a, a_norm), (b, b_norm) = ranked
+    flat = (a_norm == 0) | (b_norm == 0)
+    return Correlation((a * b).sum(axis=1) / np.where(flat, 1, a_norm * b_norm), flat)
+
+
+def central_share(heat: np.ndarray) -> tuple[Floats, float]:
+    """Share of each picture's heat in the central field, float (n,), NaN for a flat map; and the field's share of area."""
+    inside = np.zeros(heat.shape[1:], bool)
+    rows, columns = (slice(round(MARGIN * side), side - round(MARGIN * side)) for side in heat.shape[1:])
+    inside[rows, columns] = True
+    total = heat.sum(axis=(1, 2), dtype=np.float64)
+    shares = (heat * inside).sum(axis=(1, 2), dtype=np.float64) / np.where(total > 0, total, np.nan)
+    return shares, float(inside.mean())
+
+
+def mean_metric(values: Floats, *, has_patients: bool, within: tuple[float, float] = (0.0, 1.0)) -> Metric:
+    """Mean of one value per picture with Student's t interval; the pictures are of different patients.
+
+    NaN values are left out. One value, or values that are all the same, tell nothing of others: no interval then.
+    """
+    values = values[np.isfinite(values)]
+    n = len(values)
+    shared = {"n": n, "n_patients": n if has_patients else None}
+    unit = "t, one picture per patient" if has_patients else "t, images; likely too narrow"
+    if not n:
+        return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no picture with heat", **shared)
+    value, low, high, method = float(values.mean()), None, None, "not estimable: fewer than two different values"
+    if n > 1 and np.ptp(values) > 0:
+        half = t_quantile(0.95, n - 1) * float(values.std(ddof=1)) / n**0.5
+        low, high, method = max(within[0], value - half), min(within[1], value + half), unit
+    return Metric(value=value, ci_low=low, ci_high=high, method=method, **shared)

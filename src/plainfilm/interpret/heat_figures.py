@@ -1,0 +1,175 @@
+"""Pictures beside their heat maps, and what the checks of heat maps found: arrays in, matplotlib figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from plainfilm.interpret.figures import BLUE, GREY, VERMILION, WIDE, clean, entitle, short, show, wrapped
+from plainfilm.interpret.heat_checks import MARGIN, ORDERS, SAME, SHARES
+from plainfilm.schemas import Metric
+
+NO_EVIDENCE = "Heat maps: not evidence of location"
+NO_HEAT = "no heat: nothing speaks for it"
+Block = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions
+GAP, CAPTION, HEADLINE = 0.04, 0.34, 0.18  # inches
+CELL = (WIDE - 6 * GAP) / 4
+HEAT = "cividis"  # lightness rises with the value, for grey print and every kind of sight
+
+
+def plot_pictures(pictures: np.ndarray, heat: np.ndarray | None, captions: Sequence[str], title: str) -> Figure:
+    """A contact sheet; each picture has its caption and, where given, its heat map beside it. Pictures carry no name.
+
+    Args:
+        pictures: uint8 (n, h, w) or (n, h, w, 3).
+        heat: float (n, h, w) in 0..1, or None.
+    """
+    return plot_blocks([("", pictures, heat, captions)], title)
+
+
+def plot_blocks(blocks: Sequence[Block], title: str) -> Figure:
+    """Contact sheets below each other, each under its headline; four places in a row, two with heat maps."""
+    told = f"{title}. {NO_EVIDENCE}" if any(heat is not None for _, _, heat, _ in blocks) else title
+    tops: list[float] = []
+    height = GAP  # in inches from below the title
+    for headline, pictures, heat, _ in blocks:
+        height += 0.1 if tops and headline else 0
+        tops.append(height)
+        height += HEADLINE * len(wrapped(headline, WIDE)) + -(-len(pictures) // (4 if heat is None else 2)) * (
+            CELL + CAPTION
+        )
+    head = 0.1 + 0.17 * len(wrapped(told, WIDE))
+    figure = Figure(figsize=(WIDE, head + height + GAP))
+    figure.suptitle("\n".join(wrapped(told, WIDE)), fontsize=10, y=1 - 0.06 / figure.get_size_inches()[1], va="top")
+    for top, (headline, pictures, heat, captions) in zip(tops, blocks, strict=True):
+        y = head + top
+        if headline:
+            lines = "\n".join(wrapped(headline, WIDE))
+            figure.text(GAP / WIDE, 1 - y / figure.get_size_inches()[1], lines, fontsize=9, fontweight="bold", va="top")
+            y += HEADLINE * len(wrapped(headline, WIDE))
+        wide = 1 if heat is None else 2
+        for i, caption in enumerate(captions):
+            row, column = divmod(i, 4 // wide)
+            left = _cell(figure, column * wide, y + row * (CELL + CAPTION) + CAPTION)
+            show(left, pictures[i] / 255.0)
+            left.text(0, 1.03, caption, transform=left.transAxes, fontsize=8 if wide == 2 else 6, va="bottom")
+            if heat is not None:
+                _overlay(_cell(figure, column * wide + 1, y + row * (CELL + CAPTION) + CAPTION), pictures[i] / 255.0, heat[i])  # fmt: skip
+    return figure
+
+
+def _cell(figure: Figure, column: int, top: float) -> Axes:
+    """The axes of one picture; `top` in inches from the figure's upper edge."""
+    height = figure.get_size_inches()[1]
+    left = GAP + column * (CELL + GAP) + (GAP if column > 1 else 0)
+    ax = figure.add_axes((left / WIDE, 1 - (top + CELL) / height, CELL / WIDE, CELL / height))
+    ax.axis("off")
+    return ax
+
+
+def _overlay(ax: Axes, picture: np.ndarray, heat: np.ndarray) -> None:
+    """Heat over a paler picture, with a line round what has at least half of the largest heat, for grey print."""
+    grey = picture if picture.ndim == 2 else picture.mean(axis=2)
+    show(ax, 0.35 + 0.65 * grey)
+    if heat.max() <= 0:
+        ax.text(0.5, 0.5, NO_HEAT.replace(": ", ":\n"), transform=ax.transAxes, ha="center", va="center", fontsize=7,
+                color="white", bbox={"color": "black", "alpha": 0.6})  # fmt: skip
+        return
+    ax.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.25 + 0.5 * heat, interpolation="nearest")
+    ax.contour(heat, levels=[0.5], colors="black", linewidths=1.6)
+    ax.contour(heat, levels=[0.5], colors="white", linewidths=0.8)
+
+
+def plot_pairs(pairs: Sequence[tuple[str, str, int, int]], title: str, *, most: int = 10) -> Figure:
+    """The most frequent mistakes of several classes, as bars.
+
+    Args:
+        pairs: truth, called, images, images of that truth; most frequent first.
+    """
+    pairs = list(pairs)[:most]
+    figure = Figure(figsize=(WIDE, 0.9 + 0.5 * max(len(pairs), 1)), layout="constrained")
+    entitle(figure, title if pairs else f"{title}: none")
+    ax = figure.subplots()
+    ax.barh(range(len(pairs)), [pair[2] for pair in pairs], color=BLUE, height=0.35)
+    for i, (truth, called, n, of) in enumerate(pairs):
+        told = f"{short(truth)} called {short(called)}: {n} of {of} ({n / of:.1%})"
+        ax.text(0, i - 0.28, told, fontsize=9, va="bottom").set_in_layout(False)
+    ax.set(ylim=(len(pairs) - 0.5, -0.8), yticks=[])
+    ax.set_xlabel("images", fontsize=9)
+    clean(ax)
+    ax.spines[["left"]].set_visible(False)
+    return figure
+
+
+def plot_deletion(curves: np.ndarray, areas: Mapping[str, Metric], title: str) -> Figure:
+    """Mean score of the called class while pieces of the picture are taken away, hottest first, at random, hottest last.
+
+    Args:
+        curves: float (3, n, 11), by ORDERS, picture and SHARES. areas: under each, by ORDERS.
+    """
+    figure = Figure(figsize=(WIDE, 3.6), layout="constrained")
+    entitle(figure, title)
+    ax = figure.subplots()
+    styles = ((VERMILION, "-", "o"), (GREY, ":", "s"), (BLUE, "--", "^"))
+    for name, curve, (colour, line, marker) in zip(ORDERS, curves, styles, strict=True):
+        area = areas[name]
+        told = "" if area.value is None else f": area {area.value:.3f}"
+        told += "" if area.ci_low is None else f" [{area.ci_low:.3f}, {area.ci_high:.3f}]"
+        ax.plot(
+            SHARES, curve.mean(axis=0), color=colour, linestyle=line, marker=marker, markersize=4, label=name + told
+        )
+    ax.set(xlim=(-0.01, 1.01), ylim=(0, 1.02))
+    ax.set_xlabel("share of the picture taken away (blurred)", fontsize=9)
+    ax.set_ylabel("score of the class called, mean", fontsize=9)
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    clean(ax)
+    return figure
+
+
+def plot_randomised(ranks: np.ndarray, mean: Metric, title: str) -> Figure:
+    """How alike the heat maps of the trained network and of networks with random weights are, picture by picture.
+
+    Args:
+        ranks: float (n,), rank correlation, the mean over the random networks.
+    """
+    figure = Figure(figsize=(WIDE, 2.8), layout="constrained")
+    entitle(figure, title)
+    ax = figure.subplots()
+    ax.hist(ranks, np.linspace(-1, 1, 21).tolist(), color=BLUE, alpha=0.7, label="pictures")
+    ax.axvline(SAME, color="black", linestyle=":", label=f"alike from {SAME} on")
+    if mean.value is not None:
+        ax.axvline(mean.value, color=VERMILION, linestyle="--", linewidth=2, label=f"mean {mean.value:.2f}")
+    ax.set(xlim=(-1, 1), xticks=[-1, -0.5, 0, 0.5, 1])
+    ax.set_xlabel("rank correlation with heat of random weights", fontsize=9)
+    ax.set_ylabel("pictures", fontsize=9)
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
+    clean(ax)
+    return figure
+
+
+def plot_field(heat: np.ndarray, share: Metric, area: float, title: str) -> Figure:
+    """The mean heat map with the central field drawn in.
+
+    Args:
+        heat: float (n, h, w) in 0..1. share: of the heat inside the field. area: share of the picture that it is.
+    """
+    figure = Figure(figsize=(WIDE, 3.9), layout="constrained")
+    entitle(figure, title)
+    ax = figure.subplots()
+    mean = heat.mean(axis=0) if len(heat) else np.zeros((2, 2))
+    drawn = ax.imshow(mean, cmap=HEAT, vmin=0, vmax=max(float(mean.max()), 1e-6))
+    height, width = mean.shape
+    at, size = (round(MARGIN * width) - 0.5, round(MARGIN * height) - 0.5), (0.7 * width, 0.7 * height)
+    for colour, line in (("black", 3), ("white", 1.2)):
+        ax.add_patch(Rectangle(at, *size, fill=False, edgecolor=colour, linewidth=line))
+    inside = "no heat" if share.value is None else f"{share.value:.0%} of the heat"
+    ax.set_xlabel(f"in the square: {inside}, {area:.0%} of the area", fontsize=9)
+    ax.set(xticks=[], yticks=[])
+    bar = figure.colorbar(drawn, ax=ax, shrink=0.85)
+    bar.set_label("mean heat", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    return figure

@@ -1,0 +1,151 @@
+"""`plainfilm interpret`: what a finished run shows, in figures, heat maps with their checks, and a list of suspect labels.
+
+Figures come from saved predictions. The network runs for heat maps alone: on the saved pictures of the largest
+losses, and on a fixed number of valid pictures. No test picture is opened and no look at the test set is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.card import Card, read_card
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.cache import decode_told
+from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.table import read_table
+from plainfilm.errors import DataError, SealError
+from plainfilm.evaluate.look import bare_network, kept_network
+from plainfilm.evaluate.predictions import Predictions, read_predictions
+from plainfilm.evaluate.scored import read_run_config
+from plainfilm.evaluate.seal import count_looks
+from plainfilm.interpret.folds import unlearned
+from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
+from plainfilm.listener import Listener, silent
+from plainfilm.runs import RunDir, atomic_write
+from plainfilm.schemas_interpret import InterpretDocument, SuspectFindings
+from plainfilm.seeds import content_key
+
+if TYPE_CHECKING:
+    from plainfilm.interpret.gallery import View
+    from plainfilm.interpret.gradcam import Method
+    from plainfilm.interpret.heat_study import HeatStudy
+
+PICTURES = 32  # 900 looks of the network; with `compact` at 128 px all of interpret takes 7 s on one core
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A run that is read once."""
+
+    run: RunDir
+    card: Card
+    cfg: ExperimentConfig
+    rows: pd.DataFrame
+
+    def part(self, split: str) -> pd.DataFrame:
+        return self.rows[self.rows["split"] == split]
+
+    def predictions(self, split: str) -> Predictions:
+        return read_predictions(
+            self.run.predictions(split), self.part(split), self.card.vocab, has_patients=self.card.has_patients
+        )
+
+
+def interpret_run(
+    root: Path,
+    *,
+    split: str | None = None,
+    heat_pictures: int = PICTURES,
+    method: Method = "hires-cam",
+    device: str = "cpu",
+    listener: Listener = silent,
+) -> InterpretDocument:
+    """Draw and check what a run learned; writes figures/ and suspects.csv into it.
+
+    Args:
+        split: valid or test; None takes test where it has been looked at, else valid.
+        heat_pictures: on how many valid pictures the heat maps are checked; 0 leaves heat maps out, and no network runs.
+    Raises:
+        SealError: no look at test is recorded.
+    """
+    from plainfilm.interpret.figures import as_png
+    from plainfilm.interpret.gallery import confused_pairs, draw_gallery, make_view
+
+    run = RunDir.open(root)
+    split = split or ("test" if run.predictions("test").is_file() else "valid")
+    finished = _Finished(run, read_card(run), read_run_config(run), read_table(run.table))
+    if split == "test" and not count_looks(run, finished.card.seal)[0]:
+        raise SealError(
+            "No look at the test set is recorded for this run. Open it first: plainfilm evaluate RUN --split test."
+        )
+    valid = finished.predictions("valid")
+    view = make_view(run, finished.card, split, valid if split == "valid" else finished.predictions(split))
+    study = None
+    if heat_pictures:
+        view, study = _heat(finished, view, valid, heat_pictures, method, device, listener)
+    drawn = draw_gallery(run, view, finished.cfg) | (study.figures(finished.card) if study else {})
+    suspects, listed = _suspects(finished, valid)
+    with run.lock():
+        for name, figure in drawn.items():
+            atomic_write(run.figure(name), as_png(figure))
+        atomic_write(run.suspects, listed)
+    return InterpretDocument(
+        run=str(run.root), split=split, figures={name: str(run.figure(name)) for name in drawn}, notes=finished.card.notes,
+        confused=confused_pairs(view.matrix, finished.card.vocab), heat=study.findings() if study else None,
+        suspects=suspects,
+    )  # fmt: skip
+
+
+def _heat(
+    finished: _Finished, view: View, valid: Predictions, n: int, method: Method, device: str, listener: Listener
+) -> tuple[View, HeatStudy]:
+    """Heat maps of the largest losses, and the checks on valid pictures."""
+    from plainfilm.evaluate.metrics import calls
+    from plainfilm.interpret.gallery import with_heat
+    from plainfilm.interpret.gradcam import heat_maps
+    from plainfilm.interpret.heat_study import choose_pictures, study_heat
+
+    card, rows = finished.card, finished.part("valid")
+    model, device = kept_network(finished.run, card, device)
+    called = calls(valid.probs, positive=view.positive, threshold=card.threshold)
+    chosen = choose_pictures(rows, n)
+    told = "valid pictures, one of each patient" if card.has_patients else "valid pictures"
+    try:
+        pixels = decode_told(rows.iloc[chosen], DecodeSpec(**card.decode), listener, keep=finished.cfg.data.cache)[:]
+    except DataError:
+        listener(
+            "note", {"text": "The valid pictures cannot be read; heat maps are checked on the saved largest losses."}
+        )
+        pixels, chosen, told = _saved(finished, valid, n)
+    keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)
+    study = study_heat(model, lambda seed: bare_network(card, seed), pixels, called[chosen], keys, card,
+                       method=method, device=device, chosen=told, listener=listener)  # fmt: skip
+    worst = view.predictions.worst(len(view.worst))
+    heat = heat_maps(model, view.worst, view.called[worst], place=study.place, method=method, device=device)
+    return with_heat(view, heat), study
+
+
+def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """The saved valid pictures of the largest losses, one of each patient at most, and their rows."""
+    pictures = np.load(finished.run.top_pictures("valid"), allow_pickle=False)
+    rows = valid.worst(len(pictures))
+    _, first = np.unique(valid.groups[rows], return_index=True)
+    first = np.sort(first)[:n]
+    return pictures[first], rows[first], "valid pictures of the largest losses"
+
+
+def _suspects(finished: _Finished, valid: Predictions) -> tuple[SuspectFindings, str]:
+    """What was found, and the file's text."""
+    asked = unlearned(finished.run, finished.cfg, finished.card, finished.rows, valid)
+    found = find_suspects(asked.probs, asked.targs)
+    text = suspects_csv(found, asked.relative, asked.probs, asked.targs, finished.card.vocab)
+    return SuspectFindings(
+        file=str(finished.run.suspects), found=len(found.order), images=len(asked.targs),
+        folds=asked.folds if asked.of_folds else None, of_folds=asked.of_folds or None,
+        says=says_suspects(found, len(asked.targs), (asked.folds, asked.of_folds) if asked.of_folds else None),
+    ), text  # fmt: skip

@@ -1,0 +1,181 @@
+"""`plainfilm interpret` as a user types it: every figure, no test picture, folds together, and a list that train obeys."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from plainfilm.cli import app
+from plainfilm.data import cache
+from plainfilm.data.phantom import write_phantom
+
+pytestmark = pytest.mark.slow
+SMALL = ["--model", "compact", "--size", "48", "--batch-size", "16", "--epochs", "2", "--device", "cpu", "--no-audit"]
+DRAWN = {"history", "confusion", "scores", "roc", "precision_recall", "reliability", "top_losses", "confused"}
+CHECKS = {"heat_deletion", "heat_randomised", "heat_field"}
+
+
+def plainfilm(*args: object, code: int = 0, **env: str) -> Result:
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80", **env}).invoke(app, [str(arg) for arg in args])
+    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def interpret(run: Path, *args: object, **env: str) -> dict:
+    return json.loads(plainfilm("interpret", run, *args, "--json", **env).stdout)
+
+
+def figures_of(split: str) -> set[str]:
+    return {name if name == "history" else f"{name}_{split}" for name in DRAWN}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("data") / "drawn"
+    write_phantom(out, images=120, size_px=48, seed=1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "one"
+    plainfilm("train", data, *SMALL, "--seed", 7, "--out", out)
+    plainfilm("evaluate", out, "--split", "test")
+    return out
+
+
+def test_every_figure_is_named_drawn_and_the_same_each_time(run: Path):
+    found = interpret(run, "--split", "valid", "--heat-maps", 8)
+    assert set(found["figures"]) == figures_of("valid") | CHECKS
+    first = {name: Path(path).read_bytes() for name, path in found["figures"].items()}
+    for path in found["figures"].values():
+        picture = np.asarray(Image.open(path).convert("L"))
+        assert picture.shape[1] == 630 and picture.std() > 5  # 4.2 inches; not an empty page
+    assert interpret(run, "--split", "valid", "--heat-maps", 8) == found
+    assert {name: Path(path).read_bytes() for name, path in found["figures"].items()} == first
+
+
+def test_the_document_says_how_many_pictures_were_looked_at_and_what_was_found(run: Path):
+    heat = interpret(run, "--split", "valid", "--heat-maps", 8)["heat"]
+    assert (heat["pictures"], heat["method"], heat["layer"]) == (8, "hires-cam", "stage3")
+    assert set(heat["deletion"]) == {"heat first", "at random", "heat last"}
+    assert heat["deletion"]["heat first"]["n"] == heat["deletion"]["heat first"]["n_patients"] == 8
+    assert len(heat["says"]) == 3 and heat["central_area"] == pytest.approx(0.49, abs=0.03)
+    assert interpret(run, "--split", "valid", "--heat-maps", 8, "--heat", "grad-cam")["heat"]["method"] == "grad-cam"
+    shown = plainfilm("interpret", run, "--split", "valid", "--heat-maps", 8).stdout
+    assert "not evidence of location" in shown and "Checked on 8 valid pictures, one of each patient" in shown
+    assert all(len(line) <= 80 or "/" in line for line in shown.splitlines())
+
+
+def test_without_heat_maps_no_network_runs(run: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("plainfilm.interpretation.kept_network", lambda *_: pytest.fail("the network was built"))
+    found = interpret(run, "--split", "valid", "--heat-maps", 0)
+    assert found["heat"] is None and set(found["figures"]) == figures_of("valid")
+
+
+def test_of_test_only_saved_pictures_are_shown_and_no_look_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+    opened: list[str] = []
+    read = cache.read_bytes
+    monkeypatch.setattr(cache, "read_bytes", lambda path: opened.append(str(path)) or read(path))
+    looks = (run / "test_ledger.jsonl").read_bytes()
+    found = interpret(run, "--heat-maps", 8, PLAINFILM_CACHE=str(tmp_path / "empty"))
+    assert found["split"] == "test" and set(found["figures"]) == figures_of("test") | CHECKS
+    table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False).set_index("path")["split"]
+    assert {table[path] for path in opened} == {"valid"} and len(opened) == 8
+    assert (run / "test_ledger.jsonl").read_bytes() == looks
+
+
+def test_without_the_images_the_saved_largest_losses_are_checked(run: Path, data: Path, tmp_path: Path):
+    moved = data.rename(data.parent / "gone")
+    try:
+        done = plainfilm("interpret", run, "--split", "valid", "--json", PLAINFILM_CACHE=str(tmp_path / "empty"))
+    finally:
+        moved.rename(data)
+    assert "cannot be read; heat maps are checked on the saved largest losses" in done.stderr
+    heat = json.loads(done.stdout)["heat"]
+    assert heat["chosen"] == "valid pictures of the largest losses" and 0 < heat["pictures"] <= 24
+
+
+@pytest.mark.parametrize("args", [("--split", "train"), ("--heat", "lime"), ("--heat-maps", "-1")])
+def test_what_is_not_offered_is_refused(run: Path, args: tuple[str, str]):
+    assert plainfilm("interpret", run, *args, code=2).stdout == ""
+
+
+def test_a_run_made_before_there_were_lists_is_read(run: Path, tmp_path: Path):
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    config = (old / "config.yaml").read_text()
+    assert "  exclude: null\n" in config
+    (old / "config.yaml").write_text(config.replace("  exclude: null\n", ""))
+    history = pd.read_csv(old / "history.csv").drop(columns="lr")
+    history.to_csv(old / "history.csv", index=False)
+    assert interpret(old, "--heat-maps", 0)["split"] == "test"
+
+
+@pytest.fixture(scope="module")
+def folds(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three folds of one experiment, and beside them one of another seed."""
+    folder = tmp_path_factory.mktemp("folds")
+    runs = [folder / f"fold{i}" for i in range(3)]
+    short = [*SMALL[:6], "--epochs", "1", *SMALL[8:], "--split", "kfold", "--folds", "3"]
+    for i, out in enumerate(runs):
+        plainfilm("train", data, *short, "--fold", i, "--out", out)
+    plainfilm("train", data, *short, "--fold", 1, "--seed", 5, "--out", folder / "another")
+    return runs
+
+
+def test_folds_beside_a_run_are_asked_about_all_images(folds: list[Path], tmp_path: Path):
+    found = interpret(folds[1], "--heat-maps", 0)["suspects"]
+    assert (found["images"], found["folds"], found["of_folds"]) == (120, 3, 3)
+    assert "of 3 of 3 folds" in plainfilm("interpret", folds[1], "--heat-maps", 0).stdout
+    alone = tmp_path / "alone"
+    shutil.copytree(folds[1], alone)
+    found = interpret(alone, "--heat-maps", 0)["suspects"]
+    valid = len(pd.read_csv(alone / "predictions" / "valid.csv"))
+    assert (found["images"], found["folds"], found["of_folds"]) == (valid, 1, 3)
+
+
+def test_train_leaves_out_what_a_list_names_and_says_so(run: Path, data: Path, tmp_path: Path):
+    table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
+    names = [
+        *table.loc[table["split"] == "train", "relative"][:3],
+        *table.loc[table["split"] == "test", "relative"][:1],
+    ]
+    listed = tmp_path / "suspects.csv"
+    pd.DataFrame({"path": names, "label": "", "score": "", "why": ""}).to_csv(listed, index=False)
+    out = tmp_path / "run"
+    done = plainfilm(
+        "train", data, *SMALL[:6], "--epochs", 1, *SMALL[8:], "--seed", 7, "--exclude", listed, "--out", out
+    )
+    assert (
+        "LEFT OUT: 3 of train, named by exclude." in done.stdout
+        and "1 image named by exclude is in test" in done.stdout
+    )
+    counts = json.loads((out / "data.json").read_text())
+    assert (counts["found"], counts["used"], counts["ignored"]) == (120, 117, 3)
+    left = pd.read_csv(out / "table.csv", dtype=str, keep_default_na=False).set_index("relative")["split"]
+    pd.testing.assert_series_equal(left, table.set_index("relative")["split"].drop(names[:3]))
+    told = pd.read_csv(out / "excluded.csv", dtype=str, keep_default_na=False)
+    assert sorted(told["relative"]) == sorted(names[:3]) and set(told["code"]) == {"named by exclude"}
+    assert str(listed) not in (out / "card.json").read_text() + (out / "log.txt").read_text()
+    listed.write_text("path\nNORMAL/nobody.png\n")
+    refused = plainfilm("train", data, *SMALL, "--exclude", listed, "--out", tmp_path / "no", code=2).stderr
+    assert "names 1 of 1 images that are not in DATA (first: 'NORMAL/nobody.png')" in refused
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_split_file_is_the_same_with_and_without_a_list(run: Path, data: Path, tmp_path: Path):
+    table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
+    listed, config = tmp_path / "list.csv", tmp_path / "c.yaml"
+    listed.write_text("path\n" + table.loc[table["split"] == "train", "relative"].iloc[0] + "\n")
+    config.write_text(f"data: {{exclude: {listed}}}\n")
+    for out, args in (("with.csv", ["--config", config]), ("without.csv", [])):
+        plainfilm("split", data, *args, "--out", tmp_path / out)
+    assert (tmp_path / "with.csv").read_bytes() == (tmp_path / "without.csv").read_bytes()

@@ -1,0 +1,124 @@
+"""The study says of a network that it knows what it was built to be; pictures are chosen by content, one per patient."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from plainfilm.card import Card
+from plainfilm.config import ModelConfig
+from plainfilm.interpret.heat_study import choose_pictures, says_central, says_deletion, says_randomised, study_heat
+from plainfilm.models.backbones import Anatomy
+from plainfilm.models.build import Normalised
+from plainfilm.schemas import Metric
+
+CARD = Card(
+    model=ModelConfig(), vocab=["A", "B"], positive="B", decode={"size_px": 64, "channels": 1}, mean=(0.0,) * 3, std=(1.0,) * 3,
+    threshold=0.5, threshold_rule="0.5", threshold_chosen_on="nothing", kept_phase=0, kept_epoch=0, kept_by="last epoch",
+    split="patient", leaky=False, has_patients=True, seal=None, notes=[], weights_sha256="",
+)  # fmt: skip
+
+
+class SpotNet(nn.Module):
+    """Score for class 1 from the brightest cell (trained), or from a map of random kernels."""
+
+    def __init__(self, seed: int | None) -> None:
+        super().__init__()
+        self.map = nn.Conv2d(3, 4, 8, stride=8, bias=False)
+        self.body, self.head = nn.ReLU(), nn.Linear(4, 2)
+        draw = torch.Generator().manual_seed(seed or 0)
+        for weight in (self.map.weight, self.head.weight):
+            weight.data = torch.randn(weight.shape, generator=draw)
+        if seed is None:
+            self.map.weight.data = torch.full_like(self.map.weight, 1 / 192)
+            self.head.weight.data = torch.tensor([[0.0] * 4, [5.0] * 4])
+            self.head.bias.data = torch.tensor([0.0, -10.0])  # blurred, a spot no longer reaches it
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(self.map(x)).amax((2, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.pooled(x))
+
+
+def spot_model(seed: int | None) -> Normalised:
+    anatomy = Anatomy("head", ("map",), (("map",), ("head",)), lambda network, x: network.pooled(x))
+    return Normalised(SpotNet(seed), (0.0,) * 3, (1.0,) * 3, anatomy)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    drawn = rng.integers(0, 60, (12, 64, 64), dtype=np.uint8)
+    for picture, (row, column) in zip(drawn, rng.integers(0, 8, (12, 2)) * 8, strict=True):
+        picture[row : row + 8, column : column + 8] = 255
+    return drawn
+
+
+def study(model: Normalised, fresh, pictures: np.ndarray):
+    return study_heat(model, fresh, pictures, np.ones(len(pictures), int), np.arange(len(pictures)), CARD,
+                      method="hires-cam", device="cpu", chosen="pictures")  # fmt: skip
+
+
+def test_a_network_that_looks_for_a_spot_passes_and_its_heat_is_on_the_spot(pictures):
+    found = study(spot_model(None), spot_model, pictures)
+    hottest = found.heat.reshape(12, -1).argmax(axis=1)
+    assert (pictures.reshape(12, -1)[np.arange(12), hottest] == 255).all()
+    told = found.findings()
+    assert told.layer == "body" and told.cells == (8, 8) and told.flat == 0 and told.pictures == 12
+    assert told.deletion_gain.ci_low > 0.1
+    assert told.says[0].startswith("Taking hot pieces away first lowers the score sooner")
+    assert told.randomised.value < 0.5 and told.says[1].startswith("Random weights give other heat maps")
+    assert found.curves[0, :, 1].mean() < 0.6 * found.curves[2, :, 1].mean()
+
+
+def test_a_network_whose_random_weights_give_the_same_heat_is_told_so(pictures):
+    told = study(spot_model(None), lambda seed: spot_model(None), pictures).findings()
+    assert told.randomised.value == pytest.approx(1)
+    assert told.says[1].startswith("HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED")
+
+
+def test_a_network_that_sees_nothing_has_no_heat_and_no_number_is_made_up(pictures):
+    model = spot_model(None)
+    model.network.head.weight.data.zero_()
+    told = study(model, spot_model, pictures).findings()
+    assert told.flat == 12 and told.central.value is None
+    assert told.says[2] == "No picture has heat." and told.says[0].startswith("Deletion says nothing")
+
+
+def test_the_figures_are_those_that_the_document_names(pictures):
+    figures = study(spot_model(None), spot_model, pictures).figures(CARD)
+    assert set(figures) == {"heat_deletion", "heat_randomised", "heat_field"}
+    assert all("not evidence of location" in figure.get_suptitle().replace("\n", " ") for figure in figures.values())
+
+
+def metric(value: float | None, low: float | None, high: float | None) -> Metric:
+    return Metric(value=value, ci_low=low, ci_high=high, n=9, n_patients=9, method="t")
+
+
+def test_the_sentences_follow_the_intervals():
+    assert says_deletion(metric(0.1, 0.05, 0.15)).startswith("Taking hot pieces away first")
+    assert "DO NOT SHOW WHAT THE SCORE RESTS ON" in says_deletion(metric(0.1, -0.05, 0.25))
+    assert "MISLEAD" in says_deletion(metric(-0.1, -0.2, -0.01))
+    assert "DO NOT DEPEND" in says_randomised(metric(0.5, 0.4, 0.6))
+    assert says_randomised(metric(0.49, None, None)) == "Random weights give other heat maps (rank correlation 0.49, alike from 0.5 on)."  # fmt: skip
+    assert says_central(metric(0.61, 0.5, 0.7), 0.49).startswith("61% [50%, 70%] of the heat lies in the central field, which is 49%")  # fmt: skip
+
+
+def test_pictures_are_chosen_by_content_one_of_each_group():
+    names = [f"{i}.png" for i in range(40)]
+    rows = pd.DataFrame(
+        {
+            "relative": names,
+            "sha256": [hashlib.sha256(name.encode()).hexdigest() for name in names],
+            "group": np.arange(40) // 4,
+        }
+    )
+    chosen = choose_pictures(rows, 6)
+    assert len(chosen) == 6 == rows["group"].iloc[chosen].nunique()
+    assert len(choose_pictures(rows, 99)) == 10
+    turned = rows.iloc[::-1].reset_index(drop=True)
+    assert set(turned["relative"].iloc[choose_pictures(turned, 6)]) == set(rows["relative"].iloc[chosen])
