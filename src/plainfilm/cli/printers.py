@@ -35,6 +35,7 @@ NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
     "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1",
     "brier": "Brier (0 is best)", "ece": "ECE (0 is best)",
+    "calibration_intercept": "calibration intercept (0)", "calibration_slope": "calibration slope (1)",
 }  # fmt: skip
 
 
