@@ -1,4 +1,4 @@
-"""What a classifier got right: eleven metrics, each with its own n and an interval over patients.
+"""What a classifier got right: thirteen metrics, each with its own n and an interval over patients.
 
 Everything is a function of arrays. A metric that a set of images cannot answer is None with a reason, never 0.
 """
