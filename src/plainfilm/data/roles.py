@@ -34,11 +34,17 @@ def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
                 np.random.default_rng([seed, STREAM]),
             )  # fmt: skip
             role[valid] = np.array([SELECT, CALIBRATE], dtype=object)[half]
-            return replace(split, rows=split.rows.assign(role=role))
+            return replace(split, rows=_with(split.rows, role))
         except DataError:
             why = "a class of valid has too few patients to cut it"
-    note = f"ONE VALID SET chose the epoch and set temperature, threshold, band and gate: {why}."
-    return replace(split, rows=split.rows.assign(role=role), notes=(*split.notes, note))
+    note = f"ONE VALID SET serves for the epoch and for temperature, threshold, band and gate: {why}."
+    return replace(split, rows=_with(split.rows, role), notes=(*split.notes, note))
+
+
+def _with(rows: pd.DataFrame, role: np.ndarray) -> pd.DataFrame:
+    """The rows with the column `role` before `split`, which stays the last one."""
+    others = [name for name in rows.columns if name not in ("role", "split")]
+    return rows.assign(role=role)[[*others, "role", "split"]]
 
 
 def calibrates(rows: pd.DataFrame) -> np.ndarray:

@@ -239,7 +239,7 @@ def read_table(path: Path) -> pd.DataFrame:
         rows["grey"] = rows["grey"] == "True"
         if "role" not in rows:  # written before valid was cut: it served every choice
             rows["role"] = rows["split"].map({"valid": "both"}).fillna("")
-        return rows[[*COLUMNS, "group", "split", "role"]]
+        return rows[[*COLUMNS, "group", "role", "split"]]
     except KeyError as error:
         raise DataError(
             f"{path} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."

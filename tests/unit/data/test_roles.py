@@ -56,7 +56,9 @@ def test_the_split_itself_and_its_notes_stay():
 def test_too_few_patients_serve_both_and_the_note_says_why(patients, share):
     found = cut_valid(split_of(patients, share=share), CLASSES, seed=0)
     assert set(found.rows.loc[found.rows["split"] == "valid", "role"]) == {BOTH}
-    assert found.notes[1].startswith("ONE VALID SET chose the epoch and set temperature, threshold, band and gate: ")
+    assert found.notes[1].startswith(
+        "ONE VALID SET serves for the epoch and for temperature, threshold, band and gate: "
+    )
     assert selects(found.rows).sum() == calibrates(found.rows).sum() == 2 * patients
     assert not untouched(found.rows).any()
 
