@@ -27,6 +27,18 @@ LIBRARIES = (
 KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"
 
 
+class Band(BaseModel):
+    """The abstain band: the lowest score of each class that keeps it possible, and the patients it was set on.
+
+    An image is called without a doubt when its called class is the only one whose score reaches `lowest`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    level: float  # share of the new images of each class whose truth stays possible
+    lowest: dict[str, float]
+    patients: dict[str, int]
+
+
 class Card(BaseModel):
     """Everything that turns the weights into scores again; holds no path, file name or patient key."""
 
@@ -45,6 +57,8 @@ class Card(BaseModel):
     threshold: float | None
     threshold_rule: str
     threshold_chosen_on: str
+    band: Band | None = None
+    gate_sha256: str | None = None  # of gate.safetensors, which marks what is unlike the train images
     kept_phase: int
     kept_epoch: int
     kept_by: str

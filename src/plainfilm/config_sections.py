@@ -274,6 +274,8 @@ class EvaluateConfig(Section):
     threshold: str = "accuracy"  # accuracy | youden | sensitivity>=x | specificity>=x | a number
     threshold_on: Literal["valid", "valid-shifted"] = "valid"  # shifted: under a fixed list of changes
     n_boot: int = Field(2000, ge=100)
+    band_level: float = Field(0.90, ge=0.5, lt=1)  # share of each class whose truth the abstain band keeps possible
+    gate: bool = True  # one pass more over the train images: what marks pictures that are unlike them
 
     @field_validator("threshold", mode="before")
     @classmethod

@@ -23,10 +23,10 @@ from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.look import look_at_shifted, look_at_test
 from plainfilm.evaluate.no_lungs import no_lungs
+from plainfilm.evaluate.operating import threshold_of
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
-from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.interpretation import interpret_run
 from plainfilm.listener import Listener, silent
@@ -241,6 +241,4 @@ def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> 
     part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == "valid"]
     valid = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
     k = card.vocab.index(card.positive)
-    return card.model_copy(
-        update={"threshold": choose_threshold(rule, valid.probs[:, k], valid.targs == k), "threshold_rule": rule}
-    )
+    return card.model_copy(update={"threshold": threshold_of(rule, valid, part, k), "threshold_rule": rule})

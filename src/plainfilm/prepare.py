@@ -11,6 +11,7 @@ from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.exclude import leave_out
 from plainfilm.data.per_class import keep_per_class
+from plainfilm.data.roles import cut_valid
 from plainfilm.data.splits import Split, count, make_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import ImageTable, build_table
@@ -52,6 +53,7 @@ def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
         table, split = leave_out(table, split, Path(cfg.data.exclude))
     if cfg.data.per_class is not None:
         table, split = keep_per_class(table, split, cfg.data.per_class, cfg.train.seed)
+    split = cut_valid(split, table.classes, cfg.train.seed)
     counts = count(table, split)
     spec = decode_spec(cfg, table)
     listener(

@@ -125,6 +125,7 @@ class RunDir:
         self.status = self.root / "status.json"
         self.weights = self.root / "model.safetensors"
         self.card = self.root / "card.json"
+        self.gate = self.root / "gate.safetensors"
         self.metrics = self.root / "metrics.json"
         self.cost = self.root / "cost.json"
         self.probes = self.root / "probes" / "probes.json"

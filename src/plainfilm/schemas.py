@@ -277,6 +277,7 @@ class TrainDocument(Document):
     threshold: float | None
     threshold_rule: str | None
     threshold_chosen_on: str | None = None
+    temperature: float | None = None
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
@@ -286,11 +287,54 @@ class TrainDocument(Document):
 
 
 class ChangeScore(BaseModel):
-    """Scores of the valid pictures after one change; `log_loss` in nats, the mean over the pictures."""
+    """Scores of the valid pictures after one change; `log_loss` in nats, the mean over the pictures; `marked`: the share
+    that the input gate marks, None without one."""
 
     change: str
     auroc: Metric
     log_loss: float
+    marked: float | None = None
+
+
+class BandReport(BaseModel):
+    """The abstain band on these images: `lowest` score of each class that keeps it possible, and what came of it.
+
+    `coverage`: share of the images of each class whose truth stays possible, promised to be `level` for images like
+    valid; `kept`: share whose called class alone is possible; `on`: which images were counted.
+    """
+
+    level: float
+    lowest: dict[str, float]
+    on: str
+    coverage: dict[str, Metric]
+    kept: Metric
+    error_among_kept: Metric
+    holds: str
+
+
+class GateReport(BaseModel):
+    """Share of these images that the input gate marks as unlike the training images; `on`: which were counted."""
+
+    on: str
+    marked: Metric
+
+
+class ReliabilityBin(BaseModel):
+    """A point of the reliability diagram: mean score of a bin, share of hits in it with its interval, images."""
+
+    score: float
+    share: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+class Reliability(BaseModel):
+    """The diagram with the run's temperature, and `before` it (none where it is 1)."""
+
+    temperature: float
+    before: list[ReliabilityBin]
+    after: list[ReliabilityBin]
 
 
 class EvaluateDocument(Document):
@@ -309,3 +353,7 @@ class EvaluateDocument(Document):
     no_lungs_needed: NoLungs | None = None
     confusion: Confusion
     changes: list[ChangeScore] = []  # of the split valid-shifted alone
+    temperature: float = 1.0
+    reliability: Reliability | None = None
+    band: BandReport | None = None
+    gate: GateReport | None = None

@@ -16,12 +16,12 @@ import pandas as pd
 from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache import PixelRows, decode_told
+from plainfilm.data.roles import selects
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, shortcut_note
-from plainfilm.evaluate.predictions import make_predictions, predict_logits, save_predictions
+from plainfilm.evaluate.operating import settle
+from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.seal import seal_of
-from plainfilm.evaluate.shifted import SHIFTED, predict_shifted
-from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.listener import Listener, logged, silent
 from plainfilm.models.registry import get_spec, statistics
@@ -209,40 +209,30 @@ def _finish(
 
     weights = weights_bytes(learn.model)
     atomic_write(run.weights, weights)
-    valid = make_predictions(
-        ready.split.of("valid"),
-        predict_logits(learn.model, valid_pixels, device),
-        ready.vocab,
-        has_patients=ready.table.has_patients,
-    )
+    card = _card(cfg, ready, best_at, hashlib.sha256(weights).hexdigest(), learn.model.initial_weights)
+    card, valid = settle(run, card, cfg, ready.split.seen, learn.model, learn.dls.train.pixels, device)
     save_predictions(run, "valid", valid, valid_pixels)
-    card = _card(cfg, ready, best_at, None, hashlib.sha256(weights).hexdigest(), learn.model.initial_weights)
-    if ready.positive is not None:
-        shifted = cfg.evaluate.threshold_on == SHIFTED
-        judged = predict_shifted(run, card, ready.split.rows, learn.model, valid_pixels, device) if shifted else valid
-        k = ready.vocab.index(ready.positive)
-        threshold = choose_threshold(cfg.evaluate.threshold, judged.probs[:, k], judged.targs == k)
-        card = card.model_copy(update={"threshold": threshold})
     write_card(run, card)
     probes = probes and no_lungs(run, card, "valid", ready.split.of("valid"), valid.probs)
     document = answer(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(update={"no_lungs_needed": probes})
     save_metrics(run, document)
     return TrainDocument(
         run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
-        threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
+        threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature,
+        notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
         timing=_timing(run, time.perf_counter() - started),
     )  # fmt: skip
 
 
 def _card(
-    cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], threshold: float | None, sha256: str,
+    cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], sha256: str,
     initial_weights: dict[str, Any] | None,
 ) -> Card:  # fmt: skip
     mean, std = statistics(cfg.model)
     fixed = cfg.evaluate.threshold.replace(".", "").isdigit()
     return Card(
         model=without_path(cfg.model), vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
-        mean=mean, std=std, threshold=threshold,
+        mean=mean, std=std, threshold=None,
         threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
         threshold_chosen_on=cfg.evaluate.threshold_on if ready.positive and not fixed else "nothing",
         kept_phase=best_at[0], kept_epoch=best_at[1],
@@ -296,7 +286,9 @@ def build_learner(
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip
     pixels = decode_told(rows, ready.spec, listener, keep=cfg.data.cache)
-    dls = make_dls(rows, pixels, cfg.train, vocab=ready.vocab, device=device)
+    # training sees of valid only what may choose the epoch; the rest is for what turns its scores into calls
+    shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))
+    dls = make_dls(shown, pixels, cfg.train, vocab=ready.vocab, device=device)
     listener(
         "network",
         {

@@ -12,6 +12,7 @@ from rich.table import Table
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
 from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
+from plainfilm.cli.unsure_printer import print_unsure
 from plainfilm.schemas import (
     RESEARCH_ONLY,
     AuditDocument,
@@ -36,6 +37,7 @@ NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
     "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1",
     "brier": "Brier (0 is best)", "ece": "ECE (0 is best)",
+    "calibration_intercept": "calibration intercept (0)", "calibration_slope": "calibration slope (1)",
 }  # fmt: skip
 
 
@@ -91,6 +93,8 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     if document.threshold is not None:
         chosen = f"chosen on {document.threshold_chosen_on}"
         out.print(f"Score for class {document.positive}; called positive from {document.threshold:.4f} ({chosen})")
+    if document.temperature is not None:
+        out.print(f"Logits are divided by the temperature {document.temperature:.3f} (fitted on valid)")
     out.print(
         f"Trained in {duration(document.timing.seconds)}, {document.timing.train_img_per_s:.0f} img/s, {document.timing.peak_rss_mb:.0f} MB"
     )
@@ -108,8 +112,9 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
-        out.print(f"Score for class {document.positive}")
+        out.print(f"Score for class {document.positive}, at temperature {document.temperature:.3f}")
     _print_per_class(out, document)
+    print_unsure(out, document, metric_text)
     _print_changes(out, document)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
@@ -145,10 +150,11 @@ def _print_changes(out: Console, document: EvaluateDocument) -> None:
     if not document.changes:
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("valid pictures after", "AUROC", "log loss"):
+    for name in ("valid pictures after", "AUROC", "log loss", "unlike train"):
         table.add_column(name)
     for row in document.changes:
-        table.add_row(row.change, " ".join(metric_text(row.auroc)[:2]), f"{row.log_loss:.3f}")
+        marked = "-" if row.marked is None else f"{row.marked:.3f}"
+        table.add_row(row.change, " ".join(metric_text(row.auroc)[:2]), f"{row.log_loss:.3f}", marked)
     out.print(table)
 
 

@@ -237,7 +237,9 @@ def read_table(path: Path) -> pd.DataFrame:
         for name in ("bytes", "width", "height", "depth", "channels", "quantisation", "group"):
             rows[name] = rows[name].astype("int64")
         rows["grey"] = rows["grey"] == "True"
-        return rows[[*COLUMNS, "group", "split"]]
+        if "role" not in rows:  # written before valid was cut: it served every choice
+            rows["role"] = rows["split"].map({"valid": "both"}).fillna("")
+        return rows[[*COLUMNS, "group", "role", "split"]]
     except KeyError as error:
         raise DataError(
             f"{path} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."

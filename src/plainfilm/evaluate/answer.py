@@ -9,6 +9,7 @@ from plainfilm.card import KEPT_BEST, Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.metrics import calls, confusion_matrix, measure, measure_per_class
 from plainfilm.evaluate.predictions import Predictions
+from plainfilm.evaluate.unsure import band_report, gate_report, reliability_report
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import Confusion, EvaluateDocument, Metric
 
@@ -31,7 +32,9 @@ def answer(
         metrics=_warned(measure(threshold=card.threshold, **sample), narrow),
         metrics_at_half=_warned(measure(threshold=None if positive is None else 0.5, **sample), narrow),
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
-        confusion=Confusion(labels=card.vocab, rows=matrix.tolist()),
+        confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature,
+        reliability=reliability_report(card, predictions), band=band_report(card, predictions),
+        gate=gate_report(predictions),
     )  # fmt: skip
 
 
@@ -52,11 +55,13 @@ def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
     if split == "test":
         return []
     chosen = ["the epoch"] if card.kept_by == KEPT_BEST else []
+    chosen += ["the temperature"] if card.temperature != 1 else []
     chosen += ["the threshold"] if card.threshold_chosen_on.startswith("valid") else []
     if not chosen:
         return []
-    verb = "were" if len(chosen) == 2 else "was"
-    return [f"{' and '.join(chosen).capitalize()} {verb} chosen on the valid images; scores on them flatter."]
+    verb = "was" if len(chosen) == 1 else "were"
+    listed = " and ".join([", ".join(chosen[:-1]), chosen[-1]] if chosen[:-1] else chosen)
+    return [f"{listed.capitalize()} {verb} chosen on the valid images; scores on them flatter."]
 
 
 def save_metrics(run: RunDir, document: EvaluateDocument) -> None:

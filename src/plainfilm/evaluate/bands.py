@@ -1,4 +1,4 @@
-"""Curves of a split with a 95 % band: ROC, precision against recall, and how often a score comes true.
+"""Curves of a split with a 95 % band: ROC, and precision against recall.
 
 Bands are pointwise, for one place on the axis at a time: the bootstrap over patients, and nowhere narrower than the
 interval of a proportion there, since where every draw is perfect the bootstrap has no width.
@@ -12,9 +12,7 @@ import numpy as np
 
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.intervals import Bools, Floats, Statistic
-from plainfilm.evaluate.metrics import confidences
 from plainfilm.evaluate.sample import Sample
-from plainfilm.evaluate.scores import ece_bins
 
 GRID = np.linspace(0, 1, 101)
 LEVEL = 0.95
@@ -27,14 +25,6 @@ class Band(NamedTuple):
     y: Floats
     low: Floats
     high: Floats
-
-
-class Bin(NamedTuple):
-    """Images of about one score: its mean, and how often it came true, with its interval; `n` of them."""
-
-    score: float
-    came_true: intervals.Interval
-    n: int
 
 
 def roc_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> Band | None:
@@ -62,19 +52,6 @@ def precision_recall_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> 
     called = [scores >= cuts[i] for i in at]
     least = [_proportion(truth[here], sample.clusters[here]) for here in called]
     return Band(recall, recall * truth.mean() / named, *_wider(drawn, least))
-
-
-def reliability(sample: Sample) -> list[Bin]:
-    """How often scores came true, in the 15 bins of equal mass that ECE has; by rising score.
-
-    Of two classes the score is that of the positive one; of more, the largest, which comes true when its class does.
-    """
-    score, true = confidences(sample)
-    bins = ece_bins(score)
-    return [
-        Bin(float(score[here].mean()), intervals.proportion(true[here], sample.clusters[here], LEVEL), int(here.sum()))
-        for here in (bins == b for b in np.unique(bins))
-    ]
 
 
 def _cuts(scores: Floats) -> Floats:

@@ -9,16 +9,17 @@ import pandas as pd
 from plainfilm.card import Card
 from plainfilm.data.cache import decode_told
 from plainfilm.data.decode import DecodeSpec
+from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.predictions import (
     Predictions,
     make_predictions,
-    predict_logits,
+    predict,
     read_predictions,
     save_predictions,
 )
 from plainfilm.evaluate.seal import check_before_look, record_look
-from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, shifted_rows
+from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.listener import Listener
 from plainfilm.runs import RunDir, atomic_write
 
@@ -35,17 +36,18 @@ def look_at_test(
     """
     part = rows[rows["split"] == "test"]
     seal, looks = check_before_look(run, part)
-    probes = read_train_probes(run, rows)  # before the look: a damaged file must not cost one
+    probes, gate = read_train_probes(run, rows), read_gate(run, card)  # first: a damaged file must not cost a look
     path, scores = run.predictions("test"), run.probe_scores("test")
     if path.is_file() and looks and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
     pixels = decode_told(part, DecodeSpec(**card.decode), listener, keep=keep)
     model, device = kept_network(run, card, device)
-    logits = predict_logits(model, pixels, device)
+    logits, features = predict(model, pixels, device)
     predictions = make_predictions(
-        part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature
-    )
+        part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature,
+        unlike=gate.look(pixels, features)[0] if gate else None,
+    )  # fmt: skip
     probed = probes.score(part, pixels, card.vocab) if probes else None
     counted = record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
     if probed is not None:
@@ -80,6 +82,11 @@ def look_at_shifted(
     path = run.predictions(SHIFTED)
     if path.is_file():
         return read_predictions(path, shifted_rows(rows), card.vocab, has_patients=card.has_patients)
+    gate = read_gate(run, card)
     pixels = decode_told(rows[rows["split"] == "valid"], DecodeSpec(**card.decode), listener, keep=keep)
     model, device = kept_network(run, card, device)
-    return predict_shifted(run, card, rows, model, pixels, device)
+    predictions = predict_shifted(
+        rows, model, pixels, device, vocab=card.vocab, has_patients=card.has_patients, gate=gate
+    ).at(card.temperature)  # fmt: skip
+    save_shifted(run, predictions)
+    return predictions

@@ -1,4 +1,4 @@
-"""What a classifier got right: eleven metrics, each with its own n and an interval over patients.
+"""What a classifier got right: thirteen metrics, each with its own n and an interval over patients.
 
 Everything is a function of arrays. A metric that a set of images cannot answer is None with a reason, never 0.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from plainfilm.evaluate import intervals
+from plainfilm.evaluate.calibration import calibration_line, less_bias, line_interval, line_statistic
 from plainfilm.evaluate.delong import auroc_interval, curve, misplaced_patients
 from plainfilm.evaluate.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.evaluate.sample import Sample, make_sample
@@ -36,6 +37,8 @@ from plainfilm.schemas import Metric
 __all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "measure"]
 __all__ += ["measure_per_class", "rate"]
 
+LINE = ("calibration_intercept", "calibration_slope")
+LINE_PATIENTS = 10  # a line through fewer says nothing about others
 METRICS = (
     "accuracy",
     "balanced_accuracy",
@@ -48,6 +51,7 @@ METRICS = (
     "f1",
     "brier",
     "ece",
+    *LINE,
 )
 PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
 
@@ -73,7 +77,7 @@ def measure(
         patients: (n,) int or str, to be counted; None: no patient key, `n_patients` stays None.
         positive: index of the positive class of two; None for more.
         threshold: see `calls`.
-        n_boot, seed: draws of whole clusters for auprc, brier and ece.
+        n_boot, seed: draws of whole clusters for auprc, brier, ece and the calibration line.
         level: of the intervals, 0..1.
     Raises:
         DataError: lengths differ, a value is missing, or `probs` are not probabilities.
@@ -84,11 +88,14 @@ def measure(
     found = {"accuracy": accuracy_metric(sample, level), "balanced_accuracy": balanced_metric(sample, level)}
     found |= {name: rate_metric(name, sample.classes, sample, level) for name in RATES}
     found["auroc"] = auroc_metric(sample.classes, sample, level)
+    line = calibration_line(*confidences(sample))
     draw = auprc_statistics({"auprc": sample.classes}, sample) | error_statistics(sample)
+    draw |= {} if line is None else {"line": line_statistic(*confidences(sample), line)}
     draws = intervals.bootstrap(draw, sample.clusters, n_boot, seed)
     found["auprc"] = auprc_metric(sample.classes, sample, draws.get("auprc"), level)
     found["brier"] = brier_metric(draws["brier"], sample, level)
     found["ece"] = ece_metric(draws["gaps"], sample, level)
+    found |= line_metrics(line, draws.get("line"), sample, level)
     return {name: found[name] for name in METRICS}
 
 
@@ -230,11 +237,29 @@ def brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
 
 
 def ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
-    """Calibration error over all images; `draws` float (n_boot, bins) are signed gaps."""
+    """Calibration error over all images, less what noise adds to it; `draws` float (n_boot, bins) are signed gaps."""
     gaps = gap_statistic(*confidences(sample))(np.ones((1, len(sample.targs))))
     lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - gaps).sum(axis=1)
     found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **basis(sample))
-    return metric(drawn(found, sample), sample, sample.everyone)
+    value = less_bias(found.value, lengths)
+    low = min(found.low, value)  # the limits hold the truth with or without the correction
+    corrected = found._replace(value=value, low=low, method=f"{found.method}, bias-corrected")
+    return metric(drawn(corrected, sample), sample, sample.everyone)
+
+
+def line_metrics(
+    line: tuple[float, float] | None, draws: Floats | None, sample: Sample, level: float
+) -> dict[str, Metric]:
+    """Intercept and slope of the calibration line; `draws` float (n_boot, 2)."""
+    patients = len(np.unique(sample.clusters))
+    if line is None or draws is None or patients < LINE_PATIENTS:
+        correct = confidences(sample)[1]
+        why = "hits or misses only" if sample.positive is None else REASONS["auroc"]
+        if not correct.all() and correct.any():
+            why = "the scores separate the classes perfectly" if line is None else f"under {LINE_PATIENTS} patients"
+        return {name: missing(why, sample, sample.everyone) for name in LINE}
+    each = {name: line_interval(line[i], draws[:, i], patients, level) for i, name in enumerate(LINE)}
+    return {name: metric(drawn(found, sample), sample, sample.everyone) for name, found in each.items()}
 
 
 def basis(sample: Sample) -> dict[str, Any]:

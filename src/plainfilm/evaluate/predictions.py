@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,29 +11,46 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.data.cache import PixelRows
+from plainfilm.data.roles import untouched
 from plainfilm.errors import DataError
+from plainfilm.evaluate.calibration import softmax
 from plainfilm.runs import RunDir, atomic_write
 
 if TYPE_CHECKING:
-    from torch import nn
+    from plainfilm.models.build import Normalised
 
 BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
 TOP_PICTURES = 24
 CHANGE = "change"  # a column of splits whose pictures were changed: how
+UNLIKE = "unlike"  # a column of runs with an input gate: how unlike the train images, above 1 = marked
 
 
 @dataclass(frozen=True)
 class Predictions:
     """Scores of one split.
 
-    `frame`: path, patient, label (the truth), logit_<class>..., prob_<class>...; `groups`: int (n,), rows that
-    are resampled together; `patients`: str (n,) or None without a patient key.
+    `frame`: path, patient, label (the truth), logit_<class>..., prob_<class>..., and `unlike` where the run has an
+    input gate; `groups`: int (n,), rows that are resampled together; `patients`: str (n,) or None without a patient
+    key; `untouched`: bool (n,), valid rows that set neither temperature, threshold, band nor gate.
     """
 
     frame: pd.DataFrame
     vocab: list[str]
     groups: np.ndarray
     patients: np.ndarray | None
+    untouched: np.ndarray | None = None
+
+    def at(self, temperature: float) -> Predictions:
+        """The same scores at another temperature."""
+        probs = softmax(self.logits, temperature)
+        columns = {f"prob_{name}": _nine_digits(probs[:, k]) for k, name in enumerate(self.vocab)}
+        return replace(self, frame=self.frame.assign(**columns))
+
+    @property
+    def logits(self) -> np.ndarray:
+        """float64 (n, k), with nine digits."""
+        logits: np.ndarray = self.frame[[f"logit_{name}" for name in self.vocab]].to_numpy(dtype=np.float64)
+        return logits
 
     @property
     def probs(self) -> np.ndarray:
@@ -59,24 +76,30 @@ class Predictions:
         return np.argsort(-self.losses, kind="stable")[:n]
 
 
-def predict_logits(model: nn.Module, pixels: np.ndarray | PixelRows, device: str = "cpu") -> np.ndarray:
-    """Logits float64 (n, k) of uint8 pixels (n, h, w) or (n, h, w, 3); the model's own normalisation applies."""
+def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
+    """Logits float64 (n, k) and what the last layer sees, float32 (n, d), of uint8 pixels (n, h, w) or (n, h, w, 3).
+
+    One pass; the model's own normalisation applies.
+    """
     import torch
 
     model.to(device).eval()
-    logits = []
+    logits, features = [], []
     with torch.inference_mode():
         for start in range(0, len(pixels), BATCH):
             batch = torch.from_numpy(pixels[start : start + BATCH]).to(device)
             batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
-            logits.append(model(batch.float().div_(255)).cpu().double().numpy())
-    return np.concatenate(logits)
+            seen = model.features(batch.float().div_(255))
+            features.append(seen.float().cpu().numpy())
+            logits.append(model(seen).cpu().double().numpy())
+    return np.concatenate(logits), np.concatenate(features)
 
 
 def make_predictions(
-    rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, temperature: float = 1.0
-) -> Predictions:
-    """The table of one split from its rows and logits (n, k).
+    rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, temperature: float = 1.0,
+    unlike: np.ndarray | None = None,
+) -> Predictions:  # fmt: skip
+    """The table of one split from its rows and logits (n, k); `unlike` float (n,), what the input gate says.
 
     Raises:
         DataError: a logit is not a number.
@@ -85,13 +108,16 @@ def make_predictions(
         raise DataError("The network's outputs are not numbers; its weights are damaged. Train the run again.")
     columns = ["path", "patient", "label", *([CHANGE] if CHANGE in rows else [])]
     frame = rows[columns].reset_index(drop=True)
-    scaled = logits / temperature
-    exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probs = exp / exp.sum(axis=1, keepdims=True)
-    for kind, values in (("logit", logits), ("prob", probs)):
-        for k, name in enumerate(vocab):
-            frame[f"{kind}_{name}"] = _nine_digits(values[:, k])
-    return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients))
+    for k, name in enumerate(vocab):
+        frame[f"logit_{name}"] = _nine_digits(logits[:, k])
+    # from the logits as they are saved: whoever reads the file finds the same probabilities
+    found = Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
+    found = found.at(temperature)
+    return found if unlike is None else replace(found, frame=found.frame.assign(**{UNLIKE: _nine_digits(unlike)}))
+
+
+def _untouched(rows: pd.DataFrame) -> np.ndarray | None:
+    return untouched(rows) if "role" in rows else None
 
 
 def _nine_digits(values: np.ndarray) -> np.ndarray:
@@ -121,12 +147,13 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
     try:
         texts = dict.fromkeys(("path", "patient", "label", CHANGE), str)
         frame = pd.read_csv(path, dtype=texts, keep_default_na=False)
-        frame = frame.astype({f"{kind}_{name}": np.float64 for kind in ("logit", "prob") for name in vocab})
+        scores = [f"{kind}_{name}" for kind in ("logit", "prob") for name in vocab]
+        frame = frame.astype(dict.fromkeys([*scores, *([UNLIKE] if UNLIKE in frame else [])], np.float64))
     except (ValueError, KeyError):
         raise DataError(f"{path} is damaged. Restore it from a backup, or train again.") from None
     if list(frame["path"]) != list(rows["path"]) or list(frame["label"]) != list(rows["label"]):
         raise DataError(f"{path} does not belong to the table.csv beside it. Evaluate the run again.")
-    return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients))
+    return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
 
 
 def save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: np.ndarray | PixelRows) -> None:

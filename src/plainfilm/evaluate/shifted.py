@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from plainfilm.card import Card
 from plainfilm.data.cache import PixelRows
 from plainfilm.data.corruptions import CORRUPTIONS, corrupted
+from plainfilm.evaluate.gate import Gate
 from plainfilm.evaluate.metrics import auroc_metric
-from plainfilm.evaluate.predictions import CHANGE, Predictions, make_predictions, predict_logits, write_predictions
+from plainfilm.evaluate.predictions import CHANGE, UNLIKE, Predictions, make_predictions, predict, write_predictions
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.runs import RunDir
 from plainfilm.schemas import ChangeScore
 from plainfilm.seeds import content_key
 
 if TYPE_CHECKING:
-    from torch import nn
+    from plainfilm.models.build import Normalised
 
 SHIFTED, AS_IT_IS = "valid-shifted", "none"
 
@@ -34,7 +34,7 @@ def shifted_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def score_changes(predictions: Predictions, positive: int | None) -> list[ChangeScore]:
-    """AUROC and log loss of the pictures under each change."""
+    """AUROC, log loss and the share marked by the input gate, of the pictures under each change."""
     changes, found = predictions.frame[CHANGE].to_numpy(), []
     for name in (AS_IT_IS, *CORRUPTIONS):
         here = changes == name
@@ -44,14 +44,17 @@ def score_changes(predictions: Predictions, positive: int | None) -> list[Change
             positive=positive, threshold=None,
         )  # fmt: skip
         auroc = auroc_metric(sample.classes, sample, 0.95)
-        found.append(ChangeScore(change=name, auroc=auroc, log_loss=float(predictions.losses[here].mean())))
+        marked = float((predictions.frame[UNLIKE][here] > 1).mean()) if UNLIKE in predictions.frame else None
+        log_loss = float(predictions.losses[here].mean())
+        found.append(ChangeScore(change=name, auroc=auroc, log_loss=log_loss, marked=marked))
     return found
 
 
 def predict_shifted(
-    run: RunDir, card: Card, rows: pd.DataFrame, model: nn.Module, pixels: PixelRows, device: str
-) -> Predictions:
-    """Scores of the valid pictures under each change, saved like those of a split.
+    rows: pd.DataFrame, model: Normalised, pixels: PixelRows, device: str, *, vocab: list[str], has_patients: bool,
+    gate: Gate | None = None,
+) -> Predictions:  # fmt: skip
+    """Scores of the valid pictures under each change, at temperature 1.
 
     Args:
         rows: of the run's table. pixels: of its valid rows, in their order.
@@ -59,14 +62,18 @@ def predict_shifted(
     valid = rows[rows["split"] == "valid"]
     keys = np.array([content_key(sha) for sha in valid["sha256"]], dtype=np.int64)
     whole = pixels[:]
-    logits = [predict_logits(model, whole, device)]
-    logits += [predict_logits(model, corrupted(whole, name, keys), device) for name in CORRUPTIONS]
-    predictions = make_predictions(
-        shifted_rows(rows),
-        np.concatenate(logits),
-        card.vocab,
-        has_patients=card.has_patients,
-        temperature=card.temperature,
-    )
+    logits, unlike = [], []
+    for name in (AS_IT_IS, *CORRUPTIONS):
+        changed = whole if name == AS_IT_IS else corrupted(whole, name, keys)
+        scores, features = predict(model, changed, device)
+        logits.append(scores)
+        unlike += [gate.look(changed, features)[0]] if gate else []
+    return make_predictions(
+        shifted_rows(rows), np.concatenate(logits), vocab, has_patients=has_patients,
+        unlike=np.concatenate(unlike) if gate else None,
+    )  # fmt: skip
+
+
+def save_shifted(run: RunDir, predictions: Predictions) -> None:
+    """Keep them as those of a split."""
     write_predictions(run.predictions(SHIFTED), predictions)
-    return predictions

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plainfilm.evaluate.bands import GRID, Band, Bin
+from plainfilm.evaluate.bands import GRID, Band
+from plainfilm.evaluate.calibration import Bin
 from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
 from plainfilm.schemas import Metric
 
@@ -74,9 +75,9 @@ def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str)
     figure, ax = _square(title)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="as often as it says")
     for (name, bins), (colour, line), marker in zip(series.items(), LINES, "os^D", strict=False):
-        x, y = [part.score for part in bins], [part.came_true.value for part in bins]
-        reach = [[part.came_true.value - part.came_true.low for part in bins],
-                 [part.came_true.high - part.came_true.value for part in bins]]  # fmt: skip
+        x, y = [part.score for part in bins], [part.share.value for part in bins]
+        reach = [[part.share.value - part.share.low for part in bins],
+                 [part.share.high - part.share.value for part in bins]]  # fmt: skip
         ax.errorbar(x, y, reach, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1, elinewidth=0.8,
                     capsize=2, label=name)  # fmt: skip
     _axes(ax, axis, "share that came true", "upper left")

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 
 from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig
-from plainfilm.evaluate.bands import precision_recall_band, reliability, roc_band
-from plainfilm.evaluate.metrics import calls, confusion_matrix, rate_metric
+from plainfilm.evaluate.bands import precision_recall_band, roc_band
+from plainfilm.evaluate.calibration import Bin, reliability
+from plainfilm.evaluate.metrics import calls, confidences, confusion_matrix, rate_metric
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.interpret import curve_figures, figures, heat_figures
@@ -133,20 +134,20 @@ def _point(view: View, x: Metric, y: Metric, text: str) -> curve_figures.Point |
 
 def _reliability(view: View) -> Figure:
     """Before and after the temperature where one was fitted."""
-    series = {"scores": reliability(view.sample)}
+    series = {"scores": _bins(view.sample)}
     if view.card.temperature != 1:
-        series = {"before temperature": reliability(_at_temperature_one(view)), "after": series["scores"]}
+        series = {"before temperature": _bins(_at_temperature_one(view)), "after": series["scores"]}
     scored = f"score for class {view.card.positive}" if view.card.positive else "largest score"
     return curve_figures.plot_reliability(series, scored, view.title("Reliability"))
 
 
+def _bins(sample: Sample) -> list[Bin]:
+    return reliability(*confidences(sample), sample.clusters)
+
+
 def _at_temperature_one(view: View) -> Sample:
-    frame, vocab = view.predictions.frame, view.predictions.vocab
-    logits = frame[[f"logit_{name}" for name in vocab]].to_numpy(dtype=np.float64)
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-    probs = exp / exp.sum(axis=1, keepdims=True)
     return make_sample(
-        probs, view.predictions.targs, view.predictions.groups, view.predictions.patients,
+        view.predictions.at(1.0).probs, view.predictions.targs, view.predictions.groups, view.predictions.patients,
         positive=view.positive, threshold=None,
     )  # fmt: skip
 

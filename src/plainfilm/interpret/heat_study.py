@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plainfilm.card import Card
-from plainfilm.evaluate.predictions import predict_logits
+from plainfilm.evaluate.calibration import softmax
+from plainfilm.evaluate.predictions import predict
 from plainfilm.interpret import heat_checks as checks
 from plainfilm.interpret import heat_figures
 from plainfilm.listener import Listener, silent
@@ -139,9 +140,7 @@ def study_heat(
         nonlocal done
         done += 1
         listener("heat", {"done": done, "of": checks.LOOKS})
-        logits = predict_logits(model, pictures, device) / card.temperature
-        exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(exp / exp.sum(axis=1, keepdims=True))
+        return softmax(predict(model, pictures, device)[0], card.temperature)
 
     curves = checks.deletion(pixels, heat, called, keys, score)
     others = [heat_maps(fresh(1 + i), pixels, called, **shared) for i in range(RANDOM_NETWORKS)]

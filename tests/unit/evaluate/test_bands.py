@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from plainfilm.evaluate.bands import GRID, precision_recall_band, reliability, roc_band
+from plainfilm.evaluate.bands import GRID, precision_recall_band, roc_band
+from plainfilm.evaluate.calibration import reliability
+from plainfilm.evaluate.metrics import confidences
 from plainfilm.evaluate.sample import Sample, make_sample
+
+
+def bins_of(sample):
+    return reliability(*confidences(sample), sample.clusters)
 
 
 def sample_of(scores: np.ndarray, truth: np.ndarray, clusters: np.ndarray | None = None) -> Sample:
@@ -74,18 +80,18 @@ def test_one_class_alone_has_no_curve():
     assert (precision_recall_band(sample_of(np.linspace(0, 1, 9), everyone), 1, n_boot=10, seed=0).y == 1).all()
 
 
-def test_bins_count_everyone_once_and_give_the_share_that_came_true():
+def test_bins_count_everyone_once_and_give_the_share_that_share():
     scores, truth = drawn(400, 5)
-    bins = reliability(sample_of(scores, truth))
+    bins = bins_of(sample_of(scores, truth))
     assert sum(part.n for part in bins) == 400 and len(bins) == 15
     assert [part.score for part in bins] == sorted(part.score for part in bins)
-    assert sum(part.n * part.came_true.value for part in bins) == pytest.approx(truth.sum())
+    assert sum(part.n * part.share.value for part in bins) == pytest.approx(truth.sum())
     assert sum(part.n * part.score for part in bins) == pytest.approx(scores.sum())
-    assert all(part.came_true.low < part.came_true.high for part in bins)
+    assert all(part.share.low < part.share.high for part in bins)
 
 
 def test_scores_that_come_true_as_often_as_they_say_lie_on_the_diagonal_within_their_intervals():
     rng = np.random.default_rng(6)
     scores = rng.beta(0.5, 0.5, 6000)
-    bins = reliability(sample_of(scores, rng.random(6000) < scores))
-    assert sum(part.came_true.low <= part.score <= part.came_true.high for part in bins) >= 12
+    bins = bins_of(sample_of(scores, rng.random(6000) < scores))
+    assert sum(part.share.low <= part.score <= part.share.high for part in bins) >= 12

@@ -8,13 +8,18 @@ import pytest
 
 from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig, ModelConfig
-from plainfilm.evaluate.bands import reliability
+from plainfilm.evaluate.calibration import reliability
+from plainfilm.evaluate.metrics import confidences
 from plainfilm.evaluate.predictions import Predictions, make_predictions
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.interpret import gallery
 from plainfilm.interpret.figures import short
 from plainfilm.interpret.gallery import View, confused_pairs
 from plainfilm.interpret.heat_figures import NO_EVIDENCE
+
+
+def bins_of(sample):
+    return reliability(*confidences(sample), sample.clusters)
 
 
 def predicted(n: int, k: int, temperature: float = 1.0) -> Predictions:
@@ -99,11 +104,9 @@ def test_before_and_after_a_temperature_are_both_drawn_and_differ():
     assert len(gallery._reliability(plain).axes[0].containers) == 1
     before, after = gallery._reliability(tempered).axes[0].containers
     np.testing.assert_allclose(
-        np.array(before[0].get_xdata(), float), [part.score for part in reliability(plain.sample)], atol=1e-8
+        np.array(before[0].get_xdata(), float), [part.score for part in bins_of(plain.sample)], atol=1e-8
     )
-    np.testing.assert_allclose(
-        np.array(after[0].get_xdata(), float), [part.score for part in reliability(tempered.sample)]
-    )
+    np.testing.assert_allclose(np.array(after[0].get_xdata(), float), [part.score for part in bins_of(tempered.sample)])
     assert np.ptp(after[0].get_xdata()) < np.ptp(before[0].get_xdata())  # a temperature above 1 draws scores together
 
 

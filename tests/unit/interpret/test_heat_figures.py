@@ -5,14 +5,19 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from plainfilm.evaluate.bands import precision_recall_band, reliability, roc_band
-from plainfilm.evaluate.metrics import rate_metric
+from plainfilm.evaluate.bands import precision_recall_band, roc_band
+from plainfilm.evaluate.calibration import reliability
+from plainfilm.evaluate.metrics import confidences, rate_metric
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.interpret import curve_figures, heat_figures
 from plainfilm.interpret.figures import WIDE, as_png
 from plainfilm.interpret.heat_checks import ORDERS, mean_metric
 
 RNG = np.random.default_rng(0)
+
+
+def bins_of(sample):
+    return reliability(*confidences(sample), sample.clusters)
 
 
 def everything_said(figure: Figure) -> str:
@@ -147,10 +152,10 @@ def test_the_operating_point_lies_on_both_curves(apart: float):
 
 def test_reliability_draws_each_series_with_its_intervals():
     sample, _ = curves_of(2.0)
-    bins = reliability(sample)
+    bins = bins_of(sample)
     ax = curve_figures.plot_reliability({"before temperature": bins, "after": bins}, "score", "t").axes[0]
     assert len(ax.containers) == 2
-    assert list(ax.containers[0][0].get_ydata()) == [part.came_true.value for part in bins]
+    assert list(ax.containers[0][0].get_ydata()) == [part.share.value for part in bins]
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {
         "as often as it says",
         "before temperature",

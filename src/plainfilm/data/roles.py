@@ -1,0 +1,62 @@
+"""Valid is cut once, by patient: `select` chooses the epoch, `calibrate` what turns a score into a call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.data.allocate import allocate
+from plainfilm.data.splits import Split, label_index
+from plainfilm.errors import DataError
+
+SELECT, CALIBRATE, BOTH = "select", "calibrate", "both"  # the column `role` of valid rows; '' elsewhere
+MIN_PATIENTS = 100  # in valid; below, half of it would choose an epoch by chance
+STREAM = 0xCA11B
+
+
+def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
+    """The split with a column `role`: half of the valid groups, class by class, for each of select and calibrate.
+
+    Under MIN_PATIENTS groups in valid (an image without a patient key is one), or where a class has a single one,
+    every valid row serves both, and a note says so. A function of (rows, classes, seed) alone.
+    """
+    valid = (split.rows["split"] == "valid").to_numpy()
+    rows = split.rows[valid]
+    patients = rows["group"].nunique()
+    role = np.where(valid, BOTH, "").astype(object)
+    why = f"valid has {patients} patients, and {MIN_PATIENTS} are needed to cut it"
+    if patients >= MIN_PATIENTS:
+        try:
+            half = allocate(
+                rows["group"].to_numpy(), label_index(rows, classes), np.array([0.5, 0.5]),
+                np.random.default_rng([seed, STREAM]),
+            )  # fmt: skip
+            role[valid] = np.array([SELECT, CALIBRATE], dtype=object)[half]
+            return replace(split, rows=_with(split.rows, role))
+        except DataError:
+            why = "a class of valid has too few patients to cut it"
+    note = f"ONE VALID SET serves for the epoch and for temperature, threshold, band and gate: {why}."
+    return replace(split, rows=_with(split.rows, role), notes=(*split.notes, note))
+
+
+def _with(rows: pd.DataFrame, role: np.ndarray) -> pd.DataFrame:
+    """The rows with the column `role` before `split`, which stays the last one."""
+    others = [name for name in rows.columns if name not in ("role", "split")]
+    return rows.assign(role=role)[[*others, "role", "split"]]
+
+
+def calibrates(rows: pd.DataFrame) -> np.ndarray:
+    """bool (n,), the rows on which a score becomes a call; all valid rows of a run that was made before the cut."""
+    return np.asarray((rows["split"] == "valid") & (rows["role"] != SELECT))
+
+
+def selects(rows: pd.DataFrame) -> np.ndarray:
+    """bool (n,), the rows that choose the epoch."""
+    return np.asarray((rows["split"] == "valid") & (rows["role"] != CALIBRATE))
+
+
+def untouched(rows: pd.DataFrame) -> np.ndarray:
+    """bool (n,), the valid rows that set neither temperature, threshold, band nor gate; none where valid is not cut."""
+    return np.asarray((rows["split"] == "valid") & (rows["role"] == SELECT))

@@ -1,0 +1,191 @@
+"""Does a score mean what it says: the temperature, the line through the scores, the gaps bin by bin.
+
+`confidence` is float (n,), the positive probability of two classes or the top probability of more; `correct` is bool
+(n,), whether the truth is positive, or the top class right. Everything is a function of arrays (numpy, scipy).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from plainfilm.errors import DataError
+from plainfilm.evaluate import intervals
+from plainfilm.evaluate.intervals import Bools, Floats, Interval, Ints, Statistic
+from plainfilm.evaluate.scores import ECE_BINS, ece_bins
+
+COLDEST, HOTTEST = 0.1, 10.0  # of temperatures; beyond, the images were too few or too easy to tell
+EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
+
+
+# --- temperature -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """What logits are divided by, and what must be said about it ('' = nothing)."""
+
+    value: float
+    note: str = ""
+
+
+def fit_temperature(logits: Floats, targs: Ints) -> Temperature:
+    """The temperature that minimises the log loss of softmax(logits / T), within 0.1..10.
+
+    One number for all classes: it changes no order and no call of the largest score. Where the largest logit is the
+    true one on every image the log loss falls without end as T goes to 0, which says nothing about other images:
+    then T stays 1.
+
+    scikit-learn's `CalibratedClassifierCV(method="temperature")` minimises the same (a test holds both together); it
+    wants a classifier where we have saved logits, and keeps the number in a private place.
+
+    Args:
+        logits: float (n, k). targs: int (n,), 0..k-1.
+    Raises:
+        DataError: no image.
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    if not len(targs):
+        raise DataError("The temperature needs valid images; there are none. Divide anew with --split patient.")
+    behind = logits - logits[np.arange(len(targs)), targs][:, None]  # of each class to the true one
+    if (behind <= 0).all():
+        return Temperature(1.0, "TEMPERATURE 1: no image that it is fitted on was called wrongly.")
+
+    def log_loss(log_t: float) -> float:
+        return float(logsumexp(behind / np.exp(log_t), axis=1).mean())
+
+    found = minimize_scalar(
+        log_loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-10}
+    )
+    value = float(np.exp(found.x))
+    if not COLDEST * 1.001 < value < HOTTEST / 1.001:
+        return Temperature(value, f"TEMPERATURE {value:.3g} is at its limit: the scores are hardly calibrated.")
+    return Temperature(value)
+
+
+def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Probabilities float (n, k) of logits (n, k)."""
+    scaled = logits / temperature
+    exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(exp / exp.sum(axis=1, keepdims=True))
+
+
+# --- the line --------------------------------------------------------------------------------------------------------
+
+
+def calibration_line(confidence: Floats, correct: Bools) -> tuple[float, float] | None:
+    """Intercept and slope of logit P(correct) = intercept + slope * logit(confidence); (0, 1) is calibrated.
+
+    A slope below 1 says that the scores are too extreme. The intercept is the one of this line, not that of a line
+    whose slope is held at 1 (calibration in the large). None where one class is missing, or where the scores separate
+    the two perfectly, so that no slope is steep enough.
+    Source: Cox, Biometrika 1958;45:562; Van Calster et al., BMC Medicine 2019;17:230.
+    """
+    x, y = _logit(confidence), np.asarray(correct, dtype=np.float64)
+    if y.all() or not y.any() or _separated(x, correct):
+        return None
+    theta, design = np.zeros(2), np.column_stack([np.ones_like(x), x])
+
+    def loss(at: Floats) -> float:
+        return float(np.logaddexp(0, design @ at).sum() - y @ (design @ at))
+
+    for _ in range(100):
+        p = _sigmoid(design @ theta)
+        slope = design.T @ (y - p)
+        step = np.linalg.solve(design.T @ (design * (p * (1 - p))[:, None]) + 1e-12 * np.eye(2), slope)
+        while loss(theta + step) > loss(theta) + 1e-12 and np.abs(step).max() > 1e-12:
+            step = step / 2
+        theta = theta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(theta[0]), float(theta[1])
+
+
+def line_statistic(confidence: Floats, correct: Bools, line: tuple[float, float]) -> Statistic:
+    """The line as a function of weights (b, n) -> (b, 2), by one Newton step from the line of all images.
+
+    A step is a sum over images, so that 2,000 draws cost one matrix product; a full fit of each draw would also run
+    away in those that hold no error.
+    """
+    x = _logit(confidence)
+    p = _sigmoid(line[0] + line[1] * x)
+    residual, spread = np.asarray(correct, dtype=np.float64) - p, p * (1 - p)
+    sums = np.column_stack([residual, residual * x, spread, spread * x, spread * x**2])
+
+    def statistic(weights: Floats) -> Floats:
+        r, rx, s, sx, sxx = (weights @ sums).T
+        det = s * sxx - sx**2
+        usable = det > 1e-12 * s * sxx
+        det = np.where(usable, det, np.nan)
+        moves = np.column_stack([(sxx * r - sx * rx) / det, (s * rx - sx * r) / det])
+        return np.asarray(moves + np.array(line))
+
+    return statistic
+
+
+def line_interval(value: float, draws: Floats, patients: int, level: float = 0.95) -> Interval:
+    """The value with limits of Student's t on patients - 1 around it, as far out as the draws (b,) vary."""
+    draws = draws[np.isfinite(draws)]
+    spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
+    half = intervals.t_quantile(level, patients - 1) * spread
+    return Interval(value, value - half, value + half, "bootstrap (t)")
+
+
+def _separated(x: Floats, correct: Bools) -> bool:
+    """Whether some cut has (almost) all of one class on one side; ties at the cut still let the slope run away."""
+    right, wrong = x[correct], x[~correct]
+    return bool(right.min() >= wrong.max() or right.max() <= wrong.min())
+
+
+def _logit(p: Floats) -> Floats:
+    p = np.clip(p, EDGE, 1 - EDGE)
+    return np.asarray(np.log(p) - np.log1p(-p))
+
+
+def _sigmoid(x: Floats) -> Floats:
+    from scipy.special import expit
+
+    return np.asarray(expit(x))
+
+
+# --- bin by bin ------------------------------------------------------------------------------------------------------
+
+
+def less_bias(value: float, draws: Floats) -> float:
+    """A sum of |gaps| without the part that noise alone adds to it, as far as draws (b,) tell; at least 0.
+
+    Gaps of a sample scatter around the true ones, and taken without their sign they only add up; draws from the
+    sample scatter once more by as much, and show how much that adds. Of a perfectly calibrated model about half
+    of what noise adds is taken away, of a clearly miscalibrated one nearly all.
+    Source: Kumar, Liang & Ma, Verified Uncertainty Calibration, NeurIPS 2019 (appendix; there with normal draws).
+    """
+    return max(0.0, 2 * value - float(draws.mean()))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One point of a reliability diagram: mean score, share of hits with its 95 % interval, images."""
+
+    score: float
+    share: Interval
+    n: int
+
+
+def reliability(confidence: Floats, correct: Bools, clusters: Ints, level: float = 0.95) -> list[Bin]:
+    """The diagram's points in 15 bins of equal mass, lowest score first; empty bins (equal scores) are left out.
+
+    Args:
+        clusters: int (n,), the unit that varies: a patient, or a group of identical images.
+    """
+    bins, found = ece_bins(confidence), []
+    for b in range(ECE_BINS):
+        here = bins == b
+        if here.any():
+            unit = np.unique(clusters[here], return_inverse=True)[1]
+            share = intervals.proportion(correct[here], unit, level)
+            found.append(Bin(float(confidence[here].mean()), share, int(here.sum())))
+    return found

@@ -1,0 +1,62 @@
+"""The abstain band: which scores are too much like another class's to be called (split conformal prediction).
+
+The set of an image holds every class whose score is as high as the lowest ones that images of this class have on
+`calibrate`. Whoever's set is not the called class alone is "unsure". Of new patients *of the same kind* the set holds
+the truth with the wished probability, class by class, whatever the network is worth; of others nothing is promised.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plainfilm.card import Band
+from plainfilm.evaluate.intervals import Bools, Floats, Ints
+
+LIKE_VALID = "It holds for images like the valid images only: same kind of patients, machine and files."
+BAND_STREAM = 0xBA2D
+
+
+def patients_needed(level: float) -> int:
+    """Patients of a class, at least, to bound its coverage: 9 for 0.90."""
+    return int(np.ceil(level / (1 - level) - 1e-9))
+
+
+def fit_band(probs: Floats, targs: Ints, groups: Ints, vocab: list[str], *, level: float, seed: int) -> Band | None:
+    """The lowest score of each class that keeps it in the set; None where a class has too few patients.
+
+    One image of each patient is drawn, since images of one patient are not exchangeable with those of another. With n
+    patients of a class, its k-th lowest score is the limit, k = floor((n + 1) (1 - level)).
+
+    Args:
+        probs: float (n, k). targs: int (n,). groups: int (n,), patients or groups of identical images.
+        level: wished coverage in 0..1.
+    Source: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005, 4.5 (by class); Sadinle, Lei &
+        Wasserman, J Am Stat Assoc 2019;114:223 (least ambiguous sets).
+    """
+    rng, lowest, patients = np.random.default_rng([seed, BAND_STREAM]), {}, {}
+    for k, name in enumerate(vocab):
+        mine = np.flatnonzero(targs == k)
+        drawn = one_each(mine, groups[mine], rng)
+        place = int(np.floor((len(drawn) + 1) * (1 - level) + 1e-9))
+        if place < 1:
+            return None
+        lowest[name], patients[name] = float(np.sort(probs[drawn, k])[place - 1]), len(drawn)
+    return Band(level=level, lowest=lowest, patients=patients)
+
+
+def one_each(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
+    """One of `rows` for each group, drawn at random, in the groups' order."""
+    shuffled = rng.permutation(len(rows))
+    first = np.unique(groups[shuffled], return_index=True)[1]
+    return np.asarray(rows[shuffled[first]])
+
+
+def in_set(band: Band, probs: Floats, vocab: list[str]) -> Bools:
+    """bool (n, k), the classes that each image's score leaves possible; a row may hold none, one or several."""
+    return np.asarray(probs >= np.array([band.lowest[name] for name in vocab]))
+
+
+def is_sure(band: Band, probs: Floats, called: Ints, vocab: list[str]) -> Bools:
+    """bool (n,), whether the called class is the only one possible; the others are "unsure"."""
+    possible = in_set(band, probs, vocab)
+    return np.asarray((possible.sum(axis=1) == 1) & possible[np.arange(len(called)), called])

@@ -1,0 +1,123 @@
+"""How a run's score becomes a call: temperature, threshold and abstain band, all from the `calibrate` rows of valid."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.card import Band, Card
+from plainfilm.config import EvaluateConfig, ExperimentConfig
+from plainfilm.data.cache import PixelRows
+from plainfilm.data.roles import calibrates
+from plainfilm.evaluate.calibration import fit_temperature
+from plainfilm.evaluate.conformal import fit_band, patients_needed
+from plainfilm.evaluate.gate import FEATURES, NO_GATE, Gate, fit_gate, gate_bytes
+from plainfilm.evaluate.picture_checks import look_at
+from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
+from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.evaluate.thresholds import choose_threshold
+from plainfilm.runs import RunDir, atomic_write
+
+if TYPE_CHECKING:
+    from plainfilm.models.build import Normalised
+
+
+@dataclass(frozen=True)
+class Operating:
+    """What turns logits into scores, and scores into calls; `threshold` is None for more than two classes."""
+
+    temperature: float
+    threshold: float | None
+    band: Band | None
+    notes: tuple[str, ...]
+
+
+def operating_point(
+    valid: Predictions,
+    rows: pd.DataFrame,
+    cfg: EvaluateConfig,
+    positive: int | None,
+    *,
+    seed: int,
+    judged: tuple[Predictions, pd.DataFrame] | None = None,
+) -> Operating:
+    """Temperature first, then threshold and band on the scores that it makes; no other row is looked at.
+
+    Args:
+        valid: the valid scores as they left the network; `rows` are theirs, with the column `role`.
+        judged: other scores of the same patients, and their rows, from which temperature and threshold come (the
+            valid pictures under changes). The band always comes from the pictures as they are.
+    Raises:
+        DataError: calibrate lacks a class.
+    """
+    scored, of = judged or (valid, rows)
+    mine = calibrates(of)
+    temperature = fit_temperature(scored.logits[mine], scored.targs[mine])
+    threshold = None
+    if positive is not None:
+        threshold = threshold_of(cfg.threshold, scored.at(temperature.value), of, positive)
+    here, calibrated = calibrates(rows), valid.at(temperature.value)
+    band = fit_band(
+        calibrated.probs[here], valid.targs[here], valid.groups[here], valid.vocab, level=cfg.band_level, seed=seed
+    )
+    notes = [temperature.note] if temperature.note else []
+    if band is None:
+        notes.append(
+            f"NO ABSTAIN BAND: a class has under {patients_needed(cfg.band_level)} patients among the valid images."
+        )
+    return Operating(temperature.value, threshold, band, tuple(notes))
+
+
+def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: int) -> float:
+    """The threshold that a rule finds on the calibrate rows."""
+    mine = calibrates(rows)
+    return choose_threshold(rule, scored.probs[mine, positive], np.asarray(scored.targs[mine] == positive))
+
+
+def settle(
+    run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, model: Normalised, pixels: PixelRows, device: str
+) -> tuple[Card, Predictions]:  # fmt: skip
+    """The kept network's operating point and input gate: the card with both, and the valid predictions made with them.
+
+    Args:
+        rows: the run's train and valid rows; row i belongs to pixels[i].
+    Raises:
+        DataError: calibrate lacks a class.
+    """
+    is_valid = (rows["split"] == "valid").to_numpy()
+    valid_rows, valid_pixels = rows[is_valid], pixels.part(is_valid)
+    logits, features = predict(model, valid_pixels, device)
+    gate = None
+    if cfg.evaluate.gate:
+        gate = _gate(model, pixels.part(~is_valid), valid_pixels, features, calibrates(valid_rows), device)
+    about: dict[str, Any] = {"vocab": card.vocab, "has_patients": card.has_patients}
+    unlike = gate.look(valid_pixels, features)[0] if gate else None
+    valid, judged = make_predictions(valid_rows, logits, unlike=unlike, **about), None
+    if cfg.evaluate.threshold_on == SHIFTED and card.positive is not None:
+        judged = predict_shifted(rows, model, valid_pixels, device, gate=gate, **about), shifted_rows(rows)
+    positive = None if card.positive is None else card.vocab.index(card.positive)
+    point = operating_point(valid, valid_rows, cfg.evaluate, positive, seed=cfg.train.seed, judged=judged)
+    if judged is not None:
+        save_shifted(run, judged[0].at(point.temperature))
+    data = gate_bytes(gate) if gate else b""
+    if data:
+        atomic_write(run.gate, data)
+    notes = [*card.notes, *point.notes, *([NO_GATE] if cfg.evaluate.gate and not gate else [])]
+    settled = card.model_copy(update={
+        "temperature": point.temperature, "threshold": point.threshold, "band": point.band, "notes": notes,
+        "gate_sha256": hashlib.sha256(data).hexdigest() if data else None,
+    })  # fmt: skip
+    return settled, valid.at(point.temperature)
+
+
+def _gate(
+    model: Normalised, train: PixelRows, valid: PixelRows, features: np.ndarray, mine: np.ndarray, device: str
+) -> Gate | None:
+    """The gate of the train pictures, its limit set on those valid pictures that are `mine`, bool (n,)."""
+    seen = {**look_at(train), FEATURES: predict(model, train, device)[1]}
+    views = {**look_at(valid), FEATURES: features}
+    return fit_gate(seen, {name: view[mine] for name, view in views.items()})

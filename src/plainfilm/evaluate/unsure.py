@@ -1,0 +1,89 @@
+"""What a split's document says of the abstain band, the input gate and the reliability diagram."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plainfilm.card import Card
+from plainfilm.evaluate import intervals
+from plainfilm.evaluate.calibration import reliability
+from plainfilm.evaluate.conformal import LIKE_VALID, in_set, is_sure
+from plainfilm.evaluate.intervals import Bools
+from plainfilm.evaluate.metrics import confidences
+from plainfilm.evaluate.predictions import UNLIKE, Predictions
+from plainfilm.evaluate.sample import make_sample
+from plainfilm.evaluate.scores import calls
+from plainfilm.schemas import BandReport, GateReport, Metric, Reliability, ReliabilityBin
+
+LEVEL = 0.95
+
+
+def band_report(card: Card, predictions: Predictions) -> BandReport | None:
+    """Coverage by class, the share called without a doubt and the error among them; None without a band."""
+    if card.band is None:
+        return None
+    positive = card.vocab.index(card.positive) if card.positive else None
+    probs, targs = predictions.probs, predictions.targs
+    called = calls(probs, positive=positive, threshold=card.threshold)
+    sure, covered = (
+        is_sure(card.band, probs, called, card.vocab),
+        in_set(card.band, probs, card.vocab)[np.arange(len(targs)), targs],
+    )
+    rows, on = _honest_rows(predictions)
+    return BandReport(
+        level=card.band.level, lowest=card.band.lowest, on=on,
+        coverage={name: _share(covered, rows & (targs == k), predictions) for k, name in enumerate(card.vocab)},
+        kept=_share(sure, rows, predictions), error_among_kept=_share(called != targs, rows & sure, predictions),
+        holds=LIKE_VALID,
+    )  # fmt: skip
+
+
+def gate_report(predictions: Predictions) -> GateReport | None:
+    """The share of images marked "unlike the training images"; None where nothing looked at them."""
+    if UNLIKE not in predictions.frame:
+        return None
+    rows, on = _honest_rows(predictions)
+    marked = predictions.frame[UNLIKE].to_numpy() > 1
+    return GateReport(on=on, marked=_share(marked, rows, predictions))
+
+
+def reliability_report(card: Card, predictions: Predictions) -> Reliability:
+    """The diagram's points with the run's temperature, and before it."""
+    return Reliability(
+        temperature=card.temperature,
+        before=_bins(card, predictions.at(1.0)) if card.temperature != 1 else [],
+        after=_bins(card, predictions),
+    )
+
+
+def _bins(card: Card, predictions: Predictions) -> list[ReliabilityBin]:
+    positive = card.vocab.index(card.positive) if card.positive else None
+    sample = make_sample(
+        predictions.probs, predictions.targs, predictions.groups, None, positive=positive, threshold=None
+    )
+    return [
+        ReliabilityBin(score=b.score, share=b.share.value, ci_low=b.share.low, ci_high=b.share.high, n=b.n)
+        for b in reliability(*confidences(sample), sample.clusters, LEVEL)
+    ]
+
+
+def _honest_rows(predictions: Predictions) -> tuple[Bools, str]:
+    """bool (n,), of a valid split that was cut the rows which set nothing; else all; and that in words."""
+    rows = predictions.untouched
+    if rows is not None and rows.any():
+        return rows, "the valid images that set neither band nor gate"
+    return np.ones(len(predictions.frame), dtype=bool), "all images"
+
+
+def _share(hits: Bools, rows: Bools, predictions: Predictions) -> Metric:
+    """Share of `hits` among `rows`, both bool (n,), with n, patients and interval."""
+    n, people = int(rows.sum()), predictions.patients
+    counted: dict[str, Any] = {"n": n, "n_patients": None if people is None else len(np.unique(people[rows]))}
+    if not n:
+        return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no such image", **counted)
+    clusters = np.unique(predictions.groups[rows], return_inverse=True)[1]
+    value, low, high, method = intervals.proportion(hits[rows], clusters, LEVEL)
+    narrow = "; likely too narrow" if (predictions.frame["patient"] == "").any() else ""
+    return Metric(value=value, ci_low=low, ci_high=high, method=f"{method}{narrow}", **counted)

@@ -1,0 +1,83 @@
+"""Valid is cut by patient into those who choose the epoch and those who turn scores into calls."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainfilm.data.roles import BOTH, CALIBRATE, MIN_PATIENTS, SELECT, calibrates, cut_valid, selects, untouched
+from plainfilm.data.splits import Split
+from plainfilm.data.table import COLUMNS, read_table, write_table
+
+CLASSES = ["NORMAL", "PNEUMONIA"]
+
+
+def split_of(valid_patients: int, images: int = 2, share: float = 0.25) -> Split:
+    """`share` of the valid patients are NORMAL; two train and two test patients beside them."""
+    rows = []
+    for patient in range(valid_patients + 4):
+        label = CLASSES[patient >= share * valid_patients]
+        part = "valid" if patient < valid_patients else "train" if patient % 2 else "test"
+        rows += [
+            {
+                **dict.fromkeys(COLUMNS, ""), "relative": f"{patient}-{k}", "label": label, "group": patient, "split": part,
+                "bytes": 1, "width": 8, "height": 8, "depth": 8, "channels": 1, "quantisation": 0, "grey": True,
+            }
+            for k in range(images)
+        ]  # fmt: skip
+    return Split(pd.DataFrame(rows), "patient", False, ("earlier",))
+
+
+def test_each_half_has_half_the_images_of_each_class_and_whole_patients():
+    rows = cut_valid(split_of(200), CLASSES, seed=3).rows
+    valid = rows[rows["split"] == "valid"]
+    assert pd.crosstab(valid["role"], valid["label"]).to_dict() == {
+        "NORMAL": {CALIBRATE: 50, SELECT: 50}, "PNEUMONIA": {CALIBRATE: 150, SELECT: 150},
+    }  # fmt: skip
+    assert (valid.groupby("group")["role"].nunique() == 1).all()
+    assert set(rows.loc[rows["split"] != "valid", "role"]) == {""}
+
+
+def test_the_cut_is_a_function_of_the_seed():
+    one, again, other = (cut_valid(split_of(120), CLASSES, seed).rows["role"].tolist() for seed in (1, 1, 2))
+    assert one == again
+    assert one != other
+
+
+def test_the_split_itself_and_its_notes_stay():
+    before = split_of(MIN_PATIENTS)
+    after = cut_valid(before, CLASSES, seed=0)
+    pd.testing.assert_frame_equal(after.rows.drop(columns="role"), before.rows)
+    assert after.notes == ("earlier",)
+
+
+@pytest.mark.parametrize(("patients", "share"), [(MIN_PATIENTS - 1, 0.5), (150, 1 / 150)])
+def test_too_few_patients_serve_both_and_the_note_says_why(patients, share):
+    found = cut_valid(split_of(patients, share=share), CLASSES, seed=0)
+    assert set(found.rows.loc[found.rows["split"] == "valid", "role"]) == {BOTH}
+    assert found.notes[1].startswith(
+        "ONE VALID SET serves for the epoch and for temperature, threshold, band and gate: "
+    )
+    assert selects(found.rows).sum() == calibrates(found.rows).sum() == 2 * patients
+    assert not untouched(found.rows).any()
+
+
+@given(st.integers(0, 10_000), st.integers(100, 160), st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_who_selects_never_calibrates(seed, patients, images):
+    rows = cut_valid(split_of(patients, images), CLASSES, seed).rows
+    first, second = set(rows.loc[selects(rows), "group"]), set(rows.loc[calibrates(rows), "group"])
+    assert not first & second
+    assert first | second == set(rows.loc[rows["split"] == "valid", "group"])
+    assert np.array_equal(untouched(rows), selects(rows))
+
+
+def test_the_cut_is_read_back_and_an_older_table_has_one_set_for_all(tmp_path):
+    rows = cut_valid(split_of(120), CLASSES, seed=0).rows
+    write_table(tmp_path / "table.csv", rows)
+    assert read_table(tmp_path / "table.csv")["role"].tolist() == rows["role"].tolist()
+    write_table(tmp_path / "old.csv", rows.drop(columns="role"))
+    old = read_table(tmp_path / "old.csv")
+    assert calibrates(old).tolist() == selects(old).tolist() == (old["split"] == "valid").tolist()
+    assert set(old.loc[old["split"] != "valid", "role"]) == {""}

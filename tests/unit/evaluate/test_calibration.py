@@ -1,0 +1,226 @@
+"""Known miscalibrations are found, and scikit-learn finds the same."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+
+from plainfilm.errors import DataError
+from plainfilm.evaluate.calibration import (
+    COLDEST,
+    calibration_line,
+    fit_temperature,
+    less_bias,
+    line_interval,
+    line_statistic,
+    reliability,
+    softmax,
+)
+from plainfilm.evaluate.intervals import bootstrap
+from plainfilm.evaluate.metrics import measure
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+class Given(ClassifierMixin, BaseEstimator):
+    """A classifier whose decision is its input, as scikit-learn wants one."""
+
+    def fit(self, x, y):
+        self.classes_ = np.unique(y)
+        return self
+
+    def decision_function(self, x):
+        return x[:, 0] if x.shape[1] == 1 else x
+
+    def predict(self, x):
+        return self.classes_[(x[:, 0] > 0).astype(int) if x.shape[1] == 1 else x.argmax(axis=1)]
+
+
+def three_class_logits(n, temperature, seed):
+    """Logits whose softmax at `temperature` is the truth's own distribution."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(n, 3))
+    probs = softmax(logits)
+    targs = (rng.random((n, 1)) > probs.cumsum(axis=1)).sum(axis=1)
+    return temperature * logits, targs
+
+
+def binary(n, intercept, slope, seed, images=1, icc=0.0):
+    """Scores, truth and patients for which logit P(positive) = intercept + slope * logit(score).
+
+    With `icc` above 0 images of a patient share their truth's draw in that share of the patients.
+    """
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(n), images)
+    x = np.repeat(rng.normal(scale=2, size=n), images) + (rng.normal(scale=0.5, size=n * images) if images > 1 else 0)
+    own, shared = rng.random(n * images), np.repeat(rng.random(n), images)
+    u = np.where(np.repeat(rng.random(n) < icc, images), shared, own)
+    return sigmoid(x), u < sigmoid(intercept + slope * x), patients
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_a_known_temperature_is_found_within_5_percent(temperature):
+    logits, targs = three_class_logits(20_000, temperature, seed=1)
+    assert fit_temperature(logits, targs).value == pytest.approx(temperature, rel=0.05)
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_scikit_learn_finds_the_same_temperature(k):
+    logits, targs = three_class_logits(300, 1.7, seed=4)
+    if k == 2:
+        keep = targs < 2
+        logits, targs = logits[keep, :2], targs[keep]
+    x = logits if k == 3 else (logits[:, 1:] - logits[:, :1]) / 2  # of two classes it takes logits (-x, x)
+    theirs = CalibratedClassifierCV(FrozenEstimator(Given().fit(x, targs)), method="temperature", ensemble=False)
+    theirs.fit(x, targs)
+    ours = softmax(logits, fit_temperature(logits, targs).value)
+    assert ours == pytest.approx(theirs.predict_proba(x), abs=1e-6)
+
+
+def test_a_temperature_worked_out_by_hand():
+    """Two thirds of the images are called rightly by logits (a, 0): softmax must be 2/3, so a / T = ln 2."""
+    logits, targs = np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10)
+    assert fit_temperature(logits, targs).value == pytest.approx(3 / np.log(2), rel=1e-6)
+
+
+def test_images_that_are_all_called_rightly_leave_the_temperature_alone():
+    found = fit_temperature(np.array([[2.0, 0.0], [0.0, 0.1]]), np.array([0, 1]))
+    assert found.value == 1.0
+    assert "no image that it is fitted on was called wrongly" in found.note
+
+
+def test_a_temperature_at_its_limit_is_told_and_no_image_is_refused():
+    nearly = np.vstack([np.tile([1.0, 0.0], (500, 1)), [[1e-4, 0.0]]])
+    found = fit_temperature(nearly, np.array([0] * 500 + [1]))
+    assert found.value == pytest.approx(COLDEST, rel=1e-3)
+    assert "at its limit" in found.note
+    with pytest.raises(DataError, match="there are none"):
+        fit_temperature(np.empty((0, 2)), np.empty(0, int))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 5), st.floats(-3, 3))
+@settings(max_examples=30, deadline=None)
+def test_logits_times_c_have_a_temperature_c_times_as_high_and_a_shift_changes_nothing(seed, c, shift):
+    logits, targs = three_class_logits(400, 1.3, seed)
+    one = fit_temperature(logits, targs).value
+    if COLDEST * 1.01 < one * c < 9.9:
+        assert fit_temperature(c * logits + shift, targs).value == pytest.approx(one * c, rel=1e-4)
+
+
+# the line ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("intercept", "slope"), [(0.4, 0.5), (0.0, 1.0), (-0.6, 1.8)])
+def test_a_known_miscalibration_is_found_within_5_percent(intercept, slope):
+    confidence, correct, _ = binary(60_000, intercept, slope, seed=2)
+    found = calibration_line(confidence, correct)
+    assert found == pytest.approx((intercept, slope), rel=0.05, abs=0.05 * 0.4)
+
+
+def test_scikit_learn_fits_the_same_line():
+    confidence, correct, _ = binary(300, 0.4, 0.5, seed=3)
+    x = np.log(confidence / (1 - confidence))[:, None]
+    theirs = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(x, correct)
+    expected = theirs.intercept_[0], theirs.coef_[0, 0]
+    assert calibration_line(confidence, correct) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_line_worked_out_by_hand():
+    """Of scores 0.8 half are positive, of scores 0.2 a quarter: the line goes through (ln 4, 0) and (-ln 4, -ln 3)."""
+    confidence, correct = np.repeat([0.8, 0.2], 8), np.array([1] * 4 + [0] * 4 + [1] * 2 + [0] * 6, bool)
+    slope = np.log(3) / (2 * np.log(4))
+    assert calibration_line(confidence, correct) == pytest.approx((-np.log(3) / 2, slope), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct"),
+    [([0.2, 0.8, 0.9], [0, 1, 1]), ([0.2, 0.5, 0.5, 0.9], [0, 0, 1, 1]), ([0.2, 0.8], [1, 1]), ([0.5, 0.5], [0, 1])],
+)
+def test_where_no_line_fits_there_is_none(confidence, correct):
+    assert calibration_line(np.array(confidence), np.array(correct, bool)) is None
+
+
+def test_a_step_of_the_whole_sample_goes_nowhere_and_a_draw_goes_where_a_full_fit_goes():
+    confidence, correct, _ = binary(3000, 0.4, 0.5, seed=5)
+    line = calibration_line(confidence, correct)
+    weights = np.random.default_rng(0).poisson(1, size=(2, 3000)).astype(float)
+    stepped = line_statistic(confidence, correct, line)(np.vstack([np.ones(3000), weights]))
+    assert stepped[0] == pytest.approx(line, abs=1e-8)
+    for i in (0, 1):
+        rows = np.repeat(np.arange(3000), weights[i].astype(int))
+        assert stepped[i + 1] == pytest.approx(calibration_line(confidence[rows], correct[rows]), abs=0.01)
+
+
+@pytest.mark.parametrize(("images", "icc"), [(1, 0.0), (4, 0.6)])
+def test_intervals_of_the_line_cover_95_percent(images, icc):
+    """300 data sets of 150 patients; two sd of 300 draws at 0.95 are 0.025."""
+    inside = np.zeros(2)
+    for seed in range(300):
+        confidence, correct, patients = binary(150, 0.4, 0.5, seed, images, icc)
+        line = calibration_line(confidence, correct)
+        draws = bootstrap({"line": line_statistic(confidence, correct, line)}, patients, 300, seed)["line"]
+        for i, truth in enumerate((0.4, 0.5)):
+            found = line_interval(line[i], draws[:, i], 150)
+            inside[i] += found.low <= truth <= found.high
+    assert (inside / 300 >= 0.92).all(), inside / 300
+    assert (inside / 300 <= 0.98).all(), inside / 300
+
+
+def test_the_line_stands_among_the_metrics_and_counts_patients():
+    confidence, correct, patients = binary(400, 0.4, 0.5, seed=6, images=2)
+    found = measure(
+        np.column_stack([1 - confidence, confidence]), correct.astype(int), clusters=patients, patients=patients,
+        positive=1, threshold=0.5, n_boot=200,
+    )  # fmt: skip
+    intercept, slope = calibration_line(confidence, correct)
+    assert found["calibration_slope"].value == pytest.approx(slope)
+    assert found["calibration_intercept"].value == pytest.approx(intercept)
+    assert (found["calibration_slope"].n, found["calibration_slope"].n_patients) == (800, 400)
+
+
+# bin by bin ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_correction_takes_noise_away_and_leaves_a_true_gap():
+    calibrated, gap = [], []
+    for seed in range(30):
+        for found, (intercept, slope) in ((calibrated, (0.0, 1.0)), (gap, (0.8, 1.0))):
+            p, y, ids = binary(400, intercept, slope, seed)
+            probs = np.column_stack([1 - p, p])
+            ece = measure(probs, y.astype(int), clusters=ids, positive=1, threshold=0.5, n_boot=200)["ece"]
+            found.append((ece.value, np.abs(gaps(p, y)).sum()))
+    corrected, plain = np.mean(calibrated, axis=0)
+    assert 0.3 < corrected / plain < 0.7  # the true error is 0
+    p, y, _ = binary(200_000, 0.8, 1.0, seed=99)
+    truth = np.abs(gaps(p, y)).sum()
+    corrected, plain = np.mean(gap, axis=0)
+    assert abs(corrected - truth) < abs(plain - truth)
+    assert corrected == pytest.approx(truth, rel=0.05)
+
+
+def gaps(p, y):
+    """Signed gap of each of 15 bins of equal mass, times its share: written down anew."""
+    order = np.argsort(p)
+    return np.array([(y[part] - p[part]).sum() / len(p) for part in np.array_split(order, 15)])
+
+
+def test_the_correction_by_hand():
+    assert less_bias(0.10, np.array([0.11, 0.13])) == pytest.approx(0.08)
+    assert less_bias(0.10, np.array([0.3])) == 0.0
+
+
+def test_the_diagrams_points_are_the_bins_means():
+    p = np.linspace(0.01, 0.99, 30)
+    y = np.arange(30) % 3 == 0
+    bins = reliability(p, y, np.arange(30))
+    assert [b.n for b in bins] == [2] * 15
+    assert bins[0].score == pytest.approx(p[:2].mean())
+    assert [b.share.value for b in bins[:3]] == [0.5, 0.5, 0.0]  # positives are 0, 3, 6, ...
+    assert all(b.share.low <= b.share.value <= b.share.high for b in bins)
+    assert [b.n for b in reliability(np.full(7, 0.3), np.arange(7) < 2, np.arange(7))] == [7]

@@ -1,0 +1,177 @@
+"""The input gate on drawn films: what is unlike them is marked, new patients are not, and its file is what it says."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
+from plainfilm.card import Card
+from plainfilm.data.corruptions import corrupted
+from plainfilm.data.phantom import draw_phantom
+from plainfilm.errors import DataError
+from plainfilm.evaluate.gate import FEATURES, MIN_IMAGES, Envelope, fit_gate, gate_bytes, gate_from, read_gate
+from plainfilm.evaluate.picture_checks import cells, look_at
+from plainfilm.runs import RunDir
+
+SIZE = 48
+
+
+def features_of(pixels):
+    """In place of a network: mean and spread of each of 6 x 6 cells."""
+    x = pixels.astype(float) / 255
+    means, squares = cells(x, 6), cells(x**2, 6)
+    return np.hstack([means.reshape(len(x), -1), np.sqrt(np.maximum(squares - means**2, 0)).reshape(len(x), -1)])
+
+
+def views_of(pixels):
+    return {**look_at(pixels), FEATURES: features_of(pixels)}
+
+
+@pytest.fixture(scope="module")
+def films():
+    """700 films of as many patients."""
+    drawn = [draw_phantom(SIZE, seed=5, patient=i, k=1, opacity=bool(i % 2)) for i in range(700)]
+    return np.stack(drawn)
+
+
+@pytest.fixture(scope="module")
+def gate(films):
+    return fit_gate(views_of(films[:300]), views_of(films[300:500]))
+
+
+def share_marked(gate, pixels):
+    return float((gate.look(pixels, features_of(pixels))[0] > 1).mean())
+
+
+def test_other_patients_are_let_through(gate, films):
+    assert share_marked(gate, films[500:]) <= 0.05
+
+
+@pytest.mark.parametrize("kind", [*DESIGNED_WITH, *CHOSEN_LAST])
+def test_each_kind_of_foreign_picture_is_marked(gate, films, kind):
+    assert share_marked(gate, foreign(kind, films[500:])) >= 0.95
+
+
+@pytest.mark.parametrize("change", ["blur", "jpeg-60", "gamma-dark", "noise"])
+def test_what_another_machine_commonly_changes_marks_few(gate, films, change):
+    pixels = corrupted(films[500:], change, np.arange(200))
+    assert share_marked(gate, pixels) <= 0.10
+
+
+def test_the_view_that_speaks_is_named(gate, films):
+    """A network's features alone may say that something is odd, and then it is they that are named."""
+    pixels, features = films[500:510], features_of(films[500:510])
+    unlike, view = gate.look(pixels, features + 5)
+    assert (unlike > 1).all()
+    assert set(view) == {FEATURES}
+    assert gate.look(pixels[:0], features[:0])[1] == []
+
+
+def test_colour_where_all_was_grey_is_marked(films):
+    """Films in three equal channels, and one of them tinted."""
+    colour = np.repeat(films[..., None], 3, axis=3)
+    views = [{**look_at(part), FEATURES: features_of(part[..., 0])} for part in (colour[:300], colour[300:500])]
+    gate = fit_gate(*views)
+    tinted = colour[500:520].astype(float) * [1.0, 0.8, 0.8]
+    unlike, view = gate.look(tinted.astype(np.uint8), features_of(films[500:520]))
+    assert (unlike > 1).all()
+    assert set(view) == {"grey levels"}
+
+
+def test_the_limit_is_beyond_all_but_two_in_a_hundred(films):
+    """Of 149 images of calibrate the 147th is the limit: 150 * 0.98."""
+    views = views_of(films[300:449])
+    gate = fit_gate(views_of(films[:300]), views)
+    unlike, _ = gate.look(films[300:449], views[FEATURES])
+    assert (unlike > 1 + 1e-6).sum() == 2
+
+
+def test_with_few_images_there_is_no_gate(films):
+    few = {name: view[: MIN_IMAGES - 1] for name, view in views_of(films[:MIN_IMAGES]).items()}
+    assert fit_gate(views_of(films[:300]), few) is None
+
+
+def test_the_distance_is_the_one_of_the_gaussian_worked_out_with_its_inverse_covariance():
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(5, 2)))[0].T
+    spread, rest, mean, scale = np.array([4.0, 2.0]), 0.5, rng.normal(size=5), np.array([1.0, 2, 3, 1, 1])
+    covariance = axes.T @ np.diag(spread - rest) @ axes + rest * np.eye(5)
+    x = rng.normal(size=(7, 5))
+    z = (x - mean) / scale
+    expected = np.einsum("ni,ij,nj->n", z, np.linalg.inv(covariance), z)
+    parts = (mean, scale, axes, spread, np.array([rest]), np.array([0.0, 1.0]))
+    envelope = Envelope(*(part.astype(np.float64) for part in parts))
+    assert np.exp(envelope.log_distance(x)) == pytest.approx(expected)
+    moved = replace(envelope, usual=np.array([1.0, 2.0]))
+    assert moved.strangeness(x) == pytest.approx((np.log(expected) - 1) / 2)
+
+
+# views ---------------------------------------------------------------------------------------------------------------
+
+
+def test_cells_are_means_also_where_the_sides_do_not_divide():
+    picture = np.arange(35.0).reshape(1, 5, 7)
+    assert cells(picture, 5)[0, :, 0] == pytest.approx([0.0, 7.0, 14.0, 21.0, 28.0])  # 7 columns in 5: the first alone
+    assert cells(picture, 1)[0, 0, 0] == pytest.approx(17.0)
+    assert cells(picture, 99).shape == (1, 5, 7)
+    even = np.arange(16.0).reshape(1, 4, 4)
+    assert cells(even, 2)[0] == pytest.approx(np.array([[2.5, 4.5], [10.5, 12.5]]))
+
+
+@given(st.integers(8, 70), st.integers(8, 70), st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_views_are_numbers_for_any_picture_and_one_by_one(height, width, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (3, height, width)).astype(np.uint8)
+    pixels[2] = 77
+    together = look_at(pixels)
+    for name, view in together.items():
+        assert np.isfinite(view).all()
+        assert np.vstack([look_at(pixels[i : i + 1])[name] for i in range(3)]) == pytest.approx(view)
+
+
+def test_layout_does_not_see_exposure(films):
+    dark = (films[:5].astype(float) * 0.5 + 20).astype(np.uint8)
+    assert np.abs(look_at(dark)["layout"] - look_at(films[:5])["layout"]).max() < 0.1  # rounding to uint8
+
+
+def test_grey_levels_by_hand():
+    """Left half black, right half white: mean 0.5, spread 0.5, one bit; upside down itself, mirrored its opposite."""
+    pixels = np.zeros((1, 64, 64), np.uint8)
+    pixels[:, :, 32:] = 255
+    found = look_at(pixels)["grey levels"][0]
+    assert found[:2] == pytest.approx([0.5, 0.5])
+    assert found[9] == pytest.approx(1.0)
+    assert found[10] == pytest.approx(np.log(1 / 31 + 1 / 255))  # one step of 1 among 31 across, none down
+    assert found[11] == pytest.approx(np.log(1 / 255))
+    assert found[16:19] == pytest.approx([-1.0, 1.0, 0.0])
+
+
+# on disk -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_file_says_the_same_and_equal_gates_are_equal_bytes(gate, films):
+    data = gate_bytes(gate)
+    again = gate_from(data)
+    pixels = films[500:550]
+    assert np.array_equal(again.look(pixels, features_of(pixels))[0], gate.look(pixels, features_of(pixels))[0])
+    assert gate_bytes(again) == data
+    assert gate_bytes(fit_gate(views_of(films[:300]), views_of(films[300:500]))) == data
+    assert len(data) < 500_000
+
+
+def test_a_changed_or_lost_file_is_refused_and_a_run_without_a_gate_has_none(gate, tmp_path, refusal):
+    run, data = RunDir(tmp_path), gate_bytes(gate)
+    card = Card.model_construct(gate_sha256=hashlib.sha256(data).hexdigest())
+    assert "gate.safetensors is missing or not the file" in refusal(lambda: read_gate(run, card))
+    run.gate.write_bytes(data)
+    assert read_gate(run, card).limit == gate.limit
+    run.gate.write_bytes(data[:-1] + b"\0")
+    assert refusal(lambda: read_gate(run, card), DataError)
+    torn = Card.model_construct(gate_sha256=hashlib.sha256(b"no tensors").hexdigest())
+    run.gate.write_bytes(b"no tensors")
+    assert refusal(lambda: read_gate(run, torn), DataError)
+    assert read_gate(run, Card.model_construct(gate_sha256=None)) is None

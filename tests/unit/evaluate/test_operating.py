@@ -1,0 +1,101 @@
+"""Temperature, threshold and band come from the calibrate rows of valid and from nothing else."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plainfilm.config import EvaluateConfig
+from plainfilm.data.roles import BOTH, CALIBRATE, SELECT
+from plainfilm.evaluate.calibration import fit_temperature
+from plainfilm.evaluate.conformal import fit_band
+from plainfilm.evaluate.operating import operating_point, threshold_of
+from plainfilm.evaluate.predictions import CHANGE, make_predictions
+from plainfilm.evaluate.thresholds import choose_threshold
+
+VOCAB = ["NORMAL", "PNEUMONIA"]
+
+
+def drawn(n=300, seed=0, heat=2.0, images=2):
+    """Rows of `n` valid patients, half of each role, and logits `heat` times too large."""
+    rng = np.random.default_rng(seed)
+    truth = np.repeat(rng.random(n) < 0.6, images)
+    margin = np.repeat(rng.normal(size=n), images) + 0.5 * rng.normal(size=n * images) + 1.2 * (2 * truth - 1)
+    group = np.repeat(np.arange(n), images)
+    rows = pd.DataFrame({
+        "path": [f"/d/{i}" for i in range(n * images)], "patient": group.astype(str), "group": group, "split": "valid",
+        "label": np.array(VOCAB)[truth.astype(int)], "role": np.where(group % 2, CALIBRATE, SELECT),
+    })  # fmt: skip
+    return rows, heat * np.column_stack([-margin, margin])
+
+
+def point_of(rows, logits, cfg=None, **more):
+    valid = make_predictions(rows, logits, VOCAB, has_patients=True)
+    return operating_point(valid, rows, cfg or EvaluateConfig(), 1, seed=3, **more)
+
+
+def test_each_number_is_what_its_rule_finds_on_the_calibrate_rows():
+    rows, logits = drawn()
+    mine = (rows["role"] == CALIBRATE).to_numpy()
+    found = point_of(rows, logits)
+    targs = (rows["label"] == "PNEUMONIA").to_numpy().astype(int)
+    assert found.temperature == pytest.approx(fit_temperature(logits[mine], targs[mine]).value, rel=1e-6)
+    p = 1 / (1 + np.exp((logits[:, 0] - logits[:, 1]) / found.temperature))
+    assert found.threshold == pytest.approx(choose_threshold("accuracy", p[mine], targs[mine] == 1), rel=1e-6)
+    groups = rows["group"].to_numpy()
+    band = fit_band(np.column_stack([1 - p, p])[mine], targs[mine], groups[mine], VOCAB, level=0.9, seed=3)
+    assert found.band.lowest == pytest.approx(band.lowest, rel=1e-6)
+    assert sum(found.band.patients.values()) == 150
+    assert found.notes == ()
+
+
+def test_nothing_else_is_looked_at():
+    """Other scores and labels of those who chose the epoch, and of test, change no number."""
+    rows, logits = drawn()
+    rng, mine = np.random.default_rng(1), (rows["role"] == CALIBRATE).to_numpy()
+    for _ in range(5):
+        shuffled, other = rows.copy(), logits.copy()
+        other[~mine] = rng.permutation(other[~mine]) * 3
+        shuffled.loc[~mine, "label"] = rng.permutation(rows.loc[~mine, "label"].to_numpy())
+        assert point_of(shuffled, other) == point_of(rows, logits)
+    shuffled.loc[mine, "label"] = rng.permutation(rows.loc[mine, "label"].to_numpy())
+    assert point_of(shuffled, logits) != point_of(rows, logits)
+
+
+def test_of_an_older_or_small_run_all_valid_rows_serve():
+    rows, logits = drawn()
+    found = point_of(rows.assign(role=BOTH), logits)
+    assert sum(found.band.patients.values()) == 300
+
+
+def test_the_shifted_pictures_give_temperature_and_threshold_and_the_band_stays_with_those_as_they_are():
+    rows, logits = drawn()
+    shifted = pd.concat([rows.assign(**{CHANGE: name}) for name in ("none", "noise")], ignore_index=True)
+    hotter = np.vstack([logits, 0.5 * logits + [0.7, -0.7]])
+    judged = make_predictions(shifted, hotter, VOCAB, has_patients=True)
+    found = point_of(rows, logits, judged=(judged, shifted))
+    mine = (shifted["role"] == CALIBRATE).to_numpy()
+    temperature = fit_temperature(judged.logits[mine], judged.targs[mine]).value
+    assert found.temperature == pytest.approx(temperature)
+    assert found.temperature != pytest.approx(point_of(rows, logits).temperature, rel=0.01)
+    assert found.threshold == threshold_of("accuracy", judged.at(temperature), shifted, 1)
+    assert sum(found.band.patients.values()) == 150
+
+
+def test_a_fixed_threshold_is_kept_and_more_classes_have_none():
+    rows, logits = drawn()
+    assert point_of(rows, logits, EvaluateConfig(threshold="0.3")).threshold == 0.3
+    three = np.column_stack([logits, np.full(len(logits), -3.0)])
+    valid = make_predictions(rows, three, [*VOCAB, "OTHER"], has_patients=True)
+    found = operating_point(valid, rows, EvaluateConfig(), None, seed=0)
+    assert found.threshold is None
+    assert found.temperature > 1.1
+    assert found.band is None
+    assert found.notes == ("NO ABSTAIN BAND: a class has under 9 patients among the valid images.",)
+
+
+def test_a_known_heat_is_cooled_and_the_calls_of_the_largest_score_stay():
+    rows, logits = drawn(4000)
+    cold = point_of(*drawn(4000, heat=1.0)).temperature
+    assert point_of(rows, logits).temperature == pytest.approx(2 * cold, rel=1e-6)
+    valid = make_predictions(rows, logits, VOCAB, has_patients=True)
+    assert np.array_equal(valid.at(3.0).probs.argmax(1), valid.probs.argmax(1))
