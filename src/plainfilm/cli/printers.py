@@ -33,7 +33,7 @@ from plainfilm.schemas_compare import CompareDocument, ExperimentDocument, Table
 
 NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
-    "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1",
+    "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC (-1 to 1)",
     "brier": "Brier (0 is best)", "ece": "ECE (0 is best)",
 }  # fmt: skip
 

@@ -239,6 +239,18 @@ def drawn_mean(
     return around(value * top, low * top, high * top, "wilson (bootstrap degenerate)", top)
 
 
+def drawn_correlation(
+    value: float, draws: Floats, *, seen: float, rarer: float, patients: int, level: float = 0.95
+) -> Interval:
+    """Interval of a correlation in -1..1: `drawn_mean` of (1 + r) / 2, whose logit is twice Fisher's z of r.
+
+    Source: Fisher, Metron 1921;1:3 (the scale).
+    """
+    found = drawn_mean((1 + value) / 2, (1 + draws) / 2, seen=seen, rarer=rarer, patients=patients, level=level)
+    low, high = 2 * found.low - 1, 2 * found.high - 1
+    return Interval(value, min(low, value), max(high, value), found.method.replace("logit", "fisher z"))
+
+
 def drawn_distance(
     value: float, draws: Floats, moves: Floats, *, rarer: float, patients: int, level: float = 0.95
 ) -> Interval:

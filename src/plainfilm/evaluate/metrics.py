@@ -1,4 +1,4 @@
-"""What a classifier got right: eleven metrics, each with its own n and an interval over patients.
+"""What a classifier got right: twelve metrics, each with its own n and an interval over patients.
 
 Everything is a function of arrays. A metric that a set of images cannot answer is None with a reason, never 0.
 """
@@ -28,27 +28,20 @@ from plainfilm.evaluate.scores import (
     ece,
     gap_statistic,
     macro_statistic,
+    mcc,
+    mcc_statistic,
     mean_statistic,
     rate,
 )
 from plainfilm.schemas import Metric
 
-__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "measure"]
-__all__ += ["measure_per_class", "rate"]
+__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "mcc"]
+__all__ += ["measure", "measure_per_class", "rate"]
 
 METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "auroc",
-    "auprc",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "f1",
-    "brier",
+    "accuracy", "balanced_accuracy", "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "brier",
     "ece",
-)
+)  # fmt: skip
 PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
 
 
@@ -73,7 +66,7 @@ def measure(
         patients: (n,) int or str, to be counted; None: no patient key, `n_patients` stays None.
         positive: index of the positive class of two; None for more.
         threshold: see `calls`.
-        n_boot, seed: draws of whole clusters for auprc, brier and ece.
+        n_boot, seed: draws of whole clusters for auprc, mcc, brier and ece.
         level: of the intervals, 0..1.
     Raises:
         DataError: lengths differ, a value is missing, or `probs` are not probabilities.
@@ -85,8 +78,10 @@ def measure(
     found |= {name: rate_metric(name, sample.classes, sample, level) for name in RATES}
     found["auroc"] = auroc_metric(sample.classes, sample, level)
     draw = auprc_statistics({"auprc": sample.classes}, sample) | error_statistics(sample)
+    draw["mcc"] = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))
     draws = intervals.bootstrap(draw, sample.clusters, n_boot, seed)
     found["auprc"] = auprc_metric(sample.classes, sample, draws.get("auprc"), level)
+    found["mcc"] = mcc_metric(draws["mcc"], sample, level)
     found["brier"] = brier_metric(draws["brier"], sample, level)
     found["ece"] = ece_metric(draws["gaps"], sample, level)
     return {name: found[name] for name in METRICS}
@@ -205,6 +200,19 @@ def auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dict
 def rankable(classes: Sequence[int], sample: Sample) -> list[int]:
     """Classes with images inside and outside of them."""
     return [c for c in classes if 0 < np.count_nonzero(sample.targs == c) < len(sample.targs)]
+
+
+def mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
+    """Matthews correlation of calls and truth, -1..1; `draws` (n_boot,) from the bootstrap."""
+    value = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))(np.ones((1, len(sample.targs))))[0]
+    if np.isnan(value):
+        return missing(REASONS["mcc"], sample, sample.everyone)
+    wrong, classes = sample.called != sample.targs, np.unique(sample.targs)
+    # few patients with errors decide, and of the rarer class there are fewest
+    seen = min(len(np.unique(sample.clusters[wrong == side])) for side in (True, False))
+    rarer = min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in classes)
+    limits = basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
+    return metric(drawn(intervals.drawn_correlation(float(value), draws, **limits), sample), sample, sample.everyone)
 
 
 def error_statistics(sample: Sample) -> dict[str, Statistic]:
