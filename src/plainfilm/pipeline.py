@@ -20,7 +20,8 @@ from plainfilm.data.splits import write_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
-from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.answer import Asked, answer, save_metrics
+from plainfilm.evaluate.columns import subgroup_names
 from plainfilm.evaluate.look import look_at_shifted, look_at_test
 from plainfilm.evaluate.no_lungs import no_lungs
 from plainfilm.evaluate.predictions import read_predictions
@@ -44,6 +45,7 @@ from plainfilm.schemas import (
     ModelsDocument,
     PhantomDocument,
     SplitDocument,
+    marks,
 )
 from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 
@@ -186,6 +188,8 @@ def evaluate_run(
     *,
     split: str = "valid",
     threshold: str | None = None,
+    prevalences: list[float] | None = None,
+    by: str | None = None,
     device: str = "cpu",
     listener: Listener = silent,
 ) -> EvaluateDocument:
@@ -194,8 +198,11 @@ def evaluate_run(
     Args:
         split: valid, test, or valid-shifted: the valid pictures as they are and under each of a fixed list of changes.
         threshold: a rule or number in place of the stored threshold, chosen on valid all the same.
+        prevalences: shares of positive images, 0..1, for which PPV and NPV are restated.
+        by: a column of subgroups, see `subgroup_names`.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
+        UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
     """
     run = RunDir.open(root)
     with run.lock():
@@ -203,6 +210,7 @@ def evaluate_run(
         part = rows[rows["split"] == split]
         if threshold is not None:
             card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
+        asked = _asked(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
         if split == "test":
             if card.seal is None:
                 raise SealError(
@@ -218,7 +226,7 @@ def evaluate_run(
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
             looks = count_looks(run, card.seal)
-        document = answer(run, card, split, predictions, cfg, looks)
+        document = answer(run, card, split, predictions, cfg, looks, asked)
         if split == SHIFTED:
             positive = card.vocab.index(card.positive) if card.positive else None
             document = document.model_copy(update={"changes": score_changes(predictions, positive)})
@@ -226,7 +234,30 @@ def evaluate_run(
             document = document.model_copy(update={"no_lungs_needed": no_lungs(run, card, split, part)})
         if threshold is None:
             save_metrics(run, document)
+            _draw_decision_curve(run, document)
     return document
+
+
+def _asked(
+    card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, prevalences: list[float] | None, by: str | None
+) -> Asked:
+    if prevalences and card.positive is None:
+        raise UsageError(f"--prevalence needs two classes; this run has {len(card.vocab)}. Leave it out.")
+    data = Path(cfg.data.path) if cfg.data.path else None
+    return Asked(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data))
+
+
+def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> None:
+    """The figure beside the numbers, of two classes."""
+    if document.decision_curve is None or document.positive is None:
+        return
+    from plainfilm.interpret.decision_figure import plot_decision_curve
+    from plainfilm.interpret.figures import as_png
+
+    curve = document.decision_curve
+    title = f"{marks(document.notes)}Decision curve, {document.split}, {curve.n} images"
+    figure = plot_decision_curve(curve, document.positive, title, document.threshold)
+    atomic_write(run.figure(f"decision_curve_{document.split}"), as_png(figure))
 
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:

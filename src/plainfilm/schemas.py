@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from plainfilm.schemas_evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
+from plainfilm.schemas_evaluate import Metric as Metric
+
 RESEARCH_ONLY = "Research use only; not a medical device."
 
 
@@ -23,22 +26,6 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: Literal[1] = 1
-
-
-class Metric(BaseModel):
-    """One number with its 95 % interval.
-
-    `n` counts the images in the metric's own denominator, `n_patients` the patients they belong to (None: no
-    patient key). `value` is None when the metric cannot be estimated, for example a sensitivity without positives.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n: int
-    n_patients: int | None
-    method: str
 
 
 class SplitCounts(BaseModel):
@@ -305,6 +292,11 @@ class EvaluateDocument(Document):
     no_lungs_needed: NoLungs | None = None
     confusion: Confusion
     changes: list[ChangeScore] = []  # of the split valid-shifted alone
+    per_patient: PerPatient | None = None  # None without a patient key
+    at_prevalence: list[AtPrevalence] = []
+    decision_curve: DecisionCurve | None = None  # of two classes
+    subgroups: Subgroups | None = None
+    external: External | None = None
 
 
 class Confused(BaseModel):

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.block_printer import metric_text, print_blocks
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
 from plainfilm.cli.model_table import print_models
 from plainfilm.schemas import (
@@ -43,13 +44,6 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def metric_text(metric: Metric) -> tuple[str, str, str]:
-    """Value, interval and n as they are printed."""
-    if metric.value is None:
-        return "-", metric.method, str(metric.n)
-    return f"{metric.value:.3f}", f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]", str(metric.n)
 
 
 def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
@@ -107,6 +101,11 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         out.print(f"Score for class {document.positive}")
     _print_per_class(out, document)
     _print_changes(out, document)
+    if document.per_patient is not None:
+        left = document.per_patient.disagreeing
+        without = f" ({left} left out: their images belong to several classes)" if left else ""
+        print_metrics(out, f"Per patient, mean score of {document.per_patient.patients} patients{without}:", document.per_patient.metrics)  # fmt: skip
+    print_blocks(out, document)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
     for name in ("", *document.confusion.labels):

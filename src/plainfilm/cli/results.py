@@ -30,6 +30,24 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    prevalence: Annotated[
+        str | None,
+        typer.Option(
+            "--prevalence",
+            metavar="X,X",
+            help="Restate PPV and NPV where such shares are positive, e.g. 0.01,0.1,0.3.",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Also by subgroup, with a test of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
+            show_default=False,
+        ),
+    ] = None,
     device: opt.Device = "cpu",
     fail_under: Annotated[
         list[str] | None,
@@ -45,10 +63,14 @@ def evaluate(
     gates = [_gate(text) for text in fail_under or []]
     if split not in ("valid", "valid-shifted", "test"):
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
+    from plainfilm.evaluate.prevalence import parse_prevalences
     from plainfilm.pipeline import evaluate_run
 
+    shares = parse_prevalences(prevalence) if prevalence is not None else None
     with Talk(quiet=quiet, json=json) as talk:
-        document = evaluate_run(run, split=split, threshold=threshold, device=device, listener=talk)
+        document = evaluate_run(
+            run, split=split, threshold=threshold, prevalences=shares, by=by, device=device, listener=talk
+        )
         talk.result(document)
     below = [line for name, bound in gates if (line := _shortfall(name, document.metrics[name].value, bound))]
     if below:

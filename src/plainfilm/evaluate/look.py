@@ -17,7 +17,7 @@ from plainfilm.evaluate.predictions import (
     read_predictions,
     save_predictions,
 )
-from plainfilm.evaluate.seal import check_before_look, record_look
+from plainfilm.evaluate.seal import check_before_look, looks_at, record_look
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, shifted_rows
 from plainfilm.listener import Listener
 from plainfilm.runs import RunDir, atomic_write
@@ -37,7 +37,7 @@ def look_at_test(
     seal, looks = check_before_look(run, part)
     probes = read_train_probes(run, rows)  # before the look: a damaged file must not cost one
     path, scores = run.predictions("test"), run.probe_scores("test")
-    if path.is_file() and looks and (probes is None or scores.is_file()):
+    if path.is_file() and looks_at(looks, seal) and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
     pixels = decode_told(part, DecodeSpec(**card.decode), listener, keep=keep)

@@ -1,0 +1,89 @@
+"""The blocks of `evaluate` beside its metrics, as people read them: at 80 columns, in a terminal and in a pipe."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from plainfilm.cli.compare_printer import p_text
+from plainfilm.schemas import EvaluateDocument, Metric
+from plainfilm.schemas_evaluate import CONFINED, Subgroups
+
+SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+
+
+def metric_text(metric: Metric) -> tuple[str, str, str]:
+    """Value, interval and n as they are printed."""
+    if metric.value is None:
+        return "-", metric.method, str(metric.n)
+    return f"{metric.value:.3f}", f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]", str(metric.n)
+
+
+def print_blocks(out: Console, document: EvaluateDocument) -> None:
+    """Prevalences, decision curve and subgroups, where they are there."""
+    _print_prevalences(out, document)
+    _print_decision_curve(out, document)
+    if document.subgroups is not None:
+        _print_subgroups(out, document.subgroups)
+
+
+def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
+    if not document.at_prevalence:
+        return
+    out.print("PPV and NPV where another share of the images is positive:")
+    table = _table("prevalence", "PPV", "NPV")
+    for row in document.at_prevalence:
+        table.add_row(f"{row.prevalence:g}", *(_fine_text(each) for each in (row.ppv, row.npv)))
+    out.print(table)
+
+
+def _fine_text(metric: Metric) -> str:
+    """Four digits: at a low prevalence an NPV lies very near 1."""
+    if metric.value is None:
+        return f"- {metric.method}"
+    return f"{metric.value:.4f} [{metric.ci_low:.4f}, {metric.ci_high:.4f}]"
+
+
+def _print_decision_curve(out: Console, document: EvaluateDocument) -> None:
+    curve = document.decision_curve
+    if curve is None:
+        return
+    if curve.useful is None:
+        where = "at no threshold probability surely above"
+    else:
+        where = f"surely above, at threshold probabilities from {curve.useful[0]:.2f} to {curve.useful[1]:.2f},"
+    out.print(f"Net benefit: {where} that of calling everybody or nobody (pointwise 95 % band)")
+
+
+def _print_subgroups(out: Console, found: Subgroups) -> None:
+    out.print(f"By {found.column}:")
+    known = any(group.patients is not None for group in found.groups)
+    table = _table(found.column, "images", *(["patients"] if known else []), "metric", "value", "95 % interval")
+    for group in found.groups:
+        size = [str(group.images), *([str(group.patients)] if known else [])]
+        told = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
+        for i, (name, metric) in enumerate(told):
+            first = [group.name, *size] if not i else [""] * (1 + len(size))
+            table.add_row(*first, SHORT[name], *metric_text(metric)[:2])
+    out.print(table)
+    if found.gaps:
+        out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all):")
+        table = _table("subgroups", "metric", "gap", "p", "adjusted", "differ")
+        for gap in found.gaps:
+            pair = f"{gap.a} - {gap.b}"
+            if gap.p is None or gap.value is None or gap.p_holm is None:
+                table.add_row(pair, SHORT[gap.metric], gap.method, "-", "-", "")
+                continue
+            gap_text = f"{gap.value:+.3f} [{gap.ci_low:+.3f}, {gap.ci_high:+.3f}]"
+            differ = "yes" if gap.p_holm <= 0.05 else "not shown"
+            table.add_row(pair, SHORT[gap.metric], gap_text, p_text(gap.p), p_text(gap.p_holm), differ)
+        out.print(table)
+    for note in found.notes:
+        out.print(f"NOTE: {note}")
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right" if name in ("images", "patients", "value", "p", "adjusted") else "left")
+    return table
