@@ -22,8 +22,10 @@ from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import Asked, answer, save_metrics
 from plainfilm.evaluate.columns import subgroup_names
-from plainfilm.evaluate.look import look_at_shifted, look_at_test
-from plainfilm.evaluate.no_lungs import no_lungs
+from plainfilm.evaluate.external import read_external
+from plainfilm.evaluate.look import look_at_external, look_at_shifted, look_at_test
+from plainfilm.evaluate.no_lungs import no_lungs, read_train_probes
+from plainfilm.evaluate.outside import external_block
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
@@ -190,6 +192,9 @@ def evaluate_run(
     threshold: str | None = None,
     prevalences: list[float] | None = None,
     by: str | None = None,
+    external: Path | None = None,
+    names: dict[str, str] | None = None,
+    patient_pattern: str | None = None,
     device: str = "cpu",
     listener: Listener = silent,
 ) -> EvaluateDocument:
@@ -200,9 +205,12 @@ def evaluate_run(
         threshold: a rule or number in place of the stored threshold, chosen on valid all the same.
         prevalences: shares of positive images, 0..1, for which PPV and NPV are restated.
         by: a column of subgroups, see `subgroup_names`.
+        external: a folder or CSV of images that the run never saw, in place of a split; `names` maps their class names
+            to the run's, `patient_pattern` finds the patient in their file names.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
         UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
+        DataError: the external images cannot be read, or are not external.
     """
     run = RunDir.open(root)
     with run.lock():
@@ -210,6 +218,9 @@ def evaluate_run(
         part = rows[rows["split"] == split]
         if threshold is not None:
             card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
+        if external is not None:
+            shared = (prevalences, by, names or {}, patient_pattern, device, listener)
+            return _saved(run, _evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
         asked = _asked(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
         if split == "test":
             if card.seal is None:
@@ -232,18 +243,39 @@ def evaluate_run(
             document = document.model_copy(update={"changes": score_changes(predictions, positive)})
         else:
             document = document.model_copy(update={"no_lungs_needed": no_lungs(run, card, split, part)})
-        if threshold is None:
-            save_metrics(run, document)
-            _draw_decision_curve(run, document)
+        return _saved(run, document, keep=threshold is None)
+
+
+def _saved(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDocument:
+    if keep:
+        save_metrics(run, document)
+        _draw_decision_curve(run, document)
     return document
 
 
+def _evaluate_external(
+    run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, path: Path, prevalences: list[float] | None,
+    by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, listener: Listener,
+) -> EvaluateDocument:  # fmt: skip
+    """All that can be refused is refused before the look."""
+    external = read_external(
+        path.absolute(), card, cfg, rows, names=names, patient_pattern=patient_pattern, listener=listener
+    )
+    asked = _asked(card, cfg, external.rows, prevalences, by, external.path)
+    probes = read_train_probes(run, rows)
+    predictions, pixels, looks = look_at_external(run, card, external, device, listener, keep=cfg.data.cache)
+    document = answer(run, card, external.name, predictions, cfg, looks, asked)
+    block = external_block(run, card, cfg, rows, external, document.metrics, probes, pixels)
+    return document.model_copy(update={"external": block, "notes": [*document.notes, *external.notes]})
+
+
 def _asked(
-    card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, prevalences: list[float] | None, by: str | None
-) -> Asked:
+    card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, prevalences: list[float] | None, by: str | None,
+    data: Path | None = None,
+) -> Asked:  # fmt: skip
     if prevalences and card.positive is None:
         raise UsageError(f"--prevalence needs two classes; this run has {len(card.vocab)}. Leave it out.")
-    data = Path(cfg.data.path) if cfg.data.path else None
+    data = data or (Path(cfg.data.path) if cfg.data.path else None)
     return Asked(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data))
 
 

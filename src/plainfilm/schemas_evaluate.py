@@ -48,8 +48,8 @@ class AtPrevalence(Block):
 class DecisionCurve(Block):
     """Net benefit per image over threshold probabilities, with a pointwise 95 % band; calling nobody has 0.
 
-    `useful`: lowest and highest of the thresholds at which the band of the gain over the better of calling all and
-    calling nobody lies above 0; None where it does nowhere.
+    `useful`: thresholds at which the band of the gain over the better of calling all and calling nobody lies above 0;
+    pointwise, so that a few of 99 may by chance.
     """
 
     thresholds: list[float]
@@ -57,7 +57,7 @@ class DecisionCurve(Block):
     ci_low: list[float]
     ci_high: list[float]
     treat_all: list[float]
-    useful: tuple[float, float] | None
+    useful: list[float]
     n: int
     n_patients: int | None
     method: str

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.compare_printer import p_text
 from plainfilm.schemas import EvaluateDocument, Metric
-from plainfilm.schemas_evaluate import CONFINED, Subgroups
+from plainfilm.schemas_evaluate import CONFINED, External, Subgroups
 
 SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
@@ -19,12 +21,14 @@ def metric_text(metric: Metric) -> tuple[str, str, str]:
     return f"{metric.value:.3f}", f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]", str(metric.n)
 
 
-def print_blocks(out: Console, document: EvaluateDocument) -> None:
-    """Prevalences, decision curve and subgroups, where they are there."""
+def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
+    """Prevalences, decision curve, subgroups and what is external, where they are there; `names`: metrics in words."""
     _print_prevalences(out, document)
     _print_decision_curve(out, document)
     if document.subgroups is not None:
         _print_subgroups(out, document.subgroups)
+    if document.external is not None:
+        _print_external(out, document.external, names)
 
 
 def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
@@ -48,11 +52,11 @@ def _print_decision_curve(out: Console, document: EvaluateDocument) -> None:
     curve = document.decision_curve
     if curve is None:
         return
-    if curve.useful is None:
-        where = "at no threshold probability surely above"
-    else:
-        where = f"surely above, at threshold probabilities from {curve.useful[0]:.2f} to {curve.useful[1]:.2f},"
-    out.print(f"Net benefit: {where} that of calling everybody or nobody (pointwise 95 % band)")
+    between = f", between {curve.useful[0]:.2f} and {curve.useful[-1]:.2f}" if curve.useful else ""
+    out.print(
+        f"Net benefit: above that of calling everybody or nobody, as a whole 95 % band, at {len(curve.useful)} of "
+        f"{len(curve.thresholds)} threshold probabilities{between}"
+    )
 
 
 def _print_subgroups(out: Console, found: Subgroups) -> None:
@@ -82,8 +86,43 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
         out.print(f"NOTE: {note}")
 
 
+def _print_external(out: Console, found: External, names: Mapping[str, str]) -> None:
+    classes = ", ".join(f"{name} {n}" for name, n in found.classes.items())
+    people = f" of {found.patients} patients" if found.patients is not None else ""
+    out.print(
+        f"External: {found.found} files found = {found.used} used + {found.quarantined} quarantined + {found.ignored} "
+        f"ignored; {found.used} images{people} ({classes})"
+    )
+    for split, changes in found.drops.items():
+        out.print(f"External minus {split}:")
+        table = _table("", "change", "95 % interval")
+        for name, change in changes.items():
+            if change.value is None:
+                table.add_row(names[name], "-", change.method)
+            else:
+                table.add_row(names[name], f"{change.value:+.3f}", f"[{change.ci_low:+.3f}, {change.ci_high:+.3f}]")
+        out.print(table)
+    if found.drops:
+        out.print("Accuracy, AUPRC, PPV, NPV, F1 and MCC also move with the share of positive images.")
+    if found.drift is None:
+        out.print("Drift of the pictures: not estimable (a run without its probes, or too few patients)")
+        return
+    value, interval, _ = metric_text(found.drift.auroc)
+    out.print(
+        f"Drift of the pictures: AUROC {value} {interval} for telling them from {found.drift.train_images} train pictures "
+        "by brightness, contrast and sharpness alone (0.5 = alike)"
+    )
+    features = found.drift.features
+    far = sorted(features, key=lambda name: -abs((features[name].value or 0.5) - 0.5))[:3]
+    for name in far:
+        value, interval, _ = metric_text(features[name])
+        out.print(f"  {name} {value} {interval}")
+
+
 def _table(*names: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in names:
-        table.add_column(name, justify="right" if name in ("images", "patients", "value", "p", "adjusted") else "left")
+        table.add_column(
+            name, justify="right" if name in ("images", "patients", "value", "change", "p", "adjusted") else "left"
+        )
     return table

@@ -105,7 +105,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         left = document.per_patient.disagreeing
         without = f" ({left} left out: their images belong to several classes)" if left else ""
         print_metrics(out, f"Per patient, mean score of {document.per_patient.patients} patients{without}:", document.per_patient.metrics)  # fmt: skip
-    print_blocks(out, document)
+    print_blocks(out, document, NAMES)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
     for name in ("", *document.confusion.labels):
@@ -113,9 +113,10 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     for name, row in zip(document.confusion.labels, document.confusion.rows, strict=True):
         table.add_row(name, *map(str, row))
     out.print(table)
-    if document.split == "test":
+    if document.split == "test" or document.external is not None:
+        what = "external set" if document.external is not None else "test set"
         out.print(
-            f"Looks at this test set: {document.opened} by this run, {document.opened_set} by all runs in this folder"
+            f"Looks at this {what}: {document.opened} by this run, {document.opened_set} by all runs in this folder"
         )
     _print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)

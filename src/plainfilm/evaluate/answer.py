@@ -11,6 +11,7 @@ import numpy as np
 from plainfilm.card import KEPT_BEST, Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.decision_curve import decision_curve
+from plainfilm.evaluate.external import PREFIX
 from plainfilm.evaluate.metrics import calls, confusion_matrix, measure, measure_per_class
 from plainfilm.evaluate.per_patient import mean_per_patient
 from plainfilm.evaluate.predictions import CHANGE, Predictions
@@ -114,7 +115,7 @@ def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
 
 def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
     """The sentence that belongs beside valid scores: what was chosen on those very images."""
-    if split == "test":
+    if split == "test" or split.startswith(PREFIX):
         return []
     chosen = ["the epoch"] if card.kept_by == KEPT_BEST else []
     chosen += ["the threshold"] if card.threshold_chosen_on.startswith("valid") else []

@@ -48,12 +48,11 @@ def decision_curve(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
     low, high = np.quantile(draws["model"], tails, axis=0)
     # the better of two that were themselves estimated: their maximum is taken anew in each draw
     gain = np.quantile(draws["model"] - np.maximum(draws["all"], 0.0), tails[0], axis=0)
-    useful = THRESHOLDS[gain > 0]
     unit = "images" if sample.patients is None else "patients"
     return DecisionCurve(
         thresholds=THRESHOLDS.tolist(), net_benefit=_rounded(model.mean(axis=0)), ci_low=_rounded(low),
         ci_high=_rounded(high), treat_all=_rounded(everybody.mean(axis=0)),
-        useful=(float(useful[0]), float(useful[-1])) if len(useful) else None, n=len(positive),
+        useful=THRESHOLDS[gain > 0].tolist(), n=len(positive),
         n_patients=None if sample.patients is None else len(np.unique(sample.patients)),
         method=f"bootstrap/{unit} (pointwise percentiles)",
     )  # fmt: skip

@@ -122,17 +122,6 @@ def two_sided_p(observed: float, drawn: Floats) -> float:
     return float((1 + np.count_nonzero(np.abs(drawn) >= far)) / (1 + len(drawn)))
 
 
-def difference(a: Interval, b: Interval) -> Interval:
-    """a - b of two estimates on other patients, with limits recovered from theirs (MOVER).
-
-    Source: Zou & Donner, Stat Med 2008;27:1693; Newcombe, Stat Med 1998;17:873.
-    """
-    value = a.value - b.value
-    down = ((a.value - a.low) ** 2 + (b.high - b.value) ** 2) ** 0.5
-    up = ((a.high - a.value) ** 2 + (b.value - b.low) ** 2) ** 0.5
-    return Interval(value, value - down, value + up, f"mover/{a.method}")
-
-
 def inverted_p(at: Callable[[float], Interval]) -> float:
     """1 - the highest level at which the interval `at(level)` of a difference leaves 0 out, within 0.0001."""
     low, high = 0.0, 0.9999

@@ -163,6 +163,17 @@ def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
     return around(mean, mean - down, mean + up, f"mover/{parts[0].method}")
 
 
+def difference(a: Interval, b: Interval) -> Interval:
+    """a - b of two estimates on other patients, with limits recovered from theirs (MOVER).
+
+    Source: Zou & Donner, Stat Med 2008;27:1693; Newcombe, Stat Med 1998;17:873.
+    """
+    value = a.value - b.value
+    down = ((a.value - a.low) ** 2 + (b.high - b.value) ** 2) ** 0.5
+    up = ((a.high - a.value) ** 2 + (b.value - b.low) ** 2) ** 0.5
+    return Interval(value, value - down, value + up, f"mover/{a.method}")
+
+
 def correlation(residuals: Floats) -> Floats:
     """Correlation (k, k) of the rows of `residuals` (k, m); a row of zeros goes with nothing but itself."""
     norm = np.sqrt((residuals**2).sum(axis=1))

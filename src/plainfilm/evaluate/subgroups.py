@@ -17,13 +17,12 @@ from plainfilm.evaluate.gap_test import (
     MIN_PATIENTS,
     Sides,
     area_gap,
-    difference,
     exchanges,
     inverted_p,
     share_gap,
     two_sided_p,
 )
-from plainfilm.evaluate.intervals import Bools, Floats, Interval, proportion
+from plainfilm.evaluate.intervals import Bools, Floats, Interval, difference, proportion
 from plainfilm.evaluate.metrics import auroc_metric, missing, rate_metric
 from plainfilm.evaluate.sample import Sample
 from plainfilm.schemas_evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups

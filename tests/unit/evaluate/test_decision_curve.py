@@ -43,9 +43,9 @@ def test_a_perfect_score_is_worth_the_prevalence_and_a_useless_one_is_not_useful
     y = np.resize([1, 0, 0], 600)
     perfect = decision_curve(sample_of(np.where(y, 0.999, 0.001), y), n_boot=200)
     assert perfect.net_benefit == pytest.approx([1 / 3] * 99, abs=1e-6)
-    assert perfect.useful == (0.01, 0.99)
+    assert perfect.useful == perfect.thresholds
     useless = decision_curve(sample_of(np.random.default_rng(0).random(600), y), n_boot=200)
-    assert useless.useful is None
+    assert useless.useful == []
 
 
 def test_other_numbers_of_classes_have_no_curve():
