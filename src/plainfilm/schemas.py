@@ -16,8 +16,12 @@ RESEARCH_ONLY = "Research use only; not a medical device."
 
 
 def marks(notes: list[str]) -> str:
-    """What every title must carry: 'LEAKY SPLIT: ' or 'VALIDATION ONLY: ', from the notes that begin so; else ''."""
-    found = [mark for mark in ("LEAKY SPLIT", "VALIDATION ONLY") if any(note.startswith(mark) for note in notes)]
+    """What every title must carry, e.g. 'LEAKY SPLIT: ', from the notes that begin so; else ''."""
+    found = [
+        mark
+        for mark in ("LEAKY SPLIT", "VALIDATION ONLY", "KNOWN PATIENTS")
+        if any(note.startswith(mark) for note in notes)
+    ]
     return ", ".join(found) + ": " if found else ""
 
 

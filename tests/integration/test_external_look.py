@@ -68,18 +68,19 @@ def test_an_external_set_is_scored_saved_and_its_looks_are_counted(run, drawn):
     assert drop["ci_low"] < drop["value"] < drop["ci_high"]
     assert 0 <= first["external"]["drift"]["auroc"]["value"] <= 1
     assert any(note.startswith("KNOWN PATIENTS") for note in first["notes"])  # phantoms are numbered from 1 in each set
+    assert plainfilm("evaluate", run, "--external", drawn / "outside").stdout.startswith(f"KNOWN PATIENTS: {name}")
     assert not any("chosen on the valid images" in note for note in first["notes"])
 
     second = as_json(run, "--external", drawn / "outside")
-    assert (second["opened"], second["metrics"], second["external"]) == (2, first["metrics"], first["external"])
+    assert (second["opened"], second["metrics"], second["external"]) == (3, first["metrics"], first["external"])
     ledger = [json.loads(line) for line in (run / "test_ledger.jsonl").read_text().splitlines()]
-    assert [look["inference"] for look in ledger] == [True, False]
+    assert [look["inference"] for look in ledger] == [True, False, False]
 
     test = as_json(run, "--split", "test")
     assert (test["opened"], test["opened_set"]) == (1, 1)  # external looks are none at the test set
     third = as_json(run, "--external", drawn / "outside")
     assert set(third["external"]["drops"]) == {"valid", "test"}
-    assert third["opened"] == 3
+    assert third["opened"] == 4
     other = run.parent / "two"
     shutil.copytree(run, other)
     for name in ("test_ledger.jsonl", f"predictions/{first['split']}.csv"):
@@ -87,7 +88,7 @@ def test_an_external_set_is_scored_saved_and_its_looks_are_counted(run, drawn):
     status = json.loads((other / "status.json").read_text())
     (other / "status.json").write_text(json.dumps({**status, "ledger_head": None}))
     fresh = as_json(other, "--external", drawn / "outside")
-    assert (fresh["opened"], fresh["opened_set"], fresh["metrics"]) == (1, 4, first["metrics"])
+    assert (fresh["opened"], fresh["opened_set"], fresh["metrics"]) == (1, 5, first["metrics"])
 
 
 def test_names_are_mapped_and_a_renamed_folder_of_other_order_gives_the_same_numbers(run, drawn, tmp_path):
@@ -143,7 +144,7 @@ def watch(event: str, args: tuple[object, ...]) -> None:
         OPENED.append(str(args[0]))
 
 
-def test_nothing_but_a_look_at_test_opens_a_test_picture(run, drawn):
+def test_nothing_but_a_look_at_test_opens_a_test_picture(run, drawn, fresh_cache):
     """Every other command on a run, under an audit hook on open()."""
     sys.addaudithook(watch)
     rows = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)

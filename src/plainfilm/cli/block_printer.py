@@ -79,7 +79,7 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
                 table.add_row(pair, SHORT[gap.metric], gap.method, "-", "-", "")
                 continue
             gap_text = f"{gap.value:+.3f} [{gap.ci_low:+.3f}, {gap.ci_high:+.3f}]"
-            differ = "yes" if gap.p_holm <= 0.05 else "not shown"
+            differ = "yes" if gap.p_holm <= 0.05 else "-"
             table.add_row(pair, SHORT[gap.metric], gap_text, p_text(gap.p), p_text(gap.p_holm), differ)
         out.print(table)
     for note in found.notes:
