@@ -20,17 +20,15 @@ from plainfilm.data.splits import write_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
-from plainfilm.evaluate.answer import Asked, answer, save_metrics
-from plainfilm.evaluate.columns import subgroup_names
-from plainfilm.evaluate.external import read_external
-from plainfilm.evaluate.look import look_at_external, look_at_shifted, look_at_test
-from plainfilm.evaluate.no_lungs import no_lungs, read_train_probes
-from plainfilm.evaluate.outside import external_block
+from plainfilm.evaluate.answer import answer
+from plainfilm.evaluate.look import look_at_shifted, look_at_test
+from plainfilm.evaluate.no_lungs import no_lungs
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.evaluate.verdicts import compare_runs
+from plainfilm.evaluation import evaluate_external, questions, save
 from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
 from plainfilm.models.weight_files import at_hand, starting_point
@@ -47,7 +45,6 @@ from plainfilm.schemas import (
     ModelsDocument,
     PhantomDocument,
     SplitDocument,
-    marks,
 )
 from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 
@@ -220,8 +217,8 @@ def evaluate_run(
             card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
         if external is not None:
             shared = (prevalences, by, names or {}, patient_pattern, device, listener)
-            return _saved(run, _evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
-        asked = _asked(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
+            return save(run, evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
+        asked = questions(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
         if split == "test":
             if card.seal is None:
                 raise SealError(
@@ -243,53 +240,7 @@ def evaluate_run(
             document = document.model_copy(update={"changes": score_changes(predictions, positive)})
         else:
             document = document.model_copy(update={"no_lungs_needed": no_lungs(run, card, split, part)})
-        return _saved(run, document, keep=threshold is None)
-
-
-def _saved(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDocument:
-    if keep:
-        save_metrics(run, document)
-        _draw_decision_curve(run, document)
-    return document
-
-
-def _evaluate_external(
-    run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, path: Path, prevalences: list[float] | None,
-    by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, listener: Listener,
-) -> EvaluateDocument:  # fmt: skip
-    """All that can be refused is refused before the look."""
-    external = read_external(
-        path.absolute(), card, cfg, rows, names=names, patient_pattern=patient_pattern, listener=listener
-    )
-    asked = _asked(card, cfg, external.rows, prevalences, by, external.path)
-    probes = read_train_probes(run, rows)
-    predictions, pixels, looks = look_at_external(run, card, external, device, listener, keep=cfg.data.cache)
-    document = answer(run, card, external.name, predictions, cfg, looks, asked)
-    block = external_block(run, card, cfg, rows, external, document.metrics, probes, pixels)
-    return document.model_copy(update={"external": block, "notes": [*document.notes, *external.notes]})
-
-
-def _asked(
-    card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, prevalences: list[float] | None, by: str | None,
-    data: Path | None = None,
-) -> Asked:  # fmt: skip
-    if prevalences and card.positive is None:
-        raise UsageError(f"--prevalence needs two classes; this run has {len(card.vocab)}. Leave it out.")
-    data = data or (Path(cfg.data.path) if cfg.data.path else None)
-    return Asked(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data))
-
-
-def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> None:
-    """The figure beside the numbers, of two classes."""
-    if document.decision_curve is None or document.positive is None:
-        return
-    from plainfilm.interpret.decision_figure import plot_decision_curve
-    from plainfilm.interpret.figures import as_png
-
-    curve = document.decision_curve
-    title = f"{marks(document.notes)}Decision curve, {document.split}, {curve.n} images"
-    figure = plot_decision_curve(curve, document.positive, title, document.threshold)
-    atomic_write(run.figure(f"decision_curve_{document.split}"), as_png(figure))
+        return save(run, document, keep=threshold is None)
 
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:

@@ -16,7 +16,7 @@ def plot_decision_curve(curve: DecisionCurve, positive: str, title: str, thresho
         positive: the class that is called.
         threshold: the run's own, marked where given.
     """
-    figure = Figure(figsize=(7, 4.4), layout="constrained")
+    figure = Figure(figsize=(5.4, 4.3), layout="constrained")
     ax = figure.subplots()
     x, y = np.array(curve.thresholds), np.array(curve.net_benefit)
     ax.fill_between(x, curve.ci_low, curve.ci_high, color=BLUE, alpha=0.2, linewidth=0, label="95 % band, pointwise")
@@ -31,5 +31,5 @@ def plot_decision_curve(curve: DecisionCurve, positive: str, title: str, thresho
     ax.set_title(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
