@@ -48,7 +48,9 @@ def evaluate_external(
     predictions, pixels, looks = look_at_external(run, card, external, device, listener, keep=cfg.data.cache)
     document = answer(run, card, external.name, predictions, cfg, looks, asked)
     block = external_block(run, card, cfg, rows, external, document.metrics, probes, pixels)
-    return document.model_copy(update={"external": block, "notes": [*document.notes, *external.notes]})
+    return document.model_copy(
+        update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes]))}
+    )
 
 
 def save(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDocument:

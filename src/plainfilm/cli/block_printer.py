@@ -34,7 +34,9 @@ def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, s
 def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
     if not document.at_prevalence:
         return
-    out.print("PPV and NPV where another share of the images is positive:")
+    narrow = any("too narrow" in row.ppv.method for row in document.at_prevalence)
+    hint = ", intervals likely too narrow" if narrow else ""
+    out.print(f"PPV and NPV where another share of the images is positive{hint}:")
     table = _table("prevalence", "PPV", "NPV")
     for row in document.at_prevalence:
         table.add_row(f"{row.prevalence:g}", *(_fine_text(each) for each in (row.ppv, row.npv)))
@@ -62,7 +64,9 @@ def _print_decision_curve(out: Console, document: EvaluateDocument) -> None:
 def _print_subgroups(out: Console, found: Subgroups) -> None:
     out.print(f"By {found.column}:")
     known = any(group.patients is not None for group in found.groups)
-    table = _table(found.column, "images", *(["patients"] if known else []), "metric", "value", "95 % interval")
+    narrow = any("too narrow" in metric.method for group in found.groups for metric in group.metrics.values())
+    interval = "95 % interval, likely too narrow" if narrow else "95 % interval"
+    table = _table(found.column, "images", *(["patients"] if known else []), "metric", "value", interval)
     for group in found.groups:
         size = [str(group.images), *([str(group.patients)] if known else [])]
         told = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
@@ -95,7 +99,8 @@ def _print_external(out: Console, found: External, names: Mapping[str, str]) -> 
     )
     for split, changes in found.drops.items():
         out.print(f"External minus {split}:")
-        table = _table("", "change", "95 % interval")
+        narrow = any("too narrow" in change.method for change in changes.values())
+        table = _table("", "change", "95 % interval, likely too narrow" if narrow else "95 % interval")
         for name, change in changes.items():
             if change.value is None:
                 table.add_row(names[name], "-", change.method)

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.data.probes import PERCENTILES, Pixels, cross_validated, picture_features
-from plainfilm.evaluate.delong import auroc_interval, curve
+from plainfilm.evaluate.delong import midranks
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.shortcuts import shortcut_metric
-from plainfilm.schemas_evaluate import Drift, Metric
+from plainfilm.schemas_evaluate import Drift
 
 PROBE = "picture statistics"
 NAMES = (
@@ -26,13 +26,16 @@ MOST_TRAIN = 1_500  # more change the interval little, and the trees take their 
 MIN_PATIENTS = 2
 
 
-def picture_drift(probes: TrainProbes, rows: pd.DataFrame, pixels: Pixels, *, seed: int) -> Drift | None:
+def picture_drift(
+    probes: TrainProbes, rows: pd.DataFrame, pixels: Pixels, *, seed: int, has_patients: bool = True
+) -> Drift | None:
     """How far the statistics of external pictures tell them from train pictures; None where there are too few patients.
 
     Args:
         rows: of the external images, with `label` and `group`. pixels: uint8 (n, h, w) or (n, h, w, 3), as the network
             sees them.
         seed: of the draw of train images and of the division into folds.
+        has_patients: False where a side has no patient key, and each image counts as its own.
     """
     chosen = same_shares(
         probes.rows["label"].to_numpy(), rows["label"].to_numpy(), np.random.default_rng([seed, 0xD81F])
@@ -46,8 +49,13 @@ def picture_drift(probes: TrainProbes, rows: pd.DataFrame, pixels: Pixels, *, se
     if any(len(np.unique(groups[labels == side])) < MIN_PATIENTS for side in (0, 1)):
         return None
     probs = cross_validated(features, labels, groups, seed=seed)
-    auroc = shortcut_metric(probs, labels, groups, groups, positive=1, crossed=True)
-    return Drift(auroc=auroc, features=_one_by_one(features, labels, groups), train_images=len(inside))
+    people = groups if has_patients else None
+    auroc = shortcut_metric(probs, labels, groups, people, positive=1, crossed=True)
+    alone = {
+        name: shortcut_metric(_as_probs(values), labels, groups, people, positive=1, crossed=False)
+        for name, values in zip(NAMES, features.T, strict=True)
+    }
+    return Drift(auroc=auroc, features=alone, train_images=len(inside))
 
 
 def same_shares(inside: np.ndarray, outside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -59,13 +67,7 @@ def same_shares(inside: np.ndarray, outside: np.ndarray, rng: np.random.Generato
     return np.sort(np.concatenate(taken)).astype(np.int64)
 
 
-def _one_by_one(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> dict[str, Metric]:
-    """AUROC of each statistic alone, with clustered limits."""
-    clusters = np.unique(groups, return_inverse=True)[1]
-    found = {}
-    for name, values in zip(NAMES, features.T.astype(np.float64), strict=True):
-        value, low, high, method = auroc_interval([curve(values, labels == 1)], clusters)
-        found[name] = Metric(
-            value=value, ci_low=low, ci_high=high, n=len(labels), n_patients=int(clusters.max()) + 1, method=method
-        )
-    return found
+def _as_probs(values: np.ndarray) -> np.ndarray:
+    """Ranks of a statistic in 0..1, float (n, 2): an AUROC knows nothing but the order."""
+    ranks = midranks(values.astype(np.float64)) / len(values)
+    return np.column_stack([1 - ranks, ranks])

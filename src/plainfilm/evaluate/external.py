@@ -148,6 +148,8 @@ def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card, spec: DecodeSpec) 
     missing = [name for name in card.vocab if name not in set(rows["label"])]
     if missing:
         notes.append(f"No external image is of class {' or '.join(missing)}: what needs one is not estimable.")
+    if (rows["given"] != "").any():
+        notes.append("The external train/val/test folders were pooled: nothing of them was learned from.")
     people = set(rows["patient"]) - {""}
     known = people & set(own.loc[own["split"] != "test", "patient"])
     if known:

@@ -35,7 +35,11 @@ def external_block(
         patients=int(table.rows["patient"].replace("", pd.NA).nunique()) if table.has_patients else None,
         classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
         drops={split: changes(metrics, inside) for split, inside in internal_metrics(run, card, cfg, own).items()},
-        drift=None if probes is None else picture_drift(probes, external.rows, pixels, seed=cfg.train.seed),
+        drift=None
+        if probes is None
+        else picture_drift(
+            probes, external.rows, pixels, seed=cfg.train.seed, has_patients=card.has_patients and table.has_patients
+        ),
     )  # fmt: skip
 
 
@@ -67,7 +71,8 @@ def _change(outside: Metric, inside: Metric) -> Change:
         missing = outside if both[0] is None else inside
         return Change(value=None, ci_low=None, ci_high=None, method=missing.method)
     value, low, high, _ = difference(both[0], both[1])
-    return Change(value=value, ci_low=low, ci_high=high, method="mover")
+    narrow = "; likely too narrow" if any("too narrow" in metric.method for metric in (outside, inside)) else ""
+    return Change(value=value, ci_low=low, ci_high=high, method=f"mover{narrow}")
 
 
 def _interval(metric: Metric) -> Interval | None:

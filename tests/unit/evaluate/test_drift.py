@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from plainfilm.data.probes import picture_features
 from plainfilm.evaluate.drift import NAMES, PROBE, picture_drift, same_shares
@@ -61,6 +62,23 @@ def test_the_same_kind_of_pictures_seldom_drift(trials, most):
         found = picture_drift(train_set(rng, 120, 0.5), rows_of(labels, 2), pictures(rng, labels), seed=seed)
         wrong += found.auroc.ci_low > 0.5
     assert wrong <= most
+
+
+def test_without_a_patient_key_every_interval_says_so():
+    rng = np.random.default_rng(0)
+    labels = np.resize([0, 1], 20)
+    found = picture_drift(train_set(rng, 40, 0.5), rows_of(labels), pictures(rng, labels), seed=0, has_patients=False)
+    for metric in (found.auroc, *found.features.values()):
+        assert metric.n_patients is None and "likely too narrow" in metric.method
+
+
+def test_a_statistic_alone_has_the_auroc_of_its_values():
+    rng = np.random.default_rng(3)
+    probes, labels = train_set(rng, 60, 0.5), np.resize([0, 1], 60)
+    films = pictures(rng, labels, brighter=15)
+    found = picture_drift(probes, rows_of(labels), films, seed=0).features["mean brightness"]
+    inside, outside = probes.known[PROBE][:, 0], picture_features(films)[PROBE][:, 0]
+    assert found.value == pytest.approx(roc_auc_score(np.repeat([0, 1], 60), np.append(inside, outside)))
 
 
 def test_too_few_patients_tell_no_drift():

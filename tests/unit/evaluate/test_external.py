@@ -183,6 +183,13 @@ def test_too_many_damaged_files_are_refused(read, outside: Path, refusal: Refusa
     assert "8 of 24 images cannot be used" in refusal(lambda: read(outside))
 
 
+def test_given_folders_are_pooled_and_that_is_told(read, outside: Path, tmp_path: Path):
+    shutil.copytree(outside, tmp_path / "given" / "train")
+    found = read(tmp_path / "given")
+    assert found.seal == read(outside).seal
+    assert found.notes == ("The external train/val/test folders were pooled: nothing of them was learned from.",)
+
+
 def test_a_csv_may_list_them(read, outside: Path):
     names = sorted(path.relative_to(outside).as_posix() for path in outside.rglob("*.png"))
     table = pd.DataFrame({"path": names, "label": [name.split("/")[0] for name in names]})

@@ -209,3 +209,36 @@ def test_equal_subgroups_seldom_differ_although_their_patients_have_other_number
         unadjusted += min(gap.p for gap in gaps) <= 0.05
     assert wrong / trials <= 0.05 + 2 * (0.05 * 0.95 / trials) ** 0.5
     assert unadjusted > wrong  # nine tests are asked at once
+
+
+@pytest.mark.slow
+def test_control_an_exchange_alone_is_wrong_where_patients_have_other_numbers_of_images_and_errors_are_few(monkeypatch):
+    """10 patients of 6 images against 200 of 1-3, sensitivity 0.99 in both: the interval's word is needed too."""
+    monkeypatch.setattr("plainfilm.evaluate.subgroups.DRAWS", 199)
+    rng, alone, ours, trials, icc = np.random.default_rng(0), 0, 0, 60, 0.3
+    ids = np.repeat(np.arange(210), np.where(np.arange(210) < 10, 6, np.resize([1, 2, 3], 210)))
+    site = np.where(ids < 10, "few", "many")
+    for _ in range(trials):
+        chance = rng.beta(0.99 * (1 - icc) / icc, 0.01 * (1 - icc) / icc, 210)[ids]
+        found = np.append(np.where(rng.random(len(ids)) < chance, 0.9, 0.1), np.full(20, 0.1))
+        sample = sample_of(found, np.append(np.ones(len(ids)), np.zeros(20)), np.append(ids, np.arange(210, 230)))
+        gaps = subgroup_table(sample, [*site, *[""] * 20], "site", VOCAB).gaps
+        ours += next(gap.p for gap in gaps if gap.metric == "sensitivity") <= 0.05
+        sides = Sides(site == "few", ids, np.ones(len(ids), bool))
+        swap = np.concatenate([np.zeros((1, 210), bool), gap_test.exchanges(sides, 199, rng)])
+        drawn = gap_test.share_gap((found[: len(ids)] > 0.5).astype(float), sides, swap)
+        alone += gap_test.two_sided_p(drawn[0], drawn[1:]) <= 0.05
+    assert alone / trials > 0.2
+    assert ours / trials <= 0.05
+
+
+def test_an_inverted_interval_gives_the_p_of_its_test():
+    """For a normal interval it is the normal p: 1.5 standard errors from 0."""
+    from scipy.stats import norm
+
+    from plainfilm.evaluate.intervals import Interval
+
+    found = gap_test.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
+    assert found == pytest.approx(2 * norm.sf(1.5), abs=2e-4)
+    assert gap_test.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-4)
+    assert gap_test.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(1, abs=2e-4)
