@@ -97,7 +97,7 @@ def test_what_is_no_share_is_refused_in_one_line(text: str, refusal: Callable[..
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", [0.85, 0.97])
+@pytest.mark.parametrize("rate", [0.85, 0.97, 0.995])
 @pytest.mark.parametrize(("patients", "repeats"), [(45, 400), (400, 250)])
 def test_the_truth_is_covered_with_clustered_images(patients: int, repeats: int, rate: float):
     """Patients of 1-8 images; sensitivity and specificity `rate`, intra-patient correlation 0.3."""
