@@ -20,7 +20,7 @@ from plainfilm.data.splits import write_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
-from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.answer import answer
 from plainfilm.evaluate.look import look_at_shifted, look_at_test
 from plainfilm.evaluate.no_lungs import no_lungs
 from plainfilm.evaluate.operating import threshold_of
@@ -28,6 +28,7 @@ from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.verdicts import compare_runs
+from plainfilm.evaluation import evaluate_external, questions, save
 from plainfilm.interpretation import interpret_run
 from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
@@ -188,6 +189,11 @@ def evaluate_run(
     *,
     split: str = "valid",
     threshold: str | None = None,
+    prevalences: list[float] | None = None,
+    by: str | None = None,
+    external: Path | None = None,
+    names: dict[str, str] | None = None,
+    patient_pattern: str | None = None,
     device: str = "cpu",
     listener: Listener = silent,
 ) -> EvaluateDocument:
@@ -196,8 +202,14 @@ def evaluate_run(
     Args:
         split: valid, test, or valid-shifted: the valid pictures as they are and under each of a fixed list of changes.
         threshold: a rule or number in place of the stored threshold, chosen on valid all the same.
+        prevalences: shares of positive images, 0..1, for which PPV and NPV are restated.
+        by: a column of subgroups, see `subgroup_names`.
+        external: a folder or CSV of images that the run never saw, in place of a split; `names` maps their class names
+            to the run's, `patient_pattern` finds the patient in their file names.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
+        UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
+        DataError: the external images cannot be read, or are not external.
     """
     run = RunDir.open(root)
     with run.lock():
@@ -205,6 +217,10 @@ def evaluate_run(
         part = rows[rows["split"] == split]
         if threshold is not None:
             card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
+        if external is not None:
+            shared = (prevalences, by, names or {}, patient_pattern, device, listener)
+            return save(run, evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
+        asked = questions(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
         if split == "test":
             if card.seal is None:
                 raise SealError(
@@ -220,7 +236,7 @@ def evaluate_run(
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
             looks = count_looks(run, card.seal)
-        document = answer(run, card, split, predictions, cfg, looks)
+        document = answer(run, card, split, predictions, cfg, looks, asked)
         if split == SHIFTED:
             positive = card.vocab.index(card.positive) if card.positive else None
             document = document.model_copy(update={"changes": score_changes(predictions, positive)})
@@ -228,9 +244,7 @@ def evaluate_run(
             document = document.model_copy(
                 update={"no_lungs_needed": no_lungs(run, card, split, part, predictions.probs)}
             )
-        if threshold is None:
-            save_metrics(run, document)
-    return document
+        return save(run, document, keep=threshold is None)
 
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:

@@ -9,12 +9,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from plainfilm.schemas_evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
+from plainfilm.schemas_evaluate import Metric as Metric
+
 RESEARCH_ONLY = "Research use only; not a medical device."
 
 
 def marks(notes: list[str]) -> str:
-    """What every title must carry: 'LEAKY SPLIT: ' or 'VALIDATION ONLY: ', from the notes that begin so; else ''."""
-    found = [mark for mark in ("LEAKY SPLIT", "VALIDATION ONLY") if any(note.startswith(mark) for note in notes)]
+    """What every title must carry, e.g. 'LEAKY SPLIT: ', from the notes that begin so; else ''."""
+    found = [
+        mark
+        for mark in ("LEAKY SPLIT", "VALIDATION ONLY", "KNOWN PATIENTS")
+        if any(note.startswith(mark) for note in notes)
+    ]
     return ", ".join(found) + ": " if found else ""
 
 
@@ -23,22 +30,6 @@ class Document(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: Literal[1] = 1
-
-
-class Metric(BaseModel):
-    """One number with its 95 % interval.
-
-    `n` counts the images in the metric's own denominator, `n_patients` the patients they belong to (None: no
-    patient key). `value` is None when the metric cannot be estimated, for example a sensitivity without positives.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    value: float | None
-    ci_low: float | None
-    ci_high: float | None
-    n: int
-    n_patients: int | None
-    method: str
 
 
 class SplitCounts(BaseModel):
@@ -357,3 +348,8 @@ class EvaluateDocument(Document):
     reliability: Reliability | None = None
     band: BandReport | None = None
     gate: GateReport | None = None
+    per_patient: PerPatient | None = None  # None without a patient key
+    at_prevalence: list[AtPrevalence] = []
+    decision_curve: DecisionCurve | None = None  # of two classes
+    subgroups: Subgroups | None = None
+    external: External | None = None

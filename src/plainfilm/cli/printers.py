@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.block_printer import metric_text, print_blocks
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
 from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
@@ -35,7 +36,7 @@ from plainfilm.schemas_interpret import InterpretDocument
 
 NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
-    "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1",
+    "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC (-1 to 1)",
     "brier": "Brier (0 is best)", "ece": "ECE (0 is best)",
     "calibration_intercept": "calibration intercept (0)", "calibration_slope": "calibration slope (1)",
 }  # fmt: skip
@@ -46,13 +47,6 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def metric_text(metric: Metric) -> tuple[str, str, str]:
-    """Value, interval and n as they are printed."""
-    if metric.value is None:
-        return "-", metric.method, str(metric.n)
-    return f"{metric.value:.3f}", f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]", str(metric.n)
 
 
 def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
@@ -116,6 +110,11 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     _print_per_class(out, document)
     print_unsure(out, document, metric_text)
     _print_changes(out, document)
+    if document.per_patient is not None:
+        left = document.per_patient.disagreeing
+        without = f" ({left} left out: their images belong to several classes)" if left else ""
+        print_metrics(out, f"Per patient, mean score of {document.per_patient.patients} patients{without}:", document.per_patient.metrics)  # fmt: skip
+    print_blocks(out, document, NAMES)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
     for name in ("", *document.confusion.labels):
@@ -123,9 +122,10 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     for name, row in zip(document.confusion.labels, document.confusion.rows, strict=True):
         table.add_row(name, *map(str, row))
     out.print(table)
-    if document.split == "test":
+    if document.split == "test" or document.external is not None:
+        what = "external set" if document.external is not None else "test set"
         out.print(
-            f"Looks at this test set: {document.opened} by this run, {document.opened_set} by all runs in this folder"
+            f"Looks at this {what}: {document.opened} by this run, {document.opened_set} by all runs in this folder"
         )
     _print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)

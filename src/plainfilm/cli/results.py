@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,42 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    prevalence: Annotated[
+        str | None,
+        typer.Option(
+            "--prevalence",
+            metavar="X,X",
+            help="Restate PPV and NPV where such shares are positive, e.g. 0.01,0.1,0.3.",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Also by subgroup, with a test of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
+            show_default=False,
+        ),
+    ] = None,
+    external: Annotated[
+        Path | None,
+        typer.Option(
+            "--external",
+            metavar="DIR",
+            help="Images that the run never saw, in place of a split: a folder of class folders, or a CSV.",
+            show_default=False,
+        ),
+    ] = None,
+    class_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="THEIRS=OURS",
+            help="Their class is one of the run's, e.g. healthy=NORMAL; may be repeated.",
+        ),
+    ] = None,
+    patient_pattern: opt.Pattern = None,
     device: opt.Device = "cpu",
     fail_under: Annotated[
         list[str] | None,
@@ -45,14 +82,27 @@ def evaluate(
     gates = [_gate(text) for text in fail_under or []]
     if split not in ("valid", "valid-shifted", "test"):
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
+    if external is None and (class_map or patient_pattern):
+        raise UsageError(
+            "--map and --patient-pattern speak of external images. Give --external DIR too, or leave them out."
+        )
+    if external is not None and split != "valid":
+        raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")
+    from plainfilm.evaluate.external import parse_map
+    from plainfilm.evaluate.prevalence import parse_prevalences
     from plainfilm.pipeline import evaluate_run
 
+    shares = parse_prevalences(prevalence) if prevalence is not None else None
+    names = parse_map(class_map or [])
     with Talk(quiet=quiet, json=json) as talk:
-        document = evaluate_run(run, split=split, threshold=threshold, device=device, listener=talk)
+        document = evaluate_run(
+            run, split=split, threshold=threshold, prevalences=shares, by=by, external=external, names=names,
+            patient_pattern=patient_pattern, device=device, listener=talk,
+        )  # fmt: skip
         talk.result(document)
     below = [line for name, bound in gates if (line := _shortfall(name, document.metrics[name].value, bound))]
     if below:
-        raise GateError(f"--fail-under on {split}: " + "; ".join(below) + ".")
+        raise GateError(f"--fail-under on {document.split}: " + "; ".join(below) + ".")
 
 
 def _shortfall(name: str, value: float | None, bound: float) -> str:

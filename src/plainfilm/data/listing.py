@@ -19,11 +19,7 @@ def read_csv(path: Path) -> list[Found]:
     Raises:
         DataError: missing columns, cells or files, an unknown split, or a path named twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text ({type(error).__name__}). Save the CSV as UTF-8.") from None
-    frame = _parse(path, text)
+    frame = _parse(path, _text(path))
     _require_cells(path, frame)
     return [
         Found(
@@ -35,6 +31,27 @@ def read_csv(path: Path) -> list[Found]:
         )
         for cells in frame.to_dict("records")
     ]
+
+
+def read_column(path: Path, name: str) -> dict[str, str] | None:
+    """A column of the CSV by the relative path of each image, stripped; None where it has no such column.
+
+    No image is looked for: they may have been moved since the run was trained.
+
+    Raises:
+        DataError: the CSV is gone, or no longer one.
+    """
+    frame = _parse(path, _text(path))
+    if name not in frame or name in ("line", "relative"):
+        return None
+    return dict(zip(frame["relative"], frame[name].str.strip(), strict=True))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text ({type(error).__name__}). Save the CSV as UTF-8.") from None
 
 
 def _parse(path: Path, text: str) -> pd.DataFrame:

@@ -199,6 +199,15 @@ def max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
 
 def refuse_unusable(table: ImageTable, found: list[Found], cfg: DataConfig) -> None:
     """Raises what build_table() says."""
+    refuse_damaged(table, found, cfg)
+    if len(table.classes) < 2:
+        raise DataError(
+            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each."
+        )
+
+
+def refuse_damaged(table: ImageTable, found: list[Found], cfg: DataConfig) -> None:
+    """Raises a DataError where too many files are damaged, or all of a class."""
     bad = table.excluded[(table.excluded["state"] == "quarantined") & (table.excluded["code"] != "E_LABEL_CONFLICT")]
     limit, words = max_bad_files(cfg, len(found))
     if len(bad) > limit:
@@ -214,10 +223,6 @@ def refuse_unusable(table: ImageTable, found: list[Found], cfg: DataConfig) -> N
         raise DataError(
             f"The class {lost[0]!r} has no usable image; all {len(mine)} were quarantined "
             f"(first: {first['relative']!r}, {first['code']}: {first['why']}). Repair them, or remove the class."
-        )
-    if len(table.classes) < 2:
-        raise DataError(
-            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each."
         )
 
 

@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from plainfilm.card import KEPT_BEST, Card
 from plainfilm.config import ExperimentConfig
+from plainfilm.evaluate.decision_curve import decision_curve
+from plainfilm.evaluate.external import PREFIX
 from plainfilm.evaluate.metrics import calls, confusion_matrix, measure, measure_per_class
-from plainfilm.evaluate.predictions import Predictions
+from plainfilm.evaluate.per_patient import mean_per_patient
+from plainfilm.evaluate.predictions import CHANGE, Predictions
+from plainfilm.evaluate.prevalence import restated
+from plainfilm.evaluate.sample import make_sample
+from plainfilm.evaluate.subgroups import subgroup_table
 from plainfilm.evaluate.unsure import band_report, gate_report, reliability_report
 from plainfilm.runs import RunDir, atomic_write, dump_json
 from plainfilm.schemas import Confusion, EvaluateDocument, Metric
+from plainfilm.schemas_evaluate import PerPatient
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user wants beside the metrics.
+
+    prevalences: shares, 0..1. column: of subgroups; names: the subgroup of each image, '' = not given.
+    """
+
+    prevalences: list[float] = field(default_factory=list)
+    column: str | None = None
+    names: list[str] = field(default_factory=list)
+
+
+NOTHING_MORE = Asked()
 
 
 def answer(
-    run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, looks: tuple[int, int]
-) -> EvaluateDocument:
+    run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, looks: tuple[int, int],
+    asked: Asked = NOTHING_MORE,
+) -> EvaluateDocument:  # fmt: skip
+    """The document of one pass over a split; nothing of the network runs here."""
     positive = card.vocab.index(card.positive) if card.positive else None
     sample: dict[str, Any] = dict(
         probs=predictions.probs, targs=predictions.targs, clusters=predictions.groups, patients=predictions.patients,
@@ -34,8 +61,47 @@ def answer(
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature,
         reliability=reliability_report(card, predictions), band=band_report(card, predictions),
-        gate=gate_report(predictions),
+        gate=gate_report(predictions), **blocks_beside(card, predictions, cfg, asked, narrow),
     )  # fmt: skip
+
+
+def blocks_beside(
+    card: Card, predictions: Predictions, cfg: ExperimentConfig, asked: Asked, narrow: bool
+) -> dict[str, Any]:
+    """What stands beside the metrics of the images: by patient, over thresholds, at other prevalences, by subgroup."""
+    positive, boot = card.vocab.index(card.positive) if card.positive else None, (cfg.evaluate.n_boot, cfg.train.seed)
+    sample = make_sample(
+        predictions.probs, predictions.targs, predictions.groups, predictions.patients, positive=positive, threshold=card.threshold
+    )  # fmt: skip
+    blocks: dict[str, Any] = {}
+    changed = CHANGE in predictions.frame  # copies of a picture have no mean that anybody would use
+    if predictions.patients is not None and not changed:
+        blocks["per_patient"] = per_patient(predictions, predictions.patients, card, *boot, narrow=narrow)
+    if not changed:
+        blocks["decision_curve"] = decision_curve(sample, n_boot=boot[0], seed=boot[1])
+    if asked.prevalences:
+        told = restated(sample, asked.prevalences)
+        blocks["at_prevalence"] = [
+            row.model_copy(update=_warned({"ppv": row.ppv, "npv": row.npv}, narrow)) for row in told
+        ]
+    if asked.column is not None:
+        table = subgroup_table(sample, asked.names, asked.column, card.vocab, seed=boot[1])
+        groups = [group.model_copy(update={"metrics": _warned(group.metrics, narrow)}) for group in table.groups]
+        blocks["subgroups"] = table.model_copy(update={"groups": groups})
+    return blocks
+
+
+def per_patient(
+    predictions: Predictions, patients: np.ndarray, card: Card, n_boot: int, seed: int, *, narrow: bool
+) -> PerPatient:
+    """The metrics of the mean scores of `patients`, str (n,)."""
+    people = mean_per_patient(predictions.probs, predictions.targs, predictions.groups, patients)
+    positive = card.vocab.index(card.positive) if card.positive else None
+    metrics = measure(
+        people.probs, people.targs, clusters=people.groups, patients=np.arange(len(people.targs)), positive=positive,
+        threshold=card.threshold, n_boot=n_boot, seed=seed,
+    )  # fmt: skip
+    return PerPatient(patients=len(people.targs), disagreeing=people.disagreeing, metrics=_warned(metrics, narrow))
 
 
 def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
@@ -52,7 +118,7 @@ def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
 
 def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
     """The sentence that belongs beside valid scores: what was chosen on those very images."""
-    if split == "test":
+    if split == "test" or split.startswith(PREFIX):
         return []
     chosen = ["the epoch"] if card.kept_by == KEPT_BEST else []
     chosen += ["the temperature"] if card.temperature != 1 else []

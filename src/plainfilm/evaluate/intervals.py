@@ -163,6 +163,17 @@ def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
     return around(mean, mean - down, mean + up, f"mover/{parts[0].method}")
 
 
+def difference(a: Interval, b: Interval) -> Interval:
+    """a - b of two estimates on other patients, with limits recovered from theirs (MOVER).
+
+    Source: Zou & Donner, Stat Med 2008;27:1693; Newcombe, Stat Med 1998;17:873.
+    """
+    value = a.value - b.value
+    down = ((a.value - a.low) ** 2 + (b.high - b.value) ** 2) ** 0.5
+    up = ((a.high - a.value) ** 2 + (b.value - b.low) ** 2) ** 0.5
+    return Interval(value, value - down, value + up, f"mover/{a.method}")
+
+
 def correlation(residuals: Floats) -> Floats:
     """Correlation (k, k) of the rows of `residuals` (k, m); a row of zeros goes with nothing but itself."""
     norm = np.sqrt((residuals**2).sum(axis=1))
@@ -237,6 +248,18 @@ def drawn_mean(
         return around(value * top, low * top, high * top, "bootstrap (logit)", top)
     low, high = wilson(value, rarer, level)
     return around(value * top, low * top, high * top, "wilson (bootstrap degenerate)", top)
+
+
+def drawn_correlation(
+    value: float, draws: Floats, *, seen: float, rarer: float, patients: int, level: float = 0.95
+) -> Interval:
+    """Interval of a correlation in -1..1: `drawn_mean` of (1 + r) / 2, whose logit is twice Fisher's z of r.
+
+    Source: Fisher, Metron 1921;1:3 (the scale).
+    """
+    found = drawn_mean((1 + value) / 2, (1 + draws) / 2, seen=seen, rarer=rarer, patients=patients, level=level)
+    low, high = 2 * found.low - 1, 2 * found.high - 1
+    return Interval(value, min(low, value), max(high, value), found.method.replace("logit", "fisher z"))
 
 
 def drawn_distance(

@@ -1,14 +1,17 @@
-"""A look at pictures that training did not choose by: the sealed test set, and valid pictures that were changed."""
+"""A look at pictures that training did not choose by: the sealed test set, an external set, changed valid pictures."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from plainfilm.card import Card
-from plainfilm.data.cache import decode_told
+from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.data.decode import DecodeSpec
+from plainfilm.errors import DataError
+from plainfilm.evaluate.external import ExternalSet
 from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.predictions import (
@@ -18,7 +21,7 @@ from plainfilm.evaluate.predictions import (
     read_predictions,
     save_predictions,
 )
-from plainfilm.evaluate.seal import check_before_look, record_look
+from plainfilm.evaluate.seal import check_before_look, looks_at, read_ledger, record_look
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.listener import Listener
 from plainfilm.runs import RunDir, atomic_write
@@ -38,7 +41,7 @@ def look_at_test(
     seal, looks = check_before_look(run, part)
     probes, gate = read_train_probes(run, rows), read_gate(run, card)  # first: a damaged file must not cost a look
     path, scores = run.predictions("test"), run.probe_scores("test")
-    if path.is_file() and looks and (probes is None or scores.is_file()):
+    if path.is_file() and looks_at(looks, seal) and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
     pixels = decode_told(part, DecodeSpec(**card.decode), listener, keep=keep)
@@ -54,6 +57,32 @@ def look_at_test(
         atomic_write(scores, probed)
     save_predictions(run, "test", predictions, pixels)
     return predictions, counted
+
+
+def look_at_external(
+    run: RunDir, card: Card, external: ExternalSet, device: str, listener: Listener, *, keep: bool = True
+) -> tuple[Predictions, PixelRows, tuple[int, int]]:
+    """The predictions of external images, new or as saved, their pixels, and the looks at this set, recorded first."""
+    rows, path, gate = external.rows, run.predictions(external.name), read_gate(run, card)
+    looks = read_ledger(run.ledger, run.read_status().get("ledger_head"))
+    pixels = decode_told(rows, DecodeSpec(**card.decode), listener, keep=keep)
+    predictions = None
+    if path.is_file() and looks_at(looks, external.seal):
+        with contextlib.suppress(DataError):  # the images lie elsewhere now
+            predictions = read_predictions(path, rows, card.vocab, has_patients=external.table.has_patients)
+    seen = predictions is not None
+    if predictions is None:
+        model, device = kept_network(run, card, device)
+        logits, features = predict(model, pixels, device)
+        predictions = make_predictions(
+            rows, logits, card.vocab, has_patients=external.table.has_patients, temperature=card.temperature,
+            unlike=gate.look(pixels, features)[0] if gate else None,
+        )  # fmt: skip
+    facts = {"model_sha256": card.weights_sha256, "inference": not seen, "external": True}
+    counted = record_look(run, external.seal, looks, facts)
+    if not seen:
+        save_predictions(run, external.name, predictions, pixels)
+    return predictions, pixels, counted
 
 
 def kept_network(run: RunDir, card: Card, device: str) -> tuple[Normalised, str]:

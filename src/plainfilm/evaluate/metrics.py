@@ -1,4 +1,4 @@
-"""What a classifier got right: thirteen metrics, each with its own n and an interval over patients.
+"""What a classifier got right: fourteen metrics, each with its own n and an interval over patients.
 
 Everything is a function of arrays. A metric that a set of images cannot answer is None with a reason, never 0.
 """
@@ -29,30 +29,23 @@ from plainfilm.evaluate.scores import (
     ece,
     gap_statistic,
     macro_statistic,
+    mcc,
+    mcc_statistic,
     mean_statistic,
     rate,
 )
 from plainfilm.schemas import Metric
 
-__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "measure"]
-__all__ += ["measure_per_class", "rate"]
+__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "mcc"]
+__all__ += ["measure", "measure_per_class", "rate"]
 
 LINE = ("calibration_intercept", "calibration_slope")
 LINE_PATIENTS = 10  # a line through fewer says nothing about others
 METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "auroc",
-    "auprc",
-    "sensitivity",
-    "specificity",
-    "ppv",
-    "npv",
-    "f1",
-    "brier",
+    "accuracy", "balanced_accuracy", "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "brier",
     "ece",
     *LINE,
-)
+)  # fmt: skip
 PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
 
 
@@ -77,7 +70,7 @@ def measure(
         patients: (n,) int or str, to be counted; None: no patient key, `n_patients` stays None.
         positive: index of the positive class of two; None for more.
         threshold: see `calls`.
-        n_boot, seed: draws of whole clusters for auprc, brier, ece and the calibration line.
+        n_boot, seed: draws of whole clusters for auprc, mcc, brier, ece and the calibration line.
         level: of the intervals, 0..1.
     Raises:
         DataError: lengths differ, a value is missing, or `probs` are not probabilities.
@@ -91,8 +84,10 @@ def measure(
     line = calibration_line(*confidences(sample))
     draw = auprc_statistics({"auprc": sample.classes}, sample) | error_statistics(sample)
     draw |= {} if line is None else {"line": line_statistic(*confidences(sample), line)}
+    draw["mcc"] = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))
     draws = intervals.bootstrap(draw, sample.clusters, n_boot, seed)
     found["auprc"] = auprc_metric(sample.classes, sample, draws.get("auprc"), level)
+    found["mcc"] = mcc_metric(draws["mcc"], sample, level)
     found["brier"] = brier_metric(draws["brier"], sample, level)
     found["ece"] = ece_metric(draws["gaps"], sample, level)
     found |= line_metrics(line, draws.get("line"), sample, level)
@@ -212,6 +207,19 @@ def auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dict
 def rankable(classes: Sequence[int], sample: Sample) -> list[int]:
     """Classes with images inside and outside of them."""
     return [c for c in classes if 0 < np.count_nonzero(sample.targs == c) < len(sample.targs)]
+
+
+def mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
+    """Matthews correlation of calls and truth, -1..1; `draws` (n_boot,) from the bootstrap."""
+    value = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))(np.ones((1, len(sample.targs))))[0]
+    if np.isnan(value):
+        return missing(REASONS["mcc"], sample, sample.everyone)
+    wrong, classes = sample.called != sample.targs, np.unique(sample.targs)
+    # few patients with errors decide, and of the rarer class there are fewest
+    seen = min(len(np.unique(sample.clusters[wrong == side])) for side in (True, False))
+    rarer = min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in classes)
+    limits = basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
+    return metric(drawn(intervals.drawn_correlation(float(value), draws, **limits), sample), sample, sample.everyone)
 
 
 def error_statistics(sample: Sample) -> dict[str, Statistic]:

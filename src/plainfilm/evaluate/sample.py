@@ -17,7 +17,10 @@ SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within i
 
 @dataclass(frozen=True)
 class Sample:
-    """Images with their probabilities (n, k), truth, call, cluster and patient, each int (n,) counted from 0."""
+    """Images with their probabilities (n, k), truth, call, cluster and patient, each int (n,) counted from 0.
+
+    `order`: where each image stood in the arrays as they were given, int (n,).
+    """
 
     probs: Floats
     targs: Ints
@@ -25,6 +28,7 @@ class Sample:
     clusters: Ints
     patients: Ints | None
     positive: int | None
+    order: Ints
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -56,7 +60,7 @@ def make_sample(
     order, codes = canonical_order(probs, targs, label_codes(clusters, n, "clusters"))
     people = None if patients is None else label_codes(patients, n, "patients")[order]
     probs, targs = probs[order], targs[order]
-    return Sample(probs, targs, calls(probs, positive=positive, threshold=threshold), codes, people, positive)
+    return Sample(probs, targs, calls(probs, positive=positive, threshold=threshold), codes, people, positive, order)
 
 
 def check_probs(probs: ArrayLike) -> Floats:

@@ -33,6 +33,7 @@ REASONS = {
     "auroc": "one class only",
     "auprc": "one class only",
     "balanced_accuracy": "one class only",
+    "mcc": "one class only, in truth or in the calls",
 }
 
 
@@ -150,6 +151,33 @@ def gap_statistic(confidence: Floats, correct: Bools) -> Statistic:
     """
     gaps = np.eye(ECE_BINS)[ece_bins(confidence)] * (correct - confidence)[:, None]
     return lambda weights: np.asarray(weights @ gaps / weights.sum(axis=1, keepdims=True))
+
+
+def mcc(called: Ints, targs: Ints, k: int) -> float:
+    """Matthews correlation of calls and truth, int (n,) in 0..k-1: -1..1, and 0 for calls that know nothing.
+
+    Raises:
+        DataError: the truth or the calls hold one class only; then it is 0 / 0.
+    Source: Matthews, Biochim Biophys Acta 1975;405:442; Gorodkin, Comput Biol Chem 2004;28:367 (more classes).
+    """
+    value = once(mcc_statistic(np.asarray(called), np.asarray(targs), k), len(targs))
+    if np.isnan(value):
+        raise DataError(f"mcc is undefined: {REASONS['mcc']}. It needs images of two classes, and calls of two.")
+    return value
+
+
+def mcc_statistic(called: Ints, targs: Ints, k: int) -> Statistic:
+    """Matthews correlation of weighted images; NaN where a draw holds one class only, in truth or in the calls."""
+    truth, call = np.eye(k)[targs], np.eye(k)[called]
+    hits = (called == targs).astype(float)
+
+    def statistic(weights: Floats) -> Floats:
+        n, right, true, named = weights.sum(axis=1), weights @ hits, weights @ truth, weights @ call
+        both = (n**2 - (true**2).sum(axis=1)) * (n**2 - (named**2).sum(axis=1))
+        above = right * n - (true * named).sum(axis=1)
+        return np.where(both > 0, above / np.sqrt(np.where(both > 0, both, 1.0)), np.nan)
+
+    return statistic
 
 
 def mean_statistic(losses: Floats) -> Statistic:

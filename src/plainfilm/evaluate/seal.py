@@ -102,14 +102,22 @@ def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[d
 
 
 def record_look(run: RunDir, seal: str, looks: list[dict[str, Any]], facts: dict[str, Any]) -> tuple[int, int]:
-    """Write the look to the run's ledger, to status.json, and to the ledger of the test set.
+    """Write the look to the run's ledger, to status.json, and to the ledger of the set that was looked at.
 
+    Args:
+        looks: all of the run so far, at whichever set: its ledger is one chain.
     Returns:
-        Looks of this run, and looks at this test set by all runs beside it.
+        Looks of this run, and looks by all runs beside it, at this set.
     """
     head = append_look(run.ledger, looks, {"seal": seal, **facts})
     run.write_status("done", ledger_head=head)
-    return len(looks) + 1, _share(run, seal, [*(look["hash"] for look in looks), head])
+    own = [*(look["hash"] for look in looks_at(looks, seal)), head]
+    return len(own), _share(run, seal, own)
+
+
+def looks_at(looks: list[dict[str, Any]], seal: str) -> list[dict[str, Any]]:
+    """Those at one set: the run's test set, or an external one."""
+    return [look for look in looks if look["seal"] == seal]
 
 
 def _share(run: RunDir, seal: str, hashes: list[str]) -> int:
@@ -127,8 +135,8 @@ def _share(run: RunDir, seal: str, hashes: list[str]) -> int:
 
 
 def count_looks(run: RunDir, seal: str | None) -> tuple[int, int]:
-    """Looks so far, of this run and at this test set; (0, 0) where there is none."""
+    """Looks so far at the set with this seal, of this run and of all runs; (0, 0) where there is none."""
     if seal is None:
         return 0, 0
-    own = read_ledger(run.ledger, run.read_status().get("ledger_head"))
+    own = looks_at(read_ledger(run.ledger, run.read_status().get("ledger_head")), seal)
     return len(own), max(len(own), len(read_chain(run.looks(seal))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, recall_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, recall_score, roc_auc_score
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate import intervals
@@ -17,11 +17,12 @@ from plainfilm.evaluate.metrics import (
     calls,
     confusion_matrix,
     ece,
+    mcc,
     measure,
     measure_per_class,
     rate,
 )
-from plainfilm.evaluate.scores import auprc_statistic
+from plainfilm.evaluate.scores import auprc_statistic, mcc_statistic
 
 
 def two_columns(positive_probs):
@@ -54,6 +55,7 @@ def test_a_small_table_gives_the_numbers_worked_out_by_hand():
         "ppv": (3 / 4, 4),
         "npv": (5 / 6, 6),
         "f1": (6 / 8, 10),
+        "mcc": ((3 * 5 - 1 * 1) / (4 * 6 * 4 * 6) ** 0.5, 10),
         "brier": ((0.01 + 0.04 + 0.09 + 0.49 + 0.36 + 0.16 + 0.1225 + 0.04 + 0.01 + 0.0025) / 10, 10),
     }
     for name, (value, n) in expected.items():
@@ -115,6 +117,33 @@ def test_weighted_average_precision_is_that_of_repeated_images():
     assert auprc_statistic(p, y)(weights[None].astype(float))[0] == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("k", [2, 4])
+def test_the_matthews_correlation_of_each_draw_is_that_of_repeated_images(k):
+    rng = np.random.default_rng(k)
+    y, called, weights = rng.integers(0, k, 60), rng.integers(0, k, 60), rng.integers(0, 4, (20, 60))
+    found = mcc_statistic(called, y, k)(weights.astype(float))
+    expected = [matthews_corrcoef(np.repeat(y, row), np.repeat(called, row)) for row in weights]
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert mcc(called, y, k) == pytest.approx(matthews_corrcoef(y, called), abs=1e-12)
+
+
+def test_a_matthews_correlation_without_two_kinds_of_calls_is_undefined_and_not_0():
+    with pytest.raises(DataError, match="one class only, in truth or in the calls"):
+        mcc(np.zeros(4, int), np.array([0, 1, 0, 1]), 2)
+    draws = np.array([[1.0, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
+    found = mcc_statistic(np.array([0, 0, 0, 1]), np.array([0, 1, 0, 1]), 2)(draws)
+    assert np.isnan(found[0]) and found[1] == 1 and found[2] == pytest.approx((4 * 3 - 2 * 3 - 2 * 1) / (8 * 6) ** 0.5)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_perfect_or_reversed_classifier_has_a_correlation_with_width(right):
+    y = np.arange(40) % 2
+    found = score(np.where((y == 1) == right, 0.9, 0.1), y)["mcc"]
+    assert found.value == (1 if right else -1) and found.method == "wilson (bootstrap/patients degenerate)"
+    low, high = intervals.wilson(1.0, 20)
+    assert sorted(map(abs, (found.ci_low, found.ci_high))) == pytest.approx([2 * low - 1, 2 * high - 1])
+
+
 def test_calibration_error_of_one_bin_and_of_distinct_bins():
     assert ece(np.full(10, 0.7), np.arange(10) < 4) == pytest.approx(0.3)  # all tied: one bin, |0.4 - 0.7|
     confidence = np.arange(15) / 15  # 15 images, 15 bins, each its own gap
@@ -148,10 +177,10 @@ def test_rates_that_have_no_denominator_are_refused_when_asked_for_alone():
 @pytest.mark.parametrize(
     ("p", "y", "missing"),
     [
-        ([0.1, 0.2, 0.9], [0, 0, 0], {"balanced_accuracy", "auroc", "auprc", "sensitivity", "f1"}),
-        ([0.1, 0.2, 0.9], [1, 1, 1], {"balanced_accuracy", "auroc", "auprc", "specificity"}),
-        ([0.1, 0.2, 0.3], [0, 1, 1], {"ppv"}),
-        ([0.7, 0.8, 0.9], [0, 1, 1], {"npv"}),
+        ([0.1, 0.2, 0.9], [0, 0, 0], {"balanced_accuracy", "auroc", "auprc", "sensitivity", "f1", "mcc"}),
+        ([0.1, 0.2, 0.9], [1, 1, 1], {"balanced_accuracy", "auroc", "auprc", "specificity", "mcc"}),
+        ([0.1, 0.2, 0.3], [0, 1, 1], {"ppv", "mcc"}),
+        ([0.7, 0.8, 0.9], [0, 1, 1], {"npv", "mcc"}),
         ([], [], set(METRICS)),
     ],
 )
@@ -185,6 +214,7 @@ def test_more_than_two_classes_average_one_vs_rest_over_the_classes_present():
     assert found["sensitivity"].value == pytest.approx(recall_score(y, called, labels=present, average="macro"))
     assert found["balanced_accuracy"].value == found["sensitivity"].value
     assert found["f1"].value == pytest.approx(f1_score(y, called, labels=present, average="macro"))
+    assert found["mcc"].value == pytest.approx(matthews_corrcoef(y, called))
     assert all("without class 3" in found[name].method for name in ("auroc", "auprc", "sensitivity", "f1"))
     assert "without" not in found["specificity"].method
     assert {m.n for m in found.values()} == {150}
@@ -280,7 +310,8 @@ def test_every_interval_has_width_and_holds_its_value(case):
         elif name.startswith("calibration"):  # of any sign and size
             assert m.ci_low < m.value < m.ci_high, (name, m)
         else:
-            assert 0 <= m.ci_low <= m.value <= m.ci_high <= top, (name, m)
+            bottom = -1 if name == "mcc" else 0
+            assert bottom <= m.ci_low <= m.value <= m.ci_high <= top, (name, m)
             assert m.ci_high - m.ci_low > 1e-9, (name, m)
 
 

@@ -125,6 +125,34 @@ def test_looks_of_two_runs_at_once_are_all_counted(tmp_path):
     assert {count_looks(run, seal_of(ROWS)) for run in several} == {(5, 15)}
 
 
+OTHER = ROWS.assign(sha256=["dd", "ee", "ff"])
+
+
+def test_looks_at_two_sets_share_one_chain_and_are_counted_apart(run, tmp_path):
+    """The test set and an external one: neither counts for the other, in the run or in the ledgers beside it."""
+    assert look(run) == (1, 1)
+    seal, looks = seal_of(OTHER), read_ledger(run.ledger, run.read_status()["ledger_head"])
+    assert record_look(run, seal, looks, {"model_sha256": "m"}) == (1, 1)
+    assert look(run) == (2, 2)
+    assert count_looks(run, seal_of(ROWS)) == (2, 2)
+    assert count_looks(run, seal) == (1, 1)
+    assert [entry["look"] for entry in read_ledger(run.ledger, run.read_status()["ledger_head"])] == [1, 2, 3]
+    other = RunDir(tmp_path / "runs" / "two")
+    other.make()
+    other.write_status("done", seal=None, ledger_head=None)
+    assert record_look(other, seal, [], {"model_sha256": "m"}) == (1, 2)
+    assert count_looks(other, seal_of(ROWS)) == (0, 2)
+
+
+def test_a_changed_ledger_of_the_set_is_detected_and_nothing_is_counted(run):
+    for _ in range(2):
+        look(run)
+    shared = run.looks(seal_of(ROWS))
+    shared.write_text(shared.read_text().replace('"run": "one"', '"run": "two"', 1))
+    with pytest.raises(SealError, match="Line 1 of .* was edited"):
+        look(run)
+
+
 def test_a_run_that_was_moved_brings_its_looks_along(run, tmp_path):
     look(run)
     look(run)

@@ -1,0 +1,133 @@
+"""The blocks of `evaluate` beside its metrics, as people read them: at 80 columns, in a terminal and in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from plainfilm.cli.compare_printer import p_text
+from plainfilm.schemas import EvaluateDocument, Metric
+from plainfilm.schemas_evaluate import CONFINED, External, Subgroups
+
+SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+
+
+def metric_text(metric: Metric) -> tuple[str, str, str]:
+    """Value, interval and n as they are printed."""
+    if metric.value is None:
+        return "-", metric.method, str(metric.n)
+    return f"{metric.value:.3f}", f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]", str(metric.n)
+
+
+def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
+    """Prevalences, decision curve, subgroups and what is external, where they are there; `names`: metrics in words."""
+    _print_prevalences(out, document)
+    _print_decision_curve(out, document)
+    if document.subgroups is not None:
+        _print_subgroups(out, document.subgroups)
+    if document.external is not None:
+        _print_external(out, document.external, names)
+
+
+def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
+    if not document.at_prevalence:
+        return
+    narrow = any("too narrow" in row.ppv.method for row in document.at_prevalence)
+    hint = ", intervals likely too narrow" if narrow else ""
+    out.print(f"PPV and NPV where another share of the images is positive{hint}:")
+    table = _table("prevalence", "PPV", "NPV")
+    for row in document.at_prevalence:
+        table.add_row(f"{row.prevalence:g}", *(_fine_text(each) for each in (row.ppv, row.npv)))
+    out.print(table)
+
+
+def _fine_text(metric: Metric) -> str:
+    """Four digits: at a low prevalence an NPV lies very near 1."""
+    if metric.value is None:
+        return f"- {metric.method}"
+    return f"{metric.value:.4f} [{metric.ci_low:.4f}, {metric.ci_high:.4f}]"
+
+
+def _print_decision_curve(out: Console, document: EvaluateDocument) -> None:
+    curve = document.decision_curve
+    if curve is None:
+        return
+    between = f", between {curve.useful[0]:.2f} and {curve.useful[-1]:.2f}" if curve.useful else ""
+    out.print(
+        f"Net benefit: above that of calling everybody or nobody, as a whole 95 % band, at {len(curve.useful)} of "
+        f"{len(curve.thresholds)} threshold probabilities{between}"
+    )
+
+
+def _print_subgroups(out: Console, found: Subgroups) -> None:
+    out.print(f"By {found.column}:")
+    known = any(group.patients is not None for group in found.groups)
+    narrow = any("too narrow" in metric.method for group in found.groups for metric in group.metrics.values())
+    interval = "95 % interval, likely too narrow" if narrow else "95 % interval"
+    table = _table(found.column, "images", *(["patients"] if known else []), "metric", "value", interval)
+    for group in found.groups:
+        size = [str(group.images), *([str(group.patients)] if known else [])]
+        told = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
+        for i, (name, metric) in enumerate(told):
+            first = [group.name, *size] if not i else [""] * (1 + len(size))
+            table.add_row(*first, SHORT[name], *metric_text(metric)[:2])
+    out.print(table)
+    if found.gaps:
+        out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all):")
+        table = _table("subgroups", "metric", "gap", "p", "adjusted", "differ")
+        for gap in found.gaps:
+            pair = f"{gap.a} - {gap.b}"
+            if gap.p is None or gap.value is None or gap.p_holm is None:
+                table.add_row(pair, SHORT[gap.metric], gap.method, "-", "-", "")
+                continue
+            gap_text = f"{gap.value:+.3f} [{gap.ci_low:+.3f}, {gap.ci_high:+.3f}]"
+            differ = "yes" if gap.p_holm <= 0.05 else "-"
+            table.add_row(pair, SHORT[gap.metric], gap_text, p_text(gap.p), p_text(gap.p_holm), differ)
+        out.print(table)
+    for note in found.notes:
+        out.print(f"NOTE: {note}")
+
+
+def _print_external(out: Console, found: External, names: Mapping[str, str]) -> None:
+    classes = ", ".join(f"{name} {n}" for name, n in found.classes.items())
+    people = f" of {found.patients} patients" if found.patients is not None else ""
+    out.print(
+        f"External: {found.found} files found = {found.used} used + {found.quarantined} quarantined + {found.ignored} "
+        f"ignored; {found.used} images{people} ({classes})"
+    )
+    for split, changes in found.drops.items():
+        out.print(f"External minus {split}:")
+        narrow = any("too narrow" in change.method for change in changes.values())
+        table = _table("", "change", "95 % interval, likely too narrow" if narrow else "95 % interval")
+        for name, change in changes.items():
+            if change.value is None:
+                table.add_row(names[name], "-", change.method)
+            else:
+                table.add_row(names[name], f"{change.value:+.3f}", f"[{change.ci_low:+.3f}, {change.ci_high:+.3f}]")
+        out.print(table)
+    if found.drops:
+        out.print("Accuracy, AUPRC, PPV, NPV, F1 and MCC also move with the share of positive images.")
+    if found.drift is None:
+        out.print("Drift of the pictures: not estimable (a run without its probes, or too few patients)")
+        return
+    value, interval, _ = metric_text(found.drift.auroc)
+    out.print(
+        f"Drift of the pictures: AUROC {value} {interval} for telling them from {found.drift.train_images} train pictures "
+        "by brightness, contrast and sharpness alone (0.5 = alike)"
+    )
+    features = found.drift.features
+    far = sorted(features, key=lambda name: -abs((features[name].value or 0.5) - 0.5))[:3]
+    for name in far:
+        value, interval, _ = metric_text(features[name])
+        out.print(f"  {name} {value} {interval}")
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(
+            name, justify="right" if name in ("images", "patients", "value", "change", "p", "adjusted") else "left"
+        )
+    return table

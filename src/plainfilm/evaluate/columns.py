@@ -1,0 +1,73 @@
+"""Which subgroup is an image in? A column of the run's table, of the CSV that listed the images, or a built-in one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.data.listing import read_column
+from plainfilm.errors import DataError, UsageError
+
+MAX_SUBGROUPS = 20
+NOT_A_SUBGROUP = frozenset(
+    {"path", "relative", "label", "sha256", "content", "split", "group", "wide", "kin", "patient", "duplicate_of"}
+)
+SUBTYPE = re.compile(r"^person\d+_(bacteria|virus)_")
+
+
+def subtype(rows: pd.DataFrame) -> list[str]:
+    """'bacteria' or 'virus' as file names of the Kermany set tell it, '' for others. Source: Kermany et al. 2018."""
+    names = (PurePosixPath(relative).name for relative in rows["relative"])
+    return [found[1] if (found := SUBTYPE.match(name)) else "" for name in names]
+
+
+BUILT_IN: dict[str, Callable[[pd.DataFrame], list[str]]] = {"subtype": subtype}
+
+
+def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None) -> list[str]:
+    """The subgroup of each row, '' where nothing is given.
+
+    Args:
+        rows: of a run's table, or of an external set.
+        data: where they came from; of a CSV any column may be named.
+    Raises:
+        UsageError: there is no such column, or it is none that makes subgroups.
+        DataError: the CSV is gone, or does not list these images any more.
+    """
+    if data is not None and data.suffix.casefold() == ".csv" and column not in NOT_A_SUBGROUP:
+        told = read_column(data, column)
+        if told is not None:
+            return _checked(_joined(rows, told, data), column)
+    if column in BUILT_IN:
+        return _checked(BUILT_IN[column](rows), column)
+    if column in rows and column not in NOT_A_SUBGROUP:
+        return _checked([str(value) for value in rows[column]], column)
+    usable = [*BUILT_IN, *(str(name) for name in rows if name not in NOT_A_SUBGROUP)]
+    raise UsageError(
+        f"--by {column!r}: no such column of subgroups. Expected one of {', '.join(usable)}, or a column of the CSV that DATA was."
+    )
+
+
+def _joined(rows: pd.DataFrame, told: dict[str, str], csv: Path) -> list[str]:
+    gone = [relative for relative in rows["relative"] if relative not in told]
+    if gone:
+        raise DataError(
+            f"{csv.name} does not list {len(gone)} of {len(rows)} images of the run any more. Restore the CSV that the run was trained on."
+        )
+    return [told[relative] for relative in rows["relative"]]
+
+
+def _checked(names: list[str], column: str) -> list[str]:
+    distinct = np.unique([name for name in names if name])
+    if not len(distinct):
+        raise UsageError(f"--by {column}: no image here has a value in it. Choose another column.")
+    if len(distinct) > MAX_SUBGROUPS:
+        raise UsageError(
+            f"--by {column}: found {len(distinct)} different values, expected at most {MAX_SUBGROUPS}. "
+            "Put them into ranges in a column of their own."
+        )
+    return names

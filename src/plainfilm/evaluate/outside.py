@@ -1,0 +1,81 @@
+"""From inside to outside: how the metrics change on external images, and how the pictures do."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from plainfilm.card import Card
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.probes import Pixels
+from plainfilm.evaluate.drift import picture_drift
+from plainfilm.evaluate.external import ExternalSet
+from plainfilm.evaluate.intervals import Interval, difference
+from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.no_lungs import TrainProbes
+from plainfilm.evaluate.predictions import Predictions, read_predictions
+from plainfilm.evaluate.seal import count_looks
+from plainfilm.runs import RunDir
+from plainfilm.schemas_evaluate import Change, External, Metric
+
+
+def external_block(
+    run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame, external: ExternalSet, metrics: dict[str, Metric],
+    probes: TrainProbes | None, pixels: Pixels,
+) -> External:  # fmt: skip
+    """What stands beside the metrics of an external set.
+
+    Args:
+        own: all rows of the run's table. metrics: of the external images. pixels: as the network sees them.
+        probes: None where the run keeps no features of its train images; then no drift is told.
+    """
+    table = external.table
+    return External(
+        found=table.found, used=len(table.rows), quarantined=table.count("quarantined"),
+        duplicates=table.count("duplicate"), ignored=table.count("ignored"),
+        patients=int(table.rows["patient"].replace("", pd.NA).nunique()) if table.has_patients else None,
+        classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
+        drops={split: changes(metrics, inside) for split, inside in internal_metrics(run, card, cfg, own).items()},
+        drift=None
+        if probes is None
+        else picture_drift(
+            probes, external.rows, pixels, seed=cfg.train.seed, has_patients=card.has_patients and table.has_patients
+        ),
+    )  # fmt: skip
+
+
+def internal_metrics(run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame) -> dict[str, dict[str, Metric]]:
+    """Metrics of valid, and of test where this run has opened it before: saved scores, no new look."""
+    splits = ["valid"]
+    if run.predictions("test").is_file() and count_looks(run, card.seal)[0]:
+        splits.append("test")
+    found = {}
+    for split in splits:
+        part = own[own["split"] == split]
+        saved: Predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
+        found[split] = measure(
+            saved.probs, saved.targs, clusters=saved.groups, patients=saved.patients,
+            positive=card.vocab.index(card.positive) if card.positive else None, threshold=card.threshold,
+            n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed,
+        )  # fmt: skip
+    return found
+
+
+def changes(outside: dict[str, Metric], inside: dict[str, Metric]) -> dict[str, Change]:
+    """outside - inside of each metric that both have, with limits recovered from theirs: the patients are others."""
+    return {name: _change(outside[name], inside[name]) for name in outside}
+
+
+def _change(outside: Metric, inside: Metric) -> Change:
+    both = [_interval(metric) for metric in (outside, inside)]
+    if both[0] is None or both[1] is None:
+        missing = outside if both[0] is None else inside
+        return Change(value=None, ci_low=None, ci_high=None, method=missing.method)
+    value, low, high, _ = difference(both[0], both[1])
+    narrow = "; likely too narrow" if any("too narrow" in metric.method for metric in (outside, inside)) else ""
+    return Change(value=value, ci_low=low, ci_high=high, method=f"mover{narrow}")
+
+
+def _interval(metric: Metric) -> Interval | None:
+    if metric.value is None or metric.ci_low is None or metric.ci_high is None:
+        return None
+    return Interval(metric.value, metric.ci_low, metric.ci_high, metric.method)

@@ -1,0 +1,189 @@
+"""`--by COLUMN`: the same metrics for parts of the images, and whether the parts differ by more than chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plainfilm.evaluate.compare import holm
+from plainfilm.evaluate.delong import auroc_interval, curve
+from plainfilm.evaluate.gap_test import (
+    DRAWS,
+    MIN_PATIENTS,
+    Sides,
+    area_gap,
+    exchanges,
+    inverted_p,
+    share_gap,
+    two_sided_p,
+)
+from plainfilm.evaluate.intervals import Bools, Floats, Interval, difference, proportion
+from plainfilm.evaluate.metrics import auroc_metric, missing, rate_metric
+from plainfilm.evaluate.sample import Sample
+from plainfilm.schemas_evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
+
+BLANK = "(blank)"
+RATE_SIDE = {"sensitivity": True, "specificity": False}  # among the positive images, or the others
+
+
+def subgroup_table(
+    sample: Sample, names: Sequence[str], column: str, vocab: Sequence[str], *, seed: int = 0, level: float = 0.95
+) -> Subgroups:
+    """Metrics of each subgroup, and of two classes the gaps between them.
+
+    Args:
+        names: (n,) in the order in which the sample was given, the subgroup of each image, '' = not given.
+        vocab: class names by index.
+    """
+    array = np.array([name or BLANK for name in names])[sample.order]
+    among = confined_to(sample, array)
+    rows = {name: array == name for name in sorted(set(array) - {BLANK}) + [BLANK] * (BLANK in array)}
+    if among is not None:
+        rows = {name: row & (sample.targs == among) for name, row in rows.items()}
+        rows = {name: row for name, row in rows.items() if row.any()}
+    groups = [
+        Subgroup(name=name, images=int(row.sum()), patients=_people(sample, row),
+                 metrics=_metrics(sample, row, among, vocab, level))
+        for name, row in rows.items()
+    ]  # fmt: skip
+    gaps = gap_table(sample, rows, among, seed, level) if sample.positive is not None else []
+    return Subgroups(
+        column=column, among=None if among is None else vocab[among], groups=groups, gaps=gaps, draws=draws_for(len(gaps)),
+        notes=_notes(sample, column, among, vocab),
+    )  # fmt: skip
+
+
+def confined_to(sample: Sample, names: NDArray[np.str_]) -> int | None:
+    """The one class of two whose images alone have a value, as the subtype of a pneumonia; None where both have."""
+    given = np.unique(sample.targs[names != BLANK])
+    present = np.unique(sample.targs)
+    return int(given[0]) if sample.positive is not None and len(given) == 1 and len(present) == 2 else None
+
+
+def part_of(sample: Sample, rows: Bools) -> Sample:
+    """Some of the images, their clusters numbered from 0 again."""
+    clusters = np.unique(sample.clusters[rows], return_inverse=True)[1]
+    return replace(
+        sample, probs=sample.probs[rows], targs=sample.targs[rows], called=sample.called[rows], clusters=clusters,
+        patients=None if sample.patients is None else sample.patients[rows],
+    )  # fmt: skip
+
+
+def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str], level: float) -> dict[str, Metric]:
+    """auroc, sensitivity, specificity; where the column is confined to a class, what that class can tell."""
+    part = part_of(sample, row)
+    found = {name: rate_metric(name, part.classes, part, level) for name in RATE_SIDE}
+    if among is None:
+        return {"auroc": auroc_metric(part.classes, part, level), **found}
+    with_others = part_of(sample, row | (sample.targs != among))
+    auroc = auroc_metric(with_others.classes, with_others, level)
+    against = f"{auroc.method}; against all images of {vocab[1 - among]}"
+    other = "specificity" if among == sample.positive else "sensitivity"
+    why = f"{CONFINED} {vocab[among]}"
+    found[other] = missing(why, part, np.zeros(len(part.targs), dtype=bool))
+    return {"auroc": auroc.model_copy(update={"method": against}), **found}
+
+
+def gap_table(sample: Sample, rows: dict[str, Bools], among: int | None, seed: int, level: float) -> list[Gap]:
+    """Every pair of subgroups, every metric that both could have; p adjusted for all of them."""
+    testable = ["auroc", *RATE_SIDE]
+    if among is not None:
+        testable = ["auroc", "sensitivity" if among == sample.positive else "specificity"]
+    asked = [(a, b, name) for a, b in combinations(rows, 2) for name in testable]
+    draws = draws_for(len(asked))
+    gaps = [_gap(Pair(sample, rows[a], rows[b], name, among), a, b, draws, seed, level) for a, b, name in asked]
+    tested = [i for i, gap in enumerate(gaps) if gap.p is not None]
+    for i, p in zip(tested, holm(np.array([gaps[i].p for i in tested], dtype=np.float64)), strict=True):
+        gaps[i] = gaps[i].model_copy(update={"p_holm": float(p)})
+    return gaps
+
+
+def draws_for(tests: int) -> int:
+    """Holm multiplies the smallest p, 1 / (1 + draws), by the number of tests; it must stay well below 0.05."""
+    return max(DRAWS, 60 * tests)
+
+
+class Pair(NamedTuple):
+    """Two subgroups, `a` and `b` bool (n,), and the metric that is compared; `among`: see `Subgroups`."""
+
+    sample: Sample
+    a: Bools
+    b: Bools
+    metric: str
+    among: int | None
+
+    @property
+    def positive(self) -> Bools:
+        return np.asarray(self.sample.targs == self.sample.positive)
+
+    @property
+    def needed(self) -> list[Bools]:
+        """The classes of which both subgroups must have patients, each bool (n,)."""
+        if self.among is not None:
+            return [self.sample.targs == self.among]
+        if self.metric == "auroc":
+            return [self.positive, ~self.positive]
+        return [self.positive == RATE_SIDE[self.metric]]
+
+    def estimate(self, own: Bools, level: float) -> Interval:
+        """The metric of one subgroup."""
+        if self.metric != "auroc":
+            rows = own & self.needed[0]
+            return proportion((self.sample.called == self.sample.targs)[rows], self.sample.clusters[rows], level)
+        rows = own if self.among is None else own | (self.sample.targs != self.among)
+        part = part_of(self.sample, rows)
+        return auroc_interval(
+            [curve(part.probs[:, self.sample.positive or 0], self.positive[rows])], part.clusters, level
+        )
+
+    def exchanged(self, draws: int, seed: int) -> tuple[float, Floats]:
+        """The studentised gap as it is, and after each exchange of patients."""
+        rows = (self.a | self.b) & np.logical_or.reduce(self.needed)
+        part = part_of(self.sample, rows)
+        sides = Sides(self.a[rows], part.clusters, self.positive[rows])
+        swap = exchanges(sides, draws, np.random.default_rng([seed, 0x6A9]))
+        swap = np.concatenate([np.zeros_like(swap[:1]), swap])
+        scores = self.sample.probs[:, self.sample.positive or 0]
+        if self.metric != "auroc":
+            found = share_gap((part.called == part.targs).astype(float), sides, swap)
+        elif self.among is None:
+            found = area_gap(scores[rows], sides, swap)
+        else:  # the mean share of the other class that an image beats is the AUROC against that class
+            found = share_gap(curve(scores, self.positive).placed[rows], sides, swap)
+        return float(found[0]), found[1:]
+
+
+def _gap(pair: Pair, a: str, b: str, draws: int, seed: int, level: float) -> Gap:
+    told = {"a": a, "b": b, "metric": pair.metric, "p_holm": None}
+    for own in (pair.a, pair.b):
+        if any(len(np.unique(pair.sample.clusters[own & side])) < MIN_PATIENTS for side in pair.needed):
+            return Gap(**told, value=None, ci_low=None, ci_high=None, p=None, method=f"not estimable: {TOO_FEW}")
+
+    def at(level: float) -> Interval:
+        return difference(pair.estimate(pair.a, level), pair.estimate(pair.b, level))
+
+    found = at(level)
+    p = max(two_sided_p(*pair.exchanged(draws, seed)), inverted_p(at))
+    return Gap(**told, value=found.value, ci_low=found.low, ci_high=found.high, p=p,
+               method=f"{found.method}; p: permutation of patients, at least that of the interval")  # fmt: skip
+
+
+TOO_FEW = f"fewer than {MIN_PATIENTS} patients of a class in a subgroup"
+
+
+def _people(sample: Sample, rows: Bools) -> int | None:
+    return None if sample.patients is None else len(np.unique(sample.patients[rows]))
+
+
+def _notes(sample: Sample, column: str, among: int | None, vocab: Sequence[str]) -> list[str]:
+    if among is None:
+        return []
+    return [
+        f"Only images of {vocab[among]} have a {column}: its subgroups are compared in what those images tell, "
+        f"their AUROC against all {int((sample.targs != among).sum())} images of {vocab[1 - among]}."
+    ]

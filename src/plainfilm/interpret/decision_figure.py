@@ -1,0 +1,35 @@
+"""The decision curve: net benefit of the score beside calling everybody and calling nobody."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from plainfilm.interpret.figures import BLUE, GREY, RESEARCH_ONLY, VERMILION
+from plainfilm.schemas_evaluate import DecisionCurve
+
+
+def plot_decision_curve(curve: DecisionCurve, positive: str, title: str, threshold: float | None = None) -> Figure:
+    """Net benefit with its band; lines differ in style, so that grey print works.
+
+    Args:
+        positive: the class that is called.
+        threshold: the run's own, marked where given.
+    """
+    figure = Figure(figsize=(5.4, 4.3), layout="constrained")
+    ax = figure.subplots()
+    x, y = np.array(curve.thresholds), np.array(curve.net_benefit)
+    ax.fill_between(x, curve.ci_low, curve.ci_high, color=BLUE, alpha=0.2, linewidth=0, label="95 % band, pointwise")
+    ax.plot(x, y, color=BLUE, linewidth=2, label="by the score")
+    ax.plot(x, curve.treat_all, color=VERMILION, linestyle="--", label="call everybody")
+    ax.axhline(0, color="black", linestyle=":", label="call nobody")
+    if threshold is not None:
+        ax.axvline(threshold, color=GREY, linestyle="-.", linewidth=1, label=f"the run's threshold, {threshold:.2f}")
+    top = max([*curve.ci_high, 0.05])
+    ax.set(xlim=(0, 1), ylim=(-0.25 * top, 1.08 * top), ylabel="net benefit per image",
+           xlabel=f"threshold probability for class {positive}")  # fmt: skip
+    ax.set_title(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
+    ax.grid(alpha=0.25, linewidth=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure

@@ -1,0 +1,60 @@
+"""Where the subgroups come from: file names, the table, the CSV of the run; and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from plainfilm.errors import DataError, UsageError
+from plainfilm.evaluate.columns import subgroup_names
+
+Refusal = Callable[..., str]
+NAMES = ["person1_virus_6.jpeg", "person3_bacteria_10.jpeg", "IM-0001-0001.jpeg", "NORMAL2-IM-0095-0001.jpeg", "bacteria.png"]  # fmt: skip
+ROWS = pd.DataFrame(
+    {"relative": [f"train/X/{name}" for name in NAMES], "mode": ["L", "L", "L", "RGB", "L"], "label": "X"}
+)
+
+
+def csv(folder: Path, columns: dict[str, list[str]]) -> Path:
+    path = folder / "list.csv"
+    pd.DataFrame({"path": ROWS["relative"], "label": "X", **columns}).to_csv(path, index=False)
+    return path
+
+
+def test_the_subtype_is_read_from_names_of_the_kermany_set():
+    assert subgroup_names(ROWS, "subtype", None) == ["virus", "bacteria", "", "", ""]
+
+
+def test_a_column_of_the_table_is_taken_as_it_is():
+    assert subgroup_names(ROWS, "mode", Path("/data/folder")) == ["L", "L", "L", "RGB", "L"]
+
+
+def test_a_column_of_the_csv_is_joined_by_path_as_text_and_comes_first(tmp_path: Path):
+    path = csv(tmp_path, {"site": ["007", "7", " 7 ", "", "NA"], "subtype": ["a", "a", "b", "b", "b"]})
+    assert subgroup_names(ROWS.iloc[::-1], "site", path) == ["NA", "", "7", "7", "007"]
+    assert subgroup_names(ROWS, "subtype", path) == ["a", "a", "b", "b", "b"]
+    assert subgroup_names(ROWS, "mode", path) == ["L", "L", "L", "RGB", "L"]  # not in the CSV: the table's
+
+
+@pytest.mark.parametrize("column", ["sex", "label", "relative", "line", ""])
+def test_what_is_no_column_of_subgroups_is_refused_with_those_that_are(column: str, refusal: Refusal, tmp_path: Path):
+    message = refusal(lambda: subgroup_names(ROWS, column, csv(tmp_path, {})), UsageError)
+    assert "Expected one of subtype, mode" in message
+
+
+def test_too_many_values_or_none_make_no_subgroups(refusal: Refusal, tmp_path: Path):
+    many = pd.concat([ROWS] * 10, ignore_index=True).assign(age=[str(i) for i in range(50)])
+    assert "found 50 different values, expected at most 20" in refusal(lambda: subgroup_names(many, "age", None), UsageError)  # fmt: skip
+    path = csv(tmp_path, {"site": [""] * 5})
+    assert "no image here has a value" in refusal(lambda: subgroup_names(ROWS, "site", path), UsageError)
+
+
+def test_a_csv_that_is_gone_or_lists_other_images_is_told(refusal: Refusal, tmp_path: Path):
+    path = csv(tmp_path, {"site": list("abcde")})
+    other = ROWS.assign(relative=["x", *ROWS["relative"][1:]])
+    assert "does not list 1 of 5 images" in refusal(lambda: subgroup_names(other, "site", path), DataError)
+    path.unlink()
+    assert "cannot be read" in refusal(lambda: subgroup_names(ROWS, "site", path), DataError)

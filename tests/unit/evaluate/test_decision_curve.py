@@ -1,0 +1,95 @@
+"""Net benefit by hand and against counts, and what the band holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from plainfilm.evaluate.decision_curve import THRESHOLDS, decision_curve, worth
+from plainfilm.evaluate.sample import make_sample
+
+
+def sample_of(p, y, ids=None):
+    p, y = np.asarray(p, float), np.asarray(y, int)
+    ids = np.arange(len(y)) if ids is None else ids
+    return make_sample(np.stack([1 - p, p], 1), y, ids, ids, positive=1, threshold=None)
+
+
+def test_net_benefit_by_hand():
+    """At 0.2 a false alarm costs a quarter: 3 found and 2 false alarms of 10 images are (3 - 2 / 4) / 10."""
+    p = [0.9, 0.5, 0.2, 0.1, 0.3, 0.25, 0.19, 0.1, 0.05, 0.0]
+    y = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    found = decision_curve(sample_of(p, y), n_boot=50)
+    at = found.thresholds.index(0.2)
+    assert found.net_benefit[at] == pytest.approx((3 - 2 / 4) / 10)
+    assert found.treat_all[at] == pytest.approx((4 - 6 / 4) / 10)
+    assert (found.n, found.n_patients) == (10, 10)
+    top = found.thresholds.index(0.95)
+    assert found.net_benefit[top] == found.ci_low[top] == found.ci_high[top] == 0  # nobody is called
+
+
+def test_every_threshold_agrees_with_counted_images():
+    rng = np.random.default_rng(0)
+    y, p = rng.random(300) < 0.3, np.round(rng.random(300), 2)  # many scores lie on a threshold
+    found = decision_curve(sample_of(p, y), n_boot=20)
+    for t, benefit, everybody in zip(found.thresholds, found.net_benefit, found.treat_all, strict=True):
+        called = p >= t
+        expected = ((called & y).sum() - (called & ~y).sum() * t / (1 - t)) / 300
+        assert benefit == pytest.approx(expected, abs=1e-6)
+        assert everybody == pytest.approx((y.sum() - (~y).sum() * t / (1 - t)) / 300, abs=1e-6)
+
+
+def test_a_perfect_score_is_worth_the_prevalence_and_a_useless_one_is_not_useful():
+    y = np.resize([1, 0, 0], 600)
+    perfect = decision_curve(sample_of(np.where(y, 0.999, 0.001), y), n_boot=200)
+    assert perfect.net_benefit == pytest.approx([1 / 3] * 99, abs=1e-6)
+    assert perfect.useful == perfect.thresholds
+    useless = decision_curve(sample_of(np.random.default_rng(0).random(600), y), n_boot=200)
+    assert useless.useful == []
+
+
+def test_other_numbers_of_classes_have_no_curve():
+    probs = np.full((4, 3), 1 / 3)
+    three = make_sample(probs, np.array([0, 1, 2, 0]), np.arange(4), None, positive=None, threshold=None)
+    assert decision_curve(three) is None
+    assert decision_curve(sample_of([], [])) is None
+
+
+def test_without_a_patient_key_images_are_drawn_and_that_is_said():
+    p, y = np.array([0.2, 0.8, 0.6]), np.array([0, 1, 1])
+    alone = make_sample(np.stack([1 - p, p], 1), y, np.arange(3), None, positive=1, threshold=None)
+    found = decision_curve(alone, n_boot=20)
+    assert found.method == "bootstrap/images (pointwise percentiles)" and found.n_patients is None
+
+
+def test_copies_of_patients_do_not_narrow_the_band():
+    rng = np.random.default_rng(1)
+    y = rng.random(80) < 0.5
+    p = 1 / (1 + np.exp(-(2.0 * y - 1 + rng.normal(size=80))))
+    alone = decision_curve(sample_of(p, y), n_boot=1000)
+    copies = decision_curve(sample_of(np.repeat(p, 5), np.repeat(y, 5), np.repeat(np.arange(80), 5)), n_boot=1000)
+    at = alone.thresholds.index(0.5)
+    width = [found.ci_high[at] - found.ci_low[at] for found in (alone, copies)]
+    assert copies.net_benefit == alone.net_benefit and width[1] == pytest.approx(width[0], rel=0.15)
+
+
+@pytest.mark.slow
+def test_the_band_covers_the_true_net_benefit_of_clustered_images():
+    rng, held, trials = np.random.default_rng(2), np.zeros(3), 200
+
+    def draw(patients):
+        ids = np.repeat(np.arange(patients), rng.integers(1, 9, patients))
+        y = (rng.random(patients) < 0.4)[ids]
+        return (
+            1 / (1 + np.exp(-(2.0 * y - 1 + rng.normal(size=patients)[ids] + 0.5 * rng.normal(size=len(ids))))),
+            y,
+            ids,
+        )
+
+    at = [THRESHOLDS.tolist().index(t) for t in (0.2, 0.5, 0.8)]
+    p, y, _ = draw(60_000)
+    truth = worth(p, y, THRESHOLDS[at]).mean(axis=0)
+    for _ in range(trials):
+        found = decision_curve(sample_of(*draw(150)), n_boot=200)
+        held += [found.ci_low[i] <= value <= found.ci_high[i] for i, value in zip(at, truth, strict=True)]
+    assert (held / trials >= 0.90).all() and (held / trials <= 0.99).all()

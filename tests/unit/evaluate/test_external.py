@@ -1,0 +1,197 @@
+"""What counts as external: classes by name, and no picture of the run's own; every refusal is one line."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from plainfilm.card import KEPT_BEST, Card
+from plainfilm.config import DataConfig, ModelConfig, load_config
+from plainfilm.data.splits import make_split
+from plainfilm.data.table import build_table
+from plainfilm.errors import DataError, SealError, UsageError
+from plainfilm.evaluate.external import ExternalSet, parse_map, read_external
+from plainfilm.listener import silent
+
+Draw = Callable[..., Path]
+Refusal = Callable[..., str]
+CLASSES = ("NORMAL", "PNEUMONIA")
+
+
+def card_of(vocab: tuple[str, ...] = CLASSES, *, channels: int = 1, bits: int | None = None) -> Card:
+    return Card(
+        model=ModelConfig(), vocab=list(vocab), positive="PNEUMONIA", mean=(0.5,), std=(0.25,), threshold=0.5,
+        decode={"size_px": 24, "channels": channels, "bits": bits}, threshold_rule="accuracy", threshold_chosen_on="valid",
+        kept_phase=0, kept_epoch=0, kept_by=KEPT_BEST, split="patient", leaky=False, has_patients=True, seal="s", notes=[],
+        weights_sha256="w",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def own(tiny_cxr: Path) -> pd.DataFrame:
+    """The table of a run on tiny_cxr: patients 1 to 16."""
+    return make_split(build_table(tiny_cxr, DataConfig()), DataConfig(), 0).rows
+
+
+@pytest.fixture
+def read(own: pd.DataFrame) -> Callable[..., ExternalSet]:
+    def read_it(path: Path, card: Card | None = None, pattern: str | None = None, **names: str) -> ExternalSet:
+        return read_external(
+            path, card or card_of(), load_config(), own, names=names, patient_pattern=pattern, listener=silent
+        )  # fmt: skip
+
+    return read_it
+
+
+@pytest.fixture
+def outside(tmp_path: Path, draw_cxr: Draw) -> Path:
+    """Other patients: 101 to 108."""
+    return draw_cxr(tmp_path / "outside", patients=4, first_patient=101)
+
+
+def test_images_of_other_patients_are_read_with_their_labels_by_name(read, outside: Path):
+    found = read(outside)
+    assert len(found.rows) == found.table.found == 16 and found.notes == ()
+    assert [Path(path).parent.name for path in found.rows["path"]] == found.rows["label"].tolist()
+    assert found.rows["group"].nunique() == 8  # whole patients
+    assert found.name == f"external-{found.seal[:8]}" and len(found.seal) == 64
+
+
+def test_the_order_of_the_classes_is_the_runs_and_changes_no_label(read, outside: Path):
+    turned = read(outside, card_of(("PNEUMONIA", "NORMAL")))
+    assert turned.rows["label"].tolist() == read(outside).rows["label"].tolist()
+    assert turned.seal == read(outside).seal
+
+
+def test_other_names_are_refused_with_the_option_that_maps_them(read, outside: Path, refusal: Refusal):
+    (outside / "NORMAL").rename(outside / "normal")
+    message = refusal(lambda: read(outside))
+    assert "has the class 'normal', which the run does not know; its classes are NORMAL, PNEUMONIA" in message
+    assert "--map normal=NORMAL" in message
+    assert sorted(set(read(outside, normal="NORMAL").rows["label"])) == ["NORMAL", "PNEUMONIA"]
+
+
+def test_several_of_their_classes_may_be_one_of_ours(read, tmp_path: Path, draw_cxr: Draw):
+    path = draw_cxr(tmp_path / "three", classes=("healthy", "bacterial", "viral"), patients=2, first_patient=101)
+    found = read(path, healthy="NORMAL", bacterial="PNEUMONIA", viral="PNEUMONIA")
+    assert found.rows["label"].value_counts().to_dict() == {"PNEUMONIA": 8, "NORMAL": 4}
+
+
+def test_a_third_class_and_wrong_maps_are_refused(read, outside: Path, draw_cxr: Draw, refusal: Refusal):
+    assert "'x' is none of the external classes NORMAL, PNEUMONIA" in refusal(lambda: read(outside, x="NORMAL"), UsageError)  # fmt: skip
+    assert "'SICK' is none of the run's classes" in refusal(lambda: read(outside, NORMAL="SICK"), UsageError)
+    draw_cxr(outside, classes=("OTHER",), patients=1, first_patient=150)
+    assert "has the class 'OTHER'" in refusal(lambda: read(outside))
+
+
+def test_maps_are_parsed_or_refused(refusal: Refusal):
+    assert parse_map(["healthy=NORMAL", "a=b=c"]) == {"healthy": "NORMAL", "a": "b=c"}
+    for wrong in (["healthy"], ["=NORMAL"], ["healthy="], ["a=b", "a=c"]):
+        assert "expected THEIRS=OURS" in refusal(lambda wrong=wrong: parse_map(wrong), UsageError)
+
+
+def test_a_missing_class_is_told(read, outside: Path):
+    shutil.rmtree(outside / "NORMAL")
+    assert read(outside).notes == ("No external image is of class NORMAL: what needs one is not estimable.",)
+
+
+def test_an_empty_folder_an_empty_class_and_no_folder_are_refused(
+    read, outside: Path, tmp_path: Path, refusal: Refusal
+):
+    (tmp_path / "empty").mkdir()
+    assert "No images under" in refusal(lambda: read(tmp_path / "empty"))
+    assert "does not exist" in refusal(lambda: read(tmp_path / "nowhere"))
+    for path in (outside / "NORMAL").iterdir():
+        path.unlink()
+    assert "The class folder 'NORMAL' holds no image" in refusal(lambda: read(outside))
+
+
+def test_one_image_per_class_is_read(read, outside: Path):
+    for name in CLASSES:
+        for path in sorted((outside / name).iterdir())[1:]:
+            path.unlink()
+    assert len(read(outside).rows) == 2
+
+
+@pytest.mark.parametrize(("split", "kind"), [("train", DataError), ("valid", DataError), ("test", SealError)])
+@pytest.mark.parametrize("suffix", [".png", ".bmp"])
+def test_a_picture_of_the_runs_own_is_refused_also_in_another_file(
+    read, own, outside: Path, refusal: Refusal, split, kind, suffix
+):
+    mine = Path(own.loc[own["split"] == split, "path"].iloc[0])
+    copy = outside / "NORMAL" / f"renamed{suffix}"
+    if suffix == ".png":
+        shutil.copy(mine, copy)
+    else:
+        Image.open(mine).save(copy)
+    message = refusal(lambda: read(outside), kind)
+    assert f"1 of 17 external images are pictures of this run's {'sealed ' * (split == 'test')}{split if split == 'test' else 'train or valid'} set" in message  # fmt: skip
+    assert f"NORMAL/renamed{suffix}" in message
+
+
+def test_a_folder_with_the_sealed_test_files_is_refused_before_any_is_opened(
+    read, tiny_cxr: Path, monkeypatch, refusal: Refusal
+):
+    def opened(*_args, **_kwargs):
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr("plainfilm.evaluate.external.scan_table", opened)
+    assert "sealed test set; they are not external, and none was opened" in refusal(lambda: read(tiny_cxr), SealError)
+
+
+def test_known_patients_are_told_loudly_and_not_refused(read, tmp_path: Path, draw_cxr: Draw, own):
+    path = draw_cxr(tmp_path / "again", patients=8, size_px=26)  # the same keys, other pictures
+    known = own.loc[own["split"] != "test", "patient"].nunique()
+    note = read(path).notes[0]
+    assert note.startswith(f"KNOWN PATIENTS: {known} of 16 external patients")
+
+
+def test_images_without_a_key_count_as_their_own_patients_and_a_pattern_finds_one(read, tmp_path: Path, write_image):
+    for i in range(4):
+        write_image(tmp_path / "x" / CLASSES[i % 2] / f"child{i // 2}_{i}.png", np.full((9, 9), 40 * i + 5, np.uint8))
+    found = read(tmp_path / "x")
+    assert "No patient key" in found.notes[0] and found.rows["group"].nunique() == 4
+    keyed = read(tmp_path / "x", pattern=r"^(child\d)_")
+    assert keyed.notes == () and keyed.rows["group"].nunique() == 2
+
+
+def test_colour_is_told_where_the_network_sees_grey(read, outside: Path, write_image):
+    rng = np.random.default_rng(0)
+    write_image(outside / "NORMAL" / "colour.png", rng.integers(0, 255, (24, 24, 3), dtype=np.uint8))
+    notes = read(outside).notes
+    assert "1 of 17 external images are in colour and seen in grey, as the network was trained." in notes
+    assert not any("colour" in note for note in read(outside, card_of(channels=3)).notes)
+
+
+def test_deeper_pictures_than_the_run_knows_are_refused_or_quarantined(read, outside: Path, refusal: Refusal):
+    deep = np.linspace(0, 4000, 24 * 24).reshape(24, 24).astype(np.uint16)
+    Image.fromarray(deep).save(outside / "NORMAL" / "deep.png")
+    assert "12 bits; the run was trained on 8-bit pictures alone" in refusal(lambda: read(outside))
+    assert len(read(outside, card_of(bits=12)).rows) == 17
+    assert read(outside, card_of(bits=10)).table.count("quarantined") == 1
+
+
+def test_too_many_damaged_files_are_refused(read, outside: Path, refusal: Refusal):
+    for i in range(8):
+        (outside / "NORMAL" / f"broken{i}.png").write_bytes(b"no picture")
+    assert "8 of 24 images cannot be used" in refusal(lambda: read(outside))
+
+
+def test_given_folders_are_pooled_and_that_is_told(read, outside: Path, tmp_path: Path):
+    shutil.copytree(outside, tmp_path / "given" / "train")
+    found = read(tmp_path / "given")
+    assert found.seal == read(outside).seal
+    assert found.notes == ("The external train/val/test folders were pooled: nothing of them was learned from.",)
+
+
+def test_a_csv_may_list_them(read, outside: Path):
+    names = sorted(path.relative_to(outside).as_posix() for path in outside.rglob("*.png"))
+    table = pd.DataFrame({"path": names, "label": [name.split("/")[0] for name in names]})
+    table.to_csv(outside / "list.csv", index=False)
+    assert read(outside / "list.csv").seal == read(outside).seal

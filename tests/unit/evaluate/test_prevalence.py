@@ -1,0 +1,125 @@
+"""PPV and NPV at other prevalences: Bayes by hand, the equation that the limits solve, and coverage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plainfilm.errors import UsageError
+from plainfilm.evaluate.intervals import Interval, proportion
+from plainfilm.evaluate.metrics import rate_metric
+from plainfilm.evaluate.prevalence import parse_prevalences, ratio, restated
+from plainfilm.evaluate.sample import Sample, make_sample
+
+
+def sample_of(called, truth, patients=None) -> Sample:
+    called, truth = np.asarray(called, bool), np.asarray(truth, int)
+    patients = np.arange(len(truth)) if patients is None else patients
+    return make_sample(np.stack([~called, called], 1).astype(float), truth, patients, patients, positive=1, threshold=0.5)  # fmt: skip
+
+
+def counts(tp: int, fn: int, fp: int, tn: int) -> Sample:
+    return sample_of([1] * tp + [0] * fn + [1] * fp + [0] * tn, [1] * (tp + fn) + [0] * (fp + tn))
+
+
+def test_bayes_by_hand():
+    """Of 10,000 at prevalence 0.01: 90 of 100 sick and 1,980 of 9,900 healthy are called positive."""
+    found = restated(counts(90, 10, 40, 160), [0.01])[0]
+    assert found.ppv.value == pytest.approx(90 / (90 + 1980))
+    assert found.npv.value == pytest.approx(7920 / (7920 + 10))
+    assert (found.ppv.n, found.npv.n, found.ppv.n_patients) == (300, 300, 300)
+    assert found.ppv.method == "mover-r/wilson/deff"
+
+
+def test_at_the_samples_own_prevalence_they_are_the_samples_own():
+    sample = counts(45, 5, 12, 138)
+    found = restated(sample, [50 / 200])[0]
+    assert found.ppv.value == pytest.approx(rate_metric("ppv", [1], sample, 0.95).value)
+    assert found.npv.value == pytest.approx(rate_metric("npv", [1], sample, 0.95).value)
+
+
+def test_a_perfect_classifier_keeps_a_width_and_the_rarer_disease_the_wider_one():
+    rare, common = restated(counts(50, 0, 0, 50), [0.01, 0.5])
+    assert rare.ppv.value == common.ppv.value == 1 == common.ppv.ci_high
+    assert rare.ppv.ci_low < 0.2 < 0.9 < common.ppv.ci_low < 1
+    assert rare.npv.ci_low > 0.999 and common.npv.ci_low < 0.95
+
+
+@pytest.mark.parametrize(
+    ("table", "ppv", "npv"),
+    [
+        ((0, 30, 0, 30), "not estimable: no image called positive", 0.8),
+        ((30, 0, 30, 0), 0.2, "not estimable: no image called negative"),
+        ((30, 0, 0, 0), "not estimable: one class only", "not estimable: one class only"),
+        ((0, 30, 10, 20), 0.0, 0.8 * (2 / 3) / (0.2 + 0.8 * (2 / 3))),
+    ],
+)
+def test_what_cannot_be_told_is_not(table, ppv, npv):
+    found = restated(counts(*table), [0.2])[0]
+    for metric, expected in ((found.ppv, ppv), (found.npv, npv)):
+        if isinstance(expected, str):
+            assert (metric.value, metric.ci_low, metric.method) == (None, None, expected)
+        else:
+            assert metric.value == pytest.approx(expected)
+            assert metric.ci_low <= metric.value <= metric.ci_high and metric.ci_high - metric.ci_low > 0.01
+
+
+parts = st.tuples(st.floats(0.001, 0.95), st.floats(0.001, 0.3), st.floats(0.001, 0.3)).map(
+    lambda t: Interval(t[0], max(0.0, t[0] - t[1]), min(1.0, t[0] + t[2]), "x")
+)
+
+
+@given(parts, parts)
+def test_the_limits_of_a_ratio_are_where_above_minus_r_below_may_be_zero(above, below):
+    """(a - R b)^2 = (a - la)^2 + R^2 (ub - b)^2 at the lower limit, the mirror image at the upper one."""
+    found = ratio(above, below)
+    assert 0 <= found.low <= found.value <= found.high
+    for limit, a_end, b_end in ((found.low, above.low, below.high), (found.high, above.high, below.low)):
+        if math.isfinite(limit):
+            far = (above.value - limit * below.value) ** 2
+            spread = (above.value - a_end) ** 2 + (limit * (b_end - below.value)) ** 2
+            assert far == pytest.approx(spread, rel=1e-6, abs=1e-9)
+
+
+def test_shares_are_read_once_each_in_their_order():
+    assert parse_prevalences("0.3, 0.01,0.3,1e-3") == [0.3, 0.01, 0.001]
+
+
+@pytest.mark.parametrize("text", ["0", "1", "1.5", "-0.1", "10%", "", "0.1,,0.2", "nan", "inf", "0.1;0.2"])
+def test_what_is_no_share_is_refused_in_one_line(text: str, refusal: Callable[..., str]):
+    message = refusal(lambda: parse_prevalences(text), UsageError)
+    assert "expected numbers above 0 and below 1" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0.85, 0.97, 0.995])
+@pytest.mark.parametrize(("patients", "repeats"), [(45, 400), (400, 250)])
+def test_the_truth_is_covered_with_clustered_images(patients: int, repeats: int, rate: float):
+    """Patients of 1-8 images; sensitivity and specificity `rate`, intra-patient correlation 0.3."""
+    rng, icc, share = np.random.default_rng(patients), 0.3, 0.1
+    truth = share * rate / (share * rate + (1 - share) * (1 - rate))
+    held, naive = 0, 0
+    for _ in range(repeats):
+        ids = np.repeat(np.arange(patients), rng.integers(1, 9, patients))
+        labels = (rng.random(patients) < 0.5)[ids]
+        chance = rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, patients)
+        called = (rng.random(len(ids)) < chance[ids]) == labels
+        found, flat = (restated(sample_of(called, labels, who), [share])[0].ppv for who in (ids, None))
+        held += found.ci_low <= truth <= found.ci_high
+        naive += flat.ci_low <= truth <= flat.ci_high
+    assert 0.92 <= held / repeats <= 0.995
+    assert naive < held
+
+
+def test_wilsons_limits_stand_behind_the_ratio():
+    sample = counts(45, 5, 12, 138)
+    wrong = proportion(np.arange(150) < 12, np.arange(150))
+    right = proportion(np.arange(50) < 45, np.arange(50))
+    expected = ratio(wrong, right)
+    found = restated(sample, [0.5])[0].ppv
+    assert (found.ci_low, found.ci_high) == pytest.approx((1 / (1 + expected.high), 1 / (1 + expected.low)))

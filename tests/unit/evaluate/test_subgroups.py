@@ -1,0 +1,244 @@
+"""Subgroups: metrics of parts by hand, what cannot be told, and a gap test that seldom cries wolf."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from plainfilm.evaluate import gap_test
+from plainfilm.evaluate.delong import curve, variance
+from plainfilm.evaluate.gap_test import Sides
+from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.subgroups import subgroup_table
+
+VOCAB = ["NORMAL", "PNEUMONIA"]
+
+
+def sample_of(p, y, ids=None) -> Sample:
+    p, y = np.asarray(p, float), np.asarray(y, int)
+    ids = np.arange(len(y)) if ids is None else ids
+    return make_sample(np.stack([1 - p, p], 1), y, ids, ids, positive=1, threshold=0.5)
+
+
+def drawn(seed: int = 0, n: int = 240, images: int = 1):
+    """Scores, truth, patients and a subgroup name per patient that has nothing to do with either."""
+    rng = np.random.default_rng(seed)
+    ids = np.arange(n) // images
+    y = (rng.random(n) < 0.5)[ids]
+    p = 1 / (1 + np.exp(-(2.0 * y - 1 + rng.normal(size=n)[ids] + 0.5 * rng.normal(size=n))))
+    return p, y, ids, np.where(rng.random(n)[ids] < 0.4, "east", "west")
+
+
+def test_each_subgroup_has_the_metrics_of_its_images_alone():
+    p, y, ids, site = drawn(images=2)
+    found = subgroup_table(sample_of(p, y, ids), site, "site", VOCAB)
+    assert (found.column, found.among, [group.name for group in found.groups]) == ("site", None, ["east", "west"])
+    for group in found.groups:
+        mine = site == group.name
+        alone = measure(np.stack([1 - p, p], 1)[mine], y[mine].astype(int), clusters=ids[mine], patients=ids[mine],
+                        positive=1, threshold=0.5, n_boot=20)  # fmt: skip
+        assert group.metrics == {name: alone[name] for name in ("auroc", "sensitivity", "specificity")}
+        assert (group.images, group.patients) == (mine.sum(), len(set(ids[mine])))
+
+
+def test_a_gap_is_the_difference_of_its_metrics_with_limits_from_theirs():
+    p, y, ids, site = drawn()
+    found = subgroup_table(sample_of(p, y, ids), site, "site", VOCAB)
+    east, west = (group.metrics["sensitivity"] for group in found.groups)
+    gap = next(gap for gap in found.gaps if gap.metric == "sensitivity")
+    assert (gap.a, gap.b, gap.value) == ("east", "west", pytest.approx(east.value - west.value))
+    assert gap.ci_low == pytest.approx(gap.value - np.hypot(east.value - east.ci_low, west.ci_high - west.value))
+    assert 0 < gap.p <= gap.p_holm <= 1
+
+
+def test_the_order_of_the_images_does_not_matter():
+    p, y, ids, site = drawn(images=3)
+    shuffled = np.random.default_rng(5).permutation(len(y))
+    one = subgroup_table(sample_of(p, y, ids), site, "site", VOCAB)
+    other = subgroup_table(sample_of(p[shuffled], y[shuffled], ids[shuffled]), site[shuffled], "site", VOCAB)
+    assert one == other
+
+
+def test_a_column_of_the_positives_alone_is_compared_against_all_negatives():
+    p, y, ids, site = drawn()
+    names = np.where(y, np.where(site == "east", "bacteria", "virus"), "")
+    found = subgroup_table(sample_of(p, y, ids), names, "subtype", VOCAB)
+    assert found.among == "PNEUMONIA" and "against all" in found.notes[0]
+    assert [group.name for group in found.groups] == ["bacteria", "virus"]  # NORMAL is no third subtype
+    for group in found.groups:
+        mine = names == group.name
+        assert group.images == mine.sum()
+        assert group.metrics["sensitivity"].value == pytest.approx((p[mine] >= 0.5).mean())
+        area = roc_auc_score(y[mine | ~y], p[mine | ~y])
+        assert group.metrics["auroc"].value == pytest.approx(area)
+        assert "against all images of NORMAL" in group.metrics["auroc"].method
+        assert group.metrics["specificity"].method == "not estimable: the column is confined to PNEUMONIA"
+        assert (group.metrics["specificity"].value, group.metrics["specificity"].n) == (None, 0)
+    assert [gap.metric for gap in found.gaps] == ["auroc", "sensitivity"]
+
+
+def test_a_column_of_the_negatives_alone_tells_specificity():
+    p, y, ids, site = drawn()
+    found = subgroup_table(sample_of(p, y, ids), np.where(y, "", site), "film", VOCAB)
+    assert found.among == "NORMAL"
+    assert found.groups[0].metrics["sensitivity"].value is None
+    assert found.groups[0].metrics["specificity"].value is not None
+    assert [gap.metric for gap in found.gaps] == ["auroc", "specificity"]
+
+
+def test_images_without_a_value_are_a_subgroup_of_their_own():
+    p, y, ids, site = drawn()
+    site[:40] = ""
+    found = subgroup_table(sample_of(p, y, ids), site, "site", VOCAB)
+    assert [(group.name, group.images) for group in found.groups][-1] == ("(blank)", 40)
+    assert sum(group.images for group in found.groups) == 240
+
+
+def test_a_subgroup_without_a_positive_is_not_estimable_and_not_zero():
+    p, y, ids, site = drawn()
+    site = np.where(y & (site == "east"), "west", site)  # east keeps negatives alone
+    found = subgroup_table(sample_of(p, y, ids), site, "site", VOCAB)
+    east = found.groups[0].metrics
+    assert (east["auroc"].method, east["sensitivity"].method) == (
+        "not estimable: one class only",
+        "not estimable: no positive image",
+    )
+    assert east["specificity"].value is not None
+    by_metric = {gap.metric: gap for gap in found.gaps}
+    assert by_metric["auroc"].p is by_metric["sensitivity"].p is by_metric["sensitivity"].value is None
+    assert by_metric["auroc"].method == "not estimable: fewer than 5 patients of a class in a subgroup"
+    assert by_metric["specificity"].p_holm == by_metric["specificity"].p  # the only one that could be tested
+
+
+def test_one_subgroup_has_no_gap_and_more_classes_have_metrics_but_no_test():
+    p, y, ids, _ = drawn()
+    assert subgroup_table(sample_of(p, y, ids), ["all"] * 240, "site", VOCAB).gaps == []
+    rng = np.random.default_rng(0)
+    probs, targs = rng.dirichlet(np.ones(3), 90), rng.integers(0, 3, 90)
+    three = make_sample(probs, targs, np.arange(90), None, positive=None, threshold=None)
+    found = subgroup_table(three, np.resize(["a", "b"], 90), "site", ["x", "y", "z"])
+    assert found.gaps == [] and found.among is None
+    assert all(group.metrics["auroc"].value is not None and group.patients is None for group in found.groups)
+
+
+# --- the test itself -------------------------------------------------------------------------------------------------
+
+
+def test_exchanges_keep_the_number_of_patients_of_each_class_on_each_side():
+    rng = np.random.default_rng(0)
+    ids = np.repeat(np.arange(40), 2)
+    sides = Sides((np.arange(40) < 12)[ids], ids, (np.arange(40) % 3 == 0)[ids])
+    swap = gap_test.exchanges(sides, 200, rng)
+    for side in (True, False):
+        now = (sides.in_a ^ swap[:, ids]) & (sides.truth == side)
+        assert set(now.sum(axis=1)) == {int((sides.in_a & (sides.truth == side)).sum())}
+    assert swap.mean() == pytest.approx(2 * 0.3 * 0.7, abs=0.03)  # as sampling without replacement tells
+    assert swap.mean(axis=0).min() > 0.05
+
+
+def test_a_patient_on_both_sides_exchanges_its_images_within_itself():
+    sides = Sides(np.array([True, False, True, True, False, False]), np.array([0, 0, 1, 2, 3, 4]), np.ones(6, bool))
+    swap = gap_test.exchanges(sides, 400, np.random.default_rng(0))
+    assert swap[:, 0].mean() == pytest.approx(0.5, abs=0.1)
+    assert (swap[:, 1:3].sum(axis=1) == swap[:, 3:].sum(axis=1)).all()  # as many leave as come
+
+
+def test_the_gap_of_shares_after_an_exchange_is_that_of_the_exchanged_images():
+    p, y, ids, site = drawn(n=60, images=3)
+    sides = Sides(site == "east", ids, y)
+    values = np.round(p, 1)
+    swap = gap_test.exchanges(sides, 30, np.random.default_rng(1))
+    for row, found in zip(swap, gap_test.share_gap(values, sides, swap), strict=True):
+        now, parts = sides.in_a ^ row[ids], []
+        for side in (now, ~now):
+            mean, who = values[side].mean(), np.unique(ids[side])
+            errors = np.array([(values[side & (ids == i)] - mean).sum() for i in who]) / side.sum()
+            parts.append((mean, len(who) / (len(who) - 1) * (errors**2).sum()))
+        assert found == pytest.approx((parts[0][0] - parts[1][0]) / (parts[0][1] + parts[1][1]) ** 0.5)
+
+
+def test_areas_and_variances_of_exchanged_images_are_those_of_these_images_alone():
+    p, y, ids, site = drawn(n=90, images=3)
+    p = np.round(p, 1)  # ties
+    sides = Sides(site == "east", ids, y)
+    swap = gap_test.exchanges(sides, 10, np.random.default_rng(2))
+    counts = (sides.in_a ^ swap[:, ids]).astype(float)
+    for row, (area, spread) in zip(counts > 0, gap_test.weighted_areas(p, y, ids, counts).T, strict=True):
+        alone = curve(p[row], y[row])
+        assert area == pytest.approx(alone.area)
+        assert spread == pytest.approx(variance(alone, np.unique(ids[row], return_inverse=True)[1]))
+
+
+def test_a_large_gap_is_found_and_p_is_never_zero():
+    p, y, ids, site = drawn(n=400)
+    p = np.where(y & (site == "east"), p / 4, p)
+    found = subgroup_table(sample_of(p, y, ids), site, "site", VOCAB)
+    by_metric = {gap.metric: gap for gap in found.gaps}
+    assert by_metric["sensitivity"].p == pytest.approx(1 / 2000) and by_metric["sensitivity"].p_holm < 0.01
+    assert by_metric["auroc"].p_holm < 0.01 and by_metric["specificity"].p_holm > 0.05
+
+
+def test_equal_perfect_subgroups_do_not_differ_and_opposite_ones_do():
+    y, site = np.resize([0, 1], 40), np.repeat(["a", "b"], 20)
+    same = subgroup_table(sample_of(np.where(y, 0.9, 0.1), y), site, "site", VOCAB)
+    assert {gap.p for gap in same.gaps} == {1.0}
+    turned = subgroup_table(sample_of(np.where((y == 1) == (site == "a"), 0.9, 0.1), y), site, "site", VOCAB)
+    assert all(gap.value == 1 and gap.p < 0.005 for gap in turned.gaps)
+
+
+def equal_subgroups(rng: np.random.Generator, patients: int, names: int):
+    """Subgroups of one truth that differ in size, in images per patient and in prevalence."""
+    site = rng.choice(names, patients, p=np.arange(1, names + 1) / np.arange(1, names + 1).sum())
+    ids = np.repeat(np.arange(patients), np.where(site == 0, 6, rng.integers(1, 4, patients)))
+    y = (rng.random(patients) < np.where(site == 0, 0.3, 0.6))[ids]
+    p = 1 / (1 + np.exp(-(2.4 * y - 1.2 + rng.normal(size=patients)[ids] + 0.4 * rng.normal(size=len(ids)))))
+    return p, y, ids, np.array([f"s{i}" for i in site])[ids]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trials", "draws"), [(120, 299), pytest.param(600, 999, marks=pytest.mark.campaign)])
+def test_equal_subgroups_seldom_differ_although_their_patients_have_other_numbers_of_images(trials, draws, monkeypatch):
+    monkeypatch.setattr("plainfilm.evaluate.subgroups.DRAWS", draws)
+    rng, wrong, unadjusted = np.random.default_rng(3), 0, 0
+    for _ in range(trials):
+        p, y, ids, site = equal_subgroups(rng, 120, 3)
+        gaps = [gap for gap in subgroup_table(sample_of(p, y, ids), site, "site", VOCAB).gaps if gap.p is not None]
+        wrong += min(gap.p_holm for gap in gaps) <= 0.05
+        unadjusted += min(gap.p for gap in gaps) <= 0.05
+    assert wrong / trials <= 0.05 + 2 * (0.05 * 0.95 / trials) ** 0.5
+    assert unadjusted > wrong  # nine tests are asked at once
+
+
+@pytest.mark.slow
+def test_control_an_exchange_alone_is_wrong_where_patients_have_other_numbers_of_images_and_errors_are_few(monkeypatch):
+    """10 patients of 6 images against 200 of 1-3, sensitivity 0.99 in both: the interval's word is needed too."""
+    monkeypatch.setattr("plainfilm.evaluate.subgroups.DRAWS", 199)
+    rng, alone, ours, trials, icc = np.random.default_rng(0), 0, 0, 60, 0.3
+    ids = np.repeat(np.arange(210), np.where(np.arange(210) < 10, 6, np.resize([1, 2, 3], 210)))
+    site = np.where(ids < 10, "few", "many")
+    for _ in range(trials):
+        chance = rng.beta(0.99 * (1 - icc) / icc, 0.01 * (1 - icc) / icc, 210)[ids]
+        found = np.append(np.where(rng.random(len(ids)) < chance, 0.9, 0.1), np.full(20, 0.1))
+        sample = sample_of(found, np.append(np.ones(len(ids)), np.zeros(20)), np.append(ids, np.arange(210, 230)))
+        gaps = subgroup_table(sample, [*site, *[""] * 20], "site", VOCAB).gaps
+        ours += next(gap.p for gap in gaps if gap.metric == "sensitivity") <= 0.05
+        sides = Sides(site == "few", ids, np.ones(len(ids), bool))
+        swap = np.concatenate([np.zeros((1, 210), bool), gap_test.exchanges(sides, 199, rng)])
+        drawn = gap_test.share_gap((found[: len(ids)] > 0.5).astype(float), sides, swap)
+        alone += gap_test.two_sided_p(drawn[0], drawn[1:]) <= 0.05
+    assert alone / trials > 0.2
+    assert ours / trials <= 0.05
+
+
+def test_an_inverted_interval_gives_the_p_of_its_test():
+    """For a normal interval it is the normal p: 1.5 standard errors from 0."""
+    from scipy.stats import norm
+
+    from plainfilm.evaluate.intervals import Interval
+
+    found = gap_test.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
+    assert found == pytest.approx(2 * norm.sf(1.5), abs=2e-4)
+    assert gap_test.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-4)
+    assert gap_test.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(1, abs=2e-4)
