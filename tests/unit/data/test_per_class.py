@@ -63,9 +63,9 @@ def test_with_one_seed_the_smaller_set_lies_in_the_larger_and_another_seed_draws
 
 def test_each_patient_is_drawn_as_often_as_another() -> None:
     group = SPLIT.of("train").query("label == 'NORMAL'").set_index("relative")["group"]
-    drawn = [group.loc[sorted(kept(3, seed) & set(group.index))].iloc[0] for seed in range(600)]
+    drawn = [group.loc[sorted(kept(3, seed) & set(group.index))].iloc[0] for seed in range(200)]
     often = [drawn.count(g) for g in group.unique()]
-    assert len(often) == 24 and min(often) > 5 and max(often) < 50  # 25 on average, sd 4.9
+    assert len(often) == 24 and min(often) > 0 and max(often) < 20  # 8.3 on average, sd 2.8
 
 
 def test_patients_of_the_images_left_out_do_not_reach_valid_or_test() -> None:

@@ -179,7 +179,7 @@ def test_a_table_that_is_saved_and_read_is_the_same_table(tmp_path: Path, write_
         "path,label,patient\n" + "".join(f'"{path}",{label},{patient}\n' for path, label, patient in cells),
         encoding="utf-8",
     )
-    rows = build_table(tmp_path / "list.csv", DataConfig()).rows.assign(group=np.arange(6), split="train")
+    rows = build_table(tmp_path / "list.csv", DataConfig()).rows.assign(group=np.arange(6), role="", split="train")
     write_table(tmp_path / "table.csv", rows)
     again = read_table(tmp_path / "table.csv")
     assert list(again.columns) == list(rows.columns)
