@@ -127,6 +127,7 @@ class RunDir:
         self.card = self.root / "card.json"
         self.metrics = self.root / "metrics.json"
         self.cost = self.root / "cost.json"
+        self.report = self.root / "report.html"
         self.probes = self.root / "probes" / "probes.json"
         self.probe_features = self.root / "probes" / "train_features.npy"
         self.ledger = self.root / "test_ledger.jsonl"

@@ -323,3 +323,17 @@ class InterpretDocument(Document):
     figures: dict[str, str]
     notes: list[str]
     confused: list[Confused]
+
+
+class ReportDocument(Document):
+    """`plainfilm report --json`; `split`: whose numbers the first screen shows; CLAIM items of the 2024 checklist."""
+
+    run: str
+    out: str
+    split: str
+    bytes: int
+    names: bool
+    sections: list[str]
+    caveats: list[str]
+    claim_reported: int
+    claim_not_reported: int
