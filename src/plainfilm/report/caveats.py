@@ -25,7 +25,7 @@ class Caveat:
 
 def caveats(found: Finished) -> list[Caveat]:
     """All of them, the gravest first."""
-    listed = [_seal(found), *_notes(found), *_shortcut(found)]
+    listed = [_seal(found), *_notes(found), *_shortcut(found), *_drawn(found)]
     order = {"stop": 0, "mind": 1, "fact": 2}
     return sorted(listed, key=lambda caveat: order[caveat.level])
 
@@ -70,6 +70,19 @@ def _notes(found: Finished) -> list[Caveat]:
         else:
             listed.append(Caveat("mind", "Note", note))
     return listed
+
+
+def _drawn(found: Finished) -> list[Caveat]:
+    """A run without DATA is on phantoms."""
+    if found.cfg.data.path is not None:
+        return []
+    return [
+        Caveat(
+            "mind",
+            "Drawn images",
+            "These are drawn phantoms; the numbers say that the machinery works, and nothing about radiographs.",
+        )
+    ]
 
 
 def raises_banner(probe: Number | None) -> bool:

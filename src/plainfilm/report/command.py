@@ -84,7 +84,8 @@ KEPT_BACK = {"data.path", "data.patient_pattern", "data.exclude"}
 def told_config(cfg: ExperimentConfig, *, names: bool) -> list[tuple[str, str]]:
     """Every setting and its value, sections in order; texts that are no plain word only where `names` are wanted."""
     flat = _flat(cfg.model_dump(mode="json"))
-    return [(key, _setting(key, value, names=names)) for key, value in flat.items() if key != "schema_version"]
+    drawn = cfg.data.path is None
+    return [(key, _setting(key, value, names=names)) for key, value in flat.items() if drawn or "phantom" not in key]
 
 
 def _flat(tree: dict[str, Any], at: str = "") -> dict[str, Any]:

@@ -34,13 +34,26 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.lstrip("-") if float(text) == 0 else text
 
 
+def figure(metric: Number) -> str:
+    """The value with three decimals, or with as many as its interval needs not to look like a point."""
+    return number(metric.value, _digits(metric))
+
+
 def between(metric: Number) -> str:
     """'[0.935, 0.966]', or why there is none."""
     if metric.value is None:
         return metric.method
     if metric.ci_low is None or metric.ci_high is None:
         return "no interval"
-    return f"[{number(metric.ci_low)}, {number(metric.ci_high)}]"
+    digits = _digits(metric)
+    return f"[{number(metric.ci_low, digits)}, {number(metric.ci_high, digits)}]"
+
+
+def _digits(metric: Number) -> int:
+    low, high = metric.ci_low, metric.ci_high
+    if low is None or high is None:
+        return 3
+    return next((digits for digits in (3, 4, 5) if number(low, digits) != number(high, digits)), 6)
 
 
 def count(n: int | None) -> str:

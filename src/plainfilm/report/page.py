@@ -28,6 +28,7 @@ NAMES = {
     "calibration_slope": "Calibration slope (1 is best)", "log_loss": "Log loss (0 is best)",
 }  # fmt: skip
 CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
+NO_BAR = ("mcc",)  # goes from -1 to 1
 TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
 
@@ -79,7 +80,13 @@ def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
     env = Environment(
         loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
-    env.filters |= {"shown": inert.shown, "number": inert.number, "between": inert.between, "count": inert.count}
+    env.filters |= {
+        "shown": inert.shown,
+        "number": inert.number,
+        "between": inert.between,
+        "figure": inert.figure,
+        "count": inert.count,
+    }
     env.filters |= {"metric_name": metric_name, "place": place}
     env.globals["many"] = inert.many
     filled, missing = claim_items(found)
@@ -87,7 +94,7 @@ def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
         run=found, answer=found.answer, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
         caveats=listed, pictures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
         worst=worst_images(found, names=names), prevalences=by_prevalence(found.answer), tiles=TILES,
-        columns=_columns(found), calibration=CALIBRATION, at_threshold=AT_THRESHOLD,
+        columns=_columns(found), calibration=CALIBRATION, no_bar=NO_BAR, at_threshold=AT_THRESHOLD,
         externals=[part for part in found.answers.values() if part.external], shifted=found.answers.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=told_config(found.cfg, names=names),
         names=names, version=__version__, generator=GENERATOR, research_only=RESEARCH_ONLY,
