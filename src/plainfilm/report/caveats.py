@@ -67,6 +67,8 @@ def _notes(found: Finished) -> list[Caveat]:
             listed.append(Caveat("mind", "Patients unknown", note))
         elif "chosen on the valid images" in note:
             listed.append(Caveat("mind", "Chosen on these images", note))
+        elif mark.isupper() and text:
+            listed.append(Caveat("mind", mark.capitalize(), text[:1].upper() + text[1:]))
         else:
             listed.append(Caveat("mind", "Note", note))
     return listed

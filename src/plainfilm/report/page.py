@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,7 +19,7 @@ from plainfilm.report.pictures import HEAT_NOTE, collect, heat_sheet, worst_imag
 from plainfilm.report.prevalence import by_prevalence
 from plainfilm.report.read import Finished, read_finished
 from plainfilm.runs import RunDir, atomic_write
-from plainfilm.schemas import RESEARCH_ONLY, ReportDocument
+from plainfilm.schemas import RESEARCH_ONLY, ReportDocument, marks
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
 NAMES = {
@@ -97,7 +98,7 @@ def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
         columns=_columns(found), calibration=CALIBRATION, no_bar=NO_BAR, at_threshold=AT_THRESHOLD,
         externals=[part for part in found.answers.values() if part.external], shifted=found.answers.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=told_config(found.cfg, names=names),
-        names=names, version=__version__, generator=GENERATOR, research_only=RESEARCH_ONLY,
+        leaky="LEAKY SPLIT" in marks(found.answer.notes), names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
 
@@ -124,5 +125,5 @@ def _command(found: Finished, *, names: bool) -> str:
     if not isinstance(argv, list) or not argv:
         return NOT_A_COMMAND
     if names:
-        return " ".join(map(str, argv))
+        return shlex.join(map(str, argv))
     return told_command(argv) or NOT_A_COMMAND

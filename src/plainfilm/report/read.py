@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Finished:
     """What the page is made of.
 
-    `answers`: by split, valid always, test once opened; `excluded`: files set aside, by (state, code or rule);
+    `answers`: by split, valid always, test once opened; `excluded`: files set aside, by (state, code);
     `looks`: the run's ledger, `looks_set`: looks at this test set by all runs beside it; `history`: columns of
     history.csv; `set_aside`: rows of excluded.csv.
     """
@@ -58,11 +58,8 @@ class Finished:
 
     @property
     def excluded(self) -> Counter[tuple[str, str]]:
-        """Files set aside, by state and code (quarantined) or rule."""
-        return Counter(
-            (str(row["state"]), str(row["code"] if row["state"] == "quarantined" else row["why"]))
-            for _, row in self.set_aside.iterrows()
-        )
+        """Files set aside, by state and code; the column `why` can name a file, the code cannot."""
+        return Counter(zip(self.set_aside["state"], self.set_aside["code"], strict=True))
 
     @property
     def kept(self) -> int:

@@ -63,7 +63,7 @@ def finish(save_run: Any) -> Finish:
         out.writerow(["path", "relative", "state", "code", "why"])
         out.writerow(["/data/NORMAL/lost.png", "NORMAL/lost.png", "quarantined", "E_CORRUPT", "is cut off"])
         out.writerow(["/data/NORMAL/gone.png", "NORMAL/gone.png", "quarantined", "E_EMPTY", "is empty"])
-        out.writerow(["/data/.DS_Store", ".DS_Store", "ignored", "", "hidden file"])
+        out.writerow(["/data/.DS_Store", ".DS_Store", "ignored", "hidden", "hidden"])
         run.excluded.write_text(text.getvalue(), encoding="utf-8")
         lines = ["phase,epoch,train_loss,train_accuracy,valid_loss,valid_accuracy,valid_auroc,lr"]
         lines += [f"0,{epoch},0.7,0.5,0.6,0.6,0.{6 + epoch},0.001" for epoch in range(EPOCHS)]

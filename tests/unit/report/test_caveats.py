@@ -70,6 +70,7 @@ def test_notes_of_the_run_are_repeated(finish):
         "LEAKY SPLIT: images, not patients, were divided at random; 9 patients in two parts.",
         "SHORTCUT: AUROC 0.9 [0.8, 0.95] on valid needs no detail of a lung.",
         "No patient key: each image counts as its own patient; the intervals are likely too narrow.",
+        "FEW IMAGES: 20 train images of each class.",
         "Something that a later version says.",
     ]
     edit_metrics(run, "test", notes=notes)
@@ -78,6 +79,7 @@ def test_notes_of_the_run_are_repeated(finish):
         "Leaky split": "stop",
         "Shortcut": "stop",
         "Patients unknown": "mind",
+        "Few images": "mind",
         "Note": "mind",
         "Test set opened once": "fact",
     }

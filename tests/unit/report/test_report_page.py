@@ -47,6 +47,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.text += " "
         self.attributes += [(name, value or "") for name, value in attrs]
 
     def handle_data(self, data: str) -> None:
@@ -76,7 +77,7 @@ def test_the_numbers_are_those_of_metrics_json(finish):
 def test_the_files_add_up_on_the_page(finish):
     text = draw(finish())[1].flat()
     assert "163 files found = 160 used, 80 patients 2 quarantined 0 duplicates dropped 1 ignored by rule" in text
-    assert "E_CORRUPT 1" in text and "E_EMPTY 1" in text
+    assert "E_CORRUPT 1" in text and "E_EMPTY 1" in text and "ignored hidden 1" in text
 
 
 def test_a_page_asks_nobody_for_anything(finish):
@@ -154,7 +155,7 @@ def test_names_are_there_when_asked_for_and_the_page_warns(finish):
     assert len(listed)
     text = draw(worst, names=True)[1].flat()
     assert "This page names files" in text and "lost.png" in text and "/home/mueller/xrays" in text
-    assert re.search(r"row \d+: truth \w+, called \w+, score 0\.\d{3}(NORMAL|PNEUMONIA)/p1\d{3}-[01]\.png", text)
+    assert re.search(r"row \d+: truth \w+, called \w+, score 0\.\d{3} (NORMAL|PNEUMONIA)/p1\d{3}-[01]\.png", text)
 
 
 def test_the_worst_images_are_those_of_the_largest_losses(finish):
@@ -176,7 +177,7 @@ def test_the_same_run_gives_the_same_bytes(finish, tmp_path):
 
 def test_a_run_that_nobody_tested_is_marked(finish):
     text = draw(finish(looked=False))[1].flat()
-    assert "validation only On 80 valid images" in text
+    assert "VALIDATION ONLY On 80 valid images" in text
     assert "Never by this run: it is still sealed." in text
     assert "These rates flatter" in text
 
