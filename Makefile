@@ -11,7 +11,7 @@ RUN ?= $(patsubst %/status.json,%,$(shell grep -l '"status": "done"' runs/*/stat
 NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train lr-find evaluate interpret experiments test test-all bench check format clean
+.PHONY: help setup train lr-find evaluate interpret report experiments test test-all bench check format clean
 
 help:  ## Show this list
 	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
@@ -27,13 +27,14 @@ setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB 
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-train: setup  ## The whole main job: train, open the test set once, draw the figures
+train: setup  ## The whole main job: train, open the test set once, draw the figures, write the report
 	@set -e; run="runs/$$(date +%Y%m%d-%H%M%S)-$$$$"; \
 	$(BIN)/plainfilm train $(OPTIONS) --out "$$run"; \
 	if [ ! -f "$$run/status.json" ]; then exit 0; fi; \
 	if grep -q '"seal": null' "$$run/status.json"; then split=valid; else split=test; fi; \
 	$(BIN)/plainfilm evaluate "$$run" --split $$split; \
-	$(BIN)/plainfilm interpret "$$run" --split $$split
+	$(BIN)/plainfilm interpret "$$run" --split $$split; \
+	$(BIN)/plainfilm report "$$run"
 
 lr-find: setup  ## Find a learning rate; changes nothing
 	$(BIN)/plainfilm lr-find $(OPTIONS)
@@ -43,6 +44,9 @@ evaluate: setup  ## Valid metrics of RUN (default: the newest run); ARGS='--spli
 
 interpret: setup  ## Figures of RUN (default: the newest run)
 	$(NEED_RUN)$(BIN)/plainfilm interpret $(RUN) $(ARGS)
+
+report: setup  ## One HTML file of RUN (default: the newest run): RUN/report.html
+	$(NEED_RUN)$(BIN)/plainfilm report $(RUN) $(ARGS)
 
 GRID = $(or $(CONFIG),experiments/smoke.yaml)
 experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table in experiments/

@@ -128,6 +128,7 @@ class RunDir:
         self.gate = self.root / "gate.safetensors"
         self.metrics = self.root / "metrics.json"
         self.cost = self.root / "cost.json"
+        self.report = self.root / "report.html"
         self.probes = self.root / "probes" / "probes.json"
         self.probe_features = self.root / "probes" / "train_features.npy"
         self.suspects = self.root / "suspects.csv"

@@ -353,3 +353,17 @@ class EvaluateDocument(Document):
     decision_curve: DecisionCurve | None = None  # of two classes
     subgroups: Subgroups | None = None
     external: External | None = None
+
+
+class ReportDocument(Document):
+    """`plainfilm report --json`; `split`: whose numbers the first screen shows; CLAIM items of the 2024 checklist."""
+
+    run: str
+    out: str
+    split: str
+    bytes: int
+    names: bool
+    sections: list[str]
+    caveats: list[str]
+    claim_reported: int
+    claim_not_reported: int

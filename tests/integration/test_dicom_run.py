@@ -119,6 +119,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
             "train data --size 40 --epochs 1 --batch-size 8 --out run -v --positive PNEUMONIA",
             "evaluate run --split test -v",
             "interpret run -v",
+            "report run --names -v",
             "evaluate run --json",
             "audit missing -v",
         ):

@@ -280,6 +280,23 @@ def test_interpret_draws_from_saved_predictions_without_the_images(evaluated, da
         assert picture.std() > 5  # not an empty page
 
 
+def test_report_tells_the_test_score_without_the_images_and_without_their_names(evaluated, data):
+    run, found = evaluated
+    moved = data.rename(data.parent / "gone")
+    try:
+        told = as_json(plainfilm("report", run, "--json"))
+    finally:
+        moved.rename(data)
+    page = Path(told["out"]).read_text(encoding="utf-8")
+    auroc = found["metrics"]["auroc"]
+    assert f"{auroc['value']:.3f}</b>" in page and f"[{auroc['ci_low']:.3f}, {auroc['ci_high']:.3f}]" in page
+    assert told["split"] == "test" and any("opened" in caveat for caveat in told["caveats"])
+    for word in ("phantom-", str(data), str(run), data.name):
+        assert word not in page, word
+    plainfilm("report", run, "--names", "--out", run.parent / "n.html")
+    assert "phantom-" in (run.parent / "n.html").read_text(encoding="utf-8")
+
+
 def test_lr_find_writes_its_own_folder_and_its_rate_can_be_used(data, runs):
     out = runs / "finder"
     found = as_json(
@@ -316,6 +333,8 @@ def test_an_image_level_split_is_called_leaky_everywhere(data, runs):
     assert "LEAKY SPLIT" in (run / "card.json").read_text()
     assert "LEAKY SPLIT" in plainfilm("interpret", run).stdout
     assert any("LEAKY SPLIT" in note for note in as_json(plainfilm("interpret", run, "--json"))["notes"])
+    assert "Leaky split: " in plainfilm("report", run).stdout
+    assert "LEAKY SPLIT" in (run / "report.html").read_text(encoding="utf-8")
     assert "LEAKY SPLIT" in plainfilm("split", data, "--split", "image", "--out", runs / "leaky.csv", "-q").stdout
 
 
@@ -327,6 +346,7 @@ def test_without_a_test_folder_everything_is_titled_validation_only(data, runs, 
     assert done.stdout.startswith("VALIDATION ONLY: valid")
     assert plainfilm("evaluate", run).stdout.startswith("VALIDATION ONLY: valid")
     assert "VALIDATION ONLY" in plainfilm("interpret", run).stdout
+    assert "No test score: The data has no test set" in " ".join(plainfilm("report", run).stdout.split())
     assert "no test set" in plainfilm("evaluate", run, "--split", "test", code=2).stderr
 
 
@@ -345,6 +365,9 @@ def test_three_classes_work_everywhere(data, runs, tmp_path):
     assert len(found["confusion"]["rows"]) == 3
     plainfilm("evaluate", run)
     plainfilm("interpret", run)
+    assert "Scores for 3 classes" in Path(as_json(plainfilm("report", run, "--json"))["out"]).read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_dry_run_writes_nothing(data, tmp_path):

@@ -43,7 +43,18 @@ def test_every_make_target_has_a_help_line_and_stands_in_the_readme():
     assert phony
     for target in phony[1].split():
         assert re.search(rf"^{target}:.*## \S", makefile, flags=re.MULTILINE), target
-    for target in ("train", "lr-find", "evaluate", "interpret", "test", "test-all", "check", "format", "setup"):
+    for target in (
+        "train",
+        "lr-find",
+        "evaluate",
+        "interpret",
+        "report",
+        "test",
+        "test-all",
+        "check",
+        "format",
+        "setup",
+    ):
         assert f"make {target}" in README, target
 
 

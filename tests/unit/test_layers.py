@@ -124,9 +124,14 @@ def reaches(module: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", [m for m in MODULES if m.startswith(("plainfilm.cli", "plainfilm.config", "plainfilm.data.decode"))]
+    "module",
+    [
+        m
+        for m in MODULES
+        if m.startswith(("plainfilm.cli", "plainfilm.config", "plainfilm.data.decode", "plainfilm.report"))
+    ],
 )
-def test_the_command_line_and_decode_reach_no_torch(module: str):
+def test_the_command_line_decode_and_report_reach_no_torch(module: str):
     assert not {name for name in reaches(module) if name.split(".")[0] in HEAVY}
 
 

@@ -104,6 +104,7 @@ app.command("train")(training.train)
 app.command("resume")(training.resume)
 app.command("evaluate")(results.evaluate)
 app.command("interpret")(results.interpret)
+app.command("report")(results.report)
 app.command("compare")(comparing.compare)
 app.command("doctor")(data.doctor)
 

@@ -27,6 +27,7 @@ from plainfilm.schemas import (
     NoLungs,
     PhantomDocument,
     Planted,
+    ReportDocument,
     SplitDocument,
     TrainDocument,
     marks,
@@ -296,6 +297,18 @@ def _print_doctor(out: Console, document: DoctorDocument) -> None:
         out.print("Nothing was found that would make a training slow.")
 
 
+def _print_report(out: Console, document: ReportDocument) -> None:
+    for caveat in document.caveats:
+        out.print(f"- {caveat}")
+    out.print(
+        f"CLAIM 2024: {document.claim_reported} items from the run, {document.claim_not_reported} NOT REPORTED; "
+        f"{size_text(document.bytes)}"
+    )
+    if document.names:
+        out.print("The page names files: do not share it where names identify patients.")
+    out.print(f"Report: {document.out}", soft_wrap=True)
+
+
 def _print_split(out: Console, document: SplitDocument) -> None:
     for name, split in document.data.splits.items():
         patients = "" if split.patients is None else f", {split.patients} patients"
@@ -318,4 +331,5 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     ExperimentDocument: print_experiment,
     TableDocument: print_table,
     ModelsDocument: print_models,
+    ReportDocument: _print_report,
 }

@@ -1,4 +1,4 @@
-"""evaluate and interpret: what a finished run is worth."""
+"""evaluate, interpret and report: what a finished run is worth."""
 
 from __future__ import annotations
 
@@ -168,3 +168,26 @@ def interpret(
         talk.result(
             interpret_run(run, split=split, heat_pictures=heat_maps, method=heat, device=device, listener=talk)  # type: ignore[arg-type]
         )
+
+
+def report(
+    run: opt.Run,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="The HTML file. \\[default: report.html in RUN]", show_default=False
+        ),
+    ] = None,
+    names: Annotated[
+        bool,
+        typer.Option("--names", help="Also show file names and the command as typed; they may name patients."),
+    ] = False,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Put all that a run knows about itself into one HTML file; reads files only, opens no image."""
+    from plainfilm.report.page import report_run
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(report_run(run, out=out, names=names))

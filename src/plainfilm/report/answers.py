@@ -1,0 +1,175 @@
+"""metrics.json as the report reads it: what a split's document must have, and the blocks that it may have.
+
+Lenient on purpose: a block that this version does not know is passed over, one that it knows is checked.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from plainfilm.errors import DataError
+from plainfilm.runs import RunDir
+from plainfilm.schemas import Confusion
+
+
+class Block(BaseModel):
+    """What all blocks share."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Number(Block):
+    """A value with its 95 % interval; `value` None: cannot be estimated, `method` says why."""
+
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: int | None = None
+    n_patients: int | None = None
+    method: str = ""
+
+
+class Probes(Block):
+    """The row "no lungs needed"; `beyond`: of the pairs that the best probe orders wrongly, the share the network gets."""
+
+    best: str | None = None
+    auroc: Number | None = None
+    probes: dict[str, Number] = {}
+    beyond: Number | None = None
+
+
+class Changed(Block):
+    """Scores of the valid pictures after one change."""
+
+    change: str
+    auroc: Number
+    log_loss: float
+
+
+class PerPatient(Block):
+    """Metrics of the mean score of each patient."""
+
+    patients: int
+    disagreeing: int = 0
+    metrics: dict[str, Number]
+
+
+class AtPrevalence(Block):
+    """PPV and NPV as they would be where this share of the images is positive."""
+
+    prevalence: float
+    ppv: Number
+    npv: Number
+
+
+class Subgroup(Block):
+    """The images with one value of a column."""
+
+    name: str
+    images: int
+    patients: int | None = None
+    metrics: dict[str, Number]
+
+
+class Gap(Block):
+    """A metric of subgroup `a` minus that of `b`; `p_holm` is adjusted for all gaps of the table."""
+
+    a: str
+    b: str
+    metric: str
+    value: float | None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    p_holm: float | None = None
+    method: str = ""
+
+
+class Subgroups(Block):
+    """A split by one column."""
+
+    column: str
+    among: str | None = None
+    groups: list[Subgroup]
+    gaps: list[Gap] = []
+    notes: list[str] = []
+
+
+class Band(Block):
+    """The abstain band and what came of it on these images."""
+
+    level: float
+    lowest: dict[str, float]
+    on: str
+    coverage: dict[str, Number]
+    kept: Number
+    error_among_kept: Number
+    holds: str
+
+
+class Gate(Block):
+    """Share of these images that the input gate marks."""
+
+    on: str
+    marked: Number
+
+
+class External(Block):
+    """Images that the run never saw; `drops`: by internal split, by metric, outside minus inside."""
+
+    found: int
+    used: int
+    patients: int | None = None
+    drops: dict[str, dict[str, Number]] = {}
+
+
+class Answer(Block):
+    """What `evaluate` saved of one split."""
+
+    split: str
+    threshold: float | None
+    positive: str | None
+    notes: list[str]
+    metrics: dict[str, Number]
+    metrics_at_half: dict[str, Number]
+    per_class: dict[str, dict[str, Number]] = {}
+    no_lungs_needed: Probes | None = None
+    confusion: Confusion
+    changes: list[Changed] = []
+    per_patient: PerPatient | None = None
+    at_prevalence: list[AtPrevalence] = []
+    subgroups: Subgroups | None = None
+    temperature: float = 1.0
+    band: Band | None = None
+    gate: Gate | None = None
+    external: External | None = None
+
+    def metric(self, name: str) -> Number:
+        """The metric, or one that cannot be estimated."""
+        return self.metrics.get(name) or Number(value=None, method="not computed by the version that made the run")
+
+
+def read_answers(run: RunDir) -> dict[str, Answer]:
+    """Every split of metrics.json by its name, valid among them.
+
+    Raises:
+        DataError: the file is missing, damaged, or without the valid images.
+    """
+    again = f"Make it again: plainfilm evaluate {run.root}."
+    try:
+        found: dict[str, Any] = json.loads(run.metrics.read_text(encoding="utf-8"))
+        answers = {name: Answer.model_validate(part) for name, part in found.items() if name != "schema_version"}
+    except FileNotFoundError:
+        raise DataError(f"The run {run.root} has no metrics.json, which the report is made from. {again}") from None
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "the document"
+        raise DataError(
+            f"metrics.json of {run.root} is damaged or of another version ({where} is not what is expected). {again}"
+        ) from None
+    except (OSError, ValueError, AttributeError, RecursionError):
+        raise DataError(f"metrics.json of {run.root} is damaged. {again}") from None
+    if "valid" not in answers:
+        raise DataError(f"metrics.json of {run.root} lacks the valid images. {again}")
+    return answers

@@ -1,0 +1,119 @@
+"""CLAIM 2024: what a run can answer of the checklist by itself, and what only a person can.
+
+Numbers and topics: Tejani et al., Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 Update, Radiology:
+Artificial Intelligence 2024;6(4):e240300, doi 10.1148/ryai.240300; topics shortened in our words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from plainfilm.report.inert import many, number
+from plainfilm.report.pictures import has_heat
+from plainfilm.report.read import Finished
+
+TOPICS = {
+    1: "Title names the AI technology", 2: "Structured summary", 3: "Background, intended use and role",
+    4: "Aims, objectives, hypotheses", 5: "Prospective or retrospective", 6: "Study goal", 7: "Data sources",
+    8: "Inclusion and exclusion criteria", 9: "Preprocessing", 10: "Selection of data subsets", 11: "De-identification",
+    12: "Missing data", 13: "Image acquisition protocol", 14: "Definition of the reference standard",
+    15: "Why this reference standard", 16: "Source of the annotations", 17: "Annotation of the test set",
+    18: "Variability within and between annotators", 19: "How data were assigned to partitions",
+    20: "Level at which partitions are disjoint", 21: "Intended sample size", 22: "Description of the model",
+    23: "Software libraries and packages", 24: "Initialisation of parameters", 25: "Training approach",
+    26: "Selection of the final model", 27: "Ensembling", 28: "Metrics", 29: "Uncertainty of the metrics",
+    30: "Robustness or sensitivity analysis", 31: "Explainability", 32: "Evaluation on internal data",
+    33: "Testing on external data", 34: "Registration", 35: "Patients or examinations included and excluded",
+    36: "Demographic and clinical characteristics per partition", 37: "Performance with uncertainty",
+    38: "Estimates of performance and their precision", 39: "Failure analysis", 40: "Limitations",
+    41: "Implications for practice", 42: "Study protocol or further technical details",
+    43: "Availability of software, model and data", 44: "Funding",
+}  # fmt: skip
+SPLITS = {
+    "patient": "whole patients, drawn at random into train, valid and test with a fixed seed",
+    "official": "the given test folder kept; valid drawn from the rest by whole patients",
+    "kfold": "folds of whole patients; one fold reports, another chooses",
+    "image": "images drawn at random, without regard to patients",
+    "file": "a split file that the user gave",
+}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item that the run answers; what it cannot is listed by number and topic alone."""
+
+    number: int
+    topic: str
+    text: str
+
+
+def claim_items(found: Finished) -> tuple[list[Item], list[tuple[int, str]]]:
+    """The items that the run answers, and those NOT REPORTED; together all 44."""
+    said = {n: text for n, text in (_data(found) | _model(found) | _results(found)).items() if text}
+    filled = [Item(n, TOPICS[n], said[n]) for n in sorted(said)]
+    return filled, [(n, topic) for n, topic in TOPICS.items() if n not in said]
+
+
+def _data(found: Finished) -> dict[int, str]:
+    card, cfg, counts = found.card, found.cfg.data, found.counts
+    size = f"{card.decode['size_px']} x {card.decode['size_px']} px ({card.decode.get('resize', 'squish')})"
+    grey = "grey" if card.decode.get("channels") == 1 else "colour"
+    harmonised = ", low-pass harmonised" if card.decode.get("harmonise") else ""
+    people = "" if counts.patients is None else f" of {many(counts.patients, 'patient')}"
+    parts = ", ".join(f"{name} {part.images:,}" for name, part in counts.splits.items())
+    level = (
+        "patients, and groups of identical images"
+        if card.has_patients
+        else "groups of identical images; patients are not known"
+    )
+    return {
+        9: f"Decoded once to {grey} 8-bit pictures of {size}{harmonised}; scaled to 0..1 and normalised with mean {number(card.mean[0], 2)}, sd {number(card.std[0], 2)}.",
+        12: f"Files that cannot be read are set aside with a code: {many(counts.quarantined, 'file')}. No value was imputed.",
+        19: f"{SPLITS.get(card.split, card.split).capitalize()}: {parts} images; seed {found.cfg.train.seed}.",
+        20: "NOT disjoint: a patient or a copy of an image is in two partitions." if card.leaky else f"Disjoint by {level}.",
+        35: f"{many(counts.found, 'file')} found, {counts.used:,} used{people}; {counts.quarantined:,} unreadable, {counts.duplicates:,} duplicates dropped, {counts.ignored:,} ignored by rule.",
+        **({10: f"Train reduced to {per_class:,} images of each class, by whole patients."} if (per_class := getattr(cfg, "per_class", None)) else {}),
+    }  # fmt: skip
+
+
+def _model(found: Finished) -> dict[int, str]:
+    card, train = found.card, found.cfg.train
+    libraries = found.environment.get("libraries", {})
+    named = ", ".join(
+        f"{name} {libraries[name]}" for name in ("torch", "fastai", "numpy", "scikit-learn") if name in libraries
+    )
+    start = card.initial_weights
+    weights = (
+        f"weights of kind {start.get('kind', 'unknown')}, SHA-256 {str(start.get('sha256', ''))[:12]}"
+        if start
+        else "at random, with a fixed seed"
+    )
+    phases = f" in {len(train.phases)} phases" if len(train.phases) > 1 else ""
+    epochs = sum(phase.epochs for phase in train.phases)
+    return {
+        22: f"Convolutional network {card.model.name!r} on {card.decode['size_px']} px pictures; one output for each of {len(card.vocab)} classes, softmax.",
+        23: f"plainfilm {card.plainfilm}, {named}.",
+        24: f"Initialised {weights}.",
+        25: f"{many(epochs, 'epoch')}{phases} of one-cycle training on cross-entropy, batches of {train.batch_size}, augmentation {train.augment!r}; every setting stands under Reproduce.",
+        26: f"Epoch {card.kept_epoch + 1} kept: {card.kept_by}.",
+        27: "None: one network.",
+    }  # fmt: skip
+
+
+def _results(found: Finished) -> dict[int, str]:
+    answer, split = found.answer, found.split
+    external = [part for part in found.answers.values() if part.external]
+    sensitivity, specificity = answer.metric("sensitivity"), answer.metric("specificity")
+    changed = found.answers.get("valid-shifted")
+    rates = f"Sensitivity {number(sensitivity.value)}, specificity {number(specificity.value)} at the stored threshold; intervals under Metrics."
+    return {
+        28: f"{len(answer.metrics)} metrics, AUROC first; each with its own n.",
+        29: "95 % intervals over patients, the method named beside each." if found.card.has_patients else "95 % intervals over images, likely too narrow: patients are not known.",
+        30: f"Valid pictures under {len(changed.changes) - 1} fixed changes, under Robustness." if changed and changed.changes else "",
+        31: "Heat maps of the largest losses, checked by deletion and by random weights." if has_heat(found) else "",
+        32: f"On {split} images of the same source; {'a sealed test set' if split == 'test' else 'not a test set'}.",
+        33: f"On {many(len(external), 'external set')}, under Metrics." if external else "",
+        37: f"AUROC {number(answer.metric('auroc').value)} on {split}; all under Metrics.",
+        38: rates if answer.positive else "",
+        39: "Images of the largest losses, under Errors.",
+    }  # fmt: skip

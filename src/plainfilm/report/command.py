@@ -1,0 +1,112 @@
+"""The command that made a run, and its config, without a path, a file name or any other word that might name somebody.
+
+A value is shown when its option and its form are known to be harmless; every other word becomes a placeholder. So a
+word that this list forgot is hidden, never told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from plainfilm.config import ExperimentConfig
+
+COMMANDS = {"train", "resume", "experiments run"}
+FLAGS = {
+    "--freeze", "--class-weights", "--harmonise", "--standardise", "--drop-duplicates", "--follow-links", "--tiff", "--cache",
+    "--no-cache", "--audit", "--no-audit", "--allow-leak", "--offline", "--json", "-q", "--quiet", "-v", "--verbose",
+    "--dry-run", "--open-test",
+}  # fmt: skip
+PLAIN = re.compile(r"[0-9A-Za-z.>=%+-]{1,24}", re.ASCII)
+NUMBER = re.compile(r"[0-9.eE+%-]{1,24}", re.ASCII)
+NUMBERS = {
+    "--epochs", "--size", "--batch-size", "--seed", "--folds", "--fold", "--bits", "--frame", "--requantise",
+    "--per-class", "--max-bad", "--threads", "--max-minutes", "--checkpoint-minutes", "--freeze-epochs", "--lr-ratio",
+    "--label-smoothing", "--clip", "--ema", "--jobs",
+}  # fmt: skip
+WORDS = {
+    "--split": {"patient", "official", "image", "kfold"}, "--weights": {"none", "imagenet"}, "--lr": {"auto"},
+    "--balance": {"auto", "none"}, "--augment": {"radiograph", "robust", "strong", "natural", "none"},
+    "--keep": {"best", "last"}, "--threshold": {"accuracy", "youden"}, "--threshold-on": {"valid", "valid-shifted"},
+    "--resize": {"squish", "pad", "crop"}, "--norm": {"batch", "hold"}, "--device": {"auto", "cpu", "cuda", "mps"},
+    "--without": {"allocator", "channels_last", "pool_first", "fused", "plain_tensors", "gather", "grey_augment"},
+}  # fmt: skip
+RULE = re.compile(r"(sensitivity|specificity)>=[0-9.]{1,8}", re.ASCII)
+MODEL = re.compile(r"[a-z0-9_-]{1,40}|timm/[a-z0-9_.-]{1,60}", re.ASCII)
+HIDDEN = {
+    "--out": "OUT", "--config": "CONFIG.yaml", "--data": "DATA", "--weights": "WEIGHTS", "--split": "SPLIT.csv",
+    "--positive": "CLASS", "--patient-pattern": "REGEX", "--exclude": "LIST.csv",
+}  # fmt: skip
+NOT_A_COMMAND = "not known: the run was made from Python, not from the command line"
+
+
+def told_command(argv: Sequence[Any]) -> str | None:
+    """The command with placeholders for what may name a place or a person; None where it was no command of ours."""
+    words = [str(word) for word in argv[1:]]
+    name = " ".join(words[:2]) if words[:1] == ["experiments"] else "".join(words[:1])
+    if name not in COMMANDS:
+        return None
+    told, left = ["plainfilm", name], words[len(name.split()) :]
+    positional = iter({"train": ["DATA"], "resume": ["RUN"], "experiments run": ["EXPERIMENT.yaml"]}[name])
+    while left:
+        word = left.pop(0)
+        option, joined, value = word.partition("=")
+        if not option.startswith("-"):
+            told.append(next(positional, "WORD"))
+        elif option in FLAGS:
+            told.append(option)
+        elif option not in NUMBERS | WORDS.keys() | HIDDEN.keys() | {"--model"}:
+            told.append("--OPTION")
+            if not joined and left:
+                left.pop(0)
+                told.append("VALUE")
+        elif joined or left:
+            told += [option, _value(option, value if joined else left.pop(0))]
+    return " ".join(told)
+
+
+def _value(option: str, value: str) -> str:
+    harmless = (
+        value in WORDS.get(option, ())
+        or (option in NUMBERS | {"--lr", "--threshold"} and NUMBER.fullmatch(value))
+        or (option == "--threshold" and RULE.fullmatch(value))
+        or (option == "--model" and MODEL.fullmatch(value))
+    )
+    if not harmless:
+        return HIDDEN.get(option, "VALUE")
+    return f"'{value}'" if ">" in value else value
+
+
+KEPT_BACK = {"data.path", "data.patient_pattern", "data.exclude"}
+
+
+def told_config(cfg: ExperimentConfig, *, names: bool) -> list[tuple[str, str]]:
+    """Every setting and its value, sections in order; texts that are no plain word only where `names` are wanted."""
+    flat = _flat(cfg.model_dump(mode="json"))
+    drawn = cfg.data.path is None
+    return [(key, _setting(key, value, names=names)) for key, value in flat.items() if drawn or "phantom" not in key]
+
+
+def _flat(tree: dict[str, Any], at: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
+    return found
+
+
+def _setting(key: str, value: Any, *, names: bool) -> str:
+    if isinstance(value, list):
+        return "; ".join(
+            ", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item) for item in value
+        )
+    if value is None or isinstance(value, bool):
+        return {None: "not set", True: "yes", False: "no"}[value]
+    if not isinstance(value, str) or names or key == "data.positive":
+        return str(value)
+    harmless = PLAIN.fullmatch(value) or (key == "model.name" and MODEL.fullmatch(value))
+    if key == "data.split" and value not in WORDS["--split"]:
+        harmless = None
+    if key == "model.weights" and value not in WORDS["--weights"]:
+        harmless = None
+    return value if harmless and key not in KEPT_BACK else "(in config.yaml)"

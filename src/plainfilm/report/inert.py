@@ -1,0 +1,66 @@
+"""Texts that others chose (class, file, column names) made harmless before they stand on a page, and numbers as it writes them."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+from plainfilm.report.answers import Number
+
+# Controls, invisible formatting (right-to-left overrides among them), halves of surrogates, unassigned, line ends.
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+FORMULA = "=+-@"
+LONGEST = 120
+
+
+def shown(text: Any, limit: int = LONGEST) -> str:
+    """The text with what cannot be seen written as an escape, cut to `limit` characters.
+
+    A first character that a spreadsheet takes for a formula gets an apostrophe, since tables are copied from pages.
+    HTML is not escaped here: the template does that, everywhere.
+    """
+    seen = "".join(
+        repr(c)[1:-1].replace("'", "") if unicodedata.category(c) in UNSEEN else c for c in str(text)[: limit + 1]
+    )
+    seen = seen if len(str(text)) <= limit else seen[:limit] + "\u2026"
+    return f"'{seen}" if seen[:1] and seen[0] in FORMULA else seen
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """'0.953'; a dash where there is none. A number that rounds to 0 has no sign."""
+    if value is None:
+        return "\u2013"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def figure(metric: Number) -> str:
+    """The value with three decimals, or with as many as its interval needs not to look like a point."""
+    return number(metric.value, _digits(metric))
+
+
+def between(metric: Number) -> str:
+    """'[0.935, 0.966]', or why there is none."""
+    if metric.value is None:
+        return metric.method
+    if metric.ci_low is None or metric.ci_high is None:
+        return "no interval"
+    digits = _digits(metric)
+    return f"[{number(metric.ci_low, digits)}, {number(metric.ci_high, digits)}]"
+
+
+def _digits(metric: Number) -> int:
+    low, high = metric.ci_low, metric.ci_high
+    if low is None or high is None:
+        return 3
+    return next((digits for digits in (3, 4, 5) if number(low, digits) != number(high, digits)), 6)
+
+
+def count(n: int | None) -> str:
+    """'5,840'; 'unknown' for None."""
+    return "unknown" if n is None else f"{n:,}"
+
+
+def many(n: int, one: str, more: str = "") -> str:
+    """'1 image', '5,840 images'."""
+    return f"{n:,} {one if n == 1 else more or one + 's'}"

@@ -1,0 +1,129 @@
+"""`plainfilm report`: a run folder becomes one HTML file; only files are read, no network runs and no image is opened."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from plainfilm import __version__
+from plainfilm.errors import OccupiedError, UsageError
+from plainfilm.report import inert
+from plainfilm.report.answers import Answer, Number
+from plainfilm.report.caveats import Caveat, caveats
+from plainfilm.report.claim import claim_items
+from plainfilm.report.command import NOT_A_COMMAND, told_command, told_config
+from plainfilm.report.pictures import HEAT_NOTE, collect, heat_sheet, worst_images
+from plainfilm.report.prevalence import by_prevalence
+from plainfilm.report.read import Finished, read_finished
+from plainfilm.runs import RunDir, atomic_write
+from plainfilm.schemas import RESEARCH_ONLY, ReportDocument, marks
+
+GENERATOR = '<meta name="generator" content="plainfilm report">'
+NAMES = {
+    "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
+    "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC",
+    "brier": "Brier score (0 is best)", "ece": "ECE (0 is best)", "calibration_intercept": "Calibration intercept (0 is best)",
+    "calibration_slope": "Calibration slope (1 is best)", "log_loss": "Log loss (0 is best)",
+}  # fmt: skip
+CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
+NO_BAR = ("mcc",)  # goes from -1 to 1
+TILES = ("auroc", "accuracy", "sensitivity", "specificity")
+AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
+
+
+def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> ReportDocument:
+    """Write the report of a finished run.
+
+    Args:
+        out: the HTML file; None takes report.html in the run folder.
+        names: also show file names, the run's folder and its command as typed. They may name patients.
+    Raises:
+        DataError: no finished run, or a file of it is damaged. SealError: the ledger of looks is not what it was.
+        OccupiedError: `out` is a file that no report wrote, or the run is being written. UsageError: `out` is a folder.
+    """
+    run = RunDir.open(root)
+    path = run.report if out is None else out.absolute()
+    _refuse_foreign(path)
+    if not path.is_relative_to(run.root):  # a run that cannot be written can be reported elsewhere
+        return _write(read_finished(run), path, names=names)
+    with run.lock():
+        return _write(read_finished(run), path, names=names)
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(
+            f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {path / 'report.html'}."
+        )
+    if path.exists() and GENERATOR.encode() not in path.read_bytes()[:4096]:
+        raise OccupiedError(
+            f"{path} exists and is no report of plainfilm; it is not overwritten. Choose another --out."
+        )
+
+
+def _write(found: Finished, path: Path, *, names: bool) -> ReportDocument:
+    listed = caveats(found)
+    html = draw_page(found, listed, names=names)
+    atomic_write(path, html)
+    filled, missing = claim_items(found)
+    return ReportDocument(
+        run=str(found.run.root), out=str(path), split=found.split, bytes=len(html.encode("utf-8")), names=names,
+        sections=re.findall(r'<section id="([a-z]+)"', html), caveats=[f"{c.title}: {c.text}" for c in listed],
+        claim_reported=len(filled), claim_not_reported=len(missing),
+    )  # fmt: skip
+
+
+def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
+    """The HTML text; a function of the run's files alone, so the same run gives the same bytes."""
+    env = Environment(
+        loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    env.filters |= {
+        "shown": inert.shown,
+        "number": inert.number,
+        "between": inert.between,
+        "figure": inert.figure,
+        "count": inert.count,
+    }
+    env.filters |= {"metric_name": metric_name, "place": place}
+    env.globals["many"] = inert.many
+    filled, missing = claim_items(found)
+    text: str = env.get_template("report.html.j2").render(
+        run=found, answer=found.answer, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
+        caveats=listed, pictures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
+        worst=worst_images(found, names=names), prevalences=by_prevalence(found.answer), tiles=TILES,
+        columns=_columns(found), calibration=CALIBRATION, no_bar=NO_BAR, at_threshold=AT_THRESHOLD,
+        externals=[part for part in found.answers.values() if part.external], shifted=found.answers.get("valid-shifted"),
+        claim=filled, unreported=missing, command=_command(found, names=names), settings=told_config(found.cfg, names=names),
+        leaky="LEAKY SPLIT" in marks(found.answer.notes), names=names, version=__version__, research_only=RESEARCH_ONLY,
+    )  # fmt: skip
+    return text
+
+
+def metric_name(name: str) -> str:
+    """As people write it; a metric of a later version by its key."""
+    return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
+def place(value: float | None) -> str:
+    """Where a value of 0..1 lies on a bar of 100, with a margin of 2 on both sides."""
+    return f"{2 + 96 * min(max(value or 0.0, 0.0), 1.0):.2f}"
+
+
+def _columns(found: Finished) -> list[tuple[str, dict[str, Number]]]:
+    """The columns of the metric table: the split of the first screen, and valid beside test."""
+    first: Answer = found.answer
+    columns = [(found.split, first.metrics)]
+    return columns if found.split == "valid" else [*columns, ("valid", found.answers["valid"].metrics)]
+
+
+def _command(found: Finished, *, names: bool) -> str:
+    argv = found.environment.get("command")
+    if not isinstance(argv, list) or not argv:
+        return NOT_A_COMMAND
+    if names:
+        return shlex.join(map(str, argv))
+    return told_command(argv) or NOT_A_COMMAND

@@ -1,0 +1,97 @@
+"""Finished runs with every file that the report reads, without a training."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from plainfilm.runs import RunDir, dump_json
+
+COMMAND = [
+    "/home/mueller/venv/bin/plainfilm",
+    "train",
+    "/home/mueller/xrays",
+    "--epochs",
+    "2",
+    "--out",
+    "/home/mueller/runs/one",
+]
+EPOCHS = 2
+Finish = Callable[..., RunDir]
+
+
+def write_counts(run: RunDir, vocab: list[str]) -> None:
+    """data.json that agrees with table.csv."""
+    rows = pd.read_csv(run.table, dtype=str, keep_default_na=False)
+    splits = {
+        name: {
+            "images": len(part),
+            "patients": part["patient"].nunique(),
+            "classes": part["label"].value_counts().to_dict(),
+        }
+        for name, part in rows.groupby("split")
+    }
+    total = {name: int((rows["label"] == name).sum()) for name in vocab}
+    run.data.write_text(dump_json({
+        "found": len(rows) + 3, "used": len(rows), "quarantined": 2, "duplicates": 0, "ignored": 1, "identical_files": 0,
+        "patients": rows["patient"].nunique(), "classes": total, "splits": splits,
+    }), encoding="utf-8")  # fmt: skip
+
+
+@pytest.fixture
+def finish(save_run: Any) -> Finish:
+    """finish(name, ...): a run of save_run with the files that training and evaluate leave besides."""
+
+    def finish_one(
+        name: str = "one", *, command: list[str] | None = None, files: dict[str, str] | None = None, **asked: Any
+    ) -> RunDir:
+        run: RunDir = save_run(name, **{"looked": True, **asked})
+        card = json.loads(run.card.read_text(encoding="utf-8"))
+        if files:
+            rename_files(run, files)
+        write_counts(run, card["vocab"])
+        text = io.StringIO()
+        out = csv.writer(text, lineterminator="\n")
+        out.writerow(["path", "relative", "state", "code", "why"])
+        out.writerow(["/data/NORMAL/lost.png", "NORMAL/lost.png", "quarantined", "E_CORRUPT", "is cut off"])
+        out.writerow(["/data/NORMAL/gone.png", "NORMAL/gone.png", "quarantined", "E_EMPTY", "is empty"])
+        out.writerow(["/data/.DS_Store", ".DS_Store", "ignored", "hidden", "hidden"])
+        run.excluded.write_text(text.getvalue(), encoding="utf-8")
+        lines = ["phase,epoch,train_loss,train_accuracy,valid_loss,valid_accuracy,valid_auroc,lr"]
+        lines += [f"0,{epoch},0.7,0.5,0.6,0.6,0.{6 + epoch},0.001" for epoch in range(EPOCHS)]
+        run.history.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        run.environment.write_text(dump_json({
+            "plainfilm": "0.1.0", "python": "3.11.7", "libraries": {"torch": "2.15.0"}, "platform": "Linux", "processors": 2,
+            "command": COMMAND if command is None else command, "speed": {"device": "cpu", "threads": 1},
+        }), encoding="utf-8")  # fmt: skip
+        shots = np.random.default_rng(0).integers(0, 256, (6, 24, 24), dtype=np.uint8)
+        for split in ("valid", "test"):
+            if run.predictions(split).is_file():
+                np.save(run.top_pictures(split), shots, allow_pickle=False)
+        return run
+
+    return finish_one
+
+
+def rename_files(run: RunDir, names: dict[str, str]) -> None:
+    """Other file names in table.csv and predictions; labels, scores and order stay."""
+    rows = pd.read_csv(run.table, dtype=str, keep_default_na=False)
+    places = {old: new for old, new in names.items() if old in set(rows["relative"])}
+    assert places, "none of the files is in the table"
+    paths = {f"/data/{old}": f"/data/{new}" for old, new in places.items()}
+    rows["relative"], rows["path"] = rows["relative"].replace(places), rows["path"].replace(paths)
+    rows.to_csv(run.table, index=False, lineterminator="\n")
+    for split in ("valid", "test"):
+        path: Path = run.predictions(split)
+        if path.is_file():
+            scores = pd.read_csv(path, dtype=str, keep_default_na=False)
+            scores["path"] = scores["path"].replace(paths)
+            scores.to_csv(path, index=False, lineterminator="\n")

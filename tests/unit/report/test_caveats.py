@@ -1,0 +1,125 @@
+"""What the first screen must say beside the number, one cause at a time."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from report_edits import edit_card, edit_metrics
+
+from plainfilm.data.table import read_table
+from plainfilm.evaluate.seal import check_before_look, record_look
+from plainfilm.report.caveats import caveats
+from plainfilm.report.claim import TOPICS, claim_items
+from plainfilm.report.read import read_finished
+from plainfilm.runs import RunDir
+
+
+def told(run: RunDir) -> dict[str, str]:
+    """Title -> level of each caveat."""
+    return {caveat.title: caveat.level for caveat in caveats(read_finished(run))}
+
+
+def probe(low: float | None, value: float | None = 0.7) -> dict:
+    auroc = {"value": value, "ci_low": low, "ci_high": 0.8, "n": 80, "n_patients": 40, "method": "obuchowski/logit"}
+    return {"no_lungs_needed": {"best": "thumbnail 8x8", "auroc": auroc, "probes": {"thumbnail 8x8": auroc}}}
+
+
+def test_a_clean_test_score_has_one_quiet_line(finish):
+    assert told(finish()) == {"Test set opened once": "fact"}
+
+
+def test_without_a_look_it_is_no_test_score(finish):
+    found = told(finish(looked=False))
+    assert found == {"No test score": "stop", "Chosen on these images": "mind"}
+
+
+def test_each_further_look_is_told(finish):
+    run = finish()
+    rows = read_table(run.table)
+    for _ in range(2):
+        seal, looks = check_before_look(run, rows[rows["split"] == "test"])
+        record_look(run, seal, looks, {"model_sha256": "x", "inference": False})
+    assert told(run) == {"Test set opened 3 times": "mind"}
+
+
+def test_looks_of_other_runs_are_told(finish):
+    run, other = finish("one"), finish("two", seed=1)
+    assert told(run) == {"Test set opened once": "mind"}
+    shutil.rmtree(other.root)  # the ledger of the set stays
+    assert "2 times by all runs" in caveats(read_finished(run))[0].text
+
+
+@pytest.mark.parametrize(("low", "raised"), [(0.601, True), (0.6, False), (0.52, False), (None, False)])
+def test_a_probe_surely_above_the_limit_raises_the_banner(finish, low, raised):
+    run = finish()
+    edit_metrics(run, "test", **probe(low))
+    assert ("Shortcut" in told(run)) is raised
+
+
+def test_the_banner_says_when_the_network_is_no_better(finish):
+    run = finish(skill=0.1)
+    edit_metrics(run, "test", **probe(0.95, 0.99))
+    text = next(c.text for c in caveats(read_finished(run)) if c.title == "Shortcut")
+    assert "thumbnail 8x8 alone" in text and "0.990" in text and text.endswith("The network does no better than that.")
+
+
+def test_notes_of_the_run_are_repeated(finish):
+    run = finish()
+    notes = [
+        "LEAKY SPLIT: images, not patients, were divided at random; 9 patients in two parts.",
+        "SHORTCUT: AUROC 0.9 [0.8, 0.95] on valid needs no detail of a lung.",
+        "No patient key: each image counts as its own patient; the intervals are likely too narrow.",
+        "FEW IMAGES: 20 train images of each class.",
+        "Something that a later version says.",
+    ]
+    edit_metrics(run, "test", notes=notes)
+    found = told(run)
+    assert found == {
+        "Leaky split": "stop",
+        "Shortcut": "stop",
+        "Patients unknown": "mind",
+        "Few images": "mind",
+        "Note": "mind",
+        "Test set opened once": "fact",
+    }
+    assert list(found.values()) == sorted(found.values(), key=["stop", "mind", "fact"].index)
+
+
+def test_a_run_without_test_images_says_so_once(finish):
+    run = finish(looked=False)
+    edit_metrics(run, "valid", notes=["VALIDATION ONLY: there is no test folder, so no number here is a test score."])
+    edit_card(run, seal=None)
+    found = caveats(read_finished(run))
+    assert [c.title for c in found] == ["No test score"] and "no test set" in found[0].text
+
+
+def test_drawn_images_are_called_drawn(finish):
+    run = finish()
+    text = run.config.read_text(encoding="utf-8")
+    run.config.write_text(text.replace("path: /data", "path: null"), encoding="utf-8")
+    assert told(run)["Drawn images"] == "mind"
+
+
+def test_the_checklist_has_44_items_and_each_stands_once(finish):
+    filled, missing = claim_items(read_finished(finish()))
+    numbers = [item.number for item in filled] + [n for n, _ in missing]
+    assert sorted(numbers) == list(range(1, 45)) == sorted(TOPICS)
+    assert len(filled) >= 12
+    assert {n for n, _ in missing} >= {5, 8, 11, 14, 16, 31, 33, 34, 36, 40, 44}  # nothing in a run tells these
+
+
+def test_the_checklist_says_what_the_run_did(finish):
+    run = finish()
+    said = {item.number: item.text for item in claim_items(read_finished(run))[0]}
+    assert "2 files" in said[12] and "163 files found, 160 used of 80 patients" in said[35]
+    assert said[20] == "Disjoint by patients, and groups of identical images."
+    edit_card(run, leaky=True)
+    assert {i.number: i.text for i in claim_items(read_finished(run))[0]}[20].startswith("NOT disjoint")
+
+
+def test_the_checklist_counts_heat_and_robustness_only_where_they_are(finish):
+    run = finish()
+    run.figure("heat_deletion").parent.mkdir()
+    run.figure("heat_deletion").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert 31 in {item.number for item in claim_items(read_finished(run))[0]}

@@ -1,0 +1,364 @@
+"""The page: what stands on it, what never does, and what happens to a run that is not whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from report_edits import edit_card, edit_metrics
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
+from plainfilm.errors import OccupiedError, SealError, UsageError
+from plainfilm.report.page import GENERATOR, report_run
+from plainfilm.runs import RunDir
+
+ELEMENTS = {
+    "html", "head", "meta", "title", "style", "body", "header", "section", "nav", "footer", "h1", "h2", "h3", "p", "b", "br", "a",
+    "span", "bdi", "div", "table", "caption", "tbody", "tr", "th", "td", "figure", "img", "figcaption", "ul", "li", "code", "svg",
+    "line", "circle",
+}  # fmt: skip
+ATTRIBUTES = {
+    "lang", "charset", "name", "content", "http-equiv", "class", "id", "href", "alt", "src", "role", "aria-label", "data-l",
+    "viewbox", "x1", "x2", "y1", "y2", "cx", "cy", "r",
+}  # fmt: skip
+HOSTILE = [
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "\u202egnp.exe", "=cmd|' /C calc'!A0",
+    "{{7*7}}", "</td></table><h1>x", "a\nb", "&lt;b&gt;", "javascript:alert(1)", "]]><svg onload=alert(1)>", "$x^$", "--><b>",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Elements and attributes in their order, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.text += " "
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def flat(self) -> str:
+        return re.sub(r"\s+", " ", self.text)
+
+
+def draw(run: RunDir, **asked: object) -> tuple[str, Page]:
+    html = Path(report_run(run.root, **asked).out).read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+def test_the_numbers_are_those_of_metrics_json(finish):
+    run = finish()
+    metrics = json.loads(run.metrics.read_text(encoding="utf-8"))["test"]["metrics"]
+    text = draw(run)[1].flat()
+    for name in ("auroc", "accuracy", "sensitivity", "npv", "brier"):
+        m = metrics[name]
+        assert f"{m['value']:.3f} [{m['ci_low']:.3f}, {m['ci_high']:.3f}]" in text, name
+    assert f"{metrics['auroc']['value'] * 100:.1f} %" in text
+    assert "On 80 test images of 40 patients" in text
+    assert text.index("Test set opened once") < text.index("where every file went")  # on the first screen
+
+
+def test_the_files_add_up_on_the_page(finish):
+    text = draw(finish())[1].flat()
+    assert "163 files found = 160 used, 80 patients 2 quarantined 0 duplicates dropped 1 ignored by rule" in text
+    assert "E_CORRUPT 1" in text and "E_EMPTY 1" in text and "ignored hidden 1" in text
+
+
+def test_a_page_asks_nobody_for_anything(finish):
+    html, page = draw(finish())
+    assert set(page.tags) <= ELEMENTS
+    assert {name for name, _ in page.attributes} <= ATTRIBUTES
+    sources = [value for name, value in page.attributes if name in ("src", "href")]
+    assert sources and all(value.startswith(("data:image/png;base64,", "#")) for value in sources)
+    assert "@import" not in html and "url(" not in html
+    policy = next(value for _, value in page.attributes if value.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    ids = {value for name, value in page.attributes if name == "id"}
+    assert {value[1:] for value in sources if value.startswith("#")} <= ids
+
+
+def test_research_use_is_said_where_people_look(finish):
+    html, page = draw(finish())
+    head, text = page.text[: page.text.index("Data: where")], page.flat()
+    assert "Research use only; not a medical device." in head
+    assert text.count("Research use only") >= 3
+    assert "diagnos" not in html.lower()
+    assert "Score for class PNEUMONIA" in text
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_hostile_names_make_no_element(finish, names):
+    tame_classes, hostile_classes = ("alpha", "beta"), (HOSTILE[0] + HOSTILE[2], HOSTILE[1] + "$x^$")
+    tame, _ = draw_named(finish, "tame", tame_classes, [f"file-{i}.png" for i in range(len(HOSTILE))], names)
+    page, html = draw_named(finish, "hostile", hostile_classes, HOSTILE, names)
+    assert page.tags == tame.tags
+    assert [name for name, _ in page.attributes] == [name for name, _ in tame.attributes]
+    assert not {c for c in html if c in "\u202e\u200f\x00"}
+    assert "alert(1)" in page.text  # it is there, as a text
+
+
+def draw_named(finish, name: str, vocab: tuple[str, str], files: list[str], names: bool) -> tuple[Page, str]:
+    positive = vocab[1]
+    safe = {f"{vocab[i % 2]}/p{1000 + i:04d}-0.png": f"{vocab[i % 2]}/{file}" for i, file in enumerate(files)}
+    run = finish(name, vocab=vocab, positive=positive, files=safe, seed=5)
+    excluded = pd.DataFrame([
+        {"path": f"/data/{file}", "relative": file, "state": "quarantined", "code": "E_CORRUPT", "why": "is broken"} for file in files
+    ])  # fmt: skip
+    excluded.to_csv(run.excluded, index=False)
+    counts = json.loads(run.data.read_text(encoding="utf-8"))
+    counts |= {"quarantined": len(files), "ignored": 0, "found": counts["used"] + len(files)}
+    run.data.write_text(json.dumps(counts), encoding="utf-8")
+    html, page = draw(run, names=names)
+    return page, html
+
+
+def test_no_path_and_no_file_name_without_names(finish):
+    run = finish("mueller-run", files={"NORMAL/p1000-0.png": "NORMAL/Mueller_Anna.png"})
+    rows = pd.read_csv(run.table, dtype=str)
+    html, page = draw(run)
+    secret = re.sub(r"data:image/png;base64,[A-Za-z0-9+/=]+", "", html)
+    for word in (
+        "/data",
+        "/home",
+        "mueller",
+        "Mueller",
+        str(run.root),
+        run.root.name,
+        "lost.png",
+        ".DS_Store",
+        "p1000",
+    ):
+        assert word not in secret, word
+    assert not [name for name in {*rows["relative"], *rows["path"], *rows["patient"]} if name in secret]
+    assert "plainfilm train DATA --epochs 2 --out OUT" in page.flat()
+
+
+def test_names_are_there_when_asked_for_and_the_page_warns(finish):
+    worst = finish("plain")
+    listed = pd.read_csv(worst.predictions("test"))
+    assert len(listed)
+    text = draw(worst, names=True)[1].flat()
+    assert "This page names files" in text and "lost.png" in text and "/home/mueller/xrays" in text
+    assert re.search(r"row \d+: truth \w+, called \w+, score 0\.\d{3} (NORMAL|PNEUMONIA)/p1\d{3}-[01]\.png", text)
+
+
+def test_the_worst_images_are_those_of_the_largest_losses(finish):
+    run = finish()
+    scores = pd.read_csv(run.predictions("test"))
+    of_truth = [row[f"prob_{row['label']}"] for _, row in scores.iterrows()]
+    worst = sorted(range(len(of_truth)), key=lambda i: (of_truth[i], i))[:6]
+    found = re.findall(r"row (\d+): truth", draw(run)[1].flat())
+    assert [int(row) for row in found] == worst
+
+
+def test_the_same_run_gives_the_same_bytes(finish, tmp_path):
+    run = finish()
+    first, second = tmp_path / "a.html", tmp_path / "b.html"
+    report_run(run.root, out=first)
+    report_run(run.root, out=second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_run_that_nobody_tested_is_marked(finish):
+    text = draw(finish(looked=False))[1].flat()
+    assert "VALIDATION ONLY On 80 valid images" in text
+    assert "Never by this run: it is still sealed." in text
+    assert "These rates flatter" in text
+
+
+def test_more_than_two_classes(finish):
+    text = draw(finish(vocab=("A", "B", "C"), positive=None))[1].flat()
+    assert "Scores for 3 classes" in text and "mean AUROC of each class against the rest" in text
+    assert "Each class against the rest" in text and "Operating point" not in text
+
+
+def test_blocks_that_other_commands_add_appear(finish):
+    run = finish()
+    m = {"value": 0.81, "ci_low": 0.7, "ci_high": 0.9, "n": 40, "n_patients": 20, "method": "wilson"}
+    edit_metrics(run, "test", **{
+        "per_patient": {"patients": 38, "disagreeing": 2, "metrics": {"auroc": m}},
+        "subgroups": {"column": "sex", "among": None, "draws": 9, "notes": ["n is small."],
+                      "groups": [{"name": "F", "images": 40, "patients": 20, "metrics": {"auroc": m}}],
+                      "gaps": [{"a": "F", "b": "M", "metric": "auroc", "value": 0.1, "ci_low": 0.0, "ci_high": 0.2, "p": 0.1,
+                                "p_holm": 0.2, "method": "permutation"}]},
+        "band": {"level": 0.9, "lowest": {"NORMAL": 0.1}, "on": "test", "coverage": {"NORMAL": m}, "kept": m,
+                 "error_among_kept": m, "holds": "It holds for images like valid only."},
+        "gate": {"on": "test", "marked": m},
+        "at_prevalence": [{"prevalence": 0.037, "ppv": m, "npv": m}],
+        "a_block_of_tomorrow": {"x": 1},
+    })  # fmt: skip
+    outside = {
+        "found": 9,
+        "used": 9,
+        "patients": 9,
+        "drops": {"valid": {"auroc": {"value": -0.2, "ci_low": -0.3, "ci_high": -0.1}}},
+    }
+    found = json.loads(run.metrics.read_text(encoding="utf-8"))
+    run.metrics.write_text(
+        json.dumps({**found, "external-12345678": {**found["test"], "external": outside}}), encoding="utf-8"
+    )
+    document = report_run(run.root)
+    text = Page(Path(document.out).read_text(encoding="utf-8")).flat()
+    assert "subgroups" in document.sections
+    for part in ("38 patients; 2 patients with images of several classes", "Subgroups by sex", "F minus M", "3.7 %", "like valid only",
+                 "marks 0.810", "External set 1: 9 images", "-0.200 [-0.300, -0.100]", "0.200"):  # fmt: skip
+        assert part in text, part
+
+
+def test_figures_of_interpret_are_shown_and_others_are_not(finish):
+    run = finish()
+    before = draw(run)[1].tags.count("img")
+    run.figure("x").parent.mkdir()
+    png = b"\x89PNG\r\n\x1a\n" + b"0" * 50
+    for name in ("roc_test", "heat_field", "Mueller_Anna"):
+        run.figure(name).write_bytes(png)
+    run.figure("precision_recall_test").write_bytes(b"<svg onload=alert(1)>")  # no PNG
+    html, page = draw(run)
+    assert page.tags.count("img") == before + 2
+    assert "Mueller" not in html
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "data.json", "environment.json", "history.csv", "excluded.csv", "table.csv", "card.json"]
+)
+def test_a_damaged_run_is_one_line_and_the_old_page_stays(finish, refusal, name):
+    run = finish()
+    run.report.write_text(GENERATOR + "the old page", encoding="utf-8")
+    path = run.root / name
+    whole = path.read_bytes()
+    # a CSV that is cut at a line's end can be whole; one with other columns is not
+    half = b"x,y\n1,2\n" if name.endswith(".csv") else whole[: len(whole) // 2]
+    for broken in (None, b"", half, bytes(range(256)) * 4, b"[1, 2]", bytes(100)):
+        path.unlink(missing_ok=True)
+        if broken is not None:
+            path.write_bytes(broken)
+        assert name in refusal(lambda: report_run(run.root)), broken
+        assert run.report.read_text(encoding="utf-8").endswith("the old page")
+        assert not list(run.root.glob(".partial-*"))
+    path.write_bytes(whole)
+    assert Path(report_run(run.root).out).stat().st_size > 10_000
+
+
+def test_numbers_that_are_none_are_refused(finish, refusal):
+    run = finish()
+    text = run.metrics.read_text(encoding="utf-8")
+    run.metrics.write_text(text.replace('"value": 0.', '"value": NaN, "was": 0.', 1), encoding="utf-8")
+    assert "metrics.json" in refusal(lambda: report_run(run.root))
+
+
+def test_counts_that_do_not_add_up_are_refused(finish, refusal):
+    run = finish()
+    run.data.write_text(run.data.read_text(encoding="utf-8").replace('"found": 163', '"found": 164'), encoding="utf-8")
+    assert "do not add up" in refusal(lambda: report_run(run.root))
+
+
+def test_parts_of_another_run_are_refused(finish, refusal):
+    run = finish()
+    edit_card(run, kept_epoch=7)
+    assert "history.csv" in refusal(lambda: report_run(run.root))
+    edit_card(run, kept_epoch=0, vocab=["A", "B"], positive="B")
+    assert "name other classes" in refusal(lambda: report_run(run.root))
+
+
+@pytest.mark.parametrize("status", ["interrupted", "diverged", "failed", "running"])
+def test_an_unfinished_run_has_no_report(save_run, refusal, status):
+    run = save_run("part", status=status)
+    assert "not 'done'" in refusal(lambda: report_run(run.root))
+    assert not run.report.exists()
+
+
+def test_a_broken_ledger_and_scores_without_a_look_are_refused(finish, refusal):
+    run = finish()
+    ledger = run.ledger.read_text(encoding="utf-8")
+    run.ledger.write_text(ledger.replace("true", "false"), encoding="utf-8")
+    refusal(lambda: report_run(run.root), SealError)
+    run.ledger.unlink()
+    run.write_status("done", ledger_head=None)
+    assert "no look at the test set is recorded" in refusal(lambda: report_run(run.root), SealError)
+    assert not run.report.exists()
+
+
+def test_a_living_run_is_left_alone(finish, refusal):
+    run = finish()
+    with run.lock():
+        refusal(lambda: report_run(run.root), OccupiedError)
+        assert Path(report_run(run.root, out=run.root.parent / "elsewhere.html").out).is_file()
+
+
+def test_a_file_that_no_report_wrote_is_not_overwritten(finish, refusal, tmp_path):
+    run, out = finish(), tmp_path / "mine.html"
+    out.write_text("<html>mine", encoding="utf-8")
+    assert str(out) in refusal(lambda: report_run(run.root, out=out), OccupiedError)
+    assert out.read_text(encoding="utf-8") == "<html>mine"
+    refusal(lambda: report_run(run.root, out=tmp_path), UsageError)
+    for _ in range(2):  # its own page is made again
+        assert GENERATOR in Path(report_run(run.root).out).read_text(encoding="utf-8")[:2000]
+
+
+def test_a_refused_rename_leaves_the_old_page(finish, monkeypatch):
+    run = finish()
+    report_run(run.root)
+    before = run.report.read_bytes()
+    edit_metrics(run, "test", notes=["Something new."])
+
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="No space"):
+        report_run(run.root)
+    assert run.report.read_bytes() == before and not list(run.root.glob(".partial-*"))
+
+
+def test_the_command(finish, tmp_path):
+    run, out = finish(), tmp_path / "page.html"
+    done = CliRunner().invoke(app, ["report", str(run.root), "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["out"] == str(out) and document["bytes"] == out.stat().st_size and document["split"] == "test"
+    assert document["claim_reported"] + document["claim_not_reported"] == 44
+    assert document["sections"][:3] == ["answer", "data", "audit"] and document["sections"][-2:] == ["claim", "limits"]
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["report", str(run.root)])
+    assert done.exit_code == 0 and done.stdout.rstrip().endswith(f"Report: {run.report}")
+    assert max(len(line) for line in done.stdout.splitlines()[:-1]) <= 80
+
+
+@pytest.mark.parametrize(("break_it", "code"), [("status", 2), ("lock", 4), ("nothing", 2)])
+def test_the_exit_codes(finish, tmp_path, break_it, code):
+    run = finish()
+    root = tmp_path / "no-run" if break_it == "nothing" else run.root
+    if break_it == "status":
+        run.write_status("interrupted")
+    if break_it == "lock":
+        with run.lock():
+            done = CliRunner().invoke(app, ["report", str(root)])
+    else:
+        done = CliRunner().invoke(app, ["report", str(root)])
+    assert done.exit_code == code
+    assert len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+def test_a_report_loads_no_torch_and_opens_no_image(finish):
+    """The images of this run do not exist, so none can be opened."""
+    run = finish()
+    code = (
+        "import sys\nfrom plainfilm.report.page import report_run\nfrom pathlib import Path\nreport_run(Path(sys.argv[1]))\n"
+        "heavy = {'torch', 'fastai', 'torchvision', 'timm'} & set(sys.modules)\nassert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code, str(run.root)], check=True, capture_output=True, timeout=60)
