@@ -96,6 +96,9 @@ def _shortcut(found: Finished) -> list[Caveat]:
     """What needs no lung, on these images and beside the network; silent only where neither valid nor test shows any."""
     said = [note.partition(": ")[2] for note in found.answer.notes if note.startswith("SHORTCUT")]
     probes = found.answer.no_lungs_needed
+    if probes is None and not said:
+        text = "No probe was asked whether these classes can be told apart without looking at a lung."
+        return [Caveat("mind", "Shortcuts not looked for", text)]
     best = probes.auroc if probes else None
     if probes is None or best is None or best.value is None or not (said or raises_banner(best)):
         return [Caveat("stop", TITLES["SHORTCUT"], text) for text in said]

@@ -111,7 +111,7 @@ def _results(found: Finished) -> dict[int, str]:
         29: "95 % intervals over patients, the method named beside each." if found.card.has_patients else "95 % intervals over images, likely too narrow: patients are not known.",
         30: f"Valid pictures under {len(changed.changes) - 1} fixed changes, under Robustness." if changed and changed.changes else "",
         31: "Heat maps of the largest losses, checked by deletion and by random weights." if has_heat(found) else "",
-        32: f"On {split} images of the same source; {'a sealed test set' if split == 'test' else 'not a test set'}.",
+        32: f"On {split} images of the same data set; {'a sealed test set' if split == 'test' else 'not a test set'}.",
         33: f"On {many(len(external), 'external set')}, under Metrics." if external else "",
         37: f"AUROC {number(answer.metric('auroc').value)} on {split}; all under Metrics.",
         38: rates if answer.positive else "",

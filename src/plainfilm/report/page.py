@@ -58,7 +58,13 @@ def _refuse_foreign(path: Path) -> None:
         raise UsageError(
             f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {path / 'report.html'}."
         )
-    if path.exists() and GENERATOR.encode() not in path.read_bytes()[:4096]:
+    if not path.exists():
+        return
+    head = b""
+    if path.is_file():  # to read from a pipe would wait for ever
+        with path.open("rb") as file:
+            head = file.read(4096)
+    if GENERATOR.encode() not in head:
         raise OccupiedError(
             f"{path} exists and is no report of plainfilm; it is not overwritten. Choose another --out."
         )

@@ -307,6 +307,7 @@ def test_a_file_that_no_report_wrote_is_not_overwritten(finish, refusal, tmp_pat
     assert str(out) in refusal(lambda: report_run(run.root, out=out), OccupiedError)
     assert out.read_text(encoding="utf-8") == "<html>mine"
     refusal(lambda: report_run(run.root, out=tmp_path), UsageError)
+    refusal(lambda: report_run(run.root, out=Path(os.devnull)), OccupiedError)
     for _ in range(2):  # its own page is made again
         assert GENERATOR in Path(report_run(run.root).out).read_text(encoding="utf-8")[:2000]
 
