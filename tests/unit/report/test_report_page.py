@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -116,7 +118,7 @@ def test_hostile_names_make_no_element(finish, names):
 def draw_named(finish, name: str, vocab: tuple[str, str], files: list[str], names: bool) -> tuple[Page, str]:
     positive = vocab[1]
     safe = {f"{vocab[i % 2]}/p{1000 + i:04d}-0.png": f"{vocab[i % 2]}/{file}" for i, file in enumerate(files)}
-    run = finish(name, vocab=vocab, positive=positive, files=safe, seed=5)
+    run = finish(name, vocab=vocab, positive=positive, files=safe, seed=5, interpreted=False)
     excluded = pd.DataFrame([
         {"path": f"/data/{file}", "relative": file, "state": "quarantined", "code": "E_CORRUPT", "why": "is broken"} for file in files
     ])  # fmt: skip
@@ -224,7 +226,6 @@ def test_blocks_that_other_commands_add_appear(finish):
 def test_figures_of_interpret_are_shown_and_others_are_not(finish):
     run = finish()
     before = draw(run)[1].tags.count("img")
-    run.figure("x").parent.mkdir()
     png = b"\x89PNG\r\n\x1a\n" + b"0" * 50
     for name in ("roc_test", "heat_field", "Mueller_Anna"):
         run.figure(name).write_bytes(png)
@@ -232,6 +233,14 @@ def test_figures_of_interpret_are_shown_and_others_are_not(finish):
     html, page = draw(run)
     assert page.tags.count("img") == before + 2
     assert "Mueller" not in html
+
+
+def test_history_and_scores_are_drawn_where_nobody_interpreted(finish):
+    html, page = draw(finish(interpreted=False))
+    drawn = [base64.b64decode(source.partition(",")[2]) for name, source in page.attributes if name == "src"]
+    sizes = [struct.unpack(">II", png[16:24]) for png in drawn]
+    assert len(sizes) == 2 + 6 and sum(width >= 600 for width, _ in sizes) == 2  # two figures, six pictures
+    assert all(png.startswith(b"\x89PNG") for png in drawn)
 
 
 @pytest.mark.parametrize(
