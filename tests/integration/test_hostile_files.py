@@ -116,6 +116,15 @@ NAMES = [
 ]  # fmt: skip
 
 
+def add_no_files(folder: Path) -> None:
+    """What has a picture's name and is none: a pipe, and links that go round, to a device, and out of the folder."""
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "self.png").symlink_to(folder / "self.png")
+    (folder / "zero-device.png").symlink_to("/dev/zero")
+    (folder / "outside.png").symlink_to("/etc/passwd")
+
+
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("hostile") / "data"
@@ -129,11 +138,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i, name in enumerate(NAMES):
         film = np.random.default_rng([99, i]).integers(0, 256, (32, 32), dtype=np.uint8)
         (root / "A" / name).write_bytes(stored(film, "PNG"))
-    os.mkfifo(root / "A" / "pipe.png")
-    (root / "A" / "loop").symlink_to(root / "A", target_is_directory=True)
-    (root / "A" / "self.png").symlink_to(root / "A" / "self.png")
-    (root / "A" / "zero-device.png").symlink_to("/dev/zero")
-    (root / "A" / "outside.png").symlink_to("/etc/passwd")
+    add_no_files(root / "A")
     (root / os.fsdecode(b"A/not-unicode-\xff.png")).write_bytes(stored(PICTURE, "PNG"))
     return root
 
@@ -174,13 +179,16 @@ def test_every_file_ends_in_its_expected_state(tree: Path, audited: tuple) -> No
     assert document["used"] == 24 + len(NAMES) + sum(USED in state for _, state in corpus().values())
 
 
-def test_followed_links_end_each_file_once_and_hang_nowhere(tree: Path, tmp_path: Path) -> None:
-    done, document = audit(tree, tmp_path / "audit", "--follow-links")
+def test_followed_links_end_each_file_once_and_hang_nowhere(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
+    root = draw_cxr(tmp_path / "data")
+    pictures = len(list(root.rglob("*.png")))
+    add_no_files(root / "NORMAL")
+    done, document = audit(root, tmp_path / "audit", "--follow-links")
     assert done.returncode == 0, done.stderr
     rules = {row["path"].partition("/")[2]: row["rule"] for row in document["ignored"]}
     assert rules["self.png"] == "broken link"
     assert rules["zero-device.png"] == rules["pipe.png"] == "not a regular file"
-    assert document["used"] == 24 + len(NAMES) + sum(USED in state for _, state in corpus().values())
+    assert document["used"] == pictures
 
 
 def test_hostile_names_are_inert_in_the_page(tmp_path: Path) -> None:

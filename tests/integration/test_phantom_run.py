@@ -1,4 +1,7 @@
-"""`plainfilm train` without DATA, as `make train` does it: good enough, and better than what needs no lungs."""
+"""`plainfilm train` without DATA, as `make train` does it: good enough, and better than what needs no lungs.
+
+The whole default training: too long for `make test`, so `.ci/run` and `make test-all` run it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from plainfilm.cli import app
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.decode import DecodeSpec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file by name
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from plainfilm.evaluate.shortcuts import LIMIT, raises_banner, shortcut_metric
 from plainfilm.schemas import Metric
 
 pytestmark = pytest.mark.slow
-SETS = {45: 20, 200: 20, 2000: 50}
+SETS = {45: 20, 200: 20, 2000: 15}
 FEATURES = {45: 44, 200: 15, 2000: 3}  # few where there are many images: the trees' time
 
 
@@ -43,7 +43,7 @@ def coverage(metrics: list[Metric]) -> float:
 def test_noise_is_worth_a_half(found: tuple[int, list[Metric], list[Metric]]) -> None:
     n, metrics, plain = found
     mean = np.mean([m.value for m in metrics])
-    assert abs(mean - 0.5) <= {45: 0.12, 200: 0.06, 2000: 0.01}[n]  # three standard errors of the mean
+    assert abs(mean - 0.5) <= {45: 0.12, 200: 0.06, 2000: 0.02}[n]  # three standard errors of the mean
     assert coverage(metrics) >= 0.90
     assert coverage(plain) < coverage(metrics)  # control: without doubling too few hold 0.5
     assert sum(map(raises_banner, metrics)) == 0

@@ -127,7 +127,8 @@ def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame, network: n
 def _beyond(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> Metric:
     k = card.vocab.index(card.positive or "")
     positive = label_index(part, card.vocab) == k
-    return beyond_shortcut(network[:, k], probe[:, k], positive, part["group"], has_patients=card.has_patients)
+    patients = part["patient"] if card.has_patients else None
+    return beyond_shortcut(network[:, k], probe[:, k], positive, part["group"], patients)
 
 
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:
@@ -174,10 +175,10 @@ def _metric(
 ) -> Metric:
     if probs is None:
         return not_estimable(f"fewer than {MIN_PATIENTS} patients of a class in train", len(part))
-    groups = part["group"].to_numpy()
     k = None if positive is None else vocab.index(positive)
+    patients = part["patient"].to_numpy() if has_patients else None
     return shortcut_metric(
-        probs, label_index(part, vocab), groups, groups if has_patients else None, positive=k, crossed=False
+        probs, label_index(part, vocab), part["group"].to_numpy(), patients, positive=k, crossed=False
     )
 
 

@@ -5,12 +5,11 @@ It holds where positive and negative images look like those here and only their 
 
 from __future__ import annotations
 
-import math
-
+from plainfilm.evaluate.intervals import Interval
+from plainfilm.evaluate.prevalence import ratio
 from plainfilm.report.answers import Answer, AtPrevalence, Number
 
 PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)
-_Limits = tuple[float, float, float]  # value, lower, upper
 
 
 def by_prevalence(answer: Answer, prevalences: tuple[float, ...] = PREVALENCES) -> list[AtPrevalence]:
@@ -37,34 +36,19 @@ def by_prevalence(answer: Answer, prevalences: tuple[float, ...] = PREVALENCES) 
     ]
 
 
-def ratio(above: _Limits, below: _Limits) -> _Limits | None:
-    """above / below of two independent estimates with its limits; None for 0 / 0, infinite where `below` may be 0."""
-    (a, a_low, a_high), (b, b_low, b_high) = above, below
-    if a == 0 == b:
-        return None
-    both = a * b
-    top, squared = a_low * (2 * a - a_low), b_high * (2 * b - b_high)
-    root = math.sqrt(max(both**2 - squared * top, 0.0))
-    low = top / (both + root) if both + root > 0 else 0.0
-    top, squared = a_high * (2 * a - a_high), b_low * (2 * b - b_low)
-    root = math.sqrt(max(both**2 - squared * top, 0.0))
-    high = (both + root) / squared if squared > 0 else math.inf
-    return (a / b if b else math.inf), max(low, 0.0), high
-
-
-def _limits(metric: Number) -> _Limits | None:
+def _limits(metric: Number) -> Interval | None:
     if metric.value is None or metric.ci_low is None or metric.ci_high is None:
         return None
-    return metric.value, metric.ci_low, metric.ci_high
+    return Interval(metric.value, metric.ci_low, metric.ci_high, metric.method)
 
 
-def _complement(share: _Limits) -> _Limits:
-    return 1 - share[0], 1 - share[2], 1 - share[1]
+def _complement(share: Interval) -> Interval:
+    return Interval(1 - share.value, 1 - share.high, 1 - share.low, share.method)
 
 
-def _predictive(found: _Limits | None, odds: float, why_not: str) -> Number:
+def _predictive(found: Interval | None, odds: float, why_not: str) -> Number:
     """1 / (1 + odds x ratio): falls as the ratio grows, so its limits change places."""
     if found is None:
         return Number(value=None, method=f"not estimable: {why_not}")
-    value, low, high = (1 / (1 + odds * x) for x in (found[0], found[2], found[1]))
-    return Number(value=value, ci_low=low, ci_high=high, method="mover-r")
+    value, low, high = (1 / (1 + odds * x) for x in (found.value, found.high, found.low))
+    return Number(value=value, ci_low=low, ci_high=high, method=found.method)

@@ -47,11 +47,11 @@ def test_the_probe_itself_is_never_right_there_and_the_truth_always():
     rng = np.random.default_rng(0)
     positive, patient = some(100, rng)
     probe = positive + rng.normal(size=200)
-    itself = beyond_shortcut(probe, probe, positive, patient, has_patients=True)
-    truth = beyond_shortcut(positive * 1.0, probe, positive, patient, has_patients=True)
+    itself = beyond_shortcut(probe, probe, positive, patient, patient)
+    truth = beyond_shortcut(positive * 1.0, probe, positive, patient, patient)
     assert itself.value == 0 and itself.ci_low == 0 < itself.ci_high < 0.2
     assert truth.value == 1 and 0.8 < truth.ci_low < truth.ci_high == 1
-    noise = beyond_shortcut(rng.normal(size=200), probe, positive, patient, has_patients=False)
+    noise = beyond_shortcut(rng.normal(size=200), probe, positive, patient)
     assert noise.ci_low < 0.5 < noise.ci_high and noise.n_patients is None and "too narrow" in noise.method
 
 
@@ -59,10 +59,10 @@ def test_a_probe_that_hardly_errs_gives_no_number():
     positive, patient = np.arange(40) < 20, np.arange(40)
     probe = positive * 1.0
     probe[: MIN_PATIENTS - 1] = -1  # so many positives stand below all negatives
-    found = beyond_shortcut(probe, probe, positive, patient, has_patients=True)
+    found = beyond_shortcut(probe, probe, positive, patient, patient)
     assert found.value is None and f"fewer than {MIN_PATIENTS} patients" in found.method
     probe[MIN_PATIENTS - 1] = -1
-    assert beyond_shortcut(probe, probe, positive, patient, has_patients=True).value == 0
+    assert beyond_shortcut(probe, probe, positive, patient, patient).value == 0
 
 
 @pytest.mark.parametrize("shortcut", [1.5, 2.5])
@@ -84,6 +84,15 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(shortcut):
     held = 0
     for _ in range(300):
         positive, patient, probe, score = draw(400)
-        found = beyond_shortcut(score, probe, positive, patient, has_patients=True)
+        found = beyond_shortcut(score, probe, positive, patient, patient)
         held += found.ci_low <= truth <= found.ci_high
     assert held / 300 > 0.95 - 3 * (0.95 * 0.05 / 300) ** 0.5  # three standard deviations
+
+
+def test_patients_are_counted_where_images_of_two_are_identical():
+    """Two patients with the same picture vary as one and are still two."""
+    rng = np.random.default_rng(4)
+    positive = np.arange(40) % 2 == 0
+    patient, cluster = np.arange(40), np.arange(40) // 4
+    found = beyond_shortcut(rng.normal(size=40), -positive * 1.0, positive, cluster, patient)
+    assert (found.n, found.n_patients) == (40, 40)

@@ -27,7 +27,7 @@ def rows_of(n: int, seed: int = 0) -> pd.DataFrame:
     label = np.array(VOCAB)[np.arange(n) % 2]
     return pd.DataFrame({
         "label": label, "split": np.repeat(["train", "valid", "test"], [n - 2 * (n // 4), n // 4, n // 4]),
-        "group": np.arange(n), "sha256": [f"{i:064x}" for i in range(n)],
+        "group": np.arange(n), "patient": [f"p{i}" for i in range(n)], "sha256": [f"{i:064x}" for i in range(n)],
         "bytes": rng.normal(1000, 30, n).round() + 200 * (label == "B"),
         "width": 32, "height": 32, "channels": 1, "quantisation": 0,
     })  # fmt: skip

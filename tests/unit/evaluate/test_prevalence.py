@@ -123,3 +123,9 @@ def test_wilsons_limits_stand_behind_the_ratio():
     expected = ratio(wrong, right)
     found = restated(sample, [0.5])[0].ppv
     assert (found.ci_low, found.ci_high) == pytest.approx((1 / (1 + expected.high), 1 / (1 + expected.low)))
+
+
+def test_a_ratio_over_what_may_be_zero_has_no_upper_limit():
+    none = Interval(0.0, 0.0, 0.1, "m")
+    assert ratio(Interval(0.5, 0.4, 0.6, "m"), none).high == math.inf
+    assert ratio(none, none) is None

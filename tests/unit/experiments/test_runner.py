@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Callable
@@ -86,6 +87,15 @@ class Stage:
     def outcomes(self, *args: object, code: int = 0) -> dict[str, str]:
         document = json.loads(self.run(*args, "--json", code=code).stdout)
         return {Path(run["run"]).name: run["outcome"] for run in document["runs"]}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_is_imported_is_not_searched_again():
+    """The runner collects garbage after each run; beside all that a test session has imported that takes most of the time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

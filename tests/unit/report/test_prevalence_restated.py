@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
 from plainfilm.evaluate.intervals import wilson
 from plainfilm.report.answers import Answer, Number
-from plainfilm.report.prevalence import by_prevalence, ratio
+from plainfilm.report.prevalence import by_prevalence
 
 
 def answer(sensitivity: Number, specificity: Number, positive: str | None = "P", **more: object) -> Answer:
@@ -69,8 +67,3 @@ def test_what_evaluate_saved_comes_first():
     assert [row.prevalence for row in by_prevalence(answer(share(5, 10), share(5, 10), at_prevalence=[saved]))] == [
         0.02
     ]
-
-
-def test_a_ratio_over_what_may_be_zero_has_no_upper_limit():
-    assert ratio((0.5, 0.4, 0.6), (0.0, 0.0, 0.1))[2] == math.inf
-    assert ratio((0.0, 0.0, 0.1), (0.0, 0.0, 0.1)) is None
