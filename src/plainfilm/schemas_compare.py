@@ -26,11 +26,16 @@ class MeanSd(BaseModel):
     method: str
 
 
+LEVEL = 0.05  # of the adjusted p, at or below which a row is told apart
+
+
 class Difference(BaseModel):
     """A row minus the best row, on the same images.
 
     `p`: paired permutation of whole patients, two-sided; `p_holm`: adjusted for all pairs of rows, since the best row
-    was found by looking at all of them. `second_p` is the closed test named by `second`, not adjusted.
+    was found by looking at all of them. `second_p` is the closed test named by `second`, not adjusted. These speak of
+    the trained networks; `seeds_low`, `seeds_high`: 95 % limits (t) of the mean over seeds that were trained in pairs,
+    None below three pairs. `distinguishable`: p_holm <= 0.05, and those limits leave 0 out where they are known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +49,8 @@ class Difference(BaseModel):
     second_p: float | None
     pairs: int
     patients: int
+    seeds_low: float | None = None
+    seeds_high: float | None = None
     distinguishable: bool
 
 

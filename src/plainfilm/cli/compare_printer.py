@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.schemas import RESEARCH_ONLY, marks
-from plainfilm.schemas_compare import CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
+from plainfilm.schemas_compare import LEVEL, CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
 
 
 def mean_text(found: MeanSd) -> str:
@@ -22,8 +22,15 @@ def verdict(difference: Difference | None) -> str:
     if difference is None:
         return "not tested (other images)"
     if not difference.distinguishable:
-        return "not distinguishable from the best row"
+        return f"not distinguishable from the best row{seeds_differ(difference)}"
     return "below the best row" if difference.value < 0 else "above the row ranked best"
+
+
+def seeds_differ(difference: Difference) -> str:
+    """Why a small p is no verdict: trained again, the row could as well be better."""
+    if difference.p_holm > LEVEL or difference.seeds_low is None or difference.seeds_high is None:
+        return ""
+    return f": its seeds differ as much [{difference.seeds_low:+.3f}, {difference.seeds_high:+.3f}]"
 
 
 def p_text(p: float) -> str:

@@ -52,11 +52,12 @@ def read_cost(run: RunDir) -> Cost:
     if not run.cost.is_file():
         return Cost(**_size(run), **_time(run))
     try:
-        return Cost.model_validate_json(run.cost.read_text(encoding="utf-8"))
+        saved = Cost.model_validate_json(run.cost.read_text(encoding="utf-8"))
     except (ValidationError, ValueError, OSError):
         raise DataError(
             f"{run.cost} is damaged or of a newer version. Remove it; experiments run measures again."
         ) from None
+    return saved.model_copy(update=_size(run))  # what is counted has changed between versions; a header is read at once
 
 
 def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb: float | None = None) -> None:
@@ -74,8 +75,8 @@ def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb
 def write_latency(run: RunDir) -> Latency:
     """Time the run's network on one image, and add it to cost.json."""
     cost = read_cost(run)
-    latency, parameters = measure_latency(run)
-    _save(run, cost.model_copy(update={"latency": latency, "parameters": parameters}))
+    latency = measure_latency(run)
+    _save(run, cost.model_copy(update={"latency": latency}))
     return latency
 
 
@@ -116,11 +117,11 @@ def _time(run: RunDir) -> dict[str, Any]:
         return {}
 
 
-def measure_latency(run: RunDir) -> tuple[Latency, int]:
-    """One image after another, at least 10 and at most 50, for about three seconds; and the trainable parameters."""
+def measure_latency(run: RunDir) -> Latency:
+    """One image after another, at least 10 and at most 50, for about three seconds."""
     import torch
 
-    from plainfilm.models.build import build_model, load_weights, parameter_count
+    from plainfilm.models.build import build_model, load_weights
 
     card = read_card(run)
     size_px, channels = card.decode["size_px"], card.decode["channels"]
@@ -137,5 +138,4 @@ def measure_latency(run: RunDir) -> tuple[Latency, int]:
                 break
     low, median, high = (float(x) * 1e3 for x in np.percentile(taken[WARM_UP:], [10, 50, 90]))
     threads = torch.get_num_threads()
-    latency = Latency(median_ms=median, low_ms=low, high_ms=high, n=len(taken) - WARM_UP, threads=threads)
-    return latency, parameter_count(model)
+    return Latency(median_ms=median, low_ms=low, high_ms=high, n=len(taken) - WARM_UP, threads=threads)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ HEAD = f"""# Results
 One row per configuration, the mean of its seeds; made by `plainfilm experiments table` from run folders, never by hand.
 Text outside the marks of a section stays when the section is made again. {RESEARCH_ONLY}
 """
-HOW = """- Rows are ranked on {split} by AUROC, then log loss; the epoch and the threshold were chosen on valid too, so these scores flatter.{shifted}
-- `±` is the standard deviation over seeds; the brackets are 95 % limits over patients of a single run, averaged over the runs.
+HOW = """- Rows are ranked on {split} by AUROC, then log loss; {chosen} chosen on valid too, so these scores flatter.{shifted}
+- `±` is the standard deviation over seeds. The brackets are 95 % limits over patients of a single trained network, averaged over the runs: they do not hold what another training would change.
 - Right where the probe errs: of the pairs of a positive and a negative valid image that the best probe without lungs orders wrongly, the share that the network orders rightly; a network that knows the shortcut alone has 0.
-- Against the best: the paired difference of AUROC on the same images with its 95 % interval, tested by exchange of whole patients (p adjusted by Holm for all pairs of rows)."""
+- Against the best{sized}: the paired difference of AUROC on the same images with its 95 % limits over patients, tested by exchange of whole patients (p adjusted by Holm for all pairs of these rows){seeds}."""
+ONE_SEED = ". One seed: it speaks of these trained networks alone"
+SEEDS = "; with three seeds or more, the 95 % limits of the mean over seeds (t) must leave 0 out as well"
 SHIFTED_IS = " valid-shifted is valid as it is and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
 TESTED = "No row was chosen by the test set; its scores stand in the order of valid."
 
@@ -58,15 +61,23 @@ def put_section(page: str, name: str, text: str) -> str:
     return page[:start] + whole + page[stop + len(end(name)) :]
 
 
-def section_text(section: Section, figures: Mapping[str, str]) -> str:
-    """One experiment as Markdown that also reads as plain text; `figures`: title -> path relative to the page."""
+def section_text(section: Section, figures: Mapping[str, str], looks: Sequence[Mapping[str, Any]] = ()) -> str:
+    """One experiment as Markdown that also reads as plain text.
+
+    `figures`: title -> path relative to the page; `looks`: the lines of looks.jsonl, the whole project's.
+    """
     about = section.about
     lines = [f"## {section.name}" + (f": {about.title}" if about.title else ""), ""]
     told = (("Command", f"`{about.command}`" if about.command else ""), ("Hardware", about.hardware),
             ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
     said = [f"- {name}: {text}" for name, text in told if text] + [f"- NOTE: {note}" for note in section.marks]
     lines += [*said, ""] if said else []
-    how = HOW.format(split=section.split, shifted=SHIFTED_IS if section.split == SHIFTED else "")
+    how = HOW.format(
+        split=section.split, shifted=SHIFTED_IS if section.split == SHIFTED else "",
+        chosen="the threshold was" if section.kept_last else "the epoch and the threshold were",
+        sized=" of the same number of train images" if section.sized else "",
+        seeds=SEEDS if any(len(row.seeds) > 1 for row in section.rows) else ONE_SEED,
+    )  # fmt: skip
     lines += [f"### Scores on {section.split}", "", *_scores(section), "", how]
     if section.unfinished:
         lines += [f"- Not finished, and in no row: {', '.join(section.unfinished)}."]
@@ -78,10 +89,32 @@ def section_text(section: Section, figures: Mapping[str, str]) -> str:
         "- Memory: peak of the process; `<=` where the same process had needed as much for an earlier run.",
     ]
     if any(row.test for row in section.rows):
-        lines += ["", "### Test set, opened", "", *_test_table(section.rows), "", f"- {TESTED}"]
+        lines += [
+            "",
+            "### Test set, opened",
+            "",
+            *_test_table(section.rows),
+            "",
+            f"- {TESTED}",
+            *_looks_at(section.seals, looks),
+        ]
     for title, path in figures.items():
         lines += ["", f"![{title}]({path})"]
     return "\n".join(lines)
+
+
+def _looks_at(seals: Iterable[str], looks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How often the whole project has opened each test set of a section: every look makes the next one worth less."""
+    lines = []
+    for seal in sorted(seals):
+        same = [str(look.get("what", "?")) for look in looks if look.get("seal") == seal]
+        if same:
+            kinds = Counter(same)
+            told = ", ".join(f"{what} ({n})" for what, n in kinds.items())
+            lines.append(
+                f"- The test set with seal {seal[:8]} was opened {len(same)} times by {len(kinds)} configurations in all, by looks.jsonl: {told}."
+            )
+    return lines
 
 
 def _scores(section: Section) -> list[str]:
@@ -94,7 +127,7 @@ def _scores(section: Section) -> list[str]:
         for row in section.rows
     ]  # fmt: skip
     if section.no_lungs is not None:
-        probe = f"no lungs needed ({section.no_lungs_probe})"
+        probe = f"no lungs needed ({section.no_lungs_probe})" + (", plain valid" if section.split == SHIFTED else "")
         body.append(["", probe, "", mean_text(section.no_lungs), *[""] * 5, _count(section.no_lungs)])
     return aligned(head, body)
 
@@ -112,14 +145,15 @@ def _count(found: MeanSd) -> str:
 
 
 def _against(row: Row) -> str:
-    if row.rank == 1:
-        return "the best"
+    if row.best == row.name:
+        return "the best" if row.rank == 1 else f"the best of {row.per_class} images"
     found = row.difference
     if found is None:
         return "not tested: other images"
     p = f"p {found.p_holm:.3f}" if found.p_holm >= 0.001 else "p < 0.001"
     told = p if found.distinguishable else f"not distinguishable from the best row, {p}"
-    return f"{found.value:+.3f} [{found.ci_low:+.3f}, {found.ci_high:+.3f}], {told}"
+    seeds = "" if found.seeds_low is None else f"; over seeds [{found.seeds_low:+.3f}, {found.seeds_high:+.3f}]"
+    return f"{found.value:+.3f} [{found.ci_low:+.3f}, {found.ci_high:+.3f}], {told}{seeds}"
 
 
 def _cost_table(rows: Sequence[Row]) -> list[str]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.card import KEPT_LAST
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.evaluate.rivals import Lineup, configuration_name, gather, line_up, refuse_other_classes
+from plainfilm.evaluate.rivals import Lineup, Rival, configuration_name, gather, line_up, refuse_other_classes
 from plainfilm.evaluate.scored import Scored, read_scored
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED
@@ -55,7 +56,8 @@ class TestScores:
 class Row:
     """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so.
 
-    `per_class`: the train images of each class where the experiment asked for so many. `beyond`: on valid, the share of
+    `per_class`: the train images of each class where the experiment asked for so many; `best`: the row that it was set
+    beside, itself where it is that row (where the number of train images varies, the best of the same number). `beyond`: on valid, the share of
     pairs that the best shortcut probe orders wrongly and the network rightly; None where a run does not tell it.
     """
 
@@ -70,6 +72,7 @@ class Row:
     command: str
     why: str = ""
     per_class: int | None = None
+    best: str = ""
     beyond: MeanSd | None = None
 
     @property
@@ -80,7 +83,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """One experiment; `split` is what it is ranked on. `no_lungs`: the probe on the images of the best row."""
+    """One experiment; `split` is what it is ranked on. `no_lungs`: the probe on the plain valid images of the best row.
+
+    `seals`: the test sets of its runs. `sized`: the number of train images varies. `kept_last`: no epoch was chosen.
+    """
 
     name: str
     about: About
@@ -91,6 +97,9 @@ class Section:
     runs: int
     unfinished: list[str] = field(default_factory=list)
     split: str = "valid"
+    seals: frozenset[str] = frozenset()
+    sized: bool = False
+    kept_last: bool = False
 
 
 def read_section(name: str, folder: Path, file: Path | None) -> Section:
@@ -115,20 +124,41 @@ def read_section(name: str, folder: Path, file: Path | None) -> Section:
     if runs:
         refuse_other_classes(runs)
         lineup = line_up(gather(runs), "auroc")
-        tested = tested_pairs(lineup, "auroc")
-        rows = [_row(lineup, i, tested.get((0, i)), file) for i in range(len(lineup.rivals))]
+        rows = _rows(lineup, experiment, file)
     rows += _not_run(rows, experiment, unfinished, file)
     probe, no_lungs = _no_lungs(lineup.rivals[0].runs) if lineup else ("", None)
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
     return Section(
-        name, experiment.about if experiment else About(), rows, no_lungs, probe, notes, len(runs),
+        name, experiment.about if experiment else About(), rows, no_lungs, probe,
+        notes + _unlike([root for root, _ in done], split, rows), len(runs),
         [f"{root.name} ({status})" for root, status in unfinished], split,
+        frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class for row in rows} - {None}) > 1,
+        bool(runs) and all(run.card.kept_by == KEPT_LAST for run in runs),
     )  # fmt: skip
 
 
 def _ranked_on(roots: Sequence[Path]) -> str:
     """valid-shifted where every run has scores of it, else valid."""
-    return SHIFTED if roots and all(RunDir(root).predictions(SHIFTED).is_file() for root in roots) else "valid"
+    return SHIFTED if roots and all(_has_shifted(root) for root in roots) else "valid"
+
+
+def _has_shifted(root: Path) -> bool:
+    return RunDir(root).predictions(SHIFTED).is_file()
+
+
+def _unlike(roots: Sequence[Path], split: str, rows: Sequence[Row]) -> list[str]:
+    """What keeps rows from being set beside each other on equal terms."""
+    found = []
+    shifted = sum(map(_has_shifted, roots))
+    if split != SHIFTED and shifted:
+        found.append(f"Ranked on valid: {len(roots) - shifted} of {len(roots)} runs have no scores of {SHIFTED}.")
+    seeds = {row.name: len(row.seeds) for row in rows if row.metrics}
+    if len(set(seeds.values())) > 1:
+        few = [f"{name} {n}" for name, n in seeds.items() if n < max(seeds.values())]
+        found.append(
+            f"Rows with fewer seeds than the others ({max(seeds.values())}): {', '.join(few)}; a mean of few moves more."
+        )
+    return found
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -145,16 +175,29 @@ def _read_file(file: Path | None) -> Experiment | None:
         raise DataError(f"The experiment's file cannot be used: {error}") from None
 
 
-def _row(lineup: Lineup, i: int, difference: Difference | None, file: Path | None) -> Row:
-    rival = lineup.rivals[i]
+def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None) -> list[Row]:
+    """Ranked rows, each tested against the best; where the number of train images varies, of the same number."""
+    sizes = [_per_class(rival.runs[0]) for rival in lineup.rivals]
+    beside: dict[str, tuple[str, Difference | None]] = {}
+    for size in dict.fromkeys(sizes):
+        same = [rival for rival, other in zip(lineup.rivals, sizes, strict=True) if other == size]
+        part = lineup if len(same) == len(sizes) else line_up(same, "auroc")
+        tested = tested_pairs(part, "auroc")
+        beside |= {rival.name: (part.rivals[0].name, tested.get((0, i))) for i, rival in enumerate(part.rivals)}
+    return [
+        _row(rival, i, beside[rival.name], size, _command(rival.name, experiment, file))
+        for i, (rival, size) in enumerate(zip(lineup.rivals, sizes, strict=True))
+    ]
+
+
+def _row(rival: Rival, i: int, beside: tuple[str, Difference | None], size: int | None, command: str) -> Row:
     looks = [count_looks(RunDir(run.root), run.card.seal)[0] for run in rival.runs]
     return Row(
         name=rival.name, rank=i + 1, seeds=[run.repeat[0] for run in rival.runs],
         metrics={name: over_seeds([run.metrics[name] for run in rival.runs]) for name in rival.runs[0].metrics},
-        difference=difference, costs=_costs([read_cost(RunDir(run.root)) for run in rival.runs]),
+        difference=beside[1], costs=_costs([read_cost(RunDir(run.root)) for run in rival.runs]),
         looks=sum(looks), test=_test_scores([run for run, n in zip(rival.runs, looks, strict=True) if n]),
-        command=_command(rival.name, file), per_class=_per_class(rival.runs[0]),
-        beyond=_beyond(rival.runs),
+        command=command, per_class=size, best=beside[0], beyond=_beyond(rival.runs),
     )  # fmt: skip
 
 
@@ -171,7 +214,9 @@ def _per_class(run: Scored) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _command(name: str, file: Path | None) -> str:
+def _command(name: str, experiment: Experiment | None, file: Path | None) -> str:
+    if experiment is not None and experiment.about.command:
+        return f"{experiment.about.command} --only {name}"
     if file is not None:
         return f"plainfilm experiments run experiments/{file.name} --only {name}"
     return "plainfilm train --config RUN/config.yaml"
@@ -241,7 +286,7 @@ def _not_run(
     }
     why |= {configuration_name(root): status for root, status in unfinished}
     return [
-        Row(name, None, [], {}, None, None, 0, None, _command(name, file), reason)
+        Row(name, None, [], {}, None, None, 0, None, _command(name, experiment, file), reason)
         for name, reason in why.items()
         if name not in there
     ]

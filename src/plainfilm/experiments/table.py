@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plainfilm.errors import DataError, UsageError
+from plainfilm.evaluate.shifted import SHIFTED
+from plainfilm.experiments.looks import read_looks
 from plainfilm.experiments.page import csv_rows, put_rows, put_section, safe_name, section_text
 from plainfilm.experiments.rows import Row, Section, read_section, run_folders
 from plainfilm.experiments.runner import OUT
@@ -35,11 +37,12 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
+    looks = read_looks(out / "looks.jsonl")
     figures = {section.name: draw(section) for section in sections}
     rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
     for section in sections:
         links = {title: f"figures/{name}" for title, (name, _) in figures[section.name].items()}
-        text = put_section(text, section.name, section_text(section, links))
+        text = put_section(text, section.name, section_text(section, links, looks))
     drawn = []
     for name, png in (figure for of_one in figures.values() for figure in of_one.values()):
         drawn.append(out / "figures" / name)
@@ -144,6 +147,6 @@ def _draw_cost(section: Section, rows: list[Row]) -> Figure:
             ("latency on the CPU, ms per image", numbers([cost.latency_ms for cost in costs])),
         ],
         section.name,
-        section.no_lungs.mean if section.no_lungs else None,
+        section.no_lungs.mean if section.no_lungs and section.split != SHIFTED else None,
         section.split,
     )

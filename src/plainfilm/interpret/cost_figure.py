@@ -61,7 +61,12 @@ def _points(ax: Axes, names: Sequence[str], auroc: np.ndarray, sd: np.ndarray, v
         ax.errorbar(shown, [auroc[i]], yerr=error, fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
                     markersize=7, capsize=3, label=name)  # fmt: skip
         if known[i]:
-            ax.annotate(str(i + 1), (values[i], auroc[i]), (5, 4), textcoords="offset points", fontsize=8)
+            place = (5, 4) if i % 2 else (-5, -4)  # neighbours in rank lie close together
+            ax.annotate(str(i + 1), (values[i], auroc[i]), place, textcoords="offset points", fontsize=8,
+                        ha="left" if i % 2 else "right", va="bottom" if i % 2 else "top")  # fmt: skip
+    if not known.all() and known.any():
+        missing = ", ".join(str(i + 1) for i in np.flatnonzero(~known))
+        ax.set_title(f"not measured: {missing}", fontsize=8, loc="right")
     if known.any() and values[known].min() > 0 and values[known].max() > 5 * values[known].min():
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

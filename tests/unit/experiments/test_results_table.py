@@ -91,6 +91,68 @@ def test_equal_configurations_are_called_not_distinguishable(save_run, tmp_path,
     assert "not distinguishable from the best row, p " in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
+def test_a_row_is_worse_only_if_its_seeds_say_so_too(save_run, tmp_path, out):
+    """One seed of three is far better: other patients would not change the mean, another training would."""
+    skills = {"a": (2.0, 2.0, 2.0), "b": (1.9, 1.9, 0.2)}
+    for name, options in (("a", WIDE), ("b", NARROW)):
+        for seed, skill in enumerate(skills[name]):
+            save_run(f"{name}-seed{seed}", root=tmp_path / "runs" / "luck", seed=seed, skill=skill, options=options,
+                     noise=7, patients=200)  # fmt: skip
+    table(tmp_path / "runs" / "luck", "--out", out)
+    first, second = rows(out)
+    aurocs = [
+        [json.loads((tmp_path / f"runs/luck/{name}-seed{k}/metrics.json").read_text())["valid"]["metrics"]["auroc"]["value"]
+         for k in range(3)] for name in "ab"
+    ]  # fmt: skip
+    moved = np.subtract(aurocs[1], aurocs[0])
+    half = 4.302653 * np.std(moved, ddof=1) / np.sqrt(3)  # t, two degrees of freedom
+    assert float(second["to_best_seeds_low"]) == pytest.approx(moved.mean() - half, abs=1e-6)
+    assert float(second["to_best_seeds_high"]) == pytest.approx(moved.mean() + half, abs=1e-6)
+    assert first["configuration"] == "a" and float(second["to_best_p_holm"]) < 0.05
+    assert second["to_best_distinguishable"] == "False"
+    assert "not distinguishable from the best row, p < 0.001; over seeds [" in (out / "RESULTS.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_where_the_number_of_train_images_varies_rows_of_one_number_are_tested(save_run, tmp_path, out):
+    for name, skill in (("scratch", 0.3), ("weights", 1.0)):
+        for n, more in ((10, 0.0), (400, 2.0)):
+            options = {**(WIDE if name == "weights" else NARROW), "data.per_class": n}
+            save_run(f"{name}-per_class_{n}-seed0", root=tmp_path / "runs" / "few", skill=skill + more, options=options)
+    table(tmp_path / "runs" / "few", "--out", out)
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    told = {line.split("|")[2].strip(): line for line in page.splitlines() if re.match(r"\| +\d", line)}
+    assert "the best of 10 images" in told["weights-per_class_10"] and "the best " in told["weights-per_class_400"]
+    found = {row["configuration"]: row for row in rows(out)}
+    aurocs = {name: float(row["valid_auroc_mean"]) for name, row in found.items()}
+    assert float(found["scratch-per_class_10"]["to_best_value"]) == pytest.approx(
+        aurocs["scratch-per_class_10"] - aurocs["weights-per_class_10"]
+    )
+    assert "Against the best of the same number of train images" in page
+
+
+def test_what_makes_rows_unlike_is_said(grid, save_run, out):
+    (grid / "wide-seed0" / "predictions" / "valid-shifted.csv").write_text("x")
+    save_run("late-seed0", root=grid, options={"model.dense": 5})
+    table(grid, "--out", out)
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert "NOTE: Ranked on valid: 6 of 7 runs have no scores of valid-shifted." in page
+    assert "NOTE: Rows with fewer seeds than the others (3): late 1" in page
+
+
+def test_every_look_of_the_project_at_the_same_test_set_is_counted(save_run, tmp_path, out):
+    run = save_run("a-seed0", root=tmp_path / "runs" / "seal", looked=True)
+    seal = json.loads(run.card.read_text())["seal"]
+    looks = [(seal, "by hand"), (seal, "a"), (seal, "a"), ("f" * 64, "another set")]
+    lines = [json.dumps({"seal": s, "what": what, "model_sha256": "0"}) for s, what in looks]
+    (out / "looks.jsonl").write_text("\n".join(lines) + "\n")
+    table(tmp_path / "runs" / "seal", "--out", out)
+    assert f"seal {seal[:8]} was opened 3 times by 2 configurations in all, by looks.jsonl: by hand (1), a (2)." in (
+        out / "RESULTS.md"
+    ).read_text(encoding="utf-8")
+
+
 def test_sensitivity_at_fixed_specificity_counted_by_hand(save_run, tmp_path, out):
     run = save_run("a-seed0", root=tmp_path / "runs" / "one", images=1)
     table(tmp_path / "runs" / "one", "--out", out)
@@ -178,14 +240,15 @@ def test_what_needs_no_lungs_is_its_own_row(save_run, tmp_path, out):
 
 def test_configurations_that_the_file_names_and_nobody_ran_say_not_run(grid, out):
     (out / "race.yaml").write_text(
-        "about: {title: who is best, command: 'plainfilm experiments run experiments/race.yaml'}\n"
+        "about: {title: who is best, command: 'plainfilm experiments run experiments/race.yaml --data films'}\n"
         "configurations: [{name: wide}, {name: narrow, model.dense: 8}, {name: huge, model.dense: 999}, {name: vast, model.dense: 9999, skip: takes hours}]"
     )
     told = json.loads(table(grid, "--out", out, "--json").stdout)["sections"][0]
     assert (told["best"], told["not_run"], told["runs"]) == ("wide", ["huge", "vast"], 6)
     page = (out / "RESULTS.md").read_text(encoding="utf-8")
     assert "## race: who is best" in page and "NOT RUN" in page
-    assert "`plainfilm experiments run experiments/race.yaml --only wide`" in page
+    assert "`plainfilm experiments run experiments/race.yaml --data films --only wide`" in page
+    assert "`plainfilm experiments run experiments/race.yaml --data films --only huge`" in page
     assert [row["status"] for row in rows(out)] == ["done", "done", "NOT RUN", "NOT RUN: takes hours"]
 
 
