@@ -1,0 +1,80 @@
+"""What a browser gets: the page, the model card, styles, script and drawn examples, all made once at the start."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from plainfilm import __version__
+from plainfilm.app.answers import Oracle
+from plainfilm.app.card_text import blocks
+from plainfilm.app.limits import MB, Limits
+from plainfilm.app.pictures import png
+from plainfilm.data.film import draw_phantom
+from plainfilm.schemas import RESEARCH_ONLY
+from plainfilm.shown import shown
+
+STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
+EXAMPLES = ((7, False), (7, True), (12, True))  # patient and opacity of drawn films
+EXAMPLE_PX, EXAMPLE_SEED = 256, 900_001  # a seed that nobody trains on by default
+FLAGS = {  # of Prediction.flags, for people
+    "unsure": "By the abstain band more than one class, or none, fits this score: somebody should look.",
+    "unlike the training images": "The input gate finds this picture far from those the network learned from; its score says little.",
+}
+
+
+class Pages:
+    """Every address that is answered with the same bytes each time.
+
+    Args:
+        port: of the curl example. token: whether one is asked for.
+    """
+
+    def __init__(self, oracle: Oracle, limits: Limits, *, port: int, token: bool) -> None:
+        environment = Environment(
+            loader=PackageLoader("plainfilm", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        environment.filters["shown"] = shown
+        card = oracle.bundle.card
+        model = {
+            "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
+            "heat": oracle.heat is not None, "flags": FLAGS,
+        }  # fmt: skip
+        facts: dict[str, Any] = {
+            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "metrics": [], "limits": limits, "mb": MB,
+            "heat": oracle.heat is not None, "port": port, "token": token,
+            "examples": [f"examples/{i}.png" for i in range(len(EXAMPLES))],
+        }  # fmt: skip
+        self._made: dict[str, tuple[bytes, str]] = {
+            "/": (environment.get_template("serve.html.j2").render(facts).encode(), "text/html"),
+            "/card": (
+                environment.get_template("serve_card.html.j2")
+                .render(facts, blocks=blocks(oracle.bundle.card_markdown()))
+                .encode(),
+                "text/html",
+            ),
+        }
+        for name, kind in STATIC.items():
+            self._made[f"/static/{name}"] = ((files("plainfilm.app") / "static" / name).read_bytes(), kind)
+        for i, (patient, opacity) in enumerate(EXAMPLES):
+            film = draw_phantom(EXAMPLE_PX, seed=EXAMPLE_SEED, patient=patient, k=1, opacity=opacity)
+            self._made[f"/examples/{i}.png"] = (png(film), "image/png")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All addresses."""
+        return tuple(self._made)
+
+    def give(self, path: str) -> Callable[[Request], Awaitable[Response]]:
+        """What answers at `path`."""
+        content, kind = self._made[path]
+
+        async def answer(request: Request) -> Response:
+            return Response(content, media_type=kind)
+
+        return answer
