@@ -367,3 +367,18 @@ class ReportDocument(Document):
     caveats: list[str]
     claim_reported: int
     claim_not_reported: int
+
+
+class ExportDocument(Document):
+    """`plainfilm export --json`; `files`: bytes by name; `differences` of ONNX from torch, the largest by output;
+    `not_reported`: fields of MODEL_CARD.md that only a person can fill."""
+
+    run: str
+    out: str
+    files: dict[str, int]
+    bytes: int
+    opset: int
+    pictures: int
+    differences: dict[str, float]
+    not_reported: int
+    notes: list[str]
