@@ -382,3 +382,23 @@ class ExportDocument(Document):
     differences: dict[str, float]
     not_reported: int
     notes: list[str]
+
+
+class PredictDocument(Document):
+    """`plainfilm predict --json`: what became of the pictures; the rows themselves are in `out`.
+
+    `called`: pictures by class called; `failed`: rows with an error; `left_out`: files in given folders that are no
+    pictures, by rule.
+    """
+
+    bundle: str
+    out: str | None
+    pictures: int
+    scored: int
+    failed: int
+    called: dict[str, int]
+    unsure: int
+    unlike: int
+    left_out: dict[str, int]
+    threshold: float | None
+    seconds: float

@@ -60,6 +60,11 @@ class Bundle:
         """The text of MODEL_CARD.md."""
         return self._markdown
 
+    def at(self, threshold: float) -> Bundle:
+        """The same bundle with another threshold on the score of the positive class, 0..1."""
+        card = self.card.model_copy(update={"threshold": threshold, "threshold_rule": "given to predict"})
+        return Bundle(card, self._markdown, self._gate, self._session, self.threads)
+
     def pixels(self, data: bytes | Path | str) -> np.ndarray:
         """What the network sees of a picture, uint8 (c, h, w).
 
