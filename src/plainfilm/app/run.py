@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import string
 import webbrowser
 from collections.abc import Callable
-from importlib import util
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from plainfilm.app.answers import HeatMap, Oracle
 from plainfilm.app.guard import is_loopback
 from plainfilm.app.limits import Limits
 from plainfilm.app.server import Service, build_app, make_server
-from plainfilm.errors import UsageError
+from plainfilm.errors import MissingError, UsageError
 from plainfilm.export.inference import open_bundle
 
 SHORTEST_TOKEN = 16
@@ -64,10 +64,8 @@ def serve_bundle(
                 webbrowser.open(address)
 
         server = make_server(app, service.limits, started)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # the way to stop it, so no failure
             server.run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass  # the way to stop it, so no failure; uvicorn has answered what it had begun
         counts = service.counts
         say(
             f"Stopped. {counts['scored']} images scored, {counts['unreadable']} could not be read, "
@@ -137,12 +135,14 @@ def shown_host(host: str) -> str:
 
 def heat_of(path: Path) -> HeatMap | None:
     """The bundle's heat maps where torch is installed; torch is imported at the first one."""
-    if util.find_spec("torch") is None:
+    from plainfilm.export.heat import heat_maps, require_torch
+
+    try:
+        require_torch()
+    except MissingError:
         return None
 
     def heat(pixels: np.ndarray) -> np.ndarray:
-        from plainfilm.export.heat import heat_maps
-
         return heat_maps(path, pixels)
 
     return heat

@@ -128,7 +128,7 @@ class _Silent:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         try:
             await self.app(scope, receive, send)
-        except Exception:  # noqa: BLE001
+        except Exception:
             if scope["type"] != "http":
                 raise
 
