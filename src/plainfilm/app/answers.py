@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plainfilm.app.pictures import data_uri, overlay, png, seen
+from plainfilm.errors import PlainfilmError
 
 if TYPE_CHECKING:
     from plainfilm.export.inference import Bundle
@@ -27,7 +28,7 @@ class Oracle:
     def answer(self, index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
         """The scores of one image, and the pictures in `show` (of SHOWN) as data URIs; never raises for a bad image.
 
-        A bad one has `error` filled and no pictures. `heat` stays null without torch.
+        A bad one has `error` filled and no pictures. `heat` stays null where none can be made.
         """
         found = self.bundle.predict_bytes(image)
         answer: dict[str, Any] = {
@@ -37,6 +38,11 @@ class Oracle:
         if show and not found.error:
             pixels = self.bundle.pixels(image)
             answer["seen"] = data_uri(png(seen(pixels))) if "seen" in show else None
-            wanted = "heat" in show and self.heat is not None
-            answer["heat"] = data_uri(png(overlay(self.heat(pixels)))) if wanted and self.heat else None
+            answer["heat"] = self._heated(pixels) if "heat" in show else None
         return answer
+
+    def _heated(self, pixels: np.ndarray) -> str | None:
+        try:
+            return data_uri(png(overlay(self.heat(pixels)))) if self.heat else None
+        except PlainfilmError:  # a network without a map, or the bundle's folder is gone since the start
+            return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from itertools import groupby
 from typing import Literal
 
 Span = tuple[Literal["text", "strong", "code"], str]
-SPANS = re.compile(r"\*\*(.+?)\*\*|`([^`]+)`")
+SPANS = re.compile(r"(?P<escape>\\[!-/:-@\[-`{-~])|\*\*(?P<strong>(?:\\.|[^\\])+?)\*\*|`(?P<code>[^`]+)`")
 HEADING = re.compile(r"(#{1,4}) +(.+)")
 ITEM = re.compile(r"[-*] +(.+)")
 RULE = re.compile(r"\|?[\s:|-]+\|[\s:|-]*")
@@ -25,17 +26,26 @@ class Block:
 
 
 def spans(text: str) -> list[Span]:
-    """Plain, strong and code pieces of a line."""
+    """Plain, strong and code pieces of a line; backslashes and HTML's entities are what they stand for."""
     found: list[Span] = []
-    at = 0
+    plain, at = "", 0
     for match in SPANS.finditer(text):
-        if match.start() > at:
-            found.append(("text", text[at : match.start()]))
-        found.append(("strong", match[1]) if match[1] is not None else ("code", match[2]))
+        plain += html.unescape(text[at : match.start()])
         at = match.end()
-    if at < len(text):
-        found.append(("text", text[at:]))
-    return found
+        if match["escape"]:
+            plain += match["escape"][1]
+            continue
+        if plain:
+            found.append(("text", plain))
+        plain = ""
+        strong = match["strong"]
+        found.append(("code", match["code"]) if strong is None else ("strong", _bare(strong)))
+    plain += html.unescape(text[at:])
+    return [*found, ("text", plain)] if plain else found
+
+
+def _bare(text: str) -> str:
+    return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
 
 
 def blocks(markdown: str) -> list[Block]:
@@ -85,4 +95,4 @@ def _unfenced(lines: list[str]) -> Iterator[Block]:
 
 def _cells(line: str) -> list[list[Span]]:
     inner = line.strip().removeprefix("|").removesuffix("|")
-    return [spans(cell.replace("\\|", "|").strip()) for cell in re.split(r"(?<!\\)\|", inner)]
+    return [spans(cell.strip()) for cell in re.split(r"(?<!\\)\|", inner)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from plainfilm.app.refusal import Refusal
+from plainfilm.app.refusal import RefusedError
 
 T = TypeVar("T")
 
@@ -28,10 +28,10 @@ class Desk:
         """A place in the queue, from the first byte of a request to its last answer.
 
         Raises:
-            Refusal: 503, all are taken.
+            RefusedError: 503, all are taken.
         """
         if self.inside >= self.queue:
-            raise Refusal(503, "Too many requests are waiting. Send this one again.", retry_after=1)
+            raise RefusedError(503, "Too many requests are waiting. Send this one again.", retry_after=1)
         self.inside += 1
         try:
             yield

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
@@ -19,6 +19,9 @@ from plainfilm.data.film import draw_phantom
 from plainfilm.schemas import RESEARCH_ONLY
 from plainfilm.shown import shown
 
+if TYPE_CHECKING:
+    from plainfilm.export.card import BundleCard
+
 STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
 EXAMPLES = ((7, False), (7, True), (12, True))  # patient and opacity of drawn films
 EXAMPLE_PX, EXAMPLE_SEED = 256, 900_001  # a seed that nobody trains on by default
@@ -26,6 +29,8 @@ FLAGS = {  # of Prediction.flags, for people
     "unsure": "By the abstain band more than one class, or none, fits this score: somebody should look.",
     "unlike the training images": "The input gate finds this picture far from those the network learned from; its score says little.",
 }
+
+MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 
 
 class Pages:
@@ -46,7 +51,7 @@ class Pages:
             "heat": oracle.heat is not None, "flags": FLAGS,
         }  # fmt: skip
         facts: dict[str, Any] = {
-            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "metrics": [], "limits": limits, "mb": MB,
+            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "metrics": list(_scores(card)), "limits": limits, "mb": MB,
             "heat": oracle.heat is not None, "port": port, "token": token,
             "examples": [f"examples/{i}.png" for i in range(len(EXAMPLES))],
         }  # fmt: skip
@@ -78,3 +83,14 @@ class Pages:
             return Response(content, media_type=kind)
 
         return answer
+
+
+def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
+    """What the model is worth, the test set's numbers before valid's, as name and text."""
+    where = "test" if "test" in card.metrics else "valid"
+    if where in card.metrics:
+        for name, title in MEASURED.items():
+            metric = card.metrics[where].metrics.get(name)
+            if metric is not None and metric.value is not None:
+                between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
+                yield f"{title}, {where} images (n = {metric.n:,})", f"{metric.value:.3f}{between}"

@@ -32,7 +32,8 @@ def overlay(heat: np.ndarray) -> np.ndarray:
     share = np.clip(heat / top, 0, 1) if top > 0 else np.zeros_like(heat)
     at = np.linspace(0, 1, len(HEAT))
     colours = [np.interp(share, at, HEAT[:, i]) for i in range(3)]
-    return np.rint(np.stack([*colours, 190 * share**0.75], axis=2)).astype(np.uint8)
+    layers: np.ndarray = np.rint(np.stack([*colours, 190 * share**0.75], axis=2)).astype(np.uint8)
+    return layers
 
 
 def data_uri(image: bytes) -> str:

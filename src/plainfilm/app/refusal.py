@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """Ends a request with an HTTP status; `retry_after` is in seconds, for 503."""
 
     def __init__(self, status: int, why: str, retry_after: int | None = None) -> None:

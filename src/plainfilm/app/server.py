@@ -25,7 +25,7 @@ from plainfilm.app.desk import Desk
 from plainfilm.app.guard import Guard
 from plainfilm.app.limits import Limits
 from plainfilm.app.pages import Pages
-from plainfilm.app.refusal import Refusal
+from plainfilm.app.refusal import RefusedError
 from plainfilm.app.uploads import Held, Upload, drain, read_images
 from plainfilm.schemas import RESEARCH_ONLY
 
@@ -46,13 +46,13 @@ class Service:
         body = request.stream()
         try:
             if show - SHOWN:
-                raise Refusal(400, "?show= knows seen and heat, e.g. ?show=seen,heat.")
+                raise RefusedError(400, "?show= knows seen and heat, e.g. ?show=seen,heat.")
             with self.desk.seat():
                 results = await self._results(request, body, show)
         except ClientDisconnect:
             self.counts["left"] += 1
             return Response(status_code=400)  # nobody hears it
-        except Refusal as refusal:
+        except RefusedError as refusal:
             self.counts["turned away"] += 1
             await drain(body, self.limits.idle)
             return refused(refusal)
@@ -80,7 +80,7 @@ class Service:
         return JSONResponse({"status": "ok", "plainfilm": __version__, "waiting": self.desk.inside})
 
 
-def refused(refusal: Refusal) -> Response:
+def refused(refusal: RefusedError) -> Response:
     """The JSON of a request that is not answered."""
     headers = {"Connection": "close"}
     if refusal.retry_after is not None:

@@ -12,7 +12,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from plainfilm.app.limits import MB, Limits
-from plainfilm.app.refusal import Refusal
+from plainfilm.app.refusal import RefusedError
 
 BROKEN = "The body is not whole multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
 DRAINED = 4 * MB  # read and dropped after a refusal: a client that is still sending would not see the answer
@@ -28,10 +28,10 @@ class Held:
         """Count `n` more bytes.
 
         Raises:
-            Refusal: 503, they would be more than the limit.
+            RefusedError: 503, they would be more than the limit.
         """
         if self.bytes + n > self.limit:
-            raise Refusal(503, "Too many images are waiting. Send this one again.", retry_after=2)
+            raise RefusedError(503, "Too many images are waiting. Send this one again.", retry_after=2)
         self.bytes += n
 
     def give_back(self, n: int) -> None:
@@ -65,26 +65,28 @@ class Upload:
         """The next bytes of the body.
 
         Raises:
-            Refusal: 400 it is not multipart, 413 a cap is passed, 503 all requests together hold too much.
+            RefusedError: 400 it is not multipart, 413 a cap is passed, 503 all requests together hold too much.
         """
         self.size += len(chunk)
         if self.size > self.limits.request:
-            raise Refusal(413, f"The request is larger than {self.limits.request // MB} MB. Send fewer images at once.")
+            raise RefusedError(
+                413, f"The request is larger than {self.limits.request // MB} MB. Send fewer images at once."
+            )
         try:
             self._parser.write(chunk)
         except MultipartParseError:
-            raise Refusal(400, BROKEN) from None
+            raise RefusedError(400, BROKEN) from None
 
     def finish(self) -> list[bytes]:
         """All images of the body.
 
         Raises:
-            Refusal: 400, the body ended early or holds no part.
+            RefusedError: 400, the body ended early or holds no part.
         """
         if not self._ended:
-            raise Refusal(400, BROKEN)
+            raise RefusedError(400, BROKEN)
         if not self.images:
-            raise Refusal(400, "The request holds no image. Send each one as a part: curl -F file=@IMAGE.")
+            raise RefusedError(400, "The request holds no image. Send each one as a part: curl -F file=@IMAGE.")
         return self.images
 
     def close(self) -> None:
@@ -95,14 +97,16 @@ class Upload:
 
     def _begin(self) -> None:
         if len(self.images) >= self.limits.parts:
-            raise Refusal(413, f"The request has more than {self.limits.parts} parts. Send fewer images at once.")
+            raise RefusedError(413, f"The request has more than {self.limits.parts} parts. Send fewer images at once.")
         self._part = bytearray()
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._part is None:
-            raise Refusal(400, BROKEN)
+            raise RefusedError(400, BROKEN)
         if len(self._part) + end - start > self.limits.part:
-            raise Refusal(413, f"An image is larger than {self.limits.part // MB} MB; --max-mb N admits larger ones.")
+            raise RefusedError(
+                413, f"An image is larger than {self.limits.part // MB} MB; --max-mb N admits larger ones."
+            )
         self.held.take(end - start)
         self._kept += end - start
         self._part += data[start:end]
@@ -118,10 +122,10 @@ class Upload:
 def _boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data":
-        raise Refusal(415, "Expected multipart/form-data with one image per part: curl -F file=@IMAGE.")
+        raise RefusedError(415, "Expected multipart/form-data with one image per part: curl -F file=@IMAGE.")
     boundary = options.get(b"boundary", b"")
     if not 1 <= len(boundary) <= 70:  # RFC 2046
-        raise Refusal(400, BROKEN)
+        raise RefusedError(400, BROKEN)
     return boundary
 
 
@@ -129,14 +133,14 @@ async def read_images(upload: Upload, body: AsyncIterator[bytes]) -> list[bytes]
     """The images of a body that arrives.
 
     Raises:
-        Refusal: as Upload; 408 when the body comes too slowly.
+        RefusedError: as Upload; 408 when the body comes too slowly.
     """
     try:
         async with asyncio.timeout(upload.limits.total):
             async for chunk in _hurried(body, upload.limits.idle):
                 upload.write(chunk)
     except TimeoutError:
-        raise Refusal(408, "The body came too slowly. Send it again.") from None
+        raise RefusedError(408, "The body came too slowly. Send it again.") from None
     return upload.finish()
 
 

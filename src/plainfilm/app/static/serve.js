@@ -142,7 +142,7 @@ async function toggleHeat(result, button) {
     button.disabled = false;
     if (!answer.heat) {
       button.textContent = "Show heat map";
-      note.textContent = shown(answer.error || "There is none for this image.", 300);
+      note.textContent = shown(answer.error || "No heat map can be made of this network.", 300);
       note.hidden = false;
       return;
     }
