@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ FLAGS = {  # of Prediction.flags, for people
     "unlike the training images": "The input gate finds this picture far from those the network learned from; its score says little.",
 }
 
+LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that stand before any score
 MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
 
 
@@ -51,7 +53,8 @@ class Pages:
             "heat": oracle.heat is not None, "flags": FLAGS,
         }  # fmt: skip
         facts: dict[str, Any] = {
-            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "metrics": list(_scores(card)), "limits": limits, "mb": MB,
+            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in card.notes if LOUD.match(note)],
+            "notes": [note for note in card.notes if not LOUD.match(note)], "metrics": list(_scores(card)), "limits": limits, "mb": MB,
             "heat": oracle.heat is not None, "port": port, "token": token,
             "examples": [f"examples/{i}.png" for i in range(len(EXAMPLES))],
         }  # fmt: skip
@@ -93,4 +96,4 @@ def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
             metric = card.metrics[where].metrics.get(name)
             if metric is not None and metric.value is not None:
                 between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
-                yield f"{title}, {where} images (n = {metric.n:,})", f"{metric.value:.3f}{between}"
+                yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n = {metric.n:,}"

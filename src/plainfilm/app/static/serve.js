@@ -15,7 +15,8 @@ const shown = (text, most = 120) => {
   const seen = text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => "\\u" + c.codePointAt(0).toString(16).padStart(4, "0"));
   return seen.length > most ? seen.slice(0, most) + "…" : seen;
 };
-const fixed = (score) => score.toFixed(3);
+// 0.9996 is not 1.
+const fixed = (score) => (score > 0 && score < 0.0005 ? "< 0.001" : score < 1 && score >= 0.9995 ? "> 0.999" : score.toFixed(3));
 const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 const make = (id) => byId(id).content.firstElementChild.cloneNode(true);
 
