@@ -183,6 +183,12 @@ def test_no_module_uses(word: str):
     assert users == (["plainfilm.models.weights"] if word == "torch.load" else [])
 
 
+def test_onnx_runtime_is_imported_in_one_place():
+    """Elsewhere it would send facts of the machine away before anybody could say no."""
+    users = {m for m in MODULES if "onnxruntime" in {n.split(".")[0] for n in imports(m, everywhere=True)}}
+    assert users == {"plainfilm.export.runtime"}
+
+
 def test_foreign_weights_are_read_by_weights_only():
     tree = ast.parse(MODULES["plainfilm.models.weights"].read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"]

@@ -26,6 +26,7 @@ from plainfilm.evaluate.gate import Gate, gate_from
 from plainfilm.evaluate.scores import calls
 from plainfilm.export.card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, opened, verify
+from plainfilm.export.runtime import onnx_runtime
 
 UNSURE, UNLIKE = "unsure", "unlike the training images"
 BATCH = 8  # at 224 px the paper's network holds 8 MB of maps per picture
@@ -188,7 +189,7 @@ def _card(data: bytes) -> BundleCard:
 def _session(model: bytes, card: BundleCard) -> Any:
     """ONNX Runtime's session, whose input and outputs are those that the card promises."""
     try:
-        import onnxruntime
+        onnxruntime = onnx_runtime()
     except ImportError:
         raise MissingError("Predicting needs ONNX Runtime. Install it: pip install onnxruntime.") from None
     if b"location" in model:  # the key under which ONNX names a second file, whose path could lead anywhere

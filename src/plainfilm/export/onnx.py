@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from plainfilm.export.runtime import onnx_runtime
 from plainfilm.models.build import Normalised
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ def differences(model: Normalised, temperature: float, data: bytes, pixels: np.n
 
     Logits and features are compared relative to the largest of them where that is above 1.
     """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    session = onnx_runtime().InferenceSession(data, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
         expected = [out.numpy() for out in Served(model, temperature).eval().cpu()(torch.from_numpy(pixels))]
     found = session.run(list(OUTPUTS), {INPUT: pixels})
