@@ -178,11 +178,8 @@ def test_health_answers_while_the_model_works(served: Served):
 
 def test_nothing_is_stored(served: Served):
     post(served.port, [picture(i) for i in range(9)] + [planted_dicom(3)], "/predict?show=seen,heat")
-    left = served.left()
-    assert all(path.suffix in (".json", ".cache") or "matplotlib" in str(path) for path in left), (
-        left
-    )  # of matplotlib's fonts
-    assert not any(b"CANARY" in path.read_bytes() for path in left)
+    left = [path for path in served.left() if "matplotlib" not in path.parts]  # its list of fonts, made for heat maps
+    assert left == []
 
 
 def test_a_log_of_a_whole_life_is_three_lines(bundle: Path, tmp_path: Path):
