@@ -34,8 +34,10 @@ def says_predict(document: PredictDocument) -> str:
     """One sentence."""
     called = ", ".join(f"{n:,} called {name}" for name, n in document.called.items())
     speed = f"{document.pictures / document.seconds:.0f} img/s" if document.seconds > 1 else f"{document.seconds:.1f} s"
-    left = f"; {sum(document.left_out.values()):,} files in the folders are no pictures" if document.left_out else ""
+    left = (
+        f"; files in the folders that are no pictures: {sum(document.left_out.values()):,}" if document.left_out else ""
+    )
     return (
-        f"{document.pictures:,} pictures ({speed}): {called}; {document.unsure:,} unsure, {document.unlike:,} unlike the "
+        f"{document.pictures:,} {'picture' if document.pictures == 1 else 'pictures'} ({speed}): {called}; {document.unsure:,} unsure, {document.unlike:,} unlike the "
         f"training images, {document.failed:,} not scored{left}."
     )

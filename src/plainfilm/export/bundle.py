@@ -9,8 +9,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,11 +181,11 @@ def _write(out: Path, files: dict[str, bytes]) -> None:
         atomic_write(out, pack(files))
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    temp = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=out.parent))
+    temp = out.parent / f"{TEMP_PREFIX}{secrets.token_hex(4)}"
+    temp.mkdir()
     try:
         for name, content in files.items():
             atomic_write(temp / name, content)
-        temp.chmod(0o755)
         os.rename(temp, out)
     except BaseException as error:
         shutil.rmtree(temp, ignore_errors=True)
@@ -200,6 +200,7 @@ def network_of(card: BundleCard, weights: bytes) -> Normalised:
     Raises:
         DataError: they do not fit each other.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     from plainfilm.evaluate.look import bare_network
@@ -207,7 +208,7 @@ def network_of(card: BundleCard, weights: bytes) -> Normalised:
     model = bare_network(card)
     try:
         model.network.load_state_dict(load(weights))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise DataError(
             f"model.safetensors does not fit the network that card.json describes ({str(error).splitlines()[0]})."
         ) from None

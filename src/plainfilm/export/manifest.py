@@ -102,13 +102,11 @@ def opened(path: Path) -> Iterator[Source]:
 
 
 def _folder(path: Path) -> Source:
-    names = []
-    for entry in os.scandir(path):
-        if not stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode):
-            raise BundleError(
-                f"The bundle {path} holds something that is no plain file ({entry.name!r}). Export it again."
-            )
-        names.append(entry.name)
+    with os.scandir(path) as entries:
+        found = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries]
+    names = [name for name, _ in found]
+    if odd := sorted(name for name, mode in found if not stat.S_ISREG(mode)):
+        raise BundleError(f"The bundle {path} holds something that is no plain file ({odd[0]!r}). Export it again.")
     return Source(sorted(names), lambda name: (path / name).open("rb"))
 
 

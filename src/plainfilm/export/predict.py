@@ -142,6 +142,6 @@ def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Pred
         of = bundle.card.positive or found.label
         flags = f" ({', '.join(found.flags)})" if found.flags else ""
         caption = f"Row {number}: called {found.label}, score for class {of} {found.score:.3f}{flags}"
-        atomic_write(folder / f"{number:06d}.png", as_png(heat_figure(pixels, heat, caption)))
+        atomic_write(folder / f"{number:06d}.png", as_png(heat_figure(pixels, heat, caption, found.label)))
 
     return draw

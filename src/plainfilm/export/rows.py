@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -65,6 +63,6 @@ def json_line(vocab: Sequence[str]) -> Line:
 
 
 def _csv(cells: Sequence[str]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(cells)
-    return buffer.getvalue()
+    """RFC 4180; Python's csv leaves a lone carriage return bare, at which others end the line."""
+    quoted = ('"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell for cell in cells)
+    return ",".join(quoted) + "\n"

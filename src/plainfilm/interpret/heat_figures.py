@@ -85,13 +85,16 @@ def _overlay(ax: Axes, picture: np.ndarray, heat: np.ndarray) -> None:
     ax.contour(heat, levels=[0.5], colors="white", linewidths=0.8)
 
 
-def plot_pair(picture: np.ndarray, heat: np.ndarray, caption: str) -> Figure:
+def plot_pair(picture: np.ndarray, heat: np.ndarray, caption: str, label: str) -> Figure:
     """One picture and its heat map beside each other, under one caption.
 
     Args:
-        picture: uint8 (h, w) or (h, w, 3). heat: float (h, w) in 0..1.
+        picture: uint8 (h, w) or (h, w, 3). heat: float (h, w) in 0..1, of what speaks for `label`.
     """
-    lines = [*wrapped(caption, PAIR), f"{NO_EVIDENCE}."]
+    lines = [
+        *wrapped(caption, PAIR),
+        *wrapped(f"Heat: what speaks for {short(label)}. Not evidence of location.", PAIR),
+    ]
     head = 0.08 + HEADLINE * len(lines)
     side = (PAIR - 3 * GAP) / 2
     figure = Figure(figsize=(PAIR, head + side + GAP))
