@@ -128,7 +128,9 @@ def reaches(module: str) -> set[str]:
     [
         m
         for m in MODULES
-        if m.startswith(("plainfilm.cli", "plainfilm.config", "plainfilm.data.decode", "plainfilm.report"))
+        if m.startswith(
+            ("plainfilm.cli", "plainfilm.config", "plainfilm.data.decode", "plainfilm.report", "plainfilm.app")
+        )
         or m == "plainfilm.export.inference"
     ],
 )
@@ -142,6 +144,12 @@ def test_a_bundle_predicts_with_a_light_set_of_libraries():
         {name.split(".")[0] for name in reaches("plainfilm.export.inference")} - {"plainfilm"} - sys.stdlib_module_names
     )
     assert foreign == {"numpy", "PIL", "pydantic", "yaml", "filelock"}
+
+
+def test_a_bundle_is_served_with_four_libraries_more():
+    foreign = {name.split(".")[0] for name in reaches("plainfilm.app.run")} - {"plainfilm"} - sys.stdlib_module_names
+    light = {"numpy", "PIL", "pydantic", "yaml", "filelock"}
+    assert foreign == light | {"jinja2", "starlette", "uvicorn", "python_multipart"}
 
 
 def test_only_decode_opens_images():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from importlib import util
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from plainfilm.app.answers import Oracle
 from plainfilm.app.card_text import blocks
 from plainfilm.app.limits import MB, Limits
 from plainfilm.app.pictures import png
-from plainfilm.data.film import draw_phantom
 from plainfilm.schemas import RESEARCH_ONLY
 from plainfilm.shown import shown
 
@@ -47,7 +47,7 @@ class Pages:
             loader=PackageLoader("plainfilm", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         environment.filters["shown"] = shown
-        card = oracle.bundle.card
+        card, examples = oracle.bundle.card, list(_drawn())
         model = {
             "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
             "heat": oracle.heat is not None, "flags": FLAGS,
@@ -56,7 +56,7 @@ class Pages:
             "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in card.notes if LOUD.match(note)],
             "notes": [note for note in card.notes if not LOUD.match(note)], "metrics": list(_scores(card)), "limits": limits, "mb": MB,
             "heat": oracle.heat is not None, "port": port, "token": token,
-            "examples": [f"examples/{i}.png" for i in range(len(EXAMPLES))],
+            "examples": [f"examples/{i}.png" for i in range(len(examples))],
         }  # fmt: skip
         self._made: dict[str, tuple[bytes, str]] = {
             "/": (environment.get_template("serve.html.j2").render(facts).encode(), "text/html"),
@@ -69,9 +69,8 @@ class Pages:
         }
         for name, kind in STATIC.items():
             self._made[f"/static/{name}"] = ((files("plainfilm.app") / "static" / name).read_bytes(), kind)
-        for i, (patient, opacity) in enumerate(EXAMPLES):
-            film = draw_phantom(EXAMPLE_PX, seed=EXAMPLE_SEED, patient=patient, k=1, opacity=opacity)
-            self._made[f"/examples/{i}.png"] = (png(film), "image/png")
+        for i, film in enumerate(examples):
+            self._made[f"/examples/{i}.png"] = (film, "image/png")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -97,3 +96,13 @@ def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
             if metric is not None and metric.value is not None:
                 between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
                 yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n = {metric.n:,}"
+
+
+def _drawn() -> Iterator[bytes]:
+    """Example films as PNG; none where scipy is not installed, which a bundle does not need."""
+    if util.find_spec("scipy") is None:
+        return
+    from plainfilm.data.film import draw_phantom
+
+    for patient, opacity in EXAMPLES:
+        yield png(draw_phantom(EXAMPLE_PX, seed=EXAMPLE_SEED, patient=patient, k=1, opacity=opacity))

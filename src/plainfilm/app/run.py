@@ -68,8 +68,8 @@ def serve_bundle(
             server.run(sockets=[listener])
         counts = service.counts
         say(
-            f"Stopped. {counts['scored']} images scored, {counts['unreadable']} could not be read, "
-            f"{counts['turned away']} requests turned away."
+            f"Stopped. Images scored: {counts['scored']}; not readable: {counts['unreadable']}; "
+            f"requests turned away: {counts['turned away']}."
         )
 
 

@@ -114,7 +114,9 @@ def post(port: int, images: list[bytes], path: str = "/predict", names: list[str
 class Served:
     """`plainfilm serve` in a process of its own, with its own empty folders, on a free port."""
 
-    def __init__(self, bundle: Path, folder: Path, *options: str) -> None:
+    def __init__(
+        self, bundle: Path, folder: Path, *options: str, program: tuple[str, ...] = ("-m", "plainfilm")
+    ) -> None:
         self.folder = folder
         for name in ("tmp", "home", "here"):
             (folder / name).mkdir(parents=True)
@@ -122,7 +124,7 @@ class Served:
             **os.environ, "TMPDIR": str(folder / "tmp"), "HOME": str(folder / "home"), "PLAINFILM_CACHE": str(folder / "home" / "cache"),
             "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        command = [sys.executable, "-m", "plainfilm", "serve", str(bundle), "--port", "0", *options]
+        command = [sys.executable, *program, "serve", str(bundle), "--port", "0", *options]
         with (folder / "log").open("wb") as log:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=env, cwd=folder / "here")
         late = threading.Timer(60, self.process.kill)

@@ -191,7 +191,7 @@ def test_a_log_of_a_whole_life_is_three_lines(bundle: Path, tmp_path: Path):
     assert time.monotonic() - began < 5
     log = server.log().splitlines()
     assert len(log) == 3 and log[0].endswith("not a medical device.")
-    assert log[2] == "Stopped. 1 images scored, 1 could not be read, 1 requests turned away."
+    assert log[2] == "Stopped. Images scored: 1; not readable: 1; requests turned away: 1."
     assert server.left() == []
 
 
@@ -228,3 +228,28 @@ def test_the_token_opens_every_address_and_nothing_else_does(bundle: Path, tmp_p
     assert ask(server.port, "POST", "/predict", body, kind | good).status == 200
     assert server.stop() == 0
     assert token not in server.log()
+
+
+WITHOUT = """
+import importlib.util, sys
+heavy = {"torch", "torchvision", "fastai", "timm", "captum", "scipy", "pandas", "sklearn", "matplotlib"}
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in heavy: raise ImportError(name)
+sys.meta_path.insert(0, Refuse())
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name.split(".")[0] in heavy else real(name, package)
+from plainfilm.cli import app
+app(sys.argv[1:])
+"""
+
+
+def test_it_serves_without_torch_and_says_what_is_missing(bundle: Path, tmp_path: Path):
+    server = Served(bundle, tmp_path / "server", program=("-c", WITHOUT))
+    found = post(server.port, [picture(1)], "/predict?show=seen,heat").json()["results"][0]
+    assert found["score"] == open_bundle(bundle).predict_bytes(picture(1)).score
+    assert found["heat"] is None and found["seen"]
+    page = ask(server.port, "GET", "/").body.decode()
+    assert "Heat maps need torch" in page and "examples/" not in page
+    assert "Heat maps need torch" not in ask(server.port, "GET", "/card").body.decode()
+    assert server.stop() == 0

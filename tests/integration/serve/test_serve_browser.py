@@ -244,4 +244,4 @@ def test_pages_of_other_sites_get_nothing(browse: Open, bundle: Path, tmp_path: 
         other.server_close()
         assert server.stop() == 0
     # the upload was not even read: an image that cannot be one would be counted
-    assert "Stopped. 0 images scored, 0 could not be read, 0 requests turned away." in server.log()
+    assert "Stopped. Images scored: 0; not readable: 0; requests turned away: 0." in server.log()
