@@ -66,3 +66,7 @@ class StoppedError(PlainfilmError):
     """The work stopped where it was asked to, and can be gone on with; the message says how."""
 
     exit_code = 130
+
+
+class BundleError(PlainfilmError):
+    """A bundle is damaged, incomplete, or not what its manifest says; nothing of it was loaded."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -38,18 +38,24 @@ class Pace:
 
 
 def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Write `content` so that `path` is the old file or the new one, never half of either; `private`: for the owner only.
+    """Write `content` so that `path` is the old file or the new one, never half of either; `private`: for the owner only."""
+    with atomic_file(path, private=private) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def atomic_file(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
+    """A file to write in parts, which becomes `path` when the block ends without an error, and vanishes with one.
 
     The temporary file lies in the same folder (a rename across file systems would copy), and is flushed to disk
     before the rename: without fsync a power cut can leave an empty file under the new name. The folder is flushed
     after it, so that of two files written one after the other a power cut never keeps only the second.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temp = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if not private:

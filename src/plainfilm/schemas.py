@@ -367,3 +367,38 @@ class ReportDocument(Document):
     caveats: list[str]
     claim_reported: int
     claim_not_reported: int
+
+
+class ExportDocument(Document):
+    """`plainfilm export --json`; `files`: bytes by name; `differences` of ONNX from torch, the largest by output;
+    `not_reported`: fields of MODEL_CARD.md that only a person can fill."""
+
+    run: str
+    out: str
+    files: dict[str, int]
+    bytes: int
+    opset: int
+    pictures: int
+    differences: dict[str, float]
+    not_reported: int
+    notes: list[str]
+
+
+class PredictDocument(Document):
+    """`plainfilm predict --json`: what became of the pictures; the rows themselves are in `out`.
+
+    `called`: pictures by class called; `failed`: rows with an error; `left_out`: files in given folders that are no
+    pictures, by rule.
+    """
+
+    bundle: str
+    out: str | None
+    pictures: int
+    scored: int
+    failed: int
+    called: dict[str, int]
+    unsure: int
+    unlike: int
+    left_out: dict[str, int]
+    threshold: float | None
+    seconds: float

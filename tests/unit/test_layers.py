@@ -18,9 +18,9 @@ MODULES = {
 
 # A package may import its own number and below; the same number only inside itself (data and models meet in train).
 LEVELS = {
-    "errors": 0, "seeds": 0, "strict_yaml": 1, "schemas_evaluate": 0, "schemas": 1, "schemas_compare": 2, "schemas_interpret": 2, "config_sections": 1, "config": 2,  "runs": 1, "listener": 2, "card": 3,
-    "data": 4, "models": 4, "prepare": 5, "train": 5, "evaluate": 5, "inputs": 6, "interpret": 6, "export": 6,
-    "audit": 7, "evaluation": 7, "doctor": 7, "training": 7, "interpretation": 7, "pipeline": 8, "experiments": 9, "report": 9, "cli": 10, "__main__": 11, "": 11,
+    "errors": 0, "seeds": 0, "shown": 0, "strict_yaml": 1, "schemas_evaluate": 0, "schemas": 1, "schemas_compare": 2, "schemas_interpret": 2, "config_sections": 1, "config": 2,  "runs": 1, "listener": 2, "card": 3,
+    "data": 4, "models": 4, "prepare": 5, "train": 5, "evaluate": 5, "inputs": 6, "interpret": 6, "export": 7,
+    "audit": 7, "evaluation": 7, "doctor": 7, "training": 7, "interpretation": 7, "app": 8, "pipeline": 8, "experiments": 9, "report": 9, "cli": 10, "__main__": 11, "": 11,
 }  # fmt: skip
 TORCH_AT_MODULE_LEVEL = (
     "data.block",
@@ -128,11 +128,28 @@ def reaches(module: str) -> set[str]:
     [
         m
         for m in MODULES
-        if m.startswith(("plainfilm.cli", "plainfilm.config", "plainfilm.data.decode", "plainfilm.report"))
+        if m.startswith(
+            ("plainfilm.cli", "plainfilm.config", "plainfilm.data.decode", "plainfilm.report", "plainfilm.app")
+        )
+        or m == "plainfilm.export.inference"
     ],
 )
 def test_the_command_line_decode_and_report_reach_no_torch(module: str):
     assert not {name for name in reaches(module) if name.split(".")[0] in HEAVY}
+
+
+def test_a_bundle_predicts_with_a_light_set_of_libraries():
+    """What requirements-predict.txt need not name: pandas, scipy and the rest of the training."""
+    foreign = (
+        {name.split(".")[0] for name in reaches("plainfilm.export.inference")} - {"plainfilm"} - sys.stdlib_module_names
+    )
+    assert foreign == {"numpy", "PIL", "pydantic", "yaml", "filelock"}
+
+
+def test_a_bundle_is_served_with_four_libraries_more():
+    foreign = {name.split(".")[0] for name in reaches("plainfilm.app.run")} - {"plainfilm"} - sys.stdlib_module_names
+    light = {"numpy", "PIL", "pydantic", "yaml", "filelock"}
+    assert foreign == light | {"jinja2", "starlette", "uvicorn", "python_multipart"}
 
 
 def test_only_decode_opens_images():
@@ -146,6 +163,7 @@ def test_only_decode_opens_images():
         "plainfilm.data.resize",
         "plainfilm.data.near",  # hands thumbnails to ImageHash
         "plainfilm.data.corruptions",  # a JPEG in memory, of what decode gave
+        "plainfilm.app.pictures",  # writes PNG of what decode gave
         "plainfilm.data.film",
         "plainfilm.data.phantom",
         "plainfilm.data.planted",
@@ -171,6 +189,12 @@ def test_no_module_uses(word: str):
     users = [m for m, path in MODULES.items() if word in path.read_text(encoding="utf-8")]
     # models.weights reads foreign files, and makes nothing of them but tensors
     assert users == (["plainfilm.models.weights"] if word == "torch.load" else [])
+
+
+def test_onnx_runtime_is_imported_in_one_place():
+    """Elsewhere it would send facts of the machine away before anybody could say no."""
+    users = {m for m in MODULES if "onnxruntime" in {n.split(".")[0] for n in imports(m, everywhere=True)}}
+    assert users == {"plainfilm.export.runtime"}
 
 
 def test_foreign_weights_are_read_by_weights_only():

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from plainfilm import __version__
-from plainfilm.cli import comparing, data, results, training
+from plainfilm.cli import comparing, data, delivery, results, serving, training
 from plainfilm.errors import PlainfilmError
 
 BUG, INTERRUPTED = 101, 130
@@ -105,6 +105,9 @@ app.command("resume")(training.resume)
 app.command("evaluate")(results.evaluate)
 app.command("interpret")(results.interpret)
 app.command("report")(results.report)
+app.command("export")(delivery.export)
+app.command("predict")(delivery.predict)
+app.command("serve")(serving.serve)
 app.command("compare")(comparing.compare)
 app.command("doctor")(data.doctor)
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from plainfilm.cli.block_printer import metric_text, print_blocks
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
+from plainfilm.cli.delivery_printer import print_export, print_predict
 from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
 from plainfilm.cli.unsure_printer import print_unsure
@@ -21,12 +22,14 @@ from plainfilm.schemas import (
     DoctorDocument,
     Document,
     EvaluateDocument,
+    ExportDocument,
     LrFindDocument,
     Metric,
     ModelsDocument,
     NoLungs,
     PhantomDocument,
     Planted,
+    PredictDocument,
     ReportDocument,
     SplitDocument,
     TrainDocument,
@@ -332,4 +335,6 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     TableDocument: print_table,
     ModelsDocument: print_models,
     ReportDocument: _print_report,
+    ExportDocument: print_export,
+    PredictDocument: print_predict,
 }

@@ -17,6 +17,7 @@ NO_EVIDENCE = "Heat maps: not evidence of location"
 NO_HEAT = "no heat: nothing speaks for it"
 Block = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions
 GAP, CAPTION, HEADLINE = 0.04, 0.34, 0.18  # inches
+PAIR = 6.0  # inches, width of one picture with its heat
 CELL = (WIDE - 6 * GAP) / 4
 HEAT = "cividis"  # lightness rises with the value, for grey print and every kind of sight
 
@@ -82,6 +83,31 @@ def _overlay(ax: Axes, picture: np.ndarray, heat: np.ndarray) -> None:
     ax.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.25 + 0.5 * heat, interpolation="nearest")
     ax.contour(heat, levels=[0.5], colors="black", linewidths=1.6)
     ax.contour(heat, levels=[0.5], colors="white", linewidths=0.8)
+
+
+def plot_pair(picture: np.ndarray, heat: np.ndarray, caption: str, label: str) -> Figure:
+    """One picture and its heat map beside each other, under one caption.
+
+    Args:
+        picture: uint8 (h, w) or (h, w, 3). heat: float (h, w) in 0..1, of what speaks for `label`.
+    """
+    lines = [
+        *wrapped(caption, PAIR),
+        *wrapped(f"Heat: what speaks for {short(label)}. Not evidence of location.", PAIR),
+    ]
+    head = 0.08 + HEADLINE * len(lines)
+    side = (PAIR - 3 * GAP) / 2
+    figure = Figure(figsize=(PAIR, head + side + GAP))
+    height = head + side + GAP
+    figure.text(GAP / PAIR, 1 - 0.06 / height, "\n".join(lines), fontsize=9, va="top", parse_math=False)
+    for i in (0, 1):
+        ax = figure.add_axes(((GAP + i * (side + GAP)) / PAIR, GAP / height, side / PAIR, side / height))
+        ax.axis("off")
+        if i:
+            _overlay(ax, picture / 255.0, heat)
+        else:
+            show(ax, picture / 255.0)
+    return figure
 
 
 def plot_pairs(pairs: Sequence[tuple[str, str, int, int]], title: str, *, most: int = 10) -> Figure:

@@ -1,0 +1,48 @@
+"""What the network says of one image, as POST /predict gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from plainfilm.app.pictures import data_uri, overlay, png, seen
+from plainfilm.errors import PlainfilmError
+
+if TYPE_CHECKING:
+    from plainfilm.export.inference import Bundle
+
+HeatMap = Callable[[np.ndarray], np.ndarray]  # uint8 (c, h, w) -> float (h, w)
+SHOWN = frozenset({"seen", "heat"})
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A bundle and, where torch is installed, its heat maps."""
+
+    bundle: Bundle
+    heat: HeatMap | None
+
+    def answer(self, index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
+        """The scores of one image, and the pictures in `show` (of SHOWN) as data URIs; never raises for a bad image.
+
+        A bad one has `error` filled and no pictures. `heat` stays null where none can be made.
+        """
+        found = self.bundle.predict_bytes(image)
+        answer: dict[str, Any] = {
+            "index": index, "label": found.label, "score": found.score, "probs": found.probs,
+            "flags": list(found.flags), "error": found.error,
+        }  # fmt: skip
+        if show and not found.error:
+            pixels = self.bundle.pixels(image)
+            answer["seen"] = data_uri(png(seen(pixels))) if "seen" in show else None
+            answer["heat"] = self._heated(pixels) if "heat" in show else None
+        return answer
+
+    def _heated(self, pixels: np.ndarray) -> str | None:
+        try:
+            return data_uri(png(overlay(self.heat(pixels)))) if self.heat else None
+        except PlainfilmError:  # a network without a map, or the bundle's folder is gone since the start
+            return None

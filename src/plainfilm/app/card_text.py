@@ -1,0 +1,98 @@
+"""The little Markdown that a model card is written in, as blocks that a template escapes and shows."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Literal
+
+Span = tuple[Literal["text", "strong", "code"], str]
+SPANS = re.compile(r"(?P<escape>\\[!-/:-@\[-`{-~])|\*\*(?P<strong>(?:\\.|[^\\])+?)\*\*|`(?P<code>[^`]+)`")
+HEADING = re.compile(r"(#{1,4}) +(.+)")
+ITEM = re.compile(r"[-*] +(.+)")
+RULE = re.compile(r"\|?[\s:|-]+\|[\s:|-]*")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A heading (`level` 1..4), paragraph, list, table or preformatted text; `rows` are its lines, each a row of cells."""
+
+    kind: Literal["heading", "text", "list", "table", "code"]
+    rows: list[list[list[Span]]] = field(default_factory=list)
+    level: int = 0
+
+
+def spans(text: str) -> list[Span]:
+    """Plain, strong and code pieces of a line; backslashes and HTML's entities are what they stand for."""
+    found: list[Span] = []
+    plain, at = "", 0
+    for match in SPANS.finditer(text):
+        plain += html.unescape(text[at : match.start()])
+        at = match.end()
+        if match["escape"]:
+            plain += match["escape"][1]
+            continue
+        if plain:
+            found.append(("text", plain))
+        plain = ""
+        strong = match["strong"]
+        found.append(("code", match["code"]) if strong is None else ("strong", _bare(strong)))
+    plain += html.unescape(text[at:])
+    return [*found, ("text", plain)] if plain else found
+
+
+def _bare(text: str) -> str:
+    return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
+
+
+def blocks(markdown: str) -> list[Block]:
+    """The blocks of a text; what is no known form is a paragraph, nothing is left out, no HTML is understood."""
+    return list(_blocks(markdown.splitlines()))
+
+
+def _kind(line: str) -> str:
+    if not line.strip():
+        return "gap"
+    if HEADING.fullmatch(line):
+        return "heading"
+    if ITEM.match(line):
+        return "list"
+    return "table" if line.lstrip().startswith("|") else "text"
+
+
+def _blocks(lines: list[str]) -> Iterator[Block]:
+    plain: list[str] = []
+    fenced = False
+    for line in [*lines, "```"] if lines.count("```") % 2 else lines:
+        if line.startswith("```"):
+            if fenced:
+                yield Block("code", [[[("text", text)]] for text in plain])
+            else:
+                yield from _unfenced(plain)
+            plain, fenced = [], not fenced
+        else:
+            plain.append(line)
+    yield from _unfenced(plain)
+
+
+def _unfenced(lines: list[str]) -> Iterator[Block]:
+    for kind, group in groupby(lines, _kind):
+        run = list(group)
+        if kind == "heading":
+            for line in run:
+                marks, text = HEADING.fullmatch(line).groups()  # type: ignore[union-attr] # _kind matched it
+                yield Block("heading", [[spans(text)]], len(marks))
+        elif kind == "list":
+            yield Block("list", [[spans(ITEM.match(line)[1])] for line in run])  # type: ignore[index]
+        elif kind == "table":
+            yield Block("table", [_cells(line) for line in run if not RULE.fullmatch(line.strip())])
+        elif kind == "text":
+            yield Block("text", [[spans(" ".join(line.strip() for line in run))]])
+
+
+def _cells(line: str) -> list[list[Span]]:
+    inner = line.strip().removeprefix("|").removesuffix("|")
+    return [spans(cell.strip()) for cell in re.split(r"(?<!\\)\|", inner)]

@@ -1,0 +1,131 @@
+"""Who may ask at all: one check before every address, and the headers of every answer.
+
+A page of another site can make a browser send requests to this machine. Its name then stands in Host (DNS rebinding)
+or in Origin and Sec-Fetch-Site, which scripts cannot change.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="plainfilm: any name, the token as password", charset="UTF-8"'}
+AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Guard:
+    """Wraps an app: refuses foreign hosts, foreign pages and wrong tokens, and seals every answer.
+
+    Args:
+        host, port: where the server listens. Beyond loopback any address (no name but this machine's own) is a good
+            Host: an attacker's page has a name.
+        token: asked for on every address when given.
+    """
+
+    def __init__(self, app: ASGIApp, *, host: str, port: int, token: str | None) -> None:
+        self.app, self.port, self.token = app, port, token
+        self.open = not is_loopback(host)
+        self.names = LOOPBACK | ({host.lower(), socket.gethostname().lower()} if self.open else set())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+
+        async def sealed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers[name] = value
+            await send(message)
+
+        refusal = self.refuse(scope["method"], Headers(scope=scope))
+        await (refusal or self.app)(scope, receive, sealed)
+
+    def refuse(self, method: str, headers: Headers) -> PlainTextResponse | None:
+        """The answer to a request that must not pass, else None."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or not self._ours(hosts[0]):
+            return _no(
+                421, "This server answers under its own address only; see the line that it printed at its start."
+            )
+        if _foreign(method, headers, hosts[0]):
+            return _no(403, "A page of another site asked; only this server's own page may.")
+        if self.token is not None and not _knows(headers.get("authorization", ""), self.token):
+            return _no(401, "Give the token: as password in the browser (any name), or curl -u :TOKEN.", CHALLENGE)
+        return None
+
+    def _ours(self, host: str) -> bool:
+        found = AUTHORITY.fullmatch(host.lower())
+        if found is None or int(found[2] or 80) != self.port:
+            return False
+        return found[1] in self.names or (self.open and _is_address(found[1]))
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _foreign(method: str, headers: Headers, host: str) -> bool:
+    """Whether a browser says that another site's page made this request; curl says nothing and is no browser."""
+    origins = headers.getlist("origin")
+    if any(origin.lower() != f"http://{host.lower()}" for origin in origins):
+        return True
+    site = headers.get("sec-fetch-site", "none").lower()
+    if site in ("same-origin", "none"):
+        return False
+    # a link on another page may open ours, but nothing else of it may reach us
+    return method != "GET" or headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document"
+
+
+def _knows(authorization: str, token: str) -> bool:
+    kind, _, value = authorization.partition(" ")
+    given = b""
+    if kind.lower() == "bearer":
+        given = value.strip().encode("utf-8", "replace")
+    elif kind.lower() == "basic":
+        try:
+            given = base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+        except (binascii.Error, ValueError):
+            given = b""
+    return hmac.compare_digest(given, token.encode())
+
+
+def _no(status: int, why: str, more: Mapping[str, str] | None = None) -> PlainTextResponse:
+    return PlainTextResponse(why + "\n", status, headers={"Connection": "close", **(more or {})})

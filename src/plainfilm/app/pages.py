@@ -1,0 +1,108 @@
+"""What a browser gets: the page, the model card, styles, script and drawn examples, all made once at the start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from importlib import util
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from plainfilm import __version__
+from plainfilm.app.answers import Oracle
+from plainfilm.app.card_text import blocks
+from plainfilm.app.limits import MB, Limits
+from plainfilm.app.pictures import png
+from plainfilm.schemas import RESEARCH_ONLY
+from plainfilm.shown import shown
+
+if TYPE_CHECKING:
+    from plainfilm.export.card import BundleCard
+
+STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
+EXAMPLES = ((7, False), (7, True), (12, True))  # patient and opacity of drawn films
+EXAMPLE_PX, EXAMPLE_SEED = 256, 900_001  # a seed that nobody trains on by default
+FLAGS = {  # of Prediction.flags, for people
+    "unsure": "By the abstain band more than one class, or none, fits this score: somebody should look.",
+    "unlike the training images": "The input gate finds this picture far from those the network learned from; its score says little.",
+}
+
+LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that stand before any score
+MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+
+
+class Pages:
+    """Every address that is answered with the same bytes each time.
+
+    Args:
+        port: of the curl example. token: whether one is asked for.
+    """
+
+    def __init__(self, oracle: Oracle, limits: Limits, *, port: int, token: bool) -> None:
+        environment = Environment(
+            loader=PackageLoader("plainfilm", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        environment.filters["shown"] = shown
+        card, examples = oracle.bundle.card, list(_drawn())
+        model = {
+            "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
+            "heat": oracle.heat is not None, "flags": FLAGS,
+        }  # fmt: skip
+        facts: dict[str, Any] = {
+            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in card.notes if LOUD.match(note)],
+            "notes": [note for note in card.notes if not LOUD.match(note)], "metrics": list(_scores(card)), "limits": limits, "mb": MB,
+            "heat": oracle.heat is not None, "port": port, "token": token,
+            "examples": [f"examples/{i}.png" for i in range(len(examples))],
+        }  # fmt: skip
+        self._made: dict[str, tuple[bytes, str]] = {
+            "/": (environment.get_template("serve.html.j2").render(facts).encode(), "text/html"),
+            "/card": (
+                environment.get_template("serve_card.html.j2")
+                .render(facts, blocks=blocks(oracle.bundle.card_markdown()))
+                .encode(),
+                "text/html",
+            ),
+        }
+        for name, kind in STATIC.items():
+            self._made[f"/static/{name}"] = ((files("plainfilm.app") / "static" / name).read_bytes(), kind)
+        for i, film in enumerate(examples):
+            self._made[f"/examples/{i}.png"] = (film, "image/png")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All addresses."""
+        return tuple(self._made)
+
+    def give(self, path: str) -> Callable[[Request], Awaitable[Response]]:
+        """What answers at `path`."""
+        content, kind = self._made[path]
+
+        async def answer(request: Request) -> Response:
+            return Response(content, media_type=kind)
+
+        return answer
+
+
+def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
+    """What the model is worth, the test set's numbers before valid's, as name and text."""
+    where = "test" if "test" in card.metrics else "valid"
+    if where in card.metrics:
+        for name, title in MEASURED.items():
+            metric = card.metrics[where].metrics.get(name)
+            if metric is not None and metric.value is not None:
+                between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
+                yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n = {metric.n:,}"
+
+
+def _drawn() -> Iterator[bytes]:
+    """Example films as PNG; none where scipy is not installed, which a bundle does not need."""
+    if util.find_spec("scipy") is None:
+        return
+    from plainfilm.data.film import draw_phantom
+
+    for patient, opacity in EXAMPLES:
+        yield png(draw_phantom(EXAMPLE_PX, seed=EXAMPLE_SEED, patient=patient, k=1, opacity=opacity))

@@ -1,0 +1,148 @@
+"""`plainfilm serve`: from a bundle on disk to a page that answers, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import string
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from plainfilm.app.answers import HeatMap, Oracle
+from plainfilm.app.guard import is_loopback
+from plainfilm.app.limits import Limits
+from plainfilm.app.server import Service, build_app, make_server
+from plainfilm.errors import MissingError, UsageError
+from plainfilm.export.inference import open_bundle
+
+SHORTEST_TOKEN = 16
+PLAIN = frozenset(string.ascii_letters + string.digits + "-._~+/=")
+
+
+def serve_bundle(
+    path: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token: str | None = None,
+    max_mb: int = 32,
+    queue: int = 32,
+    threads: int | None = None,
+    open_browser: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    result: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Serve a bundle until Ctrl-C.
+
+    Args:
+        port: 0 takes a free one. token: asked for on every address; must be given beyond this machine.
+        max_mb, queue: see Limits. threads: of the network.
+        say: hears what people should know; result: hears the page's address once it answers.
+    Raises:
+        BundleError: the bundle is not whole. UsageError: the options do not fit, or the port is taken.
+    """
+    check_token(host, token)
+    with listening(host, port) as listener:
+        bundle = open_bundle(path, threads=threads)
+        service = Service(Oracle(bundle, heat_of(path)), Limits.for_images_of(max_mb, queue))
+        port = listener.getsockname()[1]
+        app = build_app(service, host=host, port=port, token=token)
+        address = f"http://{shown_host(host)}:{port}/"
+
+        def started() -> None:
+            if not is_loopback(host):
+                say(
+                    f"NOTE: anyone in the network can reach {host}:{port}. The way is not encrypted: who listens sees token and images."
+                )
+            say("Serving until Ctrl-C; nothing is stored.")
+            result(address)
+            if open_browser:
+                webbrowser.open(address)
+
+        server = make_server(app, service.limits, started)
+        with contextlib.suppress(KeyboardInterrupt):  # the way to stop it, so no failure
+            server.run(sockets=[listener])
+        counts = service.counts
+        say(
+            f"Stopped. Images scored: {counts['scored']}; not readable: {counts['unreadable']}; "
+            f"requests turned away: {counts['turned away']}."
+        )
+
+
+def check_token(host: str, token: str | None) -> None:
+    """Whether `token` is there where it must be, and long enough.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if token is None:
+        if not is_loopback(host):
+            raise UsageError(
+                f"--host {host} lets other machines in; that needs --token SECRET of {SHORTEST_TOKEN} characters or more. "
+                'Make one: python -c "import secrets; print(secrets.token_urlsafe())"'
+            )
+        return
+    if len(token) < SHORTEST_TOKEN or not set(token) <= PLAIN:
+        raise UsageError(
+            f"--token has {len(token)} characters; expected {SHORTEST_TOKEN} or more of A-Z a-z 0-9 - . _ ~ + / =. "
+            'Make one: python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens, before anything slow is done.
+
+    Raises:
+        UsageError: the port is taken or the address is not this machine's.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        raise UsageError(f"--host {host} is no address of this machine. Try --host 127.0.0.1.") from None
+    try:
+        if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would share a taken port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+    except OSError as error:
+        listener.close()
+        raise UsageError(_unbound(host, port, error)) from None
+    return listener
+
+
+def _unbound(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} is in use, perhaps by another `plainfilm serve`. Take another: --port {port + 1 if port < 65535 else 8000}, or --port 0 for a free one."
+    if error.errno == errno.EACCES:
+        return f"Port {port} is only for the system's administrator. Take one above 1023, e.g. --port 8000."
+    return f"--host {host} is no address of this machine ({error.strerror}). Try --host 127.0.0.1."
+
+
+def shown_host(host: str) -> str:
+    """How a browser on this machine calls `host`."""
+    bare = host.strip("[]")
+    if bare in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        return "127.0.0.1" if bare == "0.0.0.0" else "[::1]"  # noqa: S104
+    return f"[{bare}]" if ":" in bare else bare
+
+
+def heat_of(path: Path) -> HeatMap | None:
+    """The bundle's heat maps where torch is installed; torch is imported at the first one."""
+    from plainfilm.export.heat import heat_maps, require_torch
+
+    try:
+        require_torch()
+    except MissingError:
+        return None
+
+    def heat(pixels: np.ndarray) -> np.ndarray:
+        return heat_maps(path, pixels)
+
+    return heat

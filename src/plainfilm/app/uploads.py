@@ -1,0 +1,168 @@
+"""The images of one multipart request, counted byte by byte while they arrive.
+
+Names that a client gives (of files, of form fields) are never kept: no answer, log or path can hold one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from plainfilm.app.limits import MB, Limits
+from plainfilm.app.refusal import RefusedError
+
+BROKEN = "The body is not whole multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
+DRAINED = 4 * MB  # read and dropped after a refusal: a client that is still sending would not see the answer
+
+
+class Held:
+    """Bytes of all requests that are in memory now; used by one event loop."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.bytes = limit, 0
+
+    def take(self, n: int) -> None:
+        """Count `n` more bytes.
+
+        Raises:
+            RefusedError: 503, they would be more than the limit.
+        """
+        if self.bytes + n > self.limit:
+            raise RefusedError(503, "Too many images are waiting. Send this one again.", retry_after=2)
+        self.bytes += n
+
+    def give_back(self, n: int) -> None:
+        """Count `n` bytes less."""
+        self.bytes -= n
+
+
+class Upload:
+    """Takes a body in chunks of any size; `images` are its whole parts, in their order."""
+
+    def __init__(self, content_type: str, limits: Limits, held: Held) -> None:
+        self.limits, self.held = limits, held
+        self.images: list[bytes] = []
+        self.size = 0  # of the body so far
+        self._part: bytearray | None = None
+        self._kept = 0  # bytes of parts, what `held` was told
+        self._ended = False
+        self._parser = MultipartParser(
+            _boundary(content_type),
+            {
+                "on_part_begin": self._begin,
+                "on_part_data": self._data,
+                "on_part_end": self._end,
+                "on_end": self._finish,
+            },
+            max_header_count=8,
+            max_header_size=4096,
+        )
+
+    def write(self, chunk: bytes) -> None:
+        """The next bytes of the body.
+
+        Raises:
+            RefusedError: 400 it is not multipart, 413 a cap is passed, 503 all requests together hold too much.
+        """
+        self.size += len(chunk)
+        if self.size > self.limits.request:
+            raise RefusedError(
+                413, f"The request is larger than {self.limits.request // MB} MB. Send fewer images at once."
+            )
+        try:
+            self._parser.write(chunk)
+        except MultipartParseError:
+            raise RefusedError(400, BROKEN) from None
+
+    def finish(self) -> list[bytes]:
+        """All images of the body.
+
+        Raises:
+            RefusedError: 400, the body ended early or holds no part.
+        """
+        if not self._ended:
+            raise RefusedError(400, BROKEN)
+        if not self.images:
+            raise RefusedError(400, "The request holds no image. Send each one as a part: curl -F file=@IMAGE.")
+        return self.images
+
+    def close(self) -> None:
+        """Forget the images and give their bytes back."""
+        self.images, self._part = [], None
+        self.held.give_back(self._kept)
+        self._kept = 0
+
+    def _begin(self) -> None:
+        if len(self.images) >= self.limits.parts:
+            raise RefusedError(413, f"The request has more than {self.limits.parts} parts. Send fewer images at once.")
+        self._part = bytearray()
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._part is None:
+            raise RefusedError(400, BROKEN)
+        if len(self._part) + end - start > self.limits.part:
+            raise RefusedError(
+                413, f"An image is larger than {self.limits.part // MB} MB; --max-mb N admits larger ones."
+            )
+        self.held.take(end - start)
+        self._kept += end - start
+        self._part += data[start:end]
+
+    def _end(self) -> None:
+        self.images.append(bytes(self._part or b""))
+        self._part = None
+
+    def _finish(self) -> None:
+        self._ended = True
+
+
+def _boundary(content_type: str) -> bytes:
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        raise RefusedError(415, "Expected multipart/form-data with one image per part: curl -F file=@IMAGE.")
+    boundary = options.get(b"boundary", b"")
+    if not 1 <= len(boundary) <= 70:  # RFC 2046
+        raise RefusedError(400, BROKEN)
+    return boundary
+
+
+async def read_images(upload: Upload, body: AsyncIterator[bytes]) -> list[bytes]:
+    """The images of a body that arrives.
+
+    Raises:
+        RefusedError: as Upload; 408 when the body comes too slowly.
+    """
+    try:
+        async with asyncio.timeout(upload.limits.total):
+            async for chunk in _hurried(body, upload.limits.idle):
+                upload.write(chunk)
+    except TimeoutError:
+        raise RefusedError(408, "The body came too slowly. Send it again.") from None
+    return upload.finish()
+
+
+async def drain(body: AsyncIterator[bytes], seconds: float) -> None:
+    """Read and drop what a refused client still sends, up to a bound, so that it hears the answer."""
+    left = DRAINED
+    try:
+        async with asyncio.timeout(seconds):
+            async for chunk in body:
+                left -= len(chunk)
+                if left < 0:
+                    return
+    except TimeoutError:
+        return
+
+
+async def _hurried(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """The chunks, each of which must come within `seconds`."""
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                chunk = await anext(body)
+        except StopAsyncIteration:
+            return
+        yield chunk

@@ -1,0 +1,104 @@
+"""export and predict: a model that anyone can take along."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plainfilm.cli import options as opt
+from plainfilm.cli.talk import Talk
+from plainfilm.errors import GateError, UsageError
+
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zip that export made.")]
+
+
+def export(
+    run: opt.Run,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="PATH",
+            help="The bundle: a new folder, or a file that ends in .zip. \\[default: bundle in RUN]",
+            show_default=False,
+        ),
+    ] = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Make a bundle of a finished run: it predicts without torch and fastai, and holds no path or patient."""
+    from plainfilm.export.bundle import export_run
+
+    with Talk(quiet=quiet, json=json) as talk:
+        talk.result(export_run(run, out, talk))
+
+
+def predict(
+    bundle: Bundle,
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="Files, folders or globs; - reads a list of paths from stdin."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the rows here. \\[default: stdout]", show_default=False),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="csv or jsonl (one JSON object a line).")
+    ] = "csv",
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="X",
+            help="Call the positive class from this score. \\[default: the bundle's]",
+            show_default=False,
+        ),
+    ] = None,
+    heatmaps: Annotated[
+        Path | None,
+        typer.Option(
+            "--heatmaps",
+            metavar="DIR",
+            help="Also draw a heat map of each row, named by its number; needs torch.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option("--threads", metavar="N", min=1, help="\\[default: one for each processor]", show_default=False),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document about the rows on stdout; needs --out.")
+    ] = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Score pictures with a bundle: one row each, in their order; a bad file fills the column error and stops nothing."""
+    if form not in ("csv", "jsonl"):
+        raise UsageError(f"--format {form!r} is not known; expected csv or jsonl.")
+    if json and out is None:
+        raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
+    from plainfilm.cli.delivery_printer import says_predict
+    from plainfilm.export.predict import predict_files
+
+    with Talk(quiet=quiet, json=json) as talk:
+        stdin = sys.stdin.buffer if "-" in paths else ()
+        document = predict_files(
+            bundle, paths, out=out, form="csv" if form == "csv" else "jsonl", threshold=threshold, heat=heatmaps, threads=threads, stdin=stdin,
+            stdout=talk.stdout, listener=talk,
+        )  # fmt: skip
+        if out is None:
+            talk.stdout.flush()
+            if not quiet:
+                talk.say(says_predict(document))
+        else:
+            talk.result(document)
+    if document.failed:
+        raise GateError(
+            f"{document.failed:,} of {document.pictures:,} files could not be scored; their rows say why (column error)."
+        )

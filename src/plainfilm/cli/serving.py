@@ -1,0 +1,59 @@
+"""serve: a bundle's web page on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from plainfilm.cli import options as opt
+from plainfilm.cli.talk import Talk
+
+
+def serve(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that export wrote.")],
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 8000,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", help="The address to listen on. Another than this machine's own (127.0.0.1) needs --token."
+        ),
+    ] = "127.0.0.1",
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            metavar="SECRET",
+            envvar="PLAINFILM_TOKEN",
+            help="Asked for on every address, 16 characters or more. A browser asks for name and password: any name, SECRET as password. curl -u :SECRET",
+            show_default=False,
+        ),
+    ] = None,
+    max_mb: Annotated[
+        int, typer.Option("--max-mb", min=1, max=256, help="Size of the largest image taken, in MB.")
+    ] = 32,
+    queue: Annotated[
+        int,
+        typer.Option(
+            "--queue", min=1, max=1000, help="Requests that may wait at a time; others are told to come again."
+        ),
+    ] = 32,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", min=1, help="Processor threads of the network. \\[default: its own choice]", show_default=False
+        ),
+    ] = None,
+    open_browser: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
+    from plainfilm.app.run import serve_bundle
+
+    with Talk(quiet=quiet) as talk:
+        serve_bundle(
+            bundle, host=host, port=port, token=token, max_mb=max_mb, queue=queue, threads=threads,
+            open_browser=open_browser, say=talk.say, result=lambda text: print(text, file=talk.stdout, flush=True),
+        )  # fmt: skip

@@ -1,0 +1,215 @@
+"""`plainfilm export`: a finished run becomes a folder (or one zip) that scores pictures without torch and fastai.
+
+Everything is made and checked in memory first; then the folder appears at once, or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from plainfilm.card import Card, read_card, read_environment
+from plainfilm.data.cache import decode_rows
+from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.table import read_table
+from plainfilm.errors import DataError, GateError, OccupiedError
+from plainfilm.evaluate.gate import read_gate
+from plainfilm.evaluate.look import kept_network
+from plainfilm.evaluate.seal import count_looks
+from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores
+from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
+from plainfilm.export.model_card import NOT_REPORTED, model_card
+from plainfilm.listener import Listener, silent
+from plainfilm.models.registry import get_spec
+from plainfilm.runs import TEMP_PREFIX, RunDir, atomic_write, dump_json
+from plainfilm.schemas import DataCounts, EvaluateDocument, ExportDocument
+
+if TYPE_CHECKING:
+    from plainfilm.models.build import Normalised
+
+PICTURES = 32
+
+
+def export_run(root: Path, out: Path | None = None, listener: Listener = silent) -> ExportDocument:
+    """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name in .zip makes one file.
+
+    No test picture is opened: ONNX is compared with torch on valid pictures.
+
+    Raises:
+        OccupiedError: `out` exists. DataError: the run is not finished, or a file of it is damaged.
+        GateError: ONNX differs from torch by more than TOLERANCE; nothing is written.
+    """
+    run = RunDir.open(root)
+    out = (out or run.root / "bundle").absolute()
+    if out.exists():
+        raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
+    card, rows = read_card(run), read_table(run.table)
+    read_gate(run, card)  # refuses a changed one
+    from plainfilm.export.onnx import OPSET, OUTPUTS, TOLERANCE, differences, export_onnx
+    from plainfilm.models.build import parameter_count
+
+    model, _ = kept_network(run, card, "cpu")
+    sample = _sample(run, card, rows)
+    listener("note", {"text": f"Comparing ONNX with torch on {len(sample.pixels)} {sample.what}."})
+    data = export_onnx(model, card.temperature, sample.pixels.shape[1:])
+    apart = differences(model, card.temperature, data, sample.pixels)
+    if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
+        name = max(apart, key=lambda key: apart[key])
+        raise GateError(
+            f"ONNX gives other {name} than torch: {apart[name]:.2e} apart, at most {TOLERANCE:g} is accepted. Nothing was "
+            "written. Please report it with the name of the network."
+        )
+    onnx = OnnxFacts(opset=OPSET, input=sample.pixels.shape[1:], outputs=OUTPUTS, pictures=len(sample.pixels),
+                     compared_on=sample.what, differences=apart)  # fmt: skip
+    whole = _bundle_card(run, card, rows, onnx, parameter_count(model))
+    text = model_card(whole)
+    files = {
+        CARD: dump_json(whole.model_dump(mode="json")).encode(), WEIGHTS: run.weights.read_bytes(), ONNX: data,
+        MODEL_CARD: text.encode(), **({GATE: run.gate.read_bytes()} if card.gate_sha256 else {}),
+    }  # fmt: skip
+    manifest = Manifest(files={name: facts_of(content) for name, content in sorted(files.items())})
+    files[MANIFEST] = dump_json(manifest.model_dump(mode="json")).encode()
+    _write(out, files)
+    return ExportDocument(
+        run=str(root), out=str(out), files={name: len(content) for name, content in files.items()},
+        bytes=sum(map(len, files.values())), opset=OPSET, pictures=len(sample.pixels), differences=apart,
+        not_reported=text.count(NOT_REPORTED) - 1, notes=card.notes,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Pictures uint8 (n, c, h, w) to compare on, and what they are."""
+
+    pixels: np.ndarray
+    what: str
+
+
+def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
+    """32 valid pictures; where DATA is gone, those that the run kept."""
+    valid = rows[rows["split"] == "valid"].sort_values("sha256")[:PICTURES]
+    with contextlib.suppress(DataError, OSError):
+        pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
+        return _Sample(_as_input(pixels), "valid pictures")
+    try:
+        kept = np.load(run.top_pictures("valid"), allow_pickle=False)
+        return _Sample(_as_input(kept), "valid pictures that the run kept")
+    except (OSError, ValueError):
+        raise DataError(
+            f"Neither DATA nor predictions/valid_top.npy of {run.root} can be read, so ONNX cannot be compared with torch. "
+            "Restore one of them."
+        ) from None
+
+
+def _as_input(pixels: np.ndarray) -> np.ndarray:
+    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(pixels)
+
+
+def _bundle_card(run: RunDir, card: Card, rows: pd.DataFrame, onnx: OnnxFacts, parameters: int) -> BundleCard:
+    spec = get_spec(card.model.name)
+    foreign = card.initial_weights is not None
+    return BundleCard(
+        **card.model_dump(), onnx=onnx,
+        architecture=Architecture(
+            name=spec.name, family=spec.family, library=spec.library, source=spec.source, parameters=parameters,
+            licence=spec.licence, weights_licence=(spec.weights_licence or "see their source") if foreign else "",
+        ),
+        data=_read(run, "data.json", DataCounts), data_sha256=_fingerprint(rows, "sha256", "label"),
+        split_sha256=_fingerprint(rows, "sha256", "label", "split"), metrics=_metrics(run, card),
+        versions=read_environment(run).versions, trained=str(run.read_status().get("updated", "")),
+    )  # fmt: skip
+
+
+def _fingerprint(rows: pd.DataFrame, *columns: str) -> str:
+    """SHA-256 of the sorted rows; neither order nor paths matter."""
+    lines = sorted("\t".join(map(str, row)) + "\n" for row in rows[list(columns)].itertuples(index=False))
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _read(run: RunDir, name: str, kind: Any) -> Any:
+    try:
+        return kind.model_validate_json((run.root / name).read_text(encoding="utf-8"))
+    except (OSError, ValidationError, ValueError):
+        raise DataError(
+            f"{name} of {run.root} is missing or damaged. Restore it from a backup, or train again."
+        ) from None
+
+
+def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
+    """What metrics.json says of valid, test and external sets."""
+    again = f"Make it again: plainfilm evaluate {run.root}."
+    try:
+        found = json.loads(run.metrics.read_text(encoding="utf-8"))
+        documents = {
+            name: EvaluateDocument.model_validate({"run": "", **part})
+            for name, part in found.items()
+            if name in ("valid", "test") or name.startswith("external-")
+        }
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+        raise DataError(f"metrics.json of {run.root} is missing, damaged or of another version. {again}") from None
+    if "valid" not in documents or any(one.confusion.labels != card.vocab for one in documents.values()):
+        raise DataError(f"metrics.json of {run.root} lacks the valid images or names other classes. {again}")
+    own, of_set = count_looks(run, card.seal)
+    if "test" in documents and not own:
+        raise DataError(f"metrics.json of {run.root} has test scores, but no look at the test set is recorded. {again}")
+    return {
+        name: SplitScores(
+            opened=own if name == "test" else one.opened, opened_by_all_runs=of_set if name == "test" else one.opened_set,
+            threshold=one.threshold, metrics=one.metrics, metrics_at_half=one.metrics_at_half,
+            no_lungs_needed=one.no_lungs_needed, band_kept=one.band.kept if one.band else None,
+            band_error=one.band.error_among_kept if one.band else None, gate_marked=one.gate.marked if one.gate else None,
+        )
+        for name, one in documents.items()
+    }  # fmt: skip
+
+
+def _write(out: Path, files: dict[str, bytes]) -> None:
+    """The folder at once: made under another name beside it, then renamed. A zip is one file anyway."""
+    if out.suffix == ".zip":
+        atomic_write(out, pack(files))
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temp = out.parent / f"{TEMP_PREFIX}{secrets.token_hex(4)}"
+    temp.mkdir()
+    try:
+        for name, content in files.items():
+            atomic_write(temp / name, content)
+        os.rename(temp, out)
+    except BaseException as error:
+        shutil.rmtree(temp, ignore_errors=True)
+        if isinstance(error, OSError) and out.exists():
+            raise OccupiedError(f"{out} appeared meanwhile; it was left alone. Choose another --out.") from None
+        raise
+
+
+def network_of(card: BundleCard, weights: bytes) -> Normalised:
+    """The torch network of a bundle, from its card and the bytes of model.safetensors.
+
+    Raises:
+        DataError: they do not fit each other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from plainfilm.evaluate.look import bare_network
+
+    model = bare_network(card)
+    try:
+        model.network.load_state_dict(load(weights))
+    except (RuntimeError, SafetensorError) as error:
+        raise DataError(
+            f"model.safetensors does not fit the network that card.json describes ({str(error).splitlines()[0]})."
+        ) from None
+    return model.eval()

@@ -1,0 +1,87 @@
+"""Heat maps from a bundle: the one thing of delivery that needs torch, since ONNX gives no gradients."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plainfilm.errors import BundleError, MissingError
+from plainfilm.export.card import BundleCard
+from plainfilm.export.manifest import CARD, WEIGHTS, opened, verify
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from plainfilm.interpret.gradcam import LastMap
+    from plainfilm.models.build import Normalised
+
+NEEDED = ("torch", "torchvision", "captum", "matplotlib")
+
+
+def require_torch() -> None:
+    """Raises MissingError where heat maps cannot be made here; nothing is imported to see it."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingError(
+            f"Heat maps need {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. Install "
+            "plainfilm with everything (pip install plainfilm), or leave heat maps out: scores do not need it."
+        )
+
+
+def heat_maps(bundle: Path, pixels: np.ndarray, label: str | None = None) -> np.ndarray:
+    """What speaks for one class, float32 (h, w) in 0..1; zeros where nothing does. Not evidence of location.
+
+    HiResCAM on the network rebuilt from card.json and model.safetensors; it is built once for each bundle.
+
+    Args:
+        pixels: uint8 (c, h, w), as Bundle.pixels() gives them.
+        label: the class; None takes the one that the network calls.
+    Raises:
+        MissingError: torch is not installed. BundleError: the bundle is damaged. UsageError: the network has no map.
+    """
+    require_torch()
+    card, model, place = _network(Path(bundle).absolute())
+    from plainfilm.interpret.gradcam import heat_maps as explain
+
+    picture = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
+    picture = np.ascontiguousarray(picture)[None]
+    k = card.vocab.index(label) if label is not None else _called(card, model, picture)
+    heat: np.ndarray = explain(model, picture, np.array([k]), place=place, method="hires-cam")[0]
+    return heat
+
+
+@lru_cache(maxsize=2)
+def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
+    with opened(path) as source:
+        files = verify(source, keep=frozenset({CARD, WEIGHTS}))
+    card = BundleCard.model_validate_json(files[CARD])
+    from plainfilm.errors import DataError
+    from plainfilm.export.bundle import network_of
+    from plainfilm.interpret.gradcam import find_last_map
+
+    try:
+        model = network_of(card, files[WEIGHTS])
+    except DataError as error:
+        raise BundleError(f"{error} Export the run again.") from None
+    return card, model, find_last_map(model, card.size_px)
+
+
+def _called(card: BundleCard, model: Normalised, picture: np.ndarray) -> int:
+    from plainfilm.evaluate.calibration import softmax
+    from plainfilm.evaluate.predictions import predict
+    from plainfilm.evaluate.scores import calls
+
+    probs = softmax(predict(model, picture)[0], card.temperature)
+    positive = card.vocab.index(card.positive) if card.positive else None
+    return int(calls(probs, positive=positive, threshold=card.threshold)[0])
+
+
+def heat_figure(pixels: np.ndarray, heat: np.ndarray, caption: str, label: str) -> Figure:
+    """A picture and its heat beside each other; `caption` names the row and what was called, never a file."""
+    from plainfilm.interpret.heat_figures import plot_pair
+
+    return plot_pair(pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0), heat, caption, label)

@@ -1,0 +1,219 @@
+"""Pictures to scores from a bundle, by ONNX Runtime: numpy and Pillow, never torch or fastai.
+
+Each worker thread decodes a few pictures and scores them itself, on one core: nobody waits for anybody, and pictures
+are decoded while others are scored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from plainfilm.data.decode import DecodeSpec, decode_bytes, read_bytes
+from plainfilm.data.refusals import DecodeError
+from plainfilm.errors import BundleError, MissingError
+from plainfilm.evaluate.conformal import is_sure
+from plainfilm.evaluate.gate import Gate, gate_from
+from plainfilm.evaluate.scores import calls
+from plainfilm.export.card import BundleCard
+from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, opened, verify
+from plainfilm.export.runtime import onnx_runtime
+
+UNSURE, UNLIKE = "unsure", "unlike the training images"
+BATCH = 8  # at 224 px the paper's network holds 8 MB of maps per picture
+AHEAD = 2  # batches that wait for the reader, for each thread
+INPUT, OUTPUTS = "image", ("logits", "probs", "features")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a bundle says of one picture.
+
+    `label`: the class called, '' where there is no score; `score`: probability of the positive class, with more
+    classes of `label`; `probs`: by class; `flags`: UNSURE, UNLIKE or both; `error`: why there is no score, else ''.
+    """
+
+    label: str = ""
+    score: float | None = None
+    probs: dict[str, float] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    error: str = ""
+
+
+class Bundle:
+    """A verified bundle, ready to score; safe to use from several threads at once."""
+
+    def __init__(self, card: BundleCard, markdown: str, gate: Gate | None, session: Any, threads: int) -> None:
+        self.card, self.threads = card, threads
+        self._markdown, self._gate, self._session = markdown, gate, session
+        self._spec = DecodeSpec(**card.decode)
+
+    def card_markdown(self) -> str:
+        """The text of MODEL_CARD.md."""
+        return self._markdown
+
+    def at(self, threshold: float) -> Bundle:
+        """The same bundle with another threshold on the score of the positive class, 0..1."""
+        card = self.card.model_copy(update={"threshold": threshold, "threshold_rule": "given to predict"})
+        return Bundle(card, self._markdown, self._gate, self._session, self.threads)
+
+    def pixels(self, data: bytes | Path | str) -> np.ndarray:
+        """What the network sees of a picture, uint8 (c, h, w).
+
+        Raises:
+            DecodeError: it cannot be read as a single still picture.
+        """
+        found = decode_bytes(data if isinstance(data, bytes) else read_bytes(data), self._spec)
+        return found[None] if found.ndim == 2 else np.ascontiguousarray(found.transpose(2, 0, 1))
+
+    def predict_path(self, path: Path | str) -> Prediction:
+        """The prediction for one file; a file that cannot be read has its `error` filled."""
+        return self._predict([path])[0]
+
+    def predict_bytes(self, data: bytes) -> Prediction:
+        """The prediction for a file that is in memory."""
+        return self._predict([data])[0]
+
+    def predict_many(self, paths: Iterable[Path | str]) -> Iterator[Prediction]:
+        """Predictions in the order of `paths`, which are read as they are needed: memory does not grow with them."""
+        for _, prediction in self.predict_each(paths):
+            yield prediction
+
+    def predict_each(self, paths: Iterable[Path | str]) -> Iterator[tuple[Path | str, Prediction]]:
+        """As predict_many(), each beside its path."""
+        todo, running = iter(paths), deque[tuple[list[Path | str], Future[list[Prediction]]]]()
+        with ThreadPoolExecutor(self.threads) as pool:
+            try:
+                while True:
+                    while len(running) < AHEAD * self.threads and (batch := list(islice(todo, BATCH))):
+                        running.append((batch, pool.submit(self._predict, batch)))
+                    if not running:
+                        return
+                    batch, future = running.popleft()
+                    yield from zip(batch, future.result(), strict=True)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for what is queued
+                raise
+
+    def _predict(self, batch: list[Any]) -> list[Prediction]:
+        found: list[Prediction | None] = []
+        pictures: list[np.ndarray] = []
+        for one in batch:
+            try:
+                pictures.append(self.pixels(one))
+                found.append(None)
+            except DecodeError as error:
+                found.append(Prediction(error=f"{error.code}: {error.why}"))
+            except ImportError:
+                found.append(Prediction(error="E_CODEC: the library that reads this kind of file is not installed"))
+            except (OSError, ValueError):  # a NUL byte, or a name that this system cannot write
+                found.append(Prediction(error="E_READ: the file cannot be opened"))
+        scored = iter(self.score(np.stack(pictures)) if pictures else [])
+        return [next(scored) if one is None else one for one in found]
+
+    def score(self, pixels: np.ndarray) -> list[Prediction]:
+        """Predictions for pictures uint8 (n, c, h, w), as pixels() gives them."""
+        _, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
+        probs = probs.astype(np.float64)
+        card = self.card
+        positive = card.vocab.index(card.positive) if card.positive else None
+        called = calls(probs, positive=positive, threshold=card.threshold)
+        sure = np.ones(len(called), bool) if card.band is None else is_sure(card.band, probs, called, card.vocab)
+        unlike = np.zeros(len(called)) if self._gate is None else self._gate.look(_as_decoded(pixels), features)[0]
+        return [self._prediction(*row, positive) for row in zip(probs, called, sure, unlike, strict=True)]
+
+    def _prediction(
+        self, probs: np.ndarray, called: int, sure: bool, unlike: float, positive: int | None
+    ) -> Prediction:
+        if not np.isfinite(probs).all():
+            return Prediction(error="E_SCORE: the network's output is not a number")
+        vocab = self.card.vocab
+        flags = (*(() if sure else (UNSURE,)), *((UNLIKE,) if unlike > 1 else ()))
+        score = float(probs[called if positive is None else positive])
+        return Prediction(vocab[called], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
+
+
+def _as_decoded(pixels: np.ndarray) -> np.ndarray:
+    """(n, c, h, w) -> (n, h, w) or (n, h, w, 3), as the gate takes them."""
+    return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
+
+
+def open_bundle(path: Path, threads: int | None = None) -> Bundle:
+    """A bundle folder or zip, checked against its manifest before anything of it is loaded.
+
+    Args:
+        threads: of predict_many(); None takes one for each processor that this process may use.
+    Raises:
+        BundleError: a file is changed, missing, surplus, or does not fit the others.
+        MissingError: ONNX Runtime is not installed.
+    """
+    with opened(Path(path)) as source:
+        files = verify(source, keep=frozenset({CARD, MODEL_CARD, ONNX, GATE}))
+        weights = source.facts(WEIGHTS).sha256
+    card = _card(files[CARD])
+    if card.weights_sha256 != weights or (card.gate_sha256 is None) != (GATE not in files):
+        raise BundleError("card.json of the bundle speaks of other weights than it holds. Export it again.")
+    try:
+        gate = gate_from(files[GATE]) if GATE in files else None
+        markdown = files[MODEL_CARD].decode("utf-8")
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise BundleError("gate.safetensors or MODEL_CARD.md of the bundle is damaged. Export it again.") from None
+    return Bundle(card, markdown, gate, _session(files.pop(ONNX), card), threads or processors())
+
+
+def _card(data: bytes) -> BundleCard:
+    try:
+        card = BundleCard.model_validate_json(data)
+        DecodeSpec(**card.decode)
+        fits = len(card.vocab) > 1 and card.positive in (None, *card.vocab) and card.size_px > 0
+        fits &= card.band is None or set(card.band.lowest) == set(card.vocab)
+        fits &= card.threshold is None or (card.positive is not None and len(card.vocab) == 2)
+    except (ValidationError, RecursionError, TypeError, KeyError, ValueError):
+        fits = False
+    if not fits:
+        raise BundleError(
+            "card.json of the bundle is damaged, or was written by another version of plainfilm. Export the run again."
+        )
+    return card
+
+
+def _session(model: bytes, card: BundleCard) -> Any:
+    """ONNX Runtime's session, whose input and outputs are those that the card promises."""
+    try:
+        onnxruntime = onnx_runtime()
+    except ImportError:
+        raise MissingError("Predicting needs ONNX Runtime. Install it: pip install onnxruntime.") from None
+    if b"location" in model:  # the key under which ONNX names a second file, whose path could lead anywhere
+        raise BundleError(
+            "model.onnx of the bundle refers to another file, which a bundle never does. Export it again."
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the threads are ours, see above
+    options.log_severity_level = 4  # its warnings name nodes, which nobody here can mend
+    try:
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        takes, gives = session.get_inputs(), session.get_outputs()
+    except Exception as error:  # noqa: BLE001 - it raises a dozen of its own, which derive from Exception alone
+        raise BundleError(
+            f"model.onnx of the bundle cannot be loaded ({type(error).__name__}). Export it again."
+        ) from None
+    shape = [card.channels, card.size_px, card.size_px]
+    fits = [(one.name, one.type, one.shape[1:]) for one in takes] == [(INPUT, "tensor(uint8)", shape)]
+    fits &= tuple(one.name for one in gives) == OUTPUTS and list(gives[1].shape[1:]) == [len(card.vocab)]
+    if not fits:
+        raise BundleError("model.onnx of the bundle is not the network that card.json describes. Export it again.")
+    return session
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,167 @@
+"""MANIFEST.json: which files a bundle has, and their hashes; nothing of a bundle is read before it was checked.
+
+It tells damage and mixed-up files. It is no signature: who can write the folder can write the manifest too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from plainfilm.errors import BundleError
+
+MANIFEST, CARD, WEIGHTS, ONNX, GATE, MODEL_CARD = (
+    "MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md",
+)  # fmt: skip
+REQUIRED = frozenset({CARD, WEIGHTS, ONNX, MODEL_CARD})
+KNOWN = REQUIRED | {GATE}
+MB = 1024 * 1024
+# A file above its limit is not read: a hash says nothing about a file that fills the memory before it is known.
+LARGEST = {MANIFEST: MB, CARD: 4 * MB, MODEL_CARD: 4 * MB, GATE: 64 * MB, ONNX: 2048 * MB, WEIGHTS: 2048 * MB}
+CHUNK = 1 * MB
+
+
+class FileFacts(BaseModel):
+    """One file of a bundle."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class Manifest(BaseModel):
+    """Every file of a bundle but this one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    schema_version: Literal[1] = 1
+    files: dict[str, FileFacts]
+
+
+class Source:
+    """The files of a bundle as they lie there: a folder, or a zip of one."""
+
+    def __init__(self, names: list[str], opener: Callable[[str], IO[bytes]]) -> None:
+        self.names, self._opener = names, opener
+
+    def read(self, name: str) -> bytes:
+        """All bytes of a file, never more than its limit."""
+        with self._opener(name) as file:
+            data = file.read(LARGEST[name] + 1)
+        if len(data) > LARGEST[name]:
+            raise BundleError(f"{name} of the bundle is larger than {LARGEST[name] // MB} MB; it is not read.")
+        return data
+
+    def facts(self, name: str) -> FileFacts:
+        """Hash and length of a file that need not be kept."""
+        digest, length = hashlib.sha256(), 0
+        with self._opener(name) as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                length += len(chunk)
+                if length > LARGEST[name]:
+                    raise BundleError(f"{name} of the bundle is larger than {LARGEST[name] // MB} MB; it is not read.")
+        return FileFacts(sha256=digest.hexdigest(), bytes=length)
+
+
+def facts_of(data: bytes) -> FileFacts:
+    """Hash and length of bytes."""
+    return FileFacts(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """The files of a bundle folder or zip; whatever cannot be read becomes a BundleError."""
+    try:
+        if path.is_dir():
+            yield _folder(path)
+        elif path.is_file():
+            with zipfile.ZipFile(path) as archive:
+                yield _zip(archive)
+        else:
+            raise BundleError(f"There is no bundle at {path}. Make one: plainfilm export RUN --out {path}.")
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        ValueError,
+    ) as error:
+        what = getattr(error, "strerror", None) or type(error).__name__
+        raise BundleError(f"The bundle {path} cannot be read ({what}). Copy or export it again.") from None
+
+
+def _folder(path: Path) -> Source:
+    with os.scandir(path) as entries:
+        found = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries]
+    names = [name for name, _ in found]
+    if odd := sorted(name for name, mode in found if not stat.S_ISREG(mode)):
+        raise BundleError(f"The bundle {path} holds something that is no plain file ({odd[0]!r}). Export it again.")
+    return Source(sorted(names), lambda name: (path / name).open("rb"))
+
+
+def _zip(archive: zipfile.ZipFile) -> Source:
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if len(set(names)) < len(names):
+        raise BundleError("The zip holds a file twice; a bundle does not. Export it again.")
+    for info in infos:
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise BundleError("The zip is packed in another way than plainfilm export does. Export it again.")
+    return Source(sorted(names), lambda name: archive.open(name))
+
+
+def verify(source: Source, keep: frozenset[str]) -> dict[str, bytes]:
+    """The bytes of the files in `keep`, after every file of the bundle was compared with the manifest.
+
+    Raises:
+        BundleError: a file is changed, missing or surplus, or the manifest is damaged.
+    """
+    if MANIFEST not in source.names:
+        raise BundleError("This is not a bundle: MANIFEST.json is missing. Make one: plainfilm export RUN.")
+    try:
+        manifest = Manifest.model_validate_json(source.read(MANIFEST))
+    except (ValidationError, RecursionError):
+        raise BundleError("MANIFEST.json of the bundle is damaged, or of another version. Export it again.") from None
+    listed = set(manifest.files)
+    if unknown := sorted(listed - KNOWN):
+        raise BundleError(
+            f"MANIFEST.json of the bundle names {unknown[0][:40]!r}, which no bundle holds. Export it again."
+        )
+    if missing := sorted((REQUIRED | listed) - set(source.names)) or sorted(REQUIRED - listed):
+        raise BundleError(f"{missing[0]} of the bundle is missing. Copy the whole folder, or export it again.")
+    if surplus := sorted(set(source.names) - listed - {MANIFEST}):
+        raise BundleError(
+            f"The bundle holds {surplus[0][:40]!r}, which MANIFEST.json does not list. Take it away, or export again."
+        )
+    kept = {}
+    for name in sorted(listed):
+        if name in keep:
+            kept[name] = source.read(name)
+        found = facts_of(kept[name]) if name in keep else source.facts(name)
+        if found != manifest.files[name]:
+            raise BundleError(
+                f"{name} of the bundle is not the file that MANIFEST.json describes. Copy or export it again."
+            )
+    return kept
+
+
+def pack(files: dict[str, bytes]) -> bytes:
+    """A bundle as one zip; equal files are equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(files):
+            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, files[name])
+    return buffer.getvalue()

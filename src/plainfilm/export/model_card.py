@@ -1,0 +1,196 @@
+"""MODEL_CARD.md: what a model is and what it is worth, for people; made from the bundle's card alone.
+
+Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+from plainfilm.evaluate.conformal import LIKE_VALID
+from plainfilm.export.card import BundleCard, SplitScores
+from plainfilm.schemas import Metric
+
+NOT_REPORTED = "NOT REPORTED"
+UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+SETS = {
+    "valid": "Valid images (the epoch, temperature and threshold were chosen here; these scores flatter)",
+    "test": "Test images",
+}
+SHOWN = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auprc", "brier", "ece")
+# What no run knows; somebody has to write it by hand.
+FOR_PEOPLE = {
+    "Intended use": ("Intended task and users", "Out-of-scope uses"),
+    "Data": (
+        "Where, when and on which machines the images were made", "Age and sex of the patients, inclusion and exclusion",
+        "Who set the labels, how, and how often two readers agreed", "Ethics approval and consent", "Licence of the images",
+    ),
+    "Ethics and risks": ("Harms considered and what was done about them", "Groups for which the model was not tested"),
+    "Contact": ("Who made this model, and where to report problems",),
+}  # fmt: skip
+
+
+def model_card(card: BundleCard) -> str:
+    """The page; its first lines count the fields that are not reported."""
+    sections = [
+        _model(card), _people("Intended use"), _data(card), *[_scores(name, card.metrics[name]) for name in card.metrics],
+        _calls(card), _caveats(card), _people("Ethics and risks"), _licence(card), _people("Contact"),
+    ]  # fmt: skip
+    body = "\n\n".join("\n".join(lines) for lines in sections)
+    title = f"# Model card: score for {_classes(card)}"
+    counted = f"{body.count(NOT_REPORTED)} fields are {NOT_REPORTED}: only a person can fill them."
+    return f"{title}\n\n**{card.notice}**\n\n{counted}\n\n{body}\n"
+
+
+def plain(text: str, limit: int = 120) -> str:
+    """A text of others, such as a class name, as Markdown and HTML show it and nothing else."""
+    seen = "".join(repr(c)[1:-1] if unicodedata.category(c) in UNSEEN else c for c in text[:limit])
+    seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in seen).replace("://", ":\\/\\/")
+    seen = seen.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f"\\{seen}" if seen[:1] in tuple("#+-=.") else seen
+
+
+def _classes(card: BundleCard) -> str:
+    return f"class {plain(card.positive)}" if card.positive else f"{len(card.vocab)} classes"
+
+
+def _model(card: BundleCard) -> list[str]:
+    made, spec, onnx = card.architecture, card.decode, card.onnx
+    start = (card.initial_weights or {}).get("kind", "random weights")
+    normal = (
+        "each picture by its own mean and standard deviation"
+        if card.model.standardise
+        else f"mean {_list(card.mean)}, standard deviation {_list(card.std)}"
+    )
+    shift = ", ".join(f"{name} {value:.1e}" for name, value in onnx.differences.items())
+    return [
+        "## Model", "",
+        f"- Network: {plain(made.name)} ({made.parameters:,} parameters); {plain(made.source)}",
+        f"- Started from: {plain(str(start))}. Kept: epoch {card.kept_epoch + 1}, {card.kept_by}. Finished {card.trained}",
+        f"- Classes: {', '.join(plain(name) for name in card.vocab)}; positive: {plain(card.positive) if card.positive else 'none, each class against the rest'}",
+        f"- Pictures: {spec['size_px']} x {spec['size_px']} px, {'grey' if spec['channels'] == 1 else 'RGB'}, {spec['resize']}"
+        f"{', harmonised' if spec['harmonise'] else ''}; integers above 8 bits: {spec['bits'] or 'none in the data'}",
+        f"- Normalised inside the network: {normal}",
+        f"- ONNX: opset {onnx.opset}; differs from torch by at most {shift} on {onnx.pictures} {onnx.compared_on}",
+        f"- SHA-256 of the weights: {card.weights_sha256}",
+        f"- Made with: {', '.join(f'{name} {version}' for name, version in card.versions.items())}",
+    ]  # fmt: skip
+
+
+def _data(card: BundleCard) -> list[str]:
+    data = card.data
+    lines = [
+        "## Data", "",
+        f"- {data.found:,} files found = {data.used:,} used + {data.quarantined:,} quarantined + {data.duplicates:,} duplicates "
+        f"dropped + {data.ignored:,} ignored",
+        f"- Divided by: {plain(card.split)}{' (LEAKY)' if card.leaky else ''}; patients {'known' if card.has_patients else 'unknown: intervals are likely too narrow'}",
+        f"- Fingerprint of the images: {card.data_sha256}; with their split: {card.split_sha256}",
+        *_people("Data")[2:],
+        "", f"| split | images | patients | {' | '.join(map(plain, data.classes))} |", f"|---|{'---:|' * (2 + len(data.classes))}",
+    ]  # fmt: skip
+    for name, split in data.splits.items():
+        patients = "unknown" if split.patients is None else f"{split.patients:,}"
+        counts = " | ".join(f"{split.classes.get(label, 0):,}" for label in data.classes)
+        lines.append(f"| {plain(name)} | {split.images:,} | {patients} | {counts} |")
+    return lines
+
+
+def _scores(name: str, scores: SplitScores) -> list[str]:
+    once = "once" if scores.opened == 1 else f"{scores.opened} times"
+    others = (
+        f", {scores.opened_by_all_runs} times by all runs beside it"
+        if scores.opened_by_all_runs > scores.opened
+        else ""
+    )
+    lines = [f"## {SETS.get(name, f'Images from elsewhere ({plain(name)})')}", ""]
+    if name != "valid":
+        lines += [f"- Opened {once} by this run{others}"]
+    lines += _facts(scores)
+    lines += ["", "| metric | value | 95 % interval | images | patients | at 0.5 |", "|---|---:|---|---:|---:|---:|"]
+    for metric in SHOWN:
+        if (found := scores.metrics.get(metric)) is not None:
+            half = scores.metrics_at_half.get(metric)
+            patients = "unknown" if found.n_patients is None else f"{found.n_patients:,}"
+            lines.append(
+                f"| {metric.replace('_', ' ')} | {_value(found)} | {_between(found)} | {found.n:,} | {patients} | {_value(half)} |"
+            )
+    return lines
+
+
+def _facts(scores: SplitScores) -> list[str]:
+    lines = []
+    if (row := scores.no_lungs_needed) is not None and row.auroc is not None:
+        lines.append(
+            f"- No lungs needed: AUROC {_value(row.auroc)} {_between(row.auroc)} by {plain(str(row.best))} alone"
+        )
+    if scores.band_kept is not None and scores.band_error is not None:
+        lines.append(
+            f"- Called without a doubt: {_value(scores.band_kept)} {_between(scores.band_kept)}; wrong among them: "
+            f"{_value(scores.band_error)} {_between(scores.band_error)}"
+        )
+    if scores.gate_marked is not None:
+        lines.append(
+            f"- Marked as unlike the training images: {_value(scores.gate_marked)} {_between(scores.gate_marked)}"
+        )
+    return lines
+
+
+def _calls(card: BundleCard) -> list[str]:
+    lines = ["## From score to call", "", f"- Temperature: {card.temperature:.4g} (1 = as trained)"]
+    if card.threshold is None:
+        lines.append("- The class with the highest score is called.")
+    else:
+        lines.append(
+            f"- Called {plain(str(card.positive))} from a score of {card.threshold:.4f} (rule: {plain(card.threshold_rule)}, chosen on "
+            f"{plain(card.threshold_chosen_on)})"
+        )
+    if card.band is not None:
+        lowest = ", ".join(f"{plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
+        lines.append(
+            f"- Possible from a score of: {lowest}; not exactly the called class possible: unsure. {LIKE_VALID}"
+        )
+    lines.append(
+        "- Input gate: "
+        + ("marks pictures unlike the training images; it changes no score." if card.gate_sha256 else "none.")
+    )
+    return lines
+
+
+def _caveats(card: BundleCard) -> list[str]:
+    lines = [
+        "## Caveats", "",
+        "- Research use only. A score is a score for a class, never a diagnosis.",
+        "- The intervals speak of patients like those of the set, from the same place and machine.",
+    ]  # fmt: skip
+    if "test" not in card.metrics:
+        lines.append(
+            "- No test score: the test set is sealed, or there is none. Every number above is from valid images."
+        )
+    return lines + [f"- {plain(note, 1000)}" for note in card.notes]
+
+
+def _licence(card: BundleCard) -> list[str]:
+    made = card.architecture
+    weights = made.weights_licence or "no foreign weights"
+    return ["## Licences", "", f"- Network's code: {made.licence}; weights it started from: {plain(weights)}",
+            f"- Licence of these weights: {NOT_REPORTED}"]  # fmt: skip
+
+
+def _people(heading: str) -> list[str]:
+    return [f"## {heading}", "", *[f"- {field}: {NOT_REPORTED}" for field in FOR_PEOPLE[heading]]]
+
+
+def _value(metric: Metric | None) -> str:
+    return "\u2013" if metric is None or metric.value is None else f"{metric.value:.3f}"
+
+
+def _between(metric: Metric) -> str:
+    if metric.value is None:
+        return plain(metric.method)
+    if metric.ci_low is None or metric.ci_high is None:
+        return "no interval"
+    return f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
+
+
+def _list(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,50 @@
+"""The pictures that a command line names: files, folders, globs, and a list on stdin."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from plainfilm.data.folders import walk
+
+STDIN = "-"
+
+
+def pictures(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str], *, tiff: bool) -> Iterator[str]:
+    """Every picture in the order of the words, read as it is needed; paths as they were given.
+
+    A file is given back whatever it is, and so is a path that does not exist: who named it is told. Of a folder the
+    files come sorted by name, those that are no pictures are counted in `left_out` by rule. A word with * ? [ that is
+    no path is a glob. `-` stands for the lines of `stdin`, each a path as it is.
+    """
+    for word in words:
+        if word == STDIN:
+            for line in stdin:
+                if name := os.fsdecode(line.rstrip(b"\r\n")):
+                    yield from _one(name, left_out, tiff)
+        elif glob.has_magic(word) and not os.path.lexists(word):
+            yield from _matching(word, left_out, tiff)
+        else:
+            yield from _one(word, left_out, tiff)
+
+
+def _matching(pattern: str, left_out: Counter[str], tiff: bool) -> Iterator[str]:
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        yield pattern
+    for name in found:
+        yield from _one(name, left_out, tiff)
+
+
+def _one(name: str, left_out: Counter[str], tiff: bool) -> Iterator[str]:
+    if "\0" in name or not os.path.isdir(name):
+        yield name
+        return
+    for path, rule in walk(Path(name), tiff=tiff):
+        if rule and rule != "name is not Unicode":  # its picture may be read all the same
+            left_out[rule] += 1
+        else:
+            yield str(path)

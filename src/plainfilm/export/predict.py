@@ -1,0 +1,147 @@
+"""`plainfilm predict`: many pictures through a bundle, one row each, in the order they were given."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal, TextIO
+
+from plainfilm.errors import DataError, OccupiedError, UsageError
+from plainfilm.export.inference import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
+from plainfilm.export.paths import pictures
+from plainfilm.export.rows import csv_header, csv_line, json_line, visible
+from plainfilm.listener import Listener, silent
+from plainfilm.runs import atomic_file, atomic_write
+from plainfilm.schemas import PredictDocument
+
+Format = Literal["csv", "jsonl"]
+TELL_EVERY = 10.0  # seconds
+Write = Callable[[str], object]
+
+
+@dataclass
+class _Counts:
+    """What became of the pictures so far."""
+
+    called: Counter[str] = field(default_factory=Counter)
+    flags: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+
+    def add(self, found: Prediction) -> None:
+        if found.error:
+            self.failed += 1
+        else:
+            self.called[found.label] += 1
+            self.flags.update(found.flags)
+
+    @property
+    def pictures(self) -> int:
+        return self.failed + self.called.total()
+
+
+def predict_files(
+    path: Path, words: Sequence[str], *, out: Path | None = None, form: Format = "csv", threshold: float | None = None,
+    heat: Path | None = None, threads: int | None = None, stdin: Iterable[bytes] = (), stdout: TextIO | None = None,
+    listener: Listener = silent,
+) -> PredictDocument:  # fmt: skip
+    """Scores of all pictures that `words` name, written row by row; memory does not grow with their number.
+
+    Args:
+        words: files, folders, globs, or '-' for the lines of `stdin`.
+        out: a file that appears when all is done; None writes to `stdout`.
+        threshold: in place of the bundle's, 0..1. heat: a new folder for a heat map of each row.
+    Raises:
+        BundleError: the bundle is not what its manifest says. DataError: nothing was found.
+        OccupiedError: `out` or `heat` exists. UsageError: a threshold with more than two classes, or outside 0..1.
+        MissingError: ONNX Runtime is missing, or torch for heat maps.
+    """
+    _refuse_occupied(out, heat)
+    draw = _drawer(path, heat) if heat else None
+    began = time.monotonic()
+    bundle = _at(open_bundle(path, threads), threshold)
+    vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
+    line = (csv_line if form == "csv" else json_line)(vocab)
+    todo = pictures(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
+    told = time.monotonic()
+    with _sink(out, stdout or sys.stdout) as write:
+        if form == "csv":
+            write(csv_header(vocab))
+        for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
+            counts.add(found)
+            write(line(name, found))
+            if draw is not None and not found.error:
+                draw(bundle, number, name, found)
+            if time.monotonic() - told > TELL_EVERY:
+                told = time.monotonic()
+                listener("scored", {"done": number, "seconds": told - began})
+        if not counts.pictures:
+            rules = "; ".join(f"{n} {rule}" for rule, n in left_out.items())
+            raise DataError(f"No picture was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.")  # fmt: skip
+    return PredictDocument(
+        bundle=str(path), out=str(out) if out else None, pictures=counts.pictures, scored=counts.called.total(),
+        failed=counts.failed, called={name: counts.called[name] for name in vocab}, unsure=counts.flags[UNSURE],
+        unlike=counts.flags[UNLIKE], left_out=dict(left_out), threshold=bundle.card.threshold,
+        seconds=round(time.monotonic() - began, 3),
+    )  # fmt: skip
+
+
+def _refuse_occupied(out: Path | None, heat: Path | None) -> None:
+    if out is not None and out.exists():
+        raise OccupiedError(f"{out} exists; predictions are never overwritten. Choose another --out.")
+    if heat is not None and heat.exists() and (not heat.is_dir() or any(heat.iterdir())):
+        raise OccupiedError(f"{heat} exists and is not empty. Choose another folder for --heatmaps.")
+
+
+def _at(bundle: Bundle, threshold: float | None) -> Bundle:
+    """The bundle at another threshold."""
+    if threshold is None:
+        return bundle
+    if bundle.card.positive is None:
+        raise UsageError("--threshold needs two classes; with more, the class with the highest score is called.")
+    if not 0 <= threshold <= 1:
+        raise UsageError(f"--threshold {threshold:g} is outside 0..1; scores are probabilities.")
+    return bundle.at(threshold)
+
+
+@contextmanager
+def _sink(out: Path | None, stdout: TextIO) -> Iterator[Write]:
+    """Where rows go. In a file UTF-8, in a terminal nothing that it would obey; what cannot be encoded is an escape."""
+    if out is not None:
+        with atomic_file(out) as file:
+            yield _writer(file)
+        return
+    encoding, terminal = stdout.encoding or "utf-8", stdout.isatty()
+
+    def write(line: str) -> None:
+        shown = visible(line[:-1]) + "\n" if terminal else line
+        stdout.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+
+    yield write
+    stdout.flush()
+
+
+def _writer(file: IO[bytes]) -> Write:
+    return lambda line: file.write(line.encode("utf-8", "backslashreplace"))
+
+
+def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Prediction], None]:
+    """What writes the heat map of a row, named by its number."""
+    from plainfilm.export.heat import heat_figure, heat_maps, require_torch
+
+    require_torch()
+    from plainfilm.interpret.figures import as_png
+
+    def draw(bundle: Bundle, number: int, name: str | Path, found: Prediction) -> None:
+        pixels = bundle.pixels(name)
+        heat = heat_maps(path, pixels, found.label)
+        of = bundle.card.positive or found.label
+        flags = f" ({', '.join(found.flags)})" if found.flags else ""
+        caption = f"Row {number}: called {found.label}, score for class {of} {found.score:.3f}{flags}"
+        atomic_write(folder / f"{number:06d}.png", as_png(heat_figure(pixels, heat, caption, found.label)))
+
+    return draw

@@ -1,0 +1,164 @@
+"""A bundle gives the scores and calls of evaluate, whatever it is asked, and needs neither torch nor fastai."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from plainfilm.card import read_card
+from plainfilm.data.table import read_table
+from plainfilm.evaluate.conformal import is_sure
+from plainfilm.evaluate.predictions import read_predictions
+from plainfilm.evaluate.scores import calls
+from plainfilm.export.inference import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
+
+
+def saved(run):
+    rows = read_table(run.table)
+    card = read_card(run)
+    return card, read_predictions(
+        run.predictions("valid"), rows[rows["split"] == "valid"], card.vocab, has_patients=True
+    )
+
+
+@pytest.mark.parametrize("which", ["exported", "three_classes"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_scores_calls_and_flags_are_those_of_evaluate(which, threads, request):
+    run, folder = request.getfixturevalue(which)
+    card, expected = saved(run)
+    found = list(open_bundle(folder, threads).predict_many(expected.frame["path"]))
+    probs = np.array([[one.probs[name] for name in card.vocab] for one in found])
+    assert np.abs(probs - expected.probs).max() < 1e-5
+    assert probs.std(axis=0).min() > 0.01  # the scores differ, or the order could not be told
+    positive = card.vocab.index(card.positive) if card.positive else None
+    called = calls(expected.probs, positive=positive, threshold=card.threshold)
+    assert [one.label for one in found] == [card.vocab[k] for k in called]
+    scores = [one.score for one in found]
+    assert np.allclose(scores, probs[np.arange(len(found)), called if positive is None else positive])
+    sure = is_sure(card.band, expected.probs, called, card.vocab)
+    # the limits are scores of two of these very images: there the last bit decides
+    at_limit = np.abs(expected.probs - [card.band.lowest[name] for name in card.vocab]).min(axis=1) < 1e-6
+    assert 0 < at_limit.sum() <= 3
+    unsure = np.array([UNSURE in one.flags for one in found])
+    assert unsure[~at_limit].tolist() == (~sure)[~at_limit].tolist()
+    assert 0 < unsure.sum() < len(found)
+    unlike = expected.frame["unlike"].to_numpy() if "unlike" in expected.frame else np.zeros(len(found))
+    marked, at_limit = np.array([UNLIKE in one.flags for one in found]), np.abs(unlike - 1) < 1e-5
+    assert at_limit.sum() <= 1 and marked[~at_limit].tolist() == (unlike > 1)[~at_limit].tolist()
+
+
+def test_noise_is_marked_and_a_photo_of_one_grey_is_too(exported, tmp_path):
+    bundle = open_bundle(exported[1])
+    noise = np.random.default_rng(0).integers(0, 2, (60, 60), dtype=np.uint8) * 255
+    for name, pixels in (("noise", noise), ("flat", np.full((60, 60), 200, np.uint8))):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+        assert UNLIKE in bundle.predict_path(tmp_path / f"{name}.png").flags, name
+
+
+def test_bytes_and_path_give_the_same(exported):
+    run, folder = exported
+    path = Path(read_table(run.table)["path"][0])
+    bundle = open_bundle(folder)
+    assert bundle.predict_bytes(path.read_bytes()) == bundle.predict_path(path) == next(bundle.predict_many([path]))
+    assert bundle.pixels(path).shape == (1, 48, 48) and bundle.pixels(path).dtype == np.uint8
+    assert np.array_equal(bundle.pixels(path), bundle.pixels(path.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "E_EMPTY"), (b"hello", "E_FORMAT"), (b"\x89PNG\r\n\x1a\n" + bytes(99), "E_"), (None, "E_READ")],
+)
+def test_a_bad_picture_fills_the_error_and_raises_nothing(exported, tmp_path, content, code):
+    path = tmp_path / "bad.png"
+    if content is not None:
+        path.write_bytes(content)
+    found = open_bundle(exported[1]).predict_path(path)
+    assert found == Prediction(error=found.error) and found.error.startswith(code)
+    assert str(tmp_path) not in found.error
+
+
+def test_names_no_system_can_open_are_rows_too(exported):
+    names = ["a\0b.png", "x" * 5000, ""]
+    found = list(open_bundle(exported[1]).predict_many(names))
+    assert [one.error[:6] for one in found] == ["E_READ"] * 3
+
+
+def test_bad_files_between_good_ones_shift_no_row(exported, tmp_path):
+    run, folder = exported
+    good = list(read_table(run.table)["path"])[:40]
+    bundle = open_bundle(folder, 2)
+    alone = {path: bundle.predict_path(path) for path in good}
+    mixed = [path for pair in zip(good, ["no such file"] * 40, strict=True) for path in pair]
+    for path, found in bundle.predict_each(mixed):
+        assert bool(found.error) == (path == "no such file")
+        if not found.error:
+            assert found.label == alone[path].label
+            assert found.score == pytest.approx(alone[path].score, abs=1e-6)
+
+
+def test_paths_are_read_as_they_are_needed(exported):
+    """Memory does not grow with the list: never more than AHEAD batches a thread are waiting."""
+    asked = 0
+
+    def endless():
+        nonlocal asked
+        while True:
+            asked += 1
+            yield "no such file"
+
+    stream = open_bundle(exported[1], 2).predict_many(endless())
+    for done in range(1, 100):
+        next(stream)
+        assert asked - done <= (AHEAD * 2 + 1) * BATCH
+    stream.close()
+
+
+def test_another_threshold_changes_the_call_alone(exported):
+    run, folder = exported
+    bundle, path = open_bundle(folder), read_table(run.table)["path"][0]
+    before = bundle.predict_path(path)
+    assert bundle.at(0.0).predict_path(path).label == "PNEUMONIA"
+    assert bundle.at(1.0).predict_path(path).label == "NORMAL"
+    assert bundle.at(0.0).predict_path(path).probs == before.probs
+    assert bundle.card.threshold == read_card(run).threshold
+
+
+HEAVY = (
+    "torch",
+    "torchvision",
+    "fastai",
+    "fastcore",
+    "timm",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "onnx",
+    "captum",
+)
+
+
+def test_predicting_imports_no_torch_in_a_process_where_it_cannot_be_imported(exported):
+    run, folder = exported
+    path = read_table(run.table)["path"][0]
+    code = (
+        "import sys\n"
+        f"for name in {HEAVY}:\n    sys.modules[name] = None\n"  # an import of it is an ImportError now
+        "from plainfilm.cli import app\n"
+        "app(['predict', *sys.argv[1:]])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder), path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    expected = open_bundle(folder).predict_path(path)
+    assert done.stdout.splitlines()[1].split(",")[1:3] == [expected.label, f"{expected.score:.9g}"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), path, "--heatmaps", str(run.root / "heat")], capture_output=True,
+        text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3 and "torch" in done.stderr and "Traceback" not in done.stderr
+    assert not (run.root / "heat").exists()

@@ -1,0 +1,65 @@
+"""MODEL_CARD.md says what was measured, counts what nobody measured, and no class name can write into it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from plainfilm.export.inference import open_bundle
+from plainfilm.export.model_card import NOT_REPORTED, model_card, plain
+
+
+def test_it_holds_the_runs_numbers(exported):
+    run, folder = exported
+    page = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    measured = json.loads(run.metrics.read_text())["valid"]
+    for name in ("auroc", "sensitivity", "brier"):
+        metric = measured["metrics"][name]
+        value, low, high = (f"{metric[key]:.3f}" for key in ("value", "ci_low", "ci_high"))
+        assert f"| {name} | {value} | [{low}, {high}] | {metric['n']} | {metric['n_patients']} |" in page
+    card = open_bundle(folder).card
+    assert f"Called PNEUMONIA from a score of {card.threshold:.4f} (rule: accuracy, chosen on valid)" in page
+    assert "Temperature: 1.7 (1 = as trained)" in page
+    assert "| train | 60 | 60 | 30 | 30 |" in page
+    assert "120 files found = 120 used + 0 quarantined + 0 duplicates dropped + 0 ignored" in page
+    assert "SHORTCUT: AUROC 0.9 needs no lung." in page
+    assert "Research use only" in page and "No test score" in page
+    assert "diagnosis" not in page.replace("never a diagnosis", "")
+    assert card.weights_sha256 in page and card.split_sha256 in page
+    assert open_bundle(folder).card_markdown() == page
+
+
+def test_what_only_a_person_knows_is_counted(exported):
+    page = (exported[1] / "MODEL_CARD.md").read_text(encoding="utf-8")
+    said = int(re.search(r"^(\d+) fields are NOT REPORTED", page, re.MULTILINE)[1])
+    assert said == page.count(NOT_REPORTED) - 1 == 11
+    assert len(re.findall(rf"^- .*: {NOT_REPORTED}$", page, re.MULTILINE)) == said
+
+
+def test_a_test_set_and_a_foreign_one_stand_in_it_with_their_looks(exported):
+    card = open_bundle(exported[1]).card
+    seen = card.metrics["valid"].model_copy(update={"opened": 2, "opened_by_all_runs": 7})
+    metrics = {"valid": card.metrics["valid"], "test": seen, "external-0123abcd": seen.model_copy(update={"opened": 1})}
+    page = model_card(card.model_copy(update={"metrics": metrics}))
+    assert "## Test images\n\n- Opened 2 times by this run, 7 times by all runs beside it\n" in page
+    assert "## Images from elsewhere (external-0123abcd)\n\n- Opened once by this run" in page
+    assert "No test score" not in page
+
+
+def test_three_classes_and_hostile_names(three_classes):
+    page = (three_classes[1] / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "The class with the highest score is called." in page
+    assert "Normalised inside the network: each picture by its own mean and standard deviation" in page
+    assert "<b>" not in page and "\n# y" not in page and "www*a*" not in page
+    assert "&lt;b&gt;x&lt;/b&gt;\\\\n# y" in page
+    table = [line for line in page.splitlines() if line.startswith("| train")]
+    assert len(table) == 1 and len(re.findall(r"(?<!\\)\|", table[0])) == 7  # 6 cells
+
+
+def test_plain_text_is_no_markup():
+    assert plain("a_b*c`d[e](f)") == "a\\_b\\*c\\`d\\[e\\](f)"
+    assert plain("# title") == "\\# title" and plain("- item") == "\\- item"
+    assert plain("<script>&") == "&lt;script&gt;&amp;"
+    assert plain("line\nend\u202e") == "line\\\\nend\\\\u202e"
+    assert plain("see http://x") == "see http:\\/\\/x"
+    assert plain("AUROC 0.980 [0.973, 0.986]") == "AUROC 0.980 \\[0.973, 0.986\\]"
