@@ -106,6 +106,8 @@ def build_model(
 ) -> Normalised:
     """A fresh network whose weights are a function of (cfg, n_classes, size_px, seed, channels).
 
+    It looks at no weights file, whatever `cfg.weights` says: weights.build_model(), the public one, loads them.
+
     Args:
         channels: of the pictures, 1 or 3. The paper's network has three input channels for both; the others get as
             many as the pictures have.
