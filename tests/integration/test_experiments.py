@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
 from typer.testing import CliRunner, Result
 
 from plainfilm import pipeline
 from plainfilm.cli import app
+from plainfilm.config import load_config
 from plainfilm.runs import RunDir
 
 pytestmark = pytest.mark.slow
@@ -63,6 +66,34 @@ def grid(place) -> Path:
     assert [run["outcome"] for run in document["runs"]] == ["skipped", "skipped", "resumed", "trained"]
     assert weights == {name: (out / "tiny" / name / "model.safetensors").stat().st_mtime_ns for name in FOUR[:2]}
     return out / "tiny"
+
+
+def test_a_grid_that_starts_from_weights_is_gone_on_with_and_then_skipped(grid, tmp_path, monkeypatch):
+    """The runs hold an absolute path and the weights' mean and std; the file holds neither."""
+    source, file, out = grid / FOUR[0], tmp_path / "started.yaml", tmp_path / "runs"
+    monkeypatch.chdir(grid)
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "w.pth")
+    text = GRID.replace("  - {name: smaller, model.filters: [2, 4, 4]}\n", "").replace("model: {kernel: 3}\n", "")
+    small, frozen = f"name: small, model.kernel: 3, model.weights: {source.name}", "train.freeze: true"
+    text = text.replace("name: small", small).replace("[0, 1]", "[0]").replace(
+        "configurations:\n", f"configurations:\n  - {{name: file, model.name: resnet18, model.weights: {tmp_path / 'w.pth'}, {frozen}, train.size_px: 64}}\n"
+    )  # fmt: skip
+    file.write_text(text)
+    real = pipeline.train_run
+
+    def stopped(cfg, root, **options):
+        return real(cfg, root, **options, **({"max_minutes": 1e-6} if root.name == "small-seed0" else {}))
+
+    command = ["experiments", "run", file, "--out", out, "--device", "cpu", "--json"]
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "train_run", stopped)
+        plainfilm(*command, code=130)
+    for expected in (["skipped", "resumed"], ["skipped", "skipped"]):
+        assert [run["outcome"] for run in json.loads(plainfilm(*command).stdout)["runs"]] == expected
+    resolved = load_config(out / "started" / "small-seed0" / "config.yaml").model
+    assert resolved.weights == str(source) and resolved.mean is not None
+    file.write_text(text.replace("model.kernel: 3", "model.kernel: 3, model.mean: 0.1"))
+    assert "model.mean:" in plainfilm(*command, code=4).stderr
 
 
 def test_every_run_is_finished_and_no_test_picture_was_looked_at(grid):

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plainfilm.config import ExperimentConfig, make_config
 from plainfilm.errors import ConfigError
 from plainfilm.models.registry import get_spec
+from plainfilm.models.weight_files import with_absolute_weights
 from plainfilm.strict_yaml import read_yaml
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
@@ -222,7 +223,7 @@ def _config(path: Path, raw: dict[str, Any], overrides: Overrides, faults: list[
     if cfg.data.path:
         absolute = cfg.data.model_copy(update={"path": str(Path(cfg.data.path).absolute())})
         cfg = cfg.model_copy(update={"data": absolute})
-    return cfg
+    return cfg.model_copy(update={"model": with_absolute_weights(cfg.model)})
 
 
 def _part(key: str, value: Any) -> str:
