@@ -155,14 +155,16 @@ def test_the_test_set_opens_once_per_run_when_asked(grid, place, tmp_path):
 
 
 def test_two_at_a_time_train_in_processes_of_their_own(place, tmp_path):
-    """One configuration that can be trained and one that cannot: 32 px is too small for five blocks."""
+    """One configuration that can be trained and one whose loss ends as no number."""
     file = tmp_path / "pair.yaml"
-    file.write_text(GRID.replace("model.filters: [2, 4, 4]", "model.filters: [2, 4, 4, 4, 4]").replace("[0, 1]", "[0]"))
+    file.write_text(GRID.replace("model.filters: [2, 4, 4]", "train.lr: 1e8").replace("[0, 1]", "[0]"))
     done = plainfilm(
-        "experiments", "run", file, "--out", tmp_path / "runs", "--jobs", "2", "--device", "cpu", "--json", code=2
+        "experiments", "run", file, "--out", tmp_path / "runs", "--jobs", "2", "--device", "cpu", "--json", code=5
     )
     runs = {run["configuration"]: run for run in json.loads(done.stdout)["runs"]}
     assert (runs["small"]["outcome"], runs["smaller"]["outcome"]) == ("trained", "failed")
-    assert "train.size_px" in runs["smaller"]["message"]
+    assert "The loss became" in runs["smaller"]["message"]
+    plainfilm("experiments", "table", tmp_path / "runs" / "pair", "--out", tmp_path)
+    assert "failed: The loss became" in (tmp_path / "RESULTS.md").read_text()
     cost = json.loads((tmp_path / "runs" / "pair" / "small-seed0" / "cost.json").read_text())
     assert cost["peak_rss_exact"] is True and cost["latency"]["n"] >= 10

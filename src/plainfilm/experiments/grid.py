@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.config import ExperimentConfig, make_config
 from plainfilm.errors import ConfigError
-from plainfilm.models.registry import get_spec
+from plainfilm.models.registry import check_options
 from plainfilm.models.weight_files import with_absolute_weights
 from plainfilm.strict_yaml import read_yaml
 
@@ -216,7 +216,7 @@ def _config(path: Path, raw: dict[str, Any], overrides: Overrides, faults: list[
         target[last] = None
     try:
         cfg = make_config(tree, copy.deepcopy(overrides), source="")
-        get_spec(cfg.model.name)
+        check_options(cfg.model, cfg.train.size_px)
     except ConfigError as error:
         faults += BETWEEN_FAULTS.split(str(error).removeprefix(": ").rstrip("."))
         return None
