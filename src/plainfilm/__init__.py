@@ -16,7 +16,7 @@ _HOMES = {
     "DecodeSpec": "plainfilm.data.decode",
     "decode_rows": "plainfilm.data.cache",
     "make_dls": "plainfilm.data.block",
-    "build_model": "plainfilm.models.build",
+    "build_model": "plainfilm.models.weights",
     "make_learner": "plainfilm.train.learner",
     "measure": "plainfilm.evaluate.metrics",
     "train_run": "plainfilm.pipeline",

@@ -186,7 +186,7 @@ class TrainConfig(Section):
     epochs: int = Field(10, ge=1)
     size_px: int = Field(224, ge=16, le=2048)
     batch_size: int = Field(64, ge=1)
-    lr: Rate = 1e-3  # peak of the one-cycle schedule; auto runs the finder first
+    lr: Rate = 1e-3  # peak of the one-cycle schedule; auto runs the finder first; with freeze it means freeze_lr
     wd: float = Field(0.01, ge=0)  # decoupled weight decay (AdamW)
     seed: int = Field(0, ge=0)
     augment: Literal["radiograph", "robust", "strong", "natural", "none"] = "radiograph"
@@ -214,6 +214,8 @@ class TrainConfig(Section):
             return raw
         given = raw.get("phases")
         if not given:
+            if raw.get("freeze") is True and "lr" in raw and "freeze_lr" not in raw:
+                raw = {("freeze_lr" if name == "lr" else name): value for name, value in raw.items()}  # the one rate
             return {**raw, "phases": phases_of(raw)}
         return {**short_way_of(given[0]), **raw} if len(given) == 1 else raw
 

@@ -46,6 +46,7 @@ from plainfilm.schemas import (
     PhantomDocument,
     SplitDocument,
 )
+from plainfilm.seen import prepare_unseen
 from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def find_learning_rate(
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name.replace('/', '-')}")
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=offline, listener=listener)
-    ready = prepare(cfg, listener)
+    ready = prepare_unseen(cfg, found, listener)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import as_in_phase, find_lr
     from plainfilm.train.speed import speed_up

@@ -19,7 +19,7 @@ def marks(notes: list[str]) -> str:
     """What every title must carry, e.g. 'LEAKY SPLIT: ', from the notes that begin so; else ''."""
     found = [
         mark
-        for mark in ("LEAKY SPLIT", "VALIDATION ONLY", "KNOWN PATIENTS")
+        for mark in ("LEAKY SPLIT", "LEAKY WEIGHTS", "VALIDATION ONLY", "KNOWN PATIENTS")
         if any(note.startswith(mark) for note in notes)
     ]
     return ", ".join(found) + ": " if found else ""

@@ -26,9 +26,10 @@ from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.listener import Listener, logged, silent
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.models.weight_files import Found, find_again, starting_point, without_path
-from plainfilm.prepare import Prepared, keep_out_of_data, prepare
+from plainfilm.prepare import Prepared, keep_out_of_data
 from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir, atomic_write, sha256_of
 from plainfilm.schemas import NoLungs, Timing, TrainDocument
+from plainfilm.seen import prepare_unseen
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
@@ -58,7 +59,7 @@ def train_run(
     run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=offline, listener=listener)
-    ready = prepare(cfg, listener)  # before torch is imported: the counts are there within seconds
+    ready = prepare_unseen(cfg, found, listener)  # before torch is imported: the counts are there within seconds
     from plainfilm.models.build import pick_device
     from plainfilm.train.speed import facts, speed_up
 

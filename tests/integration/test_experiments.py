@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+import torchvision
 from typer.testing import CliRunner, Result
 
 from plainfilm import pipeline
 from plainfilm.cli import app
+from plainfilm.config import load_config
 from plainfilm.runs import RunDir
 
 pytestmark = pytest.mark.slow
@@ -63,6 +66,34 @@ def grid(place) -> Path:
     assert [run["outcome"] for run in document["runs"]] == ["skipped", "skipped", "resumed", "trained"]
     assert weights == {name: (out / "tiny" / name / "model.safetensors").stat().st_mtime_ns for name in FOUR[:2]}
     return out / "tiny"
+
+
+def test_a_grid_that_starts_from_weights_is_gone_on_with_and_then_skipped(grid, tmp_path, monkeypatch):
+    """The runs hold an absolute path and the weights' mean and std; the file holds neither."""
+    source, file, out = grid / FOUR[0], tmp_path / "started.yaml", tmp_path / "runs"
+    monkeypatch.chdir(grid)
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "w.pth")
+    text = GRID.replace("  - {name: smaller, model.filters: [2, 4, 4]}\n", "").replace("model: {kernel: 3}\n", "")
+    small, frozen = f"name: small, model.kernel: 3, model.weights: {source.name}", "train.freeze: true"
+    text = text.replace("name: small", small).replace("[0, 1]", "[0]").replace(
+        "configurations:\n", f"configurations:\n  - {{name: file, model.name: resnet18, model.weights: {tmp_path / 'w.pth'}, {frozen}, train.size_px: 64}}\n"
+    )  # fmt: skip
+    file.write_text(text)
+    real = pipeline.train_run
+
+    def stopped(cfg, root, **options):
+        return real(cfg, root, **options, **({"max_minutes": 1e-6} if root.name == "small-seed0" else {}))
+
+    command = ["experiments", "run", file, "--out", out, "--device", "cpu", "--json"]
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "train_run", stopped)
+        plainfilm(*command, code=130)
+    for expected in (["skipped", "resumed"], ["skipped", "skipped"]):
+        assert [run["outcome"] for run in json.loads(plainfilm(*command).stdout)["runs"]] == expected
+    resolved = load_config(out / "started" / "small-seed0" / "config.yaml").model
+    assert resolved.weights == str(source) and resolved.mean is not None
+    file.write_text(text.replace("model.kernel: 3", "model.kernel: 3, model.mean: 0.1"))
+    assert "model.mean:" in plainfilm(*command, code=4).stderr
 
 
 def test_every_run_is_finished_and_no_test_picture_was_looked_at(grid):
@@ -124,14 +155,16 @@ def test_the_test_set_opens_once_per_run_when_asked(grid, place, tmp_path):
 
 
 def test_two_at_a_time_train_in_processes_of_their_own(place, tmp_path):
-    """One configuration that can be trained and one that cannot: 32 px is too small for five blocks."""
+    """One configuration that can be trained and one whose loss ends as no number."""
     file = tmp_path / "pair.yaml"
-    file.write_text(GRID.replace("model.filters: [2, 4, 4]", "model.filters: [2, 4, 4, 4, 4]").replace("[0, 1]", "[0]"))
+    file.write_text(GRID.replace("model.filters: [2, 4, 4]", "train.lr: 1e8").replace("[0, 1]", "[0]"))
     done = plainfilm(
-        "experiments", "run", file, "--out", tmp_path / "runs", "--jobs", "2", "--device", "cpu", "--json", code=2
+        "experiments", "run", file, "--out", tmp_path / "runs", "--jobs", "2", "--device", "cpu", "--json", code=5
     )
     runs = {run["configuration"]: run for run in json.loads(done.stdout)["runs"]}
     assert (runs["small"]["outcome"], runs["smaller"]["outcome"]) == ("trained", "failed")
-    assert "train.size_px" in runs["smaller"]["message"]
+    assert "The loss became" in runs["smaller"]["message"]
+    plainfilm("experiments", "table", tmp_path / "runs" / "pair", "--out", tmp_path)
+    assert "failed: The loss became" in (tmp_path / "RESULTS.md").read_text()
     cost = json.loads((tmp_path / "runs" / "pair" / "small-seed0" / "cost.json").read_text())
     assert cost["peak_rss_exact"] is True and cost["latency"]["n"] >= 10

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,32 @@ def test_there_are_blocks_and_commands():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(2))
-def test_python_blocks_run(block, tmp_path, monkeypatch):
+def test_python_blocks_run_in_a_process_of_their_own(block, tmp_path):
+    """What an earlier test has imported must not help: fastai adds methods to Learner when a module is imported."""
     write_phantom(tmp_path / "DATA", images=60, size_px=64)
-    monkeypatch.chdir(tmp_path)
-    exec(compile(PYTHON[block], f"README block {block}", "exec"), {})  # noqa: S102 - our own README
+    done = subprocess.run([sys.executable, "-c", PYTHON[block]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+FASTAI = """
+import torch
+learn.fine_tune(1)
+before = [p.clone() for p in learn.model.parameters()]
+found = learn.lr_find(show_plot=False)
+assert 1e-7 < found.valley < 10
+assert all(torch.equal(a, b) for a, b in zip(before, learn.model.parameters()))
+learn.freeze()
+learn.fit_flat_cos(1)
+"""
+
+
+@pytest.mark.slow
+def test_the_learner_of_the_second_block_has_fastais_own_ways_to_train(tmp_path):
+    write_phantom(tmp_path / "DATA", images=60, size_px=64)
+    done = subprocess.run(
+        [sys.executable, "-c", PYTHON[1] + FASTAI], cwd=tmp_path, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -83,8 +107,19 @@ def test_the_weights_page_names_what_is_there(tmp_path):
     line = next(line for line in page.splitlines() if line.startswith("model: {"))
     (tmp_path / "c.yaml").write_text(line)
     assert load_config(tmp_path / "c.yaml").model.mean == (0.5, 0.5, 0.5)
-    for command in set(re.findall(r"plainfilm ([a-z][a-z-]+)", page)):
+    for command in set(re.findall(r"plainfilm ([a-z][a-z-]+)", page)) - {"import"}:
         assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0, command
+
+
+def test_the_python_block_of_the_weights_page_runs(tmp_path):
+    import torch
+    import torchvision
+
+    page = (ROOT / "docs" / "weights.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "mine.pth")
+    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 def test_the_readme_names_every_network_and_its_parameters():

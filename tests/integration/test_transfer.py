@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import torchvision
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
 from plainfilm.data.phantom import write_phantom
+from plainfilm.data.table import read_table
 
 pytestmark = pytest.mark.slow
 SAME = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "metrics.json")
@@ -126,9 +128,33 @@ def test_without_a_first_state_the_file_is_read_again_and_must_be_the_same(data,
 def test_a_run_starts_the_next_one_with_its_head_where_the_classes_are_the_same(first, data, other_classes, small, tmp_path):  # fmt: skip
     told = plainfilm("train", data, "--model", "compact", "--weights", first, *small, "--out", tmp_path / "same").stderr
     assert "Weights: run" in told and "started anew" not in told
-    told = plainfilm("train", other_classes, "--model", "compact", "--weights", first, *small, "--dry-run").stderr
+    options = [*small, "--allow-leak", "--dry-run"]  # the same pictures in other folders, divided otherwise
+    told = plainfilm("train", other_classes, "--model", "compact", "--weights", first, *options).stderr
     assert "2 started anew (head.weight, head.bias)" in told
     assert card(tmp_path / "same")["initial_weights"]["sha256"] == card(first)["weights_sha256"]
+
+
+def test_a_source_that_has_seen_valid_or_test_ends_before_the_training(first, data, small, tmp_path):
+    options = [data, "--model", "compact", "--weights", first, *small, "--seed", 5, "--out", tmp_path / "leak"]
+    rows = read_table(first / "table.csv")
+    done = plainfilm("split", data, "--seed", 5, "--out", tmp_path / "split.csv", "-q")
+    assert done.exit_code == 0
+    new = pd.read_csv(tmp_path / "split.csv", dtype=str)
+    taught = {part: set(rows[rows["split"] == part]["sha256"]) for part in ("train", "valid")}
+    valid = new[new["split"] == "valid"]["sha256"].isin(taught["train"]).sum()
+    test = new[new["split"] == "test"]["sha256"].isin(taught["train"] | taught["valid"]).sum()
+    assert valid > 0 and test > 0
+    said = f"{valid} of {(new['split'] == 'valid').sum()} valid images and {test} of {(new['split'] == 'test').sum()} test images"
+    assert said in refused(*options, code=1) and not (tmp_path / "leak").exists()
+    assert said in plainfilm("lr-find", *options[:5], *small[:2], "--seed", 5, "--device", "cpu", "-q", code=1).stderr
+    plainfilm("train", *options, "--allow-leak", "-q")
+    for document in (plainfilm("evaluate", tmp_path / "leak", "--json"), plainfilm("evaluate", tmp_path / "leak", "--split", "test", "--json")):  # fmt: skip
+        assert any(note.startswith("LEAKY WEIGHTS") and said in note for note in json.loads(document.stdout)["notes"])
+    plainfilm("report", tmp_path / "leak", "-q")
+    assert '<span class="mark valid">LEAKY WEIGHTS</span>' in (tmp_path / "leak" / "report.html").read_text()
+    # what the leaky run teaches next is asked for the first run's images too
+    third = refused(data, "--model", "compact", "--weights", tmp_path / "leak", *small, "--seed", 5, code=1)
+    assert said in third
 
 
 def test_what_was_trained_is_what_the_next_training_starts_from(first, data, small, tmp_path, monkeypatch):

@@ -198,6 +198,24 @@ def test_the_short_ways_to_start_from_weights_become_phases() -> None:
     assert _phases(epochs=4, freeze_epochs=2, freeze_lr="auto") == [(2, True, "auto", 1), (4, False, 1e-3, 1)]
 
 
+@pytest.mark.parametrize(
+    ("train", "lr"),
+    [
+        ("{lr: 3e-4, freeze: true}", 3e-4),  # as --lr 3e-4 --freeze
+        ("{lr: auto, freeze: true}", "auto"),
+        ("{freeze: true, freeze_lr: 3e-4}", 3e-4),
+        ("{lr: 1e-3, freeze: true, freeze_lr: 1e-2}", 1e-2),  # the head's own name says more
+        ("{freeze: true}", 1e-2),
+        ("{lr: 3e-4, freeze: false}", 3e-4),
+    ],
+)
+def test_the_one_rate_of_a_file_reaches_the_phase(yaml: Yaml, train: str, lr: object) -> None:
+    cfg = load_config(yaml(f"model: {{weights: imagenet}}\ntrain: {train}\n"))
+    assert [phase.lr for phase in cfg.train.phases] == [lr]
+    assert load_config(yaml(cfg.as_yaml())) == cfg
+    assert load_config(yaml(cfg.as_yaml()), {"train.lr": 0.5}).train.phases[0].lr == 0.5
+
+
 @pytest.mark.parametrize("train", [{"freeze": True}, {"freeze_epochs": 2, "lr_ratio": 0.1}, {"norm": "hold"}])
 def test_a_resolved_config_with_phases_says_the_same_again(yaml: Yaml, train: dict[str, object]) -> None:
     cfg = load_config(

@@ -67,6 +67,7 @@ def run(
         ),
     ] = None,
     device: opt.Device = "auto",
+    offline: opt.Offline = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long; train nothing.")] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -75,16 +76,17 @@ def run(
     """Train every run of a grid that is not finished; goes on where it was stopped."""
     from plainfilm.experiments.runner import OUT, Order, exit_code, run_experiment
 
-    order = Order(file, data, out or OUT, jobs, tuple(only or ()), open_test, device)
+    order = Order(file, data, out or OUT, jobs, tuple(only or ()), open_test, device, offline)
     with Talk(quiet=quiet, json=json) as talk:
         document = run_experiment(order, dry_run=dry_run, listener=talk)
         talk.result(document)
     code = exit_code(document)
     if code:
         failed = [run for run in document.runs if run.code]
+        what, after = ("could not begin", "") if dry_run else ("did not finish", " The others are done.")
         raise RunsFailedError(
-            f"{len(failed)} of {len(document.runs)} runs did not finish (first: {Path(failed[0].run).name}: "
-            f"{failed[0].message}). The others are done. Try these again: {order.command}",
+            f"{len(failed)} of {len(document.runs)} runs {what} (first: {Path(failed[0].run).name}: "
+            f"{failed[0].message}).{after} Try these again: {order.command}",
             code,
         )
 

@@ -159,7 +159,7 @@ AllowLeak = Annotated[
     bool | None,
     typer.Option(
         "--allow-leak",
-        help="Use given folders although patients straddle them; every output says so.",
+        help="Go on although patients straddle given folders, or --weights RUN has seen valid or test; every output says so.",
         show_default=False,
     ),
 ]

@@ -14,6 +14,7 @@ is asked for by name. Nothing runs before all of them are found to be possible.
 from __future__ import annotations
 
 import copy
+import difflib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.config import ExperimentConfig, make_config
 from plainfilm.errors import ConfigError
-from plainfilm.models.registry import get_spec
+from plainfilm.models.registry import check_options
+from plainfilm.models.weight_files import with_absolute_weights
 from plainfilm.strict_yaml import read_yaml
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
@@ -103,6 +105,10 @@ def read_experiment(path: Path, data: Path | None = None) -> Experiment:
         raise ConfigError(f"The name {path.stem!r} of {path} cannot name a folder; use {NAMES_ARE}.")
     faults: list[str] = []
     about, grid, configurations = (raw.pop(key, None) for key in OWN_KEYS)
+    for key in sorted(map(str, raw.keys() - ExperimentConfig.model_fields.keys())):
+        near = difflib.get_close_matches(key, [*OWN_KEYS, *ExperimentConfig.model_fields], n=1)
+        if near and near[0] in OWN_KEYS:
+            faults.append(f"{key}: unknown key; did you mean {near[0]!r}?")
     told = _about(about, faults)
     axes = _axes(grid, faults)
     rows = _configurations(configurations, faults)
@@ -146,8 +152,8 @@ def _axes(raw: Any, faults: list[str]) -> dict[str, list[Any]]:
             faults.append(
                 f"grid.{key}: the list is empty, which makes no run at all; give it a value or remove the key"
             )
-        elif twice := next((value for i, value in enumerate(values) if value in values[:i]), None):
-            faults.append(f"grid.{key}: {twice!r} is there twice; keep one")
+        elif twice := [value for i, value in enumerate(values) if value in values[:i]]:
+            faults.append(f"grid.{key}: {twice[0]!r} is there twice; keep one")
         elif "." not in str(key):
             faults.append(f"grid.{key}: expected a dotted key, e.g. 'train.{key}'")
         else:
@@ -215,14 +221,14 @@ def _config(path: Path, raw: dict[str, Any], overrides: Overrides, faults: list[
         target[last] = None
     try:
         cfg = make_config(tree, copy.deepcopy(overrides), source="")
-        get_spec(cfg.model.name)
+        check_options(cfg.model, cfg.train.size_px)
     except ConfigError as error:
         faults += BETWEEN_FAULTS.split(str(error).removeprefix(": ").rstrip("."))
         return None
     if cfg.data.path:
         absolute = cfg.data.model_copy(update={"path": str(Path(cfg.data.path).absolute())})
         cfg = cfg.model_copy(update={"data": absolute})
-    return cfg
+    return cfg.model_copy(update={"model": with_absolute_weights(cfg.model)})
 
 
 def _part(key: str, value: Any) -> str:

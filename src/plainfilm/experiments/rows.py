@@ -18,6 +18,7 @@ from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED
 from plainfilm.evaluate.verdicts import over_seeds, tested_pairs
 from plainfilm.experiments.cost import Cost, read_cost
+from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs import RunDir
 from plainfilm.schemas import Metric
@@ -117,6 +118,7 @@ def read_section(name: str, folder: Path, file: Path | None) -> Section:
     for root in roots:
         status = RunDir(root).read_status()["status"]
         (done if status == "done" else unfinished).append((root, status))
+    unfinished = with_failures(folder, [root for root, _ in done], unfinished)
     split = _ranked_on([root for root, _ in done])
     runs = [read_scored(root, split) for root, _ in done]
     rows: list[Row] = []

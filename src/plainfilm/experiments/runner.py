@@ -10,8 +10,10 @@ from pathlib import Path
 from plainfilm import pipeline
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, StoppedError, UsageError
 from plainfilm.experiments.cost import read_cost, write_cost, write_latency
+from plainfilm.experiments.failures import keep_failures
 from plainfilm.experiments.grid import Experiment, read_experiment
 from plainfilm.experiments.looks import looks_file, open_test, require_writable
+from plainfilm.experiments.possible import require_possible
 from plainfilm.experiments.state import Place, find_place
 from plainfilm.experiments.work import BUG, INTERRUPTED, Crew, Ended, train_here
 from plainfilm.listener import Listener, silent
@@ -34,6 +36,7 @@ class Order:
     only: Sequence[str] = ()
     open_test: bool = False
     device: str = "auto"
+    offline: bool = False
 
     @property
     def command(self) -> str:
@@ -43,6 +46,7 @@ class Order:
         words += ["--jobs", str(self.jobs)] if self.jobs != 1 else []
         words += [word for name in self.only for word in ("--only", name)]
         words += ["--device", self.device] if self.device != "auto" else []
+        words += ["--offline"] if self.offline else []
         return shlex.join([*words, "--open-test"] if self.open_test else words)
 
 
@@ -90,6 +94,7 @@ def run_experiment(order: Order, *, dry_run: bool = False, listener: Listener = 
     for each in planned:
         keep_out_of_data(folder, each.cfg)
     progress = Progress(_places(folder, experiment, order))
+    require_possible(progress.places, offline=order.offline, listener=listener)
     if order.open_test:
         require_writable(looks_file(experiment))
     done, left = (
@@ -102,8 +107,8 @@ def run_experiment(order: Order, *, dry_run: bool = False, listener: Listener = 
         "half_made": [str(path) for place in progress.places for path in place.half_made], "jobs": order.jobs,
     })  # fmt: skip
     if dry_run:
-        seconds = seconds if seconds is not None else _timed(progress.places, order, listener)
-        for place in progress.places:
+        seconds = seconds if seconds is not None else _timed(progress, order, listener)
+        for place in progress.left():
             progress.note(place, "skipped" if place.standing == "done" else "planned")
     else:
         _work(experiment, progress, order, folder, listener)
@@ -164,17 +169,30 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _timed(places: Sequence[Place], order: Order, listener: Listener) -> float:
-    """Seconds from five timed steps of the first run of each configuration."""
-    total, by_name = 0.0, {}
-    for place in places:
+def _timed(progress: Progress, order: Order, listener: Listener) -> float:
+    """Seconds from five timed steps of the first run of each configuration; one that fails does not stop the others."""
+    total = 0.0
+    by_name: dict[str, float | PlainfilmError] = {}
+    for place in progress.places:
         name = place.planned.configuration
         if name not in by_name:
             root = place.run.root.with_name(f"{place.run.root.name}.dry")  # of a stopped run its own is taken
-            by_name[name] = pipeline.train_run(
-                place.planned.cfg, root, device=order.device, dry_run=True, listener=listener
-            ).estimate_seconds
-        total += by_name[name] if place.standing in ("new", "stopped") else 0
+            try:
+                by_name[name] = pipeline.train_run(
+                    place.planned.cfg, root, device=order.device, dry_run=True, offline=order.offline, listener=listener
+                ).estimate_seconds
+            except StoppedError:
+                raise
+            except PlainfilmError as error:
+                by_name[name] = error
+                listener("grid_failed", {"name": place.planned.folder, "message": str(error)})
+        seconds = by_name[name]
+        if place.standing not in ("new", "stopped"):
+            continue
+        if isinstance(seconds, PlainfilmError):
+            progress.note(place, "failed", seconds.exit_code, str(seconds))
+        else:
+            total += seconds
     return total / order.jobs
 
 
@@ -187,6 +205,7 @@ def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path
                 progress.note(place, "busy", OccupiedError.exit_code, "another process is training it; left alone")
             elif place.standing == "diverged":
                 progress.note(place, "failed", FAILED, "it diverged before, and would again: lower train.lr")
+        keep_failures(folder, progress.ended.values(), TRAINED)
         _train_all(experiment, progress, order, folder, listener)
         _measure_latency(progress)
     except (KeyboardInterrupt, StoppedError):
@@ -206,6 +225,7 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
             raise KeyboardInterrupt
         if how.code:
             progress.note(place, "failed", how.code, how.message)
+            keep_failures(folder, progress.ended.values(), TRAINED)
             listener("grid_failed", {"name": place.planned.folder, "message": how.message})
             return
         _finish(
@@ -217,11 +237,12 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
             folder,
             listener,
         )
+        keep_failures(folder, progress.ended.values(), TRAINED)
         ahead = estimate([each for each in progress.places if progress.is_trained(each)], progress.left(), order.jobs)
         listener("grid_done", {"name": place.planned.folder, "done": len(progress.ended), "of": of, "seconds": ahead})
 
     if order.jobs > 1:
-        Crew(order.jobs, folder / ".plans", order.device).work(left, ended)
+        Crew(order.jobs, folder / ".plans", order.device, offline=order.offline).work(left, ended)
         return
     for place in left:
         facts = {
@@ -231,7 +252,7 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
             "resumes": place.standing == "stopped",
         }
         listener("grid_run", facts)
-        ended(place, train_here(place, order.device, listener))
+        ended(place, train_here(place, order.device, listener, offline=order.offline))
 
 
 def _finish(

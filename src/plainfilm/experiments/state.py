@@ -10,6 +10,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.experiments.grid import Planned
+from plainfilm.models.weight_files import as_it_began
 from plainfilm.runs import RunDir
 
 Standing = Literal["new", "done", "stopped", "busy", "diverged"]
@@ -67,6 +68,7 @@ def _standing(run: RunDir) -> Standing | None:
 
 def _refuse_another(run: RunDir, cfg: ExperimentConfig) -> None:
     there = read_run_config(run)
+    cfg = cfg.model_copy(update={"model": as_it_began(cfg.model, there.model)})
     if there == cfg:
         return
     then, now = (dict(_flat(each.model_dump(mode="json"))) for each in (there, cfg))

@@ -34,7 +34,7 @@ class Ended:
     message: str
 
 
-def train_here(place: Place, device: str, listener: Listener) -> Ended:
+def train_here(place: Place, device: str, listener: Listener, *, offline: bool = False) -> Ended:
     """Train or go on in this process; what fails is returned, so that other runs can follow.
 
     Raises:
@@ -45,7 +45,9 @@ def train_here(place: Place, device: str, listener: Listener) -> Ended:
         if place.standing == "stopped":
             document = _resume(place, listener)
         else:
-            document = pipeline.train_run(place.planned.cfg, place.run.root, device=device, listener=listener)
+            document = pipeline.train_run(
+                place.planned.cfg, place.run.root, device=device, offline=offline, listener=listener
+            )
         write_cost(place.run, document, peak_before_mb=before)
     except StoppedError:
         raise
@@ -72,8 +74,8 @@ def _resume(place: Place, listener: Listener) -> TrainDocument:
 class Crew:
     """At most `jobs` trainings at a time, each in a process with its share of the cores."""
 
-    def __init__(self, jobs: int, plans: Path, device: str) -> None:
-        self.jobs, self.plans, self.device = jobs, plans, device
+    def __init__(self, jobs: int, plans: Path, device: str, *, offline: bool = False) -> None:
+        self.jobs, self.plans, self.device, self.offline = jobs, plans, device, offline
         self.children: list[subprocess.Popen[str]] = []
         self.stopping, self.guard = threading.Event(), threading.Lock()
 
@@ -130,6 +132,7 @@ class Crew:
             self.device,
             "--json",
             "-q",
+            *(["--offline"] if self.offline else []),
         ]
 
     def _environment(self) -> dict[str, str]:

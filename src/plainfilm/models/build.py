@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from plainfilm.config import ModelConfig, SpeedConfig
-from plainfilm.errors import ConfigError, DataError, MissingError, UsageError
+from plainfilm.errors import DataError, MissingError, UsageError
 from plainfilm.models.backbones import Anatomy, build_backbone, grey_stem, own_pooled
 from plainfilm.models.compact import CompactNet
 from plainfilm.models.gap import PaperGapNet
-from plainfilm.models.paper import PaperNet, features_side
+from plainfilm.models.paper import PaperNet
 from plainfilm.models.registry import check_options, statistics
 from plainfilm.seeds import INIT, torch_seed
 
@@ -106,6 +106,8 @@ def build_model(
 ) -> Normalised:
     """A fresh network whose weights are a function of (cfg, n_classes, size_px, seed, channels).
 
+    It looks at no weights file, whatever `cfg.weights` says: weights.build_model(), the public one, loads them.
+
     Args:
         channels: of the pictures, 1 or 3. The paper's network has three input channels for both; the others get as
             many as the pictures have.
@@ -118,10 +120,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, INIT))
         if spec.library == "plainfilm":
-            try:
-                network, anatomy = OWN[spec.name](cfg, n_classes, size_px, channels, speed)
-            except ValueError as error:
-                raise ConfigError(f"train.size_px: {error}. Choose a larger --size.") from None
+            network, anatomy = OWN[spec.name](cfg, n_classes, size_px, channels, speed)
         else:
             network, anatomy = build_backbone(spec, n_classes, size_px)
             if channels == 1:
@@ -144,7 +143,6 @@ def _paper(
 def _paper_gap(
     cfg: ModelConfig, n_classes: int, size_px: int, channels: int, speed: SpeedConfig
 ) -> tuple[nn.Module, Anatomy]:
-    features_side(size_px, cfg.kernel, len(cfg.filters))  # refuses what is too small
     network = PaperGapNet(
         n_classes, channels=channels, filters=cfg.filters, kernel=cfg.kernel, dropout=cfg.dropout,
         dense=cfg.dense, dense_dropout=cfg.dense_dropout,

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from plainfilm.models.registry import features_side
+
 
 class PaperNet(nn.Module):
     """Three convolution blocks and two dense layers; (n, 3, size, size) -> logits (n, n_classes).
@@ -59,17 +61,3 @@ class PaperNet(nn.Module):
         """Logits (n, n_classes) of normalised pictures (n, 3, size, size)."""
         logits: torch.Tensor = self.head(self.features(x))
         return logits
-
-
-def features_side(size_px: int, kernel: int, blocks: int) -> int:
-    """Side of the last feature map, in cells.
-
-    Raises:
-        ValueError: nothing is left of the picture.
-    """
-    side = size_px
-    for _ in range(blocks):
-        side = (side - kernel + 1) // 2
-    if side < 1:
-        raise ValueError(f"{size_px} px is too small for {blocks} blocks of {kernel}x{kernel} convolution and pooling")
-    return side

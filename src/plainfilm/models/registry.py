@@ -65,7 +65,7 @@ class ModelSpec:
     `parameters`: at size_px with two classes and three channels (one: 2/3 of the first kernel less); None: not known
     before it is built.
     `options`: the keys of ModelConfig that shape it. `phases`: how it can be trained.
-    `patch_px`: the size must be a multiple of it.
+    `patch_px`: the size must be a multiple of it. `batch_norm`: whether it has BatchNorm layers, True where not known.
     """
 
     name: str
@@ -85,6 +85,7 @@ class ModelSpec:
     phases: tuple[str, ...] = ("all",)
     imagenet: tuple[WeightsFile, ...] = ()
     patch_px: int = 1
+    batch_norm: bool = True
 
     @property
     def installed(self) -> bool:
@@ -94,21 +95,23 @@ class ModelSpec:
 
 def _torchvision(
     name: str, parameters: int, source: str, *files: WeightsFile, builder: str = "", size_px: int = 224, min_size_px: int = 64,
-    mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD,
+    mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD, batch_norm: bool = True,
 ) -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name, "backbone", "torchvision", builder or name, size_px, min_size_px, mean, std, "BSD-3-Clause", source, parameters,
         weights_licence=f"BSD-3-Clause, {IMAGENET_TERMS}", phases=("frozen", "all"), imagenet=files,
+        batch_norm=batch_norm,
     )  # fmt: skip
 
 
 def _timm(
     name: str, builder: str, parameters: int, source: str, file: WeightsFile, *, size_px: int = 224, min_size_px: int = 64,
-    mean: Triple = HALF, std: Triple = HALF, patch_px: int = 1,
+    mean: Triple = HALF, std: Triple = HALF, patch_px: int = 1, batch_norm: bool = True,
 ) -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name, "backbone", "timm", builder, size_px, min_size_px, mean, std, "Apache-2.0", source, parameters,
         weights_licence=f"Apache-2.0, {IMAGENET_TERMS}", phases=("frozen", "all"), imagenet=(file,), patch_px=patch_px,
+        batch_norm=batch_norm,
     )  # fmt: skip
 
 
@@ -120,7 +123,7 @@ MODELS = {
     for spec in (
         ModelSpec(
             "paper", "scratch", "plainfilm", "paper", 512, 36, HALF, QUARTER, "Apache-2.0", PAPER, 29_556_898,
-            channels="3", options=BLOCKS,
+            channels="3", options=BLOCKS, batch_norm=False,
         ),
         ModelSpec(
             "paper-gap", "scratch", "plainfilm", "paper-gap", 224, 36, HALF, QUARTER, "Apache-2.0",
@@ -148,7 +151,7 @@ MODELS = {
         ),
         _torchvision(
             "vgg16", 134_268_738, "Simonyan & Zisserman 2014, arXiv 1409.1556; torchvision",
-            WeightsFile(527.8, "vgg16-397923af.pth"), min_size_px=32,
+            WeightsFile(527.8, "vgg16-397923af.pth"), min_size_px=32, batch_norm=False,
         ),
         # torchvision's with the second output left off; its weights are Google's and expect -1..1
         _torchvision(
@@ -170,11 +173,11 @@ MODELS = {
         ),
         _timm(
             "convnext_atto", "convnext_atto", 3_375_162, "Liu et al. 2022, arXiv 2201.03545; timm",
-            WeightsFile(14.8, hugging_face="timm/convnext_atto.d2_in1k"), mean=IMAGENET_MEAN, std=IMAGENET_STD,
+            WeightsFile(14.8, hugging_face="timm/convnext_atto.d2_in1k"), mean=IMAGENET_MEAN, std=IMAGENET_STD, batch_norm=False,
         ),
         _timm(
             "vit_tiny", "vit_tiny_patch16_224", 5_524_802, "Dosovitskiy et al. 2020, arXiv 2010.11929; Steiner et al. 2021, arXiv 2106.10270; timm",
-            WeightsFile(22.9, hugging_face="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"), min_size_px=32, patch_px=16,
+            WeightsFile(22.9, hugging_face="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"), min_size_px=32, patch_px=16, batch_norm=False,
         ),
     )
 }  # fmt: skip
@@ -248,7 +251,12 @@ def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
             f"model.{', model.'.join(idle)}: the network {cfg.name!r} has no such option; "
             f"it takes {', '.join(spec.options) or 'none of these'}. Remove it, or take --model paper."
         )
-    if size_px is not None and "kernel" not in spec.options and size_px < spec.min_size_px:
+    if size_px is not None and "kernel" in spec.options:
+        try:
+            features_side(size_px, cfg.kernel, len(cfg.filters))
+        except ValueError as error:
+            raise ConfigError(f"train.size_px: {error}. Choose a larger --size.") from None
+    elif size_px is not None and size_px < spec.min_size_px:
         raise ConfigError(
             f"train.size_px: {size_px} px is too small for {cfg.name!r}, which needs {spec.min_size_px}. Choose a larger --size."
         )
@@ -259,3 +267,17 @@ def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
             f"Choose --size {near}."
         )
     return spec
+
+
+def features_side(size_px: int, kernel: int, blocks: int) -> int:
+    """Side of the last feature map, in cells.
+
+    Raises:
+        ValueError: nothing is left of the picture.
+    """
+    side = size_px
+    for _ in range(blocks):
+        side = (side - kernel + 1) // 2
+    if side < 1:
+        raise ValueError(f"{size_px} px is too small for {blocks} blocks of {kernel}x{kernel} convolution and pooling")
+    return side

@@ -148,22 +148,32 @@ def without_path(cfg: ModelConfig) -> ModelConfig:
     return cfg if cfg.weights in ("none", "imagenet") else cfg.model_copy(update={"weights": "none"})
 
 
+def with_absolute_weights(cfg: ModelConfig) -> ModelConfig:
+    """The same config, also from another folder: a weights file or run is named by its absolute path."""
+    if cfg.weights in ("none", "imagenet"):
+        return cfg
+    return cfg.model_copy(update={"weights": str(Path(cfg.weights).expanduser().absolute())})
+
+
+def as_it_began(cfg: ModelConfig, begun: ModelConfig) -> ModelConfig:
+    """`cfg` with what with_statistics() had written into `begun` from its weights, where `cfg` leaves that to them."""
+    if cfg.weights == "none":
+        return cfg
+    left = {name: getattr(begun, name) for name in ("mean", "std") if getattr(cfg, name) is None}
+    standardise = cfg.standardise or (begun.standardise and cfg.weights != "imagenet")
+    return with_absolute_weights(cfg).model_copy(update={**left, "standardise": standardise})
+
+
 def with_statistics(cfg: ModelConfig, found: Found | None) -> ModelConfig:
     """The config with the mean and std of the weights written out, where it does not name its own."""
     if found is None:
         return cfg
     spec = check_options(cfg)
     mean, std = (found.card.mean, found.card.std) if found.card else (spec.mean, spec.std)
-    # absolute, as data.path is: the run's config must mean the same from another folder
-    weights = cfg.weights if found.kind == "imagenet" else str(Path(cfg.weights).expanduser().absolute())
     standardise = cfg.standardise or bool(found.card and found.card.model.standardise)
-    return cfg.model_copy(
-        update={
-            "mean": cfg.mean or tuple(mean),
-            "std": cfg.std or tuple(std),
-            "standardise": standardise,
-            "weights": weights,
-        }
+    # absolute, as data.path is: the run's config must mean the same from another folder
+    return with_absolute_weights(cfg).model_copy(
+        update={"mean": cfg.mean or tuple(mean), "std": cfg.std or tuple(std), "standardise": standardise}
     )
 
 

@@ -16,10 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError
+from plainfilm.listener import Listener, silent
 from plainfilm.models.build import Normalised
-from plainfilm.models.registry import ModelSpec
-from plainfilm.models.weight_files import Found
+from plainfilm.models.build import build_model as build_fresh
+from plainfilm.models.registry import ModelSpec, get_spec
+from plainfilm.models.weight_files import Found, find_weights, with_statistics
 
 Tensors = dict[str, torch.Tensor]
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network")
@@ -47,6 +50,29 @@ class KeyReport:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for card.json."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def build_model(
+    cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0, *, channels: int = 3, speed: SpeedConfig | None = None,
+    vocab: list[str] | None = None, offline: bool = False, listener: Listener = silent,
+) -> Normalised:  # fmt: skip
+    """A network as training begins with it: `cfg.weights` loaded, normalised as those weights expect, the head anew.
+
+    pixels in 0..1, (n, 1 or 3, h, w) -> logits (n, n_classes). What became of each tensor stands in its
+    `initial_weights`; None where `cfg.weights` is 'none'.
+
+    Args:
+        seed: decides what is not loaded. channels: of the pictures, 1 or 3.
+        vocab: class names; with those of the run that `cfg.weights` names, its head is kept.
+        offline: fetch no ImageNet weights; else `listener` is told host and size before they are fetched.
+    Raises:
+        ConfigError, MissingError, DataError: what find_weights(), load_initial() and a fresh network raise.
+    """
+    found = find_weights(cfg, offline=offline, listener=listener)
+    model = build_fresh(with_statistics(cfg, found), n_classes, size_px, seed, channels=channels, speed=speed)
+    if found is not None:
+        load_initial(model, get_spec(cfg.name), found, vocab or [])
+    return model
 
 
 def read_tensors(path: Path) -> Tensors:

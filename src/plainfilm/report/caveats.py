@@ -10,7 +10,7 @@ from plainfilm.report.answers import Number
 from plainfilm.report.inert import between, many, number
 from plainfilm.report.read import Finished
 
-TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "VALIDATION ONLY": "Validation only"}
+TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
 PATIENTS = ("No patient key", "no patient key")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from plainfilm.report.inert import many, number
 from plainfilm.report.pictures import has_heat
 from plainfilm.report.read import Finished
+from plainfilm.schemas import marks
 
 TOPICS = {
     1: "Title names the AI technology", 2: "Structured summary", 3: "Background, intended use and role",
@@ -66,11 +67,14 @@ def _data(found: Finished) -> dict[int, str]:
         if card.has_patients
         else "groups of identical images; patients are not known"
     )
+    disjoint = (
+        "NOT disjoint: a patient or a copy of an image is in two partitions." if card.leaky else f"Disjoint by {level}."
+    )
     return {
         9: f"Decoded once to {grey} 8-bit pictures of {size}{harmonised}; scaled to 0..1 and normalised with mean {number(card.mean[0], 2)}, sd {number(card.std[0], 2)}.",
         12: f"Files that cannot be read are set aside with a code: {many(counts.quarantined, 'file')}. No value was imputed.",
         19: f"{SPLITS.get(card.split, card.split).capitalize()}: {parts} images; seed {found.cfg.train.seed}.",
-        20: "NOT disjoint: a patient or a copy of an image is in two partitions." if card.leaky else f"Disjoint by {level}.",
+        20: f"{disjoint}{' The weights that training began with had seen images of them.' if 'LEAKY WEIGHTS' in marks(card.notes) else ''}",
         35: f"{many(counts.found, 'file')} found, {counts.used:,} used{people}; {counts.quarantined:,} unreadable, {counts.duplicates:,} duplicates dropped, {counts.ignored:,} ignored by rule.",
         **({10: f"Train reduced to {per_class:,} images of each class, by whole patients."} if (per_class := getattr(cfg, "per_class", None)) else {}),
     }  # fmt: skip

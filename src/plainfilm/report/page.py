@@ -29,6 +29,7 @@ NAMES = {
     "calibration_slope": "Calibration slope (1 is best)", "log_loss": "Log loss (0 is best)",
 }  # fmt: skip
 CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
+LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS")
 NO_BAR = ("mcc",)  # goes from -1 to 1
 TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
@@ -104,7 +105,7 @@ def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
         columns=_columns(found), calibration=CALIBRATION, no_bar=NO_BAR, at_threshold=AT_THRESHOLD,
         externals=[part for part in found.answers.values() if part.external], shifted=found.answers.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=told_config(found.cfg, names=names),
-        leaky="LEAKY SPLIT" in marks(found.answer.notes), names=names, version=__version__, research_only=RESEARCH_ONLY,
+        leaks=[mark for mark in LEAKS if mark in marks(found.answer.notes)], names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
 

@@ -133,9 +133,18 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
         ("grid: {train.seed: ['zero']}", "train.seed: Input should be a valid integer"),
         ("grid: {train.seed: [-1]}", "train.seed: Input should be greater than or equal to 0 (found -1)"),
         ("grid: {train.seed: [1, 1]}", "grid.train.seed: 1 is there twice"),
+        ("grid: {train.seed: [0, 0]}", "grid.train.seed: 0 is there twice; keep one"),
+        ("grid: {data.bits: [null, 8, null]}", "grid.data.bits: None is there twice"),
+        ("gird: {train.seed: [0, 1]}", "gird: unknown key; did you mean 'grid'?"),
+        ("configuration: [{name: a}]", "configuration: unknown key; did you mean 'configurations'?"),
+        ("abuot: {title: x}", "did you mean 'about'?"),
         ("grid: {seed: [1]}", "expected a dotted key, e.g. 'train.seed'"),
         ("grid: {train.epochs: [1, 0]}", "train.epochs: Input should be greater than or equal to 1 (found 0)"),
         ("grid: {model.name: [paper, papper]}", "Did you mean 'paper' or 'paper-gap'?"),
+        ("grid: {model.name: [paper, resnet18], train.size_px: [48, 224]}", "48 px is too small for 'resnet18'"),
+        ("grid: {model.filters: [[4, 4], [4, 4, 4, 4, 4]], train.size_px: [64]}", "64 px is too small for 5 blocks"),
+        ("grid: {model.name: [vit_tiny], train.size_px: [100]}", "patches of 16 px"),
+        ("grid: {model.name: [compact], model.dense: [64]}", "model.dense: the network 'compact' has no such option"),
         ("configurations: []", "a list of at least one was expected"),
         ("configurations: [paper]", "entry 1: a text 'name' was expected"),
         ("configurations: [{model.dense: 3}]", "entry 1: a text 'name' was expected"),
@@ -162,6 +171,11 @@ def test_all_faults_are_told_at_once_and_each_once(refused):
     for fault in ("modle: unknown key", "model.dens: unknown key", "(found 0)", "(found -1)"):
         assert fault in said
     assert said.count("train.epochs: Input should be greater than or equal to 1 (found -1)") == 1
+
+
+def test_configurations_that_no_network_can_take_are_all_told(refused):
+    said = refused("train: {size_px: 40}\ngrid: {model.name: [resnet18, vit_tiny, paper, compact], train.seed: [0, 1]}")
+    assert said.count("'resnet18'") == 1 and said.count("'vit_tiny'") == 1 and "'compact'" not in said
 
 
 def test_a_missing_file_a_folder_and_a_name_that_names_no_folder_are_refused(tmp_path, refusal, refused):

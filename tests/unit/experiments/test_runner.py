@@ -17,6 +17,7 @@ from plainfilm.cli import app
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.experiments import runner
 from plainfilm.experiments.cost import Cost, Latency
+from plainfilm.experiments.failures import why
 from plainfilm.runs import RunDir, dump_json
 from plainfilm.schemas import Timing
 
@@ -232,6 +233,98 @@ def test_a_folder_with_something_else_is_not_written_to(stage):
     stage.run()
     assert stage.trained[0] == "a-seed0.2"
     assert [path.name for path in stage.root("a-seed0").iterdir()] == ["notes.txt"]
+
+
+def with_weights(stage: Stage, **weights: object) -> None:
+    """Four configurations: two from scratch, and two that start from `weights`."""
+    more = "".join(f", {{name: {name}, model.name: compact, model.weights: {w}}}" for name, w in weights.items())
+    text = stage.file.read_text()
+    stage.file.write_text(text.replace("model.dense: 3}]", "model.dense: 3}" + more + "]"))
+
+
+@pytest.mark.parametrize("option", ["--dry-run", "--json"])
+def test_weights_that_are_not_there_are_all_told_before_anything_is_trained(stage, option):
+    with_weights(stage, c=stage.folder / "gone", d=stage.folder / "gone.pth")
+    said = stage.refused(option, code=3)
+    assert said.startswith("plainfilm: 2 of 4 configurations cannot be trained, and none was begun: c: ")
+    assert "gone.pth: there is no such file or run folder" in said and "; d: " in said
+    stage.run("--only", "a")  # those that can be are trained by name
+
+
+def test_faults_of_different_kinds_end_with_the_code_of_a_config(stage):
+    (stage.folder / "empty").mkdir()
+    with_weights(stage, c=stage.folder / "gone", d=stage.folder / "empty")
+    assert "d: " in stage.refused(code=2)
+
+
+def test_imagenet_weights_are_looked_for_first_and_offline_fetches_none(stage, monkeypatch, tmp_path):
+    for name in ("TORCH_HOME", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    text = stage.file.read_text()
+    stage.file.write_text(text.replace("model.dense: 3}", "model.name: resnet18, model.weights: imagenet}"))
+    assert "--offline or HF_HUB_OFFLINE forbids" in stage.refused("--offline", code=3)
+    tried: list[str] = []
+    monkeypatch.setattr("plainfilm.models.weight_files._reachable", lambda host: tried.append(host) or False)
+    assert "download.pytorch.org was not reached" in stage.refused(code=3)
+    assert tried == ["download.pytorch.org"]  # once for both seeds
+
+
+def test_norm_hold_without_batch_norm_is_told_first(stage):
+    (stage.folder / "w.pth").write_bytes(b"x")
+    file = stage.file.read_text()
+    stage.file.write_text(
+        file.replace("model.dense: 3}", f"model.weights: {stage.folder / 'w.pth'}, train.norm: hold}}")
+    )
+    assert "b: train.norm: hold keeps the statistics of BatchNorm, and 'paper' has none" in stage.refused()
+
+
+def test_a_configuration_that_cannot_be_timed_does_not_stop_a_dry_run(stage, monkeypatch):
+    def train(cfg, out, **options):
+        if cfg.model.dense == 3:
+            raise DataError("No such images.")
+        return stage.train(cfg, out, **options)
+
+    monkeypatch.setattr(pipeline, "train_run", train)
+    done = stage.run("--dry-run", "--json", code=2)
+    document = json.loads(done.stdout)
+    assert [run["outcome"] for run in document["runs"]] == ["planned", "planned", "failed", "failed"]
+    assert document["estimate_seconds"] == 60.0 and stage.trained == []
+    last = done.stderr.strip().splitlines()[-1]
+    assert "2 of 4 runs could not begin (first: b-seed0: No such images." in last and "are done" not in last
+
+
+def test_why_a_run_failed_stands_in_the_table_until_it_is_trained(stage):
+    stage.trouble["b-seed0"] = DataError("The images of '/home/u/Smith, John.png' are gone. Put them back.")
+    stage.trouble["b-seed1"] = DivergedError("The loss became nan in epoch 1, step 3. Train again.")
+    stage.run(code=5)
+
+    def told() -> str:
+        table = ["experiments", "table", str(stage.out / "grid"), "--out", str(stage.folder)]
+        assert CliRunner().invoke(app, table).exit_code == 0
+        return (stage.folder / "RESULTS.md").read_text()
+
+    page = told()
+    assert "failed: The images of ... are gone" in page and "Smith" not in page and "NOT RUN" not in page
+    assert "b-seed1 (failed: The loss became nan in epoch 1, step 3)" in page
+    assert "failed: The loss became nan" in (stage.folder / "results.csv").read_text()
+    stage.run()
+    assert "failed:" not in told()
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("The loss became nan in epoch 1. Train again.", "The loss became nan in epoch 1"),
+        ("/data/x.png cannot be read (No such file). Check it.", "... cannot be read (No such file)"),
+        ("the class 'A B' isn't in \"x y\".", "the class ... isn't in ..."),
+        ("C:\\films\\a.png is damaged.", "... is damaged"),
+        ("x" * 300, "x" * 117 + "..."),
+        ("", ""),
+    ],
+)
+def test_a_reason_names_no_file(message, said):
+    assert why(message) == said
 
 
 def test_a_run_of_another_config_is_refused_with_what_differs(stage):

@@ -9,8 +9,8 @@ from torch import nn
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import Normalised, build_model, parameter_count
-from plainfilm.models.paper import PaperNet, features_side
-from plainfilm.models.registry import MODELS, get_spec
+from plainfilm.models.paper import PaperNet
+from plainfilm.models.registry import MODELS, features_side, get_spec
 
 
 def test_the_papers_network_has_its_parameters_at_512_px():

@@ -35,6 +35,8 @@ def test_the_table_names_the_parameters_that_are_built(name):
     # vgg16 alone would take 4 s to draw; without values its shapes are the same
     with torch.device("meta") if spec.library == "torchvision" and name != "inception_v3" else torch.device("cpu"):
         model = build_model(ModelConfig(name=name), 2, spec.size_px)
+        norms = [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+        assert bool(norms) is spec.batch_norm
     assert parameter_count(model) == spec.parameters
 
 

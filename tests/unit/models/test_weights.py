@@ -6,14 +6,17 @@ import pickle
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
 
+import plainfilm
 from plainfilm.config import ModelConfig
-from plainfilm.models import registry, weight_files
+from plainfilm.errors import MissingError
+from plainfilm.models import registry, weight_files, weights
 from plainfilm.models.build import build_model
 from plainfilm.models.registry import MODELS, WeightsFile
 from plainfilm.models.weight_files import Found, file_sha256, find_weights
@@ -73,6 +76,41 @@ def test_a_file_of_any_form_gives_the_features_of_the_original(form, original, t
     assert report.fresh == ("fc.weight", "fc.bias")
     assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
     assert model.initial_weights == {"kind": "file", "sha256": file_sha256(path), "report": report.as_dict()}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_public_build_model_loads_what_the_config_names(channels, original, tmp_path):
+    path = tmp_path / "resnet18.pth"
+    torch.save(original.state_dict(), path)
+    cfg = ModelConfig(name="resnet18", weights=str(path), mean=0.4, std=0.3)
+    model = plainfilm.build_model(cfg, 2, 64, seed=3, channels=channels).eval()
+    x = torch.rand(2, channels, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(model.features(x), body_of(original, (x.expand(-1, 3, -1, -1) - 0.4) / 0.3), atol=1e-5)
+    assert model.initial_weights["sha256"] == file_sha256(path) and model.initial_weights["report"]["loaded"] == 120
+    fresh = build_model(cfg, 2, 64, seed=3, channels=channels)  # the head is the seed's
+    assert torch.equal(model.head.weight, fresh.head.weight)
+
+
+def test_the_public_build_model_refuses_what_train_refuses(original, tmp_path, refusal):
+    gone = ModelConfig(name="resnet18", weights=str(tmp_path / "nowhere.pth"))
+    assert "no such file" in refusal(lambda: plainfilm.build_model(gone, 2, 64), MissingError)
+    save_file(original.state_dict(), tmp_path / "w")
+    other = ModelConfig(name="resnet34", weights=str(tmp_path / "w"))
+    assert "another architecture" in refusal(lambda: plainfilm.build_model(other, 2, 64))
+    assert plainfilm.build_model(ModelConfig(name="resnet18"), 2, 64).initial_weights is None
+
+
+@pytest.mark.parametrize(("vocab", "kept"), [(VOCAB, True), (["a", "b"], False), (None, False)])
+def test_the_public_build_model_keeps_a_runs_head_for_the_same_classes(vocab, kept, tmp_path, monkeypatch):
+    source = build_model(ModelConfig(name="compact"), 2, 32, seed=8)
+    save_file({name: value.contiguous() for name, value in source.network.state_dict().items()}, tmp_path / "w")
+    card = SimpleNamespace(vocab=VOCAB, mean=(0.4,) * 3, std=(0.3,) * 3, model=ModelConfig(name="compact"))
+    monkeypatch.setattr(weights, "find_weights", lambda *_, **__: Found("run", tmp_path / "w", "x", card))
+    model = plainfilm.build_model(ModelConfig(name="compact", weights="run"), 2, 32, seed=1, vocab=vocab)
+    assert torch.equal(model.head.weight, source.head.weight) is kept
+    assert torch.equal(model.network.stem[0].weight, source.network.stem[0].weight)
+    assert model.mean.flatten().tolist() == pytest.approx([0.4] * 3)
 
 
 def test_with_the_same_number_of_classes_the_logits_are_the_originals(original, tmp_path):

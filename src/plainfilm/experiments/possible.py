@@ -1,0 +1,49 @@
+"""Whether every run that is to be trained can begin: asked before the first one, which may take hours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plainfilm.config import ExperimentConfig
+from plainfilm.errors import ConfigError, PlainfilmError
+from plainfilm.experiments.state import Place
+from plainfilm.listener import Listener
+from plainfilm.models.registry import check_options, require_library
+from plainfilm.models.weight_files import find_weights
+
+
+def require_possible(places: Sequence[Place], *, offline: bool, listener: Listener) -> None:
+    """Networks, sizes and weights of all runs that are new; ImageNet's weights are fetched now where they may be.
+
+    A stopped run holds its own weights, and a finished one needs none.
+
+    Raises:
+        PlainfilmError: of the kind that all faults share, else ConfigError; names every configuration with its fault.
+    """
+    faults: dict[str, PlainfilmError] = {}
+    asked: set[str] = set()
+    for place in places:
+        cfg, name = place.planned.cfg, place.planned.configuration
+        question = f"{cfg.model!r} {cfg.train.size_px} {cfg.train.norm}"
+        if place.standing != "new" or question in asked:
+            continue
+        asked.add(question)
+        try:
+            _require(cfg, offline=offline, listener=listener)
+        except PlainfilmError as error:
+            faults.setdefault(name, error)
+    if not faults:
+        return
+    kinds = {type(error) for error in faults.values()}
+    told = "; ".join(f"{name}: {str(error).rstrip('.')}" for name, error in faults.items())
+    of = len({place.planned.configuration for place in places})
+    message = f"{len(faults)} of {of} configurations cannot be trained, and none was begun: {told}."
+    raise kinds.pop()(message) if len(kinds) == 1 else ConfigError(message)
+
+
+def _require(cfg: ExperimentConfig, *, offline: bool, listener: Listener) -> None:
+    spec = check_options(cfg.model, cfg.train.size_px)
+    require_library(spec)
+    if cfg.train.norm == "hold" and not spec.batch_norm:
+        raise ConfigError(f"train.norm: hold keeps the statistics of BatchNorm, and {cfg.model.name!r} has none")
+    find_weights(cfg.model, offline=offline, listener=listener)

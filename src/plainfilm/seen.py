@@ -1,0 +1,136 @@
+"""What the weights of `--weights RUN` have seen: images that taught them must not stand in the new valid or test.
+
+Only tables are compared, which hold hashes from the scan: no picture is opened, of test least of all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.card import read_card
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.splits import Split
+from plainfilm.data.table import read_table
+from plainfilm.errors import DataError, GateError
+from plainfilm.listener import Listener
+from plainfilm.models.weight_files import Found
+from plainfilm.prepare import Prepared, prepare
+from plainfilm.runs import RunDir
+from plainfilm.strict_yaml import read_yaml
+
+PICTURE = ("sha256", "content")  # the same file; the same pixels in another file
+UNKNOWN = (
+    "UNCHECKED WEIGHTS: whether the weights have seen images of valid or test cannot be checked, "
+    "since {what} without a table of images."
+)
+# What of the source shaped its weights: its train rows taught them, its valid rows chose among their epochs. A valid
+# image that has chosen before chooses once more, as valid images do; a test image must have done neither.
+SHAPED_BY = {"valid": ("train",), "test": ("train", "valid")}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Images of one split of the new run that shaped the weights; `by_key` of them by their patient's key alone."""
+
+    split: str
+    images: int
+    of: int
+    by_key: int
+
+    def words(self) -> str:
+        return f"{self.images} of {self.of} {self.split} images"
+
+
+def prepare_unseen(cfg: ExperimentConfig, found: Found | None, listener: Listener) -> Prepared:
+    """What prepare() finds out, with the weights to start from checked against its split; raises what both raise."""
+    ready = prepare(cfg, listener)
+    split = check_weights(ready.split, found, allow_leak=cfg.data.allow_leak)
+    for note in split.notes[len(ready.split.notes) :]:
+        listener("note", {"text": note})
+    return replace(ready, split=split)
+
+
+def check_weights(split: Split, found: Found | None, *, allow_leak: bool) -> Split:
+    """The split with a note, where the weights have seen its valid or test images, or nobody can tell.
+
+    Raises:
+        GateError: they have seen some, and `allow_leak` is not set. DataError: the table of a source is damaged.
+    """
+    if found is None or found.kind == "imagenet":
+        return split
+    tables, whole = tables_behind(found)
+    shared = shared_images(split.rows, tables)
+    notes = list(split.notes)
+    if shared:
+        what = f"{' and '.join(part.words() for part in shared)} ({_how(shared)})"
+        if not allow_leak:
+            raise GateError(
+                f"The run that --weights names was trained on {what}. Give both runs the same split file "
+                "(plainfilm split DATA --out split.csv; train --split split.csv), take other weights, or repeat with "
+                "--allow-leak, which every output will say."
+            )
+        notes.append(f"LEAKY WEIGHTS, allowed by --allow-leak: the weights were trained on {what}.")
+    if not whole:
+        what = "they come" if not tables else "an earlier one of the weights they were trained from comes"
+        notes.append(UNKNOWN.format(what=what))
+    return replace(split, notes=tuple(notes))
+
+
+def _how(shared: list[Shared]) -> str:
+    """By what they are the same; a key alone may also be that of another patient, of a set that counts anew."""
+    keys, images = sum(part.by_key for part in shared), sum(part.images for part in shared)
+    if keys == 0:
+        return "the same pictures"
+    return "patients of the same key, no picture the same" if keys == images else f"{keys} by the patient's key alone"
+
+
+def tables_behind(found: Found) -> tuple[list[pd.DataFrame], bool]:
+    """The tables of the run whose weights these are, and of the runs that it started from; False where one lacks.
+
+    Raises:
+        DataError: a table is damaged.
+    """
+    tables: list[pd.DataFrame] = []
+    if found.kind != "run":
+        return tables, False
+    run, initial = RunDir(found.path.parent), found.card.initial_weights if found.card else None
+    while run.table.is_file():
+        tables.append(read_table(run.table))
+        if initial is None or initial["kind"] == "imagenet":
+            return tables, True
+        before = _source(run, str(initial["sha256"]))
+        if before is None:
+            break
+        run, initial = before
+    return tables, False
+
+
+def _source(run: RunDir, sha256: str) -> tuple[RunDir, dict[str, Any] | None] | None:
+    """The run that this one started from, if its weights are still those, and what that one started from."""
+    try:
+        source = RunDir(Path(read_yaml(run.config)["model"]["weights"]))
+        card = read_card(source) if source.card.is_file() else None
+    except (DataError, KeyError, TypeError):
+        return None
+    return (source, card.initial_weights) if card is not None and card.weights_sha256 == sha256 else None
+
+
+def shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[Shared]:
+    """Valid and test rows that shaped the weights of the runs behind `tables`; a split without one is left out."""
+    found = []
+    for name, taught in SHAPED_BY.items():
+        part = rows[rows["split"] == name]
+        picture, patient = np.zeros(len(part), dtype=bool), np.zeros(len(part), dtype=bool)
+        for table in tables:
+            source = table[table["split"].isin(taught)]
+            for column in PICTURE:
+                picture |= part[column].isin(set(source[column])).to_numpy()
+            patient |= part["patient"].isin(set(source["patient"]) - {""}).to_numpy()
+        if (picture | patient).any():
+            found.append(Shared(name, int((picture | patient).sum()), len(part), int((patient & ~picture).sum())))
+    return found

@@ -1,0 +1,169 @@
+"""What the weights of a run have seen must not stand in the next run's valid or test; tables alone say so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plainfilm.config import load_config
+from plainfilm.data.splits import Split
+from plainfilm.data.table import COLUMNS
+from plainfilm.errors import DataError, GateError
+from plainfilm.models.weight_files import Found
+from plainfilm.runs import RunDir
+from plainfilm.seen import check_weights, shared_images, tables_behind
+
+
+def table(*rows: str) -> pd.DataFrame:
+    """Rows from 'split picture patient'; '-' is no patient key."""
+    found = []
+    for row in rows:
+        split, picture, patient = row.split()
+        found.append({
+            **dict.fromkeys(COLUMNS, ""), "sha256": f"sha-{picture}", "content": f"pixels-{picture}", "split": split,
+            "patient": "" if patient == "-" else patient, "bytes": 1, "width": 1, "height": 1, "depth": 8, "channels": 1,
+            "quantisation": 0, "grey": True, "group": 0, "role": "",
+        })  # fmt: skip
+    return pd.DataFrame(found)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Callable[..., RunDir]:
+    """source(rows, name, start): a run that was trained on these rows, from the weights of the run `start` if given."""
+
+    def make(rows: pd.DataFrame | None, name: str = "source", start: RunDir | None = None, kind: str = "run") -> RunDir:
+        run = RunDir(tmp_path / name)
+        run.root.mkdir()
+        weights = str(start.root) if start else "none"
+        run.config.write_text(load_config(options={"model.weights": weights}).as_yaml(), encoding="utf-8")
+        if rows is not None:
+            rows.to_csv(run.table, index=False)
+        begun = {"kind": kind, "sha256": f"weights of {start.root.name}" if start else "", "report": {}}
+        facts = {"weights_sha256": f"weights of {name}", "initial_weights": begun if start or kind != "run" else None}
+        run.card.write_text(json.dumps(facts), encoding="utf-8")
+        return run
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def cards_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """read_card() checks weights that these sources do not have."""
+    read = lambda run: SimpleNamespace(**json.loads(run.card.read_text()))  # noqa: E731
+    monkeypatch.setattr("plainfilm.seen.read_card", read)
+
+
+def found_in(run: RunDir) -> Found:
+    card: Any = SimpleNamespace(**json.loads(run.card.read_text()))
+    return Found("run", run.weights, card.weights_sha256, card)
+
+
+def split(*rows: str) -> Split:
+    return Split(table(*rows), "patient", False, ("first note",))
+
+
+NEW = ("train a p1", "train b p2", "valid c p3", "valid d p4", "test e p5", "test f p6", "test g -")
+
+
+def test_a_source_of_other_images_and_patients_passes_without_a_word(source):
+    run = source(table("train x q1", "valid y q2", "test z q3"))
+    assert check_weights(split(*NEW), found_in(run), allow_leak=False).notes == ("first note",)
+
+
+def test_the_same_split_for_both_passes(source):
+    """The source's valid is the new valid: it chooses once more, as valid images do."""
+    assert check_weights(split(*NEW), found_in(source(table(*NEW))), allow_leak=False).notes == ("first note",)
+
+
+@pytest.mark.parametrize(
+    ("taught", "said"),
+    [
+        (["train c q"], "1 of 2 valid images (the same pictures)"),
+        (["train e q", "train g -"], "2 of 3 test images (the same pictures)"),
+        (["valid e q"], "1 of 3 test images (the same pictures)"),  # it chose the source's epoch
+        (["train x p5", "train y p3"], "1 of 2 valid images and 1 of 3 test images (patients of the same key, no picture the same)"),
+        (["train c p3", "train x p5"], "1 of 2 valid images and 1 of 3 test images (1 by the patient's key alone)"),
+    ],
+)  # fmt: skip
+def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, taught, said):
+    found = found_in(source(table(*taught, "test d p4", "train n -")))  # a test image taught the source nothing
+    line = refusal(lambda: check_weights(split(*NEW), found, allow_leak=False), GateError)
+    assert said in line and "same split file" in line and "--allow-leak" in line
+    notes = check_weights(split(*NEW), found, allow_leak=True).notes
+    assert notes == ("first note", f"LEAKY WEIGHTS, allowed by --allow-leak: the weights were trained on {said}.")
+    assert not any(key in line for key in ("p3", "p5"))  # no patient is named
+
+
+def test_the_same_pixels_in_another_file_are_the_same_picture(source, refusal):
+    rows = table("train c q")
+    rows["sha256"] = "another file"
+    line = refusal(lambda: check_weights(split(*NEW), found_in(source(rows)), allow_leak=False), GateError)
+    assert "1 of 2 valid images (the same pictures)" in line
+
+
+def test_the_sources_of_the_source_are_asked_too(source, refusal):
+    first = source(table("train e q"), "first")
+    second = source(table("train x q2"), "second", first)
+    third = source(table("train y q3"), "third", second)
+    assert "1 of 3 test" in refusal(lambda: check_weights(split(*NEW), found_in(third), allow_leak=False), GateError)
+    assert [len(rows) for rows in tables_behind(found_in(third))[0]] == [1, 1, 1]
+    shutil.rmtree(first.root)  # nobody can tell any more, and that is said
+    notes = check_weights(split(*NEW), found_in(third), allow_leak=False).notes
+    assert len(notes) == 2 and notes[1].startswith("UNCHECKED WEIGHTS") and "an earlier one" in notes[1]
+
+
+def test_another_run_in_the_sources_place_is_not_taken_for_it(source):
+    first = source(table("train e q"), "first")
+    second = source(table("train x q2"), "second", first)
+    facts = json.loads(first.card.read_text())
+    first.card.write_text(json.dumps({**facts, "weights_sha256": "trained again"}))
+    assert "UNCHECKED WEIGHTS" in check_weights(split(*NEW), found_in(second), allow_leak=False).notes[1]
+
+
+@pytest.mark.parametrize("kind", ["file", "bundle"])
+def test_weights_without_a_table_are_noted(source, kind):
+    run = source(None)
+    found = found_in(run) if kind == "bundle" else Found("file", run.weights, "x")
+    note = check_weights(split(*NEW), found, allow_leak=False).notes[1]
+    assert "cannot be checked, since they come without a table" in note
+
+
+def test_imagenet_and_no_weights_are_not_noted(source):
+    run = source(table("train x q"), kind="imagenet")
+    for found in (None, Found("imagenet", run.weights, "x"), found_in(run)):
+        assert check_weights(split(*NEW), found, allow_leak=False).notes == ("first note",)
+
+
+def test_a_damaged_table_of_the_source_is_one_line(source, refusal):
+    run = source(table("train x q"))
+    run.table.write_text("path\n")
+    assert "has no column" in refusal(lambda: check_weights(split(*NEW), found_in(run), allow_leak=False), DataError)
+
+
+ROW = st.tuples(st.sampled_from(["train", "valid", "test"]), st.integers(0, 8), st.sampled_from(["-", "p", "q", "r"]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(new=st.lists(ROW, min_size=1, max_size=8), old=st.lists(ROW, min_size=1, max_size=8))
+def test_it_counts_what_a_loop_over_all_pairs_counts(new, old):
+    shaped = {"valid": {"train"}, "test": {"train", "valid"}}
+    expected = {}
+    for name, by in shaped.items():
+        mine, theirs = [row for row in new if row[0] == name], [row for row in old if row[0] in by]
+        picture = [any(row[1] == other[1] for other in theirs) for row in mine]
+        patient = [any(row[2] == other[2] != "-" for other in theirs) for row in mine]
+        hits = sum(a or b for a, b in zip(picture, patient, strict=True))
+        if hits:
+            expected[name] = (hits, len(mine), sum(b and not a for a, b in zip(picture, patient, strict=True)))
+    words = lambda rows: table(*(f"{s} {n} {p}" for s, n, p in rows))  # noqa: E731
+    found = shared_images(words(new), [words(old)])
+    assert {part.split: (part.images, part.of, part.by_key) for part in found} == expected
