@@ -33,6 +33,7 @@ FLAGS = {  # of Prediction.flags, for people
 
 LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that stand before any score
 MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+OF_CLASSES = {"auroc": "AUROC, mean over the classes", "accuracy": "Accuracy"}  # where no class is the positive one
 
 
 class Pages:
@@ -91,11 +92,11 @@ def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
     """What the model is worth, the test set's numbers before valid's, as name and text."""
     where = "test" if "test" in card.metrics else "valid"
     if where in card.metrics:
-        for name, title in MEASURED.items():
+        for name, title in (MEASURED if card.positive else OF_CLASSES).items():
             metric = card.metrics[where].metrics.get(name)
             if metric is not None and metric.value is not None:
                 between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
-                yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n = {metric.n:,}"
+                yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n\u00a0=\u00a0{metric.n:,}"
 
 
 def _drawn() -> Iterator[bytes]:

@@ -31,7 +31,6 @@ def serve_bundle(
     token: str | None = None,
     max_mb: int = 32,
     queue: int = 32,
-    threads: int | None = None,
     open_browser: bool = False,
     say: Callable[[str], None] = lambda text: None,
     result: Callable[[str], None] = lambda text: None,
@@ -40,14 +39,14 @@ def serve_bundle(
 
     Args:
         port: 0 takes a free one. token: asked for on every address; must be given beyond this machine.
-        max_mb, queue: see Limits. threads: of the network.
+        max_mb, queue: see Limits.
         say: hears what people should know; result: hears the page's address once it answers.
     Raises:
         BundleError: the bundle is not whole. UsageError: the options do not fit, or the port is taken.
     """
     check_token(host, token)
     with listening(host, port) as listener:
-        bundle = open_bundle(path, threads=threads)
+        bundle = open_bundle(path, threads=1)
         service = Service(Oracle(bundle, heat_of(path)), Limits.for_images_of(max_mb, queue))
         port = listener.getsockname()[1]
         app = build_app(service, host=host, port=port, token=token)

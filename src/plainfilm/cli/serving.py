@@ -39,12 +39,6 @@ def serve(
             "--queue", min=1, max=1000, help="Requests that may wait at a time; others are told to come again."
         ),
     ] = 32,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", min=1, help="Processor threads of the network. \\[default: its own choice]", show_default=False
-        ),
-    ] = None,
     open_browser: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
@@ -54,6 +48,6 @@ def serve(
 
     with Talk(quiet=quiet) as talk:
         serve_bundle(
-            bundle, host=host, port=port, token=token, max_mb=max_mb, queue=queue, threads=threads,
+            bundle, host=host, port=port, token=token, max_mb=max_mb, queue=queue,
             open_browser=open_browser, say=talk.say, result=lambda text: print(text, file=talk.stdout, flush=True),
         )  # fmt: skip

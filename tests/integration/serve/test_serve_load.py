@@ -30,7 +30,7 @@ def test_uploads_at_once_are_answered_or_told_to_come_again(bundle: Path, tmp_pa
     opened = open_bundle(bundle)
     known = [opened.predict_bytes(image).probs for image in images]
     assert len({tuple(probs.values()) for probs in known}) == uploads  # a swapped answer would be seen
-    server = Served(bundle, tmp_path / "server", "--queue", "8", "--threads", "1")
+    server = Served(bundle, tmp_path / "server", "--queue", "8")
     gate, took = threading.Barrier(uploads), {}
     first: Counter[int] = Counter()
 

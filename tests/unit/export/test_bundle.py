@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from safetensors.numpy import load_file
 
@@ -23,6 +22,7 @@ from plainfilm.export import bundle as bundling
 from plainfilm.export import manifest
 from plainfilm.export.bundle import export_run
 from plainfilm.export.inference import open_bundle
+from plainfilm.export.runtime import onnx_runtime
 from plainfilm.runs import dump_json
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}
@@ -81,7 +81,7 @@ def test_the_onnx_file_takes_and_gives_what_is_promised(exported):
     model = onnx.load(folder / "model.onnx", load_external_data=False)
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [20]
     assert not any(tensor.external_data for tensor in model.graph.initializer)
-    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    session = onnx_runtime().InferenceSession(folder / "model.onnx")
     takes = session.get_inputs()[0]
     assert (takes.name, takes.type, takes.shape[1:]) == ("image", "tensor(uint8)", [1, 48, 48])
     for n in (1, 2, 5, 64):
@@ -154,7 +154,7 @@ def nothing_is_loaded(monkeypatch):
     def never(*_, **__):
         pytest.fail("a part of the bundle was loaded")
 
-    monkeypatch.setattr(onnxruntime, "InferenceSession", never)
+    monkeypatch.setattr(onnx_runtime(), "InferenceSession", never)
     monkeypatch.setattr("plainfilm.export.inference.gate_from", never)
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.report.answers import Number
-from plainfilm.report.inert import UNSEEN, between, count, figure, many, number, shown
+from plainfilm.report.inert import between, count, figure, many, number
+from plainfilm.shown import UNSEEN, shown
 
 
 @pytest.mark.parametrize(
