@@ -11,7 +11,7 @@ RUN ?= $(patsubst %/status.json,%,$(shell grep -l '"status": "done"' runs/*/stat
 NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train lr-find evaluate interpret report experiments test test-all bench check format clean
+.PHONY: help setup train lr-find evaluate interpret report export demo experiments test test-all bench check format clean
 
 help:  ## Show this list
 	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
@@ -47,6 +47,21 @@ interpret: setup  ## Figures of RUN (default: the newest run)
 
 report: setup  ## One HTML file of RUN (default: the newest run): RUN/report.html
 	$(NEED_RUN)$(BIN)/plainfilm report $(RUN) $(ARGS)
+
+export: setup  ## A bundle of RUN (default: the newest run) that predicts without torch: RUN/bundle
+	$(NEED_RUN)$(BIN)/plainfilm export $(RUN) $(ARGS)
+
+DEMO ?= runs/demo
+demo: setup  ## Everything once on drawn phantoms, in minutes: train, evaluate, report, export, predict
+	@if [ -e "$(DEMO)" ]; then echo "$(DEMO) exists; remove it, or: make demo DEMO=runs/another"; exit 4; fi
+	$(BIN)/plainfilm phantom $(DEMO)/phantoms --images 1200 --size 128 -q
+	$(BIN)/plainfilm train $(DEMO)/phantoms --config experiments/phantom.yaml --out $(DEMO)/run
+	$(BIN)/plainfilm evaluate $(DEMO)/run --split test
+	$(BIN)/plainfilm interpret $(DEMO)/run --heat-maps 8 -q
+	$(BIN)/plainfilm report $(DEMO)/run -q
+	$(BIN)/plainfilm export $(DEMO)/run --out $(DEMO)/bundle -q
+	$(BIN)/plainfilm predict $(DEMO)/bundle $(DEMO)/phantoms --out $(DEMO)/predictions.csv -q
+	@printf '\nOpen:\n  %s\n  %s\n  %s\n' "$(DEMO)/run/report.html" "$(DEMO)/bundle/MODEL_CARD.md" "$(DEMO)/predictions.csv"
 
 GRID = $(or $(CONFIG),experiments/smoke.yaml)
 experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table in experiments/

@@ -24,6 +24,8 @@ _HOMES = {
     "evaluate_run": "plainfilm.pipeline",
     "interpret_run": "plainfilm.pipeline",
     "compare_runs": "plainfilm.pipeline",
+    "export_run": "plainfilm.export.bundle",
+    "open_bundle": "plainfilm.export.inference",
 }
 
 __all__ = ["__version__", *_HOMES]
