@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import fastai.callback.schedule  # noqa: F401 - gives every Learner fit_one_cycle and lr_find
 import numpy as np
 import torch
 from fastai.callback.training import GradientClip
