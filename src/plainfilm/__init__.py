@@ -14,6 +14,7 @@ _HOMES = {
     "make_split": "plainfilm.data.splits",
     "decode": "plainfilm.data.decode",
     "DecodeSpec": "plainfilm.data.decode",
+    "decode_spec": "plainfilm.prepare",
     "decode_rows": "plainfilm.data.cache",
     "make_dls": "plainfilm.data.block",
     "build_model": "plainfilm.models.weights",

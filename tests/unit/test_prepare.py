@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import plainfilm
 from plainfilm import __version__
 from plainfilm.config import DataConfig, PhantomConfig, load_config
 from plainfilm.data.store import cache_folder
@@ -108,3 +110,14 @@ def test_prepare_refuses_data_with_one_class(tmp_path: Path, draw_cxr: Callable[
     root = draw_cxr(tmp_path / "one", classes=("NORMAL",))
     with pytest.raises(DataError, match="Only one class"):
         prepare(load_config(options={"data.path": str(root)}), silent)
+
+
+def test_the_spec_of_a_set_knows_its_depth_from_python_too(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    """Twelve bits stored in sixteen: 2000 of 4095 is 125 of 255 (124.54); read as sixteen bits it would be 8."""
+    for label, value in (("A", 2000), ("B", 4000)):
+        for k in range(3):
+            write_image(tmp_path / label / f"p{value + k}.png", np.full((20, 20), value + k, np.uint16))
+    cfg = load_config(options={"train.size_px": 16})
+    table = plainfilm.build_table(tmp_path, cfg.data)
+    pixels = plainfilm.decode_rows(table.rows, plainfilm.decode_spec(cfg, table))
+    assert [int(row.max()) for row in pixels[:]] == [125, 125, 125, 249, 249, 249]

@@ -6,7 +6,7 @@ a function of (seed, phase, epoch), not of how many random numbers were drawn be
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,14 @@ from plainfilm.seeds import ORDER, content_key, uniform
 IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
 
 
+class GreyFilm(TensorImageBW):
+    """A grey picture that fastai shows as a radiograph is read, 0 = black; its own colour map shows the negative."""
+
+    _show_args: ClassVar[dict[str, str]] = {"cmap": "gray"}
+
+
 class FromPixels(Transform):
-    """Row number -> TensorImage: (3, h, w), or (1, h, w) TensorImageBW where the set is grey; uint8."""
+    """Row number -> TensorImage: (3, h, w), or (1, h, w) GreyFilm where the set is grey; uint8."""
 
     def __init__(self, pixels: np.ndarray | PixelRows) -> None:
         self.pixels = pixels
@@ -39,7 +45,7 @@ class FromPixels(Transform):
 def as_image(pixels: torch.Tensor) -> TensorImage:
     """uint8 (n, h, w) or (n, h, w, 3) -> (n, 1, h, w) or (n, 3, h, w) with fastai's type."""
     if pixels.ndim == 3:
-        return TensorImageBW(pixels[:, None])
+        return GreyFilm(pixels[:, None])
     return TensorImage(pixels.permute(0, 3, 1, 2).contiguous())
 
 

@@ -164,8 +164,13 @@ Builder = Callable[[ModelConfig, int, int, int, SpeedConfig], tuple[nn.Module, A
 OWN: dict[str, Builder] = {"paper": _paper, "paper-gap": _paper_gap, "compact": _compact}
 
 
-def parameter_groups(model: Normalised) -> list[list[nn.Parameter]]:
-    """All parameters, in groups from stem to head; what belongs to no named stage (a class token) is in the first."""
+def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:
+    """All parameters, in groups from stem to head; what belongs to no named stage (a class token) is in the first.
+
+    A network whose parts nobody named (a user's own module) is one group.
+    """
+    if not isinstance(model, Normalised) or model.anatomy is None:
+        return [list(model.parameters())]
     stages = model.parts.stages
     groups: list[list[nn.Parameter]] = [[] for _ in stages]
     for name, parameter in model.network.named_parameters():

@@ -203,7 +203,8 @@ def get_spec(name: str) -> ModelSpec:
     near = difflib.get_close_matches(bare, list(dict.fromkeys((*MODELS, *others))), n=3)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     more = "" if there else " Other networks of timm can be had once it is installed: pip install timm."
-    raise ConfigError(f"There is no model {name!r}; known: {', '.join(MODELS)}.{hint}{more}")
+    any_of_timm = f", and timm/NAME with any of timm's {len(others):,} names" if there else ""
+    raise ConfigError(f"There is no model {name!r}; known: {', '.join(MODELS)}{any_of_timm}.{hint}{more}")
 
 
 def _ask_timm(name: str) -> tuple[ModelSpec | None, list[str]]:

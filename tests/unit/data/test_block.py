@@ -179,3 +179,13 @@ def test_a_hole_is_one_grey_level_and_the_rest_stays() -> None:
     expected = x.clone()
     expected[0, :, 10:15, 2:6] = 0.9
     torch.testing.assert_close(made, expected)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # fastai's tensors in matplotlib
+def test_a_grey_picture_is_shown_as_a_radiograph_is_read():
+    """fastai's own colour map for one channel is the negative: lungs white."""
+    rows, pixels = make_rows()
+    x, _ = dls_of(rows, pixels).train.one_batch()
+    axis = x[0].show()
+    shown = axis.images[0]
+    assert shown.cmap(0.0)[:3] == (0, 0, 0) and shown.cmap(1.0)[:3] == (1, 1, 1)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import timm
 import torch
 import torchvision
 from typer.testing import CliRunner
@@ -81,7 +82,9 @@ def test_the_command_imports_nothing_heavy():
 
 @pytest.mark.parametrize(("given", "near"), [("resnet81", "resnet18"), ("densnet121", "densenet121"), ("vit-tiny", "vit_tiny")])  # fmt: skip
 def test_near_names_are_suggested(given, near, refusal):
-    assert f"{near!r}" in refusal(lambda: get_spec(given), ConfigError).split("Did you mean")[1]
+    message = refusal(lambda: get_spec(given), ConfigError)
+    assert f"{near!r}" in message.split("Did you mean")[1]
+    assert f"timm/NAME with any of timm's {len(timm.list_models()):,} names" in message
 
 
 def test_a_name_of_timm_without_timm_says_how_to_get_it(refusal, monkeypatch):

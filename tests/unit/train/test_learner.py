@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -209,3 +211,31 @@ def test_running_out_of_memory_says_what_to_make_smaller(learn, error):
         fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
     assert caught.value.exit_code == 5
     assert not isinstance(caught.value, DivergedError)
+
+
+class Bright(torch.nn.Module):
+    """A user's own module: mean brightness -> two logits; nothing of it is known to plainfilm."""
+
+    def __init__(self):
+        super().__init__()
+        self.line = torch.nn.Linear(1, 2)
+
+    def forward(self, x):
+        return self.line(20 * (x.mean((1, 2, 3))[:, None] - 0.25))
+
+
+def test_a_module_of_the_users_own_learns_and_is_one_group(learn, tmp_path):
+    own = make_learner(learn.dls, Bright(), TrainConfig(size_px=SIZE, batch_size=8), path=tmp_path)
+    own.freeze()
+    assert all(parameter.requires_grad for parameter in own.model.parameters())
+    own.fit_one_cycle(3, 0.1)
+    assert own.recorder.values[-1][3] == 1.0  # SICK is the brighter class: AUROC
+    assert len(own.opt.param_lists) == 1
+    assert find_lr(own, TrainConfig(size_px=SIZE), num_it=12).lr > 0
+
+
+def test_a_learner_can_fit_in_a_process_that_never_imported_fastais_schedule():
+    """fastai adds fit_one_cycle and lr_find to Learner in a module of its own; other tests have imported it."""
+    code = "import plainfilm; plainfilm.make_learner; from fastai.learner import Learner; Learner.fit_one_cycle; Learner.lr_find"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
