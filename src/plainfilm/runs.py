@@ -135,6 +135,7 @@ class RunDir:
         self.metrics = self.root / "metrics.json"
         self.cost = self.root / "cost.json"
         self.report = self.root / "report.html"
+        self.bundle = self.root / "bundle"
         self.probes = self.root / "probes" / "probes.json"
         self.probe_features = self.root / "probes" / "train_features.npy"
         self.suspects = self.root / "suspects.csv"

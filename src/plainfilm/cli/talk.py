@@ -183,6 +183,9 @@ class Talk:
     def _on_probe(self, facts: dict[str, Any]) -> None:
         self.say(f"Probing for shortcuts on {facts['pixels']} pixels ...")
 
+    def _on_compare(self, facts: dict[str, Any]) -> None:
+        self.say(f"Comparing ONNX with torch on {facts['pictures']} {facts['what']} ...")
+
     def _on_scored(self, facts: dict[str, Any]) -> None:
         self.say(f"{facts['done']:,} pictures so far ({facts['done'] / facts['seconds']:.0f} img/s)")
 

@@ -51,7 +51,7 @@ def export_run(root: Path, out: Path | None = None, listener: Listener = silent)
         GateError: ONNX differs from torch by more than TOLERANCE; nothing is written.
     """
     run = RunDir.open(root)
-    out = (out or run.root / "bundle").absolute()
+    out = (out or run.bundle).absolute()
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
     card, rows = read_card(run), read_table(run.table)
@@ -61,7 +61,7 @@ def export_run(root: Path, out: Path | None = None, listener: Listener = silent)
 
     model, _ = kept_network(run, card, "cpu")
     sample = _sample(run, card, rows)
-    listener("note", {"text": f"Comparing ONNX with torch on {len(sample.pixels)} {sample.what}."})
+    listener("compare", {"pictures": len(sample.pixels), "what": sample.what})
     data = export_onnx(model, card.temperature, sample.pixels.shape[1:])
     apart = differences(model, card.temperature, data, sample.pixels)
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():

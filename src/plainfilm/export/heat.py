@@ -57,7 +57,7 @@ def heat_maps(bundle: Path, pixels: np.ndarray, label: str | None = None) -> np.
 @lru_cache(maxsize=2)
 def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
     with opened(path) as source:
-        files = verify(source, keep=frozenset({CARD, WEIGHTS}))
+        files, _ = verify(source, keep=frozenset({CARD, WEIGHTS}))
     card = BundleCard.model_validate_json(files[CARD])
     from plainfilm.errors import DataError
     from plainfilm.export.bundle import network_of

@@ -29,7 +29,10 @@ from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, ope
 from plainfilm.export.runtime import onnx_runtime
 
 UNSURE, UNLIKE = "unsure", "unlike the training images"
-BATCH = 8  # at 224 px the paper's network holds 8 MB of maps per picture
+BATCH, BATCH_PIXELS = (
+    8,
+    8 * 224 * 224,
+)  # of the paper's network a picture of 224 px holds 8 MB of maps, one of 512 px 45
 AHEAD = 2  # batches that wait for the reader, for each thread
 INPUT, OUTPUTS = "image", ("logits", "probs", "features")
 
@@ -56,6 +59,7 @@ class Bundle:
         self.card, self.threads = card, threads
         self._markdown, self._gate, self._session = markdown, gate, session
         self._spec = DecodeSpec(**card.decode)
+        self._batch = max(1, min(BATCH, BATCH_PIXELS // card.size_px**2))
 
     def card_markdown(self) -> str:
         """The text of MODEL_CARD.md."""
@@ -94,7 +98,7 @@ class Bundle:
         with ThreadPoolExecutor(self.threads) as pool:
             try:
                 while True:
-                    while len(running) < AHEAD * self.threads and (batch := list(islice(todo, BATCH))):
+                    while len(running) < AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
                         running.append((batch, pool.submit(self._predict, batch)))
                     if not running:
                         return
@@ -157,10 +161,9 @@ def open_bundle(path: Path, threads: int | None = None) -> Bundle:
         MissingError: ONNX Runtime is not installed.
     """
     with opened(Path(path)) as source:
-        files = verify(source, keep=frozenset({CARD, MODEL_CARD, ONNX, GATE}))
-        weights = source.facts(WEIGHTS).sha256
+        files, hashes = verify(source, keep=frozenset({CARD, MODEL_CARD, ONNX, GATE}))
     card = _card(files[CARD])
-    if card.weights_sha256 != weights or (card.gate_sha256 is None) != (GATE not in files):
+    if card.weights_sha256 != hashes[WEIGHTS] or (card.gate_sha256 is None) != (GATE not in files):
         raise BundleError("card.json of the bundle speaks of other weights than it holds. Export it again.")
     try:
         gate = gate_from(files[GATE]) if GATE in files else None

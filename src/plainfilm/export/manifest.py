@@ -121,8 +121,8 @@ def _zip(archive: zipfile.ZipFile) -> Source:
     return Source(sorted(names), lambda name: archive.open(name))
 
 
-def verify(source: Source, keep: frozenset[str]) -> dict[str, bytes]:
-    """The bytes of the files in `keep`, after every file of the bundle was compared with the manifest.
+def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """The bytes of the files in `keep`, and the SHA-256 of all, after each file was compared with the manifest.
 
     Raises:
         BundleError: a file is changed, missing or surplus, or the manifest is damaged.
@@ -153,7 +153,7 @@ def verify(source: Source, keep: frozenset[str]) -> dict[str, bytes]:
             raise BundleError(
                 f"{name} of the bundle is not the file that MANIFEST.json describes. Copy or export it again."
             )
-    return kept
+    return kept, {name: facts.sha256 for name, facts in manifest.files.items()}
 
 
 def pack(files: dict[str, bytes]) -> bytes:
