@@ -32,7 +32,7 @@ from plainfilm.strict_yaml import dump_yaml, read_yaml
 
 __all__ = [
     "SPEED_SWITCHES", "DataConfig", "EvaluateConfig", "ExperimentConfig", "ModelConfig", "PhantomConfig", "Phase",
-    "SpeedConfig", "TrainConfig", "experiment_file", "load_config", "make_config",
+    "SpeedConfig", "TrainConfig", "experiment_file", "load_config", "make_config", "phases_of",
 ]  # fmt: skip
 
 
@@ -81,7 +81,8 @@ def make_config(raw: dict[str, Any], options: Mapping[str, Any] | None = None, *
             _lay_over(raw, key, value)
     train = raw.get("train")
     if isinstance(train, dict) and train.get("freeze") is True and (options or {}).get("train.lr") is not None:
-        train["freeze_lr"] = train.pop("lr")  # the one rate that there is
+        rate = train.pop("lr")  # the one rate that there is
+        train["freeze_lr"] = rate if (options or {}).get("train.freeze_lr") is None else train["freeze_lr"]
     try:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:

@@ -14,7 +14,7 @@ from filelock import Timeout
 
 from plainfilm.audit import audit_data
 from plainfilm.card import Card, read_card
-from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.config import ExperimentConfig, Phase, TrainConfig, load_config, phases_of
 from plainfilm.data.housekeeping import Entry, clear, entries
 from plainfilm.data.splits import write_split
 from plainfilm.data.store import cache_folder
@@ -147,12 +147,25 @@ def find_learning_rate(
     *,
     device: str,
     num_it: int,
+    phase: int = 1,
     offline: bool = False,
     listener: Listener = silent,
 ) -> LrFindDocument:
-    """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched."""
+    """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched.
+
+    Args:
+        phase: the phase of training to look at, from 1; those before it are not trained, and a note says so.
+    Raises:
+        UsageError: there is no such phase.
+    """
     from plainfilm.interpret.figures import as_png, plot_lr_curve
 
+    phases = cfg.train.phases
+    if phase > len(phases):
+        raise UsageError(
+            f"--phase {phase}: training has {len(phases)} {'phase' if len(phases) == 1 else 'phases'}. "
+            "Choose a smaller one, or give --freeze-epochs N, which makes two."
+        )
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name.replace('/', '-')}")
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=offline, listener=listener)
@@ -164,8 +177,8 @@ def find_learning_rate(
     device = pick_device(device)
     speed_up(cfg.train.speed)
     learn, _ = build_learner(cfg, ready, device, run.root, listener, found)
-    with as_in_phase(learn, cfg.train.phases[0]):
-        curve = find_lr(learn, cfg.train, num_it)
+    with as_in_phase(learn, phases[phase - 1]):
+        curve = find_lr(learn, cfg.train, num_it, phases[phase - 1].lr_ratio)
     run.make()
     figure, table = run.root / "lr_find.png", run.root / "lr_find.csv"
     atomic_write(figure, as_png(plot_lr_curve(curve.lrs, curve.losses, curve.suggestions, curve.lr)))
@@ -174,15 +187,36 @@ def find_learning_rate(
     return LrFindDocument(
         suggestions=curve.suggestions,
         lr=curve.lr,
+        phase=phase,
+        option=rate_option(cfg.train, phase),
         figure=str(figure),
         curve=str(table),
-        notes=[*([HEAD_ALONE] if cfg.train.phases[0].freeze else []), *ready.split.notes],
+        notes=[*_about_phase(cfg.train, phase), *ready.split.notes],
     )
 
 
-HEAD_ALONE = (
-    "The rate is for the head alone (train.freeze_lr), as the first phase trains it, not for the whole network."
-)
+def rate_option(train: TrainConfig, phase: int) -> str:
+    """What of `train` takes the peak rate of a phase, numbered from 1."""
+    if train.phases != tuple(Phase.model_validate(each) for each in phases_of(train.model_dump())):
+        return f"train.phases, entry {phase}, lr:"
+    return "--freeze-lr" if train.phases[phase - 1].freeze and not train.freeze else "--lr"
+
+
+def _about_phase(train: TrainConfig, phase: int) -> list[str]:
+    found = train.phases[phase - 1]
+    said = []
+    if found.freeze:
+        option = rate_option(train, phase)
+        name = f"{option}, or train.freeze_lr in a file" if option.startswith("--") else option.rstrip(":")
+        said.append(f"The rate is for the head alone ({name}), not for the whole network.")
+    if found.lr_ratio != 1:
+        said.append(f"The rate is the head's; the first layers had {found.lr_ratio:g} of it, as in training.")
+    if phase > 1:
+        said.append(
+            f"PHASE {phase} OF {len(train.phases)}: the phases before it were not trained, so the head is as it began; "
+            "after them another rate may be better. train --lr auto looks then."
+        )
+    return said
 
 
 def evaluate_run(

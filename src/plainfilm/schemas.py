@@ -250,10 +250,13 @@ class ModelsDocument(Document):
 
 
 class LrFindDocument(Document):
-    """`plainfilm lr-find --json`; a suggestion is None where the curve is too short for it."""
+    """`plainfilm lr-find --json`; a suggestion is None where the curve is too short for it. `phase`: which one was
+    looked at, from 1; `option`: what of train takes its rate."""
 
     suggestions: dict[Literal["valley", "slide", "minimum", "steep"], float | None]
     lr: float
+    phase: int = 1
+    option: str = "--lr"
     figure: str
     curve: str
     notes: list[str]

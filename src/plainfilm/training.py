@@ -188,7 +188,7 @@ def _fit(
     atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, title)))
 
     def find(phase: Phase) -> float:
-        lr = find_lr(learn, cfg.train).lr
+        lr = find_lr(learn, cfg.train, ratio=phase.lr_ratio).lr
         listener("lr", {"lr": lr})
         return lr
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
+from plainfilm.config import load_config
 from plainfilm.data.phantom import write_phantom
 from plainfilm.data.table import read_table
 
@@ -155,6 +156,36 @@ def test_a_source_that_has_seen_valid_or_test_ends_before_the_training(first, da
     # what the leaky run teaches next is asked for the first run's images too
     third = refused(data, "--model", "compact", "--weights", tmp_path / "leak", *small, "--seed", 5, code=1)
     assert said in third
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "notes"),
+    [
+        ([], "--lr", ""),
+        (["--freeze"], "--lr", "head alone (--lr, or train.freeze_lr in a file)"),
+        (["--freeze-epochs", 1], "--freeze-lr", "head alone (--freeze-lr, or train.freeze_lr in a file)"),
+        (["--freeze-epochs", 1, "--phase", 2, "--lr-ratio", 0.1, "--norm", "hold"], "--lr", "PHASE 2 OF 2: the phases before it were not trained"),
+    ],
+)  # fmt: skip
+def test_lr_find_looks_at_each_phase_and_names_what_takes_its_rate(first, data, options, option, notes, tmp_path):
+    common = ["--model", "compact", "--weights", first, "--size", 64, "--batch-size", 16, "--device", "cpu"]
+    command = ["lr-find", data, *common, "--iterations", 8, *options, "--out", tmp_path / "finder"]
+    found = json.loads(plainfilm(*command, "--json").stdout)
+    assert (found["option"], found["phase"]) == (option, 2 if "--phase" in options else 1)
+    assert notes in " ".join(found["notes"]) and ("first layers had 0.1" in " ".join(found["notes"])) is ("--lr-ratio" in options)  # fmt: skip
+    said = ["train", data, *common, *[o for o in options if o not in ("--phase", 2)], option, 0.05, "--print-config"]
+    at = [number for number, p in enumerate(options) if p == "--phase"]
+    phases = (
+        load_config(tmp_path / "c.yaml").train.phases
+        if (tmp_path / "c.yaml").write_text(plainfilm(*said).stdout)
+        else ()
+    )
+    assert phases[1 if at else 0].lr == 0.05  # it reaches the phase that was looked at
+
+
+def test_lr_find_has_no_more_phases_than_training(first, data):
+    command = ["lr-find", data, "--model", "compact", "--weights", first, "--size", 64, "--phase", 2, "-q"]
+    assert "training has 1 phase. " in plainfilm(*command, code=2).stderr
 
 
 def test_what_was_trained_is_what_the_next_training_starts_from(first, data, small, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 
 from plainfilm.config import load_config
 from plainfilm.experiments.grid import read_experiment
+from plainfilm.models.registry import MODELS
 from plainfilm.strict_yaml import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -34,3 +35,13 @@ def test_an_experiment_opens_with_its_command_time_and_expected_score(path):
     head = path.read_text(encoding="utf-8").partition("\ndata:")[0]
     for word in ("# ", "CPU cores", "Expected"):
         assert word in head, f"{path.name} does not say {word}"
+
+
+def test_each_network_of_the_registry_is_run_in_backbones_or_says_why_not():
+    experiment = read_experiment(FOLDER / "backbones.yaml")
+    assert {run.cfg.model.name for run in experiment.planned} == set(MODELS)
+    assert all(run.configuration == run.cfg.model.name for run in experiment.planned)
+    trained = [run.folder for run in experiment.only([])]
+    names = ("paper", "paper-gap", "compact", "resnet18", "mobilenetv3")
+    assert trained == [f"{name}-seed{seed}" for name in names for seed in range(3)]
+    assert {run.cfg.model.name for run in experiment.planned if run.skip} == set(MODELS) - set(names)

@@ -184,6 +184,42 @@ Freeze = Annotated[
         show_default=False,
     ),
 ]
+FreezeEpochs = Annotated[
+    int | None,
+    typer.Option(
+        "--freeze-epochs",
+        metavar="N",
+        help="First N epochs of the head alone, then all. \\[default: 0]",
+        show_default=False,
+    ),
+]
+FreezeLr = Annotated[
+    str | None,
+    typer.Option(
+        "--freeze-lr",
+        metavar="RATE",
+        help="Peak rate of the head while it trains alone, or auto. \\[default: 1e-2]",
+        show_default=False,
+    ),
+]
+LrRatio = Annotated[
+    float | None,
+    typer.Option(
+        "--lr-ratio",
+        metavar="X",
+        help="Rate of the first layers as a share of the head's, e.g. 0.1. \\[default: 1]",
+        show_default=False,
+    ),
+]
+Norm = Annotated[
+    str | None,
+    typer.Option(
+        "--norm",
+        metavar="HOW",
+        help="BatchNorm in training: batch, or hold (the statistics of the weights; for few images). \\[default: batch]",
+        show_default=False,
+    ),
+]
 Weights = Annotated[
     str | None,
     typer.Option(

@@ -170,7 +170,7 @@ def _print_notes(out: Console, notes: list[str]) -> None:
 def _print_lr_find(out: Console, document: LrFindDocument) -> None:
     for name, value in document.suggestions.items():
         out.print(f"{name:8} {'-' if value is None else f'{value:.2e}'}")
-    out.print(f"Use: --lr {document.lr:.1e}")
+    out.print(f"Use: {document.option} {document.lr:.1e}")
     _print_notes(out, document.notes)
     out.print(f"Figure: {document.figure}", soft_wrap=True)
 

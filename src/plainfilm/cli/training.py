@@ -16,33 +16,10 @@ def train(
     model: opt.Model = None,
     weights: opt.Weights = None,
     freeze: opt.Freeze = None,
-    freeze_epochs: Annotated[
-        int | None,
-        typer.Option(
-            "--freeze-epochs",
-            metavar="N",
-            help="First N epochs of the head alone, then all. \\[default: 0]",
-            show_default=False,
-        ),
-    ] = None,
-    lr_ratio: Annotated[
-        float | None,
-        typer.Option(
-            "--lr-ratio",
-            metavar="X",
-            help="Rate of the first layers as a share of the head's, e.g. 0.1. \\[default: 1]",
-            show_default=False,
-        ),
-    ] = None,
-    norm: Annotated[
-        str | None,
-        typer.Option(
-            "--norm",
-            metavar="HOW",
-            help="BatchNorm in training: batch, or hold (the statistics of the weights; for few images). \\[default: batch]",
-            show_default=False,
-        ),
-    ] = None,
+    freeze_epochs: opt.FreezeEpochs = None,
+    freeze_lr: opt.FreezeLr = None,
+    lr_ratio: opt.LrRatio = None,
+    norm: opt.Norm = None,
     epochs: Annotated[
         int | None, typer.Option("--epochs", help="Passes over the train images. \\[default: 10]", show_default=False)
     ] = None,
@@ -179,7 +156,7 @@ def train(
 ) -> None:
     """Train a network into a new run folder. After the scan no test picture is opened."""
     cfg = opt.config_from(data, config, {
-        "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.lr_ratio": lr_ratio, "train.norm": norm, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
+        "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.freeze_lr": _rate(freeze_lr), "train.lr_ratio": lr_ratio, "train.norm": norm, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
         "data.positive": positive, "train.balance": balance,
         "train.class_weights": class_weights, "train.label_smoothing": label_smoothing, "train.clip": clip,
@@ -245,6 +222,18 @@ def lr_find(
     model: opt.Model = None,
     weights: opt.Weights = None,
     freeze: opt.Freeze = None,
+    freeze_epochs: opt.FreezeEpochs = None,
+    lr_ratio: opt.LrRatio = None,
+    norm: opt.Norm = None,
+    phase: Annotated[
+        int,
+        typer.Option(
+            "--phase",
+            metavar="N",
+            min=1,
+            help="The phase to look at, e.g. 2 with --freeze-epochs; those before it are not trained.",
+        ),
+    ] = 1,
     size: opt.Size = None,
     batch_size: opt.BatchSize = None,
     seed: opt.Seed = None,
@@ -280,7 +269,8 @@ def lr_find(
 ) -> None:
     """Find a learning rate: the loss over a growing rate, saved as figure and table. Changes nothing."""
     cfg = opt.config_from(data, config, {
-        "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
+        "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.lr_ratio": lr_ratio,
+        "train.norm": norm, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
         "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,
         "data.folds": folds, "data.fold": fold, "data.positive": positive, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
@@ -290,7 +280,9 @@ def lr_find(
     from plainfilm.pipeline import find_learning_rate
 
     with Talk(quiet=quiet, json=json) as talk:
-        talk.result(find_learning_rate(cfg, out, device=device, num_it=iterations, offline=offline, listener=talk))
+        talk.result(
+            find_learning_rate(cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, listener=talk)
+        )
 
 
 def _rate(text: str | None) -> Any:

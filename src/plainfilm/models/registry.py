@@ -64,7 +64,8 @@ class ModelSpec:
     `mean`, `std`: per channel, on pixels in 0..1; applied inside the network's wrapper.
     `parameters`: at size_px with two classes and three channels (one: 2/3 of the first kernel less); None: not known
     before it is built.
-    `options`: the keys of ModelConfig that shape it. `phases`: how it can be trained.
+    `options`: the keys of ModelConfig that shape it. `phases`: how it can be trained; 'frozen' (the head alone) needs
+    weights to start from, which for our own networks are a file's or a run's.
     `patch_px`: the size must be a multiple of it. `batch_norm`: whether it has BatchNorm layers, True where not known.
     """
 
@@ -82,7 +83,7 @@ class ModelSpec:
     channels: str = "1 or 3"
     weights_licence: str = ""
     options: tuple[str, ...] = ()
-    phases: tuple[str, ...] = ("all",)
+    phases: tuple[str, ...] = ("frozen", "all")
     imagenet: tuple[WeightsFile, ...] = ()
     patch_px: int = 1
     batch_norm: bool = True
@@ -99,7 +100,7 @@ def _torchvision(
 ) -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name, "backbone", "torchvision", builder or name, size_px, min_size_px, mean, std, "BSD-3-Clause", source, parameters,
-        weights_licence=f"BSD-3-Clause, {IMAGENET_TERMS}", phases=("frozen", "all"), imagenet=files,
+        weights_licence=f"BSD-3-Clause, {IMAGENET_TERMS}", imagenet=files,
         batch_norm=batch_norm,
     )  # fmt: skip
 
@@ -110,7 +111,7 @@ def _timm(
 ) -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name, "backbone", "timm", builder, size_px, min_size_px, mean, std, "Apache-2.0", source, parameters,
-        weights_licence=f"Apache-2.0, {IMAGENET_TERMS}", phases=("frozen", "all"), imagenet=(file,), patch_px=patch_px,
+        weights_licence=f"Apache-2.0, {IMAGENET_TERMS}", imagenet=(file,), patch_px=patch_px,
         batch_norm=batch_norm,
     )  # fmt: skip
 
@@ -220,7 +221,7 @@ def _ask_timm(name: str) -> tuple[ModelSpec | None, list[str]]:
     size = facts.input_size[-1] if facts else 224
     return ModelSpec(
         f"timm/{name}", "backbone", "timm", name, size, 32, tuple(facts.mean), tuple(facts.std), "Apache-2.0", "timm",
-        weights_licence=getattr(facts, "license", None) or "see timm", phases=("frozen", "all"), imagenet=(file,) if hub else (),
+        weights_licence=getattr(facts, "license", None) or "see timm", imagenet=(file,) if hub else (),
         patch_px=1 if not getattr(facts, "fixed_input_size", False) else 2,
     ), []  # fmt: skip
 

@@ -19,12 +19,14 @@ from fastai.learner import Learner
 
 from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import TrainingError
+from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import MeetRequest
 from plainfilm.train.features import hold_features, release_features
 from plainfilm.train.learner import make_learner
 
 SUGGESTIONS = ("valley", "slide", "minimum", "steep")
 FALLBACK_LR = 1e-3
+FIRST_LR, LAST_LR = 1e-7, 10.0  # of the finder
 INFERENCE = 1 / 3  # cost of a pass without gradients, about, as a share of one with them
 LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from any phase of training
 
@@ -115,18 +117,20 @@ class LrCurve:
         return next((value for name in SUGGESTIONS if (value := self.suggestions[name])), FALLBACK_LR)
 
 
-def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100) -> LrCurve:
+def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 1.0) -> LrCurve:
     """Train a copy of the network with a growing rate; `learn`, its weights and its files stay as they are.
 
     fastai's finder saves and restores weights through a .pth beside the data; here it works on a deep copy in a
-    temporary folder.
+    temporary folder. The rates are the head's; the first layers have `ratio` of them, as in training.
     """
     place = learn.dls.train.phase, learn.dls.train.epoch
     with tempfile.TemporaryDirectory() as folder:
         trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder))
         trial.remove_cb(trial.stop_when_diverged)  # a diverging end is what the finder looks for
         trial.keyed_randomness.phase = LR_FIND_PHASE
-        finder = LRFinder(start_lr=1e-7, end_lr=10, num_it=num_it)
+        finder = LRFinder(num_it=num_it)
+        shares = np.geomspace(ratio, 1, len(parameter_groups(trial.model))).tolist()
+        finder.scheds = {"lr": lambda done: [FIRST_LR * (LAST_LR / FIRST_LR) ** done * share for share in shares]}
         try:
             with trial.no_logging():
                 trial.fit(num_it // len(learn.dls.train) + 1, cbs=[finder, MeetRequest(learn)])

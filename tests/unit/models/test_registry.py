@@ -60,10 +60,12 @@ def test_file_names_are_those_that_torchvision_looks_for(name):
 
 
 def test_the_command_prints_every_network_narrow_and_as_json():
-    shown = CliRunner().invoke(app, ["models"], env={"COLUMNS": "62"})
+    shown = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"})
     assert shown.exit_code == 0
     table = shown.stdout.split("px: the size")[0].splitlines()
-    assert max(map(len, table)) <= 62
+    assert max(map(len, table)) <= 72
+    assert "Pixels: mean 0.485/0.456/0.406, std 0.229/0.224/0.225." in shown.stdout
+    assert "Pixels: mean 0.5, std 0.25." in shown.stdout
     for name, spec in MODELS.items():
         assert sum(line.startswith(f"{name} ") for line in table) == 1
         assert f"{name}: {spec.source}" in shown.stdout

@@ -21,7 +21,7 @@ from safetensors.torch import load
 from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
-from plainfilm.train import callbacks, stops
+from plainfilm.train import callbacks, fit, stops
 from plainfilm.train.fit import FALLBACK_LR, estimate_seconds, find_lr, fit_phases, suggest
 from plainfilm.train.learner import auroc, class_weights, make_learner
 
@@ -49,6 +49,25 @@ def test_lr_find_changes_nothing_ours_or_fastais(learn, tmp_path):
     with learn.no_bar():
         learn.lr_find(num_it=20, show_plot=False)
     assert digest(learn.model) == before
+
+
+@pytest.mark.parametrize("ratio", [1.0, 0.01])
+def test_the_finder_shares_its_rate_out_as_training_does(learn, ratio, monkeypatch):
+    seen = []
+
+    class Watching(fit.LRFinder):
+        def after_batch(self):
+            seen.append([group["lr"] for group in self.opt.hypers])
+            super().after_batch()
+
+    monkeypatch.setattr(fit, "LRFinder", Watching)
+    curve = find_lr(learn, TrainConfig(size_px=SIZE), num_it=12, ratio=ratio)
+    learn.create_opt()
+    learn.opt.set_hyper("lr", fit.rates(1.0, ratio))  # what fastai makes of it in fit_one_cycle
+    expected = np.array([group["lr"] for group in learn.opt.hypers])
+    assert len(expected) > 2
+    np.testing.assert_allclose(np.array(seen)[: len(curve.lrs)], curve.lrs[:, None] * expected, rtol=1e-6)
+    np.testing.assert_allclose(curve.lrs, 1e-7 * 1e8 ** (np.arange(len(curve.lrs)) / 12), rtol=1e-6)
 
 
 def test_finding_a_rate_twice_gives_the_same_curve(learn):
