@@ -262,6 +262,7 @@ def readme_python() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign  # half a minute: .ci/run asks for this file
 def test_the_notebook_runs_from_top_to_bottom_and_so_does_what_it_recommends(tmp_path):
     write_phantom(tmp_path / "DATA", images=60, size_px=64)
     # a warning would stand in the reader's notebook; torch and fastai deprecate things at their import

@@ -97,6 +97,7 @@ def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.campaign  # it installs: .ci/run asks for it by name
 def test_a_bundle_predicts_in_a_fresh_environment(light: Path, trained: Path, tmp_path: Path) -> None:
     bundle, pictures = trained / "bundle", trained / "pictures" / "NORMAL"
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
