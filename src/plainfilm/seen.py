@@ -70,11 +70,11 @@ def check_weights(split: Split, found: Found | None, *, allow_leak: bool) -> Spl
         what = f"{' and '.join(part.words() for part in shared)} ({_how(shared)})"
         if not allow_leak:
             raise GateError(
-                f"The run that --weights names was trained on {what}. Give both runs the same split file "
+                f"The weights that --weights names have seen {what} when they were made. Give both runs the same split file "
                 "(plainfilm split DATA --out split.csv; train --split split.csv), take other weights, or repeat with "
                 "--allow-leak, which every output will say."
             )
-        notes.append(f"LEAKY WEIGHTS, allowed by --allow-leak: the weights were trained on {what}.")
+        notes.append(f"LEAKY WEIGHTS, allowed by --allow-leak: the weights have seen {what} when they were made.")
     if not whole:
         what = "they come" if not tables else "an earlier one of the weights they were trained from comes"
         notes.append(UNKNOWN.format(what=what))

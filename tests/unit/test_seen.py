@@ -99,7 +99,10 @@ def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, 
     line = refusal(lambda: check_weights(split(*NEW), found, allow_leak=False), GateError)
     assert said in line and "same split file" in line and "--allow-leak" in line
     notes = check_weights(split(*NEW), found, allow_leak=True).notes
-    assert notes == ("first note", f"LEAKY WEIGHTS, allowed by --allow-leak: the weights were trained on {said}.")
+    assert notes == (
+        "first note",
+        f"LEAKY WEIGHTS, allowed by --allow-leak: the weights have seen {said} when they were made.",
+    )
     assert not any(key in line for key in ("p3", "p5"))  # no patient is named
 
 

@@ -156,7 +156,7 @@ class Talk:
         )
 
     def _on_download(self, facts: dict[str, Any]) -> None:
-        size = f", {facts['mb']:.0f} MB" if facts["mb"] else ""
+        size = f", {facts['mb']:.0f} MB" if facts["mb"] else ", size not told"
         self.say(f"Fetching {facts['name']} from {facts['host']}{size}")
 
     def _on_weights(self, facts: dict[str, Any]) -> None:

@@ -209,9 +209,12 @@ def _imagenet(spec: ModelSpec, *, offline: bool, listener: Listener) -> Found:
         file = spec.imagenet[0]
         if offline or is_offline():
             raise MissingError(_how_to_get(spec, "and --offline or HF_HUB_OFFLINE forbids fetching them"))
-        listener("download", {"host": file.host, "name": file.name, "mb": file.mb})
+        if file.mb:  # known beforehand: host and size are told before anything is asked of the host
+            listener("download", {"host": file.host, "name": file.name, "mb": file.mb})
         if not _reachable(file.host):
             raise MissingError(_how_to_get(spec, f"and {file.host} was not reached within {SECONDS:.0f} s"))
+        if not file.mb:
+            listener("download", {"host": file.host, "name": file.name, "mb": _asked_mb(file)})
         path = _download(spec, file)
     sha256 = file_sha256(path)
     _refuse_damaged(path, sha256, spec)
@@ -259,6 +262,17 @@ def _reachable(host: str) -> bool:
     thread.start()
     thread.join(SECONDS)
     return bool(answered)
+
+
+def _asked_mb(file: WeightsFile) -> float:
+    """The size that the hub tells, for a network that the registry does not know; 0.0 where it does not."""
+    try:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        url = hf_hub_url(file.hugging_face, HUB_NAMES[0])
+        return (get_hf_file_metadata(url, timeout=SECONDS).size or 0) / 1e6
+    except Exception:  # noqa: BLE001 - whatever is wrong with the hub, the download itself says it
+        return 0.0
 
 
 def _download(spec: ModelSpec, file: WeightsFile) -> Path:

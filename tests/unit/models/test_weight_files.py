@@ -7,7 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -16,7 +18,7 @@ from plainfilm.cli import app
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models import weight_files
-from plainfilm.models.registry import MODELS
+from plainfilm.models.registry import MODELS, WeightsFile
 from plainfilm.models.weight_files import at_hand, find_again, find_weights, with_statistics
 
 RESNET = ModelConfig(name="resnet18", weights="imagenet")
@@ -179,3 +181,29 @@ def test_a_broken_download_is_one_line(monkeypatch, refusal):
     monkeypatch.setattr(weight_files, "_reachable", lambda host: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     assert "403" in refusal(lambda: find_weights(RESNET), MissingError)
+
+
+def test_the_size_of_an_unregistered_networks_file_is_asked_of_the_hub(tmp_path, monkeypatch, refusal):
+    import huggingface_hub
+
+    asked: list[tuple[str, float]] = []
+
+    def metadata(url, *, timeout):
+        asked.append((url, timeout))
+        return SimpleNamespace(size=64_100_000)
+
+    def fetch(*_, **__):
+        raise OSError("stop here")
+
+    spec = replace(MODELS["resnet18"], name="timm/x", imagenet=(WeightsFile(0.0, hugging_face="timm/x.in1k"),))
+    monkeypatch.setattr(weight_files, "check_options", lambda cfg: spec)
+    monkeypatch.setattr(weight_files, "_reachable", lambda host: True)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", metadata)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
+    heard = []
+    refusal(lambda: find_weights(RESNET, listener=lambda what, facts: heard.append(facts)), MissingError)
+    assert heard == [{"host": "huggingface.co", "name": "timm/x.in1k/model.safetensors", "mb": 64.1}]
+    assert asked == [("https://huggingface.co/timm/x.in1k/resolve/main/model.safetensors", 1.0)]
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", fetch)
+    refusal(lambda: find_weights(RESNET, listener=lambda what, facts: heard.append(facts)), MissingError)
+    assert heard[1]["mb"] == 0.0
