@@ -94,5 +94,5 @@ def test_patients_are_counted_where_images_of_two_are_identical():
     rng = np.random.default_rng(4)
     positive = np.arange(40) % 2 == 0
     patient, cluster = np.arange(40), np.arange(40) // 4
-    found = beyond_shortcut(rng.normal(size=40), -positive * 1.0, positive, cluster, patient)
+    found = beyond_shortcut(rng.normal(size=40), 1.0 - positive, positive, cluster, patient)
     assert (found.n, found.n_patients) == (40, 40)
