@@ -154,6 +154,7 @@ def test_the_test_set_opens_once_per_run_when_asked(grid, place, tmp_path):
     plainfilm("compare", *(copy / name for name in FOUR), "--split", "test")
 
 
+@pytest.mark.campaign  # in .ci/run
 def test_two_at_a_time_train_in_processes_of_their_own(place, tmp_path):
     """One configuration that can be trained and one whose loss ends as no number."""
     file = tmp_path / "pair.yaml"

@@ -238,6 +238,7 @@ def test_the_file_names_survive_the_round_trip(audited: tuple, tree: Path, tmp_p
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
+@pytest.mark.campaign  # in .ci/run
 def test_memory_stays_below_512_mb(tree: Path) -> None:
     """The scan and the decoding of the whole corpus in a process of its own."""
     code = (

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from plainfilm.data.phantom import write_phantom
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # in .ci/run
 
 IMAGES, SIZE_PX = 2000, 64
 CLASSIFIERS = {

@@ -11,7 +11,7 @@ from plainfilm.data.probes import cross_validated, fit_and_score
 from plainfilm.evaluate.shortcuts import LIMIT, raises_banner, shortcut_metric
 from plainfilm.schemas import Metric
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # in .ci/run
 SETS = {45: 20, 200: 20, 2000: 15}
 FEATURES = {45: 44, 200: 15, 2000: 3}  # few where there are many images: the trees' time
 

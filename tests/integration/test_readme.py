@@ -46,6 +46,7 @@ learn.fit_flat_cos(1)
 
 
 @pytest.mark.slow
+@pytest.mark.campaign  # in .ci/run
 def test_the_learner_of_the_second_block_has_fastais_own_ways_to_train(tmp_path):
     write_phantom(tmp_path / "DATA", images=60, size_px=64)
     done = subprocess.run(
