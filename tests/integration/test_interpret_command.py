@@ -131,6 +131,7 @@ def folds(data: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return runs
 
 
+@pytest.mark.campaign  # in .ci/run
 def test_folds_beside_a_run_are_asked_about_all_images(folds: list[Path], tmp_path: Path):
     found = interpret(folds[1], "--heat-maps", 0)["suspects"]
     assert (found["images"], found["folds"], found["of_folds"]) == (120, 3, 3)

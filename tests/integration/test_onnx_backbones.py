@@ -12,7 +12,19 @@ from plainfilm.models.registry import MODELS
 
 pytestmark = pytest.mark.slow
 # 18 to 38 s each on one busy core (the exporter's tracing, not the weights); vgg16 has 537 MB of them
-LONG = {"vgg16", "inception_v3", "densenet121", "mobilenetv3", "vit_tiny", "efficientnet_b0", "xception"}
+# .ci/run runs them
+LONG = {
+    "vgg16",
+    "resnet34",
+    "resnet50",
+    "convnext_atto",
+    "inception_v3",
+    "densenet121",
+    "mobilenetv3",
+    "vit_tiny",
+    "efficientnet_b0",
+    "xception",
+}
 NAMES = [
     pytest.param(
         name,
