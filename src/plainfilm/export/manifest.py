@@ -105,6 +105,8 @@ def _folder(path: Path) -> Source:
     with os.scandir(path) as entries:
         found = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries]
     names = [name for name, _ in found]
+    if "status.json" in names and MANIFEST not in names:
+        raise BundleError(f"{path} is a run, not a bundle. Make one of it: plainfilm export {path}.")
     if odd := sorted(name for name, mode in found if not stat.S_ISREG(mode)):
         raise BundleError(f"The bundle {path} holds something that is no plain file ({odd[0]!r}). Export it again.")
     return Source(sorted(names), lambda name: (path / name).open("rb"))

@@ -172,6 +172,13 @@ def test_a_changed_missing_or_renamed_file_is_refused_before_anything_is_loaded(
     assert "missing" in refusal(lambda: open_bundle(copied), BundleError)
 
 
+def test_a_run_is_told_from_a_bundle(tmp_path, refusal):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "status.json").write_text("{}")
+    told = refusal(lambda: open_bundle(tmp_path / "run"), BundleError)
+    assert told == f"{tmp_path / 'run'} is a run, not a bundle. Make one of it: plainfilm export {tmp_path / 'run'}."
+
+
 def test_surplus_files_links_and_folders_are_refused(copied, refusal, nothing_is_loaded):
     (copied / "notes.txt").write_text("hello")
     assert "'notes.txt', which MANIFEST.json does not list" in refusal(lambda: open_bundle(copied), BundleError)
