@@ -185,6 +185,7 @@ def test_it_fits_a_phone_and_the_card_can_be_read(browse: Open, served: Served):
         for address in ("", "card"):
             if address:
                 visit.page.get_by_role("link", name="Model card", exact=True).click()
+                visit.page.wait_for_url("**/card")  # its load event: without the style sheet a page is wider
                 visit.page.get_by_role("heading", level=1, name="Model card").wait_for()
             assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390, address
         assert "NOT REPORTED" in visit.page.locator("main").text_content()
