@@ -47,10 +47,10 @@ class Manifest(BaseModel):
 
 
 class Source:
-    """The files of a bundle as they lie there: a folder, or a zip of one."""
+    """The files of a bundle as they lie there: a folder, or a zip of one, which has `folder` None."""
 
-    def __init__(self, names: list[str], opener: Callable[[str], IO[bytes]]) -> None:
-        self.names, self._opener = names, opener
+    def __init__(self, names: list[str], opener: Callable[[str], IO[bytes]], folder: Path | None = None) -> None:
+        self.names, self.folder, self._opener = names, folder, opener
 
     def read(self, name: str) -> bytes:
         """All bytes of a file, never more than its limit."""
@@ -63,13 +63,20 @@ class Source:
     def facts(self, name: str) -> FileFacts:
         """Hash and length of a file that need not be kept."""
         digest, length = hashlib.sha256(), 0
+        for part in self.parts(name, overlap=0):
+            digest.update(part)
+            length += len(part)
+            if length > LARGEST[name]:
+                raise BundleError(f"{name} of the bundle is larger than {LARGEST[name] // MB} MB; it is not read.")
+        return FileFacts(sha256=digest.hexdigest(), bytes=length)
+
+    def parts(self, name: str, overlap: int = 64) -> Iterator[bytes]:
+        """A file from its begin to its end in pieces, each with the last `overlap` bytes of the one before."""
+        tail = b""
         with self._opener(name) as file:
             while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                length += len(chunk)
-                if length > LARGEST[name]:
-                    raise BundleError(f"{name} of the bundle is larger than {LARGEST[name] // MB} MB; it is not read.")
-        return FileFacts(sha256=digest.hexdigest(), bytes=length)
+                yield (part := tail + chunk)
+                tail = part[-overlap:] if overlap else b""
 
 
 def facts_of(data: bytes) -> FileFacts:
@@ -109,7 +116,7 @@ def _folder(path: Path) -> Source:
         raise BundleError(f"{path} is a run, not a bundle. Make one of it: plainfilm export {path}.")
     if odd := sorted(name for name, mode in found if not stat.S_ISREG(mode)):
         raise BundleError(f"The bundle {path} holds something that is no plain file ({odd[0]!r}). Export it again.")
-    return Source(sorted(names), lambda name: (path / name).open("rb"))
+    return Source(sorted(names), lambda name: (path / name).open("rb"), path)
 
 
 def _zip(archive: zipfile.ZipFile) -> Source:

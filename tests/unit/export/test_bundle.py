@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -10,10 +11,13 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from plainfilm.data.table import read_table
@@ -263,6 +267,28 @@ def test_a_model_that_reads_another_file_is_refused(copied, tmp_path, refusal):
     (copied / "weights.bin").unlink()
     sign(copied)
     assert "refers to another file" in refusal(lambda: open_bundle(copied), BundleError)
+
+
+def test_a_model_that_changes_while_it_is_loaded_is_refused(copied, refusal, monkeypatch):
+    load = onnx_runtime().InferenceSession
+
+    def load_and_change(model, *args, **options):
+        session = load(model, *args, **options)
+        (copied / "model.onnx").write_bytes(b"x" + (copied / "model.onnx").read_bytes()[1:])
+        return session
+
+    monkeypatch.setattr(onnx_runtime(), "InferenceSession", load_and_change)
+    assert "changed while it was loaded" in refusal(lambda: open_bundle(copied), BundleError)
+
+
+@given(at=st.integers(0, 40), chunk=st.integers(1, 12), length=st.integers(0, 40))
+def test_a_word_is_found_wherever_the_pieces_of_a_file_are_cut(at, chunk, length):
+    data = b"." * at + b"location" + b"." * length
+    with mock.patch.object(manifest, "CHUNK", chunk):
+        parts = list(manifest.Source([], lambda name: io.BytesIO(data)).parts(manifest.ONNX))
+        facts = manifest.Source([], lambda name: io.BytesIO(data)).facts(manifest.ONNX)
+    assert any(b"location" in part for part in parts)
+    assert facts == manifest.facts_of(data)
 
 
 def test_no_bundle_at_all(tmp_path, refusal):
