@@ -93,6 +93,9 @@ def interpret_run(
     with run.lock():
         for name, figure in drawn.items():
             atomic_write(run.figure(name), as_png(figure))
+        for stale in run.figure("any").parent.glob("heat_*.png"):  # they belonged to the sheets that were just replaced
+            if stale.stem not in drawn:
+                stale.unlink()
         atomic_write(run.suspects, listed)
     return InterpretDocument(
         run=str(run.root), split=split, figures={name: str(run.figure(name)) for name in drawn}, notes=finished.card.notes,

@@ -10,9 +10,9 @@ import unicodedata
 from plainfilm.evaluate.conformal import LIKE_VALID
 from plainfilm.export.card import BundleCard, SplitScores
 from plainfilm.schemas import Metric
+from plainfilm.shown import UNSEEN
 
 NOT_REPORTED = "NOT REPORTED"
-UNSEEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 SETS = {
     "valid": "Valid images (the epoch, temperature and threshold were chosen here; these scores flatter)",
     "test": "Test images",

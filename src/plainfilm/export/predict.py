@@ -69,9 +69,9 @@ def predict_files(
     todo = pictures(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
     told = time.monotonic()
     with _sink(out, stdout or sys.stdout) as write:
-        if form == "csv":
-            write(csv_header(vocab))
         for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
+            if number == 1 and form == "csv":  # no header where there is no picture
+                write(csv_header(vocab))
             counts.add(found)
             write(line(name, found))
             if draw is not None and not found.error:

@@ -57,6 +57,12 @@ def test_a_folder_gives_its_pictures_sorted_and_counts_the_rest(exported, folder
         assert float(row["prob_NORMAL"]) + float(row["prob_PNEUMONIA"]) == pytest.approx(1, abs=1e-6)
 
 
+def test_without_a_picture_not_even_a_header_is_written(exported, tmp_path):
+    (tmp_path / "readme.txt").write_text("hello")
+    done = predict(exported[1], tmp_path, code=2)
+    assert done.stdout == "" and "No picture was found" in done.stderr
+
+
 def test_words_keep_their_order_and_may_come_twice(exported, folder, monkeypatch):
     monkeypatch.chdir(folder)
     done = predict(exported[1], "z.png", "b/*.png", "a", "z.png", "nothing*.png", code=1)
