@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import save
 
 from plainfilm.config import ModelConfig
+from plainfilm.files import atomic_write
 from plainfilm.models.build import build_model
-from plainfilm.runs import atomic_write
 
 
 def seconds(size_px: int) -> tuple[float, float]:

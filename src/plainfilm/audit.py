@@ -17,10 +17,12 @@ from plainfilm.data.table import ImageTable, scan_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.no_lungs import shortcut_note
 from plainfilm.evaluate.shortcuts import LIMIT, not_estimable, raises_banner, shortcut_metric
+from plainfilm.files import atomic_write, dump_json
 from plainfilm.listener import Listener, silent
 from plainfilm.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
-from plainfilm.runs import RunDir, atomic_write, dump_json
-from plainfilm.schemas import AuditDocument, Ignored, Metric, Quarantined, Shortcut
+from plainfilm.runs import RunDir
+from plainfilm.schemas import Metric
+from plainfilm.schemas_data import AuditDocument, Ignored, Quarantined, Shortcut
 
 FILE_FACTS = PROBES[0]
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict
 from plainfilm import __version__
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
-from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.files import atomic_write, dump_json
+from plainfilm.runs import RunDir
 from plainfilm.schemas import RESEARCH_ONLY
 
 LIBRARIES = (

@@ -15,8 +15,9 @@ from plainfilm.evaluate.external import read_external
 from plainfilm.evaluate.look import look_at_external
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.outside import external_block
+from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.runs import RunDir
 from plainfilm.schemas import EvaluateDocument, marks
 
 

@@ -23,8 +23,9 @@ from plainfilm.data.splits import Split
 from plainfilm.data.table import ImageTable, read_table, write_table
 from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
+from plainfilm.files import atomic_write, dump_json, sha256_of
 from plainfilm.prepare import Prepared
-from plainfilm.runs import RunDir, atomic_write, dump_json, sha256_of
+from plainfilm.runs import RunDir
 from plainfilm.schemas import DataCounts
 from plainfilm.strict_yaml import read_yaml
 

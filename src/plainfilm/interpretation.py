@@ -23,10 +23,11 @@ from plainfilm.evaluate.look import bare_network, kept_network
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks
+from plainfilm.files import atomic_write
 from plainfilm.interpret.folds import unlearned
 from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
 from plainfilm.listener import Listener, silent
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.runs import RunDir
 from plainfilm.schemas_interpret import InterpretDocument, SuspectFindings
 from plainfilm.seeds import content_key
 

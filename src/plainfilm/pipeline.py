@@ -29,23 +29,15 @@ from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.evaluation import evaluate_external, questions, save
+from plainfilm.files import atomic_write
 from plainfilm.interpretation import interpret_run
 from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
 from plainfilm.models.weight_files import at_hand, starting_point
 from plainfilm.prepare import keep_out_of_data, prepare
-from plainfilm.runs import RunDir, atomic_write
-from plainfilm.schemas import (
-    CacheDocument,
-    CacheEntry,
-    DoctorDocument,
-    EvaluateDocument,
-    LrFindDocument,
-    ModelRow,
-    ModelsDocument,
-    PhantomDocument,
-    SplitDocument,
-)
+from plainfilm.runs import RunDir
+from plainfilm.schemas import EvaluateDocument, LrFindDocument, ModelRow, ModelsDocument
+from plainfilm.schemas_data import CacheDocument, CacheEntry, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.seen import prepare_unseen
 from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 

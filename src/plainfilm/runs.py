@@ -1,28 +1,25 @@
-"""The run folder: the name of every file in it, its lock and status, and the one way a file is written."""
+"""The run folder: the name of every file in it, its lock and its status."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import secrets
 import shlex
-import tempfile
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
+from plainfilm.files import atomic_write, dump_json, sweep
 
 Status = Literal["running", "done", "diverged", "interrupted", "failed"]
-TEMP_PREFIX = ".partial-"
 CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and took 0.7 to 1.5 s to write, half a step of 16 images
 
 
@@ -35,79 +32,6 @@ class Pace:
     checkpoint_minutes: float
     max_minutes: float | None
     began: float
-
-
-def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Write `content` so that `path` is the old file or the new one, never half of either; `private`: for the owner only."""
-    with atomic_file(path, private=private) as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
-
-
-@contextmanager
-def atomic_file(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write in parts, which becomes `path` when the block ends without an error, and vanishes with one.
-
-    The temporary file lies in the same folder (a rename across file systems would copy), and is flushed to disk
-    before the rename: without fsync a power cut can leave an empty file under the new name. The folder is flushed
-    after it, so that of two files written one after the other a power cut never keeps only the second.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temp = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if not private:
-            os.chmod(temp, 0o666 & ~_umask())
-        os.replace(temp, path)
-    except BaseException:
-        Path(temp).unlink(missing_ok=True)
-        raise
-    with contextlib.suppress(OSError):  # the file is there already; some systems cannot flush a folder
-        _flush_folder(path.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def sweep(folder: Path) -> int:
-    """Remove what a killed writer left behind in `folder` and below; returns how many files."""
-    leftovers = list(folder.rglob(f"{TEMP_PREFIX}*"))
-    for path in leftovers:
-        path.unlink(missing_ok=True)
-    return len(leftovers)
-
-
-def dump_json(value: Any) -> str:
-    """JSON as all our files carry it: two spaces, keys in the order given, a newline at the end."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def hash_json(value: Any) -> str:
-    """SHA-256 of a JSON value, whatever the order of its keys; hexadecimal."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8")).hexdigest()
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes, hexadecimal; '' when it is not there."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return ""
 
 
 def _frames(error: BaseException) -> str:

@@ -22,12 +22,13 @@ from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, s
 from plainfilm.evaluate.operating import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.seal import seal_of
+from plainfilm.files import atomic_write, sha256_of
 from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.listener import Listener, logged, silent
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.models.weight_files import Found, find_again, starting_point, without_path
 from plainfilm.prepare import Prepared, keep_out_of_data
-from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir, atomic_write, sha256_of
+from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.schemas import NoLungs, Timing, TrainDocument
 from plainfilm.seen import prepare_unseen
 

@@ -19,7 +19,8 @@ from plainfilm.data.table import COLUMNS
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.predictions import make_predictions, write_predictions
 from plainfilm.evaluate.seal import check_before_look, record_look, seal_of
-from plainfilm.runs import RunDir, dump_json
+from plainfilm.files import dump_json
+from plainfilm.runs import RunDir
 
 SaveRun = Callable[..., RunDir]
 

@@ -6,7 +6,8 @@ import os
 import pytest
 
 from plainfilm.errors import DataError, DivergedError, OccupiedError, StoppedError, TrainingError, UsageError
-from plainfilm.runs import TEMP_PREFIX, RunDir, atomic_write, sweep
+from plainfilm.files import TEMP_PREFIX, atomic_write, sweep
+from plainfilm.runs import RunDir
 
 
 def test_atomic_write_replaces_the_whole_file(tmp_path):

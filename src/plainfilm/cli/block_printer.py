@@ -14,6 +14,12 @@ from plainfilm.schemas_evaluate import CONFINED, External, Subgroups
 SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
+def print_notes(out: Console, notes: list[str]) -> None:
+    """What must be known beside the numbers, a line each."""
+    for note in notes:
+        out.print(f"NOTE: {note}")
+
+
 def metric_text(metric: Metric) -> tuple[str, str, str]:
     """Value, interval and n as they are printed."""
     if metric.value is None:

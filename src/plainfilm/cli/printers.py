@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.cli.block_printer import metric_text, print_blocks
+from plainfilm.cli.block_printer import metric_text, print_blocks, print_notes
 from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
+from plainfilm.cli.data_printer import print_audit, print_cache, print_doctor, print_phantom, print_split, size_text
 from plainfilm.cli.delivery_printer import print_export, print_predict
 from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
 from plainfilm.cli.unsure_printer import print_unsure
 from plainfilm.schemas import (
     RESEARCH_ONLY,
-    AuditDocument,
-    CacheDocument,
-    DoctorDocument,
     Document,
     EvaluateDocument,
     ExportDocument,
@@ -27,15 +24,13 @@ from plainfilm.schemas import (
     Metric,
     ModelsDocument,
     NoLungs,
-    PhantomDocument,
-    Planted,
     PredictDocument,
     ReportDocument,
-    SplitDocument,
     TrainDocument,
     marks,
 )
 from plainfilm.schemas_compare import CompareDocument, ExperimentDocument, TableDocument
+from plainfilm.schemas_data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas_interpret import InterpretDocument
 
 NAMES = {
@@ -96,7 +91,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     out.print(
         f"Trained in {duration(document.timing.seconds)}, {document.timing.train_img_per_s:.0f} img/s, {document.timing.peak_rss_mb:.0f} MB"
     )
-    _print_notes(out, document.notes)
+    print_notes(out, document.notes)
     out.print(f"Run: {document.run}", soft_wrap=True)
     if "test" in document.data.splits:
         out.print(f"Next: plainfilm evaluate {document.run} --split test", soft_wrap=True)
@@ -131,7 +126,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         out.print(
             f"Looks at this {what}: {document.opened} by this run, {document.opened_set} by all runs in this folder"
         )
-    _print_notes(out, document.notes)
+    print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)
 
 
@@ -162,142 +157,12 @@ def _print_changes(out: Console, document: EvaluateDocument) -> None:
     out.print(table)
 
 
-def _print_notes(out: Console, notes: list[str]) -> None:
-    for note in notes:
-        out.print(f"NOTE: {note}")
-
-
 def _print_lr_find(out: Console, document: LrFindDocument) -> None:
     for name, value in document.suggestions.items():
         out.print(f"{name:8} {'-' if value is None else f'{value:.2e}'}")
     out.print(f"Use: {document.option} {document.lr:.1e}")
-    _print_notes(out, document.notes)
+    print_notes(out, document.notes)
     out.print(f"Figure: {document.figure}", soft_wrap=True)
-
-
-def _faults(planted: Planted) -> list[str]:
-    """What was planted, e.g. ['a marker in 54 images', '10 duplicates']."""
-    shortcut = {"none": [], "jpeg": ["JPEG quality by class"], "marker": [f"a marker in {len(planted.marked)} images"]}
-    counts = {
-        "duplicate": len(planted.duplicates),
-        "near-duplicate": len(planted.near_duplicates),
-        "label conflict": len(planted.label_conflicts),
-    }
-    told = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
-    shared = len(planted.shared_patients)
-    both = [f"{shared} patient{'' if shared == 1 else 's'} in train and test"] if shared else []
-    return shortcut[planted.shortcut] + told + both
-
-
-def _print_phantom(out: Console, document: PhantomDocument) -> None:
-    classes = ", ".join(f"{name} {n}" for name, n in document.classes.items())
-    out.print(f"{document.images} images of {document.patients} patients ({classes}) in {document.out}", soft_wrap=True)
-    faults = _faults(document.planted)
-    if faults:
-        out.print(f"Planted: {', '.join(faults)} (only --json tells in which files)", soft_wrap=True)
-
-
-VERDICTS = {
-    "ok": "ok: nothing was found that a reader of the score must know",
-    "warn": "warn: what stands above belongs beside every score",
-    "fail": "fail: a given split shares patients or copies, or identical pictures have two labels",
-}
-
-
-def _print_audit(out: Console, document: AuditDocument) -> None:
-    out.print(
-        f"{document.found} files found = {document.used} used + {len(document.quarantined)} quarantined + "
-        f"{document.dropped_duplicates} duplicates dropped + {len(document.ignored)} ignored"
-    )
-    out.print(_by_class_table(document))
-    codes = Counter(row.code for row in document.quarantined)
-    damage = f" ({', '.join(f'{code} {n}' for code, n in sorted(codes.items()))})" if codes else ""
-    for what, count in (
-        (f"quarantined files{damage}", len(document.quarantined)),
-        ("groups of identical pictures", len(document.duplicates)),
-        ("groups of nearly identical pictures", len(document.near_duplicates)),
-        ("groups of identical pictures under two labels", len(document.label_conflicts)),
-        ("patients in two given folders", len(document.patients_across_splits)),
-        ("groups of identical pictures in two given folders", len(document.duplicates_across_splits)),
-    ):
-        out.print(f"{count:6}  {what}")
-    for rule, count in sorted(Counter(row.rule for row in document.ignored).items()):
-        out.print(f"{count:6}  ignored: {rule}")
-    _print_shortcuts(out, document)
-    _print_notes(out, document.notes)
-    out.print(f"Verdict: {VERDICTS[document.verdict]}")
-    out.print(f"Page: {document.page}", soft_wrap=True)
-
-
-def _by_class_table(document: AuditDocument) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("by class")
-    for name in document.classes:
-        table.add_column(name, justify="right")
-    for fact in ("images", "patients"):
-        table.add_row(fact, *(str(facts[fact]) for facts in document.classes.values()))
-    for fact, form in (("width", "{:.0f}"), ("height", "{:.0f}"), ("bytes_per_pixel", "{:.3f}")):
-        medians = (form.format(facts[fact]["median"]) for facts in document.classes.values())
-        table.add_row(f"{fact.replace('_', ' ')}, median", *medians)
-    for fact, title in (("depth", "bits: images"), ("channels", "channels: images")):
-        counts = (", ".join(f"{k}: {n}" for k, n in facts[fact].items()) for facts in document.classes.values())
-        table.add_row(title, *counts)
-    return table
-
-
-def _print_shortcuts(out: Console, document: AuditDocument) -> None:
-    out.print("Can the classes be told apart without looking at a lung? (chance 0.5)")
-    table = Table(box=None, pad_edge=False)
-    narrow = any("too narrow" in shortcut.auroc.method for shortcut in document.shortcuts)
-    for name in ("probe", "pixels", "AUROC", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
-        table.add_column(name, justify="right" if name in ("AUROC", "n") else "left")
-    for shortcut in document.shortcuts:
-        table.add_row(shortcut.probe, shortcut.pixels, *metric_text(shortcut.auroc))
-    out.print(table)
-
-
-def size_text(size: int) -> str:
-    """'12 kB', '3.4 MB', '1.2 GB'."""
-    if size < 1_000_000:
-        return f"{size / 1e3:.0f} kB"
-    return f"{size / 1e6:.1f} MB" if size < 1_000_000_000 else f"{size / 1e9:.1f} GB"
-
-
-def _print_cache(out: Console, document: CacheDocument) -> None:
-    table = Table(box=None, pad_edge=False)
-    for name in ("name", "what", "size"):
-        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
-    for entry in document.entries:
-        table.add_row(entry.name, entry.what, size_text(entry.bytes))
-    if document.entries:
-        out.print(table)
-    out.print(
-        f"{size_text(document.bytes)} {'removed from' if document.removed else 'in'} {document.folder}", soft_wrap=True
-    )
-
-
-def _print_doctor(out: Console, document: DoctorDocument) -> None:
-    versions = ", ".join(f"{name} {version}" for name, version in document.versions.items())
-    out.print(f"{versions}, Python {document.python}")
-    cores = f"{document.cores} cores, " if document.cores else ""
-    load = f", load {document.load:.1f}" if document.load is not None else ""
-    memory = f", {size_text(document.memory_free_bytes)} of memory free" if document.memory_free_bytes else ""
-    out.print(f"{document.platform}: {cores}{document.processors} processors{load}{memory}")
-    out.print(f"devices: {', '.join(document.devices)}; torch uses {document.threads} threads")
-    cache = document.cache
-    out.print(
-        f"cache: {cache.folder}, {size_text(cache.bytes)}; {size_text(cache.free_bytes)} free there", soft_wrap=True
-    )
-    table = Table(box=None, pad_edge=False)
-    for name in ("speed setting", "", "what it does", "switch of train"):
-        table.add_column(name, overflow="fold", no_wrap=name == "switch of train")
-    for lever in document.levers:
-        table.add_row(lever.name, "on" if lever.on else "off", lever.what, lever.switch)
-    out.print(table)
-    for text in document.warnings:
-        out.print(f"SLOW: {text}")
-    if not document.warnings:
-        out.print("Nothing was found that would make a training slow.")
 
 
 def _print_report(out: Console, document: ReportDocument) -> None:
@@ -312,24 +177,16 @@ def _print_report(out: Console, document: ReportDocument) -> None:
     out.print(f"Report: {document.out}", soft_wrap=True)
 
 
-def _print_split(out: Console, document: SplitDocument) -> None:
-    for name, split in document.data.splits.items():
-        patients = "" if split.patients is None else f", {split.patients} patients"
-        out.print(f"{name}: {split.images} images{patients}")
-    _print_notes(out, document.notes)
-    out.print(f"Split file: {document.out}", soft_wrap=True)
-
-
 PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     TrainDocument: _print_train,
     EvaluateDocument: _print_evaluate,
     LrFindDocument: _print_lr_find,
     InterpretDocument: print_interpret,
-    PhantomDocument: _print_phantom,
-    SplitDocument: _print_split,
-    AuditDocument: _print_audit,
-    DoctorDocument: _print_doctor,
-    CacheDocument: _print_cache,
+    PhantomDocument: print_phantom,
+    SplitDocument: print_split,
+    AuditDocument: print_audit,
+    DoctorDocument: print_doctor,
+    CacheDocument: print_cache,
     CompareDocument: print_compare,
     ExperimentDocument: print_experiment,
     TableDocument: print_table,

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from plainfilm.data import decode
 from plainfilm.data.decode import ImageFacts
-from plainfilm.runs import atomic_write, hash_json, sweep
+from plainfilm.files import atomic_write, hash_json, sweep
 
 MAX_PARTS = 16  # then they are written as one
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.runs import atomic_write
+from plainfilm.files import atomic_write
 
 SECRET_BYTES = 32
 

@@ -14,7 +14,7 @@ from plainfilm.data.allocate import allocate
 from plainfilm.data.patients import join_groups
 from plainfilm.data.table import ImageTable
 from plainfilm.errors import DataError, GateError
-from plainfilm.runs import atomic_write
+from plainfilm.files import atomic_write
 from plainfilm.schemas import DataCounts, SplitCounts
 
 SPLITS = ("train", "valid", "test")

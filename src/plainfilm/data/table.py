@@ -15,7 +15,7 @@ from plainfilm.data.listing import read_csv
 from plainfilm.data.patients import join_groups, key_from_name, require_matches
 from plainfilm.data.scan import refuse_deeper, scan, stored_bits
 from plainfilm.errors import DataError
-from plainfilm.runs import atomic_write
+from plainfilm.files import atomic_write
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # beyond the larger of the two, training does not start, unless max_bad says so
 

@@ -19,7 +19,8 @@ from plainfilm.evaluate.prevalence import restated
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.evaluate.subgroups import subgroup_table
 from plainfilm.evaluate.unsure import band_report, gate_report, reliability_report
-from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.files import atomic_write, dump_json
+from plainfilm.runs import RunDir
 from plainfilm.schemas import Confusion, EvaluateDocument, Metric
 from plainfilm.schemas_evaluate import PerPatient
 

@@ -23,8 +23,9 @@ from plainfilm.evaluate.predictions import (
 )
 from plainfilm.evaluate.seal import check_before_look, looks_at, read_ledger, record_look
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.runs import RunDir
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

@@ -23,7 +23,8 @@ from plainfilm.data.splits import label_index
 from plainfilm.errors import DataError
 from plainfilm.evaluate.beyond import beyond_shortcut
 from plainfilm.evaluate.shortcuts import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
-from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.files import atomic_write, dump_json
+from plainfilm.runs import RunDir
 from plainfilm.schemas import Metric, NoLungs
 
 MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one

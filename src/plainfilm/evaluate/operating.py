@@ -20,7 +20,8 @@ from plainfilm.evaluate.picture_checks import look_at
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.files import atomic_write
+from plainfilm.runs import RunDir
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

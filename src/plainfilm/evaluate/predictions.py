@@ -14,7 +14,8 @@ from plainfilm.data.cache import PixelRows
 from plainfilm.data.roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.calibration import softmax
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.files import atomic_write
+from plainfilm.runs import RunDir
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

@@ -16,7 +16,8 @@ import pandas as pd
 from filelock import FileLock
 
 from plainfilm.errors import SealError
-from plainfilm.runs import RunDir, atomic_write, hash_json
+from plainfilm.files import atomic_write, hash_json
+from plainfilm.runs import RunDir
 
 START = "0" * 64
 

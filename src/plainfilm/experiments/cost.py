@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.card import peak_rss_mb, read_card
 from plainfilm.errors import DataError
-from plainfilm.runs import RunDir, atomic_write, dump_json
+from plainfilm.files import atomic_write, dump_json
+from plainfilm.runs import RunDir
 from plainfilm.schemas import TrainDocument
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

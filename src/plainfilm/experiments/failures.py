@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from plainfilm.runs import atomic_write, dump_json
+from plainfilm.files import atomic_write, dump_json
 from plainfilm.schemas_compare import ExperimentRun
 
 FILE = "failures.json"

@@ -18,8 +18,9 @@ from plainfilm.card import read_card
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.experiments.grid import Experiment, Planned
+from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.runs import RunDir
 
 
 def looks_file(experiment: Experiment) -> Path:

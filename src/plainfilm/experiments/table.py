@@ -14,7 +14,7 @@ from plainfilm.experiments.looks import read_looks
 from plainfilm.experiments.page import csv_rows, put_rows, put_section, safe_name, section_text
 from plainfilm.experiments.rows import Row, Section, read_section, run_folders
 from plainfilm.experiments.runner import OUT
-from plainfilm.runs import atomic_write
+from plainfilm.files import atomic_write
 from plainfilm.schemas_compare import TableDocument, TableSection
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from plainfilm import pipeline
 from plainfilm.errors import PlainfilmError, StoppedError
 from plainfilm.experiments.cost import memory_now_mb, write_cost
 from plainfilm.experiments.state import Place
+from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
-from plainfilm.runs import atomic_write
 from plainfilm.schemas import TrainDocument
 
 BUG, INTERRUPTED = 101, 130

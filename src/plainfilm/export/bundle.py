@@ -30,9 +30,10 @@ from plainfilm.evaluate.seal import count_looks
 from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
+from plainfilm.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import get_spec
-from plainfilm.runs import TEMP_PREFIX, RunDir, atomic_write, dump_json
+from plainfilm.runs import RunDir
 from plainfilm.schemas import DataCounts, EvaluateDocument, ExportDocument
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.inference import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
 from plainfilm.export.paths import pictures
 from plainfilm.export.rows import csv_header, csv_line, json_line, visible
+from plainfilm.files import atomic_file, atomic_write
 from plainfilm.listener import Listener, silent
-from plainfilm.runs import atomic_file, atomic_write
 from plainfilm.schemas import PredictDocument
 
 Format = Literal["csv", "jsonl"]

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from plainfilm import __version__
 from plainfilm.errors import OccupiedError, UsageError
+from plainfilm.files import atomic_write
 from plainfilm.report import inert
 from plainfilm.report.answers import Answer, Number
 from plainfilm.report.caveats import Caveat, caveats
@@ -18,7 +19,7 @@ from plainfilm.report.command import NOT_A_COMMAND, told_command, told_config
 from plainfilm.report.pictures import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.prevalence import by_prevalence
 from plainfilm.report.read import Finished, read_finished
-from plainfilm.runs import RunDir, atomic_write
+from plainfilm.runs import RunDir
 from plainfilm.schemas import RESEARCH_ONLY, ReportDocument, marks
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'

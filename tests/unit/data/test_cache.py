@@ -21,7 +21,7 @@ from plainfilm.data.cache import decode_rows
 from plainfilm.data.decode import DecodeSpec, decode, read_bytes
 from plainfilm.data.store import Block, Store
 from plainfilm.data.table import build_table
-from plainfilm.runs import TEMP_PREFIX
+from plainfilm.files import TEMP_PREFIX
 
 Refusal = Callable[..., str]
 

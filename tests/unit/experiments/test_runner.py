@@ -18,7 +18,8 @@ from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.experiments import runner
 from plainfilm.experiments.cost import Cost, Latency
 from plainfilm.experiments.failures import why
-from plainfilm.runs import RunDir, dump_json
+from plainfilm.files import dump_json
+from plainfilm.runs import RunDir
 from plainfilm.schemas import Timing
 
 GRID = "data: {path: DATA}\nconfigurations: [{name: a}, {name: b, model.dense: 3}]\ngrid: {train.seed: [0, 1]}\n"

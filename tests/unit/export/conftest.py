@@ -25,9 +25,10 @@ from plainfilm.evaluate.gate import FEATURES, fit_gate, gate_bytes
 from plainfilm.evaluate.picture_checks import look_at
 from plainfilm.evaluate.predictions import make_predictions, predict, save_predictions
 from plainfilm.export.bundle import export_run
+from plainfilm.files import dump_json
 from plainfilm.models.build import build_model
 from plainfilm.models.registry import statistics
-from plainfilm.runs import RunDir, dump_json
+from plainfilm.runs import RunDir
 
 SIZE = 48
 MakeRun = Callable[..., RunDir]

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plainfilm.runs import RunDir, dump_json
+from plainfilm.files import dump_json
+from plainfilm.runs import RunDir
 
 COMMAND = [
     "/home/mueller/venv/bin/plainfilm",

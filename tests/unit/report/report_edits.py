@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from plainfilm.runs import RunDir, dump_json
+from plainfilm.files import dump_json
+from plainfilm.runs import RunDir
 
 
 def edit_metrics(run: RunDir, split: str, **blocks: Any) -> None:

@@ -1,0 +1,150 @@
+"""The documents of `phantom`, `split`, `audit`, `cache` and `doctor`: what is there before anything is trained."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from plainfilm.schemas import DataCounts, Document
+from plainfilm.schemas_evaluate import Metric
+
+
+class Planted(BaseModel):
+    """Known faults of a drawn set. Paths lie below its folder, with '/'; of a pair the second is the copy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    shortcut: Literal["none", "jpeg", "marker"] = "none"
+    marked: list[str] = []  # files with the marker, copies included
+    duplicates: list[tuple[str, str]] = []
+    near_duplicates: list[tuple[str, str]] = []
+    near_duplicate_changes: list[str] = []  # one for each pair, e.g. 'jpeg 73'
+    label_conflicts: list[tuple[str, str]] = []
+    shared_patients: list[str] = []  # numbers as in the file names, e.g. '00012'
+
+
+class PhantomDocument(Document):
+    """`plainfilm phantom --json`; `images`, `patients` and `classes` count what lies in the folder."""
+
+    out: str
+    images: int
+    patients: int
+    size_px: int
+    seed: int
+    classes: dict[str, int]
+    planted: Planted = Planted()
+
+
+class SplitDocument(Document):
+    """`plainfilm split --json`."""
+
+    out: str
+    kind: str
+    leaky: bool
+    seed: int
+    data: DataCounts
+    seal: str | None
+    notes: list[str]
+
+
+class Quarantined(BaseModel):
+    """An image that is not used, and why."""
+
+    path: str
+    code: str
+    why: str
+
+
+class Ignored(BaseModel):
+    """A file that a rule leaves out."""
+
+    path: str
+    rule: str
+
+
+class Shortcut(BaseModel):
+    """How well a classifier that cannot see a lung tells the classes apart.
+
+    `pixels`: 'file' (facts of the file alone), 'plain' (as decoded) or 'harmonised'.
+    """
+
+    probe: str
+    pixels: Literal["file", "plain", "harmonised"]
+    auroc: Metric
+    banner: bool
+
+
+class AuditDocument(Document):
+    """`plainfilm audit --json`; paths are relative to DATA."""
+
+    data: str
+    found: int
+    used: int
+    classes: dict[str, dict[str, Any]]
+    quarantined: list[Quarantined]
+    dropped_duplicates: int
+    ignored: list[Ignored]
+    duplicates: list[list[str]]
+    near_duplicates: list[list[str]]
+    label_conflicts: list[list[str]]
+    patients_across_splits: list[str]
+    duplicates_across_splits: list[list[str]]
+    patients: int | None
+    positive: str | None
+    shortcuts: list[Shortcut]
+    verdict: Literal["ok", "warn", "fail"]
+    notes: list[str]
+    page: str
+
+
+class CacheEntry(BaseModel):
+    """One part of the cache folder."""
+
+    name: str
+    what: str
+    files: int
+    bytes: int
+
+
+class CacheDocument(Document):
+    """`plainfilm cache ls --json`; after `cache clear` the entries are those removed."""
+
+    folder: str
+    removed: bool
+    bytes: int
+    entries: list[CacheEntry]
+
+
+class Lever(BaseModel):
+    """A speed setting, on or off, in a sentence; `switch` of train turns it off."""
+
+    name: str
+    on: bool
+    what: str
+    switch: str
+
+
+class CacheFacts(BaseModel):
+    """Where decoded pictures are kept, and how much room is there."""
+
+    folder: str
+    bytes: int
+    free_bytes: int
+    writable: bool
+
+
+class DoctorDocument(Document):
+    """`plainfilm doctor --json`; None where the system does not say."""
+
+    versions: dict[str, str]
+    python: str
+    platform: str
+    processors: int
+    cores: int | None
+    threads: int
+    devices: list[str]
+    load: float | None
+    memory_free_bytes: int | None
+    cache: CacheFacts
+    levers: list[Lever]
+    warnings: list[str]
