@@ -75,12 +75,14 @@ class Subgroup(Block):
 class Gap(Block):
     """A metric of subgroup `a` minus that of `b`, and a permutation test of it; None where it cannot be tested.
 
-    `p_holm` is adjusted for all gaps of the table.
+    `p_holm` is adjusted for all gaps of the table. `of`: with more than two classes the one that is set against the
+    rest, whose classes may be mixed in another way in each subgroup.
     """
 
     a: str
     b: str
     metric: str
+    of: str | None = None
     value: float | None
     ci_low: float | None
     ci_high: float | None

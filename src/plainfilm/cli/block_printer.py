@@ -81,10 +81,11 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
             table.add_row(*first, SHORT[name], *metric_text(metric)[:2])
     out.print(table)
     if found.gaps:
-        out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all):")
+        each = "; each class against the rest" if found.gaps[0].of else ""
+        out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all{each}):")
         table = _table("subgroups", "metric", "gap", "p", "adjusted", "differ")
         for gap in found.gaps:
-            pair = f"{gap.a} - {gap.b}"
+            pair = f"{gap.a} - {gap.b}" if gap.of is None else f"{gap.a} - {gap.b}, {gap.of}"
             if gap.p is None or gap.value is None or gap.p_holm is None:
                 table.add_row(pair, SHORT[gap.metric], gap.method, "-", "-", "")
                 continue

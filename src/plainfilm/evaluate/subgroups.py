@@ -34,7 +34,7 @@ RATE_SIDE = {"sensitivity": True, "specificity": False}  # among the positive im
 def subgroup_table(
     sample: Sample, names: Sequence[str], column: str, vocab: Sequence[str], *, seed: int = 0, level: float = 0.95
 ) -> Subgroups:
-    """Metrics of each subgroup, and of two classes the gaps between them.
+    """Metrics of each subgroup, and the gaps between them; of more than two classes, of each class against the rest.
 
     Args:
         names: (n,) in the order in which the sample was given, the subgroup of each image, '' = not given.
@@ -51,7 +51,7 @@ def subgroup_table(
                  metrics=_metrics(sample, row, among, vocab, level))
         for name, row in rows.items()
     ]  # fmt: skip
-    gaps = gap_table(sample, rows, among, seed, level) if sample.positive is not None else []
+    gaps = gap_table(sample, rows, among, vocab, seed, level)
     return Subgroups(
         column=column, among=None if among is None else vocab[among], groups=groups, gaps=gaps, draws=draws_for(len(gaps)),
         notes=_notes(sample, column, among, vocab),
@@ -89,14 +89,19 @@ def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str]
     return {"auroc": auroc.model_copy(update={"method": against}), **found}
 
 
-def gap_table(sample: Sample, rows: dict[str, Bools], among: int | None, seed: int, level: float) -> list[Gap]:
+def gap_table(
+    sample: Sample, rows: dict[str, Bools], among: int | None, vocab: Sequence[str], seed: int, level: float
+) -> list[Gap]:
     """Every pair of subgroups, every metric that both could have; p adjusted for all of them."""
     testable = ["auroc", *RATE_SIDE]
     if among is not None:
         testable = ["auroc", "sensitivity" if among == sample.positive else "specificity"]
-    asked = [(a, b, name) for a, b in combinations(rows, 2) for name in testable]
+    asked = [(a, b, name, c) for a, b in combinations(rows, 2) for name in testable for c in sample.classes]
     draws = draws_for(len(asked))
-    gaps = [_gap(Pair(sample, rows[a], rows[b], name, among), a, b, draws, seed, level) for a, b, name in asked]
+    gaps = [
+        _gap(Pair(sample, rows[a], rows[b], name, c, among), (a, b, None if sample.positive == c else vocab[c]), draws, seed, level)
+        for a, b, name, c in asked
+    ]  # fmt: skip
     tested = [i for i, gap in enumerate(gaps) if gap.p is not None]
     for i, p in zip(tested, holm(np.array([gaps[i].p for i in tested], dtype=np.float64)), strict=True):
         gaps[i] = gaps[i].model_copy(update={"p_holm": float(p)})
@@ -109,17 +114,26 @@ def draws_for(tests: int) -> int:
 
 
 class Pair(NamedTuple):
-    """Two subgroups, `a` and `b` bool (n,), and the metric that is compared; `among`: see `Subgroups`."""
+    """Two subgroups, `a` and `b` bool (n,), and the metric that is compared, of the class `c` against the rest.
+
+    `among`: see `Subgroups`.
+    """
 
     sample: Sample
     a: Bools
     b: Bools
     metric: str
+    c: int
     among: int | None
 
     @property
     def positive(self) -> Bools:
-        return np.asarray(self.sample.targs == self.sample.positive)
+        return np.asarray(self.sample.targs == self.c)
+
+    @property
+    def right(self) -> Bools:
+        """Whether an image is called `c` or not `c` as it should be."""
+        return np.asarray((self.sample.called == self.c) == self.positive)
 
     @property
     def needed(self) -> list[Bools]:
@@ -134,12 +148,10 @@ class Pair(NamedTuple):
         """The metric of one subgroup."""
         if self.metric != "auroc":
             rows = own & self.needed[0]
-            return proportion((self.sample.called == self.sample.targs)[rows], self.sample.clusters[rows], level)
+            return proportion(self.right[rows], self.sample.clusters[rows], level)
         rows = own if self.among is None else own | (self.sample.targs != self.among)
         part = part_of(self.sample, rows)
-        return auroc_interval(
-            [curve(part.probs[:, self.sample.positive or 0], self.positive[rows])], part.clusters, level
-        )
+        return auroc_interval([curve(part.probs[:, self.c], self.positive[rows])], part.clusters, level)
 
     def exchanged(self, draws: int, seed: int) -> tuple[float, Floats]:
         """The studentised gap as it is, and after each exchange of patients."""
@@ -148,9 +160,9 @@ class Pair(NamedTuple):
         sides = Sides(self.a[rows], part.clusters, self.positive[rows])
         swap = exchanges(sides, draws, np.random.default_rng([seed, 0x6A9]))
         swap = np.concatenate([np.zeros_like(swap[:1]), swap])
-        scores = self.sample.probs[:, self.sample.positive or 0]
+        scores = self.sample.probs[:, self.c]
         if self.metric != "auroc":
-            found = share_gap((part.called == part.targs).astype(float), sides, swap)
+            found = share_gap(self.right[rows].astype(float), sides, swap)
         elif self.among is None:
             found = area_gap(scores[rows], sides, swap)
         else:  # the mean share of the other class that an image beats is the AUROC against that class
@@ -158,8 +170,8 @@ class Pair(NamedTuple):
         return float(found[0]), found[1:]
 
 
-def _gap(pair: Pair, a: str, b: str, draws: int, seed: int, level: float) -> Gap:
-    told = {"a": a, "b": b, "metric": pair.metric, "p_holm": None}
+def _gap(pair: Pair, names: tuple[str, str, str | None], draws: int, seed: int, level: float) -> Gap:
+    told = {"a": names[0], "b": names[1], "of": names[2], "metric": pair.metric, "p_holm": None}
     for own in (pair.a, pair.b):
         if any(len(np.unique(pair.sample.clusters[own & side])) < MIN_PATIENTS for side in pair.needed):
             return Gap(**told, value=None, ci_low=None, ci_high=None, p=None, method=f"not estimable: {TOO_FEW}")

@@ -80,6 +80,7 @@ class Gap(Block):
     a: str
     b: str
     metric: str
+    of: str | None = None
     value: float | None
     ci_low: float | None = None
     ci_high: float | None = None

@@ -112,15 +112,58 @@ def test_a_subgroup_without_a_positive_is_not_estimable_and_not_zero():
     assert by_metric["specificity"].p_holm == by_metric["specificity"].p  # the only one that could be tested
 
 
-def test_one_subgroup_has_no_gap_and_more_classes_have_metrics_but_no_test():
+def test_one_subgroup_has_no_gap():
     p, y, ids, _ = drawn()
     assert subgroup_table(sample_of(p, y, ids), ["all"] * 240, "site", VOCAB).gaps == []
-    rng = np.random.default_rng(0)
-    probs, targs = rng.dirichlet(np.ones(3), 90), rng.integers(0, 3, 90)
-    three = make_sample(probs, targs, np.arange(90), None, positive=None, threshold=None)
-    found = subgroup_table(three, np.resize(["a", "b"], 90), "site", ["x", "y", "z"])
-    assert found.gaps == [] and found.among is None
-    assert all(group.metrics["auroc"].value is not None and group.patients is None for group in found.groups)
+
+
+def three_classes(rng: np.random.Generator, n: int, hard: bool = False):
+    """Three classes and two sites; `hard`: in site b the class z is mistaken for y."""
+    targs, site = rng.integers(0, 3, n), rng.choice(["a", "b"], n)
+    logits = 2.0 * np.eye(3)[targs] + rng.normal(size=(n, 3))
+    if hard:
+        lost = (targs == 2) & (site == "b")
+        logits[lost] = logits[lost][:, [0, 2, 1]]
+    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return make_sample(probs, targs, np.arange(n), None, positive=None, threshold=None), probs, targs, site
+
+
+def test_of_more_classes_each_is_set_against_the_rest_and_a_gap_is_found_where_it_is():
+    sample, probs, targs, site = three_classes(np.random.default_rng(1), 300, hard=True)
+    found = subgroup_table(sample, site, "site", ["x", "y", "z"])
+    assert found.among is None and all(group.patients is None for group in found.groups)
+    assert [(gap.metric, gap.of) for gap in found.gaps] == [
+        (metric, name) for metric in ("auroc", "sensitivity", "specificity") for name in "xyz"
+    ]
+    called = probs.argmax(1)
+    for gap in found.gaps:
+        c = "xyz".index(gap.of)
+        by_site = []
+        for name in "ab":
+            mine = site == name
+            truth, said = targs[mine] == c, called[mine] == c
+            by_site.append(
+                {"auroc": roc_auc_score(truth, probs[mine, c]), "sensitivity": said[truth].mean(),
+                 "specificity": 1 - said[~truth].mean()}[gap.metric]
+            )  # fmt: skip
+        assert gap.value == pytest.approx(by_site[0] - by_site[1])
+    differ = {(gap.metric, gap.of) for gap in found.gaps if gap.p_holm <= 0.05}
+    # what is z and called y: z is missed, and so y is called wrongly; x has no part in it
+    assert differ == {("auroc", "z"), ("sensitivity", "z"), ("auroc", "y"), ("specificity", "y")}
+
+
+def test_of_two_classes_a_gap_is_of_no_class():
+    p, y, ids, site = drawn()
+    assert {gap.of for gap in subgroup_table(sample_of(p, y, ids), site, "site", VOCAB).gaps} == {None}
+
+
+def test_equal_subgroups_of_three_classes_seldom_differ(monkeypatch):
+    monkeypatch.setattr("plainfilm.evaluate.subgroups.DRAWS", 199)
+    rng, wrong, trials = np.random.default_rng(4), 0, 40
+    for _ in range(trials):
+        sample, _, _, site = three_classes(rng, 120)
+        wrong += min(gap.p_holm for gap in subgroup_table(sample, site, "site", ["x", "y", "z"]).gaps) <= 0.05
+    assert wrong / trials <= 0.05 + 2 * (0.05 * 0.95 / trials) ** 0.5
 
 
 # --- the test itself -------------------------------------------------------------------------------------------------
