@@ -115,8 +115,8 @@ def test_scores_stand_beside_their_names(visit: Visit, bundle: Path):
     assert ticks == pytest.approx([100 * threshold] * 5)
     fills = visit.page.locator(".fill").evaluate_all("all => all.map(one => parseFloat(one.style.width))")
     assert fills[:4] == pytest.approx([100 * right.score for right in known], abs=1e-3)
-    seen = visit.page.locator(".seen").evaluate_all("all => all.filter(one => one.naturalWidth === 48).length")
-    assert seen == 5
+    loaded = "() => [...document.querySelectorAll('.seen')].filter(one => one.naturalWidth === 48).length === 5"
+    visit.page.wait_for_function(loaded)  # a picture is decoded after the script that set it
 
 
 def test_hostile_names_are_text(visit: Visit):
