@@ -19,6 +19,7 @@ from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
 from plainfilm.runs import RunDir
 from plainfilm.schemas import EvaluateDocument, marks
+from plainfilm.seen import refuse_taught
 
 
 def questions(
@@ -44,13 +45,14 @@ def evaluate_external(
     external = read_external(
         path.absolute(), card, cfg, rows, names=names, patient_pattern=patient_pattern, listener=listener
     )
+    first = refuse_taught(external.rows, run, card)
     asked = questions(card, cfg, external.rows, prevalences, by, external.path)
     probes = read_train_probes(run, rows)
     predictions, pixels, looks = look_at_external(run, card, external, device, listener, keep=cfg.data.cache)
     document = answer(run, card, external.name, predictions, cfg, looks, asked)
     block = external_block(run, card, cfg, rows, external, document.metrics, probes, pixels)
     return document.model_copy(
-        update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes]))}
+        update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes, *first]))}
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.card import read_card
+from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.splits import Split
 from plainfilm.data.table import read_table
@@ -95,19 +95,29 @@ def tables_behind(found: Found) -> tuple[list[pd.DataFrame], bool]:
     Raises:
         DataError: a table is damaged.
     """
+    run = RunDir(found.path.parent)
+    if found.kind != "run" or not run.table.is_file():
+        return [], False
+    tables, whole = tables_before(run, found.card.initial_weights if found.card else None)
+    return [read_table(run.table), *tables], whole
+
+
+def tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd.DataFrame], bool]:
+    """The tables of the runs that this one started from, and of those before them; False where one lacks.
+
+    Args:
+        initial: `initial_weights` of the run's card.
+    Raises:
+        DataError: a table is damaged.
+    """
     tables: list[pd.DataFrame] = []
-    if found.kind != "run":
-        return tables, False
-    run, initial = RunDir(found.path.parent), found.card.initial_weights if found.card else None
-    while run.table.is_file():
-        tables.append(read_table(run.table))
-        if initial is None or initial["kind"] == "imagenet":
-            return tables, True
+    while initial is not None and initial["kind"] != "imagenet":
         before = _source(run, str(initial["sha256"]))
-        if before is None:
-            break
+        if before is None or not before[0].table.is_file():
+            return tables, False
         run, initial = before
-    return tables, False
+        tables.append(read_table(run.table))
+    return tables, True
 
 
 def _source(run: RunDir, sha256: str) -> tuple[RunDir, dict[str, Any] | None] | None:
@@ -134,3 +144,38 @@ def shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[Shared
         if (picture | patient).any():
             found.append(Shared(name, int((picture | patient).sum()), len(part), int((patient & ~picture).sum())))
     return found
+
+
+def refuse_taught(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]:
+    """What must be said of external images beside weights that the run started from.
+
+    Args:
+        external: rows with sha256, content, patient, relative.
+    Raises:
+        DataError: a picture among them shaped those weights.
+    """
+    tables, whole = tables_before(run, card.initial_weights)
+    picture, patients = np.zeros(len(external), dtype=bool), set[str]()
+    for table in tables:
+        source = table[table["split"].isin(SHAPED_BY["test"])]
+        for column in PICTURE:
+            picture |= external[column].isin(set(source[column])).to_numpy()
+        patients |= set(source["patient"])
+    if picture.any():
+        raise DataError(
+            f"{int(picture.sum())} of {len(external)} external images shaped the weights that this run started from "
+            f"(first: {external['relative'].to_numpy()[picture.argmax()]!r}). They are not external; remove them. Nothing was evaluated."
+        )
+    people = set(external["patient"]) - {""}
+    notes = []
+    if known := people & patients:
+        notes.append(
+            f"KNOWN PATIENTS: {len(known)} of {len(people)} external patients have a key that images behind the run's first "
+            "weights have too. If they are the same people, the score flatters."
+        )
+    if not whole:
+        notes.append(
+            "UNCHECKED WEIGHTS: whether the weights that this run started from have seen external images cannot be "
+            "checked: the table of what taught them is not there."
+        )
+    return notes

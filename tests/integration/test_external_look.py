@@ -172,6 +172,14 @@ def test_a_look_costs_nothing_when_the_question_is_wrong(run, drawn):
     assert not (run / "test_ledger.jsonl").exists()
 
 
+def test_what_taught_the_weights_that_a_run_started_from_is_not_external_to_it(trained, drawn, tmp_path):
+    run = tmp_path / "second"
+    plainfilm("train", drawn / "outside", "--weights", trained, "--size", 48, "--batch-size", 16, "--epochs", 1, "--device", "cpu", "--allow-leak", "--out", run)  # fmt: skip  # drawn patients have the same keys
+    refused = plainfilm("evaluate", run, "--external", drawn / "inside", code=2).stderr
+    assert "external images shaped the weights that this run started from" in refused and refused.count("\n") == 1
+    assert not (run / "test_ledger.jsonl").exists()
+
+
 def test_patients_prevalences_and_subgroups_stand_in_one_document(run, drawn, tmp_path):
     rows = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
     found = as_json(run, "--prevalence", "0.01,0.5", "--by", "quantisation")

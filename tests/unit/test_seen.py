@@ -20,7 +20,7 @@ from plainfilm.data.table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.weight_files import Found
 from plainfilm.runs import RunDir
-from plainfilm.seen import check_weights, shared_images, tables_behind
+from plainfilm.seen import check_weights, refuse_taught, shared_images, tables_behind
 
 
 def table(*rows: str) -> pd.DataFrame:
@@ -150,6 +150,29 @@ def test_a_damaged_table_of_the_source_is_one_line(source, refusal):
     run = source(table("train x q"))
     run.table.write_text("path\n")
     assert "has no column" in refusal(lambda: check_weights(split(*NEW), found_in(run), allow_leak=False), DataError)
+
+
+def card_of(run: RunDir) -> Any:
+    return SimpleNamespace(**json.loads(run.card.read_text()))
+
+
+def test_external_images_must_not_have_shaped_the_weights_that_the_run_started_from(source, refusal):
+    first = source(table("train a p1", "valid b p2", "test c p3"), "first")
+    second = source(table("train x q1"), "second", first)
+    third = source(table("train y q2"), "third", second)
+    for picture in "ab":
+        outside = table("- new n1", f"- {picture} n2").assign(relative=["new.png", "old.png"])
+        line = refusal(lambda outside=outside: refuse_taught(outside, third, card_of(third)), DataError)
+        assert "1 of 2 external images shaped the weights" in line and "'old.png'" in line
+    outside = table("- c p3", "- x2 q1", "- y q2").assign(relative="one.png")
+    (note,) = refuse_taught(
+        outside, third, card_of(third)
+    )  # a test picture taught nothing; its own are asked elsewhere
+    assert note.startswith("KNOWN PATIENTS: 1 of 3 external patients")
+    assert refuse_taught(table("- new n1"), third, card_of(third)) == []
+    assert refuse_taught(outside, first, card_of(first)) == []
+    shutil.rmtree(first.root)
+    assert "UNCHECKED WEIGHTS" in refuse_taught(table("- new n1"), third, card_of(third))[0]
 
 
 ROW = st.tuples(st.sampled_from(["train", "valid", "test"]), st.integers(0, 8), st.sampled_from(["-", "p", "q", "r"]))
