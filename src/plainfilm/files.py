@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,10 +64,13 @@ def _umask() -> int:
 
 
 def sweep(folder: Path) -> int:
-    """Remove what a killed writer left behind in `folder` and below; returns how many files."""
+    """Remove the files and folders that a killed writer left behind in `folder` and below; returns how many."""
     leftovers = list(folder.rglob(f"{TEMP_PREFIX}*"))
     for path in leftovers:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(leftovers)
 
 

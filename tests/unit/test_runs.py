@@ -6,39 +6,8 @@ import os
 import pytest
 
 from plainfilm.errors import DataError, DivergedError, OccupiedError, StoppedError, TrainingError, UsageError
-from plainfilm.files import TEMP_PREFIX, atomic_write, sweep
+from plainfilm.files import TEMP_PREFIX, atomic_write
 from plainfilm.runs import RunDir
-
-
-def test_atomic_write_replaces_the_whole_file(tmp_path):
-    path = tmp_path / "sub" / "a.txt"
-    atomic_write(path, "first, and longer")
-    atomic_write(path, "second")
-    assert path.read_text() == "second"
-    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
-
-
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_write_that_fails_leaves_the_old_file_and_no_leftover(tmp_path, monkeypatch, step):
-    path = tmp_path / "a.txt"
-    atomic_write(path, "old")
-
-    def fail(*args):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, step, fail)
-    with pytest.raises(OSError, match="No space"):
-        atomic_write(path, "new")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_sweep_removes_what_a_killed_writer_left(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "checkpoints" / f"{TEMP_PREFIX}x").write_text("half")
-    (tmp_path / "keep.txt").write_text("whole")
-    assert sweep(tmp_path) == 1
-    assert (tmp_path / "keep.txt").exists()
 
 
 def test_whoever_writes_a_run_next_sweeps_it(tmp_path):

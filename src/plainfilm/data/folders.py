@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +17,7 @@ GIVEN_NAMES = {
     "val": "valid", "valid": "valid", "validation": "valid",
     "test": "test", "testing": "test",
 }  # fmt: skip
+UNREADABLE = "folder cannot be read"
 SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
 
@@ -31,35 +32,44 @@ class Found:
     patient: str = ""
 
 
-def walk(root: Path, follow_links: bool = False, *, tiff: bool = False) -> Iterable[tuple[Path, str]]:
+def walk(
+    root: Path, follow_links: bool = False, *, tiff: bool = False, unreadable: bool = False
+) -> Iterator[tuple[Path, str]]:
     """Every file below `root`, sorted by name, with the rule that sets it aside ('' = none).
 
     Links are not followed unless asked; then each folder is entered once, so that a loop ends.
+
+    Args:
+        unreadable: give a folder that cannot be read back as a path with the rule UNREADABLE.
+    Raises:
+        DataError: there is such a folder, and `unreadable` is not set.
     """
     seen: set[tuple[int, int]] = set()
-
-    def enter(folder: Path, rule: str) -> Iterable[tuple[Path, str]]:
-        facts = folder.stat()
-        if (facts.st_dev, facts.st_ino) in seen:
-            return
-        seen.add((facts.st_dev, facts.st_ino))
+    todo: list[tuple[Path, str, os.DirEntry[str] | None]] = [(root, "", None)]  # None: a folder; the last one is next
+    while todo:
+        here, rule, file = todo.pop()
+        if file is not None:
+            yield here, rule or _file_rule(file, here, tiff)
+            continue
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            facts = here.stat()
+            entries = sorted(os.scandir(here), key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            raise DataError(
-                f"The folder {folder} cannot be read ({error.strerror}). Make it readable, or move it away."
-            ) from None
+            if not unreadable:
+                raise DataError(
+                    f"The folder {here} cannot be read ({error.strerror}). Make it readable, or move it away."
+                ) from None
+            yield here, UNREADABLE
+            continue
+        if (facts.st_dev, facts.st_ino) in seen:
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
         for entry in entries:
-            here = Path(entry.path)
             hidden = rule or ("hidden" if _is_system(entry.name) else "")
             if entry.is_symlink() and not follow_links:
-                yield here, hidden or "link"
-            elif _is_folder(entry):
-                yield from enter(here, hidden)
+                todo.append((Path(entry.path), hidden or "link", entry))
             else:
-                yield here, hidden or _file_rule(entry, here, tiff)
-
-    return enter(root, "")
+                todo.append((Path(entry.path), hidden, None if _is_folder(entry) else entry))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -81,7 +81,9 @@ def export_run(root: Path, out: Path | None = None, listener: Listener = silent)
     }  # fmt: skip
     manifest = Manifest(files={name: facts_of(content) for name, content in sorted(files.items())})
     files[MANIFEST] = dump_json(manifest.model_dump(mode="json")).encode()
-    _write(out, files)
+    # who else writes into the run sweeps half-written folders away, and would take this one for a killed writer's
+    with run.lock() if out.is_relative_to(run.root) else contextlib.nullcontext():
+        _write(out, files)
     return ExportDocument(
         run=str(root), out=str(out), files={name: len(content) for name, content in files.items()},
         bytes=sum(map(len, files.values())), opset=OPSET, pictures=len(sample.pixels), differences=apart,

@@ -116,7 +116,10 @@ class Bundle:
                 pictures.append(self.pixels(one))
                 found.append(None)
             except DecodeError as error:
-                found.append(Prediction(error=f"{error.code}: {error.why}"))
+                folder = not isinstance(one, bytes) and os.path.isdir(one)  # one that could not be walked
+                found.append(
+                    Prediction(error="E_READ: the folder cannot be read" if folder else f"{error.code}: {error.why}")
+                )
             except ImportError:
                 found.append(Prediction(error="E_CODEC: the library that reads this kind of file is not installed"))
             except (OSError, ValueError):  # a NUL byte, or a name that this system cannot write

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from plainfilm.data.folders import walk
+from plainfilm.data.folders import UNREADABLE, walk
 
 STDIN = "-"
+READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the one may be a picture, the other must be told
 
 
 def pictures(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str], *, tiff: bool) -> Iterator[str]:
@@ -18,7 +19,8 @@ def pictures(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str
 
     A file is given back whatever it is, and so is a path that does not exist: who named it is told. Of a folder the
     files come sorted by name, those that are no pictures are counted in `left_out` by rule. A word with * ? [ that is
-    no path is a glob. `-` stands for the lines of `stdin`, each a path as it is.
+    no path is a glob. `-` stands for the lines of `stdin`, each a path as it is. A folder that cannot be read
+    is given back itself, so that it has its row too.
     """
     for word in words:
         if word == STDIN:
@@ -43,8 +45,8 @@ def _one(name: str, left_out: Counter[str], tiff: bool) -> Iterator[str]:
     if "\0" in name or not os.path.isdir(name):
         yield name
         return
-    for path, rule in walk(Path(name), tiff=tiff):
-        if rule and rule != "name is not Unicode":  # its picture may be read all the same
+    for path, rule in walk(Path(name), tiff=tiff, unreadable=True):
+        if rule and rule not in READ_ALL_THE_SAME:
             left_out[rule] += 1
         else:
             yield str(path)

@@ -11,7 +11,7 @@ import pytest
 
 from plainfilm.config import DataConfig
 from plainfilm.data import folders
-from plainfilm.data.folders import label_by_folder, walk
+from plainfilm.data.folders import UNREADABLE, label_by_folder, walk
 from plainfilm.data.table import build_table, write_table
 from plainfilm.errors import DataError
 
@@ -303,3 +303,34 @@ def test_a_class_may_be_called_test(tmp_path: Path, write_image) -> None:
     found, ignored = label_by_folder(tmp_path, walk(tmp_path))
     assert {file.label for file in found} == {"control", "test"}
     assert not ignored
+
+
+def test_a_folder_may_be_as_deep_as_the_system_allows(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(1200):  # deeper than Python calls itself
+        deep /= "d"
+        deep.mkdir()
+    (deep / "a.png").write_bytes(b"")
+    assert [path for path, _ in walk(tmp_path)] == [deep / "a.png"]
+    (deep / "a.png").unlink()  # shutil.rmtree, by which pytest cleans up, calls itself
+    while deep != tmp_path:
+        deep.rmdir()
+        deep = deep.parent
+
+
+def test_where_it_is_wanted_an_unreadable_folder_is_a_row_and_the_others_are_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/1.png", "b/2.png", "c/3.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"")
+    scandir = os.scandir
+
+    def refuse(folder: Path) -> object:
+        if Path(folder).name == "b":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = [(path.relative_to(tmp_path).as_posix(), rule) for path, rule in walk(tmp_path, unreadable=True)]
+    assert found == [("a/1.png", ""), ("b", UNREADABLE), ("c/3.png", "")]

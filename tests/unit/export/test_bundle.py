@@ -27,7 +27,8 @@ from plainfilm.export import manifest
 from plainfilm.export.bundle import export_run
 from plainfilm.export.inference import open_bundle
 from plainfilm.export.runtime import onnx_runtime
-from plainfilm.files import dump_json
+from plainfilm.files import TEMP_PREFIX, dump_json
+from plainfilm.runs import RunDir
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}
 
@@ -103,6 +104,25 @@ def test_exporting_twice_gives_the_same_bytes_and_never_overwrites(exported, tmp
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes(), name
     with pytest.raises(OccupiedError, match="never overwritten"):
         export_run(run.root, tmp_path / "again")
+
+
+def test_what_a_killed_export_left_in_the_run_stops_nobody_and_goes(exported, tmp_path):
+    shutil.copytree(exported[0].root, tmp_path / "run")
+    left = tmp_path / "run" / f"{TEMP_PREFIX}0123"
+    left.mkdir()
+    (left / "model.onnx").write_bytes(b"half")
+    export_run(tmp_path / "run")
+    assert not left.exists() and open_bundle(tmp_path / "run" / "bundle").card.vocab
+
+
+def test_export_into_a_run_waits_for_nobody_who_writes_it(exported, tmp_path):
+    """Whoever holds the run's lock sweeps half-written folders away."""
+    shutil.copytree(exported[0].root, tmp_path / "run")
+    with RunDir(tmp_path / "run").lock(), pytest.raises(OccupiedError, match="being written"):
+        export_run(tmp_path / "run")
+    assert not (tmp_path / "run" / "bundle").exists()
+    with RunDir(tmp_path / "run").lock():
+        export_run(tmp_path / "run", tmp_path / "elsewhere")
 
 
 def test_a_network_that_onnx_changes_is_not_exported(exported, tmp_path, monkeypatch):

@@ -63,6 +63,25 @@ def test_without_a_picture_not_even_a_header_is_written(exported, tmp_path):
     assert done.stdout == "" and "No picture was found" in done.stderr
 
 
+def test_a_folder_that_cannot_be_read_has_its_row_and_stops_nothing(exported, folder, monkeypatch, tmp_path):
+    scandir = os.scandir
+
+    def refuse(path="."):
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("plainfilm.data.folders.os.scandir", refuse)
+    done = predict(exported[1], folder, "--out", tmp_path / "rows.csv", code=1)
+    rows = rows_of((tmp_path / "rows.csv").read_text())
+    assert [(Path(row["path"]).name, bool(row["score"])) for row in rows] == [
+        ("x.png", True),
+        ("b", False),
+        ("z.png", True),
+    ]
+    assert rows[1]["error"].startswith("E_READ") and "1 of 3 files could not be scored" in done.stderr
+
+
 def test_words_keep_their_order_and_may_come_twice(exported, folder, monkeypatch):
     monkeypatch.chdir(folder)
     done = predict(exported[1], "z.png", "b/*.png", "a", "z.png", "nothing*.png", code=1)

@@ -1,0 +1,48 @@
+"""A file is written whole or not at all, and what a killed writer left is found."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from plainfilm.files import TEMP_PREFIX, atomic_write, sweep
+
+
+def test_atomic_write_replaces_the_whole_file(tmp_path):
+    path = tmp_path / "sub" / "a.txt"
+    atomic_write(path, "first, and longer")
+    atomic_write(path, "second")
+    assert path.read_text() == "second"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_leftover(tmp_path, monkeypatch, step):
+    path = tmp_path / "a.txt"
+    atomic_write(path, "old")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(OSError, match="No space"):
+        atomic_write(path, "new")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_sweep_removes_what_a_killed_writer_left(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / f"{TEMP_PREFIX}x").write_text("half")
+    (tmp_path / "keep.txt").write_text("whole")
+    folder = tmp_path / "checkpoints" / f"{TEMP_PREFIX}y"  # as export makes one
+    folder.mkdir()
+    (folder / f"{TEMP_PREFIX}z").write_text("half of a half")
+    (folder / "model.onnx").write_text("whole")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "keep.txt").write_text("whole")
+    (tmp_path / "checkpoints" / f"{TEMP_PREFIX}link").symlink_to(outside)
+    assert sweep(tmp_path) == 4
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "keep.txt", "keep.txt", "outside"]
