@@ -131,7 +131,7 @@ def _bundle_card(run: RunDir, card: Card, rows: pd.DataFrame, onnx: OnnxFacts, p
         ),
         data=_read(run, "data.json", DataCounts), data_sha256=_fingerprint(rows, "sha256", "label"),
         split_sha256=_fingerprint(rows, "sha256", "label", "split"), metrics=_metrics(run, card),
-        versions=read_environment(run).versions, trained=str(run.read_status().get("updated", "")),
+        test_opened_by_all_runs=count_looks(run, card.seal)[1], versions=read_environment(run).versions, trained=str(run.read_status().get("updated", "")),
     )  # fmt: skip
 
 
@@ -169,7 +169,9 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
         raise DataError(f"metrics.json of {run.root} has test scores, but no look at the test set is recorded. {again}")
     return {
         name: SplitScores(
-            opened=own if name == "test" else one.opened, opened_by_all_runs=of_set if name == "test" else one.opened_set,
+            opened=own if name == "test" else one.opened,
+            # a run that was copied has left the other runs' looks behind
+            opened_by_all_runs=max(of_set if name == "test" else 0, one.opened_set),
             threshold=one.threshold, metrics=one.metrics, metrics_at_half=one.metrics_at_half,
             no_lungs_needed=one.no_lungs_needed, band_kept=one.band.kept if one.band else None,
             band_error=one.band.error_among_kept if one.band else None, gate_marked=one.gate.marked if one.gate else None,

@@ -54,7 +54,8 @@ class BundleCard(Card):
     """Everything that turns pictures into scores and calls, and that says what they are worth.
 
     `data_sha256`: of the sorted (file hash, label) of all images; `split_sha256`: of (file hash, label, split).
-    `metrics`: by set of images (valid, test, external-<8 hex>). Holds no path, file name or patient key.
+    `metrics`: by set of images (valid, test, external-<8 hex>). `test_opened_by_all_runs`: looks at the test set by the
+    run and those beside it, as far as its folder tells. Holds no path, file name or patient key.
     """
 
     architecture: Architecture
@@ -63,6 +64,7 @@ class BundleCard(Card):
     data_sha256: str
     split_sha256: str
     metrics: dict[str, SplitScores]
+    test_opened_by_all_runs: int = 0
     versions: dict[str, str]
     trained: str  # UTC
 

@@ -163,9 +163,11 @@ def _caveats(card: BundleCard) -> list[str]:
         "- The intervals speak of patients like those of the set, from the same place and machine.",
     ]  # fmt: skip
     if "test" not in card.metrics:
-        lines.append(
-            "- No test score: the test set is sealed, or there is none. Every number above is from valid images."
-        )
+        others, times = card.test_opened_by_all_runs, "once" if card.test_opened_by_all_runs == 1 else "{} times"
+        why = "the test set is sealed" if card.seal else "there is no test set"
+        if card.seal and others:
+            why = f"this run never opened its test set; runs beside it did, {times.format(others)}"
+        lines.append(f"- No test score: {why}. No number above is from test images.")
     return lines + [f"- {plain(note, 1000)}" for note in card.notes]
 
 

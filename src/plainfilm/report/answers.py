@@ -133,6 +133,7 @@ class Answer(Block):
     threshold: float | None
     positive: str | None
     notes: list[str]
+    opened_set: int = 0
     metrics: dict[str, Number]
     metrics_at_half: dict[str, Number]
     per_class: dict[str, dict[str, Number]] = {}

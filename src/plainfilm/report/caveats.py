@@ -44,11 +44,9 @@ def _seal(found: Finished) -> Caveat:
     if own:
         text = f"The test set was opened {many(own, 'time')}, but its scores are no longer in metrics.json."
         return Caveat("stop", "No test score here", text)
-    return Caveat(
-        "stop",
-        "No test score",
-        "The test set is still sealed. Everything on this page is from images that training or choices have seen.",
-    )
+    sealed = f"This run never opened its test set, which other runs in its folder opened {many(of_set, 'time')}."
+    text = "Everything on this page is from images that training or choices have seen."
+    return Caveat("stop", "No test score", f"{sealed if of_set else 'The test set is still sealed.'} {text}")
 
 
 def _notes(found: Finished) -> list[Caveat]:

@@ -88,6 +88,8 @@ def read_finished(run: RunDir) -> Finished:
             f"metrics.json of {run.root} has test scores, but no look at the test set is recorded. "
             "Restore test_ledger.jsonl and status.json from a backup; nothing was written."
         )
+    if "test" in answers:  # a run that was copied has left the other runs' looks behind
+        of_set = max(of_set, answers["test"].opened_set)
     finished = Finished(
         run=run, card=card, cfg=cfg, answers=answers, counts=_read(run, "data.json", DataCounts.model_validate_json),
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),

@@ -46,6 +46,20 @@ def test_a_test_set_and_a_foreign_one_stand_in_it_with_their_looks(exported):
     assert "No test score" not in page
 
 
+def test_without_a_test_score_it_says_who_opened_the_test_set(exported):
+    card = open_bundle(exported[1]).card
+    untested = {name: scores for name, scores in card.metrics.items() if name != "test"}
+
+    def says(**facts) -> str:
+        page = model_card(card.model_copy(update={"metrics": untested, **facts}))
+        return next(line for line in page.splitlines() if line.startswith("- No test score: "))
+
+    assert "the test set is sealed." in says(seal="0" * 64)
+    assert "there is no test set." in says(seal=None)
+    assert "never opened its test set; runs beside it did, once." in says(seal="0" * 64, test_opened_by_all_runs=1)
+    assert "did, 3 times." in says(seal="0" * 64, test_opened_by_all_runs=3)
+
+
 def test_three_classes_and_hostile_names(three_classes):
     page = (three_classes[1] / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "The class with the highest score is called." in page

@@ -17,8 +17,10 @@ import pytest
 from report_edits import edit_card, edit_metrics
 from typer.testing import CliRunner
 
+from plainfilm.card import read_card
 from plainfilm.cli import app
 from plainfilm.errors import OccupiedError, SealError, UsageError
+from plainfilm.evaluate.seal import append_look
 from plainfilm.report.page import GENERATOR, report_run
 from plainfilm.runs import RunDir
 
@@ -182,6 +184,21 @@ def test_a_run_that_nobody_tested_is_marked(finish):
     assert "VALIDATION ONLY On 80 valid images" in text
     assert "Never by this run: it is still sealed." in text
     assert "These rates flatter" in text
+
+
+def test_a_test_set_that_other_runs_opened_is_not_called_sealed(finish):
+    run = finish(looked=False)
+    append_look(run.looks(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
+    text = draw(run)[1].flat()
+    assert "never opened its test set, which other runs in its folder opened 1 time." in text
+    assert "Never by this run; 1 time by other runs in its folder." in text and "still sealed" not in text
+
+
+def test_a_copied_run_remembers_the_looks_of_the_runs_it_stood_beside(finish):
+    run = finish()  # its ledger tells of its own look alone
+    edit_metrics(run, "test", opened_set=5)
+    text = draw(run)[1].flat()
+    assert "looked at its sealed test set once, 5 times by all runs in its folder" in text
 
 
 def test_more_than_two_classes(finish):
