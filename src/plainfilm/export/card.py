@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from plainfilm.card import Card
+from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.pixels import DEPTHS
+from plainfilm.data.resize import ResizeMode
 from plainfilm.schemas import DataCounts, Metric, NoLungs
 
 
@@ -50,6 +56,20 @@ class SplitScores(_Block):
     gate_marked: Metric | None = None
 
 
+class _Decoding(_Block):
+    """The fields of DecodeSpec, checked: a card comes from anywhere."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    size_px: int = Field(gt=0, le=8192)
+    channels: Literal[1, 3] = 1
+    resize: ResizeMode = "squish"
+    bits: int | None = None
+    tiff: bool = False
+    frame: int | None = Field(None, ge=0)
+    harmonise: bool = False
+    requantise: int | None = Field(None, ge=2, le=256)
+
+
 class BundleCard(Card):
     """Everything that turns pictures into scores and calls, and that says what they are worth.
 
@@ -77,3 +97,25 @@ class BundleCard(Card):
     def channels(self) -> int:
         """1 (grey) or 3 (RGB)."""
         return int(self.decode["channels"])
+
+    def decode_spec(self) -> DecodeSpec:
+        """How files become pixels.
+
+        Raises:
+            ValueError: the card does not say it.
+        """
+        found = _Decoding.model_validate(self.decode)
+        if found.bits not in (None, *DEPTHS):
+            raise ValueError("no bit depth")
+        return DecodeSpec(**found.model_dump())
+
+    def is_sound(self) -> bool:
+        """Whether scores and calls can be made of it: names, threshold, temperature and band fit each other."""
+        names = all(self.vocab) and len(set(self.vocab)) == len(self.vocab) > 1
+        binary = self.positive in self.vocab and len(self.vocab) == 2
+        threshold = self.threshold is not None and 0 <= self.threshold <= 1
+        called = binary and threshold if self.positive is not None else self.threshold is None
+        band = self.band is None or (
+            set(self.band.lowest) == set(self.vocab) and all(0 <= lowest <= 1 for lowest in self.band.lowest.values())
+        )
+        return names and called and band and math.isfinite(self.temperature) and self.temperature > 0

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from plainfilm.data.decode import DecodeSpec, decode_bytes, read_bytes
+from plainfilm.data.decode import decode_bytes, read_bytes
 from plainfilm.data.refusals import DecodeError
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.evaluate.conformal import is_sure
@@ -58,7 +58,7 @@ class Bundle:
     def __init__(self, card: BundleCard, markdown: str, gate: Gate | None, session: Any, threads: int) -> None:
         self.card, self.threads = card, threads
         self._markdown, self._gate, self._session = markdown, gate, session
-        self._spec = DecodeSpec(**card.decode)
+        self._spec = card.decode_spec()
         self._batch = max(1, min(BATCH, BATCH_PIXELS // card.size_px**2))
 
     def card_markdown(self) -> str:
@@ -128,21 +128,30 @@ class Bundle:
         return [next(scored) if one is None else one for one in found]
 
     def score(self, pixels: np.ndarray) -> list[Prediction]:
-        """Predictions for pictures uint8 (n, c, h, w), as pixels() gives them."""
-        _, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
-        probs = probs.astype(np.float64)
+        """Predictions for pictures uint8 (n, c, h, w), as pixels() gives them.
+
+        Raises:
+            BundleError: the network or the gate cannot take them.
+        """
+        try:
+            _, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
+            probs = probs.astype(np.float64)
+            unlike = np.zeros(len(probs)) if self._gate is None else self._gate.look(_as_decoded(pixels), features)[0]
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen of its own, which derive from Exception alone
+            raise BundleError(
+                f"The network or the gate of the bundle cannot be run ({type(error).__name__}). Export it again."
+            ) from None
         card = self.card
         positive = card.vocab.index(card.positive) if card.positive else None
         called = calls(probs, positive=positive, threshold=card.threshold)
         sure = np.ones(len(called), bool) if card.band is None else is_sure(card.band, probs, called, card.vocab)
-        unlike = np.zeros(len(called)) if self._gate is None else self._gate.look(_as_decoded(pixels), features)[0]
         return [self._prediction(*row, positive) for row in zip(probs, called, sure, unlike, strict=True)]
 
     def _prediction(
         self, probs: np.ndarray, called: int, sure: bool, unlike: float, positive: int | None
     ) -> Prediction:
-        if not np.isfinite(probs).all():
-            return Prediction(error="E_SCORE: the network's output is not a number")
+        if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-3):
+            return Prediction(error="E_SCORE: the network's output is no probability of each class")
         vocab = self.card.vocab
         flags = (*(() if sure else (UNSURE,)), *((UNLIKE,) if unlike > 1 else ()))
         score = float(probs[called if positive is None else positive])
@@ -175,8 +184,8 @@ def open_bundle(path: Path, threads: int | None = None) -> Bundle:
 
 def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], threads: int | None) -> Bundle:
     card = _card(files[CARD])
-    if card.weights_sha256 != hashes[WEIGHTS] or (card.gate_sha256 is None) != (GATE not in files):
-        raise BundleError("card.json of the bundle speaks of other weights than it holds. Export it again.")
+    if card.weights_sha256 != hashes[WEIGHTS] or card.gate_sha256 != hashes.get(GATE):
+        raise BundleError("card.json of the bundle speaks of another network or gate than it holds. Export it again.")
     try:
         gate = gate_from(files[GATE]) if GATE in files else None
         markdown = files[MODEL_CARD].decode("utf-8")
@@ -186,17 +195,19 @@ def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], thr
         raise BundleError(
             "model.onnx of the bundle refers to another file, which a bundle never does. Export it again."
         )
+    if next(source.parts(WEIGHTS), b"")[8:9] != b"{":  # after the length of its header; only heat maps read it whole
+        raise BundleError("model.safetensors of the bundle is no safetensors file; it was not read. Export it again.")
     session = _session(source.folder / ONNX if source.folder else files.pop(ONNX), card)
-    return Bundle(card, markdown, gate, session, threads or processors())
+    bundle = Bundle(card, markdown, gate, session, threads or processors())
+    bundle.score(np.zeros((1, card.channels, card.size_px, card.size_px), np.uint8))  # what cannot run is refused here
+    return bundle
 
 
 def _card(data: bytes) -> BundleCard:
     try:
         card = BundleCard.model_validate_json(data)
-        DecodeSpec(**card.decode)
-        fits = len(card.vocab) > 1 and card.positive in (None, *card.vocab) and card.size_px > 0
-        fits &= card.band is None or set(card.band.lowest) == set(card.vocab)
-        fits &= card.threshold is None or (card.positive is not None and len(card.vocab) == 2)
+        card.decode_spec()
+        fits = card.is_sound()
     except (ValidationError, RecursionError, TypeError, KeyError, ValueError):
         fits = False
     if not fits:

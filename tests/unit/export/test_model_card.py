@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 
+from plainfilm.data.decode import DecodeSpec
+from plainfilm.export.card import _Decoding
 from plainfilm.export.inference import open_bundle
 from plainfilm.export.model_card import NOT_REPORTED, model_card, plain
 
@@ -77,3 +79,11 @@ def test_plain_text_is_no_markup():
     assert plain("line\nend\u202e") == "line\\\\nend\\\\u202e"
     assert plain("see http://x") == "see http:\\/\\/x"
     assert plain("AUROC 0.980 [0.973, 0.986]") == "AUROC 0.980 \\[0.973, 0.986\\]"
+
+
+def test_the_checked_fields_are_those_of_decode():
+    from dataclasses import fields
+
+    assert {name: field.default for name, field in _Decoding.model_fields.items() if name != "size_px"} == {
+        field.name: field.default for field in fields(DecodeSpec) if field.name != "size_px"
+    }
