@@ -251,7 +251,7 @@ class PredictDocument(Document):
     """`plainfilm predict --json`: what became of the pictures; the rows themselves are in `out`.
 
     `called`: pictures by class called; `failed`: rows with an error; `left_out`: files in given folders that are no
-    pictures, by rule.
+    pictures, by rule, and empty folders; `notes`: what must be known beside every score, from the bundle's card.
     """
 
     bundle: str
@@ -265,3 +265,4 @@ class PredictDocument(Document):
     left_out: dict[str, int]
     threshold: float | None
     seconds: float
+    notes: list[str] = []

@@ -54,9 +54,10 @@ class Service:
             return Response(status_code=400)  # nobody hears it
         except RefusedError as refusal:
             self.counts["turned away"] += 1
-            await drain(body, self.limits.idle)
+            await drain(body, self.limits.request, self.limits.idle)
             return refused(refusal)
-        document = {"schema_version": 1, "plainfilm": __version__, "notice": RESEARCH_ONLY, "results": results}
+        document = {"schema_version": 1, "plainfilm": __version__, "notice": RESEARCH_ONLY, "results": results,
+                    "notes": self.oracle.bundle.card.notes}  # fmt: skip
         return JSONResponse(document)
 
     async def _results(

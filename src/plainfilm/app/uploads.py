@@ -15,7 +15,6 @@ from plainfilm.app.limits import MB, Limits
 from plainfilm.app.refusal import RefusedError
 
 BROKEN = "The body is not whole multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
-DRAINED = 4 * MB  # read and dropped after a refusal: a client that is still sending would not see the answer
 
 
 class Held:
@@ -144,9 +143,9 @@ async def read_images(upload: Upload, body: AsyncIterator[bytes]) -> list[bytes]
     return upload.finish()
 
 
-async def drain(body: AsyncIterator[bytes], seconds: float) -> None:
-    """Read and drop what a refused client still sends, up to a bound, so that it hears the answer."""
-    left = DRAINED
+async def drain(body: AsyncIterator[bytes], most: int, seconds: float) -> None:
+    """Read and drop what a refused client still sends, at most `most` bytes: one that is sending hears no answer."""
+    left = most
     try:
         async with asyncio.timeout(seconds):
             async for chunk in body:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +14,30 @@ import typer
 
 from plainfilm.cli import options as opt
 from plainfilm.cli.talk import Talk
-from plainfilm.errors import GateError, UsageError
+from plainfilm.errors import GateError, StoppedError, UsageError
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zip that export made.")]
+
+
+@contextmanager
+def _interruptible(out: Path | None) -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does, so that nothing half-written stays; says what became of `out`."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if _in_main_thread() else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"Interrupted; {out} was not written: it appears when all is done."
+            if out
+            else "Interrupted; the rows above are whole."
+        ) from None
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()  # signals are heard nowhere else
 
 
 def export(
@@ -33,8 +58,9 @@ def export(
     """Make a bundle of a finished run: it predicts without torch and fastai, and holds no path or patient."""
     from plainfilm.export.bundle import export_run
 
-    with Talk(quiet=quiet, json=json) as talk:
-        talk.result(export_run(run, out, talk))
+    with Talk(quiet=quiet, json=json) as talk, _interruptible(out or run / "bundle"):
+        document = export_run(run, out, talk)
+        talk.result(document)
 
 
 def predict(
@@ -86,7 +112,7 @@ def predict(
     from plainfilm.cli.delivery_printer import says_predict
     from plainfilm.export.predict import predict_files
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Talk(quiet=quiet, json=json) as talk, _interruptible(out):
         stdin = sys.stdin.buffer if "-" in paths else ()
         document = predict_files(
             bundle, paths, out=out, form="csv" if form == "csv" else "jsonl", threshold=threshold, heat=heatmaps, threads=threads, stdin=stdin,

@@ -34,9 +34,10 @@ def says_predict(document: PredictDocument) -> str:
     """One sentence."""
     called = ", ".join(f"{n:,} called {name}" for name, n in document.called.items())
     speed = f"{document.pictures / document.seconds:.0f} img/s" if document.seconds > 1 else f"{document.seconds:.1f} s"
-    left = (
-        f"; files in the folders that are no pictures: {sum(document.left_out.values()):,}" if document.left_out else ""
-    )
+    empty = document.left_out.get("empty folder", 0)
+    others = sum(document.left_out.values()) - empty
+    left = f"; files in the folders that are no pictures: {others:,}" if others else ""
+    left += f"; empty folders: {empty:,}" if empty else ""
     return (
         f"{document.pictures:,} {'picture' if document.pictures == 1 else 'pictures'} ({speed}): {called}; {document.unsure:,} unsure, {document.unlike:,} unlike the "
         f"training images, {document.failed:,} not scored{left}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,9 +14,10 @@ from typer.core import TyperGroup
 from plainfilm import __version__
 from plainfilm.cli import comparing, data, delivery, results, serving, training
 from plainfilm.errors import PlainfilmError
+from plainfilm.files import TEMP_PREFIX
 
-BUG, INTERRUPTED = 101, 130
-STOPPED = "Interrupted; what was finished is kept."
+BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 128 + SIGPIPE, as of any other tool
+STOPPED = "Interrupted. What was finished is kept, and nothing is half-written."
 
 
 class OneLineErrors(TyperGroup):
@@ -40,11 +42,13 @@ class OneLineErrors(TyperGroup):
             return _tell(STOPPED, code, verbose) if code == INTERRUPTED else code
         except PlainfilmError as error:
             return _tell(str(error), error.exit_code, verbose)
-        except BrokenPipeError:
+        except (BrokenPipeError, SystemExit):  # what typer makes of the first
             sys.stderr.close()  # the reader left; nothing can be told any more
-            return 1
+            return READER_LEFT
         except OSError as error:
-            what = f"{error.strerror or type(error).__name__}" + (f": {error.filename}" if error.filename else "")
+            what = f"{error.strerror or type(error).__name__}" + (
+                f": {_shown(error.filename)}" if error.filename else ""
+            )
             return _tell(
                 f"The system refused a file operation ({what}). Check the path, its rights and the free space.",
                 2,
@@ -57,6 +61,12 @@ class OneLineErrors(TyperGroup):
                 return _tell(f"{usage()} See: {command} --help", int(getattr(error, "exit_code", 2)), verbose)
             what = f"{type(error).__name__}: {error}".splitlines()[0]
             return _tell(f"A bug in plainfilm: {what} Repeat with -v for the traceback, and report it.", BUG, verbose)
+
+
+def _shown(filename: object) -> str:
+    """The path as the user knows it: of a file that is being written, its folder."""
+    path = Path(str(filename))
+    return str(path.parent if path.name.startswith(TEMP_PREFIX) else path)
 
 
 def _tell(message: str, code: int, verbose: bool) -> int:

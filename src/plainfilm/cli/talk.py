@@ -18,7 +18,7 @@ from rich.table import Table
 
 from plainfilm import __version__
 from plainfilm.cli.printers import PRINTERS, duration
-from plainfilm.errors import StoppedError
+from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs import RunDir
 from plainfilm.schemas import (
     RESEARCH_ONLY,
@@ -42,6 +42,8 @@ class Talk:
     def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
         self.quiet, self.json = quiet, json
         self.err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        if sys.stdout is None:  # plainfilm ... >&-
+            raise UsageError("Standard output is closed, where the result goes. Send it to a file, or to /dev/null.")
         self.stdout = sys.stdout
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}

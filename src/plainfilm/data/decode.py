@@ -216,7 +216,7 @@ def _header(data: bytes, tiff: bool) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
             hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
-            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM picture{hint}") from None
+            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM picture", hint) from None
         _refuse_large(image)
         return image
 
@@ -246,7 +246,7 @@ def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
 def _pick_frame(image: Image.Image, frame: int | None) -> None:
     frames = getattr(image, "n_frames", 1)
     if frame is None and frames != 1:
-        raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected (--frame picks one)")
+        raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected", " (--frame picks one)")
     if frame is not None and frame >= frames:
         raise DecodeError("E_FRAMES", f"{frames} {'frame' if frames == 1 else 'frames'}; there is no frame {frame}")
     if frame:

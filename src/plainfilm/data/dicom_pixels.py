@@ -172,7 +172,9 @@ def frame_index(header: Header, frame: int | None) -> int:
         DecodeError: E_FRAMES none is chosen of several, or the chosen one is not there.
     """
     if frame is None and header.frames != 1:
-        raise DecodeError("E_FRAMES", f"{header.frames} frames; one picture per file is expected (--frame picks one)")
+        raise DecodeError(
+            "E_FRAMES", f"{header.frames} frames; one picture per file is expected", " (--frame picks one)"
+        )
     if frame is not None and not 0 <= frame < header.frames:
         frames = "frame" if header.frames == 1 else "frames"
         raise DecodeError("E_FRAMES", f"{header.frames} {frames}; there is no frame {frame}")

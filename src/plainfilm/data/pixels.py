@@ -16,6 +16,7 @@ from PIL import Image, ImageChops
 from plainfilm.data.refusals import DecodeError
 
 DEPTHS = (8, 10, 12, 14, 16)
+NO_DEPTH = "more than 8 bits, but no bit depth is set"
 DEPTH_OF_MODE = {"1": 1, "I": 16, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16, "F": 32}
 GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
 STRIP_PIXELS = 1_000_000
@@ -104,7 +105,7 @@ def with_channels(pixels: np.ndarray, channels: Literal[1, 3]) -> np.ndarray:
 
 def _scale_deep(values: np.ndarray, bits: int | None) -> np.ndarray:
     if bits is None:
-        raise DecodeError("E_BITS", "more than 8 bits, but no bit depth is set; give --bits 10, 12, 14 or 16")
+        raise DecodeError("E_BITS", NO_DEPTH, "; give --bits 10, 12, 14 or 16")
     top = 2**bits - 1
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > top:

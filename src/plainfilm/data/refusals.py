@@ -7,8 +7,11 @@ MAX_BYTES = 256 * 1024 * 1024
 
 
 class DecodeError(Exception):
-    """A file that cannot become pixels; `code` is stable, `why` is for people, neither holds the path."""
+    """A file that cannot become pixels; `code` is stable, `why` is for people, neither holds the path.
 
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(f"{code}: {why}")
-        self.code, self.why = code, why
+    `fact` is `why` without the option of `train` that would help: who predicts has no such option.
+    """
+
+    def __init__(self, code: str, fact: str, hint: str = "") -> None:
+        self.code, self.fact, self.why = code, fact, fact + hint
+        super().__init__(f"{code}: {self.why}")

@@ -26,6 +26,7 @@ from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.look import kept_network
+from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
@@ -131,7 +132,8 @@ def _bundle_card(run: RunDir, card: Card, rows: pd.DataFrame, onnx: OnnxFacts, p
         ),
         data=_read(run, "data.json", DataCounts), data_sha256=_fingerprint(rows, "sha256", "label"),
         split_sha256=_fingerprint(rows, "sha256", "label", "split"), metrics=_metrics(run, card),
-        test_opened_by_all_runs=count_looks(run, card.seal)[1], versions=read_environment(run).versions, trained=str(run.read_status().get("updated", "")),
+        test_opened_by_all_runs=count_looks(run, card.seal)[1], temperature_chosen_on=read_run_config(run).evaluate.threshold_on,
+        versions=read_environment(run).versions, trained=str(run.read_status().get("updated", "")),
     )  # fmt: skip
 
 
@@ -182,7 +184,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
     """The folder at once: made under another name beside it, then renamed. A zip is one file anyway."""
-    if out.suffix == ".zip":
+    if out.suffix.casefold() == ".zip":
         atomic_write(out, pack(files))
         return
     out.parent.mkdir(parents=True, exist_ok=True)

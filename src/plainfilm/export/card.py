@@ -85,6 +85,8 @@ class BundleCard(Card):
     split_sha256: str
     metrics: dict[str, SplitScores]
     test_opened_by_all_runs: int = 0
+    temperature_rule: str = "least log loss"
+    temperature_chosen_on: str = "valid"
     versions: dict[str, str]
     trained: str  # UTC
 

@@ -28,7 +28,7 @@ def require_torch() -> None:
     if missing:
         raise MissingError(
             f"Heat maps need {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. Install "
-            "plainfilm with everything (pip install plainfilm), or leave heat maps out: scores do not need it."
+            "plainfilm with everything (pip install . in its folder), or leave heat maps out: scores do not need it."
         )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from plainfilm.data.decode import decode_bytes, read_bytes
+from plainfilm.data.pixels import NO_DEPTH
 from plainfilm.data.refusals import DecodeError
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.evaluate.conformal import is_sure
@@ -118,7 +119,7 @@ class Bundle:
             except DecodeError as error:
                 folder = not isinstance(one, bytes) and os.path.isdir(one)  # one that could not be walked
                 found.append(
-                    Prediction(error="E_READ: the folder cannot be read" if folder else f"{error.code}: {error.why}")
+                    Prediction(error="E_READ: the folder cannot be read" if folder else f"{error.code}: {_fact(error)}")
                 )
             except ImportError:
                 found.append(Prediction(error="E_CODEC: the library that reads this kind of file is not installed"))
@@ -156,6 +157,11 @@ class Bundle:
         flags = (*(() if sure else (UNSURE,)), *((UNLIKE,) if unlike > 1 else ()))
         score = float(probs[called if positive is None else positive])
         return Prediction(vocab[called], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
+
+
+def _fact(error: DecodeError) -> str:
+    """What is wrong with a picture for a model that is done: no option can mend it."""
+    return "more than 8 bits; this model takes 8-bit pictures" if error.fact == NO_DEPTH else error.fact
 
 
 def _as_decoded(pixels: np.ndarray) -> np.ndarray:

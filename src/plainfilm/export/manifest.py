@@ -28,6 +28,10 @@ MB = 1024 * 1024
 # A file above its limit is not read: a hash says nothing about a file that fills the memory before it is known.
 LARGEST = {MANIFEST: MB, CARD: 4 * MB, MODEL_CARD: 4 * MB, GATE: 64 * MB, ONNX: 2048 * MB, WEIGHTS: 2048 * MB}
 CHUNK = 1 * MB
+LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # what a desktop leaves in every folder that it shows
+
+
+UNPACK = "Unpack it and give the folder, or make a zip by: plainfilm export RUN --out NAME.zip."
 
 
 class FileFacts(BaseModel):
@@ -104,13 +108,19 @@ def opened(path: Path) -> Iterator[Source]:
         EOFError,
         ValueError,
     ) as error:
+        if isinstance(error, zipfile.BadZipFile):
+            raise BundleError(
+                f"{path} is neither a bundle's folder nor its zip. Give the folder or the .zip that plainfilm export made."
+            ) from None
         what = getattr(error, "strerror", None) or type(error).__name__
         raise BundleError(f"The bundle {path} cannot be read ({what}). Copy or export it again.") from None
 
 
 def _folder(path: Path) -> Source:
     with os.scandir(path) as entries:
-        found = [(entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries]
+        found = [
+            (entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries if entry.name not in LITTER
+        ]
     names = [name for name, _ in found]
     if "status.json" in names and MANIFEST not in names:
         raise BundleError(f"{path} is a run, not a bundle. Make one of it: plainfilm export {path}.")
@@ -124,9 +134,11 @@ def _zip(archive: zipfile.ZipFile) -> Source:
     names = [info.filename for info in infos]
     if len(set(names)) < len(names):
         raise BundleError("The zip holds a file twice; a bundle does not. Export it again.")
+    if MANIFEST not in names and any(name.endswith(f"/{MANIFEST}") for name in names):
+        raise BundleError(f"The zip holds a folder with a bundle in it. {UNPACK}")
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise BundleError("The zip is packed in another way than plainfilm export does. Export it again.")
+            raise BundleError(f"The zip is packed in another way than plainfilm export does. {UNPACK}")
     return Source(sorted(names), lambda name: archive.open(name))
 
 

@@ -136,7 +136,11 @@ def _facts(scores: SplitScores) -> list[str]:
 
 
 def _calls(card: BundleCard) -> list[str]:
-    lines = ["## From score to call", "", f"- Temperature: {card.temperature:.4g} (1 = as trained)"]
+    lines = [
+        "## From score to call",
+        "",
+        f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {plain(card.temperature_chosen_on)})",
+    ]
     if card.threshold is None:
         lines.append("- The class with the highest score is called.")
     else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from plainfilm.data.folders import UNREADABLE, walk
 
 STDIN = "-"
+EMPTY = "empty folder"
 READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the one may be a picture, the other must be told
 
 
@@ -45,8 +46,12 @@ def _one(name: str, left_out: Counter[str], tiff: bool) -> Iterator[str]:
     if "\0" in name or not os.path.isdir(name):
         yield name
         return
+    empty = True
     for path, rule in walk(Path(name), tiff=tiff, unreadable=True):
+        empty = False
         if rule and rule not in READ_ALL_THE_SAME:
             left_out[rule] += 1
         else:
             yield str(path)
+    if empty:
+        left_out[EMPTY] += 1

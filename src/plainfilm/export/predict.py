@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from plainfilm.export.paths import pictures
 from plainfilm.export.rows import csv_header, csv_line, json_line, visible
 from plainfilm.files import atomic_file, atomic_write
 from plainfilm.listener import Listener, silent
-from plainfilm.schemas import PredictDocument
+from plainfilm.schemas import PredictDocument, marks
 
 Format = Literal["csv", "jsonl"]
 TELL_EVERY = 10.0  # seconds
@@ -64,6 +65,11 @@ def predict_files(
     draw = _drawer(path, heat) if heat else None
     began = time.monotonic()
     bundle = _at(open_bundle(path, threads), threshold)
+    if heat is not None:
+        _make(heat)
+    for note in bundle.card.notes:
+        if marks([note]):
+            listener("note", {"text": note})
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
     line = (csv_line if form == "csv" else json_line)(vocab)
     todo = pictures(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
@@ -85,7 +91,7 @@ def predict_files(
     return PredictDocument(
         bundle=str(path), out=str(out) if out else None, pictures=counts.pictures, scored=counts.called.total(),
         failed=counts.failed, called={name: counts.called[name] for name in vocab}, unsure=counts.flags[UNSURE],
-        unlike=counts.flags[UNLIKE], left_out=dict(left_out), threshold=bundle.card.threshold,
+        unlike=counts.flags[UNLIKE], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
         seconds=round(time.monotonic() - began, 3),
     )  # fmt: skip
 
@@ -93,8 +99,25 @@ def predict_files(
 def _refuse_occupied(out: Path | None, heat: Path | None) -> None:
     if out is not None and out.exists():
         raise OccupiedError(f"{out} exists; predictions are never overwritten. Choose another --out.")
+    if heat is not None and out is not None and out.absolute() == heat.absolute():
+        raise UsageError(
+            f"--out and --heatmaps are both {out}; one is a file, the other a folder. Give them two names."
+        )
     if heat is not None and heat.exists() and (not heat.is_dir() or any(heat.iterdir())):
-        raise OccupiedError(f"{heat} exists and is not empty. Choose another folder for --heatmaps.")
+        what = "exists and is not empty" if heat.is_dir() else "is a file"
+        raise OccupiedError(f"{heat} {what}. Choose another folder for --heatmaps.")
+
+
+def _make(heat: Path) -> None:
+    """The folder for heat maps, before the work: a row must not be lost for want of a right."""
+    try:
+        heat.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=heat):
+            pass
+    except OSError as error:
+        raise DataError(
+            f"Heat maps cannot be written to {heat} ({error.strerror}). Choose another folder for --heatmaps."
+        ) from None
 
 
 def _at(bundle: Bundle, threshold: float | None) -> Bundle:

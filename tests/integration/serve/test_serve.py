@@ -171,6 +171,13 @@ def test_floods_are_cut_off_without_memory(served: Served):
     assert ask(served.port, "GET", "/healthz").status == 200
 
 
+def test_who_sends_too_much_hears_why(served: Served):
+    """Not a broken connection: what is still on its way is read and dropped."""
+    body, kind = form([b"x" * 100_000_000])
+    answer = ask(served.port, "POST", "/predict", body, kind)
+    assert answer.status == 413 and "larger than 32 MB" in answer.json()["error"]
+
+
 def test_health_answers_while_the_model_works(served: Served):
     health = ask(served.port, "GET", "/healthz").json()
     assert health["status"] == "ok" and health["waiting"] == 0

@@ -21,7 +21,7 @@ def test_it_holds_the_runs_numbers(exported):
         assert f"| {name} | {value} | [{low}, {high}] | {metric['n']} | {metric['n_patients']} |" in page
     card = open_bundle(folder).card
     assert f"Called PNEUMONIA from a score of {card.threshold:.4f} (rule: accuracy, chosen on valid)" in page
-    assert "Temperature: 1.7 (1 = as trained)" in page
+    assert "Temperature: 1.7 (1 = as trained; least log loss on valid)" in page
     assert "| train | 60 | 60 | 30 | 30 |" in page
     assert "120 files found = 120 used + 0 quarantined + 0 duplicates dropped + 0 ignored" in page
     assert "SHORTCUT: AUROC 0.9 needs no lung." in page

@@ -180,7 +180,7 @@ function tell() {
 
 // A cell that a spreadsheet would take for a formula gets an apostrophe.
 const cell = (value) => {
-  const text = /^\s*[=+\-@]/.test(value) || /^[\t\r]/.test(value) ? "'" + value : String(value);
+  const text = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]/.test(value) || /^[\t\r]/.test(value) ? "'" + value : String(value);
   return '"' + text.replaceAll('"', '""') + '"';
 };
 

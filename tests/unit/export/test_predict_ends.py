@@ -1,0 +1,147 @@
+"""How `plainfilm predict` ends when it is interrupted, when nobody reads it, and when it cannot write."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
+from plainfilm.data.table import read_table
+from plainfilm.export.inference import open_bundle
+from plainfilm.export.manifest import facts_of
+
+
+def command(*args: object) -> list[str]:
+    return [sys.executable, "-m", "plainfilm", "predict", *map(str, args)]
+
+
+def predict(*args: object, code: int = 0):
+    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80"}).invoke(app, ["predict", *map(str, args)])
+    assert done.exit_code == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def picture(exported) -> str:
+    return str(read_table(exported[0].table)["path"][0])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of a POSIX system")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_interrupted_it_leaves_nothing_and_says_so(exported, picture, tmp_path, how):
+    out = tmp_path / "rows.csv"
+    running = subprocess.Popen(
+        command(exported[1], "-", "--out", out), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    running.stdin.write(f"{picture}\n")
+    running.stdin.flush()
+    until = time.monotonic() + 60
+    while not list(tmp_path.iterdir()) and time.monotonic() < until:  # it waits for more names
+        time.sleep(0.05)
+    assert [path.name.startswith(".partial-") for path in tmp_path.iterdir()] == [True]
+    running.send_signal(how)
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 130, said
+    assert f"Interrupted; {out} was not written" in said and "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of a POSIX system")
+def test_a_reader_that_leaves_ends_it_as_any_tool_and_a_closed_output_is_one_line(exported, picture):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command(exported[1], picture), stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(write)
+    assert done.returncode == 141 and "Traceback" not in done.stderr
+    quoted = " ".join(f"'{word}'" for word in command(exported[1], picture))
+    closed = subprocess.run(["/bin/sh", "-c", f"{quoted} >&-"], capture_output=True, text=True, timeout=60)
+    assert closed.returncode == 2 and closed.stderr.count("\n") == 1
+    assert "Standard output is closed" in closed.stderr
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(exported, picture, tmp_path, monkeypatch):
+    same = tmp_path / "same"
+    assert "Give them two names" in predict(exported[1], picture, "--out", same, "--heatmaps", same, code=2).stderr
+    (tmp_path / "file").write_bytes(b"")
+    assert "is a file" in predict(exported[1], picture, "--heatmaps", tmp_path / "file", code=4).stderr
+    monkeypatch.setattr("plainfilm.export.predict.Bundle.predict_each", lambda *_: pytest.fail("it began"))
+    below = tmp_path / "file" / "heat"
+    said = predict(exported[1], picture, "--out", tmp_path / "rows.csv", "--heatmaps", below, code=2).stderr
+    assert f"cannot be written to {below}" in said
+    said = predict(exported[1], picture, "--out", tmp_path / "file" / "rows.csv", code=2).stderr
+    assert ".partial" not in said and str(tmp_path / "file") in said
+
+
+def test_a_row_names_no_option_that_predict_does_not_have(exported, tmp_path):
+    Image.fromarray(np.full((40, 40), 9_000, np.uint16)).save(tmp_path / "deep.png")
+    frames = [Image.new("L", (40, 40), i) for i in range(3)]
+    frames[0].save(tmp_path / "three.png", save_all=True, append_images=frames[1:])
+    (tmp_path / "scan.png").write_bytes(b"II*\0 a TIFF by its begin")
+    found = [
+        open_bundle(exported[1]).predict_path(tmp_path / f"{name}.png").error for name in ("deep", "three", "scan")
+    ]
+    assert found[0] == "E_BITS: more than 8 bits; this model takes 8-bit pictures"
+    assert found[1] == "E_FRAMES: 3 frames; one picture per file is expected"
+    assert found[2].startswith("E_FORMAT: not a PNG") and not any("--" in error for error in found)
+
+
+def test_empty_folders_are_counted(exported, picture, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = predict(exported[1], picture, tmp_path / "empty")
+    assert "empty folders: 1." in " ".join(done.stderr.split())
+
+
+def test_a_leaky_model_says_so_each_time_it_scores(exported, picture, tmp_path):
+    leaky = tmp_path / "leaky"
+    leaky.mkdir()
+    files = {path.name: path.read_bytes() for path in exported[1].iterdir()}
+    note = "LEAKY SPLIT: patients stand on both sides."
+    card = {**json.loads(files["card.json"]), "notes": [note, "A note that is no alarm."]}
+    files["card.json"] = json.dumps(card).encode()
+    listed = {name: facts_of(data).model_dump() for name, data in files.items() if name != "MANIFEST.json"}
+    files["MANIFEST.json"] = json.dumps({"schema_version": 1, "files": listed}).encode()
+    for name, data in files.items():
+        (leaky / name).write_bytes(data)
+    done = predict(leaky, picture)
+    assert f"NOTE: {note}" in done.stderr and "no alarm" not in done.stderr and "LEAKY" not in done.stdout
+    assert "LEAKY" not in predict(leaky, picture, "-q").stderr
+    told = json.loads(predict(leaky, picture, "--out", tmp_path / "rows.csv", "--json").stdout)
+    assert told["notes"] == card["notes"]
+    assert "LEAKY" not in predict(exported[1], picture).stderr
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
+def test_what_a_desktop_leaves_in_a_folder_is_no_surplus(exported, picture, tmp_path, name):
+    import shutil
+
+    shutil.copytree(exported[1], tmp_path / "bundle")
+    (tmp_path / "bundle" / name).write_bytes(b"x")
+    assert open_bundle(tmp_path / "bundle").predict_path(picture) == open_bundle(exported[1]).predict_path(picture)
+
+
+def test_zips_that_people_make_are_told_from_ours(exported, tmp_path, refusal):
+    import shutil
+
+    from plainfilm.errors import BundleError
+    from plainfilm.export.bundle import export_run
+
+    shutil.copytree(exported[1], tmp_path / "in" / "bundle")
+    by_hand = shutil.make_archive(str(tmp_path / "hand"), "zip", tmp_path / "in")
+    assert "Unpack it and give the folder" in refusal(lambda: open_bundle(Path(by_hand)), BundleError)
+    packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in" / "bundle")
+    assert "Unpack it and give the folder" in refusal(lambda: open_bundle(Path(packed)), BundleError)
+    (tmp_path / "text").write_text("hello")
+    assert "neither a bundle's folder nor its zip" in refusal(lambda: open_bundle(tmp_path / "text"), BundleError)
+    export_run(exported[0].root, tmp_path / "SHOUTED.ZIP")
+    assert open_bundle(tmp_path / "SHOUTED.ZIP").card.vocab == ["NORMAL", "PNEUMONIA"]
