@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from importlib import util
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from plainfilm import __version__
 from plainfilm.app.answers import Oracle
 from plainfilm.app.card_text import blocks
 from plainfilm.app.limits import MB, Limits
-from plainfilm.app.pictures import png
 from plainfilm.schemas import RESEARCH_ONLY
 from plainfilm.shown import shown
 
@@ -24,8 +22,8 @@ if TYPE_CHECKING:
     from plainfilm.export.card import BundleCard
 
 STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
-EXAMPLES = ((7, False), (7, True), (12, True))  # patient and opacity of drawn films
-EXAMPLE_PX, EXAMPLE_SEED = 256, 900_001  # a seed that nobody trains on by default
+# static/examples/: films drawn by draw_phantom(256, seed=900_001), since drawing needs scipy, which a bundle does not.
+EXAMPLES = ((7, False), (7, True), (12, True))  # their patient and opacity
 FLAGS = {  # of Prediction.flags, for people
     "unsure": "By the abstain band more than one class, or none, fits this score: somebody should look.",
     "unlike the training images": "The input gate finds this picture far from those the network learned from; its score says little.",
@@ -48,7 +46,7 @@ class Pages:
             loader=PackageLoader("plainfilm", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
         environment.filters["shown"] = shown
-        card, examples = oracle.bundle.card, list(_drawn())
+        card = oracle.bundle.card
         model = {
             "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
             "heat": oracle.heat is not None, "flags": FLAGS,
@@ -57,7 +55,7 @@ class Pages:
             "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in card.notes if LOUD.match(note)],
             "notes": [note for note in card.notes if not LOUD.match(note)], "metrics": list(_scores(card)), "limits": limits, "mb": MB,
             "heat": oracle.heat is not None, "port": port, "token": token,
-            "examples": [f"examples/{i}.png" for i in range(len(examples))],
+            "examples": [f"examples/{i}.png" for i in range(len(EXAMPLES))],
         }  # fmt: skip
         self._made: dict[str, tuple[bytes, str]] = {
             "/": (environment.get_template("serve.html.j2").render(facts).encode(), "text/html"),
@@ -70,8 +68,9 @@ class Pages:
         }
         for name, kind in STATIC.items():
             self._made[f"/static/{name}"] = ((files("plainfilm.app") / "static" / name).read_bytes(), kind)
-        for i, film in enumerate(examples):
-            self._made[f"/examples/{i}.png"] = (film, "image/png")
+        for i in range(len(EXAMPLES)):
+            film = files("plainfilm.app") / "static" / "examples" / f"{i}.png"
+            self._made[f"/examples/{i}.png"] = (film.read_bytes(), "image/png")
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -97,13 +96,3 @@ def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
             if metric is not None and metric.value is not None:
                 between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
                 yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n\u00a0=\u00a0{metric.n:,}"
-
-
-def _drawn() -> Iterator[bytes]:
-    """Example films as PNG; none where scipy is not installed, which a bundle does not need."""
-    if util.find_spec("scipy") is None:
-        return
-    from plainfilm.data.film import draw_phantom
-
-    for patient, opacity in EXAMPLES:
-        yield png(draw_phantom(EXAMPLE_PX, seed=EXAMPLE_SEED, patient=patient, k=1, opacity=opacity))
