@@ -25,6 +25,7 @@ from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
 from plainfilm.train.average import AverageWeights
 from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
+from plainfilm.train.memory import PlainLosses
 from plainfilm.train.speed import FUSED_ON
 
 
@@ -51,6 +52,7 @@ def make_learner(
         )
     own = [
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
+        PlainLosses(),
         StopWhenDiverged(),
         TalkProgress(listener),
         NoSlowdown(),

@@ -1,5 +1,5 @@
 """What a training will take of the machine's memory, told before it starts: Linux kills what takes too much, and raises
-nothing that could be caught.
+nothing that could be caught. And what keeps it from growing beyond that.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import copy
 from typing import Any
 
 import torch
+from fastai.callback.core import Callback
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
@@ -25,6 +26,21 @@ PER_PARAMETER = 36
 # 29.6 million numbers at 512 px and 2 to 16 images a batch: up to 49.
 COPIES = 50
 INFERENCE_BATCH = 64  # evaluate.predictions.BATCH, whatever the training batch is
+
+
+class PlainLosses(Callback):
+    """Keeps fastai's loss of each step as a Python number, not as the tensor it is.
+
+    A tensor that stays for good is put between two activations and keeps them from growing together again once they
+    are free, so that the next step's find no place of their size. At 192 px a training of 60 epochs grew to 13.5 GB in
+    this way, of which 0.5 GB were in use; with numbers it stays at 1.9 GB.
+    """
+
+    order = 51  # after fastai's Recorder
+
+    def after_batch(self) -> None:
+        if self.training:
+            self.recorder.losses[-1] = float(self.recorder.losses[-1])
 
 
 def image_bytes(model: nn.Module, channels: int, size_px: int) -> tuple[int, int]:

@@ -126,6 +126,7 @@ def test_two_equal_learners_end_with_equal_weights(learn, tmp_path):
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # fastai's tensors in matplotlib
 def test_fastais_tools_work(learn):
     learn.fit_one_cycle(1, 2e-3)
+    assert [type(loss) for loss in learn.recorder.losses] == [float] * 5  # a tensor would stay between activations
     assert len(learn.validate(2)) == 3
     probs, targs = learn.get_preds(ds_idx=1)
     assert probs.shape == (20, 2)
