@@ -68,6 +68,7 @@ def grid(place) -> Path:
     return out / "tiny"
 
 
+@pytest.mark.campaign  # .ci/run asks for this file
 def test_a_grid_that_starts_from_weights_is_gone_on_with_and_then_skipped(grid, tmp_path, monkeypatch):
     """The runs hold an absolute path and the weights' mean and std; the file holds neither."""
     source, file, out = grid / FOUR[0], tmp_path / "started.yaml", tmp_path / "runs"

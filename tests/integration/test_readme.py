@@ -25,6 +25,7 @@ def test_there_are_blocks_and_commands():
 
 
 @pytest.mark.slow
+@pytest.mark.campaign  # .ci/run asks for this file
 @pytest.mark.parametrize("block", range(2))
 def test_python_blocks_run_in_a_process_of_their_own(block, tmp_path):
     """What an earlier test has imported must not help: fastai adds methods to Learner when a module is imported."""

@@ -118,7 +118,7 @@ def trials(data: Path, folder: Path, seconds: int, **options: int) -> dict:
 
 @pytest.fixture(scope="module")
 def some(data, tmp_path_factory) -> dict:
-    return trials(data, tmp_path_factory.mktemp("some"), 600, kills=2, interrupts=2, every=37, starts=3, controls=1)
+    return trials(data, tmp_path_factory.mktemp("some"), 600, kills=1, interrupts=1, every=37, starts=2, controls=1)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def threaded(data, tmp_path_factory) -> dict:
     return trials(data, tmp_path_factory.mktemp("threaded"), 7200, kills=20, threads=2, seed=2)
 
 
-SHORT_AND_LONG = [pytest.param("some", 2, 3), pytest.param("many", 20, 20, marks=pytest.mark.campaign)]
+SHORT_AND_LONG = [pytest.param("some", 1, 2), pytest.param("many", 20, 20, marks=pytest.mark.campaign)]
 
 
 @needs_fork
