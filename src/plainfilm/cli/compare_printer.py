@@ -23,7 +23,10 @@ def verdict(difference: Difference | None) -> str:
         return "not tested (other images)"
     if not difference.distinguishable:
         return f"not distinguishable from the best row{seeds_differ(difference)}"
-    return "below the best row" if difference.value < 0 else "above the row ranked best"
+    of_whom = (
+        "" if difference.seeds_low is not None else " (these trained networks alone)"
+    )  # under three pairs of seeds
+    return ("below the best row" if difference.value < 0 else "above the row ranked best") + of_whom
 
 
 def seeds_differ(difference: Difference) -> str:

@@ -103,8 +103,8 @@ def read_external(
 
 def _refuse_test_folder(path: Path, own: pd.DataFrame) -> None:
     """By their paths alone: a test picture is opened by nothing but a look at the test set."""
-    root = os.path.join(os.path.abspath(path), "")
-    inside = sum(str(test).startswith(root) for test in own.loc[own["split"] == "test", "path"])
+    root = os.path.join(os.path.realpath(path), "")  # a link to the folder is the folder
+    inside = sum(os.path.realpath(str(test)).startswith(root) for test in own.loc[own["split"] == "test", "path"])
     if inside:
         raise SealError(
             f"{path} holds {inside} files of this run's sealed test set; they are not external, and none was opened. Use --split test."

@@ -70,6 +70,10 @@ def _change(outside: Metric, inside: Metric) -> Change:
     if both[0] is None or both[1] is None:
         missing = outside if both[0] is None else inside
         return Change(value=None, ci_low=None, ci_high=None, method=missing.method)
+    without = [metric.method.partition("mean without class")[2] for metric in (outside, inside)]
+    if without[0] != without[1]:
+        why = "not estimable: the two are means over other classes, since one set lacks some"
+        return Change(value=None, ci_low=None, ci_high=None, method=why)
     value, low, high, _ = difference(both[0], both[1])
     narrow = "; likely too narrow" if any("too narrow" in metric.method for metric in (outside, inside)) else ""
     return Change(value=value, ci_low=low, ci_high=high, method=f"mover{narrow}")

@@ -33,8 +33,8 @@ class Rival:
 
     def rank(self, metric: str) -> tuple[float, float, str]:
         """Sorts the best first: by `metric`, then by log loss; a metric that is not estimable comes last."""
-        value = self.mean(metric)
-        return (-value if value == value else np.inf, self.mean("log_loss"), self.name)
+        value, loss = self.mean(metric), self.mean("log_loss")
+        return (-value if value == value else np.inf, loss if loss == loss else np.inf, self.name)
 
 
 @dataclass

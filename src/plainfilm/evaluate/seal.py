@@ -90,7 +90,7 @@ def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[d
     """The run's seal and its looks so far, after checking both.
 
     Raises:
-        SealError: the ledger is broken, or the test rows are not the ones that were sealed when the run was made.
+        SealError: the run's ledger or the set's is broken, or the test rows are not the ones that were sealed when the run was made.
     """
     status = run.read_status()
     looks = read_ledger(run.ledger, status.get("ledger_head"))
@@ -99,6 +99,7 @@ def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[d
         raise SealError(
             "The test rows of table.csv are not those that were sealed at training. Nothing was evaluated; restore table.csv."
         )
+    read_chain(run.looks(seal))  # after the pictures were scored would be too late to refuse
     return seal, looks
 
 

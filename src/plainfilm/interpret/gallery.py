@@ -106,7 +106,7 @@ def _history(run: RunDir, card: Card) -> Figure:
     history = {str(name): column.tolist() for name, column in pd.read_csv(run.history).items()}
     places = list(zip(history["phase"], history["epoch"], strict=True))
     kept = places.index((card.kept_phase, card.kept_epoch))
-    return figures.plot_history(history, kept, f"{marks(card.notes)}Training, as in the paper's Figure 8")
+    return figures.plot_history(history, kept, f"{marks(card.notes)}Training, epoch by epoch")
 
 
 def _curves(view: View, cfg: ExperimentConfig) -> dict[str, Figure]:

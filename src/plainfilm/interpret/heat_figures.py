@@ -40,7 +40,7 @@ def plot_blocks(blocks: Sequence[Block], title: str) -> Figure:
     for headline, pictures, heat, _ in blocks:
         height += 0.1 if tops and headline else 0
         tops.append(height)
-        height += HEADLINE * len(wrapped(headline, WIDE)) + -(-len(pictures) // (4 if heat is None else 2)) * (
+        height += HEADLINE * len(_headline(headline)) + -(-len(pictures) // (4 if heat is None else 2)) * (
             CELL + CAPTION
         )
     head = 0.1 + 0.17 * len(wrapped(told, WIDE))
@@ -49,9 +49,9 @@ def plot_blocks(blocks: Sequence[Block], title: str) -> Figure:
     for top, (headline, pictures, heat, captions) in zip(tops, blocks, strict=True):
         y = head + top
         if headline:
-            lines = "\n".join(wrapped(headline, WIDE))
+            lines = "\n".join(_headline(headline))
             figure.text(GAP / WIDE, 1 - y / figure.get_size_inches()[1], lines, fontsize=9, fontweight="bold", va="top")
-            y += HEADLINE * len(wrapped(headline, WIDE))
+            y += HEADLINE * len(_headline(headline))
         wide = 1 if heat is None else 2
         for i, caption in enumerate(captions):
             row, column = divmod(i, 4 // wide)
@@ -61,6 +61,11 @@ def plot_blocks(blocks: Sequence[Block], title: str) -> Figure:
             if heat is not None:
                 _overlay(_cell(figure, column * wide + 1, y + row * (CELL + CAPTION) + CAPTION), pictures[i] / 255.0, heat[i])  # fmt: skip
     return figure
+
+
+def _headline(text: str) -> list[str]:
+    """Its lines; bold letters are wider."""
+    return wrapped(text, 0.88 * WIDE)
 
 
 def _cell(figure: Figure, column: int, top: float) -> Axes:

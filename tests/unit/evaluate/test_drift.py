@@ -126,3 +126,12 @@ def test_a_change_is_outside_minus_inside_with_limits_from_both():
     assert auroc.ci_low == pytest.approx(-0.2 - (0.1**2 + 0.03**2) ** 0.5)
     assert auroc.ci_high == pytest.approx(-0.2 + (0.1**2 + 0.04**2) ** 0.5)
     assert (found["ppv"].value, found["ppv"].method) == (None, "not estimable: one class only")
+
+
+def test_means_over_other_classes_are_not_subtracted():
+    """Three classes inside, of which the external set lacks one: the difference would be that of other questions."""
+    inside = Metric(value=0.8, ci_low=0.7, ci_high=0.9, n=90, n_patients=90, method="obuchowski/logit")
+    outside = inside.model_copy(update={"method": "obuchowski/logit; mean without class 0 (undefined)"})
+    found = changes({"auroc": outside}, {"auroc": inside})["auroc"]
+    assert (found.value, found.ci_low) == (None, None) and "other classes" in found.method
+    assert changes({"auroc": outside}, {"auroc": outside})["auroc"].value == 0

@@ -136,13 +136,16 @@ def test_a_picture_of_the_runs_own_is_refused_also_in_another_file(
 
 
 def test_a_folder_with_the_sealed_test_files_is_refused_before_any_is_opened(
-    read, tiny_cxr: Path, monkeypatch, refusal: Refusal
+    read, tiny_cxr: Path, tmp_path: Path, monkeypatch, refusal: Refusal
 ):
     def opened(*_args, **_kwargs):
         raise AssertionError("a file was opened")
 
     monkeypatch.setattr("plainfilm.evaluate.external.scan_table", opened)
     assert "sealed test set; they are not external, and none was opened" in refusal(lambda: read(tiny_cxr), SealError)
+    link = tmp_path / "link"
+    link.symlink_to(tiny_cxr, target_is_directory=True)
+    assert "none was opened" in refusal(lambda: read(link), SealError)
 
 
 def test_known_patients_are_told_loudly_and_not_refused(read, tmp_path: Path, draw_cxr: Draw, own):

@@ -149,8 +149,10 @@ def test_a_changed_ledger_of_the_set_is_detected_and_nothing_is_counted(run):
         look(run)
     shared = run.looks(seal_of(ROWS))
     shared.write_text(shared.read_text().replace('"run": "one"', '"run": "two"', 1))
+    before = run.ledger.read_bytes()
     with pytest.raises(SealError, match="Line 1 of .* was edited"):
-        look(run)
+        check_before_look(run, ROWS)  # before any picture is scored: no look is written that nobody had
+    assert run.ledger.read_bytes() == before
 
 
 def test_a_run_that_was_moved_brings_its_looks_along(run, tmp_path):
