@@ -248,18 +248,21 @@ def brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     top = 1.0 if sample.positive is not None else 2.0
     found = intervals.drawn_mean(float(losses.mean()), draws, **basis(sample), seen=seen, level=level, top=top)
     cost = top * float((sample.probs.max(axis=1) ** 2).mean())
-    found = found._replace(high=min(top, max(found.high, found.value + more_wrong(sample, level) * cost)))
+    up = with_room(found.high - found.value, cost, sample, level)
+    found = found._replace(high=min(top, found.value + up))
     return metric(drawn(found, sample), sample, sample.everyone)
 
 
-def more_wrong(sample: Sample, level: float) -> float:
-    """How far the share of wrong calls may lie above the one seen.
+def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
+    """A half width that also allows for wrong calls that were not seen, each at what it would cost.
 
     Where hardly a call is wrong, losses hardly vary, and draws of them tell nothing of what a wrong one costs: of 45
     patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's 0.39.
+    The more patients with a wrong call were seen, the less the allowance counts: it weighs as one of them.
     """
     right = share_right(sample, level)
-    return right.value - right.low
+    events = len(np.unique(sample.clusters[sample.probs.argmax(axis=1) != sample.targs]))
+    return max(half, (events * half + (right.value - right.low) * cost) / (events + 1))
 
 
 def share_right(sample: Sample, level: float) -> Interval:

@@ -20,7 +20,7 @@ from plainfilm.data.table import read_table
 from plainfilm.errors import ConfigError, DataError, SealError
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.intervals import Bools, Floats, Ints
-from plainfilm.evaluate.metrics import accuracy_metric, auroc_metric, counts, drawn, metric, missing, more_wrong
+from plainfilm.evaluate.metrics import accuracy_metric, auroc_metric, counts, drawn, metric, missing, with_room
 from plainfilm.evaluate.predictions import CHANGE, read_predictions
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.evaluate.scores import calls
@@ -205,7 +205,7 @@ def sensitivity_statistic(scores: Floats, truth: Bools, specificity: float) -> i
 def _log_loss(losses: Floats, groups: np.ndarray, sample: Sample) -> Metric:
     """Mean cross-entropy in nats, Student's t over patients.
 
-    The upper limit also allows for as many wrong calls as the limit of their share, each at what it would cost.
+    The upper limit also has room for wrong calls that were not seen.
     """
     value, (n, people) = float(losses.mean()), counts(sample, sample.everyone)
     if len(np.unique(losses)) < 2:
@@ -214,6 +214,6 @@ def _log_loss(losses: Floats, groups: np.ndarray, sample: Sample) -> Metric:
     m = len(sums)
     half = intervals.t_quantile(LEVEL, m - 1) * float(m / max(m - 1, 1) * (sums @ sums)) ** 0.5
     cost = float(-np.log(np.clip(1 - sample.probs.max(axis=1), 1e-12, None)).mean())
-    high = value + max(half, more_wrong(sample, LEVEL) * cost)
+    high = value + with_room(half, cost, sample, LEVEL)
     return Metric(value=value, ci_low=max(0.0, value - half), ci_high=high, n=n, n_patients=people,
                   method="clustered t")  # fmt: skip
