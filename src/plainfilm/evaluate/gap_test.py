@@ -123,10 +123,13 @@ def two_sided_p(observed: float, drawn: Floats) -> float:
 
 
 def inverted_p(at: Callable[[float], Interval]) -> float:
-    """1 - the highest level at which the interval `at(level)` of a difference leaves 0 out, within 0.0001."""
+    """1 - the highest level at which the interval `at(level)` of a difference leaves 0 out, within 0.0001.
+
+    Below 0.0001 by powers of ten down to 1e-7: adjusted for hundreds of gaps a p of 0.0001 would say nothing.
+    """
     low, high = 0.0, 0.9999
     if _leaves_out_zero(at(high)):
-        return 1 - high
+        return next((p for p in (1e-7, 1e-6, 1e-5) if _leaves_out_zero(at(1 - p))), 1 - high)
     while high - low > 1e-4:
         level = (low + high) / 2
         low, high = (level, high) if _leaves_out_zero(at(level)) else (low, level)

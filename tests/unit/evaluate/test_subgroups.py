@@ -283,5 +283,8 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
 
     found = gap_test.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == pytest.approx(2 * norm.sf(1.5), abs=2e-4)
-    assert gap_test.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-4)
+    assert gap_test.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-7)
+    far = norm.ppf(1 - 3e-6 / 2) * 0.1  # p = 3e-6: told as 1e-5, the next larger power of ten
+    found = gap_test.inverted_p(lambda level: Interval(far, *(far + 0.1 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
+    assert found == 1e-5
     assert gap_test.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(1, abs=2e-4)
