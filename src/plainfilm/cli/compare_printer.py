@@ -23,9 +23,8 @@ def verdict(difference: Difference | None) -> str:
         return "not tested (other images)"
     if not difference.distinguishable:
         return f"not distinguishable from the best row{seeds_differ(difference)}"
-    of_whom = (
-        "" if difference.seeds_low is not None else " (these trained networks alone)"
-    )  # under three pairs of seeds
+    several = difference.seeds_low is not None  # three pairs of seeds or more
+    of_whom = "" if several else " (these trained networks alone)"
     return ("below the best row" if difference.value < 0 else "above the row ranked best") + of_whom
 
 

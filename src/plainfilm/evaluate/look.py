@@ -21,7 +21,7 @@ from plainfilm.evaluate.predictions import (
     read_predictions,
     save_predictions,
 )
-from plainfilm.evaluate.seal import check_before_look, looks_at, read_chain, read_ledger, record_look
+from plainfilm.evaluate.seal import check_before_look, looks_at, looks_before, record_look
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
@@ -65,8 +65,7 @@ def look_at_external(
 ) -> tuple[Predictions, PixelRows, tuple[int, int]]:
     """The predictions of external images, new or as saved, their pixels, and the looks at this set, recorded first."""
     rows, path, gate = external.rows, run.predictions(external.name), read_gate(run, card)
-    looks = read_ledger(run.ledger, run.read_status().get("ledger_head"))
-    read_chain(run.looks(external.seal))
+    looks = looks_before(run, external.seal)
     pixels = decode_told(rows, DecodeSpec(**card.decode), listener, keep=keep)
     predictions = None
     if path.is_file() and looks_at(looks, external.seal):

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.calibration import calibration_line, less_bias, line_interval, line_statistic
 from plainfilm.evaluate.delong import auroc_interval, curve, misplaced_patients
+from plainfilm.evaluate.estimates import basis, drawn, metric, missing, noted, to_metric
 from plainfilm.evaluate.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.evaluate.scores import (
@@ -294,56 +295,12 @@ def line_metrics(
     patients = len(np.unique(sample.clusters))
     if line is None or draws is None or patients < LINE_PATIENTS:
         correct = confidences(sample)[1]
-        why = "hits or misses only" if sample.positive is None else REASONS["auroc"]
-        if not correct.all() and correct.any():
+        if correct.all() or not correct.any():
+            why = "hits or misses only" if sample.positive is None else REASONS["auroc"]
+        elif line is None:
             why = "no slope can be fitted: the scores are all equal or part the classes at one cut"
-            why = why if line is None else f"under {LINE_PATIENTS} patients"
+        else:
+            why = f"under {LINE_PATIENTS} patients"
         return {name: missing(why, sample, sample.everyone) for name in LINE}
     each = {name: line_interval(line[i], draws[:, i], patients, level) for i, name in enumerate(LINE)}
     return {name: metric(drawn(found, sample), sample, sample.everyone) for name, found in each.items()}
-
-
-def basis(sample: Sample) -> dict[str, Any]:
-    """How many patients stand behind a mean over all images: in weight, and counted."""
-    return {"rarer": intervals.kish_patients(sample.clusters), "patients": len(np.unique(sample.clusters))}
-
-
-def drawn(found: Interval, sample: Sample) -> Interval:
-    """The interval, its method saying what the bootstrap drew: without a patient key it draws images."""
-    unit = "images" if sample.patients is None else "patients"
-    return found._replace(method=found.method.replace("bootstrap", f"bootstrap/{unit}"))
-
-
-# --- into the schema -------------------------------------------------------------------------------------------------
-
-
-def noted(found: Interval, left_out: Sequence[int]) -> Interval:
-    """The interval, its method naming the classes that could not take part."""
-    if not left_out:
-        return found
-    names = ", ".join(map(str, left_out))
-    return found._replace(method=f"{found.method}; mean without class {names} (undefined)")
-
-
-def to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools) -> Metric:
-    """An interval, or the reason that there is none."""
-    return missing(why_not, sample, rows) if found is None else metric(found, sample, rows)
-
-
-def metric(found: Interval, sample: Sample, rows: Bools) -> Metric:
-    """An interval over the images in `rows`, bool (n,)."""
-    n, people = counts(sample, rows)
-    value, low, high, method = found
-    return Metric(value=value, ci_low=low, ci_high=high, n=n, n_patients=people, method=method)
-
-
-def missing(why: str, sample: Sample, rows: Bools) -> Metric:
-    """A metric that the images in `rows` cannot answer."""
-    n, people = counts(sample, rows)
-    return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=people, method=f"not estimable: {why}")
-
-
-def counts(sample: Sample, rows: Bools) -> tuple[int, int | None]:
-    """Images in `rows`, and distinct patients among them; None without a patient key."""
-    people = None if sample.patients is None else len(np.unique(sample.patients[rows]))
-    return int(rows.sum()), people

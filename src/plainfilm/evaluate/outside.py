@@ -8,6 +8,7 @@ from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.probes import Pixels
 from plainfilm.evaluate.drift import picture_drift
+from plainfilm.evaluate.estimates import left_out_of
 from plainfilm.evaluate.external import ExternalSet
 from plainfilm.evaluate.intervals import Interval, difference
 from plainfilm.evaluate.metrics import measure
@@ -70,8 +71,7 @@ def _change(outside: Metric, inside: Metric) -> Change:
     if both[0] is None or both[1] is None:
         missing = outside if both[0] is None else inside
         return Change(value=None, ci_low=None, ci_high=None, method=missing.method)
-    without = [metric.method.partition("mean without class")[2] for metric in (outside, inside)]
-    if without[0] != without[1]:
+    if left_out_of(outside) != left_out_of(inside):
         why = "not estimable: the two are means over other classes, since one set lacks some"
         return Change(value=None, ci_low=None, ci_high=None, method=why)
     value, low, high, _ = difference(both[0], both[1])

@@ -11,8 +11,8 @@ import numpy as np
 
 from plainfilm.errors import UsageError
 from plainfilm.evaluate import intervals
+from plainfilm.evaluate.estimates import metric, missing
 from plainfilm.evaluate.intervals import Interval
-from plainfilm.evaluate.metrics import metric, missing
 from plainfilm.evaluate.sample import Sample
 from plainfilm.evaluate.scores import REASONS
 from plainfilm.schemas_evaluate import AtPrevalence, Metric

@@ -19,11 +19,12 @@ from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.table import read_table
 from plainfilm.errors import ConfigError, DataError, SealError
 from plainfilm.evaluate import intervals
+from plainfilm.evaluate.estimates import counts, drawn, metric, missing
 from plainfilm.evaluate.intervals import Bools, Floats, Ints
-from plainfilm.evaluate.metrics import accuracy_metric, auroc_metric, counts, drawn, metric, missing, with_room
+from plainfilm.evaluate.metrics import accuracy_metric, auroc_metric, with_room
 from plainfilm.evaluate.predictions import CHANGE, read_predictions
 from plainfilm.evaluate.sample import Sample, make_sample
-from plainfilm.evaluate.scores import calls
+from plainfilm.evaluate.scores import calls, sensitivity_statistic
 from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.shifted import SHIFTED, shifted_rows
 from plainfilm.runs import RunDir
@@ -181,25 +182,6 @@ def _sensitivity_at(sample: Sample, specificity: float = SPECIFICITY) -> Metric:
     patients = len(np.unique(sample.clusters))
     found = intervals.drawn_mean(value, draws, seen=missed, rarer=rarer, patients=patients, level=LEVEL)
     return metric(drawn(found, sample), sample, truth)
-
-
-def sensitivity_statistic(scores: Floats, truth: Bools, specificity: float) -> intervals.Statistic:
-    """Sensitivity at that specificity of weighted images: weights (b, n) -> (b,); NaN where a class weighs nothing."""
-    order = np.argsort(scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each run of equal scores
-    positive = truth[order]
-
-    def statistic(weights: Floats) -> Floats:
-        weights = weights[:, order]
-        below = [np.cumsum(weights * side, axis=1) for side in (~positive, positive)]
-        negatives, positives = (each[:, -1] for each in below)
-        enough = below[0][:, ends] >= specificity * negatives[:, None] - 1e-9  # negatives up to each score
-        cut = ends[enough.argmax(axis=1)]
-        called = positives - below[1][np.arange(len(weights)), cut]
-        known = (negatives > 0) & (positives > 0)
-        return np.where(known, called / np.where(positives > 0, positives, 1.0), np.nan)
-
-    return statistic
 
 
 def _log_loss(losses: Floats, groups: np.ndarray, sample: Sample) -> Metric:

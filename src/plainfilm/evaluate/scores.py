@@ -144,6 +144,25 @@ def ece_bins(confidence: Floats) -> Ints:
     return np.asarray((middle * ECE_BINS).astype(np.int64)[group])
 
 
+def sensitivity_statistic(scores: Floats, truth: Bools, specificity: float) -> Statistic:
+    """Sensitivity at that specificity of weighted images: weights (b, n) -> (b,); NaN where a class weighs nothing."""
+    order = np.argsort(scores, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each run of equal scores
+    positive = truth[order]
+
+    def statistic(weights: Floats) -> Floats:
+        weights = weights[:, order]
+        below = [np.cumsum(weights * side, axis=1) for side in (~positive, positive)]
+        negatives, positives = (each[:, -1] for each in below)
+        enough = below[0][:, ends] >= specificity * negatives[:, None] - 1e-9  # negatives up to each score
+        cut = ends[enough.argmax(axis=1)]
+        called = positives - below[1][np.arange(len(weights)), cut]
+        known = (negatives > 0) & (positives > 0)
+        return np.where(known, called / np.where(positives > 0, positives, 1.0), np.nan)
+
+    return statistic
+
+
 def gap_statistic(confidence: Floats, correct: Bools) -> Statistic:
     """Signed gap between truth and confidence in each bin, times the bin's share: weights (b, n) -> (b, 15).
 

@@ -86,20 +86,29 @@ def _hash(look: dict[str, Any]) -> str:
     return hash_json({key: value for key, value in look.items() if key != "hash"})
 
 
+def looks_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
+    """All looks of a run so far, before one at the set with this seal: refused here, or the pictures are scored first.
+
+    Raises:
+        SealError: the run's ledger or the set's is broken.
+    """
+    looks = read_ledger(run.ledger, run.read_status().get("ledger_head"))
+    read_chain(run.looks(seal))
+    return looks
+
+
 def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[dict[str, Any]]]:
     """The run's seal and its looks so far, after checking both.
 
     Raises:
         SealError: the run's ledger or the set's is broken, or the test rows are not the ones that were sealed when the run was made.
     """
-    status = run.read_status()
-    looks = read_ledger(run.ledger, status.get("ledger_head"))
     seal = seal_of(test_rows)
-    if seal != status["seal"]:
+    looks = looks_before(run, seal)
+    if seal != run.read_status()["seal"]:
         raise SealError(
             "The test rows of table.csv are not those that were sealed at training. Nothing was evaluated; restore table.csv."
         )
-    read_chain(run.looks(seal))  # after the pictures were scored would be too late to refuse
     return seal, looks
 
 

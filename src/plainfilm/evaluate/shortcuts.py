@@ -7,7 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from plainfilm.evaluate.metrics import auroc_metric, missing
+from plainfilm.evaluate.estimates import missing
+from plainfilm.evaluate.metrics import auroc_metric
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.schemas import Metric
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from plainfilm.evaluate.compare import holm
 from plainfilm.evaluate.delong import auroc_interval, curve
+from plainfilm.evaluate.estimates import missing
 from plainfilm.evaluate.gap_test import (
     DRAWS,
     MIN_PATIENTS,
@@ -23,7 +24,7 @@ from plainfilm.evaluate.gap_test import (
     two_sided_p,
 )
 from plainfilm.evaluate.intervals import Bools, Floats, Interval, difference, proportion
-from plainfilm.evaluate.metrics import auroc_metric, missing, rate_metric
+from plainfilm.evaluate.metrics import auroc_metric, rate_metric
 from plainfilm.evaluate.sample import Sample
 from plainfilm.schemas_evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
 
