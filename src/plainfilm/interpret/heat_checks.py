@@ -13,15 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from plainfilm.evaluate.intervals import Floats, t_quantile
+from plainfilm.interpret.heat_figures import MARGIN, ORDERS, SHARES
 from plainfilm.schemas import Metric
 from plainfilm.seeds import HEAT, uniform
 
 CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
-SHARES = np.linspace(0, 1, 11)  # of the pieces that are gone
-ORDERS = ("heat first", "at random", "heat last")
 LOOKS = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared
-MARGIN = 0.15  # of the side; the central field is what is left, 0.7 x 0.7 of the picture
-SAME = 0.5  # rank correlation from which on two heat maps count as alike
 Score = Callable[[np.ndarray], Floats]  # uint8 pictures (n, h, w[, 3]) -> probabilities (n, k)
 
 

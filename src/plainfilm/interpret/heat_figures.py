@@ -10,9 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from plainfilm.interpret.figures import BLUE, GREY, VERMILION, WIDE, clean, entitle, short, show, wrapped
-from plainfilm.interpret.heat_checks import MARGIN, ORDERS, SAME, SHARES
 from plainfilm.schemas import Metric
 
+# the axes of what heat_checks measures and this module draws
+SHARES = np.linspace(0, 1, 11)  # of the pieces that are gone
+ORDERS = ("heat first", "at random", "heat last")
+MARGIN = 0.15  # of the side; the central field is what is left, 0.7 x 0.7 of the picture
+SAME = 0.5  # rank correlation from which on two heat maps count as alike
 NO_EVIDENCE = "Heat maps: not evidence of location"
 NO_HEAT = "no heat: nothing speaks for it"
 Block = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions

@@ -46,7 +46,7 @@ class HeatStudy:
     def areas(self) -> dict[str, Metric]:
         """Area under the mean score of each order."""
         found = checks.area_under(self.curves)
-        return {name: self._mean(values) for name, values in zip(checks.ORDERS, found, strict=True)}
+        return {name: self._mean(values) for name, values in zip(heat_figures.ORDERS, found, strict=True)}
 
     def _mean(self, values: np.ndarray, low: float = 0.0) -> Metric:
         return checks.mean_metric(values, has_patients=self.has_patients, within=(low, 1.0))
@@ -95,11 +95,9 @@ def says_randomised(alike: Metric) -> str:
     if alike.value is None:
         return "The check by random weights says nothing here: no picture."
     reach = "" if alike.ci_low is None else f" [{alike.ci_low:.2f}, {alike.ci_high:.2f}]"
-    if alike.value >= checks.SAME:
+    if alike.value >= heat_figures.SAME:
         return f"HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED: random weights give nearly the same (rank correlation {alike.value:.2f}{reach})."  # fmt: skip
-    return (
-        f"Random weights give other heat maps (rank correlation {alike.value:.2f}{reach}, alike from {checks.SAME} on)."
-    )
+    return f"Random weights give other heat maps (rank correlation {alike.value:.2f}{reach}, alike from {heat_figures.SAME} on)."
 
 
 def says_central(central: Metric, area: float) -> str:

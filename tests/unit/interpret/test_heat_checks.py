@@ -6,7 +6,6 @@ from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 from plainfilm.interpret.heat_checks import (
-    SHARES,
     area_under,
     blur,
     central_share,
@@ -15,6 +14,7 @@ from plainfilm.interpret.heat_checks import (
     mean_metric,
     rank_correlation,
 )
+from plainfilm.interpret.heat_figures import SHARES
 
 RNG = np.random.default_rng(0)
 

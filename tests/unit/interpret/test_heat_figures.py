@@ -11,7 +11,8 @@ from plainfilm.evaluate.metrics import confidences, rate_metric
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.interpret import curve_figures, heat_figures
 from plainfilm.interpret.figures import WIDE, as_png
-from plainfilm.interpret.heat_checks import ORDERS, mean_metric
+from plainfilm.interpret.heat_checks import mean_metric
+from plainfilm.interpret.heat_figures import ORDERS
 
 RNG = np.random.default_rng(0)
 
