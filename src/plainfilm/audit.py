@@ -21,8 +21,8 @@ from plainfilm.files import atomic_write, dump_json
 from plainfilm.listener import Listener, silent
 from plainfilm.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Metric
-from plainfilm.schemas_data import AuditDocument, Ignored, Quarantined, Shortcut
+from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut
+from plainfilm.schemas.documents import Metric
 
 FILE_FACTS = PROBES[0]
 

@@ -18,7 +18,7 @@ from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
 from plainfilm.files import atomic_write, dump_json
 from plainfilm.runs import RunDir
-from plainfilm.schemas import RESEARCH_ONLY
+from plainfilm.schemas.documents import RESEARCH_ONLY
 
 LIBRARIES = (
     "torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "pydicom", "scikit-learn", "scipy", "safetensors", "timm",

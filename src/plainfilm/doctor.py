@@ -11,7 +11,7 @@ from plainfilm.card import versions
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.data.housekeeping import entries
 from plainfilm.data.store import cache_folder
-from plainfilm.schemas_data import CacheFacts, DoctorDocument, Lever
+from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
 from plainfilm.train.limits import free_bytes, physical_cores, usable_cores
 
 LOW_DISK_BYTES = 2_000_000_000

@@ -18,7 +18,7 @@ from plainfilm.evaluate.outside import external_block
 from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
 from plainfilm.runs import RunDir
-from plainfilm.schemas import EvaluateDocument, marks
+from plainfilm.schemas.documents import EvaluateDocument, marks
 from plainfilm.seen import refuse_taught
 
 

@@ -26,7 +26,7 @@ from plainfilm.errors import DataError
 from plainfilm.files import atomic_write, dump_json, sha256_of
 from plainfilm.prepare import Prepared
 from plainfilm.runs import RunDir
-from plainfilm.schemas import DataCounts
+from plainfilm.schemas.documents import DataCounts
 from plainfilm.strict_yaml import read_yaml
 
 # What decides the bits of a result; another version of one of these is another run.

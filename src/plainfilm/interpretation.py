@@ -28,7 +28,7 @@ from plainfilm.interpret.folds import unlearned
 from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
 from plainfilm.listener import Listener, silent
 from plainfilm.runs import RunDir
-from plainfilm.schemas_interpret import InterpretDocument, SuspectFindings
+from plainfilm.schemas.interpret import InterpretDocument, SuspectFindings
 from plainfilm.seeds import content_key
 
 if TYPE_CHECKING:

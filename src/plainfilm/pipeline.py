@@ -36,8 +36,8 @@ from plainfilm.models.registry import MODELS, ModelSpec, get_spec
 from plainfilm.models.weight_files import at_hand, starting_point
 from plainfilm.prepare import keep_out_of_data, prepare
 from plainfilm.runs import RunDir
-from plainfilm.schemas import EvaluateDocument, LrFindDocument, ModelRow, ModelsDocument
-from plainfilm.schemas_data import CacheDocument, CacheEntry, DoctorDocument, PhantomDocument, SplitDocument
+from plainfilm.schemas.data import CacheDocument, CacheEntry, DoctorDocument, PhantomDocument, SplitDocument
+from plainfilm.schemas.documents import EvaluateDocument, LrFindDocument, ModelRow, ModelsDocument
 from plainfilm.seen import prepare_unseen
 from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 

@@ -17,7 +17,7 @@ from plainfilm.data.store import cache_folder
 from plainfilm.data.table import ImageTable, build_table
 from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.listener import Listener
-from plainfilm.schemas import DataCounts
+from plainfilm.schemas.documents import DataCounts
 
 # Of two classes the one that is none of these is the positive one.
 NEGATIVE_NAMES = frozenset({"normal", "negative", "healthy", "benign", "control", "no_finding", "0", "no"})

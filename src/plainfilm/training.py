@@ -29,7 +29,7 @@ from plainfilm.models.registry import get_spec, statistics
 from plainfilm.models.weight_files import Found, find_again, starting_point, without_path
 from plainfilm.prepare import Prepared, keep_out_of_data
 from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir
-from plainfilm.schemas import NoLungs, Timing, TrainDocument
+from plainfilm.schemas.documents import NoLungs, Timing, TrainDocument
 from plainfilm.seen import prepare_unseen
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from plainfilm.data.probes import cross_validated, fit_and_score
 from plainfilm.evaluate.shortcuts import LIMIT, raises_banner, shortcut_metric
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # in .ci/run
 SETS = {45: 20, 200: 20, 2000: 15}

@@ -8,7 +8,7 @@ import pytest
 
 from plainfilm.config import load_config
 from plainfilm.pipeline import audit_data
-from plainfilm.schemas_data import AuditDocument
+from plainfilm.schemas.data import AuditDocument
 
 
 @pytest.fixture(scope="session")

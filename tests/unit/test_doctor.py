@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from plainfilm.cli import app
 from plainfilm.config import SpeedConfig
 from plainfilm.doctor import examine, warnings_for
-from plainfilm.schemas_data import DoctorDocument
+from plainfilm.schemas.data import DoctorDocument
 
 
 @pytest.fixture(scope="module")

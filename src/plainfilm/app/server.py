@@ -27,7 +27,7 @@ from plainfilm.app.limits import Limits
 from plainfilm.app.pages import Pages
 from plainfilm.app.refusal import RefusedError
 from plainfilm.app.uploads import Held, Upload, drain, read_images
-from plainfilm.schemas import RESEARCH_ONLY
+from plainfilm.schemas.documents import RESEARCH_ONLY
 
 QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "python_multipart", "python_multipart.multipart")
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.compare_printer import p_text
-from plainfilm.schemas import EvaluateDocument, Metric
-from plainfilm.schemas_evaluate import CONFINED, External, Subgroups
+from plainfilm.schemas.documents import EvaluateDocument, Metric
+from plainfilm.schemas.evaluate import CONFINED, External, Subgroups
 
 SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 

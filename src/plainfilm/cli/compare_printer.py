@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.schemas import RESEARCH_ONLY, marks
-from plainfilm.schemas_compare import LEVEL, CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
+from plainfilm.schemas.compare import LEVEL, CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
+from plainfilm.schemas.documents import RESEARCH_ONLY, marks
 
 
 def mean_text(found: MeanSd) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.block_printer import metric_text, print_notes
-from plainfilm.schemas_data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
+from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
 
 VERDICTS = {
     "ok": "ok: nothing was found that a reader of the score must know",

@@ -6,7 +6,7 @@ import textwrap
 
 from rich.console import Console
 
-from plainfilm.schemas import ExportDocument, PredictDocument
+from plainfilm.schemas.documents import ExportDocument, PredictDocument
 
 
 def print_export(out: Console, document: ExportDocument) -> None:

@@ -6,7 +6,7 @@ import textwrap
 
 from rich.console import Console
 
-from plainfilm.schemas_interpret import InterpretDocument
+from plainfilm.schemas.interpret import InterpretDocument
 
 
 def print_interpret(out: Console, document: InterpretDocument) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.schemas import ModelsDocument
+from plainfilm.schemas.documents import ModelsDocument
 
 
 def print_models(out: Console, document: ModelsDocument) -> None:

@@ -15,7 +15,9 @@ from plainfilm.cli.delivery_printer import print_export, print_predict
 from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
 from plainfilm.cli.unsure_printer import print_unsure
-from plainfilm.schemas import (
+from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
+from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
+from plainfilm.schemas.documents import (
     RESEARCH_ONLY,
     Document,
     EvaluateDocument,
@@ -29,9 +31,7 @@ from plainfilm.schemas import (
     TrainDocument,
     marks,
 )
-from plainfilm.schemas_compare import CompareDocument, ExperimentDocument, TableDocument
-from plainfilm.schemas_data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
-from plainfilm.schemas_interpret import InterpretDocument
+from plainfilm.schemas.interpret import InterpretDocument
 
 NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",

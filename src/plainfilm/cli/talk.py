@@ -20,7 +20,7 @@ from plainfilm import __version__
 from plainfilm.cli.printers import PRINTERS, duration
 from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs import RunDir
-from plainfilm.schemas import (
+from plainfilm.schemas.documents import (
     RESEARCH_ONLY,
     DataCounts,
     Document,

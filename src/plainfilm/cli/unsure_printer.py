@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.schemas import EvaluateDocument, Metric
+from plainfilm.schemas.documents import EvaluateDocument, Metric
 
 AsText = Callable[[Metric], tuple[str, str, str]]
 

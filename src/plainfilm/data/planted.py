@@ -19,7 +19,7 @@ from PIL import Image
 from plainfilm.data.film import Film, draw_phantom
 from plainfilm.data.phantom import CLASSES, check_request, fill, films_of, save_png
 from plainfilm.errors import UsageError
-from plainfilm.schemas_data import Planted
+from plainfilm.schemas.data import Planted
 
 T = TypeVar("T")
 SHORTCUTS = ("none", "jpeg", "marker")

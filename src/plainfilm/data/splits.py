@@ -15,7 +15,7 @@ from plainfilm.data.patients import join_groups
 from plainfilm.data.table import ImageTable
 from plainfilm.errors import DataError, GateError
 from plainfilm.files import atomic_write
-from plainfilm.schemas import DataCounts, SplitCounts
+from plainfilm.schemas.documents import DataCounts, SplitCounts
 
 SPLITS = ("train", "valid", "test")
 KINDS = ("patient", "official", "image", "kfold")

@@ -21,8 +21,8 @@ from plainfilm.evaluate.subgroups import subgroup_table
 from plainfilm.evaluate.unsure import band_report, gate_report, reliability_report
 from plainfilm.files import atomic_write, dump_json
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Confusion, EvaluateDocument, Metric
-from plainfilm.schemas_evaluate import PerPatient
+from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
+from plainfilm.schemas.evaluate import PerPatient
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.intervals import Bools, Floats, Ints
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 MIN_PATIENTS = 5  # of each class in such pairs: fewer say nothing about other patients
 ROWS = 256  # positives compared at once

@@ -11,7 +11,7 @@ import numpy as np
 
 from plainfilm.evaluate.intervals import Floats, bootstrap
 from plainfilm.evaluate.sample import Sample
-from plainfilm.schemas_evaluate import DecisionCurve
+from plainfilm.schemas.evaluate import DecisionCurve
 
 THRESHOLDS = np.arange(1, 100) / 100
 DIGITS = 6

@@ -15,7 +15,7 @@ from plainfilm.data.probes import PERCENTILES, Pixels, cross_validated, picture_
 from plainfilm.evaluate.delong import midranks
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.shortcuts import shortcut_metric
-from plainfilm.schemas_evaluate import Drift
+from plainfilm.schemas.evaluate import Drift
 
 PROBE = "picture statistics"
 NAMES = (

@@ -10,7 +10,7 @@ import numpy as np
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.intervals import Bools, Interval
 from plainfilm.evaluate.sample import Sample
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 WITHOUT = "mean without class"
 

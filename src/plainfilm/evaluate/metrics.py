@@ -35,7 +35,7 @@ from plainfilm.evaluate.scores import (
     mean_statistic,
     rate,
 )
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 __all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "mcc"]
 __all__ += ["measure", "measure_per_class", "rate"]

@@ -25,7 +25,7 @@ from plainfilm.evaluate.beyond import beyond_shortcut
 from plainfilm.evaluate.shortcuts import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
 from plainfilm.files import atomic_write, dump_json
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Metric, NoLungs
+from plainfilm.schemas.documents import Metric, NoLungs
 
 MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one
 Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)

@@ -16,7 +16,7 @@ from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.runs import RunDir
-from plainfilm.schemas_evaluate import Change, External, Metric
+from plainfilm.schemas.evaluate import Change, External, Metric
 
 
 def external_block(

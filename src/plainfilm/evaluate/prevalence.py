@@ -15,7 +15,7 @@ from plainfilm.evaluate.estimates import metric, missing
 from plainfilm.evaluate.intervals import Interval
 from plainfilm.evaluate.sample import Sample
 from plainfilm.evaluate.scores import REASONS
-from plainfilm.schemas_evaluate import AtPrevalence, Metric
+from plainfilm.schemas.evaluate import AtPrevalence, Metric
 
 
 def parse_prevalences(text: str) -> list[float]:

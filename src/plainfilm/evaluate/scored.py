@@ -28,7 +28,7 @@ from plainfilm.evaluate.scores import calls, sensitivity_statistic
 from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.shifted import SHIFTED, shifted_rows
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 SPECIFICITY = 0.90
 SENSITIVITY_AT = "sensitivity_at_specificity_90"

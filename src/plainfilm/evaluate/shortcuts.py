@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from plainfilm.evaluate.estimates import missing
 from plainfilm.evaluate.metrics import auroc_metric
 from plainfilm.evaluate.sample import make_sample
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 LIMIT = 0.6  # an interval that lies above it as a whole raises the banner
 

@@ -26,7 +26,7 @@ from plainfilm.evaluate.gap_test import (
 from plainfilm.evaluate.intervals import Bools, Floats, Interval, difference, proportion
 from plainfilm.evaluate.metrics import auroc_metric, rate_metric
 from plainfilm.evaluate.sample import Sample
-from plainfilm.schemas_evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
+from plainfilm.schemas.evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
 
 BLANK = "(blank)"
 RATE_SIDE = {"sensitivity": True, "specificity": False}  # among the positive images, or the others

@@ -15,7 +15,7 @@ from plainfilm.evaluate.metrics import confidences
 from plainfilm.evaluate.predictions import UNLIKE, Predictions
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.evaluate.scores import calls
-from plainfilm.schemas import BandReport, GateReport, Metric, Reliability, ReliabilityBin
+from plainfilm.schemas.documents import BandReport, GateReport, Metric, Reliability, ReliabilityBin
 
 LEVEL = 0.95
 

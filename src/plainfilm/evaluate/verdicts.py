@@ -21,8 +21,8 @@ from plainfilm.evaluate.intervals import CHUNK, Floats, Statistic
 from plainfilm.evaluate.rivals import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
 from plainfilm.evaluate.scored import Scored, read_scored
 from plainfilm.evaluate.scores import macro_statistic
-from plainfilm.schemas import Metric
-from plainfilm.schemas_compare import LEVEL, CompareDocument, ComparedRow, Difference, MeanSd
+from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Difference, MeanSd
+from plainfilm.schemas.documents import Metric
 
 METRICS = ("auroc", "accuracy")
 MIN_PAIRS = 3  # of trainings, before their spread is worth a verdict

@@ -13,7 +13,7 @@ from plainfilm.card import peak_rss_mb, read_card
 from plainfilm.errors import DataError
 from plainfilm.files import atomic_write, dump_json
 from plainfilm.runs import RunDir
-from plainfilm.schemas import TrainDocument
+from plainfilm.schemas.documents import TrainDocument
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 WARM_UP, REPEATS, MOST_SECONDS = 3, 50, 3.0

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from plainfilm.files import atomic_write, dump_json
-from plainfilm.schemas_compare import ExperimentRun
+from plainfilm.schemas.compare import ExperimentRun
 
 FILE = "failures.json"
 # A message may name files of the user's, and their names may be patients'; the table is meant to be shown.

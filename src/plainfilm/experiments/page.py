@@ -14,8 +14,8 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.scored import SENSITIVITY_AT
 from plainfilm.evaluate.shifted import SHIFTED
 from plainfilm.experiments.rows import NOT_RUN, Costs, Row, Section
-from plainfilm.schemas import RESEARCH_ONLY
-from plainfilm.schemas_compare import MeanSd
+from plainfilm.schemas.compare import MeanSd
+from plainfilm.schemas.documents import RESEARCH_ONLY
 
 HEAD = f"""# Results
 

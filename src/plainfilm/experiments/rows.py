@@ -21,8 +21,8 @@ from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Metric
-from plainfilm.schemas_compare import Difference, MeanSd
+from plainfilm.schemas.compare import Difference, MeanSd
+from plainfilm.schemas.documents import Metric
 from plainfilm.strict_yaml import read_yaml
 
 NOT_RUN = "NOT RUN"

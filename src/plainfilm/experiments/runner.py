@@ -18,7 +18,7 @@ from plainfilm.experiments.state import Place, find_place
 from plainfilm.experiments.work import BUG, INTERRUPTED, Crew, Ended, train_here
 from plainfilm.listener import Listener, silent
 from plainfilm.prepare import keep_out_of_data
-from plainfilm.schemas_compare import ExperimentDocument, ExperimentRun, Outcome
+from plainfilm.schemas.compare import ExperimentDocument, ExperimentRun, Outcome
 
 OUT = Path("runs") / "experiments"
 FAILED = 5

@@ -15,7 +15,7 @@ from plainfilm.experiments.page import csv_rows, put_rows, put_section, safe_nam
 from plainfilm.experiments.rows import Row, Section, read_section, run_folders
 from plainfilm.experiments.runner import OUT
 from plainfilm.files import atomic_write
-from plainfilm.schemas_compare import TableDocument, TableSection
+from plainfilm.schemas.compare import TableDocument, TableSection
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

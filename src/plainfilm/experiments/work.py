@@ -20,7 +20,7 @@ from plainfilm.experiments.cost import memory_now_mb, write_cost
 from plainfilm.experiments.state import Place
 from plainfilm.files import atomic_write
 from plainfilm.listener import Listener
-from plainfilm.schemas import TrainDocument
+from plainfilm.schemas.documents import TrainDocument
 
 BUG, INTERRUPTED = 101, 130
 GRACE_SECONDS = 120.0  # for a child to finish its step and write its state after Ctrl-C

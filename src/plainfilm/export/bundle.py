@@ -35,7 +35,7 @@ from plainfilm.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import get_spec
 from plainfilm.runs import RunDir
-from plainfilm.schemas import DataCounts, EvaluateDocument, ExportDocument
+from plainfilm.schemas.documents import DataCounts, EvaluateDocument, ExportDocument
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

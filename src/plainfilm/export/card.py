@@ -11,7 +11,7 @@ from plainfilm.card import Card
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.pixels import DEPTHS
 from plainfilm.data.resize import ResizeMode
-from plainfilm.schemas import DataCounts, Metric, NoLungs
+from plainfilm.schemas.documents import DataCounts, Metric, NoLungs
 
 
 class _Block(BaseModel):

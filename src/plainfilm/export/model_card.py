@@ -9,7 +9,7 @@ import unicodedata
 
 from plainfilm.evaluate.conformal import LIKE_VALID
 from plainfilm.export.card import BundleCard, SplitScores
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 from plainfilm.shown import UNSEEN
 
 NOT_REPORTED = "NOT REPORTED"

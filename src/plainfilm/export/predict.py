@@ -18,7 +18,7 @@ from plainfilm.export.paths import pictures
 from plainfilm.export.rows import csv_header, csv_line, json_line, visible
 from plainfilm.files import atomic_file, atomic_write
 from plainfilm.listener import Listener, silent
-from plainfilm.schemas import PredictDocument, marks
+from plainfilm.schemas.documents import PredictDocument, marks
 
 Format = Literal["csv", "jsonl"]
 TELL_EVERY = 10.0  # seconds

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from plainfilm import __version__
 from plainfilm.interpret.audit_figures import plot_copies, plot_histograms, plot_probes
 from plainfilm.interpret.figures import as_png
-from plainfilm.schemas import RESEARCH_ONLY
-from plainfilm.schemas_data import AuditDocument
+from plainfilm.schemas.data import AuditDocument
+from plainfilm.schemas.documents import RESEARCH_ONLY
 
 MAX_GROUPS = 12  # of copies that are drawn; all are in audit.json
 MEANING = {

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from plainfilm.evaluate.bands import GRID, Band
 from plainfilm.evaluate.calibration import Bin
 from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
 BANDS = 3  # more would hide each other

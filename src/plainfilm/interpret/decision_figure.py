@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from plainfilm.interpret.figures import BLUE, GREY, RESEARCH_ONLY, VERMILION
-from plainfilm.schemas_evaluate import DecisionCurve
+from plainfilm.schemas.evaluate import DecisionCurve
 
 
 def plot_decision_curve(curve: DecisionCurve, positive: str, title: str, threshold: float | None = None) -> Figure:

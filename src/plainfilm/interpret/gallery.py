@@ -18,8 +18,8 @@ from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.interpret import curve_figures, figures, heat_figures
 from plainfilm.interpret.figures import short
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Metric, marks
-from plainfilm.schemas_interpret import Confused
+from plainfilm.schemas.documents import Metric, marks
+from plainfilm.schemas.interpret import Confused
 
 SHOWN, WORST = 12, 4  # pictures of the largest losses, and of each kind of error
 LEVEL = 0.95

@@ -14,7 +14,7 @@ import numpy as np
 
 from plainfilm.evaluate.intervals import Floats, t_quantile
 from plainfilm.interpret.heat_figures import MARGIN, ORDERS, SHARES
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 from plainfilm.seeds import HEAT, uniform
 
 CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own

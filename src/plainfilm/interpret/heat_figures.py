@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from plainfilm.interpret.figures import BLUE, GREY, VERMILION, WIDE, clean, entitle, short, show, wrapped
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 # the axes of what heat_checks measures and this module draws
 SHARES = np.linspace(0, 1, 11)  # of the pieces that are gone

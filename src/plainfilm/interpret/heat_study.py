@@ -16,8 +16,8 @@ from plainfilm.evaluate.predictions import predict
 from plainfilm.interpret import heat_checks as checks
 from plainfilm.interpret import heat_figures
 from plainfilm.listener import Listener, silent
-from plainfilm.schemas import Metric, marks
-from plainfilm.schemas_interpret import HeatFindings
+from plainfilm.schemas.documents import Metric, marks
+from plainfilm.schemas.interpret import HeatFindings
 from plainfilm.seeds import HEAT, content_key, uniform
 
 if TYPE_CHECKING:

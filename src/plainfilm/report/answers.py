@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.errors import DataError
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Confusion
+from plainfilm.schemas.documents import Confusion
 
 
 class Block(BaseModel):

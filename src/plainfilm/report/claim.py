@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from plainfilm.report.inert import many, number
 from plainfilm.report.pictures import has_heat
 from plainfilm.report.read import Finished
-from plainfilm.schemas import marks
+from plainfilm.schemas.documents import marks
 
 TOPICS = {
     1: "Title names the AI technology", 2: "Structured summary", 3: "Background, intended use and role",

@@ -20,7 +20,7 @@ from plainfilm.report.pictures import HEAT_NOTE, collect, heat_sheet, worst_imag
 from plainfilm.report.prevalence import by_prevalence
 from plainfilm.report.read import Finished, read_finished
 from plainfilm.runs import RunDir
-from plainfilm.schemas import RESEARCH_ONLY, ReportDocument, marks
+from plainfilm.schemas.documents import RESEARCH_ONLY, ReportDocument, marks
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
 NAMES = {

@@ -14,7 +14,7 @@ from plainfilm.evaluate.metrics import calls
 from plainfilm.interpret import figures
 from plainfilm.report.inert import shown
 from plainfilm.report.read import Finished
-from plainfilm.schemas import marks
+from plainfilm.schemas.documents import marks
 
 SHOWN = 12
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -20,7 +20,7 @@ from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks, read_chain
 from plainfilm.report.answers import Answer, read_answers
 from plainfilm.runs import RunDir
-from plainfilm.schemas import DataCounts
+from plainfilm.schemas.documents import DataCounts
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from plainfilm.cli.printers import NAMES, duration, metric_text
 from plainfilm.cli.talk import Talk
 from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics import METRICS
-from plainfilm.schemas import Metric
-from plainfilm.schemas_data import PhantomDocument
+from plainfilm.schemas.data import PhantomDocument
+from plainfilm.schemas.documents import Metric
 
 DOCUMENT = PhantomDocument(out="o", images=12, patients=5, size_px=32, seed=0, classes={"NORMAL": 6, "PNEUMONIA": 6})
 

@@ -19,7 +19,7 @@ from plainfilm.data.patients import key_from_name
 from plainfilm.data.phantom import CLASSES, plan, write_phantom
 from plainfilm.data.planted import Faults, lay_out, write_planted
 from plainfilm.errors import UsageError
-from plainfilm.schemas_data import Planted
+from plainfilm.schemas.data import Planted
 
 ALL = Faults(
     shortcut="marker", duplicates=4, near_duplicates=12, label_conflicts=3, shared_patients=5, given_folders=True

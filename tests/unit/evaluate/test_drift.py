@@ -13,7 +13,7 @@ from plainfilm.data.probes import picture_features
 from plainfilm.evaluate.drift import NAMES, PROBE, picture_drift, same_shares
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.outside import changes
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 
 def pictures(rng: np.random.Generator, labels: np.ndarray, brighter: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 
 from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, read_train_probes, shortcut_note
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Metric, NoLungs
+from plainfilm.schemas.documents import Metric, NoLungs
 
 VOCAB = ["A", "B"]
 Refusal = Callable[..., str]

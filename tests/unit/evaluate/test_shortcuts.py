@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shortcuts import CROSSED_LEVEL, LIMIT, best_probe, raises_banner, shortcut_metric
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 
 def two_columns(positive_probs):

@@ -20,7 +20,7 @@ from plainfilm.experiments.cost import Cost, Latency
 from plainfilm.experiments.failures import why
 from plainfilm.files import dump_json
 from plainfilm.runs import RunDir
-from plainfilm.schemas import Timing
+from plainfilm.schemas.documents import Timing
 
 GRID = "data: {path: DATA}\nconfigurations: [{name: a}, {name: b, model.dense: 3}]\ngrid: {train.seed: [0, 1]}\n"
 FOUR = ["a-seed0", "a-seed1", "b-seed0", "b-seed1"]

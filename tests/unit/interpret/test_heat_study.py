@@ -13,7 +13,7 @@ from plainfilm.config import ModelConfig
 from plainfilm.interpret.heat_study import choose_pictures, says_central, says_deletion, says_randomised, study_heat
 from plainfilm.models.backbones import Anatomy
 from plainfilm.models.build import Normalised
-from plainfilm.schemas import Metric
+from plainfilm.schemas.documents import Metric
 
 CARD = Card(
     model=ModelConfig(), vocab=["A", "B"], positive="B", decode={"size_px": 64, "channels": 1}, mean=(0.0,) * 3, std=(1.0,) * 3,

@@ -17,7 +17,7 @@ from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError, MissingError
 from plainfilm.models.build import build_model, parameter_count
 from plainfilm.models.registry import MODELS, check_options, get_spec
-from plainfilm.schemas import ModelsDocument
+from plainfilm.schemas.documents import ModelsDocument
 
 NAMES = [
     pytest.param(name, marks=[] if spec.installed else pytest.mark.skip(reason=f"{spec.library} is not installed"))

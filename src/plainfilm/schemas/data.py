@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from plainfilm.schemas import DataCounts, Document
-from plainfilm.schemas_evaluate import Metric
+from plainfilm.schemas.documents import DataCounts, Document
+from plainfilm.schemas.evaluate import Metric
 
 
 class Planted(BaseModel):

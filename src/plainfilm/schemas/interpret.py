@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from plainfilm.schemas import Document, Metric
+from plainfilm.schemas.documents import Document, Metric
 
 
 class Confused(BaseModel):

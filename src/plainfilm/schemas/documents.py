@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from plainfilm.schemas_evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
-from plainfilm.schemas_evaluate import Metric as Metric
+from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
+from plainfilm.schemas.evaluate import Metric as Metric
 
 RESEARCH_ONLY = "Research use only; not a medical device."
 

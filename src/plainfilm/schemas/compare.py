@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from plainfilm.schemas import Document
+from plainfilm.schemas.documents import Document
 
 
 class MeanSd(BaseModel):
