@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.card import Environment, read_environment, versions, write_environment
 from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.decode import DecodeSpec, digest, read_bytes
 from plainfilm.data.refusals import DecodeError
 from plainfilm.data.splits import Split
@@ -27,7 +28,6 @@ from plainfilm.files import atomic_write, dump_json, sha256_of
 from plainfilm.prepare import Prepared
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import DataCounts
-from plainfilm.strict_yaml import read_yaml
 
 # What decides the bits of a result; another version of one of these is another run.
 DECISIVE = ("plainfilm", "torch", "torchvision", "timm", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")

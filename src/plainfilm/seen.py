@@ -14,6 +14,7 @@ import pandas as pd
 
 from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig
+from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.splits import Split
 from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, GateError
@@ -21,7 +22,6 @@ from plainfilm.listener import Listener
 from plainfilm.models.weight_files import Found
 from plainfilm.prepare import Prepared, prepare
 from plainfilm.runs import RunDir
-from plainfilm.strict_yaml import read_yaml
 
 PICTURE = ("sha256", "content")  # the same file; the same pixels in another file
 UNKNOWN = (

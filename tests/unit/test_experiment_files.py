@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from plainfilm.config import load_config
+from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.experiments.grid import read_experiment
 from plainfilm.models.registry import MODELS
-from plainfilm.strict_yaml import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 FILES = sorted(FOLDER.rglob("*.yaml"))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.card import KEPT_LAST
+from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.rivals import Lineup, Rival, configuration_name, gather, line_up, refuse_other_classes
 from plainfilm.evaluate.scored import Scored, read_scored
@@ -23,7 +24,6 @@ from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs import RunDir
 from plainfilm.schemas.compare import Difference, MeanSd
 from plainfilm.schemas.documents import Metric
-from plainfilm.strict_yaml import read_yaml
 
 NOT_RUN = "NOT RUN"
 

@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from plainfilm.config import DataConfig, EvaluateConfig, ExperimentConfig, TrainConfig, experiment_file, load_config
+from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError
-from plainfilm.strict_yaml import read_yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GRID = ("grid", "configurations", "about")  # keys of experiment files; test_experiment_files.py reads those
 EXPERIMENTS = sorted(p for p in (ROOT / "experiments").rglob("*.yaml") if not set(GRID) & read_yaml(p).keys())
 

@@ -13,27 +13,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from plainfilm.config_sections import (
+from plainfilm.config.sections import (
     SHORT_WAY,
-    SPEED_SWITCHES,
     DataConfig,
     EvaluateConfig,
     ModelConfig,
-    PhantomConfig,
     Phase,
     Section,
-    SpeedConfig,
     TrainConfig,
     phases_of,
     short_way_of,
 )
+from plainfilm.config.strict_yaml import dump_yaml, read_yaml
 from plainfilm.errors import ConfigError
-from plainfilm.strict_yaml import dump_yaml, read_yaml
-
-__all__ = [
-    "SPEED_SWITCHES", "DataConfig", "EvaluateConfig", "ExperimentConfig", "ModelConfig", "PhantomConfig", "Phase",
-    "SpeedConfig", "TrainConfig", "experiment_file", "load_config", "make_config", "phases_of",
-]  # fmt: skip
 
 
 class ExperimentConfig(Section):
@@ -162,5 +154,5 @@ def experiment_file(name: str) -> Path:
 
     In a checkout it lies in `experiments/`; in an installed wheel, inside the package.
     """
-    packaged = Path(__file__).parent / "experiments_shipped" / name
-    return packaged if packaged.exists() else Path(__file__).parents[2] / "experiments" / name
+    packaged = Path(__file__).parents[1] / "experiments_shipped" / name
+    return packaged if packaged.exists() else Path(__file__).parents[3] / "experiments" / name
