@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
+from plainfilm.base.files import atomic_write
 from plainfilm.config import ModelConfig
-from plainfilm.files import atomic_write
 from plainfilm.models.build import build_model
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.events import Listener, silent
+from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit import Findings, by_class, find
 from plainfilm.data.cache import PixelRows, decode_told
@@ -17,8 +19,6 @@ from plainfilm.data.table import ImageTable, scan_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.no_lungs import shortcut_note
 from plainfilm.evaluate.shortcuts import LIMIT, not_estimable, raises_banner, shortcut_metric
-from plainfilm.files import atomic_write, dump_json
-from plainfilm.listener import Listener, silent
 from plainfilm.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
 from plainfilm.runs import RunDir
 from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut

@@ -14,9 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm import __version__
+from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
-from plainfilm.files import atomic_write, dump_json
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import RESEARCH_ONLY
 

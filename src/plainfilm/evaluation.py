@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.base.events import Listener
+from plainfilm.base.files import atomic_write
 from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import UsageError
@@ -15,8 +17,6 @@ from plainfilm.evaluate.external import read_external
 from plainfilm.evaluate.look import look_at_external
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.outside import external_block
-from plainfilm.files import atomic_write
-from plainfilm.listener import Listener
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks
 from plainfilm.seen import refuse_taught

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plainfilm.base.files import atomic_write, dump_json, sha256_of
 from plainfilm.card import Environment, read_environment, versions, write_environment
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.config.strict_yaml import read_yaml
@@ -24,7 +25,6 @@ from plainfilm.data.splits import Split
 from plainfilm.data.table import ImageTable, read_table, write_table
 from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
-from plainfilm.files import atomic_write, dump_json, sha256_of
 from plainfilm.prepare import Prepared
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import DataCounts

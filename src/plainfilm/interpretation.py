@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.events import Listener, silent
+from plainfilm.base.files import atomic_write
+from plainfilm.base.seeds import content_key
 from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache import decode_told
@@ -23,13 +26,10 @@ from plainfilm.evaluate.look import bare_network, kept_network
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks
-from plainfilm.files import atomic_write
 from plainfilm.interpret.folds import unlearned
 from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
-from plainfilm.listener import Listener, silent
 from plainfilm.runs import RunDir
 from plainfilm.schemas.interpret import InterpretDocument, SuspectFindings
-from plainfilm.seeds import content_key
 
 if TYPE_CHECKING:
     from plainfilm.interpret.gallery import View

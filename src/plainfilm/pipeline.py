@@ -13,6 +13,8 @@ import pandas as pd
 from filelock import Timeout
 
 from plainfilm.audit import audit_data
+from plainfilm.base.events import Listener, silent
+from plainfilm.base.files import atomic_write
 from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, Phase, TrainConfig, load_config, phases_of
 from plainfilm.data.housekeeping import Entry, clear, entries
@@ -29,9 +31,7 @@ from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.evaluation import evaluate_external, questions, save
-from plainfilm.files import atomic_write
 from plainfilm.interpretation import interpret_run
-from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
 from plainfilm.models.weight_files import at_hand, starting_point
 from plainfilm.prepare import keep_out_of_data, prepare

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from plainfilm.base.events import Listener
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.exclude import leave_out
@@ -16,7 +17,6 @@ from plainfilm.data.splits import Split, count, make_split
 from plainfilm.data.store import cache_folder
 from plainfilm.data.table import ImageTable, build_table
 from plainfilm.errors import ConfigError, DataError, UsageError
-from plainfilm.listener import Listener
 from plainfilm.schemas.documents import DataCounts
 
 # Of two classes the one that is none of these is the positive one.

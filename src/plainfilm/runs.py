@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from plainfilm.base.files import atomic_write, dump_json, sweep
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
-from plainfilm.files import atomic_write, dump_json, sweep
 
 Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and took 0.7 to 1.5 s to write, half a step of 16 images

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.events import Listener
 from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.splits import Split
 from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, GateError
-from plainfilm.listener import Listener
 from plainfilm.models.weight_files import Found
 from plainfilm.prepare import Prepared, prepare
 from plainfilm.runs import RunDir

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from plainfilm.base.events import Listener, logged, silent
+from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache import PixelRows, decode_told
@@ -22,9 +24,7 @@ from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, s
 from plainfilm.evaluate.operating import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.seal import seal_of
-from plainfilm.files import atomic_write, sha256_of
 from plainfilm.inputs import read_inputs, write_inputs
-from plainfilm.listener import Listener, logged, silent
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.models.weight_files import Found, find_again, starting_point, without_path
 from plainfilm.prepare import Prepared, keep_out_of_data

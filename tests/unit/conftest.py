@@ -13,13 +13,13 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save
 
+from plainfilm.base.files import dump_json
 from plainfilm.card import KEPT_BEST, Card, write_card
 from plainfilm.config import load_config
 from plainfilm.data.table import COLUMNS
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.predictions import make_predictions, write_predictions
 from plainfilm.evaluate.seal import check_before_look, record_look, seal_of
-from plainfilm.files import dump_json
 from plainfilm.runs import RunDir
 
 SaveRun = Callable[..., RunDir]

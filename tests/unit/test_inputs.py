@@ -7,11 +7,11 @@ import json
 import pandas as pd
 import pytest
 
+from plainfilm.base.events import silent
 from plainfilm.config import load_config
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.seal import seal_of
 from plainfilm.inputs import DECISIVE, SHOWN, read_inputs, write_inputs
-from plainfilm.listener import silent
 from plainfilm.prepare import prepare
 from plainfilm.runs import RunDir
 

@@ -159,7 +159,6 @@ MOVES_NEXT = {
     "plainfilm.export.paths": "export.input_paths",
     "plainfilm.export.rows": "export",
     "plainfilm.export.runtime": "export.onnx_runtime",
-    "plainfilm.files": "base.files",
     "plainfilm.inputs": "pipeline.run_inputs",
     "plainfilm.interpret.audit_figures": "plots.audit",
     "plainfilm.interpret.audit_page": "report.audit_page",
@@ -175,7 +174,6 @@ MOVES_NEXT = {
     "plainfilm.interpret.size_figure": "plots.learning_curve",
     "plainfilm.interpret.suspects": "interpret.label_errors",
     "plainfilm.interpretation": "pipeline.interpret",
-    "plainfilm.listener": "base.events",
     "plainfilm.models.gap": "models.paper_gap",
     "plainfilm.models.weight_files": "models.find_weights",
     "plainfilm.models.weights": "models.load_weights",
@@ -187,9 +185,7 @@ MOVES_NEXT = {
     "plainfilm.report.pictures": "report.images",
     "plainfilm.report.read": "report.run_data",
     "plainfilm.runs": "runs.folder",
-    "plainfilm.seeds": "base.seeds",
     "plainfilm.seen": "pipeline.weights_overlap",
-    "plainfilm.shown": "base.sanitize",
     "plainfilm.train.average": "train.ema",
     "plainfilm.train.features": "train.frozen_features",
     "plainfilm.train.limits": "train.system_limits",
@@ -394,7 +390,7 @@ def test_only_runs_writes_files():
     """atomic_write is the one way; phantom renames a whole folder and says so."""
     words = ("write_text(", "write_bytes(", 'open(path, "w', '"wb")', "to_csv(path", "savefig(path", "np.save(path")
     writers = {m for m, path in MODULES.items() if any(w in path.read_text(encoding="utf-8") for w in words)}
-    assert writers <= {"plainfilm.files", "plainfilm.data.phantom"}
+    assert writers <= {"plainfilm.base.files", "plainfilm.data.phantom"}
 
 
 @pytest.mark.parametrize(

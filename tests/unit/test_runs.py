@@ -5,8 +5,8 @@ import os
 
 import pytest
 
+from plainfilm.base.files import TEMP_PREFIX, atomic_write
 from plainfilm.errors import DataError, DivergedError, OccupiedError, StoppedError, TrainingError, UsageError
-from plainfilm.files import TEMP_PREFIX, atomic_write
 from plainfilm.runs import RunDir
 
 

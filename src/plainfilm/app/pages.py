@@ -15,8 +15,8 @@ from plainfilm import __version__
 from plainfilm.app.answers import Oracle
 from plainfilm.app.card_text import blocks
 from plainfilm.app.limits import MB, Limits
+from plainfilm.base.sanitize import shown
 from plainfilm.schemas.documents import RESEARCH_ONLY
-from plainfilm.shown import shown
 
 if TYPE_CHECKING:
     from plainfilm.export.card import BundleCard

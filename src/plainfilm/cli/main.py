@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperGroup
 
 from plainfilm import __version__
+from plainfilm.base.files import TEMP_PREFIX
 from plainfilm.cli import comparing, data, delivery, results, serving, training
 from plainfilm.errors import PlainfilmError
-from plainfilm.files import TEMP_PREFIX
 
 BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 128 + SIGPIPE, as of any other tool
 STOPPED = "Interrupted. What was finished is kept, and nothing is half-written."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from plainfilm.seeds import AUGMENT, mix, uniform
+from plainfilm.base.seeds import AUGMENT, mix, uniform
 
 
 @dataclass(frozen=True)

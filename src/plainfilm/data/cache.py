@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from filelock import Timeout
 
+from plainfilm.base.events import Listener
 from plainfilm.data import decode
 from plainfilm.data.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.data.refusals import DecodeError
 from plainfilm.data.store import Block, Store, cache_folder
 from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
-from plainfilm.listener import Listener
 
 BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
 Tell = Callable[[str], None]

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from plainfilm.seeds import CORRUPTION, mix
+from plainfilm.base.seeds import CORRUPTION, mix
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from plainfilm.base.files import atomic_write, hash_json, sweep
 from plainfilm.data import decode
 from plainfilm.data.decode import ImageFacts
-from plainfilm.files import atomic_write, hash_json, sweep
 
 MAX_PARTS = 16  # then they are written as one
 

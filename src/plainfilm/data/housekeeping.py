@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from plainfilm.files import TEMP_PREFIX
+from plainfilm.base.files import TEMP_PREFIX
 
 # Folders of ours, and the files that may be removed from them. Somebody may have named his own folder as the cache.
 BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")

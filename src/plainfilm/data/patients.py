@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError
-from plainfilm.files import atomic_write
 
 SECRET_BYTES = 32
 

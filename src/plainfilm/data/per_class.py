@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.seeds import SUBSET, content_key, uniform
 from plainfilm.data.splits import Split
 from plainfilm.data.table import ImageTable
 from plainfilm.errors import DataError
-from plainfilm.seeds import SUBSET, content_key, uniform
 
 RULE = "beyond per_class"
 

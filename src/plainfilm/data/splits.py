@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
 from plainfilm.data.allocate import allocate
 from plainfilm.data.patients import join_groups
 from plainfilm.data.table import ImageTable
 from plainfilm.errors import DataError, GateError
-from plainfilm.files import atomic_write
 from plainfilm.schemas.documents import DataCounts, SplitCounts
 
 SPLITS = ("train", "valid", "test")

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from plainfilm.files import atomic_write, hash_json, sweep
+from plainfilm.base.files import atomic_write, hash_json, sweep
 
 FORMAT = 1
 KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk

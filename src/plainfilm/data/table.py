@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
 from plainfilm.data.decode import ImageFacts
 from plainfilm.data.folders import Found, label_by_folder, set_aside, walk
@@ -15,7 +16,6 @@ from plainfilm.data.listing import read_csv
 from plainfilm.data.patients import join_groups, key_from_name, require_matches
 from plainfilm.data.scan import refuse_deeper, scan, stored_bits
 from plainfilm.errors import DataError
-from plainfilm.files import atomic_write
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # beyond the larger of the two, training does not start, unless max_bad says so
 

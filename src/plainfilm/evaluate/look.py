@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from plainfilm.base.events import Listener
+from plainfilm.base.files import atomic_write
 from plainfilm.card import Card
 from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.data.decode import DecodeSpec
@@ -23,8 +25,6 @@ from plainfilm.evaluate.predictions import (
 )
 from plainfilm.evaluate.seal import check_before_look, looks_at, looks_before, record_look
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
-from plainfilm.files import atomic_write
-from plainfilm.listener import Listener
 from plainfilm.runs import RunDir
 
 if TYPE_CHECKING:

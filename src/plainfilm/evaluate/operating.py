@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.files import atomic_write
 from plainfilm.card import Band, Card
 from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache import PixelRows
@@ -20,7 +21,6 @@ from plainfilm.evaluate.picture_checks import look_at
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
-from plainfilm.files import atomic_write
 from plainfilm.runs import RunDir
 
 if TYPE_CHECKING:

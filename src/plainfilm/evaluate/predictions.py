@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.files import atomic_write
 from plainfilm.data.cache import PixelRows
 from plainfilm.data.roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.calibration import softmax
-from plainfilm.files import atomic_write
 from plainfilm.runs import RunDir
 
 if TYPE_CHECKING:

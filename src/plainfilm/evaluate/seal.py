@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
+from plainfilm.base.files import atomic_write, hash_json
 from plainfilm.errors import SealError
-from plainfilm.files import atomic_write, hash_json
 from plainfilm.runs import RunDir
 
 START = "0" * 64

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.seeds import content_key
 from plainfilm.data.cache import PixelRows
 from plainfilm.data.corruptions import CORRUPTIONS, corrupted
 from plainfilm.evaluate.gate import Gate
@@ -19,7 +20,6 @@ from plainfilm.evaluate.predictions import CHANGE, UNLIKE, Predictions, make_pre
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import ChangeScore
-from plainfilm.seeds import content_key
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.card import peak_rss_mb, read_card
 from plainfilm.errors import DataError
-from plainfilm.files import atomic_write, dump_json
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import TrainDocument
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from plainfilm.files import atomic_write, dump_json
+from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.schemas.compare import ExperimentRun
 
 FILE = "failures.json"

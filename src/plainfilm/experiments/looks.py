@@ -14,12 +14,12 @@ from typing import Any
 from filelock import FileLock
 
 from plainfilm import pipeline
+from plainfilm.base.events import Listener
+from plainfilm.base.files import atomic_write
 from plainfilm.card import read_card
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.experiments.grid import Experiment, Planned
-from plainfilm.files import atomic_write
-from plainfilm.listener import Listener
 from plainfilm.runs import RunDir
 
 

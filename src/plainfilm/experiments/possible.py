@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from plainfilm.base.events import Listener
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import ConfigError, PlainfilmError
 from plainfilm.experiments.state import Place
-from plainfilm.listener import Listener
 from plainfilm.models.registry import check_options, require_library
 from plainfilm.models.weight_files import find_weights
 

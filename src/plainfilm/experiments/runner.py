@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from plainfilm import pipeline
+from plainfilm.base.events import Listener, silent
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, StoppedError, UsageError
 from plainfilm.experiments.cost import read_cost, write_cost, write_latency
 from plainfilm.experiments.failures import keep_failures
@@ -16,7 +17,6 @@ from plainfilm.experiments.looks import looks_file, open_test, require_writable
 from plainfilm.experiments.possible import require_possible
 from plainfilm.experiments.state import Place, find_place
 from plainfilm.experiments.work import BUG, INTERRUPTED, Crew, Ended, train_here
-from plainfilm.listener import Listener, silent
 from plainfilm.prepare import keep_out_of_data
 from plainfilm.schemas.compare import ExperimentDocument, ExperimentRun, Outcome
 

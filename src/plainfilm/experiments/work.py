@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from plainfilm import pipeline
+from plainfilm.base.events import Listener
+from plainfilm.base.files import atomic_write
 from plainfilm.errors import PlainfilmError, StoppedError
 from plainfilm.experiments.cost import memory_now_mb, write_cost
 from plainfilm.experiments.state import Place
-from plainfilm.files import atomic_write
-from plainfilm.listener import Listener
 from plainfilm.schemas.documents import TrainDocument
 
 BUG, INTERRUPTED = 101, 130

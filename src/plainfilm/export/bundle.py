@@ -19,6 +19,8 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from plainfilm.base.events import Listener, silent
+from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.card import Card, read_card, read_environment
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.decode import DecodeSpec
@@ -31,8 +33,6 @@ from plainfilm.evaluate.seal import count_looks
 from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
-from plainfilm.files import TEMP_PREFIX, atomic_write, dump_json
-from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import get_spec
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import DataCounts, EvaluateDocument, ExportDocument

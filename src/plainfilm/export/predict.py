@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal, TextIO
 
+from plainfilm.base.events import Listener, silent
+from plainfilm.base.files import atomic_file, atomic_write
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.inference import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
 from plainfilm.export.paths import pictures
 from plainfilm.export.rows import csv_header, csv_line, json_line, visible
-from plainfilm.files import atomic_file, atomic_write
-from plainfilm.listener import Listener, silent
 from plainfilm.schemas.documents import PredictDocument, marks
 
 Format = Literal["csv", "jsonl"]

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from plainfilm.base.sanitize import UNSEEN
 from plainfilm.export.inference import Prediction
-from plainfilm.shown import UNSEEN
 
 FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the start of one, and their wide forms
 

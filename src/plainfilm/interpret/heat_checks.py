@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plainfilm.base.seeds import HEAT, uniform
 from plainfilm.evaluate.intervals import Floats, t_quantile
 from plainfilm.interpret.heat_figures import MARGIN, ORDERS, SHARES
 from plainfilm.schemas.documents import Metric
-from plainfilm.seeds import HEAT, uniform
 
 CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
 LOOKS = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared

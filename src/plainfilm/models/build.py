@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from plainfilm.base.seeds import INIT, torch_seed
 from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError, MissingError, UsageError
 from plainfilm.models.backbones import Anatomy, build_backbone, grey_stem, own_pooled
@@ -17,7 +18,6 @@ from plainfilm.models.compact import CompactNet
 from plainfilm.models.gap import PaperGapNet
 from plainfilm.models.paper import PaperNet
 from plainfilm.models.registry import check_options, statistics
-from plainfilm.seeds import INIT, torch_seed
 
 ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that a picture is divided by
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from plainfilm.base.events import Listener, silent
 from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
-from plainfilm.listener import Listener, silent
 from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, require_library
 from plainfilm.runs import RunDir
 

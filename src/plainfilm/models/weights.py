@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from plainfilm.base.events import Listener, silent
 from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError
-from plainfilm.listener import Listener, silent
 from plainfilm.models.build import Normalised
 from plainfilm.models.build import build_model as build_fresh
 from plainfilm.models.registry import ModelSpec, get_spec

@@ -1,9 +1,9 @@
-"""Numbers as the report writes them; texts of others come from `plainfilm.shown`."""
+"""Numbers as the report writes them; texts of others come from `plainfilm.base.sanitize`."""
 
 from __future__ import annotations
 
+from plainfilm.base.sanitize import shown as shown
 from plainfilm.report.answers import Number
-from plainfilm.shown import shown as shown
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from plainfilm import __version__
+from plainfilm.base.files import atomic_write
 from plainfilm.errors import OccupiedError, UsageError
-from plainfilm.files import atomic_write
 from plainfilm.report import inert
 from plainfilm.report.answers import Answer, Number
 from plainfilm.report.caveats import Caveat, caveats

@@ -20,9 +20,9 @@ from fastai.callback.core import Callback
 from fastai.imports import noop
 from safetensors.torch import save
 
+from plainfilm.base.seeds import DROPOUT, torch_seed
 from plainfilm.data.block import CacheDL, plain
 from plainfilm.errors import DivergedError, UsageError
-from plainfilm.seeds import DROPOUT, torch_seed
 from plainfilm.train.average import weights_of
 
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
+from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.errors import DataError, DivergedError
-from plainfilm.files import atomic_write, dump_json
 from plainfilm.runs import RunDir
 from plainfilm.train.average import PREFIX, STEPS, AverageWeights, weights_of
 

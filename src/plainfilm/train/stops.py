@@ -17,10 +17,10 @@ from fastai.callback.core import Callback, CancelEpochException
 from fastai.learner import Learner
 from fastcore.foundation import L
 
+from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import Phase
 from plainfilm.data.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
-from plainfilm.files import atomic_write, sha256_of
 from plainfilm.runs import Pace, RunDir
 from plainfilm.train.average import weights_of
 from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, as_csv, weights_bytes

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from plainfilm.base.seeds import AUGMENT, uniform
 from plainfilm.data.augment import PROFILES, Profile, draw, draw_texture
-from plainfilm.seeds import AUGMENT, uniform
 
 KEYS = np.random.default_rng(0).integers(0, 2**62, 2000)
 ONCE = np.zeros(len(KEYS), dtype=np.int64)

@@ -88,7 +88,7 @@ def test_a_changed_ledger_is_detected_and_nothing_is_evaluated(run, tamper):
 def test_a_look_that_was_interrupted_between_its_writes_counts_and_locks_nobody_out(run, monkeypatch, writes):
     """The three files of a look are written one after the other; a kill may come after any of them."""
     look(run)
-    from plainfilm import files
+    from plainfilm.base import files
     from plainfilm.evaluate import seal
 
     left = [writes]

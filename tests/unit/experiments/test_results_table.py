@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError
 from plainfilm.experiments.page import aligned, begin, end, put_rows, put_section
-from plainfilm.files import dump_json
 
 WIDE, NARROW = {"model.dense": 128}, {"model.dense": 8}
 

@@ -13,12 +13,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from plainfilm import pipeline
+from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.experiments import runner
 from plainfilm.experiments.cost import Cost, Latency
 from plainfilm.experiments.failures import why
-from plainfilm.files import dump_json
 from plainfilm.runs import RunDir
 from plainfilm.schemas.documents import Timing
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
+from plainfilm.base.files import dump_json
 from plainfilm.card import KEPT_BEST, Card, write_card
 from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.decode import DecodeSpec, decode
@@ -25,7 +26,6 @@ from plainfilm.evaluate.gate import FEATURES, fit_gate, gate_bytes
 from plainfilm.evaluate.picture_checks import look_at
 from plainfilm.evaluate.predictions import make_predictions, predict, save_predictions
 from plainfilm.export.bundle import export_run
-from plainfilm.files import dump_json
 from plainfilm.models.build import build_model
 from plainfilm.models.registry import statistics
 from plainfilm.runs import RunDir

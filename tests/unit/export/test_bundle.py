@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from plainfilm.base.files import TEMP_PREFIX, dump_json
 from plainfilm.data.table import read_table
 from plainfilm.errors import BundleError, DataError, GateError, OccupiedError
 from plainfilm.export import bundle as bundling
@@ -27,7 +28,6 @@ from plainfilm.export import manifest
 from plainfilm.export.bundle import export_run
 from plainfilm.export.inference import open_bundle
 from plainfilm.export.runtime import onnx_runtime
-from plainfilm.files import TEMP_PREFIX, dump_json
 from plainfilm.runs import RunDir
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}

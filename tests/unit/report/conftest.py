@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plainfilm.files import dump_json
+from plainfilm.base.files import dump_json
 from plainfilm.runs import RunDir
 
 COMMAND = [

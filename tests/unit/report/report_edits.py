@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from plainfilm.files import dump_json
+from plainfilm.base.files import dump_json
 from plainfilm.runs import RunDir
 
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from plainfilm.files import TEMP_PREFIX, atomic_write, sweep
+from plainfilm.base.files import TEMP_PREFIX, atomic_write, sweep
 
 
 def test_atomic_write_replaces_the_whole_file(tmp_path):

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from plainfilm import seeds
-from plainfilm.seeds import (
+from plainfilm.base import seeds
+from plainfilm.base.seeds import (
     AUGMENT,
     DROPOUT,
     INIT,

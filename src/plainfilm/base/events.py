@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from plainfilm.files import atomic_write
+from plainfilm.base.files import atomic_write
 
 Listener = Callable[[str, dict[str, Any]], None]  # event name, its facts
 
