@@ -20,7 +20,7 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.no_lungs import shortcut_note
 from plainfilm.evaluate.shortcuts import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut
 from plainfilm.schemas.documents import Metric
 

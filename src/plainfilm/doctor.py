@@ -7,10 +7,10 @@ import platform
 import shutil
 import sys
 
-from plainfilm.card import versions
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.data.housekeeping import entries
 from plainfilm.data.store import cache_folder
+from plainfilm.runs.card import versions
 from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
 from plainfilm.train.limits import free_bytes, physical_cores, usable_cores
 

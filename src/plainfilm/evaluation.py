@@ -8,7 +8,6 @@ import pandas as pd
 
 from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
-from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import UsageError
 from plainfilm.evaluate.answer import Asked, answer, save_metrics
@@ -17,7 +16,8 @@ from plainfilm.evaluate.external import read_external
 from plainfilm.evaluate.look import look_at_external
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.outside import external_block
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks
 from plainfilm.seen import refuse_taught
 

@@ -16,7 +16,6 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.files import atomic_write, dump_json, sha256_of
-from plainfilm.card import Environment, read_environment, versions, write_environment
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.decode import DecodeSpec, digest, read_bytes
@@ -26,7 +25,8 @@ from plainfilm.data.table import ImageTable, read_table, write_table
 from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
 from plainfilm.prepare import Prepared
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Environment, read_environment, versions, write_environment
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import DataCounts
 
 # What decides the bits of a result; another version of one of these is another run.

@@ -16,7 +16,6 @@ import pandas as pd
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.base.seeds import content_key
-from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache import decode_told
 from plainfilm.data.decode import DecodeSpec
@@ -28,7 +27,8 @@ from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.interpret.folds import unlearned
 from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.interpret import InterpretDocument, SuspectFindings
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from filelock import Timeout
 from plainfilm.audit import audit_data
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
-from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, Phase, TrainConfig, load_config, phases_of
 from plainfilm.data.housekeeping import Entry, clear, entries
 from plainfilm.data.splits import write_split
@@ -35,7 +34,8 @@ from plainfilm.interpretation import interpret_run
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
 from plainfilm.models.weight_files import at_hand, starting_point
 from plainfilm.prepare import keep_out_of_data, prepare
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.data import CacheDocument, CacheEntry, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import EvaluateDocument, LrFindDocument, ModelRow, ModelsDocument
 from plainfilm.seen import prepare_unseen

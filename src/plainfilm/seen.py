@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.events import Listener
-from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.splits import Split
@@ -21,7 +20,8 @@ from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.weight_files import Found
 from plainfilm.prepare import Prepared, prepare
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card
+from plainfilm.runs.folder import RunDir
 
 PICTURE = ("sha256", "content")  # the same file; the same pixels in another file
 UNKNOWN = (

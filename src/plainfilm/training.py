@@ -15,7 +15,6 @@ import pandas as pd
 
 from plainfilm.base.events import Listener, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
-from plainfilm.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.data.roles import selects
@@ -28,7 +27,8 @@ from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.models.weight_files import Found, find_again, starting_point, without_path
 from plainfilm.prepare import Prepared, keep_out_of_data
-from plainfilm.runs import CHECKPOINT_MINUTES, Pace, RunDir
+from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
+from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.schemas.documents import NoLungs, Timing, TrainDocument
 from plainfilm.seen import prepare_unseen
 

@@ -32,7 +32,7 @@ from plainfilm.cli import app
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.errors import PlainfilmError
 from plainfilm.interpret import figures  # noqa: F401
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.train import learner, stops  # noqa: F401
 
 THREADS = 1  # of a child; more are slower for a network this small

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from plainfilm import pipeline
 from plainfilm.cli import app
 from plainfilm.config import load_config
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 pytestmark = pytest.mark.slow
 GRID = """about: {title: small and smaller, command: plainfilm experiments run experiments/tiny.yaml}

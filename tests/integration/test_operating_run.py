@@ -10,7 +10,6 @@ from sklearn.metrics import log_loss, roc_auc_score
 from typer.testing import CliRunner
 
 from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
-from plainfilm.card import read_card
 from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.data.cache import decode_rows
@@ -23,7 +22,8 @@ from plainfilm.evaluate.look import kept_network
 from plainfilm.evaluate.predictions import predict
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.pipeline import evaluate_run, train_run
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import read_card
+from plainfilm.runs.folder import RunDir
 
 pytestmark = pytest.mark.slow
 LOGITS = ["logit_NORMAL", "logit_PNEUMONIA"]

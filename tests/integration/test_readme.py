@@ -94,7 +94,8 @@ def test_no_page_calls_a_score_a_diagnosis():
 
 
 @pytest.mark.parametrize(
-    "shown", ["README.md", "src/plainfilm/card.py", "src/plainfilm/cli/main.py", "src/plainfilm/schemas/documents.py"]
+    "shown",
+    ["README.md", "src/plainfilm/runs/card.py", "src/plainfilm/cli/main.py", "src/plainfilm/schemas/documents.py"],
 )
 def test_research_use_only_is_said_where_people_look(shown):
     assert re.search("research use only|RESEARCH_ONLY", (ROOT / shown).read_text(encoding="utf-8"), flags=re.IGNORECASE)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
 from plainfilm.data.phantom import write_phantom
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 pytestmark = pytest.mark.slow
 FORKS = Path(__file__).with_name("forks.py")

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typer.testing import CliRunner
 
 from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
-from plainfilm.card import read_card
 from plainfilm.cli import app
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.decode import DecodeSpec
@@ -17,7 +16,8 @@ from plainfilm.data.table import read_table
 from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.look import kept_network
 from plainfilm.evaluate.predictions import predict
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import read_card
+from plainfilm.runs.folder import RunDir
 
 
 def test_each_kind_is_marked_and_few_other_patients_are(kermany, tmp_path):

@@ -14,13 +14,13 @@ import pytest
 from safetensors.numpy import save
 
 from plainfilm.base.files import dump_json
-from plainfilm.card import KEPT_BEST, Card, write_card
 from plainfilm.config import load_config
 from plainfilm.data.table import COLUMNS
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.predictions import make_predictions, write_predictions
 from plainfilm.evaluate.seal import check_before_look, record_look, seal_of
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import KEPT_BEST, Card, write_card
+from plainfilm.runs.folder import RunDir
 
 SaveRun = Callable[..., RunDir]
 

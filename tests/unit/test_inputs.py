@@ -13,7 +13,7 @@ from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.seal import seal_of
 from plainfilm.inputs import DECISIVE, SHOWN, read_inputs, write_inputs
 from plainfilm.prepare import prepare
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from plainfilm.data.splits import Split
 from plainfilm.data.table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.weight_files import Found
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.seen import check_weights, refuse_taught, shared_images, tables_behind
 
 

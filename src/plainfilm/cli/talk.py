@@ -19,7 +19,7 @@ from rich.table import Table
 from plainfilm import __version__
 from plainfilm.cli.printers import PRINTERS, duration
 from plainfilm.errors import StoppedError, UsageError
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import (
     RESEARCH_ONLY,
     DataCounts,

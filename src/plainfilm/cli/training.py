@@ -8,7 +8,7 @@ import typer
 
 from plainfilm.cli import options as opt
 from plainfilm.cli.talk import Talk
-from plainfilm.runs import CHECKPOINT_MINUTES
+from plainfilm.runs.folder import CHECKPOINT_MINUTES
 
 
 def train(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from plainfilm.base.files import atomic_write, dump_json
-from plainfilm.card import KEPT_BEST, Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.decision_curve import decision_curve
 from plainfilm.evaluate.external import PREFIX
@@ -20,7 +19,8 @@ from plainfilm.evaluate.prevalence import restated
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.evaluate.subgroups import subgroup_table
 from plainfilm.evaluate.unsure import band_report, gate_report, reliability_report
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import KEPT_BEST, Card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import PerPatient
 

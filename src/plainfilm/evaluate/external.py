@@ -16,13 +16,13 @@ from typing import Any, cast
 import pandas as pd
 
 from plainfilm.base.events import Listener
-from plainfilm.card import Card
 from plainfilm.config import DataConfig, ExperimentConfig
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.splits import NO_PATIENTS, grouped
 from plainfilm.data.table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.seal import seal_of
+from plainfilm.runs.card import Card
 
 PREFIX = "external-"
 

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.card import Card
 from plainfilm.errors import DataError
 from plainfilm.evaluate.intervals import Floats
 from plainfilm.evaluate.picture_checks import look_at
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
 
 # Of calibrate; 0.05 of other patients is what is promised. Over 25 cuts of valid of the Kermany set (two networks, 520
 # images in each half) others were 0.018 on average and at most 0.039; with 0.03 here 2 of 25 cuts were above 0.05.

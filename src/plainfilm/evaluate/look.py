@@ -9,7 +9,6 @@ import pandas as pd
 
 from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
-from plainfilm.card import Card
 from plainfilm.data.cache import PixelRows, decode_told
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.errors import DataError
@@ -25,7 +24,8 @@ from plainfilm.evaluate.predictions import (
 )
 from plainfilm.evaluate.seal import check_before_look, looks_at, looks_before, record_look
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.files import atomic_write, dump_json
-from plainfilm.card import Card
 from plainfilm.data.probes import file_features, fit_and_score, picture_features
 from plainfilm.data.splits import label_index
 from plainfilm.errors import DataError
 from plainfilm.evaluate.beyond import beyond_shortcut
 from plainfilm.evaluate.shortcuts import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, NoLungs
 
 MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.files import atomic_write
-from plainfilm.card import Band, Card
 from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache import PixelRows
 from plainfilm.data.roles import calibrates
@@ -21,7 +20,8 @@ from plainfilm.evaluate.picture_checks import look_at
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Band, Card
+from plainfilm.runs.folder import RunDir
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.probes import Pixels
 from plainfilm.evaluate.drift import picture_drift
@@ -15,7 +14,8 @@ from plainfilm.evaluate.metrics import measure
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.seal import count_looks
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.evaluate import Change, External, Metric
 
 

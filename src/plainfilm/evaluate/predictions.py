@@ -15,7 +15,7 @@ from plainfilm.data.cache import PixelRows
 from plainfilm.data.roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.calibration import softmax
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised

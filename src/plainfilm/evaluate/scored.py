@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.card import Card, read_card, versions
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.table import read_table
 from plainfilm.errors import ConfigError, DataError, SealError
@@ -27,7 +26,8 @@ from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.evaluate.scores import calls, sensitivity_statistic
 from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.shifted import SHIFTED, shifted_rows
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card, versions
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric
 
 SPECIFICITY = 0.90

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from plainfilm.base.files import atomic_write, hash_json
 from plainfilm.errors import SealError
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 START = "0" * 64
 

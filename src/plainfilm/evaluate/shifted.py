@@ -18,7 +18,7 @@ from plainfilm.evaluate.gate import Gate
 from plainfilm.evaluate.metrics import auroc_metric
 from plainfilm.evaluate.predictions import CHANGE, UNLIKE, Predictions, make_predictions, predict, write_predictions
 from plainfilm.evaluate.sample import make_sample
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import ChangeScore
 
 if TYPE_CHECKING:

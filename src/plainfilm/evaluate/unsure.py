@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.card import Card
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.calibration import reliability
 from plainfilm.evaluate.conformal import LIKE_VALID, in_set, is_sure
@@ -15,6 +14,7 @@ from plainfilm.evaluate.metrics import confidences
 from plainfilm.evaluate.predictions import UNLIKE, Predictions
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.evaluate.scores import calls
+from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import BandReport, GateReport, Metric, Reliability, ReliabilityBin
 
 LEVEL = 0.95

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student_t
 
-from plainfilm.card import KEPT_BEST
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate import compare
 from plainfilm.evaluate.answer import chosen_on_valid
@@ -21,6 +20,7 @@ from plainfilm.evaluate.intervals import CHUNK, Floats, Statistic
 from plainfilm.evaluate.rivals import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
 from plainfilm.evaluate.scored import Scored, read_scored
 from plainfilm.evaluate.scores import macro_statistic
+from plainfilm.runs.card import KEPT_BEST
 from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Difference, MeanSd
 from plainfilm.schemas.documents import Metric
 

@@ -10,9 +10,9 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.files import atomic_write, dump_json
-from plainfilm.card import peak_rss_mb, read_card
 from plainfilm.errors import DataError
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import peak_rss_mb, read_card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import TrainDocument
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")

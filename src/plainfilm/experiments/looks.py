@@ -16,11 +16,11 @@ from filelock import FileLock
 from plainfilm import pipeline
 from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
-from plainfilm.card import read_card
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.experiments.grid import Experiment, Planned
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import read_card
+from plainfilm.runs.folder import RunDir
 
 
 def looks_file(experiment: Experiment) -> Path:

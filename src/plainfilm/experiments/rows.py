@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.card import KEPT_LAST
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.rivals import Lineup, Rival, configuration_name, gather, line_up, refuse_other_classes
@@ -21,7 +20,8 @@ from plainfilm.evaluate.verdicts import over_seeds, tested_pairs
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import KEPT_LAST
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.compare import Difference, MeanSd
 from plainfilm.schemas.documents import Metric
 

@@ -11,7 +11,7 @@ from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.experiments.grid import Planned
 from plainfilm.models.weight_files import as_it_began
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 Standing = Literal["new", "done", "stopped", "busy", "diverged"]
 SHOWN = 5  # differing keys named one by one

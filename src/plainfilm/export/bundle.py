@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
-from plainfilm.card import Card, read_card, read_environment
 from plainfilm.data.cache import decode_rows
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.table import read_table
@@ -34,7 +33,8 @@ from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScor
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.models.registry import get_spec
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card, read_environment
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import DataCounts, EvaluateDocument, ExportDocument
 
 if TYPE_CHECKING:

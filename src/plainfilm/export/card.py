@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plainfilm.card import Card
 from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.pixels import DEPTHS
 from plainfilm.data.resize import ResizeMode
+from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import DataCounts, Metric, NoLungs
 
 

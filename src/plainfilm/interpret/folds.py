@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.table import read_table
 from plainfilm.errors import PlainfilmError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card
+from plainfilm.runs.folder import RunDir
 
 Part = tuple[pd.DataFrame, Predictions]  # valid rows of a run, and their scores
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.bands import precision_recall_band, roc_band
 from plainfilm.evaluate.calibration import Bin, reliability
@@ -17,7 +16,8 @@ from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.interpret import curve_figures, figures, heat_figures
 from plainfilm.interpret.figures import short
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, marks
 from plainfilm.schemas.interpret import Confused
 

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.seeds import HEAT, content_key, uniform
-from plainfilm.card import Card
 from plainfilm.evaluate.calibration import softmax
 from plainfilm.evaluate.predictions import predict
 from plainfilm.interpret import heat_checks as checks
 from plainfilm.interpret import heat_figures
+from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric, marks
 from plainfilm.schemas.interpret import HeatFindings
 

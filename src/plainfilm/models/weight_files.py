@@ -14,11 +14,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from plainfilm.base.events import Listener, silent
-from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, require_library
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card
+from plainfilm.runs.folder import RunDir
 
 Kind = Literal["imagenet", "file", "run"]
 HUB_NAMES = ("model.safetensors", "pytorch_model.bin")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainfilm.evaluate.shortcuts import LIMIT
-from plainfilm.report.answers import Number
 from plainfilm.report.inert import between, many, number
 from plainfilm.report.read import Finished
+from plainfilm.runs.metrics_file import Number
 
 TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
 PATIENTS = ("No patient key", "no patient key")

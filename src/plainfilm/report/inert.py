@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plainfilm.base.sanitize import shown as shown
-from plainfilm.report.answers import Number
+from plainfilm.runs.metrics_file import Number
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -12,14 +12,14 @@ from plainfilm import __version__
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import OccupiedError, UsageError
 from plainfilm.report import inert
-from plainfilm.report.answers import Answer, Number
 from plainfilm.report.caveats import Caveat, caveats
 from plainfilm.report.claim import claim_items
 from plainfilm.report.command import NOT_A_COMMAND, told_command, told_config
 from plainfilm.report.pictures import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.prevalence import by_prevalence
 from plainfilm.report.read import Finished, read_finished
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import Answer, Number
 from plainfilm.schemas.documents import RESEARCH_ONLY, ReportDocument, marks
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'

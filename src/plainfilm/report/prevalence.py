@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from plainfilm.evaluate.intervals import Interval
 from plainfilm.evaluate.prevalence import ratio
-from plainfilm.report.answers import Answer, AtPrevalence, Number
+from plainfilm.runs.metrics_file import Answer, AtPrevalence, Number
 
 PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)
 

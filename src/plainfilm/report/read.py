@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
-from plainfilm.card import Card, read_card
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks, read_chain
-from plainfilm.report.answers import Answer, read_answers
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card, read_card
+from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import Answer, read_answers
 from plainfilm.schemas.documents import DataCounts
 
 T = TypeVar("T")

@@ -21,7 +21,7 @@ from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import Phase
 from plainfilm.data.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
-from plainfilm.runs import Pace, RunDir
+from plainfilm.runs.folder import Pace, RunDir
 from plainfilm.train.average import weights_of
 from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, as_csv, weights_bytes
 from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors_of, write_checkpoint

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
-from plainfilm.card import Card
 from plainfilm.data.corruptions import corrupted
 from plainfilm.data.phantom import draw_phantom
 from plainfilm.errors import DataError
 from plainfilm.evaluate.gate import FEATURES, MIN_IMAGES, Envelope, fit_gate, gate_bytes, gate_from, read_gate
 from plainfilm.evaluate.picture_checks import cells, look_at
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
 
 SIZE = 48
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, read_train_probes, shortcut_note
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, NoLungs
 
 VOCAB = ["A", "B"]

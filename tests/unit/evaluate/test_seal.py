@@ -7,7 +7,7 @@ import pytest
 
 from plainfilm.errors import SealError
 from plainfilm.evaluate.seal import append_look, check_before_look, count_looks, read_ledger, record_look, seal_of
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 ROWS = pd.DataFrame({"sha256": ["aa", "bb", "cc"], "label": ["A", "B", "A"], "path": ["1", "2", "3"]})
 

@@ -8,7 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from plainfilm.experiments.cost import read_cost
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 
 def test_parameters_are_those_that_are_trained_not_the_statistics_of_batchnorm(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.experiments import runner
 from plainfilm.experiments.cost import Cost, Latency
 from plainfilm.experiments.failures import why
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Timing
 
 GRID = "data: {path: DATA}\nconfigurations: [{name: a}, {name: b, model.dense: 3}]\ngrid: {train.seed: [0, 1]}\n"

@@ -15,7 +15,7 @@ from plainfilm.config import load_config
 from plainfilm.experiments.grid import Planned
 from plainfilm.experiments.state import Place
 from plainfilm.experiments.work import Crew, Ended
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 WAITS = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit(130)); open(sys.argv[1], 'w'); time.sleep(60)"
 ENDS = "import os, sys; print('plainfilm: ' + os.environ['OMP_NUM_THREADS'], file=sys.stderr); sys.exit(5)"

@@ -16,7 +16,6 @@ from PIL import Image
 from safetensors.torch import save
 
 from plainfilm.base.files import dump_json
-from plainfilm.card import KEPT_BEST, Card, write_card
 from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.decode import DecodeSpec, decode
 from plainfilm.data.table import COLUMNS
@@ -28,7 +27,8 @@ from plainfilm.evaluate.predictions import make_predictions, predict, save_predi
 from plainfilm.export.bundle import export_run
 from plainfilm.models.build import build_model
 from plainfilm.models.registry import statistics
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import KEPT_BEST, Card, write_card
+from plainfilm.runs.folder import RunDir
 
 SIZE = 48
 MakeRun = Callable[..., RunDir]

@@ -28,7 +28,7 @@ from plainfilm.export import manifest
 from plainfilm.export.bundle import export_run
 from plainfilm.export.inference import open_bundle
 from plainfilm.export.runtime import onnx_runtime
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}
 

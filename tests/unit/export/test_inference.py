@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.card import read_card
 from plainfilm.data.table import read_table
 from plainfilm.evaluate.conformal import is_sure
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.scores import calls
 from plainfilm.export.inference import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
+from plainfilm.runs.card import read_card
 
 
 def saved(run):

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plainfilm.card import Card
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.evaluate.calibration import reliability
 from plainfilm.evaluate.metrics import confidences
@@ -16,6 +15,7 @@ from plainfilm.interpret import gallery
 from plainfilm.interpret.figures import short
 from plainfilm.interpret.gallery import View, confused_pairs
 from plainfilm.interpret.heat_figures import NO_EVIDENCE
+from plainfilm.runs.card import Card
 
 
 def bins_of(sample):

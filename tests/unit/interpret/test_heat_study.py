@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from plainfilm.card import Card
 from plainfilm.config import ModelConfig
 from plainfilm.interpret.heat_study import choose_pictures, says_central, says_deletion, says_randomised, study_heat
 from plainfilm.models.backbones import Anatomy
 from plainfilm.models.build import Normalised
+from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric
 
 CARD = Card(

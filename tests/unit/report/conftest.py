@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from plainfilm.base.files import dump_json
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 COMMAND = [
     "/home/mueller/venv/bin/plainfilm",

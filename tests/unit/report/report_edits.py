@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from plainfilm.base.files import dump_json
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 
 def edit_metrics(run: RunDir, split: str, **blocks: Any) -> None:

@@ -12,7 +12,7 @@ from plainfilm.evaluate.seal import check_before_look, record_look
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import TOPICS, claim_items
 from plainfilm.report.read import read_finished
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 UNASKED = "Shortcuts not looked for"
 

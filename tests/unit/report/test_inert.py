@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.base.sanitize import UNSEEN, shown
-from plainfilm.report.answers import Number
 from plainfilm.report.inert import between, count, figure, many, number
+from plainfilm.runs.metrics_file import Number
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from plainfilm.evaluate.intervals import wilson
-from plainfilm.report.answers import Answer, Number
 from plainfilm.report.prevalence import by_prevalence
+from plainfilm.runs.metrics_file import Answer, Number
 
 
 def answer(sensitivity: Number, specificity: Number, positive: str | None = "P", **more: object) -> Answer:

@@ -17,12 +17,12 @@ import pytest
 from report_edits import edit_card, edit_metrics
 from typer.testing import CliRunner
 
-from plainfilm.card import read_card
 from plainfilm.cli import app
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.seal import append_look
 from plainfilm.report.page import GENERATOR, report_run
-from plainfilm.runs import RunDir
+from plainfilm.runs.card import read_card
+from plainfilm.runs.folder import RunDir
 
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "header", "section", "nav", "footer", "h1", "h2", "h3", "p", "b", "br", "a",

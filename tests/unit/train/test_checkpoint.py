@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 
 from plainfilm.config import Phase
 from plainfilm.errors import DataError, DivergedError
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.train import checkpoint as ck
 from plainfilm.train.fit import fit_phases
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import DataError, DivergedError, StoppedError
-from plainfilm.runs import Pace, RunDir
+from plainfilm.runs.folder import Pace, RunDir
 from plainfilm.train.checkpoint import read_checkpoint
 from plainfilm.train.features import hold_features
 from plainfilm.train.fit import find_lr, fit_phases

@@ -7,7 +7,7 @@ import pytest
 
 from plainfilm.base.files import TEMP_PREFIX, atomic_write
 from plainfilm.errors import DataError, DivergedError, OccupiedError, StoppedError, TrainingError, UsageError
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 
 
 def test_whoever_writes_a_run_next_sweeps_it(tmp_path):

@@ -17,7 +17,7 @@ from plainfilm import __version__
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
-from plainfilm.runs import RunDir
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
 LIBRARIES = (
