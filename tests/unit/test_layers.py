@@ -103,7 +103,6 @@ MOVES_NEXT = {
     "plainfilm.data.planted": "data.synthetic.planted_faults",
     "plainfilm.data.png": "data.image.png_check",
     "plainfilm.data.probes": "data.audit.probes",
-    "plainfilm.data.refusals": "data.errors",
     "plainfilm.data.resize": "data.image.resize",
     "plainfilm.data.roles": "data.split.valid_roles",
     "plainfilm.data.scan": "data.table.scan",

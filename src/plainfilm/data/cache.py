@@ -14,7 +14,7 @@ from filelock import Timeout
 from plainfilm.base.events import Listener
 from plainfilm.data import decode
 from plainfilm.data.decode import DecodeSpec, decode_bytes, digest, read_bytes
-from plainfilm.data.refusals import DecodeError
+from plainfilm.data.errors import DecodeError
 from plainfilm.data.store import Block, Store, cache_folder
 from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError

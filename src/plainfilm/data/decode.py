@@ -22,9 +22,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from plainfilm.data import dicom
+from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, DecodeError
 from plainfilm.data.pixels import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
 from plainfilm.data.png import refuse_short_png
-from plainfilm.data.refusals import MAX_BYTES, MAX_PIXELS, DecodeError
 from plainfilm.data.resize import ResizeMode, harmonised, resize
 
 FORMATS = ("PNG", "JPEG", "BMP")

@@ -22,7 +22,7 @@ import numpy as np
 
 from plainfilm.data.dicom_display import displayed
 from plainfilm.data.dicom_pixels import BULKY, SMALL, CountedBytes, frame_index, header_of, stored_pixels
-from plainfilm.data.refusals import MAX_BYTES, DecodeError
+from plainfilm.data.errors import MAX_BYTES, DecodeError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plainfilm.data.dicom_pixels import COLOUR, GREY, PRIMARIES, Header, items, number, words
-from plainfilm.data.refusals import DecodeError
+from plainfilm.data.errors import DecodeError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plainfilm.data.refusals import MAX_PIXELS, DecodeError
+from plainfilm.data.errors import MAX_PIXELS, DecodeError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

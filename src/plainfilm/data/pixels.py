@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageChops
 
-from plainfilm.data.refusals import DecodeError
+from plainfilm.data.errors import DecodeError
 
 DEPTHS = (8, 10, 12, 14, 16)
 NO_DEPTH = "more than 8 bits, but no bit depth is set"

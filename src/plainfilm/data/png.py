@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from plainfilm.data.refusals import DecodeError
+from plainfilm.data.errors import DecodeError
 
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 # first column, first row and their steps, of each pass of an interlaced picture

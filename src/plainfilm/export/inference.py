@@ -19,8 +19,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from plainfilm.data.decode import decode_bytes, read_bytes
+from plainfilm.data.errors import DecodeError
 from plainfilm.data.pixels import NO_DEPTH
-from plainfilm.data.refusals import DecodeError
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.evaluate.conformal import is_sure
 from plainfilm.evaluate.gate import Gate, gate_from

@@ -15,8 +15,8 @@ from plainfilm.data import decode as decoding
 from plainfilm.data import pixels
 from plainfilm.data import png as png_module
 from plainfilm.data.decode import DecodeSpec, decode, decode_bytes, digest, inspect, load, read_bytes
+from plainfilm.data.errors import DecodeError
 from plainfilm.data.pixels import content_of, is_grey, smallest_depth, to_uint8
-from plainfilm.data.refusals import DecodeError
 from plainfilm.data.resize import harmonised, resize
 
 SIDE = 16
