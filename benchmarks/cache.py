@@ -12,7 +12,7 @@ import numpy as np
 
 from plainfilm.config import DataConfig
 from plainfilm.data.cache import decode_rows
-from plainfilm.data.decode import DecodeSpec, decode
+from plainfilm.data.image.decode import DecodeSpec, decode
 from plainfilm.data.table import scan_table
 
 SIZE_PX = 224

@@ -37,7 +37,7 @@ class Ours:
         from plainfilm.config import load_config
         from plainfilm.data.block import make_dls
         from plainfilm.data.cache import decode_rows
-        from plainfilm.data.decode import DecodeSpec
+        from plainfilm.data.image.decode import DecodeSpec
         from plainfilm.data.table import scan_table
         from plainfilm.models.build import build_model
         from plainfilm.train.learner import make_learner
@@ -139,7 +139,7 @@ class InMemory:
 
         from plainfilm.config import DataConfig
         from plainfilm.data.cache import decode_rows
-        from plainfilm.data.decode import DecodeSpec
+        from plainfilm.data.image.decode import DecodeSpec
         from plainfilm.data.table import scan_table
         from plainfilm.models.paper import PaperNet
         from plainfilm.train.speed import keep_memory

@@ -18,7 +18,7 @@ from plainfilm.base.files import atomic_write
 from plainfilm.base.seeds import content_key
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache import decode_told
-from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.look import bare_network, kept_network

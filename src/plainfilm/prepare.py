@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from plainfilm.base.events import Listener
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
-from plainfilm.data.decode import DecodeSpec
 from plainfilm.data.exclude import leave_out
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.per_class import keep_per_class
 from plainfilm.data.roles import cut_valid
 from plainfilm.data.splits import Split, count, make_split

@@ -155,7 +155,7 @@ def test_patients_are_whole_and_known_by_a_keyed_hash(work: tuple[Path, str]) ->
 
 
 def test_the_stored_depth_and_the_polarity_are_used(work: tuple[Path, str]) -> None:
-    from plainfilm.data.decode import DecodeSpec, decode
+    from plainfilm.data.image.decode import DecodeSpec, decode
 
     folder, _ = work
     pixels = decode(folder / "data" / "PNEUMONIA" / "000070", DecodeSpec(48)).astype(float)

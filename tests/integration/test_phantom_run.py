@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.data.cache import decode_rows
-from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.image.decode import DecodeSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file by name
 

@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 from plainfilm.config import ModelConfig
 from plainfilm.data.block import as_image
-from plainfilm.data.decode import DecodeSpec, decode_bytes
+from plainfilm.data.image.decode import DecodeSpec, decode_bytes
 from plainfilm.models.build import build_model
 
 SIZE = 48

@@ -7,7 +7,7 @@ import pytest
 
 from plainfilm.config import DataConfig
 from plainfilm.data.cache import decode_rows
-from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.splits import count, leaks, make_split
 from plainfilm.data.table import build_table
 from plainfilm.evaluate.metrics import measure

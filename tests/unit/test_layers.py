@@ -85,7 +85,6 @@ MOVES_NEXT = {
     "plainfilm.data.block": "data.loaders.block",
     "plainfilm.data.cache": "data.cache.rows",
     "plainfilm.data.corruptions": "data.synthetic.corruptions",
-    "plainfilm.data.decode": "data.image.decode",
     "plainfilm.data.dicom": "data.dicom.read",
     "plainfilm.data.dicom_display": "data.dicom.display",
     "plainfilm.data.dicom_pixels": "data.dicom.pixel_data",
@@ -99,11 +98,8 @@ MOVES_NEXT = {
     "plainfilm.data.patients": "data.table.patients",
     "plainfilm.data.per_class": "data.split.subsample",
     "plainfilm.data.phantom": "data.synthetic.phantom",
-    "plainfilm.data.pixels": "data.image.modes",
     "plainfilm.data.planted": "data.synthetic.planted_faults",
-    "plainfilm.data.png": "data.image.png_check",
     "plainfilm.data.probes": "data.audit.probes",
-    "plainfilm.data.resize": "data.image.resize",
     "plainfilm.data.roles": "data.split.valid_roles",
     "plainfilm.data.scan": "data.table.scan",
     "plainfilm.data.splits": "data.split.splits",
@@ -307,7 +303,7 @@ def reaches(module: str) -> set[str]:
         m
         for m in MODULES
         if m.startswith(
-            ("plainfilm.cli", "plainfilm.config", "plainfilm.data.decode", "plainfilm.report", "plainfilm.app")
+            ("plainfilm.cli", "plainfilm.config", "plainfilm.data.image.decode", "plainfilm.report", "plainfilm.app")
         )
         or m == "plainfilm.export.inference"
     ],
@@ -333,12 +329,12 @@ def test_a_bundle_is_served_with_four_libraries_more():
 def test_only_decode_opens_images():
     users = {m for m in MODULES if {n.split(".")[0] for n in imports(m, everywhere=True)} & PIXEL_MODULES}
     assert users == {
-        "plainfilm.data.decode",
+        "plainfilm.data.image.decode",
         "plainfilm.data.dicom",
         "plainfilm.data.dicom_display",
         "plainfilm.data.dicom_pixels",
-        "plainfilm.data.pixels",  # works on what decode opened, as does resize
-        "plainfilm.data.resize",
+        "plainfilm.data.image.modes",  # works on what decode opened, as does resize
+        "plainfilm.data.image.resize",
         "plainfilm.data.near",  # hands thumbnails to ImageHash
         "plainfilm.data.corruptions",  # a JPEG in memory, of what decode gave
         "plainfilm.app.pictures",  # writes PNG of what decode gave
@@ -347,7 +343,7 @@ def test_only_decode_opens_images():
         "plainfilm.data.planted",
     }  # the last three draw, they never read
     openers = {m for m, path in MODULES.items() if "Image.open(" in path.read_text(encoding="utf-8")}
-    assert openers == {"plainfilm.data.decode", "plainfilm.data.corruptions"}  # the second from memory alone
+    assert openers == {"plainfilm.data.image.decode", "plainfilm.data.corruptions"}  # the second from memory alone
 
 
 @pytest.mark.parametrize(

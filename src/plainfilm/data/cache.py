@@ -12,9 +12,9 @@ import pandas as pd
 from filelock import Timeout
 
 from plainfilm.base.events import Listener
-from plainfilm.data import decode
-from plainfilm.data.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.data.errors import DecodeError
+from plainfilm.data.image import decode
+from plainfilm.data.image.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.data.store import Block, Store, cache_folder
 from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError

@@ -12,8 +12,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from plainfilm.base.files import atomic_write, hash_json, sweep
-from plainfilm.data import decode
-from plainfilm.data.decode import ImageFacts
+from plainfilm.data.image import decode
+from plainfilm.data.image.decode import ImageFacts
 
 MAX_PARTS = 16  # then they are written as one
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from plainfilm.data.decode import SUFFIXES, TIFF_SUFFIXES
 from plainfilm.data.dicom import is_dicom
+from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
 from plainfilm.errors import DataError
 
 GIVEN_NAMES = {

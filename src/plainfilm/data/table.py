@@ -10,8 +10,8 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
-from plainfilm.data.decode import ImageFacts
 from plainfilm.data.folders import Found, label_by_folder, set_aside, walk
+from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.listing import read_csv
 from plainfilm.data.patients import join_groups, key_from_name, require_matches
 from plainfilm.data.scan import refuse_deeper, scan, stored_bits

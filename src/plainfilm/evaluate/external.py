@@ -17,7 +17,7 @@ import pandas as pd
 
 from plainfilm.base.events import Listener
 from plainfilm.config import DataConfig, ExperimentConfig
-from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.splits import NO_PATIENTS, grouped
 from plainfilm.data.table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError

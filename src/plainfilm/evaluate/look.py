@@ -10,7 +10,7 @@ import pandas as pd
 from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
 from plainfilm.data.cache import PixelRows, decode_told
-from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
 from plainfilm.evaluate.external import ExternalSet
 from plainfilm.evaluate.gate import read_gate

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.data.cache import decode_rows
-from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.gate import read_gate

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from plainfilm.data.decode import DecodeSpec
-from plainfilm.data.pixels import DEPTHS
-from plainfilm.data.resize import ResizeMode
+from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.data.image.modes import DEPTHS
+from plainfilm.data.image.resize import ResizeMode
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import DataCounts, Metric, NoLungs
 

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from plainfilm.data.decode import decode_bytes, read_bytes
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.pixels import NO_DEPTH
+from plainfilm.data.image.decode import decode_bytes, read_bytes
+from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.evaluate.conformal import is_sure
 from plainfilm.evaluate.gate import Gate, gate_from

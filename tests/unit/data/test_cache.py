@@ -19,7 +19,7 @@ from plainfilm.base.files import TEMP_PREFIX
 from plainfilm.config import DataConfig
 from plainfilm.data import cache, store
 from plainfilm.data.cache import decode_rows
-from plainfilm.data.decode import DecodeSpec, decode, read_bytes
+from plainfilm.data.image.decode import DecodeSpec, decode, read_bytes
 from plainfilm.data.store import Block, Store
 from plainfilm.data.table import build_table
 

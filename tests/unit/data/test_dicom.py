@@ -29,9 +29,9 @@ from PIL import Image
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from plainfilm.data import dicom, dicom_pixels
-from plainfilm.data.decode import DecodeSpec, decode_bytes
 from plainfilm.data.dicom import is_dicom, read_dicom
 from plainfilm.data.errors import MAX_BYTES, DecodeError
+from plainfilm.data.image.decode import DecodeSpec, decode_bytes
 
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99"))
 JPEG, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LS, JPEG_2000, HTJ2K, MPEG4 = (

@@ -9,8 +9,8 @@ import pytest
 
 from plainfilm.config import DataConfig
 from plainfilm.data import facts, scan
-from plainfilm.data.decode import ImageFacts, inspect, read_bytes
 from plainfilm.data.facts import FactsBook
+from plainfilm.data.image.decode import ImageFacts, inspect, read_bytes
 from plainfilm.data.table import build_table
 
 READING = {"tiff": False, "frame": None, "secret": "0"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from plainfilm.data.decode import DecodeSpec
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.export.card import _Decoding
 from plainfilm.export.inference import open_bundle
 from plainfilm.export.model_card import NOT_REPORTED, model_card, plain

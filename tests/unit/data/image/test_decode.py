@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data import decode as decoding
-from plainfilm.data import pixels
-from plainfilm.data import png as png_module
-from plainfilm.data.decode import DecodeSpec, decode, decode_bytes, digest, inspect, load, read_bytes
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.pixels import content_of, is_grey, smallest_depth, to_uint8
-from plainfilm.data.resize import harmonised, resize
+from plainfilm.data.image import decode as decoding
+from plainfilm.data.image import modes as pixels
+from plainfilm.data.image import png_check as png_module
+from plainfilm.data.image.decode import DecodeSpec, decode, decode_bytes, digest, inspect, load, read_bytes
+from plainfilm.data.image.modes import content_of, is_grey, smallest_depth, to_uint8
+from plainfilm.data.image.resize import harmonised, resize
 
 SIDE = 16
 AS_STORED = DecodeSpec(SIDE)

@@ -23,9 +23,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from plainfilm.data import dicom
 from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, DecodeError
-from plainfilm.data.pixels import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
-from plainfilm.data.png import refuse_short_png
-from plainfilm.data.resize import ResizeMode, harmonised, resize
+from plainfilm.data.image.modes import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
+from plainfilm.data.image.png_check import refuse_short_png
+from plainfilm.data.image.resize import ResizeMode, harmonised, resize
 
 FORMATS = ("PNG", "JPEG", "BMP")
 TIFF = ("TIFF",)  # runs libtiff, by far the largest attack surface of Pillow: by option only

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.resize import LOWPASS_SIGMA_PX, harmonised, resize
+from plainfilm.data.image.resize import LOWPASS_SIGMA_PX, harmonised, resize
 
 WIDE = np.zeros((2, 4), np.uint8)
 WIDE[:, 1:3] = 200
