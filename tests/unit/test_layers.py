@@ -85,9 +85,6 @@ MOVES_NEXT = {
     "plainfilm.data.block": "data.loaders.block",
     "plainfilm.data.cache": "data.cache.rows",
     "plainfilm.data.corruptions": "data.synthetic.corruptions",
-    "plainfilm.data.dicom": "data.dicom.read",
-    "plainfilm.data.dicom_display": "data.dicom.display",
-    "plainfilm.data.dicom_pixels": "data.dicom.pixel_data",
     "plainfilm.data.exclude": "data.split.exclude",
     "plainfilm.data.facts": "data.table.file_facts",
     "plainfilm.data.film": "data.synthetic.film",
@@ -330,9 +327,9 @@ def test_only_decode_opens_images():
     users = {m for m in MODULES if {n.split(".")[0] for n in imports(m, everywhere=True)} & PIXEL_MODULES}
     assert users == {
         "plainfilm.data.image.decode",
-        "plainfilm.data.dicom",
-        "plainfilm.data.dicom_display",
-        "plainfilm.data.dicom_pixels",
+        "plainfilm.data.dicom.read",
+        "plainfilm.data.dicom.display",
+        "plainfilm.data.dicom.pixel_data",
         "plainfilm.data.image.modes",  # works on what decode opened, as does resize
         "plainfilm.data.image.resize",
         "plainfilm.data.near",  # hands thumbnails to ImageHash

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from plainfilm.data.dicom import is_dicom
+from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
 from plainfilm.errors import DataError
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plainfilm.config import DataConfig
-from plainfilm.data.dicom import is_dicom
+from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.facts import FactsBook
 from plainfilm.data.folders import Found, set_aside

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from plainfilm.data import dicom
+from plainfilm.data.dicom import read as dicom
 from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, DecodeError
 from plainfilm.data.image.modes import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
 from plainfilm.data.image.png_check import refuse_short_png

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plainfilm.data.dicom_pixels import COLOUR, GREY, PRIMARIES, Header, items, number, words
+from plainfilm.data.dicom.pixel_data import COLOUR, GREY, PRIMARIES, Header, items, number, words
 from plainfilm.data.errors import DecodeError
 
 if TYPE_CHECKING:

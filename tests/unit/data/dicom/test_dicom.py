@@ -28,8 +28,9 @@ import pytest
 from PIL import Image
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from plainfilm.data import dicom, dicom_pixels
-from plainfilm.data.dicom import is_dicom, read_dicom
+from plainfilm.data.dicom import pixel_data
+from plainfilm.data.dicom import read as dicom
+from plainfilm.data.dicom.read import is_dicom, read_dicom
 from plainfilm.data.errors import MAX_BYTES, DecodeError
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes
 
@@ -847,7 +848,7 @@ def test_what_pillow_would_spoil_is_left_to_another_decoder() -> None:
 
 
 def test_no_decoder_under_the_gpl_is_recommended() -> None:
-    assert not [p for p in dicom_pixels.PACKAGES.values() if "libjpeg" in re.sub(r"\bpylibjpeg\b(?!-libjpeg)", "", p)]
+    assert not [p for p in pixel_data.PACKAGES.values() if "libjpeg" in re.sub(r"\bpylibjpeg\b(?!-libjpeg)", "", p)]
 
 
 def test_a_transfer_syntax_that_nobody_knows_is_not_quoted() -> None:
@@ -1031,7 +1032,7 @@ def test_no_canary_is_ever_said(capfd: pytest.CaptureFixture[str], debug: bool) 
 def test_only_what_makes_the_picture_is_read_of_a_file() -> None:
     with dicom._quiet():
         dataset, _ = dicom._parsed(BROKEN["good"])
-    assert {element.keyword for element in dataset} <= {*dicom_pixels.SMALL, *dicom_pixels.BULKY}
+    assert {element.keyword for element in dataset} <= {*pixel_data.SMALL, *pixel_data.BULKY}
 
 
 def test_no_canary_is_said_even_when_another_thread_undoes_the_silence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1164,7 +1165,7 @@ def test_a_header_that_claims_too_much_is_refused_before_anything_is_made(rows: 
 
 
 def test_the_largest_picture_that_is_read_is_the_cap_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dicom_pixels, "MAX_PIXELS", SIDE * SIDE)
+    monkeypatch.setattr(pixel_data, "MAX_PIXELS", SIDE * SIDE)
     np.testing.assert_array_equal(shown(film(NOISE)), NOISE)
     refused(film(np.zeros((SIDE, SIDE + 1), np.uint8)), "E_LARGE", "17 x 16 pixels; at most 256 are read")
 

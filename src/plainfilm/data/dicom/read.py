@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plainfilm.data.dicom_display import displayed
-from plainfilm.data.dicom_pixels import BULKY, SMALL, CountedBytes, frame_index, header_of, stored_pixels
+from plainfilm.data.dicom.display import displayed
+from plainfilm.data.dicom.pixel_data import BULKY, SMALL, CountedBytes, frame_index, header_of, stored_pixels
 from plainfilm.data.errors import MAX_BYTES, DecodeError
 
 if TYPE_CHECKING:
