@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.config import DataConfig
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec, decode
 from plainfilm.data.table import scan_table
 

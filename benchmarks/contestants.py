@@ -36,7 +36,7 @@ class Ours:
 
         from plainfilm.config import load_config
         from plainfilm.data.block import make_dls
-        from plainfilm.data.cache import decode_rows
+        from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
         from plainfilm.data.table import scan_table
         from plainfilm.models.build import build_model
@@ -138,7 +138,7 @@ class InMemory:
         from torch import nn
 
         from plainfilm.config import DataConfig
-        from plainfilm.data.cache import decode_rows
+        from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
         from plainfilm.data.table import scan_table
         from plainfilm.models.paper import PaperNet

@@ -15,7 +15,7 @@ _HOMES = {
     "decode": "plainfilm.data.image.decode",
     "DecodeSpec": "plainfilm.data.image.decode",
     "decode_spec": "plainfilm.prepare",
-    "decode_rows": "plainfilm.data.cache",
+    "decode_rows": "plainfilm.data.cache.rows",
     "make_dls": "plainfilm.data.block",
     "build_model": "plainfilm.models.weights",
     "make_learner": "plainfilm.train.learner",

@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plainfilm.base.files import atomic_write, dump_json, sha256_of
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.config.strict_yaml import read_yaml
+from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import DecodeSpec, digest, read_bytes
 from plainfilm.data.splits import Split
 from plainfilm.data.table import ImageTable, read_table, write_table
-from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
 from plainfilm.prepare import Prepared
 from plainfilm.runs.card import Environment, read_environment, versions, write_environment

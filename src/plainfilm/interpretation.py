@@ -17,7 +17,7 @@ from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.base.seeds import content_key
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.cache import decode_told
+from plainfilm.data.cache.rows import decode_told
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, SealError

@@ -16,9 +16,9 @@ from plainfilm.audit import audit_data
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig, Phase, TrainConfig, load_config, phases_of
-from plainfilm.data.housekeeping import Entry, clear, entries
+from plainfilm.data.cache.admin import Entry, clear, entries
+from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.splits import write_split
-from plainfilm.data.store import cache_folder
 from plainfilm.data.table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer

@@ -243,7 +243,7 @@ def test_memory_stays_below_512_mb(tree: Path) -> None:
     """The scan and the decoding of the whole corpus in a process of its own."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom plainfilm.config import DataConfig\n"
-        "from plainfilm.data.cache import decode_rows\nfrom plainfilm.data.image.decode import DecodeSpec\n"
+        "from plainfilm.data.cache.rows import decode_rows\nfrom plainfilm.data.image.decode import DecodeSpec\n"
         "from plainfilm.data.table import scan_table\n"
         "table, _ = scan_table(Path(sys.argv[1]), DataConfig(cache=False))\n"
         "decode_rows(table.rows, DecodeSpec(32, bits=table.bits), keep=False)\n"

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
-from plainfilm.data import cache
+from plainfilm.data.cache import rows
 from plainfilm.data.phantom import write_phantom
 
 pytestmark = pytest.mark.slow
@@ -84,8 +84,8 @@ def test_without_heat_maps_no_network_runs(run: Path, monkeypatch: pytest.Monkey
 
 def test_of_test_only_saved_pictures_are_shown_and_no_look_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     opened: list[str] = []
-    read = cache.read_bytes
-    monkeypatch.setattr(cache, "read_bytes", lambda path: opened.append(str(path)) or read(path))
+    read = rows.read_bytes
+    monkeypatch.setattr(rows, "read_bytes", lambda path: opened.append(str(path)) or read(path))
     looks = (run / "test_ledger.jsonl").read_bytes()
     found = interpret(run, "--heat-maps", 8, PLAINFILM_CACHE=str(tmp_path / "empty"))
     assert found["split"] == "test" and set(found["figures"]) == figures_of("test") | CHECKS

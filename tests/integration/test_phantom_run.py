@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file by name

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
 from plainfilm.cli import app
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.roles import untouched
 from plainfilm.data.table import read_table

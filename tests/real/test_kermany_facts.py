@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.splits import count, leaks, make_split
 from plainfilm.data.table import build_table

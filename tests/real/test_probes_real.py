@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
 from plainfilm.data.probes import PROBES, cross_validated, file_features, fit_and_score, picture_features

@@ -11,7 +11,7 @@ import plainfilm
 from plainfilm import __version__
 from plainfilm.base.events import silent
 from plainfilm.config import DataConfig, PhantomConfig, load_config
-from plainfilm.data.store import cache_folder
+from plainfilm.data.cache.store import cache_folder
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.prepare import default_phantom, pick_positive, prepare
 

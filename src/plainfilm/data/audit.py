@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from plainfilm.data.cache import PixelRows
+from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
 from plainfilm.data.splits import count_patients, leaks
 from plainfilm.data.table import ImageTable

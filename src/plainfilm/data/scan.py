@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from plainfilm.config import DataConfig
+from plainfilm.data.cache.store import cache_folder
+from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.facts import FactsBook
@@ -13,8 +15,6 @@ from plainfilm.data.folders import Found, set_aside
 from plainfilm.data.image.decode import ImageFacts, digest, inspect, read_bytes
 from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.patients import PatientSecret
-from plainfilm.data.store import cache_folder
-from plainfilm.data.threads import in_threads
 
 
 def scan(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
-from plainfilm.data.cache import PixelRows, decode_told
+from plainfilm.data.cache.rows import PixelRows, decode_told
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
 from plainfilm.evaluate.external import ExternalSet

@@ -11,7 +11,7 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write
 from plainfilm.config import EvaluateConfig, ExperimentConfig
-from plainfilm.data.cache import PixelRows
+from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.roles import calibrates
 from plainfilm.evaluate.calibration import fit_temperature
 from plainfilm.evaluate.conformal import fit_band, patients_needed

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.files import atomic_write
-from plainfilm.data.cache import PixelRows
+from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.calibration import softmax

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.seeds import content_key
-from plainfilm.data.cache import PixelRows
+from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.corruptions import CORRUPTIONS, corrupted
 from plainfilm.evaluate.gate import Gate
 from plainfilm.evaluate.metrics import auroc_metric

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError

@@ -13,7 +13,7 @@ import pytest
 
 from plainfilm.config import DataConfig, load_config
 from plainfilm.data.audit import Findings, by_class, find
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table import scan_table
 from plainfilm.pipeline import audit_data

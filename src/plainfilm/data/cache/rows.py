@@ -12,11 +12,11 @@ import pandas as pd
 from filelock import Timeout
 
 from plainfilm.base.events import Listener
+from plainfilm.data.cache.store import Block, Store, cache_folder
+from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import decode
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes, digest, read_bytes
-from plainfilm.data.store import Block, Store, cache_folder
-from plainfilm.data.threads import in_threads
 from plainfilm.errors import DataError
 
 BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding

@@ -9,8 +9,8 @@ import pytest
 from filelock import FileLock, Timeout
 
 from plainfilm.config import DataConfig
-from plainfilm.data.cache import decode_rows
-from plainfilm.data.housekeeping import clear, entries
+from plainfilm.data.cache.admin import clear, entries
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.phantom import write_phantom
 from plainfilm.data.table import build_table

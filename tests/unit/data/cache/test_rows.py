@@ -17,10 +17,11 @@ from PIL import Image
 
 from plainfilm.base.files import TEMP_PREFIX
 from plainfilm.config import DataConfig
-from plainfilm.data import cache, store
-from plainfilm.data.cache import decode_rows
+from plainfilm.data.cache import rows as cache
+from plainfilm.data.cache import store
+from plainfilm.data.cache.rows import decode_rows
+from plainfilm.data.cache.store import Block, Store
 from plainfilm.data.image.decode import DecodeSpec, decode, read_bytes
-from plainfilm.data.store import Block, Store
 from plainfilm.data.table import build_table
 
 Refusal = Callable[..., str]
