@@ -13,7 +13,7 @@ import numpy as np
 from plainfilm.config import DataConfig
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec, decode
-from plainfilm.data.table import scan_table
+from plainfilm.data.table.image_table import scan_table
 
 SIZE_PX = 224
 

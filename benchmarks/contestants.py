@@ -38,7 +38,7 @@ class Ours:
         from plainfilm.data.block import make_dls
         from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
-        from plainfilm.data.table import scan_table
+        from plainfilm.data.table.image_table import scan_table
         from plainfilm.models.build import build_model
         from plainfilm.train.learner import make_learner
         from plainfilm.train.speed import speed_up
@@ -140,7 +140,7 @@ class InMemory:
         from plainfilm.config import DataConfig
         from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
-        from plainfilm.data.table import scan_table
+        from plainfilm.data.table.image_table import scan_table
         from plainfilm.models.paper import PaperNet
         from plainfilm.train.speed import keep_memory
 

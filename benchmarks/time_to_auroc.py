@@ -58,7 +58,7 @@ def paper(data: Path, epochs: int = PAPER_EPOCHS) -> list[dict[str, float]]:
 
     from plainfilm.config import load_config
     from plainfilm.data.splits import make_split
-    from plainfilm.data.table import build_table
+    from plainfilm.data.table.image_table import build_table
 
     cfg = load_config(options={"data.path": str(data)})
     rows = make_split(build_table(data, cfg.data), cfg.data, 0).seen

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load_config": "plainfilm.config",
-    "build_table": "plainfilm.data.table",
+    "build_table": "plainfilm.data.table.image_table",
     "make_split": "plainfilm.data.splits",
     "decode": "plainfilm.data.image.decode",
     "DecodeSpec": "plainfilm.data.image.decode",

@@ -22,7 +22,7 @@ from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import DecodeSpec, digest, read_bytes
 from plainfilm.data.splits import Split
-from plainfilm.data.table import ImageTable, read_table, write_table
+from plainfilm.data.table.image_table import ImageTable, read_table, write_table
 from plainfilm.errors import DataError
 from plainfilm.prepare import Prepared
 from plainfilm.runs.card import Environment, read_environment, versions, write_environment

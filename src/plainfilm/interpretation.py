@@ -19,7 +19,7 @@ from plainfilm.base.seeds import content_key
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache.rows import decode_told
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.look import bare_network, kept_network
 from plainfilm.evaluate.predictions import Predictions, read_predictions

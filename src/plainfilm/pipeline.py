@@ -19,7 +19,7 @@ from plainfilm.config import ExperimentConfig, Phase, TrainConfig, load_config, 
 from plainfilm.data.cache.admin import Entry, clear, entries
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.splits import write_split
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer
 from plainfilm.evaluate.look import look_at_shifted, look_at_test

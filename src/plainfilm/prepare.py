@@ -15,7 +15,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.per_class import keep_per_class
 from plainfilm.data.roles import cut_valid
 from plainfilm.data.splits import Split, count, make_split
-from plainfilm.data.table import ImageTable, build_table
+from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.schemas.documents import DataCounts
 

@@ -16,7 +16,7 @@ from plainfilm.base.events import Listener
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.splits import Split
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.weight_files import Found
 from plainfilm.prepare import Prepared, prepare

@@ -228,7 +228,7 @@ class _Elements(HTMLParser):
 def test_the_file_names_survive_the_round_trip(audited: tuple, tree: Path, tmp_path: Path) -> None:
     from plainfilm.config import DataConfig
     from plainfilm.data.splits import grouped
-    from plainfilm.data.table import read_table, scan_table, write_table
+    from plainfilm.data.table.image_table import read_table, scan_table, write_table
 
     table, _ = scan_table(tree, DataConfig())
     rows = grouped(table.rows, wide=False).assign(split="train")
@@ -244,7 +244,7 @@ def test_memory_stays_below_512_mb(tree: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\nfrom plainfilm.config import DataConfig\n"
         "from plainfilm.data.cache.rows import decode_rows\nfrom plainfilm.data.image.decode import DecodeSpec\n"
-        "from plainfilm.data.table import scan_table\n"
+        "from plainfilm.data.table.image_table import scan_table\n"
         "table, _ = scan_table(Path(sys.argv[1]), DataConfig(cache=False))\n"
         "decode_rows(table.rows, DecodeSpec(32, bits=table.bits), keep=False)\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.data.phantom import write_phantom
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 
 pytestmark = pytest.mark.slow
 SAME = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "metrics.json")

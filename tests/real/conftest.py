@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data.table import ImageTable, build_table
+from plainfilm.data.table.image_table import ImageTable, build_table
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ from plainfilm.cli import app
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.roles import untouched
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.look import kept_network
 from plainfilm.evaluate.predictions import predict

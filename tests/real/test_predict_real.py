@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from plainfilm.config import load_config
-from plainfilm.data.table import ImageTable
+from plainfilm.data.table.image_table import ImageTable
 from plainfilm.export.bundle import export_run
 from plainfilm.pipeline import train_run
 

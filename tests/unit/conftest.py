@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from plainfilm.base.files import dump_json
 from plainfilm.config import load_config
-from plainfilm.data.table import COLUMNS
+from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.predictions import make_predictions, write_predictions
 from plainfilm.evaluate.seal import check_before_look, record_look, seal_of

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from plainfilm.config import load_config
 from plainfilm.data.splits import Split
-from plainfilm.data.table import COLUMNS
+from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.weight_files import Found
 from plainfilm.runs.folder import RunDir

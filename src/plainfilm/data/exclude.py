@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from plainfilm.data.splits import Split
-from plainfilm.data.table import ImageTable
+from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
 RULE = "named by exclude"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from plainfilm.base.seeds import SUBSET, content_key, uniform
 from plainfilm.data.splits import Split
-from plainfilm.data.table import ImageTable
+from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
 RULE = "beyond per_class"

@@ -12,8 +12,8 @@ import pandas as pd
 from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
 from plainfilm.data.allocate import allocate
-from plainfilm.data.patients import join_groups
-from plainfilm.data.table import ImageTable
+from plainfilm.data.table.image_table import ImageTable
+from plainfilm.data.table.patients import join_groups
 from plainfilm.errors import DataError, GateError
 from plainfilm.schemas.documents import DataCounts, SplitCounts
 

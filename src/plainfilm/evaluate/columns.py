@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from plainfilm.data.listing import read_column
+from plainfilm.data.table.csv_list import read_column
 from plainfilm.errors import DataError, UsageError
 
 MAX_SUBGROUPS = 20

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.config import ExperimentConfig, load_config
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import ConfigError, DataError, SealError
 from plainfilm.evaluate import intervals
 from plainfilm.evaluate.estimates import counts, drawn, metric, missing

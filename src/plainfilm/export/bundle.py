@@ -23,7 +23,7 @@ from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.look import kept_network

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from plainfilm.data.folders import UNREADABLE, walk
+from plainfilm.data.table.folders import UNREADABLE, walk
 
 STDIN = "-"
 EMPTY = "empty folder"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.config import ExperimentConfig, load_config
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import PlainfilmError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.runs.card import Card, read_card

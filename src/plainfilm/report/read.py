@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.scored import read_run_config

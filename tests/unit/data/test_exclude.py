@@ -10,7 +10,7 @@ from plainfilm.config import DataConfig
 from plainfilm.data.exclude import RULE, leave_out
 from plainfilm.data.per_class import keep_per_class
 from plainfilm.data.splits import Split, count, make_split
-from plainfilm.data.table import ImageTable, build_table
+from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.errors import DataError
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from plainfilm.config import DataConfig
 from plainfilm.data.per_class import RULE, keep_per_class
 from plainfilm.data.splits import count, make_split
-from plainfilm.data.table import ImageTable
+from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
 

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from plainfilm.data import film, planted
-from plainfilm.data.patients import key_from_name
 from plainfilm.data.phantom import CLASSES, plan, write_phantom
 from plainfilm.data.planted import Faults, lay_out, write_planted
+from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import UsageError
 from plainfilm.schemas.data import Planted
 

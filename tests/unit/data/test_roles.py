@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from plainfilm.data.roles import BOTH, CALIBRATE, MIN_PATIENTS, SELECT, calibrates, cut_valid, selects, untouched
 from plainfilm.data.splits import Split
-from plainfilm.data.table import COLUMNS, read_table, write_table
+from plainfilm.data.table.image_table import COLUMNS, read_table, write_table
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
 

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from plainfilm.base.files import dump_json
 from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.image.decode import DecodeSpec, decode
-from plainfilm.data.table import COLUMNS
+from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.conformal import fit_band
 from plainfilm.evaluate.gate import FEATURES, fit_gate, gate_bytes

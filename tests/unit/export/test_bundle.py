@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from plainfilm.base.files import TEMP_PREFIX, dump_json
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import BundleError, DataError, GateError, OccupiedError
 from plainfilm.export import bundle as bundling
 from plainfilm.export import manifest

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.conformal import is_sure
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.scores import calls

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
-from plainfilm.data.table import read_table
+from plainfilm.data.table.image_table import read_table
 from plainfilm.export.inference import open_bundle
 from plainfilm.export.manifest import facts_of
 

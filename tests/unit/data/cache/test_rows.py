@@ -22,7 +22,7 @@ from plainfilm.data.cache import store
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.cache.store import Block, Store
 from plainfilm.data.image.decode import DecodeSpec, decode, read_bytes
-from plainfilm.data.table import build_table
+from plainfilm.data.table.image_table import build_table
 
 Refusal = Callable[..., str]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data.listing import read_csv
 from plainfilm.data.splits import make_split
-from plainfilm.data.table import build_table, read_table, write_table
+from plainfilm.data.table.csv_list import read_csv
+from plainfilm.data.table.image_table import build_table, read_table, write_table
 
 Refusal = Callable[..., str]
 

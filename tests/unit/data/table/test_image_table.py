@@ -12,7 +12,7 @@ from PIL import Image
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import digest
 from plainfilm.data.splits import count, make_split
-from plainfilm.data.table import ImageTable, build_table, read_table, scan_table, write_table
+from plainfilm.data.table.image_table import ImageTable, build_table, read_table, scan_table, write_table
 from plainfilm.errors import GateError
 
 Make = Callable[..., Path]

@@ -10,11 +10,11 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
-from plainfilm.data.folders import Found, label_by_folder, set_aside, walk
 from plainfilm.data.image.decode import ImageFacts
-from plainfilm.data.listing import read_csv
-from plainfilm.data.patients import join_groups, key_from_name, require_matches
-from plainfilm.data.scan import refuse_deeper, scan, stored_bits
+from plainfilm.data.table.csv_list import read_csv
+from plainfilm.data.table.folders import Found, label_by_folder, set_aside, walk
+from plainfilm.data.table.patients import join_groups, key_from_name, require_matches
+from plainfilm.data.table.scan import refuse_deeper, scan, stored_bits
 from plainfilm.errors import DataError
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # beyond the larger of the two, training does not start, unless max_bad says so

@@ -10,11 +10,11 @@ from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.facts import FactsBook
-from plainfilm.data.folders import Found, set_aside
 from plainfilm.data.image.decode import ImageFacts, digest, inspect, read_bytes
 from plainfilm.data.image.modes import smallest_depth
-from plainfilm.data.patients import PatientSecret
+from plainfilm.data.table.file_facts import FactsBook
+from plainfilm.data.table.folders import Found, set_aside
+from plainfilm.data.table.patients import PatientSecret
 
 
 def scan(

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from plainfilm.data.folders import GIVEN_NAMES, Found
+from plainfilm.data.table.folders import GIVEN_NAMES, Found
 from plainfilm.errors import DataError
 
 

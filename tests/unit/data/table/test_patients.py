@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig, load_config
-from plainfilm.data.patients import PatientKey, join_groups, key_from_name, require_matches
+from plainfilm.data.table.patients import PatientKey, join_groups, key_from_name, require_matches
 from plainfilm.errors import ConfigError, DataError
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data import facts, scan
-from plainfilm.data.facts import FactsBook
 from plainfilm.data.image.decode import ImageFacts, inspect, read_bytes
-from plainfilm.data.table import build_table
+from plainfilm.data.table import file_facts, scan
+from plainfilm.data.table.file_facts import FactsBook
+from plainfilm.data.table.image_table import build_table
 
 READING = {"tiff": False, "frame": None, "secret": "0"}
 ONE = ImageFacts("a" * 64, 10, 3, 4, "L", True, None, 8, 1, 0, "c" * 32)
@@ -33,12 +33,12 @@ def test_another_way_of_reading_is_another_book(tmp_path: Path, monkeypatch: pyt
     FactsBook(tmp_path, READING).add([ONE])
     for reading in ({**READING, "tiff": True}, {**READING, "frame": 0}, {**READING, "secret": "1"}):
         assert FactsBook(tmp_path, reading).known == {}
-    monkeypatch.setattr(facts.decode, "VERSION", -1)
+    monkeypatch.setattr(file_facts.decode, "VERSION", -1)
     assert FactsBook(tmp_path, READING).known == {}
 
 
 def test_many_small_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "MAX_PARTS", 3)
+    monkeypatch.setattr(file_facts, "MAX_PARTS", 3)
     for fact in others(7):
         FactsBook(tmp_path, READING).add([fact])
     book = FactsBook(tmp_path, READING)
