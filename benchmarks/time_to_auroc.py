@@ -57,7 +57,7 @@ def paper(data: Path, epochs: int = PAPER_EPOCHS) -> list[dict[str, float]]:
     from sklearn.metrics import roc_auc_score
 
     from plainfilm.config import load_config
-    from plainfilm.data.splits import make_split
+    from plainfilm.data.split.splits import make_split
     from plainfilm.data.table.image_table import build_table
 
     cfg = load_config(options={"data.path": str(data)})

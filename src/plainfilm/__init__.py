@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "load_config": "plainfilm.config",
     "build_table": "plainfilm.data.table.image_table",
-    "make_split": "plainfilm.data.splits",
+    "make_split": "plainfilm.data.split.splits",
     "decode": "plainfilm.data.image.decode",
     "DecodeSpec": "plainfilm.data.image.decode",
     "decode_spec": "plainfilm.prepare",

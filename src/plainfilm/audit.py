@@ -14,7 +14,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit import Findings, by_class, find
 from plainfilm.data.cache.rows import PixelRows, decode_told
 from plainfilm.data.probes import PROBES, cross_validated, file_features, picture_features
-from plainfilm.data.splits import count_patients, grouped, label_index, leaks
+from plainfilm.data.split.splits import count_patients, grouped, label_index, leaks
 from plainfilm.data.table.image_table import ImageTable, scan_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.no_lungs import shortcut_note

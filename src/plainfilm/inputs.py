@@ -21,7 +21,7 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import DecodeSpec, digest, read_bytes
-from plainfilm.data.splits import Split
+from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable, read_table, write_table
 from plainfilm.errors import DataError
 from plainfilm.prepare import Prepared

@@ -18,7 +18,7 @@ from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig, Phase, TrainConfig, load_config, phases_of
 from plainfilm.data.cache.admin import Entry, clear, entries
 from plainfilm.data.cache.store import cache_folder
-from plainfilm.data.splits import write_split
+from plainfilm.data.split.splits import write_split
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer

@@ -10,11 +10,11 @@ from typing import Any, cast
 from plainfilm.base.events import Listener
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.cache.store import cache_folder
-from plainfilm.data.exclude import leave_out
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.per_class import keep_per_class
-from plainfilm.data.roles import cut_valid
-from plainfilm.data.splits import Split, count, make_split
+from plainfilm.data.split.exclude import leave_out
+from plainfilm.data.split.splits import Split, count, make_split
+from plainfilm.data.split.subsample import keep_per_class
+from plainfilm.data.split.valid_roles import cut_valid
 from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.schemas.documents import DataCounts

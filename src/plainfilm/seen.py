@@ -15,7 +15,7 @@ import pandas as pd
 from plainfilm.base.events import Listener
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
-from plainfilm.data.splits import Split
+from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.weight_files import Found

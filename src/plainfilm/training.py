@@ -17,7 +17,7 @@ from plainfilm.base.events import Listener, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache.rows import PixelRows, decode_told
-from plainfilm.data.roles import selects
+from plainfilm.data.split.valid_roles import selects
 from plainfilm.evaluate.answer import answer, save_metrics
 from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, shortcut_note
 from plainfilm.evaluate.operating import settle

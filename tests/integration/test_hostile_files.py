@@ -227,7 +227,7 @@ class _Elements(HTMLParser):
 
 def test_the_file_names_survive_the_round_trip(audited: tuple, tree: Path, tmp_path: Path) -> None:
     from plainfilm.config import DataConfig
-    from plainfilm.data.splits import grouped
+    from plainfilm.data.split.splits import grouped
     from plainfilm.data.table.image_table import read_table, scan_table, write_table
 
     table, _ = scan_table(tree, DataConfig())

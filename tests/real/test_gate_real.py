@@ -11,7 +11,7 @@ from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
 from plainfilm.cli import app
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.roles import untouched
+from plainfilm.data.split.valid_roles import untouched
 from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.look import kept_network

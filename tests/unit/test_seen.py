@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainfilm.config import load_config
-from plainfilm.data.splits import Split
+from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.weight_files import Found

@@ -10,7 +10,7 @@ import pandas as pd
 
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
-from plainfilm.data.splits import count_patients, leaks
+from plainfilm.data.split.splits import count_patients, leaks
 from plainfilm.data.table.image_table import ImageTable
 
 Verdict = Literal["ok", "warn", "fail"]

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from plainfilm.data.allocate import allocate
+from plainfilm.data.split.allocate import allocate
 from plainfilm.errors import DataError
 
 PROBES: tuple[str, ...] = ("file facts", "picture statistics", "border ring", "thumbnail 8x8")

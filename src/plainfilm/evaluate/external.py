@@ -18,7 +18,7 @@ import pandas as pd
 from plainfilm.base.events import Listener
 from plainfilm.config import DataConfig, ExperimentConfig
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.splits import NO_PATIENTS, grouped
+from plainfilm.data.split.splits import NO_PATIENTS, grouped
 from plainfilm.data.table.image_table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.seal import seal_of

@@ -19,7 +19,7 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.data.probes import file_features, fit_and_score, picture_features
-from plainfilm.data.splits import label_index
+from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
 from plainfilm.evaluate.beyond import beyond_shortcut
 from plainfilm.evaluate.shortcuts import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric

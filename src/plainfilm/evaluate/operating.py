@@ -12,7 +12,7 @@ import pandas as pd
 from plainfilm.base.files import atomic_write
 from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.roles import calibrates
+from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.evaluate.calibration import fit_temperature
 from plainfilm.evaluate.conformal import fit_band, patients_needed
 from plainfilm.evaluate.gate import FEATURES, NO_GATE, Gate, fit_gate, gate_bytes

@@ -12,7 +12,7 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.roles import untouched
+from plainfilm.data.split.valid_roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.calibration import softmax
 from plainfilm.runs.folder import RunDir

@@ -13,7 +13,7 @@ from PIL import Image
 
 from plainfilm.base.events import silent
 from plainfilm.config import DataConfig, ModelConfig, load_config
-from plainfilm.data.splits import make_split
+from plainfilm.data.split.splits import make_split
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.external import ExternalSet, parse_map, read_external

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from plainfilm.config import EvaluateConfig
-from plainfilm.data.roles import BOTH, CALIBRATE, SELECT
+from plainfilm.data.split.valid_roles import BOTH, CALIBRATE, SELECT
 from plainfilm.evaluate.calibration import fit_temperature
 from plainfilm.evaluate.conformal import fit_band
 from plainfilm.evaluate.operating import operating_point, threshold_of

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data.splits import make_split
+from plainfilm.data.split.splits import make_split
 from plainfilm.data.table.csv_list import read_csv
 from plainfilm.data.table.image_table import build_table, read_table, write_table
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from plainfilm.data.allocate import allocate
-from plainfilm.data.splits import Split, label_index
+from plainfilm.data.split.allocate import allocate
+from plainfilm.data.split.splits import Split, label_index
 from plainfilm.errors import DataError
 
 SELECT, CALIBRATE, BOTH = "select", "calibrate", "both"  # the column `role` of valid rows; '' elsewhere

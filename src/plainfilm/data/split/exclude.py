@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from plainfilm.data.splits import Split
+from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 

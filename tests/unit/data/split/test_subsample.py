@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from plainfilm.config import DataConfig
-from plainfilm.data.per_class import RULE, keep_per_class
-from plainfilm.data.splits import count, make_split
+from plainfilm.data.split.splits import count, make_split
+from plainfilm.data.split.subsample import RULE, keep_per_class
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig
-from plainfilm.data.allocate import allocate
-from plainfilm.data.splits import NO_PATIENTS, Split, count, grouped, leaks, make_split, write_split
+from plainfilm.data.split.allocate import allocate
+from plainfilm.data.split.splits import NO_PATIENTS, Split, count, grouped, leaks, make_split, write_split
 from plainfilm.data.table.image_table import COLUMNS, ImageTable, build_table
 from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import DataError, GateError

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.seeds import SUBSET, content_key, uniform
-from plainfilm.data.splits import Split
+from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 

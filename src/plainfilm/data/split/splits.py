@@ -11,7 +11,7 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
-from plainfilm.data.allocate import allocate
+from plainfilm.data.split.allocate import allocate
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.data.table.patients import join_groups
 from plainfilm.errors import DataError, GateError

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data.exclude import RULE, leave_out
-from plainfilm.data.per_class import keep_per_class
-from plainfilm.data.splits import Split, count, make_split
+from plainfilm.data.split.exclude import RULE, leave_out
+from plainfilm.data.split.splits import Split, count, make_split
+from plainfilm.data.split.subsample import keep_per_class
 from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.errors import DataError
 

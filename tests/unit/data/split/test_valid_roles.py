@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.data.roles import BOTH, CALIBRATE, MIN_PATIENTS, SELECT, calibrates, cut_valid, selects, untouched
-from plainfilm.data.splits import Split
+from plainfilm.data.split.splits import Split
+from plainfilm.data.split.valid_roles import (
+    BOTH,
+    CALIBRATE,
+    MIN_PATIENTS,
+    SELECT,
+    calibrates,
+    cut_valid,
+    selects,
+    untouched,
+)
 from plainfilm.data.table.image_table import COLUMNS, read_table, write_table
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
