@@ -35,9 +35,9 @@ class Ours:
         import fastai.callback.schedule  # noqa: F401 - gives the Learner fit_one_cycle
 
         from plainfilm.config import load_config
-        from plainfilm.data.block import make_dls
         from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
+        from plainfilm.data.loaders.block import make_dls
         from plainfilm.data.table.image_table import scan_table
         from plainfilm.models.build import build_model
         from plainfilm.train.learner import make_learner

@@ -16,7 +16,7 @@ _HOMES = {
     "DecodeSpec": "plainfilm.data.image.decode",
     "decode_spec": "plainfilm.prepare",
     "decode_rows": "plainfilm.data.cache.rows",
-    "make_dls": "plainfilm.data.block",
+    "make_dls": "plainfilm.data.loaders.block",
     "build_model": "plainfilm.models.weights",
     "make_learner": "plainfilm.train.learner",
     "measure": "plainfilm.evaluate.metrics",

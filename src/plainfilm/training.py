@@ -258,7 +258,7 @@ def build_learner(
     cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener, found: Found | None = None
 ) -> tuple[Learner, PixelRows]:
     """A Learner over the train and valid rows, and the pixels of the valid rows; `found` are the weights to start from."""
-    from plainfilm.data.block import make_dls
+    from plainfilm.data.loaders.block import make_dls
     from plainfilm.models.build import build_model, parameter_count
     from plainfilm.models.weights import load_initial
     from plainfilm.train.learner import make_learner

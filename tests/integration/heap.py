@@ -12,7 +12,7 @@ import pandas as pd
 from fastai.callback.core import Callback
 
 from plainfilm.config import ModelConfig, TrainConfig
-from plainfilm.data.block import make_dls
+from plainfilm.data.loaders.block import make_dls
 from plainfilm.models.build import build_model
 from plainfilm.train.learner import make_learner
 from plainfilm.train.speed import keep_memory

@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from plainfilm.config import ModelConfig
-from plainfilm.data.block import as_image
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes
+from plainfilm.data.loaders.block import as_image
 from plainfilm.models.build import build_model
 
 SIZE = 48

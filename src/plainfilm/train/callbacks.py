@@ -21,7 +21,7 @@ from fastai.imports import noop
 from safetensors.torch import save
 
 from plainfilm.base.seeds import DROPOUT, torch_seed
-from plainfilm.data.block import CacheDL, plain
+from plainfilm.data.loaders.block import CacheDL, plain
 from plainfilm.errors import DivergedError, UsageError
 from plainfilm.train.average import weights_of
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from fastai.learner import Learner
 
-from plainfilm.data.block import CacheDL
+from plainfilm.data.loaders.block import CacheDL
 from plainfilm.train.callbacks import meet_request
 
 BATCH = 64

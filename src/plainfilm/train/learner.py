@@ -93,7 +93,7 @@ def auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
 
 def class_weights(dls: DataLoaders) -> torch.Tensor:
     """Weight of each class in the loss, (k,): inverse to its train images, mean 1 over the images."""
-    from plainfilm.data.block import targets_of
+    from plainfilm.data.loaders.block import targets_of
 
     sizes = np.bincount(targets_of(dls.train_ds), minlength=len(dls.vocab))
     return torch.tensor(sizes.sum() / (len(sizes) * sizes), dtype=torch.float32)

@@ -19,7 +19,7 @@ from fastcore.foundation import L
 
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import Phase
-from plainfilm.data.block import CacheDL
+from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
 from plainfilm.runs.folder import Pace, RunDir
 from plainfilm.train.average import weights_of

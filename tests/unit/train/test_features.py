@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from plainfilm.config import ModelConfig, Phase, TrainConfig
-from plainfilm.data.block import CacheDL
+from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
 from plainfilm.train.features import hold_features, release_features

@@ -9,8 +9,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from plainfilm.config import TrainConfig
-from plainfilm.data.augment import Texture
-from plainfilm.data.block import apply_draw, apply_texture, is_imbalanced, make_dls
+from plainfilm.data.loaders.augment import Texture
+from plainfilm.data.loaders.block import apply_draw, apply_texture, is_imbalanced, make_dls
 
 N = 60
 

@@ -7,8 +7,8 @@ from fastai.torch_core import TensorImage
 from fastai.vision.augment import Brightness, Contrast, PadMode, Rotate, Zoom, setup_aug_tfms
 from scipy.stats import ks_2samp
 
-from plainfilm.data.augment import PROFILES, Profile, draw
-from plainfilm.data.block import apply_draw
+from plainfilm.data.loaders.augment import PROFILES, Profile, draw
+from plainfilm.data.loaders.block import apply_draw
 
 N = 4000
 KEYS = np.random.default_rng(3).integers(0, 2**62, N)

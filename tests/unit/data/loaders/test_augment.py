@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plainfilm.base.seeds import AUGMENT, uniform
-from plainfilm.data.augment import PROFILES, Profile, draw, draw_texture
+from plainfilm.data.loaders.augment import PROFILES, Profile, draw, draw_texture
 
 KEYS = np.random.default_rng(0).integers(0, 2**62, 2000)
 ONCE = np.zeros(len(KEYS), dtype=np.int64)

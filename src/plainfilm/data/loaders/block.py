@@ -20,8 +20,8 @@ from torch.nn import functional
 
 from plainfilm.base.seeds import ORDER, content_key, uniform
 from plainfilm.config import TrainConfig
-from plainfilm.data.augment import PROFILES, Profile, Texture, draw, draw_texture
 from plainfilm.data.cache.rows import PixelRows
+from plainfilm.data.loaders.augment import PROFILES, Profile, Texture, draw, draw_texture
 
 IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
 
