@@ -11,9 +11,9 @@ import pandas as pd
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.audit import Findings, by_class, find
+from plainfilm.data.audit.findings import Findings, by_class, find
+from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, picture_features
 from plainfilm.data.cache.rows import PixelRows, decode_told
-from plainfilm.data.probes import PROBES, cross_validated, file_features, picture_features
 from plainfilm.data.split.splits import count_patients, grouped, label_index, leaks
 from plainfilm.data.table.image_table import ImageTable, scan_table
 from plainfilm.errors import DataError

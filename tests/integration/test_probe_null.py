@@ -7,7 +7,7 @@ A few sets of each size. Over 24 kinds of noise with 40 to 250 sets each: mean A
 import numpy as np
 import pytest
 
-from plainfilm.data.probes import cross_validated, fit_and_score
+from plainfilm.data.audit.probes import cross_validated, fit_and_score
 from plainfilm.evaluate.shortcuts import LIMIT, raises_banner, shortcut_metric
 from plainfilm.schemas.documents import Metric
 

@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
+from plainfilm.data.audit.near_duplicates import near_groups, near_pairs, perceptual_hashes
+from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, fit_and_score, picture_features
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
-from plainfilm.data.probes import PROBES, cross_validated, file_features, fit_and_score, picture_features
 from plainfilm.data.split.splits import grouped
 from plainfilm.data.table.image_table import build_table
 from plainfilm.evaluate.shortcuts import best_probe, raises_banner, shortcut_metric

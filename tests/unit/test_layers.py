@@ -79,13 +79,10 @@ MOVES_NEXT = {
     "plainfilm.cli.talk": "cli.console",
     "plainfilm.cli.training": "cli.commands.train",
     "plainfilm.cli.unsure_printer": "cli.render",
-    "plainfilm.data.audit": "data.audit.findings",
     "plainfilm.data.corruptions": "data.synthetic.corruptions",
     "plainfilm.data.film": "data.synthetic.film",
-    "plainfilm.data.near": "data.audit.near_duplicates",
     "plainfilm.data.phantom": "data.synthetic.phantom",
     "plainfilm.data.planted": "data.synthetic.planted_faults",
-    "plainfilm.data.probes": "data.audit.probes",
     "plainfilm.doctor": "pipeline.doctor",
     "plainfilm.evaluate.answer": "evaluate.document",
     "plainfilm.evaluate.bands": "evaluate.metrics.curve_bands",
@@ -315,7 +312,7 @@ def test_only_decode_opens_images():
         "plainfilm.data.dicom.pixel_data",
         "plainfilm.data.image.modes",  # works on what decode opened, as does resize
         "plainfilm.data.image.resize",
-        "plainfilm.data.near",  # hands thumbnails to ImageHash
+        "plainfilm.data.audit.near_duplicates",  # hands thumbnails to ImageHash
         "plainfilm.data.corruptions",  # a JPEG in memory, of what decode gave
         "plainfilm.app.pictures",  # writes PNG of what decode gave
         "plainfilm.data.film",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from plainfilm.data.probes import PERCENTILES, Pixels, cross_validated, picture_features
+from plainfilm.data.audit.probes import PERCENTILES, Pixels, cross_validated, picture_features
 from plainfilm.evaluate.delong import midranks
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.shortcuts import shortcut_metric

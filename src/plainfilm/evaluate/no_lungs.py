@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.files import atomic_write, dump_json
-from plainfilm.data.probes import file_features, fit_and_score, picture_features
+from plainfilm.data.audit.probes import file_features, fit_and_score, picture_features
 from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
 from plainfilm.evaluate.beyond import beyond_shortcut

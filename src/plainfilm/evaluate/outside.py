@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.probes import Pixels
+from plainfilm.data.audit.probes import Pixels
 from plainfilm.evaluate.drift import picture_drift
 from plainfilm.evaluate.estimates import left_out_of
 from plainfilm.evaluate.external import ExternalSet

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from plainfilm.data.probes import picture_features
+from plainfilm.data.audit.probes import picture_features
 from plainfilm.evaluate.drift import NAMES, PROBE, picture_drift, same_shares
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.outside import changes

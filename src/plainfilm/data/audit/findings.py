@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from plainfilm.data.audit.near_duplicates import near_groups, near_pairs, perceptual_hashes
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.near import near_groups, near_pairs, perceptual_hashes
 from plainfilm.data.split.splits import count_patients, leaks
 from plainfilm.data.table.image_table import ImageTable
 

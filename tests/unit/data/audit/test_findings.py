@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from plainfilm.config import DataConfig, load_config
-from plainfilm.data.audit import Findings, by_class, find
+from plainfilm.data.audit.findings import Findings, by_class, find
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import scan_table

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from plainfilm.data import probes
-from plainfilm.data.probes import PROBES, cross_validated, file_features, fit_and_score, picture_features
+from plainfilm.data.audit import probes
+from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, fit_and_score, picture_features
 
 MEAN, SD, MEDIAN, SHARP, HALF_SHARP, BLACK_ROWS, BLACK_COLUMNS, OF_0, OF_255, COLOUR = (
     0,
@@ -151,7 +151,7 @@ def test_other_pictures_are_refused(pixels: np.ndarray, words: str, refusal: Cal
 
 
 def test_importing_the_probes_loads_no_scikit_learn() -> None:
-    code = "import sys, plainfilm.data.probes, plainfilm.data.near\n"
+    code = "import sys, plainfilm.data.audit.probes, plainfilm.data.audit.near_duplicates\n"
     code += "assert not {'sklearn', 'scipy', 'imagehash', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from plainfilm.data.audit.probes import Pixels
 from plainfilm.data.image.resize import resize
-from plainfilm.data.probes import Pixels
 
 # Of 256 bits. On the Kermany set at 224 px (17 million pairs) 30 finds all 34 pairs of identical files and no other;
 # 40 finds 3 others, 50 finds 44, 60 finds 789.
