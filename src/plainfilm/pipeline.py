@@ -42,7 +42,7 @@ from plainfilm.seen import prepare_unseen
 from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 
 if TYPE_CHECKING:
-    from plainfilm.data.planted import Faults
+    from plainfilm.data.synthetic.planted_faults import Faults
 
 __all__ = [
     "audit_data", "build_learner", "clear_cache", "compare_runs", "draw_phantom", "evaluate_run", "find_learning_rate", "interpret_run",
@@ -54,8 +54,8 @@ def draw_phantom(
     out: Path, *, images: int, size_px: int, seed: int, faults: Faults | None = None, listener: Listener = silent
 ) -> PhantomDocument:
     """`plainfilm phantom`: draw the synthetic set, with faults where asked, into a new folder."""
-    from plainfilm.data.phantom import CLASSES
-    from plainfilm.data.planted import Faults, write_planted
+    from plainfilm.data.synthetic.phantom import CLASSES
+    from plainfilm.data.synthetic.planted_faults import Faults, write_planted
 
     faults = faults or Faults()
     of = images + faults.copies

@@ -97,7 +97,7 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
 def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
     """The drawn set that stands in for DATA; drawn at the first use, then found in the cache folder."""
     from plainfilm import __version__
-    from plainfilm.data.phantom import write_phantom
+    from plainfilm.data.synthetic.phantom import write_phantom
     from plainfilm.errors import OccupiedError
 
     folder = cache_folder() / f"phantom-{__version__}" / f"{cfg.images}-{cfg.size_px}px-seed{cfg.seed}"

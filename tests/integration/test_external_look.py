@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 
 pytestmark = pytest.mark.slow
 

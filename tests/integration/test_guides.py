@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import plainfilm
 from plainfilm.cli import app
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

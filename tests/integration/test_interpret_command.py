@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
 from plainfilm.data.cache import rows
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 
 pytestmark = pytest.mark.slow
 SMALL = ["--model", "compact", "--size", "48", "--batch-size", "16", "--epochs", "2", "--device", "cpu", "--no-audit"]

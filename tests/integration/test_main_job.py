@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.evaluate.seal import seal_of
 
 pytestmark = pytest.mark.slow

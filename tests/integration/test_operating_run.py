@@ -14,7 +14,7 @@ from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.calibration import fit_temperature, softmax
 from plainfilm.evaluate.gate import read_gate

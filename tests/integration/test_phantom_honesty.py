@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # in .ci/run
 

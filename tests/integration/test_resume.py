@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.runs.folder import RunDir
 
 pytestmark = pytest.mark.slow

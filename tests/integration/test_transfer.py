@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
 from plainfilm.config import load_config
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import read_table
 
 pytestmark = pytest.mark.slow

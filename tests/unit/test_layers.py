@@ -79,10 +79,6 @@ MOVES_NEXT = {
     "plainfilm.cli.talk": "cli.console",
     "plainfilm.cli.training": "cli.commands.train",
     "plainfilm.cli.unsure_printer": "cli.render",
-    "plainfilm.data.corruptions": "data.synthetic.corruptions",
-    "plainfilm.data.film": "data.synthetic.film",
-    "plainfilm.data.phantom": "data.synthetic.phantom",
-    "plainfilm.data.planted": "data.synthetic.planted_faults",
     "plainfilm.doctor": "pipeline.doctor",
     "plainfilm.evaluate.answer": "evaluate.document",
     "plainfilm.evaluate.bands": "evaluate.metrics.curve_bands",
@@ -313,14 +309,17 @@ def test_only_decode_opens_images():
         "plainfilm.data.image.modes",  # works on what decode opened, as does resize
         "plainfilm.data.image.resize",
         "plainfilm.data.audit.near_duplicates",  # hands thumbnails to ImageHash
-        "plainfilm.data.corruptions",  # a JPEG in memory, of what decode gave
+        "plainfilm.data.synthetic.corruptions",  # a JPEG in memory, of what decode gave
         "plainfilm.app.pictures",  # writes PNG of what decode gave
-        "plainfilm.data.film",
-        "plainfilm.data.phantom",
-        "plainfilm.data.planted",
+        "plainfilm.data.synthetic.film",
+        "plainfilm.data.synthetic.phantom",
+        "plainfilm.data.synthetic.planted_faults",
     }  # the last three draw, they never read
     openers = {m for m, path in MODULES.items() if "Image.open(" in path.read_text(encoding="utf-8")}
-    assert openers == {"plainfilm.data.image.decode", "plainfilm.data.corruptions"}  # the second from memory alone
+    assert openers == {
+        "plainfilm.data.image.decode",
+        "plainfilm.data.synthetic.corruptions",
+    }  # the second from memory alone
 
 
 @pytest.mark.parametrize(
@@ -359,7 +358,7 @@ def test_only_runs_writes_files():
     """atomic_write is the one way; phantom renames a whole folder and says so."""
     words = ("write_text(", "write_bytes(", 'open(path, "w', '"wb")', "to_csv(path", "savefig(path", "np.save(path")
     writers = {m for m, path in MODULES.items() if any(w in path.read_text(encoding="utf-8") for w in words)}
-    assert writers <= {"plainfilm.base.files", "plainfilm.data.phantom"}
+    assert writers <= {"plainfilm.base.files", "plainfilm.data.synthetic.phantom"}
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def phantom(
 
     The faults that can be planted are a known truth to measure an audit by; only --json tells in which files.
     """
-    from plainfilm.data.planted import Faults
+    from plainfilm.data.synthetic.planted_faults import Faults
     from plainfilm.pipeline import draw_phantom
 
     faults = Faults(shortcut, duplicates, near_duplicates, label_conflicts, shared_patients, given_folders)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from plainfilm.base.seeds import content_key
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.corruptions import CORRUPTIONS, corrupted
+from plainfilm.data.synthetic.corruptions import CORRUPTIONS, corrupted
 from plainfilm.evaluate.gate import Gate
 from plainfilm.evaluate.metrics import auroc_metric
 from plainfilm.evaluate.predictions import CHANGE, UNLIKE, Predictions, make_predictions, predict, write_predictions

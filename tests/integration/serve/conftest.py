@@ -10,7 +10,7 @@ from served import Served
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 
 
 @pytest.fixture(scope="session")

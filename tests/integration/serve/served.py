@@ -20,7 +20,7 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from plainfilm.data.film import draw_phantom
+from plainfilm.data.synthetic.film import draw_phantom
 
 PLANTED = (
     "PatientName", "PatientID", "PatientBirthName", "PatientAddress", "PatientComments", "OtherPatientNames", "EthnicGroup",

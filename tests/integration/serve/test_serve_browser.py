@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from served import Served, encoded, picture, planted_dicom
 
-from plainfilm.data.film import draw_phantom
+from plainfilm.data.synthetic.film import draw_phantom
 from plainfilm.export.inference import open_bundle
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")

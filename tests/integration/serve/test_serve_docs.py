@@ -20,7 +20,7 @@ from plainfilm.app.limits import MB, Limits
 from plainfilm.app.pages import EXAMPLES
 from plainfilm.app.run import SHORTEST_TOKEN
 from plainfilm.cli import app
-from plainfilm.data.film import draw_phantom
+from plainfilm.data.synthetic.film import draw_phantom
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/serve.md").read_text(encoding="utf-8")

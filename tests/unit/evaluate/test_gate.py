@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
-from plainfilm.data.corruptions import corrupted
-from plainfilm.data.phantom import draw_phantom
+from plainfilm.data.synthetic.corruptions import corrupted
+from plainfilm.data.synthetic.phantom import draw_phantom
 from plainfilm.errors import DataError
 from plainfilm.evaluate.gate import FEATURES, MIN_IMAGES, Envelope, fit_gate, gate_bytes, gate_from, read_gate
 from plainfilm.evaluate.picture_checks import cells, look_at

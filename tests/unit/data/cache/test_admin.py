@@ -12,7 +12,7 @@ from plainfilm.config import DataConfig
 from plainfilm.data.cache.admin import clear, entries
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.phantom import write_phantom
+from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import build_table
 
 

@@ -16,8 +16,8 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from PIL import Image
 
-from plainfilm.data.film import Film, draw_phantom
-from plainfilm.data.phantom import CLASSES, check_request, fill, films_of, save_png
+from plainfilm.data.synthetic.film import Film, draw_phantom
+from plainfilm.data.synthetic.phantom import CLASSES, check_request, fill, films_of, save_png
 from plainfilm.errors import UsageError
 from plainfilm.schemas.data import Planted
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data import film, phantom
-from plainfilm.data.film import draw_phantom
-from plainfilm.data.phantom import plan, write_phantom
+from plainfilm.data.synthetic import film, phantom
+from plainfilm.data.synthetic.film import draw_phantom
+from plainfilm.data.synthetic.phantom import plan, write_phantom
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, UsageError
 
 

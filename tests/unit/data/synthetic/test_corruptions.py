@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plainfilm.data.corruptions import CORRUPTIONS, corrupted
+from plainfilm.data.synthetic.corruptions import CORRUPTIONS, corrupted
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(30, 220, (3, 64, 64), dtype=np.uint8)

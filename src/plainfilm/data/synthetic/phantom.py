@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from plainfilm.data.film import Film, draw_phantom
+from plainfilm.data.synthetic.film import Film, draw_phantom
 from plainfilm.errors import DataError, OccupiedError, UsageError
 
 T = TypeVar("T")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data import film, planted
-from plainfilm.data.phantom import CLASSES, plan, write_phantom
-from plainfilm.data.planted import Faults, lay_out, write_planted
+from plainfilm.data.synthetic import film, planted_faults
+from plainfilm.data.synthetic.phantom import CLASSES, plan, write_phantom
+from plainfilm.data.synthetic.planted_faults import Faults, lay_out, write_planted
 from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import UsageError
 from plainfilm.schemas.data import Planted
@@ -291,7 +291,7 @@ def test_the_marker_is_a_white_letter_that_fits_every_size(size_px: int, stroke:
     raster = np.array([[point == "#" for point in row] for row in letter.split()])
     black = np.zeros((size_px, size_px), dtype=np.uint8)
     for seed in range(20):
-        marked = planted.burn_in_marker(black, np.random.default_rng(seed))
+        marked = planted_faults.burn_in_marker(black, np.random.default_rng(seed))
         rows, columns = np.nonzero(marked)
         box = marked[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         np.testing.assert_array_equal(box, 245 * np.kron(raster, np.ones((stroke, stroke))).astype(np.uint8))
@@ -348,7 +348,7 @@ def test_as_many_as_there_are_can_be_planted(refusal: Callable[..., str]) -> Non
 
 
 def test_patient_numbers_never_get_a_sixth_digit(monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str]) -> None:
-    monkeypatch.setattr(planted, "HIGHEST_PATIENT", len(plan(60, seed=0)) + 3)
+    monkeypatch.setattr(planted_faults, "HIGHEST_PATIENT", len(plan(60, seed=0)) + 3)
     assert len(lay_out(Faults(duplicates=3), 60, seed=0)[1].duplicates) == 3
     assert "is 4; it must be 0 to 3:" in refusal(lambda: lay_out(Faults(duplicates=4), 60, seed=0), UsageError)
 
