@@ -17,7 +17,7 @@ _HOMES = {
     "decode_spec": "plainfilm.prepare",
     "decode_rows": "plainfilm.data.cache.rows",
     "make_dls": "plainfilm.data.loaders.block",
-    "build_model": "plainfilm.models.weights",
+    "build_model": "plainfilm.models.load_weights",
     "make_learner": "plainfilm.train.learner",
     "measure": "plainfilm.evaluate.metrics",
     "train_run": "plainfilm.pipeline",

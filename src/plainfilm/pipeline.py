@@ -31,8 +31,8 @@ from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.evaluation import evaluate_external, questions, save
 from plainfilm.interpretation import interpret_run
+from plainfilm.models.find_weights import at_hand, starting_point
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
-from plainfilm.models.weight_files import at_hand, starting_point
 from plainfilm.prepare import keep_out_of_data, prepare
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir

@@ -18,7 +18,7 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError
-from plainfilm.models.weight_files import Found
+from plainfilm.models.find_weights import Found
 from plainfilm.prepare import Prepared, prepare
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir

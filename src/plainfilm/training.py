@@ -24,8 +24,8 @@ from plainfilm.evaluate.operating import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.seal import seal_of
 from plainfilm.inputs import read_inputs, write_inputs
+from plainfilm.models.find_weights import Found, find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
-from plainfilm.models.weight_files import Found, find_again, starting_point, without_path
 from plainfilm.prepare import Prepared, keep_out_of_data
 from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
@@ -260,7 +260,7 @@ def build_learner(
     """A Learner over the train and valid rows, and the pixels of the valid rows; `found` are the weights to start from."""
     from plainfilm.data.loaders.block import make_dls
     from plainfilm.models.build import build_model, parameter_count
-    from plainfilm.models.weights import load_initial
+    from plainfilm.models.load_weights import load_initial
     from plainfilm.train.learner import make_learner
     from plainfilm.train.memory import require_memory
 

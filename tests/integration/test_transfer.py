@@ -189,7 +189,7 @@ def test_lr_find_has_no_more_phases_than_training(first, data):
 
 
 def test_what_was_trained_is_what_the_next_training_starts_from(first, data, small, tmp_path, monkeypatch):
-    from plainfilm.models import weights
+    from plainfilm.models import load_weights as weights
 
     seen = {}
     load = weights.load_initial

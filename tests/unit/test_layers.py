@@ -141,9 +141,6 @@ MOVES_NEXT = {
     "plainfilm.interpret.size_figure": "plots.learning_curve",
     "plainfilm.interpret.suspects": "interpret.label_errors",
     "plainfilm.interpretation": "pipeline.interpret",
-    "plainfilm.models.gap": "models.paper_gap",
-    "plainfilm.models.weight_files": "models.find_weights",
-    "plainfilm.models.weights": "models.load_weights",
     "plainfilm.pipeline": "pipeline.housekeeping",
     "plainfilm.prepare": "pipeline.prepare",
     "plainfilm.report.command": "report.redact",
@@ -160,10 +157,10 @@ MOVES_NEXT = {
 TORCH_AT_MODULE_LEVEL = (
     "plainfilm.data.loaders.block",
     "plainfilm.models.paper",
-    "plainfilm.models.gap",
+    "plainfilm.models.paper_gap",
     "plainfilm.models.compact",
     "plainfilm.models.backbones",
-    "plainfilm.models.weights",
+    "plainfilm.models.load_weights",
     "plainfilm.models.build",
     "plainfilm.train.",
     "plainfilm.evaluate.predictions",
@@ -338,7 +335,7 @@ def test_only_decode_opens_images():
 def test_no_module_uses(word: str):
     users = [m for m, path in MODULES.items() if word in path.read_text(encoding="utf-8")]
     # models.weights reads foreign files, and makes nothing of them but tensors
-    assert users == (["plainfilm.models.weights"] if word == "torch.load" else [])
+    assert users == (["plainfilm.models.load_weights"] if word == "torch.load" else [])
 
 
 def test_onnx_runtime_is_imported_in_one_place():
@@ -348,7 +345,7 @@ def test_onnx_runtime_is_imported_in_one_place():
 
 
 def test_foreign_weights_are_read_by_weights_only():
-    tree = ast.parse(MODULES["plainfilm.models.weights"].read_text(encoding="utf-8"))
+    tree = ast.parse(MODULES["plainfilm.models.load_weights"].read_text(encoding="utf-8"))
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load"]
     assert len(calls) == 1
     assert "weights_only=True" in ast.unparse(calls[0])

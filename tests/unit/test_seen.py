@@ -18,7 +18,7 @@ from plainfilm.config import load_config
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.errors import DataError, GateError
-from plainfilm.models.weight_files import Found
+from plainfilm.models.find_weights import Found
 from plainfilm.runs.folder import RunDir
 from plainfilm.seen import check_weights, refuse_taught, shared_images, tables_behind
 

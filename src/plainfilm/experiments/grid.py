@@ -27,8 +27,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plainfilm.config import ExperimentConfig, make_config
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError
+from plainfilm.models.find_weights import with_absolute_weights
 from plainfilm.models.registry import check_options
-from plainfilm.models.weight_files import with_absolute_weights
 
 NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
 NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"

@@ -8,8 +8,8 @@ from plainfilm.base.events import Listener
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import ConfigError, PlainfilmError
 from plainfilm.experiments.state import Place
+from plainfilm.models.find_weights import find_weights
 from plainfilm.models.registry import check_options, require_library
-from plainfilm.models.weight_files import find_weights
 
 
 def require_possible(places: Sequence[Place], *, offline: bool, listener: Listener) -> None:

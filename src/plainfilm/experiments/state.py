@@ -10,7 +10,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.experiments.grid import Planned
-from plainfilm.models.weight_files import as_it_began
+from plainfilm.models.find_weights import as_it_began
 from plainfilm.runs.folder import RunDir
 
 Standing = Literal["new", "done", "stopped", "busy", "diverged"]

@@ -15,8 +15,8 @@ from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError, MissingError, UsageError
 from plainfilm.models.backbones import Anatomy, build_backbone, grey_stem, own_pooled
 from plainfilm.models.compact import CompactNet
-from plainfilm.models.gap import PaperGapNet
 from plainfilm.models.paper import PaperNet
+from plainfilm.models.paper_gap import PaperGapNet
 from plainfilm.models.registry import check_options, statistics
 
 ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that a picture is divided by

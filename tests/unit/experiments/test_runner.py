@@ -266,7 +266,7 @@ def test_imagenet_weights_are_looked_for_first_and_offline_fetches_none(stage, m
     stage.file.write_text(text.replace("model.dense: 3}", "model.name: resnet18, model.weights: imagenet}"))
     assert "--offline or HF_HUB_OFFLINE forbids" in stage.refused("--offline", code=3)
     tried: list[str] = []
-    monkeypatch.setattr("plainfilm.models.weight_files._reachable", lambda host: tried.append(host) or False)
+    monkeypatch.setattr("plainfilm.models.find_weights._reachable", lambda host: tried.append(host) or False)
     assert "download.pytorch.org was not reached" in stage.refused(code=3)
     assert tried == ["download.pytorch.org"]  # once for both seeds
 

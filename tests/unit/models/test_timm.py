@@ -14,9 +14,9 @@ from torch import nn
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
+from plainfilm.models.find_weights import at_hand, find_weights
+from plainfilm.models.load_weights import _resized_grid, load_initial
 from plainfilm.models.registry import get_spec
-from plainfilm.models.weight_files import at_hand, find_weights
-from plainfilm.models.weights import _resized_grid, load_initial
 
 
 class Tiny(nn.Module):

@@ -21,8 +21,8 @@ from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError
 from plainfilm.models.build import Normalised
 from plainfilm.models.build import build_model as build_fresh
+from plainfilm.models.find_weights import Found, find_weights, with_statistics
 from plainfilm.models.registry import ModelSpec, get_spec
-from plainfilm.models.weight_files import Found, find_weights, with_statistics
 
 Tensors = dict[str, torch.Tensor]
 CONTAINERS = ("state_dict", "model_state_dict", "model", "network")

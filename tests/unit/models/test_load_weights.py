@@ -16,11 +16,12 @@ from safetensors.torch import save_file
 import plainfilm
 from plainfilm.config import ModelConfig
 from plainfilm.errors import MissingError
-from plainfilm.models import registry, weight_files, weights
+from plainfilm.models import find_weights as weight_files
+from plainfilm.models import load_weights, registry
 from plainfilm.models.build import build_model
+from plainfilm.models.find_weights import Found, file_sha256, find_weights
+from plainfilm.models.load_weights import load_initial, read_tensors
 from plainfilm.models.registry import MODELS, WeightsFile
-from plainfilm.models.weight_files import Found, file_sha256, find_weights
-from plainfilm.models.weights import load_initial, read_tensors
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 
@@ -106,7 +107,7 @@ def test_the_public_build_model_keeps_a_runs_head_for_the_same_classes(vocab, ke
     source = build_model(ModelConfig(name="compact"), 2, 32, seed=8)
     save_file({name: value.contiguous() for name, value in source.network.state_dict().items()}, tmp_path / "w")
     card = SimpleNamespace(vocab=VOCAB, mean=(0.4,) * 3, std=(0.3,) * 3, model=ModelConfig(name="compact"))
-    monkeypatch.setattr(weights, "find_weights", lambda *_, **__: Found("run", tmp_path / "w", "x", card))
+    monkeypatch.setattr(load_weights, "find_weights", lambda *_, **__: Found("run", tmp_path / "w", "x", card))
     model = plainfilm.build_model(ModelConfig(name="compact", weights="run"), 2, 32, seed=1, vocab=vocab)
     assert torch.equal(model.head.weight, source.head.weight) is kept
     assert torch.equal(model.network.stem[0].weight, source.network.stem[0].weight)
@@ -165,7 +166,7 @@ def test_the_papers_convolutions_go_to_another_size_and_the_dense_layers_start_a
 
 
 def test_position_embeddings_keep_what_a_grid_of_another_size_can_keep():
-    from plainfilm.models.weights import _resized_grid
+    from plainfilm.models.load_weights import _resized_grid
 
     ramp = torch.cat((torch.full((1, 1, 1), 7.0), torch.arange(4.0).repeat_interleave(4).view(1, 16, 1)), dim=1)
     new = _resized_grid(ramp, torch.Size((1, 65, 1)))

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 from plainfilm.cli import app
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
-from plainfilm.models import weight_files
+from plainfilm.models import find_weights as weight_files
+from plainfilm.models.find_weights import at_hand, find_again, find_weights, with_statistics
 from plainfilm.models.registry import MODELS, WeightsFile
-from plainfilm.models.weight_files import at_hand, find_again, find_weights, with_statistics
 
 RESNET = ModelConfig(name="resnet18", weights="imagenet")
 
