@@ -12,7 +12,7 @@ from plainfilm.data.cache.admin import entries
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.runs.card import versions
 from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
-from plainfilm.train.limits import free_bytes, physical_cores, usable_cores
+from plainfilm.train.system_limits import free_bytes, physical_cores, usable_cores
 
 LOW_DISK_BYTES = 2_000_000_000
 BUSY_SHARE = (

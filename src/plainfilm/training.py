@@ -180,7 +180,7 @@ def _fit(
     from plainfilm.interpret.figures import as_png, plot_batch
     from plainfilm.models.build import load_weights
     from plainfilm.train.fit import find_lr
-    from plainfilm.train.stops import fit_with_stops
+    from plainfilm.train.interruption import fit_with_stops
 
     x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]

@@ -33,7 +33,9 @@ from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.errors import PlainfilmError
 from plainfilm.interpret import figures  # noqa: F401
 from plainfilm.runs.folder import RunDir
-from plainfilm.train import learner, stops  # noqa: F401
+from plainfilm.train import (
+    interruption,
+)
 
 THREADS = 1  # of a child; more are slower for a network this small
 COMPARED = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "checkpoints/best.safetensors")
@@ -244,29 +246,29 @@ class Trials:
 
 
 def lose_moments() -> None:
-    whole = stops.restore
+    whole = interruption.restore
 
     def restore(learn, tensors, run) -> None:
         whole(learn, tensors, run)
         for slots in learn.opt.opt.state.values():
             slots["exp_avg"].zero_()
 
-    stops.restore = restore
+    interruption.restore = restore
 
 
 def lose_place() -> None:
-    stops.GoOn.before_train = lambda self: None
+    interruption.GoOn.before_train = lambda self: None
 
 
 def lose_weights() -> None:
-    whole = stops.restore
+    whole = interruption.restore
 
     def restore(learn, tensors, run) -> None:
         before = {name: value.clone() for name, value in learn.model.state_dict().items()}
         whole(learn, tensors, run)
         learn.model.load_state_dict(before)
 
-    stops.restore = restore
+    interruption.restore = restore
 
 
 LOSSES = {"nothing": lambda: None, "moments": lose_moments, "place": lose_place, "weights": lose_weights}

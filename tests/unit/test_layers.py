@@ -148,10 +148,6 @@ MOVES_NEXT = {
     "plainfilm.report.pictures": "report.images",
     "plainfilm.report.read": "report.run_data",
     "plainfilm.seen": "pipeline.weights_overlap",
-    "plainfilm.train.average": "train.ema",
-    "plainfilm.train.features": "train.frozen_features",
-    "plainfilm.train.limits": "train.system_limits",
-    "plainfilm.train.stops": "train.interruption",
     "plainfilm.training": "pipeline.train",
 }
 TORCH_AT_MODULE_LEVEL = (

@@ -23,7 +23,7 @@ from safetensors.torch import save
 from plainfilm.base.seeds import DROPOUT, torch_seed
 from plainfilm.data.loaders.block import CacheDL, plain
 from plainfilm.errors import DivergedError, UsageError
-from plainfilm.train.average import weights_of
+from plainfilm.train.ema import weights_of
 
 
 class KeyedRandomness(Callback):

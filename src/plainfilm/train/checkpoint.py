@@ -22,7 +22,7 @@ from safetensors.torch import load, save
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.errors import DataError, DivergedError
 from plainfilm.runs.folder import RunDir
-from plainfilm.train.average import PREFIX, STEPS, AverageWeights, weights_of
+from plainfilm.train.ema import PREFIX, STEPS, AverageWeights, weights_of
 
 MODEL, SLOTS = "model", ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of each parameter
 

@@ -21,7 +21,7 @@ from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import TrainingError
 from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import MeetRequest
-from plainfilm.train.features import hold_features, release_features
+from plainfilm.train.frozen_features import hold_features, release_features
 from plainfilm.train.learner import make_learner
 
 SUGGESTIONS = ("valley", "slide", "minimum", "steep")

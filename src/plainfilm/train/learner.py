@@ -23,8 +23,8 @@ from torch import nn
 from plainfilm.config import TrainConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
-from plainfilm.train.average import AverageWeights
 from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
+from plainfilm.train.ema import AverageWeights
 from plainfilm.train.memory import PlainLosses
 from plainfilm.train.speed import FUSED_ON
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
-from plainfilm.train.limits import usable_cores
+from plainfilm.train.system_limits import usable_cores
 
 # glibc malloc parameters: trim never, no mmap, one arena, grow by 256 MB. By default every large activation is
 # mapped and unmapped again each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.

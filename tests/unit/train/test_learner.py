@@ -21,7 +21,7 @@ from safetensors.torch import load
 from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
-from plainfilm.train import callbacks, fit, stops
+from plainfilm.train import callbacks, fit, interruption
 from plainfilm.train.fit import FALLBACK_LR, estimate_seconds, find_lr, fit_phases, suggest
 from plainfilm.train.learner import auroc, class_weights, make_learner
 
@@ -157,7 +157,7 @@ def test_no_callback_hides_an_attribute_of_the_learner():
     """A callback's name becomes a Learner attribute; one called Save would hide learn.save."""
     ours = [
         c
-        for module in (callbacks, stops)
+        for module in (callbacks, interruption)
         for c in vars(module).values()
         if isinstance(c, type) and issubclass(c, Callback) and c.__module__ == module.__name__
     ]

@@ -17,9 +17,9 @@ from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.runs.folder import Pace, RunDir
 from plainfilm.train.checkpoint import read_checkpoint
-from plainfilm.train.features import hold_features
 from plainfilm.train.fit import find_lr, fit_phases
-from plainfilm.train.stops import StopRequest, fit_with_stops, stop_requests
+from plainfilm.train.frozen_features import hold_features
+from plainfilm.train.interruption import StopRequest, fit_with_stops, stop_requests
 
 PHASES = (Phase(epochs=2, size_px=40, lr=2e-3), Phase(epochs=1, size_px=40, lr=1e-3))
 STEPS, VALID = 5, 3  # batches of train and valid in an epoch

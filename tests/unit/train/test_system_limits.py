@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.train import limits
+from plainfilm.train import system_limits
 
 V1, V2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
 def test_this_machine_tells_what_it_has():
-    assert 50_000_000 < limits.free_bytes() < 10**13
-    assert 1 <= limits.usable_cores() <= 4096
+    assert 50_000_000 < system_limits.free_bytes() < 10**13
+    assert 1 <= system_limits.usable_cores() <= 4096
 
 
 def group(folder: Path, names: tuple[str, str], limit: object, used: int, stat: str) -> None:
@@ -44,17 +44,17 @@ def test_the_limits_of_all_groups_around_the_process_count(tmp_path, proc):
     """Version 2: 'max' is no limit; what the system can drop of the used memory is free."""
     group(tmp_path / "a", V2, 1000, 300, "anon 250\ninactive_file 50")
     group(tmp_path / "a" / "b", V2, "max", 200, "inactive_file 0")
-    assert limits.free_bytes(proc("0::/a/b\n"), tmp_path) == 1000 - 300 + 50
+    assert system_limits.free_bytes(proc("0::/a/b\n"), tmp_path) == 1000 - 300 + 50
 
 
 def test_version_1_has_its_own_names_and_a_container_sees_itself_as_the_top(tmp_path, proc):
     group(tmp_path / "memory", V1, 5000, 1000, "total_inactive_file 10")
-    assert limits.free_bytes(proc("5:devices:/x\n4:cpu,memory:/docker/0f\n"), tmp_path) == 4010
+    assert system_limits.free_bytes(proc("5:devices:/x\n4:cpu,memory:/docker/0f\n"), tmp_path) == 4010
 
 
 def test_cores_are_counted_without_hyperthreads(tmp_path, proc):
-    assert limits.physical_cores(proc("")) == 64
-    assert limits.physical_cores(tmp_path / "nowhere") is None
+    assert system_limits.physical_cores(proc("")) == 64
+    assert system_limits.physical_cores(tmp_path / "nowhere") is None
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_group_with_little_time_is_given_few_threads(tmp_path, proc, monkeypat
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(128)), raising=False)
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "a/cpu.max").write_text(given + "\n")
-    assert limits.usable_cores(proc("0::/a/b\n"), tmp_path) == (cores or 64)
+    assert system_limits.usable_cores(proc("0::/a/b\n"), tmp_path) == (cores or 64)
 
 
 @pytest.mark.parametrize(("quota", "cores"), [(300000, 3), (-1, 64)])
@@ -74,13 +74,13 @@ def test_version_1_writes_quota_and_period_apart(tmp_path, proc, monkeypatch, qu
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text(f"{quota}\n")
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
-    assert limits.usable_cores(proc("3:cpu,cpuacct:/docker/7\n"), tmp_path) == cores
+    assert system_limits.usable_cores(proc("3:cpu,cpuacct:/docker/7\n"), tmp_path) == cores
 
 
 def test_a_process_that_is_bound_to_processors_counts_those(tmp_path, proc, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 1, 2}, raising=False)
-    assert limits.usable_cores(proc(""), tmp_path) == 3
+    assert system_limits.usable_cores(proc(""), tmp_path) == 3
 
 
 def test_without_groups_there_is_nothing_to_say(tmp_path):
-    assert limits.free_bytes(tmp_path / "nothing", tmp_path) is None
+    assert system_limits.free_bytes(tmp_path / "nothing", tmp_path) is None

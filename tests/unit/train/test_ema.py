@@ -8,9 +8,9 @@ from fastai.callback.core import Callback
 from safetensors.torch import load
 
 from plainfilm.config import Phase
-from plainfilm.train.average import weights_of
 from plainfilm.train.callbacks import KeepBest, RunHistory
 from plainfilm.train.checkpoint import tensors_of
+from plainfilm.train.ema import weights_of
 from plainfilm.train.fit import fit_phases
 
 PHASES = [Phase(epochs=2, size_px=40, lr=2e-3)]

@@ -9,8 +9,8 @@ from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
-from plainfilm.train.features import hold_features, release_features
 from plainfilm.train.fit import as_in_phase, find_lr, fit_phases, rates
+from plainfilm.train.frozen_features import hold_features, release_features
 from plainfilm.train.learner import make_learner
 
 FROZEN = Phase(epochs=3, size_px=40, freeze=True, lr=1e-2)

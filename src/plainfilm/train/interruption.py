@@ -22,9 +22,9 @@ from plainfilm.config import Phase
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
 from plainfilm.runs.folder import Pace, RunDir
-from plainfilm.train.average import weights_of
 from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, as_csv, weights_bytes
 from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors_of, write_checkpoint
+from plainfilm.train.ema import weights_of
 from plainfilm.train.fit import fit_phases
 
 Tell = Callable[[str, dict[str, Any]], None]
