@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from plainfilm.evaluate import delong, intervals
 from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.stats import delong, intervals
 
 pytestmark = pytest.mark.slow
 ICCS = (0.1, 0.3, 0.5)

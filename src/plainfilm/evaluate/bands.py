@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainfilm.evaluate import intervals
-from plainfilm.evaluate.intervals import Bools, Floats, Statistic
 from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Statistic
 
 GRID = np.linspace(0, 1, 101)
 LEVEL = 0.95

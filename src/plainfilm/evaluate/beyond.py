@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from plainfilm.evaluate import intervals
-from plainfilm.evaluate.intervals import Bools, Floats, Ints
+from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.schemas.documents import Metric
 
 MIN_PATIENTS = 5  # of each class in such pairs: fewer say nothing about other patients

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate import intervals
-from plainfilm.evaluate.intervals import Bools, Floats, Interval, Ints, Statistic
 from plainfilm.evaluate.scores import ECE_BINS, ece_bins
+from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, Statistic
 
 COLDEST, HOTTEST = 0.1, 10.0  # of temperatures; beyond, the images were too few or too easy to tell
 EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit

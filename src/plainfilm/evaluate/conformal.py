@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plainfilm.evaluate.intervals import Bools, Floats, Ints
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.runs.card import Band
 
 LIKE_VALID = "It holds for images like the valid images only: same kind of patients, machine and files."

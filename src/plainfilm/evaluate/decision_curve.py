@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from plainfilm.evaluate.intervals import Floats, bootstrap
 from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.stats.intervals import Floats, bootstrap
 from plainfilm.schemas.evaluate import DecisionCurve
 
 THRESHOLDS = np.arange(1, 100) / 100

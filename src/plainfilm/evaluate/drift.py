@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.data.audit.probes import PERCENTILES, Pixels, cross_validated, picture_features
-from plainfilm.evaluate.delong import midranks
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.shortcuts import shortcut_metric
+from plainfilm.evaluate.stats.delong import midranks
 from plainfilm.schemas.evaluate import Drift
 
 PROBE = "picture statistics"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluate import intervals
-from plainfilm.evaluate.intervals import Bools, Interval
 from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.stats.intervals import Bools, Interval
 from plainfilm.schemas.documents import Metric
 
 WITHOUT = "mean without class"

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.intervals import Floats
 from plainfilm.evaluate.picture_checks import look_at
+from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 

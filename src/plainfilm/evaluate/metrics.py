@@ -11,11 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plainfilm.evaluate import intervals
 from plainfilm.evaluate.calibration import calibration_line, less_bias, line_interval, line_statistic
-from plainfilm.evaluate.delong import auroc_interval, curve, misplaced_patients
 from plainfilm.evaluate.estimates import basis, drawn, metric, missing, noted, to_metric
-from plainfilm.evaluate.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.evaluate.scores import (
     RATES,
@@ -35,6 +32,9 @@ from plainfilm.evaluate.scores import (
     mean_statistic,
     rate,
 )
+from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.stats.delong import auroc_interval, curve, misplaced_patients
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.schemas.documents import Metric
 
 __all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "mcc"]

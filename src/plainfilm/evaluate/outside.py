@@ -9,11 +9,11 @@ from plainfilm.data.audit.probes import Pixels
 from plainfilm.evaluate.drift import picture_drift
 from plainfilm.evaluate.estimates import left_out_of
 from plainfilm.evaluate.external import ExternalSet
-from plainfilm.evaluate.intervals import Interval, difference
 from plainfilm.evaluate.metrics import measure
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.stats.intervals import Interval, difference
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.evaluate import Change, External, Metric

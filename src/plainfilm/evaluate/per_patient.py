@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plainfilm.evaluate.intervals import Floats, Ints
+from plainfilm.evaluate.stats.intervals import Floats, Ints
 
 
 class Patients(NamedTuple):

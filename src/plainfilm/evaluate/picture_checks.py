@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluate.intervals import Floats
+from plainfilm.evaluate.stats.intervals import Floats
 
 LAYOUT_SIDE, GREY_SIDE = 16, 32
 CHUNK = 256  # pictures looked at together

@@ -10,11 +10,11 @@ import math
 import numpy as np
 
 from plainfilm.errors import UsageError
-from plainfilm.evaluate import intervals
 from plainfilm.evaluate.estimates import metric, missing
-from plainfilm.evaluate.intervals import Interval
 from plainfilm.evaluate.sample import Sample
 from plainfilm.evaluate.scores import REASONS
+from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.stats.intervals import Interval
 from plainfilm.schemas.evaluate import AtPrevalence, Metric
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate.compare import Block
-from plainfilm.evaluate.intervals import Ints
 from plainfilm.evaluate.scored import Scored
+from plainfilm.evaluate.stats.intervals import Ints
+from plainfilm.evaluate.stats.paired_tests import Block
 
 Pair = tuple[int, int]
 REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first was half-made

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.intervals import Bools, Floats, Ints
 from plainfilm.evaluate.scores import calls
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 
 SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within it; logits do not
 

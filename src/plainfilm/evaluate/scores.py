@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.delong import curve
-from plainfilm.evaluate.intervals import Bools, Floats, Ints, Statistic
+from plainfilm.evaluate.stats.delong import curve
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, Statistic
 
 ECE_BINS = 15
 # name -> (which images count, which of them are hits), from bool (n,) `called` and `truth`

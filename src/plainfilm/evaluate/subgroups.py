@@ -10,10 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.evaluate.compare import holm
-from plainfilm.evaluate.delong import auroc_interval, curve
 from plainfilm.evaluate.estimates import missing
-from plainfilm.evaluate.gap_test import (
+from plainfilm.evaluate.metrics import auroc_metric, rate_metric
+from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.stats.delong import auroc_interval, curve
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
+from plainfilm.evaluate.stats.paired_tests import holm
+from plainfilm.evaluate.stats.subgroup_permutation import (
     DRAWS,
     MIN_PATIENTS,
     Sides,
@@ -23,9 +26,6 @@ from plainfilm.evaluate.gap_test import (
     share_gap,
     two_sided_p,
 )
-from plainfilm.evaluate.intervals import Bools, Floats, Interval, difference, proportion
-from plainfilm.evaluate.metrics import auroc_metric, rate_metric
-from plainfilm.evaluate.sample import Sample
 from plainfilm.schemas.evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
 
 BLANK = "(blank)"

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluate import intervals
 from plainfilm.evaluate.calibration import reliability
 from plainfilm.evaluate.conformal import LIKE_VALID, in_set, is_sure
-from plainfilm.evaluate.intervals import Bools
 from plainfilm.evaluate.metrics import confidences
 from plainfilm.evaluate.predictions import UNLIKE, Predictions
 from plainfilm.evaluate.sample import make_sample
 from plainfilm.evaluate.scores import calls
+from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.stats.intervals import Bools
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import BandReport, GateReport, Metric, Reliability, ReliabilityBin
 

@@ -14,12 +14,12 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate import compare
 from plainfilm.evaluate.answer import chosen_on_valid
-from plainfilm.evaluate.intervals import CHUNK, Floats, Statistic
 from plainfilm.evaluate.rivals import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
 from plainfilm.evaluate.scored import Scored, read_scored
 from plainfilm.evaluate.scores import macro_statistic
+from plainfilm.evaluate.stats import paired_tests
+from plainfilm.evaluate.stats.intervals import CHUNK, Floats, Statistic
 from plainfilm.runs.card import KEPT_BEST
 from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Difference, MeanSd
 from plainfilm.schemas.documents import Metric
@@ -76,10 +76,10 @@ def tested_pairs(lineup: Lineup, metric: str) -> dict[Pair, Difference]:
     if not pairs:
         return {}
     blocks = {pair: lineup.blocks(pair) for pair in pairs}
-    shares = np.stack([compare.mean_shares(blocks[pair], metric, lineup.m) for pair in pairs], axis=1)
+    shares = np.stack([paired_tests.mean_shares(blocks[pair], metric, lineup.m) for pair in pairs], axis=1)
     draws = draws_for(len(pairs))
-    p = compare.permutation_p(shares, draws)
-    adjusted = compare.holm(p)
+    p = paired_tests.permutation_p(shares, draws)
+    adjusted = paired_tests.holm(p)
     boot = _bootstrap(lineup, metric)
     found = {}
     for column, pair in enumerate(pairs):
@@ -89,8 +89,8 @@ def tested_pairs(lineup: Lineup, metric: str) -> dict[Pair, Difference]:
         patients = len(codes)
         renumbered = [block._replace(patients=np.searchsorted(codes, block.patients)) for block in blocks[pair]]
         moved = np.mean([boot[b.root] - boot[a.root] for a, b in lineup.pairs[pair]], axis=0)
-        value, low, high, method = compare.difference_interval(-float(shares[:, column].sum()), moved, patients)
-        second = compare.SECOND_TESTS[metric](renumbered, patients)
+        value, low, high, method = paired_tests.difference_interval(-float(shares[:, column].sum()), moved, patients)
+        second = paired_tests.SECOND_TESTS[metric](renumbered, patients)
         of_seeds = _seed_limits(lineup.pairs[pair], metric)
         told_apart = adjusted[column] <= LEVEL and (of_seeds is None or of_seeds[0] > 0 or of_seeds[1] < 0)
         found[pair] = Difference(
@@ -117,7 +117,7 @@ def _seed_limits(matched: list[tuple[Scored, Scored]], metric: str) -> tuple[flo
 
 def draws_for(tests: int) -> int:
     """Enough that the smallest p can survive the adjustment."""
-    return max(compare.DRAWS, compare.DRAWS_PER_TEST * tests)
+    return max(paired_tests.DRAWS, paired_tests.DRAWS_PER_TEST * tests)
 
 
 def _answers(matched: list[tuple[Scored, Scored]], metric: str) -> bool:
@@ -139,8 +139,8 @@ def _bootstrap(lineup: Lineup, metric: str, n_boot: int = BOOT_DRAWS, seed: int 
 
 def _statistic(run: Scored, metric: str) -> Statistic:
     if metric == "accuracy":
-        return compare.accuracy_statistic(run.hits)
-    return macro_statistic([compare.auroc_statistic(run.probs[:, c], run.targs == c) for c in run.views])
+        return paired_tests.accuracy_statistic(run.hits)
+    return macro_statistic([paired_tests.auroc_statistic(run.probs[:, c], run.targs == c) for c in run.views])
 
 
 def as_document(lineup: Lineup, split: str, metric: str) -> CompareDocument:

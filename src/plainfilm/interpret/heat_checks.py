@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from plainfilm.base.seeds import HEAT, uniform
-from plainfilm.evaluate.intervals import Floats, t_quantile
+from plainfilm.evaluate.stats.intervals import Floats, t_quantile
 from plainfilm.interpret.heat_figures import MARGIN, ORDERS, SHARES
 from plainfilm.schemas.documents import Metric
 

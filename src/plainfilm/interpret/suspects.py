@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from plainfilm.evaluate.intervals import Bools, Floats, Ints
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 
 COLUMNS = ("path", "label", "score", "why")
 MANY = 0.10  # with 5 % planted wrong labels a network that errs in 1.6 % listed 3.7 %, one that errs in 15 % 6.8 %

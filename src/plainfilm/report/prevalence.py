@@ -5,8 +5,8 @@ It holds where positive and negative images look like those here and only their 
 
 from __future__ import annotations
 
-from plainfilm.evaluate.intervals import Interval
 from plainfilm.evaluate.prevalence import ratio
+from plainfilm.evaluate.stats.intervals import Interval
 from plainfilm.runs.metrics_file import Answer, AtPrevalence, Number
 
 PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)

@@ -20,8 +20,8 @@ from plainfilm.evaluate.calibration import (
     reliability,
     softmax,
 )
-from plainfilm.evaluate.intervals import bootstrap
 from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.stats.intervals import bootstrap
 
 
 def sigmoid(x):

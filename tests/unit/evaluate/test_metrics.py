@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, recall_score, roc_auc_score
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate import intervals
 from plainfilm.evaluate.metrics import (
     METRICS,
     PER_CLASS,
@@ -23,6 +22,7 @@ from plainfilm.evaluate.metrics import (
     rate,
 )
 from plainfilm.evaluate.scores import auprc_statistic, mcc_statistic
+from plainfilm.evaluate.stats import intervals
 
 
 def two_columns(positive_probs):

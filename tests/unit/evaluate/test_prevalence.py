@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.errors import UsageError
-from plainfilm.evaluate.intervals import Interval, proportion
 from plainfilm.evaluate.metrics import rate_metric
 from plainfilm.evaluate.prevalence import parse_prevalences, ratio, restated
 from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.stats.intervals import Interval, proportion
 
 
 def sample_of(called, truth, patients=None) -> Sample:

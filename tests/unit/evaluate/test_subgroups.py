@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from plainfilm.evaluate import gap_test
-from plainfilm.evaluate.delong import curve, variance
-from plainfilm.evaluate.gap_test import Sides
 from plainfilm.evaluate.metrics import measure
 from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.stats import subgroup_permutation
+from plainfilm.evaluate.stats.delong import curve, variance
+from plainfilm.evaluate.stats.subgroup_permutation import Sides
 from plainfilm.evaluate.subgroups import subgroup_table
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
@@ -173,7 +173,7 @@ def test_exchanges_keep_the_number_of_patients_of_each_class_on_each_side():
     rng = np.random.default_rng(0)
     ids = np.repeat(np.arange(40), 2)
     sides = Sides((np.arange(40) < 12)[ids], ids, (np.arange(40) % 3 == 0)[ids])
-    swap = gap_test.exchanges(sides, 200, rng)
+    swap = subgroup_permutation.exchanges(sides, 200, rng)
     for side in (True, False):
         now = (sides.in_a ^ swap[:, ids]) & (sides.truth == side)
         assert set(now.sum(axis=1)) == {int((sides.in_a & (sides.truth == side)).sum())}
@@ -183,7 +183,7 @@ def test_exchanges_keep_the_number_of_patients_of_each_class_on_each_side():
 
 def test_a_patient_on_both_sides_exchanges_its_images_within_itself():
     sides = Sides(np.array([True, False, True, True, False, False]), np.array([0, 0, 1, 2, 3, 4]), np.ones(6, bool))
-    swap = gap_test.exchanges(sides, 400, np.random.default_rng(0))
+    swap = subgroup_permutation.exchanges(sides, 400, np.random.default_rng(0))
     assert swap[:, 0].mean() == pytest.approx(0.5, abs=0.1)
     assert (swap[:, 1:3].sum(axis=1) == swap[:, 3:].sum(axis=1)).all()  # as many leave as come
 
@@ -192,8 +192,8 @@ def test_the_gap_of_shares_after_an_exchange_is_that_of_the_exchanged_images():
     p, y, ids, site = drawn(n=60, images=3)
     sides = Sides(site == "east", ids, y)
     values = np.round(p, 1)
-    swap = gap_test.exchanges(sides, 30, np.random.default_rng(1))
-    for row, found in zip(swap, gap_test.share_gap(values, sides, swap), strict=True):
+    swap = subgroup_permutation.exchanges(sides, 30, np.random.default_rng(1))
+    for row, found in zip(swap, subgroup_permutation.share_gap(values, sides, swap), strict=True):
         now, parts = sides.in_a ^ row[ids], []
         for side in (now, ~now):
             mean, who = values[side].mean(), np.unique(ids[side])
@@ -206,9 +206,9 @@ def test_areas_and_variances_of_exchanged_images_are_those_of_these_images_alone
     p, y, ids, site = drawn(n=90, images=3)
     p = np.round(p, 1)  # ties
     sides = Sides(site == "east", ids, y)
-    swap = gap_test.exchanges(sides, 10, np.random.default_rng(2))
+    swap = subgroup_permutation.exchanges(sides, 10, np.random.default_rng(2))
     counts = (sides.in_a ^ swap[:, ids]).astype(float)
-    for row, (area, spread) in zip(counts > 0, gap_test.weighted_areas(p, y, ids, counts).T, strict=True):
+    for row, (area, spread) in zip(counts > 0, subgroup_permutation.weighted_areas(p, y, ids, counts).T, strict=True):
         alone = curve(p[row], y[row])
         assert area == pytest.approx(alone.area)
         assert spread == pytest.approx(variance(alone, np.unique(ids[row], return_inverse=True)[1]))
@@ -268,9 +268,9 @@ def test_control_an_exchange_alone_is_wrong_where_patients_have_other_numbers_of
         gaps = subgroup_table(sample, [*site, *[""] * 20], "site", VOCAB).gaps
         ours += next(gap.p for gap in gaps if gap.metric == "sensitivity") <= 0.05
         sides = Sides(site == "few", ids, np.ones(len(ids), bool))
-        swap = np.concatenate([np.zeros((1, 210), bool), gap_test.exchanges(sides, 199, rng)])
-        drawn = gap_test.share_gap((found[: len(ids)] > 0.5).astype(float), sides, swap)
-        alone += gap_test.two_sided_p(drawn[0], drawn[1:]) <= 0.05
+        swap = np.concatenate([np.zeros((1, 210), bool), subgroup_permutation.exchanges(sides, 199, rng)])
+        drawn = subgroup_permutation.share_gap((found[: len(ids)] > 0.5).astype(float), sides, swap)
+        alone += subgroup_permutation.two_sided_p(drawn[0], drawn[1:]) <= 0.05
     assert alone / trials > 0.2
     assert ours / trials <= 0.05
 
@@ -279,12 +279,14 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
     """For a normal interval it is the normal p: 1.5 standard errors from 0."""
     from scipy.stats import norm
 
-    from plainfilm.evaluate.intervals import Interval
+    from plainfilm.evaluate.stats.intervals import Interval
 
-    found = gap_test.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
+    found = subgroup_permutation.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == pytest.approx(2 * norm.sf(1.5), abs=2e-4)
-    assert gap_test.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-7)
+    assert subgroup_permutation.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-7)
     far = norm.ppf(1 - 3e-6 / 2) * 0.1  # p = 3e-6: told as 1e-5, the next larger power of ten
-    found = gap_test.inverted_p(lambda level: Interval(far, *(far + 0.1 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
+    found = subgroup_permutation.inverted_p(lambda level: Interval(far, *(far + 0.1 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == 1e-5
-    assert gap_test.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(1, abs=2e-4)
+    assert subgroup_permutation.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(
+        1, abs=2e-4
+    )

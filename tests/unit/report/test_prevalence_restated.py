@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.evaluate.intervals import wilson
+from plainfilm.evaluate.stats.intervals import wilson
 from plainfilm.report.prevalence import by_prevalence
 from plainfilm.runs.metrics_file import Answer, Number
 

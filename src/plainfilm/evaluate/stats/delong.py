@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainfilm.evaluate.intervals import (
+from plainfilm.evaluate.stats.intervals import (
     Bools,
     Floats,
     Interval,

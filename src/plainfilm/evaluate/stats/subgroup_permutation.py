@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainfilm.evaluate.intervals import CHUNK, Bools, Floats, Interval, Ints
+from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, Ints
 
 DRAWS = 1_999
 MIN_PATIENTS = 5  # of each class that a metric needs, in each subgroup: fewer show little of how patients vary

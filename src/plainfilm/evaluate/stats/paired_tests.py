@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainfilm.evaluate.delong import curve, errors_by_cluster, midranks
-from plainfilm.evaluate.intervals import CHUNK, Bools, Floats, Interval, Ints, Statistic, t_quantile
+from plainfilm.evaluate.stats.delong import curve, errors_by_cluster, midranks
+from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, Ints, Statistic, t_quantile
 
 DRAWS = 9_999
 DRAWS_PER_TEST = 60  # Holm multiplies the smallest p, 1 / (1 + draws), by the number of tests; it must stay below 0.05

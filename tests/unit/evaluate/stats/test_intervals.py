@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 
-from plainfilm.evaluate import delong, intervals
-from plainfilm.evaluate.intervals import Interval
+from plainfilm.evaluate.stats import delong, intervals
+from plainfilm.evaluate.stats.intervals import Interval
 
 
 def brute_force_obuchowski(scores, labels, ids):
