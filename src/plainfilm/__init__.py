@@ -19,7 +19,7 @@ _HOMES = {
     "make_dls": "plainfilm.data.loaders.block",
     "build_model": "plainfilm.models.load_weights",
     "make_learner": "plainfilm.train.learner",
-    "measure": "plainfilm.evaluate.metrics",
+    "measure": "plainfilm.evaluate.metrics.measure",
     "train_run": "plainfilm.pipeline",
     "resume_run": "plainfilm.pipeline",
     "evaluate_run": "plainfilm.pipeline",

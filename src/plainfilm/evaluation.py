@@ -11,9 +11,9 @@ from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import UsageError
 from plainfilm.evaluate.answer import Asked, answer, save_metrics
-from plainfilm.evaluate.columns import subgroup_names
 from plainfilm.evaluate.external import read_external
 from plainfilm.evaluate.look import look_at_external
+from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.outside import external_block
 from plainfilm.runs.card import Card

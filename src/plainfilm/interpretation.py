@@ -109,7 +109,7 @@ def _heat(
     finished: _Finished, view: View, valid: Predictions, n: int, method: Method, device: str, listener: Listener
 ) -> tuple[View, HeatStudy]:
     """Heat maps of the largest losses, and the checks on valid pictures."""
-    from plainfilm.evaluate.metrics import calls
+    from plainfilm.evaluate.metrics.measure import calls
     from plainfilm.interpret.gallery import with_heat
     from plainfilm.interpret.gradcam import heat_maps
     from plainfilm.interpret.heat_study import choose_pictures, study_heat

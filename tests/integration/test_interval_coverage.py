@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.stats import delong, intervals
 
 pytestmark = pytest.mark.slow

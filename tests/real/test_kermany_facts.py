@@ -10,7 +10,7 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import count, leaks, make_split
 from plainfilm.data.table.image_table import build_table
-from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.prepare import pick_positive
 
 

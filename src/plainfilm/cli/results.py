@@ -89,7 +89,7 @@ def evaluate(
     if external is not None and split != "valid":
         raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")
     from plainfilm.evaluate.external import parse_map
-    from plainfilm.evaluate.prevalence import parse_prevalences
+    from plainfilm.evaluate.metrics.prevalence import parse_prevalences
     from plainfilm.pipeline import evaluate_run
 
     shares = parse_prevalences(prevalence) if prevalence is not None else None
@@ -113,7 +113,7 @@ def _shortfall(name: str, value: float | None, bound: float) -> str:
 
 def _gate(text: str) -> tuple[str, float]:
     """'auroc=0.9' -> ('auroc', 0.9)."""
-    from plainfilm.evaluate.metrics import METRICS
+    from plainfilm.evaluate.metrics.measure import METRICS
 
     name, _, bound = text.partition("=")
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Interval
 from plainfilm.schemas.documents import Metric

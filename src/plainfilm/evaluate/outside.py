@@ -9,7 +9,7 @@ from plainfilm.data.audit.probes import Pixels
 from plainfilm.evaluate.drift import picture_drift
 from plainfilm.evaluate.estimates import left_out_of
 from plainfilm.evaluate.external import ExternalSet
-from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.seal import count_looks

@@ -14,7 +14,7 @@ from plainfilm.base.files import atomic_write
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.valid_roles import untouched
 from plainfilm.errors import DataError
-from plainfilm.evaluate.calibration import softmax
+from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.runs.folder import RunDir
 
 if TYPE_CHECKING:

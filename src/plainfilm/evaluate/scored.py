@@ -18,10 +18,10 @@ from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import ConfigError, DataError, SealError
 from plainfilm.evaluate.estimates import counts, drawn, metric, missing
-from plainfilm.evaluate.metrics import accuracy_metric, auroc_metric, with_room
+from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, with_room
+from plainfilm.evaluate.metrics.point_metrics import calls, sensitivity_statistic
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.predictions import CHANGE, read_predictions
-from plainfilm.evaluate.sample import Sample, make_sample
-from plainfilm.evaluate.scores import calls, sensitivity_statistic
 from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.shifted import SHIFTED, shifted_rows
 from plainfilm.evaluate.stats import intervals

@@ -71,9 +71,9 @@ def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
 
 
 def _called(card: BundleCard, model: Normalised, picture: np.ndarray) -> int:
-    from plainfilm.evaluate.calibration import softmax
+    from plainfilm.evaluate.metrics.calibration import softmax
+    from plainfilm.evaluate.metrics.point_metrics import calls
     from plainfilm.evaluate.predictions import predict
-    from plainfilm.evaluate.scores import calls
 
     probs = softmax(predict(model, picture)[0], card.temperature)
     positive = card.vocab.index(card.positive) if card.positive else None

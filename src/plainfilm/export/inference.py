@@ -24,7 +24,7 @@ from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.evaluate.conformal import is_sure
 from plainfilm.evaluate.gate import Gate, gate_from
-from plainfilm.evaluate.scores import calls
+from plainfilm.evaluate.metrics.point_metrics import calls
 from plainfilm.export.card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
 from plainfilm.export.runtime import onnx_runtime

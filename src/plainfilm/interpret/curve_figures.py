@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from plainfilm.evaluate.bands import GRID, Band
-from plainfilm.evaluate.calibration import Bin
+from plainfilm.evaluate.metrics.calibration import Bin
+from plainfilm.evaluate.metrics.curve_bands import GRID, Band
 from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
 from plainfilm.schemas.documents import Metric
 

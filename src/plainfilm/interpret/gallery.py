@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plainfilm.config import ExperimentConfig
-from plainfilm.evaluate.bands import precision_recall_band, roc_band
-from plainfilm.evaluate.calibration import Bin, reliability
-from plainfilm.evaluate.metrics import calls, confidences, confusion_matrix, rate_metric
+from plainfilm.evaluate.metrics.calibration import Bin, reliability
+from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
+from plainfilm.evaluate.metrics.measure import calls, confidences, confusion_matrix, rate_metric
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.predictions import Predictions
-from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.interpret import curve_figures, figures, heat_figures
 from plainfilm.interpret.figures import short
 from plainfilm.runs.card import Card

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.seeds import HEAT, content_key, uniform
-from plainfilm.evaluate.calibration import softmax
+from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.predictions import predict
 from plainfilm.interpret import heat_checks as checks
 from plainfilm.interpret import heat_figures

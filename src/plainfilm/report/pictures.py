@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics import calls
+from plainfilm.evaluate.metrics.measure import calls
 from plainfilm.interpret import figures
 from plainfilm.report.inert import shown
 from plainfilm.report.read import Finished

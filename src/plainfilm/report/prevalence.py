@@ -5,7 +5,7 @@ It holds where positive and negative images look like those here and only their 
 
 from __future__ import annotations
 
-from plainfilm.evaluate.prevalence import ratio
+from plainfilm.evaluate.metrics.prevalence import ratio
 from plainfilm.evaluate.stats.intervals import Interval
 from plainfilm.runs.metrics_file import Answer, AtPrevalence, Number
 

@@ -7,7 +7,7 @@ import pytest
 from plainfilm.cli.printers import NAMES, duration, metric_text
 from plainfilm.cli.talk import Talk
 from plainfilm.errors import StoppedError
-from plainfilm.evaluate.metrics import METRICS
+from plainfilm.evaluate.metrics.measure import METRICS
 from plainfilm.schemas.data import PhantomDocument
 from plainfilm.schemas.documents import Metric
 

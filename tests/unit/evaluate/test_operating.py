@@ -6,8 +6,8 @@ import pytest
 
 from plainfilm.config import EvaluateConfig
 from plainfilm.data.split.valid_roles import BOTH, CALIBRATE, SELECT
-from plainfilm.evaluate.calibration import fit_temperature
 from plainfilm.evaluate.conformal import fit_band
+from plainfilm.evaluate.metrics.calibration import fit_temperature
 from plainfilm.evaluate.operating import operating_point, threshold_of
 from plainfilm.evaluate.predictions import CHANGE, make_predictions
 from plainfilm.evaluate.thresholds import choose_threshold

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.per_patient import mean_per_patient
 
 

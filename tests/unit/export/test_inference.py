@@ -12,8 +12,8 @@ from PIL import Image
 
 from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.conformal import is_sure
+from plainfilm.evaluate.metrics.point_metrics import calls
 from plainfilm.evaluate.predictions import read_predictions
-from plainfilm.evaluate.scores import calls
 from plainfilm.export.inference import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
 from plainfilm.runs.card import read_card
 

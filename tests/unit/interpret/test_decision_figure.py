@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.evaluate.decision_curve import decision_curve
-from plainfilm.evaluate.sample import make_sample
+from plainfilm.evaluate.metrics.decision_curve import decision_curve
+from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.interpret.decision_figure import plot_decision_curve
 from plainfilm.interpret.figures import as_png
 

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from plainfilm.config import ExperimentConfig, ModelConfig
-from plainfilm.evaluate.calibration import reliability
-from plainfilm.evaluate.metrics import confidences
+from plainfilm.evaluate.metrics.calibration import reliability
+from plainfilm.evaluate.metrics.measure import confidences
+from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.predictions import Predictions, make_predictions
-from plainfilm.evaluate.sample import make_sample
 from plainfilm.interpret import gallery
 from plainfilm.interpret.figures import short
 from plainfilm.interpret.gallery import View, confused_pairs

@@ -5,10 +5,10 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from plainfilm.evaluate.bands import precision_recall_band, roc_band
-from plainfilm.evaluate.calibration import reliability
-from plainfilm.evaluate.metrics import confidences, rate_metric
-from plainfilm.evaluate.sample import make_sample
+from plainfilm.evaluate.metrics.calibration import reliability
+from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
+from plainfilm.evaluate.metrics.measure import confidences, rate_metric
+from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.interpret import curve_figures, heat_figures
 from plainfilm.interpret.figures import WIDE, as_png
 from plainfilm.interpret.heat_checks import mean_metric

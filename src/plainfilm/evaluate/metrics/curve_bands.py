@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Statistic
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.evaluate.metrics import measure
-from plainfilm.evaluate.sample import make_sample
+from plainfilm.evaluate.metrics.measure import measure
+from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.scored import _log_loss, _sensitivity_at
 
 TRIALS = 60

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.evaluate.decision_curve import THRESHOLDS, decision_curve, worth
-from plainfilm.evaluate.sample import make_sample
+from plainfilm.evaluate.metrics.decision_curve import THRESHOLDS, decision_curve, worth
+from plainfilm.evaluate.metrics.sample import make_sample
 
 
 def sample_of(p, y, ids=None):

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.errors import UsageError
-from plainfilm.evaluate.metrics import rate_metric
-from plainfilm.evaluate.prevalence import parse_prevalences, ratio, restated
-from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.measure import rate_metric
+from plainfilm.evaluate.metrics.prevalence import parse_prevalences, ratio, restated
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.stats.intervals import Interval, proportion
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate.columns import subgroup_names
+from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 
 Refusal = Callable[..., str]
 NAMES = ["person1_virus_6.jpeg", "person3_bacteria_10.jpeg", "IM-0001-0001.jpeg", "NORMAL2-IM-0095-0001.jpeg", "bacteria.png"]  # fmt: skip

@@ -11,8 +11,8 @@ import numpy as np
 
 from plainfilm.errors import UsageError
 from plainfilm.evaluate.estimates import metric, missing
-from plainfilm.evaluate.sample import Sample
-from plainfilm.evaluate.scores import REASONS
+from plainfilm.evaluate.metrics.point_metrics import REASONS
+from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Interval
 from plainfilm.schemas.evaluate import AtPrevalence, Metric

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from plainfilm.evaluate.metrics import measure
-from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.measure import measure
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.subgroups import subgroup_table
 from plainfilm.evaluate.stats import subgroup_permutation
 from plainfilm.evaluate.stats.delong import curve, variance
 from plainfilm.evaluate.stats.subgroup_permutation import Sides
-from plainfilm.evaluate.subgroups import subgroup_table
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 
@@ -158,7 +158,7 @@ def test_of_two_classes_a_gap_is_of_no_class():
 
 
 def test_equal_subgroups_of_three_classes_seldom_differ(monkeypatch):
-    monkeypatch.setattr("plainfilm.evaluate.subgroups.DRAWS", 199)
+    monkeypatch.setattr("plainfilm.evaluate.metrics.subgroups.DRAWS", 199)
     rng, wrong, trials = np.random.default_rng(4), 0, 40
     for _ in range(trials):
         sample, _, _, site = three_classes(rng, 120)
@@ -243,7 +243,7 @@ def equal_subgroups(rng: np.random.Generator, patients: int, names: int):
 @pytest.mark.slow
 @pytest.mark.parametrize(("trials", "draws"), [(120, 299), pytest.param(600, 999, marks=pytest.mark.campaign)])
 def test_equal_subgroups_seldom_differ_although_their_patients_have_other_numbers_of_images(trials, draws, monkeypatch):
-    monkeypatch.setattr("plainfilm.evaluate.subgroups.DRAWS", draws)
+    monkeypatch.setattr("plainfilm.evaluate.metrics.subgroups.DRAWS", draws)
     rng, wrong, unadjusted = np.random.default_rng(3), 0, 0
     for _ in range(trials):
         p, y, ids, site = equal_subgroups(rng, 120, 3)
@@ -257,7 +257,7 @@ def test_equal_subgroups_seldom_differ_although_their_patients_have_other_number
 @pytest.mark.slow
 def test_control_an_exchange_alone_is_wrong_where_patients_have_other_numbers_of_images_and_errors_are_few(monkeypatch):
     """10 patients of 6 images against 200 of 1-3, sensitivity 0.99 in both: the interval's word is needed too."""
-    monkeypatch.setattr("plainfilm.evaluate.subgroups.DRAWS", 199)
+    monkeypatch.setattr("plainfilm.evaluate.metrics.subgroups.DRAWS", 199)
     rng, alone, ours, trials, icc = np.random.default_rng(0), 0, 0, 60, 0.3
     ids = np.repeat(np.arange(210), np.where(np.arange(210) < 10, 6, np.resize([1, 2, 3], 210)))
     site = np.where(ids < 10, "few", "many")

@@ -10,7 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.calibration import (
+from plainfilm.evaluate.metrics.calibration import (
     COLDEST,
     calibration_line,
     fit_temperature,
@@ -20,7 +20,7 @@ from plainfilm.evaluate.calibration import (
     reliability,
     softmax,
 )
-from plainfilm.evaluate.metrics import measure
+from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.stats.intervals import bootstrap
 
 

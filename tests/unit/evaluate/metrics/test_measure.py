@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, recall_score, roc_auc_score
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics import (
+from plainfilm.evaluate.metrics.measure import (
     METRICS,
     PER_CLASS,
     auprc,
@@ -21,7 +21,7 @@ from plainfilm.evaluate.metrics import (
     measure_per_class,
     rate,
 )
-from plainfilm.evaluate.scores import auprc_statistic, mcc_statistic
+from plainfilm.evaluate.metrics.point_metrics import auprc_statistic, mcc_statistic
 from plainfilm.evaluate.stats import intervals
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plainfilm.evaluate.sample import Sample
+from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.stats.intervals import Floats, bootstrap
 from plainfilm.schemas.evaluate import DecisionCurve
 

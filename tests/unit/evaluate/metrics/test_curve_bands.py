@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from plainfilm.evaluate.bands import GRID, precision_recall_band, roc_band
-from plainfilm.evaluate.calibration import reliability
-from plainfilm.evaluate.metrics import confidences
-from plainfilm.evaluate.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.calibration import reliability
+from plainfilm.evaluate.metrics.curve_bands import GRID, precision_recall_band, roc_band
+from plainfilm.evaluate.metrics.measure import confidences
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
 
 
 def bins_of(sample):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.scores import ECE_BINS, ece_bins
+from plainfilm.evaluate.metrics.point_metrics import ECE_BINS, ece_bins
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, Statistic
 
