@@ -13,8 +13,8 @@ from plainfilm.data.cache.rows import PixelRows, decode_told
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
 from plainfilm.evaluate.external import ExternalSet
-from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.no_lungs import read_train_probes
+from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.predictions import (
     Predictions,
     make_predictions,

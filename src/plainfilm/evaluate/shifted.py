@@ -14,9 +14,9 @@ import pandas as pd
 from plainfilm.base.seeds import content_key
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS, corrupted
-from plainfilm.evaluate.gate import Gate
 from plainfilm.evaluate.metrics.measure import auroc_metric
 from plainfilm.evaluate.metrics.sample import make_sample
+from plainfilm.evaluate.ood.ood_gate import Gate
 from plainfilm.evaluate.predictions import CHANGE, UNLIKE, Predictions, make_predictions, predict, write_predictions
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import ChangeScore

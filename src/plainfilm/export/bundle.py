@@ -25,8 +25,8 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
-from plainfilm.evaluate.gate import read_gate
 from plainfilm.evaluate.look import kept_network
+from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.picture_checks import look_at
+from plainfilm.evaluate.ood.image_features import look_at
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir

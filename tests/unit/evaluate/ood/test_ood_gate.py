@@ -12,8 +12,8 @@ from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
 from plainfilm.data.synthetic.corruptions import corrupted
 from plainfilm.data.synthetic.phantom import draw_phantom
 from plainfilm.errors import DataError
-from plainfilm.evaluate.gate import FEATURES, MIN_IMAGES, Envelope, fit_gate, gate_bytes, gate_from, read_gate
-from plainfilm.evaluate.picture_checks import cells, look_at
+from plainfilm.evaluate.ood.image_features import cells, look_at
+from plainfilm.evaluate.ood.ood_gate import FEATURES, MIN_IMAGES, Envelope, fit_gate, gate_bytes, gate_from, read_gate
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
