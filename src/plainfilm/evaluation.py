@@ -14,8 +14,8 @@ from plainfilm.evaluate.answer import Asked, answer, save_metrics
 from plainfilm.evaluate.external import read_external
 from plainfilm.evaluate.look import look_at_external
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
-from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.outside import external_block
+from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks

@@ -12,7 +12,7 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import grouped
 from plainfilm.data.table.image_table import build_table
-from plainfilm.evaluate.shortcuts import best_probe, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.probe_auroc import best_probe, raises_banner, shortcut_metric
 
 
 def pneumonia(rows: pd.DataFrame) -> np.ndarray:

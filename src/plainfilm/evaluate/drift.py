@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.data.audit.probes import PERCENTILES, Pixels, cross_validated, picture_features
-from plainfilm.evaluate.no_lungs import TrainProbes
-from plainfilm.evaluate.shortcuts import shortcut_metric
+from plainfilm.evaluate.shortcuts.probe_auroc import shortcut_metric
+from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.delong import midranks
 from plainfilm.schemas.evaluate import Drift
 

@@ -13,7 +13,6 @@ from plainfilm.data.cache.rows import PixelRows, decode_told
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
 from plainfilm.evaluate.external import ExternalSet
-from plainfilm.evaluate.no_lungs import read_train_probes
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.predictions import (
     Predictions,
@@ -24,6 +23,7 @@ from plainfilm.evaluate.predictions import (
 )
 from plainfilm.evaluate.seal import check_before_look, looks_at, looks_before, record_look
 from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 

@@ -10,9 +10,9 @@ from plainfilm.evaluate.drift import picture_drift
 from plainfilm.evaluate.estimates import left_out_of
 from plainfilm.evaluate.external import ExternalSet
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.intervals import Interval, difference
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from plainfilm.evaluate.shortcuts import LIMIT
+from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT
 from plainfilm.report.inert import between, many, number
 from plainfilm.report.read import Finished
 from plainfilm.runs.metrics_file import Number

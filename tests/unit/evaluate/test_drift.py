@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from plainfilm.data.audit.probes import picture_features
 from plainfilm.evaluate.drift import NAMES, PROBE, picture_drift, same_shares
-from plainfilm.evaluate.no_lungs import TrainProbes
 from plainfilm.evaluate.outside import changes
+from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.schemas.documents import Metric
 
 

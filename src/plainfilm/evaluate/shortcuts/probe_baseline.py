@@ -21,8 +21,8 @@ from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.data.audit.probes import file_features, fit_and_score, picture_features
 from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
-from plainfilm.evaluate.beyond import beyond_shortcut
-from plainfilm.evaluate.shortcuts import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.discordant_pairs import beyond_shortcut
+from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, NoLungs

@@ -6,7 +6,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.shortcuts import CROSSED_LEVEL, LIMIT, best_probe, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.probe_auroc import CROSSED_LEVEL, LIMIT, best_probe, raises_banner, shortcut_metric
 from plainfilm.schemas.documents import Metric
 
 

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plainfilm.evaluate.no_lungs import no_lungs, probe_features, probe_valid, read_train_probes, shortcut_note
+from plainfilm.evaluate.shortcuts.probe_baseline import (
+    no_lungs,
+    probe_features,
+    probe_valid,
+    read_train_probes,
+    shortcut_note,
+)
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, NoLungs
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.beyond import MIN_PATIENTS, beyond_shortcut, wrong_pairs
+from plainfilm.evaluate.shortcuts.discordant_pairs import MIN_PATIENTS, beyond_shortcut, wrong_pairs
 
 f = np.array
 
