@@ -11,10 +11,10 @@ from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import UsageError
 from plainfilm.evaluate.answer import Asked, answer, save_metrics
-from plainfilm.evaluate.external import read_external
 from plainfilm.evaluate.look import look_at_external
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
-from plainfilm.evaluate.outside import external_block
+from plainfilm.evaluate.shift.external_set import read_external
+from plainfilm.evaluate.shift.generalization_gap import external_block
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir

@@ -26,7 +26,7 @@ from plainfilm.evaluate.look import look_at_shifted, look_at_test
 from plainfilm.evaluate.operating import threshold_of
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
-from plainfilm.evaluate.shifted import SHIFTED, score_changes, shifted_rows
+from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.evaluation import evaluate_external, questions, save

@@ -88,8 +88,8 @@ def evaluate(
         )
     if external is not None and split != "valid":
         raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")
-    from plainfilm.evaluate.external import parse_map
     from plainfilm.evaluate.metrics.prevalence import parse_prevalences
+    from plainfilm.evaluate.shift.external_set import parse_map
     from plainfilm.pipeline import evaluate_run
 
     shares = parse_prevalences(prevalence) if prevalence is not None else None

@@ -12,7 +12,6 @@ from plainfilm.base.files import atomic_write
 from plainfilm.data.cache.rows import PixelRows, decode_told
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
-from plainfilm.evaluate.external import ExternalSet
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.predictions import (
     Predictions,
@@ -22,7 +21,8 @@ from plainfilm.evaluate.predictions import (
     save_predictions,
 )
 from plainfilm.evaluate.seal import check_before_look, looks_at, looks_before, record_look
-from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir

@@ -18,7 +18,7 @@ from plainfilm.evaluate.metrics.calibration import fit_temperature
 from plainfilm.evaluate.ood.image_features import look_at
 from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, Gate, fit_gate, gate_bytes
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
-from plainfilm.evaluate.shifted import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.runs.card import Band, Card
 from plainfilm.runs.folder import RunDir

@@ -23,7 +23,7 @@ from plainfilm.evaluate.metrics.point_metrics import calls, sensitivity_statisti
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.predictions import CHANGE, read_predictions
 from plainfilm.evaluate.seal import count_looks, seal_of
-from plainfilm.evaluate.shifted import SHIFTED, shifted_rows
+from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, shifted_rows
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.runs.card import Card, read_card, versions

@@ -12,7 +12,7 @@ from typing import Any
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.scored import SENSITIVITY_AT
-from plainfilm.evaluate.shifted import SHIFTED
+from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
 from plainfilm.experiments.rows import NOT_RUN, Costs, Row, Section
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY

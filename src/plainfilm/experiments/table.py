@@ -10,7 +10,7 @@ import numpy as np
 
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate.shifted import SHIFTED
+from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
 from plainfilm.experiments.looks import read_looks
 from plainfilm.experiments.page import csv_rows, put_rows, put_section, safe_name, section_text
 from plainfilm.experiments.rows import Row, Section, read_section, run_folders

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.data.audit.probes import picture_features
-from plainfilm.evaluate.drift import NAMES, PROBE, picture_drift, same_shares
-from plainfilm.evaluate.outside import changes
+from plainfilm.evaluate.shift.domain_shift import NAMES, PROBE, picture_drift, same_shares
+from plainfilm.evaluate.shift.generalization_gap import changes
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.schemas.documents import Metric
 

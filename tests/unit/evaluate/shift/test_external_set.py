@@ -16,7 +16,7 @@ from plainfilm.config import DataConfig, ModelConfig, load_config
 from plainfilm.data.split.splits import make_split
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import DataError, SealError, UsageError
-from plainfilm.evaluate.external import ExternalSet, parse_map, read_external
+from plainfilm.evaluate.shift.external_set import ExternalSet, parse_map, read_external
 from plainfilm.runs.card import KEPT_BEST, Card
 
 Draw = Callable[..., Path]
@@ -141,7 +141,7 @@ def test_a_folder_with_the_sealed_test_files_is_refused_before_any_is_opened(
     def opened(*_args, **_kwargs):
         raise AssertionError("a file was opened")
 
-    monkeypatch.setattr("plainfilm.evaluate.external.scan_table", opened)
+    monkeypatch.setattr("plainfilm.evaluate.shift.external_set.scan_table", opened)
     assert "sealed test set; they are not external, and none was opened" in refusal(lambda: read(tiny_cxr), SealError)
     link = tmp_path / "link"
     link.symlink_to(tiny_cxr, target_is_directory=True)
