@@ -23,7 +23,7 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.answer import answer
 from plainfilm.evaluate.look import look_at_shifted, look_at_test
-from plainfilm.evaluate.operating import threshold_of
+from plainfilm.evaluate.operating.operating_point import threshold_of
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shifted_rows

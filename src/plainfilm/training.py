@@ -19,7 +19,7 @@ from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache.rows import PixelRows, decode_told
 from plainfilm.data.split.valid_roles import selects
 from plainfilm.evaluate.answer import answer, save_metrics
-from plainfilm.evaluate.operating import settle
+from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.seal import seal_of
 from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs, probe_features, probe_valid, shortcut_note

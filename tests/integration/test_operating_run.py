@@ -19,8 +19,8 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.look import kept_network
 from plainfilm.evaluate.metrics.calibration import fit_temperature, softmax
 from plainfilm.evaluate.ood.ood_gate import read_gate
+from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import predict
-from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.pipeline import evaluate_run, train_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir

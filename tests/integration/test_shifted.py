@@ -11,7 +11,7 @@ from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS
 from plainfilm.data.synthetic.phantom import write_phantom
-from plainfilm.evaluate.thresholds import choose_threshold
+from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.pipeline import evaluate_run, train_run
 
 

@@ -22,9 +22,9 @@ from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import decode_bytes, read_bytes
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError, MissingError
-from plainfilm.evaluate.conformal import is_sure
 from plainfilm.evaluate.metrics.point_metrics import calls
 from plainfilm.evaluate.ood.ood_gate import Gate, gate_from
+from plainfilm.evaluate.operating.conformal import is_sure
 from plainfilm.export.card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
 from plainfilm.export.runtime import onnx_runtime

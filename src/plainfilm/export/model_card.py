@@ -8,7 +8,7 @@ from __future__ import annotations
 import unicodedata
 
 from plainfilm.base.sanitize import UNSEEN
-from plainfilm.evaluate.conformal import LIKE_VALID
+from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.card import BundleCard, SplitScores
 from plainfilm.schemas.documents import Metric
 

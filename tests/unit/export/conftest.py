@@ -20,9 +20,9 @@ from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.image.decode import DecodeSpec, decode
 from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.evaluate.answer import answer, save_metrics
-from plainfilm.evaluate.conformal import fit_band
 from plainfilm.evaluate.ood.image_features import look_at
 from plainfilm.evaluate.ood.ood_gate import FEATURES, fit_gate, gate_bytes
+from plainfilm.evaluate.operating.conformal import fit_band
 from plainfilm.evaluate.predictions import make_predictions, predict, save_predictions
 from plainfilm.export.bundle import export_run
 from plainfilm.models.build import build_model

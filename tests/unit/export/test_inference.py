@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from plainfilm.data.table.image_table import read_table
-from plainfilm.evaluate.conformal import is_sure
 from plainfilm.evaluate.metrics.point_metrics import calls
+from plainfilm.evaluate.operating.conformal import is_sure
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.export.inference import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
 from plainfilm.runs.card import read_card

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.conformal import fit_band, in_set, is_sure, one_each, patients_needed
+from plainfilm.evaluate.operating.conformal import fit_band, in_set, is_sure, one_each, patients_needed
 from plainfilm.runs.card import Band
 
 VOCAB = ["NORMAL", "PNEUMONIA"]

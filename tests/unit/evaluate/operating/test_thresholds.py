@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.thresholds import choose_threshold
+from plainfilm.evaluate.operating.thresholds import choose_threshold
 
 # scores of five images, sorted: - - + - +
 SCORES = np.array([0.1, 0.2, 0.4, 0.6, 0.9])

@@ -6,11 +6,11 @@ import pytest
 
 from plainfilm.config import EvaluateConfig
 from plainfilm.data.split.valid_roles import BOTH, CALIBRATE, SELECT
-from plainfilm.evaluate.conformal import fit_band
 from plainfilm.evaluate.metrics.calibration import fit_temperature
-from plainfilm.evaluate.operating import operating_point, threshold_of
+from plainfilm.evaluate.operating.conformal import fit_band
+from plainfilm.evaluate.operating.operating_point import operating_point, threshold_of
+from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import CHANGE, make_predictions
-from plainfilm.evaluate.thresholds import choose_threshold
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 

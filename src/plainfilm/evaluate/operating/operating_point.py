@@ -13,13 +13,13 @@ from plainfilm.base.files import atomic_write
 from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.valid_roles import calibrates
-from plainfilm.evaluate.conformal import fit_band, patients_needed
 from plainfilm.evaluate.metrics.calibration import fit_temperature
 from plainfilm.evaluate.ood.image_features import look_at
 from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, Gate, fit_gate, gate_bytes
+from plainfilm.evaluate.operating.conformal import fit_band, patients_needed
+from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
-from plainfilm.evaluate.thresholds import choose_threshold
 from plainfilm.runs.card import Band, Card
 from plainfilm.runs.folder import RunDir
 
