@@ -10,8 +10,8 @@ from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import UsageError
-from plainfilm.evaluate.answer import Asked, answer, save_metrics
-from plainfilm.evaluate.look import look_at_external
+from plainfilm.evaluate.document import Asked, answer, save_metrics
+from plainfilm.evaluate.heldout import look_at_external
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.shift.external_set import read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block

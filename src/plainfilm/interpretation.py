@@ -21,10 +21,10 @@ from plainfilm.data.cache.rows import decode_told
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
-from plainfilm.evaluate.look import bare_network, kept_network
+from plainfilm.evaluate.heldout import bare_network, kept_network
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.scored import read_run_config
-from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.interpret.folds import unlearned
 from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
 from plainfilm.runs.card import Card, read_card

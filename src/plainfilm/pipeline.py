@@ -21,13 +21,13 @@ from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.split.splits import write_split
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import OccupiedError, SealError, UsageError
-from plainfilm.evaluate.answer import answer
-from plainfilm.evaluate.look import look_at_shifted, look_at_test
+from plainfilm.evaluate.document import answer
+from plainfilm.evaluate.heldout import look_at_shifted, look_at_test
 from plainfilm.evaluate.operating.operating_point import threshold_of
 from plainfilm.evaluate.predictions import read_predictions
-from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs
+from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.evaluation import evaluate_external, questions, save
 from plainfilm.interpretation import interpret_run

@@ -18,11 +18,11 @@ from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache.rows import PixelRows, decode_told
 from plainfilm.data.split.valid_roles import selects
-from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.document import answer, save_metrics
 from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
-from plainfilm.evaluate.seal import seal_of
 from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs, probe_features, probe_valid, shortcut_note
+from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.models.find_weights import Found, find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
 from plainfilm.data.synthetic.phantom import write_phantom
-from plainfilm.evaluate.seal import seal_of
+from plainfilm.evaluate.test_ledger import seal_of
 
 pytestmark = pytest.mark.slow
 SMALL = ["--size", "48", "--batch-size", "16", "--epochs", "2", "--device", "cpu"]

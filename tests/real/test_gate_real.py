@@ -13,7 +13,7 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.valid_roles import untouched
 from plainfilm.data.table.image_table import read_table
-from plainfilm.evaluate.look import kept_network
+from plainfilm.evaluate.heldout import kept_network
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.predictions import predict
 from plainfilm.runs.card import read_card

@@ -16,9 +16,9 @@ from safetensors.numpy import save
 from plainfilm.base.files import dump_json
 from plainfilm.config import load_config
 from plainfilm.data.table.image_table import COLUMNS
-from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.document import answer, save_metrics
 from plainfilm.evaluate.predictions import make_predictions, write_predictions
-from plainfilm.evaluate.seal import check_before_look, record_look, seal_of
+from plainfilm.evaluate.test_ledger import check_before_look, record_look, seal_of
 from plainfilm.runs.card import KEPT_BEST, Card, write_card
 from plainfilm.runs.folder import RunDir
 

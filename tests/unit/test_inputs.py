@@ -10,7 +10,7 @@ import pytest
 from plainfilm.base.events import silent
 from plainfilm.config import load_config
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.evaluate.seal import seal_of
+from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.inputs import DECISIVE, SHOWN, read_inputs, write_inputs
 from plainfilm.prepare import prepare
 from plainfilm.runs.folder import RunDir

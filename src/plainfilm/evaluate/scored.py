@@ -22,10 +22,10 @@ from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, wi
 from plainfilm.evaluate.metrics.point_metrics import calls, sensitivity_statistic
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.predictions import CHANGE, read_predictions
-from plainfilm.evaluate.seal import count_looks, seal_of
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, shifted_rows
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
+from plainfilm.evaluate.test_ledger import count_looks, seal_of
 from plainfilm.runs.card import Card, read_card, versions
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate.answer import chosen_on_valid
+from plainfilm.evaluate.document import chosen_on_valid
 from plainfilm.evaluate.metrics.point_metrics import macro_statistic
 from plainfilm.evaluate.rivals import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
 from plainfilm.evaluate.scored import Scored, read_scored

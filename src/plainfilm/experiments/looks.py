@@ -17,7 +17,7 @@ from plainfilm import pipeline
 from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, OccupiedError
-from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.experiments.grid import Experiment, Planned
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir

@@ -14,8 +14,8 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.rivals import Lineup, Rival, configuration_name, gather, line_up, refuse_other_classes
 from plainfilm.evaluate.scored import Scored, read_scored
-from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
+from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.evaluate.verdicts import over_seeds, tested_pairs
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures

@@ -25,10 +25,10 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
-from plainfilm.evaluate.look import kept_network
+from plainfilm.evaluate.heldout import kept_network
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.scored import read_run_config
-from plainfilm.evaluate.seal import count_looks
+from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
@@ -210,7 +210,7 @@ def network_of(card: BundleCard, weights: bytes) -> Normalised:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from plainfilm.evaluate.look import bare_network
+    from plainfilm.evaluate.heldout import bare_network
 
     model = bare_network(card)
     try:

@@ -16,7 +16,7 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.scored import read_run_config
-from plainfilm.evaluate.seal import count_looks, read_chain
+from plainfilm.evaluate.test_ledger import count_looks, read_chain
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import Answer, read_answers

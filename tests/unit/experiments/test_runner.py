@@ -392,7 +392,7 @@ def looked(stage, monkeypatch) -> Stage:
     """evaluate_run records a look and its scores, as the real one does, without a network."""
 
     def evaluate(root, *, split, listener=None, **_):
-        from plainfilm.evaluate.seal import record_look
+        from plainfilm.evaluate.test_ledger import record_look
 
         run = RunDir(root)
         stage.looks.append(root.name)

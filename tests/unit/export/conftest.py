@@ -19,7 +19,7 @@ from plainfilm.base.files import dump_json
 from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.image.decode import DecodeSpec, decode
 from plainfilm.data.table.image_table import COLUMNS
-from plainfilm.evaluate.answer import answer, save_metrics
+from plainfilm.evaluate.document import answer, save_metrics
 from plainfilm.evaluate.ood.image_features import look_at
 from plainfilm.evaluate.ood.ood_gate import FEATURES, fit_gate, gate_bytes
 from plainfilm.evaluate.operating.conformal import fit_band

@@ -8,7 +8,7 @@ import pytest
 from report_edits import edit_card, edit_metrics
 
 from plainfilm.data.table.image_table import read_table
-from plainfilm.evaluate.seal import check_before_look, record_look
+from plainfilm.evaluate.test_ledger import check_before_look, record_look
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import TOPICS, claim_items
 from plainfilm.report.read import read_finished

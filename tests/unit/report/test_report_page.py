@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.errors import OccupiedError, SealError, UsageError
-from plainfilm.evaluate.seal import append_look
+from plainfilm.evaluate.test_ledger import append_look
 from plainfilm.report.page import GENERATOR, report_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir

@@ -21,7 +21,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import NO_PATIENTS, grouped
 from plainfilm.data.table.image_table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError
-from plainfilm.evaluate.seal import seal_of
+from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.runs.card import Card
 
 PREFIX = "external-"

@@ -9,11 +9,11 @@ from plainfilm.data.audit.probes import Pixels
 from plainfilm.evaluate.estimates import left_out_of
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.evaluate.seal import count_looks
 from plainfilm.evaluate.shift.domain_shift import picture_drift
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.intervals import Interval, difference
+from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.evaluate import Change, External, Metric

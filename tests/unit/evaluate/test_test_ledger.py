@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 
 from plainfilm.errors import SealError
-from plainfilm.evaluate.seal import append_look, check_before_look, count_looks, read_ledger, record_look, seal_of
+from plainfilm.evaluate.test_ledger import (
+    append_look,
+    check_before_look,
+    count_looks,
+    read_ledger,
+    record_look,
+    seal_of,
+)
 from plainfilm.runs.folder import RunDir
 
 ROWS = pd.DataFrame({"sha256": ["aa", "bb", "cc"], "label": ["A", "B", "A"], "path": ["1", "2", "3"]})
@@ -89,7 +96,7 @@ def test_a_look_that_was_interrupted_between_its_writes_counts_and_locks_nobody_
     """The three files of a look are written one after the other; a kill may come after any of them."""
     look(run)
     from plainfilm.base import files
-    from plainfilm.evaluate import seal
+    from plainfilm.evaluate import test_ledger as seal
 
     left = [writes]
 

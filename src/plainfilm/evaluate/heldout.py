@@ -20,10 +20,10 @@ from plainfilm.evaluate.predictions import (
     read_predictions,
     save_predictions,
 )
-from plainfilm.evaluate.seal import check_before_look, looks_at, looks_before, record_look
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
+from plainfilm.evaluate.test_ledger import check_before_look, looks_at, looks_before, record_look
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
+from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
 from plainfilm.evaluate.metrics.decision_curve import decision_curve
 from plainfilm.evaluate.metrics.measure import calls, confusion_matrix, measure, measure_per_class
 from plainfilm.evaluate.metrics.prevalence import restated
@@ -18,7 +19,6 @@ from plainfilm.evaluate.metrics.subgroups import subgroup_table
 from plainfilm.evaluate.per_patient import mean_per_patient
 from plainfilm.evaluate.predictions import CHANGE, Predictions
 from plainfilm.evaluate.shift.external_set import PREFIX
-from plainfilm.evaluate.unsure import band_report, gate_report, reliability_report
 from plainfilm.runs.card import KEPT_BEST, Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
