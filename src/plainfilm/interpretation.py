@@ -16,6 +16,7 @@ import pandas as pd
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.base.seeds import content_key
+from plainfilm.compare.scored_run import read_run_config
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache.rows import decode_told
 from plainfilm.data.image.decode import DecodeSpec
@@ -23,7 +24,6 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.heldout import bare_network, kept_network
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.interpret.folds import unlearned
 from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv

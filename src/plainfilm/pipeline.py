@@ -15,6 +15,7 @@ from filelock import Timeout
 from plainfilm.audit import audit_data
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
+from plainfilm.compare.compare import compare_runs
 from plainfilm.config import ExperimentConfig, Phase, TrainConfig, load_config, phases_of
 from plainfilm.data.cache.admin import Entry, clear, entries
 from plainfilm.data.cache.store import cache_folder
@@ -28,7 +29,6 @@ from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs
 from plainfilm.evaluate.test_ledger import count_looks
-from plainfilm.evaluate.verdicts import compare_runs
 from plainfilm.evaluation import evaluate_external, questions, save
 from plainfilm.interpretation import interpret_run
 from plainfilm.models.find_weights import at_hand, starting_point

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from plainfilm.compare.scored_run import SENSITIVITY_AT
 from plainfilm.errors import DataError
-from plainfilm.evaluate.scored import SENSITIVITY_AT
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
 from plainfilm.experiments.rows import NOT_RUN, Costs, Row, Section
 from plainfilm.schemas.compare import MeanSd

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.compare.compare import over_seeds, tested_pairs
+from plainfilm.compare.configurations import Lineup, Rival, configuration_name, gather, line_up, refuse_other_classes
+from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.evaluate.rivals import Lineup, Rival, configuration_name, gather, line_up, refuse_other_classes
-from plainfilm.evaluate.scored import Scored, read_scored
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
 from plainfilm.evaluate.test_ledger import count_looks
-from plainfilm.evaluate.verdicts import over_seeds, tested_pairs
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment

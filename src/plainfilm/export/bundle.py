@@ -21,13 +21,13 @@ from pydantic import ValidationError
 
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
+from plainfilm.compare.scored_run import read_run_config
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.heldout import kept_network
 from plainfilm.evaluate.ood.ood_gate import read_gate
-from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from plainfilm.compare.scored_run import read_run_config
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.evaluate.scored import read_run_config
 from plainfilm.evaluate.test_ledger import count_looks, read_chain
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir

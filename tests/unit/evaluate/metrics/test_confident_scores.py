@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from plainfilm.compare.scored_run import _log_loss, _sensitivity_at
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import make_sample
-from plainfilm.evaluate.scored import _log_loss, _sensitivity_at
 
 TRIALS = 60
 LEAST = 0.85  # of 0.95 in 60 trials: below it once in 2,000 honest simulations

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student_t
 
+from plainfilm.compare.configurations import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
+from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.document import chosen_on_valid
 from plainfilm.evaluate.metrics.point_metrics import macro_statistic
-from plainfilm.evaluate.rivals import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
-from plainfilm.evaluate.scored import Scored, read_scored
 from plainfilm.evaluate.stats import paired_tests
 from plainfilm.evaluate.stats.intervals import CHUNK, Floats, Statistic
 from plainfilm.runs.card import KEPT_BEST

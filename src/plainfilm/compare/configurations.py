@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm.compare.scored_run import Scored
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate.scored import Scored
 from plainfilm.evaluate.stats.intervals import Ints
 from plainfilm.evaluate.stats.paired_tests import Block
 
