@@ -68,8 +68,8 @@ def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> None:
     """The figure beside the numbers, of two classes."""
     if document.decision_curve is None or document.positive is None:
         return
-    from plainfilm.interpret.decision_figure import plot_decision_curve
-    from plainfilm.interpret.figures import as_png
+    from plainfilm.plots.base import as_png
+    from plainfilm.plots.decision_curve import plot_decision_curve
 
     curve = document.decision_curve
     title = f"{marks(document.notes)}Decision curve, {document.split}, {curve.n} images"

@@ -74,8 +74,8 @@ def interpret_run(
     Raises:
         SealError: no look at test is recorded.
     """
-    from plainfilm.interpret.figures import as_png
     from plainfilm.interpret.gallery import confused_pairs, draw_gallery, make_view
+    from plainfilm.plots.base import as_png
 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")

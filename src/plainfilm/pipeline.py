@@ -150,7 +150,7 @@ def find_learning_rate(
     Raises:
         UsageError: there is no such phase.
     """
-    from plainfilm.interpret.figures import as_png, plot_lr_curve
+    from plainfilm.plots.base import as_png, plot_lr_curve
 
     phases = cfg.train.phases
     if phase > len(phases):

@@ -177,8 +177,8 @@ def _fit(
     learn: Learner, cfg: ExperimentConfig, run: RunDir, pace: Pace, listener: Listener, checkpoint: Checkpoint | None = None
 ) -> tuple[int, int]:  # fmt: skip
     """Train, from the first step or the checkpoint's; the learner ends with the kept weights. Returns their (phase, epoch)."""
-    from plainfilm.interpret.figures import as_png, plot_batch
     from plainfilm.models.build import load_weights
+    from plainfilm.plots.base import as_png, plot_batch
     from plainfilm.train.fit import find_lr
     from plainfilm.train.interruption import fit_with_stops
 

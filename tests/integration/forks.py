@@ -31,7 +31,7 @@ from plainfilm import pipeline
 from plainfilm.cli import app
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.errors import PlainfilmError
-from plainfilm.interpret import figures  # noqa: F401
+from plainfilm.plots import base  # noqa: F401
 from plainfilm.runs.folder import RunDir
 from plainfilm.train import (
     interruption,

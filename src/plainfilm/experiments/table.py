@@ -102,7 +102,7 @@ def _with_runs(path: Path) -> list[Path]:
 
 def draw(section: Section) -> dict[str, tuple[str, bytes]]:
     """Title -> file name and PNG of each figure; none where nothing was run."""
-    from plainfilm.interpret.figures import as_png
+    from plainfilm.plots.base import as_png
 
     rows = [row for row in section.rows if row.costs is not None and row.metrics["auroc"].mean is not None]
     if not rows:
@@ -121,7 +121,7 @@ def draw(section: Section) -> dict[str, tuple[str, bytes]]:
 
 
 def _draw_sizes(section: Section, rows: list[Row]) -> Figure:
-    from plainfilm.interpret.size_figure import plot_sizes
+    from plainfilm.plots.learning_curve import plot_sizes
 
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:
@@ -132,7 +132,7 @@ def _draw_sizes(section: Section, rows: list[Row]) -> Figure:
 
 
 def _draw_cost(section: Section, rows: list[Row]) -> Figure:
-    from plainfilm.interpret.cost_figure import plot_cost
+    from plainfilm.plots.cost import plot_cost
 
     def numbers(values: list[float | None]) -> np.ndarray:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -82,6 +82,6 @@ def _called(card: BundleCard, model: Normalised, picture: np.ndarray) -> int:
 
 def heat_figure(pixels: np.ndarray, heat: np.ndarray, caption: str, label: str) -> Figure:
     """A picture and its heat beside each other; `caption` names the row and what was called, never a file."""
-    from plainfilm.interpret.heat_figures import plot_pair
+    from plainfilm.plots.heatmaps import plot_pair
 
     return plot_pair(pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0), heat, caption, label)

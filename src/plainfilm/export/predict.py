@@ -157,7 +157,7 @@ def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Pred
     from plainfilm.export.heat import heat_figure, heat_maps, require_torch
 
     require_torch()
-    from plainfilm.interpret.figures import as_png
+    from plainfilm.plots.base import as_png
 
     def draw(bundle: Bundle, number: int, name: str | Path, found: Prediction) -> None:
         pixels = bundle.pixels(name)

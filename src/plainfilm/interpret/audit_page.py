@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from plainfilm import __version__
-from plainfilm.interpret.audit_figures import plot_copies, plot_histograms, plot_probes
-from plainfilm.interpret.figures import as_png
+from plainfilm.plots.audit import plot_copies, plot_histograms, plot_probes
+from plainfilm.plots.base import as_png
 from plainfilm.schemas.data import AuditDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY
 

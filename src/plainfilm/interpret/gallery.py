@@ -14,8 +14,8 @@ from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_ba
 from plainfilm.evaluate.metrics.measure import calls, confidences, confusion_matrix, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.predictions import Predictions
-from plainfilm.interpret import curve_figures, figures, heat_figures
-from plainfilm.interpret.figures import short
+from plainfilm.plots import base, curves, heatmaps
+from plainfilm.plots.base import short
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, marks
@@ -83,11 +83,11 @@ def draw_gallery(run: RunDir, view: View, cfg: ExperimentConfig) -> dict[str, Fi
     """Every figure of one split by name."""
     k, split = view.positive, view.split
     drawn = {"history": _history(run, view.card)}
-    drawn[f"confusion_{split}"] = figures.plot_confusion(view.matrix, view.card.vocab, view.title("Confusion matrix"))
+    drawn[f"confusion_{split}"] = base.plot_confusion(view.matrix, view.card.vocab, view.title("Confusion matrix"))
     if k is not None:
         names = (view.card.vocab[1 - k], view.card.vocab[k])
         scores, truth = view.predictions.probs[:, k], view.predictions.targs == k
-        drawn[f"scores_{split}"] = figures.plot_scores(scores, truth, view.card.threshold, names, view.title("Scores"))
+        drawn[f"scores_{split}"] = base.plot_scores(scores, truth, view.card.threshold, names, view.title("Scores"))
     drawn |= _curves(view, cfg)
     drawn[f"reliability_{split}"] = _reliability(view)
     drawn[f"top_losses_{split}"] = _top_losses(view)
@@ -106,7 +106,7 @@ def _history(run: RunDir, card: Card) -> Figure:
     history = {str(name): column.tolist() for name, column in pd.read_csv(run.history).items()}
     places = list(zip(history["phase"], history["epoch"], strict=True))
     kept = places.index((card.kept_phase, card.kept_epoch))
-    return figures.plot_history(history, kept, f"{marks(card.notes)}Training, epoch by epoch")
+    return base.plot_history(history, kept, f"{marks(card.notes)}Training, epoch by epoch")
 
 
 def _curves(view: View, cfg: ExperimentConfig) -> dict[str, Figure]:
@@ -120,16 +120,16 @@ def _curves(view: View, cfg: ExperimentConfig) -> dict[str, Figure]:
     drawn = {}
     if roc:
         point = _point(view, at["specificity"], at["sensitivity"], told)
-        drawn[f"roc_{view.split}"] = curve_figures.plot_roc(roc, point, view.title("ROC, 95 % band"))
+        drawn[f"roc_{view.split}"] = curves.plot_roc(roc, point, view.title("ROC, 95 % band"))
     if recall:
         point = _point(view, at["sensitivity"], at["ppv"], told)
         title = view.title("Precision and recall, 95 % band")
-        drawn[f"precision_recall_{view.split}"] = curve_figures.plot_precision_recall(recall, point, shares, title)
+        drawn[f"precision_recall_{view.split}"] = curves.plot_precision_recall(recall, point, shares, title)
     return drawn
 
 
-def _point(view: View, x: Metric, y: Metric, text: str) -> curve_figures.Point | None:
-    return None if view.card.threshold is None else curve_figures.Point(x, y, text)
+def _point(view: View, x: Metric, y: Metric, text: str) -> curves.Point | None:
+    return None if view.card.threshold is None else curves.Point(x, y, text)
 
 
 def _reliability(view: View) -> Figure:
@@ -138,7 +138,7 @@ def _reliability(view: View) -> Figure:
     if view.card.temperature != 1:
         series = {"before temperature": _bins(_at_temperature_one(view)), "after": series["scores"]}
     scored = f"score for class {view.card.positive}" if view.card.positive else "largest score"
-    return curve_figures.plot_reliability(series, scored, view.title("Reliability"))
+    return curves.plot_reliability(series, scored, view.title("Reliability"))
 
 
 def _bins(sample: Sample) -> list[Bin]:
@@ -158,7 +158,7 @@ def _top_losses(view: View) -> Figure:
     title = f"{marks(view.card.notes)}Largest losses, {view.split}; {view.scored}; row 0 is the first of predictions/{view.split}.csv"
     if heat is not None:
         title += "; heat for the class called"
-    return heat_figures.plot_pictures(view.worst[: len(rows)], heat, [view.caption(i) for i in rows], title)
+    return heatmaps.plot_pictures(view.worst[: len(rows)], heat, [view.caption(i) for i in rows], title)
 
 
 def _mistakes(view: View) -> Figure:
@@ -168,7 +168,7 @@ def _mistakes(view: View) -> Figure:
         places = {name: i for i, name in enumerate(vocab)}
         pairs = [(pair.truth, pair.called, pair.images, int(matrix[places[pair.truth]].sum()))
                  for pair in confused_pairs(matrix, vocab)]  # fmt: skip
-        return heat_figures.plot_pairs(pairs, view.title("Most confused"))
+        return heatmaps.plot_pairs(pairs, view.title("Most confused"))
     rows, kinds = view.predictions.worst(len(view.worst)), []
     for truth in (0, 1):
         n, of = int(matrix[truth, 1 - truth]), int(matrix[truth].sum())
@@ -180,7 +180,7 @@ def _mistakes(view: View) -> Figure:
         here = here[:WORST]
         heat = None if view.heat is None else view.heat[here]
         kinds.append((headline, view.worst[here], heat, [view.caption(rows[i]) for i in here]))
-    return heat_figures.plot_blocks(kinds, f"{view.title('Both errors, worst first')}; {view.scored}")
+    return heatmaps.plot_blocks(kinds, f"{view.title('Both errors, worst first')}; {view.scored}")
 
 
 def with_heat(view: View, heat: np.ndarray) -> View:

@@ -14,7 +14,7 @@ import numpy as np
 
 from plainfilm.base.seeds import HEAT, uniform
 from plainfilm.evaluate.stats.intervals import Floats, t_quantile
-from plainfilm.interpret.heat_figures import MARGIN, ORDERS, SHARES
+from plainfilm.plots.heatmaps import MARGIN, ORDERS, SHARES
 from plainfilm.schemas.documents import Metric
 
 CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own

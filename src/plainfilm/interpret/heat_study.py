@@ -15,7 +15,7 @@ from plainfilm.base.seeds import HEAT, content_key, uniform
 from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.predictions import predict
 from plainfilm.interpret import heat_checks as checks
-from plainfilm.interpret import heat_figures
+from plainfilm.plots import heatmaps
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric, marks
 from plainfilm.schemas.interpret import HeatFindings
@@ -46,7 +46,7 @@ class HeatStudy:
     def areas(self) -> dict[str, Metric]:
         """Area under the mean score of each order."""
         found = checks.area_under(self.curves)
-        return {name: self._mean(values) for name, values in zip(heat_figures.ORDERS, found, strict=True)}
+        return {name: self._mean(values) for name, values in zip(heatmaps.ORDERS, found, strict=True)}
 
     def _mean(self, values: np.ndarray, low: float = 0.0) -> Metric:
         return checks.mean_metric(values, has_patients=self.has_patients, within=(low, 1.0))
@@ -66,15 +66,13 @@ class HeatStudy:
     def figures(self, card: Card) -> dict[str, Figure]:
         """deletion, random weights and central field, by name."""
         found, about = self.findings(), f"{len(self.heat)} {self.chosen}"
-        title = f"{marks(card.notes)}{{}}, {about}. {heat_figures.NO_EVIDENCE}"
+        title = f"{marks(card.notes)}{{}}, {about}. {heatmaps.NO_EVIDENCE}"
         return {
-            "heat_deletion": heat_figures.plot_deletion(self.curves, found.deletion, title.format("Deletion")),
-            "heat_randomised": heat_figures.plot_randomised(
+            "heat_deletion": heatmaps.plot_deletion(self.curves, found.deletion, title.format("Deletion")),
+            "heat_randomised": heatmaps.plot_randomised(
                 self.ranks, found.randomised, title.format("Heat after the weights were randomised")
             ),
-            "heat_field": heat_figures.plot_field(
-                self.heat, found.central, found.central_area, title.format("Mean heat")
-            ),
+            "heat_field": heatmaps.plot_field(self.heat, found.central, found.central_area, title.format("Mean heat")),
         }
 
 
@@ -95,9 +93,9 @@ def says_randomised(alike: Metric) -> str:
     if alike.value is None:
         return "The check by random weights says nothing here: no picture."
     reach = "" if alike.ci_low is None else f" [{alike.ci_low:.2f}, {alike.ci_high:.2f}]"
-    if alike.value >= heat_figures.SAME:
+    if alike.value >= heatmaps.SAME:
         return f"HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED: random weights give nearly the same (rank correlation {alike.value:.2f}{reach})."  # fmt: skip
-    return f"Random weights give other heat maps (rank correlation {alike.value:.2f}{reach}, alike from {heat_figures.SAME} on)."
+    return f"Random weights give other heat maps (rank correlation {alike.value:.2f}{reach}, alike from {heatmaps.SAME} on)."
 
 
 def says_central(central: Metric, area: float) -> str:

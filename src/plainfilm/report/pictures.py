@@ -11,7 +11,7 @@ import numpy as np
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.measure import calls
-from plainfilm.interpret import figures
+from plainfilm.plots import base
 from plainfilm.report.inert import shown
 from plainfilm.report.read import Finished
 from plainfilm.schemas.documents import marks
@@ -94,16 +94,14 @@ def _saved(found: Finished, name: str) -> bytes | None:
 def _drawn(found: Finished, pattern: str) -> bytes | None:
     mark = marks(found.card.notes)
     if pattern == "history":
-        return figures.as_png(figures.plot_history(found.history, found.kept, f"{mark}Training"))
+        return base.as_png(base.plot_history(found.history, found.kept, f"{mark}Training"))
     if pattern == "scores_{split}" and found.card.positive is not None and found.card.threshold is not None:
         scored, k = found.predictions(found.split), found.card.vocab.index(found.card.positive)
         # a dollar would begin a formula, and a broken one ends matplotlib
         vocab = [shown(name, 24).replace("$", r"\$") for name in found.card.vocab]
         names = (vocab[1 - k], vocab[k])
         title = f"{mark}Scores, {found.split}, {len(scored.frame)} images"
-        return figures.as_png(
-            figures.plot_scores(scored.probs[:, k], scored.targs == k, found.card.threshold, names, title)
-        )
+        return base.as_png(base.plot_scores(scored.probs[:, k], scored.targs == k, found.card.threshold, names, title))
     return None
 
 

@@ -12,9 +12,9 @@ from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.predictions import Predictions, make_predictions
 from plainfilm.interpret import gallery
-from plainfilm.interpret.figures import short
 from plainfilm.interpret.gallery import View, confused_pairs
-from plainfilm.interpret.heat_figures import NO_EVIDENCE
+from plainfilm.plots.base import short
+from plainfilm.plots.heatmaps import NO_EVIDENCE
 from plainfilm.runs.card import Card
 
 

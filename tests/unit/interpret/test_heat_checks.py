@@ -14,7 +14,7 @@ from plainfilm.interpret.heat_checks import (
     mean_metric,
     rank_correlation,
 )
-from plainfilm.interpret.heat_figures import SHARES
+from plainfilm.plots.heatmaps import SHARES
 
 RNG = np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ import pytest
 
 from plainfilm.evaluate.metrics.decision_curve import decision_curve
 from plainfilm.evaluate.metrics.sample import make_sample
-from plainfilm.interpret.decision_figure import plot_decision_curve
-from plainfilm.interpret.figures import as_png
+from plainfilm.plots.base import as_png
+from plainfilm.plots.decision_curve import plot_decision_curve
 
 
 @pytest.fixture

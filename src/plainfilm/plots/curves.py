@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from plainfilm.evaluate.metrics.calibration import Bin
 from plainfilm.evaluate.metrics.curve_bands import GRID, Band
-from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
+from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
 from plainfilm.schemas.documents import Metric
 
 LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from plainfilm.interpret.figures import BLUE, GREY, VERMILION, WIDE, clean, entitle, short, show, wrapped
+from plainfilm.plots.base import BLUE, GREY, VERMILION, WIDE, clean, entitle, short, show, wrapped
 from plainfilm.schemas.documents import Metric
 
 # the axes of what heat_checks measures and this module draws

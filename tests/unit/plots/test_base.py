@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from plainfilm.interpret import figures
+from plainfilm.plots import base
 
 
 def texts(figure: Figure) -> list[str]:
@@ -15,7 +15,7 @@ def texts(figure: Figure) -> list[str]:
 
 
 def test_a_confusion_cell_gives_its_count_and_its_share_of_the_row():
-    figure = figures.plot_confusion(np.array([[8, 2], [0, 0]]), ["WELL", "SICK"], "title")
+    figure = base.plot_confusion(np.array([[8, 2], [0, 0]]), ["WELL", "SICK"], "title")
     assert texts(figure) == ["8\n80.0%", "2\n20.0%", "0\nno image", "0\nno image"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WELL", "SICK"]
 
@@ -25,25 +25,25 @@ def test_the_history_shows_every_epoch_its_rate_and_marks_the_kept_one():
         name: [0.5, 0.7, 0.6]
         for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")
     }
-    figure = figures.plot_history({**history, "lr": [1e-4, 1e-3, 1e-5]}, best=1, title="t")
+    figure = base.plot_history({**history, "lr": [1e-4, 1e-3, 1e-5]}, best=1, title="t")
     assert [ax.get_ylabel() for ax in figure.axes] == ["accuracy", "loss", "learning rate"]
     for ax, name in zip(figure.axes, ("valid", "valid", "at the epoch's end"), strict=True):
         lines = {line.get_label(): line for line in ax.lines}
         assert list(lines[name].get_xdata()) == [1, 2, 3]
         assert set(lines["kept epoch 2"].get_xdata()) == {2}
     assert list(figure.axes[2].lines[0].get_ydata()) == [1e-4, 1e-3, 1e-5]
-    assert len(figures.plot_history(history, best=1, title="t").axes) == 2  # a run that did not write the rate
+    assert len(base.plot_history(history, best=1, title="t").axes) == 2  # a run that did not write the rate
 
 
 def test_a_lone_epoch_is_still_visible():
     history = {name: [0.5] for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")}
-    assert figures.plot_history(history, best=0, title="t").axes[0].lines[0].get_marker() == "o"
+    assert base.plot_history(history, best=0, title="t").axes[0].lines[0].get_marker() == "o"
 
 
 def test_the_rate_curve_survives_a_diverging_end_and_missing_suggestions():
     lrs, losses = np.geomspace(1e-7, 10, 20), np.r_[np.linspace(0.7, 0.3, 18), 40.0, np.nan]
     suggestions = {"valley": 1e-3, "slide": None, "minimum": 0.01, "steep": None}
-    ax = figures.plot_lr_curve(lrs, losses, suggestions, 1e-3).axes[0]
+    ax = base.plot_lr_curve(lrs, losses, suggestions, 1e-3).axes[0]
     assert ax.get_ylim()[1] < 1.5  # the diverging end would hide the valley
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["valley 0.001", "minimum 0.01"]
 
@@ -51,20 +51,20 @@ def test_the_rate_curve_survives_a_diverging_end_and_missing_suggestions():
 @pytest.mark.parametrize("n", [1, 3, 16, 20])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_batch_sheet_shows_at_most_sixteen_pictures(n, channels):
-    figure = figures.plot_batch(np.random.default_rng(0).random((n, 8, 8, channels)), ["A"] * n, "t")
+    figure = base.plot_batch(np.random.default_rng(0).random((n, 8, 8, channels)), ["A"] * n, "t")
     assert sum(bool(ax.images) for ax in figure.axes) == min(n, 16)
 
 
 def test_scores_of_both_classes_are_counted_apart():
     scores, labels = np.array([0.1, 0.2, 0.9, 0.95, 0.99]), np.array([0, 0, 0, 1, 1], bool)
-    figure = figures.plot_scores(scores, labels, 0.5, ("WELL", "SICK"), "t")
+    figure = base.plot_scores(scores, labels, 0.5, ("WELL", "SICK"), "t")
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["truth WELL (n = 3)", "truth SICK (n = 2)", "threshold 0.500"]
 
 
 def test_png_bytes_are_a_picture_and_the_same_each_time():
     def draw() -> bytes:
-        return figures.as_png(figures.plot_confusion(np.eye(2, dtype=int), ["A", "B"], "t"))
+        return base.as_png(base.plot_confusion(np.eye(2, dtype=int), ["A", "B"], "t"))
 
     assert Image.open(io.BytesIO(draw())).size[0] > 400
     assert draw() == draw()

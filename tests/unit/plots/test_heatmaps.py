@@ -9,10 +9,11 @@ from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
 from plainfilm.evaluate.metrics.measure import confidences, rate_metric
 from plainfilm.evaluate.metrics.sample import make_sample
-from plainfilm.interpret import curve_figures, heat_figures
-from plainfilm.interpret.figures import WIDE, as_png
 from plainfilm.interpret.heat_checks import mean_metric
-from plainfilm.interpret.heat_figures import ORDERS
+from plainfilm.plots import curves as curve_figures
+from plainfilm.plots import heatmaps
+from plainfilm.plots.base import WIDE, as_png
+from plainfilm.plots.heatmaps import ORDERS
 
 RNG = np.random.default_rng(0)
 
@@ -40,12 +41,12 @@ def inside(figure: Figure) -> bool:
 
 def test_pictures_keep_their_order_their_captions_and_their_grey_range():
     pictures = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 200, 255)])
-    figure = heat_figures.plot_pictures(pictures, None, ["a", "b", "c"], "t")
+    figure = heatmaps.plot_pictures(pictures, None, ["a", "b", "c"], "t")
     shown = [ax.images[0] for ax in figure.axes]
     assert [round(float(image.get_array()[0, 0]) * 255) for image in shown] == [10, 200, 255]
     assert {image.get_clim() for image in shown} == {(0, 1)}  # a dark picture stays dark
     assert [ax.texts[0].get_text() for ax in figure.axes] == ["a", "b", "c"]
-    assert heat_figures.NO_EVIDENCE not in everything_said(figure)
+    assert heatmaps.NO_EVIDENCE not in everything_said(figure)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12])
@@ -53,7 +54,7 @@ def test_pictures_keep_their_order_their_captions_and_their_grey_range():
 def test_each_heat_map_stands_beside_its_picture_and_is_called_no_evidence(n: int, channels: tuple[int, ...]):
     pictures = RNG.integers(0, 256, (n, 16, 16, *channels), dtype=np.uint8)
     heat = RNG.random((n, 16, 16)).astype(np.float32)
-    figure = heat_figures.plot_pictures(pictures, heat, [f"row {i}" for i in range(n)], "Largest losses")
+    figure = heatmaps.plot_pictures(pictures, heat, [f"row {i}" for i in range(n)], "Largest losses")
     assert len(figure.axes) == 2 * n and inside(figure)
     for i in range(n):
         left, right = figure.axes[2 * i], figure.axes[2 * i + 1]
@@ -65,7 +66,7 @@ def test_each_heat_map_stands_beside_its_picture_and_is_called_no_evidence(n: in
 
 
 def test_a_map_without_heat_says_so_and_draws_none():
-    figure = heat_figures.plot_pictures(np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8)), ["a"], "t")
+    figure = heatmaps.plot_pictures(np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8)), ["a"], "t")
     right = figure.axes[1]
     assert "nothing speaks for it" in everything_said(figure) and len(right.images) == 1 and not right.collections
 
@@ -73,7 +74,7 @@ def test_a_map_without_heat_says_so_and_draws_none():
 def test_blocks_stand_below_each_other_with_their_headlines_also_when_one_is_empty():
     pictures = RNG.integers(0, 256, (3, 8, 8), dtype=np.uint8)
     nothing = np.zeros((0, 8, 8), np.uint8)
-    figure = heat_figures.plot_blocks(
+    figure = heatmaps.plot_blocks(
         [("A called B: 3 of 9", pictures, None, ["1", "2", "3"]), ("B called A: 0 of 9", nothing, None, [])], "Both"
     )
     assert "A called B: 3 of 9" in everything_said(figure) and "B called A: 0 of 9" in everything_said(figure)
@@ -84,7 +85,7 @@ def test_blocks_stand_below_each_other_with_their_headlines_also_when_one_is_emp
 def test_a_long_headline_has_room_for_all_its_lines():
     pictures = RNG.integers(0, 256, (2, 8, 8), dtype=np.uint8)
     long = "NORMAL called PNEUMONIA: 7 of 268 (2.6%); 2 among the 24 largest losses"
-    figure = heat_figures.plot_blocks([(long, pictures, None, ["row 1:\ncalled", "row 2:\ncalled"])], "Both")
+    figure = heatmaps.plot_blocks([(long, pictures, None, ["row 1:\ncalled", "row 2:\ncalled"])], "Both")
     FigureCanvasAgg(figure).draw()
     headline = next(text for text in figure.texts if text.get_text().startswith("NORMAL"))
     low = headline.get_window_extent().y0
@@ -93,15 +94,15 @@ def test_a_long_headline_has_room_for_all_its_lines():
 
 
 def test_pairs_are_bars_with_their_counts_and_shares():
-    figure = heat_figures.plot_pairs([("COVID", "VIRUS", 6, 24), ("VIRUS", "NORMAL", 1, 10)], "t")
+    figure = heatmaps.plot_pairs([("COVID", "VIRUS", 6, 24), ("VIRUS", "NORMAL", 1, 10)], "t")
     assert "COVID called VIRUS: 6 of 24 (25.0%)" in everything_said(figure)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [6, 1]
-    assert "none" in heat_figures.plot_pairs([], "t").get_suptitle()
+    assert "none" in heatmaps.plot_pairs([], "t").get_suptitle()
 
 
 def test_long_class_names_are_cut_and_do_not_push_the_bars_aside():
     name = "BACTERIAL_PNEUMONIA_OF_CHILDREN"
-    figure = heat_figures.plot_pairs([(name, "VIRAL", 37, 38)], "t")
+    figure = heatmaps.plot_pairs([(name, "VIRAL", 37, 38)], "t")
     as_png(figure)  # lays it out
     assert "BACTERIAL_PNE... called VIRAL: 37 of 38 (97.4%)" in everything_said(figure)
     assert figure.axes[0].get_position().width > 0.9
@@ -110,14 +111,14 @@ def test_long_class_names_are_cut_and_do_not_push_the_bars_aside():
 def test_the_checks_show_their_numbers():
     curves = np.stack([np.linspace(1, end, 11) * np.ones((4, 1)) for end in (0.0, 0.5, 1.0)])
     areas = {name: mean_metric(np.array([0.5, 0.6]), has_patients=True) for name in ORDERS}
-    ax = heat_figures.plot_deletion(curves, areas, "t").axes[0]
+    ax = heatmaps.plot_deletion(curves, areas, "t").axes[0]
     assert [line.get_ydata()[-1] for line in ax.lines] == [0.0, 0.5, 1.0]
     assert ax.get_legend().get_texts()[0].get_text().startswith("heat first: area 0.550 [")
     ranks = np.array([0.1, 0.3])
-    ax = heat_figures.plot_randomised(ranks, mean_metric(ranks, has_patients=True), "t").axes[0]
+    ax = heatmaps.plot_randomised(ranks, mean_metric(ranks, has_patients=True), "t").axes[0]
     assert sum(bar.get_height() for bar in ax.patches) == 2
     share = mean_metric(np.array([0.5, 0.7]), has_patients=True)
-    figure = heat_figures.plot_field(np.ones((2, 20, 20)), share, 0.49, "t")
+    figure = heatmaps.plot_field(np.ones((2, 20, 20)), share, 0.49, "t")
     assert figure.axes[0].get_xlabel() == "in the square: 60% of the heat, 49% of the area"
     box = figure.axes[0].patches[0].get_bbox()
     assert (box.x0, box.x1, box.y0, box.y1) == pytest.approx((2.5, 16.5, 2.5, 16.5))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from plainfilm.interpret.figures import BLUE, GREEN, GREY, ORANGE, VERMILION
+from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION
 
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, GREY)
 HATCHES = ("", "//", "..", "xx", "--")

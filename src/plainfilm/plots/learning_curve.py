@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from plainfilm.interpret.cost_figure import COLOURS, MARKERS
-from plainfilm.interpret.figures import RESEARCH_ONLY
+from plainfilm.plots.base import RESEARCH_ONLY
+from plainfilm.plots.cost import COLOURS, MARKERS
 
 LINES = ("-", "--", "-.", ":")
 APART = 0.035  # neighbouring lines are drawn beside each other by so much of their value

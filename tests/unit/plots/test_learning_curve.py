@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.interpret.figures import as_png
-from plainfilm.interpret.size_figure import APART, plot_sizes
+from plainfilm.plots.base import as_png
+from plainfilm.plots.learning_curve import APART, plot_sizes
 
 CURVES = {
     "scratch": np.array([[100, 0.9, 0.02], [10, 0.6, 0.1]]),  # in no order

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from plainfilm.interpret.cost_figure import plot_cost
-from plainfilm.interpret.figures import as_png
+from plainfilm.plots.base import as_png
+from plainfilm.plots.cost import plot_cost
 
 NAMES = ["paper", "compact", "huge"]
 AUROC, SD = np.array([0.95, 0.96, 0.97]), np.array([0.01, np.nan, 0.02])

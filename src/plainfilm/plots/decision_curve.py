@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from plainfilm.interpret.figures import BLUE, GREY, RESEARCH_ONLY, VERMILION
+from plainfilm.plots.base import BLUE, GREY, RESEARCH_ONLY, VERMILION
 from plainfilm.schemas.evaluate import DecisionCurve
 
 
