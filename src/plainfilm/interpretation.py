@@ -25,16 +25,16 @@ from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.heldout import bare_network, kept_network
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.test_ledger import count_looks
-from plainfilm.interpret.folds import unlearned
-from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
+from plainfilm.interpret.label_errors import find_suspects, says_suspects, suspects_csv
+from plainfilm.interpret.out_of_fold import unlearned
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.interpret import InterpretDocument, SuspectFindings
 
 if TYPE_CHECKING:
-    from plainfilm.interpret.gallery import View
     from plainfilm.interpret.gradcam import Method
-    from plainfilm.interpret.heat_study import HeatStudy
+    from plainfilm.interpret.heatmap_study import HeatStudy
+    from plainfilm.interpret.run_figures import View
 
 PICTURES = 32  # 900 looks of the network; with `compact` at 128 px all of interpret takes 7 s on one core
 
@@ -74,7 +74,7 @@ def interpret_run(
     Raises:
         SealError: no look at test is recorded.
     """
-    from plainfilm.interpret.gallery import confused_pairs, draw_gallery, make_view
+    from plainfilm.interpret.run_figures import confused_pairs, draw_gallery, make_view
     from plainfilm.plots.base import as_png
 
     run = RunDir.open(root)
@@ -110,9 +110,9 @@ def _heat(
 ) -> tuple[View, HeatStudy]:
     """Heat maps of the largest losses, and the checks on valid pictures."""
     from plainfilm.evaluate.metrics.measure import calls
-    from plainfilm.interpret.gallery import with_heat
     from plainfilm.interpret.gradcam import heat_maps
-    from plainfilm.interpret.heat_study import choose_pictures, study_heat
+    from plainfilm.interpret.heatmap_study import choose_pictures, study_heat
+    from plainfilm.interpret.run_figures import with_heat
 
     card, rows = finished.card, finished.part("valid")
     model, device = kept_network(finished.run, card, device)

@@ -9,7 +9,7 @@ from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
 from plainfilm.evaluate.metrics.measure import confidences, rate_metric
 from plainfilm.evaluate.metrics.sample import make_sample
-from plainfilm.interpret.heat_checks import mean_metric
+from plainfilm.interpret.heatmap_checks import mean_metric
 from plainfilm.plots import curves as curve_figures
 from plainfilm.plots import heatmaps
 from plainfilm.plots.base import WIDE, as_png

@@ -11,8 +11,8 @@ from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.predictions import Predictions, make_predictions
-from plainfilm.interpret import gallery
-from plainfilm.interpret.gallery import View, confused_pairs
+from plainfilm.interpret import run_figures
+from plainfilm.interpret.run_figures import View, confused_pairs
 from plainfilm.plots.base import short
 from plainfilm.plots.heatmaps import NO_EVIDENCE
 from plainfilm.runs.card import Card
@@ -64,7 +64,7 @@ def words(figure) -> str:
 @pytest.mark.parametrize("k", [2, 4])
 def test_pictures_are_known_by_their_row_and_by_no_name(k: int):
     view = view_of(k)
-    text = words(gallery._top_losses(view)) + words(gallery._mistakes(view))
+    text = words(run_figures._top_losses(view)) + words(run_figures._mistakes(view))
     assert "person" not in text and "secret" not in text and "p1" not in text
     worst = int(view.predictions.worst(1)[0])
     assert f"row {worst}: truth" in text
@@ -77,7 +77,7 @@ def test_pictures_are_known_by_their_row_and_by_no_name(k: int):
 
 def test_both_errors_have_their_counts_and_only_their_own_pictures():
     view = view_of()
-    figure = gallery._mistakes(view)
+    figure = run_figures._mistakes(view)
     a, b = view.card.vocab
     for truth in (0, 1):
         n, of = int(view.matrix[truth, 1 - truth]), int(view.matrix[truth].sum())
@@ -95,14 +95,14 @@ def test_of_more_classes_the_most_frequent_pairs_are_shown_first():
     pairs = confused_pairs(view.matrix, view.card.vocab)
     assert [pair.images for pair in pairs] == sorted((pair.images for pair in pairs), reverse=True)
     assert sum(pair.images for pair in pairs) == (view.called != view.predictions.targs).sum()
-    figure = gallery._mistakes(view)
+    figure = run_figures._mistakes(view)
     assert [bar.get_width() for bar in figure.axes[0].patches] == [pair.images for pair in pairs][:10]
 
 
 def test_before_and_after_a_temperature_are_both_drawn_and_differ():
     plain, tempered = view_of(), view_of(temperature=3.0)
-    assert len(gallery._reliability(plain).axes[0].containers) == 1
-    before, after = gallery._reliability(tempered).axes[0].containers
+    assert len(run_figures._reliability(plain).axes[0].containers) == 1
+    before, after = run_figures._reliability(tempered).axes[0].containers
     np.testing.assert_allclose(
         np.array(before[0].get_xdata(), float), [part.score for part in bins_of(plain.sample)], atol=1e-8
     )
@@ -111,7 +111,7 @@ def test_before_and_after_a_temperature_are_both_drawn_and_differ():
 
 
 def test_curves_of_more_classes_are_named_and_have_no_operating_point():
-    drawn = gallery._curves(view_of(4), ExperimentConfig())
+    drawn = run_figures._curves(view_of(4), ExperimentConfig())
     assert set(drawn) == {"roc_valid", "precision_recall_valid"}
     for figure in drawn.values():
         said = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
@@ -119,8 +119,8 @@ def test_curves_of_more_classes_are_named_and_have_no_operating_point():
 
 
 def test_titles_carry_what_every_output_must_say_and_heat_is_called_no_evidence():
-    view = gallery.with_heat(view_of(notes=("LEAKY SPLIT: x",)), np.random.default_rng(0).random((24, 12, 12)))
-    for figure in (gallery._top_losses(view), gallery._mistakes(view), gallery._reliability(view)):
+    view = run_figures.with_heat(view_of(notes=("LEAKY SPLIT: x",)), np.random.default_rng(0).random((24, 12, 12)))
+    for figure in (run_figures._top_losses(view), run_figures._mistakes(view), run_figures._reliability(view)):
         assert figure.get_suptitle().startswith("LEAKY SPLIT: ")
-    for figure in (gallery._top_losses(view), gallery._mistakes(view)):
+    for figure in (run_figures._top_losses(view), run_figures._mistakes(view)):
         assert NO_EVIDENCE in figure.get_suptitle().replace("\n", " ")

@@ -14,7 +14,7 @@ from plainfilm.base.events import Listener, silent
 from plainfilm.base.seeds import HEAT, content_key, uniform
 from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.predictions import predict
-from plainfilm.interpret import heat_checks as checks
+from plainfilm.interpret import heatmap_checks as checks
 from plainfilm.plots import heatmaps
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric, marks

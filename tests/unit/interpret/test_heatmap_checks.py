@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
-from plainfilm.interpret.heat_checks import (
+from plainfilm.interpret.heatmap_checks import (
     area_under,
     blur,
     central_share,

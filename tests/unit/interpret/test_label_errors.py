@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plainfilm.interpret.suspects import find_suspects, says_suspects, suspects_csv
+from plainfilm.interpret.label_errors import find_suspects, says_suspects, suspects_csv
 
 
 def planted(seed: int, *, n: int = 1000, share: float = 0.05, apart: float = 3.0, k: int = 2):

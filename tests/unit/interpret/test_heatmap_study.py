@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from plainfilm.config import ModelConfig
-from plainfilm.interpret.heat_study import choose_pictures, says_central, says_deletion, says_randomised, study_heat
+from plainfilm.interpret.heatmap_study import choose_pictures, says_central, says_deletion, says_randomised, study_heat
 from plainfilm.models.backbones import Anatomy
 from plainfilm.models.build import Normalised
 from plainfilm.runs.card import Card
