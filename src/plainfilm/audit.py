@@ -51,7 +51,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listene
     if cfg.data.harmonise:
         shortcuts += judge.pictures("harmonised", _decoded(cfg, table, listener, harmonise=True), listener)
     document = _document(path, table, find(table, plain), positive, shortcuts, folder)
-    from plainfilm.interpret.audit_page import draw_page
+    from plainfilm.report.audit_page import draw_page
 
     page = draw_page(document, table.rows, plain, LIMIT)
     folder.make()

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT
-from plainfilm.report.inert import between, many, number
-from plainfilm.report.read import Finished
+from plainfilm.report.formatting import between, many, number
+from plainfilm.report.run_data import Finished
 from plainfilm.runs.metrics_file import Number
 
 TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip

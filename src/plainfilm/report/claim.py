@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from plainfilm.report.inert import many, number
-from plainfilm.report.pictures import has_heat
-from plainfilm.report.read import Finished
+from plainfilm.report.formatting import many, number
+from plainfilm.report.images import has_heat
+from plainfilm.report.run_data import Finished
 from plainfilm.schemas.documents import marks
 
 TOPICS = {

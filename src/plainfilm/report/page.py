@@ -11,13 +11,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plainfilm import __version__
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import OccupiedError, UsageError
-from plainfilm.report import inert
+from plainfilm.report import formatting
 from plainfilm.report.caveats import Caveat, caveats
 from plainfilm.report.claim import claim_items
-from plainfilm.report.command import NOT_A_COMMAND, told_command, told_config
-from plainfilm.report.pictures import HEAT_NOTE, collect, heat_sheet, worst_images
+from plainfilm.report.images import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.prevalence import by_prevalence
-from plainfilm.report.read import Finished, read_finished
+from plainfilm.report.redact import NOT_A_COMMAND, told_command, told_config
+from plainfilm.report.run_data import Finished, read_finished
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import Answer, Number
 from plainfilm.schemas.documents import RESEARCH_ONLY, ReportDocument, marks
@@ -90,14 +90,14 @@ def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
         loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
     env.filters |= {
-        "shown": inert.shown,
-        "number": inert.number,
-        "between": inert.between,
-        "figure": inert.figure,
-        "count": inert.count,
+        "shown": formatting.shown,
+        "number": formatting.number,
+        "between": formatting.between,
+        "figure": formatting.figure,
+        "count": formatting.count,
     }
     env.filters |= {"metric_name": metric_name, "place": place}
-    env.globals["many"] = inert.many
+    env.globals["many"] = formatting.many
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
         run=found, answer=found.answer, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,

@@ -11,7 +11,7 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.test_ledger import check_before_look, record_look
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import TOPICS, claim_items
-from plainfilm.report.read import read_finished
+from plainfilm.report.run_data import read_finished
 from plainfilm.runs.folder import RunDir
 
 UNASKED = "Shortcuts not looked for"

@@ -12,8 +12,8 @@ import numpy as np
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.measure import calls
 from plainfilm.plots import base
-from plainfilm.report.inert import shown
-from plainfilm.report.read import Finished
+from plainfilm.report.formatting import shown
+from plainfilm.report.run_data import Finished
 from plainfilm.schemas.documents import marks
 
 SHOWN = 12

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.base.sanitize import UNSEEN, shown
-from plainfilm.report.inert import between, count, figure, many, number
+from plainfilm.report.formatting import between, count, figure, many, number
 from plainfilm.runs.metrics_file import Number
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import load_config
-from plainfilm.report.command import FLAGS, HIDDEN, NUMBERS, WORDS, told_command, told_config
+from plainfilm.report.redact import FLAGS, HIDDEN, NUMBERS, WORDS, told_command, told_config
 
 SELF = "/home/mueller/.venv/bin/plainfilm"
 
