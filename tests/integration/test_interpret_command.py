@@ -75,7 +75,7 @@ def test_the_document_says_how_many_pictures_were_looked_at_and_what_was_found(r
 
 
 def test_without_heat_maps_no_network_runs(run: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("plainfilm.interpretation.kept_network", lambda *_: pytest.fail("the network was built"))
+    monkeypatch.setattr("plainfilm.pipeline.interpret.kept_network", lambda *_: pytest.fail("the network was built"))
     found = interpret(run, "--split", "valid", "--heat-maps", 0)
     assert found["heat"] is None and set(found["figures"]) == figures_of("valid")
     # the report takes a heat figure that lies there for one of the sheets beside it

@@ -21,7 +21,7 @@ from plainfilm.evaluate.metrics.calibration import fit_temperature, softmax
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import predict
-from plainfilm.pipeline import evaluate_run, train_run
+from plainfilm.pipeline.housekeeping import evaluate_run, train_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 

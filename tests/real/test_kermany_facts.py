@@ -11,7 +11,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import count, leaks, make_split
 from plainfilm.data.table.image_table import build_table
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.prepare import pick_positive
+from plainfilm.pipeline.prepare import pick_positive
 
 
 def test_every_image_is_used_and_counted(table):

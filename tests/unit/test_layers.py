@@ -63,7 +63,6 @@ MOVES_NEXT = {
     "plainfilm.app.run": "serve.run",
     "plainfilm.app.server": "serve.server",
     "plainfilm.app.uploads": "serve.uploads",
-    "plainfilm.audit": "pipeline.audit",
     "plainfilm.cli.block_printer": "cli.render.evaluate_blocks",
     "plainfilm.cli.compare_printer": "cli.render.compare",
     "plainfilm.cli.comparing": "cli.commands.compare",
@@ -79,10 +78,8 @@ MOVES_NEXT = {
     "plainfilm.cli.talk": "cli.console",
     "plainfilm.cli.training": "cli.commands.train",
     "plainfilm.cli.unsure_printer": "cli.render",
-    "plainfilm.doctor": "pipeline.doctor",
     "plainfilm.evaluate.estimates": "evaluate.metrics",
     "plainfilm.evaluate.per_patient": "evaluate.document",
-    "plainfilm.evaluation": "pipeline.evaluate",
     "plainfilm.experiments.looks": "experiments.test_log",
     "plainfilm.experiments.page": "experiments.markdown",
     "plainfilm.experiments.possible": "experiments.preflight",
@@ -94,12 +91,6 @@ MOVES_NEXT = {
     "plainfilm.export.paths": "export.input_paths",
     "plainfilm.export.rows": "export",
     "plainfilm.export.runtime": "export.onnx_runtime",
-    "plainfilm.inputs": "pipeline.run_inputs",
-    "plainfilm.interpretation": "pipeline.interpret",
-    "plainfilm.pipeline": "pipeline.housekeeping",
-    "plainfilm.prepare": "pipeline.prepare",
-    "plainfilm.seen": "pipeline.weights_overlap",
-    "plainfilm.training": "pipeline.train",
 }
 TORCH_AT_MODULE_LEVEL = (
     "plainfilm.data.loaders.block",
@@ -166,8 +157,8 @@ def imports(module: str, *, everywhere: bool) -> set[str]:
 
 
 def test_the_walk_finds_the_modules():
-    assert {"plainfilm.cli.main", "plainfilm.data.loaders.block", "plainfilm.pipeline"} <= set(MODULES)
-    assert "plainfilm.train.fit" in imports("plainfilm.pipeline", everywhere=True)
+    assert {"plainfilm.cli.main", "plainfilm.data.loaders.block", "plainfilm.pipeline.housekeeping"} <= set(MODULES)
+    assert "plainfilm.train.fit" in imports("plainfilm.pipeline.housekeeping", everywhere=True)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -47,7 +47,7 @@ def phantom(
     The faults that can be planted are a known truth to measure an audit by; only --json tells in which files.
     """
     from plainfilm.data.synthetic.planted_faults import Faults
-    from plainfilm.pipeline import draw_phantom
+    from plainfilm.pipeline.housekeeping import draw_phantom
 
     faults = Faults(shortcut, duplicates, near_duplicates, label_conflicts, shared_patients, given_folders)
     with Talk(quiet=quiet, json=json) as talk:
@@ -87,7 +87,7 @@ def audit(
         "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.resize": resize,
         "data.drop_duplicates": drop_duplicates, "data.cache": cache, "train.seed": seed,
     })  # fmt: skip
-    from plainfilm.pipeline import audit_data
+    from plainfilm.pipeline.housekeeping import audit_data
 
     with Talk(quiet=quiet, json=json) as talk:
         document = audit_data(cfg, out, talk)
@@ -99,7 +99,7 @@ def audit(
 
 def doctor(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
     """Versions, devices and threads, which speed settings are on, and what is slow and why."""
-    from plainfilm.pipeline import see_doctor
+    from plainfilm.pipeline.housekeeping import see_doctor
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(see_doctor())
@@ -113,7 +113,7 @@ def cache(ctx: typer.Context) -> None:
 
 def cache_ls(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
     """List what the cache folder holds, and its size."""
-    from plainfilm.pipeline import list_cache
+    from plainfilm.pipeline.housekeeping import list_cache
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(list_cache())
@@ -121,7 +121,7 @@ def cache_ls(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verb
 
 def cache_clear(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
     """Remove all that can be made again: decoded pictures, remembered facts, phantom sets."""
-    from plainfilm.pipeline import clear_cache
+    from plainfilm.pipeline.housekeeping import clear_cache
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(clear_cache())
@@ -150,7 +150,7 @@ def split(
     verbose: opt.Verbose = False,
 ) -> None:
     """Divide the images into train, valid and test, and write the split file that `train --split FILE` takes."""
-    from plainfilm.pipeline import split_data
+    from plainfilm.pipeline.housekeeping import split_data
 
     cfg = opt.config_from(data, config, {
         "data.split": kind, "data.folds": folds, "data.fold": fold, "train.seed": seed, "data.positive": positive,

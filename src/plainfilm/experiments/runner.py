@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plainfilm import pipeline
 from plainfilm.base.events import Listener, silent
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, StoppedError, UsageError
 from plainfilm.experiments.cost import read_cost, write_cost, write_latency
@@ -17,7 +16,8 @@ from plainfilm.experiments.looks import looks_file, open_test, require_writable
 from plainfilm.experiments.possible import require_possible
 from plainfilm.experiments.state import Place, find_place
 from plainfilm.experiments.work import BUG, INTERRUPTED, Crew, Ended, train_here
-from plainfilm.prepare import keep_out_of_data
+from plainfilm.pipeline import housekeeping
+from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.schemas.compare import ExperimentDocument, ExperimentRun, Outcome
 
 OUT = Path("runs") / "experiments"
@@ -178,7 +178,7 @@ def _timed(progress: Progress, order: Order, listener: Listener) -> float:
         if name not in by_name:
             root = place.run.root.with_name(f"{place.run.root.name}.dry")  # of a stopped run its own is taken
             try:
-                by_name[name] = pipeline.train_run(
+                by_name[name] = housekeeping.train_run(
                     place.planned.cfg, root, device=order.device, dry_run=True, offline=order.offline, listener=listener
                 ).estimate_seconds
             except StoppedError:

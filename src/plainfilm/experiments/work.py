@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plainfilm import pipeline
 from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import PlainfilmError, StoppedError
 from plainfilm.experiments.cost import memory_now_mb, write_cost
 from plainfilm.experiments.state import Place
+from plainfilm.pipeline import housekeeping
 from plainfilm.schemas.documents import TrainDocument
 
 BUG, INTERRUPTED = 101, 130
@@ -45,7 +45,7 @@ def train_here(place: Place, device: str, listener: Listener, *, offline: bool =
         if place.standing == "stopped":
             document = _resume(place, listener)
         else:
-            document = pipeline.train_run(
+            document = housekeeping.train_run(
                 place.planned.cfg, place.run.root, device=device, offline=offline, listener=listener
             )
         write_cost(place.run, document, peak_before_mb=before)
@@ -66,7 +66,7 @@ def _resume(place: Place, listener: Listener) -> TrainDocument:
 
     threads = torch.get_num_threads()
     try:
-        return pipeline.resume_run(place.run.root, listener=listener)
+        return housekeeping.resume_run(place.run.root, listener=listener)
     finally:
         torch.set_num_threads(threads)  # a resumed run works with its own number; the next run must not
 

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner, Result
 
-from plainfilm import pipeline
 from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.experiments import runner
 from plainfilm.experiments.cost import Cost, Latency
 from plainfilm.experiments.failures import why
+from plainfilm.pipeline import housekeeping
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Timing
 
@@ -103,8 +103,8 @@ def what_is_imported_is_not_searched_again():
 @pytest.fixture
 def stage(tmp_path, save_run, monkeypatch) -> Stage:
     made = Stage(tmp_path, save_run)
-    monkeypatch.setattr(pipeline, "train_run", made.train)
-    monkeypatch.setattr(pipeline, "resume_run", made.resume)
+    monkeypatch.setattr(housekeeping, "train_run", made.train)
+    monkeypatch.setattr(housekeeping, "resume_run", made.resume)
     monkeypatch.setattr(runner, "write_latency", made.latency)
     return made
 
@@ -286,7 +286,7 @@ def test_a_configuration_that_cannot_be_timed_does_not_stop_a_dry_run(stage, mon
             raise DataError("No such images.")
         return stage.train(cfg, out, **options)
 
-    monkeypatch.setattr(pipeline, "train_run", train)
+    monkeypatch.setattr(housekeeping, "train_run", train)
     done = stage.run("--dry-run", "--json", code=2)
     document = json.loads(done.stdout)
     assert [run["outcome"] for run in document["runs"]] == ["planned", "planned", "failed", "failed"]
@@ -400,7 +400,7 @@ def looked(stage, monkeypatch) -> Stage:
         run.metrics.write_text(json.dumps({**saved, "test": {**saved["valid"], "split": "test"}}))
         record_look(run, run.read_status()["seal"], [], {"model_sha256": "x", "inference": True})
 
-    monkeypatch.setattr(pipeline, "evaluate_run", evaluate)
+    monkeypatch.setattr(housekeeping, "evaluate_run", evaluate)
     return stage
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.config import SpeedConfig
-from plainfilm.doctor import examine, warnings_for
+from plainfilm.pipeline.doctor import examine, warnings_for
 from plainfilm.schemas.data import DoctorDocument
 
 

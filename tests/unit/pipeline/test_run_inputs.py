@@ -11,8 +11,8 @@ from plainfilm.base.events import silent
 from plainfilm.config import load_config
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.test_ledger import seal_of
-from plainfilm.inputs import DECISIVE, SHOWN, read_inputs, write_inputs
-from plainfilm.prepare import prepare
+from plainfilm.pipeline.prepare import prepare
+from plainfilm.pipeline.run_inputs import DECISIVE, SHOWN, read_inputs, write_inputs
 from plainfilm.runs.folder import RunDir
 
 
@@ -142,11 +142,13 @@ def test_new_images_are_not_seen(run, ready, write_image, tiny_cxr):
 
 
 def test_the_last_file_written_says_that_the_others_are_there(tmp_path, cfg, ready, monkeypatch):
-    from plainfilm import inputs
+    from plainfilm.pipeline import run_inputs
 
     written = []
-    whole = inputs.atomic_write
-    monkeypatch.setattr(inputs, "atomic_write", lambda path, content: (written.append(path.name), whole(path, content)))
+    whole = run_inputs.atomic_write
+    monkeypatch.setattr(
+        run_inputs, "atomic_write", lambda path, content: (written.append(path.name), whole(path, content))
+    )
     run = RunDir(tmp_path / "other")
     run.make()
     write_inputs(run, cfg, ready, {"device": "cpu", "threads": 2}, seal=None, estimate=0.0)

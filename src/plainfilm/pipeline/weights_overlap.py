@@ -19,7 +19,7 @@ from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.find_weights import Found
-from plainfilm.prepare import Prepared, prepare
+from plainfilm.pipeline.prepare import Prepared, prepare
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 

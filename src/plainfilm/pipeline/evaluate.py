@@ -16,10 +16,10 @@ from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.shift.external_set import read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
+from plainfilm.pipeline.weights_overlap import refuse_taught
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks
-from plainfilm.seen import refuse_taught
 
 
 def questions(

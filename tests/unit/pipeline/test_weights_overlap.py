@@ -19,8 +19,8 @@ from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.find_weights import Found
+from plainfilm.pipeline.weights_overlap import check_weights, refuse_taught, shared_images, tables_behind
 from plainfilm.runs.folder import RunDir
-from plainfilm.seen import check_weights, refuse_taught, shared_images, tables_behind
 
 
 def table(*rows: str) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def source(tmp_path: Path) -> Callable[..., RunDir]:
 def cards_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """read_card() checks weights that these sources do not have."""
     read = lambda run: SimpleNamespace(**json.loads(run.card.read_text()))  # noqa: E731
-    monkeypatch.setattr("plainfilm.seen.read_card", read)
+    monkeypatch.setattr("plainfilm.pipeline.weights_overlap.read_card", read)
 
 
 def found_in(run: RunDir) -> Found:

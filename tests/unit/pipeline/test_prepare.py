@@ -13,7 +13,7 @@ from plainfilm.base.events import silent
 from plainfilm.config import DataConfig, PhantomConfig, load_config
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.prepare import default_phantom, pick_positive, prepare
+from plainfilm.pipeline.prepare import default_phantom, pick_positive, prepare
 
 Refusal = Callable[..., str]
 

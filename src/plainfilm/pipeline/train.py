@@ -23,14 +23,14 @@ from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs, probe_features, probe_valid, shortcut_note
 from plainfilm.evaluate.test_ledger import seal_of
-from plainfilm.inputs import read_inputs, write_inputs
 from plainfilm.models.find_weights import Found, find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
-from plainfilm.prepare import Prepared, keep_out_of_data
+from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
+from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
+from plainfilm.pipeline.weights_overlap import prepare_unseen
 from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.schemas.documents import NoLungs, Timing, TrainDocument
-from plainfilm.seen import prepare_unseen
 
 if TYPE_CHECKING:
     from fastai.learner import Learner

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from filelock import Timeout
 
-from plainfilm.audit import audit_data
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.compare.compare import compare_runs
@@ -29,17 +28,18 @@ from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs
 from plainfilm.evaluate.test_ledger import count_looks
-from plainfilm.evaluation import evaluate_external, questions, save
-from plainfilm.interpretation import interpret_run
 from plainfilm.models.find_weights import at_hand, starting_point
 from plainfilm.models.registry import MODELS, ModelSpec, get_spec
-from plainfilm.prepare import keep_out_of_data, prepare
+from plainfilm.pipeline.audit import audit_data
+from plainfilm.pipeline.evaluate import evaluate_external, questions, save
+from plainfilm.pipeline.interpret import interpret_run
+from plainfilm.pipeline.prepare import keep_out_of_data, prepare
+from plainfilm.pipeline.train import build_learner, resume_run, seal_or_none, train_run
+from plainfilm.pipeline.weights_overlap import prepare_unseen
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.data import CacheDocument, CacheEntry, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import EvaluateDocument, LrFindDocument, ModelRow, ModelsDocument
-from plainfilm.seen import prepare_unseen
-from plainfilm.training import build_learner, resume_run, seal_or_none, train_run
 
 if TYPE_CHECKING:
     from plainfilm.data.synthetic.planted_faults import Faults
@@ -90,7 +90,7 @@ def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) ->
 
 def see_doctor() -> DoctorDocument:
     """`plainfilm doctor`: versions, devices, speed settings, and what makes this machine slow."""
-    from plainfilm.doctor import examine
+    from plainfilm.pipeline.doctor import examine
 
     return examine()
 

@@ -19,7 +19,7 @@ from plainfilm.data.table.image_table import ImageTable, scan_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_note
-from plainfilm.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
+from plainfilm.pipeline.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut
 from plainfilm.schemas.documents import Metric
