@@ -86,11 +86,7 @@ MOVES_NEXT = {
     "plainfilm.experiments.rows": "experiments.aggregate",
     "plainfilm.experiments.state": "experiments.status",
     "plainfilm.experiments.work": "experiments.workers",
-    "plainfilm.export.card": "export.bundle_card",
-    "plainfilm.export.heat": "export.heatmaps",
-    "plainfilm.export.paths": "export.input_paths",
     "plainfilm.export.rows": "export",
-    "plainfilm.export.runtime": "export.onnx_runtime",
 }
 TORCH_AT_MODULE_LEVEL = (
     "plainfilm.data.loaders.block",
@@ -279,7 +275,7 @@ def test_no_module_uses(word: str):
 def test_onnx_runtime_is_imported_in_one_place():
     """Elsewhere it would send facts of the machine away before anybody could say no."""
     users = {m for m in MODULES if "onnxruntime" in {n.split(".")[0] for n in imports(m, everywhere=True)}}
-    assert users == {"plainfilm.export.runtime"}
+    assert users == {"plainfilm.export.onnx_runtime"}
 
 
 def test_foreign_weights_are_read_by_weights_only():

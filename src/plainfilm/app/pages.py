@@ -19,7 +19,7 @@ from plainfilm.base.sanitize import shown
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
 if TYPE_CHECKING:
-    from plainfilm.export.card import BundleCard
+    from plainfilm.export.bundle_card import BundleCard
 
 STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
 # static/examples/: films drawn by draw_phantom(256, seed=900_001), since drawing needs scipy, which a bundle does not.

@@ -134,7 +134,7 @@ def shown_host(host: str) -> str:
 
 def heat_of(path: Path) -> HeatMap | None:
     """The bundle's heat maps where torch is installed; torch is imported at the first one."""
-    from plainfilm.export.heat import heat_maps, require_torch
+    from plainfilm.export.heatmaps import heat_maps, require_torch
 
     try:
         require_torch()

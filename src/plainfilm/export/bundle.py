@@ -29,7 +29,7 @@ from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.heldout import kept_network
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.test_ledger import count_looks
-from plainfilm.export.card import Architecture, BundleCard, OnnxFacts, SplitScores
+from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.models.registry import get_spec

@@ -25,9 +25,9 @@ from plainfilm.errors import BundleError, MissingError
 from plainfilm.evaluate.metrics.point_metrics import calls
 from plainfilm.evaluate.ood.ood_gate import Gate, gate_from
 from plainfilm.evaluate.operating.conformal import is_sure
-from plainfilm.export.card import BundleCard
+from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
-from plainfilm.export.runtime import onnx_runtime
+from plainfilm.export.onnx_runtime import onnx_runtime
 
 UNSURE, UNLIKE = "unsure", "unlike the training images"
 BATCH, BATCH_PIXELS = (

@@ -9,7 +9,7 @@ import unicodedata
 
 from plainfilm.base.sanitize import UNSEEN
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
-from plainfilm.export.card import BundleCard, SplitScores
+from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import Metric
 
 NOT_REPORTED = "NOT REPORTED"

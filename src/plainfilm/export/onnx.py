@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from plainfilm.export.runtime import onnx_runtime
+from plainfilm.export.onnx_runtime import onnx_runtime
 from plainfilm.models.build import Normalised
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_file, atomic_write
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.inference import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
-from plainfilm.export.paths import pictures
+from plainfilm.export.input_paths import pictures
 from plainfilm.export.rows import csv_header, csv_line, json_line, visible
 from plainfilm.schemas.documents import PredictDocument, marks
 
@@ -154,7 +154,7 @@ def _writer(file: IO[bytes]) -> Write:
 
 def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Prediction], None]:
     """What writes the heat map of a row, named by its number."""
-    from plainfilm.export.heat import heat_figure, heat_maps, require_torch
+    from plainfilm.export.heatmaps import heat_figure, heat_maps, require_torch
 
     require_torch()
     from plainfilm.plots.base import as_png

@@ -55,7 +55,7 @@ def test_the_picture_is_what_the_network_sees(served: Served, bundle: Path):
 
 
 def test_the_heat_map_is_that_of_the_bundle(served: Served, bundle: Path):
-    from plainfilm.export.heat import heat_maps
+    from plainfilm.export.heatmaps import heat_maps
 
     found = post(served.port, [picture(4)], "/predict?show=heat").json()["results"][0]
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["heat"].partition(",")[2]))))

@@ -27,7 +27,7 @@ from plainfilm.export import bundle as bundling
 from plainfilm.export import manifest
 from plainfilm.export.bundle import export_run
 from plainfilm.export.inference import open_bundle
-from plainfilm.export.runtime import onnx_runtime
+from plainfilm.export.onnx_runtime import onnx_runtime
 from plainfilm.runs.folder import RunDir
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}
@@ -256,7 +256,7 @@ def test_a_pickle_in_any_place_is_never_opened(copied, tmp_path, name, protocol,
             card["weights_sha256"] = manifest.facts_of((copied / name).read_bytes()).sha256
             (copied / "card.json").write_text(dump_json(card))
             sign(copied)
-            from plainfilm.export.heat import heat_maps
+            from plainfilm.export.heatmaps import heat_maps
 
             refusal(lambda: heat_maps(copied, np.zeros((1, 48, 48), np.uint8)), BundleError)
         refusal(lambda: open_bundle(copied), BundleError)

@@ -6,7 +6,7 @@ import json
 import re
 
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.export.card import _Decoding
+from plainfilm.export.bundle_card import _Decoding
 from plainfilm.export.inference import open_bundle
 from plainfilm.export.model_card import NOT_REPORTED, model_card, plain
 

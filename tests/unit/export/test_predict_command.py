@@ -243,7 +243,7 @@ def test_heat_maps_are_those_of_the_network_and_named_by_row(exported, folder, t
     import numpy as np
 
     from plainfilm.evaluate.heldout import kept_network
-    from plainfilm.export.heat import heat_maps
+    from plainfilm.export.heatmaps import heat_maps
     from plainfilm.interpret.gradcam import heat_maps as explain
     from plainfilm.runs.card import read_card
 

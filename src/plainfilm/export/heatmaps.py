@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plainfilm.errors import BundleError, MissingError
-from plainfilm.export.card import BundleCard
+from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, WEIGHTS, opened, verify
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-CODE = "from plainfilm.export.runtime import onnx_runtime; print(onnx_runtime().InferenceSession.__name__)"
+CODE = "from plainfilm.export.onnx_runtime import onnx_runtime; print(onnx_runtime().InferenceSession.__name__)"
 LET_TALK = ("CI", "TF_BUILD", "GITHUB_ACTIONS", "ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED", "XDG_CACHE_HOME")
 
 
