@@ -51,18 +51,6 @@ __main__
 """
 # where a module that has not moved yet belongs
 MOVES_NEXT = {
-    "plainfilm.app.answers": "serve.answers",
-    "plainfilm.app.card_text": "serve.markdown",
-    "plainfilm.app.clients": "serve.slow_clients",
-    "plainfilm.app.desk": "serve.queue",
-    "plainfilm.app.guard": "serve.security",
-    "plainfilm.app.limits": "serve.limits",
-    "plainfilm.app.pages": "serve.pages",
-    "plainfilm.app.pictures": "serve.images",
-    "plainfilm.app.refusal": "serve",
-    "plainfilm.app.run": "serve.run",
-    "plainfilm.app.server": "serve.server",
-    "plainfilm.app.uploads": "serve.uploads",
     "plainfilm.cli.block_printer": "cli.render.evaluate_blocks",
     "plainfilm.cli.compare_printer": "cli.render.compare",
     "plainfilm.cli.comparing": "cli.commands.compare",
@@ -207,7 +195,7 @@ def reaches(module: str) -> set[str]:
         m
         for m in MODULES
         if m.startswith(
-            ("plainfilm.cli", "plainfilm.config", "plainfilm.data.image.decode", "plainfilm.report", "plainfilm.app")
+            ("plainfilm.cli", "plainfilm.config", "plainfilm.data.image.decode", "plainfilm.report", "plainfilm.serve")
         )
         or m == "plainfilm.export.inference"
     ],
@@ -225,7 +213,7 @@ def test_a_bundle_predicts_with_a_light_set_of_libraries():
 
 
 def test_a_bundle_is_served_with_four_libraries_more():
-    foreign = {name.split(".")[0] for name in reaches("plainfilm.app.run")} - {"plainfilm"} - sys.stdlib_module_names
+    foreign = {name.split(".")[0] for name in reaches("plainfilm.serve.run")} - {"plainfilm"} - sys.stdlib_module_names
     light = {"numpy", "PIL", "pydantic", "yaml", "filelock"}
     assert foreign == light | {"jinja2", "starlette", "uvicorn", "python_multipart"}
 
@@ -241,7 +229,7 @@ def test_only_decode_opens_images():
         "plainfilm.data.image.resize",
         "plainfilm.data.audit.near_duplicates",  # hands thumbnails to ImageHash
         "plainfilm.data.synthetic.corruptions",  # a JPEG in memory, of what decode gave
-        "plainfilm.app.pictures",  # writes PNG of what decode gave
+        "plainfilm.serve.images",  # writes PNG of what decode gave
         "plainfilm.data.synthetic.film",
         "plainfilm.data.synthetic.phantom",
         "plainfilm.data.synthetic.planted_faults",

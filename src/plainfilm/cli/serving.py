@@ -44,7 +44,7 @@ def serve(
     verbose: opt.Verbose = False,
 ) -> None:
     """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
-    from plainfilm.app.run import serve_bundle
+    from plainfilm.serve.run import serve_bundle
 
     with Talk(quiet=quiet) as talk:
         serve_bundle(

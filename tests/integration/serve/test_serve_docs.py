@@ -16,11 +16,11 @@ from PIL import Image
 from served import Served, picture
 from typer.testing import CliRunner
 
-from plainfilm.app.limits import MB, Limits
-from plainfilm.app.pages import EXAMPLES
-from plainfilm.app.run import SHORTEST_TOKEN
 from plainfilm.cli import app
 from plainfilm.data.synthetic.film import draw_phantom
+from plainfilm.serve.limits import MB, Limits
+from plainfilm.serve.pages import EXAMPLES
+from plainfilm.serve.run import SHORTEST_TOKEN
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
@@ -82,13 +82,13 @@ def test_the_wheel_holds_the_page(tmp_path: Path):
     with zipfile.ZipFile(next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path)))) as wheel:
         names = set(wheel.namelist())
     static = ("serve.css", "serve.js", "icon.svg", *(f"examples/{i}.png" for i in range(len(EXAMPLES))))
-    assert {f"plainfilm/app/static/{name}" for name in static} <= names
+    assert {f"plainfilm/serve/static/{name}" for name in static} <= names
     assert {f"plainfilm/templates/{name}.html.j2" for name in ("serve", "serve_card")} <= names
 
 
 def test_the_examples_are_drawn_films_and_nobodys():
     for i, (patient, opacity) in enumerate(EXAMPLES):
-        with Image.open(ROOT / f"src/plainfilm/app/static/examples/{i}.png") as image:
+        with Image.open(ROOT / f"src/plainfilm/serve/static/examples/{i}.png") as image:
             kept = np.asarray(image)
         drawn = draw_phantom(256, seed=900_001, patient=patient, k=1, opacity=opacity)
         assert kept.shape == drawn.shape and np.abs(kept.astype(int) - drawn).max() <= 1  # rounding of another machine

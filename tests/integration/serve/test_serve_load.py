@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from served import Served, ask, form, picture, post
 
-from plainfilm.app.answers import Oracle
-from plainfilm.app.limits import Limits
-from plainfilm.app.run import listening
-from plainfilm.app.server import Service, build_app, make_server
 from plainfilm.export.inference import open_bundle
+from plainfilm.serve.answers import Oracle
+from plainfilm.serve.limits import Limits
+from plainfilm.serve.run import listening
+from plainfilm.serve.server import Service, build_app, make_server
 
 pytestmark = pytest.mark.slow
 

@@ -19,15 +19,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from plainfilm import __version__
-from plainfilm.app.answers import SHOWN, Oracle
-from plainfilm.app.clients import impatient
-from plainfilm.app.desk import Desk
-from plainfilm.app.guard import Guard
-from plainfilm.app.limits import Limits
-from plainfilm.app.pages import Pages
-from plainfilm.app.refusal import RefusedError
-from plainfilm.app.uploads import Held, Upload, drain, read_images
 from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.serve.answers import SHOWN, Oracle
+from plainfilm.serve.limits import Limits
+from plainfilm.serve.pages import Pages
+from plainfilm.serve.queue import Desk
+from plainfilm.serve.refusal import RefusedError
+from plainfilm.serve.security import Guard
+from plainfilm.serve.slow_clients import impatient
+from plainfilm.serve.uploads import Held, Upload, drain, read_images
 
 QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "python_multipart", "python_multipart.multipart")
 

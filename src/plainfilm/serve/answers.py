@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from plainfilm.app.pictures import data_uri, overlay, png, seen
 from plainfilm.errors import PlainfilmError
+from plainfilm.serve.images import data_uri, overlay, png, seen
 
 if TYPE_CHECKING:
     from plainfilm.export.inference import Bundle

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plainfilm.app.limits import Limits
-from plainfilm.app.refusal import RefusedError
-from plainfilm.app.uploads import Held, Upload, read_images
+from plainfilm.serve.limits import Limits
+from plainfilm.serve.refusal import RefusedError
+from plainfilm.serve.uploads import Held, Upload, read_images
 
 KIND = "multipart/form-data; boundary=cut"
 SMALL = Limits(part=100, request=1000, parts=3, held=150)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainfilm.app.card_text import blocks, spans
 from plainfilm.export.model_card import plain
+from plainfilm.serve.markdown import blocks, spans
 
 
 def test_headings_lists_tables_and_text():

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from plainfilm.app.answers import HeatMap, Oracle
-from plainfilm.app.guard import is_loopback
-from plainfilm.app.limits import Limits
-from plainfilm.app.server import Service, build_app, make_server
 from plainfilm.errors import MissingError, UsageError
 from plainfilm.export.inference import open_bundle
+from plainfilm.serve.answers import HeatMap, Oracle
+from plainfilm.serve.limits import Limits
+from plainfilm.serve.security import is_loopback
+from plainfilm.serve.server import Service, build_app, make_server
 
 SHORTEST_TOKEN = 16
 PLAIN = frozenset(string.ascii_letters + string.digits + "-._~+/=")

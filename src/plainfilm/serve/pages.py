@@ -12,11 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from plainfilm import __version__
-from plainfilm.app.answers import Oracle
-from plainfilm.app.card_text import blocks
-from plainfilm.app.limits import MB, Limits
 from plainfilm.base.sanitize import shown
 from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.serve.answers import Oracle
+from plainfilm.serve.limits import MB, Limits
+from plainfilm.serve.markdown import blocks
 
 if TYPE_CHECKING:
     from plainfilm.export.bundle_card import BundleCard
@@ -67,9 +67,9 @@ class Pages:
             ),
         }
         for name, kind in STATIC.items():
-            self._made[f"/static/{name}"] = ((files("plainfilm.app") / "static" / name).read_bytes(), kind)
+            self._made[f"/static/{name}"] = ((files("plainfilm.serve") / "static" / name).read_bytes(), kind)
         for i in range(len(EXAMPLES)):
-            film = files("plainfilm.app") / "static" / "examples" / f"{i}.png"
+            film = files("plainfilm.serve") / "static" / "examples" / f"{i}.png"
             self._made[f"/examples/{i}.png"] = (film.read_bytes(), "image/png")
 
     @property

@@ -8,7 +8,7 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
-from plainfilm.app.guard import Guard, is_loopback
+from plainfilm.serve.security import Guard, is_loopback
 
 HERE = "127.0.0.1:8000"
 TOKEN = "a-token-of-twenty-signs"  # noqa: S105
