@@ -68,12 +68,6 @@ MOVES_NEXT = {
     "plainfilm.cli.unsure_printer": "cli.render",
     "plainfilm.evaluate.estimates": "evaluate.metrics",
     "plainfilm.evaluate.per_patient": "evaluate.document",
-    "plainfilm.experiments.looks": "experiments.test_log",
-    "plainfilm.experiments.page": "experiments.markdown",
-    "plainfilm.experiments.possible": "experiments.preflight",
-    "plainfilm.experiments.rows": "experiments.aggregate",
-    "plainfilm.experiments.state": "experiments.status",
-    "plainfilm.experiments.work": "experiments.workers",
     "plainfilm.export.rows": "export",
 }
 TORCH_AT_MODULE_LEVEL = (

@@ -12,10 +12,10 @@ from plainfilm.errors import DataError, OccupiedError, PlainfilmError, StoppedEr
 from plainfilm.experiments.cost import read_cost, write_cost, write_latency
 from plainfilm.experiments.failures import keep_failures
 from plainfilm.experiments.grid import Experiment, read_experiment
-from plainfilm.experiments.looks import looks_file, open_test, require_writable
-from plainfilm.experiments.possible import require_possible
-from plainfilm.experiments.state import Place, find_place
-from plainfilm.experiments.work import BUG, INTERRUPTED, Crew, Ended, train_here
+from plainfilm.experiments.preflight import require_possible
+from plainfilm.experiments.status import Place, find_place
+from plainfilm.experiments.test_log import looks_file, open_test, require_writable
+from plainfilm.experiments.workers import BUG, INTERRUPTED, Crew, Ended, train_here
 from plainfilm.pipeline import housekeeping
 from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.schemas.compare import ExperimentDocument, ExperimentRun, Outcome

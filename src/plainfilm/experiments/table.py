@@ -11,10 +11,10 @@ import numpy as np
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
-from plainfilm.experiments.looks import read_looks
-from plainfilm.experiments.page import csv_rows, put_rows, put_section, safe_name, section_text
-from plainfilm.experiments.rows import Row, Section, read_section, run_folders
+from plainfilm.experiments.aggregate import Row, Section, read_section, run_folders
+from plainfilm.experiments.markdown import csv_rows, put_rows, put_section, safe_name, section_text
 from plainfilm.experiments.runner import OUT
+from plainfilm.experiments.test_log import read_looks
 from plainfilm.schemas.compare import TableDocument, TableSection
 
 if TYPE_CHECKING:

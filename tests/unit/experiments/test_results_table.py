@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError
-from plainfilm.experiments.page import aligned, begin, end, put_rows, put_section
+from plainfilm.experiments.markdown import aligned, begin, end, put_rows, put_section
 
 WIDE, NARROW = {"model.dense": 128}, {"model.dense": 8}
 

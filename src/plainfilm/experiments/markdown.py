@@ -13,7 +13,7 @@ from typing import Any
 from plainfilm.compare.scored_run import SENSITIVITY_AT
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
-from plainfilm.experiments.rows import NOT_RUN, Costs, Row, Section
+from plainfilm.experiments.aggregate import NOT_RUN, Costs, Row, Section
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY
 

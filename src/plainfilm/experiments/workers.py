@@ -18,7 +18,7 @@ from plainfilm.base.events import Listener
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import PlainfilmError, StoppedError
 from plainfilm.experiments.cost import memory_now_mb, write_cost
-from plainfilm.experiments.state import Place
+from plainfilm.experiments.status import Place
 from plainfilm.pipeline import housekeeping
 from plainfilm.schemas.documents import TrainDocument
 

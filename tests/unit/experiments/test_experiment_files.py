@@ -11,7 +11,7 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.experiments.grid import read_experiment
 from plainfilm.models.registry import MODELS
 
-FOLDER = Path(__file__).parents[2] / "experiments"
+FOLDER = Path(__file__).parents[3] / "experiments"
 FILES = sorted(FOLDER.rglob("*.yaml"))
 OWN = {"about", "grid", "configurations"}
 

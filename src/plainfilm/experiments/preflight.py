@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from plainfilm.base.events import Listener
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import ConfigError, PlainfilmError
-from plainfilm.experiments.state import Place
+from plainfilm.experiments.status import Place
 from plainfilm.models.find_weights import find_weights
 from plainfilm.models.registry import check_options, require_library
 

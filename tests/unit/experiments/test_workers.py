@@ -13,8 +13,8 @@ import pytest
 
 from plainfilm.config import load_config
 from plainfilm.experiments.grid import Planned
-from plainfilm.experiments.state import Place
-from plainfilm.experiments.work import Crew, Ended
+from plainfilm.experiments.status import Place
+from plainfilm.experiments.workers import Crew, Ended
 from plainfilm.runs.folder import RunDir
 
 WAITS = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit(130)); open(sys.argv[1], 'w'); time.sleep(60)"
