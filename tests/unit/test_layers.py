@@ -63,7 +63,6 @@ MOVES_NEXT = {
     "plainfilm.cli.printers": "cli.render.registry",
     "plainfilm.cli.results": "cli.commands.evaluate",
     "plainfilm.cli.serving": "cli.commands.serve",
-    "plainfilm.cli.talk": "cli.console",
     "plainfilm.cli.training": "cli.commands.train",
     "plainfilm.cli.unsure_printer": "cli.render",
     "plainfilm.evaluate.estimates": "evaluate.metrics",

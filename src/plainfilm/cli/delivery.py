@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.talk import Talk
+from plainfilm.cli.console import Talk
 from plainfilm.errors import GateError, StoppedError, UsageError
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zip that export made.")]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.talk import Talk
+from plainfilm.cli.console import Talk
 from plainfilm.runs.folder import CHECKPOINT_MINUTES
 
 

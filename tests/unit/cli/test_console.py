@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from plainfilm.cli.console import Talk
 from plainfilm.cli.printers import NAMES, duration, metric_text
-from plainfilm.cli.talk import Talk
 from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics.measure import METRICS
 from plainfilm.schemas.data import PhantomDocument
