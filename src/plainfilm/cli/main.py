@@ -13,7 +13,12 @@ from typer.core import TyperGroup
 
 from plainfilm import __version__
 from plainfilm.base.files import TEMP_PREFIX
-from plainfilm.cli import comparing, data, delivery, results, serving, training
+from plainfilm.cli.commands import compare as comparing
+from plainfilm.cli.commands import data
+from plainfilm.cli.commands import evaluate as results
+from plainfilm.cli.commands import predict as delivery
+from plainfilm.cli.commands import serve as serving
+from plainfilm.cli.commands import train as training
 from plainfilm.errors import PlainfilmError
 
 BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 128 + SIGPIPE, as of any other tool
