@@ -51,13 +51,8 @@ __main__
 """
 # where a module that has not moved yet belongs
 MOVES_NEXT = {
-    "plainfilm.cli.block_printer": "cli.render.evaluate_blocks",
-    "plainfilm.cli.compare_printer": "cli.render.compare",
-    "plainfilm.cli.data_printer": "cli.render.data",
-    "plainfilm.cli.delivery_printer": "cli.render.predict",
     "plainfilm.cli.interpret_printer": "cli.render",
     "plainfilm.cli.model_table": "cli.render",
-    "plainfilm.cli.printers": "cli.render.registry",
     "plainfilm.cli.unsure_printer": "cli.render",
     "plainfilm.evaluate.estimates": "evaluate.metrics",
     "plainfilm.evaluate.per_patient": "evaluate.document",

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from plainfilm import __version__
-from plainfilm.cli.printers import PRINTERS, duration
+from plainfilm.cli.render.registry import PRINTERS, duration
 from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import (

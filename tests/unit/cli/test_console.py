@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plainfilm.cli.console import Talk
-from plainfilm.cli.printers import NAMES, duration, metric_text
+from plainfilm.cli.render.registry import NAMES, duration, metric_text
 from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics.measure import METRICS
 from plainfilm.schemas.data import PhantomDocument

@@ -109,7 +109,7 @@ def predict(
         raise UsageError(f"--format {form!r} is not known; expected csv or jsonl.")
     if json and out is None:
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
-    from plainfilm.cli.delivery_printer import says_predict
+    from plainfilm.cli.render.predict import says_predict
     from plainfilm.export.predict import predict_files
 
     with Talk(quiet=quiet, json=json) as talk, _interruptible(out):

@@ -7,7 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.cli.block_printer import metric_text, print_notes
+from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
 
 VERDICTS = {

@@ -8,12 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.cli.block_printer import metric_text, print_blocks, print_notes
-from plainfilm.cli.compare_printer import print_compare, print_experiment, print_table
-from plainfilm.cli.data_printer import print_audit, print_cache, print_doctor, print_phantom, print_split, size_text
-from plainfilm.cli.delivery_printer import print_export, print_predict
 from plainfilm.cli.interpret_printer import print_interpret
 from plainfilm.cli.model_table import print_models
+from plainfilm.cli.render.compare import print_compare, print_experiment, print_table
+from plainfilm.cli.render.data import print_audit, print_cache, print_doctor, print_phantom, print_split, size_text
+from plainfilm.cli.render.evaluate_blocks import metric_text, print_blocks, print_notes
+from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.unsure_printer import print_unsure
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument

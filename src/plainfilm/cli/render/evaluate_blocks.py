@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.cli.compare_printer import p_text
+from plainfilm.cli.render.compare import p_text
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import CONFINED, External, Subgroups
 
