@@ -216,10 +216,10 @@ def missing() -> str:
     """Config keys whose model gives no description, and numbers without a unit."""
     keys = [key for _, _, found in keys_of(ExperimentConfig) for key in found]
     bare = [key.name for key in keys if not key.described]
-    commented = [key.name for key in keys if not key.described and key.what]
-    unitless = [key.name for key in keys if "number" in key.allowed and not key.unit]
+    helped = [key.name for key in keys if not key.described and key.what]
+    unitless = [key.name for key in keys if re.search("number|integer", key.allowed) and not key.unit]
     return (
-        f"no description ({len(bare)} of {len(keys)}; {len(commented)} of them have a comment): {', '.join(bare)}\n"
+        f"no description ({len(bare)} of {len(keys)}; {len(helped)} of them have a comment or the help of an option): {', '.join(bare)}\n"
         f"number without a unit ({len(unitless)}): {', '.join(unitless)}"
     )
 
