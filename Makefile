@@ -1,4 +1,4 @@
-# Every target is also a plain command; the README shows both.
+# Every target is also a plain command; docs/reference/make.md shows both.
 PYTHON ?= python3
 DATA ?=
 CONFIG ?=
@@ -11,7 +11,7 @@ RUN ?= $(patsubst %/status.json,%,$(shell grep -l '"status": "done"' runs/*/stat
 NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train lr-find evaluate interpret report export demo experiments test test-all bench check format clean
+.PHONY: help setup train lr-find evaluate interpret report export demo experiments test test-all bench docs check format clean
 
 help:  ## Show this list
 	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
@@ -76,6 +76,10 @@ test-all: setup  ## All tests; those on real images need PLAINFILM_DATA
 
 bench: setup  ## Our engine against its peers, in one run; needs PLAINFILM_DATA and a quiet machine
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+docs: setup  ## The pages of docs/ as a site, strictly: build/docs/site
+	$(BIN)/python tools/docs_reference.py
+	$(BIN)/python tools/docs_site.py
 
 check: setup  ## Formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -1,4 +1,4 @@
-"""What the how-to pages, the notebook and the README show can be typed as it stands, and prints what they show."""
+"""What the tutorial, the how-to pages and the notebook show can be typed as it stands, and prints what they show."""
 
 from __future__ import annotations
 
@@ -49,8 +49,14 @@ class Block:
         return int(told[1]) if told else 0
 
 
+def path_of(page: str) -> Path:
+    """The page of that name, in whichever section it lies."""
+    (path,) = DOCS.rglob(f"{page}.md")
+    return path
+
+
 def blocks_of(page: str) -> list[Block]:
-    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    text = path_of(page).read_text(encoding="utf-8")
     return [Block(found["kind"], found["text"], found["mark"] or "") for found in FENCE.finditer(text)]
 
 
@@ -86,7 +92,7 @@ def walk(tmp_path_factory):
     @cache
     def through(page: str) -> Path:
         folder = tmp_path_factory.mktemp(page)
-        before = re.search(r"<!-- goes on from ([\w-]+)\.md -->", (DOCS / f"{page}.md").read_text(encoding="utf-8"))
+        before = re.search(r"<!-- goes on from ([\w-]+)\.md -->", path_of(page).read_text(encoding="utf-8"))
         if before:  # the same folder: the pages of one reader
             folder = through(before[1])
         if page == "from-dicom":
@@ -170,10 +176,15 @@ def test_what_the_pages_promise_of_their_files_is_there(walk):
     assert list((walk("external-validation") / "runs" / "first" / "predictions").glob("external-*.csv"))
 
 
+def test_every_page_with_commands_to_type_in_is_walked():
+    pages = {path.stem for path in DOCS.rglob("*.md") if "```sh\n" in path.read_text(encoding="utf-8")}
+    assert pages == set(PAGES)
+
+
 def test_every_block_of_a_page_is_run_or_shown_and_few_are_neither():
     blocks = {page: blocks_of(page) for page in PAGES}
     for page, found in blocks.items():
-        fences = (DOCS / f"{page}.md").read_text(encoding="utf-8").count("```")
+        fences = path_of(page).read_text(encoding="utf-8").count("```")
         assert len(found) == fences / 2 and any(block.kind == "sh" for block in found), page
         assert {block.kind for block in found} <= {"sh", "python", "text", "txt", "csv"}, page
         for block in found:  # a command hides in no block that is only shown
@@ -187,7 +198,7 @@ def test_commands_inside_sentences_have_the_options_they_name():
     """`plainfilm evaluate RUN --by hospital` in a sentence or a table: the command is there and knows each option."""
     seen = 0
     for page in PAGES:
-        prose = FENCE.sub("", (DOCS / f"{page}.md").read_text(encoding="utf-8"))
+        prose = FENCE.sub("", path_of(page).read_text(encoding="utf-8"))
         for command, rest in re.findall(r"`plainfilm ([a-z][a-z-]+)([^`]*)`", prose):
             seen += 1
             told = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "300"}).invoke(app, [command, "--help"])
@@ -199,22 +210,21 @@ def test_commands_inside_sentences_have_the_options_they_name():
 
 def test_quoted_messages_and_codes_are_those_of_the_source():
     source = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "src").rglob("*.py")))
-    folder = (DOCS / "your-own-folder.md").read_text(encoding="utf-8")
+    folder = path_of("your-own-folder").read_text(encoding="utf-8")
     quoted = re.findall(r"^\| `([^`]+)` \|", folder, re.MULTILINE)
-    codes = re.findall(r"^\| `(E_[A-Z_]+)` \|", (DOCS / "from-dicom.md").read_text(encoding="utf-8"), re.MULTILINE)
+    codes = re.findall(r"^\| `(E_[A-Z_]+)` \|", path_of("from-dicom").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(quoted) == 3 and len(codes) == 4
     for text in (*quoted, *(f'"{code}"' for code in codes)):
         assert text in source, text
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in [*(DOCS / f"{name}.md" for name in PAGES), ROOT / "README.md"]:
-        links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
-        assert links
-        for link in links:
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"docs/{name}.md" in readme for name in PAGES) and "notebooks/first_look.ipynb" in readme
+def test_the_readme_leads_to_the_pages_and_the_notebook():
+    """Where each link of each page leads is asked in tests/unit/test_docs.py."""
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert {"docs/index.md", "notebooks/first_look.ipynb"} <= set(links)
+    index = (DOCS / "index.md").read_text(encoding="utf-8")
+    for name in PAGES:
+        assert f"]({path_of(name).relative_to(DOCS).as_posix()})" in index, name
 
 
 def test_a_shown_line_is_missed_when_a_word_or_a_count_differs():
@@ -227,7 +237,7 @@ def test_a_shown_line_is_missed_when_a_word_or_a_count_differs():
     assert shown_and_not_printed("AUPRC 0.556", printed)
 
 
-# --- the notebook and the README, in a process that has imported nothing else ---------------------------------------------
+# --- the notebook and the page on Python, in a process that has imported nothing else --------------------------------------
 
 TYPED = """
 import ast, json, sys
@@ -242,8 +252,8 @@ def run(code, names):
     exec(compile(tree, "cell", "exec"), names)
     return None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), names)
 
-readme, cells = json.loads(sys.stdin.read())
-run(readme, {"__name__": "__main__"})
+page, cells = json.loads(sys.stdin.read())
+run(page, {"__name__": "__main__"})
 names, drawn = {"__name__": "__main__"}, []
 for cell in cells:
     shown = run(cell, names)
@@ -258,8 +268,8 @@ def cells_of(kind: str) -> list[str]:
     return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == kind]
 
 
-def readme_python() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+def page_python() -> list[str]:
+    return [block.text for block in blocks_of("from-python") if block.kind == "python"]
 
 
 @pytest.mark.slow
@@ -269,7 +279,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_so_does_what_it_recommends(tmp
     # a warning would stand in the reader's notebook; torch and fastai deprecate things at their import
     quiet = ["-W", "error", "-W", "ignore::FutureWarning", "-W", "ignore::DeprecationWarning"]
     done = subprocess.run(
-        [sys.executable, *quiet, "-c", TYPED], input=json.dumps([readme_python()[1], cells_of("code")]),
+        [sys.executable, *quiet, "-c", TYPED], input=json.dumps([page_python()[1], cells_of("code")]),
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -306,9 +316,9 @@ def calls_of(code: str) -> dict[str, tuple[int, tuple[str, ...]]]:
     return found
 
 
-def test_notebook_readme_and_pages_call_the_same_things_in_the_same_way():
+def test_notebook_and_pages_call_the_same_things_in_the_same_way():
     notebook = calls_of("\n".join(cells_of("code")))
     (page,) = [block.text for block in blocks_of("your-own-backbone") if block.kind == "python"]
-    for other in (calls_of(readme_python()[1]), calls_of(page)):
+    for other in (calls_of(page_python()[1]), calls_of(page)):
         assert len(other) >= 7
         assert other == {name: notebook[name] for name in other}

@@ -94,7 +94,7 @@ Harmonise = Annotated[
     bool | None,
     typer.Option(
         "--harmonise",
-        help="One common grey path with a low-pass for every file: less of what compression leaves (docs/audit.md).",
+        help="One common grey path with a low-pass for every file: less of what compression leaves (docs/explanation/shortcuts.md).",
         show_default=False,
     ),
 ]

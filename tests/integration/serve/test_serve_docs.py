@@ -1,4 +1,4 @@
-"""docs/serve.md: its commands work, its numbers are the program's."""
+"""docs/how-to/serve.md: its commands work, its numbers are the program's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from plainfilm.serve.pages import EXAMPLES
 from plainfilm.serve.run import SHORTEST_TOKEN
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/serve.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/how-to/serve.md").read_text(encoding="utf-8")
 CONSOLE = [
     line.removeprefix("$ ") for block in re.findall(r"```console\n(.*?)```", PAGE, flags=re.DOTALL) for line in block.splitlines()
 ]  # fmt: skip
