@@ -1,0 +1,63 @@
+"""What the package says of itself in one place agrees with what it says in another."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import plainfilm
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+BROUGHT_BY = {"fastcore": "fastai", "huggingface-hub": "timm"}  # imported, and only there with the other
+
+
+@pytest.fixture(scope="module")
+def citation() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    return found
+
+
+def test_the_citation_is_that_of_this_version(citation: dict[str, Any]) -> None:
+    assert citation["version"] == plainfilm.__version__
+    assert (citation["cff-version"], citation["type"], citation["title"]) == ("1.2.0", "software", PROJECT["name"])
+    assert citation["license"] == PROJECT["license"] == "Apache-2.0"
+    assert citation["authors"] == PROJECT["authors"] == [{"name": "The plainfilm maintainers"}]
+    assert citation["keywords"] == PROJECT["keywords"]
+
+
+def test_the_citation_holds_what_cff_asks_of_it_and_the_facts_of_the_readme(citation: dict[str, Any]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert citation.keys() >= {"cff-version", "message", "title", "authors"}
+    assert [one["type"] for one in citation["references"]] == ["article", "data"]
+    for one in citation["references"]:
+        assert one["title"] in readme and one["authors"]
+        assert re.fullmatch(r"10\.\d{4,9}/[\w.]+", one.get("doi", "10.0000/x")) and one.get("doi", "") in readme
+
+
+def test_what_is_imported_is_a_declared_dependency() -> None:
+    """A library that only the development environment has would be missing where the wheel is installed."""
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    imported: set[str] = set()
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).partition(".")[0])
+    providers = metadata.packages_distributions()
+    foreign = imported - sys.stdlib_module_names - {"plainfilm"}
+    assert {"torch", "PIL", "yaml"} <= foreign
+    for name in sorted(foreign):
+        homes = {canonicalize_name(home) for home in providers[name]}
+        assert homes & declared or {BROUGHT_BY[home] for home in homes & BROUGHT_BY.keys()} & declared, name
