@@ -9,14 +9,13 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
-from plainfilm.errors import ConfigError, DataError, SealError
+from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.estimates import counts, drawn, metric, missing
 from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, with_room
 from plainfilm.evaluate.metrics.point_metrics import calls, sensitivity_statistic
@@ -26,8 +25,9 @@ from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, shifted_rows
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.evaluate.test_ledger import count_looks, seal_of
-from plainfilm.runs.card import Card, read_card, versions
+from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import Metric
 
 SPECIFICITY = 0.90
@@ -138,30 +138,6 @@ def _content_order(part: pd.DataFrame) -> Ints:
     """Identical files have identical scores, so which of them comes first does not matter."""
     last = [CHANGE] if CHANGE in part else []
     return np.lexsort([part[name].to_numpy(dtype=str) for name in (*last, "relative", "label", "sha256")])
-
-
-def read_run_config(run: RunDir) -> ExperimentConfig:
-    """The config of a run.
-
-    Raises:
-        DataError: it holds what this version does not know.
-    """
-    try:
-        return load_config(run.config)
-    except ConfigError as error:
-        then, now = _version_of(run), versions()["plainfilm"]
-        raise DataError(
-            f"The run {run.root} was made by plainfilm {then}, this is {now}, and its config cannot be read: {error} "
-            "Read it with the version that made it."
-        ) from None
-
-
-def _version_of(run: RunDir) -> str:
-    try:
-        found: Any = json.loads(run.environment.read_text(encoding="utf-8"))
-        return str(found["plainfilm"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "of an unknown version"
 
 
 def _sensitivity_at(sample: Sample, specificity: float = SPECIFICITY) -> Metric:

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.errors import DataError
-from plainfilm.runs.card import peak_rss_mb, read_card
+from plainfilm.runs.card import read_card
+from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import TrainDocument
 

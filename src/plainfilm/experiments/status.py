@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from plainfilm.compare.scored_run import read_run_config
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.experiments.grid import Planned
 from plainfilm.models.find_weights import as_it_began
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.saved_config import read_run_config
 
 Standing = Literal["new", "done", "stopped", "busy", "diverged"]
 SHOWN = 5  # differing keys named one by one

@@ -21,7 +21,6 @@ from pydantic import ValidationError
 
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
-from plainfilm.compare.scored_run import read_run_config
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
@@ -33,8 +32,10 @@ from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, Sp
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.models.registry import get_spec
-from plainfilm.runs.card import Card, read_card, read_environment
+from plainfilm.runs.card import Card, read_card
+from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts, EvaluateDocument, ExportDocument
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import sys
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.data.cache.admin import entries
 from plainfilm.data.cache.store import cache_folder
-from plainfilm.runs.card import versions
+from plainfilm.runs.environment import versions
 from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
 from plainfilm.train.system_limits import free_bytes, physical_cores, usable_cores
 

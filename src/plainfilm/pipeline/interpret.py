@@ -16,7 +16,6 @@ import pandas as pd
 from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.base.seeds import content_key
-from plainfilm.compare.scored_run import read_run_config
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache.rows import decode_told
 from plainfilm.data.image.decode import DecodeSpec
@@ -29,6 +28,7 @@ from plainfilm.interpret.label_errors import find_suspects, says_suspects, suspe
 from plainfilm.interpret.out_of_fold import unlearned
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.interpret import InterpretDocument, SuspectFindings
 
 if TYPE_CHECKING:

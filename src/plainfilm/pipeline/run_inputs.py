@@ -25,7 +25,7 @@ from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable, read_table, write_table
 from plainfilm.errors import DataError
 from plainfilm.pipeline.prepare import Prepared
-from plainfilm.runs.card import Environment, read_environment, versions, write_environment
+from plainfilm.runs.environment import Environment, read_environment, versions, write_environment
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import DataCounts
 

@@ -28,7 +28,8 @@ from plainfilm.models.registry import get_spec, statistics
 from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
 from plainfilm.pipeline.weights_overlap import prepare_unseen
-from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, peak_rss_mb, write_card
+from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
+from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.schemas.documents import NoLungs, Timing, TrainDocument
 

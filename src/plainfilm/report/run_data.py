@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
-from plainfilm.compare.scored_run import read_run_config
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
@@ -20,6 +19,7 @@ from plainfilm.evaluate.test_ledger import count_looks, read_chain
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import Answer, read_answers
+from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
 
 T = TypeVar("T")

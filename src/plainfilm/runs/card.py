@@ -1,14 +1,9 @@
-"""What a run says about itself: card.json (the model) and environment.json (the machine)."""
+"""card.json: what a run says about its model."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
-import sys
-from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -19,11 +14,6 @@ from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import RESEARCH_ONLY
-
-LIBRARIES = (
-    "torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "pydicom", "scikit-learn", "scipy", "safetensors", "timm",
-)  # fmt: skip
-
 
 KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"
 
@@ -112,59 +102,3 @@ def read_card(run: RunDir) -> Card:
             f"model.safetensors of {run.root} is not the file its card describes. Restore it, or train again."
         )
     return card
-
-
-def versions() -> dict[str, str]:
-    """Of plainfilm and of each library that a result stands on."""
-    return {"plainfilm": __version__, **{name: metadata.version(name) for name in LIBRARIES}}
-
-
-def write_environment(run: RunDir, speed: dict[str, Any]) -> None:
-    """Save environment.json: versions, machine, command."""
-    libraries = versions()
-    facts = {
-        "schema_version": 1,
-        "plainfilm": libraries.pop("plainfilm"),
-        "python": platform.python_version(),
-        "libraries": libraries,
-        "platform": platform.platform(),
-        "processors": os.cpu_count(),
-        "command": sys.argv,
-        "speed": speed,
-    }
-    atomic_write(run.environment, dump_json(facts))
-
-
-@dataclass(frozen=True)
-class Environment:
-    """Versions, device and threads of a run; all three decide its bits (sums are added up in another order)."""
-
-    versions: dict[str, str]
-    device: str
-    threads: int
-
-
-def read_environment(run: RunDir) -> Environment:
-    """What environment.json says.
-
-    Raises:
-        DataError: it is missing or damaged.
-    """
-    try:
-        found = json.loads(run.environment.read_text(encoding="utf-8"))
-        versions = {"plainfilm": str(found["plainfilm"]), **found["libraries"]}
-        return Environment(versions, str(found["speed"]["device"]), int(found["speed"]["threads"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(
-            f"{run.environment} is missing or damaged. Restore it from a backup, or train again into another folder."
-        ) from None
-
-
-def peak_rss_mb() -> float:
-    """Largest memory of this process so far, in MB; 0.0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
