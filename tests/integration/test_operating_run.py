@@ -16,11 +16,11 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import read_table
-from plainfilm.evaluate.heldout import kept_network
 from plainfilm.evaluate.metrics.calibration import fit_temperature, softmax
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import predict
+from plainfilm.models.from_card import kept_network
 from plainfilm.pipeline.housekeeping import evaluate_run, train_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir

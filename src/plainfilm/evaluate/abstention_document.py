@@ -8,7 +8,7 @@ import numpy as np
 
 from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
-from plainfilm.evaluate.metrics.point_metrics import calls
+from plainfilm.evaluate.metrics.predicted_class import calls
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.operating.conformal import LIKE_VALID, in_set, is_sure
 from plainfilm.evaluate.predictions import UNLIKE, Predictions

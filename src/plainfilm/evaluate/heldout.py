@@ -24,11 +24,12 @@ from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, s
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
 from plainfilm.evaluate.test_ledger import check_before_look, looks_at, looks_before, record_look
+from plainfilm.models.from_card import kept_network
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
 if TYPE_CHECKING:
-    from plainfilm.models.build import Normalised
+    pass
 
 
 def look_at_test(
@@ -84,25 +85,6 @@ def look_at_external(
     if not seen:
         save_predictions(run, external.name, predictions, pixels)
     return predictions, pixels, counted
-
-
-def kept_network(run: RunDir, card: Card, device: str) -> tuple[Normalised, str]:
-    """The run's network with its kept weights, and the device to work on."""
-    from plainfilm.models.build import load_weights, pick_device
-
-    model = bare_network(card)
-    load_weights(model, run.weights)
-    return model, pick_device(device)
-
-
-def bare_network(card: Card, seed: int = 0) -> Normalised:
-    """The run's network with random weights, as `seed` draws them."""
-    from plainfilm.models.build import build_model
-
-    return build_model(
-        card.model.model_copy(update={"mean": card.mean, "std": card.std}),
-        len(card.vocab), card.decode["size_px"], seed, channels=card.decode["channels"],
-    )  # fmt: skip
 
 
 def look_at_shifted(

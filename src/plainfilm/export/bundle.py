@@ -25,12 +25,12 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
-from plainfilm.evaluate.heldout import kept_network
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
+from plainfilm.models.from_card import kept_network
 from plainfilm.models.registry import get_spec
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.environment import read_environment
@@ -211,7 +211,7 @@ def network_of(card: BundleCard, weights: bytes) -> Normalised:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from plainfilm.evaluate.heldout import bare_network
+    from plainfilm.models.from_card import bare_network
 
     model = bare_network(card)
     try:

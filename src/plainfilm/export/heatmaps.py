@@ -72,7 +72,7 @@ def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
 
 def _called(card: BundleCard, model: Normalised, picture: np.ndarray) -> int:
     from plainfilm.evaluate.metrics.calibration import softmax
-    from plainfilm.evaluate.metrics.point_metrics import calls
+    from plainfilm.evaluate.metrics.predicted_class import calls
     from plainfilm.evaluate.predictions import predict
 
     probs = softmax(predict(model, picture)[0], card.temperature)

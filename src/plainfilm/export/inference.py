@@ -22,7 +22,7 @@ from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import decode_bytes, read_bytes
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError, MissingError
-from plainfilm.evaluate.metrics.point_metrics import calls
+from plainfilm.evaluate.metrics.predicted_class import calls
 from plainfilm.evaluate.ood.ood_gate import Gate, gate_from
 from plainfilm.evaluate.operating.conformal import is_sure
 from plainfilm.export.bundle_card import BundleCard

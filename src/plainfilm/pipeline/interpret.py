@@ -21,11 +21,11 @@ from plainfilm.data.cache.rows import decode_told
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
-from plainfilm.evaluate.heldout import bare_network, kept_network
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.interpret.label_errors import find_suspects, says_suspects, suspects_csv
 from plainfilm.interpret.out_of_fold import unlearned
+from plainfilm.models.from_card import bare_network, kept_network
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config

@@ -242,9 +242,9 @@ def test_nothing_of_a_dicom_file_but_its_score_comes_out(exported, tmp_path):
 def test_heat_maps_are_those_of_the_network_and_named_by_row(exported, folder, tmp_path):
     import numpy as np
 
-    from plainfilm.evaluate.heldout import kept_network
     from plainfilm.export.heatmaps import heat_maps
     from plainfilm.interpret.gradcam import heat_maps as explain
+    from plainfilm.models.from_card import kept_network
     from plainfilm.runs.card import read_card
 
     run, bundle = exported

@@ -21,7 +21,6 @@ from plainfilm.evaluate.metrics.point_metrics import (
     auroc,
     brier,
     brier_losses,
-    calls,
     confusion_matrix,
     ece,
     gap_statistic,
@@ -31,6 +30,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mean_statistic,
     rate,
 )
+from plainfilm.evaluate.metrics.predicted_class import calls
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.delong import auroc_interval, curve, misplaced_patients

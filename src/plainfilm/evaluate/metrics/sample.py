@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics.point_metrics import calls
+from plainfilm.evaluate.metrics.predicted_class import calls
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 
 SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within it; logits do not

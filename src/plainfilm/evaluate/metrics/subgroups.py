@@ -15,7 +15,7 @@ from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.stats.delong import auroc_interval, curve
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
-from plainfilm.evaluate.stats.paired_tests import holm
+from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import (
     DRAWS,
     MIN_PATIENTS,

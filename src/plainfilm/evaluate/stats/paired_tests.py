@@ -108,18 +108,6 @@ def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
     return np.asarray((1 + count) / (1 + draws))
 
 
-def holm(p: Floats) -> Floats:
-    """p values (k,) adjusted so that the chance of any false rejection among them stays below the level.
-
-    Source: Holm, Scand J Stat 1979;6:65.
-    """
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(stepped, 1)
-    return adjusted
-
-
 def one_image_each(blocks: Sequence[Block]) -> bool:
     """Whether no patient has more than one image in a single set: then the tests for independent images hold."""
     return len(blocks) == 1 and len(np.unique(blocks[0].patients)) == len(blocks[0].patients)

@@ -1,0 +1,19 @@
+"""P-values of several tests, adjusted so that together they keep the level of one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plainfilm.evaluate.stats.intervals import Floats
+
+
+def holm(p: Floats) -> Floats:
+    """p values (k,) adjusted so that the chance of any false rejection among them stays below the level.
+
+    Source: Holm, Scand J Stat 1979;6:65.
+    """
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
