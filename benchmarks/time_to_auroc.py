@@ -31,7 +31,7 @@ class TargetError(Exception):
 
 def ours(data: Path) -> list[dict[str, float]]:
     from plainfilm.config import load_config
-    from plainfilm.pipeline.housekeeping import train_run
+    from plainfilm.pipeline.train import train_run
 
     seen: list[dict[str, float]] = []
 

@@ -30,7 +30,7 @@ from safetensors.torch import load_file
 from plainfilm.cli import app
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.errors import PlainfilmError
-from plainfilm.pipeline import housekeeping
+from plainfilm.pipeline.train import resume_run, train_run
 from plainfilm.plots import base  # noqa: F401
 from plainfilm.runs.folder import RunDir
 from plainfilm.train import (
@@ -105,7 +105,7 @@ class Trials:
         self.seconds = ended - started  # in which a kill finds something to resume
 
     def train(self, out: Path, minutes: float = 0.0) -> object:
-        return housekeeping.train_run(self.cfg, out, device="cpu", checkpoint_minutes=minutes)
+        return train_run(self.cfg, out, device="cpu", checkpoint_minutes=minutes)
 
     def equal(self, out: Path) -> list[str]:
         """Files that differ from the run that was never stopped."""
@@ -129,11 +129,9 @@ class Trials:
             time.sleep(0.001)
         stopped = [self._kill(pid, out, draw)]
         while stopped[-1]["status"] != "done" and draw.random() < 0.5:
-            stopped.append(
-                self._kill(fork(lambda: housekeeping.resume_run(out, checkpoint_minutes=minutes)), out, draw)
-            )
+            stopped.append(self._kill(fork(lambda: resume_run(out, checkpoint_minutes=minutes)), out, draw))
         done = RunDir(out).read_status()["status"] == "done"
-        code = 0 if done else run_child(lambda: housekeeping.resume_run(out))
+        code = 0 if done else run_child(lambda: resume_run(out))
         return {"stopped": stopped, "code": code, "differ": self.equal(out), "left": leftovers(out)}
 
     def _kill(self, pid: int, out: Path, draw: random.Random) -> dict:
@@ -174,12 +172,12 @@ class Trials:
             "code": code, "status": status, "run": str(out), "stdout": (told / "stdout").read_text(),
             "said": (told / "stderr").read_text().strip().splitlines()[-1],
         }  # fmt: skip
-        resumed = 0 if code == 0 else run_child(lambda: housekeeping.resume_run(out))
+        resumed = 0 if code == 0 else run_child(lambda: resume_run(out))
         return {**facts, "resumed": resumed, "differ": self.equal(out), "left": leftovers(out)}
 
     def short(self, out: Path) -> object:
         """Two epochs, states after each, the short audit before them."""
-        return housekeeping.train_run(config(self.data, epochs=2, audit=True), out, device="cpu")
+        return train_run(config(self.data, epochs=2, audit=True), out, device="cpu")
 
     # the k-th file operation fails ------------------------------------------------------------------------------
 
@@ -207,9 +205,9 @@ class Trials:
             return {**facts, "resumed": 0, "differ": self.equal(out)}
         begun = (out / "checkpoints" / "start.json").is_file()
         # the resumed run is starved too, at another operation, and goes on all the same
-        again = run_child(lambda: starved(k // 2 + 1, mode, struck, lambda: housekeeping.resume_run(out)))
+        again = run_child(lambda: starved(k // 2 + 1, mode, struck, lambda: resume_run(out)))
         done = begun and RunDir(out).read_status()["status"] == "done"
-        resumed = 0 if done else run_child(lambda: housekeeping.resume_run(out))
+        resumed = 0 if done else run_child(lambda: resume_run(out))
         differ = self.equal(out) if resumed == 0 else []
         return {**facts, "begun": begun, "again": again, "resumed": resumed, "differ": differ, "left": leftovers(out)}
 
@@ -220,8 +218,8 @@ class Trials:
         out = self.folder / "one-folder"
         codes = [wait(pid) for pid in [fork(lambda: self.train(out)) for _ in range(n)]]
         stopped = self.folder / "one-stopped"
-        first = run_child(lambda: housekeeping.train_run(self.cfg, stopped, device="cpu", max_minutes=0))
-        resumed = [wait(pid) for pid in [fork(lambda: housekeeping.resume_run(stopped)) for _ in range(n)]]
+        first = run_child(lambda: train_run(self.cfg, stopped, device="cpu", max_minutes=0))
+        resumed = [wait(pid) for pid in [fork(lambda: resume_run(stopped)) for _ in range(n)]]
         return {
             "codes": sorted(codes), "differ": self.equal(out), "stopped": first, "resumed": sorted(resumed),
             "resumed_differ": self.equal(stopped),
@@ -235,12 +233,12 @@ class Trials:
 
     def _control(self, name: str, lose: Callable[[], None]) -> list[str]:
         out = self.folder / f"control-{name}"
-        if run_child(lambda: housekeeping.train_run(self.cfg, out, device="cpu", max_minutes=0)) != 130:
+        if run_child(lambda: train_run(self.cfg, out, device="cpu", max_minutes=0)) != 130:
             raise SystemExit("the control run did not stop")
 
         def work() -> None:
             lose()
-            housekeeping.resume_run(out)
+            resume_run(out)
 
         if run_child(work):
             raise SystemExit(f"the control run {name} failed")

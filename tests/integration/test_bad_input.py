@@ -260,20 +260,18 @@ def test_verbose_adds_the_traceback(tmp_path):
 
 
 def test_a_bug_of_ours_is_101_and_one_line(good, monkeypatch):
-    from plainfilm.pipeline import housekeeping
 
     def bug(*args, **kwargs):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(housekeeping, "train_run", bug)
+    monkeypatch.setattr("plainfilm.pipeline.train.train_run", bug)
     refused(["train", good], 101, "A bug in plainfilm: ZeroDivisionError", "-v")
 
 
 def test_an_interrupt_is_130(good, monkeypatch):
-    from plainfilm.pipeline import housekeeping
 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(housekeeping, "train_run", stop)
+    monkeypatch.setattr("plainfilm.pipeline.train.train_run", stop)
     refused(["train", good], 130, "Interrupted")

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
 from plainfilm.config import load_config
-from plainfilm.pipeline import housekeeping
+from plainfilm.pipeline.train import train_run
 from plainfilm.runs.folder import RunDir
 
 pytestmark = pytest.mark.slow
@@ -49,7 +49,7 @@ def place(tmp_path_factory) -> Path:
 def grid(place) -> Path:
     """The runs, finished in two goes: the third was stopped in its first epoch."""
     file, out = place / "experiments" / "tiny.yaml", place / "runs"
-    real = housekeeping.train_run
+    real = train_run
 
     def stopped(cfg, root, **options):
         if root.name == FOUR[2]:
@@ -57,7 +57,7 @@ def grid(place) -> Path:
         return real(cfg, root, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(housekeeping, "train_run", stopped)
+        patch.setattr("plainfilm.pipeline.train.train_run", stopped)
         last = plainfilm("experiments", "run", file, "--out", out, "--device", "cpu", code=130).stderr.splitlines()[-1]
     assert "Interrupted with 2 of 4 runs done" in last and f"experiments run {file} --out {out}" in last
     assert RunDir(out / "tiny" / FOUR[2]).read_status()["status"] == "interrupted"
@@ -80,14 +80,14 @@ def test_a_grid_that_starts_from_weights_is_gone_on_with_and_then_skipped(grid, 
         "configurations:\n", f"configurations:\n  - {{name: file, model.name: resnet18, model.weights: {tmp_path / 'w.pth'}, {frozen}, train.size_px: 64}}\n"
     )  # fmt: skip
     file.write_text(text)
-    real = housekeeping.train_run
+    real = train_run
 
     def stopped(cfg, root, **options):
         return real(cfg, root, **options, **({"max_minutes": 1e-6} if root.name == "small-seed0" else {}))
 
     command = ["experiments", "run", file, "--out", out, "--device", "cpu", "--json"]
     with monkeypatch.context() as patch:
-        patch.setattr(housekeeping, "train_run", stopped)
+        patch.setattr("plainfilm.pipeline.train.train_run", stopped)
         plainfilm(*command, code=130)
     for expected in (["skipped", "resumed"], ["skipped", "skipped"]):
         assert [run["outcome"] for run in json.loads(plainfilm(*command).stdout)["runs"]] == expected

@@ -21,7 +21,8 @@ from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import predict
 from plainfilm.models.from_card import kept_network
-from plainfilm.pipeline.housekeeping import evaluate_run, train_run
+from plainfilm.pipeline.evaluate import evaluate_run
+from plainfilm.pipeline.train import train_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 

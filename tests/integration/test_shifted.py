@@ -12,7 +12,8 @@ from plainfilm.config import load_config
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.evaluate.operating.thresholds import choose_threshold
-from plainfilm.pipeline.housekeeping import evaluate_run, train_run
+from plainfilm.pipeline.evaluate import evaluate_run
+from plainfilm.pipeline.train import train_run
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.data.synthetic.phantom import write_phantom
-from plainfilm.pipeline.housekeeping import evaluate_run, train_run
+from plainfilm.pipeline.evaluate import evaluate_run
+from plainfilm.pipeline.train import train_run
 
 ROOT = Path(__file__).parents[2]
 LINES = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from plainfilm.config import load_config
-from plainfilm.pipeline.housekeeping import audit_data
+from plainfilm.pipeline.audit import audit_data
 from plainfilm.schemas.data import AuditDocument
 
 

@@ -12,7 +12,7 @@ import pytest
 from plainfilm.config import load_config
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.export.bundle import export_run
-from plainfilm.pipeline.housekeeping import train_run
+from plainfilm.pipeline.train import train_run
 
 SIZE = 128
 

@@ -20,6 +20,7 @@ from plainfilm.evaluate.document import chosen_on_valid
 from plainfilm.evaluate.metrics.point_metrics import macro_statistic
 from plainfilm.evaluate.stats import paired_tests
 from plainfilm.evaluate.stats.intervals import CHUNK, Floats, Statistic
+from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.runs.card import KEPT_BEST
 from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Difference, MeanSd
 from plainfilm.schemas.documents import Metric
@@ -79,7 +80,7 @@ def tested_pairs(lineup: Lineup, metric: str) -> dict[Pair, Difference]:
     shares = np.stack([paired_tests.mean_shares(blocks[pair], metric, lineup.m) for pair in pairs], axis=1)
     draws = draws_for(len(pairs))
     p = paired_tests.permutation_p(shares, draws)
-    adjusted = paired_tests.holm(p)
+    adjusted = holm(p)
     boot = _bootstrap(lineup, metric)
     found = {}
     for column, pair in enumerate(pairs):

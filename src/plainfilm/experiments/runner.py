@@ -16,7 +16,7 @@ from plainfilm.experiments.preflight import require_possible
 from plainfilm.experiments.status import Place, find_place
 from plainfilm.experiments.test_log import looks_file, open_test, require_writable
 from plainfilm.experiments.workers import BUG, INTERRUPTED, Crew, Ended, train_here
-from plainfilm.pipeline import housekeeping
+from plainfilm.pipeline import train
 from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.schemas.compare import ExperimentDocument, ExperimentRun, Outcome
 
@@ -178,7 +178,7 @@ def _timed(progress: Progress, order: Order, listener: Listener) -> float:
         if name not in by_name:
             root = place.run.root.with_name(f"{place.run.root.name}.dry")  # of a stopped run its own is taken
             try:
-                by_name[name] = housekeeping.train_run(
+                by_name[name] = train.train_run(
                     place.planned.cfg, root, device=order.device, dry_run=True, offline=order.offline, listener=listener
                 ).estimate_seconds
             except StoppedError:

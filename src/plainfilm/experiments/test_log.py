@@ -18,7 +18,7 @@ from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.experiments.grid import Experiment, Planned
-from plainfilm.pipeline import housekeeping
+from plainfilm.pipeline import evaluate
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 
@@ -65,7 +65,7 @@ def open_test(experiment: Experiment, planned: Planned, run: RunDir, listener: L
         return False
     looked = count_looks(run, card.seal)[0] > 0
     if not looked:
-        housekeeping.evaluate_run(run.root, split="test", listener=listener)
+        evaluate.evaluate_run(run.root, split="test", listener=listener)
     saved = json.loads(run.metrics.read_text(encoding="utf-8")).get("test")
     if saved is None:  # looked by hand with another threshold; the ledger has it
         return False

@@ -19,7 +19,7 @@ from plainfilm.base.files import atomic_write
 from plainfilm.errors import PlainfilmError, StoppedError
 from plainfilm.experiments.cost import memory_now_mb, write_cost
 from plainfilm.experiments.status import Place
-from plainfilm.pipeline import housekeeping
+from plainfilm.pipeline import train
 from plainfilm.schemas.documents import TrainDocument
 
 BUG, INTERRUPTED = 101, 130
@@ -45,7 +45,7 @@ def train_here(place: Place, device: str, listener: Listener, *, offline: bool =
         if place.standing == "stopped":
             document = _resume(place, listener)
         else:
-            document = housekeeping.train_run(
+            document = train.train_run(
                 place.planned.cfg, place.run.root, device=device, offline=offline, listener=listener
             )
         write_cost(place.run, document, peak_before_mb=before)
@@ -66,7 +66,7 @@ def _resume(place: Place, listener: Listener) -> TrainDocument:
 
     threads = torch.get_num_threads()
     try:
-        return housekeeping.resume_run(place.run.root, listener=listener)
+        return train.resume_run(place.run.root, listener=listener)
     finally:
         torch.set_num_threads(threads)  # a resumed run works with its own number; the next run must not
 

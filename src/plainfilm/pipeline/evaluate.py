@@ -6,18 +6,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_write
-from plainfilm.config import ExperimentConfig
-from plainfilm.errors import UsageError
+from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.data.table.image_table import read_table
+from plainfilm.errors import SealError, UsageError
 from plainfilm.evaluate.document import Asked, answer, save_metrics
-from plainfilm.evaluate.heldout import look_at_external
+from plainfilm.evaluate.heldout import look_at_external, look_at_shifted, look_at_test
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
+from plainfilm.evaluate.operating.operating_point import threshold_of
+from plainfilm.evaluate.predictions import read_predictions
+from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.shift.external_set import read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
-from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
+from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs, read_train_probes
+from plainfilm.evaluate.test_ledger import count_looks
 from plainfilm.pipeline.weights_overlap import refuse_taught
-from plainfilm.runs.card import Card
+from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks
 
@@ -75,3 +80,77 @@ def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> None:
     title = f"{marks(document.notes)}Decision curve, {document.split}, {curve.n} images"
     figure = plot_decision_curve(curve, document.positive, title, document.threshold)
     atomic_write(run.figure(f"decision_curve_{document.split}"), as_png(figure))
+
+
+def evaluate_run(
+    root: Path,
+    *,
+    split: str = "valid",
+    threshold: str | None = None,
+    prevalences: list[float] | None = None,
+    by: str | None = None,
+    external: Path | None = None,
+    names: dict[str, str] | None = None,
+    patient_pattern: str | None = None,
+    device: str = "cpu",
+    listener: Listener = silent,
+) -> EvaluateDocument:
+    """`plainfilm evaluate`: metrics with intervals from one inference pass; a look at test is recorded first.
+
+    Args:
+        split: valid, test, or valid-shifted: the valid pictures as they are and under each of a fixed list of changes.
+        threshold: a rule or number in place of the stored threshold, chosen on valid all the same.
+        prevalences: shares of positive images, 0..1, for which PPV and NPV are restated.
+        by: a column of subgroups, see `subgroup_names`.
+        external: a folder or CSV of images that the run never saw, in place of a split; `names` maps their class names
+            to the run's, `patient_pattern` finds the patient in their file names.
+    Raises:
+        SealError: the run has no test set, or its ledger or sealed rows were changed.
+        UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
+        DataError: the external images cannot be read, or are not external.
+    """
+    run = RunDir.open(root)
+    with run.lock():
+        card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
+        part = rows[rows["split"] == split]
+        if threshold is not None:
+            card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
+        if external is not None:
+            shared = (prevalences, by, names or {}, patient_pattern, device, listener)
+            return save(run, evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
+        asked = questions(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
+        if split == "test":
+            if card.seal is None:
+                raise SealError(
+                    "This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient."
+                )
+            predictions, looks = look_at_test(run, card, rows, device, listener, keep=cfg.data.cache)
+        elif split == SHIFTED:
+            part = shifted_rows(rows)
+            predictions, looks = (
+                look_at_shifted(run, card, rows, device, listener, keep=cfg.data.cache),
+                count_looks(run, card.seal),
+            )
+        else:
+            predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
+            looks = count_looks(run, card.seal)
+        document = answer(run, card, split, predictions, cfg, looks, asked)
+        if split == SHIFTED:
+            positive = card.vocab.index(card.positive) if card.positive else None
+            document = document.model_copy(update={"changes": score_changes(predictions, positive)})
+        else:
+            document = document.model_copy(
+                update={"no_lungs_needed": no_lungs(run, card, split, part, predictions.probs)}
+            )
+        return save(run, document, keep=threshold is None)
+
+
+def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:
+    if card.positive is None:
+        raise UsageError("--threshold needs two classes; with more, the class with the highest score is called.")
+    rule = load_config(options={"evaluate.threshold": rule}).evaluate.threshold
+    split = SHIFTED if card.threshold_chosen_on == SHIFTED else "valid"
+    part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == "valid"]
+    valid = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
+    k = card.vocab.index(card.positive)
+    return card.model_copy(update={"threshold": threshold_of(rule, valid, part, k), "threshold_rule": rule})

@@ -18,7 +18,6 @@ from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.experiments import runner
 from plainfilm.experiments.cost import Cost, Latency
 from plainfilm.experiments.failures import why
-from plainfilm.pipeline import housekeeping
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Timing
 
@@ -103,8 +102,8 @@ def what_is_imported_is_not_searched_again():
 @pytest.fixture
 def stage(tmp_path, save_run, monkeypatch) -> Stage:
     made = Stage(tmp_path, save_run)
-    monkeypatch.setattr(housekeeping, "train_run", made.train)
-    monkeypatch.setattr(housekeeping, "resume_run", made.resume)
+    monkeypatch.setattr("plainfilm.pipeline.train.train_run", made.train)
+    monkeypatch.setattr("plainfilm.pipeline.train.resume_run", made.resume)
     monkeypatch.setattr(runner, "write_latency", made.latency)
     return made
 
@@ -286,7 +285,7 @@ def test_a_configuration_that_cannot_be_timed_does_not_stop_a_dry_run(stage, mon
             raise DataError("No such images.")
         return stage.train(cfg, out, **options)
 
-    monkeypatch.setattr(housekeeping, "train_run", train)
+    monkeypatch.setattr("plainfilm.pipeline.train.train_run", train)
     done = stage.run("--dry-run", "--json", code=2)
     document = json.loads(done.stdout)
     assert [run["outcome"] for run in document["runs"]] == ["planned", "planned", "failed", "failed"]
@@ -400,7 +399,7 @@ def looked(stage, monkeypatch) -> Stage:
         run.metrics.write_text(json.dumps({**saved, "test": {**saved["valid"], "split": "test"}}))
         record_look(run, run.read_status()["seal"], [], {"model_sha256": "x", "inference": True})
 
-    monkeypatch.setattr(housekeeping, "evaluate_run", evaluate)
+    monkeypatch.setattr("plainfilm.pipeline.evaluate.evaluate_run", evaluate)
     return stage
 
 

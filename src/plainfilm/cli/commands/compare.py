@@ -36,7 +36,7 @@ def compare(
         raise UsageError(f"--split {split!r} cannot be compared; expected valid, valid-shifted or test.")
     if metric not in ("auroc", "accuracy"):
         raise UsageError(f"--metric {metric!r} cannot be compared; expected auroc or accuracy.")
-    from plainfilm.pipeline.housekeeping import compare_runs
+    from plainfilm.compare.compare import compare_runs
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(compare_runs(runs, split=split, metric=metric))

@@ -47,7 +47,7 @@ def phantom(
     The faults that can be planted are a known truth to measure an audit by; only --json tells in which files.
     """
     from plainfilm.data.synthetic.planted_faults import Faults
-    from plainfilm.pipeline.housekeeping import draw_phantom
+    from plainfilm.pipeline.phantom import draw_phantom
 
     faults = Faults(shortcut, duplicates, near_duplicates, label_conflicts, shared_patients, given_folders)
     with Talk(quiet=quiet, json=json) as talk:
@@ -87,7 +87,7 @@ def audit(
         "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.resize": resize,
         "data.drop_duplicates": drop_duplicates, "data.cache": cache, "train.seed": seed,
     })  # fmt: skip
-    from plainfilm.pipeline.housekeeping import audit_data
+    from plainfilm.pipeline.audit import audit_data
 
     with Talk(quiet=quiet, json=json) as talk:
         document = audit_data(cfg, out, talk)
@@ -99,10 +99,10 @@ def audit(
 
 def doctor(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
     """Versions, devices and threads, which speed settings are on, and what is slow and why."""
-    from plainfilm.pipeline.housekeeping import see_doctor
+    from plainfilm.pipeline.doctor import examine
 
     with Talk(quiet=quiet, json=json) as talk:
-        talk.result(see_doctor())
+        talk.result(examine())
 
 
 def cache(ctx: typer.Context) -> None:
@@ -150,7 +150,7 @@ def split(
     verbose: opt.Verbose = False,
 ) -> None:
     """Divide the images into train, valid and test, and write the split file that `train --split FILE` takes."""
-    from plainfilm.pipeline.housekeeping import split_data
+    from plainfilm.pipeline.split import split_data
 
     cfg = opt.config_from(data, config, {
         "data.split": kind, "data.folds": folds, "data.fold": fold, "train.seed": seed, "data.positive": positive,

@@ -90,7 +90,7 @@ def evaluate(
         raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")
     from plainfilm.evaluate.metrics.prevalence import parse_prevalences
     from plainfilm.evaluate.shift.external_set import parse_map
-    from plainfilm.pipeline.housekeeping import evaluate_run
+    from plainfilm.pipeline.evaluate import evaluate_run
 
     shares = parse_prevalences(prevalence) if prevalence is not None else None
     names = parse_map(class_map or [])
@@ -162,7 +162,7 @@ def interpret(
         raise UsageError(f"--split {split!r} cannot be interpreted; expected valid or test.")
     if heat not in ("grad-cam", "hires-cam"):
         raise UsageError(f"--heat {heat!r} is not known; expected grad-cam or hires-cam.")
-    from plainfilm.pipeline.housekeeping import interpret_run
+    from plainfilm.pipeline.interpret import interpret_run
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(

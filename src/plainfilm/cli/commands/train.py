@@ -170,7 +170,7 @@ def train(
     if print_config:
         print(cfg.as_yaml(), end="")
         return
-    from plainfilm.pipeline.housekeeping import train_run
+    from plainfilm.pipeline.train import train_run
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(
@@ -207,7 +207,7 @@ def resume(
     verbose: opt.Verbose = False,
 ) -> None:
     """Go on with a stopped run where its last state was written; it ends as if it had never stopped."""
-    from plainfilm.pipeline.housekeeping import resume_run
+    from plainfilm.pipeline.train import resume_run
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(
@@ -277,7 +277,7 @@ def lr_find(
         "data.per_class": per_class, "data.exclude": exclude, "model.standardise": standardise, "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
         "data.drop_duplicates": drop_duplicates, "data.max_bad": max_bad, "data.cache": cache,
     })  # fmt: skip
-    from plainfilm.pipeline.housekeeping import find_learning_rate
+    from plainfilm.pipeline.lr_find import find_learning_rate
 
     with Talk(quiet=quiet, json=json) as talk:
         talk.result(

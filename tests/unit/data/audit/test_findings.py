@@ -16,7 +16,7 @@ from plainfilm.data.audit.findings import Findings, by_class, find
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import scan_table
-from plainfilm.pipeline.housekeeping import audit_data
+from plainfilm.pipeline.audit import audit_data
 
 NOTHING = dict(identical=[], near=[], conflicts=[], across_patients=[], across_identical=[], quarantined=0)
 

@@ -1,0 +1,99 @@
+"""`plainfilm lr-find`: the curve of the rate finder and what it suggests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plainfilm.base.events import Listener, silent
+from plainfilm.base.files import atomic_write
+from plainfilm.config import ExperimentConfig, Phase, TrainConfig, phases_of
+from plainfilm.errors import UsageError
+from plainfilm.models.find_weights import starting_point
+from plainfilm.models.registry import get_spec
+from plainfilm.pipeline.prepare import keep_out_of_data
+from plainfilm.pipeline.train import build_learner
+from plainfilm.pipeline.weights_overlap import prepare_unseen
+from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.documents import LrFindDocument
+
+if TYPE_CHECKING:
+    pass
+
+
+def find_learning_rate(
+    cfg: ExperimentConfig,
+    out: Path | None,
+    *,
+    device: str,
+    num_it: int,
+    phase: int = 1,
+    offline: bool = False,
+    listener: Listener = silent,
+) -> LrFindDocument:
+    """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched.
+
+    Args:
+        phase: the phase of training to look at, from 1; those before it are not trained, and a note says so.
+    Raises:
+        UsageError: there is no such phase.
+    """
+    from plainfilm.plots.base import as_png, plot_lr_curve
+
+    phases = cfg.train.phases
+    if phase > len(phases):
+        raise UsageError(
+            f"--phase {phase}: training has {len(phases)} {'phase' if len(phases) == 1 else 'phases'}. "
+            "Choose a smaller one, or give --freeze-epochs N, which makes two."
+        )
+    run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name.replace('/', '-')}")
+    keep_out_of_data(run.root, cfg)
+    cfg, found = starting_point(cfg, offline=offline, listener=listener)
+    ready = prepare_unseen(cfg, found, listener)
+    from plainfilm.models.build import pick_device
+    from plainfilm.train.fit import as_in_phase, find_lr
+    from plainfilm.train.speed import speed_up
+
+    device = pick_device(device)
+    speed_up(cfg.train.speed)
+    learn, _ = build_learner(cfg, ready, device, run.root, listener, found)
+    with as_in_phase(learn, phases[phase - 1]):
+        curve = find_lr(learn, cfg.train, num_it, phases[phase - 1].lr_ratio)
+    run.make()
+    figure, table = run.root / "lr_find.png", run.root / "lr_find.csv"
+    atomic_write(figure, as_png(plot_lr_curve(curve.lrs, curve.losses, curve.suggestions, curve.lr)))
+    lines = [f"{lr!r},{loss!r}\n" for lr, loss in zip(curve.lrs.tolist(), curve.losses.tolist(), strict=True)]
+    atomic_write(table, "lr,loss\n" + "".join(lines))
+    return LrFindDocument(
+        suggestions=curve.suggestions,
+        lr=curve.lr,
+        phase=phase,
+        option=rate_option(cfg.train, phase),
+        figure=str(figure),
+        curve=str(table),
+        notes=[*_about_phase(cfg.train, phase), *ready.split.notes],
+    )
+
+
+def rate_option(train: TrainConfig, phase: int) -> str:
+    """What of `train` takes the peak rate of a phase, numbered from 1."""
+    if train.phases != tuple(Phase.model_validate(each) for each in phases_of(train.model_dump())):
+        return f"train.phases, entry {phase}, lr:"
+    return "--freeze-lr" if train.phases[phase - 1].freeze and not train.freeze else "--lr"
+
+
+def _about_phase(train: TrainConfig, phase: int) -> list[str]:
+    found = train.phases[phase - 1]
+    said = []
+    if found.freeze:
+        option = rate_option(train, phase)
+        name = f"{option}, or train.freeze_lr in a file" if option.startswith("--") else option.rstrip(":")
+        said.append(f"The rate is for the head alone ({name}), not for the whole network.")
+    if found.lr_ratio != 1:
+        said.append(f"The rate is the head's; the first layers had {found.lr_ratio:g} of it, as in training.")
+    if phase > 1:
+        said.append(
+            f"PHASE {phase} OF {len(train.phases)}: the phases before it were not trained, so the head is as it began; "
+            "after them another rate may be better. train --lr auto looks then."
+        )
+    return said

@@ -1,0 +1,31 @@
+"""`plainfilm split`: the split file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plainfilm.base.events import Listener, silent
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.split.splits import write_split
+from plainfilm.errors import OccupiedError
+from plainfilm.pipeline.prepare import prepare
+from plainfilm.pipeline.train import seal_or_none
+from plainfilm.schemas.data import SplitDocument
+
+if TYPE_CHECKING:
+    pass
+
+
+def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) -> SplitDocument:
+    """`plainfilm split`: write the split file."""
+    if out.exists():
+        raise OccupiedError(f"{out} exists; a split file is never overwritten. Choose another --out.")
+    # the same with and without the images that a run leaves out: a split file names everybody
+    everybody = cfg.data.model_copy(update={"exclude": None})
+    ready = prepare(cfg.model_copy(update={"data": everybody}), listener)
+    write_split(out, ready.split)
+    return SplitDocument(
+        out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
+        seal=seal_or_none(ready), notes=list(ready.split.notes),
+    )  # fmt: skip
