@@ -49,15 +49,6 @@ experiments serve
 cli
 __main__
 """
-# where a module that has not moved yet belongs
-MOVES_NEXT = {
-    "plainfilm.cli.interpret_printer": "cli.render",
-    "plainfilm.cli.model_table": "cli.render",
-    "plainfilm.cli.unsure_printer": "cli.render",
-    "plainfilm.evaluate.estimates": "evaluate.metrics",
-    "plainfilm.evaluate.per_patient": "evaluate.document",
-    "plainfilm.export.rows": "export",
-}
 TORCH_AT_MODULE_LEVEL = (
     "plainfilm.data.loaders.block",
     "plainfilm.models.paper",
@@ -91,7 +82,6 @@ PLACES = rooms()
 def place(module: str) -> tuple[int, int]:
     """Row and group of the longest room name that fits `module`; raises KeyError where none does."""
     name = module.removeprefix("plainfilm").removeprefix(".")
-    name = MOVES_NEXT.get(module, name)
     while name not in PLACES:
         if "." not in name:
             raise KeyError(f"{module} is in no room; add it to ROOMS")

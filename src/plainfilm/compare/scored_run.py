@@ -16,11 +16,10 @@ import pandas as pd
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
-from plainfilm.evaluate.estimates import counts, drawn, metric, missing
 from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, with_room
 from plainfilm.evaluate.metrics.point_metrics import sensitivity_statistic
 from plainfilm.evaluate.metrics.predicted_class import calls
-from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample, metric, missing
 from plainfilm.evaluate.predictions import CHANGE, read_predictions
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, shifted_rows
 from plainfilm.evaluate.stats import intervals

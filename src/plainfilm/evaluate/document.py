@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
@@ -16,9 +17,9 @@ from plainfilm.evaluate.metrics.measure import calls, confusion_matrix, measure,
 from plainfilm.evaluate.metrics.prevalence import restated
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.metrics.subgroups import subgroup_table
-from plainfilm.evaluate.per_patient import mean_per_patient
 from plainfilm.evaluate.predictions import CHANGE, Predictions
 from plainfilm.evaluate.shift.external_set import PREFIX
+from plainfilm.evaluate.stats.intervals import Floats, Ints
 from plainfilm.runs.card import KEPT_BEST, Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
@@ -139,3 +140,31 @@ def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
         saved = {"schema_version": 1}
     kept = document.model_dump(mode="json", exclude={"run"})
     atomic_write(run.metrics, dump_json({**saved, document.split: kept}))
+
+
+class Patients(NamedTuple):
+    """One row per patient whose images agree about the class.
+
+    probs: float (m, k), means over the patient's images. targs, groups: (m,); patients of one group are resampled
+    together. disagreeing: patients left out, since their images belong to several classes.
+    """
+
+    probs: Floats
+    targs: Ints
+    groups: NDArray[np.int64]
+    disagreeing: int
+
+
+def mean_per_patient(probs: Floats, targs: Ints, groups: ArrayLike, patients: ArrayLike) -> Patients:
+    """Mean scores by patient.
+
+    Args:
+        probs: float (n, k). targs: int (n,). groups: int (n,), constant within a patient. patients: (n,) int or str.
+    """
+    _, first, who = np.unique(np.asarray(patients), return_index=True, return_inverse=True)
+    size = np.bincount(who)
+    means = np.column_stack([np.bincount(who, weights=column) / size for column in probs.T])
+    agree = np.ones(len(first), dtype=bool)
+    agree[who[targs != targs[first][who]]] = False
+    rows = first[agree]
+    return Patients(means[agree], targs[rows], np.asarray(groups)[rows], int((~agree).sum()))

@@ -25,3 +25,11 @@ class Limits:
     def for_images_of(cls, mb: int, queue: int) -> Limits:
         """The limits for images of up to `mb` MB: a request holds four of them, all requests sixteen."""
         return cls(part=mb * MB, request=max(4 * mb, 16) * MB, held=max(16 * mb, 64) * MB, queue=queue)
+
+
+class RefusedError(Exception):
+    """Ends a request with an HTTP status; `retry_after` is in seconds, for 503."""
+
+    def __init__(self, status: int, why: str, retry_after: int | None = None) -> None:
+        super().__init__(why)
+        self.status, self.why, self.retry_after = status, why, retry_after

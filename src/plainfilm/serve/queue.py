@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from plainfilm.serve.refusal import RefusedError
+from plainfilm.serve.limits import RefusedError
 
 T = TypeVar("T")
 

@@ -21,10 +21,9 @@ from starlette.routing import Route
 from plainfilm import __version__
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.answers import SHOWN, Oracle
-from plainfilm.serve.limits import Limits
+from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.pages import Pages
 from plainfilm.serve.queue import Desk
-from plainfilm.serve.refusal import RefusedError
 from plainfilm.serve.security import Guard
 from plainfilm.serve.slow_clients import impatient
 from plainfilm.serve.uploads import Held, Upload, drain, read_images

@@ -11,8 +11,7 @@ from collections.abc import AsyncIterator
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from plainfilm.serve.limits import MB, Limits
-from plainfilm.serve.refusal import RefusedError
+from plainfilm.serve.limits import MB, Limits, RefusedError
 
 BROKEN = "The body is not whole multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
 

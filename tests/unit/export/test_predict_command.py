@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from plainfilm.cli import app
 from plainfilm.data.table.image_table import read_table
 from plainfilm.export.inference import open_bundle
-from plainfilm.export.rows import inert
+from plainfilm.export.predict import inert
 
 
 def predict(*args: object, code: int = 0, stdin: bytes | None = None):

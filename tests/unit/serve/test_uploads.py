@@ -10,8 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plainfilm.serve.limits import Limits
-from plainfilm.serve.refusal import RefusedError
+from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.uploads import Held, Upload, read_images
 
 KIND = "multipart/form-data; boundary=cut"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -138,3 +138,25 @@ def _table(*names: str) -> Table:
             name, justify="right" if name in ("images", "patients", "value", "change", "p", "adjusted") else "left"
         )
     return table
+
+
+AsText = Callable[[Metric], tuple[str, str, str]]
+
+
+def print_unsure(out: Console, document: EvaluateDocument, as_text: AsText) -> None:
+    """What a run with band or gate says of the images of one split."""
+    band, gate = document.band, document.gate
+    if band is not None:
+        out.print(f"Abstain band for {band.level:.0%} of each class, on {band.on}:")
+        table = Table(box=None, pad_edge=False)
+        for name in ("", "value", "95 % interval", "n"):
+            table.add_column(name, justify="right" if name in ("value", "n") else "left")
+        for label, metric in band.coverage.items():
+            table.add_row(f"true {label} not ruled out", *as_text(metric))
+        table.add_row("called without a doubt", *as_text(band.kept))
+        table.add_row("wrong among those called", *as_text(band.error_among_kept))
+        out.print(table)
+        out.print(band.holds)
+    if gate is not None:
+        value, interval, n = as_text(gate.marked)
+        out.print(f"Unlike the training images: {value} {interval}, n {n}, of {gate.on}")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.cli.interpret_printer import print_interpret
-from plainfilm.cli.model_table import print_models
 from plainfilm.cli.render.compare import print_compare, print_experiment, print_table
-from plainfilm.cli.render.data import print_audit, print_cache, print_doctor, print_phantom, print_split, size_text
-from plainfilm.cli.render.evaluate_blocks import metric_text, print_blocks, print_notes
+from plainfilm.cli.render.data import (
+    print_audit,
+    print_cache,
+    print_doctor,
+    print_models,
+    print_phantom,
+    print_split,
+    size_text,
+)
+from plainfilm.cli.render.evaluate_blocks import metric_text, print_blocks, print_notes, print_unsure
 from plainfilm.cli.render.predict import print_export, print_predict
-from plainfilm.cli.unsure_printer import print_unsure
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import (
@@ -175,6 +181,27 @@ def _print_report(out: Console, document: ReportDocument) -> None:
     if document.names:
         out.print("The page names files: do not share it where names identify patients.")
     out.print(f"Report: {document.out}", soft_wrap=True)
+
+
+def print_interpret(out: Console, document: InterpretDocument) -> None:
+    """Figures, errors, what the heat maps are worth, suspect labels."""
+    for name, path in document.figures.items():
+        out.print(f"{name:22} {path}", soft_wrap=True)
+    for note in document.notes:
+        out.print(f"NOTE: {note}")
+    for pair in document.confused[:5]:
+        many = "image" if pair.images == 1 else "images"
+        out.print(f"{pair.images} {many} of {pair.truth} called {pair.called}")
+    if document.heat is not None:
+        heat = document.heat
+        flat = f"; {heat.flat} without any heat" if heat.flat else ""
+        out.print(f"Heat maps ({heat.method}, {heat.cells[0]} x {heat.cells[1]} cells) are not evidence of location.")
+        out.print(f"Checked on {heat.pictures} {heat.chosen}{flat}:")
+        for line in heat.says:
+            out.print(textwrap.fill(line, out.width, initial_indent="- ", subsequent_indent="  "))
+    if document.suspects is not None:
+        out.print(document.suspects.says)
+        out.print(f"{'suspects':22} {document.suspects.file}", soft_wrap=True)
 
 
 PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {

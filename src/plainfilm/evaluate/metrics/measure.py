@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plainfilm.evaluate.estimates import basis, drawn, metric, missing, noted, to_metric
 from plainfilm.evaluate.metrics.calibration import calibration_line, less_bias, line_interval, line_statistic
 from plainfilm.evaluate.metrics.point_metrics import (
     RATES,
@@ -31,7 +30,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
     rate,
 )
 from plainfilm.evaluate.metrics.predicted_class import calls
-from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.sample import Sample, basis, drawn, make_sample, metric, missing, noted, to_metric
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.delong import auroc_interval, curve, misplaced_patients
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic

@@ -10,9 +10,8 @@ import math
 import numpy as np
 
 from plainfilm.errors import UsageError
-from plainfilm.evaluate.estimates import metric, missing
 from plainfilm.evaluate.metrics.point_metrics import REASONS
-from plainfilm.evaluate.metrics.sample import Sample
+from plainfilm.evaluate.metrics.sample import Sample, metric, missing
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Interval
 from plainfilm.schemas.evaluate import AtPrevalence, Metric

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.evaluate.estimates import missing
 from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
-from plainfilm.evaluate.metrics.sample import Sample
+from plainfilm.evaluate.metrics.sample import Sample, missing
 from plainfilm.evaluate.stats.delong import auroc_interval, curve
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm

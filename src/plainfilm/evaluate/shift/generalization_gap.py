@@ -6,8 +6,8 @@ import pandas as pd
 
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit.probes import Pixels
-from plainfilm.evaluate.estimates import left_out_of
 from plainfilm.evaluate.metrics.measure import measure
+from plainfilm.evaluate.metrics.sample import left_out_of
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.shift.domain_shift import picture_drift
 from plainfilm.evaluate.shift.external_set import ExternalSet

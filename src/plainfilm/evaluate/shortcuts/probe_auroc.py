@@ -7,9 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from plainfilm.evaluate.estimates import missing
 from plainfilm.evaluate.metrics.measure import auroc_metric
-from plainfilm.evaluate.metrics.sample import make_sample
+from plainfilm.evaluate.metrics.sample import make_sample, missing
 from plainfilm.schemas.documents import Metric
 
 LIMIT = 0.6  # an interval that lies above it as a whole raises the banner

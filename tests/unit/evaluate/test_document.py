@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plainfilm.evaluate.document import mean_per_patient
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.evaluate.per_patient import mean_per_patient
 
 
 def two_columns(p) -> np.ndarray:
