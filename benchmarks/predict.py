@@ -26,7 +26,7 @@ OURS = """
 import json, os, sys, time
 if len(sys.argv) > 4: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 from pathlib import Path
-from plainfilm.export.inference import open_bundle
+from plainfilm.export.scorer import open_bundle
 bundle = open_bundle(Path(sys.argv[1]), threads=int(sys.argv[3]))
 paths = json.loads(Path(sys.argv[2]).read_text())
 """

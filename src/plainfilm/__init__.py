@@ -26,7 +26,7 @@ _HOMES = {
     "interpret_run": "plainfilm.pipeline.interpret",
     "compare_runs": "plainfilm.compare.compare",
     "export_run": "plainfilm.export.bundle",
-    "open_bundle": "plainfilm.export.inference",
+    "open_bundle": "plainfilm.export.scorer",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -57,7 +57,7 @@ def test_scores_of_real_films_are_those_of_evaluate(taken: tuple[Path, Path], tm
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
 def test_original_films_take_little_memory(taken: tuple[Path, Path], originals: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom plainfilm.export.inference import open_bundle\n"
+        "import sys\nfrom pathlib import Path\nfrom plainfilm.export.scorer import open_bundle\n"
         "bundle = open_bundle(Path(sys.argv[1]), threads=2)\n"
         "found = list(bundle.predict_many(sorted(Path(sys.argv[2]).rglob('*.jpeg'))))\n"
         "assert len(found) == 340 and not any(one.error for one in found)\n"

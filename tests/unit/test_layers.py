@@ -169,7 +169,7 @@ def reaches(module: str) -> set[str]:
         if m.startswith(
             ("plainfilm.cli", "plainfilm.config", "plainfilm.data.image.decode", "plainfilm.report", "plainfilm.serve")
         )
-        or m == "plainfilm.export.inference"
+        or m == "plainfilm.export.scorer"
     ],
 )
 def test_the_command_line_decode_and_report_reach_no_torch(module: str):
@@ -179,7 +179,7 @@ def test_the_command_line_decode_and_report_reach_no_torch(module: str):
 def test_a_bundle_predicts_with_a_light_set_of_libraries():
     """What requirements-predict.txt need not name: pandas, scipy and the rest of the training."""
     foreign = (
-        {name.split(".")[0] for name in reaches("plainfilm.export.inference")} - {"plainfilm"} - sys.stdlib_module_names
+        {name.split(".")[0] for name in reaches("plainfilm.export.scorer")} - {"plainfilm"} - sys.stdlib_module_names
     )
     assert foreign == {"numpy", "PIL", "pydantic", "yaml", "filelock"}
 

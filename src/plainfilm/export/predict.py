@@ -18,8 +18,8 @@ from plainfilm.base.events import Listener, silent
 from plainfilm.base.files import atomic_file, atomic_write
 from plainfilm.base.sanitize import UNSEEN
 from plainfilm.errors import DataError, OccupiedError, UsageError
-from plainfilm.export.inference import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
 from plainfilm.export.input_paths import pictures
+from plainfilm.export.scorer import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
 from plainfilm.schemas.documents import PredictDocument, marks
 
 Format = Literal["csv", "jsonl"]

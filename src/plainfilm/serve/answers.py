@@ -12,7 +12,7 @@ from plainfilm.errors import PlainfilmError
 from plainfilm.serve.images import data_uri, overlay, png, seen
 
 if TYPE_CHECKING:
-    from plainfilm.export.inference import Bundle
+    from plainfilm.export.scorer import Bundle
 
 HeatMap = Callable[[np.ndarray], np.ndarray]  # uint8 (c, h, w) -> float (h, w)
 SHOWN = frozenset({"seen", "heat"})

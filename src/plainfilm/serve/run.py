@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.errors import MissingError, UsageError
-from plainfilm.export.inference import open_bundle
+from plainfilm.export.scorer import open_bundle
 from plainfilm.serve.answers import HeatMap, Oracle
 from plainfilm.serve.limits import Limits
 from plainfilm.serve.security import is_loopback

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 from served import Served, ask, form, picture, planted_dicom, post
 
-from plainfilm.export.inference import open_bundle
+from plainfilm.export.scorer import open_bundle
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ import pytest
 from served import Served, encoded, picture, planted_dicom
 
 from plainfilm.data.synthetic.film import draw_phantom
-from plainfilm.export.inference import open_bundle
+from plainfilm.export.scorer import open_bundle
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser test needs: pip install playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

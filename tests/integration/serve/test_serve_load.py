@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from served import Served, ask, form, picture, post
 
-from plainfilm.export.inference import open_bundle
+from plainfilm.export.scorer import open_bundle
 from plainfilm.serve.answers import Oracle
 from plainfilm.serve.limits import Limits
 from plainfilm.serve.run import listening

@@ -26,8 +26,8 @@ from plainfilm.errors import BundleError, DataError, GateError, OccupiedError
 from plainfilm.export import bundle as bundling
 from plainfilm.export import manifest
 from plainfilm.export.bundle import export_run
-from plainfilm.export.inference import open_bundle
 from plainfilm.export.onnx_runtime import onnx_runtime
+from plainfilm.export.scorer import open_bundle
 from plainfilm.runs.folder import RunDir
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}
@@ -179,7 +179,7 @@ def nothing_is_loaded(monkeypatch):
         pytest.fail("a part of the bundle was loaded")
 
     monkeypatch.setattr(onnx_runtime(), "InferenceSession", never)
-    monkeypatch.setattr("plainfilm.export.inference.gate_from", never)
+    monkeypatch.setattr("plainfilm.export.scorer.gate_from", never)
 
 
 @pytest.mark.parametrize("name", sorted(FILES - {"MANIFEST.json"}))

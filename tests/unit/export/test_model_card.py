@@ -7,8 +7,8 @@ import re
 
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.export.bundle_card import _Decoding
-from plainfilm.export.inference import open_bundle
 from plainfilm.export.model_card import NOT_REPORTED, model_card, plain
+from plainfilm.export.scorer import open_bundle
 
 
 def test_it_holds_the_runs_numbers(exported):

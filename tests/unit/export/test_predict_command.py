@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.data.table.image_table import read_table
-from plainfilm.export.inference import open_bundle
 from plainfilm.export.predict import inert
+from plainfilm.export.scorer import open_bundle
 
 
 def predict(*args: object, code: int = 0, stdin: bytes | None = None):
@@ -269,7 +269,7 @@ def test_heat_maps_are_those_of_the_network_and_named_by_row(exported, folder, t
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
 def test_memory_stays_below_300_mb(exported):
     code = (
-        "import sys, itertools\nfrom plainfilm.export.inference import open_bundle\nfrom pathlib import Path\n"
+        "import sys, itertools\nfrom plainfilm.export.scorer import open_bundle\nfrom pathlib import Path\n"
         "b = open_bundle(Path(sys.argv[1]), threads=2)\n"
         "n = sum(1 for _ in b.predict_many(itertools.repeat(sys.argv[2], 3000)))\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"

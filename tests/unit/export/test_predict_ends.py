@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.data.table.image_table import read_table
-from plainfilm.export.inference import open_bundle
 from plainfilm.export.manifest import facts_of
+from plainfilm.export.scorer import open_bundle
 
 
 def command(*args: object) -> list[str]:

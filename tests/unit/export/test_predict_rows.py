@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainfilm.export.inference import Prediction
 from plainfilm.export.predict import FORMULA, csv_header, csv_line, inert, json_line, visible
+from plainfilm.export.scorer import Prediction
 
 VOCAB = ["NORMAL", "=1+1"]
 FOUND = Prediction("=1+1", 0.123456789123, {"NORMAL": 0.876543210877, "=1+1": 0.123456789123}, ("unsure", "unlike the training images"))  # fmt: skip

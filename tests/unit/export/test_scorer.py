@@ -14,7 +14,7 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.metrics.predicted_class import calls
 from plainfilm.evaluate.operating.conformal import is_sure
 from plainfilm.evaluate.predictions import read_predictions
-from plainfilm.export.inference import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
+from plainfilm.export.scorer import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
 from plainfilm.runs.card import read_card
 
 
