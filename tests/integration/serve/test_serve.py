@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from served import Served, ask, form, picture, planted_dicom, post
 
+from medical_claims import shows_research_use_only, text_of
 from plainfilm.export.scorer import open_bundle
 
 pytestmark = pytest.mark.slow
@@ -41,7 +42,12 @@ def test_answers_are_those_of_predict_in_their_order(served: Served, bundle: Pat
             "index": i, "label": right.label, "score": right.score, "probs": right.probs, "flags": list(right.flags), "error": right.error
         }  # fmt: skip
     assert [bool(right.error) for right in known] == [False, True, False, False]
-    assert "Research use only" in answer.json()["notice"]
+    assert shows_research_use_only(answer.json()["notice"])
+
+
+@pytest.mark.parametrize("path", ["/", "/card"])
+def test_the_pages_say_research_use_only_and_claim_no_more(served: Served, path: str):
+    assert shows_research_use_only(text_of(ask(served.port, "GET", path).body.decode()))
 
 
 def test_the_picture_is_what_the_network_sees(served: Served, bundle: Path):

@@ -11,18 +11,28 @@ NAMES = ["paper", "compact", "huge"]
 AUROC, SD = np.array([0.95, 0.96, 0.97]), np.array([0.01, np.nan, 0.02])
 
 
+def points(ax) -> list[tuple[float, float]]:
+    """What is drawn as a point, by cost and score; what has no cost is not."""
+    found = [tuple(float(value[0]) for value in bars.lines[0].get_data()) for bars in ax.containers]
+    return [point for point in found if np.isfinite(point).all()]
+
+
+def numbers(ax) -> list[str]:
+    return [text.get_text() for text in ax.texts]
+
+
 def test_points_stand_where_score_and_cost_are_and_the_probe_is_named_last():
     figure = plot_cost(
         NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3])), ("ms", np.array([0.1, 5, np.nan]))], "x", 0.9
     )
     left, right = figure.axes
-    found = [tuple(float(v[0]) for v in bars.lines[0].get_data()) for bars in left.containers]
-    assert found == [(1, 0.95), (2, 0.96), (3, 0.97)]
-    assert np.isnan(right.containers[2].lines[0].get_xdata()[0])
+    assert points(left) == [(1, 0.95), (2, 0.96), (3, 0.97)]
+    assert points(right) == [(0.1, 0.95), (5, 0.96)]  # nobody measured the third
+    assert right.get_title(loc="right").endswith(": 3") and left.get_title(loc="right") == ""
     assert (left.get_xscale(), right.get_xscale()) == ("linear", "log")  # 0.1 to 5 ms is more than five times
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "1  paper", "2  compact", "3  huge", "no lungs needed",
-    ]  # fmt: skip
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[:3] == ["1  paper", "2  compact", "3  huge"] and len(names) == 4
+    assert [list(line.get_ydata()) for line in left.lines if line.get_label() == names[3]] == [[0.9, 0.9]]
     assert as_png(figure).startswith(b"\x89PNG")
 
 
@@ -32,5 +42,8 @@ def test_a_probe_far_below_the_networks_does_not_stretch_the_axis():
 
 
 def test_a_cost_that_nobody_measured_leaves_an_empty_panel():
-    figure = plot_cost(NAMES, AUROC, SD, [("ms", np.full(3, np.nan))], "x")
+    figure = plot_cost(NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3])), ("ms", np.full(3, np.nan))], "x")
+    measured, empty = figure.axes
+    assert len(points(measured)) == 3 and numbers(measured) == ["1", "2", "3"]
+    assert points(empty) == [] and numbers(empty) == []
     assert as_png(figure).startswith(b"\x89PNG")

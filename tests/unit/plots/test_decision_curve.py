@@ -24,16 +24,33 @@ def curve():
 
 def test_its_lines_are_the_curve_and_both_defaults_and_differ_in_style(curve):
     ax = plot_decision_curve(curve, "PNEUMONIA", "Decision curve", 0.4).axes[0]
-    lines = {str(line.get_label()): line for line in ax.lines}
-    assert list(lines["by the score"].get_ydata()) == curve.net_benefit
-    assert list(lines["call everybody"].get_ydata()) == curve.treat_all
-    assert list(lines["the run's threshold, 0.40"].get_xdata()) == [0.4, 0.4]
-    assert len({line.get_linestyle() for line in lines.values()}) == 4  # told apart in grey print
+    by_score, everybody, nobody, threshold = ax.lines
+    assert list(by_score.get_ydata()) == curve.net_benefit
+    assert list(everybody.get_ydata()) == curve.treat_all
+    assert list(nobody.get_ydata()) == [0, 0]
+    assert list(threshold.get_xdata()) == [0.4, 0.4]
+    names = [str(line.get_label()) for line in ax.lines]
+    for name, word in zip(names, ("score", "everybody", "nobody", "threshold, 0.40"), strict=True):
+        assert word in name, names
+    assert len({line.get_linestyle() for line in ax.lines}) == 4  # told apart in grey print
     assert ax.get_xlabel() == "threshold probability for class PNEUMONIA"
     low, high = ax.get_ylim()
     assert low < 0 and high > max(curve.ci_high)
     assert "Research use only." in ax.get_title()
 
 
-def test_it_is_a_png_without_a_threshold_too(curve):
-    assert as_png(plot_decision_curve(curve, "x", "Decision curve")).startswith(b"\x89PNG")
+def test_its_band_runs_from_the_lower_to_the_upper_limit_of_the_curve(curve):
+    (band,) = plot_decision_curve(curve, "PNEUMONIA", "Decision curve").axes[0].collections
+    x, y = band.get_paths()[0].vertices.T
+    for i, at in enumerate(curve.thresholds):
+        limits = y[x == at]
+        assert (limits.min(), limits.max()) == (curve.ci_low[i], curve.ci_high[i])
+    assert (x.min(), x.max()) == (min(curve.thresholds), max(curve.thresholds))
+    assert "95 %" in str(band.get_label())
+
+
+def test_without_a_threshold_there_is_none_on_it(curve):
+    figure = plot_decision_curve(curve, "x", "Decision curve")
+    assert [str(line.get_label()) for line in figure.axes[0].lines if "threshold" in str(line.get_label())] == []
+    assert len(figure.axes[0].lines) == 3  # by the score, everybody, nobody
+    assert as_png(figure).startswith(b"\x89PNG")

@@ -17,6 +17,7 @@ import pytest
 from report_edits import edit_card, edit_metrics
 from typer.testing import CliRunner
 
+from medical_claims import shows_research_use_only
 from plainfilm.cli import app
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.test_ledger import append_look
@@ -98,8 +99,11 @@ def test_a_page_asks_nobody_for_anything(finish):
 
 
 def test_research_use_is_said_where_people_look(finish):
-    html, page = draw(finish())
+    run = finish()
+    html, page = draw(run)
     head, text = page.text[: page.text.index("Data: where")], page.flat()
+    assert shows_research_use_only(head) and shows_research_use_only(text)
+    assert shows_research_use_only(json.loads(run.card.read_text(encoding="utf-8"))["notice"])
     assert "Research use only; not a medical device." in head
     assert text.count("Research use only") >= 3
     assert "diagnos" not in html.lower()

@@ -156,14 +156,14 @@ def _sigmoid(x: Floats) -> Floats:
 
 
 def less_bias(value: float, draws: Floats) -> float:
-    """A sum of |gaps| without the part that noise alone adds to it, as far as draws (b,) tell; at least 0.
+    """A sum of |gaps| without the part that noise alone adds to it, as far as draws (b,) tell; in 0..1, as any such sum.
 
     Gaps of a sample scatter around the true ones, and taken without their sign they only add up; draws from the
     sample scatter once more by as much, and show how much that adds. Of a perfectly calibrated model about half
     of what noise adds is taken away, of a clearly miscalibrated one nearly all.
     Source: Kumar, Liang & Ma, Verified Uncertainty Calibration, NeurIPS 2019 (appendix; there with normal draws).
     """
-    return max(0.0, 2 * value - float(draws.mean()))
+    return min(1.0, max(0.0, 2 * value - float(draws.mean())))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def t_quantile(level: float, df: float) -> float:
 
 
 def around(value: float, low: float, high: float, method: str, top: float = 1.0) -> Interval:
-    """The interval clipped to 0..top and, against rounding, stretched to hold its value."""
+    """The interval clipped to 0..top and stretched to hold its value: against rounding, or for a corrected estimate."""
     return Interval(value, max(0.0, min(low, value)), min(top, max(high, value)), method)
 
 

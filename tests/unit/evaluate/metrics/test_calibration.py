@@ -213,6 +213,7 @@ def gaps(p, y):
 def test_the_correction_by_hand():
     assert less_bias(0.10, np.array([0.11, 0.13])) == pytest.approx(0.08)
     assert less_bias(0.10, np.array([0.3])) == 0.0
+    assert less_bias(0.99, np.array([0.97])) == 1.0  # no sum of |gaps| is larger
 
 
 def test_the_diagrams_points_are_the_bins_means():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, recall_score, roc_auc_score
 
@@ -302,7 +302,23 @@ def run(probs, targs, ids):
     return measure(probs, targs, **options), measure_per_class(probs, targs, **options)
 
 
+# all wrong, so every gap has one sign, and two patients of unequal size: the corrected error passes all draws
+SURE_AND_WRONG = (two_columns([0.9, 0.9, 0.9, 0.9, 0.8]), np.zeros(5, int), np.array([0, 0, 0, 0, 1]))
+ONE_LESS_SURE = (two_columns([1.0] * 9 + [0.9]), np.zeros(10, int), np.array([0] * 9 + [1]))  # 1.01 without a bound
+
+
+@pytest.mark.parametrize(("case", "highest"), [(SURE_AND_WRONG, 0.9), (ONE_LESS_SURE, 1.0)])
+@pytest.mark.parametrize("n_boot", [40, 200, 2000])
+def test_a_calibration_error_that_the_correction_raises_is_in_its_interval(case, highest, n_boot):
+    probs, targs, ids = case
+    found = measure(probs, targs, clusters=ids, patients=ids, positive=1, threshold=0.5, n_boot=n_boot)["ece"]
+    assert 0 <= found.ci_low <= found.value <= found.ci_high <= 1
+    assert found.ci_high == pytest.approx(max(highest, found.value))  # the highest draw: the surer patient alone
+
+
 @given(predictions())
+@example(SURE_AND_WRONG)
+@example(ONE_LESS_SURE)
 @settings(max_examples=60, deadline=None)
 def test_every_interval_has_width_and_holds_its_value(case):
     whole, table = run(*case)
