@@ -106,3 +106,9 @@ def test_a_class_must_stay_in_train_and_valid(divided, tmp_path: Path, refusal):
         names = list(split.of(part).query("label == 'NORMAL'")["relative"])
         said = refusal(lambda names=names: leave_out(table, split, as_csv(tmp_path, names)), DataError)
         assert f"every image of class 'NORMAL' in {part}" in said
+
+
+def test_one_image_in_test_is_told_as_one(divided, tmp_path: Path):
+    table, split = divided
+    left = leave_out(table, split, as_csv(tmp_path, some(split, "test", 1)))[1]
+    assert left.notes[-1].startswith("1 image named by exclude is in test and stays there")
