@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plainfilm.config import DataConfig
 from plainfilm.data.allocate import allocate
 from plainfilm.data.patients import key_from_name
-from plainfilm.data.splits import NO_PATIENTS, Split, count, grouped, leaks, make_split, write_split
+from plainfilm.data.splits import NO_PATIENTS, Leaks, Split, count, grouped, leaks, make_split, write_split
 from plainfilm.data.table import COLUMNS, ImageTable, build_table
 from plainfilm.errors import DataError, GateError
 
@@ -603,3 +603,68 @@ def test_shares_hold_with_many_classes_of_single_images_too(classes: int, seed: 
     part = allocate(np.arange(100), labels, shares, np.random.default_rng(seed))
     assert np.abs(np.bincount(part, minlength=3) / 100 - shares).max() <= 0.02
     assert all(set(labels[part == target]) == set(range(classes)) for target in range(3))
+
+
+# --- what a single changed sign must not survive -------------------------------------------------------------------
+
+
+def test_the_sentence_on_leaks_counts_each_kind_and_is_silent_on_what_there_is_none_of() -> None:
+    assert Leaks(("p1", "p2"), 3, 1).sentence() == (
+        "2 patients and 3 groups of identical files are in two splits, and 1 more by a copy that was set aside"
+    )
+    assert Leaks(("p1",), 1).sentence() == "1 patient and 1 group of identical files are in two splits"
+
+
+def test_patients_who_share_a_picture_that_was_set_aside_are_told_where_nothing_else_crosses() -> None:
+    rows = table(films(2, 1, "A")).rows.assign(kin="same", split=["train", "test"])
+    assert leaks(rows) == Leaks((), 0, kin=1) and leaks(rows)
+    rows["content"] = "same"  # the identical files say it already
+    assert leaks(rows) == Leaks((), 1, kin=0)
+    rows = rows.assign(content=["a", "b"], patient="p")  # and so does the patient
+    assert leaks(rows) == Leaks(("p",), 0, kin=0)
+    assert not leaks(rows.assign(split="train"))
+
+
+def test_a_table_that_is_not_divided_is_counted_without_splits() -> None:
+    counts = count(table(films(3, 2, "A") + films(4, 1, "B")), None)
+    assert (counts.found, counts.used, counts.patients, counts.splits) == (10, 10, 7, {})
+    assert counts.classes == {"A": 6, "B": 4}
+
+
+def test_duplicates_that_were_dropped_are_counted_and_the_sum_holds(tiny_cxr: Path) -> None:
+    for k in (7, 8):
+        copy = tiny_cxr / "NORMAL" / f"phantom-00001-{k}.png"
+        copy.write_bytes((tiny_cxr / "NORMAL" / "phantom-00001-1.png").read_bytes())
+    data = build_table(tiny_cxr, DataConfig(drop_duplicates=True))
+    counts = count(data, None)
+    assert (counts.found, counts.used, counts.duplicates, counts.identical_files) == (34, 32, 2, 0)
+    lost = ImageTable(data.root, data.rows, data.excluded.assign(state="forgotten"), None)
+    with pytest.raises(AssertionError, match="do not add up"):
+        count(lost, None)
+
+
+def test_a_split_by_image_resamples_both_subtypes_of_a_person_together() -> None:
+    group = group_of(make_split(table(kermany("train", range(1, 15))), DataConfig(split="image"), seed=0))
+    for child in range(1, 15):
+        both = {group[f"train/PNEUMONIA/person{child}_{kind}_1.jpeg"] for kind in ("bacteria", "virus")}
+        assert len(both) == 1
+
+
+def test_a_split_file_without_groups_groups_by_the_narrow_key(tmp_path: Path) -> None:
+    data = table(kermany("train", range(1, 15)))
+    write_split(tmp_path / "split.csv", make_split(data, DataConfig(), seed=0))
+    edit(tmp_path / "split.csv", lambda frame: frame[["path", "split"]])
+    assert from_file(data, tmp_path / "split.csv").rows["group"].nunique() == 14 * 3
+
+
+def test_groups_of_a_split_file_join_patients_and_never_part_them(data: ImageTable, split_file: Path) -> None:
+    before = group_of(from_file(data, split_file))
+    edit(split_file, lambda frame: frame.assign(group=range(len(frame))))  # each image a group of its own
+    assert group_of(from_file(data, split_file)) == before
+    edit(split_file, lambda frame: frame.assign(group=0))
+    assert set(group_of(from_file(data, split_file)).values()) == {0}
+
+
+def test_a_refused_split_file_is_named(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
+    rows = data.rows.assign(sha256="0" * 64)
+    assert str(split_file) in refusal(lambda: from_file(ImageTable(data.root, rows, data.excluded, None), split_file))
