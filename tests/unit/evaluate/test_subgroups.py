@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from plainfilm.evaluate import gap_test
 from plainfilm.evaluate.delong import curve, variance
 from plainfilm.evaluate.gap_test import Sides
+from plainfilm.evaluate.intervals import Interval
 from plainfilm.evaluate.metrics import measure
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.evaluate.subgroups import subgroup_table
@@ -279,8 +280,6 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
     """For a normal interval it is the normal p: 1.5 standard errors from 0."""
     from scipy.stats import norm
 
-    from plainfilm.evaluate.intervals import Interval
-
     found = gap_test.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == pytest.approx(2 * norm.sf(1.5), abs=2e-4)
     assert gap_test.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-7)
@@ -288,3 +287,101 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
     found = gap_test.inverted_p(lambda level: Interval(far, *(far + 0.1 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == 1e-5
     assert gap_test.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(1, abs=2e-4)
+
+
+@pytest.mark.parametrize("values", [[3.0, 0, -2, 0], [0, 1e-6, 0, 5]])
+def test_a_studentised_difference_by_hand(values):
+    found = gap_test.studentised(np.array([*values, 0.0]), np.array([4.0, 1e-12, 0.0, 0.25, 0]))
+    expected = [values[0] / 2, values[1] / 1e-6, np.copysign(np.inf, values[2]) if values[2] else 0, values[3] / 0.5, 0]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_a_two_sided_p_by_hand():
+    assert gap_test.two_sided_p(-2.0, np.array([1.0, 2.0, -3.0, 0.0, np.inf])) == 4 / 6
+    assert gap_test.two_sided_p(2.0 + 1e-12, np.array([2.0, -2.0, 1.9])) == 3 / 4  # the same but for rounding
+    assert gap_test.two_sided_p(np.inf, np.array([9.0, np.inf, -np.inf])) == 3 / 4
+    assert gap_test.two_sided_p(0.0, np.zeros(9)) == 1
+
+
+def test_patients_of_one_class_change_places_with_patients_of_the_same_classes_alone():
+    """Clusters 0-2 have positives, 3-5 negatives, 6-8 both; in each kind the first is in a, the others in b."""
+    ids = np.array([0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8, 8])
+    truth = np.array([1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0], bool)
+    swap = gap_test.exchanges(Sides(np.isin(ids, [0, 3, 6]), ids, truth), 3000, np.random.default_rng(0))
+    for kind in ([0, 1, 2], [3, 4, 5], [6, 7, 8]):
+        first, *others = swap[:, kind].T
+        assert (first == others[0] ^ others[1]).all()  # one leaves a and one comes, or nobody moves
+        assert first.mean() == pytest.approx(2 / 3, abs=0.04)
+    # kinds change independently of each other
+    assert np.abs(np.corrcoef(swap[:, [0, 3, 6]].T) - np.eye(3)).max() < 0.06
+
+
+def test_patients_with_images_on_both_sides_each_change_on_their_own():
+    ids = np.repeat(np.arange(3), 2)
+    swap = gap_test.exchanges(Sides(np.tile([True, False], 3), ids, np.ones(6, bool)), 3000, np.random.default_rng(1))
+    assert swap.mean(axis=0) == pytest.approx([0.5] * 3, abs=0.04)
+    assert np.abs(np.corrcoef(swap.T) - np.eye(3)).max() < 0.06
+
+
+def test_the_gap_of_areas_does_not_depend_on_how_many_draws_are_held_at_once(monkeypatch):
+    p, y, ids, site = drawn(n=60, images=3)
+    sides = Sides(site == "east", ids, y)
+    swap = gap_test.exchanges(sides, 20, np.random.default_rng(1))
+    whole = gap_test.area_gap(p, sides, swap)
+    for row, found in zip(swap, whole, strict=True):
+        parts = []
+        for side in (sides.in_a ^ row[ids], ~(sides.in_a ^ row[ids])):
+            roc = curve(p[side], y[side])
+            parts.append((roc.area, variance(roc, np.unique(ids[side], return_inverse=True)[1])))
+        assert found == pytest.approx((parts[0][0] - parts[1][0]) / (parts[0][1] + parts[1][1]) ** 0.5)
+    for chunk in (1, 60 * 7):
+        monkeypatch.setattr(gap_test, "CHUNK", chunk)
+        assert gap_test.area_gap(p, sides, swap) == pytest.approx(whole)
+
+
+def test_the_gap_of_shares_of_one_patient_a_side_and_of_none_that_varies():
+    """One patient on each side: nothing tells how patients vary, and the gap is certain or none."""
+    sides = Sides(np.array([True, True, False]), np.array([0, 0, 1]), np.ones(3, bool))
+    still = np.zeros((1, 2), bool)
+    assert gap_test.share_gap(np.array([1.0, 0, 0]), sides, still).tolist() == [np.inf]
+    assert gap_test.share_gap(np.array([0.0, 0, 1]), sides, still).tolist() == [-np.inf]
+    assert gap_test.share_gap(np.ones(3), sides, still).tolist() == [0]
+    # two patients against one: 2 / (2 - 1) * 2 * (1/2 * 1/2)^2 = 1/4
+    sides = Sides(np.array([True, True, False]), np.array([0, 1, 2]), np.ones(3, bool))
+    assert gap_test.share_gap(np.array([1.0, 0, 0]), sides, np.zeros((1, 3), bool)) == pytest.approx([0.5 / 0.5])
+
+
+def test_the_area_of_few_patients_by_hand():
+    """One positive and one negative patient: no variance. Two of each: placements 1, 0 and 1/2, 1/2 around 1/2."""
+    ones = np.ones((1, 2))
+    found = gap_test.weighted_areas(np.array([0.9, 0.1]), np.array([True, False]), np.arange(2), ones)
+    assert found.tolist() == [[1.0], [0.0]]
+    scores, truth = np.array([0.9, 0.1, 0.5, 0.5]), np.array([True, True, False, False])
+    area, spread = gap_test.weighted_areas(scores, truth, np.arange(4), np.ones((1, 4)))
+    assert (area[0], spread[0]) == (0.5, pytest.approx(2 * 2 * (0.5 / 2) ** 2))
+    # positive and negative of one patient: their errors go together; 2 m / (m - 1) = 4
+    area, spread = gap_test.weighted_areas(scores, truth, np.array([0, 1, 0, 1]), np.ones((1, 4)))
+    assert spread[0] == pytest.approx(0.25)
+    negative = np.array([0.9, 0.1, 0.0, 0.5])  # placements 1, 1/2 and 1, 1/2
+    area, spread = gap_test.weighted_areas(negative, truth, np.array([0, 1, 1, 0]), np.ones((1, 4)))
+    expected = 2 * 2 * 0.125**2 * 2 + 4 * (2 * 0.125 * -0.125)
+    assert (area[0], spread[0]) == (0.75, pytest.approx(max(expected, 0)))
+
+
+@pytest.mark.parametrize("p", [0.0002, 0.03, 0.5])
+def test_an_inverted_p_is_within_a_ten_thousandth(p):
+    found = gap_test.inverted_p(lambda level: Interval(1.0, 0.5 if level < 1 - p else -0.5, 2.0, "x"))
+    assert found == pytest.approx(p, abs=1e-4)
+    found = gap_test.inverted_p(lambda level: Interval(-1.0, -2.0, -0.5 if level < 1 - p else 0.5, "x"))
+    assert found == pytest.approx(p, abs=1e-4)
+
+
+@pytest.mark.parametrize(("p", "told"), [(5e-8, 1e-7), (5e-7, 1e-6), (5e-6, 1e-5), (5e-5, 1e-4)])
+def test_a_p_below_a_ten_thousandth_is_told_as_the_next_power_of_ten(p, told):
+    found = gap_test.inverted_p(lambda level: Interval(1.0, 0.5 if level < 1 - p else -0.5, 2.0, "x"))
+    assert found == pytest.approx(told, rel=1e-6)
+
+
+def test_an_interval_that_ends_at_zero_holds_it():
+    assert gap_test.inverted_p(lambda level: Interval(1.0, 0.0, 2.0, "x")) == pytest.approx(1, abs=1e-4)
+    assert gap_test.inverted_p(lambda level: Interval(-1.0, -2.0, 0.0, "x")) == pytest.approx(1, abs=1e-4)
