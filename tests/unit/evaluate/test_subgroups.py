@@ -7,12 +7,13 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.evaluate import gap_test
-from plainfilm.evaluate.delong import curve, variance
+from plainfilm.evaluate.compare import holm
+from plainfilm.evaluate.delong import auroc_interval, curve, variance
 from plainfilm.evaluate.gap_test import Sides
-from plainfilm.evaluate.intervals import Interval
+from plainfilm.evaluate.intervals import Interval, difference, proportion
 from plainfilm.evaluate.metrics import measure
 from plainfilm.evaluate.sample import Sample, make_sample
-from plainfilm.evaluate.subgroups import subgroup_table
+from plainfilm.evaluate.subgroups import draws_for, subgroup_table
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 
@@ -385,3 +386,111 @@ def test_a_p_below_a_ten_thousandth_is_told_as_the_next_power_of_ten(p, told):
 def test_an_interval_that_ends_at_zero_holds_it():
     assert gap_test.inverted_p(lambda level: Interval(1.0, 0.0, 2.0, "x")) == pytest.approx(1, abs=1e-4)
     assert gap_test.inverted_p(lambda level: Interval(-1.0, -2.0, 0.0, "x")) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_metrics_and_gaps_have_their_level(level):
+    p, y, ids, site = drawn(images=2)
+    sample = sample_of(p, y, ids)
+    found = subgroup_table(sample, site, "site", VOCAB, level=level)
+    for group in found.groups:
+        mine = site == group.name
+        alone = measure(np.stack([1 - p, p], 1)[mine], y[mine].astype(int), clusters=ids[mine], patients=ids[mine],
+                        positive=1, threshold=0.5, n_boot=20, level=level)  # fmt: skip
+        assert group.metrics == {name: alone[name] for name in ("auroc", "sensitivity", "specificity")}
+    east, west = (group.metrics for group in found.groups)
+    assert [gap.metric for gap in found.gaps] == ["auroc", "sensitivity", "specificity"]
+    for gap in found.gaps:
+        a, b = east[gap.metric], west[gap.metric]
+        assert gap.ci_low == pytest.approx(gap.value - np.hypot(a.value - a.ci_low, b.ci_high - b.value))
+        assert gap.ci_high == pytest.approx(gap.value + np.hypot(a.ci_high - a.value, b.value - b.ci_low))
+        kind = "obuchowski/logit" if gap.metric == "auroc" else "wilson/deff"
+        assert gap.method == f"mover/{kind}; p: permutation of patients, at least that of the interval"
+
+
+def test_p_follows_the_seed_and_is_adjusted_for_all_gaps():
+    p, y, ids, site = drawn(n=200)
+    names = np.where(np.arange(200) % 3 == 0, "north", site)
+    one, again, other = (subgroup_table(sample_of(p, y, ids), names, "site", VOCAB, seed=seed) for seed in (1, 1, 2))
+    assert one == again and one != other
+    assert subgroup_table(sample_of(p, y, ids), names, "site", VOCAB) == subgroup_table(
+        sample_of(p, y, ids), names, "site", VOCAB, seed=0, level=0.95
+    )
+    assert [(gap.a, gap.b) for gap in one.gaps[::3]] == [("east", "north"), ("east", "west"), ("north", "west")]
+    assert [gap.p_holm for gap in one.gaps] == pytest.approx(holm(np.array([gap.p for gap in one.gaps])).tolist())
+    assert one.draws == 1999
+
+
+def test_the_draws_grow_with_the_number_of_tests():
+    assert [draws_for(n) for n in (0, 33, 34, 190)] == [1999, 1999, 2040, 11400]
+
+
+def test_a_gap_needs_five_patients_of_each_class_it_asks_for():
+    """Five positive patients in east are enough for the AUROC, four are not; specificity asks for no positive one."""
+    p = np.tile([0.2, 0.7, 0.4, 0.9], 10)
+    y = np.zeros(40, int)
+    site = np.repeat(["east", "west"], 20)
+    for n, told in ((5, True), (4, False)):
+        y[:] = 0
+        y[:n], y[20:26] = 1, 1
+        gaps = {gap.metric: gap for gap in subgroup_table(sample_of(p, y), site, "site", VOCAB).gaps}
+        assert (gaps["auroc"].p is not None) is (gaps["sensitivity"].p is not None) is told
+        assert gaps["specificity"].p is not None
+        turned = {gap.metric: gap for gap in subgroup_table(sample_of(p, y), site[::-1], "site", VOCAB).gaps}
+        assert (turned["auroc"].p is not None) is told
+    # two images of one patient are one patient
+    ids = np.arange(40)
+    ids[4] = 3
+    y[:5] = 1
+    gaps = {gap.metric: gap for gap in subgroup_table(sample_of(p, y, ids), site, "site", VOCAB).gaps}
+    assert gaps["auroc"].p is None
+
+
+def test_a_column_of_one_class_has_gaps_of_that_class_against_all_others():
+    """AUROC of each subtype against every negative, limits by MOVER; sensitivity among its own images."""
+    p, y, ids, site = drawn(images=2)
+    names = np.where(y, site, "")
+    found = subgroup_table(sample_of(p, y, ids), names, "subtype", VOCAB, level=0.9)
+    assert [(group.name, group.images, group.patients) for group in found.groups] == [
+        (name, (names == name).sum(), len(set(ids[names == name]))) for name in ("east", "west")
+    ]
+    for gap in found.gaps:
+        ends = []
+        for name in ("east", "west"):
+            mine = names == name
+            rows = mine | ~y if gap.metric == "auroc" else mine
+            who = np.unique(ids[rows], return_inverse=True)[1]
+            ends.append(
+                auroc_interval([curve(p[rows], y[rows])], who, 0.9) if gap.metric == "auroc"
+                else proportion(p[rows] >= 0.5, who, 0.9)
+            )  # fmt: skip
+        assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(difference(*ends)[:3])
+        assert 0 < gap.p <= gap.p_holm <= 1
+    assert found.notes == [
+        "Only images of PNEUMONIA have a subtype: its subgroups are compared in what those images tell, "
+        f"their AUROC against all {(~y).sum()} images of NORMAL."
+    ]
+    metric = found.groups[0].metrics["auroc"]
+    assert metric.n == (names == "east").sum() + (~y).sum() and metric.method.startswith(
+        "obuchowski/logit; against all"
+    )
+
+
+def test_a_column_of_one_class_whose_gap_is_large_is_found_in_its_area_too():
+    p, y, ids, site = drawn(n=400)
+    p = np.where(y & (site == "east"), p / 4, p)
+    found = subgroup_table(sample_of(p, y, ids), np.where(y, site, ""), "subtype", VOCAB)
+    assert all(gap.p < 0.001 and gap.value < -0.2 for gap in found.gaps) and len(found.gaps) == 2
+    # of negatives alone: the same with the classes turned round
+    turned = subgroup_table(sample_of(1 - p, ~y, ids), np.where(y, site, ""), "film", VOCAB)
+    assert [gap.metric for gap in turned.gaps] == ["auroc", "specificity"]
+    assert all(gap.p < 0.001 and gap.value < -0.2 for gap in turned.gaps)
+
+
+def test_more_classes_or_one_class_alone_are_no_reason_to_confine_a_column():
+    sample, _, targs, site = three_classes(np.random.default_rng(1), 90)
+    found = subgroup_table(sample, np.where(targs == 1, site, ""), "site", ["x", "y", "z"])
+    assert found.among is None and [group.name for group in found.groups] == ["a", "b", "(blank)"]
+    p, _, ids, site = drawn(n=60)
+    alone = subgroup_table(sample_of(p, np.ones(60, int), ids), site, "site", VOCAB)
+    assert alone.among is None and alone.notes == []
