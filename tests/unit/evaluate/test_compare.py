@@ -266,7 +266,17 @@ def summed_errors(block: Block, m: int) -> np.ndarray:
     return error
 
 
-@pytest.mark.parametrize("blocks", [[many_classes()], [random_block(1, images_per_patient=2), random_block(2)]])
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [many_classes()],
+        [random_block(1, images_per_patient=2), random_block(2)],
+        [
+            many_classes(),
+            many_classes(1)._replace(labels=many_classes(1).labels[:, [0, 3, 3, 3]]),
+        ],  # three classes, one
+    ],
+)
 def test_the_closed_test_of_classes_and_blocks_is_normal_in_the_summed_errors(blocks):
     m = 1 + max(int(each.patients.max()) for each in blocks)
     error = sum(summed_errors(each, m) for each in blocks) / len(blocks)
@@ -356,6 +366,43 @@ def test_the_interval_of_a_difference_by_hand(patients, level):
         assert found.method == "rule of three (no draw differs)"
     wide = compare.difference_interval(0.2, 40 * draws, patients, level)
     assert (wide.low, wide.high) == (-1, 1)
+
+
+def test_where_nothing_is_left_of_a_sum_every_draw_is_as_far(monkeypatch):
+    level = np.resize([1.0, -1.0], 40)  # the sum is 0
+    for chunk in (10**9, 40 * 7, 1):
+        monkeypatch.setattr(compare, "CHUNK", chunk)
+        assert compare.permutation_p(level[:, None], 199)[0] == 1
+        assert compare.permutation_p(np.stack([np.ones(40), np.zeros(40)], 1), 199).tolist() == [1 / 200, 1]
+
+
+@pytest.mark.parametrize("patients", [9, 40])
+def test_each_column_has_the_p_that_it_has_alone(patients):
+    shares = np.random.default_rng(3).normal(0.2, 1, size=(patients, 3)) * [1, 100, 0.01]
+    together = compare.permutation_p(shares, 299)
+    assert together.tolist() == [compare.permutation_p(shares[:, [i]], 299)[0] for i in range(3)]
+
+
+def test_a_class_of_a_single_image_takes_part():
+    found = many_classes()
+    labels = found.labels.copy()
+    labels[:, 2] = np.arange(36) == 7
+    found = found._replace(labels=labels)
+    error, difference = summed_errors(found, 18), compare.auroc_shares(found, 18).sum()
+    expected = 2 * norm.sf(abs(difference) / (18 / 17 * (error**2).sum()) ** 0.5)
+    assert compare.auroc_test([found], 18).p == pytest.approx(expected)
+
+
+def test_two_patients_tell_a_normal_p_and_one_tells_none():
+    three = Block(*(np.array([[0.9, 0.1], [0.2, 0.8], [x, 1 - x]]) for x in (0.6, 0.4)), np.eye(2, dtype=bool)[[0, 1, 1]],
+                  np.ones(3, bool), np.array([1, 1, 0], bool), np.array([0, 0, 1]))  # fmt: skip
+    error = summed_errors(three, 2)
+    difference = compare.auroc_shares(three, 2).sum()
+    expected = 1.0 if difference == 0 else 2 * norm.sf(abs(difference) / (2 * (error**2).sum()) ** 0.5)
+    assert compare.auroc_test([three], 2).p == pytest.approx(expected)
+    one = three._replace(patients=np.zeros(3, int))
+    assert np.isnan(compare.accuracy_test([one], 1).p)  # a third better, and nobody to compare it with
+    assert compare.accuracy_test([one._replace(hits_b=one.hits_a)], 1).p == 1
 
 
 # --- simulations -----------------------------------------------------------------------------------------------------

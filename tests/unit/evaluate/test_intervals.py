@@ -390,6 +390,23 @@ def test_a_distance_that_no_draw_moves_has_wilsons_limits_at_its_level():
     assert intervals.drawn_distance(0.0, np.zeros(9), np.zeros(9), rarer=1.0, patients=1).high > 0.5
 
 
+def test_95_percent_is_meant_where_no_level_is_given():
+    hits, ids = np.arange(9) < 6, np.array([0, 0, 1, 1, 2, 3, 4, 5, 6])
+    draws, parts = np.linspace(0.3, 0.6, 50), {"rarer": 6.0, "patients": 7}
+    roc = delong.curve(np.array([0.9, 0.3, 0.5, 0.1, 0.4, 0.6, 0.2, 0.8, 0.7]), hits)
+    for found in (
+        lambda **level: intervals.wilson(0.4, 7, **level),
+        lambda **level: intervals.effective_n(hits, ids, **level),
+        lambda **level: intervals.proportion(hits, ids, **level),
+        lambda **level: intervals.logit_limits(0.4, 0.01, seen=3, **parts, **level),
+        lambda **level: intervals.drawn_mean(0.4, draws, seen=3, **parts, **level),
+        lambda **level: intervals.drawn_correlation(0.4, draws, seen=3, **parts, **level),
+        lambda **level: intervals.drawn_distance(0.4, draws, draws / 3, **parts, **level),
+        lambda **level: delong.auroc_interval([roc], ids, **level),
+    ):
+        assert found() == found(level=0.95) != found(level=0.94)
+
+
 # --- areas -----------------------------------------------------------------------------------------------------------
 
 
