@@ -293,6 +293,16 @@ def test_the_effective_number_of_images_by_hand(level):
     assert intervals.proportion(hits, ids, level)[1:3] == (low, high)
 
 
+def test_one_image_of_each_patient_has_no_design_effect():
+    assert intervals.design_effect(np.arange(6) < 2, np.arange(6)) == 1
+
+
+def test_two_different_draws_have_a_spread():
+    found = intervals.drawn_mean(0.5, np.array([0.4, 0.6]), seen=1e9, rarer=100.0, patients=10, level=0.9)
+    half = student.ppf(0.95, 9) * 0.1 / 0.25
+    assert found[1:3] == pytest.approx((expit(-half), expit(half)))
+
+
 def test_one_patient_of_many_images_weighs_as_one_whatever_its_outcome():
     for hits in (np.arange(7) < 3, np.ones(7, bool)):
         assert intervals.design_effect(hits, np.zeros(7, int)) == 7
@@ -306,6 +316,8 @@ def test_a_difference_by_hand():
 def test_correlations_by_hand():
     found = intervals.correlation(np.array([[1.0, -1, 0], [1, 0, -1], [0, 0, 0]]))
     assert found == pytest.approx(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]))
+    small = intervals.correlation(np.array([[0.1, -0.1, 0], [1, 0, -1]]))
+    assert small == pytest.approx(np.array([[1, 0.5], [0.5, 1]]))
 
 
 def test_draws_are_the_same_however_many_are_held_at_once(monkeypatch):
