@@ -255,8 +255,8 @@ def test_what_has_one_image_of_each_patient_in_one_set():
 
 
 def summed_errors(block: Block, m: int) -> np.ndarray:
-    """Error of the mean difference of the areas by patient, every pair compared."""
-    error, classes = np.zeros(m), [c for c in range(block.labels.shape[1]) if block.labels[:, c].any()]
+    """Error of the mean difference of the areas by patient, every pair compared; classes with both sides alone."""
+    error, classes = np.zeros(m), [c for c, of in enumerate(block.labels.T) if of.any() and not of.all()]
     for c in classes:
         own, other = np.flatnonzero(block.labels[:, c]), np.flatnonzero(~block.labels[:, c])
         for sign, scores in ((1, block.a[:, c]), (-1, block.b[:, c])):

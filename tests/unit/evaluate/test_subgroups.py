@@ -360,13 +360,21 @@ def test_the_area_of_few_patients_by_hand():
     scores, truth = np.array([0.9, 0.1, 0.5, 0.5]), np.array([True, True, False, False])
     area, spread = gap_test.weighted_areas(scores, truth, np.arange(4), np.ones((1, 4)))
     assert (area[0], spread[0]) == (0.5, pytest.approx(2 * 2 * (0.5 / 2) ** 2))
-    # positive and negative of one patient: their errors go together; 2 m / (m - 1) = 4
-    area, spread = gap_test.weighted_areas(scores, truth, np.array([0, 1, 0, 1]), np.ones((1, 4)))
-    assert spread[0] == pytest.approx(0.25)
-    negative = np.array([0.9, 0.1, 0.0, 0.5])  # placements 1, 1/2 and 1, 1/2
-    area, spread = gap_test.weighted_areas(negative, truth, np.array([0, 1, 1, 0]), np.ones((1, 4)))
-    expected = 2 * 2 * 0.125**2 * 2 + 4 * (2 * 0.125 * -0.125)
-    assert (area[0], spread[0]) == (0.75, pytest.approx(max(expected, 0)))
+    # positive and negative of one patient: placements 1, 1/2 and 1, 1/2, errors of 1/8; 2 m / (m - 1) = 4
+    scores, own = np.array([0.9, 0.1, 0.0, 0.5]), 2 * (2 * 0.125**2) * 2
+    for ids, together in (([0, 1, 0, 1], 1), ([0, 1, 1, 0], -1)):
+        area, spread = gap_test.weighted_areas(scores, truth, np.array(ids), np.ones((1, 4)))
+        assert (area[0], spread[0]) == (0.75, pytest.approx(max(own + together * 4 * 2 * 0.125**2, 0)))
+
+
+def test_the_area_of_patients_with_images_of_both_classes_is_that_of_these_images_alone():
+    rng = np.random.default_rng(3)
+    truth, ids, scores = rng.random(60) < 0.5, np.arange(60) // 4, np.round(rng.random(60), 1)
+    counts = (rng.random((12, 15)) < 0.7)[:, ids]
+    for row, (area, spread) in zip(counts, gap_test.weighted_areas(scores, truth, ids, counts * 1.0).T, strict=True):
+        alone = curve(scores[row], truth[row])
+        assert area == pytest.approx(alone.area)
+        assert spread == pytest.approx(variance(alone, np.unique(ids[row], return_inverse=True)[1]))
 
 
 @pytest.mark.parametrize("p", [0.0002, 0.03, 0.5])
