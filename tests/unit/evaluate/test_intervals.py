@@ -458,6 +458,15 @@ def test_the_variance_of_a_mean_area_is_that_of_its_summed_placements():
     assert np.isnan(delong.mean_variance(curves, np.where(y == 1, 0, ids + 1)))  # class 1 in one patient
 
 
+def test_a_perfect_curve_beside_another_halves_its_error():
+    scores, labels, ids = ranked_images(n=80)
+    noisy, perfect = delong.curve(scores, labels), delong.curve(labels.astype(float), labels)
+    clusters = np.unique(ids, return_inverse=True)[1]
+    m, error = clusters.max() + 1, np.add(*delong.errors_by_cluster(noisy, clusters)) / 2
+    assert delong.mean_variance([noisy, perfect], clusters) == pytest.approx(m / (m - 1) * (error**2).sum())
+    assert delong.mean_variance([perfect, perfect], clusters) == 0
+
+
 def test_the_patients_behind_an_area_by_hand():
     labels = np.array([True, True, True, False, False, False])
     roc = delong.curve(np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), labels)
