@@ -301,6 +301,7 @@ def test_the_interval_of_a_line_by_hand(patients, level):
     found = line_interval(2.0, np.array([0.1, 0.2, 0.3, np.nan]), patients, level)
     assert found == (2.0, pytest.approx(2 - half), pytest.approx(2 + half), "bootstrap (t)")
     assert line_interval(2.0, np.array([0.5]), patients, level)[1:3] == (2, 2)
+    assert line_interval(2.0, np.array([0.1, 0.3]), 9) == line_interval(2.0, np.array([0.1, 0.3]), 9, 0.95)
     assert line_interval(2.0, np.array([0.1, 0.3]), patients, level).high == pytest.approx(2 + half * 2**0.5)
 
 
