@@ -81,8 +81,8 @@ def _notes(gone: Mapping[str, int], in_test: int) -> list[str]:
         flatter = "; scores on valid flatter by what was left out of it" if "valid" in gone else ""
         notes.append(f"LEFT OUT: {where}, named by exclude{flatter}.")
     if in_test:
-        images = "1 image named by exclude is" if in_test == 1 else f"{in_test} images named by exclude are"
-        notes.append(
-            f"{images} in test and stay there: leaving out what a network disagrees with would flatter its score."
-        )
+        images = "1 image named by exclude is in test and stays"
+        if in_test > 1:
+            images = f"{in_test} images named by exclude are in test and stay"
+        notes.append(f"{images} there: leaving out what a network disagrees with would flatter its score.")
     return notes

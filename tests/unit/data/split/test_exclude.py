@@ -85,6 +85,8 @@ def test_fewer_per_class_are_taken_of_what_is_left(divided, tmp_path: Path):
     ("content", "said"),
     [
         (None, "is not there"),
+        ("path\nNA\n", "(first: 'NA')"),  # a name as it is written, no missing value
+        ("path\n007\n", "(first: '007')"),  # and no number
         ("relative,label\na,b\n", "has columns relative, label; path is needed"),
         ("", "cannot be read (EmptyDataError)"),
         (
@@ -106,3 +108,23 @@ def test_a_class_must_stay_in_train_and_valid(divided, tmp_path: Path, refusal):
         names = list(split.of(part).query("label == 'NORMAL'")["relative"])
         said = refusal(lambda names=names: leave_out(table, split, as_csv(tmp_path, names)), DataError)
         assert f"every image of class 'NORMAL' in {part}" in said
+        assert str(tmp_path / "list.csv") in said
+
+
+def test_what_is_left_is_numbered_from_0_and_has_the_columns_it_had(divided, tmp_path: Path):
+    table, split = divided
+    few, left = leave_out(table, split, as_csv(tmp_path, some(split, "train", 3)))
+    again, twice = leave_out(few, left, as_csv(tmp_path, some(left, "valid", 1)))
+    for before, after, n in (
+        (table.rows, again.rows, 28), (split.rows, twice.rows, 28), (table.excluded, again.excluded, 4),
+    ):  # fmt: skip
+        assert after.index.tolist() == list(range(n))
+        assert after.columns.tolist() == before.columns.tolist()
+    assert set(again.excluded["state"]) == {"ignored"}
+    assert again.excluded["why"].str.contains("user's list").all()
+
+
+def test_one_image_in_test_is_told_as_one(divided, tmp_path: Path):
+    table, split = divided
+    left = leave_out(table, split, as_csv(tmp_path, some(split, "test", 1)))[1]
+    assert left.notes[-1].startswith("1 image named by exclude is in test and stays there")

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig
-from plainfilm.data.split.allocate import allocate
-from plainfilm.data.split.splits import NO_PATIENTS, Split, count, grouped, leaks, make_split, write_split
+from plainfilm.data.split.allocate import _even_out, _fill, allocate
+from plainfilm.data.split.splits import NO_PATIENTS, Leaks, Split, count, grouped, leaks, make_split, write_split
 from plainfilm.data.table.image_table import COLUMNS, ImageTable, build_table
 from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import DataError, GateError
@@ -603,3 +603,218 @@ def test_shares_hold_with_many_classes_of_single_images_too(classes: int, seed: 
     part = allocate(np.arange(100), labels, shares, np.random.default_rng(seed))
     assert np.abs(np.bincount(part, minlength=3) / 100 - shares).max() <= 0.02
     assert all(set(labels[part == target]) == set(range(classes)) for target in range(3))
+
+
+# --- what a single changed sign must not survive -------------------------------------------------------------------
+
+
+def test_the_sentence_on_leaks_counts_each_kind_and_is_silent_on_what_there_is_none_of() -> None:
+    assert Leaks(("p1", "p2"), 3, 1).sentence() == (
+        "2 patients and 3 groups of identical files are in two splits, and 1 more by a copy that was set aside"
+    )
+    assert Leaks(("p1",), 1).sentence() == "1 patient and 1 group of identical files are in two splits"
+
+
+def test_patients_who_share_a_picture_that_was_set_aside_are_told_where_nothing_else_crosses() -> None:
+    rows = table(films(2, 1, "A")).rows.assign(kin="same", split=["train", "test"])
+    assert leaks(rows) == Leaks((), 0, kin=1) and leaks(rows)
+    rows["content"] = "same"  # the identical files say it already
+    assert leaks(rows) == Leaks((), 1, kin=0)
+    rows = rows.assign(content=["a", "b"], patient="p")  # and so does the patient
+    assert leaks(rows) == Leaks(("p",), 0, kin=0)
+    assert not leaks(rows.assign(split="train"))
+
+
+def test_a_table_that_is_not_divided_is_counted_without_splits() -> None:
+    counts = count(table(films(3, 2, "A") + films(4, 1, "B")), None)
+    assert (counts.found, counts.used, counts.patients, counts.splits) == (10, 10, 7, {})
+    assert counts.classes == {"A": 6, "B": 4}
+
+
+def test_duplicates_that_were_dropped_are_counted_and_the_sum_holds(tiny_cxr: Path) -> None:
+    for k in (7, 8):
+        copy = tiny_cxr / "NORMAL" / f"phantom-00001-{k}.png"
+        copy.write_bytes((tiny_cxr / "NORMAL" / "phantom-00001-1.png").read_bytes())
+    data = build_table(tiny_cxr, DataConfig(drop_duplicates=True))
+    counts = count(data, None)
+    assert (counts.found, counts.used, counts.duplicates, counts.identical_files) == (34, 32, 2, 0)
+    lost = ImageTable(data.root, data.rows, data.excluded.assign(state="forgotten"), None)
+    with pytest.raises(AssertionError, match="do not add up"):
+        count(lost, None)
+
+
+def test_a_split_by_image_resamples_both_subtypes_of_a_person_together() -> None:
+    group = group_of(make_split(table(kermany("train", range(1, 15))), DataConfig(split="image"), seed=0))
+    for child in range(1, 15):
+        both = {group[f"train/PNEUMONIA/person{child}_{kind}_1.jpeg"] for kind in ("bacteria", "virus")}
+        assert len(both) == 1
+
+
+def test_a_split_file_without_groups_groups_by_the_narrow_key(tmp_path: Path) -> None:
+    data = table(kermany("train", range(1, 15)))
+    write_split(tmp_path / "split.csv", make_split(data, DataConfig(), seed=0))
+    edit(tmp_path / "split.csv", lambda frame: frame[["path", "split"]])
+    assert from_file(data, tmp_path / "split.csv").rows["group"].nunique() == 14 * 3
+
+
+def test_groups_of_a_split_file_join_patients_and_never_part_them(data: ImageTable, split_file: Path) -> None:
+    before = group_of(from_file(data, split_file))
+    edit(split_file, lambda frame: frame.assign(group=range(len(frame))))  # each image a group of its own
+    assert group_of(from_file(data, split_file)) == before
+    edit(split_file, lambda frame: frame.assign(group=0))
+    assert set(group_of(from_file(data, split_file)).values()) == {0}
+
+
+def test_a_refused_split_file_is_named(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
+    rows = data.rows.assign(sha256="0" * 64)
+    assert str(split_file) in refusal(lambda: from_file(ImageTable(data.root, rows, data.excluded, None), split_file))
+
+
+def conflict(n: int = 1) -> pd.DataFrame:
+    """Files that were set aside because identical ones have other labels."""
+    named = [[f"/data/x{i}.png", f"x{i}.png", "quarantined", "E_LABEL_CONFLICT", "x"] for i in range(n)]
+    return pd.DataFrame(named, columns=["path", "relative", "state", "code", "why"])
+
+
+def test_identical_files_with_different_labels_are_a_leak_of_a_given_split_alone(
+    tmp_path: Path, refusal: Refusal
+) -> None:
+    clean = table(given_films())
+    data = ImageTable(clean.root, clean.rows, conflict(2), None)
+    found = "0 patients and 0 groups of identical files are in two splits; 2 identical files have different labels"
+    assert f"The given split leaks: {found}. Divide" in refusal(lambda: make_split(data, OFFICIAL, seed=0), GateError)
+    allowed = make_split(data, DataConfig(split="official", allow_leak=True), seed=0)
+    assert allowed.notes == (f"LEAKY SPLIT, allowed by --allow-leak: {found}.",) and not allowed.leaky
+    write_split(tmp_path / "split.csv", make_split(clean, DataConfig(), seed=0))
+    assert found in refusal(lambda: from_file(data, tmp_path / "split.csv"), GateError)
+    for kind in ("patient", "kfold", "image"):  # these divide what is left, and no copy is left
+        assert not any("different labels" in note for note in make_split(data, DataConfig(split=kind), seed=0).notes)
+    one = make_split(table([*given_films(), *LEAKS["the same patient"][0]]), DataConfig(split="official", allow_leak=True), 0)  # fmt: skip
+    assert one.notes == ("LEAKY SPLIT, allowed by --allow-leak: 1 patient and 0 groups of identical files are in two splits.",)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["patient", "kfold", "image"])
+def test_every_division_of_our_own_says_that_given_folders_were_pooled(kind: str) -> None:
+    pooled = "The given train/val/test folders were pooled"
+    split = make_split(table(given_films()), DataConfig(split=kind), seed=0)
+    assert sum(note.startswith(pooled) for note in split.notes) == 1
+    free = make_split(table(films(20, 1, "A") + films(20, 1, "B")), DataConfig(split=kind), seed=0)
+    assert not any(note.startswith(pooled) for note in free.notes)
+
+
+def test_patients_who_share_a_picture_that_was_set_aside_are_one_group() -> None:
+    rows = table(films(10, 2, "A") + films(10, 2, "B")).rows
+    kin = rows["kin"].where(~rows["patient"].isin(["A--1", "B--3"]), "the same")
+    for wide in (True, False):
+        group = grouped(rows.assign(kin=kin), wide=wide)
+        assert group["group"].nunique() == 19
+        assert group.loc[group["patient"].isin(["A--1", "B--3"]), "group"].nunique() == 1
+
+
+def test_folds_are_as_large_as_each_other() -> None:
+    split = make_split(table(films(40, 1, "A") + films(20, 1, "B")), DataConfig(split="kfold", folds=5, fold=1), seed=0)
+    assert pd.crosstab(split.rows["split"], split.rows["label"]).loc[["test", "valid", "train"]].to_numpy().tolist() == [
+        [8, 4], [8, 4], [24, 12],
+    ]  # fmt: skip
+
+
+def test_what_is_missing_is_told_by_its_name_and_number(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
+    edit(split_file, lambda frame: frame.assign(split=frame["split"].replace("valid", "train")))
+    assert "No image of class '007' is in valid" in refusal(lambda: from_file(data, split_file))
+    images = films(5, 1, "A", "train") + films(1, 5, "B", "train") + films(5, 1, "B", "test")
+    assert "has 1 patient in the train" in refusal(lambda: make_split(table(images), OFFICIAL, seed=0))
+    assert "has 2 patients in the data;" in refusal(
+        lambda: make_split(table(films(9, 1, "A") + films(2, 1, "B")), DataConfig(), seed=0)
+    )
+
+
+# --- the division itself, worked out and pinned -------------------------------------------------------------------------
+
+
+def test_free_groups_go_largest_first_to_the_part_that_is_furthest_behind() -> None:
+    """One class, shares 3 : 1. Of sizes 4, 3, 1 dealt first (part 0 holds 4) the aim decides, by hand:
+
+    3: part 0 would be 7 of 7, part 1 3 of 7, wished 5.25 : 1.75. Moving 3 to part 1 leaves (4, 3), off by 1.25 each;
+    to part 0 (7, 0), off by 1.75 each. So part 1. 1: wished 6 : 2; (5, 3) is off by 1, (4, 4) by 2. So part 0.
+    """
+    part, counts = np.array([0, -1, -1]), np.array([[4], [1], [3]])
+    _fill(part, counts, np.array([0.75, 0.25]), np.random.default_rng(0))
+    assert part.tolist() == [0, 0, 1]
+
+
+def test_a_rare_class_weighs_as_much_as_a_common_one() -> None:
+    """Part 0 lacks 1 of 2 rare images, part 1 lacks 2 of 20 common ones: half of a class is more than a tenth.
+
+    Shares 1 : 1; part 0 holds (10 common, 0 rare), part 1 (8, 1); the group brings (2, 1). In shares of the class,
+    with it in part 0: common 12 against 8 (off by 2 / 20 each), rare 1 and 1; all images 13 : 9. In part 1: common
+    even, rare 0 against 2 (off by 1 / 2 each); all images 10 : 12.
+    """
+    part, counts = np.array([0, 1, -1]), np.array([[10, 0], [8, 1], [2, 1]])
+    _fill(part, counts, np.array([0.5, 0.5]), np.random.default_rng(0))
+    assert part.tolist() == [0, 1, 0]
+
+
+def test_single_groups_move_from_the_fullest_part_to_the_emptiest_while_that_helps() -> None:
+    """Ten images of one class each in part 0, none missing there, two in part 1; wished is half and half."""
+    counts = np.ones((12, 1), dtype=int)
+    part = np.array([0] * 10 + [1] * 2)
+    _even_out(part, counts, np.array([0.5, 0.5]))
+    assert np.bincount(part).tolist() == [6, 6]
+    # a group that is as large as the gap would only turn it round
+    part, counts = np.array([0, 0, 1]), np.array([[4], [4], [4]])
+    _even_out(part, counts, np.array([0.5, 0.5]))
+    assert part.tolist() == [0, 0, 1]
+    # nor does the last image of a class leave
+    part, counts = np.array([0, 0, 0, 1]), np.array([[1, 0], [0, 6], [0, 6], [1, 4]])
+    _even_out(part, counts, np.array([0.5, 0.5]))
+    assert part[0] == 0
+
+
+def test_within_a_hundredth_of_all_images_nothing_moves() -> None:
+    """101 : 99 is off by 1 of 200 images and stays; 104 : 96 is off by 4 and is evened out to within 2."""
+    for here, now in ((101, 101), (102, 102), (104, 102)):
+        part = np.repeat([0, 1], [here, 200 - here])
+        _even_out(part, np.ones((200, 1), dtype=int), np.array([0.5, 0.5]))
+        assert np.bincount(part)[0] == now
+        part = 1 - np.repeat([0, 1], [here, 200 - here])
+        _even_out(part, np.ones((200, 1), dtype=int), np.array([0.5, 0.5]))
+        assert np.bincount(part)[1] == now
+
+
+def test_of_those_that_fit_the_group_moves_whose_class_is_in_excess() -> None:
+    """Part 0 has 6 : 2 of the classes, part 1 2 : 2; of the first class 2 are too many there."""
+    counts = np.repeat([[1, 0], [0, 1], [1, 0], [0, 1]], [6, 2, 2, 2], axis=0)
+    part = np.repeat([0, 0, 1, 1], [6, 2, 2, 2])
+    _even_out(part, counts, np.array([0.5, 0.5]))
+    assert [np.bincount(part[counts[:, c] == 1]).tolist() for c in (0, 1)] == [[4, 4], [2, 2]]
+
+
+def pinned(classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """24 groups of 1 to 5 images; each carries one class, and every fifth a second one."""
+    rng = np.random.RandomState(seed)  # its streams are frozen
+    sizes = rng.randint(1, 6, 24)
+    groups = np.repeat(np.arange(24), sizes)
+    labels = groups % classes
+    odd = (groups % 5 == 0) & (np.arange(len(groups)) % 2 == 1)
+    return groups, np.where(odd, (labels + 1) % classes, labels)
+
+
+@pytest.mark.parametrize(
+    ("classes", "seed", "expected"),
+    [
+        (2, 0, "112100000100101002102002"),
+        (3, 1, "202112211102000000000021"),
+        (4, 2, "222100110000010010022012"),
+    ],
+)
+def test_a_division_stays_what_it_was(classes: int, seed: int, expected: str) -> None:
+    """Part of each group. A table that is divided again by a newer version must put nobody into another part."""
+    groups, labels = pinned(classes, seed)
+    part = allocate(groups, labels, SHARES, np.random.default_rng(seed))
+    first = [part[groups == group][0] for group in range(24)]
+    assert "".join(map(str, first)) == expected
+
+
+def test_a_split_of_a_seed_stays_what_it_was() -> None:
+    split = make_split(table(films(8, 1, "A") + films(8, 2, "B")), DataConfig(), seed=0)
+    assert "".join(part[1] for part in split.rows.drop_duplicates("patient")["split"]) == "eerrararearrrrar"

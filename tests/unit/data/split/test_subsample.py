@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from plainfilm.config import DataConfig
-from plainfilm.data.split.splits import count, make_split
+from plainfilm.data.split.splits import Split, count, make_split
 from plainfilm.data.split.subsample import RULE, keep_per_class
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
@@ -81,3 +81,30 @@ def test_more_than_there_are_is_refused_with_the_most_that_can_be_had(refusal: C
     assert keep_per_class(small, split, there, seed=0)
     message = refusal(lambda: keep_per_class(small, split, there + 1, seed=0), DataError)
     assert f"'NORMAL' has {there}. Choose at most {there}." in message
+
+
+def test_what_is_left_is_numbered_from_0_and_has_the_columns_it_had() -> None:
+    before = ImageTable(FILMS.root, FILMS.rows, pd.DataFrame([["a", "b", "ignored", "c", "d"]], columns=FILMS.excluded.columns), None)  # fmt: skip
+    few, split = keep_per_class(before, SPLIT, 10, seed=0)
+    for now, was in ((few.rows, FILMS.rows), (split.rows, SPLIT.rows), (few.excluded, FILMS.excluded)):
+        assert now.index.tolist() == list(range(len(now)))
+        assert now.columns.tolist() == was.columns.tolist()
+    n = len(SPLIT.of("train"))
+    assert set(few.excluded["why"][1:]) == {f"one of {n} train images, of which 10 of each class were asked for"}
+
+
+def test_the_images_of_the_last_patient_are_drawn_and_not_taken_by_name() -> None:
+    names = {name for seed in range(12) for name in kept(1, seed) if name.startswith("NORMAL")}
+    assert {name.split("_")[1] for name in names} == {"0.png", "1.png", "2.png"}
+
+
+def test_the_draw_stays_what_it_was() -> None:
+    """A learning curve that is continued with a newer version must lie on the same images."""
+    rows = FILMS.rows.assign(split="train", group=FILMS.rows["patient"].factorize()[0])
+    left = keep_per_class(FILMS, Split(rows, "patient", False, ()), 2, seed=5)[1].rows
+    assert left["relative"].tolist() == [
+        "NORMAL/NORMAL-19_0.png",
+        "NORMAL/NORMAL-19_1.png",
+        "PNEUMONIA/PNEUMONIA-50_0.png",
+        "PNEUMONIA/PNEUMONIA-50_1.png",
+    ]

@@ -54,6 +54,13 @@ def test_the_cut_is_a_function_of_the_seed():
     assert one != other
 
 
+def test_a_cut_that_is_made_again_has_one_column_of_roles():
+    once = cut_valid(split_of(120), CLASSES, seed=1)
+    again = cut_valid(once, CLASSES, seed=1)
+    pd.testing.assert_frame_equal(again.rows, once.rows)
+    assert list(once.rows.columns[-2:]) == ["role", "split"]
+
+
 def test_the_split_itself_and_its_notes_stay():
     before = split_of(MIN_PATIENTS)
     after = cut_valid(before, CLASSES, seed=0)
@@ -61,13 +68,20 @@ def test_the_split_itself_and_its_notes_stay():
     assert after.notes == ("earlier",)
 
 
-@pytest.mark.parametrize(("patients", "share"), [(MIN_PATIENTS - 1, 0.5), (150, 1 / 150)])
-def test_too_few_patients_serve_both_and_the_note_says_why(patients, share):
+@pytest.mark.parametrize(
+    ("patients", "share", "why"),
+    [
+        (MIN_PATIENTS - 1, 0.5, "99 patients, and 100 are needed to cut it"),
+        (150, 1 / 150, "too few patients to cut it"),
+    ],
+)
+def test_too_few_patients_serve_both_and_the_note_says_why(patients, share, why):
     found = cut_valid(split_of(patients, share=share), CLASSES, seed=0)
     assert set(found.rows.loc[found.rows["split"] == "valid", "role"]) == {BOTH}
     assert found.notes[1].startswith(
         "ONE VALID SET serves for the epoch and for temperature, threshold, band and gate: "
     )
+    assert found.notes[1].endswith(f"{why}.")
     assert selects(found.rows).sum() == calibrates(found.rows).sum() == 2 * patients
     assert not untouched(found.rows).any()
 

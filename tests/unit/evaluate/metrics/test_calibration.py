@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax as scipy_softmax
+from scipy.stats import t as student
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -21,7 +23,7 @@ from plainfilm.evaluate.metrics.calibration import (
     softmax,
 )
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.evaluate.stats.intervals import bootstrap
+from plainfilm.evaluate.stats.intervals import bootstrap, proportion
 
 
 def sigmoid(x):
@@ -225,3 +227,95 @@ def test_the_diagrams_points_are_the_bins_means():
     assert [b.share.value for b in bins[:3]] == [0.5, 0.5, 0.0]  # positives are 0, 3, 6, ...
     assert all(b.share.low <= b.share.value <= b.share.high for b in bins)
     assert [b.n for b in reliability(np.full(7, 0.3), np.arange(7) < 2, np.arange(7))] == [7]
+
+
+# by hand, at levels that are not the default -----------------------------------------------------------------------------
+
+
+def test_softmax_is_that_of_scipy_at_any_temperature_and_size():
+    logits = np.array([[1.0, 2, 3], [1000, 0, -1000], [-5, -5, -5]])
+    for temperature in (0.5, 1.0, 3.0):
+        assert softmax(logits, temperature) == pytest.approx(scipy_softmax(logits / temperature, axis=1))
+    assert softmax(logits) == pytest.approx(scipy_softmax(logits, axis=1))
+
+
+def test_a_temperature_at_the_upper_limit_is_told_and_one_inside_has_no_note():
+    """Wrong as often as right with confident logits: no finite temperature is high enough."""
+    found = fit_temperature(np.tile([9.0, 0.0], (10, 1)), np.array([0, 1] * 5))
+    assert found.value == pytest.approx(10, rel=1e-3)
+    assert found.note.startswith("TEMPERATURE 10 is at its limit")
+    inside = fit_temperature(np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10))
+    assert inside.note == ""
+    near = fit_temperature(np.tile([9.9 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
+    assert near.value == pytest.approx(9.9) and near.note == ""
+    cold = fit_temperature(np.tile([0.11 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
+    assert cold.value == pytest.approx(0.11) and cold.note == ""
+
+
+def test_one_tie_with_the_true_logit_is_no_wrong_call():
+    found = fit_temperature(np.array([[1.0, 1.0], [0.0, 2.0]]), np.array([0, 1]))
+    assert found.value == 1.0 and "no image" in found.note
+
+
+@pytest.mark.parametrize(("intercept", "slope"), [(-6.0, 4.0), (5.0, 0.3), (0.0, -2.0)])
+def test_steep_flat_and_falling_lines_are_those_of_scikit_learn(intercept, slope):
+    confidence, correct, _ = binary(400, intercept, slope, seed=11)
+    x = np.log(confidence / (1 - confidence))[:, None]
+    theirs = LogisticRegression(C=np.inf, tol=1e-12, max_iter=10_000).fit(x, correct)
+    expected = theirs.intercept_[0], theirs.coef_[0, 0]
+    assert calibration_line(confidence, correct) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_scores_of_0_and_1_have_a_line():
+    confidence = np.array([0.0, 1.0, 0.0, 1.0, 0.5, 0.5, 0.0, 1.0])
+    correct = np.array([0, 1, 1, 0, 1, 0, 0, 1], bool)
+    x = np.log(1e-9 / (1 - 1e-9))  # scores are saved with nine digits
+    # at 0 a third is positive, at 1 two thirds, between them half: slope ln 2 / -x
+    assert calibration_line(confidence, correct) == pytest.approx((0, np.log(2) / -x), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "correct"),
+    [([0.2, 0.2, 0.6, 0.8], [1, 1, 1, 0]), ([0.2, 0.4, 0.4, 0.6], [1, 1, 0, 0]), ([0.2, 0.4, 0.4, 0.6], [0, 0, 1, 1])],
+)
+def test_a_cut_on_either_side_leaves_no_line(confidence, correct):
+    assert calibration_line(np.array(confidence), np.array(correct, bool)) is None
+
+
+def test_a_step_from_a_line_by_hand():
+    """Scores 0.8 and 0.2 from the line (0, 1): one Newton step of weighted images, the 2 x 2 system solved by numpy."""
+    confidence, correct = np.array([0.8, 0.8, 0.2, 0.2]), np.array([1, 0, 1, 0], bool)
+    weights = np.array([[3.0, 1, 1, 2], [1, 1, 1, 1]])
+    x = np.log(confidence / (1 - confidence))
+    design = np.column_stack([np.ones(4), x])
+    for row, found in zip(weights, line_statistic(confidence, correct, (0.0, 1.0))(weights), strict=True):
+        hessian = (design * (row * confidence * (1 - confidence))[:, None]).T @ design
+        step = np.linalg.solve(hessian, design.T @ (row * (correct - confidence)))
+        assert found == pytest.approx(np.array([0, 1]) + step)
+    alone = line_statistic(confidence, correct, (0.0, 1.0))(np.array([[1.0, 1, 0, 0], [0, 0, 0, 0]]))
+    assert np.isnan(alone).all()  # one score: no line goes through it
+
+
+@pytest.mark.parametrize(("patients", "level"), [(10, 0.9), (3, 0.5)])
+def test_the_interval_of_a_line_by_hand(patients, level):
+    half = student.ppf((1 + level) / 2, patients - 1) * 0.1
+    found = line_interval(2.0, np.array([0.1, 0.2, 0.3, np.nan]), patients, level)
+    assert found == (2.0, pytest.approx(2 - half), pytest.approx(2 + half), "bootstrap (t)")
+    assert line_interval(2.0, np.array([0.5]), patients, level)[1:3] == (2, 2)
+    assert line_interval(2.0, np.array([0.1, 0.3]), 9) == line_interval(2.0, np.array([0.1, 0.3]), 9, 0.95)
+    assert line_interval(2.0, np.array([0.1, 0.3]), patients, level).high == pytest.approx(2 + half * 2**0.5)
+
+
+def test_the_diagrams_intervals_are_those_of_its_images_at_its_level():
+    p, y, ids = np.array([0.2, 0.2, 0.2, 0.9, 0.9]), np.array([0, 1, 0, 1, 1], bool), np.array([4, 4, 7, 7, 9])
+    for level in (0.8, 0.95):
+        low, high = reliability(p, y, ids, level)
+        assert low.share == proportion(y[:3], np.array([0, 0, 1]), level) and (low.score, low.n) == (
+            pytest.approx(0.2),
+            3,
+        )
+        assert high.share == proportion(y[3:], np.array([0, 1]), level) and (high.score, high.n) == (
+            pytest.approx(0.9),
+            2,
+        )
+    assert reliability(p, y, ids)[0].share == proportion(y[:3], np.array([0, 0, 1]))

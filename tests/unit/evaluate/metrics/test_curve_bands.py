@@ -8,6 +8,7 @@ from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.curve_bands import GRID, precision_recall_band, roc_band
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.stats import intervals
 
 
 def bins_of(sample):
@@ -95,3 +96,71 @@ def test_scores_that_come_true_as_often_as_they_say_lie_on_the_diagonal_within_t
     scores = rng.beta(0.5, 0.5, 6000)
     bins = bins_of(sample_of(scores, rng.random(6000) < scores))
     assert sum(part.share.low <= part.score <= part.share.high for part in bins) >= 12
+
+
+def weights_of(sample: Sample, n_boot: int, seed: int) -> np.ndarray:
+    """How often each image counts in each draw of the bootstrap."""
+    return intervals.bootstrap({"w": lambda weights: weights}, sample.clusters, n_boot, seed)["w"]
+
+
+def wilson_at(hits: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
+    return intervals.proportion(hits, clusters)[1:3]
+
+
+def test_the_roc_band_is_that_of_scikit_learns_curves_of_each_draw():
+    """Sensitivity at each share of false alarms, from roc_curve with the draw's weights; never narrower than Wilson's."""
+    scores, truth = drawn(70, 8)
+    sample = sample_of(scores, truth, np.arange(70) // 2)
+    band = roc_band(sample, 1, n_boot=60, seed=3)
+    p, y, found = sample.probs[:, 1], sample.targs == 1, []
+    for weights in weights_of(sample, 60, 3):
+        keep = weights > 0
+        x, sensitivity, _ = roc_curve(y[keep], p[keep], sample_weight=weights[keep], drop_intermediate=False)
+        found.append([sensitivity[x <= at + 1e-9].max() for at in GRID])
+    low, high = np.quantile(found, [0.025, 0.975], axis=0)
+    for i, at in enumerate(GRID):
+        cut = max(c for c in [np.inf, *p] if (p[~y] >= c).mean() <= at + 1e-9 and not any(
+            (p[~y] >= d).mean() <= at + 1e-9 for d in p if d < c))  # fmt: skip
+        least = wilson_at((p >= cut)[y], sample.clusters[y])
+        assert (band.low[i], band.high[i]) == pytest.approx((min(low[i], least[0]), max(high[i], least[1])))
+
+
+def test_the_precision_band_is_that_of_scikit_learns_curves_of_each_draw():
+    """Precision where each draw first reaches each recall; never narrower than Wilson's among those called there."""
+    scores, truth = drawn(70, 9)
+    sample = sample_of(scores, truth, np.arange(70) // 2)
+    band = precision_recall_band(sample, 1, n_boot=60, seed=4)
+    p, y, found = sample.probs[:, 1], sample.targs == 1, []
+    for weights in weights_of(sample, 60, 4):
+        keep = weights > 0
+        precision, recall, _ = precision_recall_curve(y[keep], p[keep], sample_weight=weights[keep])
+        precision, recall = precision[:-1][::-1], recall[:-1][::-1]  # recall rises
+        found.append([precision[np.argmax((recall >= at - 1e-9) & (recall > 0))] for at in GRID])
+    low, high = np.quantile(found, [0.025, 0.975], axis=0)
+    for i, at in enumerate(GRID):
+        cut = max(c for c in p if (p[y] >= c).mean() >= max(at, 1e-9) - 1e-9)
+        called = p >= cut
+        least = wilson_at(y[called], sample.clusters[called])
+        assert (band.low[i], band.high[i]) == pytest.approx((min(low[i], least[0]), max(high[i], least[1])))
+
+
+def test_draws_without_one_of_the_classes_are_left_out_of_a_band():
+    """One positive patient of four: a third of the draws have none."""
+    scores, truth = np.array([0.9, 0.2, 0.6, 0.4]), np.array([True, False, False, False])
+    for make in (roc_band, precision_recall_band):
+        band = make(sample_of(scores, truth), 1, n_boot=300, seed=0)
+        assert np.isfinite(band.low).all() and np.isfinite(band.high).all()
+
+
+def test_where_no_draw_can_be_used_the_proportion_alone_makes_the_band():
+    sample = sample_of(np.array([0.9, 0.2]), np.array([True, False]))
+    seed = next(s for s in range(99) if len(set(weights_of(sample, 1, s)[0])) == 2)  # one image twice, the other never
+    band = roc_band(sample, 1, n_boot=1, seed=seed)
+    assert band.low[-1] == pytest.approx(intervals.wilson(1.0, 1)[0]) and (band.high == 1).all()
+
+
+def test_bands_follow_their_seed():
+    scores, truth = drawn(60, 10)
+    for make in (roc_band, precision_recall_band):
+        one, again, other = (make(sample_of(scores, truth), 1, n_boot=50, seed=seed) for seed in (1, 1, 2))
+        assert (one.low == again.low).all() and (one.low != other.low).any()

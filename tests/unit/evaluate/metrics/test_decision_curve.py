@@ -7,6 +7,7 @@ import pytest
 
 from plainfilm.evaluate.metrics.decision_curve import THRESHOLDS, decision_curve, worth
 from plainfilm.evaluate.metrics.sample import make_sample
+from plainfilm.evaluate.stats.intervals import bootstrap
 
 
 def sample_of(p, y, ids=None):
@@ -93,3 +94,41 @@ def test_the_band_covers_the_true_net_benefit_of_clustered_images():
         found = decision_curve(sample_of(*draw(150)), n_boot=200)
         held += [found.ci_low[i] <= value <= found.ci_high[i] for i, value in zip(at, truth, strict=True)]
     assert (held / trials >= 0.90).all() and (held / trials <= 0.99).all()
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_the_band_and_what_is_useful_are_quantiles_of_counted_draws(level):
+    """Each draw's net benefit counted image by image; useful is where the lower quantile beats the better alternative."""
+    rng = np.random.default_rng(5)
+    y = rng.random(60) < 0.4
+    p = np.round(1 / (1 + np.exp(-(2.0 * y - 1 + rng.normal(size=60)))), 2)
+    sample = sample_of(p, y, np.arange(60) // 2)
+    found = decision_curve(sample, n_boot=80, seed=6, level=level)
+    scores, sick = sample.probs[:, 1], sample.targs == 1
+    weights = bootstrap({"w": lambda w: w}, sample.clusters, 80, 6)["w"]
+    tail = (1 - level) / 2
+    useful = []
+    for i, t in enumerate(found.thresholds):
+        cost, called = t / (1 - t), scores >= t
+        model = [(w[called & sick].sum() - cost * w[called & ~sick].sum()) / w.sum() for w in weights]
+        everybody = [(w[sick].sum() - cost * w[~sick].sum()) / w.sum() for w in weights]
+        low, high = np.quantile(model, [tail, 1 - tail])
+        assert (found.ci_low[i], found.ci_high[i]) == pytest.approx((low, high), abs=1e-6)
+        gain = np.quantile([m - max(e, 0) for m, e in zip(model, everybody, strict=True)], tail)
+        useful += [t] if gain > 1e-12 else []
+    assert found.useful == useful and 0 < len(useful) < 99
+    assert found.method == "bootstrap/patients (pointwise percentiles)" and (found.n, found.n_patients) == (60, 30)
+    assert [round(value, 6) for value in found.net_benefit] == found.net_benefit
+
+
+def test_the_positive_class_may_be_the_first():
+    p, y = np.array([0.9, 0.4, 0.3, 0.2]), np.array([1, 0, 1, 0])
+    first = make_sample(np.stack([p, 1 - p], 1), 1 - y, np.arange(4), None, positive=0, threshold=None)
+    second = make_sample(np.stack([1 - p, p], 1), y, np.arange(4), None, positive=1, threshold=None)
+    assert decision_curve(first, n_boot=20).net_benefit == decision_curve(second, n_boot=20).net_benefit
+
+
+def test_a_curve_is_drawn_2000_times_from_seed_0_with_95_percent_unless_told_otherwise():
+    sample = sample_of([0.9, 0.4, 0.3, 0.2, 0.6], [1, 0, 1, 0, 1])
+    assert decision_curve(sample) == decision_curve(sample, n_boot=2000, seed=0, level=0.95)
+    assert decision_curve(sample, n_boot=50).ci_low != decision_curve(sample, n_boot=50, seed=1).ci_low

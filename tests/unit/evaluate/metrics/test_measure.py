@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, recall_score, roc_auc_score
 
 from plainfilm.errors import DataError
+from plainfilm.evaluate.metrics import measure as metrics
+from plainfilm.evaluate.metrics.calibration import calibration_line, line_interval, line_statistic
 from plainfilm.evaluate.metrics.measure import (
     METRICS,
     PER_CLASS,
@@ -21,8 +23,9 @@ from plainfilm.evaluate.metrics.measure import (
     measure_per_class,
     rate,
 )
-from plainfilm.evaluate.metrics.point_metrics import auprc_statistic, mcc_statistic
-from plainfilm.evaluate.stats import intervals
+from plainfilm.evaluate.metrics.point_metrics import auprc_statistic, ece_bins, mcc_statistic
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.stats import delong, intervals
 
 
 def two_columns(positive_probs):
@@ -342,3 +345,258 @@ def test_row_order_and_names_of_patients_do_not_matter(case, random):
     random.shuffle(order)
     names = [f"patient {(7 * i) % 1009}" for i in range(max(ids) + 1)]
     assert run(probs, targs, ids) == run(probs[order], targs[order], [names[ids[i]] for i in order])
+
+
+# --- levels, draws and seeds, and each interval made of its parts -----------------------------------------------------
+
+
+def noisy(n=60, seed=0, images=2):
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, n)
+    p = np.round(1 / (1 + np.exp(-(2.0 * y - 1 + 1.5 * rng.normal(size=n)))), 3)
+    return p, y, np.arange(n) // images
+
+
+def test_a_lower_level_narrows_every_interval_and_moves_no_value():
+    p, y, ids = noisy()
+    wide, narrow = (score(p, y, clusters=ids, level=level) for level in (0.95, 0.5))
+    probs, targs, who = three_classes()
+    options = {"clusters": who, "patients": who, "positive": None, "threshold": None, "n_boot": 50}
+    many_wide, many_narrow = (measure(probs, targs, **options, level=level) for level in (0.95, 0.5))
+    each_wide, each_narrow = (measure_per_class(probs, targs, **options, level=level) for level in (0.95, 0.5))
+    pairs = [(wide, narrow), (many_wide, many_narrow), *((each_wide[c], each_narrow[c]) for c in range(3))]
+    for one, other in pairs:
+        for name in one:
+            assert one[name].value == other[name].value
+            if one[name].value is not None:
+                widths = [m.ci_high - m.ci_low for m in (one[name], other[name])]
+                assert widths[1] < 0.9 * widths[0], name
+    assert score(p, y, clusters=ids) == wide  # 0.95 where nothing is said
+    assert measure_per_class(probs, targs, **options) == each_wide
+
+
+def test_what_is_drawn_follows_the_seed_and_the_number_of_draws_and_nothing_else_does():
+    p, y, ids = noisy()
+    one, other, more = (score(p, y, clusters=ids, **o) for o in ({}, {"seed": 1}, {"n_boot": 51}))
+    drawn = {"auprc", "mcc", "brier", "ece", "calibration_intercept", "calibration_slope"}
+    assert {name for name in METRICS if one[name] != other[name]} == drawn
+    assert {name for name in METRICS if one[name] != more[name]} == drawn
+    assert score(p, y, clusters=ids, seed=0, n_boot=2000) == measure(
+        two_columns(p), y, clusters=ids, patients=ids, positive=1, threshold=0.5
+    )
+    options = {"clusters": ids, "positive": 1, "threshold": 0.5}
+    default = measure_per_class(two_columns(p), y, **options)
+    assert default == measure_per_class(two_columns(p), y, **options, n_boot=2000, seed=0)
+    assert default[1]["auprc"] != measure_per_class(two_columns(p), y, **options, seed=1)[1]["auprc"]
+
+
+def test_no_image_at_all_is_told_for_each_class_and_metric():
+    empty = measure_per_class(np.empty((0, 3)), [], clusters=[], positive=None, threshold=None)
+    assert list(empty) == [0, 1, 2] and all(tuple(row) == PER_CLASS for row in empty.values())
+    found = [*score([], []).values(), *(m for row in empty.values() for m in row.values())]
+    assert {(m.method, m.value, m.n) for m in found} == {("not estimable: no images", None, 0)}
+
+
+def sample_of(p, y, ids, patients=None) -> Sample:
+    return make_sample(two_columns(p), np.asarray(y), ids, patients, positive=1, threshold=0.5)
+
+
+def test_a_mean_over_classes_is_movers_mean_of_its_parts():
+    probs, y, ids = three_classes()
+    sample = make_sample(probs, y, ids, ids, positive=None, threshold=None)
+    for name, view in {"sensitivity": lambda t, c: (t, c), "f1": lambda t, c: (t | c, t & c)}.items():
+        parts, residuals = [], []
+        for c in range(3):
+            among, hits = view(sample.targs == c, sample.called == c)
+            part = intervals.proportion(hits[among], sample.clusters[among], 0.9)
+            parts.append(intervals.dice(part) if name == "f1" else part)
+            residuals.append(intervals.cluster_residuals(hits, among, sample.clusters))
+        expected = intervals.mean_of(parts, residuals)
+        found = metrics.rate_metric(name, range(4), sample, 0.9)
+        assert (found.value, found.ci_low, found.ci_high) == pytest.approx(expected[:3])
+        assert found.method == f"{expected.method}; mean without class 3 (undefined)"
+        assert (found.n, found.n_patients) == (150, len(set(ids)))
+
+
+def test_what_is_asked_of_calls_is_not_asked_of_a_class_alone():
+    """Class 1 is called and never there: its PPV and F1 would be 0 whatever the network is worth; specificity stands."""
+    sample = make_sample([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7]], [0, 0, 2], range(3), None,
+                         positive=None, threshold=None)  # fmt: skip
+    for name in ("ppv", "npv", "f1"):
+        found = metrics.rate_metric(name, (1,), sample, 0.95)
+        assert (found.value, found.method) == (None, "not estimable: one class only"), name
+        assert "mean without class 1 (undefined)" in metrics.rate_metric(name, (0, 1, 2), sample, 0.95).method
+    assert metrics.rate_metric("specificity", (1,), sample, 0.95).value == pytest.approx(2 / 3)
+    assert metrics.rate_metric("sensitivity", (1,), sample, 0.95).method == "not estimable: no positive image"
+    assert (
+        metrics.rate_metric("f1", (0,), sample, 0.95).n == 3 and metrics.rate_metric("ppv", (0,), sample, 0.95).n == 1
+    )
+    assert metrics.rankable((0, 1, 2), sample) == [0, 2]
+
+
+def test_the_interval_of_an_average_precision_is_that_of_its_draws():
+    p, y, ids = noisy()
+    sample = sample_of(p, y, ids, ids)
+    draws = intervals.bootstrap({"x": auprc_statistic(sample.probs[:, 1], sample.targs == 1)}, sample.clusters, 80, 3)[
+        "x"
+    ]
+    roc = delong.curve(sample.probs[:, 1], sample.targs == 1)
+    limits = {"rarer": intervals.kish_patients(sample.clusters[sample.targs == 1]), "patients": 30,
+              "seen": delong.misplaced_patients([roc], sample.clusters)}  # fmt: skip
+    expected = intervals.drawn_mean(auprc(p, y == 1), draws, level=0.9, **limits)
+    found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)["auprc"]
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx(expected[:3])
+    assert found.method == "bootstrap/patients (logit)"
+
+
+def test_the_interval_of_a_correlation_rests_on_the_patients_with_an_error_and_of_the_rarer_class():
+    p, y, ids = noisy(seed=4)
+    y[:40] = 0
+    sample = sample_of(p, y, ids)
+    draws = intervals.bootstrap({"x": mcc_statistic(sample.called, sample.targs, 2)}, sample.clusters, 80, 3)["x"]
+    wrong = sample.called != sample.targs
+    seen = min(len(set(sample.clusters[wrong])), len(set(sample.clusters[~wrong])))
+    rarer = min(
+        intervals.kish_patients(np.unique(sample.clusters[sample.targs == c], return_inverse=True)[1]) for c in (0, 1)
+    )
+    expected = intervals.drawn_correlation(
+        matthews_corrcoef(y, p >= 0.5), draws, seen=seen, rarer=rarer, patients=30, level=0.9
+    )
+    found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)["mcc"]
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx(expected[:3])
+    assert (found.method, found.n) == ("bootstrap/patients (fisher z)", 60)
+
+
+def test_room_for_errors_that_were_not_seen_by_hand():
+    """Ten patients, none wrong: the whole of what Wilson leaves open, at its cost; one wrong: half of each."""
+    right = sample_of(np.full(10, 0.9), np.ones(10, int), np.arange(10))
+    low = intervals.wilson(1.0, 10, 0.9)[0]
+    assert metrics.with_room(0.01, 0.8, right, 0.9) == pytest.approx((1 - low) * 0.8)
+    assert metrics.with_room(0.9, 0.8, right, 0.9) == 0.9  # never less than it was
+    one = sample_of([*[0.9] * 9, 0.1], np.ones(10, int), np.arange(10))
+    low = intervals.wilson(0.9, 10, 0.9)[0]
+    assert metrics.with_room(0.01, 0.8, one, 0.9) == pytest.approx((1 * 0.01 + (0.9 - low) * 0.8) / 2)
+    # two wrong images of one patient are one patient; and the threshold is not asked
+    two = sample_of([*[0.9] * 8, 0.1, 0.1], np.ones(10, int), [*range(8), 8, 8])
+    found = intervals.proportion(np.arange(10) < 8, np.array([*range(8), 8, 8]), 0.9)
+    assert metrics.share_right(two, 0.9) == found
+    assert metrics.with_room(0.01, 0.8, two, 0.9) == pytest.approx((0.01 + (0.8 - found.low) * 0.8) / 2)
+
+
+def test_the_interval_of_a_brier_score_by_hand():
+    p, y, ids = noisy()
+    sample = sample_of(p, y, ids)
+    losses = (sample.probs[:, 1] - sample.targs) ** 2
+    draws = intervals.bootstrap({"x": lambda w: w @ losses / w.sum(axis=1)}, sample.clusters, 80, 3)["x"]
+    by_patient = np.array([losses[sample.clusters == c].sum() for c in range(30)])
+    seen = by_patient.sum() ** 2 / (by_patient**2).sum()
+    plain = intervals.drawn_mean(losses.mean(), draws, seen=seen, rarer=30.0, patients=30, level=0.9)
+    cost = (np.maximum(p, 1 - p) ** 2).mean()
+    up = metrics.with_room(plain.high - plain.value, cost, sample, 0.9)
+    found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)["brier"]
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx((losses.mean(), plain.low, plain.value + up))
+
+
+def test_a_brier_score_of_more_classes_costs_twice_and_ends_at_two():
+    probs, y, ids = three_classes()
+    sample = make_sample(probs, y, ids, ids, positive=None, threshold=None)
+    losses = ((sample.probs - np.eye(4)[sample.targs]) ** 2).sum(axis=1)
+    draws = intervals.bootstrap({"x": lambda w: w @ losses / w.sum(axis=1)}, sample.clusters, 80, 3)["x"]
+    by_patient = np.bincount(sample.clusters, weights=losses)
+    options = {"rarer": intervals.kish_patients(sample.clusters), "patients": len(set(ids)), "level": 0.9}
+    plain = intervals.drawn_mean(losses.mean(), draws, seen=intervals.kish_weights(by_patient), top=2.0, **options)
+    up = metrics.with_room(plain.high - plain.value, 2 * (probs.max(axis=1) ** 2).mean(), sample, 0.9)
+    found = measure(probs, y, clusters=ids, positive=None, threshold=None, n_boot=80, seed=3, level=0.9)["brier"]
+    assert (found.value, found.ci_low, found.ci_high) == pytest.approx((losses.mean(), plain.low, plain.value + up))
+    exact = score([1.0] * 5, [1] * 5, clusters=range(5))["brier"]  # no loss at all: nothing to weigh
+    assert (exact.value, exact.ci_low) == (0, 0) and exact.ci_high > 0.2
+
+
+def test_the_interval_of_a_calibration_error_by_hand():
+    """The band of the drawn lengths, as far out as the share that is right leaves room, and a value less its noise."""
+    for p, y, ids in (noisy(seed=6), (np.full(20, 0.95), np.ones(20, int), np.arange(20))):
+        sample = sample_of(p, y, ids)
+        sure, true = sample.probs[:, 1], sample.targs == 1
+        bins = ece_bins(sure)
+        gaps = lambda w: np.stack([w @ ((true - sure) * (bins == b)) for b in range(15)], 1) / w.sum(axis=1)[:, None]  # noqa: E731, B023
+        draws = intervals.bootstrap({"x": gaps}, sample.clusters, 80, 3)["x"]
+        own = gaps(np.ones((1, len(y))))[0]
+        lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - own).sum(axis=1)
+        kish, patients = intervals.kish_patients(sample.clusters), len(set(ids))
+        plain = intervals.drawn_distance(np.abs(own).sum(), lengths, moves, rarer=kish, patients=patients, level=0.9)
+        share = intervals.proportion(sample.probs.argmax(axis=1) == sample.targs, sample.clusters, 0.9)
+        mean = sample.probs.max(axis=1).mean()
+        value = max(0.0, 2 * np.abs(own).sum() - lengths.mean())
+        high = min(1.0, max(plain.high, mean - share.low, share.high - mean))
+        low = max(
+            0.0, min(plain.low, plain.value - (share.value - share.low), plain.value - (share.high - share.value))
+        )
+        found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)["ece"]
+        assert (found.value, found.ci_low, found.ci_high) == pytest.approx((value, min(low, value), high), abs=1e-12)
+        assert found.method == f"{plain.method.replace('bootstrap', 'bootstrap/patients')}, bias-corrected"
+
+
+def test_the_line_has_the_interval_of_its_draws_and_a_reason_where_it_is_none():
+    p, y, ids = noisy(seed=7)
+    sample = sample_of(p, y, ids)
+    confidence, correct = sample.probs[:, 1], sample.targs == 1
+    line = calibration_line(confidence, correct)
+    draws = intervals.bootstrap({"x": line_statistic(confidence, correct, line)}, sample.clusters, 80, 3)["x"]
+    found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)
+    for i, name in enumerate(("calibration_intercept", "calibration_slope")):
+        expected = line_interval(line[i], draws[:, i], 30, 0.9)
+        assert (found[name].value, found[name].ci_low, found[name].ci_high) == pytest.approx(expected[:3])
+        assert found[name].method == "bootstrap/patients (t)"
+
+
+@pytest.mark.parametrize(
+    ("p", "y", "why"),
+    [
+        (np.linspace(0.1, 0.9, 12), np.ones(12, int), "one class only"),
+        (np.linspace(0.1, 0.9, 12), np.zeros(12, int), "one class only"),
+        (np.linspace(0.1, 0.9, 12), np.arange(12) // 6, "no slope can be fitted"),
+        (np.full(12, 0.5), np.arange(12) % 2, "no slope can be fitted"),
+        (np.linspace(0.1, 0.9, 9), np.arange(9) % 2, "under 10 patients"),
+        (np.linspace(0.1, 0.9, 10), np.arange(10) % 2, None),
+    ],
+)
+def test_a_line_that_is_none_says_why(p, y, why):
+    found = score(p, y)["calibration_slope"]
+    assert found.method.startswith(f"not estimable: {why}" if why else "bootstrap/patients (t)")
+
+
+def test_top_labels_that_are_all_right_have_no_line():
+    found = measure(
+        np.eye(3)[[0, 1, 2] * 5] * 0.7 + 0.1, [0, 1, 2] * 5, clusters=range(15), positive=None, threshold=None
+    )
+    assert found["calibration_slope"].method == "not estimable: hits or misses only"
+
+
+def test_confidence_is_the_positive_class_of_two_and_the_top_label_of_more():
+    sample = make_sample([[0.7, 0.3], [0.2, 0.8]], [0, 0], [0, 1], None, positive=0, threshold=0.5)
+    sure, true = metrics.confidences(sample)
+    assert sorted(sure) == [0.2, 0.7] and true.tolist() == [True, True]
+    sample = make_sample([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6]], [1, 2], [0, 1], None, positive=None, threshold=None)
+    sure, true = metrics.confidences(sample)
+    assert sorted(zip(sure, true, strict=True)) == [(0.5, False), (0.6, True)]
+
+
+def test_areas_of_more_classes_have_the_interval_of_their_mean_and_name_who_is_left_out():
+    probs, y, ids = three_classes()
+    sample = make_sample(probs, y, ids, ids, positive=None, threshold=None)
+    found = measure(probs, y, clusters=ids, patients=ids, positive=None, threshold=None, n_boot=80, seed=3, level=0.9)
+    curves = [delong.curve(sample.probs[:, c], sample.targs == c) for c in range(3)]
+    expected = delong.auroc_interval(curves, sample.clusters, 0.9)
+    assert (found["auroc"].value, found["auroc"].ci_low, found["auroc"].ci_high) == pytest.approx(expected[:3])
+    assert found["auroc"].method == f"{expected.method}; mean without class 3 (undefined)"
+    each = [auprc_statistic(sample.probs[:, c], sample.targs == c) for c in range(3)]
+    draws = intervals.bootstrap({"x": lambda w: np.mean([one(w) for one in each], axis=0)}, sample.clusters, 80, 3)["x"]
+    limits = {
+        "rarer": min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in range(3)),
+        "seen": delong.misplaced_patients(curves, sample.clusters), "patients": len(set(ids)),
+    }  # fmt: skip
+    expected = intervals.drawn_mean(found["auprc"].value, draws, level=0.9, **limits)
+    assert (found["auprc"].ci_low, found["auprc"].ci_high) == pytest.approx(expected[1:3])
+    assert found["auprc"].method == "bootstrap/patients (logit); mean without class 3 (undefined)"
+    balanced = metrics.rate_metric("sensitivity", range(4), sample, 0.9)
+    assert found["balanced_accuracy"] == balanced

@@ -129,3 +129,47 @@ def test_a_ratio_over_what_may_be_zero_has_no_upper_limit():
     none = Interval(0.0, 0.0, 0.1, "m")
     assert ratio(Interval(0.5, 0.4, 0.6, "m"), none).high == math.inf
     assert ratio(none, none) is None
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_both_values_are_made_of_their_own_ratios_at_the_level(level):
+    """Clustered images; PPV of false positives over sensitivity, NPV of false negatives over specificity."""
+    rng = np.random.default_rng(3)
+    truth, ids = rng.integers(0, 2, 60), np.arange(60) // 3
+    sample = sample_of(rng.random(60) < 0.3 + 0.4 * truth, truth, ids)
+    sick, said = sample.targs == 1, sample.called == 1
+    part = lambda hits, rows: proportion(hits[rows], sample.clusters[rows], level)  # noqa: E731
+    for share in (0.05, 0.6):
+        found = restated(sample, [share], level)[0]
+        assert found.prevalence == share
+        wrong = ratio(part(said, ~sick), part(said, sick))
+        missed = ratio(part(~said, sick), part(~said, ~sick))
+        for metric, each, odds in ((found.ppv, wrong, (1 - share) / share), (found.npv, missed, share / (1 - share))):
+            expected = [1 / (1 + odds * x) for x in (each.value, each.high, each.low)]
+            assert (metric.value, metric.ci_low, metric.ci_high) == pytest.approx(expected)
+            assert (metric.n, metric.n_patients) == (60, 20)
+    assert restated(sample, [0.3]) == restated(sample, [0.3], 0.95)
+
+
+def test_a_ratio_by_hand():
+    """0.4 [0.2, 0.5] over 0.8 [0.6, 0.9]: the limits are roots of A x^2 - 0.64 x + C, worked out.
+
+    Lower: A = 0.9 (1.6 - 0.9) = 0.63, C = 0.2 (0.8 - 0.2) = 0.12: (0.64 - sqrt(0.4096 - 0.3024)) / 1.26.
+    Upper: A = 0.6 (1.6 - 0.6) = 0.60, C = 0.5 (0.8 - 0.5) = 0.15: (0.64 + sqrt(0.4096 - 0.36)) / 1.2.
+    """
+    found = ratio(Interval(0.4, 0.2, 0.5, "m"), Interval(0.8, 0.6, 0.9, "other"))
+    assert found.value == pytest.approx(0.5) and found.method == "mover-r/m"
+    assert found.low == pytest.approx((0.64 - 0.1072**0.5) / 1.26)
+    assert found.high == pytest.approx((0.64 + 0.0496**0.5) / 1.2)
+
+
+def test_ratios_at_their_ends():
+    nothing, some = Interval(0.0, 0.0, 0.1, "m"), Interval(0.5, 0.4, 0.6, "m")
+    assert ratio(nothing, some)[:2] == (0, 0) and math.isfinite(ratio(nothing, some).high)
+    assert ratio(some, nothing).value == math.inf and ratio(some, nothing).low > 0
+    half = Interval(0.5, 0.0, 1.0, "m")  # below may be 0, and above too
+    assert ratio(half, half)[:3] == (1, 0, math.inf)
+
+
+def test_a_share_that_is_refused_is_quoted_without_blanks(refusal: Callable[..., str]):
+    assert "--prevalence 'x' is not a share" in refusal(lambda: parse_prevalences("0.1, x ,2"), UsageError)

@@ -58,3 +58,22 @@ def test_a_csv_that_is_gone_or_lists_other_images_is_told(refusal: Refusal, tmp_
     assert "does not list 1 of 5 images" in refusal(lambda: subgroup_names(other, "site", path), DataError)
     path.unlink()
     assert "cannot be read" in refusal(lambda: subgroup_names(ROWS, "site", path), DataError)
+
+
+def test_twenty_values_make_subgroups_and_any_ending_of_a_csv_is_one(tmp_path: Path):
+    many = pd.concat([ROWS] * 4, ignore_index=True).assign(age=list(range(20)))
+    assert subgroup_names(many, "age", None) == [str(i) for i in range(20)]
+    path = csv(tmp_path, {"site": list("abcde")})
+    upper = path.rename(tmp_path / "LIST.CSV")
+    assert subgroup_names(ROWS, "site", upper) == list("abcde")
+
+
+def test_the_refusals_name_what_there_is(refusal: Refusal, tmp_path: Path):
+    said = refusal(lambda: subgroup_names(ROWS, "sex", None), UsageError)
+    assert said.startswith("--by 'sex': no such column of subgroups. Expected one of subtype, mode, or a column of")
+    path = csv(tmp_path, {"site": [""] * 5})
+    assert refusal(lambda: subgroup_names(ROWS, "site", path), UsageError).startswith("--by site: no image")
+    many = pd.concat([ROWS] * 10, ignore_index=True).assign(age=[str(i) for i in range(50)])
+    assert refusal(lambda: subgroup_names(many, "age", None), UsageError).startswith("--by age: found 50")
+    other = ROWS.assign(relative="x")
+    assert refusal(lambda: subgroup_names(other, "site", csv(tmp_path, {"site": list("abcde")}))).startswith("list.csv does")  # fmt: skip

@@ -8,9 +8,11 @@ from sklearn.metrics import roc_auc_score
 
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
-from plainfilm.evaluate.metrics.subgroups import subgroup_table
+from plainfilm.evaluate.metrics.subgroups import draws_for, subgroup_table
 from plainfilm.evaluate.stats import subgroup_permutation
-from plainfilm.evaluate.stats.delong import curve, variance
+from plainfilm.evaluate.stats.delong import auroc_interval, curve, variance
+from plainfilm.evaluate.stats.intervals import Interval, difference, proportion
+from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import Sides
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
@@ -279,8 +281,6 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
     """For a normal interval it is the normal p: 1.5 standard errors from 0."""
     from scipy.stats import norm
 
-    from plainfilm.evaluate.stats.intervals import Interval
-
     found = subgroup_permutation.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == pytest.approx(2 * norm.sf(1.5), abs=2e-4)
     assert subgroup_permutation.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-7)
@@ -290,3 +290,225 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
     assert subgroup_permutation.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(
         1, abs=2e-4
     )
+
+
+@pytest.mark.parametrize("values", [[3.0, 0, -2, 0], [0, 1e-6, 0, 5]])
+def test_a_studentised_difference_by_hand(values):
+    found = subgroup_permutation.studentised(np.array([*values, 0.0]), np.array([4.0, 1e-12, 0.0, 0.25, 0]))
+    expected = [values[0] / 2, values[1] / 1e-6, np.copysign(np.inf, values[2]) if values[2] else 0, values[3] / 0.5, 0]
+    assert found.tolist() == pytest.approx(expected)
+
+
+def test_a_two_sided_p_by_hand():
+    assert subgroup_permutation.two_sided_p(-2.0, np.array([1.0, 2.0, -3.0, 0.0, np.inf])) == 4 / 6
+    assert (
+        subgroup_permutation.two_sided_p(2.0 + 1e-12, np.array([2.0, -2.0, 1.9])) == 3 / 4
+    )  # the same but for rounding
+    assert subgroup_permutation.two_sided_p(np.inf, np.array([9.0, np.inf, -np.inf])) == 3 / 4
+    assert subgroup_permutation.two_sided_p(0.0, np.zeros(9)) == 1
+
+
+def test_patients_of_one_class_change_places_with_patients_of_the_same_classes_alone():
+    """Clusters 0-2 have positives, 3-5 negatives, 6-8 both; in each kind the first is in a, the others in b."""
+    ids = np.array([0, 1, 2, 3, 4, 5, 6, 6, 7, 7, 8, 8])
+    truth = np.array([1, 1, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0], bool)
+    swap = subgroup_permutation.exchanges(Sides(np.isin(ids, [0, 3, 6]), ids, truth), 3000, np.random.default_rng(0))
+    for kind in ([0, 1, 2], [3, 4, 5], [6, 7, 8]):
+        first, *others = swap[:, kind].T
+        assert (first == others[0] ^ others[1]).all()  # one leaves a and one comes, or nobody moves
+        assert first.mean() == pytest.approx(2 / 3, abs=0.04)
+    # kinds change independently of each other
+    assert np.abs(np.corrcoef(swap[:, [0, 3, 6]].T) - np.eye(3)).max() < 0.06
+
+
+def test_patients_with_images_on_both_sides_each_change_on_their_own():
+    ids = np.repeat(np.arange(3), 2)
+    swap = subgroup_permutation.exchanges(
+        Sides(np.tile([True, False], 3), ids, np.ones(6, bool)), 3000, np.random.default_rng(1)
+    )
+    assert swap.mean(axis=0) == pytest.approx([0.5] * 3, abs=0.04)
+    assert np.abs(np.corrcoef(swap.T) - np.eye(3)).max() < 0.06
+
+
+def test_the_gap_of_areas_does_not_depend_on_how_many_draws_are_held_at_once(monkeypatch):
+    p, y, ids, site = drawn(n=60, images=3)
+    sides = Sides(site == "east", ids, y)
+    swap = subgroup_permutation.exchanges(sides, 20, np.random.default_rng(1))
+    whole = subgroup_permutation.area_gap(p, sides, swap)
+    for row, found in zip(swap, whole, strict=True):
+        parts = []
+        for side in (sides.in_a ^ row[ids], ~(sides.in_a ^ row[ids])):
+            roc = curve(p[side], y[side])
+            parts.append((roc.area, variance(roc, np.unique(ids[side], return_inverse=True)[1])))
+        assert found == pytest.approx((parts[0][0] - parts[1][0]) / (parts[0][1] + parts[1][1]) ** 0.5)
+    for chunk in (1, 60 * 7):
+        monkeypatch.setattr(subgroup_permutation, "CHUNK", chunk)
+        assert subgroup_permutation.area_gap(p, sides, swap) == pytest.approx(whole)
+
+
+def test_the_gap_of_shares_of_one_patient_a_side_and_of_none_that_varies():
+    """One patient on each side: nothing tells how patients vary, and the gap is certain or none."""
+    sides = Sides(np.array([True, True, False]), np.array([0, 0, 1]), np.ones(3, bool))
+    still = np.zeros((1, 2), bool)
+    assert subgroup_permutation.share_gap(np.array([1.0, 0, 0]), sides, still).tolist() == [np.inf]
+    assert subgroup_permutation.share_gap(np.array([0.0, 0, 1]), sides, still).tolist() == [-np.inf]
+    assert subgroup_permutation.share_gap(np.ones(3), sides, still).tolist() == [0]
+    # two patients against one: 2 / (2 - 1) * 2 * (1/2 * 1/2)^2 = 1/4
+    sides = Sides(np.array([True, True, False]), np.array([0, 1, 2]), np.ones(3, bool))
+    assert subgroup_permutation.share_gap(np.array([1.0, 0, 0]), sides, np.zeros((1, 3), bool)) == pytest.approx(
+        [0.5 / 0.5]
+    )
+
+
+def test_the_area_of_few_patients_by_hand():
+    """One positive and one negative patient: no variance. Two of each: placements 1, 0 and 1/2, 1/2 around 1/2."""
+    ones = np.ones((1, 2))
+    found = subgroup_permutation.weighted_areas(np.array([0.9, 0.1]), np.array([True, False]), np.arange(2), ones)
+    assert found.tolist() == [[1.0], [0.0]]
+    scores, truth = np.array([0.9, 0.1, 0.5, 0.5]), np.array([True, True, False, False])
+    area, spread = subgroup_permutation.weighted_areas(scores, truth, np.arange(4), np.ones((1, 4)))
+    assert (area[0], spread[0]) == (0.5, pytest.approx(2 * 2 * (0.5 / 2) ** 2))
+    # positive and negative of one patient: placements 1, 1/2 and 1, 1/2, errors of 1/8; 2 m / (m - 1) = 4
+    scores, own = np.array([0.9, 0.1, 0.0, 0.5]), 2 * (2 * 0.125**2) * 2
+    for ids, together in (([0, 1, 0, 1], 1), ([0, 1, 1, 0], -1)):
+        area, spread = subgroup_permutation.weighted_areas(scores, truth, np.array(ids), np.ones((1, 4)))
+        assert (area[0], spread[0]) == (0.75, pytest.approx(max(own + together * 4 * 2 * 0.125**2, 0)))
+
+
+def test_the_area_of_patients_with_images_of_both_classes_is_that_of_these_images_alone():
+    rng = np.random.default_rng(3)
+    truth, ids, scores = rng.random(60) < 0.5, np.arange(60) // 4, np.round(rng.random(60), 1)
+    counts = (rng.random((12, 15)) < 0.7)[:, ids]
+    for row, (area, spread) in zip(
+        counts, subgroup_permutation.weighted_areas(scores, truth, ids, counts * 1.0).T, strict=True
+    ):
+        alone = curve(scores[row], truth[row])
+        assert area == pytest.approx(alone.area)
+        assert spread == pytest.approx(variance(alone, np.unique(ids[row], return_inverse=True)[1]))
+
+
+@pytest.mark.parametrize("p", [0.0002, 0.03, 0.5])
+def test_an_inverted_p_is_within_a_ten_thousandth(p):
+    found = subgroup_permutation.inverted_p(lambda level: Interval(1.0, 0.5 if level < 1 - p else -0.5, 2.0, "x"))
+    assert found == pytest.approx(p, abs=1e-4)
+    found = subgroup_permutation.inverted_p(lambda level: Interval(-1.0, -2.0, -0.5 if level < 1 - p else 0.5, "x"))
+    assert found == pytest.approx(p, abs=1e-4)
+
+
+@pytest.mark.parametrize(("p", "told"), [(5e-8, 1e-7), (5e-7, 1e-6), (5e-6, 1e-5), (5e-5, 1e-4)])
+def test_a_p_below_a_ten_thousandth_is_told_as_the_next_power_of_ten(p, told):
+    found = subgroup_permutation.inverted_p(lambda level: Interval(1.0, 0.5 if level < 1 - p else -0.5, 2.0, "x"))
+    assert found == pytest.approx(told, rel=1e-6)
+
+
+def test_an_interval_that_ends_at_zero_holds_it():
+    assert subgroup_permutation.inverted_p(lambda level: Interval(1.0, 0.0, 2.0, "x")) == pytest.approx(1, abs=1e-4)
+    assert subgroup_permutation.inverted_p(lambda level: Interval(-1.0, -2.0, 0.0, "x")) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_metrics_and_gaps_have_their_level(level):
+    p, y, ids, site = drawn(images=2)
+    sample = sample_of(p, y, ids)
+    found = subgroup_table(sample, site, "site", VOCAB, level=level)
+    for group in found.groups:
+        mine = site == group.name
+        alone = measure(np.stack([1 - p, p], 1)[mine], y[mine].astype(int), clusters=ids[mine], patients=ids[mine],
+                        positive=1, threshold=0.5, n_boot=20, level=level)  # fmt: skip
+        assert group.metrics == {name: alone[name] for name in ("auroc", "sensitivity", "specificity")}
+    east, west = (group.metrics for group in found.groups)
+    assert [gap.metric for gap in found.gaps] == ["auroc", "sensitivity", "specificity"]
+    for gap in found.gaps:
+        a, b = east[gap.metric], west[gap.metric]
+        assert gap.ci_low == pytest.approx(gap.value - np.hypot(a.value - a.ci_low, b.ci_high - b.value))
+        assert gap.ci_high == pytest.approx(gap.value + np.hypot(a.ci_high - a.value, b.value - b.ci_low))
+        kind = "obuchowski/logit" if gap.metric == "auroc" else "wilson/deff"
+        assert gap.method == f"mover/{kind}; p: permutation of patients, at least that of the interval"
+
+
+def test_p_follows_the_seed_and_is_adjusted_for_all_gaps():
+    p, y, ids, site = drawn(n=200)
+    names = np.where(np.arange(200) % 3 == 0, "north", site)
+    one, again, other = (subgroup_table(sample_of(p, y, ids), names, "site", VOCAB, seed=seed) for seed in (1, 1, 2))
+    assert one == again and one != other
+    assert subgroup_table(sample_of(p, y, ids), names, "site", VOCAB) == subgroup_table(
+        sample_of(p, y, ids), names, "site", VOCAB, seed=0, level=0.95
+    )
+    assert [(gap.a, gap.b) for gap in one.gaps[::3]] == [("east", "north"), ("east", "west"), ("north", "west")]
+    assert [gap.p_holm for gap in one.gaps] == pytest.approx(holm(np.array([gap.p for gap in one.gaps])).tolist())
+    assert one.draws == 1999
+
+
+def test_the_draws_grow_with_the_number_of_tests():
+    assert [draws_for(n) for n in (0, 33, 34, 190)] == [1999, 1999, 2040, 11400]
+
+
+def test_a_gap_needs_five_patients_of_each_class_it_asks_for():
+    """Five positive patients in east are enough for the AUROC, four are not; specificity asks for no positive one."""
+    p = np.tile([0.2, 0.7, 0.4, 0.9], 10)
+    y = np.zeros(40, int)
+    site = np.repeat(["east", "west"], 20)
+    for n, told in ((5, True), (4, False)):
+        y[:] = 0
+        y[:n], y[20:26] = 1, 1
+        gaps = {gap.metric: gap for gap in subgroup_table(sample_of(p, y), site, "site", VOCAB).gaps}
+        assert (gaps["auroc"].p is not None) is (gaps["sensitivity"].p is not None) is told
+        assert gaps["specificity"].p is not None
+        turned = {gap.metric: gap for gap in subgroup_table(sample_of(p, y), site[::-1], "site", VOCAB).gaps}
+        assert (turned["auroc"].p is not None) is told
+    # two images of one patient are one patient
+    ids = np.arange(40)
+    ids[4] = 3
+    y[:5] = 1
+    gaps = {gap.metric: gap for gap in subgroup_table(sample_of(p, y, ids), site, "site", VOCAB).gaps}
+    assert gaps["auroc"].p is None
+
+
+def test_a_column_of_one_class_has_gaps_of_that_class_against_all_others():
+    """AUROC of each subtype against every negative, limits by MOVER; sensitivity among its own images."""
+    p, y, ids, site = drawn(images=2)
+    names = np.where(y, site, "")
+    found = subgroup_table(sample_of(p, y, ids), names, "subtype", VOCAB, level=0.9)
+    assert [(group.name, group.images, group.patients) for group in found.groups] == [
+        (name, (names == name).sum(), len(set(ids[names == name]))) for name in ("east", "west")
+    ]
+    for gap in found.gaps:
+        ends = []
+        for name in ("east", "west"):
+            mine = names == name
+            rows = mine | ~y if gap.metric == "auroc" else mine
+            who = np.unique(ids[rows], return_inverse=True)[1]
+            ends.append(
+                auroc_interval([curve(p[rows], y[rows])], who, 0.9) if gap.metric == "auroc"
+                else proportion(p[rows] >= 0.5, who, 0.9)
+            )  # fmt: skip
+        assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(difference(*ends)[:3])
+        assert 0 < gap.p <= gap.p_holm <= 1
+    assert found.notes == [
+        "Only images of PNEUMONIA have a subtype: its subgroups are compared in what those images tell, "
+        f"their AUROC against all {(~y).sum()} images of NORMAL."
+    ]
+    metric = found.groups[0].metrics["auroc"]
+    assert metric.n == (names == "east").sum() + (~y).sum() and metric.method.startswith(
+        "obuchowski/logit; against all"
+    )
+
+
+def test_a_column_of_one_class_whose_gap_is_large_is_found_in_its_area_too():
+    p, y, ids, site = drawn(n=400)
+    p = np.where(y & (site == "east"), p / 4, p)
+    found = subgroup_table(sample_of(p, y, ids), np.where(y, site, ""), "subtype", VOCAB)
+    assert all(gap.p < 0.001 and gap.value < -0.2 for gap in found.gaps) and len(found.gaps) == 2
+    # of negatives alone: the same with the classes turned round
+    turned = subgroup_table(sample_of(1 - p, ~y, ids), np.where(y, site, ""), "film", VOCAB)
+    assert [gap.metric for gap in turned.gaps] == ["auroc", "specificity"]
+    assert all(gap.p < 0.001 and gap.value < -0.2 for gap in turned.gaps)
+
+
+def test_more_classes_or_one_class_alone_are_no_reason_to_confine_a_column():
+    sample, _, targs, site = three_classes(np.random.default_rng(1), 90)
+    found = subgroup_table(sample, np.where(targs == 1, site, ""), "site", ["x", "y", "z"])
+    assert found.among is None and [group.name for group in found.groups] == ["a", "b", "(blank)"]
+    p, _, ids, site = drawn(n=60)
+    alone = subgroup_table(sample_of(p, np.ones(60, int), ids), site, "site", VOCAB)
+    assert alone.among is None and alone.notes == []

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import t as student
 
 from plainfilm.evaluate.stats import delong, intervals
 from plainfilm.evaluate.stats.intervals import Interval
@@ -216,3 +217,286 @@ def test_independent_images_are_the_narrowest_case(n, m, seed):
     rng = np.random.default_rng(seed)
     hits = rng.random(n) < 0.9
     assert intervals.effective_n(hits, rng.integers(0, m, n)) <= n
+
+
+# --- each number by hand, at a level that is not the default -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+def test_quantiles_are_those_of_scipy(level):
+    assert intervals.normal_quantile(level) == pytest.approx(norm.ppf((1 + level) / 2))
+    for df in (1, 4, 7.5, 200):
+        assert intervals.t_quantile(level, df) == pytest.approx(student.ppf((1 + level) / 2, df))
+    assert intervals.t_quantile(level, 0) == intervals.t_quantile(level, 1)  # finite
+
+
+def test_an_interval_is_clipped_and_holds_its_value():
+    assert intervals.around(0.5, -0.2, 1.4, "m") == (0.5, 0.0, 1.0, "m")
+    assert intervals.around(0.5, 0.6, 0.4, "m") == (0.5, 0.5, 0.5, "m")
+    assert intervals.around(1.5, 0.2, 2.4, "m", 2.0) == (1.5, 0.2, 2.0, "m")
+
+
+@pytest.mark.parametrize("level", [0.8, 0.99])
+@pytest.mark.parametrize(("hits", "n"), [(1, 3), (7, 9), (0, 4), (4, 4)])
+def test_wilsons_limits_are_those_of_scipy_at_any_level(hits, n, level):
+    expected = binomtest(hits, n).proportion_ci(level, method="wilson")
+    assert intervals.wilson(hits / n, n, level) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    found = intervals.proportion(np.arange(n) < hits, np.arange(n), level)
+    assert found[1:3] == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_kishs_numbers_by_hand():
+    assert intervals.kish_patients(np.array([0, 1, 1, 2, 2, 2])) == pytest.approx(36 / 14)
+    assert intervals.kish_weights(np.array([0.5, 0.5, 1.0])) == pytest.approx(4 / 1.5)
+
+
+def test_residuals_of_a_ratio_by_hand():
+    hits, among = np.array([1, 1, 0, 1, 0], bool), np.array([1, 1, 1, 1, 0], bool)
+    # 3 of 4; by cluster 2 of 2, 1 of 2 and 0 of 0: (2 - 3/4 * 2) / 4, (1 - 3/4 * 2) / 4 and 0
+    found = intervals.cluster_residuals(hits, among, np.array([0, 0, 1, 1, 2]))
+    assert found == pytest.approx([0.125, -0.125, 0])
+    # an image that does not count is no hit either
+    assert intervals.cluster_residuals(np.ones(5, bool), among, np.array([0, 0, 1, 1, 2])) == pytest.approx([0, 0, 0])
+
+
+def test_the_design_effect_of_the_rarer_outcome_by_hand():
+    """Two hits of five images, in patients of 2, 2 and 1; the rarer outcome is the hit, and two patients hold one."""
+    hits, ids = np.array([1, 0, 1, 0, 0], bool), np.array([0, 0, 1, 1, 2])
+    residuals = np.array([1 - 0.8, 1 - 0.8, 0 - 0.4]) / 5
+    observed = 3 / 2 * (residuals**2).sum() / (0.4 * 0.6 / 4)
+    assumed = 1 + (5 / (25 / 9) - 1) * 0.5
+    expected = (2 * observed + assumed) / 3
+    assert expected < 1 and intervals.design_effect(hits, ids) == 1  # images that differ within a patient tell more
+    alike = np.array([1, 1, 0, 0, 0], bool)
+    residuals = np.array([2 - 0.8, 0 - 0.8, 0 - 0.4]) / 5
+    observed = 3 / 2 * (residuals**2).sum() / (0.4 * 0.6 / 4)
+    assert intervals.design_effect(alike, ids) == pytest.approx((1 * observed + assumed) / 2)
+    # the other way round the rarer outcome is the miss, held by the same patient
+    assert intervals.design_effect(~alike, ids) == pytest.approx((1 * observed + assumed) / 2)
+
+
+def test_the_design_effect_of_an_even_outcome_counts_the_patients_with_a_miss():
+    hits, ids = np.array([1, 1, 0, 0], bool), np.array([0, 0, 1, 2])
+    residuals = np.array([2 - 1.0, -0.5, -0.5]) / 4
+    observed = 3 / 2 * (residuals**2).sum() / (0.25 / 3)
+    assumed = 1 + (4 / (16 / 6) - 1) * 0.5
+    assert intervals.design_effect(hits, ids) == pytest.approx((2 * observed + assumed) / 3)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_effective_number_of_images_by_hand(level):
+    hits, ids = np.repeat([1, 1, 1, 1, 0, 0], 2).astype(bool), np.repeat(np.arange(6), 2)
+    shrink = (norm.ppf((1 + level) / 2) / student.ppf((1 + level) / 2, 5)) ** 2
+    assert intervals.effective_n(hits, ids, level) == pytest.approx(12 / intervals.design_effect(hits, ids) * shrink)
+    assert intervals.effective_n(hits, np.arange(12), level) == 12
+    low, high = intervals.wilson(2 / 3, intervals.effective_n(hits, ids, level), level)
+    assert intervals.proportion(hits, ids, level)[1:3] == (low, high)
+
+
+def test_one_image_of_each_patient_has_no_design_effect():
+    assert intervals.design_effect(np.arange(6) < 2, np.arange(6)) == 1
+
+
+def test_two_different_draws_have_a_spread():
+    found = intervals.drawn_mean(0.5, np.array([0.4, 0.6]), seen=1e9, rarer=100.0, patients=10, level=0.9)
+    half = student.ppf(0.95, 9) * 0.1 / 0.25
+    assert found[1:3] == pytest.approx((expit(-half), expit(half)))
+
+
+def test_one_patient_of_many_images_weighs_as_one_whatever_its_outcome():
+    for hits in (np.arange(7) < 3, np.ones(7, bool)):
+        assert intervals.design_effect(hits, np.zeros(7, int)) == 7
+
+
+def test_a_difference_by_hand():
+    found = intervals.difference(Interval(0.8, 0.5, 0.9, "m"), Interval(0.6, 0.2, 1.0, "other"))
+    assert found == (pytest.approx(0.2), pytest.approx(0.2 - 0.5), pytest.approx(0.2 + (0.01 + 0.16) ** 0.5), "mover/m")
+
+
+def test_correlations_by_hand():
+    found = intervals.correlation(np.array([[1.0, -1, 0], [1, 0, -1], [0, 0, 0]]))
+    assert found == pytest.approx(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]))
+    small = intervals.correlation(np.array([[0.1, -0.1, 0], [1, 0, -1]]))
+    assert small == pytest.approx(np.array([[1, 0.5], [0.5, 1]]))
+
+
+def test_draws_are_the_same_however_many_are_held_at_once(monkeypatch):
+    ids, rng = np.array([0, 0, 1, 2, 2, 2, 3]), np.random.default_rng(3)
+    losses = rng.random(7)
+    both = {"one": lambda w: w @ losses, "two": lambda w: np.stack([w @ losses, w.sum(axis=1)], 1)}
+    whole = intervals.bootstrap(both, ids, 11, 5)
+    assert whole["one"].shape == (11,) and whole["two"].shape == (11, 2)
+    for chunk in (1, 7, 15, 70):
+        monkeypatch.setattr(intervals, "CHUNK", chunk)
+        again = intervals.bootstrap(both, ids, 11, 5)
+        assert again["one"] == pytest.approx(whole["one"]) and again["two"] == pytest.approx(whole["two"])
+
+
+def test_a_variance_says_something_inside_the_boundary_alone():
+    assert intervals.usable(0.5, 0.01) and not intervals.usable(0.5, 0.0) and not intervals.usable(0.5, float("nan"))
+    assert not intervals.usable(0.0, 0.01) and not intervals.usable(1.0, 0.01)
+
+
+def expit(x: float) -> float:
+    return 1 / (1 + np.exp(-x))
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_limits_on_the_logit_scale_by_hand(level):
+    """Variance 0.01 of 0.75 patients and the bound 0.25 / 5 of a quarter: 0.02 on average."""
+    half = student.ppf((1 + level) / 2, 29) * 0.02**0.5 / 0.25
+    found = intervals.logit_limits(0.5, 0.01, seen=0.75, rarer=5.0, patients=30, level=level)
+    assert found == pytest.approx((expit(-half), expit(half)))
+    # above the bound the variance stays
+    half = student.ppf((1 + level) / 2, 29) * 0.04**0.5 / (0.8 * 0.2)
+    found = intervals.logit_limits(0.8, 0.04, seen=0.75, rarer=16.0, patients=30, level=level)
+    assert found == pytest.approx((expit(np.log(4) - half), expit(np.log(4) + half)))
+
+
+@pytest.mark.parametrize("top", [1.0, 2.0])
+def test_the_interval_of_a_drawn_mean_by_hand(top):
+    draws = np.array([0.4, 0.5, 0.6, np.nan, np.inf]) * top  # variance 0.02 / 3 of the three that are numbers
+    half = student.ppf(0.95, 9) * (0.02 / 3) ** 0.5 / 0.25
+    found = intervals.drawn_mean(0.5 * top, draws, seen=1e9, rarer=100.0, patients=10, level=0.9, top=top)
+    assert found == (
+        0.5 * top,
+        pytest.approx(expit(-half) * top),
+        pytest.approx(expit(half) * top),
+        "bootstrap (logit)",
+    )
+
+
+@pytest.mark.parametrize("top", [1.0, 2.0])
+@pytest.mark.parametrize("draws", [[], [0.3], [0.5, 0.5]])
+def test_without_two_different_draws_a_mean_has_wilsons_limits(draws, top):
+    found = intervals.drawn_mean(0.5 * top, np.array(draws), seen=9, rarer=7.0, patients=10, level=0.9, top=top)
+    assert found.value == 0.5 * top and found.method == "wilson (bootstrap degenerate)"
+    assert found[1:3] == tuple(top * limit for limit in intervals.wilson(0.5, 7.0, 0.9))
+
+
+@pytest.mark.parametrize("r", [-0.6, 0.3])
+def test_the_interval_of_a_correlation_is_fishers(r):
+    """With many patients behind the variance: tanh(atanh r +- t sd / (1 - r^2))."""
+    draws = r + np.array([-0.02, 0.0, 0.02])
+    half = student.ppf(0.95, 9) * (0.0008 / 3) ** 0.5 / (1 - r**2)
+    found = intervals.drawn_correlation(r, draws, seen=1e9, rarer=100.0, patients=10, level=0.9)
+    assert found[1:3] == pytest.approx((np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)))
+    assert found.value == r and found.method == "bootstrap (fisher z)"
+    low = intervals.wilson(0.65, 7.0, 0.9)[0]
+    alike = intervals.drawn_correlation(0.3, np.full(9, 0.3), seen=1e9, rarer=7.0, patients=10, level=0.9)
+    assert alike.low == pytest.approx(2 * low - 1) and alike.method == "wilson (bootstrap degenerate)"
+
+
+@pytest.mark.parametrize(("patients", "level"), [(5, 0.9), (2, 0.8), (200, 0.95)])
+def test_the_band_around_a_distance_reaches_as_far_out_as_a_t_interval(patients, level):
+    draws, moves = np.linspace(0.05, 0.15, 1001), np.linspace(0.0, 0.1, 1001)
+    reach = norm.cdf((patients / (patients - 1)) ** 0.5 * student.ppf((1 + level) / 2, patients - 1))
+    found = intervals.drawn_distance(0.12, draws, moves, rarer=400.0, patients=patients, level=level)
+    assert found == (0.12, pytest.approx(0.12 - 0.1 * reach), pytest.approx(0.05 + 0.1 * reach), "bootstrap (band)")
+
+
+def test_a_distance_that_no_draw_moves_has_wilsons_limits_at_its_level():
+    found = intervals.drawn_distance(0.1, np.full(9, 0.1), np.zeros(9), rarer=12.0, patients=30, level=0.8)
+    assert found[1:3] == intervals.wilson(0.1, 12.0, 0.8)
+    # one patient: the draws are all alike, and still there is a width
+    assert intervals.drawn_distance(0.0, np.zeros(9), np.zeros(9), rarer=1.0, patients=1).high > 0.5
+
+
+def test_95_percent_is_meant_where_no_level_is_given():
+    hits, ids = np.arange(9) < 6, np.array([0, 0, 1, 1, 2, 3, 4, 5, 6])
+    draws, parts = np.linspace(0.3, 0.6, 50), {"rarer": 6.0, "patients": 7}
+    roc = delong.curve(np.array([0.9, 0.3, 0.5, 0.1, 0.4, 0.6, 0.2, 0.8, 0.7]), hits)
+    for found in (
+        lambda **level: intervals.wilson(0.4, 7, **level),
+        lambda **level: intervals.effective_n(hits, ids, **level),
+        lambda **level: intervals.proportion(hits, ids, **level),
+        lambda **level: intervals.logit_limits(0.4, 0.01, seen=3, **parts, **level),
+        lambda **level: intervals.drawn_mean(0.4, draws, seen=3, **parts, **level),
+        lambda **level: intervals.drawn_correlation(0.4, draws, seen=3, **parts, **level),
+        lambda **level: intervals.drawn_distance(0.4, draws, draws / 3, **parts, **level),
+        lambda **level: delong.auroc_interval([roc], ids, **level),
+    ):
+        assert found() == found(level=0.95) != found(level=0.94)
+
+
+# --- areas -----------------------------------------------------------------------------------------------------------
+
+
+def test_midranks_are_those_of_scipy():
+    values = np.array([3.0, 1, 1, 2, 3, 3, 0])
+    assert delong.midranks(values) == pytest.approx(rankdata(values))
+
+
+def test_the_error_of_an_area_by_cluster_by_hand():
+    """Placements 1 and 0.5 of the positives, 0.5 and 1 of the negatives around 0.75, each over two images."""
+    roc = delong.curve(np.array([0.9, 0.3, 0.5, 0.1]), np.array([True, True, False, False]))
+    pos, neg = delong.errors_by_cluster(roc, np.array([0, 1, 1, 3]))
+    assert pos == pytest.approx([0.125, -0.125, 0, 0]) and neg == pytest.approx([0, -0.125, 0, 0.125])
+
+
+def three_curves(seed=0, n=90):
+    rng = np.random.default_rng(seed)
+    y, ids = rng.integers(0, 3, n), np.arange(n) // 2
+    scores = rng.normal(size=(n, 3)) + np.eye(3)[y]
+    return [delong.curve(scores[:, c], y == c) for c in range(3)], scores, y, ids
+
+
+def test_the_variance_of_a_mean_area_is_that_of_its_summed_placements():
+    """Pairs compared one by one, errors added by patient over the three curves, times m / (m - 1)."""
+    curves, scores, y, ids = three_curves()
+    error = np.zeros(45)
+    for c in range(3):
+        own, other = np.flatnonzero(y == c), np.flatnonzero(y != c)
+        wins = np.array([[float(scores[i, c] > scores[j, c]) for j in other] for i in own])
+        for i, mean in zip(own, wins.mean(axis=1), strict=True):
+            error[ids[i]] += (mean - wins.mean()) / len(own) / 3
+        for j, mean in zip(other, wins.mean(axis=0), strict=True):
+            error[ids[j]] += (mean - wins.mean()) / len(other) / 3
+    expected = 45 / 44 * (error**2).sum()
+    assert delong.mean_variance(curves, ids) == pytest.approx(expected)
+    assert delong.mean_variance(curves[:1], ids) == delong.variance(curves[0], ids)
+    assert np.isnan(delong.mean_variance(curves, np.where(y == 1, 0, ids + 1)))  # class 1 in one patient
+
+
+def test_a_perfect_curve_beside_another_halves_its_error():
+    scores, labels, ids = ranked_images(n=80)
+    noisy, perfect = delong.curve(scores, labels), delong.curve(labels.astype(float), labels)
+    clusters = np.unique(ids, return_inverse=True)[1]
+    m, error = clusters.max() + 1, np.add(*delong.errors_by_cluster(noisy, clusters)) / 2
+    assert delong.mean_variance([noisy, perfect], clusters) == pytest.approx(m / (m - 1) * (error**2).sum())
+    assert delong.mean_variance([perfect, perfect], clusters) == 0
+
+
+def test_the_patients_behind_an_area_by_hand():
+    labels = np.array([True, True, True, False, False, False])
+    roc = delong.curve(np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), labels)
+    ids = np.array([0, 0, 1, 2, 3, 4])
+    assert delong.rarer_patients([roc], ids) == pytest.approx(9 / 5)  # positives: two images and one
+    assert delong.misplaced_patients([roc], ids) == 1  # the positive at 0.2, and the negative at 0.3
+    worse = delong.curve(np.array([0.1, 0.2, 0.9, 0.6, 0.7, 0.8]), labels)  # area 1/3: the well placed ones
+    assert worse.area == pytest.approx(1 / 3) and delong.misplaced_patients([worse], ids) == 1
+    assert delong.misplaced_patients([worse], np.array([0, 0, 1, 2, 2, 2])) == 1
+    perfect = delong.curve(np.array([3.0, 3, 3, 0, 0, 0]), labels)
+    assert delong.misplaced_patients([perfect], ids) == delong.misplaced_patients([roc, perfect], ids) == 0
+    even = delong.curve(np.zeros(6), labels)  # 0.5: all tied, none well placed
+    assert delong.misplaced_patients([even], ids) == 2
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_the_interval_of_an_area_is_made_of_its_parts(level):
+    curves, _, _, ids = three_curves()
+    area = np.mean([roc.area for roc in curves])
+    variance = delong.mean_variance(curves, ids)
+    half = student.ppf((1 + level) / 2, 44) * variance**0.5 / (area * (1 - area))
+    found = delong.auroc_interval(curves, ids, level)
+    assert found.method == "obuchowski/logit" and found.value == pytest.approx(area)
+    logit = np.log(area / (1 - area))
+    seen, bound = delong.misplaced_patients(curves, ids), area * (1 - area) / delong.rarer_patients(curves, ids)
+    mixed = (seen * variance + 0.25 * bound) / (seen + 0.25)
+    half *= max(1.0, (mixed / variance) ** 0.5)
+    assert found[1:3] == pytest.approx((expit(logit - half), expit(logit + half)))
+
+
+def test_an_area_without_variance_has_wilsons_limits_at_its_level():
+    roc = delong.curve(np.arange(4.0), np.array([False, False, True, True]))
+    assert delong.auroc_interval([roc], np.arange(4), 0.8)[1:3] == intervals.wilson(1.0, 2, 0.8)

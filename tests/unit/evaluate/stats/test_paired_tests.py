@@ -7,8 +7,10 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 
 from plainfilm.evaluate.stats import paired_tests
+from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.paired_tests import Block
 
 
@@ -108,8 +110,8 @@ def test_the_same_seed_draws_the_same_p():
 
 def test_holm_by_hand():
     # sorted 0.01, 0.02, 0.04 -> 3 * 0.01, 2 * 0.02, max(0.04, 1 * 0.04)
-    assert paired_tests.holm(np.array([0.04, 0.01, 0.02])) == pytest.approx([0.04, 0.03, 0.04])
-    assert paired_tests.holm(np.array([0.6, 0.7])) == pytest.approx([1, 1])
+    assert holm(np.array([0.04, 0.01, 0.02])) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm(np.array([0.6, 0.7])) == pytest.approx([1, 1])
 
 
 def test_mcnemar_by_hand():
@@ -176,6 +178,236 @@ def test_a_difference_has_a_width_even_where_no_patient_tells():
     assert (drawn.low, drawn.high) == (pytest.approx(0.061, abs=0.003), pytest.approx(0.139, abs=0.003))
 
 
+# --- each number by hand, over several classes and blocks --------------------------------------------------------------
+
+
+def many_classes(seed: int = 0, n: int = 36, images: int = 2) -> Block:
+    """Three classes, each against the rest, and a fourth that nobody is of."""
+    rng = np.random.default_rng(seed)
+    y, patients = rng.integers(0, 3, n), np.arange(n) // images
+    a, b = (np.round(rng.normal(size=(n, 4)) + np.eye(4)[y], 1) for _ in range(2))
+    return Block(a, b, y[:, None] == np.arange(4), a.argmax(1) == y, b.argmax(1) == y, patients)
+
+
+def test_shares_of_several_classes_sum_to_the_mean_difference_over_those_with_both_sides():
+    found = many_classes()
+    differences = [area(found.a[:, c], found.labels[:, c]) - area(found.b[:, c], found.labels[:, c]) for c in range(3)]
+    shares = paired_tests.auroc_shares(found, 20)
+    assert shares.shape == (20,) and shares.sum() == pytest.approx(np.mean(differences))
+    assert (shares[18:] == 0).all() and shares.dtype == np.float64  # patients of other blocks
+    nobody = found._replace(labels=np.zeros((36, 4), bool))
+    everybody = found._replace(labels=np.ones((36, 4), bool))
+    assert (paired_tests.auroc_shares(nobody, 18) == 0).all() and (paired_tests.auroc_shares(everybody, 18) == 0).all()
+
+
+def test_shares_of_accuracy_by_hand():
+    hits_a, hits_b = np.array([1, 1, 0, 0], bool), np.array([0, 1, 0, 1], bool)
+    found = block([1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 2])._replace(hits_a=hits_a, hits_b=hits_b)
+    assert paired_tests.accuracy_shares(found, 4).tolist() == [0.25, 0, -0.25, 0]
+
+
+def test_shares_of_several_blocks_are_their_mean():
+    one, two = random_block(1), random_block(2)
+    for metric, of_one in (("auroc", paired_tests.auroc_shares), ("accuracy", paired_tests.accuracy_shares)):
+        expected = (of_one(one, 30) + of_one(two, 30)) / 2
+        assert paired_tests.mean_shares([one, two], metric, 30) == pytest.approx(expected)
+
+
+def test_twelve_patients_are_gone_through_and_thirteen_are_drawn():
+    assert paired_tests.permutation_p(np.ones((12, 1)))[0] == 2 / 2**12
+    assert paired_tests.permutation_p(np.ones((13, 1)), draws=9)[0] in {k / 10 for k in range(1, 11)}
+
+
+def test_a_drawn_p_depends_on_its_seed_and_not_on_how_many_draws_are_held_at_once(monkeypatch):
+    shares = np.random.default_rng(1).normal(0.1, 1, size=(40, 2))
+    whole = paired_tests.permutation_p(shares, 199, seed=4)
+    assert (whole != paired_tests.permutation_p(shares, 199, seed=5)).any()
+    assert (whole * 200 == np.rint(whole * 200)).all() and (whole >= 1 / 200).all()
+    assert (paired_tests.permutation_p(shares, 199) == paired_tests.permutation_p(shares, 199, seed=0)).all()
+    for chunk in (1, 40 * 7, 10**9):
+        monkeypatch.setattr(paired_tests, "CHUNK", chunk)
+        assert (paired_tests.permutation_p(shares, 199, seed=4) == whole).all()
+
+
+def test_the_same_exchanges_are_drawn_for_every_column():
+    shares = np.random.default_rng(2).normal(0.2, 1, size=(30, 1))
+    twice = paired_tests.permutation_p(np.hstack([shares, -shares]), 299)
+    assert twice[0] == twice[1]
+
+
+def test_sums_that_differ_by_rounding_are_as_far():
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 are not the same number; both signs of all are reached: 2 of 8."""
+    for shares in ([0.1, 0.2, 0.3], [0.3, 0.2, 0.1], [0.7, 0.1, 0.1]):
+        assert paired_tests.permutation_p(np.array(shares)[:, None])[0] == 2 / 8
+    # the observed 1 - 1 = 0 is reached by every exchange
+    assert paired_tests.permutation_p(np.array([[1.0], [-1.0]]))[0] == 1
+
+
+def test_holm_keeps_the_order_and_never_falls():
+    p = np.array([0.2, 0.001, 0.03, 0.03, 0.9])
+    assert holm(p) == pytest.approx([0.4, 0.005, 0.12, 0.12, 0.9])
+    assert holm(np.array([0.01, 0.011])) == pytest.approx([0.02, 0.02])
+    assert holm(np.array([])).tolist() == []
+
+
+def test_what_has_one_image_of_each_patient_in_one_set():
+    found = random_block(1)
+    assert paired_tests.one_image_each([found])
+    assert not paired_tests.one_image_each([found, found])
+    assert not paired_tests.one_image_each([random_block(1, images_per_patient=2)])
+
+
+def summed_errors(block: Block, m: int) -> np.ndarray:
+    """Error of the mean difference of the areas by patient, every pair compared; classes with both sides alone."""
+    error, classes = np.zeros(m), [c for c, of in enumerate(block.labels.T) if of.any() and not of.all()]
+    for c in classes:
+        own, other = np.flatnonzero(block.labels[:, c]), np.flatnonzero(~block.labels[:, c])
+        for sign, scores in ((1, block.a[:, c]), (-1, block.b[:, c])):
+            wins = (scores[own][:, None] > scores[other]) + 0.5 * (scores[own][:, None] == scores[other])
+            np.add.at(error, block.patients[own], sign * (wins.mean(1) - wins.mean()) / len(own) / len(classes))
+            np.add.at(error, block.patients[other], sign * (wins.mean(0) - wins.mean()) / len(other) / len(classes))
+    return error
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [many_classes()],
+        [random_block(1, images_per_patient=2), random_block(2)],
+        [
+            many_classes(),
+            many_classes(1)._replace(labels=many_classes(1).labels[:, [0, 3, 3, 3]]),
+        ],  # three classes, one
+    ],
+)
+def test_the_closed_test_of_classes_and_blocks_is_normal_in_the_summed_errors(blocks):
+    m = 1 + max(int(each.patients.max()) for each in blocks)
+    error = sum(summed_errors(each, m) for each in blocks) / len(blocks)
+    difference = paired_tests.mean_shares(blocks, "auroc", m).sum()
+    expected = 2 * norm.sf(abs(difference) / (m / (m - 1) * (error**2).sum()) ** 0.5)
+    assert paired_tests.auroc_test(blocks, m) == (pytest.approx(expected), "obuchowski")
+
+
+def test_the_closed_test_of_clustered_images_is_obuchowskis():
+    """Covariances of placements summed by patient, Obuchowski 1997, equation 4 for a difference."""
+    found = random_block(5, n=60, images_per_patient=2, gap=1.0)
+    truth, ids = found.labels[:, 0], found.patients
+    pos, neg = np.zeros(30), np.zeros(30)
+    for sign, scores in ((1, found.a[:, 0]), (-1, found.b[:, 0])):
+        wins = (scores[truth][:, None] > scores[~truth]) + 0.5 * (scores[truth][:, None] == scores[~truth])
+        np.add.at(pos, ids[truth], sign * (wins.mean(1) - wins.mean()) / truth.sum())
+        np.add.at(neg, ids[~truth], sign * (wins.mean(0) - wins.mean()) / (~truth).sum())
+    m_pos, m_neg = len(set(ids[truth])), len(set(ids[~truth]))
+    assert 30 > m_pos > m_neg  # some patients have images of one class alone
+    spread = m_pos / (m_pos - 1) * pos @ pos + m_neg / (m_neg - 1) * neg @ neg + 2 * 30 / 29 * pos @ neg
+    difference = area(found.a[:, 0], truth) - area(found.b[:, 0], truth)
+    assert paired_tests.auroc_test([found], 30).p == pytest.approx(2 * norm.sf(abs(difference) / spread**0.5))
+
+
+def test_two_patients_of_each_class_are_enough_for_the_closed_test():
+    two = block([0.9, 0.2, 0.1, 0.3], [0.4, 0.3, 0.1, 0.7], [True, True, False, False])
+    assert 0 < paired_tests.auroc_test([two], 4).p <= 1
+    one = block([0.9, 0.2, 0.1], [0.4, 0.3, 0.7], [True, True, False])
+    assert np.isnan(paired_tests.auroc_test([one], 3).p) and paired_tests.auroc_test([one], 3).method == "delong"
+
+
+def test_the_clustered_mcnemar_test_by_hand():
+    """Three patients of 2, 1 and 1 images; a is better by one image of the first and of the second."""
+    hits_a, hits_b = np.array([1, 1, 1, 0], bool), np.array([0, 1, 0, 0], bool)
+    found = block([1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 2])._replace(hits_a=hits_a, hits_b=hits_b)
+    error = np.array([0.25 - 0.5 * 0.5, 0.25 - 0.5 * 0.25, 0 - 0.5 * 0.25])
+    expected = 2 * norm.sf(0.5 / (3 / 2 * (error**2).sum()) ** 0.5)
+    assert paired_tests.accuracy_test([found], 3) == (pytest.approx(expected), "mcnemar, clustered")
+    # a second set in which b is better by the image of the fourth patient
+    other = block([1, 1], [1, 1], [1, 1], [2, 3])._replace(hits_a=np.array([1, 0], bool), hits_b=np.ones(2, bool))
+    assert paired_tests.accuracy_test([found, other], 4).p == pytest.approx(1)  # 0.5 and -0.5: no difference
+    other = other._replace(hits_a=np.ones(2, bool))
+    both = np.array([0.0, 0.125, -0.125, 0]) / 2
+    expected = 2 * norm.sf(0.25 / (4 / 3 * (both**2).sum()) ** 0.5)
+    assert paired_tests.accuracy_test([found, other], 4).p == pytest.approx(expected)
+
+
+def test_a_difference_without_spread_is_certain_or_none():
+    same = block([0.9, 0.2, 0.9, 0.2], [0.9, 0.2, 0.9, 0.2], [1, 0, 1, 0], [0, 0, 1, 1])
+    assert paired_tests.auroc_test([same], 2).p == paired_tests.accuracy_test([same], 2).p == 1
+    turned = same._replace(b=-same.a, hits_b=np.zeros(4, bool))  # 1 against 0, the same in each patient
+    assert np.isnan(paired_tests.auroc_test([turned], 2).p) and np.isnan(paired_tests.accuracy_test([turned], 2).p)
+
+
+def test_mcnemar_with_one_image_that_tells():
+    labels = np.array([True, False, True])
+    a, b = np.array([0.9, 0.1, 0.9]), np.array([0.9, 0.1, 0.1])
+    assert paired_tests.accuracy_test([block(a, b, labels)], 3).p == 1  # 2 * 1/2
+    assert paired_tests.accuracy_test([block(b, a, labels)], 3).p == 1
+    # one against one: 2 * (1 + 2) / 4, at most 1
+    assert paired_tests.accuracy_test([block([0.9, 0.9, 0.9], [0.1, 0.1, 0.9], labels)], 3).p == 1
+
+
+def test_an_area_of_weights_is_undefined_where_either_class_weighs_nothing():
+    scores, labels = np.array([0.1, 0.5, 0.5, 0.9]), np.array([False, True, False, True])
+    found = paired_tests.auroc_statistic(scores, labels)(
+        np.array([[1.0, 0, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1], [0, 1, 1, 0]])
+    )
+    assert np.isnan(found[:2]).all() and found[2:].tolist() == [3.5 / 4, 0.5]
+
+
+@pytest.mark.parametrize(("patients", "level"), [(10, 0.9), (3, 0.5)])
+def test_the_interval_of_a_difference_by_hand(patients, level):
+    draws = np.array([0.1, 0.2, 0.3, np.nan])
+    half = student.ppf((1 + level) / 2, patients - 1) * 0.1
+    found = paired_tests.difference_interval(0.2, draws, patients, level)
+    assert found == (
+        0.2,
+        pytest.approx(max(-1, 0.2 - half)),
+        pytest.approx(min(1, 0.2 + half)),
+        "bootstrap/patients (t)",
+    )
+    for alike in (np.array([0.2, 0.2]), np.array([0.2]), np.array([np.nan])):
+        found = paired_tests.difference_interval(0.2, alike, patients, level)
+        half = 1 - (1 - level) ** (1 / patients)
+        assert found[:3] == pytest.approx((0.2, max(-1, 0.2 - half), min(1, 0.2 + half)))
+        assert found.method == "rule of three (no draw differs)"
+    wide = paired_tests.difference_interval(0.2, 40 * draws, patients, level)
+    assert (wide.low, wide.high) == (-1, 1)
+
+
+def test_where_nothing_is_left_of_a_sum_every_draw_is_as_far(monkeypatch):
+    level = np.resize([1.0, -1.0], 40)  # the sum is 0
+    for chunk in (10**9, 40 * 7, 1):
+        monkeypatch.setattr(paired_tests, "CHUNK", chunk)
+        assert paired_tests.permutation_p(level[:, None], 199)[0] == 1
+        assert paired_tests.permutation_p(np.stack([np.ones(40), np.zeros(40)], 1), 199).tolist() == [1 / 200, 1]
+
+
+@pytest.mark.parametrize("patients", [9, 40])
+def test_each_column_has_the_p_that_it_has_alone(patients):
+    shares = np.random.default_rng(3).normal(0.2, 1, size=(patients, 3)) * [1, 100, 0.01]
+    together = paired_tests.permutation_p(shares, 299)
+    assert together.tolist() == [paired_tests.permutation_p(shares[:, [i]], 299)[0] for i in range(3)]
+
+
+def test_a_class_of_a_single_image_takes_part():
+    found = many_classes()
+    labels = found.labels.copy()
+    labels[:, 2] = np.arange(36) == 7
+    found = found._replace(labels=labels)
+    error, difference = summed_errors(found, 18), paired_tests.auroc_shares(found, 18).sum()
+    expected = 2 * norm.sf(abs(difference) / (18 / 17 * (error**2).sum()) ** 0.5)
+    assert paired_tests.auroc_test([found], 18).p == pytest.approx(expected)
+
+
+def test_two_patients_tell_a_normal_p_and_one_tells_none():
+    three = Block(*(np.array([[0.9, 0.1], [0.2, 0.8], [x, 1 - x]]) for x in (0.6, 0.4)), np.eye(2, dtype=bool)[[0, 1, 1]],
+                  np.ones(3, bool), np.array([1, 1, 0], bool), np.array([0, 0, 1]))  # fmt: skip
+    error = summed_errors(three, 2)
+    difference = paired_tests.auroc_shares(three, 2).sum()
+    expected = 1.0 if difference == 0 else 2 * norm.sf(abs(difference) / (2 * (error**2).sum()) ** 0.5)
+    assert paired_tests.auroc_test([three], 2).p == pytest.approx(expected)
+    one = three._replace(patients=np.zeros(3, int))
+    assert np.isnan(paired_tests.accuracy_test([one], 1).p)  # a third better, and nobody to compare it with
+    assert paired_tests.accuracy_test([one._replace(hits_b=one.hits_a)], 1).p == 1
+
+
 # --- simulations -----------------------------------------------------------------------------------------------------
 
 
@@ -230,7 +462,7 @@ def test_twenty_equal_models_seldom_give_a_false_better():
         )
         p = paired_tests.permutation_p(shares, 3999, seed=table)
         to_best = [k for k, pair in enumerate(pairs) if best in pair]
-        wrong += (paired_tests.holm(p)[to_best] <= 0.05).any()
-        forgetful += (paired_tests.holm(p[to_best]) <= 0.05).any()
+        wrong += (holm(p)[to_best] <= 0.05).any()
+        forgetful += (holm(p[to_best]) <= 0.05).any()
     assert wrong / tables <= 0.05
     assert forgetful / tables > 0.05
