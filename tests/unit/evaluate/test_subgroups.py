@@ -12,6 +12,7 @@ from plainfilm.evaluate.gap_test import Sides
 from plainfilm.evaluate.metrics import measure
 from plainfilm.evaluate.sample import Sample, make_sample
 from plainfilm.evaluate.subgroups import subgroup_table
+from wording import lacking
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 
@@ -74,7 +75,7 @@ def test_a_column_of_the_positives_alone_is_compared_against_all_negatives():
         area = roc_auc_score(y[mine | ~y], p[mine | ~y])
         assert group.metrics["auroc"].value == pytest.approx(area)
         assert "against all images of NORMAL" in group.metrics["auroc"].method
-        assert group.metrics["specificity"].method == "not estimable: the column is confined to PNEUMONIA"
+        assert lacking(group.metrics["specificity"].method, "not estimable:", "confined to PNEUMONIA") == []
         assert (group.metrics["specificity"].value, group.metrics["specificity"].n) == (None, 0)
     assert [gap.metric for gap in found.gaps] == ["auroc", "sensitivity"]
 
@@ -108,7 +109,7 @@ def test_a_subgroup_without_a_positive_is_not_estimable_and_not_zero():
     assert east["specificity"].value is not None
     by_metric = {gap.metric: gap for gap in found.gaps}
     assert by_metric["auroc"].p is by_metric["sensitivity"].p is by_metric["sensitivity"].value is None
-    assert by_metric["auroc"].method == "not estimable: fewer than 5 patients of a class in a subgroup"
+    assert lacking(by_metric["auroc"].method, "not estimable:", "fewer than 5 patients of a class") == []
     assert by_metric["specificity"].p_holm == by_metric["specificity"].p  # the only one that could be tested
 
 
