@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from plainfilm.config import DataConfig, EvaluateConfig, ExperimentConfig, TrainConfig, experiment_file, load_config
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError
+from wording import lacking
 
 ROOT = Path(__file__).parents[3]
 GRID = ("grid", "configurations", "about")  # keys of experiment files; test_experiment_files.py reads those
@@ -75,18 +76,13 @@ def test_every_fault_is_told_at_once_with_what_may_be_meant(yaml: Yaml) -> None:
         "evaluate: {threshold: best}\n"
     )
     message = _told(lambda: load_config(path))
-    for fault in (
-        "modle: unknown key; did you mean 'model'?",
-        "data.splt: unknown key; did you mean 'split'?",
-        "data.folds: Input should be greater than or equal to 3 (found 2)",
-        "data.phantom.sed: unknown key; did you mean 'seed'?",
-        "train.epochs: Input should be greater than or equal to 1 (found 0)",
-        "train.batchsize: unknown key; did you mean 'batch_size'?",
-        "train.phases.0.epoch: unknown key; did you mean 'epochs'?",
-        "train.lr",
-        "evaluate.threshold: found 'best'; expected accuracy, youden, sensitivity>=0.95",
-    ):
-        assert fault in message
+    assert lacking(
+        message, "modle: unknown key; did you mean 'model'?", "data.splt: unknown key; did you mean 'split'?",
+        "data.folds:", "greater than or equal to 3 (found 2)", "data.phantom.sed: unknown key", "did you mean 'seed'?",
+        "train.epochs:", "greater than or equal to 1 (found 0)", "train.batchsize: unknown key",
+        "did you mean 'batch_size'?", "train.phases.0.epoch: unknown key", "did you mean 'epochs'?", "train.lr",
+        "evaluate.threshold: found 'best'", "accuracy, youden, sensitivity>=0.95",
+    ) == []  # fmt: skip
     assert str(path) in message
 
 
@@ -99,7 +95,7 @@ def _told(work: Callable[[], object]) -> str:
 
 def test_an_unknown_key_like_no_other_gets_the_list_of_those_there_are() -> None:
     told = _told(lambda: load_config(options={"train.zzz": 1}))
-    assert "train.zzz: unknown key; known: epochs, size_px, batch_size" in told
+    assert lacking(told, "train.zzz: unknown key", "epochs, size_px, batch_size") == []
 
 
 def test_an_empty_section_is_refused_by_name(yaml: Yaml) -> None:
@@ -134,7 +130,7 @@ def test_null_is_nothing_in_yaml(yaml: Yaml) -> None:
 
 def test_a_key_given_twice_is_refused_with_its_line(yaml: Yaml) -> None:
     message = _told(lambda: load_config(yaml("data: {}\ntrain:\n  epochs: 3\n  epochs: 30\n")))
-    assert "'epochs' is given twice in one section (line 3)" in message
+    assert lacking(message, "'epochs'", "twice", "line 3") == []
 
 
 @pytest.mark.parametrize(
@@ -174,7 +170,7 @@ def test_one_phase_without_the_short_way_is_enough(yaml: Yaml) -> None:
     ("phases", "told"),
     [
         ("[{epochs: 2, size_px: 224}, {epochs: 2, size_px: 128}]", "every phase must have size_px 224"),
-        ("[{epochs: 7, size_px: 224, freeze: true}]", "frozen layers must have learned something; set model.weights"),
+        ("[{epochs: 7, size_px: 224, freeze: true}]", "have learned something; set model.weights"),
         ("[{epochs: 7, size_px: 224}, {epochs: 1, size_px: 224, freeze: true}]", "frozen ones come first"),
         ("[{epochs: 3, size_px: 224}]", "epochs contradict what phases say"),
         ("[{epochs: 7, size_px: 224, lr: -1}, {epochs: 7, size_px: 224}]", "lr"),
@@ -234,12 +230,16 @@ def test_a_resolved_config_with_phases_says_the_same_again(yaml: Yaml, train: di
         ("lr_ratio: 0.1, phases: [{epochs: 2, size_px: 224, lr_ratio: 0.5}]", "lr_ratio contradict"),
         ("epochs: 99, phases: [{epochs: 2, size_px: 224}, {epochs: 1, size_px: 224}]", "epochs contradict"),
         ("freeze: true, lr_ratio: 0.1", "freeze trains the last one alone"),
-        ("freeze_epochs: -1", "train.freeze_epochs: Input should be greater than or equal to 0 (found -1)"),
     ],
 )
 def test_what_would_do_nothing_is_refused(yaml: Yaml, train: str, told: str) -> None:
     said = _told(lambda: load_config(yaml(f"model: {{weights: imagenet}}\ntrain: {{{train}}}\n")))
     assert told in said
+
+
+def test_a_negative_number_of_frozen_epochs_is_refused(yaml: Yaml) -> None:
+    said = _told(lambda: load_config(yaml("train: {freeze_epochs: -1}\n")))
+    assert lacking(said, "train.freeze_epochs:", "greater than or equal to 0", "found -1") == []
     assert "train.phases.0" not in said
 
 
@@ -281,7 +281,7 @@ def test_shares_must_be_positive_and_sum_to_one(shares: list[float]) -> None:
 def test_a_fold_that_does_not_exist_is_refused() -> None:
     assert DataConfig(split="kfold", folds=4, fold=3).fold == 3
     told = _told(lambda: load_config(options={"data.folds": 4, "data.fold": 4}))
-    assert "fold 4 does not exist; 4 folds are numbered 0 to 3" in told
+    assert lacking(told, "fold 4", "4 folds", "0 to 3") == []
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_an_option_reaches_the_phase_of_a_resolved_config(tmp_path: Path) -> Non
 
 def test_only_single_label_tasks_are_taken_for_now(yaml: Yaml) -> None:
     assert load_config(yaml("task: single\n")).task == "single"
-    assert "task: Input should be 'single' (found 'multi')" in _told(lambda: load_config(yaml("task: multi\n")))
+    assert lacking(_told(lambda: load_config(yaml("task: multi\n"))), "task:", "'single'", "found 'multi'") == []
 
 
 def test_the_seed_is_not_negative() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from plainfilm.errors import ConfigError
 from plainfilm.experiments.grid import Experiment, read_experiment
+from wording import lacking
 
 Read = Callable[..., Experiment]
 
@@ -126,25 +128,25 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
     [
         ("grid: {model.nam: [paper]}", "model.nam: unknown key; did you mean 'name'?"),
         ("modle: {}", "modle: unknown key; did you mean 'model'?"),
-        ("grid: {train.seed: []}", "grid.train.seed: the list is empty, which makes no run at all"),
+        ("grid: {train.seed: []}", ("grid.train.seed: the list is empty", "makes no run at all")),
         ("grid: {}", "grid: found {}"),
         ("grid: [1]", "expected dotted keys with lists"),
-        ("grid: {train.seed: 3}", "grid.train.seed: found 3; expected a list of values, e.g. [3]"),
+        ("grid: {train.seed: 3}", ("grid.train.seed: found 3", "expected a list of values", "[3]")),
         ("grid: {train.seed: ['zero']}", "train.seed: Input should be a valid integer"),
-        ("grid: {train.seed: [-1]}", "train.seed: Input should be greater than or equal to 0 (found -1)"),
+        ("grid: {train.seed: [-1]}", ("train.seed:", "greater than or equal to 0", "found -1")),
         ("grid: {train.seed: [1, 1]}", "grid.train.seed: 1 is there twice"),
         ("grid: {train.seed: [0, 0]}", "grid.train.seed: 0 is there twice; keep one"),
         ("grid: {data.bits: [null, 8, null]}", "grid.data.bits: None is there twice"),
         ("gird: {train.seed: [0, 1]}", "gird: unknown key; did you mean 'grid'?"),
-        ("configuration: [{name: a}]", "configuration: unknown key; did you mean 'configurations'?"),
+        ("configuration: [{name: a}]", ("configuration: unknown key", "did you mean 'configurations'?")),
         ("abuot: {title: x}", "did you mean 'about'?"),
         ("grid: {seed: [1]}", "expected a dotted key, e.g. 'train.seed'"),
-        ("grid: {train.epochs: [1, 0]}", "train.epochs: Input should be greater than or equal to 1 (found 0)"),
+        ("grid: {train.epochs: [1, 0]}", ("train.epochs:", "greater than or equal to 1", "found 0")),
         ("grid: {model.name: [paper, papper]}", "Did you mean 'paper' or 'paper-gap'?"),
         ("grid: {model.name: [paper, resnet18], train.size_px: [48, 224]}", "48 px is too small for 'resnet18'"),
         ("grid: {model.filters: [[4, 4], [4, 4, 4, 4, 4]], train.size_px: [64]}", "64 px is too small for 5 blocks"),
         ("grid: {model.name: [vit_tiny], train.size_px: [100]}", "patches of 16 px"),
-        ("grid: {model.name: [compact], model.dense: [64]}", "model.dense: the network 'compact' has no such option"),
+        ("grid: {model.name: [compact], model.dense: [64]}", ("model.dense:", "'compact' has no such option")),
         ("configurations: []", "a list of at least one was expected"),
         ("configurations: [paper]", "entry 1: a text 'name' was expected"),
         ("configurations: [{model.dense: 3}]", "entry 1: a text 'name' was expected"),
@@ -154,7 +156,7 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
         ("configurations: [{name: a}, {name: A, model.dense: 3}]", "two runs would be named 'A-seed0'"),
         ("configurations: [{name: a}, {name: b}]", "a-seed0 and b-seed0 are the same run"),
         ("configurations: [{name: a, dense: 3}]", "a.dense: expected a dotted key"),
-        ("configurations: [{name: a, model.dense: 3}]\ngrid: {model.dense: [1, 2]}", "stands in the grid and in the configuration"),
+        ("configurations: [{name: a, model.dense: 3}]\ngrid: {model.dense: [1, 2]}", "in the grid and in the configuration"),
         ("grid: {evaluate.threshold: ['sensitivity>=0.9', 'sensitivity>= 0.9']}", "two runs would be named"),
         ("about: {titel: x}", "about.titel: unknown key"),
         ("about: text", "about: a short text was expected"),
@@ -163,14 +165,15 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
     ],
 )  # fmt: skip
 def test_a_fault_is_one_line(refused, text, said):
-    assert said in refused(text)
+    assert lacking(refused(text), *([said] if isinstance(said, str) else said)) == []
 
 
 def test_all_faults_are_told_at_once_and_each_once(refused):
     said = refused("modle: {}\ngrid: {train.epochs: [0, -1], train.seed: [0, 1, 2], model.dens: [3]}")
     for fault in ("modle: unknown key", "model.dens: unknown key", "(found 0)", "(found -1)"):
         assert fault in said
-    assert said.count("train.epochs: Input should be greater than or equal to 1 (found -1)") == 1
+    for value in (0, -1):
+        assert len(re.findall(rf"\btrain\.epochs: [^;]+ \(found {value}\)", said)) == 1
 
 
 def test_configurations_that_no_network_can_take_are_all_told(refused):

@@ -20,6 +20,7 @@ from plainfilm.experiments.cost import Cost, Latency
 from plainfilm.experiments.failures import why
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Timing
+from wording import lacking
 
 GRID = "data: {path: DATA}\nconfigurations: [{name: a}, {name: b, model.dense: 3}]\ngrid: {train.seed: [0, 1]}\n"
 FOUR = ["a-seed0", "a-seed1", "b-seed0", "b-seed1"]
@@ -153,7 +154,8 @@ def test_one_failure_does_not_stop_the_rest_and_ends_with_its_code(stage):
     assert stage.trained == FOUR
     assert "FAILED: a-seed1: The loss is no number." in done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("plainfilm: 1 of 4 runs did not finish (first: a-seed1: The loss is no number.)")
+    assert last.startswith("plainfilm: 1 of 4 runs did not finish")
+    assert "a-seed1: The loss is no number." in last
     assert f"plainfilm experiments run {stage.file} --out {stage.out}" in last
     assert "failed: The loss is no number." in done.stdout
 
@@ -175,7 +177,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(stage, trouble):
     last = stage.run("--only", "a", "--only", "b", code=130).stderr.strip().splitlines()[-1]
     assert stage.trained == ["a-seed0", "a-seed1", "b-seed0"]
     assert "2 of 4 runs done" in last
-    assert last.endswith(f"Go on: plainfilm experiments run {stage.file} --out {stage.out} --only a --only b")
+    assert last.endswith(f": plainfilm experiments run {stage.file} --out {stage.out} --only a --only b")
     stage.trained.clear()
     stage.run()
     assert stage.trained == ["b-seed0", "b-seed1"]
@@ -220,7 +222,7 @@ def test_a_half_made_run_stays_and_is_trained_into_a_folder_beside_it(stage):
     root = stop(stage, "a-seed0", resumable=False)
     before = sorted(path.name for path in root.iterdir())
     said = stage.run().stderr
-    assert "a-seed0 stopped before it could be gone on with; it stays" in said
+    assert any(lacking(line, "a-seed0 stopped", "it stays", "a new folder") == [] for line in said.splitlines())
     assert stage.trained[0] == "a-seed0.2"
     assert sorted(path.name for path in root.iterdir() if path.name != ".lock") == before
     stage.trained.clear()
@@ -246,8 +248,11 @@ def with_weights(stage: Stage, **weights: object) -> None:
 def test_weights_that_are_not_there_are_all_told_before_anything_is_trained(stage, option):
     with_weights(stage, c=stage.folder / "gone", d=stage.folder / "gone.pth")
     said = stage.refused(option, code=3)
-    assert said.startswith("plainfilm: 2 of 4 configurations cannot be trained, and none was begun: c: ")
-    assert "gone.pth: there is no such file or run folder" in said and "; d: " in said
+    assert said.startswith("plainfilm: 2 of 4 configurations")
+    assert (
+        lacking(said, "cannot be trained", "none was begun: c:", "gone.pth:", "no such file or run folder", "; d:")
+        == []
+    )
     stage.run("--only", "a")  # those that can be are trained by name
 
 
@@ -276,7 +281,7 @@ def test_norm_hold_without_batch_norm_is_told_first(stage):
     stage.file.write_text(
         file.replace("model.dense: 3}", f"model.weights: {stage.folder / 'w.pth'}, train.norm: hold}}")
     )
-    assert "b: train.norm: hold keeps the statistics of BatchNorm, and 'paper' has none" in stage.refused()
+    assert lacking(stage.refused(), "b: train.norm:", "hold", "BatchNorm", "'paper' has none") == []
 
 
 def test_a_configuration_that_cannot_be_timed_does_not_stop_a_dry_run(stage, monkeypatch):
@@ -291,7 +296,7 @@ def test_a_configuration_that_cannot_be_timed_does_not_stop_a_dry_run(stage, mon
     assert [run["outcome"] for run in document["runs"]] == ["planned", "planned", "failed", "failed"]
     assert document["estimate_seconds"] == 60.0 and stage.trained == []
     last = done.stderr.strip().splitlines()[-1]
-    assert "2 of 4 runs could not begin (first: b-seed0: No such images." in last and "are done" not in last
+    assert lacking(last, "2 of 4 runs could not begin", "b-seed0: No such images") == [] and "are done" not in last
 
 
 def test_why_a_run_failed_stands_in_the_table_until_it_is_trained(stage):
@@ -306,7 +311,7 @@ def test_why_a_run_failed_stands_in_the_table_until_it_is_trained(stage):
 
     page = told()
     assert "failed: The images of ... are gone" in page and "Smith" not in page and "NOT RUN" not in page
-    assert "b-seed1 (failed: The loss became nan in epoch 1, step 3)" in page
+    assert lacking(page, "b-seed1 (failed: The loss became nan", "epoch 1, step 3") == []
     assert "failed: The loss became nan" in (stage.folder / "results.csv").read_text()
     stage.run()
     assert "failed:" not in told()
@@ -332,8 +337,7 @@ def test_a_run_of_another_config_is_refused_with_what_differs(stage):
     stage.trained.clear()
     stage.file.write_text(stage.file.read_text().replace("model.dense: 3", "model.dense: 4"))
     said = stage.refused(code=4)
-    assert "b-seed0 holds a run of another config: model.dense: 3 there, 4 wanted." in said
-    assert "1 more runs are in the way" in said
+    assert lacking(said, "b-seed0", "another config", "model.dense: 3 there, 4 wanted", "1 more runs") == []
 
 
 def test_a_run_of_a_newer_version_is_refused(stage):

@@ -29,6 +29,7 @@ from plainfilm.export.bundle import export_run
 from plainfilm.export.onnx_runtime import onnx_runtime
 from plainfilm.export.scorer import open_bundle
 from plainfilm.runs.folder import RunDir
+from wording import lacking
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}
 
@@ -200,12 +201,15 @@ def test_a_run_is_told_from_a_bundle(tmp_path, refusal):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "status.json").write_text("{}")
     told = refusal(lambda: open_bundle(tmp_path / "run"), BundleError)
-    assert told == f"{tmp_path / 'run'} is a run, not a bundle. Make one of it: plainfilm export {tmp_path / 'run'}."
+    assert told.startswith(f"{tmp_path / 'run'} is a run, not a bundle")
+    assert told.endswith(f": plainfilm export {tmp_path / 'run'}.")
 
 
 def test_surplus_files_links_and_folders_are_refused(copied, refusal, nothing_is_loaded):
     (copied / "notes.txt").write_text("hello")
-    assert "'notes.txt', which MANIFEST.json does not list" in refusal(lambda: open_bundle(copied), BundleError)
+    assert (
+        lacking(refusal(lambda: open_bundle(copied), BundleError), "'notes.txt'", "MANIFEST.json does not list") == []
+    )
     (copied / "notes.txt").unlink()
     (copied / "more").mkdir()
     assert "no plain file ('more')" in refusal(lambda: open_bundle(copied), BundleError)

@@ -11,6 +11,7 @@ from plainfilm.interpret.gradcam import LastMap, find_last_map, heat_maps, log_o
 from plainfilm.models.backbones import Anatomy
 from plainfilm.models.build import Normalised, build_model
 from plainfilm.models.registry import MODELS
+from wording import lacking
 
 SIZE = {"vit_tiny": 224, "inception_v3": 107, "xception": 96}
 LAYER = {
@@ -157,5 +158,6 @@ def test_a_layer_before_is_taken_where_the_last_map_is_one_cell():
 def test_a_network_without_a_map_is_refused():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4), nn.Linear(4, 2))
     anatomy = Anatomy("2", ("1",), (("1",), ("2",)), lambda network, x: network[:2](x))
-    with pytest.raises(UsageError, match="no map of more than one cell at 8 px.*--heat-maps 0"):
+    with pytest.raises(UsageError) as error:
         find_last_map(Normalised(flat, (0.0,) * 3, (1.0,) * 3, anatomy), 8)
+    assert lacking(str(error.value), "more than one cell", "8 px", "--heat-maps 0") == []

@@ -14,6 +14,7 @@ from plainfilm.plots import curves as curve_figures
 from plainfilm.plots import heatmaps
 from plainfilm.plots.base import WIDE, as_png
 from plainfilm.plots.heatmaps import ORDERS
+from wording import lacking
 
 RNG = np.random.default_rng(0)
 
@@ -95,7 +96,7 @@ def test_a_long_headline_has_room_for_all_its_lines():
 
 def test_pairs_are_bars_with_their_counts_and_shares():
     figure = heatmaps.plot_pairs([("COVID", "VIRUS", 6, 24), ("VIRUS", "NORMAL", 1, 10)], "t")
-    assert "COVID called VIRUS: 6 of 24 (25.0%)" in everything_said(figure)
+    assert lacking(everything_said(figure), "COVID", "VIRUS: 6 of 24 (25.0%)", "NORMAL: 1 of 10 (10.0%)") == []
     assert [bar.get_width() for bar in figure.axes[0].patches] == [6, 1]
     assert "none" in heatmaps.plot_pairs([], "t").get_suptitle()
 
@@ -104,7 +105,7 @@ def test_long_class_names_are_cut_and_do_not_push_the_bars_aside():
     name = "BACTERIAL_PNEUMONIA_OF_CHILDREN"
     figure = heatmaps.plot_pairs([(name, "VIRAL", 37, 38)], "t")
     as_png(figure)  # lays it out
-    assert "BACTERIAL_PNE... called VIRAL: 37 of 38 (97.4%)" in everything_said(figure)
+    assert lacking(everything_said(figure), "BACTERIAL_PNE...", "VIRAL: 37 of 38 (97.4%)") == []
     assert figure.axes[0].get_position().width > 0.9
 
 
@@ -119,7 +120,7 @@ def test_the_checks_show_their_numbers():
     assert sum(bar.get_height() for bar in ax.patches) == 2
     share = mean_metric(np.array([0.5, 0.7]), has_patients=True)
     figure = heatmaps.plot_field(np.ones((2, 20, 20)), share, 0.49, "t")
-    assert figure.axes[0].get_xlabel() == "in the square: 60% of the heat, 49% of the area"
+    assert lacking(figure.axes[0].get_xlabel(), "60% of the heat", "49% of the area") == []
     box = figure.axes[0].patches[0].get_bbox()
     assert (box.x0, box.x1, box.y0, box.y1) == pytest.approx((2.5, 16.5, 2.5, 16.5))
 

@@ -24,6 +24,7 @@ from plainfilm.evaluate.test_ledger import append_look
 from plainfilm.report.page import GENERATOR, report_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
+from wording import lacking
 
 ELEMENTS = {
     "html", "head", "meta", "title", "style", "body", "header", "section", "nav", "footer", "h1", "h2", "h3", "p", "b", "br", "a",
@@ -81,8 +82,8 @@ def test_the_numbers_are_those_of_metrics_json(finish):
 
 def test_the_files_add_up_on_the_page(finish):
     text = draw(finish())[1].flat()
-    assert "163 files found = 160 used, 80 patients 2 quarantined 0 duplicates dropped 1 ignored by rule" in text
-    assert "E_CORRUPT 1" in text and "E_EMPTY 1" in text and "ignored hidden 1" in text
+    assert lacking(text, "163 files found = 160 used, 80 patients", "2 quarantined", "0 duplicates dropped") == []
+    assert "1 ignored by rule" in text and "E_CORRUPT 1" in text and "E_EMPTY 1" in text and "ignored hidden 1" in text
 
 
 def test_a_page_asks_nobody_for_anything(finish):
@@ -163,7 +164,8 @@ def test_names_are_there_when_asked_for_and_the_page_warns(finish):
     assert len(listed)
     text = draw(worst, names=True)[1].flat()
     assert "This page names files" in text and "lost.png" in text and "/home/mueller/xrays" in text
-    assert re.search(r"row \d+: truth \w+, called \w+, score 0\.\d{3} (NORMAL|PNEUMONIA)/p1\d{3}-[01]\.png", text)
+    shown = re.findall(r"row \d+: truth \w+, [\w ]+, score 0\.\d{3} (?:NORMAL|PNEUMONIA)/p1\d{3}-[01]\.png", text)
+    assert len(shown) == 6  # each of the worst images
 
 
 def test_the_worst_images_are_those_of_the_largest_losses(finish):
@@ -194,15 +196,15 @@ def test_a_test_set_that_other_runs_opened_is_not_called_sealed(finish):
     run = finish(looked=False)
     append_look(run.looks(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
     text = draw(run)[1].flat()
-    assert "never opened its test set, which other runs in its folder opened 1 time." in text
-    assert "Never by this run; 1 time by other runs in its folder." in text and "still sealed" not in text
+    assert lacking(text, "never opened its test set", "Never by this run; 1 time by other runs") == []
+    assert text.count("1 time") == 2 and "still sealed" not in text
 
 
 def test_a_copied_run_remembers_the_looks_of_the_runs_it_stood_beside(finish):
     run = finish()  # its ledger tells of its own look alone
     edit_metrics(run, "test", opened_set=5)
     text = draw(run)[1].flat()
-    assert "looked at its sealed test set once, 5 times by all runs in its folder" in text
+    assert lacking(text, "sealed test set once, 5 times by all runs") == []
 
 
 def test_more_than_two_classes(finish):
@@ -239,7 +241,7 @@ def test_blocks_that_other_commands_add_appear(finish):
     document = report_run(run.root)
     text = Page(Path(document.out).read_text(encoding="utf-8")).flat()
     assert "subgroups" in document.sections
-    for part in ("38 patients; 2 patients with images of several classes", "Subgroups by sex", "F minus M", "3.7 %", "like valid only",
+    for part in ("38 patients; 2 patients with images of several", "Subgroups by sex", "F minus M", "3.7 %", "like valid only",
                  "marks 0.810", "External set 1: 9 images", "-0.200 [-0.300, -0.100]", "0.200"):  # fmt: skip
         assert part in text, part
 

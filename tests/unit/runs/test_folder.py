@@ -8,6 +8,7 @@ import pytest
 from plainfilm.base.files import TEMP_PREFIX, atomic_write
 from plainfilm.errors import DataError, DivergedError, OccupiedError, StoppedError, TrainingError, UsageError
 from plainfilm.runs.folder import RunDir
+from wording import lacking
 
 
 def test_whoever_writes_a_run_next_sweeps_it(tmp_path):
@@ -72,10 +73,9 @@ def test_what_the_system_refuses_is_told_with_the_way_on(tmp_path, monkeypatch):
             with monkeypatch.context() as full:
                 full.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
                 run.write_status("running")
-        assert "(No space left on device). What was finished is kept." in str(error.value)
-        assert str(error.value).endswith(
-            f"then: plainfilm resume '{run.root}'" if begun else "then train again into another folder."
-        )
+        assert lacking(str(error.value), "(No space left on device)", "What was finished is kept") == []
+        way_on = f": plainfilm resume '{run.root}'" if begun else "train again into another folder."
+        assert str(error.value).endswith(way_on)
         assert (run.read_status()["status"], run.read_status()["code"]) == ("failed", 2)
 
 

@@ -14,6 +14,7 @@ from plainfilm.errors import DataError, DivergedError
 from plainfilm.runs.folder import RunDir
 from plainfilm.train import checkpoint as ck
 from plainfilm.train.fit import fit_phases
+from wording import lacking
 
 START = "of this run"
 FACTS = {
@@ -223,6 +224,7 @@ def test_nothing_that_is_no_number_reaches_the_disk(run, trained, value, where):
     with torch.no_grad():
         weight = trained.model.network.head[1].weight
         (weight if where == "weights" else trained.opt.opt.state[weight]["exp_avg_sq"])[0, 0] = value
-    with pytest.raises(DivergedError, match="^The weights or the optimiser's moments stopped being numbers in epoch 2"):
+    with pytest.raises(DivergedError) as error:
         ck.write_checkpoint(run, FACTS, ck.tensors_of(trained))
+    assert lacking(str(error.value), "weights", "moments", "numbers", "epoch 2") == []
     assert list(run.root.iterdir()) == []

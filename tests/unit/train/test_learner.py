@@ -24,6 +24,7 @@ from plainfilm.models.build import build_model
 from plainfilm.train import callbacks, fit, interruption
 from plainfilm.train.fit import FALLBACK_LR, estimate_seconds, find_lr, fit_phases, suggest
 from plainfilm.train.learner import auroc, class_weights, make_learner
+from wording import lacking
 
 mpl.use("Agg")
 SIZE = 40
@@ -141,8 +142,9 @@ def test_fastais_tools_work(learn):
 def test_a_loss_that_is_no_number_ends_the_training(learn):
     with torch.no_grad():
         learn.model.network.head[1].weight.fill_(float("nan"))
-    with pytest.raises(TrainingError, match="^The loss became nan in epoch 1, step 1.*smaller --lr") as error:
+    with pytest.raises(TrainingError, match="^The loss became nan") as error:
         fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+    assert lacking(str(error.value), "epoch 1, step 1", "smaller --lr") == []
     assert error.value.exit_code == 5
 
 
@@ -217,8 +219,9 @@ def test_a_network_that_diverges_in_the_last_step_is_caught_on_valid(learn):
 def test_a_loss_beyond_any_use_ends_the_training(learn):
     """A number still, but e**-1000 is no probability."""
     learn.model.network.head[1].register_forward_hook(lambda module, x, y: y * 1e6)
-    with pytest.raises(DivergedError, match=r"^The loss became \d+(\.\d+)?(e\+\d+)? in epoch 1, step 1"):
+    with pytest.raises(DivergedError, match=r"^The loss became \d+(\.\d+)?(e\+\d+)? in ") as error:
         fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
+    assert lacking(str(error.value), "epoch 1, step 1") == []
 
 
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])

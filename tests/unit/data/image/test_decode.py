@@ -18,6 +18,7 @@ from plainfilm.data.image import png_check as png_module
 from plainfilm.data.image.decode import DecodeSpec, decode, decode_bytes, digest, inspect, load, read_bytes
 from plainfilm.data.image.modes import content_of, is_grey, smallest_depth, to_uint8
 from plainfilm.data.image.resize import harmonised, resize
+from wording import lacking
 
 SIDE = 16
 AS_STORED = DecodeSpec(SIDE)
@@ -193,13 +194,15 @@ def test_a_deep_picture_is_never_washed_white() -> None:
 
 
 def test_a_value_above_the_top_of_the_bits_is_refused() -> None:
-    with pytest.raises(DecodeError, match=r"E_BITS: values 0 to 4096; 12 bits hold 0 to 4095"):
+    with pytest.raises(DecodeError) as error:
         to_uint8(load(stored(np.array([[0, 4096]], np.uint16))), 1, 12)
+    assert lacking(str(error.value), "E_BITS:", "0 to 4096", "12 bits", "0 to 4095") == []
 
 
 def test_a_deep_picture_without_a_bit_depth_is_refused() -> None:
-    with pytest.raises(DecodeError, match=r"E_BITS: more than 8 bits, but no bit depth is set"):
+    with pytest.raises(DecodeError) as error:
         decode_bytes(stored(NOISE.astype(np.uint16)), AS_STORED)
+    assert lacking(str(error.value), "E_BITS:", "more than 8 bits", "no bit depth is set") == []
 
 
 def test_a_deep_colour_picture_is_not_silently_darkened() -> None:
@@ -525,7 +528,7 @@ def test_a_png_whose_stream_ends_before_its_last_row_is_refused(colour: int, dep
     decode_bytes(whole, AS_STORED)
     short = png(SIDE, SIDE, depth, colour, [b"\xff" * line] * (SIDE - 1))
     Image.open(io.BytesIO(short)).load()
-    with pytest.raises(DecodeError, match="E_CORRUPT: cut off: the picture or the file ends too early"):
+    with pytest.raises(DecodeError, match="^E_CORRUPT: cut off.*too early"):
         decode_bytes(short, AS_STORED)
 
 

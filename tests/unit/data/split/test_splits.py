@@ -17,6 +17,7 @@ from plainfilm.data.split.splits import NO_PATIENTS, Leaks, Split, count, groupe
 from plainfilm.data.table.image_table import COLUMNS, ImageTable, build_table
 from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import DataError, GateError
+from wording import lacking
 
 Refusal = Callable[..., str]
 SHARES = np.array([0.60, 0.25, 0.15])
@@ -161,7 +162,7 @@ def test_three_patients_of_each_class_give_one_to_each_part() -> None:
 
 
 def test_fewer_groups_than_parts_are_refused() -> None:
-    with pytest.raises(DataError, match="No division into 3 parts has every class in every part"):
+    with pytest.raises(DataError, match="^No division into 3 parts has every class"):
         allocate(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), SHARES, np.random.default_rng(0))
 
 
@@ -403,11 +404,11 @@ def test_official_keeps_both_subtypes_together_where_it_divides_and_apart_where_
 LEAKS = {
     "the same patient": (
         [image("A", "A-train-0", given="test")],
-        "1 patient and 0 groups of identical files are in two splits",
+        ["1 patient", "0 groups of identical files", "in two splits"],
     ),
     "an identical file": (
         [image("A", "one", given="train", content="same"), image("A", "two", given="test", content="same")],
-        "0 patients and 1 group of identical files are in two splits",
+        ["0 patients", "1 group of identical files", "in two splits"],
     ),
 }
 
@@ -426,7 +427,8 @@ def test_given_folders_that_leak_are_refused_with_exit_code_1(refusal: Refusal, 
 @pytest.mark.parametrize("what", LEAKS)
 def test_a_leak_is_told_in_good_grammar(refusal: Refusal, what: str) -> None:
     more, found = LEAKS[what]
-    assert found in refusal(lambda: make_split(table(given_films() + more), OFFICIAL, seed=0), GateError)
+    message = refusal(lambda: make_split(table(given_films() + more), OFFICIAL, seed=0), GateError)
+    assert lacking(message, *found) == []
 
 
 @pytest.mark.parametrize("what", LEAKS)
@@ -459,8 +461,7 @@ def test_official_without_given_folders_is_refused(refusal: Refusal) -> None:
 def test_official_needs_two_patients_of_each_class_to_divide(refusal: Refusal) -> None:
     images = films(5, 1, "A", "train") + films(1, 5, "B", "train") + films(5, 1, "B", "test")
     message = refusal(lambda: make_split(table(images), OFFICIAL, seed=0))
-    assert "The class 'B' has 1 patient" in message
-    assert "in the train and val folders; at least 2 are needed" in message
+    assert lacking(message, "class 'B' has 1 patient", "train and val folders", "at least 2 are needed") == []
 
 
 # --- split files ---------------------------------------------------------------------------------------------------
@@ -504,7 +505,7 @@ def test_a_split_file_needs_no_more_than_path_and_split(data: ImageTable, split_
 def test_a_split_file_that_misses_images_is_refused(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
     edit(split_file, lambda frame: frame.iloc[2:])
     message = refusal(lambda: from_file(data, split_file))
-    assert "does not name 2 of 24 images (first: 'NA/00000.png')" in message
+    assert lacking(message, "does not name 2 of 24 images", "'NA/00000.png'") == []
     assert "plainfilm split DATA --out split.csv" in message
 
 
@@ -512,7 +513,8 @@ def test_a_split_file_with_images_that_are_not_there_is_refused(
     data: ImageTable, split_file: Path, refusal: Refusal
 ) -> None:
     edit(split_file, lambda frame: pd.concat([frame, frame.head(2).assign(path=["NA/other.png", "NA/third.png"])]))
-    assert "names 2 images that are not there (first: 'NA/other.png')" in refusal(lambda: from_file(data, split_file))
+    message = refusal(lambda: from_file(data, split_file))
+    assert lacking(message, "2 images", "not there", "'NA/other.png'", "other data") == []
 
 
 def test_an_image_that_is_quarantined_since_is_not_missed(tmp_path: Path, tiny_cxr: Path) -> None:
@@ -563,7 +565,7 @@ def test_a_split_file_that_is_no_table_is_refused(
 
 def test_a_split_that_is_neither_known_nor_a_file_is_refused(data: ImageTable, refusal: Refusal) -> None:
     message = refusal(lambda: make_split(data, DataConfig(split="offical"), seed=0))
-    assert "--split 'offical' is neither patient, official, image, kfold nor a file" in message
+    assert lacking(message, "--split 'offical'", "patient, official, image, kfold", "nor a file") == []
 
 
 def test_a_split_file_that_leaks_is_refused_unless_it_is_allowed(

@@ -71,4 +71,5 @@ def test_equal_losses_have_no_interval():
     probs, truth = np.full((5, 2), [0.3, 0.7]), np.ones(5, dtype=int)
     sample = make_sample(probs, truth, np.arange(5), None, positive=1, threshold=0.5)
     found = _log_loss(-np.log(probs[:, 1]), np.arange(5), sample)
-    assert (found.value, found.method) == (None, "not estimable: fewer than two different losses")
+    assert found.value is None and found.method.startswith("not estimable: ")
+    assert "two different losses" in found.method

@@ -10,6 +10,7 @@ import pytest
 
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
+from wording import lacking
 
 Refusal = Callable[..., str]
 NAMES = ["person1_virus_6.jpeg", "person3_bacteria_10.jpeg", "IM-0001-0001.jpeg", "NORMAL2-IM-0095-0001.jpeg", "bacteria.png"]  # fmt: skip
@@ -47,7 +48,8 @@ def test_what_is_no_column_of_subgroups_is_refused_with_those_that_are(column: s
 
 def test_too_many_values_or_none_make_no_subgroups(refusal: Refusal, tmp_path: Path):
     many = pd.concat([ROWS] * 10, ignore_index=True).assign(age=[str(i) for i in range(50)])
-    assert "found 50 different values, expected at most 20" in refusal(lambda: subgroup_names(many, "age", None), UsageError)  # fmt: skip
+    message = refusal(lambda: subgroup_names(many, "age", None), UsageError)
+    assert lacking(message, "--by age", "50 different values", "at most 20") == []
     path = csv(tmp_path, {"site": [""] * 5})
     assert "no image here has a value" in refusal(lambda: subgroup_names(ROWS, "site", path), UsageError)
 

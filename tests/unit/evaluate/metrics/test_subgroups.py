@@ -14,6 +14,7 @@ from plainfilm.evaluate.stats.delong import auroc_interval, curve, variance
 from plainfilm.evaluate.stats.intervals import Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import Sides
+from wording import lacking
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 
@@ -76,7 +77,7 @@ def test_a_column_of_the_positives_alone_is_compared_against_all_negatives():
         area = roc_auc_score(y[mine | ~y], p[mine | ~y])
         assert group.metrics["auroc"].value == pytest.approx(area)
         assert "against all images of NORMAL" in group.metrics["auroc"].method
-        assert group.metrics["specificity"].method == "not estimable: the column is confined to PNEUMONIA"
+        assert lacking(group.metrics["specificity"].method, "not estimable:", "confined to PNEUMONIA") == []
         assert (group.metrics["specificity"].value, group.metrics["specificity"].n) == (None, 0)
     assert [gap.metric for gap in found.gaps] == ["auroc", "sensitivity"]
 
@@ -110,7 +111,7 @@ def test_a_subgroup_without_a_positive_is_not_estimable_and_not_zero():
     assert east["specificity"].value is not None
     by_metric = {gap.metric: gap for gap in found.gaps}
     assert by_metric["auroc"].p is by_metric["sensitivity"].p is by_metric["sensitivity"].value is None
-    assert by_metric["auroc"].method == "not estimable: fewer than 5 patients of a class in a subgroup"
+    assert lacking(by_metric["auroc"].method, "not estimable:", "fewer than 5 patients of a class") == []
     assert by_metric["specificity"].p_holm == by_metric["specificity"].p  # the only one that could be tested
 
 
