@@ -44,7 +44,7 @@ def ours(data: Path) -> list[dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PLAINFILM_CACHE"] = str(Path(folder) / "cache")
         cfg = load_config(options={"data.path": str(data), "train.size_px": 96, "train.epochs": 8})
-        train_run(cfg, Path(folder) / "run", listener=listen)
+        train_run(cfg, Path(folder) / "run", on_event=listen)
     return seen
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from plainfilm.config import DataConfig
 from plainfilm.data.audit.near_duplicates import near_groups, near_pairs, perceptual_hashes
-from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, fit_and_score, picture_features
+from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, fit_and_score, image_statistics
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import grouped
@@ -31,7 +31,7 @@ def pixels(rows):
 
 @pytest.fixture(scope="module")
 def features(rows, pixels):
-    return {"file facts": file_features(rows), **picture_features(pixels)}
+    return {"file facts": file_features(rows), **image_statistics(pixels)}
 
 
 def facts_by_pillow(path: str) -> dict[str, int]:

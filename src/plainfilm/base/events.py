@@ -9,7 +9,7 @@ from typing import Any
 
 from plainfilm.base.files import atomic_write
 
-Listener = Callable[[str, dict[str, Any]], None]  # event name, its facts
+EventCallback = Callable[[str, dict[str, Any]], None]  # event name, its facts
 
 # What goes into a run's log: facts about the work, never a path, file name or patient.
 LOGGED = {
@@ -26,15 +26,15 @@ LOGGED = {
 
 
 def silent(what: str, facts: dict[str, Any]) -> None:
-    """A listener that does nothing."""
+    """An event callback that does nothing."""
 
 
-def logged(path: Path, listener: Listener) -> Listener:
-    """`listener`, and a line in the log at `path` for each event worth keeping; what stands there stays."""
+def logged(path: Path, on_event: EventCallback) -> EventCallback:
+    """`on_event`, and a line in the log at `path` for each event worth keeping; what stands there stays."""
     lines: list[str] = [path.read_text(encoding="utf-8")] if path.is_file() else []
 
     def hear(what: str, facts: dict[str, Any]) -> None:
-        listener(what, facts)
+        on_event(what, facts)
         if what in LOGGED:
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             told = " ".join(f"{name}={facts[name]}" for name in LOGGED[what])

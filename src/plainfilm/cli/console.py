@@ -36,8 +36,8 @@ WEIGHT_WORDS = {
 BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
 
 
-class Talk:
-    """A listener for the pipeline; a context in which nothing but the result reaches stdout."""
+class Terminal:
+    """An event callback for the pipeline; a context in which nothing but the result reaches stdout."""
 
     def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
         self.quiet, self.json = quiet, json
@@ -50,7 +50,7 @@ class Talk:
         self.greeted = False
         self.run: RunDir | None = None
 
-    def __enter__(self) -> Talk:
+    def __enter__(self) -> Terminal:
         self.redirect = contextlib.redirect_stdout(sys.stderr)  # fastai prints; JSON readers must not see it
         self.redirect.__enter__()
         return self

@@ -13,7 +13,15 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student_t
 
-from plainfilm.compare.configurations import Lineup, Pair, Rival, gather, line_up, refuse_other_classes, refuse_twice
+from plainfilm.compare.configurations import (
+    Configuration,
+    Lineup,
+    Pair,
+    gather,
+    line_up,
+    refuse_other_classes,
+    refuse_twice,
+)
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.document import chosen_on_valid
@@ -57,7 +65,7 @@ def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "
     return as_document(lineup, split, metric)
 
 
-def _other_images(one: Rival, other: Rival) -> str:
+def _other_images(one: Configuration, other: Configuration) -> str:
     a, b = one.runs[0], other.runs[0]
     if a.split == "test":
         return (

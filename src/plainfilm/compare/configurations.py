@@ -13,14 +13,14 @@ import numpy as np
 from plainfilm.compare.scored_run import Scored
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.stats.intervals import Ints
-from plainfilm.evaluate.stats.paired_tests import Block
+from plainfilm.evaluate.stats.paired_tests import PairedScores
 
 Pair = tuple[int, int]
 REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first was half-made
 
 
 @dataclass(frozen=True)
-class Rival:
+class Configuration:
     """The runs of one configuration, by seed and fold."""
 
     name: str
@@ -41,15 +41,15 @@ class Rival:
 class Lineup:
     """Rivals, best first, with a number for each patient of all of them: of run i, `codes[i]` int (n,), 0..m-1."""
 
-    rivals: list[Rival]
+    rivals: list[Configuration]
     codes: dict[Path, Ints]
     m: int
     pairs: dict[Pair, list[tuple[Scored, Scored]]] = field(default_factory=dict)
 
-    def blocks(self, pair: Pair) -> list[Block]:
+    def blocks(self, pair: Pair) -> list[PairedScores]:
         """What the two rows of a pair scored alike."""
         return [
-            Block(
+            PairedScores(
                 a.probs[:, a.views], b.probs[:, b.views], np.stack([a.targs == c for c in a.views], axis=1),
                 a.hits, b.hits, self.codes[a.root],
             )
@@ -81,7 +81,7 @@ def refuse_other_classes(runs: Sequence[Scored]) -> None:
             )
 
 
-def gather(runs: Sequence[Scored]) -> list[Rival]:
+def gather(runs: Sequence[Scored]) -> list[Configuration]:
     """Runs of one config but for seed and fold become one rival.
 
     Raises:
@@ -90,7 +90,7 @@ def gather(runs: Sequence[Scored]) -> list[Rival]:
     by_key: dict[str, list[Scored]] = {}
     for run in runs:
         by_key.setdefault(run.key, []).append(run)
-    rivals: list[Rival] = []
+    rivals: list[Configuration] = []
     names = _names(list(by_key.values()))
     for name, members in zip(names, by_key.values(), strict=True):
         members = sorted(members, key=lambda run: run.repeat)
@@ -100,7 +100,7 @@ def gather(runs: Sequence[Scored]) -> list[Rival]:
                     f"{one.root} and {other.root} have the same config and seed: a repeated run is no second seed. "
                     "Give one of them."
                 )
-        rivals.append(Rival(name, members))
+        rivals.append(Configuration(name, members))
     return rivals
 
 
@@ -119,7 +119,7 @@ def _names(rows: list[list[Scored]]) -> list[str]:
     ]
 
 
-def line_up(rivals: Sequence[Rival], metric: str) -> Lineup:
+def line_up(rivals: Sequence[Configuration], metric: str) -> Lineup:
     """The rivals, best first, and for each pair of them the runs on the same images."""
     ranked = sorted(rivals, key=lambda rival: rival.rank(metric))
     runs = [run for rival in ranked for run in rival.runs]

@@ -18,13 +18,13 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, with_room
 from plainfilm.evaluate.metrics.point_metrics import sensitivity_statistic
-from plainfilm.evaluate.metrics.predicted_class import calls
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample, metric, missing
 from plainfilm.evaluate.predictions import CHANGE, read_predictions
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, shifted_rows
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
-from plainfilm.evaluate.test_ledger import count_looks, seal_of
+from plainfilm.evaluate.test_ledger import count_accesses, seal_of
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
@@ -76,7 +76,9 @@ class Scored:
     @property
     def hits(self) -> Bools:
         """bool (n,), called rightly at the threshold stored in the run (more than two classes: the largest score)."""
-        return np.asarray(calls(self.probs, positive=self.positive, threshold=self.card.threshold) == self.targs)
+        return np.asarray(
+            predicted_classes(self.probs, positive=self.positive, threshold=self.card.threshold) == self.targs
+        )
 
     @property
     def log_losses(self) -> Floats:
@@ -116,7 +118,7 @@ def read_scored(root: Path, split: str) -> Scored:
     """
     run = RunDir.open(root)
     cfg, card = read_run_config(run), read_card(run)
-    if split == "test" and not count_looks(run, card.seal)[0]:
+    if split == "test" and not count_accesses(run, card.seal)[0]:
         raise SealError(
             f"No look at the test set is recorded for {root}, and none is made here. Open it first: plainfilm evaluate "
             f"{root} --split test."

@@ -8,31 +8,31 @@ import numpy as np
 
 from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
-from plainfilm.evaluate.metrics.predicted_class import calls
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import make_sample
-from plainfilm.evaluate.operating.conformal import LIKE_VALID, in_set, is_sure
-from plainfilm.evaluate.predictions import UNLIKE, Predictions
+from plainfilm.evaluate.operating.conformal import LIKE_VALID, in_set, is_singleton
+from plainfilm.evaluate.predictions import OOD, Predictions
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools
 from plainfilm.runs.card import Card
-from plainfilm.schemas.documents import BandReport, GateReport, Metric, Reliability, ReliabilityBin
+from plainfilm.schemas.documents import AbstainBandReport, Metric, OODGateReport, Reliability, ReliabilityBin
 
 LEVEL = 0.95
 
 
-def band_report(card: Card, predictions: Predictions) -> BandReport | None:
+def band_report(card: Card, predictions: Predictions) -> AbstainBandReport | None:
     """Coverage by class, the share called without a doubt and the error among them; None without a band."""
     if card.band is None:
         return None
     positive = card.vocab.index(card.positive) if card.positive else None
     probs, targs = predictions.probs, predictions.targs
-    called = calls(probs, positive=positive, threshold=card.threshold)
+    called = predicted_classes(probs, positive=positive, threshold=card.threshold)
     sure, covered = (
-        is_sure(card.band, probs, called, card.vocab),
+        is_singleton(card.band, probs, called, card.vocab),
         in_set(card.band, probs, card.vocab)[np.arange(len(targs)), targs],
     )
     rows, on = _honest_rows(predictions)
-    return BandReport(
+    return AbstainBandReport(
         level=card.band.level, lowest=card.band.lowest, on=on,
         coverage={name: _share(covered, rows & (targs == k), predictions) for k, name in enumerate(card.vocab)},
         kept=_share(sure, rows, predictions), error_among_kept=_share(called != targs, rows & sure, predictions),
@@ -40,13 +40,13 @@ def band_report(card: Card, predictions: Predictions) -> BandReport | None:
     )  # fmt: skip
 
 
-def gate_report(predictions: Predictions) -> GateReport | None:
+def gate_report(predictions: Predictions) -> OODGateReport | None:
     """The share of images marked "unlike the training images"; None where nothing looked at them."""
-    if UNLIKE not in predictions.frame:
+    if OOD not in predictions.frame:
         return None
     rows, on = _honest_rows(predictions)
-    marked = predictions.frame[UNLIKE].to_numpy() > 1
-    return GateReport(on=on, marked=_share(marked, rows, predictions))
+    marked = predictions.frame[OOD].to_numpy() > 1
+    return OODGateReport(on=on, marked=_share(marked, rows, predictions))
 
 
 def reliability_report(card: Card, predictions: Predictions) -> Reliability:

@@ -13,7 +13,8 @@ from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
 from plainfilm.evaluate.metrics.decision_curve import decision_curve
-from plainfilm.evaluate.metrics.measure import calls, confusion_matrix, measure, measure_per_class
+from plainfilm.evaluate.metrics.measure import confusion_matrix, measure, measure_per_class
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.prevalence import restated
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.metrics.subgroups import subgroup_table
@@ -27,7 +28,7 @@ from plainfilm.schemas.evaluate import PerPatient
 
 
 @dataclass(frozen=True)
-class Asked:
+class ExtraBlocks:
     """What a user wants beside the metrics.
 
     prevalences: shares, 0..1. column: of subgroups; names: the subgroup of each image, '' = not given.
@@ -38,12 +39,12 @@ class Asked:
     names: list[str] = field(default_factory=list)
 
 
-NOTHING_MORE = Asked()
+NO_EXTRA_BLOCKS = ExtraBlocks()
 
 
-def answer(
+def evaluate_document(
     run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, looks: tuple[int, int],
-    asked: Asked = NOTHING_MORE,
+    asked: ExtraBlocks = NO_EXTRA_BLOCKS,
 ) -> EvaluateDocument:  # fmt: skip
     """The document of one pass over a split; nothing of the network runs here."""
     positive = card.vocab.index(card.positive) if card.positive else None
@@ -52,7 +53,7 @@ def answer(
         positive=positive, n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed,
     )  # fmt: skip
     narrow = bool((predictions.frame["patient"] == "").any())
-    called = calls(predictions.probs, positive=positive, threshold=card.threshold)
+    called = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
     matrix = confusion_matrix(called, predictions.targs, len(card.vocab))
     per_class = {} if positive is not None else measure_per_class(threshold=None, **sample)
     return EvaluateDocument(
@@ -68,7 +69,7 @@ def answer(
 
 
 def blocks_beside(
-    card: Card, predictions: Predictions, cfg: ExperimentConfig, asked: Asked, narrow: bool
+    card: Card, predictions: Predictions, cfg: ExperimentConfig, asked: ExtraBlocks, narrow: bool
 ) -> dict[str, Any]:
     """What stands beside the metrics of the images: by patient, over thresholds, at other prevalences, by subgroup."""
     positive, boot = card.vocab.index(card.positive) if card.positive else None, (cfg.evaluate.n_boot, cfg.train.seed)

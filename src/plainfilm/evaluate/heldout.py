@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
-from plainfilm.data.cache.rows import PixelRows, decode_told
+from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
 from plainfilm.evaluate.ood.ood_gate import read_gate
@@ -23,7 +23,7 @@ from plainfilm.evaluate.predictions import (
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
-from plainfilm.evaluate.test_ledger import check_before_look, looks_at, looks_before, record_look
+from plainfilm.evaluate.test_ledger import accesses_before, accesses_to, check_before_access, record_access
 from plainfilm.models.from_card import kept_network
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
     pass
 
 
-def look_at_test(
-    run: RunDir, card: Card, rows: pd.DataFrame, device: str, listener: Listener, *, keep: bool = True
+def score_test(
+    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True
 ) -> tuple[Predictions, tuple[int, int]]:
     """The test predictions, new or as saved, with the look recorded before anything is shown or stored.
 
     `keep`: the decoded test pictures join the cache.
     """
     part = rows[rows["split"] == "test"]
-    seal, looks = check_before_look(run, part)
+    seal, looks = check_before_access(run, part)
     probes, gate = read_train_probes(run, rows), read_gate(run, card)  # first: a damaged file must not cost a look
     path, scores = run.predictions("test"), run.probe_scores("test")
-    if path.is_file() and looks_at(looks, seal) and (probes is None or scores.is_file()):
+    if path.is_file() and accesses_to(looks, seal) and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
-        return predictions, record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
-    pixels = decode_told(part, DecodeSpec(**card.decode), listener, keep=keep)
+        return predictions, record_access(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
+    pixels = decode_with_events(part, DecodeSpec(**card.decode), on_event, keep=keep)
     model, device = kept_network(run, card, device)
     logits, features = predict(model, pixels, device)
     predictions = make_predictions(
@@ -54,22 +54,22 @@ def look_at_test(
         unlike=gate.look(pixels, features)[0] if gate else None,
     )  # fmt: skip
     probed = probes.score(part, pixels, card.vocab) if probes else None
-    counted = record_look(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
+    counted = record_access(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
     if probed is not None:
         atomic_write(scores, probed)
     save_predictions(run, "test", predictions, pixels)
     return predictions, counted
 
 
-def look_at_external(
-    run: RunDir, card: Card, external: ExternalSet, device: str, listener: Listener, *, keep: bool = True
+def score_external(
+    run: RunDir, card: Card, external: ExternalSet, device: str, on_event: EventCallback, *, keep: bool = True
 ) -> tuple[Predictions, PixelRows, tuple[int, int]]:
     """The predictions of external images, new or as saved, their pixels, and the looks at this set, recorded first."""
     rows, path, gate = external.rows, run.predictions(external.name), read_gate(run, card)
-    looks = looks_before(run, external.seal)
-    pixels = decode_told(rows, DecodeSpec(**card.decode), listener, keep=keep)
+    looks = accesses_before(run, external.seal)
+    pixels = decode_with_events(rows, DecodeSpec(**card.decode), on_event, keep=keep)
     predictions = None
-    if path.is_file() and looks_at(looks, external.seal):
+    if path.is_file() and accesses_to(looks, external.seal):
         with contextlib.suppress(DataError):  # the images lie elsewhere now
             predictions = read_predictions(path, rows, card.vocab, has_patients=external.table.has_patients)
     seen = predictions is not None
@@ -81,21 +81,21 @@ def look_at_external(
             unlike=gate.look(pixels, features)[0] if gate else None,
         )  # fmt: skip
     facts = {"model_sha256": card.weights_sha256, "inference": not seen, "external": True}
-    counted = record_look(run, external.seal, looks, facts)
+    counted = record_access(run, external.seal, looks, facts)
     if not seen:
         save_predictions(run, external.name, predictions, pixels)
     return predictions, pixels, counted
 
 
-def look_at_shifted(
-    run: RunDir, card: Card, rows: pd.DataFrame, device: str, listener: Listener, *, keep: bool = True
+def score_shifted_valid(
+    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True
 ) -> Predictions:
     """The predictions of the changed valid pictures, as saved, or made now."""
     path = run.predictions(SHIFTED)
     if path.is_file():
         return read_predictions(path, shifted_rows(rows), card.vocab, has_patients=card.has_patients)
     gate = read_gate(run, card)
-    pixels = decode_told(rows[rows["split"] == "valid"], DecodeSpec(**card.decode), listener, keep=keep)
+    pixels = decode_with_events(rows[rows["split"] == "valid"], DecodeSpec(**card.decode), on_event, keep=keep)
     model, device = kept_network(run, card, device)
     predictions = predict_shifted(
         rows, model, pixels, device, vocab=card.vocab, has_patients=card.has_patients, gate=gate

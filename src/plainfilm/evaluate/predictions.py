@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
 
 BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
-TOP_PICTURES = 24
+TOP_IMAGES = 24
 CHANGE = "change"  # a column of splits whose pictures were changed: how
-UNLIKE = "unlike"  # a column of runs with an input gate: how unlike the train images, above 1 = marked
+OOD = "unlike"  # a column of runs with an input gate: how unlike the train images, above 1 = marked
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Predictions:
         losses: np.ndarray = -np.log(np.clip(of_truth, 1e-12, None))
         return losses
 
-    def worst(self, n: int = TOP_PICTURES) -> np.ndarray:
+    def worst(self, n: int = TOP_IMAGES) -> np.ndarray:
         """Positions of the `n` largest losses, worst first; equal losses in table order."""
         return np.argsort(-self.losses, kind="stable")[:n]
 
@@ -114,7 +114,7 @@ def make_predictions(
     # from the logits as they are saved: whoever reads the file finds the same probabilities
     found = Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
     found = found.at(temperature)
-    return found if unlike is None else replace(found, frame=found.frame.assign(**{UNLIKE: _nine_digits(unlike)}))
+    return found if unlike is None else replace(found, frame=found.frame.assign(**{OOD: _nine_digits(unlike)}))
 
 
 def _untouched(rows: pd.DataFrame) -> np.ndarray | None:
@@ -149,7 +149,7 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
         texts = dict.fromkeys(("path", "patient", "label", CHANGE), str)
         frame = pd.read_csv(path, dtype=texts, keep_default_na=False)
         scores = [f"{kind}_{name}" for kind in ("logit", "prob") for name in vocab]
-        frame = frame.astype(dict.fromkeys([*scores, *([UNLIKE] if UNLIKE in frame else [])], np.float64))
+        frame = frame.astype(dict.fromkeys([*scores, *([OOD] if OOD in frame else [])], np.float64))
     except (ValueError, KeyError):
         raise DataError(f"{path} is damaged. Restore it from a backup, or train again.") from None
     if list(frame["path"]) != list(rows["path"]) or list(frame["label"]) != list(rows["label"]):

@@ -68,7 +68,7 @@ def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
     return looks
 
 
-def append_look(path: Path, looks: list[dict[str, Any]], facts: dict[str, Any]) -> str:
+def append_access(path: Path, looks: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """Add one look to the ledger at `path`; returns its hash, the new head."""
     look = {
         "look": len(looks) + 1,
@@ -86,7 +86,7 @@ def _hash(look: dict[str, Any]) -> str:
     return hash_json({key: value for key, value in look.items() if key != "hash"})
 
 
-def looks_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
+def accesses_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
     """All looks of a run so far, before one at the set with this seal: refused here, or the pictures are scored first.
 
     Raises:
@@ -97,14 +97,14 @@ def looks_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
     return looks
 
 
-def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[dict[str, Any]]]:
+def check_before_access(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[dict[str, Any]]]:
     """The run's seal and its looks so far, after checking both.
 
     Raises:
         SealError: the run's ledger or the set's is broken, or the test rows are not the ones that were sealed when the run was made.
     """
     seal = seal_of(test_rows)
-    looks = looks_before(run, seal)
+    looks = accesses_before(run, seal)
     if seal != run.read_status()["seal"]:
         raise SealError(
             "The test rows of table.csv are not those that were sealed at training. Nothing was evaluated; restore table.csv."
@@ -112,7 +112,7 @@ def check_before_look(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list[d
     return seal, looks
 
 
-def record_look(run: RunDir, seal: str, looks: list[dict[str, Any]], facts: dict[str, Any]) -> tuple[int, int]:
+def record_access(run: RunDir, seal: str, looks: list[dict[str, Any]], facts: dict[str, Any]) -> tuple[int, int]:
     """Write the look to the run's ledger, to status.json, and to the ledger of the set that was looked at.
 
     Args:
@@ -120,13 +120,13 @@ def record_look(run: RunDir, seal: str, looks: list[dict[str, Any]], facts: dict
     Returns:
         Looks of this run, and looks by all runs beside it, at this set.
     """
-    head = append_look(run.ledger, looks, {"seal": seal, **facts})
+    head = append_access(run.ledger, looks, {"seal": seal, **facts})
     run.write_status("done", ledger_head=head)
-    own = [*(look["hash"] for look in looks_at(looks, seal)), head]
+    own = [*(look["hash"] for look in accesses_to(looks, seal)), head]
     return len(own), _share(run, seal, own)
 
 
-def looks_at(looks: list[dict[str, Any]], seal: str) -> list[dict[str, Any]]:
+def accesses_to(looks: list[dict[str, Any]], seal: str) -> list[dict[str, Any]]:
     """Those at one set: the run's test set, or an external one."""
     return [look for look in looks if look["seal"] == seal]
 
@@ -140,14 +140,14 @@ def _share(run: RunDir, seal: str, hashes: list[str]) -> int:
         known = {look["run_look"] for look in looks}
         for digest in hashes:
             if digest not in known:
-                append_look(shared, looks, {"run": run.root.name, "run_look": digest})
+                append_access(shared, looks, {"run": run.root.name, "run_look": digest})
                 looks = read_chain(shared)
     return len(looks)
 
 
-def count_looks(run: RunDir, seal: str | None) -> tuple[int, int]:
+def count_accesses(run: RunDir, seal: str | None) -> tuple[int, int]:
     """Looks so far at the set with this seal, of this run and of all runs; (0, 0) where there is none."""
     if seal is None:
         return 0, 0
-    own = looks_at(read_ledger(run.ledger, run.read_status().get("ledger_head")), seal)
+    own = accesses_to(read_ledger(run.ledger, run.read_status().get("ledger_head")), seal)
     return len(own), max(len(own), len(read_chain(run.looks(seal))))

@@ -11,17 +11,25 @@ from typing import Any
 import numpy as np
 
 from plainfilm.compare.compare import over_seeds, tested_pairs
-from plainfilm.compare.configurations import Lineup, Rival, configuration_name, gather, line_up, refuse_other_classes
+from plainfilm.compare.configurations import (
+    Configuration,
+    Lineup,
+    configuration_name,
+    gather,
+    line_up,
+    refuse_other_classes,
+)
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
-from plainfilm.evaluate.test_ledger import count_looks
+from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs.card import KEPT_LAST
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import baseline_of
 from plainfilm.schemas.compare import Difference, MeanSd
 from plainfilm.schemas.documents import Metric
 
@@ -43,14 +51,14 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class TestScores:
-    """What the looks at test said; `n_runs` of the configuration's runs have looked. `no_lungs`: AUROC of the best
+class HeldOutScores:
+    """What the looks at test said; `n_runs` of the configuration's runs have looked. `baseline`: AUROC of the best
     shortcut probe on the same images; None where the runs were not probed."""
 
     __test__ = False  # not a test class
     n_runs: int
     metrics: dict[str, MeanSd]
-    no_lungs: MeanSd | None = None
+    baseline: MeanSd | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ class Row:
     difference: Difference | None
     costs: Costs | None
     looks: int
-    test: TestScores | None
+    test: HeldOutScores | None
     command: str
     why: str = ""
     per_class: int | None = None
@@ -83,8 +91,8 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Section:
-    """One experiment; `split` is what it is ranked on. `no_lungs`: the probe on the plain valid images of the best row.
+class ResultsSection:
+    """One experiment; `split` is what it is ranked on. `baseline`: the probe on the plain valid images of the best row.
 
     `seals`: the test sets of its runs. `sized`: the number of train images varies. `kept_last`: no epoch was chosen.
     """
@@ -92,8 +100,8 @@ class Section:
     name: str
     about: About
     rows: list[Row]
-    no_lungs: MeanSd | None
-    no_lungs_probe: str
+    baseline: MeanSd | None
+    baseline_probe: str
     marks: list[str]
     runs: int
     unfinished: list[str] = field(default_factory=list)
@@ -103,7 +111,7 @@ class Section:
     kept_last: bool = False
 
 
-def read_section(name: str, folder: Path, file: Path | None) -> Section:
+def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
     """The experiment whose runs lie in `folder` (which may be missing), its configurations named by `file`.
 
     Raises:
@@ -128,10 +136,10 @@ def read_section(name: str, folder: Path, file: Path | None) -> Section:
         lineup = line_up(gather(runs), "auroc")
         rows = _rows(lineup, experiment, file)
     rows += _not_run(rows, experiment, unfinished, file)
-    probe, no_lungs = _no_lungs(lineup.rivals[0].runs) if lineup else ("", None)
+    probe, baseline = _shortcut_baseline(lineup.rivals[0].runs) if lineup else ("", None)
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
-    return Section(
-        name, experiment.about if experiment else About(), rows, no_lungs, probe,
+    return ResultsSection(
+        name, experiment.about if experiment else About(), rows, baseline, probe,
         notes + _unlike([root for root, _ in done], split, rows), len(runs),
         [f"{root.name} ({status})" for root, status in unfinished], split,
         frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class for row in rows} - {None}) > 1,
@@ -192,8 +200,8 @@ def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None) -> l
     ]
 
 
-def _row(rival: Rival, i: int, beside: tuple[str, Difference | None], size: int | None, command: str) -> Row:
-    looks = [count_looks(RunDir(run.root), run.card.seal)[0] for run in rival.runs]
+def _row(rival: Configuration, i: int, beside: tuple[str, Difference | None], size: int | None, command: str) -> Row:
+    looks = [count_accesses(RunDir(run.root), run.card.seal)[0] for run in rival.runs]
     return Row(
         name=rival.name, rank=i + 1, seeds=[run.repeat[0] for run in rival.runs],
         metrics={name: over_seeds([run.metrics[name] for run in rival.runs]) for name in rival.runs[0].metrics},
@@ -204,7 +212,7 @@ def _row(rival: Rival, i: int, beside: tuple[str, Difference | None], size: int 
 
 
 def _beyond(runs: Sequence[Scored]) -> MeanSd | None:
-    found = [(_saved(run).get("valid", {}).get("no_lungs_needed") or {}).get("beyond") for run in runs]
+    found = [(baseline_of(_saved(run).get("valid", {})) or {}).get("beyond") for run in runs]
     if not all(each and each["value"] is not None for each in found):
         return None
     return over_seeds([Metric.model_validate(each) for each in found])
@@ -241,7 +249,7 @@ def _costs(found: Sequence[Cost]) -> Costs:
     )  # fmt: skip
 
 
-def _test_scores(opened: Sequence[Scored]) -> TestScores | None:
+def _test_scores(opened: Sequence[Scored]) -> HeldOutScores | None:
     """From metrics.json, where evaluate left them; no test score is computed here."""
     saved = [part for run in opened if (part := _saved(run).get("test"))]
     if not saved:
@@ -250,15 +258,15 @@ def _test_scores(opened: Sequence[Scored]) -> TestScores | None:
         name: over_seeds([Metric.model_validate(part["metrics"][name]) for part in saved])
         for name in ("auroc", "accuracy", "sensitivity", "specificity")
     }
-    return TestScores(len(saved), metrics, _probed(saved)[1])
+    return HeldOutScores(len(saved), metrics, _probed(saved)[1])
 
 
-def _no_lungs(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:
+def _shortcut_baseline(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:
     return _probed([_saved(run).get("valid", {}) for run in runs])
 
 
 def _probed(parts: Sequence[dict[str, Any]]) -> tuple[str, MeanSd | None]:
-    found = [part.get("no_lungs_needed") for part in parts]
+    found = [baseline_of(part) for part in parts]
     known = [each for each in found if each and each["auroc"] and each["auroc"]["value"] is not None]
     if not known:
         return "", None

@@ -82,7 +82,7 @@ def write_latency(run: RunDir) -> Latency:
     return latency
 
 
-def memory_now_mb() -> float:
+def peak_memory_mb() -> float:
     """Peak of this process so far."""
     return peak_rss_mb()
 

@@ -13,7 +13,7 @@ from typing import Any
 from plainfilm.compare.scored_run import SENSITIVITY_AT
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
-from plainfilm.experiments.aggregate import NOT_RUN, Costs, Row, Section
+from plainfilm.experiments.aggregate import NOT_RUN, Costs, ResultsSection, Row
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
@@ -61,7 +61,7 @@ def put_section(page: str, name: str, text: str) -> str:
     return page[:start] + whole + page[stop + len(end(name)) :]
 
 
-def section_text(section: Section, figures: Mapping[str, str], looks: Sequence[Mapping[str, Any]] = ()) -> str:
+def section_text(section: ResultsSection, figures: Mapping[str, str], looks: Sequence[Mapping[str, Any]] = ()) -> str:
     """One experiment as Markdown that also reads as plain text.
 
     `figures`: title -> path relative to the page; `looks`: the lines of looks.jsonl, the whole project's.
@@ -117,7 +117,7 @@ def _looks_at(seals: Iterable[str], looks: Sequence[Mapping[str, Any]]) -> list[
     return lines
 
 
-def _scores(section: Section) -> list[str]:
+def _scores(section: ResultsSection) -> list[str]:
     head = ["rank", "configuration", "seeds", "AUROC", "accuracy", "sensitivity at specificity 0.90", "log loss",
             "right where the probe errs", "AUROC against the best", "images (patients)"]  # fmt: skip
     body = [
@@ -126,9 +126,9 @@ def _scores(section: Section) -> list[str]:
         if row.metrics else ["", row.name, "0", row.why, *[""] * 6]
         for row in section.rows
     ]  # fmt: skip
-    if section.no_lungs is not None:
-        probe = f"no lungs needed ({section.no_lungs_probe})" + (", plain valid" if section.split == SHIFTED else "")
-        body.append(["", probe, "", mean_text(section.no_lungs), *[""] * 5, _count(section.no_lungs)])
+    if section.baseline is not None:
+        probe = f"shortcut baseline ({section.baseline_probe})" + (", plain valid" if section.split == SHIFTED else "")
+        body.append(["", probe, "", mean_text(section.baseline), *[""] * 5, _count(section.baseline)])
     return aligned(head, body)
 
 
@@ -200,7 +200,7 @@ def _test_table(rows: Sequence[Row]) -> list[str]:
     body = [
         [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.looks),
          *(mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")),
-         mean_text(row.test.no_lungs) if row.test.no_lungs else "-", _count(row.test.metrics["auroc"])]
+         mean_text(row.test.baseline) if row.test.baseline else "-", _count(row.test.metrics["auroc"])]
         for row in rows if row.test
     ]  # fmt: skip
     return aligned(head, body)
@@ -218,12 +218,12 @@ def aligned(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
 # --- results.csv -----------------------------------------------------------------------------------------------------
 
 
-def csv_rows(section: Section) -> list[dict[str, Any]]:
+def csv_rows(section: ResultsSection) -> list[dict[str, Any]]:
     """One flat row per configuration, and one for the probe; numbers by repr, None empty."""
     rows = [_flat_row(section.name, row) for row in section.rows]
-    if section.no_lungs is not None:
-        rows.append({"experiment": section.name, "configuration": f"no lungs needed ({section.no_lungs_probe})",
-                     "status": "probe", **_spread("valid_auroc", section.no_lungs)})  # fmt: skip
+    if section.baseline is not None:
+        rows.append({"experiment": section.name, "configuration": f"shortcut baseline ({section.baseline_probe})",
+                     "status": "probe", **_spread("valid_auroc", section.baseline)})  # fmt: skip
     return rows
 
 
@@ -248,8 +248,8 @@ def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
         found["test_runs"] = row.test.n_runs
         for name, metric in row.test.metrics.items():
             found |= _spread(f"test_{name}", metric)
-        if row.test.no_lungs is not None:
-            found |= _spread("test_no_lungs_auroc", row.test.no_lungs)
+        if row.test.baseline is not None:
+            found |= _spread("test_no_lungs_auroc", row.test.baseline)
     return found | {"command": row.command}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import ConfigError, PlainfilmError
 from plainfilm.experiments.status import Place
@@ -12,7 +12,7 @@ from plainfilm.models.find_weights import find_weights
 from plainfilm.models.registry import check_options, require_library
 
 
-def require_possible(places: Sequence[Place], *, offline: bool, listener: Listener) -> None:
+def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventCallback) -> None:
     """Networks, sizes and weights of all runs that are new; ImageNet's weights are fetched now where they may be.
 
     A stopped run holds its own weights, and a finished one needs none.
@@ -29,7 +29,7 @@ def require_possible(places: Sequence[Place], *, offline: bool, listener: Listen
             continue
         asked.add(question)
         try:
-            _require(cfg, offline=offline, listener=listener)
+            _require(cfg, offline=offline, on_event=on_event)
         except PlainfilmError as error:
             faults.setdefault(name, error)
     if not faults:
@@ -41,9 +41,9 @@ def require_possible(places: Sequence[Place], *, offline: bool, listener: Listen
     raise kinds.pop()(message) if len(kinds) == 1 else ConfigError(message)
 
 
-def _require(cfg: ExperimentConfig, *, offline: bool, listener: Listener) -> None:
+def _require(cfg: ExperimentConfig, *, offline: bool, on_event: EventCallback) -> None:
     spec = check_options(cfg.model, cfg.train.size_px)
     require_library(spec)
     if cfg.train.norm == "hold" and not spec.batch_norm:
         raise ConfigError(f"train.norm: hold keeps the statistics of BatchNorm, and {cfg.model.name!r} has none")
-    find_weights(cfg.model, offline=offline, listener=listener)
+    find_weights(cfg.model, offline=offline, on_event=on_event)

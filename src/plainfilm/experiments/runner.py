@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, StoppedError, UsageError
 from plainfilm.experiments.cost import read_cost, write_cost, write_latency
 from plainfilm.experiments.failures import keep_failures
 from plainfilm.experiments.grid import Experiment, read_experiment
 from plainfilm.experiments.preflight import require_possible
 from plainfilm.experiments.status import Place, find_place
-from plainfilm.experiments.test_log import looks_file, open_test, require_writable
-from plainfilm.experiments.workers import BUG, INTERRUPTED, Crew, Ended, train_here
+from plainfilm.experiments.test_log import access_log_file, open_test, require_writable
+from plainfilm.experiments.workers import BUG, INTERRUPTED, Ended, Workers, train_here
 from plainfilm.pipeline import train
 from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.schemas.compare import ExperimentDocument, ExperimentRun, Outcome
@@ -78,7 +78,7 @@ class Progress:
         return [self.ended[place.planned.folder] for place in self.places]
 
 
-def run_experiment(order: Order, *, dry_run: bool = False, listener: Listener = silent) -> ExperimentDocument:
+def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallback = silent) -> ExperimentDocument:
     """Train every run of the file that is not finished; a failure does not stop the rest, and stands in the answer.
 
     Raises:
@@ -94,24 +94,24 @@ def run_experiment(order: Order, *, dry_run: bool = False, listener: Listener = 
     for each in planned:
         keep_out_of_data(folder, each.cfg)
     progress = Progress(_places(folder, experiment, order))
-    require_possible(progress.places, offline=order.offline, listener=listener)
+    require_possible(progress.places, offline=order.offline, on_event=on_event)
     if order.open_test:
-        require_writable(looks_file(experiment))
+        require_writable(access_log_file(experiment))
     done, left = (
         [place for place in progress.places if place.standing in which] for which in (("done",), ("new", "stopped"))
     )
     seconds = estimate(done, left, order.jobs)
-    listener("plan", {
+    on_event("plan", {
         "experiment": experiment.name, "title": experiment.about.title, "configurations": len({p.configuration for p in planned}),
         "runs": len(planned), "standing": [place.standing for place in progress.places], "seconds": seconds,
         "half_made": [str(path) for place in progress.places for path in place.half_made], "jobs": order.jobs,
     })  # fmt: skip
     if dry_run:
-        seconds = seconds if seconds is not None else _timed(progress, order, listener)
+        seconds = seconds if seconds is not None else _timed(progress, order, on_event)
         for place in progress.left():
             progress.note(place, "skipped" if place.standing == "done" else "planned")
     else:
-        _work(experiment, progress, order, folder, listener)
+        _work(experiment, progress, order, folder, on_event)
     return ExperimentDocument(
         experiment=experiment.name, out=str(folder), configurations=list(dict.fromkeys(p.configuration for p in planned)),
         estimate_seconds=seconds, runs=progress.runs(),
@@ -169,7 +169,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _timed(progress: Progress, order: Order, listener: Listener) -> float:
+def _timed(progress: Progress, order: Order, on_event: EventCallback) -> float:
     """Seconds from five timed steps of the first run of each configuration; one that fails does not stop the others."""
     total = 0.0
     by_name: dict[str, float | PlainfilmError] = {}
@@ -179,13 +179,13 @@ def _timed(progress: Progress, order: Order, listener: Listener) -> float:
             root = place.run.root.with_name(f"{place.run.root.name}.dry")  # of a stopped run its own is taken
             try:
                 by_name[name] = train.train_run(
-                    place.planned.cfg, root, device=order.device, dry_run=True, offline=order.offline, listener=listener
+                    place.planned.cfg, root, device=order.device, dry_run=True, offline=order.offline, on_event=on_event
                 ).estimate_seconds
             except StoppedError:
                 raise
             except PlainfilmError as error:
                 by_name[name] = error
-                listener("grid_failed", {"name": place.planned.folder, "message": str(error)})
+                on_event("grid_failed", {"name": place.planned.folder, "message": str(error)})
         seconds = by_name[name]
         if place.standing not in ("new", "stopped"):
             continue
@@ -196,17 +196,17 @@ def _timed(progress: Progress, order: Order, listener: Listener) -> float:
     return total / order.jobs
 
 
-def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path, listener: Listener) -> None:
+def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path, on_event: EventCallback) -> None:
     try:
         for place in progress.places:
             if place.standing == "done":
-                _finish(experiment, progress, place, "skipped", order, folder, listener)
+                _finish(experiment, progress, place, "skipped", order, folder, on_event)
             elif place.standing == "busy":
                 progress.note(place, "busy", OccupiedError.exit_code, "another process is training it; left alone")
             elif place.standing == "diverged":
                 progress.note(place, "failed", FAILED, "it diverged before, and would again: lower train.lr")
         keep_failures(folder, progress.ended.values(), TRAINED)
-        _train_all(experiment, progress, order, folder, listener)
+        _train_all(experiment, progress, order, folder, on_event)
         _measure_latency(progress)
     except (KeyboardInterrupt, StoppedError):
         done = sum(progress.is_trained(place) for place in progress.places)
@@ -216,7 +216,7 @@ def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path
         ) from None
 
 
-def _train_all(experiment: Experiment, progress: Progress, order: Order, folder: Path, listener: Listener) -> None:
+def _train_all(experiment: Experiment, progress: Progress, order: Order, folder: Path, on_event: EventCallback) -> None:
     left = progress.left()
     of = len(progress.places)
 
@@ -226,7 +226,7 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
         if how.code:
             progress.note(place, "failed", how.code, how.message)
             keep_failures(folder, progress.ended.values(), TRAINED)
-            listener("grid_failed", {"name": place.planned.folder, "message": how.message})
+            on_event("grid_failed", {"name": place.planned.folder, "message": how.message})
             return
         _finish(
             experiment,
@@ -235,14 +235,14 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
             "resumed" if place.standing == "stopped" else "trained",
             order,
             folder,
-            listener,
+            on_event,
         )
         keep_failures(folder, progress.ended.values(), TRAINED)
         ahead = estimate([each for each in progress.places if progress.is_trained(each)], progress.left(), order.jobs)
-        listener("grid_done", {"name": place.planned.folder, "done": len(progress.ended), "of": of, "seconds": ahead})
+        on_event("grid_done", {"name": place.planned.folder, "done": len(progress.ended), "of": of, "seconds": ahead})
 
     if order.jobs > 1:
-        Crew(order.jobs, folder / ".plans", order.device, offline=order.offline).work(left, ended)
+        Workers(order.jobs, folder / ".plans", order.device, offline=order.offline).work(left, ended)
         return
     for place in left:
         facts = {
@@ -251,18 +251,18 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
             "of": of,
             "resumes": place.standing == "stopped",
         }
-        listener("grid_run", facts)
-        ended(place, train_here(place, order.device, listener, offline=order.offline))
+        on_event("grid_run", facts)
+        ended(place, train_here(place, order.device, on_event, offline=order.offline))
 
 
 def _finish(
-    experiment: Experiment, progress: Progress, place: Place, outcome: Outcome, order: Order, folder: Path, listener: Listener
+    experiment: Experiment, progress: Progress, place: Place, outcome: Outcome, order: Order, folder: Path, on_event: EventCallback
 ) -> None:  # fmt: skip
     """A run is trained: its cost is there, and its test set is opened where that was asked for."""
     try:
         if not place.run.cost.is_file():
             write_cost(place.run)
-        opened = order.open_test and open_test(experiment, place.planned, place.run, listener, folder / ".looks.lock")
+        opened = order.open_test and open_test(experiment, place.planned, place.run, on_event, folder / ".looks.lock")
         progress.note(place, outcome, opened=opened)
     except PlainfilmError as error:
         progress.note(place, "failed", error.exit_code, f"trained, but: {error}")

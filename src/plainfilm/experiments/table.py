@@ -11,10 +11,10 @@ import numpy as np
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
-from plainfilm.experiments.aggregate import Row, Section, read_section, run_folders
+from plainfilm.experiments.aggregate import ResultsSection, Row, read_section, run_folders
 from plainfilm.experiments.markdown import csv_rows, put_rows, put_section, safe_name, section_text
 from plainfilm.experiments.runner import OUT
-from plainfilm.experiments.test_log import read_looks
+from plainfilm.experiments.test_log import read_access_log
 from plainfilm.schemas.compare import TableDocument, TableSection
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
-    looks = read_looks(out / "looks.jsonl")
+    looks = read_access_log(out / "looks.jsonl")
     figures = {section.name: draw(section) for section in sections}
     rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
     for section in sections:
@@ -56,7 +56,7 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
     )  # fmt: skip
 
 
-def _told(section: Section) -> TableSection:
+def _told(section: ResultsSection) -> TableSection:
     best = section.rows[0].name if section.rows and section.rows[0].metrics else None
     not_run = [row.name for row in section.rows if not row.metrics]
     return TableSection(experiment=section.name, rows=len(section.rows), runs=section.runs, not_run=not_run, best=best)
@@ -100,7 +100,7 @@ def _with_runs(path: Path) -> list[Path]:
     return found
 
 
-def draw(section: Section) -> dict[str, tuple[str, bytes]]:
+def draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
     """Title -> file name and PNG of each figure; none where nothing was run."""
     from plainfilm.plots.base import as_png
 
@@ -120,7 +120,7 @@ def draw(section: Section) -> dict[str, tuple[str, bytes]]:
     return found
 
 
-def _draw_sizes(section: Section, rows: list[Row]) -> Figure:
+def _draw_sizes(section: ResultsSection, rows: list[Row]) -> Figure:
     from plainfilm.plots.learning_curve import plot_sizes
 
     curves: dict[str, list[tuple[float, float, float]]] = {}
@@ -131,7 +131,7 @@ def _draw_sizes(section: Section, rows: list[Row]) -> Figure:
     return plot_sizes({way: np.array(points) for way, points in curves.items()}, section.split, section.name)
 
 
-def _draw_cost(section: Section, rows: list[Row]) -> Figure:
+def _draw_cost(section: ResultsSection, rows: list[Row]) -> Figure:
     from plainfilm.plots.cost import plot_cost
 
     def numbers(values: list[float | None]) -> np.ndarray:
@@ -147,6 +147,6 @@ def _draw_cost(section: Section, rows: list[Row]) -> Figure:
             ("latency on the CPU, ms per image", numbers([cost.latency_ms for cost in costs])),
         ],
         section.name,
-        section.no_lungs.mean if section.no_lungs and section.split != SHIFTED else None,
+        section.baseline.mean if section.baseline and section.split != SHIFTED else None,
         section.split,
     )

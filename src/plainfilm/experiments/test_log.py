@@ -13,17 +13,17 @@ from typing import Any
 
 from filelock import FileLock
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, OccupiedError
-from plainfilm.evaluate.test_ledger import count_looks
+from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.experiments.grid import Experiment, Planned
 from plainfilm.pipeline import evaluate
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 
 
-def looks_file(experiment: Experiment) -> Path:
+def access_log_file(experiment: Experiment) -> Path:
     """looks.jsonl beside the experiment's file."""
     return experiment.path.absolute().parent / "looks.jsonl"
 
@@ -34,7 +34,7 @@ def require_writable(path: Path) -> None:
     Raises:
         OccupiedError: the log cannot be written. DataError: what stands in it is not readable.
     """
-    read_looks(path)
+    read_access_log(path)
     try:
         atomic_write(path, path.read_text(encoding="utf-8") if path.is_file() else "")
     except OSError as error:
@@ -43,7 +43,7 @@ def require_writable(path: Path) -> None:
         ) from None
 
 
-def read_looks(path: Path) -> list[dict[str, Any]]:
+def read_access_log(path: Path) -> list[dict[str, Any]]:
     """The looks logged so far."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
@@ -55,7 +55,7 @@ def read_looks(path: Path) -> list[dict[str, Any]]:
         ) from None
 
 
-def open_test(experiment: Experiment, planned: Planned, run: RunDir, listener: Listener, lock: Path) -> bool:
+def open_test(experiment: Experiment, planned: Planned, run: RunDir, on_event: EventCallback, lock: Path) -> bool:
     """Evaluate on test unless this run has done so, and log it; True when the test set was opened now.
 
     A look that was made but not logged (a kill between the two) is logged now. A run without a test set has none.
@@ -63,13 +63,13 @@ def open_test(experiment: Experiment, planned: Planned, run: RunDir, listener: L
     card = read_card(run)
     if card.seal is None:
         return False
-    looked = count_looks(run, card.seal)[0] > 0
+    looked = count_accesses(run, card.seal)[0] > 0
     if not looked:
-        evaluate.evaluate_run(run.root, split="test", listener=listener)
+        evaluate.evaluate_run(run.root, split="test", on_event=on_event)
     saved = json.loads(run.metrics.read_text(encoding="utf-8")).get("test")
     if saved is None:  # looked by hand with another threshold; the ledger has it
         return False
-    path = looks_file(experiment)
+    path = access_log_file(experiment)
     with FileLock(lock):
         look = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "test_set": _test_set(experiment, planned),
@@ -79,7 +79,7 @@ def open_test(experiment: Experiment, planned: Planned, run: RunDir, listener: L
         }  # fmt: skip
         # not by the weights alone: two configurations may differ in the threshold only
         same = ("model_sha256", "seal", "what", "seed")
-        if any(all(old.get(key) == look[key] for key in same) for old in read_looks(path)):
+        if any(all(old.get(key) == look[key] for key in same) for old in read_access_log(path)):
             return not looked
         before = path.read_text(encoding="utf-8") if path.is_file() else ""
         atomic_write(path, before + ("\n" if before and not before.endswith("\n") else "") + json.dumps(look) + "\n")

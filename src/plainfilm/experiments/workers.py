@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import PlainfilmError, StoppedError
-from plainfilm.experiments.cost import memory_now_mb, write_cost
+from plainfilm.experiments.cost import peak_memory_mb, write_cost
 from plainfilm.experiments.status import Place
 from plainfilm.pipeline import train
 from plainfilm.schemas.documents import TrainDocument
@@ -34,19 +34,19 @@ class Ended:
     message: str
 
 
-def train_here(place: Place, device: str, listener: Listener, *, offline: bool = False) -> Ended:
+def train_here(place: Place, device: str, on_event: EventCallback, *, offline: bool = False) -> Ended:
     """Train or go on in this process; what fails is returned, so that other runs can follow.
 
     Raises:
         KeyboardInterrupt, StoppedError: Ctrl-C.
     """
-    before = memory_now_mb()
+    before = peak_memory_mb()
     try:
         if place.standing == "stopped":
-            document = _resume(place, listener)
+            document = _resume(place, on_event)
         else:
             document = train.train_run(
-                place.planned.cfg, place.run.root, device=device, offline=offline, listener=listener
+                place.planned.cfg, place.run.root, device=device, offline=offline, on_event=on_event
             )
         write_cost(place.run, document, peak_before_mb=before)
     except StoppedError:
@@ -61,17 +61,17 @@ def train_here(place: Place, device: str, listener: Listener, *, offline: bool =
     return Ended(0, "")
 
 
-def _resume(place: Place, listener: Listener) -> TrainDocument:
+def _resume(place: Place, on_event: EventCallback) -> TrainDocument:
     import torch
 
     threads = torch.get_num_threads()
     try:
-        return train.resume_run(place.run.root, listener=listener)
+        return train.resume_run(place.run.root, on_event=on_event)
     finally:
         torch.set_num_threads(threads)  # a resumed run works with its own number; the next run must not
 
 
-class Crew:
+class Workers:
     """At most `jobs` trainings at a time, each in a process with its share of the cores."""
 
     def __init__(self, jobs: int, plans: Path, device: str, *, offline: bool = False) -> None:

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.ood.ood_gate import read_gate
-from plainfilm.evaluate.test_ledger import count_looks
+from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
 from plainfilm.export.model_card import NOT_REPORTED, model_card
@@ -41,10 +41,10 @@ from plainfilm.schemas.documents import DataCounts, EvaluateDocument, ExportDocu
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
 
-PICTURES = 32
+CHECK_IMAGES = 32
 
 
-def export_run(root: Path, out: Path | None = None, listener: Listener = silent) -> ExportDocument:
+def export_run(root: Path, out: Path | None = None, on_event: EventCallback = silent) -> ExportDocument:
     """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name in .zip makes one file.
 
     No test picture is opened: ONNX is compared with torch on valid pictures.
@@ -64,7 +64,7 @@ def export_run(root: Path, out: Path | None = None, listener: Listener = silent)
 
     model, _ = kept_network(run, card, "cpu")
     sample = _sample(run, card, rows)
-    listener("compare", {"pictures": len(sample.pixels), "what": sample.what})
+    on_event("compare", {"pictures": len(sample.pixels), "what": sample.what})
     data = export_onnx(model, card.temperature, sample.pixels.shape[1:])
     apart = differences(model, card.temperature, data, sample.pixels)
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
@@ -103,7 +103,7 @@ class _Sample:
 
 def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
     """32 valid pictures; where DATA is gone, those that the run kept."""
-    valid = rows[rows["split"] == "valid"].sort_values("sha256")[:PICTURES]
+    valid = rows[rows["split"] == "valid"].sort_values("sha256")[:CHECK_IMAGES]
     with contextlib.suppress(DataError, OSError):
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
         return _Sample(_as_input(pixels), "valid pictures")
@@ -133,7 +133,7 @@ def _bundle_card(run: RunDir, card: Card, rows: pd.DataFrame, onnx: OnnxFacts, p
         ),
         data=_read(run, "data.json", DataCounts), data_sha256=_fingerprint(rows, "sha256", "label"),
         split_sha256=_fingerprint(rows, "sha256", "label", "split"), metrics=_metrics(run, card),
-        test_opened_by_all_runs=count_looks(run, card.seal)[1], temperature_chosen_on=read_run_config(run).evaluate.threshold_on,
+        test_opened_by_all_runs=count_accesses(run, card.seal)[1], temperature_chosen_on=read_run_config(run).evaluate.threshold_on,
         versions=read_environment(run).versions, trained=str(run.read_status().get("updated", "")),
     )  # fmt: skip
 
@@ -167,7 +167,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
         raise DataError(f"metrics.json of {run.root} is missing, damaged or of another version. {again}") from None
     if "valid" not in documents or any(one.confusion.labels != card.vocab for one in documents.values()):
         raise DataError(f"metrics.json of {run.root} lacks the valid images or names other classes. {again}")
-    own, of_set = count_looks(run, card.seal)
+    own, of_set = count_accesses(run, card.seal)
     if "test" in documents and not own:
         raise DataError(f"metrics.json of {run.root} has test scores, but no look at the test set is recorded. {again}")
     return {
@@ -176,7 +176,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
             # a run that was copied has left the other runs' looks behind
             opened_by_all_runs=max(of_set if name == "test" else 0, one.opened_set),
             threshold=one.threshold, metrics=one.metrics, metrics_at_half=one.metrics_at_half,
-            no_lungs_needed=one.no_lungs_needed, band_kept=one.band.kept if one.band else None,
+            shortcut_baseline=one.shortcut_baseline, band_kept=one.band.kept if one.band else None,
             band_error=one.band.error_among_kept if one.band else None, gate_marked=one.gate.marked if one.gate else None,
         )
         for name, one in documents.items()

@@ -11,7 +11,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.modes import DEPTHS
 from plainfilm.data.image.resize import ResizeMode
 from plainfilm.runs.card import Card
-from plainfilm.schemas.documents import DataCounts, Metric, NoLungs
+from plainfilm.schemas.documents import DataCounts, HasShortcutBaseline, Metric
 
 
 class _Block(BaseModel):
@@ -42,7 +42,7 @@ class OnnxFacts(_Block):
     differences: dict[str, float]
 
 
-class SplitScores(_Block):
+class SplitScores(_Block, HasShortcutBaseline):
     """What was measured on one set of images, and how often it was opened."""
 
     opened: int
@@ -50,7 +50,6 @@ class SplitScores(_Block):
     threshold: float | None
     metrics: dict[str, Metric]
     metrics_at_half: dict[str, Metric]
-    no_lungs_needed: NoLungs | None = None
     band_kept: Metric | None = None
     band_error: Metric | None = None
     gate_marked: Metric | None = None

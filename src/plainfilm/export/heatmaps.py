@@ -72,12 +72,12 @@ def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
 
 def _called(card: BundleCard, model: Normalised, picture: np.ndarray) -> int:
     from plainfilm.evaluate.metrics.calibration import softmax
-    from plainfilm.evaluate.metrics.predicted_class import calls
+    from plainfilm.evaluate.metrics.predicted_class import predicted_classes
     from plainfilm.evaluate.predictions import predict
 
     probs = softmax(predict(model, picture)[0], card.temperature)
     positive = card.vocab.index(card.positive) if card.positive else None
-    return int(calls(probs, positive=positive, threshold=card.threshold)[0])
+    return int(predicted_classes(probs, positive=positive, threshold=card.threshold)[0])
 
 
 def heat_figure(pixels: np.ndarray, heat: np.ndarray, caption: str, label: str) -> Figure:

@@ -15,7 +15,7 @@ EMPTY = "empty folder"
 READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the one may be a picture, the other must be told
 
 
-def pictures(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str], *, tiff: bool) -> Iterator[str]:
+def image_paths(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str], *, tiff: bool) -> Iterator[str]:
     """Every picture in the order of the words, read as it is needed; paths as they were given.
 
     A file is given back whatever it is, and so is a path that does not exist: who named it is told. Of a folder the

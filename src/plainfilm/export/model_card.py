@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from plainfilm.base.sanitize import UNSEEN
+from plainfilm.base.sanitize import INVISIBLE
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import Metric
@@ -44,7 +44,7 @@ def model_card(card: BundleCard) -> str:
 
 def plain(text: str, limit: int = 120) -> str:
     """A text of others, such as a class name, as Markdown and HTML show it and nothing else."""
-    seen = "".join(repr(c)[1:-1] if unicodedata.category(c) in UNSEEN else c for c in text[:limit])
+    seen = "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text[:limit])
     seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in seen).replace("://", ":\\/\\/")
     seen = seen.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"\\{seen}" if seen[:1] in tuple("#+-=.") else seen
@@ -119,7 +119,7 @@ def _scores(name: str, scores: SplitScores) -> list[str]:
 
 def _facts(scores: SplitScores) -> list[str]:
     lines = []
-    if (row := scores.no_lungs_needed) is not None and row.auroc is not None:
+    if (row := scores.shortcut_baseline) is not None and row.auroc is not None:
         lines.append(
             f"- No lungs needed: AUROC {_value(row.auroc)} {_between(row.auroc)} by {plain(str(row.best))} alone"
         )

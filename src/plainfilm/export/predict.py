@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal, TextIO
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_file, atomic_write
-from plainfilm.base.sanitize import UNSEEN
+from plainfilm.base.sanitize import INVISIBLE
 from plainfilm.errors import DataError, OccupiedError, UsageError
-from plainfilm.export.input_paths import pictures
+from plainfilm.export.input_paths import image_paths
 from plainfilm.export.scorer import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
 from plainfilm.schemas.documents import PredictDocument, marks
 
@@ -43,14 +43,14 @@ class _Counts:
             self.flags.update(found.flags)
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         return self.failed + self.called.total()
 
 
 def predict_files(
     path: Path, words: Sequence[str], *, out: Path | None = None, form: Format = "csv", threshold: float | None = None,
     heat: Path | None = None, threads: int | None = None, stdin: Iterable[bytes] = (), stdout: TextIO | None = None,
-    listener: Listener = silent,
+    on_event: EventCallback = silent,
 ) -> PredictDocument:  # fmt: skip
     """Scores of all pictures that `words` name, written row by row; memory does not grow with their number.
 
@@ -71,10 +71,10 @@ def predict_files(
         _make(heat)
     for note in bundle.card.notes:
         if marks([note]):
-            listener("note", {"text": note})
+            on_event("note", {"text": note})
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
     line = (csv_line if form == "csv" else json_line)(vocab)
-    todo = pictures(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
+    todo = image_paths(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
     told = time.monotonic()
     with _sink(out, stdout or sys.stdout) as write:
         for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
@@ -86,12 +86,12 @@ def predict_files(
                 draw(bundle, number, name, found)
             if time.monotonic() - told > TELL_EVERY:
                 told = time.monotonic()
-                listener("scored", {"done": number, "seconds": told - began})
-        if not counts.pictures:
+                on_event("scored", {"done": number, "seconds": told - began})
+        if not counts.images:
             rules = "; ".join(f"{n} {rule}" for rule, n in left_out.items())
             raise DataError(f"No picture was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.")  # fmt: skip
     return PredictDocument(
-        bundle=str(path), out=str(out) if out else None, pictures=counts.pictures, scored=counts.called.total(),
+        bundle=str(path), out=str(out) if out else None, pictures=counts.images, scored=counts.called.total(),
         failed=counts.failed, called={name: counts.called[name] for name in vocab}, unsure=counts.flags[UNSURE],
         unlike=counts.flags[UNLIKE], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
         seconds=round(time.monotonic() - began, 3),
@@ -194,7 +194,7 @@ def inert(text: str) -> str:
 
 def visible(text: str) -> str:
     """A text as a terminal may show it: what moves the cursor or the reading direction is written as an escape."""
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in UNSEEN else c for c in text)
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)
 
 
 def csv_header(vocab: Sequence[str]) -> str:

@@ -22,9 +22,9 @@ from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import decode_bytes, read_bytes
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError, MissingError
-from plainfilm.evaluate.metrics.predicted_class import calls
-from plainfilm.evaluate.ood.ood_gate import Gate, gate_from
-from plainfilm.evaluate.operating.conformal import is_sure
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
+from plainfilm.evaluate.ood.ood_gate import OODGate, gate_from
+from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
 from plainfilm.export.onnx_runtime import onnx_runtime
@@ -56,7 +56,7 @@ class Prediction:
 class Bundle:
     """A verified bundle, ready to score; safe to use from several threads at once."""
 
-    def __init__(self, card: BundleCard, markdown: str, gate: Gate | None, session: Any, threads: int) -> None:
+    def __init__(self, card: BundleCard, markdown: str, gate: OODGate | None, session: Any, threads: int) -> None:
         self.card, self.threads = card, threads
         self._markdown, self._gate, self._session = markdown, gate, session
         self._spec = card.decode_spec()
@@ -144,8 +144,8 @@ class Bundle:
             ) from None
         card = self.card
         positive = card.vocab.index(card.positive) if card.positive else None
-        called = calls(probs, positive=positive, threshold=card.threshold)
-        sure = np.ones(len(called), bool) if card.band is None else is_sure(card.band, probs, called, card.vocab)
+        called = predicted_classes(probs, positive=positive, threshold=card.threshold)
+        sure = np.ones(len(called), bool) if card.band is None else is_singleton(card.band, probs, called, card.vocab)
         return [self._prediction(*row, positive) for row in zip(probs, called, sure, unlike, strict=True)]
 
     def _prediction(

@@ -18,7 +18,7 @@ from plainfilm.plots.heatmaps import MARGIN, ORDERS, SHARES
 from plainfilm.schemas.documents import Metric
 
 CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
-LOOKS = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared
+FORWARD_PASSES = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared
 Score = Callable[[np.ndarray], Floats]  # uint8 pictures (n, h, w[, 3]) -> probabilities (n, k)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.seeds import HEAT, content_key, uniform
 from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.predictions import predict
@@ -106,7 +106,7 @@ def says_central(central: Metric, area: float) -> str:
     return f"{central.value:.0%}{reach} of the heat lies in the central field, which is {area:.0%} of the area."
 
 
-def choose_pictures(rows: pd.DataFrame, n: int) -> np.ndarray:
+def choose_images(rows: pd.DataFrame, n: int) -> np.ndarray:
     """Positions of at most `n` of `rows`, one of each group, in an order that their content decides."""
     keys = np.array([content_key(sha) for sha in rows["sha256"]], dtype=np.int64)
     order = np.lexsort((rows["relative"].to_numpy(dtype=str), uniform(HEAT, keys)))
@@ -116,13 +116,13 @@ def choose_pictures(rows: pd.DataFrame, n: int) -> np.ndarray:
 
 def study_heat(
     model: Normalised, fresh: Fresh, pixels: np.ndarray, called: np.ndarray, keys: np.ndarray, card: Card,
-    *, method: Method, device: str, chosen: str, listener: Listener = silent,
+    *, method: Method, device: str, chosen: str, on_event: EventCallback = silent,
 ) -> HeatStudy:  # fmt: skip
     """Heat maps of pictures for the class called, and the three checks of them.
 
     Args:
         pixels: uint8 (n, h, w) or (n, h, w, 3). called: int (n,). keys: int (n,), of the pictures' content.
-        chosen: which pictures these are, for people. listener: hears `heat` at each look of the deletion check.
+        chosen: which pictures these are, for people. on_event: hears `heat` at each look of the deletion check.
     """
     from plainfilm.interpret.gradcam import find_last_map, heat_maps
 
@@ -135,7 +135,7 @@ def study_heat(
     def score(pictures: np.ndarray) -> np.ndarray:
         nonlocal done
         done += 1
-        listener("heat", {"done": done, "of": checks.LOOKS})
+        on_event("heat", {"done": done, "of": checks.FORWARD_PASSES})
         return softmax(predict(model, pictures, device)[0], card.temperature)
 
     curves = checks.deletion(pixels, heat, called, keys, score)

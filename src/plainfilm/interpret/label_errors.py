@@ -19,7 +19,7 @@ MANY = 0.10  # with 5 % planted wrong labels a network that errs in 1.6 % listed
 
 
 @dataclass(frozen=True)
-class Suspects:
+class LabelErrors:
     """The images that look mislabelled among those asked about.
 
     `found`: bool (n,); `margin`: float (n,), in -2..2, how much better another class fits, each measured by what is
@@ -39,7 +39,7 @@ class Suspects:
         return np.asarray(ranked[self.found[ranked]], dtype=np.int64)
 
 
-def find_suspects(probs: Floats, targs: Ints) -> Suspects:
+def find_label_errors(probs: Floats, targs: Ints) -> LabelErrors:
     """Images whose score for another class is at least what is usual there, and below what is usual for their own.
 
     The usual score of a class is the mean over the images that carry its label (confident learning's threshold), so a
@@ -58,10 +58,10 @@ def find_suspects(probs: Floats, targs: Ints) -> Suspects:
     other = above.argmax(axis=1)
     gain, loss = above[np.arange(n), other], (probs - usual)[np.arange(n), targs]
     # scores have 9 digits: an image that is exactly as usual must not depend on how a mean is rounded
-    return Suspects((gain > -1e-9) & (loss < -1e-9), gain - loss, other, usual)
+    return LabelErrors((gain > -1e-9) & (loss < -1e-9), gain - loss, other, usual)
 
 
-def suspects_csv(found: Suspects, relative: list[str], probs: Floats, targs: Ints, vocab: list[str]) -> str:
+def label_errors_csv(found: LabelErrors, relative: list[str], probs: Floats, targs: Ints, vocab: list[str]) -> str:
     """The list as people and `train --exclude` read it, worst first: path below DATA, label, score for it, and why."""
     rows = []
     for i in found.order:
@@ -76,7 +76,7 @@ def suspects_csv(found: Suspects, relative: list[str], probs: Floats, targs: Int
     return buffer.getvalue()
 
 
-def says_suspects(found: Suspects, images: int, folds: tuple[int, int] | None) -> str:
+def describe_label_errors(found: LabelErrors, images: int, folds: tuple[int, int] | None) -> str:
     """How many of how many, and what that means.
 
     Args:

@@ -19,7 +19,7 @@ Part = tuple[pd.DataFrame, Predictions]  # valid rows of a run, and their scores
 
 
 @dataclass(frozen=True)
-class Unlearned:
+class OutOfFold:
     """Images that a network scored without having learned them.
 
     `relative`: paths below DATA; `probs`: float (n, k); `targs`: int (n,); `folds`: how many runs they come from, of
@@ -33,7 +33,7 @@ class Unlearned:
     of_folds: int
 
 
-def unlearned(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame, valid: Predictions) -> Unlearned:
+def out_of_fold(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame, valid: Predictions) -> OutOfFold:
     """The valid images of `run`, and, where it is a fold, those of the finished other folds in the same folder.
 
     Fold i chooses on the images that fold i + 1 reports on, so over all folds each image is in valid once; no test
@@ -46,7 +46,7 @@ def unlearned(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame
             if part is not None:
                 parts.setdefault(*part)
     found = [parts[fold] for fold in sorted(parts)]
-    return Unlearned(
+    return OutOfFold(
         [name for part, _ in found for name in part["relative"]],
         np.concatenate([predictions.probs for _, predictions in found]),
         np.concatenate([predictions.targs for _, predictions in found]),

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.metrics.calibration import Bin, reliability
 from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
-from plainfilm.evaluate.metrics.measure import calls, confidences, confusion_matrix, rate_metric
+from plainfilm.evaluate.metrics.measure import confidences, confusion_matrix, rate_metric
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.plots import base, curves, heatmaps
@@ -26,7 +27,7 @@ LEVEL = 0.95
 
 
 @dataclass(frozen=True)
-class View:
+class SplitView:
     """One split of a run as the figures see it.
 
     `called`: int (n,). `worst`: uint8 pictures of the largest losses, in the order of `predictions.worst()`; `heat`:
@@ -67,19 +68,19 @@ class View:
         return f"score for {self.card.positive}" if self.card.positive else "score for the class called"
 
 
-def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> View:
+def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> SplitView:
     """The split of a run, without heat maps."""
     positive = card.vocab.index(card.positive) if card.positive else None
     sample = make_sample(
         predictions.probs, predictions.targs, predictions.groups, predictions.patients,
         positive=positive, threshold=card.threshold,
     )  # fmt: skip
-    called = calls(predictions.probs, positive=positive, threshold=card.threshold)
+    called = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
     worst = np.load(run.top_pictures(split), allow_pickle=False)
-    return View(card, split, predictions, called, sample, worst)
+    return SplitView(card, split, predictions, called, sample, worst)
 
 
-def draw_gallery(run: RunDir, view: View, cfg: ExperimentConfig) -> dict[str, Figure]:
+def draw_run_figures(run: RunDir, view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
     """Every figure of one split by name."""
     k, split = view.positive, view.split
     drawn = {"history": _history(run, view.card)}
@@ -109,7 +110,7 @@ def _history(run: RunDir, card: Card) -> Figure:
     return base.plot_history(history, kept, f"{marks(card.notes)}Training, epoch by epoch")
 
 
-def _curves(view: View, cfg: ExperimentConfig) -> dict[str, Figure]:
+def _curves(view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
     """ROC and precision-recall; of more than two classes each is set against the rest, one without both sides is left out."""
     vocab, sample, draws = view.card.vocab, view.sample, {"n_boot": cfg.evaluate.n_boot, "seed": cfg.train.seed}
     roc = {vocab[c]: band for c in sample.classes if (band := roc_band(sample, c, **draws))}
@@ -128,11 +129,11 @@ def _curves(view: View, cfg: ExperimentConfig) -> dict[str, Figure]:
     return drawn
 
 
-def _point(view: View, x: Metric, y: Metric, text: str) -> curves.Point | None:
+def _point(view: SplitView, x: Metric, y: Metric, text: str) -> curves.Point | None:
     return None if view.card.threshold is None else curves.Point(x, y, text)
 
 
-def _reliability(view: View) -> Figure:
+def _reliability(view: SplitView) -> Figure:
     """Before and after the temperature where one was fitted."""
     series = {"scores": _bins(view.sample)}
     if view.card.temperature != 1:
@@ -145,23 +146,23 @@ def _bins(sample: Sample) -> list[Bin]:
     return reliability(*confidences(sample), sample.clusters)
 
 
-def _at_temperature_one(view: View) -> Sample:
+def _at_temperature_one(view: SplitView) -> Sample:
     return make_sample(
         view.predictions.at(1.0).probs, view.predictions.targs, view.predictions.groups, view.predictions.patients,
         positive=view.positive, threshold=None,
     )  # fmt: skip
 
 
-def _top_losses(view: View) -> Figure:
+def _top_losses(view: SplitView) -> Figure:
     rows = view.predictions.worst(len(view.worst))[:SHOWN]
     heat = None if view.heat is None else view.heat[: len(rows)]
     title = f"{marks(view.card.notes)}Largest losses, {view.split}; {view.scored}; row 0 is the first of predictions/{view.split}.csv"
     if heat is not None:
         title += "; heat for the class called"
-    return heatmaps.plot_pictures(view.worst[: len(rows)], heat, [view.caption(i) for i in rows], title)
+    return heatmaps.plot_images(view.worst[: len(rows)], heat, [view.caption(i) for i in rows], title)
 
 
-def _mistakes(view: View) -> Figure:
+def _mistakes(view: SplitView) -> Figure:
     """Of two classes both errors with their worst cases, of more the most frequent pairs."""
     vocab, matrix = view.card.vocab, view.matrix
     if len(vocab) > 2:
@@ -183,6 +184,6 @@ def _mistakes(view: View) -> Figure:
     return heatmaps.plot_blocks(kinds, f"{view.title('Both errors, worst first')}; {view.scored}")
 
 
-def with_heat(view: View, heat: np.ndarray) -> View:
+def with_heat(view: SplitView, heat: np.ndarray) -> SplitView:
     """The view with heat maps of its worst pictures."""
     return replace(view, heat=heat)

@@ -19,7 +19,7 @@ Pooled = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class BackboneParts:
     """Names inside a network.
 
     `head`: its last linear layer; `stems`: the convolutions that see the picture; `stages`: module names from stem to
@@ -58,12 +58,12 @@ def timm_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
     return features
 
 
-RESNET = Anatomy("fc", ("conv1",), (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",), ("fc",)), chain_pooled)  # fmt: skip
-ANATOMY = {
+RESNET = BackboneParts("fc", ("conv1",), (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",), ("fc",)), chain_pooled)  # fmt: skip
+PARTS = {
     "resnet18": RESNET,
     "resnet34": RESNET,
     "resnet50": RESNET,
-    "densenet121": Anatomy(
+    "densenet121": BackboneParts(
         "classifier", ("features.conv0",),
         (
             ("features.conv0", "features.norm0"), ("features.denseblock1", "features.transition1"),
@@ -72,12 +72,12 @@ ANATOMY = {
         ),
         densenet_pooled,
     ),
-    "vgg16": Anatomy(
+    "vgg16": BackboneParts(
         "classifier.6", ("features.0",),
         (("features.0", "features.2"), ("features",), ("classifier.0", "classifier.3"), ("classifier.6",)),
         chain_pooled,
     ),
-    "inception_v3": Anatomy(
+    "inception_v3": BackboneParts(
         "fc", ("Conv2d_1a_3x3.conv",),
         (
             ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "Conv2d_3b_1x1", "Conv2d_4a_3x3"),
@@ -87,7 +87,7 @@ ANATOMY = {
         ),
         chain_pooled,
     ),
-    "mobilenet_v3_large": Anatomy(
+    "mobilenet_v3_large": BackboneParts(
         "classifier.3", ("features.0.0",),
         (
             ("features.0",), tuple(f"features.{i}" for i in range(1, 7)), tuple(f"features.{i}" for i in range(7, 13)),
@@ -95,7 +95,7 @@ ANATOMY = {
         ),
         chain_pooled,
     ),
-    "efficientnet_b0": Anatomy(
+    "efficientnet_b0": BackboneParts(
         "classifier.1", ("features.0.0",),
         (
             ("features.0",), ("features.1", "features.2", "features.3"), ("features.4", "features.5"),
@@ -109,7 +109,7 @@ ANATOMY = {
 SETTINGS: dict[str, dict[str, Any]] = {"inception_v3": {"aux_logits": False, "init_weights": False}}
 
 
-def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, Anatomy]:
+def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, BackboneParts]:
     """A library's network with a fresh head and three input channels.
 
     Raises:
@@ -122,11 +122,11 @@ def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Mo
         network = torchvision.models.get_model(
             spec.builder, weights=None, num_classes=n_classes, **SETTINGS.get(spec.builder, {})
         )
-        return network, ANATOMY[spec.builder]
+        return network, PARTS[spec.builder]
     return _build_timm(spec, n_classes, size_px)
 
 
-def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, Anatomy]:
+def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, BackboneParts]:
     import timm
 
     # pretrained=False: timm then reaches for no network; weights come from models.weights alone
@@ -149,7 +149,7 @@ def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Modul
     return network.train(), anatomy
 
 
-def _timm_anatomy(spec: ModelSpec, network: Any) -> Anatomy:
+def _timm_anatomy(spec: ModelSpec, network: Any) -> BackboneParts:
     facts = network.default_cfg
     head, stem = facts["classifier"], facts["first_conv"]
     if not isinstance(head, str) or not isinstance(network.get_submodule(head), nn.Linear):
@@ -161,7 +161,7 @@ def _timm_anatomy(spec: ModelSpec, network: Any) -> Anatomy:
             stages += [(f"{name}.{part}",) for part, inner in child.named_children() if list(inner.parameters())]
         elif name != head and list(child.parameters()):
             stages.append((name,))
-    return Anatomy(head, stems, (*(stage for stage in stages if stage != (head,)), (head,)), timm_pooled)
+    return BackboneParts(head, stems, (*(stage for stage in stages if stage != (head,)), (head,)), timm_pooled)
 
 
 def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from plainfilm.base.seeds import INIT, torch_seed
 from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError, MissingError, UsageError
-from plainfilm.models.backbones import Anatomy, build_backbone, grey_stem, own_pooled
+from plainfilm.models.backbones import BackboneParts, build_backbone, grey_stem, own_pooled
 from plainfilm.models.compact import CompactNet
 from plainfilm.models.paper import PaperNet
 from plainfilm.models.paper_gap import PaperGapNet
@@ -44,7 +44,7 @@ class Normalised(nn.Module):
         network: nn.Module,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        anatomy: Anatomy | None = None,
+        anatomy: BackboneParts | None = None,
         channels: int = 3,
         *,
         standardise: bool = False,
@@ -80,7 +80,7 @@ class Normalised(nn.Module):
         return self.parts.pooled(self.network, self._normalised(x))
 
     @property
-    def parts(self) -> Anatomy:
+    def parts(self) -> BackboneParts:
         """What of the network is stem, stages and head."""
         if self.anatomy is None:
             raise TypeError("this network was wrapped without saying what its parts are")
@@ -131,36 +131,36 @@ def build_model(
 
 def _paper(
     cfg: ModelConfig, n_classes: int, size_px: int, channels: int, speed: SpeedConfig
-) -> tuple[nn.Module, Anatomy]:
+) -> tuple[nn.Module, BackboneParts]:
     network = PaperNet(
         n_classes, size_px, filters=cfg.filters, kernel=cfg.kernel, dropout=cfg.dropout,
         dense=cfg.dense, dense_dropout=cfg.dense_dropout, pool_first=speed.pool_first,
     )  # fmt: skip
     blocks = tuple((f"features.{4 * i}",) for i in range(len(cfg.filters)))
-    return network, Anatomy("head.4", ("features.0",), (*blocks, ("head.1",), ("head.4",)), own_pooled)
+    return network, BackboneParts("head.4", ("features.0",), (*blocks, ("head.1",), ("head.4",)), own_pooled)
 
 
 def _paper_gap(
     cfg: ModelConfig, n_classes: int, size_px: int, channels: int, speed: SpeedConfig
-) -> tuple[nn.Module, Anatomy]:
+) -> tuple[nn.Module, BackboneParts]:
     network = PaperGapNet(
         n_classes, channels=channels, filters=cfg.filters, kernel=cfg.kernel, dropout=cfg.dropout,
         dense=cfg.dense, dense_dropout=cfg.dense_dropout,
     )  # fmt: skip
     blocks = tuple((f"blocks.{i}",) for i in range(len(cfg.filters)))
-    return network, Anatomy("head", ("blocks.0.0",), (*blocks, ("dense",), ("head",)), own_pooled)
+    return network, BackboneParts("head", ("blocks.0.0",), (*blocks, ("dense",), ("head",)), own_pooled)
 
 
 def _compact(
     cfg: ModelConfig, n_classes: int, size_px: int, channels: int, speed: SpeedConfig
-) -> tuple[nn.Module, Anatomy]:
+) -> tuple[nn.Module, BackboneParts]:
     stages = (("stem",), ("stage1",), ("stage2",), ("stage3",), ("head",))
-    return CompactNet(n_classes, channels=channels, dropout=cfg.dropout), Anatomy(
+    return CompactNet(n_classes, channels=channels, dropout=cfg.dropout), BackboneParts(
         "head", ("stem.0",), stages, own_pooled
     )
 
 
-Builder = Callable[[ModelConfig, int, int, int, SpeedConfig], tuple[nn.Module, Anatomy]]
+Builder = Callable[[ModelConfig, int, int, int, SpeedConfig], tuple[nn.Module, BackboneParts]]
 OWN: dict[str, Builder] = {"paper": _paper, "paper-gap": _paper_gap, "compact": _compact}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, require_library
@@ -27,7 +27,7 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundWeights:
     """Weights on this machine. `card`: of the run that made them; None for a file or ImageNet's."""
 
     kind: Kind
@@ -74,7 +74,7 @@ def _lies(file: WeightsFile) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
-def find_weights(cfg: ModelConfig, *, offline: bool = False, listener: Listener = silent) -> Found | None:
+def find_weights(cfg: ModelConfig, *, offline: bool = False, on_event: EventCallback = silent) -> FoundWeights | None:
     """What `--weights` names, with its SHA-256; None for 'none'. Only ImageNet's may be fetched from the network.
 
     Raises:
@@ -86,7 +86,7 @@ def find_weights(cfg: ModelConfig, *, offline: bool = False, listener: Listener 
     if cfg.weights == "none":
         return None
     if cfg.weights == "imagenet":
-        return _imagenet(spec, offline=offline, listener=listener)
+        return _imagenet(spec, offline=offline, on_event=on_event)
     path = Path(cfg.weights).expanduser()
     if path.is_dir():
         return _from_run(path, cfg, spec)
@@ -94,7 +94,7 @@ def find_weights(cfg: ModelConfig, *, offline: bool = False, listener: Listener 
         raise MissingError(
             f"--weights {cfg.weights}: there is no such file or run folder. Give none, imagenet, a weights file or a run folder."
         )
-    return Found("file", path, file_sha256(path))
+    return FoundWeights("file", path, file_sha256(path))
 
 
 def file_sha256(path: Path) -> str:
@@ -113,7 +113,7 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _from_run(root: Path, cfg: ModelConfig, spec: ModelSpec) -> Found:
+def _from_run(root: Path, cfg: ModelConfig, spec: ModelSpec) -> FoundWeights:
     run = RunDir(root)
     if run.status.is_file():
         RunDir.open(root)  # refuses what is not finished
@@ -131,15 +131,15 @@ def _from_run(root: Path, cfg: ModelConfig, spec: ModelSpec) -> Found:
         raise DataError(
             f"--weights {root}: that run has another network ({'; '.join(differ)}). Give the same --model and model options."
         )
-    return Found("run", run.weights, card.weights_sha256, card)
+    return FoundWeights("run", run.weights, card.weights_sha256, card)
 
 
 def starting_point(
-    cfg: ExperimentConfig, *, offline: bool, listener: Listener
-) -> tuple[ExperimentConfig, Found | None]:
+    cfg: ExperimentConfig, *, offline: bool, on_event: EventCallback
+) -> tuple[ExperimentConfig, FoundWeights | None]:
     """The weights to start from, looked for before anything else, and the config with their mean and std."""
     require_library(check_options(cfg.model, cfg.train.size_px))
-    found = find_weights(cfg.model, offline=offline, listener=listener)
+    found = find_weights(cfg.model, offline=offline, on_event=on_event)
     return cfg.model_copy(update={"model": with_statistics(cfg.model, found)}), found
 
 
@@ -164,7 +164,7 @@ def as_it_began(cfg: ModelConfig, begun: ModelConfig) -> ModelConfig:
     return with_absolute_weights(cfg).model_copy(update={**left, "standardise": standardise})
 
 
-def with_statistics(cfg: ModelConfig, found: Found | None) -> ModelConfig:
+def with_statistics(cfg: ModelConfig, found: FoundWeights | None) -> ModelConfig:
     """The config with the mean and std of the weights written out, where it does not name its own."""
     if found is None:
         return cfg
@@ -177,7 +177,7 @@ def with_statistics(cfg: ModelConfig, found: Found | None) -> ModelConfig:
     )
 
 
-def find_again(cfg: ModelConfig, initial: dict[str, Any] | None) -> Found | None:
+def find_again(cfg: ModelConfig, initial: dict[str, Any] | None) -> FoundWeights | None:
     """The weights that a run began with, for a resume from its first step.
 
     Raises:
@@ -197,7 +197,7 @@ def find_again(cfg: ModelConfig, initial: dict[str, Any] | None) -> Found | None
 # ImageNet ------------------------------------------------------------------------------------------------------
 
 
-def _imagenet(spec: ModelSpec, *, offline: bool, listener: Listener) -> Found:
+def _imagenet(spec: ModelSpec, *, offline: bool, on_event: EventCallback) -> FoundWeights:
     if not spec.imagenet:
         with_weights = ", ".join(name for name, each in MODELS.items() if each.imagenet)
         raise ConfigError(
@@ -210,15 +210,15 @@ def _imagenet(spec: ModelSpec, *, offline: bool, listener: Listener) -> Found:
         if offline or is_offline():
             raise MissingError(_how_to_get(spec, "and --offline or HF_HUB_OFFLINE forbids fetching them"))
         if file.mb:  # known beforehand: host and size are told before anything is asked of the host
-            listener("download", {"host": file.host, "name": file.name, "mb": file.mb})
+            on_event("download", {"host": file.host, "name": file.name, "mb": file.mb})
         if not _reachable(file.host):
             raise MissingError(_how_to_get(spec, f"and {file.host} was not reached within {SECONDS:.0f} s"))
         if not file.mb:
-            listener("download", {"host": file.host, "name": file.name, "mb": _asked_mb(file)})
+            on_event("download", {"host": file.host, "name": file.name, "mb": _asked_mb(file)})
         path = _download(spec, file)
     sha256 = file_sha256(path)
     _refuse_damaged(path, sha256, spec)
-    return Found("imagenet", path, sha256)
+    return FoundWeights("imagenet", path, sha256)
 
 
 def _refuse_damaged(path: Path, sha256: str, spec: ModelSpec) -> None:

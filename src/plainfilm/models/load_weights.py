@@ -16,12 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError
 from plainfilm.models.build import Normalised
 from plainfilm.models.build import build_model as build_fresh
-from plainfilm.models.find_weights import Found, find_weights, with_statistics
+from plainfilm.models.find_weights import FoundWeights, find_weights, with_statistics
 from plainfilm.models.registry import ModelSpec, get_spec
 
 Tensors = dict[str, torch.Tensor]
@@ -54,7 +54,7 @@ class KeyReport:
 
 def build_model(
     cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0, *, channels: int = 3, speed: SpeedConfig | None = None,
-    vocab: list[str] | None = None, offline: bool = False, listener: Listener = silent,
+    vocab: list[str] | None = None, offline: bool = False, on_event: EventCallback = silent,
 ) -> Normalised:  # fmt: skip
     """A network as training begins with it: `cfg.weights` loaded, normalised as those weights expect, the head anew.
 
@@ -64,11 +64,11 @@ def build_model(
     Args:
         seed: decides what is not loaded. channels: of the pictures, 1 or 3.
         vocab: class names; with those of the run that `cfg.weights` names, its head is kept.
-        offline: fetch no ImageNet weights; else `listener` is told host and size before they are fetched.
+        offline: fetch no ImageNet weights; else `on_event` is told host and size before they are fetched.
     Raises:
         ConfigError, MissingError, DataError: what find_weights(), load_initial() and a fresh network raise.
     """
-    found = find_weights(cfg, offline=offline, listener=listener)
+    found = find_weights(cfg, offline=offline, on_event=on_event)
     model = build_fresh(with_statistics(cfg, found), n_classes, size_px, seed, channels=channels, speed=speed)
     if found is not None:
         load_initial(model, get_spec(cfg.name), found, vocab or [])
@@ -132,7 +132,7 @@ def _unwrapped(content: Any, path: Path) -> Tensors:
     return tensors
 
 
-def load_initial(model: Normalised, spec: ModelSpec, found: Found, vocab: list[str]) -> KeyReport:
+def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab: list[str]) -> KeyReport:
     """Put weights into a fresh network, and remember them in `model.initial_weights`.
 
     The head is loaded where it has as many classes, from a run only where they are the same classes; else it keeps

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit.findings import Findings, by_class, find
-from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, picture_features
-from plainfilm.data.cache.rows import PixelRows, decode_told
+from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, image_statistics
+from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.split.splits import count_patients, grouped, label_index, leaks
 from plainfilm.data.table.image_table import ImageTable, scan_table
 from plainfilm.errors import DataError
@@ -27,7 +27,7 @@ from plainfilm.schemas.documents import Metric
 FILE_FACTS = PROBES[0]
 
 
-def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listener = silent) -> AuditDocument:
+def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCallback = silent) -> AuditDocument:
     """`plainfilm audit`: scan, decode and judge all images; writes audit.json and audit.html into a new folder.
 
     Raises:
@@ -35,21 +35,21 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listene
     """
     folder = RunDir.plan(out, "audit")
     keep_out_of_data(folder.root, cfg)
-    path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, listener)
-    table, _ = scan_table(path, cfg.data, lambda done, of: listener("scan", {"done": done, "of": of}))
+    path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
+    table, _ = scan_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     if not len(table.rows):
         first = table.excluded[table.excluded["state"] == "quarantined"].iloc[0]
         raise DataError(
             f"None of the {table.found} files under {path} can be used (first: {first['relative']!r}, {first['code']}: "
             f"{first['why']}). Repair them, or give another folder."
         )
-    plain = _decoded(cfg, table, listener, harmonise=False)
+    plain = _decoded(cfg, table, on_event, harmonise=False)
     positive = pick_positive(table.classes, cfg.data) if len(table.classes) > 1 else None
     judge = _Judge(table, positive, cfg.train.seed)
     shortcuts = [judge.probe(FILE_FACTS, "file", file_features(table.rows))]
-    shortcuts += judge.pictures("plain", plain, listener)
+    shortcuts += judge.pictures("plain", plain, on_event)
     if cfg.data.harmonise:
-        shortcuts += judge.pictures("harmonised", _decoded(cfg, table, listener, harmonise=True), listener)
+        shortcuts += judge.pictures("harmonised", _decoded(cfg, table, on_event, harmonise=True), on_event)
     document = _document(path, table, find(table, plain), positive, shortcuts, folder)
     from plainfilm.report.audit_page import draw_page
 
@@ -60,7 +60,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, listener: Listene
     return document
 
 
-def _decoded(cfg: ExperimentConfig, table: ImageTable, listener: Listener, *, harmonise: bool) -> PixelRows:
+def _decoded(cfg: ExperimentConfig, table: ImageTable, on_event: EventCallback, *, harmonise: bool) -> PixelRows:
     data = cfg.data.model_copy(
         update={"harmonise": harmonise, "requantise": cfg.data.requantise if harmonise else None}
     )
@@ -68,7 +68,9 @@ def _decoded(cfg: ExperimentConfig, table: ImageTable, listener: Listener, *, ha
     test = (table.rows["given"] == "test").to_numpy()
     # the pictures of a given test folder join the cache at the first look, not here
     parts = ((~test, cfg.data.cache), (test, False))
-    return PixelRows.joined([(part, decode_told(table.rows[part], spec, listener, keep=keep)) for part, keep in parts])
+    return PixelRows.joined(
+        [(part, decode_with_events(table.rows[part], spec, on_event, keep=keep)) for part, keep in parts]
+    )
 
 
 class _Judge:
@@ -80,10 +82,10 @@ class _Judge:
         self.groups = grouped(self.rows, wide=True)["group"].to_numpy()
         self.patients = self.groups if table.has_patients else None
 
-    def pictures(self, pixels: Any, decoded: PixelRows, listener: Listener) -> list[Shortcut]:
+    def pictures(self, pixels: Any, decoded: PixelRows, on_event: EventCallback) -> list[Shortcut]:
         """The probes that see pixels."""
-        listener("probe", {"pixels": pixels})
-        return [self.probe(name, pixels, features) for name, features in picture_features(decoded).items()]
+        on_event("probe", {"pixels": pixels})
+        return [self.probe(name, pixels, features) for name, features in image_statistics(decoded).items()]
 
     def probe(self, name: str, pixels: Any, features: np.ndarray) -> Shortcut:
         """One row of the document."""

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import SealError, UsageError
-from plainfilm.evaluate.document import Asked, answer, save_metrics
-from plainfilm.evaluate.heldout import look_at_external, look_at_shifted, look_at_test
+from plainfilm.evaluate.document import ExtraBlocks, evaluate_document, save_metrics
+from plainfilm.evaluate.heldout import score_external, score_shifted_valid, score_test
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.operating.operating_point import threshold_of
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shifted_rows
 from plainfilm.evaluate.shift.external_set import read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
-from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs, read_train_probes
-from plainfilm.evaluate.test_ledger import count_looks
-from plainfilm.pipeline.weights_overlap import refuse_taught
+from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes, shortcut_baseline
+from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.pipeline.weights_overlap import refuse_overlap
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks
@@ -30,7 +30,7 @@ from plainfilm.schemas.documents import EvaluateDocument, marks
 def questions(
     card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, prevalences: list[float] | None, by: str | None,
     data: Path | None = None,
-) -> Asked:  # fmt: skip
+) -> ExtraBlocks:  # fmt: skip
     """What is asked of these rows, checked; `by` may be a column of `data`, by default the DATA of the run.
 
     Raises:
@@ -39,22 +39,22 @@ def questions(
     if prevalences and card.positive is None:
         raise UsageError(f"--prevalence needs two classes; this run has {len(card.vocab)}. Leave it out.")
     data = data or (Path(cfg.data.path) if cfg.data.path else None)
-    return Asked(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data))
+    return ExtraBlocks(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data))
 
 
 def evaluate_external(
     run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, path: Path, prevalences: list[float] | None,
-    by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, listener: Listener,
+    by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, on_event: EventCallback,
 ) -> EvaluateDocument:  # fmt: skip
     """All that can be refused is refused before the look."""
     external = read_external(
-        path.absolute(), card, cfg, rows, names=names, patient_pattern=patient_pattern, listener=listener
+        path.absolute(), card, cfg, rows, names=names, patient_pattern=patient_pattern, on_event=on_event
     )
-    first = refuse_taught(external.rows, run, card)
+    first = refuse_overlap(external.rows, run, card)
     asked = questions(card, cfg, external.rows, prevalences, by, external.path)
     probes = read_train_probes(run, rows)
-    predictions, pixels, looks = look_at_external(run, card, external, device, listener, keep=cfg.data.cache)
-    document = answer(run, card, external.name, predictions, cfg, looks, asked)
+    predictions, pixels, looks = score_external(run, card, external, device, on_event, keep=cfg.data.cache)
+    document = evaluate_document(run, card, external.name, predictions, cfg, looks, asked)
     block = external_block(run, card, cfg, rows, external, document.metrics, probes, pixels)
     return document.model_copy(
         update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes, *first]))}
@@ -93,7 +93,7 @@ def evaluate_run(
     names: dict[str, str] | None = None,
     patient_pattern: str | None = None,
     device: str = "cpu",
-    listener: Listener = silent,
+    on_event: EventCallback = silent,
 ) -> EvaluateDocument:
     """`plainfilm evaluate`: metrics with intervals from one inference pass; a look at test is recorded first.
 
@@ -116,7 +116,7 @@ def evaluate_run(
         if threshold is not None:
             card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
         if external is not None:
-            shared = (prevalences, by, names or {}, patient_pattern, device, listener)
+            shared = (prevalences, by, names or {}, patient_pattern, device, on_event)
             return save(run, evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
         asked = questions(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
         if split == "test":
@@ -124,23 +124,23 @@ def evaluate_run(
                 raise SealError(
                     "This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient."
                 )
-            predictions, looks = look_at_test(run, card, rows, device, listener, keep=cfg.data.cache)
+            predictions, looks = score_test(run, card, rows, device, on_event, keep=cfg.data.cache)
         elif split == SHIFTED:
             part = shifted_rows(rows)
             predictions, looks = (
-                look_at_shifted(run, card, rows, device, listener, keep=cfg.data.cache),
-                count_looks(run, card.seal),
+                score_shifted_valid(run, card, rows, device, on_event, keep=cfg.data.cache),
+                count_accesses(run, card.seal),
             )
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
-            looks = count_looks(run, card.seal)
-        document = answer(run, card, split, predictions, cfg, looks, asked)
+            looks = count_accesses(run, card.seal)
+        document = evaluate_document(run, card, split, predictions, cfg, looks, asked)
         if split == SHIFTED:
             positive = card.vocab.index(card.positive) if card.positive else None
             document = document.model_copy(update={"changes": score_changes(predictions, positive)})
         else:
             document = document.model_copy(
-                update={"no_lungs_needed": no_lungs(run, card, split, part, predictions.probs)}
+                update={"shortcut_baseline": shortcut_baseline(run, card, split, part, predictions.probs)}
             )
         return save(run, document, keep=threshold is None)
 

@@ -13,30 +13,30 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.base.seeds import content_key
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.cache.rows import decode_told
+from plainfilm.data.cache.rows import decode_with_events
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.evaluate.test_ledger import count_looks
-from plainfilm.interpret.label_errors import find_suspects, says_suspects, suspects_csv
-from plainfilm.interpret.out_of_fold import unlearned
+from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.interpret.label_errors import describe_label_errors, find_label_errors, label_errors_csv
+from plainfilm.interpret.out_of_fold import out_of_fold
 from plainfilm.models.from_card import bare_network, kept_network
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
-from plainfilm.schemas.interpret import InterpretDocument, SuspectFindings
+from plainfilm.schemas.interpret import InterpretDocument, LabelErrorFindings
 
 if TYPE_CHECKING:
     from plainfilm.interpret.gradcam import Method
     from plainfilm.interpret.heatmap_study import HeatStudy
-    from plainfilm.interpret.run_figures import View
+    from plainfilm.interpret.run_figures import SplitView
 
-PICTURES = 32  # 900 looks of the network; with `compact` at 128 px all of interpret takes 7 s on one core
+HEAT_IMAGES = 32  # 900 looks of the network; with `compact` at 128 px all of interpret takes 7 s on one core
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ def interpret_run(
     root: Path,
     *,
     split: str | None = None,
-    heat_pictures: int = PICTURES,
+    heat_pictures: int = HEAT_IMAGES,
     method: Method = "hires-cam",
     device: str = "cpu",
-    listener: Listener = silent,
+    on_event: EventCallback = silent,
 ) -> InterpretDocument:
     """Draw and check what a run learned; writes figures/ and suspects.csv into it.
 
@@ -74,13 +74,13 @@ def interpret_run(
     Raises:
         SealError: no look at test is recorded.
     """
-    from plainfilm.interpret.run_figures import confused_pairs, draw_gallery, make_view
+    from plainfilm.interpret.run_figures import confused_pairs, draw_run_figures, make_view
     from plainfilm.plots.base import as_png
 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")
     finished = _Finished(run, read_card(run), read_run_config(run), read_table(run.table))
-    if split == "test" and not count_looks(run, finished.card.seal)[0]:
+    if split == "test" and not count_accesses(run, finished.card.seal)[0]:
         raise SealError(
             "No look at the test set is recorded for this run. Open it first: plainfilm evaluate RUN --split test."
         )
@@ -88,8 +88,8 @@ def interpret_run(
     view = make_view(run, finished.card, split, valid if split == "valid" else finished.predictions(split))
     study = None
     if heat_pictures:
-        view, study = _heat(finished, view, valid, heat_pictures, method, device, listener)
-    drawn = draw_gallery(run, view, finished.cfg) | (study.figures(finished.card) if study else {})
+        view, study = _heat(finished, view, valid, heat_pictures, method, device, on_event)
+    drawn = draw_run_figures(run, view, finished.cfg) | (study.figures(finished.card) if study else {})
     suspects, listed = _suspects(finished, valid)
     with run.lock():
         for name, figure in drawn.items():
@@ -106,29 +106,37 @@ def interpret_run(
 
 
 def _heat(
-    finished: _Finished, view: View, valid: Predictions, n: int, method: Method, device: str, listener: Listener
-) -> tuple[View, HeatStudy]:
+    finished: _Finished,
+    view: SplitView,
+    valid: Predictions,
+    n: int,
+    method: Method,
+    device: str,
+    on_event: EventCallback,
+) -> tuple[SplitView, HeatStudy]:
     """Heat maps of the largest losses, and the checks on valid pictures."""
-    from plainfilm.evaluate.metrics.measure import calls
+    from plainfilm.evaluate.metrics.predicted_class import predicted_classes
     from plainfilm.interpret.gradcam import heat_maps
-    from plainfilm.interpret.heatmap_study import choose_pictures, study_heat
+    from plainfilm.interpret.heatmap_study import choose_images, study_heat
     from plainfilm.interpret.run_figures import with_heat
 
     card, rows = finished.card, finished.part("valid")
     model, device = kept_network(finished.run, card, device)
-    called = calls(valid.probs, positive=view.positive, threshold=card.threshold)
-    chosen = choose_pictures(rows, n)
+    called = predicted_classes(valid.probs, positive=view.positive, threshold=card.threshold)
+    chosen = choose_images(rows, n)
     told = "valid pictures, one of each patient" if card.has_patients else "valid pictures"
     try:
-        pixels = decode_told(rows.iloc[chosen], DecodeSpec(**card.decode), listener, keep=finished.cfg.data.cache)[:]
+        pixels = decode_with_events(
+            rows.iloc[chosen], DecodeSpec(**card.decode), on_event, keep=finished.cfg.data.cache
+        )[:]
     except DataError:
-        listener(
+        on_event(
             "note", {"text": "The valid pictures cannot be read; heat maps are checked on the saved largest losses."}
         )
         pixels, chosen, told = _saved(finished, valid, n)
     keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)
     study = study_heat(model, lambda seed: bare_network(card, seed), pixels, called[chosen], keys, card,
-                       method=method, device=device, chosen=told, listener=listener)  # fmt: skip
+                       method=method, device=device, chosen=told, on_event=on_event)  # fmt: skip
     worst = view.predictions.worst(len(view.worst))
     heat = heat_maps(model, view.worst, view.called[worst], place=study.place, method=method, device=device)
     return with_heat(view, heat), study
@@ -143,13 +151,13 @@ def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray,
     return pictures[first], rows[first], "valid pictures of the largest losses"
 
 
-def _suspects(finished: _Finished, valid: Predictions) -> tuple[SuspectFindings, str]:
+def _suspects(finished: _Finished, valid: Predictions) -> tuple[LabelErrorFindings, str]:
     """What was found, and the file's text."""
-    asked = unlearned(finished.run, finished.cfg, finished.card, finished.rows, valid)
-    found = find_suspects(asked.probs, asked.targs)
-    text = suspects_csv(found, asked.relative, asked.probs, asked.targs, finished.card.vocab)
-    return SuspectFindings(
+    asked = out_of_fold(finished.run, finished.cfg, finished.card, finished.rows, valid)
+    found = find_label_errors(asked.probs, asked.targs)
+    text = label_errors_csv(found, asked.relative, asked.probs, asked.targs, finished.card.vocab)
+    return LabelErrorFindings(
         file=str(finished.run.suspects), found=len(found.order), images=len(asked.targs),
         folds=asked.folds if asked.of_folds else None, of_folds=asked.of_folds or None,
-        says=says_suspects(found, len(asked.targs), (asked.folds, asked.of_folds) if asked.of_folds else None),
+        says=describe_label_errors(found, len(asked.targs), (asked.folds, asked.of_folds) if asked.of_folds else None),
     ), text  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig, Phase, TrainConfig, phases_of
 from plainfilm.errors import UsageError
@@ -13,7 +13,7 @@ from plainfilm.models.find_weights import starting_point
 from plainfilm.models.registry import get_spec
 from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.pipeline.train import build_learner
-from plainfilm.pipeline.weights_overlap import prepare_unseen
+from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import LrFindDocument
 
@@ -29,7 +29,7 @@ def find_learning_rate(
     num_it: int,
     phase: int = 1,
     offline: bool = False,
-    listener: Listener = silent,
+    on_event: EventCallback = silent,
 ) -> LrFindDocument:
     """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched.
 
@@ -48,15 +48,15 @@ def find_learning_rate(
         )
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name.replace('/', '-')}")
     keep_out_of_data(run.root, cfg)
-    cfg, found = starting_point(cfg, offline=offline, listener=listener)
-    ready = prepare_unseen(cfg, found, listener)
+    cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
+    ready = prepare_without_overlap(cfg, found, on_event)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import as_in_phase, find_lr
     from plainfilm.train.speed import speed_up
 
     device = pick_device(device)
     speed_up(cfg.train.speed)
-    learn, _ = build_learner(cfg, ready, device, run.root, listener, found)
+    learn, _ = build_learner(cfg, ready, device, run.root, on_event, found)
     with as_in_phase(learn, phases[phase - 1]):
         curve = find_lr(learn, cfg.train, num_it, phases[phase - 1].lr_ratio)
     run.make()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.schemas.data import PhantomDocument
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def draw_phantom(
-    out: Path, *, images: int, size_px: int, seed: int, faults: Faults | None = None, listener: Listener = silent
+    out: Path, *, images: int, size_px: int, seed: int, faults: Faults | None = None, on_event: EventCallback = silent
 ) -> PhantomDocument:
     """`plainfilm phantom`: draw the synthetic set, with faults where asked, into a new folder."""
     from plainfilm.data.synthetic.phantom import CLASSES
@@ -27,7 +27,7 @@ def draw_phantom(
         images=images,
         size_px=size_px,
         seed=seed,
-        progress=lambda done: listener("draw", {"done": done, "of": of}),
+        progress=lambda done: on_event("draw", {"done": done, "of": of}),
     )
     files = list(out.rglob("phantom-*.*"))
     return PhantomDocument(

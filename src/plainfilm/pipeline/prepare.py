@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import EventCallback
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.image.decode import DecodeSpec
@@ -39,14 +39,14 @@ class Prepared:
         return self.table.classes
 
 
-def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
+def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     """Scan, divide and count; opens every file once; writes into the cache folder alone (facts, and the phantom set where DATA is left out).
 
     Raises:
         PlainfilmError: the data, the split or the positive class is refused.
     """
-    path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, listener)
-    table = build_table(path, cfg.data, lambda done, of: listener("scan", {"done": done, "of": of}))
+    path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
+    table = build_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     positive = pick_positive(table.classes, cfg.data)
     split = make_split(table, cfg.data, cfg.train.seed)
     if cfg.data.exclude is not None:
@@ -56,7 +56,7 @@ def prepare(cfg: ExperimentConfig, listener: Listener) -> Prepared:
     split = cut_valid(split, table.classes, cfg.train.seed)
     counts = count(table, split)
     spec = decode_spec(cfg, table)
-    listener(
+    on_event(
         "data", {"path": str(path), "counts": counts, "positive": positive, "split": split, "excluded": table.excluded}
     )
     return Prepared(table, split, counts, positive, spec)
@@ -94,7 +94,7 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
     return candidates[0] if len(candidates) == 1 else classes[-1]
 
 
-def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
+def default_phantom(cfg: PhantomConfig, on_event: EventCallback) -> Path:
     """The drawn set that stands in for DATA; drawn at the first use, then found in the cache folder."""
     from plainfilm import __version__
     from plainfilm.data.synthetic.phantom import write_phantom
@@ -102,7 +102,7 @@ def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
 
     folder = cache_folder() / f"phantom-{__version__}" / f"{cfg.images}-{cfg.size_px}px-seed{cfg.seed}"
     drawn = folder.is_dir()
-    listener("phantom", {"folder": str(folder), "drawn": drawn, "images": cfg.images})
+    on_event("phantom", {"folder": str(folder), "drawn": drawn, "images": cfg.images})
     if not drawn:
         with contextlib.suppress(OccupiedError):  # another process drew the same set meanwhile
             try:
@@ -111,7 +111,7 @@ def default_phantom(cfg: PhantomConfig, listener: Listener) -> Path:
                     images=cfg.images,
                     size_px=cfg.size_px,
                     seed=cfg.seed,
-                    progress=lambda done: listener("draw", {"done": done, "of": cfg.images}),
+                    progress=lambda done: on_event("draw", {"done": done, "of": cfg.images}),
                 )
             except OSError as error:
                 raise DataError(

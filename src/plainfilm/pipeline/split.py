@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.base.events import Listener, silent
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.split.splits import write_split
 from plainfilm.errors import OccupiedError
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     pass
 
 
-def split_data(cfg: ExperimentConfig, out: Path, listener: Listener = silent) -> SplitDocument:
+def split_data(cfg: ExperimentConfig, out: Path, on_event: EventCallback = silent) -> SplitDocument:
     """`plainfilm split`: write the split file."""
     if out.exists():
         raise OccupiedError(f"{out} exists; a split file is never overwritten. Choose another --out.")
     # the same with and without the images that a run leaves out: a split file names everybody
     everybody = cfg.data.model_copy(update={"exclude": None})
-    ready = prepare(cfg.model_copy(update={"data": everybody}), listener)
+    ready = prepare(cfg.model_copy(update={"data": everybody}), on_event)
     write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,

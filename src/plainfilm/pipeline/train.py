@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from plainfilm.base.events import Listener, logged, silent
+from plainfilm.base.events import EventCallback, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
-from plainfilm.data.cache.rows import PixelRows, decode_told
+from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.split.valid_roles import selects
-from plainfilm.evaluate.document import answer, save_metrics
+from plainfilm.evaluate.document import evaluate_document, save_metrics
 from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
-from plainfilm.evaluate.shortcuts.probe_baseline import no_lungs, probe_features, probe_valid, shortcut_note
+from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_baseline, shortcut_note
 from plainfilm.evaluate.test_ledger import seal_of
-from plainfilm.models.find_weights import Found, find_again, starting_point, without_path
+from plainfilm.models.find_weights import FoundWeights, find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
-from plainfilm.pipeline.weights_overlap import prepare_unseen
+from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
 from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
-from plainfilm.schemas.documents import NoLungs, Timing, TrainDocument
+from plainfilm.schemas.documents import ShortcutBaseline, Timing, TrainDocument
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
@@ -48,7 +48,7 @@ def train_run(
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     max_minutes: float | None = None,
     offline: bool = False,
-    listener: Listener = silent,
+    on_event: EventCallback = silent,
 ) -> TrainDocument:
     """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened.
 
@@ -60,28 +60,30 @@ def train_run(
     started = time.perf_counter()
     run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
     keep_out_of_data(run.root, cfg)
-    cfg, found = starting_point(cfg, offline=offline, listener=listener)
-    ready = prepare_unseen(cfg, found, listener)  # before torch is imported: the counts are there within seconds
+    cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
+    ready = prepare_without_overlap(
+        cfg, found, on_event
+    )  # before torch is imported: the counts are there within seconds
     from plainfilm.models.build import pick_device
     from plainfilm.train.speed import facts, speed_up
 
     device = pick_device(device)
     kept_memory = speed_up(cfg.train.speed)
-    learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener, found)
-    seconds = _estimate(learn, cfg, listener)
+    learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
+    seconds = _estimate(learn, cfg, on_event)
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
     with run.claim(), run.outcome():
-        listener = logged(run.log, listener)
-        learn.progress.listener = listener
+        on_event = logged(run.log, on_event)
+        learn.progress.on_event = on_event
         write_inputs(run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=seal_or_none(ready),
                      estimate=seconds, initial_weights=learn.model.initial_weights)  # fmt: skip
-        listener("run", {"path": str(run.root)})
-        ready, probes = _probe(run, cfg, ready, learn, listener)
-        best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener)
+        on_event("run", {"path": str(run.root)})
+        ready, probes = _probe(run, cfg, ready, learn, on_event)
+        best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), on_event)
         document = _finish(run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, seconds)
-        listener("done", {"path": str(run.root)})
+        on_event("done", {"path": str(run.root)})
     return document
 
 
@@ -91,7 +93,7 @@ def resume_run(
     device: str | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     max_minutes: float | None = None,
-    listener: Listener = silent,
+    on_event: EventCallback = silent,
 ) -> TrainDocument:
     """`plainfilm resume`: go on with a stopped run from its last state, on the CPU to the same bytes at the end.
 
@@ -105,7 +107,7 @@ def resume_run(
     run = RunDir.existing(root)
     with run.lock():
         run.refuse_unless_stopped()
-        began = read_inputs(run, lambda done, of: listener("scan", {"done": done, "of": of}))  # before torch is loaded
+        began = read_inputs(run, lambda done, of: on_event("scan", {"done": done, "of": of}))  # before torch is loaded
         from plainfilm.models.build import pick_device
         from plainfilm.train.checkpoint import read_checkpoint
         from plainfilm.train.speed import speed_up
@@ -115,23 +117,23 @@ def resume_run(
         started -= checkpoint.state.seconds if checkpoint else 0
         speed_up(cfg.train.speed, began.environment.threads)
         with run.outcome():
-            listener = logged(run.log, listener)
+            on_event = logged(run.log, on_event)
             run.write_status("running")
-            listener("run", {"path": str(run.root)})
+            on_event("run", {"path": str(run.root)})
             # a state holds every tensor; only where there is none are the weights read again
             found = None if checkpoint else find_again(cfg.model, began.initial_weights)
-            learn, valid_pixels = build_learner(cfg, ready, device, run.root, listener, found)
+            learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
             learn.model.initial_weights = began.initial_weights
             place = _place(cfg, checkpoint, len(learn.dls.train))
             seconds = began.estimate_seconds * place.pop("share_left")
-            listener("resume", {**place, "seconds": seconds, "device": device, "notes": ready.split.notes,
+            on_event("resume", {**place, "seconds": seconds, "device": device, "notes": ready.split.notes,
                                 "began_on": began.environment.device})  # fmt: skip
-            ready, probes = _probe(run, cfg, ready, learn, listener)
-            best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), listener, checkpoint)
+            ready, probes = _probe(run, cfg, ready, learn, on_event)
+            best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), on_event, checkpoint)
             document = _finish(
                 run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, began.estimate_seconds
             )  # fmt: skip
-            listener("done", {"path": str(run.root)})
+            on_event("done", {"path": str(run.root)})
     return document
 
 
@@ -150,32 +152,32 @@ def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> 
     }  # fmt: skip
 
 
-def _estimate(learn: Learner, cfg: ExperimentConfig, listener: Listener) -> float:
+def _estimate(learn: Learner, cfg: ExperimentConfig, on_event: EventCallback) -> float:
     from plainfilm.train.fit import estimate_seconds
 
     seconds = estimate_seconds(learn, cfg.train.phases)
-    listener("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases)})
+    on_event("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases)})
     return seconds
 
 
 def _probe(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, listener: Listener
-) -> tuple[Prepared, NoLungs | None]:
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, on_event: EventCallback
+) -> tuple[Prepared, ShortcutBaseline | None]:
     """The short audit: shortcut probes on the run's own train and valid rows, and a note for each that does well."""
     if not cfg.data.audit:
         return ready, None
-    listener("probe", {"pixels": "the train and valid"})
+    on_event("probe", {"pixels": "the train and valid"})
     rows = ready.split.seen
     features = probe_features(rows, learn.dls.train.pixels)
     found = probe_valid(run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients)
     notes = shortcut_note(found.probes, "on valid")
     for text in notes:
-        listener("note", {"text": text})
+        on_event("note", {"text": text})
     return replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes))), found
 
 
 def _fit(
-    learn: Learner, cfg: ExperimentConfig, run: RunDir, pace: Pace, listener: Listener, checkpoint: Checkpoint | None = None
+    learn: Learner, cfg: ExperimentConfig, run: RunDir, pace: Pace, on_event: EventCallback, checkpoint: Checkpoint | None = None
 ) -> tuple[int, int]:  # fmt: skip
     """Train, from the first step or the checkpoint's; the learner ends with the kept weights. Returns their (phase, epoch)."""
     from plainfilm.models.build import load_weights
@@ -191,10 +193,10 @@ def _fit(
 
     def find(phase: Phase) -> float:
         lr = find_lr(learn, cfg.train, ratio=phase.lr_ratio).lr
-        listener("lr", {"lr": lr})
+        on_event("lr", {"lr": lr})
         return lr
 
-    best_at = fit_with_stops(learn, cfg.train.phases, find, run, pace, sha256_of(run.start), listener, checkpoint)
+    best_at = fit_with_stops(learn, cfg.train.phases, find, run, pace, sha256_of(run.start), on_event, checkpoint)
     if cfg.train.keep == "last":
         if cfg.train.ema:
             learn.average_weights.swap()
@@ -205,7 +207,7 @@ def _fit(
 
 
 def _finish(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: PixelRows, probes: NoLungs | None,
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: PixelRows, probes: ShortcutBaseline | None,
     best_at: tuple[int, int], device: str, started: float, estimate: float,
 ) -> TrainDocument:  # fmt: skip
     from plainfilm.train.callbacks import weights_bytes
@@ -216,13 +218,15 @@ def _finish(
     card, valid = settle(run, card, cfg, ready.split.seen, learn.model, learn.dls.train.pixels, device)
     save_predictions(run, "valid", valid, valid_pixels)
     write_card(run, card)
-    probes = probes and no_lungs(run, card, "valid", ready.split.of("valid"), valid.probs)
-    document = answer(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(update={"no_lungs_needed": probes})
+    probes = probes and shortcut_baseline(run, card, "valid", ready.split.of("valid"), valid.probs)
+    document = evaluate_document(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(
+        update={"shortcut_baseline": probes}
+    )
     save_metrics(run, document)
     return TrainDocument(
         run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
         threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature,
-        notes=document.notes, metrics={"valid": document.metrics}, no_lungs_needed=probes, estimate_seconds=estimate,
+        notes=document.notes, metrics={"valid": document.metrics}, shortcut_baseline=probes, estimate_seconds=estimate,
         timing=_timing(run, time.perf_counter() - started),
     )  # fmt: skip
 
@@ -256,7 +260,12 @@ def _timing(run: RunDir, seconds: float) -> Timing:
 
 
 def build_learner(
-    cfg: ExperimentConfig, ready: Prepared, device: str, path: Path, listener: Listener, found: Found | None = None
+    cfg: ExperimentConfig,
+    ready: Prepared,
+    device: str,
+    path: Path,
+    on_event: EventCallback,
+    found: FoundWeights | None = None,
 ) -> tuple[Learner, PixelRows]:
     """A Learner over the train and valid rows, and the pixels of the valid rows; `found` are the weights to start from."""
     from plainfilm.data.loaders.block import make_dls
@@ -273,7 +282,7 @@ def build_learner(
         report = load_initial(model, get_spec(cfg.model.name), found, ready.vocab)
         mean, std = statistics(cfg.model)
         counts = {name: len(value) if isinstance(value, list) else value for name, value in report.as_dict().items()}
-        listener(
+        on_event(
             "weights",
             {
                 **counts,
@@ -288,11 +297,11 @@ def build_learner(
     if device == "cpu":
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip
-    pixels = decode_told(rows, ready.spec, listener, keep=cfg.data.cache)
+    pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
     # training sees of valid only what may choose the epoch; the rest is for what turns its scores into calls
     shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))
     dls = make_dls(shown, pixels, cfg.train, vocab=ready.vocab, device=device)
-    listener(
+    on_event(
         "network",
         {
             "name": cfg.model.name,
@@ -302,7 +311,7 @@ def build_learner(
             "balanced": dls.train.balance,
         },
     )
-    learn = make_learner(dls, model, cfg.train, path=path, listener=listener)
+    learn = make_learner(dls, model, cfg.train, path=path, on_event=on_event)
     return learn, pixels.part((rows["split"] == "valid").to_numpy())
 
 

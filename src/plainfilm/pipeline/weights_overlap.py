@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError
-from plainfilm.models.find_weights import Found
+from plainfilm.models.find_weights import FoundWeights
 from plainfilm.pipeline.prepare import Prepared, prepare
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 
-PICTURE = ("sha256", "content")  # the same file; the same pixels in another file
+PIXEL_CONTENT = ("sha256", "content")  # the same file; the same pixels in another file
 UNKNOWN = (
     "UNCHECKED WEIGHTS: whether the weights have seen images of valid or test cannot be checked, "
     "since {what} without a table of images."
@@ -46,16 +46,16 @@ class Shared:
         return f"{self.images} of {self.of} {self.split} images"
 
 
-def prepare_unseen(cfg: ExperimentConfig, found: Found | None, listener: Listener) -> Prepared:
+def prepare_without_overlap(cfg: ExperimentConfig, found: FoundWeights | None, on_event: EventCallback) -> Prepared:
     """What prepare() finds out, with the weights to start from checked against its split; raises what both raise."""
-    ready = prepare(cfg, listener)
+    ready = prepare(cfg, on_event)
     split = check_weights(ready.split, found, allow_leak=cfg.data.allow_leak)
     for note in split.notes[len(ready.split.notes) :]:
-        listener("note", {"text": note})
+        on_event("note", {"text": note})
     return replace(ready, split=split)
 
 
-def check_weights(split: Split, found: Found | None, *, allow_leak: bool) -> Split:
+def check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool) -> Split:
     """The split with a note, where the weights have seen its valid or test images, or nobody can tell.
 
     Raises:
@@ -89,7 +89,7 @@ def _how(shared: list[Shared]) -> str:
     return "patients of the same key, no picture the same" if keys == images else f"{keys} by the patient's key alone"
 
 
-def tables_behind(found: Found) -> tuple[list[pd.DataFrame], bool]:
+def tables_behind(found: FoundWeights) -> tuple[list[pd.DataFrame], bool]:
     """The tables of the run whose weights these are, and of the runs that it started from; False where one lacks.
 
     Raises:
@@ -138,7 +138,7 @@ def shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[Shared
         picture, patient = np.zeros(len(part), dtype=bool), np.zeros(len(part), dtype=bool)
         for table in tables:
             source = table[table["split"].isin(taught)]
-            for column in PICTURE:
+            for column in PIXEL_CONTENT:
                 picture |= part[column].isin(set(source[column])).to_numpy()
             patient |= part["patient"].isin(set(source["patient"]) - {""}).to_numpy()
         if (picture | patient).any():
@@ -146,7 +146,7 @@ def shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[Shared
     return found
 
 
-def refuse_taught(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]:
+def refuse_overlap(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]:
     """What must be said of external images beside weights that the run started from.
 
     Args:
@@ -158,7 +158,7 @@ def refuse_taught(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]:
     picture, patients = np.zeros(len(external), dtype=bool), set[str]()
     for table in tables:
         source = table[table["split"].isin(SHAPED_BY["test"])]
-        for column in PICTURE:
+        for column in PIXEL_CONTENT:
             picture |= external[column].isin(set(source[column])).to_numpy()
         patients |= set(source["patient"])
     if picture.any():

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from plainfilm.plots.base import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION
 
-NO_LUNGS = "no lungs needed"
+BASELINE = "no lungs needed"
 COLOURS, MARKERS = (BLUE, VERMILION, GREEN, ORANGE), "osD^vPX*"
 
 
@@ -21,13 +21,13 @@ def plot_cost(
     sd: np.ndarray,
     costs: Sequence[tuple[str, np.ndarray]],
     title: str,
-    no_lungs: float | None = None,
+    baseline: float | None = None,
     split: str = "valid",
 ) -> Figure:
     """AUROC on `split` (mean, with sd over seeds where there are several) against each of `costs`, a title and (n,) values.
 
     Points bear the number of their name in the legend, since colours and marks come round again. NaN leaves a point
-    out. `no_lungs`: AUROC of the best shortcut probe, drawn as a line where it is near.
+    out. `baseline`: AUROC of the best shortcut probe, drawn as a line where it is near.
     """
     names = [f"{i}  {name}" for i, name in enumerate(names, start=1)]
     figure = Figure(figsize=(4.6 * len(costs), 4.4 + 0.16 * len(names)), layout="constrained")
@@ -36,11 +36,11 @@ def plot_cost(
         _points(ax, names, auroc, sd, np.asarray(values, float))
         ax.set_xlabel(label)
         low = float(np.nanmin(auroc - np.nan_to_num(sd)))
-        if no_lungs is not None and no_lungs > low - 0.15:
-            ax.axhline(no_lungs, color="black", linestyle=":", linewidth=1, label=NO_LUNGS)
+        if baseline is not None and baseline > low - 0.15:
+            ax.axhline(baseline, color="black", linestyle=":", linewidth=1, label=BASELINE)
     axes[0].set_ylabel(f"AUROC on {split}, mean ± sd over seeds")
     handles, labels = axes[0].get_legend_handles_labels()
-    order = np.argsort([label == NO_LUNGS for label in labels], kind="stable")
+    order = np.argsort([label == BASELINE for label in labels], kind="stable")
     figure.legend(
         [handles[i] for i in order],
         [labels[i] for i in order],

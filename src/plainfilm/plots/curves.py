@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from plainfilm.evaluate.metrics.calibration import Bin
-from plainfilm.evaluate.metrics.curve_bands import GRID, Band
+from plainfilm.evaluate.metrics.curve_bands import GRID, CurveBand
 from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
 from plainfilm.schemas.documents import Metric
 
@@ -25,7 +25,7 @@ class Point(NamedTuple):
     text: str
 
 
-def plot_roc(bands: Mapping[str, Band], point: Point | None, title: str) -> Figure:
+def plot_roc(bands: Mapping[str, CurveBand], point: Point | None, title: str) -> Figure:
     """Sensitivity against 1 - specificity, a curve for each class set against the rest; the diagonal is chance.
 
     Args:
@@ -45,7 +45,7 @@ def plot_roc(bands: Mapping[str, Band], point: Point | None, title: str) -> Figu
     return figure
 
 
-def plot_precision_recall(bands: Mapping[str, Band], point: Point | None, shares: Mapping[str, float], title: str) -> Figure:  # fmt: skip
+def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, shares: Mapping[str, float], title: str) -> Figure:  # fmt: skip
     """Precision against recall; the thin line is chance, the class's share of the images.
 
     Args:
@@ -101,7 +101,7 @@ def _enlarge(ax: Axes, inset: Axes, point: Point | None, *, mirrored: bool) -> N
     ax.indicate_inset_zoom(inset, edgecolor=GREY)
 
 
-def _draw(ax: Axes, bands: Mapping[str, Band], steps: Literal["steps-post", "steps-pre"]) -> None:
+def _draw(ax: Axes, bands: Mapping[str, CurveBand], steps: Literal["steps-post", "steps-pre"]) -> None:
     for i, (name, band) in enumerate(bands.items()):
         colour, line = LINES[i % len(LINES)]
         if len(bands) <= BANDS:

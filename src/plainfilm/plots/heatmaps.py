@@ -19,14 +19,14 @@ MARGIN = 0.15  # of the side; the central field is what is left, 0.7 x 0.7 of th
 SAME = 0.5  # rank correlation from which on two heat maps count as alike
 NO_EVIDENCE = "Heat maps: not evidence of location"
 NO_HEAT = "no heat: nothing speaks for it"
-Block = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions
+SheetSection = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions
 GAP, CAPTION, HEADLINE = 0.04, 0.34, 0.18  # inches
 PAIR = 6.0  # inches, width of one picture with its heat
 CELL = (WIDE - 6 * GAP) / 4
 HEAT = "cividis"  # lightness rises with the value, for grey print and every kind of sight
 
 
-def plot_pictures(pictures: np.ndarray, heat: np.ndarray | None, captions: Sequence[str], title: str) -> Figure:
+def plot_images(pictures: np.ndarray, heat: np.ndarray | None, captions: Sequence[str], title: str) -> Figure:
     """A contact sheet; each picture has its caption and, where given, its heat map beside it. Pictures carry no name.
 
     Args:
@@ -36,7 +36,7 @@ def plot_pictures(pictures: np.ndarray, heat: np.ndarray | None, captions: Seque
     return plot_blocks([("", pictures, heat, captions)], title)
 
 
-def plot_blocks(blocks: Sequence[Block], title: str) -> Figure:
+def plot_blocks(blocks: Sequence[SheetSection], title: str) -> Figure:
     """Contact sheets below each other, each under its headline; four places in a row, two with heat maps."""
     told = f"{title}. {NO_EVIDENCE}" if any(heat is not None for _, _, heat, _ in blocks) else title
     tops: list[float] = []

@@ -7,7 +7,7 @@ from typing import Literal
 
 from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT
 from plainfilm.report.formatting import between, many, number
-from plainfilm.report.run_data import Finished
+from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import Number
 
 TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
@@ -23,14 +23,14 @@ class Caveat:
     text: str
 
 
-def caveats(found: Finished) -> list[Caveat]:
+def caveats(found: ReportedRun) -> list[Caveat]:
     """All of them, the gravest first."""
     listed = [_seal(found), *_notes(found), *_shortcut(found), *_drawn(found)]
     order = {"stop": 0, "mind": 1, "fact": 2}
     return sorted(listed, key=lambda caveat: order[caveat.level])
 
 
-def _seal(found: Finished) -> Caveat:
+def _seal(found: ReportedRun) -> Caveat:
     own, of_set = len(found.looks), found.looks_set
     if found.split == "test":
         others = f", {of_set} times by all runs in its folder" if of_set > own else ""
@@ -49,7 +49,7 @@ def _seal(found: Finished) -> Caveat:
     return Caveat("stop", "No test score", f"{sealed if of_set else 'The test set is still sealed.'} {text}")
 
 
-def _notes(found: Finished) -> list[Caveat]:
+def _notes(found: ReportedRun) -> list[Caveat]:
     """The sentences that every output of the run repeats; SHORTCUT has numbers beside it and is made elsewhere."""
     listed = []
     for note in found.answer.notes:
@@ -72,7 +72,7 @@ def _notes(found: Finished) -> list[Caveat]:
     return listed
 
 
-def _drawn(found: Finished) -> list[Caveat]:
+def _drawn(found: ReportedRun) -> list[Caveat]:
     """A run without DATA is on phantoms."""
     if found.cfg.data.path is not None:
         return []
@@ -90,10 +90,10 @@ def raises_banner(probe: Number | None) -> bool:
     return probe is not None and probe.ci_low is not None and probe.ci_low > LIMIT
 
 
-def _shortcut(found: Finished) -> list[Caveat]:
+def _shortcut(found: ReportedRun) -> list[Caveat]:
     """What needs no lung, on these images and beside the network; silent only where neither valid nor test shows any."""
     said = [note.partition(": ")[2] for note in found.answer.notes if note.startswith("SHORTCUT")]
-    probes = found.answer.no_lungs_needed
+    probes = found.answer.shortcut_baseline
     if probes is None and not said:
         text = "No probe was asked whether these classes can be told apart without looking at a lung."
         return [Caveat("mind", "Shortcuts not looked for", text)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from plainfilm.report.formatting import many, number
 from plainfilm.report.images import has_heat
-from plainfilm.report.run_data import Finished
+from plainfilm.report.run_data import ReportedRun
 from plainfilm.schemas.documents import marks
 
 TOPICS = {
@@ -48,14 +48,14 @@ class Item:
     text: str
 
 
-def claim_items(found: Finished) -> tuple[list[Item], list[tuple[int, str]]]:
+def claim_items(found: ReportedRun) -> tuple[list[Item], list[tuple[int, str]]]:
     """The items that the run answers, and those NOT REPORTED; together all 44."""
     said = {n: text for n, text in (_data(found) | _model(found) | _results(found)).items() if text}
     filled = [Item(n, TOPICS[n], said[n]) for n in sorted(said)]
     return filled, [(n, topic) for n, topic in TOPICS.items() if n not in said]
 
 
-def _data(found: Finished) -> dict[int, str]:
+def _data(found: ReportedRun) -> dict[int, str]:
     card, cfg, counts = found.card, found.cfg.data, found.counts
     size = f"{card.decode['size_px']} x {card.decode['size_px']} px ({card.decode.get('resize', 'squish')})"
     grey = "grey" if card.decode.get("channels") == 1 else "colour"
@@ -80,7 +80,7 @@ def _data(found: Finished) -> dict[int, str]:
     }  # fmt: skip
 
 
-def _model(found: Finished) -> dict[int, str]:
+def _model(found: ReportedRun) -> dict[int, str]:
     card, train = found.card, found.cfg.train
     libraries = found.environment.get("libraries", {})
     named = ", ".join(
@@ -104,7 +104,7 @@ def _model(found: Finished) -> dict[int, str]:
     }  # fmt: skip
 
 
-def _results(found: Finished) -> dict[int, str]:
+def _results(found: ReportedRun) -> dict[int, str]:
     answer, split = found.answer, found.split
     external = [part for part in found.answers.values() if part.external]
     sensitivity, specificity = answer.metric("sensitivity"), answer.metric("specificity")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from plainfilm.base.sanitize import shown as shown
 from plainfilm.runs.metrics_file import Number
 
 

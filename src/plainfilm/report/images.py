@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.base.sanitize import sanitized
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics.measure import calls
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.plots import base
-from plainfilm.report.formatting import shown
-from plainfilm.report.run_data import Finished
+from plainfilm.report.run_data import ReportedRun
 from plainfilm.schemas.documents import marks
 
 SHOWN = 12
@@ -36,7 +36,7 @@ FIGURES = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class EmbeddedImage:
     """A PNG as a data URI, with the words for who cannot see it."""
 
     source: str
@@ -55,27 +55,27 @@ class Worst:
     name: str
 
 
-def collect(found: Finished) -> dict[str, list[Picture]]:
+def collect(found: ReportedRun) -> dict[str, list[EmbeddedImage]]:
     """The figures by section: the PNGs in figures/ that `interpret` made, and a history and scores drawn here without."""
-    drawn: dict[str, list[Picture]] = {section: [] for section, _ in FIGURES.values()}
+    drawn: dict[str, list[EmbeddedImage]] = {section: [] for section, _ in FIGURES.values()}
     for pattern, (section, caption) in FIGURES.items():
         name = pattern.format(split=found.split)
         png = _saved(found, name) or _drawn(found, pattern)
         if png:
-            drawn[section].append(Picture(data_uri(png), caption))
+            drawn[section].append(EmbeddedImage(data_uri(png), caption))
     return drawn
 
 
-def has_heat(found: Finished) -> bool:
+def has_heat(found: ReportedRun) -> bool:
     """Whether `interpret` made heat maps: only then does the sheet of the largest losses show more than pictures."""
     return found.run.figure("heat_deletion").is_file()
 
 
-def heat_sheet(found: Finished) -> Picture | None:
+def heat_sheet(found: ReportedRun) -> EmbeddedImage | None:
     """The largest losses with heat, as `interpret` drew them."""
     png = _saved(found, f"top_losses_{found.split}") if has_heat(found) else None
     caption = f"Largest losses of {found.split}, each beside its heat map for the class called. {HEAT_NOTE}"
-    return Picture(data_uri(png), caption) if png else None
+    return EmbeddedImage(data_uri(png), caption) if png else None
 
 
 def data_uri(png: bytes) -> str:
@@ -83,7 +83,7 @@ def data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def _saved(found: Finished, name: str) -> bytes | None:
+def _saved(found: ReportedRun, name: str) -> bytes | None:
     path = found.run.figure(name)
     if not path.is_file() or path.stat().st_size > MOST_BYTES:
         return None
@@ -91,21 +91,21 @@ def _saved(found: Finished, name: str) -> bytes | None:
     return png if png.startswith(PNG) else None
 
 
-def _drawn(found: Finished, pattern: str) -> bytes | None:
+def _drawn(found: ReportedRun, pattern: str) -> bytes | None:
     mark = marks(found.card.notes)
     if pattern == "history":
         return base.as_png(base.plot_history(found.history, found.kept, f"{mark}Training"))
     if pattern == "scores_{split}" and found.card.positive is not None and found.card.threshold is not None:
         scored, k = found.predictions(found.split), found.card.vocab.index(found.card.positive)
         # a dollar would begin a formula, and a broken one ends matplotlib
-        vocab = [shown(name, 24).replace("$", r"\$") for name in found.card.vocab]
+        vocab = [sanitized(name, 24).replace("$", r"\$") for name in found.card.vocab]
         names = (vocab[1 - k], vocab[k])
         title = f"{mark}Scores, {found.split}, {len(scored.frame)} images"
         return base.as_png(base.plot_scores(scored.probs[:, k], scored.targs == k, found.card.threshold, names, title))
     return None
 
 
-def worst_images(found: Finished, *, names: bool) -> list[Worst]:
+def worst_images(found: ReportedRun, *, names: bool) -> list[Worst]:
     """The images of the largest losses as the network saw them, worst first; none where the pictures were not kept.
 
     Raises:
@@ -116,7 +116,7 @@ def worst_images(found: Finished, *, names: bool) -> list[Worst]:
         return []
     pictures, scored = _pictures(found), found.predictions(found.split)
     positive = found.card.vocab.index(found.card.positive) if found.card.positive else None
-    called = calls(scored.probs, positive=positive, threshold=found.card.threshold)
+    called = predicted_classes(scored.probs, positive=positive, threshold=found.card.threshold)
     relative = found.rows.loc[found.rows["split"] == found.split, "relative"].tolist()
     return [
         Worst(
@@ -127,7 +127,7 @@ def worst_images(found: Finished, *, names: bool) -> list[Worst]:
     ]  # fmt: skip
 
 
-def _pictures(found: Finished) -> np.ndarray:
+def _pictures(found: ReportedRun) -> np.ndarray:
     """uint8 (n, h, w) or (n, h, w, 3)."""
     path = found.run.top_pictures(found.split)
     try:

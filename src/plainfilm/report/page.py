@@ -10,16 +10,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from plainfilm import __version__
 from plainfilm.base.files import atomic_write
+from plainfilm.base.sanitize import sanitized
 from plainfilm.errors import OccupiedError, UsageError
 from plainfilm.report import formatting
 from plainfilm.report.caveats import Caveat, caveats
 from plainfilm.report.claim import claim_items
 from plainfilm.report.images import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.prevalence import by_prevalence
-from plainfilm.report.redact import NOT_A_COMMAND, told_command, told_config
-from plainfilm.report.run_data import Finished, read_finished
+from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_config
+from plainfilm.report.run_data import ReportedRun, read_reported_run
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.metrics_file import Answer, Number
+from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.schemas.documents import RESEARCH_ONLY, ReportDocument, marks
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
@@ -50,9 +51,9 @@ def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> R
     path = run.report if out is None else out.absolute()
     _refuse_foreign(path)
     if not path.is_relative_to(run.root):  # a run that cannot be written can be reported elsewhere
-        return _write(read_finished(run), path, names=names)
+        return _write(read_reported_run(run), path, names=names)
     with run.lock():
-        return _write(read_finished(run), path, names=names)
+        return _write(read_reported_run(run), path, names=names)
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -72,7 +73,7 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _write(found: Finished, path: Path, *, names: bool) -> ReportDocument:
+def _write(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
     listed = caveats(found)
     html = draw_page(found, listed, names=names)
     atomic_write(path, html)
@@ -84,13 +85,13 @@ def _write(found: Finished, path: Path, *, names: bool) -> ReportDocument:
     )  # fmt: skip
 
 
-def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
+def draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
     """The HTML text; a function of the run's files alone, so the same run gives the same bytes."""
     env = Environment(
         loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
     env.filters |= {
-        "shown": formatting.shown,
+        "sanitized": sanitized,
         "number": formatting.number,
         "between": formatting.between,
         "figure": formatting.figure,
@@ -105,7 +106,7 @@ def draw_page(found: Finished, listed: list[Caveat], *, names: bool) -> str:
         worst=worst_images(found, names=names), prevalences=by_prevalence(found.answer), tiles=TILES,
         columns=_columns(found), calibration=CALIBRATION, no_bar=NO_BAR, at_threshold=AT_THRESHOLD,
         externals=[part for part in found.answers.values() if part.external], shifted=found.answers.get("valid-shifted"),
-        claim=filled, unreported=missing, command=_command(found, names=names), settings=told_config(found.cfg, names=names),
+        claim=filled, unreported=missing, command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
         leaks=[mark for mark in LEAKS if mark in marks(found.answer.notes)], names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
@@ -121,17 +122,17 @@ def place(value: float | None) -> str:
     return f"{2 + 96 * min(max(value or 0.0, 0.0), 1.0):.2f}"
 
 
-def _columns(found: Finished) -> list[tuple[str, dict[str, Number]]]:
+def _columns(found: ReportedRun) -> list[tuple[str, dict[str, Number]]]:
     """The columns of the metric table: the split of the first screen, and valid beside test."""
-    first: Answer = found.answer
+    first: MetricsDocument = found.answer
     columns = [(found.split, first.metrics)]
     return columns if found.split == "valid" else [*columns, ("valid", found.answers["valid"].metrics)]
 
 
-def _command(found: Finished, *, names: bool) -> str:
+def _command(found: ReportedRun, *, names: bool) -> str:
     argv = found.environment.get("command")
     if not isinstance(argv, list) or not argv:
         return NOT_A_COMMAND
     if names:
         return shlex.join(map(str, argv))
-    return told_command(argv) or NOT_A_COMMAND
+    return redacted_command(argv) or NOT_A_COMMAND

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from plainfilm.evaluate.metrics.prevalence import ratio
 from plainfilm.evaluate.stats.intervals import Interval
-from plainfilm.runs.metrics_file import Answer, AtPrevalence, Number
+from plainfilm.runs.metrics_file import AtPrevalence, MetricsDocument, Number
 
 PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)
 
 
-def by_prevalence(answer: Answer, prevalences: tuple[float, ...] = PREVALENCES) -> list[AtPrevalence]:
+def by_prevalence(answer: MetricsDocument, prevalences: tuple[float, ...] = PREVALENCES) -> list[AtPrevalence]:
     """PPV and NPV at each prevalence, 0..1; those that `evaluate` saved where it was asked for some.
 
     Both follow from a ratio of two shares among other images, whose limits are recovered from theirs. Empty where

@@ -41,7 +41,7 @@ HIDDEN = {
 NOT_A_COMMAND = "not known: the run was made from Python, not from the command line"
 
 
-def told_command(argv: Sequence[Any]) -> str | None:
+def redacted_command(argv: Sequence[Any]) -> str | None:
     """The command with placeholders for what may name a place or a person; None where it was no command of ours."""
     words = [str(word) for word in argv[1:]]
     name = " ".join(words[:2]) if words[:1] == ["experiments"] else "".join(words[:1])
@@ -81,7 +81,7 @@ def _value(option: str, value: str) -> str:
 KEPT_BACK = {"data.path", "data.patient_pattern", "data.exclude"}
 
 
-def told_config(cfg: ExperimentConfig, *, names: bool) -> list[tuple[str, str]]:
+def redacted_config(cfg: ExperimentConfig, *, names: bool) -> list[tuple[str, str]]:
     """Every setting and its value, sections in order; texts that are no plain word only where `names` are wanted."""
     flat = _flat(cfg.model_dump(mode="json"))
     drawn = cfg.data.path is None

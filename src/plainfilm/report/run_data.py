@@ -15,10 +15,10 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.evaluate.test_ledger import count_looks, read_chain
+from plainfilm.evaluate.test_ledger import count_accesses, read_chain
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.metrics_file import Answer, read_answers
+from plainfilm.runs.metrics_file import MetricsDocument, read_metrics_file
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Finished:
+class ReportedRun:
     """What the page is made of.
 
     `answers`: by split, valid always, test once opened; `excluded`: files set aside, by (state, code);
@@ -38,7 +38,7 @@ class Finished:
     card: Card
     cfg: ExperimentConfig
     counts: DataCounts
-    answers: dict[str, Answer]
+    answers: dict[str, MetricsDocument]
     environment: dict[str, Any]
     finished: str
     history: dict[str, list[float]]
@@ -53,7 +53,7 @@ class Finished:
         return "test" if "test" in self.answers else "valid"
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> MetricsDocument:
         return self.answers[self.split]
 
     @property
@@ -73,7 +73,7 @@ class Finished:
         return read_predictions(self.run.predictions(split), part, self.card.vocab, has_patients=self.card.has_patients)
 
 
-def read_finished(run: RunDir) -> Finished:
+def read_reported_run(run: RunDir) -> ReportedRun:
     """Everything of a finished run.
 
     Raises:
@@ -81,8 +81,8 @@ def read_finished(run: RunDir) -> Finished:
     """
     card, cfg = read_card(run), read_run_config(run)
     status = run.read_status()
-    own, of_set = count_looks(run, card.seal)
-    answers = read_answers(run)
+    own, of_set = count_accesses(run, card.seal)
+    answers = read_metrics_file(run)
     if "test" in answers and not own:
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no look at the test set is recorded. "
@@ -90,7 +90,7 @@ def read_finished(run: RunDir) -> Finished:
         )
     if "test" in answers:  # a run that was copied has left the other runs' looks behind
         of_set = max(of_set, answers["test"].opened_set)
-    finished = Finished(
+    finished = ReportedRun(
         run=run, card=card, cfg=cfg, answers=answers, counts=_read(run, "data.json", DataCounts.model_validate_json),
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),
         history=_read(run, "history.csv", lambda _: _history(run)), looks=read_chain(run.ledger), looks_set=of_set,
@@ -131,7 +131,7 @@ def _set_aside(run: RunDir) -> pd.DataFrame:
     return pd.read_csv(run.excluded, dtype=str, keep_default_na=False)[["relative", "state", "code", "why"]]
 
 
-def _check(found: Finished) -> None:
+def _check(found: ReportedRun) -> None:
     """The parts must speak of the same run; where they do not, somebody edited or mixed files."""
     root, counts = found.run.root, found.counts
     if counts.found != counts.used + counts.quarantined + counts.duplicates + counts.ignored:

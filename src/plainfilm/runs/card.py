@@ -18,7 +18,7 @@ from plainfilm.schemas.documents import RESEARCH_ONLY
 KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"
 
 
-class Band(BaseModel):
+class AbstainBand(BaseModel):
     """The abstain band: the lowest score of each class that keeps it possible, and the patients it was set on.
 
     An image is called without a doubt when its called class is the only one whose score reaches `lowest`.
@@ -48,7 +48,7 @@ class Card(BaseModel):
     threshold: float | None
     threshold_rule: str
     threshold_chosen_on: str
-    band: Band | None = None
+    band: AbstainBand | None = None
     gate_sha256: str | None = None  # of gate.safetensors, which marks what is unlike the train images
     kept_phase: int
     kept_epoch: int

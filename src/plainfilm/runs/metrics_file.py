@@ -6,22 +6,23 @@ Lenient on purpose: a block that this version does not know is passed over, one 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion
 
 
-class Block(BaseModel):
+class ReadModel(BaseModel):
     """What all blocks share."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Number(Block):
+class Number(ReadModel):
     """A value with its 95 % interval; `value` None: cannot be estimated, `method` says why."""
 
     value: float | None
@@ -32,7 +33,7 @@ class Number(Block):
     method: str = ""
 
 
-class Probes(Block):
+class Probes(ReadModel):
     """The row "no lungs needed"; `beyond`: of the pairs that the best probe orders wrongly, the share the network gets."""
 
     best: str | None = None
@@ -41,7 +42,7 @@ class Probes(Block):
     beyond: Number | None = None
 
 
-class Changed(Block):
+class Changed(ReadModel):
     """Scores of the valid pictures after one change."""
 
     change: str
@@ -49,7 +50,7 @@ class Changed(Block):
     log_loss: float
 
 
-class PerPatient(Block):
+class PerPatient(ReadModel):
     """Metrics of the mean score of each patient."""
 
     patients: int
@@ -57,7 +58,7 @@ class PerPatient(Block):
     metrics: dict[str, Number]
 
 
-class AtPrevalence(Block):
+class AtPrevalence(ReadModel):
     """PPV and NPV as they would be where this share of the images is positive."""
 
     prevalence: float
@@ -65,7 +66,7 @@ class AtPrevalence(Block):
     npv: Number
 
 
-class Subgroup(Block):
+class Subgroup(ReadModel):
     """The images with one value of a column."""
 
     name: str
@@ -74,7 +75,7 @@ class Subgroup(Block):
     metrics: dict[str, Number]
 
 
-class Gap(Block):
+class Gap(ReadModel):
     """A metric of subgroup `a` minus that of `b`; `p_holm` is adjusted for all gaps of the table."""
 
     a: str
@@ -88,7 +89,7 @@ class Gap(Block):
     method: str = ""
 
 
-class Subgroups(Block):
+class Subgroups(ReadModel):
     """A split by one column."""
 
     column: str
@@ -98,7 +99,7 @@ class Subgroups(Block):
     notes: list[str] = []
 
 
-class Band(Block):
+class AbstainBlock(ReadModel):
     """The abstain band and what came of it on these images."""
 
     level: float
@@ -110,14 +111,14 @@ class Band(Block):
     holds: str
 
 
-class Gate(Block):
+class OODBlock(ReadModel):
     """Share of these images that the input gate marks."""
 
     on: str
     marked: Number
 
 
-class External(Block):
+class External(ReadModel):
     """Images that the run never saw; `drops`: by internal split, by metric, outside minus inside."""
 
     found: int
@@ -126,7 +127,15 @@ class External(Block):
     drops: dict[str, dict[str, Number]] = {}
 
 
-class Answer(Block):
+BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # the second is what 0.1.0 wrote
+
+
+def baseline_of(document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The shortcut baseline of one split of metrics.json, under either of its keys."""
+    return next((document[key] for key in BASELINE_KEYS if document.get(key)), None)
+
+
+class MetricsDocument(ReadModel):
     """What `evaluate` saved of one split."""
 
     split: str
@@ -137,15 +146,15 @@ class Answer(Block):
     metrics: dict[str, Number]
     metrics_at_half: dict[str, Number]
     per_class: dict[str, dict[str, Number]] = {}
-    no_lungs_needed: Probes | None = None
+    shortcut_baseline: Probes | None = Field(None, validation_alias=AliasChoices(*BASELINE_KEYS))
     confusion: Confusion
     changes: list[Changed] = []
     per_patient: PerPatient | None = None
     at_prevalence: list[AtPrevalence] = []
     subgroups: Subgroups | None = None
     temperature: float = 1.0
-    band: Band | None = None
-    gate: Gate | None = None
+    band: AbstainBlock | None = None
+    gate: OODBlock | None = None
     external: External | None = None
 
     def metric(self, name: str) -> Number:
@@ -153,7 +162,7 @@ class Answer(Block):
         return self.metrics.get(name) or Number(value=None, method="not computed by the version that made the run")
 
 
-def read_answers(run: RunDir) -> dict[str, Answer]:
+def read_metrics_file(run: RunDir) -> dict[str, MetricsDocument]:
     """Every split of metrics.json by its name, valid among them.
 
     Raises:
@@ -162,7 +171,9 @@ def read_answers(run: RunDir) -> dict[str, Answer]:
     again = f"Make it again: plainfilm evaluate {run.root}."
     try:
         found: dict[str, Any] = json.loads(run.metrics.read_text(encoding="utf-8"))
-        answers = {name: Answer.model_validate(part) for name, part in found.items() if name != "schema_version"}
+        answers = {
+            name: MetricsDocument.model_validate(part) for name, part in found.items() if name != "schema_version"
+        }
     except FileNotFoundError:
         raise DataError(f"The run {run.root} has no metrics.json, which the report is made from. {again}") from None
     except ValidationError as error:

@@ -5,9 +5,10 @@ Keys may be added, never renamed; `schema_version` counts the renames that had t
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
 from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
 from plainfilm.schemas.evaluate import Metric as Metric
@@ -54,7 +55,7 @@ class DataCounts(BaseModel):
     splits: dict[str, SplitCounts]
 
 
-class NoLungs(BaseModel):
+class ShortcutBaseline(BaseModel):
     """The row "no lungs needed": probes that cannot see a lung, on the same images; `best` was chosen on valid.
 
     `beyond`: of the pairs of images that the best probe orders wrongly, the share that the network orders rightly.
@@ -64,6 +65,28 @@ class NoLungs(BaseModel):
     auroc: Metric | None
     probes: dict[str, Metric]
     beyond: Metric | None = None
+
+
+_OLDER_KEY = "no_lungs_needed"  # what 0.1.0 called it
+
+
+class HasShortcutBaseline(BaseModel):
+    """Carries the shortcut baseline; its older key, `no_lungs_needed`, is written too, and either is read."""
+
+    shortcut_baseline: ShortcutBaseline | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either_key(cls, found: Any) -> Any:
+        if isinstance(found, Mapping) and _OLDER_KEY in found:
+            rest = {key: value for key, value in found.items() if key != _OLDER_KEY}
+            return {"shortcut_baseline": found[_OLDER_KEY], **rest}
+        return found
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def no_lungs_needed(self) -> ShortcutBaseline | None:
+        return self.shortcut_baseline
 
 
 class Timing(BaseModel):
@@ -122,7 +145,7 @@ class LrFindDocument(Document):
     notes: list[str]
 
 
-class TrainDocument(Document):
+class TrainDocument(Document, HasShortcutBaseline):
     """`plainfilm train --json`; a dry run has no run, no metrics and no timing."""
 
     run: str | None
@@ -135,7 +158,6 @@ class TrainDocument(Document):
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
-    no_lungs_needed: NoLungs | None = None
     estimate_seconds: float
     timing: Timing | None
 
@@ -150,7 +172,7 @@ class ChangeScore(BaseModel):
     marked: float | None = None
 
 
-class BandReport(BaseModel):
+class AbstainBandReport(BaseModel):
     """The abstain band on these images: `lowest` score of each class that keeps it possible, and what came of it.
 
     `coverage`: share of the images of each class whose truth stays possible, promised to be `level` for images like
@@ -166,7 +188,7 @@ class BandReport(BaseModel):
     holds: str
 
 
-class GateReport(BaseModel):
+class OODGateReport(BaseModel):
     """Share of these images that the input gate marks as unlike the training images; `on`: which were counted."""
 
     on: str
@@ -191,7 +213,7 @@ class Reliability(BaseModel):
     after: list[ReliabilityBin]
 
 
-class EvaluateDocument(Document):
+class EvaluateDocument(Document, HasShortcutBaseline):
     """`plainfilm evaluate --json`."""
 
     run: str
@@ -204,13 +226,12 @@ class EvaluateDocument(Document):
     metrics: dict[str, Metric]
     metrics_at_half: dict[str, Metric]
     per_class: dict[str, dict[str, Metric]]
-    no_lungs_needed: NoLungs | None = None
     confusion: Confusion
     changes: list[ChangeScore] = []  # of the split valid-shifted alone
     temperature: float = 1.0
     reliability: Reliability | None = None
-    band: BandReport | None = None
-    gate: GateReport | None = None
+    band: AbstainBandReport | None = None
+    gate: OODGateReport | None = None
     per_patient: PerPatient | None = None  # None without a patient key
     at_prevalence: list[AtPrevalence] = []
     decision_curve: DecisionCurve | None = None  # of two classes

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 
-class Block(BaseModel):
+class DocumentPart(BaseModel):
     """What all blocks share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Metric(Block):
+class Metric(DocumentPart):
     """One number with its 95 % interval.
 
     `n` counts the images in the metric's own denominator, `n_patients` the patients they belong to (None: no
@@ -26,7 +26,7 @@ class Metric(Block):
     method: str
 
 
-class PerPatient(Block):
+class PerPatient(DocumentPart):
     """Metrics of the mean score of each patient; `n` in them counts patients.
 
     `disagreeing`: patients whose images belong to several classes; no single truth is theirs, so they are left out.
@@ -37,7 +37,7 @@ class PerPatient(Block):
     metrics: dict[str, Metric]
 
 
-class AtPrevalence(Block):
+class AtPrevalence(DocumentPart):
     """PPV and NPV as they would be where this share of the images, 0..1, is positive."""
 
     prevalence: float
@@ -45,7 +45,7 @@ class AtPrevalence(Block):
     npv: Metric
 
 
-class DecisionCurve(Block):
+class DecisionCurve(DocumentPart):
     """Net benefit per image over threshold probabilities, with a pointwise 95 % band; calling nobody has 0.
 
     `useful`: thresholds at which the band of the gain over the better of calling all and calling nobody lies above 0;
@@ -63,7 +63,7 @@ class DecisionCurve(Block):
     method: str
 
 
-class Subgroup(Block):
+class Subgroup(DocumentPart):
     """The images with one value of a column."""
 
     name: str
@@ -72,7 +72,7 @@ class Subgroup(Block):
     metrics: dict[str, Metric]
 
 
-class Gap(Block):
+class Gap(DocumentPart):
     """A metric of subgroup `a` minus that of `b`, and a permutation test of it; None where it cannot be tested.
 
     `p_holm` is adjusted for all gaps of the table. `of`: with more than two classes the one that is set against the
@@ -94,7 +94,7 @@ class Gap(Block):
 CONFINED = "the column is confined to"
 
 
-class Subgroups(Block):
+class Subgroups(DocumentPart):
     """`--by COLUMN`. `among`: the class to whose images the column is confined, None where both have it."""
 
     column: str
@@ -105,7 +105,7 @@ class Subgroups(Block):
     notes: list[str]
 
 
-class Change(Block):
+class Change(DocumentPart):
     """A metric outside minus the same inside, on other patients."""
 
     value: float | None
@@ -114,7 +114,7 @@ class Change(Block):
     method: str
 
 
-class Drift(Block):
+class DomainShift(DocumentPart):
     """How well a picture's statistics tell outside from inside: AUROC, 0.5 = not at all.
 
     `features`: of each statistic alone; above 0.5 it is larger outside. The train images were drawn with the classes
@@ -126,7 +126,7 @@ class Drift(Block):
     train_images: int
 
 
-class External(Block):
+class External(DocumentPart):
     """Images that the run never saw. `drops`: by internal split (valid, and test once it was opened), by metric."""
 
     found: int
@@ -137,4 +137,4 @@ class External(Block):
     patients: int | None
     classes: dict[str, int]
     drops: dict[str, dict[str, Change]]
-    drift: Drift | None
+    drift: DomainShift | None

@@ -39,7 +39,7 @@ class HeatFindings(BaseModel):
     says: list[str]
 
 
-class SuspectFindings(BaseModel):
+class LabelErrorFindings(BaseModel):
     """Images that look mislabelled: `found` of `images`; `folds` of `of_folds` k-fold runs were asked, None: no k-fold.
     `says` puts it in words."""
 
@@ -60,4 +60,4 @@ class InterpretDocument(Document):
     notes: list[str]
     confused: list[Confused]
     heat: HeatFindings | None = None
-    suspects: SuspectFindings | None = None
+    suspects: LabelErrorFindings | None = None

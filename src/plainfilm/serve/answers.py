@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plainfilm.errors import PlainfilmError
-from plainfilm.serve.images import data_uri, overlay, png, seen
+from plainfilm.serve.images import data_uri, network_input, overlay, png
 
 if TYPE_CHECKING:
     from plainfilm.export.scorer import Bundle
 
 HeatMap = Callable[[np.ndarray], np.ndarray]  # uint8 (c, h, w) -> float (h, w)
-SHOWN = frozenset({"seen", "heat"})
+EXTRA_IMAGES = frozenset({"seen", "heat"})
 
 
 @dataclass(frozen=True)
-class Oracle:
+class Predictor:
     """A bundle and, where torch is installed, its heat maps."""
 
     bundle: Bundle
@@ -37,7 +37,7 @@ class Oracle:
         }  # fmt: skip
         if show and not found.error:
             pixels = self.bundle.pixels(image)
-            answer["seen"] = data_uri(png(seen(pixels))) if "seen" in show else None
+            answer["seen"] = data_uri(png(network_input(pixels))) if "seen" in show else None
             answer["heat"] = self._heated(pixels) if "heat" in show else None
         return answer
 

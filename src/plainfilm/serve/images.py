@@ -21,7 +21,7 @@ def png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def seen(pixels: np.ndarray) -> np.ndarray:
+def network_input(pixels: np.ndarray) -> np.ndarray:
     """uint8 (h, w) or (h, w, 3) of what the network gets, uint8 (1 or 3, h, w)."""
     return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, 2)
 

@@ -17,7 +17,7 @@ RULE = re.compile(r"\|?[\s:|-]+\|[\s:|-]*")
 
 
 @dataclass(frozen=True)
-class Block:
+class MarkdownBlock:
     """A heading (`level` 1..4), paragraph, list, table or preformatted text; `rows` are its lines, each a row of cells."""
 
     kind: Literal["heading", "text", "list", "table", "code"]
@@ -48,7 +48,7 @@ def _bare(text: str) -> str:
     return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
 
 
-def blocks(markdown: str) -> list[Block]:
+def blocks(markdown: str) -> list[MarkdownBlock]:
     """The blocks of a text; what is no known form is a paragraph, nothing is left out, no HTML is understood."""
     return list(_blocks(markdown.splitlines()))
 
@@ -63,13 +63,13 @@ def _kind(line: str) -> str:
     return "table" if line.lstrip().startswith("|") else "text"
 
 
-def _blocks(lines: list[str]) -> Iterator[Block]:
+def _blocks(lines: list[str]) -> Iterator[MarkdownBlock]:
     plain: list[str] = []
     fenced = False
     for line in [*lines, "```"] if lines.count("```") % 2 else lines:
         if line.startswith("```"):
             if fenced:
-                yield Block("code", [[[("text", text)]] for text in plain])
+                yield MarkdownBlock("code", [[[("text", text)]] for text in plain])
             else:
                 yield from _unfenced(plain)
             plain, fenced = [], not fenced
@@ -78,19 +78,19 @@ def _blocks(lines: list[str]) -> Iterator[Block]:
     yield from _unfenced(plain)
 
 
-def _unfenced(lines: list[str]) -> Iterator[Block]:
+def _unfenced(lines: list[str]) -> Iterator[MarkdownBlock]:
     for kind, group in groupby(lines, _kind):
         run = list(group)
         if kind == "heading":
             for line in run:
                 marks, text = HEADING.fullmatch(line).groups()  # type: ignore[union-attr] # _kind matched it
-                yield Block("heading", [[spans(text)]], len(marks))
+                yield MarkdownBlock("heading", [[spans(text)]], len(marks))
         elif kind == "list":
-            yield Block("list", [[spans(ITEM.match(line)[1])] for line in run])  # type: ignore[index]
+            yield MarkdownBlock("list", [[spans(ITEM.match(line)[1])] for line in run])  # type: ignore[index]
         elif kind == "table":
-            yield Block("table", [_cells(line) for line in run if not RULE.fullmatch(line.strip())])
+            yield MarkdownBlock("table", [_cells(line) for line in run if not RULE.fullmatch(line.strip())])
         elif kind == "text":
-            yield Block("text", [[spans(" ".join(line.strip() for line in run))]])
+            yield MarkdownBlock("text", [[spans(" ".join(line.strip() for line in run))]])
 
 
 def _cells(line: str) -> list[list[Span]]:

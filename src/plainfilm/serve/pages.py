@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from plainfilm import __version__
-from plainfilm.base.sanitize import shown
+from plainfilm.base.sanitize import sanitized
 from plainfilm.schemas.documents import RESEARCH_ONLY
-from plainfilm.serve.answers import Oracle
+from plainfilm.serve.answers import Predictor
 from plainfilm.serve.limits import MB, Limits
 from plainfilm.serve.markdown import blocks
 
@@ -41,11 +41,11 @@ class Pages:
         port: of the curl example. token: whether one is asked for.
     """
 
-    def __init__(self, oracle: Oracle, limits: Limits, *, port: int, token: bool) -> None:
+    def __init__(self, oracle: Predictor, limits: Limits, *, port: int, token: bool) -> None:
         environment = Environment(
             loader=PackageLoader("plainfilm", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        environment.filters["shown"] = shown
+        environment.filters["shown"] = sanitized
         card = oracle.bundle.card
         model = {
             "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,

@@ -13,7 +13,7 @@ from plainfilm.serve.limits import RefusedError
 T = TypeVar("T")
 
 
-class Desk:
+class ScoringQueue:
     """Lets `queue` requests in at a time, and works for them one piece after the other in a thread of its own.
 
     Used by one event loop, so its numbers need no lock.

@@ -14,7 +14,7 @@ import numpy as np
 
 from plainfilm.errors import MissingError, UsageError
 from plainfilm.export.scorer import open_bundle
-from plainfilm.serve.answers import HeatMap, Oracle
+from plainfilm.serve.answers import HeatMap, Predictor
 from plainfilm.serve.limits import Limits
 from plainfilm.serve.security import is_loopback
 from plainfilm.serve.server import Service, build_app, make_server
@@ -45,10 +45,10 @@ def serve_bundle(
         BundleError: the bundle is not whole. UsageError: the options do not fit, or the port is taken.
     """
     check_token(host, token)
-    with listening(host, port) as listener:
+    with listening(host, port) as on_event:
         bundle = open_bundle(path, threads=1)
-        service = Service(Oracle(bundle, heat_of(path)), Limits.for_images_of(max_mb, queue))
-        port = listener.getsockname()[1]
+        service = Service(Predictor(bundle, heat_of(path)), Limits.for_images_of(max_mb, queue))
+        port = on_event.getsockname()[1]
         app = build_app(service, host=host, port=port, token=token)
         address = f"http://{shown_host(host)}:{port}/"
 
@@ -64,7 +64,7 @@ def serve_bundle(
 
         server = make_server(app, service.limits, started)
         with contextlib.suppress(KeyboardInterrupt):  # the way to stop it, so no failure
-            server.run(sockets=[listener])
+            server.run(sockets=[on_event])
         counts = service.counts
         say(
             f"Stopped. Images scored: {counts['scored']}; not readable: {counts['unreadable']}; "
@@ -100,20 +100,20 @@ def listening(host: str, port: int) -> socket.socket:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        on_event = socket.socket(family, socket.SOCK_STREAM)
     except OSError:
         raise UsageError(f"--host {host} is no address of this machine. Try --host 127.0.0.1.") from None
     try:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would share a taken port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            on_event.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(512)
+            on_event.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        on_event.bind(address)
+        on_event.listen(512)
     except OSError as error:
-        listener.close()
+        on_event.close()
         raise UsageError(_unbound(host, port, error)) from None
-    return listener
+    return on_event
 
 
 def _unbound(host: str, port: int, error: OSError) -> str:

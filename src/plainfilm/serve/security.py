@@ -44,7 +44,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-class Guard:
+class SecurityMiddleware:
     """Wraps an app: refuses foreign hosts, foreign pages and wrong tokens, and seals every answer.
 
     Args:

@@ -20,12 +20,12 @@ from starlette.routing import Route
 
 from plainfilm import __version__
 from plainfilm.schemas.documents import RESEARCH_ONLY
-from plainfilm.serve.answers import SHOWN, Oracle
+from plainfilm.serve.answers import EXTRA_IMAGES, Predictor
 from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.pages import Pages
-from plainfilm.serve.queue import Desk
-from plainfilm.serve.security import Guard
-from plainfilm.serve.slow_clients import impatient
+from plainfilm.serve.queue import ScoringQueue
+from plainfilm.serve.security import SecurityMiddleware
+from plainfilm.serve.slow_clients import with_slow_client_timeout
 from plainfilm.serve.uploads import Held, Upload, drain, read_images
 
 QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "python_multipart", "python_multipart.multipart")
@@ -34,9 +34,9 @@ QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "python_m
 class Service:
     """One bundle, its queue and its counts."""
 
-    def __init__(self, oracle: Oracle, limits: Limits) -> None:
+    def __init__(self, oracle: Predictor, limits: Limits) -> None:
         self.oracle, self.limits = oracle, limits
-        self.desk, self.held = Desk(limits.queue), Held(limits.held)
+        self.desk, self.held = ScoringQueue(limits.queue), Held(limits.held)
         self.counts: Counter[str] = Counter()  # images scored and refused, requests turned away
 
     async def predict(self, request: Request) -> Response:
@@ -44,7 +44,7 @@ class Service:
         show = frozenset(request.query_params.get("show", "").split(",")) - {""}
         body = request.stream()
         try:
-            if show - SHOWN:
+            if show - EXTRA_IMAGES:
                 raise RefusedError(400, "?show= knows seen and heat, e.g. ?show=seen,heat.")
             with self.desk.seat():
                 results = await self._results(request, body, show)
@@ -101,7 +101,7 @@ async def _bug(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "A bug in plainfilm; the terminal names its place. Report it."}, 500)
 
 
-def build_app(service: Service, *, host: str = "127.0.0.1", port: int, token: str | None = None) -> Guard:
+def build_app(service: Service, *, host: str = "127.0.0.1", port: int, token: str | None = None) -> SecurityMiddleware:
     """The ASGI app of a service; `host` and `port` are where it listens, `token` what every address asks for."""
     pages = Pages(service.oracle, service.limits, port=port, token=token is not None)
 
@@ -116,7 +116,7 @@ def build_app(service: Service, *, host: str = "127.0.0.1", port: int, token: st
         *(Route(path, pages.give(path)) for path in pages.paths),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _plain, Exception: _bug})
-    return Guard(_Silent(app), host=host, port=port, token=token)
+    return SecurityMiddleware(_Silent(app), host=host, port=port, token=token)
 
 
 class _Silent:
@@ -133,13 +133,13 @@ class _Silent:
                 raise
 
 
-def make_server(app: Guard, limits: Limits, started: Callable[[], None]) -> uvicorn.Server:
+def make_server(app: SecurityMiddleware, limits: Limits, started: Callable[[], None]) -> uvicorn.Server:
     """A server for `app` that logs nothing and calls `started` when it listens."""
     for name in QUIET:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate, logger.disabled = [logging.NullHandler()], False, True
     config = uvicorn.Config(
-        app, http=impatient(limits.head), ws="none", loop="asyncio", lifespan="on", log_config=None, access_log=False,
+        app, http=with_slow_client_timeout(limits.head), ws="none", loop="asyncio", lifespan="on", log_config=None, access_log=False,
         server_header=False, proxy_headers=False, timeout_keep_alive=5, timeout_graceful_shutdown=5,
         limit_concurrency=limits.connections,
     )  # fmt: skip

@@ -249,16 +249,16 @@ def weights_bytes(model: Any) -> bytes:
     return save({name: state[name].detach().cpu().contiguous().clone() for name in sorted(state)})
 
 
-class TalkProgress(Callback):
-    """Tells a listener about the fit instead of drawing fastai's own bars.
+class EventProgress(Callback):
+    """Tells an event callback about the fit instead of drawing fastai's own bars.
 
     It is called `progress`, fastai's own name for the role, so that `no_bar()` finds and removes it.
     """
 
     name, order = "progress", 62
 
-    def __init__(self, listener: Callable[[str, dict[str, Any]], None] | None = None) -> None:
-        self.listener = listener or (lambda what, facts: None)
+    def __init__(self, on_event: Callable[[str, dict[str, Any]], None] | None = None) -> None:
+        self.on_event = on_event or (lambda what, facts: None)
         self.silent = True
 
     def before_fit(self) -> None:
@@ -268,7 +268,7 @@ class TalkProgress(Callback):
 
     def after_batch(self) -> None:
         if self.training and not self.silent:
-            self.listener(
+            self.on_event(
                 "batch",
                 {
                     "epoch": self.epoch,
@@ -282,7 +282,7 @@ class TalkProgress(Callback):
     def after_epoch(self) -> None:
         if not self.silent and epoch_record(self.learn):
             names, values = self.recorder.metric_names[1:-1], self.recorder.values[-1]
-            self.listener("epoch", {"epoch": self.epoch, "of": self.n_epoch, **dict(zip(names, values, strict=True))})
+            self.on_event("epoch", {"epoch": self.epoch, "of": self.n_epoch, **dict(zip(names, values, strict=True))})
 
     def after_fit(self) -> None:
         self.learn.logger = self.old_logger

@@ -56,7 +56,7 @@ def fit_phases(
         for cb in (learn.keyed_randomness, *cbs):
             cb.phase = number
         learn.found_lr = found if number == first else None
-        with memory_told(), as_in_phase(learn, phase, go_on if number == first else tuple) as back:
+        with memory_estimate(), as_in_phase(learn, phase, go_on if number == first else tuple) as back:
             if phase.lr == "auto" and learn.found_lr is None and find is not None:
                 learn.found_lr = find(phase)
             lr = phase.lr if isinstance(phase.lr, float) else learn.found_lr
@@ -91,7 +91,7 @@ def rates(lr: float | None, ratio: float) -> float | slice | None:
 
 
 @contextmanager
-def memory_told() -> Iterator[None]:
+def memory_estimate() -> Iterator[None]:
     """Turns running out of memory into our own error.
 
     Raises:

@@ -27,7 +27,7 @@ from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors
 from plainfilm.train.ema import weights_of
 from plainfilm.train.fit import fit_phases
 
-Tell = Callable[[str, dict[str, Any]], None]
+Report = Callable[[str, dict[str, Any]], None]
 
 
 class StopRequest:
@@ -37,7 +37,7 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests(tell: Tell) -> Iterator[StopRequest]:
+def stop_requests(tell: Report) -> Iterator[StopRequest]:
     """The first Ctrl-C (or SIGTERM) becomes a request, the second stops at once.
 
     An exception in the middle of an optimiser step would leave weights of no step at all.
@@ -154,7 +154,7 @@ def write_history(run: RunDir, history: RunHistory) -> None:
     atomic_write(run.timing, as_csv(history.seconds))
 
 
-class GoOn(Callback):
+class ResumeCallback(Callback):
     """Leads the first fit after restore() to its place: epochs that are done are skipped, and the running one goes on
     after its last step.
     """
@@ -186,7 +186,7 @@ class GoOn(Callback):
 
 
 def fit_with_stops(
-    learn: Learner, phases: Sequence[Phase], find: Callable[[Phase], float] | None, run: RunDir, pace: Pace, start_sha256: str, tell: Tell,
+    learn: Learner, phases: Sequence[Phase], find: Callable[[Phase], float] | None, run: RunDir, pace: Pace, start_sha256: str, tell: Report,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """fit_phases() that writes history.csv, the best weights and its state, stops when asked, and goes on from
@@ -204,7 +204,7 @@ def fit_with_stops(
             return []
         restore(learn, checkpoint.tensors, run)
         reopen(run, learn, checkpoint.state, history, best)
-        return [GoOn(checkpoint.state, history)]
+        return [ResumeCallback(checkpoint.state, history)]
 
     with stop_requests(tell) as request:
         learn.stop_request = request

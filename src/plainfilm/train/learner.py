@@ -23,7 +23,7 @@ from torch import nn
 from plainfilm.config import TrainConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
-from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, TalkProgress
+from plainfilm.train.callbacks import EventProgress, HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged
 from plainfilm.train.ema import AverageWeights
 from plainfilm.train.memory import PlainLosses
 from plainfilm.train.speed import FUSED_ON
@@ -35,7 +35,7 @@ def make_learner(
     cfg: TrainConfig,
     *,
     path: Path,
-    listener: Callable[[str, dict[str, Any]], None] | None = None,
+    on_event: Callable[[str, dict[str, Any]], None] | None = None,
 ) -> Learner:
     """A fastai Learner: cross-entropy on logits, fused AdamW, accuracy and AUROC after each epoch.
 
@@ -43,7 +43,7 @@ def make_learner(
 
     Args:
         path: where fastai may write (its own default is the data folder).
-        listener: told of each batch and epoch; None is silent.
+        on_event: told of each batch and epoch; None is silent.
     """
     device = dls.device or torch.device("cpu")
     if cfg.norm == "hold" and not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
@@ -54,7 +54,7 @@ def make_learner(
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
         PlainLosses(),
         StopWhenDiverged(),
-        TalkProgress(listener),
+        EventProgress(on_event),
         NoSlowdown(),
     ]
     own += [GradientClip(cfg.clip)] if cfg.clip else []

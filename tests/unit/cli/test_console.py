@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from plainfilm.cli.console import Talk
+from plainfilm.cli.console import Terminal
 from plainfilm.cli.render.registry import NAMES, duration, metric_text
 from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics.measure import METRICS
@@ -22,7 +22,7 @@ def test_durations_are_short(seconds, text):
 
 
 def test_json_is_the_only_thing_on_stdout(capsys):
-    with Talk(json=True) as talk:
+    with Terminal(json=True) as talk:
         print("a library talks")
         talk("network", {"name": "paper", "parameters": 1, "size_px": 8, "device": "cpu", "balanced": False})
         talk.result(DOCUMENT)
@@ -33,7 +33,7 @@ def test_json_is_the_only_thing_on_stdout(capsys):
 
 
 def test_quiet_says_only_the_result(capsys):
-    with Talk(quiet=True) as talk:
+    with Terminal(quiet=True) as talk:
         talk("estimate", {"seconds": 3, "epochs": 2})
         talk.result(DOCUMENT)
     out, err = capsys.readouterr()
@@ -44,11 +44,11 @@ def test_quiet_says_only_the_result(capsys):
 @pytest.mark.parametrize("quiet", [False, True])
 def test_an_interrupted_run_says_how_to_go_on_and_other_work_does_not(tmp_path, quiet):
     run = tmp_path / "my run"
-    with pytest.raises(StoppedError) as error, Talk(quiet=quiet) as talk:
+    with pytest.raises(StoppedError) as error, Terminal(quiet=quiet) as talk:
         talk("run", {"path": str(run)})
         raise KeyboardInterrupt
     assert (str(error.value), error.value.exit_code) == (f"Interrupted. Go on: plainfilm resume '{run}'", 130)
-    with pytest.raises(KeyboardInterrupt), Talk(quiet=quiet):
+    with pytest.raises(KeyboardInterrupt), Terminal(quiet=quiet):
         raise KeyboardInterrupt
 
 
@@ -57,7 +57,7 @@ def test_a_resumed_run_says_where_it_goes_on(capsys):
         "found": True, "phase": 1, "phases": 1, "epoch": 3, "epochs": 10, "step": 7, "finished": False, "seconds": 100,
         "device": "cpu", "began_on": "cpu", "notes": ("LEAKY SPLIT: x.",),
     }  # fmt: skip
-    with Talk() as talk:
+    with Terminal() as talk:
         talk("resume", facts)
         talk("resume", {**facts, "phases": 2, "finished": True, "device": "cuda"})
         talk("resume", {**facts, "finished": True})

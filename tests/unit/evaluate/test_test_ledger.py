@@ -7,11 +7,11 @@ import pytest
 
 from plainfilm.errors import SealError
 from plainfilm.evaluate.test_ledger import (
-    append_look,
-    check_before_look,
-    count_looks,
+    append_access,
+    check_before_access,
+    count_accesses,
     read_ledger,
-    record_look,
+    record_access,
     seal_of,
 )
 from plainfilm.runs.folder import RunDir
@@ -28,8 +28,8 @@ def run(tmp_path):
 
 
 def look(run):
-    seal, looks = check_before_look(run, ROWS)
-    return record_look(run, seal, looks, {"model_sha256": "m"})
+    seal, looks = check_before_access(run, ROWS)
+    return record_access(run, seal, looks, {"model_sha256": "m"})
 
 
 def test_the_seal_is_the_content_not_the_order_or_the_path():
@@ -47,7 +47,7 @@ def test_looks_are_counted_for_the_run_and_for_the_set(run, tmp_path):
     other.make()
     other.write_status("done", seal=seal_of(ROWS), ledger_head=None)
     assert look(other) == (1, 3)
-    assert count_looks(run, seal_of(ROWS)) == (2, 3)
+    assert count_accesses(run, seal_of(ROWS)) == (2, 3)
 
 
 def edit(lines):
@@ -87,7 +87,7 @@ def test_a_changed_ledger_is_detected_and_nothing_is_evaluated(run, tamper):
     lines = run.ledger.read_text().splitlines()
     run.ledger.write_text("".join(line + "\n" for line in tamper(lines)))
     with pytest.raises(SealError) as error:
-        check_before_look(run, ROWS)
+        check_before_access(run, ROWS)
     assert error.value.exit_code == 2
 
 
@@ -129,7 +129,7 @@ def test_looks_of_two_runs_at_once_are_all_counted(tmp_path):
         several.append(run)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(lambda run: [look(run) for _ in range(5)], several))
-    assert {count_looks(run, seal_of(ROWS)) for run in several} == {(5, 15)}
+    assert {count_accesses(run, seal_of(ROWS)) for run in several} == {(5, 15)}
 
 
 OTHER = ROWS.assign(sha256=["dd", "ee", "ff"])
@@ -139,16 +139,16 @@ def test_looks_at_two_sets_share_one_chain_and_are_counted_apart(run, tmp_path):
     """The test set and an external one: neither counts for the other, in the run or in the ledgers beside it."""
     assert look(run) == (1, 1)
     seal, looks = seal_of(OTHER), read_ledger(run.ledger, run.read_status()["ledger_head"])
-    assert record_look(run, seal, looks, {"model_sha256": "m"}) == (1, 1)
+    assert record_access(run, seal, looks, {"model_sha256": "m"}) == (1, 1)
     assert look(run) == (2, 2)
-    assert count_looks(run, seal_of(ROWS)) == (2, 2)
-    assert count_looks(run, seal) == (1, 1)
+    assert count_accesses(run, seal_of(ROWS)) == (2, 2)
+    assert count_accesses(run, seal) == (1, 1)
     assert [entry["look"] for entry in read_ledger(run.ledger, run.read_status()["ledger_head"])] == [1, 2, 3]
     other = RunDir(tmp_path / "runs" / "two")
     other.make()
     other.write_status("done", seal=None, ledger_head=None)
-    assert record_look(other, seal, [], {"model_sha256": "m"}) == (1, 2)
-    assert count_looks(other, seal_of(ROWS)) == (0, 2)
+    assert record_access(other, seal, [], {"model_sha256": "m"}) == (1, 2)
+    assert count_accesses(other, seal_of(ROWS)) == (0, 2)
 
 
 def test_a_changed_ledger_of_the_set_is_detected_and_nothing_is_counted(run):
@@ -158,7 +158,7 @@ def test_a_changed_ledger_of_the_set_is_detected_and_nothing_is_counted(run):
     shared.write_text(shared.read_text().replace('"run": "one"', '"run": "two"', 1))
     before = run.ledger.read_bytes()
     with pytest.raises(SealError, match="Line 1 of .* was edited"):
-        check_before_look(run, ROWS)  # before any picture is scored: no look is written that nobody had
+        check_before_access(run, ROWS)  # before any picture is scored: no look is written that nobody had
     assert run.ledger.read_bytes() == before
 
 
@@ -175,16 +175,16 @@ def test_a_deleted_ledger_is_detected(run):
     look(run)
     run.ledger.unlink()
     with pytest.raises(SealError, match="cut off"):
-        check_before_look(run, ROWS)
+        check_before_access(run, ROWS)
 
 
 def test_other_test_rows_than_the_sealed_ones_are_refused(run):
     with pytest.raises(SealError, match="not those that were sealed"):
-        check_before_look(run, ROWS.assign(label=["B", "B", "A"]))
+        check_before_access(run, ROWS.assign(label=["B", "B", "A"]))
 
 
 def test_a_ledger_reads_back_what_was_appended(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    head = append_look(path, [], {"seal": "s"})
+    head = append_access(path, [], {"seal": "s"})
     looks = read_ledger(path, head)
     assert [(entry["look"], entry["seal"], entry["hash"]) for entry in looks] == [(1, "s", head)]

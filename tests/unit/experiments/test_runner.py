@@ -43,7 +43,7 @@ class Stage:
     def root(self, name: str) -> Path:
         return self.out / "grid" / name
 
-    def train(self, cfg, out, *, dry_run=False, listener=None, **_):
+    def train(self, cfg, out, *, dry_run=False, on_event=None, **_):
         if dry_run:
             return SimpleNamespace(estimate_seconds=30.0)
         self.trained.append(out.name)
@@ -51,7 +51,7 @@ class Stage:
             raise self.trouble.pop(out.name)
         return self._leave(cfg, out)
 
-    def resume(self, root, *, listener=None, **_):
+    def resume(self, root, *, on_event=None, **_):
         from plainfilm.config import load_config
 
         self.resumed.append(root.name)
@@ -394,14 +394,14 @@ def test_a_damaged_cost_file_fails_its_run_alone(stage):
 def looked(stage, monkeypatch) -> Stage:
     """evaluate_run records a look and its scores, as the real one does, without a network."""
 
-    def evaluate(root, *, split, listener=None, **_):
-        from plainfilm.evaluate.test_ledger import record_look
+    def evaluate(root, *, split, on_event=None, **_):
+        from plainfilm.evaluate.test_ledger import record_access
 
         run = RunDir(root)
         stage.looks.append(root.name)
         saved = json.loads(run.metrics.read_text())
         run.metrics.write_text(json.dumps({**saved, "test": {**saved["valid"], "split": "test"}}))
-        record_look(run, run.read_status()["seal"], [], {"model_sha256": "x", "inference": True})
+        record_access(run, run.read_status()["seal"], [], {"model_sha256": "x", "inference": True})
 
     monkeypatch.setattr("plainfilm.pipeline.evaluate.evaluate_run", evaluate)
     return stage

@@ -14,7 +14,7 @@ import pytest
 from plainfilm.config import load_config
 from plainfilm.experiments.grid import Planned
 from plainfilm.experiments.status import Place
-from plainfilm.experiments.workers import Crew, Ended
+from plainfilm.experiments.workers import Ended, Workers
 from plainfilm.runs.folder import RunDir
 
 WAITS = "import signal, sys, time; signal.signal(signal.SIGINT, lambda *_: sys.exit(130)); open(sys.argv[1], 'w'); time.sleep(60)"
@@ -25,8 +25,8 @@ def places(tmp_path: Path, n: int) -> list[Place]:
     return [Place(Planned("a", f"a-seed{k}", load_config()), RunDir(tmp_path / f"a-seed{k}"), "new") for k in range(n)]
 
 
-def crew_of(code: str, jobs: int, tmp_path: Path, monkeypatch) -> Crew:
-    crew = Crew(jobs, tmp_path, "cpu")
+def crew_of(code: str, jobs: int, tmp_path: Path, monkeypatch) -> Workers:
+    crew = Workers(jobs, tmp_path, "cpu")
     monkeypatch.setattr(
         crew, "_command", lambda place: [sys.executable, "-c", code, str(tmp_path / f"{place.planned.folder}.up")]
     )
@@ -65,10 +65,10 @@ def test_a_child_that_answers_nothing_is_a_bug_and_not_a_success(tmp_path, monke
 
 def test_the_command_of_a_child_trains_the_planned_config(tmp_path):
     place = places(tmp_path, 1)[0]
-    words = Crew(2, tmp_path / "plans", "cpu")._command(place)
+    words = Workers(2, tmp_path / "plans", "cpu")._command(place)
     assert load_config(Path(words[words.index("--config") + 1])) == place.planned.cfg
     assert words[words.index("--out") + 1] == str(place.run.root)
-    assert Crew(2, tmp_path, "cpu")._command(Place(place.planned, place.run, "stopped"))[3:5] == [
+    assert Workers(2, tmp_path, "cpu")._command(Place(place.planned, place.run, "stopped"))[3:5] == [
         "resume",
         str(place.run.root),
     ]

@@ -19,8 +19,8 @@ from plainfilm.base.files import dump_json
 from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.image.decode import DecodeSpec, decode
 from plainfilm.data.table.image_table import COLUMNS
-from plainfilm.evaluate.document import answer, save_metrics
-from plainfilm.evaluate.ood.image_features import look_at
+from plainfilm.evaluate.document import evaluate_document, save_metrics
+from plainfilm.evaluate.ood.image_features import image_features
 from plainfilm.evaluate.ood.ood_gate import FEATURES, fit_gate, gate_bytes
 from plainfilm.evaluate.operating.conformal import fit_band
 from plainfilm.evaluate.predictions import make_predictions, predict, save_predictions
@@ -77,7 +77,7 @@ def make_run(
     logits, features = predict(network, pixels)
     found = None
     if gate:
-        views = {**look_at(pixels), FEATURES: features}
+        views = {**image_features(pixels), FEATURES: features}
         found = fit_gate({k: v[~is_valid] for k, v in views.items()}, {k: v[is_valid] for k, v in views.items()})
         assert found is not None
         run.gate.write_bytes(gate_bytes(found))
@@ -112,7 +112,7 @@ def make_run(
     )
     run.write_status("done", seal=None, ledger_head=None)
     save_predictions(run, "valid", scored, pixels[is_valid])
-    save_metrics(run, answer(run, card, "valid", scored, cfg, (0, 0)))
+    save_metrics(run, evaluate_document(run, card, "valid", scored, cfg, (0, 0)))
     return run
 
 

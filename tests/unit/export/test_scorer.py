@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from plainfilm.data.table.image_table import read_table
-from plainfilm.evaluate.metrics.predicted_class import calls
-from plainfilm.evaluate.operating.conformal import is_sure
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
+from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.evaluate.predictions import read_predictions
 from plainfilm.export.scorer import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
 from plainfilm.runs.card import read_card
@@ -36,11 +36,11 @@ def test_scores_calls_and_flags_are_those_of_evaluate(which, threads, request):
     assert np.abs(probs - expected.probs).max() < 1e-5
     assert probs.std(axis=0).min() > 0.01  # the scores differ, or the order could not be told
     positive = card.vocab.index(card.positive) if card.positive else None
-    called = calls(expected.probs, positive=positive, threshold=card.threshold)
+    called = predicted_classes(expected.probs, positive=positive, threshold=card.threshold)
     assert [one.label for one in found] == [card.vocab[k] for k in called]
     scores = [one.score for one in found]
     assert np.allclose(scores, probs[np.arange(len(found)), called if positive is None else positive])
-    sure = is_sure(card.band, expected.probs, called, card.vocab)
+    sure = is_singleton(card.band, expected.probs, called, card.vocab)
     # the limits are scores of two of these very images: there the last bit decides
     at_limit = np.abs(expected.probs - [card.band.lowest[name] for name in card.vocab]).min(axis=1) < 1e-6
     assert 0 < at_limit.sum() <= 3

@@ -8,7 +8,7 @@ from torch import nn
 from plainfilm.config import ModelConfig
 from plainfilm.errors import UsageError
 from plainfilm.interpret.gradcam import LastMap, find_last_map, heat_maps, log_odds
-from plainfilm.models.backbones import Anatomy
+from plainfilm.models.backbones import BackboneParts
 from plainfilm.models.build import Normalised, build_model
 from plainfilm.models.registry import MODELS
 from wording import lacking
@@ -84,7 +84,7 @@ class OneQuadrant(nn.Module):
 
 
 def quadrant_model(*, dense: bool) -> Normalised:
-    anatomy = Anatomy("head", ("map",), (("map",), ("head",)), lambda network, x: network.pooled(x))
+    anatomy = BackboneParts("head", ("map",), (("map",), ("head",)), lambda network, x: network.pooled(x))
     return Normalised(OneQuadrant(dense=dense), (0.0,) * 3, (1.0,) * 3, anatomy)
 
 
@@ -157,7 +157,7 @@ def test_a_layer_before_is_taken_where_the_last_map_is_one_cell():
 
 def test_a_network_without_a_map_is_refused():
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4), nn.Linear(4, 2))
-    anatomy = Anatomy("2", ("1",), (("1",), ("2",)), lambda network, x: network[:2](x))
+    anatomy = BackboneParts("2", ("1",), (("1",), ("2",)), lambda network, x: network[:2](x))
     with pytest.raises(UsageError) as error:
         find_last_map(Normalised(flat, (0.0,) * 3, (1.0,) * 3, anatomy), 8)
     assert lacking(str(error.value), "more than one cell", "8 px", "--heat-maps 0") == []

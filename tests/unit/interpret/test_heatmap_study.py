@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from plainfilm.config import ModelConfig
-from plainfilm.interpret.heatmap_study import choose_pictures, says_central, says_deletion, says_randomised, study_heat
-from plainfilm.models.backbones import Anatomy
+from plainfilm.interpret.heatmap_study import choose_images, says_central, says_deletion, says_randomised, study_heat
+from plainfilm.models.backbones import BackboneParts
 from plainfilm.models.build import Normalised
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric
@@ -46,7 +46,7 @@ class SpotNet(nn.Module):
 
 
 def spot_model(seed: int | None) -> Normalised:
-    anatomy = Anatomy("head", ("map",), (("map",), ("head",)), lambda network, x: network.pooled(x))
+    anatomy = BackboneParts("head", ("map",), (("map",), ("head",)), lambda network, x: network.pooled(x))
     return Normalised(SpotNet(seed), (0.0,) * 3, (1.0,) * 3, anatomy)
 
 
@@ -122,8 +122,8 @@ def test_pictures_are_chosen_by_content_one_of_each_group():
             "group": np.arange(40) // 4,
         }
     )
-    chosen = choose_pictures(rows, 6)
+    chosen = choose_images(rows, 6)
     assert len(chosen) == 6 == rows["group"].iloc[chosen].nunique()
-    assert len(choose_pictures(rows, 99)) == 10
+    assert len(choose_images(rows, 99)) == 10
     turned = rows.iloc[::-1].reset_index(drop=True)
-    assert set(turned["relative"].iloc[choose_pictures(turned, 6)]) == set(rows["relative"].iloc[chosen])
+    assert set(turned["relative"].iloc[choose_images(turned, 6)]) == set(rows["relative"].iloc[chosen])

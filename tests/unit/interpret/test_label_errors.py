@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from plainfilm.interpret.label_errors import find_suspects, says_suspects, suspects_csv
+from plainfilm.interpret.label_errors import describe_label_errors, find_label_errors, label_errors_csv
 from wording import lacking
 
 
@@ -27,7 +27,7 @@ def test_planted_wrong_labels_stand_first_in_the_list(k: int):
     precision, recall = [], []
     for seed in range(20):
         probs, labels, wrong = planted(seed, k=k)
-        found = find_suspects(probs, labels)
+        found = find_label_errors(probs, labels)
         first = found.order[: int(wrong.sum())]
         precision.append(wrong[first].mean())
         recall.append(wrong[found.order].sum() / wrong.sum())
@@ -36,17 +36,17 @@ def test_planted_wrong_labels_stand_first_in_the_list(k: int):
 
 
 def test_without_wrong_labels_few_are_suspected_and_with_a_perfect_network_none():
-    shares = [find_suspects(*planted(seed, share=0.0)[:2]).found.mean() for seed in range(10)]
+    shares = [find_label_errors(*planted(seed, share=0.0)[:2]).found.mean() for seed in range(10)]
     assert np.mean(shares) < 0.04  # its errors, not more: it calls 1.7 % of the images wrongly
     probs, labels, _ = planted(0, share=0.0, apart=60.0)
-    assert not find_suspects(probs, labels).found.any()
+    assert not find_label_errors(probs, labels).found.any()
 
 
 def test_a_class_for_which_the_network_is_never_sure_is_judged_by_its_own_measure():
     """Images of class 1 usually score 0.3 for it: 0.30 is no sign of a wrong label, and 0.05 is, by hand."""
     probs = np.array([[0.95, 0.05]] * 8 + [[0.70, 0.30]] * 8 + [[0.95, 0.05]])
     labels = np.array([0] * 8 + [1] * 9)
-    found = find_suspects(probs, labels)
+    found = find_label_errors(probs, labels)
     assert found.found.tolist() == [False] * 16 + [True]
     usual = (8 * 0.30 + 0.05) / 9
     np.testing.assert_allclose(found.usual, [0.95, usual])
@@ -55,7 +55,7 @@ def test_a_class_for_which_the_network_is_never_sure_is_judged_by_its_own_measur
 
 def test_a_class_without_images_is_suspected_of_nothing():
     probs = np.array([[0.1, 0.1, 0.8], [0.9, 0.05, 0.05], [0.1, 0.85, 0.05]])
-    found = find_suspects(probs, np.array([0, 0, 1]))
+    found = find_label_errors(probs, np.array([0, 0, 1]))
     assert not (found.other == 2).any() and np.isnan(found.usual[2]) and np.isfinite(found.margin).all()
 
 
@@ -63,7 +63,7 @@ def test_the_file_names_the_image_its_label_its_score_and_the_reason_worst_first
     probs = np.array([[0.9, 0.1]] * 5 + [[0.1, 0.9]] * 5 + [[0.08, 0.92], [0.02, 0.98]])
     labels = np.array([0] * 5 + [1] * 5 + [0, 0])
     names = [f"A/{i:02d}.png" for i in range(10)] + ['A/=x,"y".png', "NA"]
-    text = suspects_csv(find_suspects(probs, labels), names, probs, labels, ["A", "B"])
+    text = label_errors_csv(find_label_errors(probs, labels), names, probs, labels, ["A", "B"])
     frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     assert list(frame.columns) == ["path", "label", "score", "why"]
     assert frame["path"].tolist() == ["NA", 'A/=x,"y".png'] and frame["label"].tolist() == ["A", "A"]
@@ -75,15 +75,18 @@ def test_the_file_names_the_image_its_label_its_score_and_the_reason_worst_first
 
 def test_nothing_found_is_a_file_with_its_head_alone():
     probs, labels = np.array([[0.9, 0.1], [0.1, 0.9]]), np.array([0, 1])
-    assert suspects_csv(find_suspects(probs, labels), ["a", "b"], probs, labels, ["A", "B"]) == "path,label,score,why\n"
+    assert (
+        label_errors_csv(find_label_errors(probs, labels), ["a", "b"], probs, labels, ["A", "B"])
+        == "path,label,score,why\n"
+    )
 
 
 def test_the_words_follow_the_numbers():
     def told(n: int, of: int, folds: tuple[int, int] | None = None) -> str:
         probs = np.array([[0.9, 0.1]] * (of - n) + [[0.05, 0.95]] * n + [[0.1, 0.9]] * of)
-        found = find_suspects(probs, np.array([0] * of + [1] * of))
+        found = find_label_errors(probs, np.array([0] * of + [1] * of))
         assert len(found.order) == n
-        return says_suspects(found, 2 * of, folds)
+        return describe_label_errors(found, 2 * of, folds)
 
     assert lacking(told(0, 50), "None of 100 valid images", "mislabelled") == []
     assert lacking(told(1, 50), "1 of 100 valid images", "mislabelled", "nothing is proved") == []

@@ -15,7 +15,7 @@ from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.predictions import Predictions, make_predictions
-from plainfilm.interpret.run_figures import View, confused_pairs, draw_gallery, make_view, with_heat
+from plainfilm.interpret.run_figures import SplitView, confused_pairs, draw_run_figures, make_view, with_heat
 from plainfilm.plots.heatmaps import NO_EVIDENCE
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
@@ -23,7 +23,7 @@ from plainfilm.runs.folder import RunDir
 THRESHOLD, LEAKY = 0.6, "LEAKY SPLIT: x"
 VOCAB = ["ADENOCARCINOMA_OF_LUNG", "B", "C", "D"]
 LONG = r"ADENOCARCINOM\.\.\."  # as a caption shows it
-Drawn = Callable[..., tuple[View, dict[str, Figure]]]
+Drawn = Callable[..., tuple[SplitView, dict[str, Figure]]]
 
 
 def rows_of(labels: list[str]) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def drawn(tmp_path: Path) -> Drawn:
         )  # fmt: skip
         view = make_view(run, card, "valid", predictions)
         view = with_heat(view, np.random.default_rng(0).random(size)) if heat else view
-        return view, draw_gallery(run, view, load_config(options={"evaluate.n_boot": 100}))
+        return view, draw_run_figures(run, view, load_config(options={"evaluate.n_boot": 100}))
 
     return draw
 

@@ -88,7 +88,7 @@ def test_a_server_that_never_answers_costs_one_second(monkeypatch, refusal):
     heard = []
     started = time.perf_counter()
     message = refusal(
-        lambda: find_weights(RESNET, listener=lambda what, facts: heard.append((what, facts))), MissingError
+        lambda: find_weights(RESNET, on_event=lambda what, facts: heard.append((what, facts))), MissingError
     )
     assert time.perf_counter() - started < 2
     assert "not reached within 1 s" in message
@@ -201,9 +201,9 @@ def test_the_size_of_an_unregistered_networks_file_is_asked_of_the_hub(tmp_path,
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", metadata)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     heard = []
-    refusal(lambda: find_weights(RESNET, listener=lambda what, facts: heard.append(facts)), MissingError)
+    refusal(lambda: find_weights(RESNET, on_event=lambda what, facts: heard.append(facts)), MissingError)
     assert heard == [{"host": "huggingface.co", "name": "timm/x.in1k/model.safetensors", "mb": 64.1}]
     assert asked == [("https://huggingface.co/timm/x.in1k/resolve/main/model.safetensors", 1.0)]
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", fetch)
-    refusal(lambda: find_weights(RESNET, listener=lambda what, facts: heard.append(facts)), MissingError)
+    refusal(lambda: find_weights(RESNET, on_event=lambda what, facts: heard.append(facts)), MissingError)
     assert heard[1]["mb"] == 0.0

@@ -19,7 +19,7 @@ from plainfilm.errors import MissingError
 from plainfilm.models import find_weights as weight_files
 from plainfilm.models import load_weights, registry
 from plainfilm.models.build import build_model
-from plainfilm.models.find_weights import Found, file_sha256, find_weights
+from plainfilm.models.find_weights import FoundWeights, file_sha256, find_weights
 from plainfilm.models.load_weights import load_initial, read_tensors
 from plainfilm.models.registry import MODELS, WeightsFile
 
@@ -41,7 +41,7 @@ def original():
 
 def from_file(path, name="resnet18", n=2, size=64, channels=3, seed=1):
     model = build_model(ModelConfig(name=name), n, size, seed, channels=channels)
-    return model, load_initial(model, MODELS[name], Found("file", path, file_sha256(path)), VOCAB[:n])
+    return model, load_initial(model, MODELS[name], FoundWeights("file", path, file_sha256(path)), VOCAB[:n])
 
 
 def normalised(x):
@@ -107,7 +107,7 @@ def test_the_public_build_model_keeps_a_runs_head_for_the_same_classes(vocab, ke
     source = build_model(ModelConfig(name="compact"), 2, 32, seed=8)
     save_file({name: value.contiguous() for name, value in source.network.state_dict().items()}, tmp_path / "w")
     card = SimpleNamespace(vocab=VOCAB, mean=(0.4,) * 3, std=(0.3,) * 3, model=ModelConfig(name="compact"))
-    monkeypatch.setattr(load_weights, "find_weights", lambda *_, **__: Found("run", tmp_path / "w", "x", card))
+    monkeypatch.setattr(load_weights, "find_weights", lambda *_, **__: FoundWeights("run", tmp_path / "w", "x", card))
     model = plainfilm.build_model(ModelConfig(name="compact", weights="run"), 2, 32, seed=1, vocab=vocab)
     assert torch.equal(model.head.weight, source.head.weight) is kept
     assert torch.equal(model.network.stem[0].weight, source.network.stem[0].weight)
@@ -117,7 +117,9 @@ def test_the_public_build_model_keeps_a_runs_head_for_the_same_classes(vocab, ke
 def test_with_the_same_number_of_classes_the_logits_are_the_originals(original, tmp_path):
     save_file(original.state_dict(), tmp_path / "w")
     model = build_model(ModelConfig(name="resnet18"), 1000, 64)
-    report = load_initial(model, MODELS["resnet18"], Found("file", tmp_path / "w", "0"), [str(i) for i in range(1000)])
+    report = load_initial(
+        model, MODELS["resnet18"], FoundWeights("file", tmp_path / "w", "0"), [str(i) for i in range(1000)]
+    )
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         assert torch.allclose(model.eval()(x), original(normalised(x)), atol=1e-5)

@@ -19,8 +19,8 @@ from plainfilm.config import load_config
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import COLUMNS
 from plainfilm.errors import DataError, GateError
-from plainfilm.models.find_weights import Found
-from plainfilm.pipeline.weights_overlap import check_weights, refuse_taught, shared_images, tables_behind
+from plainfilm.models.find_weights import FoundWeights
+from plainfilm.pipeline.weights_overlap import check_weights, refuse_overlap, shared_images, tables_behind
 from plainfilm.runs.folder import RunDir
 from wording import lacking
 
@@ -64,9 +64,9 @@ def cards_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("plainfilm.pipeline.weights_overlap.read_card", read)
 
 
-def found_in(run: RunDir) -> Found:
+def found_in(run: RunDir) -> FoundWeights:
     card: Any = SimpleNamespace(**json.loads(run.card.read_text()))
-    return Found("run", run.weights, card.weights_sha256, card)
+    return FoundWeights("run", run.weights, card.weights_sha256, card)
 
 
 def split(*rows: str) -> Split:
@@ -137,14 +137,14 @@ def test_another_run_in_the_sources_place_is_not_taken_for_it(source):
 @pytest.mark.parametrize("kind", ["file", "bundle"])
 def test_weights_without_a_table_are_noted(source, kind):
     run = source(None)
-    found = found_in(run) if kind == "bundle" else Found("file", run.weights, "x")
+    found = found_in(run) if kind == "bundle" else FoundWeights("file", run.weights, "x")
     note = check_weights(split(*NEW), found, allow_leak=False).notes[1]
     assert note.startswith("UNCHECKED WEIGHTS") and lacking(note, "cannot be checked", "without a table") == []
 
 
 def test_imagenet_and_no_weights_are_not_noted(source):
     run = source(table("train x q"), kind="imagenet")
-    for found in (None, Found("imagenet", run.weights, "x"), found_in(run)):
+    for found in (None, FoundWeights("imagenet", run.weights, "x"), found_in(run)):
         assert check_weights(split(*NEW), found, allow_leak=False).notes == ("first note",)
 
 
@@ -164,17 +164,17 @@ def test_external_images_must_not_have_shaped_the_weights_that_the_run_started_f
     third = source(table("train y q2"), "third", second)
     for picture in "ab":
         outside = table("- new n1", f"- {picture} n2").assign(relative=["new.png", "old.png"])
-        line = refusal(lambda outside=outside: refuse_taught(outside, third, card_of(third)), DataError)
+        line = refusal(lambda outside=outside: refuse_overlap(outside, third, card_of(third)), DataError)
         assert "1 of 2 external images shaped the weights" in line and "'old.png'" in line
     outside = table("- c p3", "- x2 q1", "- y q2").assign(relative="one.png")
-    (note,) = refuse_taught(
+    (note,) = refuse_overlap(
         outside, third, card_of(third)
     )  # a test picture taught nothing; its own are asked elsewhere
     assert note.startswith("KNOWN PATIENTS: 1 of 3 external patients")
-    assert refuse_taught(table("- new n1"), third, card_of(third)) == []
-    assert refuse_taught(outside, first, card_of(first)) == []
+    assert refuse_overlap(table("- new n1"), third, card_of(third)) == []
+    assert refuse_overlap(outside, first, card_of(first)) == []
     shutil.rmtree(first.root)
-    assert "UNCHECKED WEIGHTS" in refuse_taught(table("- new n1"), third, card_of(third))[0]
+    assert "UNCHECKED WEIGHTS" in refuse_overlap(table("- new n1"), third, card_of(third))[0]
 
 
 ROW = st.tuples(st.sampled_from(["train", "valid", "test"]), st.integers(0, 8), st.sampled_from(["-", "p", "q", "r"]))

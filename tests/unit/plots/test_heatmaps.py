@@ -42,7 +42,7 @@ def inside(figure: Figure) -> bool:
 
 def test_pictures_keep_their_order_their_captions_and_their_grey_range():
     pictures = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 200, 255)])
-    figure = heatmaps.plot_pictures(pictures, None, ["a", "b", "c"], "t")
+    figure = heatmaps.plot_images(pictures, None, ["a", "b", "c"], "t")
     shown = [ax.images[0] for ax in figure.axes]
     assert [round(float(image.get_array()[0, 0]) * 255) for image in shown] == [10, 200, 255]
     assert {image.get_clim() for image in shown} == {(0, 1)}  # a dark picture stays dark
@@ -55,7 +55,7 @@ def test_pictures_keep_their_order_their_captions_and_their_grey_range():
 def test_each_heat_map_stands_beside_its_picture_and_is_called_no_evidence(n: int, channels: tuple[int, ...]):
     pictures = RNG.integers(0, 256, (n, 16, 16, *channels), dtype=np.uint8)
     heat = RNG.random((n, 16, 16)).astype(np.float32)
-    figure = heatmaps.plot_pictures(pictures, heat, [f"row {i}" for i in range(n)], "Largest losses")
+    figure = heatmaps.plot_images(pictures, heat, [f"row {i}" for i in range(n)], "Largest losses")
     assert len(figure.axes) == 2 * n and inside(figure)
     for i in range(n):
         left, right = figure.axes[2 * i], figure.axes[2 * i + 1]
@@ -67,7 +67,7 @@ def test_each_heat_map_stands_beside_its_picture_and_is_called_no_evidence(n: in
 
 
 def test_a_map_without_heat_says_so_and_draws_none():
-    figure = heatmaps.plot_pictures(np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8)), ["a"], "t")
+    figure = heatmaps.plot_images(np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8)), ["a"], "t")
     right = figure.axes[1]
     assert "nothing speaks for it" in everything_said(figure) and len(right.images) == 1 and not right.collections
 

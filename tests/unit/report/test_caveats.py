@@ -8,10 +8,10 @@ import pytest
 from report_edits import edit_card, edit_metrics
 
 from plainfilm.data.table.image_table import read_table
-from plainfilm.evaluate.test_ledger import check_before_look, record_look
+from plainfilm.evaluate.test_ledger import check_before_access, record_access
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import TOPICS, claim_items
-from plainfilm.report.run_data import read_finished
+from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
 from wording import lacking
 
@@ -20,7 +20,7 @@ UNASKED = "Shortcuts not looked for"
 
 def told(run: RunDir) -> dict[str, str]:
     """Title -> level of each caveat but the one that no probe was asked, which is tested by itself."""
-    return {c.title: c.level for c in caveats(read_finished(run)) if c.title != UNASKED}
+    return {c.title: c.level for c in caveats(read_reported_run(run)) if c.title != UNASKED}
 
 
 def probe(low: float | None, value: float | None = 0.7) -> dict:
@@ -41,8 +41,8 @@ def test_each_further_look_is_told(finish):
     run = finish()
     rows = read_table(run.table)
     for _ in range(2):
-        seal, looks = check_before_look(run, rows[rows["split"] == "test"])
-        record_look(run, seal, looks, {"model_sha256": "x", "inference": False})
+        seal, looks = check_before_access(run, rows[rows["split"] == "test"])
+        record_access(run, seal, looks, {"model_sha256": "x", "inference": False})
     assert told(run) == {"Test set opened 3 times": "mind"}
 
 
@@ -50,25 +50,25 @@ def test_looks_of_other_runs_are_told(finish):
     run, other = finish("one"), finish("two", seed=1)
     assert told(run) == {"Test set opened once": "mind"}
     shutil.rmtree(other.root)  # the ledger of the set stays
-    assert any("2 times by all runs" in caveat.text for caveat in caveats(read_finished(run)))
+    assert any("2 times by all runs" in caveat.text for caveat in caveats(read_reported_run(run)))
 
 
 @pytest.mark.parametrize(("low", "raised"), [(0.601, True), (0.6, False), (0.52, False), (None, False)])
 def test_a_probe_surely_above_the_limit_raises_the_banner(finish, low, raised):
     run = finish()
     edit_metrics(run, "test", **probe(low))
-    titles = [caveat.title for caveat in caveats(read_finished(run))]
+    titles = [caveat.title for caveat in caveats(read_reported_run(run))]
     assert ("Shortcut" in titles) is raised and UNASKED not in titles
 
 
 def test_a_run_without_probes_says_that_nobody_asked(finish):
-    assert {c.title: c.level for c in caveats(read_finished(finish()))}[UNASKED] == "mind"
+    assert {c.title: c.level for c in caveats(read_reported_run(finish()))}[UNASKED] == "mind"
 
 
 def test_the_banner_says_when_the_network_is_no_better(finish):
     run = finish(skill=0.1)
     edit_metrics(run, "test", **probe(0.95, 0.99))
-    text = next(c.text for c in caveats(read_finished(run)) if c.title == "Shortcut")
+    text = next(c.text for c in caveats(read_reported_run(run)) if c.title == "Shortcut")
     assert "thumbnail 8x8 alone" in text and "0.990" in text and text.endswith("The network does no better than that.")
 
 
@@ -98,7 +98,7 @@ def test_a_run_without_test_images_says_so_once(finish):
     run = finish(looked=False)
     edit_metrics(run, "valid", notes=["VALIDATION ONLY: there is no test folder, so no number here is a test score."])
     edit_card(run, seal=None)
-    found = caveats(read_finished(run))
+    found = caveats(read_reported_run(run))
     assert [c.title for c in found] == ["No test score", UNASKED] and "no test set" in found[0].text
 
 
@@ -110,7 +110,7 @@ def test_drawn_images_are_called_drawn(finish):
 
 
 def test_the_checklist_has_44_items_and_each_stands_once(finish):
-    filled, missing = claim_items(read_finished(finish()))
+    filled, missing = claim_items(read_reported_run(finish()))
     numbers = [item.number for item in filled] + [n for n, _ in missing]
     assert sorted(numbers) == list(range(1, 45)) == sorted(TOPICS)
     assert len(filled) >= 12
@@ -119,14 +119,14 @@ def test_the_checklist_has_44_items_and_each_stands_once(finish):
 
 def test_the_checklist_says_what_the_run_did(finish):
     run = finish()
-    said = {item.number: item.text for item in claim_items(read_finished(run))[0]}
+    said = {item.number: item.text for item in claim_items(read_reported_run(run))[0]}
     assert "2 files" in said[12] and "163 files found, 160 used of 80 patients" in said[35]
     assert said[20].startswith("Disjoint ") and lacking(said[20], "patients", "identical images") == []
     edit_card(run, leaky=True)
-    assert {i.number: i.text for i in claim_items(read_finished(run))[0]}[20].startswith("NOT disjoint")
+    assert {i.number: i.text for i in claim_items(read_reported_run(run))[0]}[20].startswith("NOT disjoint")
 
 
 def test_the_checklist_counts_heat_and_robustness_only_where_they_are(finish):
     run = finish()
     run.figure("heat_deletion").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert 31 in {item.number for item in claim_items(read_finished(run))[0]}
+    assert 31 in {item.number for item in claim_items(read_reported_run(run))[0]}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainfilm.base.sanitize import UNSEEN, shown
+from plainfilm.base.sanitize import INVISIBLE, sanitized
 from plainfilm.report.formatting import between, count, figure, many, number
 from plainfilm.runs.metrics_file import Number
 
@@ -28,14 +28,14 @@ from plainfilm.runs.metrics_file import Number
     ],
 )
 def test_a_text_is_shown(text: str, expected: str):
-    assert shown(text) == expected
+    assert sanitized(text) == expected
 
 
 @given(st.text())
 def test_nothing_unseen_is_left_and_it_can_be_written(text: str):
-    seen = shown(text)
+    seen = sanitized(text)
     seen.encode("utf-8")
-    assert not [c for c in seen if unicodedata.category(c) in UNSEEN]
+    assert not [c for c in seen if unicodedata.category(c) in INVISIBLE]
     assert seen[:1] not in {"=", "+", "-", "@"}
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from plainfilm.evaluate.stats.intervals import wilson
 from plainfilm.report.prevalence import by_prevalence
-from plainfilm.runs.metrics_file import Answer, Number
+from plainfilm.runs.metrics_file import MetricsDocument, Number
 
 
-def answer(sensitivity: Number, specificity: Number, positive: str | None = "P", **more: object) -> Answer:
-    return Answer.model_validate({
+def answer(sensitivity: Number, specificity: Number, positive: str | None = "P", **more: object) -> MetricsDocument:
+    return MetricsDocument.model_validate({
         "split": "test", "threshold": 0.5, "positive": positive, "notes": [], "metrics_at_half": {},
         "metrics": {"sensitivity": sensitivity, "specificity": specificity},
         "confusion": {"labels": ["N", "P"], "rows": [[1, 1], [1, 1]]}, **more,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import load_config
-from plainfilm.report.redact import FLAGS, HIDDEN, NUMBERS, WORDS, told_command, told_config
+from plainfilm.report.redact import FLAGS, HIDDEN, NUMBERS, WORDS, redacted_command, redacted_config
 
 SELF = "/home/mueller/.venv/bin/plainfilm"
 
@@ -45,7 +45,7 @@ SELF = "/home/mueller/.venv/bin/plainfilm"
     ],
 )
 def test_a_command_is_told(argv: list[str], told: str | None):
-    assert told_command(argv) == told
+    assert redacted_command(argv) == told
 
 
 OPTIONS = sorted(FLAGS | NUMBERS | WORDS.keys() | HIDDEN.keys() | {"--model", "--new-option", "-x"})
@@ -59,7 +59,7 @@ SECRET = st.sampled_from(
 )
 def test_no_word_of_a_path_is_ever_told(words: list[str]):
     for start in (["train"], ["experiments", "run"], ["resume"]):
-        told = told_command(["plainfilm", *start, *words])
+        told = redacted_command(["plainfilm", *start, *words])
         assert told is not None
         assert "Mueller" not in told and "/home" not in told and ".." not in told
 
@@ -69,10 +69,10 @@ def test_the_settings_hide_paths_and_patterns():
         "data.path": "/home/anna/xrays", "data.split": "/home/anna/s.csv", "model.weights": "/home/anna/w.pth",
         "data.patient_pattern": "^(anna)", "train.epochs": 7,
     })  # fmt: skip
-    settings = dict(told_config(cfg, names=False))
+    settings = dict(redacted_config(cfg, names=False))
     assert settings["train.epochs"] == "7"
     assert settings["model.name"] == "paper"
     hidden = {key for key, text in settings.items() if text == "(in config.yaml)"}
     assert hidden == {"data.path", "data.split", "model.weights", "data.patient_pattern"}
     assert "anna" not in str(settings)
-    assert dict(told_config(cfg, names=True))["data.path"] == "/home/anna/xrays"
+    assert dict(redacted_config(cfg, names=True))["data.path"] == "/home/anna/xrays"

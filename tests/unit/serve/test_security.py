@@ -8,14 +8,14 @@ import pytest
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 
-from plainfilm.serve.security import Guard, is_loopback
+from plainfilm.serve.security import SecurityMiddleware, is_loopback
 
 HERE = "127.0.0.1:8000"
 TOKEN = "a-token-of-twenty-signs"  # noqa: S105
 
 
-def guard(host: str = "127.0.0.1", token: str | None = None) -> Guard:
-    return Guard(PlainTextResponse("in"), host=host, port=8000, token=token)
+def guard(host: str = "127.0.0.1", token: str | None = None) -> SecurityMiddleware:
+    return SecurityMiddleware(PlainTextResponse("in"), host=host, port=8000, token=token)
 
 
 def status(method: str, headers: list[tuple[str, str]], **options: str) -> int:

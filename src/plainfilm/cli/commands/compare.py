@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.console import Talk
+from plainfilm.cli.console import Terminal
 from plainfilm.errors import RunsFailedError, UsageError
 
 
@@ -38,7 +38,7 @@ def compare(
         raise UsageError(f"--metric {metric!r} cannot be compared; expected auroc or accuracy.")
     from plainfilm.compare.compare import compare_runs
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(compare_runs(runs, split=split, metric=metric))
 
 
@@ -77,8 +77,8 @@ def run(
     from plainfilm.experiments.runner import OUT, Order, exit_code, run_experiment
 
     order = Order(file, data, out or OUT, jobs, tuple(only or ()), open_test, device, offline)
-    with Talk(quiet=quiet, json=json) as talk:
-        document = run_experiment(order, dry_run=dry_run, listener=talk)
+    with Terminal(quiet=quiet, json=json) as talk:
+        document = run_experiment(order, dry_run=dry_run, on_event=talk)
         talk.result(document)
     code = exit_code(document)
     if code:
@@ -110,5 +110,5 @@ def table(
     """Write results.csv and RESULTS.md from run folders: one row per configuration, ranked on valid."""
     from plainfilm.experiments.table import make_table
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(make_table(folders or None, out))

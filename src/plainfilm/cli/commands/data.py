@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.console import Talk
+from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 
 
@@ -50,8 +50,8 @@ def phantom(
     from plainfilm.pipeline.phantom import draw_phantom
 
     faults = Faults(shortcut, duplicates, near_duplicates, label_conflicts, shared_patients, given_folders)
-    with Talk(quiet=quiet, json=json) as talk:
-        talk.result(draw_phantom(out, images=images, size_px=size, seed=seed, faults=faults, listener=talk))
+    with Terminal(quiet=quiet, json=json) as talk:
+        talk.result(draw_phantom(out, images=images, size_px=size, seed=seed, faults=faults, on_event=talk))
 
 
 def audit(
@@ -89,7 +89,7 @@ def audit(
     })  # fmt: skip
     from plainfilm.pipeline.audit import audit_data
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         document = audit_data(cfg, out, talk)
         talk.result(document)
     grave = {"ok": 0, "warn": 1, "fail": 2}
@@ -101,7 +101,7 @@ def doctor(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbos
     """Versions, devices and threads, which speed settings are on, and what is slow and why."""
     from plainfilm.pipeline.doctor import examine
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(examine())
 
 
@@ -115,7 +115,7 @@ def cache_ls(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verb
     """List what the cache folder holds, and its size."""
     from plainfilm.pipeline.housekeeping import list_cache
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(list_cache())
 
 
@@ -123,7 +123,7 @@ def cache_clear(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.V
     """Remove all that can be made again: decoded pictures, remembered facts, phantom sets."""
     from plainfilm.pipeline.housekeeping import clear_cache
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(clear_cache())
 
 
@@ -158,5 +158,5 @@ def split(
         "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.drop_duplicates": drop_duplicates,
         "data.max_bad": max_bad, "data.cache": cache,
     })  # fmt: skip
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(split_data(cfg, out, talk))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.console import Talk
+from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 
 
@@ -94,10 +94,10 @@ def evaluate(
 
     shares = parse_prevalences(prevalence) if prevalence is not None else None
     names = parse_map(class_map or [])
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         document = evaluate_run(
             run, split=split, threshold=threshold, prevalences=shares, by=by, external=external, names=names,
-            patient_pattern=patient_pattern, device=device, listener=talk,
+            patient_pattern=patient_pattern, device=device, on_event=talk,
         )  # fmt: skip
         talk.result(document)
     below = [line for name, bound in gates if (line := _shortfall(name, document.metrics[name].value, bound))]
@@ -164,9 +164,9 @@ def interpret(
         raise UsageError(f"--heat {heat!r} is not known; expected grad-cam or hires-cam.")
     from plainfilm.pipeline.interpret import interpret_run
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(
-            interpret_run(run, split=split, heat_pictures=heat_maps, method=heat, device=device, listener=talk)  # type: ignore[arg-type]
+            interpret_run(run, split=split, heat_pictures=heat_maps, method=heat, device=device, on_event=talk)  # type: ignore[arg-type]
         )
 
 
@@ -189,5 +189,5 @@ def report(
     """Put all that a run knows about itself into one HTML file; reads files only, opens no image."""
     from plainfilm.report.page import report_run
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(report_run(run, out=out, names=names))

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.console import Talk
+from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, StoppedError, UsageError
 
 Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zip that export made.")]
@@ -58,7 +58,7 @@ def export(
     """Make a bundle of a finished run: it predicts without torch and fastai, and holds no path or patient."""
     from plainfilm.export.bundle import export_run
 
-    with Talk(quiet=quiet, json=json) as talk, _interruptible(out or run / "bundle"):
+    with Terminal(quiet=quiet, json=json) as talk, _interruptible(out or run / "bundle"):
         document = export_run(run, out, talk)
         talk.result(document)
 
@@ -112,11 +112,11 @@ def predict(
     from plainfilm.cli.render.predict import says_predict
     from plainfilm.export.predict import predict_files
 
-    with Talk(quiet=quiet, json=json) as talk, _interruptible(out):
+    with Terminal(quiet=quiet, json=json) as talk, _interruptible(out):
         stdin = sys.stdin.buffer if "-" in paths else ()
         document = predict_files(
             bundle, paths, out=out, form="csv" if form == "csv" else "jsonl", threshold=threshold, heat=heatmaps, threads=threads, stdin=stdin,
-            stdout=talk.stdout, listener=talk,
+            stdout=talk.stdout, on_event=talk,
         )  # fmt: skip
         if out is None:
             talk.stdout.flush()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.console import Talk
+from plainfilm.cli.console import Terminal
 
 
 def serve(
@@ -46,7 +46,7 @@ def serve(
     """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
     from plainfilm.serve.run import serve_bundle
 
-    with Talk(quiet=quiet) as talk:
+    with Terminal(quiet=quiet) as talk:
         serve_bundle(
             bundle, host=host, port=port, token=token, max_mb=max_mb, queue=queue,
             open_browser=open_browser, say=talk.say, result=lambda text: print(text, file=talk.stdout, flush=True),

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.console import Talk
+from plainfilm.cli.console import Terminal
 from plainfilm.runs.folder import CHECKPOINT_MINUTES
 
 
@@ -172,11 +172,11 @@ def train(
         return
     from plainfilm.pipeline.train import train_run
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(
             train_run(
                 cfg, out, device=device, dry_run=dry_run, checkpoint_minutes=checkpoint_minutes,
-                max_minutes=max_minutes, offline=offline, listener=talk,
+                max_minutes=max_minutes, offline=offline, on_event=talk,
             )
         )  # fmt: skip
 
@@ -185,7 +185,7 @@ def models(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbos
     """What can be trained: sizes, sources, licences, and which ImageNet weights are on this machine."""
     from plainfilm.pipeline.housekeeping import list_models
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(list_models())
 
 
@@ -209,10 +209,10 @@ def resume(
     """Go on with a stopped run where its last state was written; it ends as if it had never stopped."""
     from plainfilm.pipeline.train import resume_run
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(
             resume_run(
-                run, device=device, checkpoint_minutes=checkpoint_minutes, max_minutes=max_minutes, listener=talk
+                run, device=device, checkpoint_minutes=checkpoint_minutes, max_minutes=max_minutes, on_event=talk
             )
         )
 
@@ -279,9 +279,9 @@ def lr_find(
     })  # fmt: skip
     from plainfilm.pipeline.lr_find import find_learning_rate
 
-    with Talk(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as talk:
         talk.result(
-            find_learning_rate(cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, listener=talk)
+            find_learning_rate(cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, on_event=talk)
         )
 
 

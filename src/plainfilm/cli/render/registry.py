@@ -31,9 +31,9 @@ from plainfilm.schemas.documents import (
     LrFindDocument,
     Metric,
     ModelsDocument,
-    NoLungs,
     PredictDocument,
     ReportDocument,
+    ShortcutBaseline,
     TrainDocument,
     marks,
 )
@@ -66,7 +66,7 @@ def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     out.print(table)
 
 
-def _print_no_lungs(out: Console, found: NoLungs | None, split: str) -> None:
+def _print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split: str) -> None:
     """The probe's line beside the network's table."""
     if found is None or found.best is None or found.auroc is None:
         return
@@ -88,7 +88,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
         )
         return
     print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
-    _print_no_lungs(out, document.no_lungs_needed, "valid")
+    _print_shortcut_baseline(out, document.shortcut_baseline, "valid")
     if document.threshold is not None:
         chosen = f"chosen on {document.threshold_chosen_on}"
         out.print(f"Score for class {document.positive}; called positive from {document.threshold:.4f} ({chosen})")
@@ -107,7 +107,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     at = f" at threshold {document.threshold:.4f}" if document.threshold is not None else ""
     print_metrics(out, f"{marks(document.notes)}{document.split}{at}:", document.metrics)
-    _print_no_lungs(out, document.no_lungs_needed, document.split)
+    _print_shortcut_baseline(out, document.shortcut_baseline, document.split)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")

@@ -56,7 +56,7 @@ def file_features(rows: pd.DataFrame) -> np.ndarray:
     return np.column_stack([of_file / (width * height), width, height, width / height, *stored])
 
 
-def picture_features(pixels: Pixels) -> dict[str, np.ndarray]:
+def image_statistics(pixels: Pixels) -> dict[str, np.ndarray]:
     """Features of the three picture probes by name, each float32 (n, d).
 
     Picture statistics: see `_statistics` (d = 16). Border ring: mean brightness 0..255 of 44 cells of the outer 8 % on

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from filelock import Timeout
 
-from plainfilm.base.events import Listener
-from plainfilm.data.cache.store import Block, Store, cache_folder
+from plainfilm.base.events import EventCallback
+from plainfilm.data.cache.store import CacheBlock, Store, cache_folder
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import decode
@@ -20,7 +20,7 @@ from plainfilm.data.image.decode import DecodeSpec, decode_bytes, digest, read_b
 from plainfilm.errors import DataError
 
 BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 class PixelRows:
@@ -82,7 +82,7 @@ def decode_rows(
     progress: Callable[[int, int], None] | None = None,
     *,
     keep: bool = True,
-    tell: Tell | None = None,
+    tell: Progress | None = None,
 ) -> PixelRows:
     """Pixels of every row, uint8 (n, size, size), or (n, size, size, 3) for three channels, in row order.
 
@@ -105,11 +105,11 @@ def decode_rows(
     return PixelRows([block.pixels for block in blocks], where[:, 0], where[:, 1])
 
 
-def decode_told(rows: pd.DataFrame, spec: DecodeSpec, listener: Listener, *, keep: bool) -> PixelRows:
-    """decode_rows(), and the listener hears how far it is and what is noteworthy."""
+def decode_with_events(rows: pd.DataFrame, spec: DecodeSpec, on_event: EventCallback, *, keep: bool) -> PixelRows:
+    """decode_rows(), and the event callback hears how far it is and what is noteworthy."""
     return decode_rows(
-        rows, spec, lambda done, of: listener("decode", {"done": done, "of": of}),
-        keep=keep, tell=lambda text: listener("note", {"text": text}),
+        rows, spec, lambda done, of: on_event("decode", {"done": done, "of": of}),
+        keep=keep, tell=lambda text: on_event("note", {"text": text}),
     )  # fmt: skip
 
 
@@ -124,8 +124,8 @@ def about(spec: DecodeSpec) -> dict[str, Any]:
 
 
 def _cached(
-    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, tell: Tell | None
-) -> list[Block]:
+    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, tell: Progress | None
+) -> list[CacheBlock]:
     """Blocks that hold every file: those found, and new ones for what is missing."""
     store = Store(cache_folder(), about(spec))
     found, missing = _find(store, files, tell)
@@ -146,7 +146,7 @@ def _cached(
 
 
 @contextlib.contextmanager
-def _locked(store: Store, tell: Tell | None) -> Iterator[None]:
+def _locked(store: Store, tell: Progress | None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(store.lock(wait_seconds=2))
@@ -157,7 +157,7 @@ def _locked(store: Store, tell: Tell | None) -> Iterator[None]:
         yield
 
 
-def _find(store: Store, files: pd.DataFrame, tell: Tell | None) -> tuple[list[Block], pd.DataFrame]:
+def _find(store: Store, files: pd.DataFrame, tell: Progress | None) -> tuple[list[CacheBlock], pd.DataFrame]:
     """Intact blocks with the files that they hold, and the files in none."""
     left, found = set(files.index), []
     for block in store.blocks():
@@ -169,15 +169,17 @@ def _find(store: Store, files: pd.DataFrame, tell: Tell | None) -> tuple[list[Bl
             if tell:
                 tell("A block of the cache was damaged; it is decoded again.")
             continue
-        found.append(Block(block.name, block.pixels, {sha256: block.row_of[sha256] for sha256 in mine}, block.checks))
+        found.append(
+            CacheBlock(block.name, block.pixels, {sha256: block.row_of[sha256] for sha256 in mine}, block.checks)
+        )
         left -= set(mine)
     return found, files[files.index.isin(left)]
 
 
 def _decoded(
     files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any,
-    store: Store | None = None, tell: Tell | None = None, of: int | None = None,
-) -> Iterator[Block]:  # fmt: skip
+    store: Store | None = None, tell: Progress | None = None, of: int | None = None,
+) -> Iterator[CacheBlock]:  # fmt: skip
     """New blocks, on disk where a store is given and can be written, else in memory."""
     of = len(files) if of is None else of
     done = of - len(files)
@@ -198,7 +200,7 @@ def _decoded(
                 if tell:
                     tell(f"The cache cannot be written ({error.strerror}); decoding into memory instead.")
                 store = None
-        yield Block("", pixels, {sha256: row for row, sha256 in enumerate(part.index)}, [])
+        yield CacheBlock("", pixels, {sha256: row for row, sha256 in enumerate(part.index)}, [])
 
 
 def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:

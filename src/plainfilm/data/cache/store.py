@@ -39,7 +39,7 @@ def cache_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Block:
+class CacheBlock:
     """One opened block; `row_of` gives the row of a file's SHA-256, `checks` the checksum of each row."""
 
     name: str
@@ -65,12 +65,12 @@ class Store:
         self.about = about
         self.folder = root / "decoded" / hash_json(about)[:16]
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[CacheBlock]:
         """Every block whose index and shape fit; damaged, half-written and foreign ones are passed over."""
         found = (self._open(path) for path in sorted(self.folder.glob("*.json")))
         return [block for block in found if block is not None]
 
-    def _open(self, index: Path) -> Block | None:
+    def _open(self, index: Path) -> CacheBlock | None:
         try:
             written = json.loads(index.read_text(encoding="utf-8"))
             body = written["block"]
@@ -80,11 +80,11 @@ class Store:
             if pixels is None or len(body["rows"]) != len(pixels):
                 return None
             row_of = {sha256: row for row, (sha256, _) in enumerate(body["rows"])}
-            return Block(index.stem, pixels, row_of, [check for _, check in body["rows"]])
+            return CacheBlock(index.stem, pixels, row_of, [check for _, check in body["rows"]])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def write(self, sha256s: Sequence[str], pixels: np.ndarray) -> Block:
+    def write(self, sha256s: Sequence[str], pixels: np.ndarray) -> CacheBlock:
         """Add a block; call it under lock().
 
         Raises:
@@ -107,7 +107,7 @@ class Store:
             raise OSError(f"{index.name} cannot be read back")
         return block
 
-    def drop(self, block: Block) -> None:
+    def drop(self, block: CacheBlock) -> None:
         """Remove a damaged block; its index goes first, so that nobody finds it."""
         for suffix in (".json", ".npy"):
             with contextlib.suppress(OSError):  # another system keeps mapped files; without an index it is not read

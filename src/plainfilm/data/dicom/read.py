@@ -33,13 +33,13 @@ DICOMDIR = "1.2.840.10008.1.3.10"
 UNDEFINED = 0xFFFFFFFF
 MOST_SMALL = 2**18  # bytes; a palette has half of it, and a list of numbers of 200 MB would become 20 GB of objects
 # These quote what they read in warnings or debug records; PIL does so for the Exif data of an embedded JPEG.
-TALKATIVE = frozenset({"pydicom", "PIL", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm"})
+NOISY_LOGGERS = frozenset({"pydicom", "PIL", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm"})
 # catch_warnings swaps process-wide filters: two threads inside at once would leave the wrong ones behind.
 _QUIET = threading.Lock()
 
 
 @dataclass(frozen=True)
-class DicomPicture:
+class DicomImage:
     """One frame as it is displayed.
 
     `pixels` is uint8 (h, w), grey as on a MONOCHROME2 display (0 = black), or uint8 (h, w, 3), RGB. `photometric` is
@@ -58,7 +58,7 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == MARK
 
 
-def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) -> DicomPicture:
+def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) -> DicomImage:
     """The picture in a DICOM file, after its modality and VOI transforms (dicom_display.displayed()).
 
     Args:
@@ -90,13 +90,13 @@ def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) 
     raise DecodeError(code, why) from None
 
 
-def _read(data: bytes, frame: int | None, key: bytes | None) -> DicomPicture:
+def _read(data: bytes, frame: int | None, key: bytes | None) -> DicomImage:
     dataset, syntax = _parsed(data)
     header = header_of(dataset)
     index = frame_index(header, frame)
     stored, space = stored_pixels(dataset, syntax, header, index)
     pixels = displayed(dataset, header, index, stored, space)
-    return DicomPicture(pixels, header.photometric, header.bits, _patient(dataset, key))
+    return DicomImage(pixels, header.photometric, header.bits, _patient(dataset, key))
 
 
 @contextlib.contextmanager
@@ -107,7 +107,7 @@ def _quiet() -> Iterator[None]:
     with _QUIET, warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         loggers = [log for log in list(logging.root.manager.loggerDict.values()) if isinstance(log, logging.Logger)]
-        switched = [log for log in loggers if log.name.split(".")[0] in TALKATIVE and not log.disabled]
+        switched = [log for log in loggers if log.name.split(".")[0] in NOISY_LOGGERS and not log.disabled]
         for log in switched:
             log.disabled = True  # a level or a filter of the parent would not stop a child that has its own handler
         try:

@@ -26,7 +26,7 @@ from plainfilm.data.loaders.augment import PROFILES, Profile, Texture, draw, dra
 IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
 
 
-class GreyFilm(TensorImageBW):
+class GreyImage(TensorImageBW):
     """A grey picture that fastai shows as a radiograph is read, 0 = black; its own colour map shows the negative."""
 
     _show_args: ClassVar[dict[str, str]] = {"cmap": "gray"}
@@ -45,7 +45,7 @@ class FromPixels(Transform):
 def as_image(pixels: torch.Tensor) -> TensorImage:
     """uint8 (n, h, w) or (n, h, w, 3) -> (n, 1, h, w) or (n, 3, h, w) with fastai's type."""
     if pixels.ndim == 3:
-        return GreyFilm(pixels[:, None])
+        return GreyImage(pixels[:, None])
     return TensorImage(pixels.permute(0, 3, 1, 2).contiguous())
 
 

@@ -37,7 +37,7 @@ def drawn(kind: type, rng: np.random.Generator) -> Any:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class DrawnAnatomy:
     """What the films of one patient share: lengths in plane units (a film is 2 wide), strengths in whiteness."""
 
     width: float = between(0.64, 0.74)  # half the width of the rib cage
@@ -58,7 +58,7 @@ class Anatomy:
 
 
 @dataclass(frozen=True)
-class View:
+class DrawnView:
     """What differs between two films of a patient. By chance alone: an exposure that looked at the picture, as an
     automatic one does, would carry the class to the border of the film."""
 
@@ -102,14 +102,14 @@ def grid(size_px: int) -> tuple[Plane, Plane]:
     return axis[None, :], axis[:, None]
 
 
-def posed(x: Plane, y: Plane, view: View) -> tuple[Plane, Plane]:
+def posed(x: Plane, y: Plane, view: DrawnView) -> tuple[Plane, Plane]:
     """The patient's own coordinates under each point of the film."""
     cos, sin = float(np.cos(view.turn)) / view.scale, float(np.sin(view.turn)) / view.scale
     dx, dy = x - view.shift_x, y - view.shift_y
     return cos * dx + sin * dy, cos * dy - sin * dx
 
 
-def body(x: Plane, y: Plane, a: Anatomy) -> Plane:
+def body(x: Plane, y: Plane, a: DrawnAnatomy) -> Plane:
     """Neck, shoulders and trunk, 0..1; the rest of the film is air."""
     side = np.abs(x)
     shoulder = -0.98 + 0.13 * ramp(side - 0.25, 0.12) + 0.42 * np.square(np.clip(side - 0.22, 0.0, None))
@@ -119,19 +119,19 @@ def body(x: Plane, y: Plane, a: Anatomy) -> Plane:
     return whole
 
 
-def diaphragm(x: Plane, a: Anatomy) -> Plane:
+def diaphragm(x: Plane, a: DrawnAnatomy) -> Plane:
     """y of the diaphragm over x: a dome on each side, the right one (image left) higher."""
     return a.dome + a.dome_gap * ramp(x, 0.1) + 1.1 * np.square(np.abs(x) - 0.5 * a.width)
 
 
-def lungs(x: Plane, y: Plane, a: Anatomy) -> Plane:
+def lungs(x: Plane, y: Plane, a: DrawnAnatomy) -> Plane:
     """Both lung fields, 0..1: the rib cage beside the mediastinum and above the diaphragm."""
     cage = ellipse(x, y, (0.0, 0.25), (a.width, 0.25 - a.apex))
     beside = np.abs(x) - 0.115 - 0.04 * ramp(y, 0.4)
     return ramp(cage, 0.10) * ramp(beside, 0.035) * ramp(diaphragm(x, a) - y, 0.025)
 
 
-def heart(x: Plane, y: Plane, a: Anatomy) -> Plane:
+def heart(x: Plane, y: Plane, a: DrawnAnatomy) -> Plane:
     """Heart and aortic arch, 0..1."""
     low = a.dome - 0.13
     left = ramp(ellipse(x, y - 0.25 * x, (0.06, low), (a.heart, 0.30)), 0.16)
@@ -140,7 +140,7 @@ def heart(x: Plane, y: Plane, a: Anatomy) -> Plane:
     return np.maximum(np.maximum(left, right), 0.8 * arch)
 
 
-def ribs(x: Plane, y: Plane, a: Anatomy) -> Plane:
+def ribs(x: Plane, y: Plane, a: DrawnAnatomy) -> Plane:
     """The ribs, about 0..1: a bank of arcs behind (strong) and one in front (faint), inside the rib cage."""
     side = np.abs(x)
     behind = (y - a.rib_slope * (np.square(side) - 0.45 * side)) / a.rib_pitch + a.rib_phase
@@ -154,7 +154,7 @@ def ribs(x: Plane, y: Plane, a: Anatomy) -> Plane:
     return cage * seen * (banks[0] * ramp(side - 0.1, 0.05) + 0.6 * banks[1] * ramp(side - 0.28, 0.12))
 
 
-def bones(x: Plane, y: Plane, a: Anatomy) -> Plane:
+def bones(x: Plane, y: Plane, a: DrawnAnatomy) -> Plane:
     """Ribs, spine, collar bones and shoulder blades, whiteness."""
     side = np.abs(x)
     spine = a.spine_strength * ramp(0.08 - side, 0.04) * (0.85 + 0.15 * np.cos(2.5 * np.pi * y / a.rib_pitch))
@@ -164,7 +164,7 @@ def bones(x: Plane, y: Plane, a: Anatomy) -> Plane:
     return spine + collar + blade + a.rib_strength * ribs(x, y, a)
 
 
-def soft_tissue(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Plane:
+def soft_tissue(x: Plane, y: Plane, a: DrawnAnatomy, rng: np.random.Generator) -> Plane:
     """Breasts and two to five smooth shadows, whiteness: a bright lung alone tells little about the class."""
     breast = ellipse(np.abs(x), y, (0.43, a.breast_y), (0.33, 0.30))
     shade = max(0.0, a.breast_strength) * ramp(breast, 0.35) * ramp(y - a.breast_y + 0.12, 0.25)
@@ -198,7 +198,7 @@ def mottle(rng: np.random.Generator, size_px: int) -> Plane:
     return resize(ramp(noise, 1.8), size_px)
 
 
-def draw_chest(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Plane:
+def draw_chest(x: Plane, y: Plane, a: DrawnAnatomy, rng: np.random.Generator) -> Plane:
     """A chest without disease, whiteness about 0..1.3, before exposure; `rng` is the patient's."""
     beat = heart(x, y, a)
     aerated = lungs(x, y, a) * (1.0 - 0.9 * beat)
@@ -210,7 +210,7 @@ def draw_chest(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Plan
     return body(x, y, a) * (tissue - trachea - bubble + marks + bones(x, y, a) + soft_tissue(x, y, a, rng))
 
 
-def draw_opacity(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Plane:
+def draw_opacity(x: Plane, y: Plane, a: DrawnAnatomy, rng: np.random.Generator) -> Plane:
     """One patient's pneumonia, whiteness: one to three soft fluffy patches, or a large one (30 %, lobar).
 
     Its grain sets it apart from the smooth shadows of `soft_tissue`, more than its brightness: white flecks with dark
@@ -228,7 +228,7 @@ def draw_opacity(x: Plane, y: Plane, a: Anatomy, rng: np.random.Generator) -> Pl
     return rng.uniform(*STRENGTH) * where * grain
 
 
-def expose(film: Plane, view: View, rng: np.random.Generator) -> Film:
+def expose(film: Plane, view: DrawnView, rng: np.random.Generator) -> Film:
     """The film as 8-bit grey values: tilt, gain, gamma and noise, each point by itself."""
     x, y = grid(film.shape[0])
     light = 1.05 * np.tanh(view.offset + view.gain * film + view.tilt_x * x + view.tilt_y * y)
@@ -241,7 +241,7 @@ def draw_phantom(size_px: int, *, seed: int, patient: int, k: int, opacity: bool
     # Parts are drawn at half the size from 128 px on: 4x less work, and a real film is not sharper than that.
     half_px = size_px // 2 if size_px >= 128 else size_px
     anatomy_rng, view_rng = (np.random.default_rng([seed, patient, stream]) for stream in (ANATOMY, k))
-    a, view = drawn(Anatomy, anatomy_rng), drawn(View, view_rng)
+    a, view = drawn(DrawnAnatomy, anatomy_rng), drawn(DrawnView, view_rng)
     film_x, film_y = grid(half_px)
     x, y = posed(film_x, film_y, view)
     film = draw_chest(x, y, a, anatomy_rng)

@@ -59,7 +59,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class Picture:
+class DrawnImage:
     """One file of the set: which film it shows, what is done to the pixels, and where it lies under which name."""
 
     film: tuple[int, int, bool]  # patient, number and disease, as drawn
@@ -101,7 +101,7 @@ def write_planted(
     check_request(out, images, size_px, seed, jobs)
     pictures, planted = lay_out(faults, images, seed)
 
-    def write(folder: Path, picture: Picture) -> None:
+    def write(folder: Path, picture: DrawnImage) -> None:
         save(render(picture, size_px, seed), folder / picture.path, picture.quality)
 
     folders = [folder + label for folder in faults.folders for label in CLASSES]
@@ -109,7 +109,7 @@ def write_planted(
     return planted
 
 
-def lay_out(faults: Faults, images: int, seed: int) -> tuple[list[Picture], Planted]:
+def lay_out(faults: Faults, images: int, seed: int) -> tuple[list[DrawnImage], Planted]:
     """Every file of the set, the drawn films first, and what is planted in them.
 
     Raises:
@@ -117,14 +117,14 @@ def lay_out(faults: Faults, images: int, seed: int) -> tuple[list[Picture], Plan
     """
     check_kinds(faults)
     chance = partial(_chance, seed, images)
-    films = with_shortcut(faults.shortcut, plain_pictures(images, seed), chance(MARKS))
+    films = with_shortcut(faults.shortcut, plain_images(images, seed), chance(MARKS))
     shared = choose_shared(faults.shared_patients, films, chance(SHARED))
     sources = choose_sources(faults, films, shared, chance(SOURCES))
     pictures = films + make_copies(faults, [films[i] for i in sources], len(patients_of(films)), chance)
     if len(faults.folders) > 1:
         folders = choose_folders(pictures, shared, chance(SIDES))
         pictures = [replace(picture, folder=folder) for picture, folder in zip(pictures, folders, strict=True)]
-    return pictures, tell(faults, pictures, sources, shared)
+    return pictures, report_progress(faults, pictures, sources, shared)
 
 
 def _chance(seed: int, images: int, purpose: int) -> np.random.Generator:
@@ -145,12 +145,12 @@ def check_kinds(faults: Faults) -> None:
             raise UsageError(f"{field.name} is {value}; it must be 0 or more. Choose how many to plant.")
 
 
-def plain_pictures(images: int, seed: int) -> list[Picture]:
+def plain_images(images: int, seed: int) -> list[DrawnImage]:
     """The set as `write_phantom` writes it."""
-    return [Picture(film, film[0], film[1], CLASSES[film[2]]) for film in films_of(images, seed)]
+    return [DrawnImage(film, film[0], film[1], CLASSES[film[2]]) for film in films_of(images, seed)]
 
 
-def with_shortcut(kind: str, films: list[Picture], rng: np.random.Generator) -> list[Picture]:
+def with_shortcut(kind: str, films: list[DrawnImage], rng: np.random.Generator) -> list[DrawnImage]:
     """The films with something in file or corner that tells the class."""
     if kind == "jpeg":
         return [replace(film, quality=JPEG_QUALITY[film.label]) for film in films]
@@ -163,7 +163,7 @@ def with_shortcut(kind: str, films: list[Picture], rng: np.random.Generator) -> 
     return films
 
 
-def patients_of(pictures: Sequence[Picture], label: str | None = None) -> Counter[int]:
+def patients_of(pictures: Sequence[DrawnImage], label: str | None = None) -> Counter[int]:
     """Pictures per patient number, of one class or of all."""
     return Counter(picture.patient for picture in pictures if label in (None, picture.label))
 
@@ -174,7 +174,7 @@ def in_turn(classes: Iterable[Sequence[T]], rng: np.random.Generator) -> list[T]
     return [item for together in zip(*shuffled, strict=False) for item in together]
 
 
-def choose_shared(count: int, films: Sequence[Picture], rng: np.random.Generator) -> frozenset[int]:
+def choose_shared(count: int, films: Sequence[DrawnImage], rng: np.random.Generator) -> frozenset[int]:
     """Patients that are to lie in train and in test, of both classes in turn; each has two films at least.
 
     Raises:
@@ -191,7 +191,7 @@ def choose_shared(count: int, films: Sequence[Picture], rng: np.random.Generator
 
 
 def choose_sources(
-    faults: Faults, films: Sequence[Picture], shared: frozenset[int], rng: np.random.Generator
+    faults: Faults, films: Sequence[DrawnImage], shared: frozenset[int], rng: np.random.Generator
 ) -> list[int]:
     """Which films are copied: for the duplicates, then the near-duplicates, then the conflicts, none of them twice.
 
@@ -209,8 +209,8 @@ def choose_sources(
 
 
 def make_copies(
-    faults: Faults, sources: Sequence[Picture], last_patient: int, chance: Callable[[int], np.random.Generator]
-) -> list[Picture]:
+    faults: Faults, sources: Sequence[DrawnImage], last_patient: int, chance: Callable[[int], np.random.Generator]
+) -> list[DrawnImage]:
     """One more picture per source, each of a patient of its own; in the order of `choose_sources`."""
     # Shuffled as the drawn patients' numbers are: taken in turn, odd numbers would all be of one class.
     numbers = last_patient + 1 + chance(NUMBERS).permutation(faults.copies)
@@ -221,7 +221,7 @@ def make_copies(
     return copies[:first] + near + conflicts
 
 
-def changed(copy: Picture, i: int, rng: np.random.Generator) -> Picture:
+def changed(copy: DrawnImage, i: int, rng: np.random.Generator) -> DrawnImage:
     """The copy as a careless export would make it: resized, with other contrast and brightness, or as JPEG, in turn.
 
     Of a set that is all JPEG none is encoded alone: the quality tells the class there.
@@ -236,7 +236,7 @@ def changed(copy: Picture, i: int, rng: np.random.Generator) -> Picture:
     return replace(copy, quality=int(rng.integers(60, 96)))
 
 
-def change_in_words(copy: Picture) -> str:
+def change_in_words(copy: DrawnImage) -> str:
     """How a near-duplicate differs from its picture."""
     if copy.scale != 1.0:
         return f"resized {copy.scale:.2f}"
@@ -245,7 +245,7 @@ def change_in_words(copy: Picture) -> str:
     return f"jpeg {copy.quality}"
 
 
-def choose_folders(pictures: Sequence[Picture], shared: frozenset[int], rng: np.random.Generator) -> list[str]:
+def choose_folders(pictures: Sequence[DrawnImage], shared: frozenset[int], rng: np.random.Generator) -> list[str]:
     """train/ or test/ of each picture: of each class about a fifth in test, whole patients but for the shared ones.
 
     A shared patient's last film lies in test, the others in train. Copies are patients as any, so that a picture and
@@ -267,7 +267,9 @@ def choose_folders(pictures: Sequence[Picture], shared: frozenset[int], rng: np.
     ]
 
 
-def tell(faults: Faults, pictures: Sequence[Picture], sources: Sequence[int], shared: frozenset[int]) -> Planted:
+def report_progress(
+    faults: Faults, pictures: Sequence[DrawnImage], sources: Sequence[int], shared: frozenset[int]
+) -> Planted:
     """What was planted, in the words of the document."""
     copies = pictures[-len(sources) :] if sources else []
     pairs = [(pictures[i].path, copy.path) for i, copy in zip(sources, copies, strict=True)]
@@ -283,7 +285,7 @@ def tell(faults: Faults, pictures: Sequence[Picture], sources: Sequence[int], sh
     )
 
 
-def render(picture: Picture, size_px: int, seed: int) -> Film:
+def render(picture: DrawnImage, size_px: int, seed: int) -> Film:
     """The pixels of a picture, uint8 (h, w)."""
     patient, k, opacity = picture.film
     pixels = draw_phantom(size_px, seed=seed, patient=patient, k=k, opacity=opacity)

@@ -9,11 +9,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from plainfilm.data.table.folders import GIVEN_NAMES, Found
+from plainfilm.data.table.folders import GIVEN_NAMES, FoundFiles
 from plainfilm.errors import DataError
 
 
-def read_csv(path: Path) -> list[Found]:
+def read_csv(path: Path) -> list[FoundFiles]:
     """The rows of a CSV with columns path,label[,patient][,split]; every cell is text (`NA` and `007` stay).
 
     Raises:
@@ -22,7 +22,7 @@ def read_csv(path: Path) -> list[Found]:
     frame = _parse(path, _text(path))
     _require_cells(path, frame)
     return [
-        Found(
+        FoundFiles(
             path.absolute().parent / cells["path"],
             cells["relative"],
             cells["label"].strip(),

@@ -22,7 +22,7 @@ SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume informati
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFiles:
     """One file of the walk: where it lies, and its label and given split as the folders (or the CSV) say."""
 
     path: Path
@@ -102,7 +102,7 @@ def _looks_like_dicom(path: Path) -> bool:
         return False
 
 
-def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list[Found], list[dict[str, str]]]:
+def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list[FoundFiles], list[dict[str, str]]]:
     """Files with label and given split from their folders, and those set aside.
 
     Raises:
@@ -121,7 +121,7 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list
         if rule:
             ignored.append(set_aside(path, relative, "ignored", rule, rule))
         else:
-            found.append(Found(path, relative, parts[1] if given_layout else parts[0], given))
+            found.append(FoundFiles(path, relative, parts[1] if given_layout else parts[0], given))
     if found:
         _refuse_odd_class_folders(root, given_layout, {file.label for file in found})
     return found, ignored

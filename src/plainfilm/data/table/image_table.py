@@ -12,7 +12,7 @@ from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.table.csv_list import read_csv
-from plainfilm.data.table.folders import Found, label_by_folder, set_aside, walk
+from plainfilm.data.table.folders import FoundFiles, label_by_folder, set_aside, walk
 from plainfilm.data.table.patients import join_groups, key_from_name, require_matches
 from plainfilm.data.table.scan import refuse_deeper, scan, stored_bits
 from plainfilm.errors import DataError
@@ -77,7 +77,7 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
 
 def scan_table(
     path: Path, cfg: DataConfig, progress: Callable[[int, int], None] | None = None
-) -> tuple[ImageTable, list[Found]]:
+) -> tuple[ImageTable, list[FoundFiles]]:
     """The table as the files are, however many of them are damaged, and all image files found.
 
     Raises:
@@ -123,7 +123,7 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
 
 
-def _rows(files: list[tuple[Found, ImageFacts]], cfg: DataConfig) -> pd.DataFrame:
+def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> pd.DataFrame:
     """Every readable file, also those that are set aside afterwards: a copy that two patients share makes them kin."""
     names = [file.relative for file, _ in files]
     keys = [key_from_name(name, cfg.patient_pattern) for name in names]
@@ -197,7 +197,7 @@ def max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
     return int(cfg.max_bad), f"{cfg.max_bad} files"
 
 
-def refuse_unusable(table: ImageTable, found: list[Found], cfg: DataConfig) -> None:
+def refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
     """Raises what build_table() says."""
     refuse_damaged(table, found, cfg)
     if len(table.classes) < 2:
@@ -206,7 +206,7 @@ def refuse_unusable(table: ImageTable, found: list[Found], cfg: DataConfig) -> N
         )
 
 
-def refuse_damaged(table: ImageTable, found: list[Found], cfg: DataConfig) -> None:
+def refuse_damaged(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
     """Raises a DataError where too many files are damaged, or all of a class."""
     bad = table.excluded[(table.excluded["state"] == "quarantined") & (table.excluded["code"] != "E_LABEL_CONFLICT")]
     limit, words = max_bad_files(cfg, len(found))

@@ -13,12 +13,12 @@ from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import ImageFacts, digest, inspect, read_bytes
 from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.table.file_facts import FactsBook
-from plainfilm.data.table.folders import Found, set_aside
+from plainfilm.data.table.folders import FoundFiles, set_aside
 from plainfilm.data.table.patients import PatientSecret
 
 
 def scan(
-    found: list[Found], cfg: DataConfig, progress: Callable[[int, int], None] | None = None
+    found: list[FoundFiles], cfg: DataConfig, progress: Callable[[int, int], None] | None = None
 ) -> tuple[dict[str, ImageFacts], list[dict[str, str]]]:
     """Facts of every readable file by relative path, and a quarantine row for each other one.
 
@@ -28,7 +28,7 @@ def scan(
     reading = {"tiff": cfg.tiff, "frame": cfg.frame, "secret": secret.fingerprint}
     book = FactsBook(cache_folder(), reading) if cfg.cache else None
 
-    def look(file: Found) -> ImageFacts | DecodeError:
+    def look(file: FoundFiles) -> ImageFacts | DecodeError:
         try:
             data = read_bytes(file.path)
             known = book.get(digest(data)) if book else None

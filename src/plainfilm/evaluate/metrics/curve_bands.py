@@ -18,7 +18,7 @@ GRID = np.linspace(0, 1, 101)
 LEVEL = 0.95
 
 
-class Band(NamedTuple):
+class CurveBand(NamedTuple):
     """A curve, float (m,) each: the points themselves, and limits of `y` on GRID (NaN where there is none)."""
 
     x: Floats
@@ -27,7 +27,7 @@ class Band(NamedTuple):
     high: Floats
 
 
-def roc_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> Band | None:
+def roc_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> CurveBand | None:
     """Sensitivity against 1 - specificity of class `c` against the rest; None where only one of the two is there."""
     truth, scores = sample.targs == c, sample.probs[:, c]
     if truth.all() or not truth.any():
@@ -37,10 +37,10 @@ def roc_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> Band | None:
     at = np.searchsorted(x, GRID + 1e-12, side="right") - 1
     drawn = _drawn(_sensitivity_at(scores, truth), sample, n_boot, seed)
     least = [_proportion((scores >= cuts[i])[truth], sample.clusters[truth]) for i in at]
-    return Band(x, y, *_wider(drawn, least))
+    return CurveBand(x, y, *_wider(drawn, least))
 
 
-def precision_recall_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> Band | None:
+def precision_recall_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> CurveBand | None:
     """Precision (PPV) against recall (sensitivity) of class `c` against the rest; None where no image is of `c`."""
     truth, scores = sample.targs == c, sample.probs[:, c]
     if not truth.any():
@@ -51,7 +51,7 @@ def precision_recall_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> 
     drawn = _drawn(_precision_at(scores, truth), sample, n_boot, seed)
     called = [scores >= cuts[i] for i in at]
     least = [_proportion(truth[here], sample.clusters[here]) for here in called]
-    return Band(recall, recall * truth.mean() / named, *_wider(drawn, least))
+    return CurveBand(recall, recall * truth.mean() / named, *_wider(drawn, least))
 
 
 def _cuts(scores: Floats) -> Floats:

@@ -29,17 +29,16 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mean_statistic,
     rate,
 )
-from plainfilm.evaluate.metrics.predicted_class import calls
 from plainfilm.evaluate.metrics.sample import Sample, basis, drawn, make_sample, metric, missing, noted, to_metric
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.delong import auroc_interval, curve, misplaced_patients
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.schemas.documents import Metric
 
-__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "calls", "confusion_matrix", "ece", "mcc"]
+__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "confusion_matrix", "ece", "mcc"]
 __all__ += ["measure", "measure_per_class", "rate"]
 
-OF_CALLS = ("ppv", "npv", "f1")
+OF_PREDICTED_CLASS = ("ppv", "npv", "f1")
 LINE = ("calibration_intercept", "calibration_slope")
 LINE_PATIENTS = 10  # a line through fewer says nothing about others
 METRICS = (
@@ -144,7 +143,7 @@ def rate_metric(name: str, classes: Sequence[int], sample: Sample, level: float)
     among = RATES[name](*against_rest(classes[0], sample))[0]
     rows = sample.everyone if len(classes) > 1 or name == "f1" else among
     found = macro_rate(name, classes, sample, level)
-    trivial = name in OF_CALLS and not rankable(classes, sample)
+    trivial = name in OF_PREDICTED_CLASS and not rankable(classes, sample)
     return to_metric(found, REASONS["balanced_accuracy" if trivial else name], sample, rows)
 
 
@@ -156,7 +155,7 @@ def macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float) 
     parts, residuals, left_out = [], [], []
     for c in classes:
         among, hits = RATES[name](*against_rest(c, sample))
-        if not among.any() or (name in OF_CALLS and not rankable((c,), sample)):
+        if not among.any() or (name in OF_PREDICTED_CLASS and not rankable((c,), sample)):
             left_out.append(c)
             continue
         part = intervals.proportion(hits[among], sample.clusters[among], level)
@@ -260,12 +259,12 @@ def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
     patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's 0.39.
     The more patients with a wrong call were seen, the less the allowance counts: it weighs as one of them.
     """
-    right = share_right(sample, level)
+    right = share_correct(sample, level)
     events = len(np.unique(sample.clusters[sample.probs.argmax(axis=1) != sample.targs]))
     return max(half, (events * half + (right.value - right.low) * cost) / (events + 1))
 
 
-def share_right(sample: Sample, level: float) -> Interval:
+def share_correct(sample: Sample, level: float) -> Interval:
     """Share of images whose largest score is the true class's, whatever the threshold."""
     return intervals.proportion(sample.probs.argmax(axis=1) == sample.targs, sample.clusters, level)
 
@@ -277,7 +276,7 @@ def ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **basis(sample))
     # draws without a wrong call do not vary: then the mean of the largest scores beside the share that is right tells
     # how large, and how small, the error may be (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
-    right, mean = share_right(sample, level), float(sample.probs.max(axis=1).mean())
+    right, mean = share_correct(sample, level), float(sample.probs.max(axis=1).mean())
     high = max(found.high, mean - right.low, right.high - mean)
     low = min(found.low, found.value - max(right.value - right.low, right.high - right.value))
     # The limits are those of the true error, found around the uncorrected estimate; they hold the corrected one too. It

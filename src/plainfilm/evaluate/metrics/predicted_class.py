@@ -8,7 +8,7 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.stats.intervals import Floats, Ints
 
 
-def calls(probs: Floats, *, positive: int | None, threshold: float | None) -> Ints:
+def predicted_classes(probs: Floats, *, positive: int | None, threshold: float | None) -> Ints:
     """Class called for each image, int (n,), 0..k-1.
 
     Args:

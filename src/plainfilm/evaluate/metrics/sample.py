@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics.predicted_class import calls
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints
 from plainfilm.schemas.documents import Metric
@@ -63,7 +63,9 @@ def make_sample(
     order, codes = canonical_order(probs, targs, label_codes(clusters, n, "clusters"))
     people = None if patients is None else label_codes(patients, n, "patients")[order]
     probs, targs = probs[order], targs[order]
-    return Sample(probs, targs, calls(probs, positive=positive, threshold=threshold), codes, people, positive, order)
+    return Sample(
+        probs, targs, predicted_classes(probs, positive=positive, threshold=threshold), codes, people, positive, order
+    )
 
 
 def check_probs(probs: ArrayLike) -> Floats:

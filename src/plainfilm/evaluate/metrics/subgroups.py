@@ -99,7 +99,7 @@ def gap_table(
     asked = [(a, b, name, c) for a, b in combinations(rows, 2) for name in testable for c in sample.classes]
     draws = draws_for(len(asked))
     gaps = [
-        _gap(Pair(sample, rows[a], rows[b], name, c, among), (a, b, None if sample.positive == c else vocab[c]), draws, seed, level)
+        _gap(SubgroupPair(sample, rows[a], rows[b], name, c, among), (a, b, None if sample.positive == c else vocab[c]), draws, seed, level)
         for a, b, name, c in asked
     ]  # fmt: skip
     tested = [i for i, gap in enumerate(gaps) if gap.p is not None]
@@ -113,7 +113,7 @@ def draws_for(tests: int) -> int:
     return max(DRAWS, 60 * tests)
 
 
-class Pair(NamedTuple):
+class SubgroupPair(NamedTuple):
     """Two subgroups, `a` and `b` bool (n,), and the metric that is compared, of the class `c` against the rest.
 
     `among`: see `Subgroups`.
@@ -170,7 +170,7 @@ class Pair(NamedTuple):
         return float(found[0]), found[1:]
 
 
-def _gap(pair: Pair, names: tuple[str, str, str | None], draws: int, seed: int, level: float) -> Gap:
+def _gap(pair: SubgroupPair, names: tuple[str, str, str | None], draws: int, seed: int, level: float) -> Gap:
     told = {"a": names[0], "b": names[1], "of": names[2], "metric": pair.metric, "p_holm": None}
     for own in (pair.a, pair.b):
         if any(len(np.unique(pair.sample.clusters[own & side])) < MIN_PATIENTS for side in pair.needed):

@@ -15,7 +15,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 ENTROPY_LEVELS = 32
 
 
-def look_at(pixels: Any) -> dict[str, Floats]:
+def image_features(pixels: Any) -> dict[str, Floats]:
     """Two views of each picture, float (n, d): 'layout' and 'grey levels'.
 
     'layout': the picture as 16 x 16 cells, each picture by its own mean and standard deviation: what lies where,

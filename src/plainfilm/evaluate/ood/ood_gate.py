@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.ood.image_features import look_at
+from plainfilm.evaluate.ood.image_features import image_features
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
@@ -65,7 +65,7 @@ class Envelope:
 
 
 @dataclass(frozen=True)
-class Gate:
+class OODGate:
     """An envelope for each view, and the strangeness from which a picture is marked."""
 
     envelopes: Mapping[str, Envelope]
@@ -80,13 +80,13 @@ class Gate:
         """
         if not len(pixels):
             return np.empty(0), []
-        views = {**look_at(pixels), FEATURES: features}
+        views = {**image_features(pixels), FEATURES: features}
         each = np.column_stack([envelope.strangeness(views[name]) for name, envelope in self.envelopes.items()])
         names = list(self.envelopes)
         return each.max(axis=1) / self.limit, [names[i] for i in each.argmax(axis=1)]
 
 
-def fit_gate(train: Mapping[str, Floats], calibrate: Mapping[str, Floats]) -> Gate | None:
+def fit_gate(train: Mapping[str, Floats], calibrate: Mapping[str, Floats]) -> OODGate | None:
     """The gate from views (n, d) by name, of the train images (envelopes) and of calibrate (limit).
 
     None where calibrate has under MIN_IMAGES images.
@@ -98,7 +98,7 @@ def fit_gate(train: Mapping[str, Floats], calibrate: Mapping[str, Floats]) -> Ga
     worst = np.max([envelope.strangeness(calibrate[name]) for name, envelope in envelopes.items()], axis=0)
     # one new image lies above the k-th of n with probability 1 - k / (n + 1)
     limit = np.sort(worst)[int(np.ceil((n + 1) * (1 - FALSE_REJECTS) - 1e-9)) - 1]
-    return Gate(envelopes, float(np.float32(max(limit, 1e-3))))
+    return OODGate(envelopes, float(np.float32(max(limit, 1e-3))))
 
 
 def _envelope(train: Floats, calibrate: Floats) -> Envelope:
@@ -122,7 +122,7 @@ def _envelope(train: Floats, calibrate: Floats) -> Envelope:
     return replace(bare, usual=usual)
 
 
-def gate_bytes(gate: Gate) -> bytes:
+def gate_bytes(gate: OODGate) -> bytes:
     """The gate as safetensors; equal gates are equal bytes."""
     from safetensors.numpy import save
 
@@ -130,7 +130,7 @@ def gate_bytes(gate: Gate) -> bytes:
     return bytes(save({"limit": np.array([gate.limit], np.float32), **tensors}))
 
 
-def gate_from(data: bytes) -> Gate:
+def gate_from(data: bytes) -> OODGate:
     """The gate that gate_bytes() wrote.
 
     Raises:
@@ -145,10 +145,10 @@ def gate_from(data: bytes) -> Gate:
         raise ValueError(str(error)) from None
     names = sorted({name.rpartition("/")[0] for name in tensors} - {""})
     parts = {name: Envelope(*(tensors[f"{name}/{field}"] for field in FIELDS)) for name in names}
-    return Gate(parts, float(tensors["limit"][0]))
+    return OODGate(parts, float(tensors["limit"][0]))
 
 
-def read_gate(run: RunDir, card: Card) -> Gate | None:
+def read_gate(run: RunDir, card: Card) -> OODGate | None:
     """The gate of a run; None where it was trained without one.
 
     Raises:

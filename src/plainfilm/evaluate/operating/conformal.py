@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
-from plainfilm.runs.card import Band
+from plainfilm.runs.card import AbstainBand
 
 LIKE_VALID = "It holds for images like the valid images only: same kind of patients, machine and files."
 BAND_STREAM = 0xBA2D
@@ -21,7 +21,9 @@ def patients_needed(level: float) -> int:
     return int(np.ceil(level / (1 - level) - 1e-9))
 
 
-def fit_band(probs: Floats, targs: Ints, groups: Ints, vocab: list[str], *, level: float, seed: int) -> Band | None:
+def fit_band(
+    probs: Floats, targs: Ints, groups: Ints, vocab: list[str], *, level: float, seed: int
+) -> AbstainBand | None:
     """The lowest score of each class that keeps it in the set; None where a class has too few patients.
 
     One image of each patient is drawn, since images of one patient are not exchangeable with those of another. With n
@@ -41,7 +43,7 @@ def fit_band(probs: Floats, targs: Ints, groups: Ints, vocab: list[str], *, leve
         if place < 1:
             return None
         lowest[name], patients[name] = float(np.sort(probs[drawn, k])[place - 1]), len(drawn)
-    return Band(level=level, lowest=lowest, patients=patients)
+    return AbstainBand(level=level, lowest=lowest, patients=patients)
 
 
 def one_each(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
@@ -51,12 +53,12 @@ def one_each(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
     return np.asarray(rows[shuffled[first]])
 
 
-def in_set(band: Band, probs: Floats, vocab: list[str]) -> Bools:
+def in_set(band: AbstainBand, probs: Floats, vocab: list[str]) -> Bools:
     """bool (n, k), the classes that each image's score leaves possible; a row may hold none, one or several."""
     return np.asarray(probs >= np.array([band.lowest[name] for name in vocab]))
 
 
-def is_sure(band: Band, probs: Floats, called: Ints, vocab: list[str]) -> Bools:
+def is_singleton(band: AbstainBand, probs: Floats, called: Ints, vocab: list[str]) -> Bools:
     """bool (n,), whether the called class is the only one possible; the others are "unsure"."""
     possible = in_set(band, probs, vocab)
     return np.asarray((possible.sum(axis=1) == 1) & possible[np.arange(len(called)), called])

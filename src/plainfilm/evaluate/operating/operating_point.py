@@ -14,13 +14,13 @@ from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.evaluate.metrics.calibration import fit_temperature
-from plainfilm.evaluate.ood.image_features import look_at
-from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, Gate, fit_gate, gate_bytes
+from plainfilm.evaluate.ood.image_features import image_features
+from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, OODGate, fit_gate, gate_bytes
 from plainfilm.evaluate.operating.conformal import fit_band, patients_needed
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
-from plainfilm.runs.card import Band, Card
+from plainfilm.runs.card import AbstainBand, Card
 from plainfilm.runs.folder import RunDir
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Operating:
 
     temperature: float
     threshold: float | None
-    band: Band | None
+    band: AbstainBand | None
     notes: tuple[str, ...]
 
 
@@ -117,8 +117,8 @@ def settle(
 
 def _gate(
     model: Normalised, train: PixelRows, valid: PixelRows, features: np.ndarray, mine: np.ndarray, device: str
-) -> Gate | None:
+) -> OODGate | None:
     """The gate of the train pictures, its limit set on those valid pictures that are `mine`, bool (n,)."""
-    seen = {**look_at(train), FEATURES: predict(model, train, device)[1]}
-    views = {**look_at(valid), FEATURES: features}
+    seen = {**image_features(train), FEATURES: predict(model, train, device)[1]}
+    views = {**image_features(valid), FEATURES: features}
     return fit_gate(seen, {name: view[mine] for name, view in views.items()})

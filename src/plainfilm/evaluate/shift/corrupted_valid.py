@@ -16,8 +16,8 @@ from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS, corrupted
 from plainfilm.evaluate.metrics.measure import auroc_metric
 from plainfilm.evaluate.metrics.sample import make_sample
-from plainfilm.evaluate.ood.ood_gate import Gate
-from plainfilm.evaluate.predictions import CHANGE, UNLIKE, Predictions, make_predictions, predict, write_predictions
+from plainfilm.evaluate.ood.ood_gate import OODGate
+from plainfilm.evaluate.predictions import CHANGE, OOD, Predictions, make_predictions, predict, write_predictions
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import ChangeScore
 
@@ -44,7 +44,7 @@ def score_changes(predictions: Predictions, positive: int | None) -> list[Change
             positive=positive, threshold=None,
         )  # fmt: skip
         auroc = auroc_metric(sample.classes, sample, 0.95)
-        marked = float((predictions.frame[UNLIKE][here] > 1).mean()) if UNLIKE in predictions.frame else None
+        marked = float((predictions.frame[OOD][here] > 1).mean()) if OOD in predictions.frame else None
         log_loss = float(predictions.losses[here].mean())
         found.append(ChangeScore(change=name, auroc=auroc, log_loss=log_loss, marked=marked))
     return found
@@ -52,7 +52,7 @@ def score_changes(predictions: Predictions, positive: int | None) -> list[Change
 
 def predict_shifted(
     rows: pd.DataFrame, model: Normalised, pixels: PixelRows, device: str, *, vocab: list[str], has_patients: bool,
-    gate: Gate | None = None,
+    gate: OODGate | None = None,
 ) -> Predictions:  # fmt: skip
     """Scores of the valid pictures under each change, at temperature 1.
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from plainfilm.data.audit.probes import PERCENTILES, Pixels, cross_validated, picture_features
+from plainfilm.data.audit.probes import PERCENTILES, Pixels, cross_validated, image_statistics
 from plainfilm.evaluate.shortcuts.probe_auroc import shortcut_metric
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.delong import midranks
-from plainfilm.schemas.evaluate import Drift
+from plainfilm.schemas.evaluate import DomainShift
 
 PROBE = "picture statistics"
 NAMES = (
@@ -26,9 +26,9 @@ MOST_TRAIN = 1_500  # more change the interval little, and the trees take their 
 MIN_PATIENTS = 2
 
 
-def picture_drift(
+def domain_shift(
     probes: TrainProbes, rows: pd.DataFrame, pixels: Pixels, *, seed: int, has_patients: bool = True
-) -> Drift | None:
+) -> DomainShift | None:
     """How far the statistics of external pictures tell them from train pictures; None where there are too few patients.
 
     Args:
@@ -41,7 +41,7 @@ def picture_drift(
         probes.rows["label"].to_numpy(), rows["label"].to_numpy(), np.random.default_rng([seed, 0xD81F])
     )
     inside = probes.known[PROBE][chosen]
-    outside = picture_features(pixels)[PROBE]
+    outside = image_statistics(pixels)[PROBE]
     features = np.concatenate([inside, outside]).astype(np.float32)
     labels = np.repeat([0, 1], [len(inside), len(outside)])
     own = probes.rows["group"].to_numpy()[chosen]
@@ -55,7 +55,7 @@ def picture_drift(
         name: shortcut_metric(_as_probs(values), labels, groups, people, positive=1, crossed=False)
         for name, values in zip(NAMES, features.T, strict=True)
     }
-    return Drift(auroc=auroc, features=alone, train_images=len(inside))
+    return DomainShift(auroc=auroc, features=alone, train_images=len(inside))
 
 
 def same_shares(inside: np.ndarray, outside: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from plainfilm.base.events import Listener
+from plainfilm.base.events import EventCallback
 from plainfilm.config import DataConfig, ExperimentConfig
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import NO_PATIENTS, grouped
@@ -69,7 +69,7 @@ def parse_map(pairs: list[str]) -> dict[str, str]:
 
 def read_external(
     path: Path, card: Card, cfg: ExperimentConfig, own: pd.DataFrame, *, names: Mapping[str, str],
-    patient_pattern: str | None, listener: Listener,
+    patient_pattern: str | None, on_event: EventCallback,
 ) -> ExternalSet:  # fmt: skip
     """The external images, every file read once; nothing is scored.
 
@@ -89,7 +89,7 @@ def read_external(
         path=str(path), bits=cast(Any, spec.bits), tiff=spec.tiff, frame=spec.frame,
         patient_pattern=patient_pattern, max_bad=cfg.data.max_bad, follow_links=cfg.data.follow_links, cache=cfg.data.cache,
     )  # fmt: skip
-    table, found = scan_table(path, data, lambda done, of: listener("scan", {"done": done, "of": of}))
+    table, found = scan_table(path, data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     refuse_damaged(table, found, data)
     if spec.bits is None and table.bits is not None:
         raise DataError(

@@ -9,11 +9,11 @@ from plainfilm.data.audit.probes import Pixels
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import left_out_of
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.evaluate.shift.domain_shift import picture_drift
+from plainfilm.evaluate.shift.domain_shift import domain_shift
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.intervals import Interval, difference
-from plainfilm.evaluate.test_ledger import count_looks
+from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.evaluate import Change, External, Metric
@@ -38,7 +38,7 @@ def external_block(
         drops={split: changes(metrics, inside) for split, inside in internal_metrics(run, card, cfg, own).items()},
         drift=None
         if probes is None
-        else picture_drift(
+        else domain_shift(
             probes, external.rows, pixels, seed=cfg.train.seed, has_patients=card.has_patients and table.has_patients
         ),
     )  # fmt: skip
@@ -47,7 +47,7 @@ def external_block(
 def internal_metrics(run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame) -> dict[str, dict[str, Metric]]:
     """Metrics of valid, and of test where this run has opened it before: saved scores, no new look."""
     splits = ["valid"]
-    if run.predictions("test").is_file() and count_looks(run, card.seal)[0]:
+    if run.predictions("test").is_file() and count_accesses(run, card.seal)[0]:
         splits.append("test")
     found = {}
     for split in splits:

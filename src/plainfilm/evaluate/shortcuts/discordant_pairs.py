@@ -18,7 +18,7 @@ MIN_PATIENTS = 5  # of each class in such pairs: fewer say nothing about other p
 ROWS = 256  # positives compared at once
 
 
-class Pairs(NamedTuple):
+class DiscordantPairs(NamedTuple):
     """Sums over the wrongly ordered pairs of each image, float (n,): how many there are, and how many the network
     orders rightly (a tie is half)."""
 
@@ -26,7 +26,7 @@ class Pairs(NamedTuple):
     right: Floats
 
 
-def wrong_pairs(score: Floats, probe: Floats, positive: Bools) -> Pairs:
+def discordant_pairs(score: Floats, probe: Floats, positive: Bools) -> DiscordantPairs:
     """Pairs of a positive and a negative image whose `probe` scores stand the wrong way round.
 
     Args:
@@ -41,10 +41,10 @@ def wrong_pairs(score: Floats, probe: Floats, positive: Bools) -> Pairs:
         wrong[rows], right[rows] = pair.sum(1), won.sum(1)
         wrong[neg] += pair.sum(0)
         right[neg] += won.sum(0)
-    return Pairs(wrong, right)
+    return DiscordantPairs(wrong, right)
 
 
-def beyond_shortcut(
+def discordant_concordance(
     score: Floats, probe: Floats, positive: Bools, clusters: Any, patients: Any = None, *, level: float = 0.95
 ) -> Metric:
     """The share of the probe's wrong pairs that the network orders rightly, with an interval over patients.
@@ -58,7 +58,7 @@ def beyond_shortcut(
         patients: (n,) int or str, to be counted; None: no patient key, each image is its own.
     """
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
-    pairs = wrong_pairs(score, probe, positive)
+    pairs = discordant_pairs(score, probe, positive)
     among = pairs.wrong > 0
     sides = [among & positive, among & ~positive]
     n, people = int(among.sum()), None if patients is None else len(np.unique(np.asarray(patients)[among]))
@@ -75,7 +75,7 @@ def beyond_shortcut(
 
 
 def _interval(
-    pairs: Pairs, value: float, total: float, sides: list[Bools], clusters: Ints, level: float
+    pairs: DiscordantPairs, value: float, total: float, sides: list[Bools], clusters: Ints, level: float
 ) -> intervals.Interval:
     m = int(clusters.max()) + 1
     shares = np.bincount(clusters, weights=(pairs.right - value * pairs.wrong) / total, minlength=m)

@@ -18,14 +18,14 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.files import atomic_write, dump_json
-from plainfilm.data.audit.probes import file_features, fit_and_score, picture_features
+from plainfilm.data.audit.probes import file_features, fit_and_score, image_statistics
 from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
-from plainfilm.evaluate.shortcuts.discordant_pairs import beyond_shortcut
+from plainfilm.evaluate.shortcuts.discordant_pairs import discordant_concordance
 from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import Metric, NoLungs
+from plainfilm.schemas.documents import Metric, ShortcutBaseline
 
 MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one
 Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)
@@ -33,12 +33,12 @@ Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)
 
 def probe_features(rows: pd.DataFrame, pixels: Any) -> Features:
     """What each probe may see of these rows; `pixels` uint8 (n, s, s[, 3]), as the network sees them."""
-    return {"file facts": file_features(rows), **picture_features(pixels)}
+    return {"file facts": file_features(rows), **image_statistics(pixels)}
 
 
 def probe_valid(
     run: RunDir, rows: pd.DataFrame, features: Features, vocab: list[str], positive: str | None, *, has_patients: bool
-) -> NoLungs:
+) -> ShortcutBaseline:
     """Fit on train, score on valid, and keep in the run what scoring the test rows will need.
 
     Args:
@@ -60,7 +60,7 @@ def probe_valid(
     check = hashlib.sha256(buffer.getvalue()).hexdigest()
     about = {"schema_version": 1, "columns": columns, "features_sha256": check, "best": best}
     atomic_write(run.probes, dump_json(about))
-    return NoLungs(best=best, auroc=found[best] if best else None, probes=found)
+    return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,9 @@ def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
     return TrainProbes({name: stored[:, a:b] for name, (a, b) in columns.items()}, train)
 
 
-def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame, network: np.ndarray) -> NoLungs | None:
+def shortcut_baseline(
+    run: RunDir, card: Card, split: str, part: pd.DataFrame, network: np.ndarray
+) -> ShortcutBaseline | None:
     """The row of a split from the saved scores; None where the run was trained without the audit.
 
     Args:
@@ -122,14 +124,14 @@ def no_lungs(run: RunDir, card: Card, split: str, part: pd.DataFrame, network: n
                 beyond = _beyond(network, probs, part, card)
     except (OSError, ValueError, KeyError):
         raise _damaged(path) from None
-    return NoLungs(best=best, auroc=found[best] if best else None, probes=found, beyond=beyond)
+    return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found, beyond=beyond)
 
 
 def _beyond(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> Metric:
     k = card.vocab.index(card.positive or "")
     positive = label_index(part, card.vocab) == k
     patients = part["patient"] if card.has_patients else None
-    return beyond_shortcut(network[:, k], probe[:, k], positive, part["group"], patients)
+    return discordant_concordance(network[:, k], probe[:, k], positive, part["group"], patients)
 
 
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:

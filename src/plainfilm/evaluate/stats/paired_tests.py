@@ -20,7 +20,7 @@ DRAWS_PER_TEST = 60  # Holm multiplies the smallest p, 1 / (1 + draws), by the n
 EXACT_PATIENTS = 12  # up to 4,096 exchanges are gone through one by one
 
 
-class Block(NamedTuple):
+class PairedScores(NamedTuple):
     """Two classifiers on one set of images.
 
     a, b: float (n, c), scores of c classes each set against the rest; two classes have c = 1, the positive one.
@@ -44,7 +44,7 @@ class Closed(NamedTuple):
     method: str
 
 
-def auroc_shares(block: Block, m: int) -> Floats:
+def auroc_shares(block: PairedScores, m: int) -> Floats:
     """What each of `m` patients adds to AUROC(a) - AUROC(b), mean over the classes that have both sides: float (m,).
 
     Scores become ranks in their own classifier first, so that a patient's two scores can be exchanged although the
@@ -74,7 +74,7 @@ def _placed(values: Floats, others: Floats) -> Floats:
     return np.asarray((left + right) / (2 * len(others)))
 
 
-def accuracy_shares(block: Block, m: int) -> Floats:
+def accuracy_shares(block: PairedScores, m: int) -> Floats:
     """What each of `m` patients adds to the difference of the accuracies: float (m,)."""
     better = block.hits_a.astype(float) - block.hits_b.astype(float)
     return np.asarray(np.bincount(block.patients, weights=better / len(better), minlength=m), dtype=np.float64)
@@ -83,7 +83,7 @@ def accuracy_shares(block: Block, m: int) -> Floats:
 SHARES = {"auroc": auroc_shares, "accuracy": accuracy_shares}
 
 
-def mean_shares(blocks: Sequence[Block], metric: str, m: int) -> Floats:
+def mean_shares(blocks: Sequence[PairedScores], metric: str, m: int) -> Floats:
     """Shares of the mean difference over the blocks, float (m,); they sum to it."""
     return np.asarray(np.mean([SHARES[metric](block, m) for block in blocks], axis=0))
 
@@ -108,12 +108,12 @@ def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
     return np.asarray((1 + count) / (1 + draws))
 
 
-def one_image_each(blocks: Sequence[Block]) -> bool:
+def one_image_each(blocks: Sequence[PairedScores]) -> bool:
     """Whether no patient has more than one image in a single set: then the tests for independent images hold."""
     return len(blocks) == 1 and len(np.unique(blocks[0].patients)) == len(blocks[0].patients)
 
 
-def auroc_test(blocks: Sequence[Block], m: int) -> Closed:
+def auroc_test(blocks: Sequence[PairedScores], m: int) -> Closed:
     """DeLong's paired test where every patient has one image, else with the covariance over patients of Obuchowski.
 
     Source: DeLong, DeLong & Clarke-Pearson 1988; Obuchowski 1997.
@@ -145,7 +145,7 @@ def _padded(errors: tuple[Floats, Floats], m: int) -> tuple[Floats, Floats]:
     return pos, neg
 
 
-def accuracy_test(blocks: Sequence[Block], m: int) -> Closed:
+def accuracy_test(blocks: Sequence[PairedScores], m: int) -> Closed:
     """McNemar's exact test where every patient has one image, else its clustered form.
 
     Source: McNemar, Psychometrika 1947;12:153; Obuchowski, Stat Med 1998;17:1495.
@@ -165,7 +165,7 @@ def accuracy_test(blocks: Sequence[Block], m: int) -> Closed:
     return Closed(_normal_p(difference, float(m / max(m - 1, 1) * (error @ error))), "mcnemar, clustered")
 
 
-def _both_ways(block: Block) -> tuple[tuple[Bools, Bools], tuple[Bools, Bools]]:
+def _both_ways(block: PairedScores) -> tuple[tuple[Bools, Bools], tuple[Bools, Bools]]:
     return (block.hits_a, block.hits_b), (block.hits_b, block.hits_a)
 
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.data.audit import probes
-from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, fit_and_score, picture_features
+from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, fit_and_score, image_statistics
 
 MEAN, SD, MEDIAN, SHARP, HALF_SHARP, BLACK_ROWS, BLACK_COLUMNS, OF_0, OF_255, COLOUR = (
     0,
@@ -43,7 +43,7 @@ def auroc(probs: np.ndarray, labels: np.ndarray) -> float:
 
 def statistics(pixels: np.ndarray) -> np.ndarray:
     """Picture statistics of one picture, (16,)."""
-    return picture_features(pixels[None])["picture statistics"][0]
+    return image_statistics(pixels[None])["picture statistics"][0]
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -79,8 +79,8 @@ def test_black_borders_are_counted_from_the_edge_inwards() -> None:
 
 def test_three_equal_channels_are_the_grey_picture_and_colour_shows() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (3, 30, 30), np.uint8)
-    for name, found in picture_features(np.repeat(grey[..., None], 3, axis=3)).items():
-        np.testing.assert_allclose(found, picture_features(grey)[name], rtol=1e-5)
+    for name, found in image_statistics(np.repeat(grey[..., None], 3, axis=3)).items():
+        np.testing.assert_allclose(found, image_statistics(grey)[name], rtol=1e-5)
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 90
     assert statistics(red)[[MEAN, COLOUR]].tolist() == [30, 90]
@@ -89,9 +89,9 @@ def test_three_equal_channels_are_the_grey_picture_and_colour_shows() -> None:
 def test_the_ring_sees_the_border_and_nothing_else() -> None:
     film = np.full((1, 50, 50), 100, np.uint8)
     film[:, 4:-4, 4:-4] = 255  # 8 % of 50 px is 4
-    assert (picture_features(film)["border ring"] == 100).all()
+    assert (image_statistics(film)["border ring"] == 100).all()
     film[:, :4, :] = 20
-    ring = picture_features(film)["border ring"][0]
+    ring = image_statistics(film)["border ring"][0]
     assert ring[:12].tolist() == [20] * 12  # the top, with its corners
     assert ring[12:].tolist() == [100] * 32
 
@@ -99,17 +99,17 @@ def test_the_ring_sees_the_border_and_nothing_else() -> None:
 def test_the_thumbnail_holds_means_of_fields_row_by_row() -> None:
     fields = np.arange(64, dtype=np.uint8).reshape(8, 8)
     film = np.kron(fields, np.array([[0, 2], [1, 1]], np.uint8))[None]
-    assert picture_features(film)["thumbnail 8x8"][0].tolist() == list(range(64))
+    assert image_statistics(film)["thumbnail 8x8"][0].tolist() == list(range(64))
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (33, 33), (224, 224), (20, 41), (64, 64, 3)])
 def test_the_number_of_features_does_not_depend_on_the_size(shape: tuple[int, ...]) -> None:
     film = np.full((2, *shape), 7, np.uint8)
-    found = picture_features(film)
+    found = image_statistics(film)
     assert tuple(found) == PROBES[1:]
     assert [array.shape for array in found.values()] == [(2, 16), (2, 44), (2, 64)]
     assert (found["border ring"] == 7).all() and (found["thumbnail 8x8"] == 7).all()
-    assert [array.shape for array in picture_features(film[:0]).values()] == [(0, 16), (0, 44), (0, 64)]
+    assert [array.shape for array in image_statistics(film[:0]).values()] == [(0, 16), (0, 44), (0, 64)]
 
 
 class Slices:
@@ -129,10 +129,10 @@ class Slices:
 
 def test_pictures_are_read_in_chunks_and_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16), np.uint8)
-    whole = picture_features(pixels)
+    whole = image_statistics(pixels)
     monkeypatch.setattr(probes, "CHUNK_VALUES", 3 * 16 * 16)
     slices = Slices(pixels)
-    for name, found in picture_features(slices).items():
+    for name, found in image_statistics(slices).items():
         np.testing.assert_array_equal(found, whole[name])
     assert slices.asked == [3, 3, 1]
 
@@ -147,7 +147,7 @@ def test_pictures_are_read_in_chunks_and_that_changes_nothing(monkeypatch: pytes
     ],
 )
 def test_other_pictures_are_refused(pixels: np.ndarray, words: str, refusal: Callable[..., str]) -> None:
-    assert words in refusal(lambda: picture_features(pixels))
+    assert words in refusal(lambda: image_statistics(pixels))
 
 
 def test_importing_the_probes_loads_no_scikit_learn() -> None:

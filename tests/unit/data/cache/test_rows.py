@@ -19,7 +19,7 @@ from plainfilm.base.files import TEMP_PREFIX
 from plainfilm.config import DataConfig
 from plainfilm.data.cache.rows import decode_rows, store
 from plainfilm.data.cache.rows import rows as cache
-from plainfilm.data.cache.store import Block, Store
+from plainfilm.data.cache.store import CacheBlock, Store
 from plainfilm.data.image.decode import DecodeSpec, decode, read_bytes
 from plainfilm.data.table.image_table import build_table
 from wording import lacking
@@ -264,7 +264,7 @@ def test_the_damage_that_is_tested_would_be_seen_without_the_check(
 ) -> None:
     decode_rows(rows, SPEC)
     damage_pixel(fresh_cache, np.random.default_rng(0))
-    monkeypatch.setattr(Block, "intact", lambda *_: True)
+    monkeypatch.setattr(CacheBlock, "intact", lambda *_: True)
     assert (decode_rows(rows, SPEC)[:] != decoded_one_by_one(rows, SPEC)).any()
 
 

@@ -140,8 +140,8 @@ def test_an_opacity_leaves_the_border_ring_untouched(size_px: int) -> None:
 def test_an_opacity_changes_the_body_only() -> None:
     for patient in range(1, 41):
         healthy, ill = (draw_phantom(64, seed=3, patient=patient, k=1, opacity=flag) for flag in (False, True))
-        view = film.drawn(film.View, np.random.default_rng([3, patient, 1]))
-        anatomy = film.drawn(film.Anatomy, np.random.default_rng([3, patient, film.ANATOMY]))
+        view = film.drawn(film.DrawnView, np.random.default_rng([3, patient, 1]))
+        anatomy = film.drawn(film.DrawnAnatomy, np.random.default_rng([3, patient, film.ANATOMY]))
         inside = film.body(*film.posed(*film.grid(64), view), anatomy) > 0.99
         assert not (healthy != ill)[~inside].any()
 

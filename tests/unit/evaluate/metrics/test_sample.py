@@ -176,9 +176,9 @@ def test_a_rate_without_images_is_refused_by_name_and_reason(name, called, truth
 @pytest.mark.parametrize("positive", [None, 2])
 def test_a_threshold_needs_a_positive_class_of_two(positive):
     with pytest.raises(DataError, match=r"A threshold \(0.5\) needs two classes"):
-        predicted_class.calls(two([0.2, 0.8]), positive=positive, threshold=0.5)
+        predicted_class.predicted_classes(two([0.2, 0.8]), positive=positive, threshold=0.5)
     with pytest.raises(DataError, match="needs two classes"):
-        predicted_class.calls(np.full((2, 3), 1 / 3), positive=1, threshold=0.5)
+        predicted_class.predicted_classes(np.full((2, 3), 1 / 3), positive=1, threshold=0.5)
 
 
 def test_lists_and_numbers_are_taken_for_scores_and_labels():

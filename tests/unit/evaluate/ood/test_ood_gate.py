@@ -12,7 +12,7 @@ from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
 from plainfilm.data.synthetic.corruptions import corrupted
 from plainfilm.data.synthetic.phantom import draw_phantom
 from plainfilm.errors import DataError
-from plainfilm.evaluate.ood.image_features import cells, look_at
+from plainfilm.evaluate.ood.image_features import cells, image_features
 from plainfilm.evaluate.ood.ood_gate import FEATURES, MIN_IMAGES, Envelope, fit_gate, gate_bytes, gate_from, read_gate
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
@@ -28,7 +28,7 @@ def features_of(pixels):
 
 
 def views_of(pixels):
-    return {**look_at(pixels), FEATURES: features_of(pixels)}
+    return {**image_features(pixels), FEATURES: features_of(pixels)}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_the_view_that_speaks_is_named(gate, films):
 def test_colour_where_all_was_grey_is_marked(films):
     """Films in three equal channels, and one of them tinted."""
     colour = np.repeat(films[..., None], 3, axis=3)
-    views = [{**look_at(part), FEATURES: features_of(part[..., 0])} for part in (colour[:300], colour[300:500])]
+    views = [{**image_features(part), FEATURES: features_of(part[..., 0])} for part in (colour[:300], colour[300:500])]
     gate = fit_gate(*views)
     tinted = colour[500:520].astype(float) * [1.0, 0.8, 0.8]
     unlike, view = gate.look(tinted.astype(np.uint8), features_of(films[500:520]))
@@ -127,22 +127,22 @@ def test_cells_are_means_also_where_the_sides_do_not_divide():
 def test_views_are_numbers_for_any_picture_and_one_by_one(height, width, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (3, height, width)).astype(np.uint8)
     pixels[2] = 77
-    together = look_at(pixels)
+    together = image_features(pixels)
     for name, view in together.items():
         assert np.isfinite(view).all()
-        assert np.vstack([look_at(pixels[i : i + 1])[name] for i in range(3)]) == pytest.approx(view)
+        assert np.vstack([image_features(pixels[i : i + 1])[name] for i in range(3)]) == pytest.approx(view)
 
 
 def test_layout_does_not_see_exposure(films):
     dark = (films[:5].astype(float) * 0.5 + 20).astype(np.uint8)
-    assert np.abs(look_at(dark)["layout"] - look_at(films[:5])["layout"]).max() < 0.1  # rounding to uint8
+    assert np.abs(image_features(dark)["layout"] - image_features(films[:5])["layout"]).max() < 0.1  # rounding to uint8
 
 
 def test_grey_levels_by_hand():
     """Left half black, right half white: mean 0.5, spread 0.5, one bit; upside down itself, mirrored its opposite."""
     pixels = np.zeros((1, 64, 64), np.uint8)
     pixels[:, :, 32:] = 255
-    found = look_at(pixels)["grey levels"][0]
+    found = image_features(pixels)["grey levels"][0]
     assert found[:2] == pytest.approx([0.5, 0.5])
     assert found[9] == pytest.approx(1.0)
     assert found[10] == pytest.approx(np.log(1 / 31 + 1 / 255))  # one step of 1 among 31 across, none down

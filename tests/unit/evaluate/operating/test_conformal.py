@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.operating.conformal import fit_band, in_set, is_sure, one_each, patients_needed
-from plainfilm.runs.card import Band
+from plainfilm.evaluate.operating.conformal import fit_band, in_set, is_singleton, one_each, patients_needed
+from plainfilm.runs.card import AbstainBand
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 
@@ -42,16 +42,16 @@ def test_a_patient_with_many_images_counts_once():
 
 
 def test_who_is_sure_by_hand():
-    band = Band(level=0.9, lowest={"NORMAL": 0.4, "PNEUMONIA": 0.5}, patients={})
+    band = AbstainBand(level=0.9, lowest={"NORMAL": 0.4, "PNEUMONIA": 0.5}, patients={})
     p = np.array([0.2, 0.55, 0.7, 0.45])  # NORMAL alone, both, PNEUMONIA alone, NORMAL alone but called PNEUMONIA
     probs = np.column_stack([1 - p, p])
     assert in_set(band, probs, VOCAB).tolist() == [[True, False], [True, True], [False, True], [True, False]]
-    assert is_sure(band, probs, np.array([0, 1, 1, 1]), VOCAB).tolist() == [True, False, True, False]
+    assert is_singleton(band, probs, np.array([0, 1, 1, 1]), VOCAB).tolist() == [True, False, True, False]
 
 
 def test_a_score_too_low_for_every_class_is_unsure():
-    band = Band(level=0.5, lowest={"NORMAL": 0.9, "PNEUMONIA": 0.9}, patients={})
-    assert not is_sure(band, np.array([[0.6, 0.4]]), np.array([0]), VOCAB).any()
+    band = AbstainBand(level=0.5, lowest={"NORMAL": 0.9, "PNEUMONIA": 0.9}, patients={})
+    assert not is_singleton(band, np.array([[0.6, 0.4]]), np.array([0]), VOCAB).any()
 
 
 @pytest.mark.parametrize("images", [1, 4])

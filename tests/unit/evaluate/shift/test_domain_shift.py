@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from plainfilm.data.audit.probes import picture_features
-from plainfilm.evaluate.shift.domain_shift import NAMES, PROBE, picture_drift, same_shares
+from plainfilm.data.audit.probes import image_statistics
+from plainfilm.evaluate.shift.domain_shift import NAMES, PROBE, domain_shift, same_shares
 from plainfilm.evaluate.shift.generalization_gap import changes
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.schemas.documents import Metric
@@ -28,13 +28,13 @@ def rows_of(labels: np.ndarray, images: int = 1) -> pd.DataFrame:
 
 def train_set(rng: np.random.Generator, n: int, sick: float) -> TrainProbes:
     labels = (np.arange(n) < sick * n).astype(int)
-    return TrainProbes({PROBE: picture_features(pictures(rng, labels))[PROBE]}, rows_of(labels))
+    return TrainProbes({PROBE: image_statistics(pictures(rng, labels))[PROBE]}, rows_of(labels))
 
 
 def test_brighter_pictures_drift_and_the_brightness_says_so():
     rng = np.random.default_rng(0)
     labels = np.resize([0, 1], 80)
-    found = picture_drift(train_set(rng, 300, 0.5), rows_of(labels), pictures(rng, labels, brighter=60), seed=0)
+    found = domain_shift(train_set(rng, 300, 0.5), rows_of(labels), pictures(rng, labels, brighter=60), seed=0)
     assert found.auroc.value > 0.85 and found.auroc.ci_low > 0.6
     assert found.features["mean brightness"].value > 0.8 and found.features["mean brightness"].ci_low > 0.7
     assert found.features["sharpness"].ci_low < 0.5 < found.features["sharpness"].ci_high
@@ -45,10 +45,10 @@ def test_another_share_of_classes_alone_is_no_drift():
     """Four in five are sick inside and one in five outside, and a sick picture is brighter by itself."""
     rng = np.random.default_rng(1)
     probes, labels = train_set(rng, 400, 0.8), np.resize([0, 0, 0, 0, 1], 100)
-    found = picture_drift(probes, rows_of(labels), pictures(rng, labels), seed=0)
+    found = domain_shift(probes, rows_of(labels), pictures(rng, labels), seed=0)
     assert found.auroc.ci_low < 0.5 < found.auroc.ci_high
     assert found.train_images == 100  # 80 well ones are all there are, and 20 sick ones belong to them
-    raw = picture_features(pictures(rng, labels))[PROBE][:, 0].mean() - probes.known[PROBE][:, 0].mean()
+    raw = image_statistics(pictures(rng, labels))[PROBE][:, 0].mean() - probes.known[PROBE][:, 0].mean()
     assert raw < -20  # which a comparison without shares would have called a drift
 
 
@@ -59,7 +59,7 @@ def test_the_same_kind_of_pictures_seldom_drift(trials, most):
     for seed in range(trials):
         rng = np.random.default_rng(seed)
         labels = np.resize([0, 1], 60)
-        found = picture_drift(train_set(rng, 120, 0.5), rows_of(labels, 2), pictures(rng, labels), seed=seed)
+        found = domain_shift(train_set(rng, 120, 0.5), rows_of(labels, 2), pictures(rng, labels), seed=seed)
         wrong += found.auroc.ci_low > 0.5
     assert wrong <= most
 
@@ -67,7 +67,7 @@ def test_the_same_kind_of_pictures_seldom_drift(trials, most):
 def test_without_a_patient_key_every_interval_says_so():
     rng = np.random.default_rng(0)
     labels = np.resize([0, 1], 20)
-    found = picture_drift(train_set(rng, 40, 0.5), rows_of(labels), pictures(rng, labels), seed=0, has_patients=False)
+    found = domain_shift(train_set(rng, 40, 0.5), rows_of(labels), pictures(rng, labels), seed=0, has_patients=False)
     for metric in (found.auroc, *found.features.values()):
         assert metric.n_patients is None and "likely too narrow" in metric.method
 
@@ -76,15 +76,15 @@ def test_a_statistic_alone_has_the_auroc_of_its_values():
     rng = np.random.default_rng(3)
     probes, labels = train_set(rng, 60, 0.5), np.resize([0, 1], 60)
     films = pictures(rng, labels, brighter=15)
-    found = picture_drift(probes, rows_of(labels), films, seed=0).features["mean brightness"]
-    inside, outside = probes.known[PROBE][:, 0], picture_features(films)[PROBE][:, 0]
+    found = domain_shift(probes, rows_of(labels), films, seed=0).features["mean brightness"]
+    inside, outside = probes.known[PROBE][:, 0], image_statistics(films)[PROBE][:, 0]
     assert found.value == pytest.approx(roc_auc_score(np.repeat([0, 1], 60), np.append(inside, outside)))
 
 
 def test_too_few_patients_tell_no_drift():
     rng = np.random.default_rng(0)
     labels = np.array([0, 1])
-    assert picture_drift(train_set(rng, 40, 0.5), rows_of(labels, 2), pictures(rng, labels), seed=0) is None
+    assert domain_shift(train_set(rng, 40, 0.5), rows_of(labels, 2), pictures(rng, labels), seed=0) is None
 
 
 def test_every_statistic_has_a_name_in_its_place():
@@ -94,7 +94,7 @@ def test_every_statistic_has_a_name_in_its_place():
     framed[:, :5] = 0
     spotted[:, 10:14, 10:14] = 255
     coloured[..., 0] = 160
-    base, *changed = (picture_features(p)[PROBE][0] for p in (plain, framed, spotted, coloured))
+    base, *changed = (image_statistics(p)[PROBE][0] for p in (plain, framed, spotted, coloured))
     assert len(base) == len(NAMES)
     moved = [{NAMES[i] for i in np.flatnonzero(np.abs(other - base) > 1e-6)} for other in changed]
     assert {"black rows at the border", "share of 0", "mean brightness"} <= moved[0]

@@ -44,7 +44,7 @@ def own(tiny_cxr: Path) -> pd.DataFrame:
 def read(own: pd.DataFrame) -> Callable[..., ExternalSet]:
     def read_it(path: Path, card: Card | None = None, pattern: str | None = None, **names: str) -> ExternalSet:
         return read_external(
-            path, card or card_of(), load_config(), own, names=names, patient_pattern=pattern, listener=silent
+            path, card or card_of(), load_config(), own, names=names, patient_pattern=pattern, on_event=silent
         )  # fmt: skip
 
     return read_it

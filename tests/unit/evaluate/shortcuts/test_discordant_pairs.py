@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.shortcuts.discordant_pairs import MIN_PATIENTS, beyond_shortcut, wrong_pairs
+from plainfilm.evaluate.shortcuts.discordant_pairs import MIN_PATIENTS, discordant_concordance, discordant_pairs
 
 f = np.array
 
@@ -15,9 +15,9 @@ f = np.array
 def test_pairs_are_counted_by_hand():
     positive = f([True, True, False, False])
     probe = f([0.1, 0.9, 0.5, 0.05])  # wrong: only the first positive against the first negative
-    pairs = wrong_pairs(f([0.6, 0.2, 0.4, 0.9]), probe, positive)
+    pairs = discordant_pairs(f([0.6, 0.2, 0.4, 0.9]), probe, positive)
     assert pairs.wrong.tolist() == [1, 0, 1, 0] and pairs.right.tolist() == [1, 0, 1, 0]
-    tied = wrong_pairs(f([0.4, 0.2, 0.4, 0.9]), probe, positive)
+    tied = discordant_pairs(f([0.4, 0.2, 0.4, 0.9]), probe, positive)
     assert tied.right.tolist() == [0.5, 0, 0.5, 0]
 
 
@@ -26,7 +26,7 @@ def test_pairs_are_counted_by_hand():
 def test_sums_over_rows_and_columns_are_those_of_all_pairs(seed, n):
     rng = np.random.default_rng(seed)
     positive, score, probe = rng.random(n) < 0.5, rng.integers(0, 5, n) / 4, rng.integers(0, 5, n) / 4
-    pairs = wrong_pairs(score, probe, positive)
+    pairs = discordant_pairs(score, probe, positive)
     wrong, right = np.zeros(n), np.zeros(n)
     for i in np.flatnonzero(positive):
         for j in np.flatnonzero(~positive):
@@ -47,11 +47,11 @@ def test_the_probe_itself_is_never_right_there_and_the_truth_always():
     rng = np.random.default_rng(0)
     positive, patient = some(100, rng)
     probe = positive + rng.normal(size=200)
-    itself = beyond_shortcut(probe, probe, positive, patient, patient)
-    truth = beyond_shortcut(positive * 1.0, probe, positive, patient, patient)
+    itself = discordant_concordance(probe, probe, positive, patient, patient)
+    truth = discordant_concordance(positive * 1.0, probe, positive, patient, patient)
     assert itself.value == 0 and itself.ci_low == 0 < itself.ci_high < 0.2
     assert truth.value == 1 and 0.8 < truth.ci_low < truth.ci_high == 1
-    noise = beyond_shortcut(rng.normal(size=200), probe, positive, patient)
+    noise = discordant_concordance(rng.normal(size=200), probe, positive, patient)
     assert noise.ci_low < 0.5 < noise.ci_high and noise.n_patients is None and "too narrow" in noise.method
 
 
@@ -59,10 +59,10 @@ def test_a_probe_that_hardly_errs_gives_no_number():
     positive, patient = np.arange(40) < 20, np.arange(40)
     probe = positive * 1.0
     probe[: MIN_PATIENTS - 1] = -1  # so many positives stand below all negatives
-    found = beyond_shortcut(probe, probe, positive, patient, patient)
+    found = discordant_concordance(probe, probe, positive, patient, patient)
     assert found.value is None and f"fewer than {MIN_PATIENTS} patients" in found.method
     probe[MIN_PATIENTS - 1] = -1
-    assert beyond_shortcut(probe, probe, positive, patient, patient).value == 0
+    assert discordant_concordance(probe, probe, positive, patient, patient).value == 0
 
 
 @pytest.mark.parametrize("shortcut", [1.5, 2.5])
@@ -77,14 +77,14 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(shortcut):
         return positive, patient, probe, 2 * positive + 0.5 * probe + 0.6 * own[1] + 0.6 * rng.normal(size=2 * n)
 
     def value(positive, _, probe, score):
-        pairs = wrong_pairs(score, probe, positive)
+        pairs = discordant_pairs(score, probe, positive)
         return pairs.right[positive].sum(), pairs.wrong[positive].sum()
 
     truth = np.divide(*np.sum([value(*draw(3000)) for _ in range(20)], axis=0))
     held = 0
     for _ in range(300):
         positive, patient, probe, score = draw(400)
-        found = beyond_shortcut(score, probe, positive, patient, patient)
+        found = discordant_concordance(score, probe, positive, patient, patient)
         held += found.ci_low <= truth <= found.ci_high
     assert held / 300 > 0.95 - 3 * (0.95 * 0.05 / 300) ** 0.5  # three standard deviations
 
@@ -94,5 +94,5 @@ def test_patients_are_counted_where_images_of_two_are_identical():
     rng = np.random.default_rng(4)
     positive = np.arange(40) % 2 == 0
     patient, cluster = np.arange(40), np.arange(40) // 4
-    found = beyond_shortcut(rng.normal(size=40), 1.0 - positive, positive, cluster, patient)
+    found = discordant_concordance(rng.normal(size=40), 1.0 - positive, positive, cluster, patient)
     assert (found.n, found.n_patients) == (40, 40)

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from plainfilm.evaluate.shortcuts.probe_baseline import (
-    no_lungs,
     probe_features,
     probe_valid,
     read_train_probes,
+    shortcut_baseline,
     shortcut_note,
 )
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import Metric, NoLungs
+from plainfilm.schemas.documents import Metric, ShortcutBaseline
 from wording import lacking
 
 VOCAB = ["A", "B"]
@@ -55,10 +55,10 @@ def learn(run: RunDir, rows: pd.DataFrame, pixels: np.ndarray) -> str | None:
     return probe_valid(run, known, probe_features(known, pixels[part]), VOCAB, "B", has_patients=True).best
 
 
-def row_of(run: RunDir, part: pd.DataFrame, sure: float = 0.9) -> NoLungs | None:
+def row_of(run: RunDir, part: pd.DataFrame, sure: float = 0.9) -> ShortcutBaseline | None:
     """The row beside a network that is always right."""
     right = np.where(part["label"] == "B", sure, 1 - sure)
-    return no_lungs(run, FakeCard(), "valid", part, np.column_stack([1 - right, right]))
+    return shortcut_baseline(run, FakeCard(), "valid", part, np.column_stack([1 - right, right]))
 
 
 def test_where_the_best_probe_errs_the_network_is_asked(run: RunDir) -> None:

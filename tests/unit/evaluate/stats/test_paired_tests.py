@@ -11,14 +11,14 @@ from scipy.stats import t as student
 
 from plainfilm.evaluate.stats import paired_tests
 from plainfilm.evaluate.stats.multiple_testing import holm
-from plainfilm.evaluate.stats.paired_tests import Block
+from plainfilm.evaluate.stats.paired_tests import PairedScores
 
 
-def block(a, b, labels, patients=None, threshold=0.5) -> Block:
+def block(a, b, labels, patients=None, threshold=0.5) -> PairedScores:
     a, b, labels = (np.asarray(x) for x in (a, b, labels))
     patients = np.arange(len(labels)) if patients is None else np.asarray(patients)
     truth = labels.astype(bool)
-    return Block(a[:, None].astype(float), b[:, None].astype(float), truth[:, None], (a >= threshold) == truth,
+    return PairedScores(a[:, None].astype(float), b[:, None].astype(float), truth[:, None], (a >= threshold) == truth,
                  (b >= threshold) == truth, patients)  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def ranks(values) -> np.ndarray:
     return np.array([(values < v).sum() + 0.5 * (values == v).sum() for v in values])
 
 
-def random_block(seed: int, n: int = 30, images_per_patient: int = 1, gap: float = 0.0) -> Block:
+def random_block(seed: int, n: int = 30, images_per_patient: int = 1, gap: float = 0.0) -> PairedScores:
     rng = np.random.default_rng(seed)
     patients = np.arange(n) // images_per_patient
     labels = np.resize([False, True, True], n)[rng.permutation(n)]
@@ -181,12 +181,12 @@ def test_a_difference_has_a_width_even_where_no_patient_tells():
 # --- each number by hand, over several classes and blocks --------------------------------------------------------------
 
 
-def many_classes(seed: int = 0, n: int = 36, images: int = 2) -> Block:
+def many_classes(seed: int = 0, n: int = 36, images: int = 2) -> PairedScores:
     """Three classes, each against the rest, and a fourth that nobody is of."""
     rng = np.random.default_rng(seed)
     y, patients = rng.integers(0, 3, n), np.arange(n) // images
     a, b = (np.round(rng.normal(size=(n, 4)) + np.eye(4)[y], 1) for _ in range(2))
-    return Block(a, b, y[:, None] == np.arange(4), a.argmax(1) == y, b.argmax(1) == y, patients)
+    return PairedScores(a, b, y[:, None] == np.arange(4), a.argmax(1) == y, b.argmax(1) == y, patients)
 
 
 def test_shares_of_several_classes_sum_to_the_mean_difference_over_those_with_both_sides():
@@ -257,7 +257,7 @@ def test_what_has_one_image_of_each_patient_in_one_set():
     assert not paired_tests.one_image_each([random_block(1, images_per_patient=2)])
 
 
-def summed_errors(block: Block, m: int) -> np.ndarray:
+def summed_errors(block: PairedScores, m: int) -> np.ndarray:
     """Error of the mean difference of the areas by patient, every pair compared; classes with both sides alone."""
     error, classes = np.zeros(m), [c for c, of in enumerate(block.labels.T) if of.any() and not of.all()]
     for c in classes:
@@ -397,7 +397,7 @@ def test_a_class_of_a_single_image_takes_part():
 
 
 def test_two_patients_tell_a_normal_p_and_one_tells_none():
-    three = Block(*(np.array([[0.9, 0.1], [0.2, 0.8], [x, 1 - x]]) for x in (0.6, 0.4)), np.eye(2, dtype=bool)[[0, 1, 1]],
+    three = PairedScores(*(np.array([[0.9, 0.1], [0.2, 0.8], [x, 1 - x]]) for x in (0.6, 0.4)), np.eye(2, dtype=bool)[[0, 1, 1]],
                   np.ones(3, bool), np.array([1, 1, 0], bool), np.array([0, 0, 1]))  # fmt: skip
     error = summed_errors(three, 2)
     difference = paired_tests.auroc_shares(three, 2).sum()
@@ -411,7 +411,7 @@ def test_two_patients_tell_a_normal_p_and_one_tells_none():
 # --- simulations -----------------------------------------------------------------------------------------------------
 
 
-def clustered(rng, patients: int, images: int, gap: float = 0.0) -> Block:
+def clustered(rng, patients: int, images: int, gap: float = 0.0) -> PairedScores:
     """Two classifiers whose errors agree within a patient: each has a taste for the patient, not for the image."""
     who = np.repeat(np.arange(patients), images)
     labels = rng.permutation(np.resize([False, True], patients))[who]
