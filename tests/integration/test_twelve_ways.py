@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, ge
 
 from plainfilm.config import ModelConfig
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes
-from plainfilm.data.loaders.block import as_image
+from plainfilm.data.loaders.block import _as_image
 from plainfilm.models.build import build_model
 
 SIZE = 48
@@ -80,7 +80,7 @@ def network() -> torch.nn.Module:
 
 def answer(network: torch.nn.Module, pixels: np.ndarray) -> np.ndarray:
     with torch.no_grad():
-        return network(as_image(torch.from_numpy(pixels[None])).float() / 255).numpy()
+        return network(_as_image(torch.from_numpy(pixels[None])).float() / 255).numpy()
 
 
 @pytest.mark.parametrize("way", ways())

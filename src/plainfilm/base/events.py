@@ -12,7 +12,7 @@ from plainfilm.base.files import atomic_write
 EventCallback = Callable[[str, dict[str, Any]], None]  # event name, its facts
 
 # What goes into a run's log: facts about the work, never a path, file name or patient.
-LOGGED = {
+_LOGGED = {
     "run": (),
     "network": ("name", "parameters", "size_px", "device", "balanced"),
     "weights": ("kind", "loaded", "missing", "unexpected", "mismatched", "fresh"),
@@ -35,9 +35,9 @@ def logged(path: Path, on_event: EventCallback) -> EventCallback:
 
     def hear(what: str, facts: dict[str, Any]) -> None:
         on_event(what, facts)
-        if what in LOGGED:
+        if what in _LOGGED:
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            told = " ".join(f"{name}={facts[name]}" for name in LOGGED[what])
+            told = " ".join(f"{name}={facts[name]}" for name in _LOGGED[what])
             lines.append(f"{now} {what} {told}".rstrip() + "\n")
             atomic_write(path, "".join(lines))
 

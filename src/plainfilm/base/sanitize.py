@@ -7,11 +7,11 @@ from typing import Any
 
 # Controls, invisible formatting (right-to-left overrides among them), halves of surrogates, unassigned, line ends.
 INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-FORMULA = "=+-@"
-LONGEST = 120
+_FORMULA = "=+-@"
+_LONGEST = 120
 
 
-def sanitized(text: Any, limit: int = LONGEST) -> str:
+def sanitized(text: Any, limit: int = _LONGEST) -> str:
     """The text with what cannot be seen written as an escape, cut to `limit` characters.
 
     A first character that a spreadsheet takes for a formula gets an apostrophe, since tables are copied from pages.
@@ -21,4 +21,4 @@ def sanitized(text: Any, limit: int = LONGEST) -> str:
         repr(c)[1:-1].replace("'", "") if unicodedata.category(c) in INVISIBLE else c for c in str(text)[: limit + 1]
     )
     seen = seen if len(str(text)) <= limit else seen[:limit] + "\u2026"
-    return f"'{seen}" if seen[:1] and seen[0] in FORMULA else seen
+    return f"'{seen}" if seen[:1] and seen[0] in _FORMULA else seen

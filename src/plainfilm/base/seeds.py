@@ -12,7 +12,7 @@ import numpy as np
 ORDER, AUGMENT, DROPOUT, INIT, CORRUPTION, SUBSET, HEAT = 1, 2, 3, 4, 5, 6, 7
 
 
-def splitmix64(x: np.ndarray) -> np.ndarray:
+def _splitmix64(x: np.ndarray) -> np.ndarray:
     """One scrambling round, uint64 -> uint64, any shape."""
     with np.errstate(over="ignore"):
         x = x + np.uint64(0x9E3779B97F4A7C15)
@@ -26,7 +26,7 @@ def mix(*parts: int | np.ndarray) -> np.ndarray:
     """uint64 hash of a tuple of non-negative integers; arrays broadcast, so each element gets its own number."""
     state = np.zeros((), dtype=np.uint64)
     for part in parts:
-        state = splitmix64(state ^ splitmix64(np.asarray(part).astype(np.uint64)))
+        state = _splitmix64(state ^ _splitmix64(np.asarray(part).astype(np.uint64)))
     return state
 
 

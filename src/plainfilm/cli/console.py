@@ -29,11 +29,11 @@ from plainfilm.schemas.documents import (
 if TYPE_CHECKING:
     from types import TracebackType
 
-WEIGHT_WORDS = {
+_WEIGHT_WORDS = {
     "missing": "not in the file", "unexpected": "of the file without a place", "mismatched": "of another shape left out",
     "fresh": "started anew",
 }  # fmt: skip
-BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
+_BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
 
 
 class Terminal:
@@ -69,8 +69,8 @@ class Terminal:
             self.run = RunDir(Path(facts["path"]))
         if self.quiet:
             return
-        if what in BARS:
-            self._advance(what, BARS[what], facts["done"], facts["of"], unit="")
+        if what in _BARS:
+            self._advance(what, _BARS[what], facts["done"], facts["of"], unit="")
             return
         tell: Callable[[dict[str, Any]], None] | None = getattr(self, f"_on_{what}", None)
         if tell is not None:
@@ -166,7 +166,7 @@ class Terminal:
         for what in ("missing", "unexpected", "mismatched", "fresh"):
             keys = getattr(report, what)
             told += (
-                [f"{len(keys)} {WEIGHT_WORDS[what]} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"]
+                [f"{len(keys)} {_WEIGHT_WORDS[what]} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"]
                 if keys
                 else []
             )

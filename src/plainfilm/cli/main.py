@@ -25,7 +25,7 @@ BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 128 + SIGPIPE, as of any other 
 STOPPED = "Interrupted. What was finished is kept, and nothing is half-written."
 
 
-class OneLineErrors(TyperGroup):
+class _OneLineErrors(TyperGroup):
     """Ends with our exit codes; an error is one line on stderr, a traceback only with -v."""
 
     def main(self, *words: Any, **extra: Any) -> Any:
@@ -83,7 +83,7 @@ def _tell(message: str, code: int, verbose: bool) -> int:
 
 app = typer.Typer(
     name="plainfilm",
-    cls=OneLineErrors,
+    cls=_OneLineErrors,
     help="Turn a folder of medical images into a classifier whose score can be believed. Research use only.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

@@ -33,9 +33,9 @@ from plainfilm.runs.card import KEPT_BEST
 from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Difference, MeanSd
 from plainfilm.schemas.documents import Metric
 
-METRICS = ("auroc", "accuracy")
-MIN_PAIRS = 3  # of trainings, before their spread is worth a verdict
-BOOT_DRAWS = 2_000
+_METRICS = ("auroc", "accuracy")
+_MIN_PAIRS = 3  # of trainings, before their spread is worth a verdict
+_BOOT_DRAWS = 2_000
 
 
 def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "auroc") -> CompareDocument:
@@ -62,7 +62,7 @@ def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "
     for pair, matched in lineup.pairs.items():
         if not matched:
             raise DataError(_other_images(*(lineup.rivals[i] for i in pair)))
-    return as_document(lineup, split, metric)
+    return _as_document(lineup, split, metric)
 
 
 def _other_images(one: Configuration, other: Configuration) -> str:
@@ -86,7 +86,7 @@ def tested_pairs(lineup: Lineup, metric: str) -> dict[Pair, Difference]:
         return {}
     blocks = {pair: lineup.blocks(pair) for pair in pairs}
     shares = np.stack([paired_tests.mean_shares(blocks[pair], metric, lineup.m) for pair in pairs], axis=1)
-    draws = draws_for(len(pairs))
+    draws = _draws_for(len(pairs))
     p = paired_tests.permutation_p(shares, draws)
     adjusted = holm(p)
     boot = _bootstrap(lineup, metric)
@@ -117,14 +117,14 @@ def _seed_limits(matched: list[tuple[Scored, Scored]], metric: str) -> tuple[flo
     An exchange of patients holds the networks fixed. Training them again moves the difference too: at 25 images of a
     class four times as far as other patients would.
     """
-    if len(matched) < MIN_PAIRS:
+    if len(matched) < _MIN_PAIRS:
         return None
     moved = np.array([(b.metrics[metric].value or 0) - (a.metrics[metric].value or 0) for a, b in matched])
     half = float(student_t.ppf(0.975, len(moved) - 1)) * float(np.std(moved, ddof=1)) / len(moved) ** 0.5
     return float(moved.mean()) - half, float(moved.mean()) + half
 
 
-def draws_for(tests: int) -> int:
+def _draws_for(tests: int) -> int:
     """Enough that the smallest p can survive the adjustment."""
     return max(paired_tests.DRAWS, paired_tests.DRAWS_PER_TEST * tests)
 
@@ -133,7 +133,7 @@ def _answers(matched: list[tuple[Scored, Scored]], metric: str) -> bool:
     return all(run.metrics[metric].value is not None for pair in matched for run in pair)
 
 
-def _bootstrap(lineup: Lineup, metric: str, n_boot: int = BOOT_DRAWS, seed: int = 0) -> dict[Path, Floats]:
+def _bootstrap(lineup: Lineup, metric: str, n_boot: int = _BOOT_DRAWS, seed: int = 0) -> dict[Path, Floats]:
     """Each run's metric in the same draws of whole patients: float (n_boot,)."""
     rng, drawn = np.random.default_rng(seed), []
     step = max(1, CHUNK // lineup.m)
@@ -152,9 +152,9 @@ def _statistic(run: Scored, metric: str) -> Statistic:
     return macro_statistic([paired_tests.auroc_statistic(run.probs[:, c], run.targs == c) for c in run.views])
 
 
-def as_document(lineup: Lineup, split: str, metric: str) -> CompareDocument:
+def _as_document(lineup: Lineup, split: str, metric: str) -> CompareDocument:
     """The rows, best first, each with its differences to the best."""
-    tested = {name: tested_pairs(lineup, name) for name in METRICS}
+    tested = {name: tested_pairs(lineup, name) for name in _METRICS}
     rows = [
         ComparedRow(
             name=rival.name, runs=[str(run.root) for run in rival.runs], seeds=[run.repeat[0] for run in rival.runs],
@@ -167,7 +167,7 @@ def as_document(lineup: Lineup, split: str, metric: str) -> CompareDocument:
     auroc = rows[0].metrics["auroc"]
     return CompareDocument(
         split=split, metric=metric, best=best.name, n=auroc.n, n_patients=auroc.n_patients,
-        draws=draws_for(len(lineup.pairs)), rows=rows, notes=_notes(lineup, split),
+        draws=_draws_for(len(lineup.pairs)), rows=rows, notes=_notes(lineup, split),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from plainfilm.evaluate.stats.intervals import Ints
 from plainfilm.evaluate.stats.paired_tests import PairedScores
 
 Pair = tuple[int, int]
-REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first was half-made
+_REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first was half-made
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def gather(runs: Sequence[Scored]) -> list[Configuration]:
 
 def configuration_name(root: Path) -> str:
     """A run folder's name without its repeat: 'paper-fold1-seed2' -> 'paper'."""
-    found = REPEATED.match(root.name)
+    found = _REPEATED.match(root.name)
     return found[1] if found else root.name
 
 
@@ -123,14 +123,14 @@ def line_up(rivals: Sequence[Configuration], metric: str) -> Lineup:
     """The rivals, best first, and for each pair of them the runs on the same images."""
     ranked = sorted(rivals, key=lambda rival: rival.rank(metric))
     runs = [run for rival in ranked for run in rival.runs]
-    codes, m = number_patients(runs)
+    codes, m = _number_patients(runs)
     lineup = Lineup(ranked, codes, m)
     for i, j in combinations(range(len(ranked)), 2):
-        lineup.pairs[i, j] = match(ranked[i].runs, ranked[j].runs)
+        lineup.pairs[i, j] = _match(ranked[i].runs, ranked[j].runs)
     return lineup
 
 
-def number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
+def _number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
     """One number per patient in all runs: images that a run keeps together, or that are the same file, share it."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -152,7 +152,7 @@ def number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
     return {run.root: part for run, part in zip(runs, parts, strict=True)}, int(m)
 
 
-def match(ours: Sequence[Scored], theirs: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
+def _match(ours: Sequence[Scored], theirs: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
     """Runs of two configurations on the same images: of the same seed and fold first, then in their order."""
     free = list(theirs)
     found: list[tuple[Scored, Scored]] = []

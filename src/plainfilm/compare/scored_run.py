@@ -30,7 +30,7 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import Metric
 
-SPECIFICITY = 0.90
+_SPECIFICITY = 0.90
 SENSITIVITY_AT = "sensitivity_at_specificity_90"
 # What a repeat of the same experiment may differ in, and what changes no result.
 REPEATS, WITHOUT_EFFECT = (("train", "seed"), ("data", "fold")), (("data", "cache"),)
@@ -58,7 +58,7 @@ class Scored:
 
     @property
     def key(self) -> str:
-        return config_key(self.cfg)
+        return _config_key(self.cfg)
 
     @property
     def repeat(self) -> tuple[int, int]:
@@ -102,7 +102,7 @@ class Scored:
         }
 
 
-def config_key(cfg: ExperimentConfig) -> str:
+def _config_key(cfg: ExperimentConfig) -> str:
     """The config as JSON, without what a repeat differs in."""
     tree = cfg.model_dump(mode="json")
     for section, name in (*REPEATS, *WITHOUT_EFFECT):
@@ -142,7 +142,7 @@ def _content_order(part: pd.DataFrame) -> Ints:
     return np.lexsort([part[name].to_numpy(dtype=str) for name in (*last, "relative", "label", "sha256")])
 
 
-def _sensitivity_at(sample: Sample, specificity: float = SPECIFICITY) -> Metric:
+def _sensitivity_at(sample: Sample, specificity: float = _SPECIFICITY) -> Metric:
     """Sensitivity at the lowest threshold whose specificity on the same images is at least `specificity`.
 
     Draws of whole patients find the threshold anew: taken as given, its interval covered 0.60 to 0.79 of 0.95.

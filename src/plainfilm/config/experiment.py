@@ -114,7 +114,7 @@ def _are_short(phases: list[Any], train: dict[str, Any]) -> bool:
 
 
 # What a user of other tools looks for and does not find, and why.
-NOT_OFFERED = {
+_NOT_OFFERED = {
     **dict.fromkeys(("amp", "fp16", "bf16", "half", "precision", "mixed_precision"),
                     "mixed precision is not offered: without a processor made for it a step takes 11 to 34 times as long"),
     **dict.fromkeys(("compile", "torch_compile"),
@@ -127,7 +127,7 @@ NOT_OFFERED = {
 def _explain(fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        if reason := NOT_OFFERED.get(str(fault["loc"][-1])):
+        if reason := _NOT_OFFERED.get(str(fault["loc"][-1])):
             return f"{path}: {reason}"
         known = _known_keys(fault["loc"][:-1])
         near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)

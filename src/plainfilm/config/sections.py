@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-THRESHOLD_RULE = re.compile(r"^(accuracy|youden|(sensitivity|specificity)>=(0?\.\d+|1(\.0*)?|0)|0?\.\d+)$")
+_THRESHOLD_RULE = re.compile(r"^(accuracy|youden|(sensitivity|specificity)>=(0?\.\d+|1(\.0*)?|0)|0?\.\d+)$")
 
 
-MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
-ResizeMode = Literal["squish", "pad", "crop"]
-Statistic = tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)],
+_MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
+_ResizeMode = Literal["squish", "pad", "crop"]
+_Statistic = tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)],
                   Annotated[float, Field(allow_inf_nan=False)]]  # fmt: skip
-Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
+_Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
 
 
 class Section(BaseModel):
@@ -46,7 +46,7 @@ class DataConfig(Section):
     bits: Literal[8, 10, 12, 14, 16] | None = None  # stored bits of integers above 8; None = measured on the set
     tiff: bool = False  # TIFF runs a large, often attacked library: by option only
     frame: int | None = Field(None, ge=0)  # of files that hold several pictures; None refuses them
-    resize: ResizeMode = "squish"
+    resize: _ResizeMode = "squish"
     harmonise: bool = False  # one common grey path with a low-pass: less of what compression leaves in the pixels
     requantise: int | None = Field(None, ge=2, le=256)  # grey levels left by harmonise
     drop_duplicates: bool = False  # identical files but the first; never of a given test folder
@@ -73,7 +73,7 @@ class DataConfig(Section):
         if text is None:
             return None
         written = str(text).replace(" ", "")
-        if not MAX_BAD.match(written):
+        if not _MAX_BAD.match(written):
             raise ValueError(f"found {written!r}; expected a number of files, '20', or a share, '2%'")
         return written
 
@@ -113,8 +113,8 @@ class ModelConfig(Section):
     dense: int = Field(128, ge=1)
     dense_dropout: float = Field(0.5, ge=0, lt=1)  # the paper does not give this rate
     weights: str = "none"  # none | imagenet | a weights file | a run folder: what training starts from
-    mean: Statistic | None = None  # per channel, on pixels in 0..1; None = what the weights were trained with
-    std: Statistic | None = None
+    mean: _Statistic | None = None  # per channel, on pixels in 0..1; None = what the weights were trained with
+    std: _Statistic | None = None
     standardise: bool = False  # each picture by its own mean and std instead: exposure and contrast tell nothing
 
     @field_validator("mean", "std", mode="before")
@@ -132,7 +132,7 @@ class ModelConfig(Section):
 
     @field_validator("std")
     @classmethod
-    def std_is_positive(cls, std: Statistic | None) -> Statistic | None:
+    def std_is_positive(cls, std: _Statistic | None) -> _Statistic | None:
         if std is not None and min(std) <= 0:
             raise ValueError(f"three positive numbers are needed, found {list(std)}")
         return std
@@ -151,7 +151,7 @@ class Phase(Section):
     epochs: int = Field(ge=1)
     size_px: int = Field(ge=16)
     freeze: bool = False  # the head alone, on features of the pictures as they are
-    lr: Rate = 1e-3
+    lr: _Rate = 1e-3
     lr_ratio: float = Field(1.0, gt=0, le=1)  # rate of the first layers as a share of the head's; between them it grows
 
 
@@ -186,7 +186,7 @@ class TrainConfig(Section):
     epochs: int = Field(10, ge=1)
     size_px: int = Field(224, ge=16, le=2048)
     batch_size: int = Field(64, ge=1)
-    lr: Rate = 1e-3  # peak of the one-cycle schedule; auto runs the finder first; with freeze it means freeze_lr
+    lr: _Rate = 1e-3  # peak of the one-cycle schedule; auto runs the finder first; with freeze it means freeze_lr
     wd: float = Field(0.01, ge=0)  # decoupled weight decay (AdamW)
     seed: int = Field(0, ge=0)
     augment: Literal["radiograph", "robust", "strong", "natural", "none"] = "radiograph"
@@ -199,7 +199,7 @@ class TrainConfig(Section):
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights that are validated and kept; 0 = none
     freeze: bool = False  # the head alone, on features that are computed once
     freeze_epochs: int = Field(0, ge=0)  # so many of the head alone, before `epochs` of the whole network
-    freeze_lr: Rate = 1e-2  # of the head alone
+    freeze_lr: _Rate = 1e-2  # of the head alone
     lr_ratio: float = Field(1.0, gt=0, le=1)  # rate of the first layers as a share of the head's
     # BatchNorm's statistics in training: batch = of the batch; hold = those of the weights it starts from
     norm: Literal["batch", "hold"] = "batch"
@@ -283,6 +283,6 @@ class EvaluateConfig(Section):
     @classmethod
     def rule_is_known(cls, rule: Any) -> str:
         text = str(rule).replace(" ", "")
-        if not THRESHOLD_RULE.match(text):
+        if not _THRESHOLD_RULE.match(text):
             raise ValueError(f"found {rule!r}; expected accuracy, youden, sensitivity>=0.95, specificity>=0.9 or 0.5")
         return text

@@ -11,12 +11,12 @@ import yaml
 from plainfilm.errors import ConfigError
 
 
-class StrictLoader(yaml.SafeLoader):
+class _StrictLoader(yaml.SafeLoader):
     """YAML 1.1 without its surprises: only true/false are booleans, and 1e-3 is a number."""
 
 
 _LOOSE = ("bool", "float", "int", "timestamp")  # YAML 1.1 reads NO as false, 1e-3 as text, 007 as 7 and 1:30 as 90
-StrictLoader.yaml_implicit_resolvers = {
+_StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] not in _LOOSE]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
@@ -25,20 +25,20 @@ for _tag, _pattern, _first in (
     ("int", r"^[-+]?(0|[1-9]\d*)$", "-+0123456789"),
     ("float", r"^[-+]?(\d+\.\d*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d+[eE][-+]?\d+)$", "-+.0123456789"),
 ):
-    StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
-class StrictDumper(yaml.SafeDumper):
+class _StrictDumper(yaml.SafeDumper):
     """Quotes every text that StrictLoader or YAML 1.1 would read as something else, e.g. a class named 1e5."""
 
 
-StrictDumper.yaml_implicit_resolvers = {
-    first: yaml.SafeDumper.yaml_implicit_resolvers.get(first, []) + StrictLoader.yaml_implicit_resolvers.get(first, [])
-    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *StrictLoader.yaml_implicit_resolvers}
+_StrictDumper.yaml_implicit_resolvers = {
+    first: yaml.SafeDumper.yaml_implicit_resolvers.get(first, []) + _StrictLoader.yaml_implicit_resolvers.get(first, [])
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_StrictLoader.yaml_implicit_resolvers}
 }
 
 
-def _refuse_duplicate_keys(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+def _refuse_duplicate_keys(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     keys = [key.value for key, _ in node.value]
     twice = sorted({key for key in keys if keys.count(key) > 1})
     if twice:
@@ -46,7 +46,7 @@ def _refuse_duplicate_keys(loader: StrictLoader, node: yaml.MappingNode) -> dict
     return loader.construct_mapping(node, deep=True)
 
 
-StrictLoader.add_constructor("tag:yaml.org,2002:map", _refuse_duplicate_keys)
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _refuse_duplicate_keys)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, not text, not YAML, or not a mapping.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"The config {path} cannot be read ({type(error).__name__}). Give the path of a YAML file."
@@ -74,4 +74,4 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def dump_yaml(value: dict[str, Any]) -> str:
     """`value` as YAML text that read_yaml() reads back equal, keys in the order given."""
-    return yaml.dump(value, Dumper=StrictDumper, sort_keys=False, allow_unicode=True)
+    return yaml.dump(value, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True)

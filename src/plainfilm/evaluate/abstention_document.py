@@ -17,7 +17,7 @@ from plainfilm.evaluate.stats.intervals import Bools
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import AbstainBandReport, Metric, OODGateReport, Reliability, ReliabilityBin
 
-LEVEL = 0.95
+_LEVEL = 0.95
 
 
 def band_report(card: Card, predictions: Predictions) -> AbstainBandReport | None:
@@ -65,7 +65,7 @@ def _bins(card: Card, predictions: Predictions) -> list[ReliabilityBin]:
     )
     return [
         ReliabilityBin(score=b.score, share=b.share.value, ci_low=b.share.low, ci_high=b.share.high, n=b.n)
-        for b in reliability(*confidences(sample), sample.clusters, LEVEL)
+        for b in reliability(*confidences(sample), sample.clusters, _LEVEL)
     ]
 
 
@@ -84,6 +84,6 @@ def _share(hits: Bools, rows: Bools, predictions: Predictions) -> Metric:
     if not n:
         return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no such image", **counted)
     clusters = np.unique(predictions.groups[rows], return_inverse=True)[1]
-    value, low, high, method = intervals.proportion(hits[rows], clusters, LEVEL)
+    value, low, high, method = intervals.proportion(hits[rows], clusters, _LEVEL)
     narrow = "; likely too narrow" if (predictions.frame["patient"] == "").any() else ""
     return Metric(value=value, ci_low=low, ci_high=high, method=f"{method}{narrow}", **counted)

@@ -13,7 +13,8 @@ from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
 from plainfilm.evaluate.metrics.decision_curve import decision_curve
-from plainfilm.evaluate.metrics.measure import confusion_matrix, measure, measure_per_class
+from plainfilm.evaluate.metrics.measure import measure, measure_per_class
+from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.prevalence import restated
 from plainfilm.evaluate.metrics.sample import make_sample
@@ -39,12 +40,12 @@ class ExtraBlocks:
     names: list[str] = field(default_factory=list)
 
 
-NO_EXTRA_BLOCKS = ExtraBlocks()
+_NO_EXTRA_BLOCKS = ExtraBlocks()
 
 
 def evaluate_document(
     run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, looks: tuple[int, int],
-    asked: ExtraBlocks = NO_EXTRA_BLOCKS,
+    asked: ExtraBlocks = _NO_EXTRA_BLOCKS,
 ) -> EvaluateDocument:  # fmt: skip
     """The document of one pass over a split; nothing of the network runs here."""
     positive = card.vocab.index(card.positive) if card.positive else None
@@ -64,11 +65,11 @@ def evaluate_document(
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature,
         reliability=reliability_report(card, predictions), band=band_report(card, predictions),
-        gate=gate_report(predictions), **blocks_beside(card, predictions, cfg, asked, narrow),
+        gate=gate_report(predictions), **_blocks_beside(card, predictions, cfg, asked, narrow),
     )  # fmt: skip
 
 
-def blocks_beside(
+def _blocks_beside(
     card: Card, predictions: Predictions, cfg: ExperimentConfig, asked: ExtraBlocks, narrow: bool
 ) -> dict[str, Any]:
     """What stands beside the metrics of the images: by patient, over thresholds, at other prevalences, by subgroup."""
@@ -79,7 +80,7 @@ def blocks_beside(
     blocks: dict[str, Any] = {}
     changed = CHANGE in predictions.frame  # copies of a picture have no mean that anybody would use
     if predictions.patients is not None and not changed:
-        blocks["per_patient"] = per_patient(predictions, predictions.patients, card, *boot, narrow=narrow)
+        blocks["per_patient"] = _per_patient(predictions, predictions.patients, card, *boot, narrow=narrow)
     if not changed:
         blocks["decision_curve"] = decision_curve(sample, n_boot=boot[0], seed=boot[1])
     if asked.prevalences:
@@ -94,11 +95,11 @@ def blocks_beside(
     return blocks
 
 
-def per_patient(
+def _per_patient(
     predictions: Predictions, patients: np.ndarray, card: Card, n_boot: int, seed: int, *, narrow: bool
 ) -> PerPatient:
     """The metrics of the mean scores of `patients`, str (n,)."""
-    people = mean_per_patient(predictions.probs, predictions.targs, predictions.groups, patients)
+    people = _mean_per_patient(predictions.probs, predictions.targs, predictions.groups, patients)
     positive = card.vocab.index(card.positive) if card.positive else None
     metrics = measure(
         people.probs, people.targs, clusters=people.groups, patients=np.arange(len(people.targs)), positive=positive,
@@ -143,7 +144,7 @@ def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
     atomic_write(run.metrics, dump_json({**saved, document.split: kept}))
 
 
-class Patients(NamedTuple):
+class _Patients(NamedTuple):
     """One row per patient whose images agree about the class.
 
     probs: float (m, k), means over the patient's images. targs, groups: (m,); patients of one group are resampled
@@ -156,7 +157,7 @@ class Patients(NamedTuple):
     disagreeing: int
 
 
-def mean_per_patient(probs: Floats, targs: Ints, groups: ArrayLike, patients: ArrayLike) -> Patients:
+def _mean_per_patient(probs: Floats, targs: Ints, groups: ArrayLike, patients: ArrayLike) -> _Patients:
     """Mean scores by patient.
 
     Args:
@@ -168,4 +169,4 @@ def mean_per_patient(probs: Floats, targs: Ints, groups: ArrayLike, patients: Ar
     agree = np.ones(len(first), dtype=bool)
     agree[who[targs != targs[first][who]]] = False
     rows = first[agree]
-    return Patients(means[agree], targs[rows], np.asarray(groups)[rows], int((~agree).sum()))
+    return _Patients(means[agree], targs[rows], np.asarray(groups)[rows], int((~agree).sum()))

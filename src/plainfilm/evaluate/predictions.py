@@ -20,8 +20,8 @@ from plainfilm.runs.folder import RunDir
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
 
-BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
-TOP_IMAGES = 24
+_BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
+_TOP_IMAGES = 24
 CHANGE = "change"  # a column of splits whose pictures were changed: how
 OOD = "unlike"  # a column of runs with an input gate: how unlike the train images, above 1 = marked
 
@@ -72,7 +72,7 @@ class Predictions:
         losses: np.ndarray = -np.log(np.clip(of_truth, 1e-12, None))
         return losses
 
-    def worst(self, n: int = TOP_IMAGES) -> np.ndarray:
+    def worst(self, n: int = _TOP_IMAGES) -> np.ndarray:
         """Positions of the `n` largest losses, worst first; equal losses in table order."""
         return np.argsort(-self.losses, kind="stable")[:n]
 
@@ -87,8 +87,8 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
     model.to(device).eval()
     logits, features = [], []
     with torch.inference_mode():
-        for start in range(0, len(pixels), BATCH):
-            batch = torch.from_numpy(pixels[start : start + BATCH]).to(device)
+        for start in range(0, len(pixels), _BATCH):
+            batch = torch.from_numpy(pixels[start : start + _BATCH]).to(device)
             batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
             seen = model.features(batch.float().div_(255))
             features.append(seen.float().cpu().numpy())

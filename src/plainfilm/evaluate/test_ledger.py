@@ -19,7 +19,7 @@ from plainfilm.base.files import atomic_write, hash_json
 from plainfilm.errors import SealError
 from plainfilm.runs.folder import RunDir
 
-START = "0" * 64
+_START = "0" * 64
 
 
 def seal_of(rows: pd.DataFrame) -> str:
@@ -35,7 +35,7 @@ def read_chain(path: Path) -> list[dict[str, Any]]:
         SealError: a line is edited, missing or out of order.
     """
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    looks, before = [], START
+    looks, before = [], _START
     for number, line in enumerate(lines, start=1):
         try:
             look = json.loads(line)
@@ -51,7 +51,7 @@ def read_chain(path: Path) -> list[dict[str, Any]]:
     return looks
 
 
-def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
+def _read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
     """The looks of a run, which must end at `head`, the hash that status.json repeats (None: no look yet).
 
     One intact look beyond `head` is a look that was interrupted between the two writes; it counts.
@@ -60,22 +60,22 @@ def read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
         SealError: the chain is broken, or ends elsewhere.
     """
     looks = read_chain(path)
-    ends = [looks[-1]["hash"], looks[-1]["prev"]] if looks else [START]
-    if (head or START) not in ends:
+    ends = [looks[-1]["hash"], looks[-1]["prev"]] if looks else [_START]
+    if (head or _START) not in ends:
         raise SealError(
             f"{path.name} does not end with the look that status.json names; looks were cut off or replaced. Nothing was evaluated."
         )
     return looks
 
 
-def append_access(path: Path, looks: list[dict[str, Any]], facts: dict[str, Any]) -> str:
+def _append_access(path: Path, looks: list[dict[str, Any]], facts: dict[str, Any]) -> str:
     """Add one look to the ledger at `path`; returns its hash, the new head."""
     look = {
         "look": len(looks) + 1,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "id": secrets.token_hex(8),  # two looks in the same second are two looks
         **facts,
-        "prev": looks[-1]["hash"] if looks else START,
+        "prev": looks[-1]["hash"] if looks else _START,
     }
     look["hash"] = _hash(look)
     atomic_write(path, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in [*looks, look]))
@@ -92,7 +92,7 @@ def accesses_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
     Raises:
         SealError: the run's ledger or the set's is broken.
     """
-    looks = read_ledger(run.ledger, run.read_status().get("ledger_head"))
+    looks = _read_ledger(run.ledger, run.read_status().get("ledger_head"))
     read_chain(run.looks(seal))
     return looks
 
@@ -120,7 +120,7 @@ def record_access(run: RunDir, seal: str, looks: list[dict[str, Any]], facts: di
     Returns:
         Looks of this run, and looks by all runs beside it, at this set.
     """
-    head = append_access(run.ledger, looks, {"seal": seal, **facts})
+    head = _append_access(run.ledger, looks, {"seal": seal, **facts})
     run.write_status("done", ledger_head=head)
     own = [*(look["hash"] for look in accesses_to(looks, seal)), head]
     return len(own), _share(run, seal, own)
@@ -140,7 +140,7 @@ def _share(run: RunDir, seal: str, hashes: list[str]) -> int:
         known = {look["run_look"] for look in looks}
         for digest in hashes:
             if digest not in known:
-                append_access(shared, looks, {"run": run.root.name, "run_look": digest})
+                _append_access(shared, looks, {"run": run.root.name, "run_look": digest})
                 looks = read_chain(shared)
     return len(looks)
 
@@ -149,5 +149,5 @@ def count_accesses(run: RunDir, seal: str | None) -> tuple[int, int]:
     """Looks so far at the set with this seal, of this run and of all runs; (0, 0) where there is none."""
     if seal is None:
         return 0, 0
-    own = accesses_to(read_ledger(run.ledger, run.read_status().get("ledger_head")), seal)
+    own = accesses_to(_read_ledger(run.ledger, run.read_status().get("ledger_head")), seal)
     return len(own), max(len(own), len(read_chain(run.looks(seal))))

@@ -51,7 +51,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class HeldOutScores:
+class _HeldOutScores:
     """What the looks at test said; `n_runs` of the configuration's runs have looked. `baseline`: AUROC of the best
     shortcut probe on the same images; None where the runs were not probed."""
 
@@ -77,7 +77,7 @@ class Row:
     difference: Difference | None
     costs: Costs | None
     looks: int
-    test: HeldOutScores | None
+    test: _HeldOutScores | None
     command: str
     why: str = ""
     per_class: int | None = None
@@ -249,7 +249,7 @@ def _costs(found: Sequence[Cost]) -> Costs:
     )  # fmt: skip
 
 
-def _test_scores(opened: Sequence[Scored]) -> HeldOutScores | None:
+def _test_scores(opened: Sequence[Scored]) -> _HeldOutScores | None:
     """From metrics.json, where evaluate left them; no test score is computed here."""
     saved = [part for run in opened if (part := _saved(run).get("test"))]
     if not saved:
@@ -258,7 +258,7 @@ def _test_scores(opened: Sequence[Scored]) -> HeldOutScores | None:
         name: over_seeds([Metric.model_validate(part["metrics"][name]) for part in saved])
         for name in ("auroc", "accuracy", "sensitivity", "specificity")
     }
-    return HeldOutScores(len(saved), metrics, _probed(saved)[1])
+    return _HeldOutScores(len(saved), metrics, _probed(saved)[1])
 
 
 def _shortcut_baseline(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:

@@ -16,11 +16,11 @@ from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import TrainDocument
 
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 WARM_UP, REPEATS, MOST_SECONDS = 3, 50, 3.0
 
 
-class Latency(BaseModel):
+class _Latency(BaseModel):
     """Milliseconds for one image through the network on the CPU, without decoding: median and the middle 80 %."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +42,7 @@ class Cost(BaseModel):
     train_img_per_s: float | None = None
     peak_rss_mb: float | None = None
     peak_rss_exact: bool = False
-    latency: Latency | None = None
+    latency: _Latency | None = None
 
 
 def read_cost(run: RunDir) -> Cost:
@@ -74,10 +74,10 @@ def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb
     _save(run, Cost(**_size(run), **facts))
 
 
-def write_latency(run: RunDir) -> Latency:
+def write_latency(run: RunDir) -> _Latency:
     """Time the run's network on one image, and add it to cost.json."""
     cost = read_cost(run)
-    latency = measure_latency(run)
+    latency = _measure_latency(run)
     _save(run, cost.model_copy(update={"latency": latency}))
     return latency
 
@@ -97,7 +97,7 @@ def _size(run: RunDir) -> dict[str, Any]:
 
     try:
         with safe_open(run.weights, framework="numpy") as tensors:
-            names = [name for name in tensors.keys() if not name.endswith(STATISTICS)]  # noqa: SIM118 - not a dict
+            names = [name for name in tensors.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 - not a dict
             shapes = [tensors.get_slice(name).get_shape() for name in names]
         return {
             "parameters": int(sum(np.prod(shape, dtype=np.int64) for shape in shapes)),
@@ -119,7 +119,7 @@ def _time(run: RunDir) -> dict[str, Any]:
         return {}
 
 
-def measure_latency(run: RunDir) -> Latency:
+def _measure_latency(run: RunDir) -> _Latency:
     """One image after another, at least 10 and at most 50, for about three seconds."""
     import torch
 
@@ -140,4 +140,4 @@ def measure_latency(run: RunDir) -> Latency:
                 break
     low, median, high = (float(x) * 1e3 for x in np.percentile(taken[WARM_UP:], [10, 50, 90]))
     threads = torch.get_num_threads()
-    return Latency(median_ms=median, low_ms=low, high_ms=high, n=len(taken) - WARM_UP, threads=threads)
+    return _Latency(median_ms=median, low_ms=low, high_ms=high, n=len(taken) - WARM_UP, threads=threads)

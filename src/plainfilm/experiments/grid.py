@@ -30,13 +30,13 @@ from plainfilm.errors import ConfigError
 from plainfilm.models.find_weights import with_absolute_weights
 from plainfilm.models.registry import check_options
 
-NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
-NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
-BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as make_config joins them; runs share most of their faults
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
+_NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
+_BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as make_config joins them; runs share most of their faults
 SEED, FOLD = "train.seed", "data.fold"
-SKIP = "skip"
-OWN_KEYS = ("about", "grid", "configurations")
-Overrides = dict[str, Any]
+_SKIP = "skip"
+_OWN_KEYS = ("about", "grid", "configurations")
+_Overrides = dict[str, Any]
 
 
 class About(BaseModel):
@@ -101,13 +101,13 @@ def read_experiment(path: Path, data: Path | None = None) -> Experiment:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give one experiment file, e.g. {path / 'smoke.yaml'}.")
     raw = read_yaml(path)
-    if not NAME.match(path.stem):
-        raise ConfigError(f"The name {path.stem!r} of {path} cannot name a folder; use {NAMES_ARE}.")
+    if not _NAME.match(path.stem):
+        raise ConfigError(f"The name {path.stem!r} of {path} cannot name a folder; use {_NAMES_ARE}.")
     faults: list[str] = []
-    about, grid, configurations = (raw.pop(key, None) for key in OWN_KEYS)
+    about, grid, configurations = (raw.pop(key, None) for key in _OWN_KEYS)
     for key in sorted(map(str, raw.keys() - ExperimentConfig.model_fields.keys())):
-        near = difflib.get_close_matches(key, [*OWN_KEYS, *ExperimentConfig.model_fields], n=1)
-        if near and near[0] in OWN_KEYS:
+        near = difflib.get_close_matches(key, [*_OWN_KEYS, *ExperimentConfig.model_fields], n=1)
+        if near and near[0] in _OWN_KEYS:
             faults.append(f"{key}: unknown key; did you mean {near[0]!r}?")
     told = _about(about, faults)
     axes = _axes(grid, faults)
@@ -161,40 +161,40 @@ def _axes(raw: Any, faults: list[str]) -> dict[str, list[Any]]:
     return axes
 
 
-def _configurations(raw: Any, faults: list[str]) -> list[tuple[str, Overrides]]:
+def _configurations(raw: Any, faults: list[str]) -> list[tuple[str, _Overrides]]:
     """(name, overrides) of each; one nameless without overrides where the file lists none."""
     if raw is None:
         return [("", {})]
     if not isinstance(raw, list) or not raw:
         faults.append("configurations: a list of at least one was expected, each with a name and dotted keys")
         return []
-    found: list[tuple[str, Overrides]] = []
+    found: list[tuple[str, _Overrides]] = []
     for number, entry in enumerate(raw, start=1):
         name = entry.get("name") if isinstance(entry, Mapping) else None
         if not isinstance(entry, Mapping) or not isinstance(name, str):
             faults.append(f"configurations, entry {number}: a text 'name' was expected, found {entry!r}")
             continue
-        if not NAME.match(name):
-            faults.append(f"configurations: {name!r} cannot name a folder; use {NAMES_ARE}")
+        if not _NAME.match(name):
+            faults.append(f"configurations: {name!r} cannot name a folder; use {_NAMES_ARE}")
         if any(name == other for other, _ in found):
             faults.append(f"configurations: two are named {name!r}; each needs its own name")
         overrides = {str(key): value for key, value in entry.items() if key != "name"}
-        if not isinstance(overrides.get(SKIP, "text"), str) or not overrides.get(SKIP, "text"):
-            faults.append(f"configurations, {name}.skip: found {overrides[SKIP]!r}; expected the reason as a text")
-        flat = [key for key in overrides if "." not in key and key != SKIP]
+        if not isinstance(overrides.get(_SKIP, "text"), str) or not overrides.get(_SKIP, "text"):
+            faults.append(f"configurations, {name}.skip: found {overrides[_SKIP]!r}; expected the reason as a text")
+        flat = [key for key in overrides if "." not in key and key != _SKIP]
         faults += [f"configurations, {name}.{key}: expected a dotted key, e.g. 'train.{key}'" for key in flat]
         found.append((name, overrides))
     return found
 
 
 def _plan(
-    path: Path, raw: dict[str, Any], rows: list[tuple[str, Overrides]], axes: dict[str, list[Any]], faults: list[str]
+    path: Path, raw: dict[str, Any], rows: list[tuple[str, _Overrides]], axes: dict[str, list[Any]], faults: list[str]
 ) -> list[Planned]:
     repeats = {key: axes[key] for key in (FOLD, SEED) if key in axes}
     others = {key: values for key, values in axes.items() if key not in repeats}
     planned: list[Planned] = []
     for name, given in rows:
-        overrides = {key: value for key, value in given.items() if key != SKIP}
+        overrides = {key: value for key, value in given.items() if key != _SKIP}
         clash = sorted(overrides.keys() & axes.keys())
         faults += [f"{key} stands in the grid and in the configuration {name!r}; keep one" for key in clash]
         for values in itertools.product(*others.values()):
@@ -206,12 +206,12 @@ def _plan(
                 full = "-".join(part for part in (name, *(_part(k, v) for k, v in chosen.items())) if part)
                 full = full or cfg.model.name
                 fold = f"-fold{cfg.data.fold}" if FOLD in repeats else ""
-                planned.append(Planned(full, f"{full}{fold}-seed{cfg.train.seed}", cfg, given.get(SKIP, "")))
+                planned.append(Planned(full, f"{full}{fold}-seed{cfg.train.seed}", cfg, given.get(_SKIP, "")))
     _refuse_twins(planned, faults)
     return planned
 
 
-def _config(path: Path, raw: dict[str, Any], overrides: Overrides, faults: list[str]) -> ExperimentConfig | None:
+def _config(path: Path, raw: dict[str, Any], overrides: _Overrides, faults: list[str]) -> ExperimentConfig | None:
     tree = copy.deepcopy(raw)
     for key in (key for key, value in overrides.items() if value is None):  # 'none' as a value, not as 'not given'
         *sections, last = key.split(".")
@@ -223,7 +223,7 @@ def _config(path: Path, raw: dict[str, Any], overrides: Overrides, faults: list[
         cfg = make_config(tree, copy.deepcopy(overrides), source="")
         check_options(cfg.model, cfg.train.size_px)
     except ConfigError as error:
-        faults += BETWEEN_FAULTS.split(str(error).removeprefix(": ").rstrip("."))
+        faults += _BETWEEN_FAULTS.split(str(error).removeprefix(": ").rstrip("."))
         return None
     if cfg.data.path:
         absolute = cfg.data.model_copy(update={"path": str(Path(cfg.data.path).absolute())})
@@ -247,8 +247,8 @@ def _refuse_twins(planned: list[Planned], faults: list[str]) -> None:
     folders: dict[str, Planned] = {}
     configs: dict[str, Planned] = {}
     for run in planned:
-        if not NAME.match(run.folder):
-            faults.append(f"{run.folder!r} cannot name a run folder; name it under configurations: with {NAMES_ARE}")
+        if not _NAME.match(run.folder):
+            faults.append(f"{run.folder!r} cannot name a run folder; name it under configurations: with {_NAMES_ARE}")
         if run.folder.casefold() in folders:  # Windows and macOS know no capitals in names
             faults.append(f"two runs would be named {run.folder!r}; name them under configurations:")
         resolved = run.cfg.as_yaml()

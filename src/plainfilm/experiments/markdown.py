@@ -17,27 +17,27 @@ from plainfilm.experiments.aggregate import NOT_RUN, Costs, ResultsSection, Row
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
-HEAD = f"""# Results
+_HEAD = f"""# Results
 
 One row per configuration, the mean of its seeds; made by `plainfilm experiments table` from run folders, never by hand.
 Text outside the marks of a section stays when the section is made again. {RESEARCH_ONLY}
 """
-HOW = """- Rows are ranked on {split} by AUROC, then log loss; {chosen} chosen on valid too, so these scores flatter.{shifted}
+_HOW = """- Rows are ranked on {split} by AUROC, then log loss; {chosen} chosen on valid too, so these scores flatter.{shifted}
 - `±` is the standard deviation over seeds. The brackets are 95 % limits over patients of a single trained network, averaged over the runs: they do not hold what another training would change.
 - Right where the probe errs: of the pairs of a positive and a negative valid image that the best probe without lungs orders wrongly, the share that the network orders rightly; a network that knows the shortcut alone has 0.
 - Against the best{sized}: the paired difference of AUROC on the same images with its 95 % limits over patients, tested by exchange of whole patients (p adjusted by Holm for all pairs of these rows){seeds}."""
-ONE_SEED = ". One seed: it speaks of these trained networks alone"
-SEEDS = "; with three seeds or more, the 95 % limits of the mean over seeds (t) must leave 0 out as well"
-SHIFTED_IS = " valid-shifted is valid as it is and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
-TESTED = "No row was chosen by the test set; its scores stand in the order of valid."
+_ONE_SEED = ". One seed: it speaks of these trained networks alone"
+_SEEDS = "; with three seeds or more, the 95 % limits of the mean over seeds (t) must leave 0 out as well"
+_SHIFTED_IS = " valid-shifted is valid as it is and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
+_TESTED = "No row was chosen by the test set; its scores stand in the order of valid."
 
 
-def begin(name: str) -> str:
+def _begin(name: str) -> str:
     """The mark that opens a section."""
     return f"<!-- plainfilm experiment {name}: begin -->"
 
 
-def end(name: str) -> str:
+def _end(name: str) -> str:
     """The mark that closes it."""
     return f"<!-- plainfilm experiment {name}: end -->"
 
@@ -48,17 +48,17 @@ def put_section(page: str, name: str, text: str) -> str:
     Raises:
         DataError: a mark of the section is missing or there twice.
     """
-    whole = f"{begin(name)}\n{text.strip()}\n{end(name)}"
-    counts = page.count(begin(name)), page.count(end(name))
+    whole = f"{_begin(name)}\n{text.strip()}\n{_end(name)}"
+    counts = page.count(_begin(name)), page.count(_end(name))
     if counts == (0, 0):
-        return (page.rstrip() or HEAD.rstrip()) + f"\n\n{whole}\n"
-    start, stop = page.find(begin(name)), page.find(end(name))
+        return (page.rstrip() or _HEAD.rstrip()) + f"\n\n{whole}\n"
+    start, stop = page.find(_begin(name)), page.find(_end(name))
     if counts != (1, 1) or stop < start:
         raise DataError(
             f"RESULTS.md has {counts[0]} opening and {counts[1]} closing marks of {name!r}, one of each was expected. "
             "Mend them, or remove that section."
         )
-    return page[:start] + whole + page[stop + len(end(name)) :]
+    return page[:start] + whole + page[stop + len(_end(name)) :]
 
 
 def section_text(section: ResultsSection, figures: Mapping[str, str], looks: Sequence[Mapping[str, Any]] = ()) -> str:
@@ -72,11 +72,11 @@ def section_text(section: ResultsSection, figures: Mapping[str, str], looks: Seq
             ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
     said = [f"- {name}: {text}" for name, text in told if text] + [f"- NOTE: {note}" for note in section.marks]
     lines += [*said, ""] if said else []
-    how = HOW.format(
-        split=section.split, shifted=SHIFTED_IS if section.split == SHIFTED else "",
+    how = _HOW.format(
+        split=section.split, shifted=_SHIFTED_IS if section.split == SHIFTED else "",
         chosen="the threshold was" if section.kept_last else "the epoch and the threshold were",
         sized=" of the same number of train images" if section.sized else "",
-        seeds=SEEDS if any(len(row.seeds) > 1 for row in section.rows) else ONE_SEED,
+        seeds=_SEEDS if any(len(row.seeds) > 1 for row in section.rows) else _ONE_SEED,
     )  # fmt: skip
     lines += [f"### Scores on {section.split}", "", *_scores(section), "", how]
     if section.unfinished:
@@ -95,7 +95,7 @@ def section_text(section: ResultsSection, figures: Mapping[str, str], looks: Seq
             "",
             *_test_table(section.rows),
             "",
-            f"- {TESTED}",
+            f"- {_TESTED}",
             *_looks_at(section.seals, looks),
         ]
     for title, path in figures.items():
@@ -121,18 +121,18 @@ def _scores(section: ResultsSection) -> list[str]:
     head = ["rank", "configuration", "seeds", "AUROC", "accuracy", "sensitivity at specificity 0.90", "log loss",
             "right where the probe errs", "AUROC against the best", "images (patients)"]  # fmt: skip
     body = [
-        [str(row.rank), row.name, str(len(row.seeds)), *(mean_text(row.metrics[name]) for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
-         mean_text(row.beyond) if row.beyond else "-", _against(row), _count(row.metrics["auroc"])]
+        [str(row.rank), row.name, str(len(row.seeds)), *(_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
+         _mean_text(row.beyond) if row.beyond else "-", _against(row), _count(row.metrics["auroc"])]
         if row.metrics else ["", row.name, "0", row.why, *[""] * 6]
         for row in section.rows
     ]  # fmt: skip
     if section.baseline is not None:
         probe = f"shortcut baseline ({section.baseline_probe})" + (", plain valid" if section.split == SHIFTED else "")
-        body.append(["", probe, "", mean_text(section.baseline), *[""] * 5, _count(section.baseline)])
-    return aligned(head, body)
+        body.append(["", probe, "", _mean_text(section.baseline), *[""] * 5, _count(section.baseline)])
+    return _aligned(head, body)
 
 
-def mean_text(found: MeanSd) -> str:
+def _mean_text(found: MeanSd) -> str:
     """'0.953 ± 0.004 [0.940, 0.963]'."""
     if found.mean is None:
         return "-"
@@ -172,7 +172,7 @@ def _cost_table(rows: Sequence[Row]) -> list[str]:
         [row.name, *(_cost_cells(row.costs) if row.costs else [row.why, *[""] * 5]), str(row.looks), f"`{row.command}`"]
         for row in rows
     ]
-    return aligned(head, body)
+    return _aligned(head, body)
 
 
 def _cost_cells(costs: Costs) -> list[str]:
@@ -199,14 +199,14 @@ def _test_table(rows: Sequence[Row]) -> list[str]:
     ]
     body = [
         [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.looks),
-         *(mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")),
-         mean_text(row.test.baseline) if row.test.baseline else "-", _count(row.test.metrics["auroc"])]
+         *(_mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")),
+         _mean_text(row.test.baseline) if row.test.baseline else "-", _count(row.test.metrics["auroc"])]
         for row in rows if row.test
     ]  # fmt: skip
-    return aligned(head, body)
+    return _aligned(head, body)
 
 
-def aligned(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
+def _aligned(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     """A Markdown table whose columns also stand in line as plain text."""
     body = [[cell.replace("|", "\\|") for cell in row] for row in body]
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]

@@ -21,8 +21,8 @@ from plainfilm.pipeline.prepare import keep_out_of_data
 from plainfilm.schemas.compare import ExperimentDocument, ExperimentRun, Outcome
 
 OUT = Path("runs") / "experiments"
-FAILED = 5
-TRAINED = ("skipped", "trained", "resumed")
+_FAILED = 5
+_TRAINED = ("skipped", "trained", "resumed")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Order:
 
 
 @dataclass
-class Progress:
+class _Progress:
     """What became of each run so far, by folder name."""
 
     places: list[Place]
@@ -67,7 +67,7 @@ class Progress:
     def is_trained(self, place: Place) -> bool:
         """Whether the run's model is there."""
         ended = self.ended.get(place.planned.folder)
-        return ended is not None and ended.outcome in TRAINED
+        return ended is not None and ended.outcome in _TRAINED
 
     def left(self) -> list[Place]:
         return [place for place in self.places if place.planned.folder not in self.ended]
@@ -93,14 +93,14 @@ def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallba
     folder = order.out / experiment.name
     for each in planned:
         keep_out_of_data(folder, each.cfg)
-    progress = Progress(_places(folder, experiment, order))
+    progress = _Progress(_places(folder, experiment, order))
     require_possible(progress.places, offline=order.offline, on_event=on_event)
     if order.open_test:
         require_writable(access_log_file(experiment))
     done, left = (
         [place for place in progress.places if place.standing in which] for which in (("done",), ("new", "stopped"))
     )
-    seconds = estimate(done, left, order.jobs)
+    seconds = _estimate(done, left, order.jobs)
     on_event("plan", {
         "experiment": experiment.name, "title": experiment.about.title, "configurations": len({p.configuration for p in planned}),
         "runs": len(planned), "standing": [place.standing for place in progress.places], "seconds": seconds,
@@ -121,7 +121,7 @@ def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallba
 def exit_code(document: ExperimentDocument) -> int:
     """0; else the code that all failed runs share, or 5 where they failed for different reasons."""
     codes = {run.code for run in document.runs if run.code}
-    return 0 if not codes else codes.pop() if len(codes) == 1 else FAILED
+    return 0 if not codes else codes.pop() if len(codes) == 1 else _FAILED
 
 
 def _require_data(experiment: Experiment, order: Order) -> None:
@@ -150,7 +150,7 @@ def _places(folder: Path, experiment: Experiment, order: Order) -> list[Place]:
     return found
 
 
-def estimate(done: Sequence[Place], left: Sequence[Place], jobs: int) -> float | None:
+def _estimate(done: Sequence[Place], left: Sequence[Place], jobs: int) -> float | None:
     """Seconds for the runs that are `left`, from those that are `done`; None where there is none to learn from."""
     known: dict[str, list[float]] = {}
     for place in done:
@@ -169,7 +169,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _timed(progress: Progress, order: Order, on_event: EventCallback) -> float:
+def _timed(progress: _Progress, order: Order, on_event: EventCallback) -> float:
     """Seconds from five timed steps of the first run of each configuration; one that fails does not stop the others."""
     total = 0.0
     by_name: dict[str, float | PlainfilmError] = {}
@@ -196,7 +196,7 @@ def _timed(progress: Progress, order: Order, on_event: EventCallback) -> float:
     return total / order.jobs
 
 
-def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path, on_event: EventCallback) -> None:
+def _work(experiment: Experiment, progress: _Progress, order: Order, folder: Path, on_event: EventCallback) -> None:
     try:
         for place in progress.places:
             if place.standing == "done":
@@ -204,8 +204,8 @@ def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path
             elif place.standing == "busy":
                 progress.note(place, "busy", OccupiedError.exit_code, "another process is training it; left alone")
             elif place.standing == "diverged":
-                progress.note(place, "failed", FAILED, "it diverged before, and would again: lower train.lr")
-        keep_failures(folder, progress.ended.values(), TRAINED)
+                progress.note(place, "failed", _FAILED, "it diverged before, and would again: lower train.lr")
+        keep_failures(folder, progress.ended.values(), _TRAINED)
         _train_all(experiment, progress, order, folder, on_event)
         _measure_latency(progress)
     except (KeyboardInterrupt, StoppedError):
@@ -216,7 +216,9 @@ def _work(experiment: Experiment, progress: Progress, order: Order, folder: Path
         ) from None
 
 
-def _train_all(experiment: Experiment, progress: Progress, order: Order, folder: Path, on_event: EventCallback) -> None:
+def _train_all(
+    experiment: Experiment, progress: _Progress, order: Order, folder: Path, on_event: EventCallback
+) -> None:
     left = progress.left()
     of = len(progress.places)
 
@@ -225,7 +227,7 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
             raise KeyboardInterrupt
         if how.code:
             progress.note(place, "failed", how.code, how.message)
-            keep_failures(folder, progress.ended.values(), TRAINED)
+            keep_failures(folder, progress.ended.values(), _TRAINED)
             on_event("grid_failed", {"name": place.planned.folder, "message": how.message})
             return
         _finish(
@@ -237,8 +239,8 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
             folder,
             on_event,
         )
-        keep_failures(folder, progress.ended.values(), TRAINED)
-        ahead = estimate([each for each in progress.places if progress.is_trained(each)], progress.left(), order.jobs)
+        keep_failures(folder, progress.ended.values(), _TRAINED)
+        ahead = _estimate([each for each in progress.places if progress.is_trained(each)], progress.left(), order.jobs)
         on_event("grid_done", {"name": place.planned.folder, "done": len(progress.ended), "of": of, "seconds": ahead})
 
     if order.jobs > 1:
@@ -256,7 +258,7 @@ def _train_all(experiment: Experiment, progress: Progress, order: Order, folder:
 
 
 def _finish(
-    experiment: Experiment, progress: Progress, place: Place, outcome: Outcome, order: Order, folder: Path, on_event: EventCallback
+    experiment: Experiment, progress: _Progress, place: Place, outcome: Outcome, order: Order, folder: Path, on_event: EventCallback
 ) -> None:  # fmt: skip
     """A run is trained: its cost is there, and its test set is opened where that was asked for."""
     try:
@@ -270,7 +272,7 @@ def _finish(
         progress.note(place, "failed", BUG, f"trained, but a bug in plainfilm: {type(error).__name__}")
 
 
-def _measure_latency(progress: Progress) -> None:
+def _measure_latency(progress: _Progress) -> None:
     """Once per configuration, when nothing else of ours is running."""
     done = [place for place in progress.places if progress.is_trained(place)]
     measured = {place.planned.configuration for place in done if read_cost(place.run).latency is not None}

@@ -13,9 +13,9 @@ from plainfilm.models.find_weights import as_it_began
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
 
-Standing = Literal["new", "done", "stopped", "busy", "diverged"]
-SHOWN = 5  # differing keys named one by one
-MOST_FOLDERS = 100  # half-made folders of one run; more is a fault elsewhere
+_Standing = Literal["new", "done", "stopped", "busy", "diverged"]
+_SHOWN = 5  # differing keys named one by one
+_MOST_FOLDERS = 100  # half-made folders of one run; more is a fault elsewhere
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Place:
 
     planned: Planned
     run: RunDir
-    standing: Standing
+    standing: _Standing
     half_made: tuple[Path, ...] = ()
 
 
@@ -35,7 +35,7 @@ def find_place(folder: Path, planned: Planned) -> Place:
         OccupiedError: a run of another config lies there; names what differs. DataError: a run of another version.
     """
     half_made: list[Path] = []
-    for number in range(1, MOST_FOLDERS):
+    for number in range(1, _MOST_FOLDERS):
         root = folder / (planned.folder if number == 1 else f"{planned.folder}.{number}")
         run = RunDir(root)
         if not root.exists() or (root.is_dir() and not any(p.name != ".lock" for p in root.iterdir())):
@@ -48,10 +48,10 @@ def find_place(folder: Path, planned: Planned) -> Place:
         if standing is not None:
             return Place(planned, run, standing, tuple(half_made))
         half_made.append(root)
-    raise OccupiedError(f"{folder / planned.folder} was begun {MOST_FOLDERS} times in vain. Remove these folders.")
+    raise OccupiedError(f"{folder / planned.folder} was begun {_MOST_FOLDERS} times in vain. Remove these folders.")
 
 
-def _standing(run: RunDir) -> Standing | None:
+def _standing(run: RunDir) -> _Standing | None:
     """None: it stopped before it could be gone on with."""
     if not run.status.is_file():
         return "busy" if (run.root / ".lock").is_file() and run.is_locked() else None
@@ -73,9 +73,9 @@ def _refuse_another(run: RunDir, cfg: ExperimentConfig) -> None:
         return
     then, now = (dict(_flat(each.model_dump(mode="json"))) for each in (there, cfg))
     differ = [f"{key}: {then.get(key)!r} there, {now.get(key)!r} wanted" for key in now if then.get(key) != now[key]]
-    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+    more = f"; and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
     raise OccupiedError(
-        f"{run.root} holds a run of another config: {'; '.join(differ[:SHOWN])}{more}. Choose another --out, rename "
+        f"{run.root} holds a run of another config: {'; '.join(differ[:_SHOWN])}{more}. Choose another --out, rename "
         "the configuration, or move that folder away."
     )
 

@@ -38,7 +38,7 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
     looks = read_access_log(out / "looks.jsonl")
-    figures = {section.name: draw(section) for section in sections}
+    figures = {section.name: _draw(section) for section in sections}
     rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
     for section in sections:
         links = {title: f"figures/{name}" for title, (name, _) in figures[section.name].items()}
@@ -100,7 +100,7 @@ def _with_runs(path: Path) -> list[Path]:
     return found
 
 
-def draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
+def _draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
     """Title -> file name and PNG of each figure; none where nothing was run."""
     from plainfilm.plots.base import as_png
 

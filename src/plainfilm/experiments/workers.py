@@ -23,7 +23,7 @@ from plainfilm.pipeline import train
 from plainfilm.schemas.documents import TrainDocument
 
 BUG, INTERRUPTED = 101, 130
-GRACE_SECONDS = 120.0  # for a child to finish its step and write its state after Ctrl-C
+_GRACE_SECONDS = 120.0  # for a child to finish its step and write its state after Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,6 @@ class Workers:
                 child.send_signal(signal.SIGINT if os.name != "nt" else signal.SIGTERM)
         for child in self.children:
             try:
-                child.wait(GRACE_SECONDS)
+                child.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 child.kill()  # its last state holds

@@ -41,7 +41,7 @@ from plainfilm.schemas.documents import DataCounts, EvaluateDocument, ExportDocu
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
 
-CHECK_IMAGES = 32
+_CHECK_IMAGES = 32
 
 
 def export_run(root: Path, out: Path | None = None, on_event: EventCallback = silent) -> ExportDocument:
@@ -103,7 +103,7 @@ class _Sample:
 
 def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
     """32 valid pictures; where DATA is gone, those that the run kept."""
-    valid = rows[rows["split"] == "valid"].sort_values("sha256")[:CHECK_IMAGES]
+    valid = rows[rows["split"] == "valid"].sort_values("sha256")[:_CHECK_IMAGES]
     with contextlib.suppress(DataError, OSError):
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
         return _Sample(_as_input(pixels), "valid pictures")

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from plainfilm.interpret.gradcam import LastMap
     from plainfilm.models.build import Normalised
 
-NEEDED = ("torch", "torchvision", "captum", "matplotlib")
+_NEEDED = ("torch", "torchvision", "captum", "matplotlib")
 
 
 def require_torch() -> None:
     """Raises MissingError where heat maps cannot be made here; nothing is imported to see it."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingError(
             f"Heat maps need {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. Install "

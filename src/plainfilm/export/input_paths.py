@@ -10,9 +10,9 @@ from pathlib import Path
 
 from plainfilm.data.table.folders import UNREADABLE, walk
 
-STDIN = "-"
-EMPTY = "empty folder"
-READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the one may be a picture, the other must be told
+_STDIN = "-"
+_EMPTY = "empty folder"
+_READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the one may be a picture, the other must be told
 
 
 def image_paths(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str], *, tiff: bool) -> Iterator[str]:
@@ -24,7 +24,7 @@ def image_paths(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[
     is given back itself, so that it has its row too.
     """
     for word in words:
-        if word == STDIN:
+        if word == _STDIN:
             for line in stdin:
                 if name := os.fsdecode(line.rstrip(b"\r\n")):
                     yield from _one(name, left_out, tiff)
@@ -49,9 +49,9 @@ def _one(name: str, left_out: Counter[str], tiff: bool) -> Iterator[str]:
     empty = True
     for path, rule in walk(Path(name), tiff=tiff, unreadable=True):
         empty = False
-        if rule and rule not in READ_ALL_THE_SAME:
+        if rule and rule not in _READ_ALL_THE_SAME:
             left_out[rule] += 1
         else:
             yield str(path)
     if empty:
-        left_out[EMPTY] += 1
+        left_out[_EMPTY] += 1

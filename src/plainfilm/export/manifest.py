@@ -22,19 +22,19 @@ from plainfilm.errors import BundleError
 MANIFEST, CARD, WEIGHTS, ONNX, GATE, MODEL_CARD = (
     "MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md",
 )  # fmt: skip
-REQUIRED = frozenset({CARD, WEIGHTS, ONNX, MODEL_CARD})
-KNOWN = REQUIRED | {GATE}
-MB = 1024 * 1024
+_REQUIRED = frozenset({CARD, WEIGHTS, ONNX, MODEL_CARD})
+_KNOWN = _REQUIRED | {GATE}
+_MB = 1024 * 1024
 # A file above its limit is not read: a hash says nothing about a file that fills the memory before it is known.
-LARGEST = {MANIFEST: MB, CARD: 4 * MB, MODEL_CARD: 4 * MB, GATE: 64 * MB, ONNX: 2048 * MB, WEIGHTS: 2048 * MB}
-CHUNK = 1 * MB
-LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # what a desktop leaves in every folder that it shows
+_LARGEST = {MANIFEST: _MB, CARD: 4 * _MB, MODEL_CARD: 4 * _MB, GATE: 64 * _MB, ONNX: 2048 * _MB, WEIGHTS: 2048 * _MB}
+_CHUNK = 1 * _MB
+_LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # what a desktop leaves in every folder that it shows
 
 
-UNPACK = "Unpack it and give the folder, or make a zip by: plainfilm export RUN --out NAME.zip."
+_UNPACK = "Unpack it and give the folder, or make a zip by: plainfilm export RUN --out NAME.zip."
 
 
-class FileFacts(BaseModel):
+class _FileFacts(BaseModel):
     """One file of a bundle."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -47,7 +47,7 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     schema_version: Literal[1] = 1
-    files: dict[str, FileFacts]
+    files: dict[str, _FileFacts]
 
 
 class Source:
@@ -59,33 +59,33 @@ class Source:
     def read(self, name: str) -> bytes:
         """All bytes of a file, never more than its limit."""
         with self._opener(name) as file:
-            data = file.read(LARGEST[name] + 1)
-        if len(data) > LARGEST[name]:
-            raise BundleError(f"{name} of the bundle is larger than {LARGEST[name] // MB} MB; it is not read.")
+            data = file.read(_LARGEST[name] + 1)
+        if len(data) > _LARGEST[name]:
+            raise BundleError(f"{name} of the bundle is larger than {_LARGEST[name] // _MB} MB; it is not read.")
         return data
 
-    def facts(self, name: str) -> FileFacts:
+    def facts(self, name: str) -> _FileFacts:
         """Hash and length of a file that need not be kept."""
         digest, length = hashlib.sha256(), 0
         for part in self.parts(name, overlap=0):
             digest.update(part)
             length += len(part)
-            if length > LARGEST[name]:
-                raise BundleError(f"{name} of the bundle is larger than {LARGEST[name] // MB} MB; it is not read.")
-        return FileFacts(sha256=digest.hexdigest(), bytes=length)
+            if length > _LARGEST[name]:
+                raise BundleError(f"{name} of the bundle is larger than {_LARGEST[name] // _MB} MB; it is not read.")
+        return _FileFacts(sha256=digest.hexdigest(), bytes=length)
 
     def parts(self, name: str, overlap: int = 64) -> Iterator[bytes]:
         """A file from its begin to its end in pieces, each with the last `overlap` bytes of the one before."""
         tail = b""
         with self._opener(name) as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(_CHUNK):
                 yield (part := tail + chunk)
                 tail = part[-overlap:] if overlap else b""
 
 
-def facts_of(data: bytes) -> FileFacts:
+def facts_of(data: bytes) -> _FileFacts:
     """Hash and length of bytes."""
-    return FileFacts(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    return _FileFacts(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
 
 
 @contextmanager
@@ -119,7 +119,7 @@ def opened(path: Path) -> Iterator[Source]:
 def _folder(path: Path) -> Source:
     with os.scandir(path) as entries:
         found = [
-            (entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries if entry.name not in LITTER
+            (entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries if entry.name not in _LITTER
         ]
     names = [name for name, _ in found]
     if "status.json" in names and MANIFEST not in names:
@@ -135,10 +135,10 @@ def _zip(archive: zipfile.ZipFile) -> Source:
     if len(set(names)) < len(names):
         raise BundleError("The zip holds a file twice; a bundle does not. Export it again.")
     if MANIFEST not in names and any(name.endswith(f"/{MANIFEST}") for name in names):
-        raise BundleError(f"The zip holds a folder with a bundle in it. {UNPACK}")
+        raise BundleError(f"The zip holds a folder with a bundle in it. {_UNPACK}")
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise BundleError(f"The zip is packed in another way than plainfilm export does. {UNPACK}")
+            raise BundleError(f"The zip is packed in another way than plainfilm export does. {_UNPACK}")
     return Source(sorted(names), lambda name: archive.open(name))
 
 
@@ -155,11 +155,11 @@ def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict
     except (ValidationError, RecursionError):
         raise BundleError("MANIFEST.json of the bundle is damaged, or of another version. Export it again.") from None
     listed = set(manifest.files)
-    if unknown := sorted(listed - KNOWN):
+    if unknown := sorted(listed - _KNOWN):
         raise BundleError(
             f"MANIFEST.json of the bundle names {unknown[0][:40]!r}, which no bundle holds. Export it again."
         )
-    if missing := sorted((REQUIRED | listed) - set(source.names)) or sorted(REQUIRED - listed):
+    if missing := sorted((_REQUIRED | listed) - set(source.names)) or sorted(_REQUIRED - listed):
         raise BundleError(f"{missing[0]} of the bundle is missing. Copy the whole folder, or export it again.")
     if surplus := sorted(set(source.names) - listed - {MANIFEST}):
         raise BundleError(

@@ -13,13 +13,13 @@ from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import Metric
 
 NOT_REPORTED = "NOT REPORTED"
-SETS = {
+_SETS = {
     "valid": "Valid images (the epoch, temperature and threshold were chosen here; these scores flatter)",
     "test": "Test images",
 }
-SHOWN = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auprc", "brier", "ece")
+_SHOWN = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auprc", "brier", "ece")
 # What no run knows; somebody has to write it by hand.
-FOR_PEOPLE = {
+_FOR_PEOPLE = {
     "Intended use": ("Intended task and users", "Out-of-scope uses"),
     "Data": (
         "Where, when and on which machines the images were made", "Age and sex of the patients, inclusion and exclusion",
@@ -42,7 +42,7 @@ def model_card(card: BundleCard) -> str:
     return f"{title}\n\n**{card.notice}**\n\n{counted}\n\n{body}\n"
 
 
-def plain(text: str, limit: int = 120) -> str:
+def _plain(text: str, limit: int = 120) -> str:
     """A text of others, such as a class name, as Markdown and HTML show it and nothing else."""
     seen = "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text[:limit])
     seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in seen).replace("://", ":\\/\\/")
@@ -51,7 +51,7 @@ def plain(text: str, limit: int = 120) -> str:
 
 
 def _classes(card: BundleCard) -> str:
-    return f"class {plain(card.positive)}" if card.positive else f"{len(card.vocab)} classes"
+    return f"class {_plain(card.positive)}" if card.positive else f"{len(card.vocab)} classes"
 
 
 def _model(card: BundleCard) -> list[str]:
@@ -65,9 +65,9 @@ def _model(card: BundleCard) -> list[str]:
     shift = ", ".join(f"{name} {value:.1e}" for name, value in onnx.differences.items())
     return [
         "## Model", "",
-        f"- Network: {plain(made.name)} ({made.parameters:,} parameters); {plain(made.source)}",
-        f"- Started from: {plain(str(start))}. Kept: epoch {card.kept_epoch + 1}, {card.kept_by}. Finished {card.trained}",
-        f"- Classes: {', '.join(plain(name) for name in card.vocab)}; positive: {plain(card.positive) if card.positive else 'none, each class against the rest'}",
+        f"- Network: {_plain(made.name)} ({made.parameters:,} parameters); {_plain(made.source)}",
+        f"- Started from: {_plain(str(start))}. Kept: epoch {card.kept_epoch + 1}, {card.kept_by}. Finished {card.trained}",
+        f"- Classes: {', '.join(_plain(name) for name in card.vocab)}; positive: {_plain(card.positive) if card.positive else 'none, each class against the rest'}",
         f"- Pictures: {spec['size_px']} x {spec['size_px']} px, {'grey' if spec['channels'] == 1 else 'RGB'}, {spec['resize']}"
         f"{', harmonised' if spec['harmonise'] else ''}; integers above 8 bits: {spec['bits'] or 'none in the data'}",
         f"- Normalised inside the network: {normal}",
@@ -83,15 +83,15 @@ def _data(card: BundleCard) -> list[str]:
         "## Data", "",
         f"- {data.found:,} files found = {data.used:,} used + {data.quarantined:,} quarantined + {data.duplicates:,} duplicates "
         f"dropped + {data.ignored:,} ignored",
-        f"- Divided by: {plain(card.split)}{' (LEAKY)' if card.leaky else ''}; patients {'known' if card.has_patients else 'unknown: intervals are likely too narrow'}",
+        f"- Divided by: {_plain(card.split)}{' (LEAKY)' if card.leaky else ''}; patients {'known' if card.has_patients else 'unknown: intervals are likely too narrow'}",
         f"- Fingerprint of the images: {card.data_sha256}; with their split: {card.split_sha256}",
         *_people("Data")[2:],
-        "", f"| split | images | patients | {' | '.join(map(plain, data.classes))} |", f"|---|{'---:|' * (2 + len(data.classes))}",
+        "", f"| split | images | patients | {' | '.join(map(_plain, data.classes))} |", f"|---|{'---:|' * (2 + len(data.classes))}",
     ]  # fmt: skip
     for name, split in data.splits.items():
         patients = "unknown" if split.patients is None else f"{split.patients:,}"
         counts = " | ".join(f"{split.classes.get(label, 0):,}" for label in data.classes)
-        lines.append(f"| {plain(name)} | {split.images:,} | {patients} | {counts} |")
+        lines.append(f"| {_plain(name)} | {split.images:,} | {patients} | {counts} |")
     return lines
 
 
@@ -102,12 +102,12 @@ def _scores(name: str, scores: SplitScores) -> list[str]:
         if scores.opened_by_all_runs > scores.opened
         else ""
     )
-    lines = [f"## {SETS.get(name, f'Images from elsewhere ({plain(name)})')}", ""]
+    lines = [f"## {_SETS.get(name, f'Images from elsewhere ({_plain(name)})')}", ""]
     if name != "valid":
         lines += [f"- Opened {once} by this run{others}"]
     lines += _facts(scores)
     lines += ["", "| metric | value | 95 % interval | images | patients | at 0.5 |", "|---|---:|---|---:|---:|---:|"]
-    for metric in SHOWN:
+    for metric in _SHOWN:
         if (found := scores.metrics.get(metric)) is not None:
             half = scores.metrics_at_half.get(metric)
             patients = "unknown" if found.n_patients is None else f"{found.n_patients:,}"
@@ -121,7 +121,7 @@ def _facts(scores: SplitScores) -> list[str]:
     lines = []
     if (row := scores.shortcut_baseline) is not None and row.auroc is not None:
         lines.append(
-            f"- No lungs needed: AUROC {_value(row.auroc)} {_between(row.auroc)} by {plain(str(row.best))} alone"
+            f"- No lungs needed: AUROC {_value(row.auroc)} {_between(row.auroc)} by {_plain(str(row.best))} alone"
         )
     if scores.band_kept is not None and scores.band_error is not None:
         lines.append(
@@ -139,17 +139,17 @@ def _calls(card: BundleCard) -> list[str]:
     lines = [
         "## From score to call",
         "",
-        f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {plain(card.temperature_chosen_on)})",
+        f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {_plain(card.temperature_chosen_on)})",
     ]
     if card.threshold is None:
         lines.append("- The class with the highest score is called.")
     else:
         lines.append(
-            f"- Called {plain(str(card.positive))} from a score of {card.threshold:.4f} (rule: {plain(card.threshold_rule)}, chosen on "
-            f"{plain(card.threshold_chosen_on)})"
+            f"- Called {_plain(str(card.positive))} from a score of {card.threshold:.4f} (rule: {_plain(card.threshold_rule)}, chosen on "
+            f"{_plain(card.threshold_chosen_on)})"
         )
     if card.band is not None:
-        lowest = ", ".join(f"{plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
+        lowest = ", ".join(f"{_plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
         lines.append(
             f"- Possible from a score of: {lowest}; not exactly the called class possible: unsure. {LIKE_VALID}"
         )
@@ -172,18 +172,18 @@ def _caveats(card: BundleCard) -> list[str]:
         if card.seal and others:
             why = f"this run never opened its test set; runs beside it did, {times.format(others)}"
         lines.append(f"- No test score: {why}. No number above is from test images.")
-    return lines + [f"- {plain(note, 1000)}" for note in card.notes]
+    return lines + [f"- {_plain(note, 1000)}" for note in card.notes]
 
 
 def _licence(card: BundleCard) -> list[str]:
     made = card.architecture
     weights = made.weights_licence or "no foreign weights"
-    return ["## Licences", "", f"- Network's code: {made.licence}; weights it started from: {plain(weights)}",
+    return ["## Licences", "", f"- Network's code: {made.licence}; weights it started from: {_plain(weights)}",
             f"- Licence of these weights: {NOT_REPORTED}"]  # fmt: skip
 
 
 def _people(heading: str) -> list[str]:
-    return [f"## {heading}", "", *[f"- {field}: {NOT_REPORTED}" for field in FOR_PEOPLE[heading]]]
+    return [f"## {heading}", "", *[f"- {field}: {NOT_REPORTED}" for field in _FOR_PEOPLE[heading]]]
 
 
 def _value(metric: Metric | None) -> str:
@@ -192,7 +192,7 @@ def _value(metric: Metric | None) -> str:
 
 def _between(metric: Metric) -> str:
     if metric.value is None:
-        return plain(metric.method)
+        return _plain(metric.method)
     if metric.ci_low is None or metric.ci_high is None:
         return "no interval"
     return f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]"

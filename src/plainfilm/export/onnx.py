@@ -24,7 +24,7 @@ INPUT, OUTPUTS = "image", ("logits", "probs", "features")
 TOLERANCE = 1e-4
 
 
-class Served(nn.Module):
+class _Served(nn.Module):
     """uint8 (n, c, h, w), as decode() gives them -> logits (n, k), probs (n, k) at the temperature, features (n, d).
 
     Normalisation is inside `model`, so whoever runs the file cannot get it wrong.
@@ -48,7 +48,7 @@ def export_onnx(model: Normalised, temperature: float, shape: tuple[int, int, in
     """
     import onnx
 
-    served = Served(model, temperature).eval().cpu()
+    served = _Served(model, temperature).eval().cpu()
     example = torch.zeros((2, *shape), dtype=torch.uint8)  # of one picture the exporter would fix the number
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -69,7 +69,7 @@ def differences(model: Normalised, temperature: float, data: bytes, pixels: np.n
     """
     session = onnx_runtime().InferenceSession(data, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        expected = [out.numpy() for out in Served(model, temperature).eval().cpu()(torch.from_numpy(pixels))]
+        expected = [out.numpy() for out in _Served(model, temperature).eval().cpu()(torch.from_numpy(pixels))]
     found = session.run(list(OUTPUTS), {INPUT: pixels})
     return {
         name: float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))

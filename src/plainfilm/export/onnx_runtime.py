@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-SWITCHES = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")  # the second one in some versions before
+_SWITCHES = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")  # the second one in some versions before
 
 
 def onnx_runtime() -> Any:
@@ -18,7 +18,7 @@ def onnx_runtime() -> Any:
     Raises:
         ImportError: it is not installed.
     """
-    for name in SWITCHES:
+    for name in _SWITCHES:
         os.environ[name] = "1"
     import onnxruntime
 

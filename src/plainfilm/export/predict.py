@@ -22,9 +22,9 @@ from plainfilm.export.input_paths import image_paths
 from plainfilm.export.scorer import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
 from plainfilm.schemas.documents import PredictDocument, marks
 
-Format = Literal["csv", "jsonl"]
-TELL_EVERY = 10.0  # seconds
-Write = Callable[[str], object]
+_Format = Literal["csv", "jsonl"]
+_TELL_EVERY = 10.0  # seconds
+_Write = Callable[[str], object]
 
 
 @dataclass
@@ -48,7 +48,7 @@ class _Counts:
 
 
 def predict_files(
-    path: Path, words: Sequence[str], *, out: Path | None = None, form: Format = "csv", threshold: float | None = None,
+    path: Path, words: Sequence[str], *, out: Path | None = None, form: _Format = "csv", threshold: float | None = None,
     heat: Path | None = None, threads: int | None = None, stdin: Iterable[bytes] = (), stdout: TextIO | None = None,
     on_event: EventCallback = silent,
 ) -> PredictDocument:  # fmt: skip
@@ -73,18 +73,18 @@ def predict_files(
         if marks([note]):
             on_event("note", {"text": note})
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
-    line = (csv_line if form == "csv" else json_line)(vocab)
+    line = (_csv_line if form == "csv" else _json_line)(vocab)
     todo = image_paths(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
     told = time.monotonic()
     with _sink(out, stdout or sys.stdout) as write:
         for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
             if number == 1 and form == "csv":  # no header where there is no picture
-                write(csv_header(vocab))
+                write(_csv_header(vocab))
             counts.add(found)
             write(line(name, found))
             if draw is not None and not found.error:
                 draw(bundle, number, name, found)
-            if time.monotonic() - told > TELL_EVERY:
+            if time.monotonic() - told > _TELL_EVERY:
                 told = time.monotonic()
                 on_event("scored", {"done": number, "seconds": told - began})
         if not counts.images:
@@ -134,7 +134,7 @@ def _at(bundle: Bundle, threshold: float | None) -> Bundle:
 
 
 @contextmanager
-def _sink(out: Path | None, stdout: TextIO) -> Iterator[Write]:
+def _sink(out: Path | None, stdout: TextIO) -> Iterator[_Write]:
     """Where rows go. In a file UTF-8, in a terminal nothing that it would obey; what cannot be encoded is an escape."""
     if out is not None:
         with atomic_file(out) as file:
@@ -143,14 +143,14 @@ def _sink(out: Path | None, stdout: TextIO) -> Iterator[Write]:
     encoding, terminal = stdout.encoding or "utf-8", stdout.isatty()
 
     def write(line: str) -> None:
-        shown = visible(line[:-1]) + "\n" if terminal else line
+        shown = _visible(line[:-1]) + "\n" if terminal else line
         stdout.write(shown.encode(encoding, "backslashreplace").decode(encoding))
 
     yield write
     stdout.flush()
 
 
-def _writer(file: IO[bytes]) -> Write:
+def _writer(file: IO[bytes]) -> _Write:
     return lambda line: file.write(line.encode("utf-8", "backslashreplace"))
 
 
@@ -172,56 +172,56 @@ def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Pred
     return draw
 
 
-FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the start of one, and their wide forms
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the start of one, and their wide forms
 
 
-Line = Callable[[str | Path, Prediction], str]
+_Line = Callable[[str | Path, Prediction], str]
 
 
-def columns(vocab: Sequence[str]) -> list[str]:
+def _columns(vocab: Sequence[str]) -> list[str]:
     """Names of the columns, in order."""
     return ["path", "label", "score", *(f"prob_{name}" for name in vocab), "flag", "error"]
 
 
-def inert(text: str) -> str:
+def _inert(text: str) -> str:
     """A text as a spreadsheet may hold it: what would begin a formula gets an apostrophe.
 
     Source: OWASP, CSV Injection.
     """
     begins = text.lstrip()[:1]
-    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or (begins and begins in FORMULA) else text
+    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or (begins and begins in _FORMULA) else text
 
 
-def visible(text: str) -> str:
+def _visible(text: str) -> str:
     """A text as a terminal may show it: what moves the cursor or the reading direction is written as an escape."""
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)
 
 
-def csv_header(vocab: Sequence[str]) -> str:
+def _csv_header(vocab: Sequence[str]) -> str:
     """The first line, with its end."""
-    return _csv([inert(name) for name in columns(vocab)])
+    return _csv([_inert(name) for name in _columns(vocab)])
 
 
-def csv_line(vocab: Sequence[str]) -> Line:
+def _csv_line(vocab: Sequence[str]) -> _Line:
     """What makes a CSV line, with its end, of a path and its prediction; numbers with 9 significant digits."""
 
     def line(path: str | Path, found: Prediction) -> str:
         numbers = [found.score, *(found.probs.get(name) for name in vocab)]
         shown = ["" if value is None else f"{value:.9g}" for value in numbers]
-        texts = [inert(text) for text in ("; ".join(found.flags), found.error)]
-        return _csv([inert(str(path)), inert(found.label), *shown, *texts])
+        texts = [_inert(text) for text in ("; ".join(found.flags), found.error)]
+        return _csv([_inert(str(path)), _inert(found.label), *shown, *texts])
 
     return line
 
 
-def json_line(vocab: Sequence[str]) -> Line:
+def _json_line(vocab: Sequence[str]) -> _Line:
     """What makes a JSON line; ASCII only, so that any name is whole on any terminal and pipe."""
 
     def line(path: str | Path, found: Prediction) -> str:
         numbers = [found.score, *(found.probs.get(name) for name in vocab)]
         rounded = [None if value is None else float(f"{value:.9g}") for value in numbers]
         values = [str(path), found.label, *rounded, "; ".join(found.flags), found.error]
-        return json.dumps(dict(zip(columns(vocab), values, strict=True))) + "\n"
+        return json.dumps(dict(zip(_columns(vocab), values, strict=True))) + "\n"
 
     return line
 

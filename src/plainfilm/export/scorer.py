@@ -34,7 +34,7 @@ BATCH, BATCH_PIXELS = (
     8,
     8 * 224 * 224,
 )  # of the paper's network a picture of 224 px holds 8 MB of maps, one of 512 px 45
-AHEAD = 2  # batches that wait for the reader, for each thread
+_AHEAD = 2  # batches that wait for the reader, for each thread
 INPUT, OUTPUTS = "image", ("logits", "probs", "features")
 
 
@@ -99,7 +99,7 @@ class Bundle:
         with ThreadPoolExecutor(self.threads) as pool:
             try:
                 while True:
-                    while len(running) < AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
+                    while len(running) < _AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
                         running.append((batch, pool.submit(self._predict, batch)))
                     if not running:
                         return
@@ -204,7 +204,7 @@ def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], thr
     if next(source.parts(WEIGHTS), b"")[8:9] != b"{":  # after the length of its header; only heat maps read it whole
         raise BundleError("model.safetensors of the bundle is no safetensors file; it was not read. Export it again.")
     session = _session(source.folder / ONNX if source.folder else files.pop(ONNX), card)
-    bundle = Bundle(card, markdown, gate, session, threads or processors())
+    bundle = Bundle(card, markdown, gate, session, threads or _processors())
     bundle.score(np.zeros((1, card.channels, card.size_px, card.size_px), np.uint8))  # what cannot run is refused here
     return bundle
 
@@ -247,6 +247,6 @@ def _session(model: bytes | Path, card: BundleCard) -> Any:
     return session
 
 
-def processors() -> int:
+def _processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -23,8 +23,8 @@ from plainfilm.errors import UsageError
 from plainfilm.models.build import Normalised
 
 Method = Literal["grad-cam", "hires-cam"]
-Layout = Literal["nchw", "nhwc", "tokens"]
-BATCH = 8  # at 512 px the paper's network keeps 33 MB per picture for the way back
+_Layout = Literal["nchw", "nhwc", "tokens"]
+_BATCH = 8  # at 512 px the paper's network keeps 33 MB per picture for the way back
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LastMap:
     """
 
     name: str
-    layout: Layout
+    layout: _Layout
     cells: tuple[int, int]
     prefix: int = 0
 
@@ -99,7 +99,7 @@ def _to_map(out: torch.Tensor, place: LastMap) -> torch.Tensor:
     return out.permute(0, 3, 1, 2) if place.layout == "nhwc" else out
 
 
-class AsMap(nn.Module):
+class _AsMap(nn.Module):
     """A layer whose output passes through `map` as (n, c, rows, columns), where captum can see it."""
 
     def __init__(self, layer: nn.Module, place: LastMap) -> None:
@@ -122,7 +122,7 @@ def _watched(model: Normalised, place: LastMap) -> Iterator[nn.Module]:
         yield layer
         return
     parent, _, own = place.name.rpartition(".")
-    holder, wrapped = model.network.get_submodule(parent), AsMap(layer, place)
+    holder, wrapped = model.network.get_submodule(parent), _AsMap(layer, place)
     setattr(holder, own, wrapped)
     try:
         yield wrapped.map
@@ -130,7 +130,7 @@ def _watched(model: Normalised, place: LastMap) -> Iterator[nn.Module]:
         setattr(holder, own, layer)
 
 
-def log_odds(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+def _log_odds(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
     """log(p / (1 - p)) of each picture's class, (n,): with two classes the difference of the logits."""
     mine = logits.gather(1, classes[:, None])
     others = logits.masked_fill(
@@ -158,10 +158,10 @@ def heat_maps(
     place = place or find_last_map(model, pixels.shape[1])
     heats = [np.empty((0, *pixels.shape[1:3]), np.float32)]
     with _watched(model, place) as layer, torch.enable_grad():
-        for start in range(0, len(pixels), BATCH):
-            x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + BATCH])).to(device)
+        for start in range(0, len(pixels), _BATCH):
+            x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])).to(device)
             x = (x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)).float().div_(255)
-            named = torch.from_numpy(np.asarray(classes[start : start + BATCH], dtype=np.int64)).to(device)
+            named = torch.from_numpy(np.asarray(classes[start : start + _BATCH], dtype=np.int64)).to(device)
             cells = _attributed(model, layer, x, named, method)
             heat = interpolate(cells, size=x.shape[2:], mode="bilinear", align_corners=False)[:, 0]
             top = heat.amax((1, 2), keepdim=True)
@@ -174,7 +174,7 @@ def _attributed(model: Normalised, layer: nn.Module, x: torch.Tensor, classes: t
     """Heat of each cell, (n, 1, rows, columns), not below 0."""
 
     def score(pictures: torch.Tensor) -> torch.Tensor:
-        return log_odds(model(pictures), classes)
+        return _log_odds(model(pictures), classes)
 
     if method == "grad-cam":
         cells: torch.Tensor = LayerGradCam(score, layer).attribute(x, relu_attributions=True)

@@ -17,19 +17,19 @@ from plainfilm.evaluate.stats.intervals import Floats, t_quantile
 from plainfilm.plots.heatmaps import MARGIN, ORDERS, SHARES
 from plainfilm.schemas.documents import Metric
 
-CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
+_CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
 FORWARD_PASSES = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared
-Score = Callable[[np.ndarray], Floats]  # uint8 pictures (n, h, w[, 3]) -> probabilities (n, k)
+_Score = Callable[[np.ndarray], Floats]  # uint8 pictures (n, h, w[, 3]) -> probabilities (n, k)
 
 
-class Correlation(NamedTuple):
+class _Correlation(NamedTuple):
     """Per picture: rank correlation of two heat maps, 0 where one of them is flat; and whether one is."""
 
     ranks: Floats
     flat: np.ndarray
 
 
-def in_cells(heat: np.ndarray, cells: int = CELLS) -> np.ndarray:
+def _in_cells(heat: np.ndarray, cells: int = _CELLS) -> np.ndarray:
     """Mean heat of each piece, float64 (n, cells, cells), of heat (n, h, w); at least `cells` pixels a side."""
     for axis in (1, 2):
         edges = np.linspace(0, heat.shape[axis], cells + 1).astype(int)
@@ -38,7 +38,7 @@ def in_cells(heat: np.ndarray, cells: int = CELLS) -> np.ndarray:
     return heat
 
 
-def deletion(pictures: np.ndarray, heat: np.ndarray, classes: np.ndarray, keys: np.ndarray, score: Score) -> Floats:
+def deletion(pictures: np.ndarray, heat: np.ndarray, classes: np.ndarray, keys: np.ndarray, score: _Score) -> Floats:
     """Score of each picture's class while more and more of it is gone, float64 (3 ORDERS, n, 11 SHARES).
 
     What is gone shows a strongly blurred copy: grey squares would be a finding of their own.
@@ -48,12 +48,12 @@ def deletion(pictures: np.ndarray, heat: np.ndarray, classes: np.ndarray, keys: 
         classes: int (n,), whose score is followed.
         keys: int (n,), of the pictures' content; they decide the order at random and between equally hot pieces.
     """
-    n, cells = len(pictures), min(CELLS, *pictures.shape[1:3])
+    n, cells = len(pictures), min(_CELLS, *pictures.shape[1:3])
     number = np.arange(cells * cells)
     chance = uniform(HEAT, keys[:, None], number)
-    hot = in_cells(heat, cells).reshape(n, -1)
+    hot = _in_cells(heat, cells).reshape(n, -1)
     ranks = [np.lexsort((chance, values)).argsort(axis=1) for values in (-hot, chance, hot)]
-    blurred, out = blur(pictures), np.empty((len(ORDERS), n, len(SHARES)))
+    blurred, out = _blur(pictures), np.empty((len(ORDERS), n, len(SHARES)))
     for j, share in enumerate(SHARES):
         for i, rank in enumerate(ranks):
             if i and share in (0, 1):  # nothing or all is gone: in every order the same
@@ -64,7 +64,7 @@ def deletion(pictures: np.ndarray, heat: np.ndarray, classes: np.ndarray, keys: 
     return out
 
 
-def blur(pictures: np.ndarray) -> np.ndarray:
+def _blur(pictures: np.ndarray) -> np.ndarray:
     """uint8 copies under a Gaussian of an eighth of the side: large shapes and brightness stay."""
     from scipy.ndimage import gaussian_filter
 
@@ -88,18 +88,18 @@ def area_under(curves: Floats) -> Floats:
     return np.asarray(np.trapezoid(curves, SHARES, axis=-1))
 
 
-def rank_correlation(one: np.ndarray, two: np.ndarray) -> Correlation:
+def rank_correlation(one: np.ndarray, two: np.ndarray) -> _Correlation:
     """Spearman's correlation over the pieces of two heat maps (n, h, w) each, picture by picture."""
     from scipy.stats import rankdata
 
     ranked = []
     for heat in (one, two):
-        ranks = rankdata(in_cells(heat, min(CELLS, *heat.shape[1:])).reshape(len(heat), -1), axis=1)
+        ranks = rankdata(_in_cells(heat, min(_CELLS, *heat.shape[1:])).reshape(len(heat), -1), axis=1)
         ranks = ranks - ranks.mean(axis=1, keepdims=True)
         ranked.append((ranks, np.sqrt((ranks**2).sum(axis=1))))
     (a, a_norm), (b, b_norm) = ranked
     flat = (a_norm == 0) | (b_norm == 0)
-    return Correlation((a * b).sum(axis=1) / np.where(flat, 1, a_norm * b_norm), flat)
+    return _Correlation((a * b).sum(axis=1) / np.where(flat, 1, a_norm * b_norm), flat)
 
 
 def central_share(heat: np.ndarray) -> tuple[Floats, float]:

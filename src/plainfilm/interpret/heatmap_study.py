@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from plainfilm.interpret.gradcam import LastMap, Method
     from plainfilm.models.build import Normalised
 
-RANDOM_NETWORKS = 3
-Fresh = Callable[[int], "Normalised"]  # seed -> the same network with random weights
+_RANDOM_NETWORKS = 3
+_Fresh = Callable[[int], "Normalised"]  # seed -> the same network with random weights
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class HeatStudy:
         return HeatFindings(
             method=self.method, layer=self.place.name, cells=self.place.cells, pictures=len(self.heat), chosen=self.chosen,
             flat=int((self.heat.max(axis=(1, 2)) == 0).sum()), deletion=self.areas, deletion_gain=gain,
-            randomised=alike, random_networks=RANDOM_NETWORKS, central=central, central_area=area,
-            says=[says_deletion(gain), says_randomised(alike), says_central(central, area)],
+            randomised=alike, random_networks=_RANDOM_NETWORKS, central=central, central_area=area,
+            says=[_says_deletion(gain), _says_randomised(alike), _says_central(central, area)],
         )  # fmt: skip
 
     def figures(self, card: Card) -> dict[str, Figure]:
@@ -76,7 +76,7 @@ class HeatStudy:
         }
 
 
-def says_deletion(gain: Metric) -> str:
+def _says_deletion(gain: Metric) -> str:
     """`gain`: area under the score when pieces go at random, less that when hot ones go first."""
     if gain.value is None or gain.ci_low is None or gain.ci_high is None:
         return "Deletion says nothing here: too few pictures with heat."
@@ -88,7 +88,7 @@ def says_deletion(gain: Metric) -> str:
     return f"HEAT MAPS DO NOT SHOW WHAT THE SCORE RESTS ON: taking hot pieces first is not distinguishable from chance ({by})."
 
 
-def says_randomised(alike: Metric) -> str:
+def _says_randomised(alike: Metric) -> str:
     """`alike`: rank correlation of the heat with that of random weights."""
     if alike.value is None:
         return "The check by random weights says nothing here: no picture."
@@ -98,7 +98,7 @@ def says_randomised(alike: Metric) -> str:
     return f"Random weights give other heat maps (rank correlation {alike.value:.2f}{reach}, alike from {heatmaps.SAME} on)."
 
 
-def says_central(central: Metric, area: float) -> str:
+def _says_central(central: Metric, area: float) -> str:
     """`central`: share of the heat in the central field, which is `area` of the picture."""
     if central.value is None:
         return "No picture has heat."
@@ -115,7 +115,7 @@ def choose_images(rows: pd.DataFrame, n: int) -> np.ndarray:
 
 
 def study_heat(
-    model: Normalised, fresh: Fresh, pixels: np.ndarray, called: np.ndarray, keys: np.ndarray, card: Card,
+    model: Normalised, fresh: _Fresh, pixels: np.ndarray, called: np.ndarray, keys: np.ndarray, card: Card,
     *, method: Method, device: str, chosen: str, on_event: EventCallback = silent,
 ) -> HeatStudy:  # fmt: skip
     """Heat maps of pictures for the class called, and the three checks of them.
@@ -139,6 +139,6 @@ def study_heat(
         return softmax(predict(model, pictures, device)[0], card.temperature)
 
     curves = checks.deletion(pixels, heat, called, keys, score)
-    others = [heat_maps(fresh(1 + i), pixels, called, **shared) for i in range(RANDOM_NETWORKS)]
+    others = [heat_maps(fresh(1 + i), pixels, called, **shared) for i in range(_RANDOM_NETWORKS)]
     ranks = np.mean([checks.rank_correlation(heat, other).ranks for other in others], axis=0)
     return HeatStudy(place, method, heat, curves, ranks, chosen, card.has_patients)

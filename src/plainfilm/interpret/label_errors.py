@@ -14,12 +14,12 @@ import pandas as pd
 
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 
-COLUMNS = ("path", "label", "score", "why")
-MANY = 0.10  # with 5 % planted wrong labels a network that errs in 1.6 % listed 3.7 %, one that errs in 15 % 6.8 %
+_COLUMNS = ("path", "label", "score", "why")
+_MANY = 0.10  # with 5 % planted wrong labels a network that errs in 1.6 % listed 3.7 %, one that errs in 15 % 6.8 %
 
 
 @dataclass(frozen=True)
-class LabelErrors:
+class _LabelErrors:
     """The images that look mislabelled among those asked about.
 
     `found`: bool (n,); `margin`: float (n,), in -2..2, how much better another class fits, each measured by what is
@@ -39,7 +39,7 @@ class LabelErrors:
         return np.asarray(ranked[self.found[ranked]], dtype=np.int64)
 
 
-def find_label_errors(probs: Floats, targs: Ints) -> LabelErrors:
+def find_label_errors(probs: Floats, targs: Ints) -> _LabelErrors:
     """Images whose score for another class is at least what is usual there, and below what is usual for their own.
 
     The usual score of a class is the mean over the images that carry its label (confident learning's threshold), so a
@@ -58,10 +58,10 @@ def find_label_errors(probs: Floats, targs: Ints) -> LabelErrors:
     other = above.argmax(axis=1)
     gain, loss = above[np.arange(n), other], (probs - usual)[np.arange(n), targs]
     # scores have 9 digits: an image that is exactly as usual must not depend on how a mean is rounded
-    return LabelErrors((gain > -1e-9) & (loss < -1e-9), gain - loss, other, usual)
+    return _LabelErrors((gain > -1e-9) & (loss < -1e-9), gain - loss, other, usual)
 
 
-def label_errors_csv(found: LabelErrors, relative: list[str], probs: Floats, targs: Ints, vocab: list[str]) -> str:
+def label_errors_csv(found: _LabelErrors, relative: list[str], probs: Floats, targs: Ints, vocab: list[str]) -> str:
     """The list as people and `train --exclude` read it, worst first: path below DATA, label, score for it, and why."""
     rows = []
     for i in found.order:
@@ -72,11 +72,11 @@ def label_errors_csv(found: LabelErrors, relative: list[str], probs: Floats, tar
         )
         rows.append((relative[i], vocab[own], f"{probs[i, own]:.6f}", why))
     buffer = io.StringIO()
-    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(buffer, index=False, lineterminator="\n")
+    pd.DataFrame(rows, columns=list(_COLUMNS)).to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue()
 
 
-def describe_label_errors(found: LabelErrors, images: int, folds: tuple[int, int] | None) -> str:
+def describe_label_errors(found: _LabelErrors, images: int, folds: tuple[int, int] | None) -> str:
     """How many of how many, and what that means.
 
     Args:
@@ -87,4 +87,4 @@ def describe_label_errors(found: LabelErrors, images: int, folds: tuple[int, int
     if not n:
         return f"None of {asked} looks mislabelled."
     told = f"{n} of {asked} {'looks' if n == 1 else 'look'} mislabelled; look at {'it' if n == 1 else 'them'}, nothing is proved."
-    return told if n <= MANY * images else f"{told} So many speak against the network rather than the labels."
+    return told if n <= _MANY * images else f"{told} So many speak against the network rather than the labels."

@@ -15,11 +15,11 @@ from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 
-Part = tuple[pd.DataFrame, Predictions]  # valid rows of a run, and their scores
+_Part = tuple[pd.DataFrame, Predictions]  # valid rows of a run, and their scores
 
 
 @dataclass(frozen=True)
-class OutOfFold:
+class _OutOfFold:
     """Images that a network scored without having learned them.
 
     `relative`: paths below DATA; `probs`: float (n, k); `targs`: int (n,); `folds`: how many runs they come from, of
@@ -33,20 +33,20 @@ class OutOfFold:
     of_folds: int
 
 
-def out_of_fold(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame, valid: Predictions) -> OutOfFold:
+def out_of_fold(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame, valid: Predictions) -> _OutOfFold:
     """The valid images of `run`, and, where it is a fold, those of the finished other folds in the same folder.
 
     Fold i chooses on the images that fold i + 1 reports on, so over all folds each image is in valid once; no test
     score is read.
     """
-    parts: dict[int, Part] = {cfg.data.fold: (rows[rows["split"] == "valid"], valid)}
+    parts: dict[int, _Part] = {cfg.data.fold: (rows[rows["split"] == "valid"], valid)}
     if cfg.data.split == "kfold":
         for folder in sorted(run.root.parent.iterdir()):
             part = None if folder == run.root else _fold_of(RunDir(folder), cfg, card, rows)
             if part is not None:
                 parts.setdefault(*part)
     found = [parts[fold] for fold in sorted(parts)]
-    return OutOfFold(
+    return _OutOfFold(
         [name for part, _ in found for name in part["relative"]],
         np.concatenate([predictions.probs for _, predictions in found]),
         np.concatenate([predictions.targs for _, predictions in found]),
@@ -54,7 +54,7 @@ def out_of_fold(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFra
     )  # fmt: skip
 
 
-def _fold_of(other: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame) -> tuple[int, Part] | None:
+def _fold_of(other: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame) -> tuple[int, _Part] | None:
     """Fold, valid rows and scores of a run of the same experiment on the same images; None for any other folder."""
     if not (other.status.is_file() and other.config.is_file()):
         return None

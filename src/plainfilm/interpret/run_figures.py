@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.metrics.calibration import Bin, reliability
 from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
-from plainfilm.evaluate.metrics.measure import confidences, confusion_matrix, rate_metric
+from plainfilm.evaluate.metrics.measure import confidences, rate_metric
+from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.predictions import Predictions
@@ -23,7 +24,7 @@ from plainfilm.schemas.documents import Metric, marks
 from plainfilm.schemas.interpret import Confused
 
 SHOWN, WORST = 12, 4  # pictures of the largest losses, and of each kind of error
-LEVEL = 0.95
+_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _curves(view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
     vocab, sample, draws = view.card.vocab, view.sample, {"n_boot": cfg.evaluate.n_boot, "seed": cfg.train.seed}
     roc = {vocab[c]: band for c in sample.classes if (band := roc_band(sample, c, **draws))}
     recall = {vocab[c]: band for c in sample.classes if (band := precision_recall_band(sample, c, **draws))}
-    at = {name: rate_metric(name, sample.classes, sample, LEVEL) for name in ("sensitivity", "specificity", "ppv")}
+    at = {name: rate_metric(name, sample.classes, sample, _LEVEL) for name in ("sensitivity", "specificity", "ppv")}
     told = f"at threshold {view.card.threshold:.3f}" if view.card.threshold is not None else ""
     shares = {vocab[c]: float((sample.targs == c).mean()) for c in sample.classes}
     drawn = {}

@@ -15,7 +15,7 @@ from torch import nn
 from plainfilm.errors import ConfigError
 from plainfilm.models.registry import ModelSpec, require_library
 
-Pooled = Callable[[Any, torch.Tensor], torch.Tensor]
+_Pooled = Callable[[Any, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BackboneParts:
     head: str
     stems: tuple[str, ...]
     stages: tuple[tuple[str, ...], ...]
-    pooled: Pooled
+    pooled: _Pooled
 
 
 def own_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
@@ -38,7 +38,7 @@ def own_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
     return features
 
 
-def chain_pooled(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def _chain_pooled(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """torchvision's networks are chains of children; the last one is the head, or a Sequential that ends with it."""
     *body, last = [child for child in network.children() if child is not None]
     for child in body:
@@ -47,22 +47,22 @@ def chain_pooled(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return last[:-1](x) if isinstance(last, nn.Sequential) else x
 
 
-def densenet_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
+def _densenet_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
     """DenseNet has a ReLU and a mean between its two children."""
     return torch.relu(network.features(x)).mean((2, 3))
 
 
-def timm_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
+def _timm_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
     """timm's own way to the input of the classifier."""
     features: torch.Tensor = network.forward_head(network.forward_features(x), pre_logits=True)
     return features
 
 
-RESNET = BackboneParts("fc", ("conv1",), (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",), ("fc",)), chain_pooled)  # fmt: skip
-PARTS = {
-    "resnet18": RESNET,
-    "resnet34": RESNET,
-    "resnet50": RESNET,
+_RESNET = BackboneParts("fc", ("conv1",), (("conv1", "bn1"), ("layer1",), ("layer2",), ("layer3",), ("layer4",), ("fc",)), _chain_pooled)  # fmt: skip
+_PARTS = {
+    "resnet18": _RESNET,
+    "resnet34": _RESNET,
+    "resnet50": _RESNET,
     "densenet121": BackboneParts(
         "classifier", ("features.conv0",),
         (
@@ -70,12 +70,12 @@ PARTS = {
             ("features.denseblock2", "features.transition2"), ("features.denseblock3", "features.transition3"),
             ("features.denseblock4", "features.norm5"), ("classifier",),
         ),
-        densenet_pooled,
+        _densenet_pooled,
     ),
     "vgg16": BackboneParts(
         "classifier.6", ("features.0",),
         (("features.0", "features.2"), ("features",), ("classifier.0", "classifier.3"), ("classifier.6",)),
-        chain_pooled,
+        _chain_pooled,
     ),
     "inception_v3": BackboneParts(
         "fc", ("Conv2d_1a_3x3.conv",),
@@ -85,7 +85,7 @@ PARTS = {
             ("Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
             ("Mixed_7a", "Mixed_7b", "Mixed_7c"), ("fc",),
         ),
-        chain_pooled,
+        _chain_pooled,
     ),
     "mobilenet_v3_large": BackboneParts(
         "classifier.3", ("features.0.0",),
@@ -93,7 +93,7 @@ PARTS = {
             ("features.0",), tuple(f"features.{i}" for i in range(1, 7)), tuple(f"features.{i}" for i in range(7, 13)),
             tuple(f"features.{i}" for i in range(13, 17)), ("classifier.0",), ("classifier.3",),
         ),
-        chain_pooled,
+        _chain_pooled,
     ),
     "efficientnet_b0": BackboneParts(
         "classifier.1", ("features.0.0",),
@@ -101,12 +101,12 @@ PARTS = {
             ("features.0",), ("features.1", "features.2", "features.3"), ("features.4", "features.5"),
             ("features.6", "features.7", "features.8"), ("classifier.1",),
         ),
-        chain_pooled,
+        _chain_pooled,
     ),
 }  # fmt: skip
 # The second output of training is left off. The builder's own draw (deviation 0.1 everywhere) gave logits of 5e9 before
 # BatchNorm had seen anything, which would count as diverged; torch's default draw does not.
-SETTINGS: dict[str, dict[str, Any]] = {"inception_v3": {"aux_logits": False, "init_weights": False}}
+_SETTINGS: dict[str, dict[str, Any]] = {"inception_v3": {"aux_logits": False, "init_weights": False}}
 
 
 def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, BackboneParts]:
@@ -120,9 +120,9 @@ def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Mo
         import torchvision
 
         network = torchvision.models.get_model(
-            spec.builder, weights=None, num_classes=n_classes, **SETTINGS.get(spec.builder, {})
+            spec.builder, weights=None, num_classes=n_classes, **_SETTINGS.get(spec.builder, {})
         )
-        return network, PARTS[spec.builder]
+        return network, _PARTS[spec.builder]
     return _build_timm(spec, n_classes, size_px)
 
 
@@ -161,7 +161,7 @@ def _timm_anatomy(spec: ModelSpec, network: Any) -> BackboneParts:
             stages += [(f"{name}.{part}",) for part, inner in child.named_children() if list(inner.parameters())]
         elif name != head and list(child.parameters()):
             stages.append((name,))
-    return BackboneParts(head, stems, (*(stage for stage in stages if stage != (head,)), (head,)), timm_pooled)
+    return BackboneParts(head, stems, (*(stage for stage in stages if stage != (head,)), (head,)), _timm_pooled)
 
 
 def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:

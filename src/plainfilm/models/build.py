@@ -19,7 +19,7 @@ from plainfilm.models.paper import PaperNet
 from plainfilm.models.paper_gap import PaperGapNet
 from plainfilm.models.registry import check_options, statistics
 
-ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that a picture is divided by
+_ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that a picture is divided by
 
 
 class Normalised(nn.Module):
@@ -64,7 +64,7 @@ class Normalised(nn.Module):
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
         if self.standardise:
             x = x - x.mean((1, 2, 3), keepdim=True)
-            x = x / x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(ONE_GREY_LEVEL)
+            x = x / x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(_ONE_GREY_LEVEL)
             x = x.expand(-1, self.mean.shape[1], -1, -1)
         else:
             x = (x.expand(-1, self.mean.shape[1], -1, -1) - self.mean) / self.std
@@ -120,7 +120,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, INIT))
         if spec.library == "plainfilm":
-            network, anatomy = OWN[spec.name](cfg, n_classes, size_px, channels, speed)
+            network, anatomy = _OWN[spec.name](cfg, n_classes, size_px, channels, speed)
         else:
             network, anatomy = build_backbone(spec, n_classes, size_px)
             if channels == 1:
@@ -160,8 +160,8 @@ def _compact(
     )
 
 
-Builder = Callable[[ModelConfig, int, int, int, SpeedConfig], tuple[nn.Module, BackboneParts]]
-OWN: dict[str, Builder] = {"paper": _paper, "paper-gap": _paper_gap, "compact": _compact}
+_Builder = Callable[[ModelConfig, int, int, int, SpeedConfig], tuple[nn.Module, BackboneParts]]
+_OWN: dict[str, _Builder] = {"paper": _paper, "paper-gap": _paper_gap, "compact": _compact}
 
 
 def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-WIDTHS = (16, 32, 64, 128)
+_WIDTHS = (16, 32, 64, 128)
 
 
 class CompactNet(nn.Module):
@@ -18,11 +18,11 @@ class CompactNet(nn.Module):
 
     def __init__(self, n_classes: int, *, channels: int = 1, dropout: float = 0.2) -> None:
         super().__init__()
-        stem, low, middle, high = WIDTHS
+        stem, low, middle, high = _WIDTHS
         self.stem = nn.Sequential(*_conv(channels, stem, stride=2), nn.ReLU(inplace=True))
-        self.stage1 = nn.Sequential(Down(stem, low), Residual(low))
-        self.stage2 = nn.Sequential(Down(low, middle), Residual(middle))
-        self.stage3 = nn.Sequential(Down(middle, high), Bottleneck(high), Bottleneck(high))
+        self.stage1 = nn.Sequential(_Down(stem, low), _Residual(low))
+        self.stage2 = nn.Sequential(_Down(low, middle), _Residual(middle))
+        self.stage3 = nn.Sequential(_Down(middle, high), _Bottleneck(high), _Bottleneck(high))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(2 * high, n_classes)
 
@@ -37,14 +37,14 @@ class CompactNet(nn.Module):
         return logits
 
 
-class Down(nn.Sequential):
+class _Down(nn.Sequential):
     """Half the side, more channels."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__(*_conv(n_in, n_out, stride=2), nn.ReLU(inplace=True))
 
 
-class Residual(nn.Module):
+class _Residual(nn.Module):
     """Two 3x3 convolutions beside the identity."""
 
     def __init__(self, n: int) -> None:
@@ -57,7 +57,7 @@ class Residual(nn.Module):
         return torch.relu(x + self.body(x))
 
 
-class Bottleneck(nn.Module):
+class _Bottleneck(nn.Module):
     """1x1 to half the width, 3x3, 1x1 back, beside the identity."""
 
     def __init__(self, n: int) -> None:

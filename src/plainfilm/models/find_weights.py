@@ -20,30 +20,30 @@ from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_opti
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 
-Kind = Literal["imagenet", "file", "run"]
-HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
-SECONDS = 1.0  # for the one attempt to reach a server
-CHUNK = 1 << 20
+_Kind = Literal["imagenet", "file", "run"]
+_HUB_NAMES = ("model.safetensors", "pytorch_model.bin")
+_SECONDS = 1.0  # for the one attempt to reach a server
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class FoundWeights:
     """Weights on this machine. `card`: of the run that made them; None for a file or ImageNet's."""
 
-    kind: Kind
+    kind: _Kind
     path: Path
     sha256: str
     card: Card | None = None
 
 
-def torch_hub_folder() -> Path:
+def _torch_hub_folder() -> Path:
     """Where torch.hub, and torchvision with it, keeps checkpoints."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or f"{cache}/torch"
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def hugging_face_folder() -> Path:
+def _hugging_face_folder() -> Path:
     """Where huggingface_hub, and timm with it, keeps repositories."""
     given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -51,7 +51,7 @@ def hugging_face_folder() -> Path:
     return Path(given).expanduser() if given else Path(home).expanduser() / "hub"
 
 
-def is_offline() -> bool:
+def _is_offline() -> bool:
     """Whether HF_HUB_OFFLINE forbids the network, as Hugging Face's own tools read it."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
@@ -63,14 +63,14 @@ def at_hand(spec: ModelSpec) -> Path | None:
 
 def _lies(file: WeightsFile) -> Path | None:
     if file.torch_hub:
-        path = torch_hub_folder() / file.torch_hub
+        path = _torch_hub_folder() / file.torch_hub
         return path if path.is_file() else None
-    root = hugging_face_folder() / f"models--{file.hugging_face.replace('/', '--')}"
+    root = _hugging_face_folder() / f"models--{file.hugging_face.replace('/', '--')}"
     snapshots = sorted(root.glob("snapshots/*"))
     with contextlib.suppress(OSError):  # the one that the hub calls main comes first
         main = root / "snapshots" / (root / "refs" / "main").read_text(encoding="utf-8").strip()
         snapshots = [main, *snapshots]
-    found = (folder / name for folder in snapshots for name in HUB_NAMES)
+    found = (folder / name for folder in snapshots for name in _HUB_NAMES)
     return next((path for path in found if path.is_file()), None)
 
 
@@ -94,10 +94,10 @@ def find_weights(cfg: ModelConfig, *, offline: bool = False, on_event: EventCall
         raise MissingError(
             f"--weights {cfg.weights}: there is no such file or run folder. Give none, imagenet, a weights file or a run folder."
         )
-    return FoundWeights("file", path, file_sha256(path))
+    return FoundWeights("file", path, _file_sha256(path))
 
 
-def file_sha256(path: Path) -> str:
+def _file_sha256(path: Path) -> str:
     """SHA-256 of a file, read in pieces.
 
     Raises:
@@ -106,7 +106,7 @@ def file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            while piece := file.read(CHUNK):
+            while piece := file.read(_CHUNK):
                 digest.update(piece)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). Check the path and its rights.") from None
@@ -207,16 +207,16 @@ def _imagenet(spec: ModelSpec, *, offline: bool, on_event: EventCallback) -> Fou
     path = at_hand(spec)
     if path is None:
         file = spec.imagenet[0]
-        if offline or is_offline():
+        if offline or _is_offline():
             raise MissingError(_how_to_get(spec, "and --offline or HF_HUB_OFFLINE forbids fetching them"))
         if file.mb:  # known beforehand: host and size are told before anything is asked of the host
             on_event("download", {"host": file.host, "name": file.name, "mb": file.mb})
         if not _reachable(file.host):
-            raise MissingError(_how_to_get(spec, f"and {file.host} was not reached within {SECONDS:.0f} s"))
+            raise MissingError(_how_to_get(spec, f"and {file.host} was not reached within {_SECONDS:.0f} s"))
         if not file.mb:
             on_event("download", {"host": file.host, "name": file.name, "mb": _asked_mb(file)})
         path = _download(spec, file)
-    sha256 = file_sha256(path)
+    sha256 = _file_sha256(path)
     _refuse_damaged(path, sha256, spec)
     return FoundWeights("imagenet", path, sha256)
 
@@ -235,13 +235,11 @@ def _refuse_damaged(path: Path, sha256: str, spec: ModelSpec) -> None:
 def _how_to_get(spec: ModelSpec, why: str) -> str:
     file = spec.imagenet[0]
     if file.torch_hub:
-        folder = torch_hub_folder()
+        folder = _torch_hub_folder()
         get = f"curl -LO {file.url} on a connected machine, then put the file into {folder}"
     else:
-        folder = hugging_face_folder()
-        get = (
-            f"hf download {file.hugging_face} {HUB_NAMES[0]} on a connected machine, then copy its folder into {folder}"
-        )
+        folder = _hugging_face_folder()
+        get = f"hf download {file.hugging_face} {_HUB_NAMES[0]} on a connected machine, then copy its folder into {folder}"
     return (
         f"The ImageNet weights of {spec.name!r} ({file.name}) are not in {folder}, {why}. "
         f"Get them: {get}. Or give the file itself: --weights FILE."
@@ -255,12 +253,12 @@ def _reachable(host: str) -> bool:
     answered: list[bool] = []
 
     def attempt() -> None:
-        with contextlib.suppress(OSError, ValueError), socket.create_connection((parts.hostname or host, parts.port or 443), SECONDS):  # fmt: skip
+        with contextlib.suppress(OSError, ValueError), socket.create_connection((parts.hostname or host, parts.port or 443), _SECONDS):  # fmt: skip
             answered.append(True)
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
-    thread.join(SECONDS)
+    thread.join(_SECONDS)
     return bool(answered)
 
 
@@ -269,8 +267,8 @@ def _asked_mb(file: WeightsFile) -> float:
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
-        url = hf_hub_url(file.hugging_face, HUB_NAMES[0])
-        return (get_hf_file_metadata(url, timeout=SECONDS).size or 0) / 1e6
+        url = hf_hub_url(file.hugging_face, _HUB_NAMES[0])
+        return (get_hf_file_metadata(url, timeout=_SECONDS).size or 0) / 1e6
     except Exception:  # noqa: BLE001 - whatever is wrong with the hub, the download itself says it
         return 0.0
 
@@ -281,13 +279,13 @@ def _download(spec: ModelSpec, file: WeightsFile) -> Path:
         if file.torch_hub:
             import torch
 
-            target = torch_hub_folder() / file.torch_hub
+            target = _torch_hub_folder() / file.torch_hub
             target.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(file.url, str(target), file.sha256_prefix, progress=False)
             return target
         from huggingface_hub import hf_hub_download
 
-        return Path(hf_hub_download(file.hugging_face, HUB_NAMES[0], cache_dir=hugging_face_folder()))
+        return Path(hf_hub_download(file.hugging_face, _HUB_NAMES[0], cache_dir=_hugging_face_folder()))
     except ImportError as error:
         raise MissingError(_how_to_get(spec, f"and {error.name} is not installed")) from None
     except (OSError, RuntimeError, ValueError) as error:  # a server's answer, a broken transfer, another hash

@@ -24,19 +24,19 @@ from plainfilm.models.build import build_model as build_fresh
 from plainfilm.models.find_weights import FoundWeights, find_weights, with_statistics
 from plainfilm.models.registry import ModelSpec, get_spec
 
-Tensors = dict[str, torch.Tensor]
-CONTAINERS = ("state_dict", "model_state_dict", "model", "network")
-PREFIXES = ("module.", "network.", "backbone.", "model.", "encoder.", "_orig_mod.")
-SAFETENSORS_HEADER_MAX = 100_000_000  # bytes; the format's own limit
+_Tensors = dict[str, torch.Tensor]
+_CONTAINERS = ("state_dict", "model_state_dict", "model", "network")
+_PREFIXES = ("module.", "network.", "backbone.", "model.", "encoder.", "_orig_mod.")
+_SAFETENSORS_HEADER_MAX = 100_000_000  # bytes; the format's own limit
 # Before 2017 DenseNet's layers were called norm.1, conv.2; torchvision's file still is.
-OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 # Share of the network's tensors that may lack, and of strangers among its own layers. resnet18 fits half of resnet34
 # and resnet34 all of resnet18: neither may pass.
-STRANGE = 0.1
+_STRANGE = 0.1
 
 
 @dataclass(frozen=True)
-class KeyReport:
+class _KeyReport:
     """What became of each tensor. `fresh`: keys of the network that keep their initial values on purpose (the head,
     and what a new picture size unfits); `notes`: conversions, for people."""
 
@@ -75,7 +75,7 @@ def build_model(
     return model
 
 
-def read_tensors(path: Path) -> Tensors:
+def _read_tensors(path: Path) -> _Tensors:
     """The tensors of a weights file, told apart by content: safetensors, or a file of torch read without unpickling
     anything but tensors.
 
@@ -86,7 +86,7 @@ def read_tensors(path: Path) -> Tensors:
         head = file.read(16)
     if not head:
         raise DataError(f"{path} is empty; expected a weights file. Get it again.")
-    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= SAFETENSORS_HEADER_MAX:
+    if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= _SAFETENSORS_HEADER_MAX:
         try:
             return load_file(path)
         except (SafetensorError, json.JSONDecodeError, OSError, ValueError) as error:
@@ -113,12 +113,12 @@ def _read_torch(path: Path) -> Any:
         raise DataError(f"{path} is damaged or no PyTorch file ({_first_line(error)}). Get it again.") from None
 
 
-def _unwrapped(content: Any, path: Path) -> Tensors:
+def _unwrapped(content: Any, path: Path) -> _Tensors:
     """The tensors inside the containers that trainers write."""
-    for _ in range(len(CONTAINERS)):
+    for _ in range(len(_CONTAINERS)):
         if not isinstance(content, Mapping):
             break
-        inner = next((content[name] for name in CONTAINERS if isinstance(content.get(name), Mapping)), None)
+        inner = next((content[name] for name in _CONTAINERS if isinstance(content.get(name), Mapping)), None)
         if inner is None:
             break
         content = inner
@@ -127,12 +127,12 @@ def _unwrapped(content: Any, path: Path) -> Tensors:
         tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if not tensors:
         raise DataError(
-            f"{path} holds no tensors by name. Expected a state_dict, or one under {', '.join(CONTAINERS)}."
+            f"{path} holds no tensors by name. Expected a state_dict, or one under {', '.join(_CONTAINERS)}."
         )
     return tensors
 
 
-def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab: list[str]) -> KeyReport:
+def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab: list[str]) -> _KeyReport:
     """Put weights into a fresh network, and remember them in `model.initial_weights`.
 
     The head is loaded where it has as many classes, from a run only where they are the same classes; else it keeps
@@ -143,7 +143,7 @@ def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab:
         DataError: the weights are those of another architecture, or are not finite.
     """
     target = model.network.state_dict()
-    given = _named_as(read_tensors(found.path), target)
+    given = _named_as(_read_tensors(found.path), target)
     head = f"{model.parts.head}."
     fresh = {name for name in target if name.startswith(head)} if found.card and found.card.vocab != vocab else set()
     given, notes = _fitted(given, target, model.parts.stems)
@@ -158,20 +158,20 @@ def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab:
                 raise DataError(f"{found.path}: {name} holds values that are no numbers. Take other weights.")
             target[name].copy_(given[name])
     missing, unexpected, mismatched, kept = (tuple(sort[k]) for k in ("missing", "unexpected", "mismatched", "fresh"))
-    report = KeyReport(len(sort["loaded"]), missing, unexpected, mismatched, kept, tuple(notes))
+    report = _KeyReport(len(sort["loaded"]), missing, unexpected, mismatched, kept, tuple(notes))
     model.initial_weights = {"kind": found.kind, "sha256": found.sha256, "report": report.as_dict()}
     return report
 
 
-def _named_as(given: Tensors, target: Mapping[str, torch.Tensor]) -> Tensors:
+def _named_as(given: _Tensors, target: Mapping[str, torch.Tensor]) -> _Tensors:
     """The same tensors under the network's names, as far as dropping a wrapper's prefix or an old name gets there."""
 
-    def hits(tensors: Tensors) -> int:
+    def hits(tensors: _Tensors) -> int:
         return len(tensors.keys() & target.keys())
 
     while True:
-        tries = [{name.removeprefix(prefix): value for name, value in given.items()} for prefix in PREFIXES]
-        tries.append({OLD_DENSENET.sub(r"\1\2", name): value for name, value in given.items()})
+        tries = [{name.removeprefix(prefix): value for name, value in given.items()} for prefix in _PREFIXES]
+        tries.append({_OLD_DENSENET.sub(r"\1\2", name): value for name, value in given.items()})
         best = max(tries, key=hits)
         if hits(best) <= hits(given):
             wrapped = [each for each in tries[:-1] if each.keys() != given.keys() and not hits(given)]
@@ -183,7 +183,7 @@ def _named_as(given: Tensors, target: Mapping[str, torch.Tensor]) -> Tensors:
         given = best
 
 
-def _fitted(given: Tensors, target: Mapping[str, torch.Tensor], stems: tuple[str, ...]) -> tuple[Tensors, list[str]]:
+def _fitted(given: _Tensors, target: Mapping[str, torch.Tensor], stems: tuple[str, ...]) -> tuple[_Tensors, list[str]]:
     """Tensors whose shape another number of channels or a grid of other size explains, converted."""
     given, notes = dict(given), []
     for name in (f"{stem}.weight" for stem in stems):
@@ -218,12 +218,12 @@ def _resized_grid(old: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
     return None
 
 
-def _size_differs(given: Tensors, target: Mapping[str, torch.Tensor]) -> bool:
+def _size_differs(given: _Tensors, target: Mapping[str, torch.Tensor]) -> bool:
     name = "head.1.weight"
     return name in given and given[name].shape != target[name].shape and given[name].shape[:1] == target[name].shape[:1]
 
 
-def _sorted(given: Tensors, target: Mapping[str, torch.Tensor], head: str, fresh: set[str]) -> dict[str, list[str]]:
+def _sorted(given: _Tensors, target: Mapping[str, torch.Tensor], head: str, fresh: set[str]) -> dict[str, list[str]]:
     sort: dict[str, list[str]] = {k: [] for k in ("loaded", "missing", "mismatched", "fresh")}
     for name, tensor in target.items():
         fits = name in given and given[name].shape == tensor.shape
@@ -245,7 +245,7 @@ def _sorted(given: Tensors, target: Mapping[str, torch.Tensor], head: str, fresh
 
 
 def _refuse_other_architecture(
-    sort: dict[str, list[str]], given: Tensors, target: Mapping[str, torch.Tensor], head: str, path: Path
+    sort: dict[str, list[str]], given: _Tensors, target: Mapping[str, torch.Tensor], head: str, path: Path
 ) -> None:
     apart = (
         *sort["fresh"],
@@ -255,7 +255,7 @@ def _refuse_other_architecture(
     loaded = set(sort["loaded"]) & set(body)
     tops = {name.split(".")[0] for name in body}
     siblings = [n for n in sort["unexpected"] if n.split(".")[0] in tops and not n.endswith("num_batches_tracked")]
-    if max(len(body) - len(loaded), len(siblings)) <= STRANGE * len(body):
+    if max(len(body) - len(loaded), len(siblings)) <= _STRANGE * len(body):
         return
     if sort["mismatched"]:
         name = sort["mismatched"][0]

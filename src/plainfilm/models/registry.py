@@ -11,13 +11,13 @@ from typing import Any, Literal
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError, MissingError
 
-Triple = tuple[float, float, float]
+_Triple = tuple[float, float, float]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # The weights that Google trained in TensorFlow expect -1..1.
-HALF = (0.5, 0.5, 0.5)
+_HALF = (0.5, 0.5, 0.5)
 # Fixed numbers near a radiograph's own, not statistics of the data: nothing of valid or test can enter.
-QUARTER = (0.25, 0.25, 0.25)
-IMAGENET_TERMS = "trained on ImageNet, whose pictures are for non-commercial research"
+_QUARTER = (0.25, 0.25, 0.25)
+_IMAGENET_TERMS = "trained on ImageNet, whose pictures are for non-commercial research"
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class ModelSpec:
     builder: str  # its name in that library
     size_px: int
     min_size_px: int
-    mean: Triple
-    std: Triple
+    mean: _Triple
+    std: _Triple
     licence: str
     source: str
     parameters: int | None = None
@@ -96,42 +96,42 @@ class ModelSpec:
 
 def _torchvision(
     name: str, parameters: int, source: str, *files: WeightsFile, builder: str = "", size_px: int = 224, min_size_px: int = 64,
-    mean: Triple = IMAGENET_MEAN, std: Triple = IMAGENET_STD, batch_norm: bool = True,
+    mean: _Triple = IMAGENET_MEAN, std: _Triple = IMAGENET_STD, batch_norm: bool = True,
 ) -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name, "backbone", "torchvision", builder or name, size_px, min_size_px, mean, std, "BSD-3-Clause", source, parameters,
-        weights_licence=f"BSD-3-Clause, {IMAGENET_TERMS}", imagenet=files,
+        weights_licence=f"BSD-3-Clause, {_IMAGENET_TERMS}", imagenet=files,
         batch_norm=batch_norm,
     )  # fmt: skip
 
 
 def _timm(
     name: str, builder: str, parameters: int, source: str, file: WeightsFile, *, size_px: int = 224, min_size_px: int = 64,
-    mean: Triple = HALF, std: Triple = HALF, patch_px: int = 1, batch_norm: bool = True,
+    mean: _Triple = _HALF, std: _Triple = _HALF, patch_px: int = 1, batch_norm: bool = True,
 ) -> ModelSpec:  # fmt: skip
     return ModelSpec(
         name, "backbone", "timm", builder, size_px, min_size_px, mean, std, "Apache-2.0", source, parameters,
-        weights_licence=f"Apache-2.0, {IMAGENET_TERMS}", imagenet=(file,), patch_px=patch_px,
+        weights_licence=f"Apache-2.0, {_IMAGENET_TERMS}", imagenet=(file,), patch_px=patch_px,
         batch_norm=batch_norm,
     )  # fmt: skip
 
 
-PAPER = "Zelenina et al., Convolutional neural networks in the task of image classification"
-BLOCKS = ("filters", "kernel", "dropout", "dense", "dense_dropout")
+_PAPER = "Zelenina et al., Convolutional neural networks in the task of image classification"
+_BLOCKS = ("filters", "kernel", "dropout", "dense", "dense_dropout")
 
 MODELS = {
     spec.name: spec
     for spec in (
         ModelSpec(
-            "paper", "scratch", "plainfilm", "paper", 512, 36, HALF, QUARTER, "Apache-2.0", PAPER, 29_556_898,
-            channels="3", options=BLOCKS, batch_norm=False,
+            "paper", "scratch", "plainfilm", "paper", 512, 36, _HALF, _QUARTER, "Apache-2.0", _PAPER, 29_556_898,
+            channels="3", options=_BLOCKS, batch_norm=False,
         ),
         ModelSpec(
-            "paper-gap", "scratch", "plainfilm", "paper-gap", 224, 36, HALF, QUARTER, "Apache-2.0",
-            f"ours, after {PAPER}; BatchNorm: Ioffe & Szegedy 2015, arXiv 1502.03167", 74_002, options=BLOCKS,
+            "paper-gap", "scratch", "plainfilm", "paper-gap", 224, 36, _HALF, _QUARTER, "Apache-2.0",
+            f"ours, after {_PAPER}; BatchNorm: Ioffe & Szegedy 2015, arXiv 1502.03167", 74_002, options=_BLOCKS,
         ),
         ModelSpec(
-            "compact", "scratch", "plainfilm", "compact", 128, 32, HALF, QUARTER, "Apache-2.0",
+            "compact", "scratch", "plainfilm", "compact", 128, 32, _HALF, _QUARTER, "Apache-2.0",
             "ours; residual blocks: He et al. 2015, arXiv 1512.03385", 298_258, options=("dropout",),
         ),
         _torchvision(
@@ -158,7 +158,7 @@ MODELS = {
         _torchvision(
             "inception_v3", 21_789_666, "Szegedy et al. 2015, arXiv 1512.00567; torchvision",
             WeightsFile(103.9, "inception_v3_google-0cc3c7bd.pth"), WeightsFile(95.5, hugging_face="timm/inception_v3.tv_in1k"),
-            size_px=299, min_size_px=107, mean=HALF, std=HALF,
+            size_px=299, min_size_px=107, mean=_HALF, std=_HALF,
         ),
         _torchvision(
             "mobilenetv3", 4_204_594, "Howard et al. 2019 (large), arXiv 1905.02244; torchvision",
@@ -234,7 +234,7 @@ def require_library(spec: ModelSpec) -> None:
         )
 
 
-def statistics(cfg: ModelConfig) -> tuple[Triple, Triple]:
+def statistics(cfg: ModelConfig) -> tuple[_Triple, _Triple]:
     """Mean and standard deviation that a network's input is normalised with: the config's, else the registry's."""
     spec = get_spec(cfg.name)
     return cfg.mean or spec.mean, cfg.std or spec.std
@@ -247,7 +247,7 @@ def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
         ConfigError: an option that this network does not have, or a size that it cannot take.
     """
     spec, plain = get_spec(cfg.name), ModelConfig()
-    idle = [name for name in BLOCKS if name not in spec.options and getattr(cfg, name) != getattr(plain, name)]
+    idle = [name for name in _BLOCKS if name not in spec.options and getattr(cfg, name) != getattr(plain, name)]
     if idle:
         raise ConfigError(
             f"model.{', model.'.join(idle)}: the network {cfg.name!r} has no such option; "

@@ -24,7 +24,7 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut
 from plainfilm.schemas.documents import Metric
 
-FILE_FACTS = PROBES[0]
+_FILE_FACTS = PROBES[0]
 
 
 def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCallback = silent) -> AuditDocument:
@@ -46,7 +46,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCa
     plain = _decoded(cfg, table, on_event, harmonise=False)
     positive = pick_positive(table.classes, cfg.data) if len(table.classes) > 1 else None
     judge = _Judge(table, positive, cfg.train.seed)
-    shortcuts = [judge.probe(FILE_FACTS, "file", file_features(table.rows))]
+    shortcuts = [judge.probe(_FILE_FACTS, "file", file_features(table.rows))]
     shortcuts += judge.pictures("plain", plain, on_event)
     if cfg.data.harmonise:
         shortcuts += judge.pictures("harmonised", _decoded(cfg, table, on_event, harmonise=True), on_event)

@@ -14,8 +14,8 @@ from plainfilm.runs.environment import versions
 from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
 from plainfilm.train.system_limits import free_bytes, physical_cores, usable_cores
 
-LOW_DISK_BYTES = 2_000_000_000
-BUSY_SHARE = (
+_LOW_DISK_BYTES = 2_000_000_000
+_BUSY_SHARE = (
     0.5  # of the processors: two training threads wait for each other, so one busy neighbour costs 3 to 4 times
 )
 
@@ -34,12 +34,12 @@ def examine() -> DoctorDocument:
         versions=versions(), python=platform.python_version(), platform=platform.platform(),
         processors=os.cpu_count() or 1, cores=usable_cores() or physical_cores(), threads=threads_for(SpeedConfig()), devices=devices,
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None, memory_free_bytes=free_bytes(),
-        cache=cache_facts(), levers=levers(kept), warnings=[],
+        cache=_cache_facts(), levers=levers(kept), warnings=[],
     )  # fmt: skip
-    return document.model_copy(update={"warnings": warnings_for(document)})
+    return document.model_copy(update={"warnings": _warnings_for(document)})
 
 
-def cache_facts() -> CacheFacts:
+def _cache_facts() -> CacheFacts:
     """The cache folder, made or not."""
     folder = cache_folder()
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
@@ -62,10 +62,10 @@ def levers(kept_memory: bool) -> list[Lever]:
     return [*found, Lever(name="cache", on=True, what=cache, switch="--no-cache")]
 
 
-def warnings_for(found: DoctorDocument) -> list[str]:
+def _warnings_for(found: DoctorDocument) -> list[str]:
     """What makes this machine slow or a run fail, each with what to do."""
     told = []
-    if found.load is not None and found.load > BUSY_SHARE * found.processors:
+    if found.load is not None and found.load > _BUSY_SHARE * found.processors:
         told.append(
             f"The machine is busy (load {found.load:.1f} on {found.processors} processors): training may take several times as long."
         )
@@ -81,7 +81,7 @@ def warnings_for(found: DoctorDocument) -> list[str]:
         told.append(
             f"The cache folder {found.cache.folder} cannot be written; pictures are decoded anew for every run. Set PLAINFILM_CACHE."
         )
-    elif found.cache.free_bytes < LOW_DISK_BYTES:
+    elif found.cache.free_bytes < _LOW_DISK_BYTES:
         told.append(
             f"{found.cache.free_bytes / 1e9:.1f} GB are free where the cache lies; make room, or set PLAINFILM_CACHE."
         )

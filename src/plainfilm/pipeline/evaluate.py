@@ -27,7 +27,7 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks
 
 
-def questions(
+def _questions(
     card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, prevalences: list[float] | None, by: str | None,
     data: Path | None = None,
 ) -> ExtraBlocks:  # fmt: skip
@@ -42,7 +42,7 @@ def questions(
     return ExtraBlocks(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data))
 
 
-def evaluate_external(
+def _evaluate_external(
     run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, path: Path, prevalences: list[float] | None,
     by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, on_event: EventCallback,
 ) -> EvaluateDocument:  # fmt: skip
@@ -51,7 +51,7 @@ def evaluate_external(
         path.absolute(), card, cfg, rows, names=names, patient_pattern=patient_pattern, on_event=on_event
     )
     first = refuse_overlap(external.rows, run, card)
-    asked = questions(card, cfg, external.rows, prevalences, by, external.path)
+    asked = _questions(card, cfg, external.rows, prevalences, by, external.path)
     probes = read_train_probes(run, rows)
     predictions, pixels, looks = score_external(run, card, external, device, on_event, keep=cfg.data.cache)
     document = evaluate_document(run, card, external.name, predictions, cfg, looks, asked)
@@ -61,7 +61,7 @@ def evaluate_external(
     )
 
 
-def save(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDocument:
+def _save(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDocument:
     """The document, with its place in metrics.json and its figure where it is to be kept."""
     if keep:
         save_metrics(run, document)
@@ -117,8 +117,10 @@ def evaluate_run(
             card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
         if external is not None:
             shared = (prevalences, by, names or {}, patient_pattern, device, on_event)
-            return save(run, evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
-        asked = questions(card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by)  # before it too
+            return _save(run, _evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
+        asked = _questions(
+            card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by
+        )  # before it too
         if split == "test":
             if card.seal is None:
                 raise SealError(
@@ -142,7 +144,7 @@ def evaluate_run(
             document = document.model_copy(
                 update={"shortcut_baseline": shortcut_baseline(run, card, split, part, predictions.probs)}
             )
-        return save(run, document, keep=threshold is None)
+        return _save(run, document, keep=threshold is None)
 
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from plainfilm.interpret.heatmap_study import HeatStudy
     from plainfilm.interpret.run_figures import SplitView
 
-HEAT_IMAGES = 32  # 900 looks of the network; with `compact` at 128 px all of interpret takes 7 s on one core
+_HEAT_IMAGES = 32  # 900 looks of the network; with `compact` at 128 px all of interpret takes 7 s on one core
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def interpret_run(
     root: Path,
     *,
     split: str | None = None,
-    heat_pictures: int = HEAT_IMAGES,
+    heat_pictures: int = _HEAT_IMAGES,
     method: Method = "hires-cam",
     device: str = "cpu",
     on_event: EventCallback = silent,

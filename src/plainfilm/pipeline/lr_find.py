@@ -68,14 +68,14 @@ def find_learning_rate(
         suggestions=curve.suggestions,
         lr=curve.lr,
         phase=phase,
-        option=rate_option(cfg.train, phase),
+        option=_rate_option(cfg.train, phase),
         figure=str(figure),
         curve=str(table),
         notes=[*_about_phase(cfg.train, phase), *ready.split.notes],
     )
 
 
-def rate_option(train: TrainConfig, phase: int) -> str:
+def _rate_option(train: TrainConfig, phase: int) -> str:
     """What of `train` takes the peak rate of a phase, numbered from 1."""
     if train.phases != tuple(Phase.model_validate(each) for each in phases_of(train.model_dump())):
         return f"train.phases, entry {phase}, lr:"
@@ -86,7 +86,7 @@ def _about_phase(train: TrainConfig, phase: int) -> list[str]:
     found = train.phases[phase - 1]
     said = []
     if found.freeze:
-        option = rate_option(train, phase)
+        option = _rate_option(train, phase)
         name = f"{option}, or train.freeze_lr in a file" if option.startswith("--") else option.rstrip(":")
         said.append(f"The rate is for the head alone ({name}), not for the whole network.")
     if found.lr_ratio != 1:

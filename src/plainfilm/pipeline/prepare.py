@@ -20,7 +20,7 @@ from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.schemas.documents import DataCounts
 
 # Of two classes the one that is none of these is the positive one.
-NEGATIVE_NAMES = frozenset({"normal", "negative", "healthy", "benign", "control", "no_finding", "0", "no"})
+_NEGATIVE_NAMES = frozenset({"normal", "negative", "healthy", "benign", "control", "no_finding", "0", "no"})
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
         return None
     if cfg.positive is not None:
         return cfg.positive
-    candidates = [name for name in classes if name.casefold().replace(" ", "_") not in NEGATIVE_NAMES]
+    candidates = [name for name in classes if name.casefold().replace(" ", "_") not in _NEGATIVE_NAMES]
     return candidates[0] if len(candidates) == 1 else classes[-1]
 
 

@@ -30,11 +30,11 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import DataCounts
 
 # What decides the bits of a result; another version of one of these is another run.
-DECISIVE = ("plainfilm", "torch", "torchvision", "timm", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
-SHOWN = 5  # differences named one by one
+_DECISIVE = ("plainfilm", "torch", "torchvision", "timm", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
+_SHOWN = 5  # differences named one by one
 
 
-class Start(BaseModel):
+class _Start(BaseModel):
     """checkpoints/start.json: what table.csv, config.yaml and data.json do not say, and what they said."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -52,7 +52,7 @@ class Start(BaseModel):
 
 
 @dataclass(frozen=True)
-class Resumed:
+class _Resumed:
     """A run's beginning, as train had it."""
 
     cfg: ExperimentConfig
@@ -73,7 +73,7 @@ def write_inputs(
     write_table(run.table, ready.split.rows)
     write_table(run.excluded, ready.table.excluded)
     atomic_write(run.data, dump_json(ready.counts.model_dump(mode="json")))
-    start = Start(
+    start = _Start(
         config=cfg.model_dump(mode="json"),
         table_sha256=sha256_of(run.table), data_sha256=sha256_of(run.data),
         positive=ready.positive, decode=ready.spec.as_dict(),
@@ -83,7 +83,7 @@ def write_inputs(
     atomic_write(run.start, dump_json(start.model_dump(mode="json")))
 
 
-def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None) -> Resumed:
+def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None) -> _Resumed:
     """What train had before its first step, from the run folder alone.
 
     Raises:
@@ -91,7 +91,7 @@ def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None)
             now.
     """
     start, environment = _read_start(run), read_environment(run)
-    now, then = ({name: found.get(name) for name in DECISIVE} for found in (versions(), environment.versions))
+    now, then = ({name: found.get(name) for name in _DECISIVE} for found in (versions(), environment.versions))
     differ = [
         *_differences("config.yaml ", _flat(start.config), _flat(read_yaml(run.config))),
         *_differences("", then, now),
@@ -103,7 +103,7 @@ def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None)
     ]
     _refuse(run, differ)
     cfg, rows = load_config(run.config), read_table(run.table)
-    _refuse(run, changed_files(rows[rows["split"] != "test"], progress))
+    _refuse(run, _changed_files(rows[rows["split"] != "test"], progress))
     spec = DecodeSpec(**start.decode)
     excluded = pd.read_csv(run.excluded, dtype=str, keep_default_na=False) if run.excluded.is_file() else pd.DataFrame()
     ready = Prepared(
@@ -113,12 +113,12 @@ def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None)
         start.positive,
         spec,
     )
-    return Resumed(cfg, ready, environment, start.estimate_seconds, start.initial_weights)
+    return _Resumed(cfg, ready, environment, start.estimate_seconds, start.initial_weights)
 
 
-def _read_start(run: RunDir) -> Start:
+def _read_start(run: RunDir) -> _Start:
     try:
-        return Start.model_validate(json.loads(run.start.read_text(encoding="utf-8")))
+        return _Start.model_validate(json.loads(run.start.read_text(encoding="utf-8")))
     except (ValidationError, ValueError, OSError):
         raise DataError(
             f"{run.start} is missing or damaged. Restore it from a backup, or train again into another folder."
@@ -140,7 +140,7 @@ def _differences(title: str, then: dict[str, Any], now: dict[str, Any]) -> list[
     ]
 
 
-def changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> list[str]:
+def _changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> list[str]:
     """Those of `rows` whose file is no longer what its sha256 says; each is read once."""
     differ = []
 
@@ -162,8 +162,8 @@ def changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | Non
 def _refuse(run: RunDir, differ: list[str]) -> None:
     if not differ:
         return
-    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+    more = f"; and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
     raise DataError(
-        f"The run {run.root} cannot go on as it began: {'; '.join(differ[:SHOWN])}{more}. "
+        f"The run {run.root} cannot go on as it began: {'; '.join(differ[:_SHOWN])}{more}. "
         "Put back what changed, or train again into another folder."
     )

@@ -23,18 +23,18 @@ from plainfilm.pipeline.prepare import Prepared, prepare
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 
-PIXEL_CONTENT = ("sha256", "content")  # the same file; the same pixels in another file
-UNKNOWN = (
+_PIXEL_CONTENT = ("sha256", "content")  # the same file; the same pixels in another file
+_UNKNOWN = (
     "UNCHECKED WEIGHTS: whether the weights have seen images of valid or test cannot be checked, "
     "since {what} without a table of images."
 )
 # What of the source shaped its weights: its train rows taught them, its valid rows chose among their epochs. A valid
 # image that has chosen before chooses once more, as valid images do; a test image must have done neither.
-SHAPED_BY = {"valid": ("train",), "test": ("train", "valid")}
+_SHAPED_BY = {"valid": ("train",), "test": ("train", "valid")}
 
 
 @dataclass(frozen=True)
-class Shared:
+class _Shared:
     """Images of one split of the new run that shaped the weights; `by_key` of them by their patient's key alone."""
 
     split: str
@@ -49,13 +49,13 @@ class Shared:
 def prepare_without_overlap(cfg: ExperimentConfig, found: FoundWeights | None, on_event: EventCallback) -> Prepared:
     """What prepare() finds out, with the weights to start from checked against its split; raises what both raise."""
     ready = prepare(cfg, on_event)
-    split = check_weights(ready.split, found, allow_leak=cfg.data.allow_leak)
+    split = _check_weights(ready.split, found, allow_leak=cfg.data.allow_leak)
     for note in split.notes[len(ready.split.notes) :]:
         on_event("note", {"text": note})
     return replace(ready, split=split)
 
 
-def check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool) -> Split:
+def _check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool) -> Split:
     """The split with a note, where the weights have seen its valid or test images, or nobody can tell.
 
     Raises:
@@ -63,8 +63,8 @@ def check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool)
     """
     if found is None or found.kind == "imagenet":
         return split
-    tables, whole = tables_behind(found)
-    shared = shared_images(split.rows, tables)
+    tables, whole = _tables_behind(found)
+    shared = _shared_images(split.rows, tables)
     notes = list(split.notes)
     if shared:
         what = f"{' and '.join(part.words() for part in shared)} ({_how(shared)})"
@@ -77,11 +77,11 @@ def check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool)
         notes.append(f"LEAKY WEIGHTS, allowed by --allow-leak: the weights have seen {what} when they were made.")
     if not whole:
         what = "they come" if not tables else "an earlier one of the weights they were trained from comes"
-        notes.append(UNKNOWN.format(what=what))
+        notes.append(_UNKNOWN.format(what=what))
     return replace(split, notes=tuple(notes))
 
 
-def _how(shared: list[Shared]) -> str:
+def _how(shared: list[_Shared]) -> str:
     """By what they are the same; a key alone may also be that of another patient, of a set that counts anew."""
     keys, images = sum(part.by_key for part in shared), sum(part.images for part in shared)
     if keys == 0:
@@ -89,7 +89,7 @@ def _how(shared: list[Shared]) -> str:
     return "patients of the same key, no picture the same" if keys == images else f"{keys} by the patient's key alone"
 
 
-def tables_behind(found: FoundWeights) -> tuple[list[pd.DataFrame], bool]:
+def _tables_behind(found: FoundWeights) -> tuple[list[pd.DataFrame], bool]:
     """The tables of the run whose weights these are, and of the runs that it started from; False where one lacks.
 
     Raises:
@@ -98,11 +98,11 @@ def tables_behind(found: FoundWeights) -> tuple[list[pd.DataFrame], bool]:
     run = RunDir(found.path.parent)
     if found.kind != "run" or not run.table.is_file():
         return [], False
-    tables, whole = tables_before(run, found.card.initial_weights if found.card else None)
+    tables, whole = _tables_before(run, found.card.initial_weights if found.card else None)
     return [read_table(run.table), *tables], whole
 
 
-def tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd.DataFrame], bool]:
+def _tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd.DataFrame], bool]:
     """The tables of the runs that this one started from, and of those before them; False where one lacks.
 
     Args:
@@ -130,19 +130,19 @@ def _source(run: RunDir, sha256: str) -> tuple[RunDir, dict[str, Any] | None] | 
     return (source, card.initial_weights) if card is not None and card.weights_sha256 == sha256 else None
 
 
-def shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[Shared]:
+def _shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[_Shared]:
     """Valid and test rows that shaped the weights of the runs behind `tables`; a split without one is left out."""
     found = []
-    for name, taught in SHAPED_BY.items():
+    for name, taught in _SHAPED_BY.items():
         part = rows[rows["split"] == name]
         picture, patient = np.zeros(len(part), dtype=bool), np.zeros(len(part), dtype=bool)
         for table in tables:
             source = table[table["split"].isin(taught)]
-            for column in PIXEL_CONTENT:
+            for column in _PIXEL_CONTENT:
                 picture |= part[column].isin(set(source[column])).to_numpy()
             patient |= part["patient"].isin(set(source["patient"]) - {""}).to_numpy()
         if (picture | patient).any():
-            found.append(Shared(name, int((picture | patient).sum()), len(part), int((patient & ~picture).sum())))
+            found.append(_Shared(name, int((picture | patient).sum()), len(part), int((patient & ~picture).sum())))
     return found
 
 
@@ -154,11 +154,11 @@ def refuse_overlap(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]
     Raises:
         DataError: a picture among them shaped those weights.
     """
-    tables, whole = tables_before(run, card.initial_weights)
+    tables, whole = _tables_before(run, card.initial_weights)
     picture, patients = np.zeros(len(external), dtype=bool), set[str]()
     for table in tables:
-        source = table[table["split"].isin(SHAPED_BY["test"])]
-        for column in PIXEL_CONTENT:
+        source = table[table["split"].isin(_SHAPED_BY["test"])]
+        for column in _PIXEL_CONTENT:
             picture |= external[column].isin(set(source[column])).to_numpy()
         patients |= set(source["patient"])
     if picture.any():

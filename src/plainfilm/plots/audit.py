@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION
 
-COLOURS = (BLUE, ORANGE, GREEN, VERMILION, GREY)
-HATCHES = ("", "//", "..", "xx", "--")
+_COLOURS = (BLUE, ORANGE, GREEN, VERMILION, GREY)
+_HATCHES = ("", "//", "..", "xx", "--")
 
 
 def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
@@ -31,7 +31,7 @@ def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) 
         for i, (label, shown) in enumerate(per_class.items()):
             weights = np.full(len(shown), 1 / max(len(shown), 1))
             ax.hist(
-                shown, bins, weights=weights, color=COLOURS[i % 5], alpha=0.55, hatch=HATCHES[i % 5], edgecolor="white",
+                shown, bins, weights=weights, color=_COLOURS[i % 5], alpha=0.55, hatch=_HATCHES[i % 5], edgecolor="white",
                 linewidth=0.3, label=label,
             )  # fmt: skip
         ax.set(xlabel=name, ylabel="share of the class")

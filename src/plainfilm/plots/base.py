@@ -31,7 +31,7 @@ def plot_batch(pictures: np.ndarray, labels: Sequence[str], title: str) -> Figur
     """A contact sheet of at most 16 pictures, float (n, h, w, 1 or 3) in 0..1, with their labels."""
     shown = min(len(pictures), 16)
     columns = min(shown, 4)
-    figure, axes = sheet(shown, columns, title, row_height=2.1)
+    figure, axes = _sheet(shown, columns, title, row_height=2.1)
     for ax, picture, label in zip(axes, pictures, labels, strict=False):
         show(ax, picture)
         ax.set_title(label, fontsize=8)
@@ -163,7 +163,7 @@ def short(name: str, most: int = 16) -> str:
     return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
-def sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure, list[Axes]]:
+def _sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure, list[Axes]]:
     """A figure of `n` empty axes, `columns` in a row."""
     rows = -(-n // columns)
     figure = Figure(figsize=(2.1 * columns + 0.2, row_height * rows + 0.7), layout="constrained")

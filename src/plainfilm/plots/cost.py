@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from plainfilm.plots.base import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION
 
-BASELINE = "no lungs needed"
+_BASELINE = "no lungs needed"
 COLOURS, MARKERS = (BLUE, VERMILION, GREEN, ORANGE), "osD^vPX*"
 
 
@@ -37,10 +37,10 @@ def plot_cost(
         ax.set_xlabel(label)
         low = float(np.nanmin(auroc - np.nan_to_num(sd)))
         if baseline is not None and baseline > low - 0.15:
-            ax.axhline(baseline, color="black", linestyle=":", linewidth=1, label=BASELINE)
+            ax.axhline(baseline, color="black", linestyle=":", linewidth=1, label=_BASELINE)
     axes[0].set_ylabel(f"AUROC on {split}, mean ± sd over seeds")
     handles, labels = axes[0].get_legend_handles_labels()
-    order = np.argsort([label == BASELINE for label in labels], kind="stable")
+    order = np.argsort([label == _BASELINE for label in labels], kind="stable")
     figure.legend(
         [handles[i] for i in order],
         [labels[i] for i in order],

@@ -13,8 +13,8 @@ from plainfilm.evaluate.metrics.curve_bands import GRID, CurveBand
 from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
 from plainfilm.schemas.documents import Metric
 
-LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
-BANDS = 3  # more would hide each other
+_LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
+_BANDS = 3  # more would hide each other
 
 
 class Point(NamedTuple):
@@ -74,7 +74,7 @@ def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str)
     """
     figure, ax = _square(title)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="as often as it says")
-    for (name, bins), (colour, line), marker in zip(series.items(), LINES, "os^D", strict=False):
+    for (name, bins), (colour, line), marker in zip(series.items(), _LINES, "os^D", strict=False):
         x, y = [part.score for part in bins], [part.share.value for part in bins]
         reach = [[part.share.value - part.share.low for part in bins],
                  [part.share.high - part.share.value for part in bins]]  # fmt: skip
@@ -103,8 +103,8 @@ def _enlarge(ax: Axes, inset: Axes, point: Point | None, *, mirrored: bool) -> N
 
 def _draw(ax: Axes, bands: Mapping[str, CurveBand], steps: Literal["steps-post", "steps-pre"]) -> None:
     for i, (name, band) in enumerate(bands.items()):
-        colour, line = LINES[i % len(LINES)]
-        if len(bands) <= BANDS:
+        colour, line = _LINES[i % len(_LINES)]
+        if len(bands) <= _BANDS:
             ax.fill_between(GRID, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
         ax.plot(band.x, band.y, color=colour, linestyle=line, linewidth=1.5, label=short(name, 28), drawstyle=steps)
 

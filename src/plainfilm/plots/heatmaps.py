@@ -18,12 +18,12 @@ ORDERS = ("heat first", "at random", "heat last")
 MARGIN = 0.15  # of the side; the central field is what is left, 0.7 x 0.7 of the picture
 SAME = 0.5  # rank correlation from which on two heat maps count as alike
 NO_EVIDENCE = "Heat maps: not evidence of location"
-NO_HEAT = "no heat: nothing speaks for it"
-SheetSection = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions
+_NO_HEAT = "no heat: nothing speaks for it"
+_SheetSection = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, pictures, heat, captions
 GAP, CAPTION, HEADLINE = 0.04, 0.34, 0.18  # inches
-PAIR = 6.0  # inches, width of one picture with its heat
-CELL = (WIDE - 6 * GAP) / 4
-HEAT = "cividis"  # lightness rises with the value, for grey print and every kind of sight
+_PAIR = 6.0  # inches, width of one picture with its heat
+_CELL = (WIDE - 6 * GAP) / 4
+_HEAT = "cividis"  # lightness rises with the value, for grey print and every kind of sight
 
 
 def plot_images(pictures: np.ndarray, heat: np.ndarray | None, captions: Sequence[str], title: str) -> Figure:
@@ -36,7 +36,7 @@ def plot_images(pictures: np.ndarray, heat: np.ndarray | None, captions: Sequenc
     return plot_blocks([("", pictures, heat, captions)], title)
 
 
-def plot_blocks(blocks: Sequence[SheetSection], title: str) -> Figure:
+def plot_blocks(blocks: Sequence[_SheetSection], title: str) -> Figure:
     """Contact sheets below each other, each under its headline; four places in a row, two with heat maps."""
     told = f"{title}. {NO_EVIDENCE}" if any(heat is not None for _, _, heat, _ in blocks) else title
     tops: list[float] = []
@@ -45,7 +45,7 @@ def plot_blocks(blocks: Sequence[SheetSection], title: str) -> Figure:
         height += 0.1 if tops and headline else 0
         tops.append(height)
         height += HEADLINE * len(_headline(headline)) + -(-len(pictures) // (4 if heat is None else 2)) * (
-            CELL + CAPTION
+            _CELL + CAPTION
         )
     head = 0.1 + 0.17 * len(wrapped(told, WIDE))
     figure = Figure(figsize=(WIDE, head + height + GAP))
@@ -59,11 +59,11 @@ def plot_blocks(blocks: Sequence[SheetSection], title: str) -> Figure:
         wide = 1 if heat is None else 2
         for i, caption in enumerate(captions):
             row, column = divmod(i, 4 // wide)
-            left = _cell(figure, column * wide, y + row * (CELL + CAPTION) + CAPTION)
+            left = _cell(figure, column * wide, y + row * (_CELL + CAPTION) + CAPTION)
             show(left, pictures[i] / 255.0)
             left.text(0, 1.03, caption, transform=left.transAxes, fontsize=8 if wide == 2 else 6, va="bottom")
             if heat is not None:
-                _overlay(_cell(figure, column * wide + 1, y + row * (CELL + CAPTION) + CAPTION), pictures[i] / 255.0, heat[i])  # fmt: skip
+                _overlay(_cell(figure, column * wide + 1, y + row * (_CELL + CAPTION) + CAPTION), pictures[i] / 255.0, heat[i])  # fmt: skip
     return figure
 
 
@@ -75,8 +75,8 @@ def _headline(text: str) -> list[str]:
 def _cell(figure: Figure, column: int, top: float) -> Axes:
     """The axes of one picture; `top` in inches from the figure's upper edge."""
     height = figure.get_size_inches()[1]
-    left = GAP + column * (CELL + GAP) + (GAP if column > 1 else 0)
-    ax = figure.add_axes((left / WIDE, 1 - (top + CELL) / height, CELL / WIDE, CELL / height))
+    left = GAP + column * (_CELL + GAP) + (GAP if column > 1 else 0)
+    ax = figure.add_axes((left / WIDE, 1 - (top + _CELL) / height, _CELL / WIDE, _CELL / height))
     ax.axis("off")
     return ax
 
@@ -86,10 +86,10 @@ def _overlay(ax: Axes, picture: np.ndarray, heat: np.ndarray) -> None:
     grey = picture if picture.ndim == 2 else picture.mean(axis=2)
     show(ax, 0.35 + 0.65 * grey)
     if heat.max() <= 0:
-        ax.text(0.5, 0.5, NO_HEAT.replace(": ", ":\n"), transform=ax.transAxes, ha="center", va="center", fontsize=7,
+        ax.text(0.5, 0.5, _NO_HEAT.replace(": ", ":\n"), transform=ax.transAxes, ha="center", va="center", fontsize=7,
                 color="white", bbox={"color": "black", "alpha": 0.6})  # fmt: skip
         return
-    ax.imshow(heat, cmap=HEAT, vmin=0, vmax=1, alpha=0.25 + 0.5 * heat, interpolation="nearest")
+    ax.imshow(heat, cmap=_HEAT, vmin=0, vmax=1, alpha=0.25 + 0.5 * heat, interpolation="nearest")
     ax.contour(heat, levels=[0.5], colors="black", linewidths=1.6)
     ax.contour(heat, levels=[0.5], colors="white", linewidths=0.8)
 
@@ -101,16 +101,16 @@ def plot_pair(picture: np.ndarray, heat: np.ndarray, caption: str, label: str) -
         picture: uint8 (h, w) or (h, w, 3). heat: float (h, w) in 0..1, of what speaks for `label`.
     """
     lines = [
-        *wrapped(caption, PAIR),
-        *wrapped(f"Heat: what speaks for {short(label)}. Not evidence of location.", PAIR),
+        *wrapped(caption, _PAIR),
+        *wrapped(f"Heat: what speaks for {short(label)}. Not evidence of location.", _PAIR),
     ]
     head = 0.08 + HEADLINE * len(lines)
-    side = (PAIR - 3 * GAP) / 2
-    figure = Figure(figsize=(PAIR, head + side + GAP))
+    side = (_PAIR - 3 * GAP) / 2
+    figure = Figure(figsize=(_PAIR, head + side + GAP))
     height = head + side + GAP
-    figure.text(GAP / PAIR, 1 - 0.06 / height, "\n".join(lines), fontsize=9, va="top", parse_math=False)
+    figure.text(GAP / _PAIR, 1 - 0.06 / height, "\n".join(lines), fontsize=9, va="top", parse_math=False)
     for i in (0, 1):
-        ax = figure.add_axes(((GAP + i * (side + GAP)) / PAIR, GAP / height, side / PAIR, side / height))
+        ax = figure.add_axes(((GAP + i * (side + GAP)) / _PAIR, GAP / height, side / _PAIR, side / height))
         ax.axis("off")
         if i:
             _overlay(ax, picture / 255.0, heat)
@@ -196,7 +196,7 @@ def plot_field(heat: np.ndarray, share: Metric, area: float, title: str) -> Figu
     entitle(figure, title)
     ax = figure.subplots()
     mean = heat.mean(axis=0) if len(heat) else np.zeros((2, 2))
-    drawn = ax.imshow(mean, cmap=HEAT, vmin=0, vmax=max(float(mean.max()), 1e-6))
+    drawn = ax.imshow(mean, cmap=_HEAT, vmin=0, vmax=max(float(mean.max()), 1e-6))
     height, width = mean.shape
     at, size = (round(MARGIN * width) - 0.5, round(MARGIN * height) - 0.5), (0.7 * width, 0.7 * height)
     for colour, line in (("black", 3), ("white", 1.2)):

@@ -11,8 +11,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from plainfilm.plots.base import RESEARCH_ONLY
 from plainfilm.plots.cost import COLOURS, MARKERS
 
-LINES = ("-", "--", "-.", ":")
-APART = 0.035  # neighbouring lines are drawn beside each other by so much of their value
+_LINES = ("-", "--", "-.", ":")
+_APART = 0.035  # neighbouring lines are drawn beside each other by so much of their value
 
 
 def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figure:
@@ -28,9 +28,9 @@ def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figu
     sizes: list[float] = sorted({float(n) for curve in curves.values() for n in curve[:, 0]})
     for i, (name, curve) in enumerate(curves.items()):
         n, mean, sd = curve[np.argsort(curve[:, 0])].T
-        beside = 1 + APART * (i - (len(curves) - 1) / 2)
+        beside = 1 + _APART * (i - (len(curves) - 1) / 2)
         ax.errorbar(n * beside, mean, yerr=np.nan_to_num(sd), capsize=3, markersize=6, linewidth=1.4, label=name,
-                    color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], linestyle=LINES[i % len(LINES)])  # fmt: skip
+                    color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], linestyle=_LINES[i % len(_LINES)])  # fmt: skip
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator(sizes))
     ax.xaxis.set_minor_locator(NullLocator())

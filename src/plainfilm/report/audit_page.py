@@ -18,8 +18,8 @@ from plainfilm.plots.base import as_png
 from plainfilm.schemas.data import AuditDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
-MAX_GROUPS = 12  # of copies that are drawn; all are in audit.json
-MEANING = {
+_MAX_GROUPS = 12  # of copies that are drawn; all are in audit.json
+_MEANING = {
     "ok": "Nothing was found that a reader of the score must know.",
     "warn": "The images can be used; what stands below belongs beside every score made with them.",
     "fail": "A given split shares patients or copies, or identical pictures have two labels. Divide anew or repair.",
@@ -48,7 +48,7 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
     ]
     figures = {"probes": _probes(audit, limit), "histograms": _histograms(audit, rows, pixels), "copies": copies}
     text: str = env.get_template("audit.html.j2").render(
-        audit=audit, figures=figures, findings=_findings(audit), meaning=MEANING[audit.verdict],
+        audit=audit, figures=figures, findings=_findings(audit), meaning=_MEANING[audit.verdict],
         research_only=RESEARCH_ONLY, version=__version__,
     )  # fmt: skip
     return text
@@ -96,9 +96,9 @@ def _histograms(audit: AuditDocument, rows: pd.DataFrame, pixels: Any) -> str:
 
 def _copies(groups: Sequence[Sequence[str]], place: dict[str, int], pixels: Any) -> list[tuple[list[str], str]]:
     drawn = []
-    for group in groups[:MAX_GROUPS]:
+    for group in groups[:_MAX_GROUPS]:
         known = [name for name in group if name in place]
         png = _png(plot_copies([pixels[place[name]] for name in known[:6]], known)) if known else ""
         drawn.append((list(group), png))
-    rest: list[tuple[list[str], str]] = [(list(group), "") for group in groups[MAX_GROUPS:]]
+    rest: list[tuple[list[str], str]] = [(list(group), "") for group in groups[_MAX_GROUPS:]]
     return drawn + rest

@@ -10,8 +10,8 @@ from plainfilm.report.formatting import between, many, number
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import Number
 
-TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
-PATIENTS = ("No patient key", "no patient key")
+_TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
+_PATIENTS = ("No patient key", "no patient key")
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ def _notes(found: ReportedRun) -> list[Caveat]:
         mark, _, text = note.partition(": ")
         if mark == "SHORTCUT":
             continue
-        kind = next((name for name in TITLES if mark.startswith(name)), None)
+        kind = next((name for name in _TITLES if mark.startswith(name)), None)
         if kind == "VALIDATION ONLY":
             continue  # the seal's caveat says it
         if kind:
-            listed.append(Caveat("stop", TITLES[kind], text[:1].upper() + text[1:]))
-        elif any(words in note for words in PATIENTS):
+            listed.append(Caveat("stop", _TITLES[kind], text[:1].upper() + text[1:]))
+        elif any(words in note for words in _PATIENTS):
             listed.append(Caveat("mind", "Patients unknown", note))
         elif "chosen on the valid images" in note:
             listed.append(Caveat("mind", "Chosen on these images", note))
@@ -85,7 +85,7 @@ def _drawn(found: ReportedRun) -> list[Caveat]:
     ]
 
 
-def raises_banner(probe: Number | None) -> bool:
+def _raises_banner(probe: Number | None) -> bool:
     """Whether the probe surely tells the classes better than LIMIT."""
     return probe is not None and probe.ci_low is not None and probe.ci_low > LIMIT
 
@@ -98,8 +98,8 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
         text = "No probe was asked whether these classes can be told apart without looking at a lung."
         return [Caveat("mind", "Shortcuts not looked for", text)]
     best = probes.auroc if probes else None
-    if probes is None or best is None or best.value is None or not (said or raises_banner(best)):
-        return [Caveat("stop", TITLES["SHORTCUT"], text) for text in said]
+    if probes is None or best is None or best.value is None or not (said or _raises_banner(best)):
+        return [Caveat("stop", _TITLES["SHORTCUT"], text) for text in said]
     network = found.answer.metric("auroc")
     text = (
         f"No lungs needed: the {probes.best} alone, which shows no detail of a lung, reaches AUROC {number(best.value)} "
@@ -107,4 +107,4 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
     )
     if network.value is not None and network.value <= best.value:
         text += " The network does no better than that."
-    return [Caveat("stop", TITLES["SHORTCUT"], text)]
+    return [Caveat("stop", _TITLES["SHORTCUT"], text)]

@@ -13,7 +13,7 @@ from plainfilm.report.images import has_heat
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.schemas.documents import marks
 
-TOPICS = {
+_TOPICS = {
     1: "Title names the AI technology", 2: "Structured summary", 3: "Background, intended use and role",
     4: "Aims, objectives, hypotheses", 5: "Prospective or retrospective", 6: "Study goal", 7: "Data sources",
     8: "Inclusion and exclusion criteria", 9: "Preprocessing", 10: "Selection of data subsets", 11: "De-identification",
@@ -30,7 +30,7 @@ TOPICS = {
     41: "Implications for practice", 42: "Study protocol or further technical details",
     43: "Availability of software, model and data", 44: "Funding",
 }  # fmt: skip
-SPLITS = {
+_SPLITS = {
     "patient": "whole patients, drawn at random into train, valid and test with a fixed seed",
     "official": "the given test folder kept; valid drawn from the rest by whole patients",
     "kfold": "folds of whole patients; one fold reports, another chooses",
@@ -40,7 +40,7 @@ SPLITS = {
 
 
 @dataclass(frozen=True)
-class Item:
+class _Item:
     """One item that the run answers; what it cannot is listed by number and topic alone."""
 
     number: int
@@ -48,11 +48,11 @@ class Item:
     text: str
 
 
-def claim_items(found: ReportedRun) -> tuple[list[Item], list[tuple[int, str]]]:
+def claim_items(found: ReportedRun) -> tuple[list[_Item], list[tuple[int, str]]]:
     """The items that the run answers, and those NOT REPORTED; together all 44."""
     said = {n: text for n, text in (_data(found) | _model(found) | _results(found)).items() if text}
-    filled = [Item(n, TOPICS[n], said[n]) for n in sorted(said)]
-    return filled, [(n, topic) for n, topic in TOPICS.items() if n not in said]
+    filled = [_Item(n, _TOPICS[n], said[n]) for n in sorted(said)]
+    return filled, [(n, topic) for n, topic in _TOPICS.items() if n not in said]
 
 
 def _data(found: ReportedRun) -> dict[int, str]:
@@ -73,7 +73,7 @@ def _data(found: ReportedRun) -> dict[int, str]:
     return {
         9: f"Decoded once to {grey} 8-bit pictures of {size}{harmonised}; scaled to 0..1 and normalised with mean {number(card.mean[0], 2)}, sd {number(card.std[0], 2)}.",
         12: f"Files that cannot be read are set aside with a code: {many(counts.quarantined, 'file')}. No value was imputed.",
-        19: f"{SPLITS.get(card.split, card.split).capitalize()}: {parts} images; seed {found.cfg.train.seed}.",
+        19: f"{_SPLITS.get(card.split, card.split).capitalize()}: {parts} images; seed {found.cfg.train.seed}.",
         20: f"{disjoint}{' The weights that training began with had seen images of them.' if 'LEAKY WEIGHTS' in marks(card.notes) else ''}",
         35: f"{many(counts.found, 'file')} found, {counts.used:,} used{people}; {counts.quarantined:,} unreadable, {counts.duplicates:,} duplicates dropped, {counts.ignored:,} ignored by rule.",
         **({10: f"Train reduced to {per_class:,} images of each class, by whole patients."} if (per_class := getattr(cfg, "per_class", None)) else {}),

@@ -16,12 +16,12 @@ from plainfilm.plots import base
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.schemas.documents import marks
 
-SHOWN = 12
-PNG = b"\x89PNG\r\n\x1a\n"
-MOST_BYTES = 8_000_000  # of one figure; ours have at most 0.5 MB
+_SHOWN = 12
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MOST_BYTES = 8_000_000  # of one figure; ours have at most 0.5 MB
 HEAT_NOTE = "Heat maps are not evidence of location: they show what the score reacts to, roughly."
 # name of the figure -> (section, caption); {split} is filled in
-FIGURES = {
+_FIGURES = {
     "history": ("training", "Accuracy and loss per epoch; the kept epoch is marked"),
     "scores_{split}": ("operating", "How the scores of both classes lie about the threshold"),
     "roc_{split}": ("metrics", "ROC curve with a 95 % band and the operating point"),
@@ -36,7 +36,7 @@ FIGURES = {
 
 
 @dataclass(frozen=True)
-class EmbeddedImage:
+class _EmbeddedImage:
     """A PNG as a data URI, with the words for who cannot see it."""
 
     source: str
@@ -44,7 +44,7 @@ class EmbeddedImage:
 
 
 @dataclass(frozen=True)
-class Worst:
+class _Worst:
     """One image of the largest losses; `row` counts from 0 in predictions/<split>.csv; `name` '' unless wanted."""
 
     source: str
@@ -55,14 +55,14 @@ class Worst:
     name: str
 
 
-def collect(found: ReportedRun) -> dict[str, list[EmbeddedImage]]:
+def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
     """The figures by section: the PNGs in figures/ that `interpret` made, and a history and scores drawn here without."""
-    drawn: dict[str, list[EmbeddedImage]] = {section: [] for section, _ in FIGURES.values()}
-    for pattern, (section, caption) in FIGURES.items():
+    drawn: dict[str, list[_EmbeddedImage]] = {section: [] for section, _ in _FIGURES.values()}
+    for pattern, (section, caption) in _FIGURES.items():
         name = pattern.format(split=found.split)
         png = _saved(found, name) or _drawn(found, pattern)
         if png:
-            drawn[section].append(EmbeddedImage(data_uri(png), caption))
+            drawn[section].append(_EmbeddedImage(_data_uri(png), caption))
     return drawn
 
 
@@ -71,24 +71,24 @@ def has_heat(found: ReportedRun) -> bool:
     return found.run.figure("heat_deletion").is_file()
 
 
-def heat_sheet(found: ReportedRun) -> EmbeddedImage | None:
+def heat_sheet(found: ReportedRun) -> _EmbeddedImage | None:
     """The largest losses with heat, as `interpret` drew them."""
     png = _saved(found, f"top_losses_{found.split}") if has_heat(found) else None
     caption = f"Largest losses of {found.split}, each beside its heat map for the class called. {HEAT_NOTE}"
-    return EmbeddedImage(data_uri(png), caption) if png else None
+    return _EmbeddedImage(_data_uri(png), caption) if png else None
 
 
-def data_uri(png: bytes) -> str:
+def _data_uri(png: bytes) -> str:
     """What an img element shows without asking anybody."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def _saved(found: ReportedRun, name: str) -> bytes | None:
     path = found.run.figure(name)
-    if not path.is_file() or path.stat().st_size > MOST_BYTES:
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
         return None
     png = path.read_bytes()
-    return png if png.startswith(PNG) else None
+    return png if png.startswith(_PNG) else None
 
 
 def _drawn(found: ReportedRun, pattern: str) -> bytes | None:
@@ -105,7 +105,7 @@ def _drawn(found: ReportedRun, pattern: str) -> bytes | None:
     return None
 
 
-def worst_images(found: ReportedRun, *, names: bool) -> list[Worst]:
+def worst_images(found: ReportedRun, *, names: bool) -> list[_Worst]:
     """The images of the largest losses as the network saw them, worst first; none where the pictures were not kept.
 
     Raises:
@@ -119,11 +119,11 @@ def worst_images(found: ReportedRun, *, names: bool) -> list[Worst]:
     called = predicted_classes(scored.probs, positive=positive, threshold=found.card.threshold)
     relative = found.rows.loc[found.rows["split"] == found.split, "relative"].tolist()
     return [
-        Worst(
-            data_uri(_as_png(picture)), int(i), found.card.vocab[scored.targs[i]], found.card.vocab[called[i]],
+        _Worst(
+            _data_uri(_as_png(picture)), int(i), found.card.vocab[scored.targs[i]], found.card.vocab[called[i]],
             float(scored.probs[i, called[i] if positive is None else positive]), relative[i] if names else "",
         )
-        for i, picture in zip(scored.worst(len(pictures)), pictures[:SHOWN], strict=False)
+        for i, picture in zip(scored.worst(len(pictures)), pictures[:_SHOWN], strict=False)
     ]  # fmt: skip
 
 

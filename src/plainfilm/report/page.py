@@ -23,18 +23,18 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.schemas.documents import RESEARCH_ONLY, ReportDocument, marks
 
-GENERATOR = '<meta name="generator" content="plainfilm report">'
-NAMES = {
+_GENERATOR = '<meta name="generator" content="plainfilm report">'
+_NAMES = {
     "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
     "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC",
     "brier": "Brier score (0 is best)", "ece": "ECE (0 is best)", "calibration_intercept": "Calibration intercept (0 is best)",
     "calibration_slope": "Calibration slope (1 is best)", "log_loss": "Log loss (0 is best)",
 }  # fmt: skip
-CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
-LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS")
-NO_BAR = ("mcc",)  # goes from -1 to 1
-TILES = ("auroc", "accuracy", "sensitivity", "specificity")
-AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
+_CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
+_LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS")
+_NO_BAR = ("mcc",)  # goes from -1 to 1
+_TILES = ("auroc", "accuracy", "sensitivity", "specificity")
+_AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
 
 
 def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> ReportDocument:
@@ -67,7 +67,7 @@ def _refuse_foreign(path: Path) -> None:
     if path.is_file():  # to read from a pipe would wait for ever
         with path.open("rb") as file:
             head = file.read(4096)
-    if GENERATOR.encode() not in head:
+    if _GENERATOR.encode() not in head:
         raise OccupiedError(
             f"{path} exists and is no report of plainfilm; it is not overwritten. Choose another --out."
         )
@@ -75,7 +75,7 @@ def _refuse_foreign(path: Path) -> None:
 
 def _write(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
     listed = caveats(found)
-    html = draw_page(found, listed, names=names)
+    html = _draw_page(found, listed, names=names)
     atomic_write(path, html)
     filled, missing = claim_items(found)
     return ReportDocument(
@@ -85,7 +85,7 @@ def _write(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
     )  # fmt: skip
 
 
-def draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
+def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
     """The HTML text; a function of the run's files alone, so the same run gives the same bytes."""
     env = Environment(
         loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -97,27 +97,27 @@ def draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         "figure": formatting.figure,
         "count": formatting.count,
     }
-    env.filters |= {"metric_name": metric_name, "place": place}
+    env.filters |= {"metric_name": _metric_name, "place": _place}
     env.globals["many"] = formatting.many
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
         run=found, answer=found.answer, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
         caveats=listed, pictures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
-        worst=worst_images(found, names=names), prevalences=by_prevalence(found.answer), tiles=TILES,
-        columns=_columns(found), calibration=CALIBRATION, no_bar=NO_BAR, at_threshold=AT_THRESHOLD,
+        worst=worst_images(found, names=names), prevalences=by_prevalence(found.answer), tiles=_TILES,
+        columns=_columns(found), calibration=_CALIBRATION, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
         externals=[part for part in found.answers.values() if part.external], shifted=found.answers.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
-        leaks=[mark for mark in LEAKS if mark in marks(found.answer.notes)], names=names, version=__version__, research_only=RESEARCH_ONLY,
+        leaks=[mark for mark in _LEAKS if mark in marks(found.answer.notes)], names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
 
 
-def metric_name(name: str) -> str:
+def _metric_name(name: str) -> str:
     """As people write it; a metric of a later version by its key."""
-    return NAMES.get(name, name.replace("_", " ").capitalize())
+    return _NAMES.get(name, name.replace("_", " ").capitalize())
 
 
-def place(value: float | None) -> str:
+def _place(value: float | None) -> str:
     """Where a value of 0..1 lies on a bar of 100, with a margin of 2 on both sides."""
     return f"{2 + 96 * min(max(value or 0.0, 0.0), 1.0):.2f}"
 

@@ -9,10 +9,10 @@ from plainfilm.evaluate.metrics.prevalence import ratio
 from plainfilm.evaluate.stats.intervals import Interval
 from plainfilm.runs.metrics_file import AtPrevalence, MetricsDocument, Number
 
-PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)
+_PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)
 
 
-def by_prevalence(answer: MetricsDocument, prevalences: tuple[float, ...] = PREVALENCES) -> list[AtPrevalence]:
+def by_prevalence(answer: MetricsDocument, prevalences: tuple[float, ...] = _PREVALENCES) -> list[AtPrevalence]:
     """PPV and NPV at each prevalence, 0..1; those that `evaluate` saved where it was asked for some.
 
     Both follow from a ratio of two shares among other images, whose limits are recovered from theirs. Empty where

@@ -12,29 +12,29 @@ from typing import Any
 
 from plainfilm.config import ExperimentConfig
 
-COMMANDS = {"train", "resume", "experiments run"}
-FLAGS = {
+_COMMANDS = {"train", "resume", "experiments run"}
+_FLAGS = {
     "--freeze", "--class-weights", "--harmonise", "--standardise", "--drop-duplicates", "--follow-links", "--tiff", "--cache",
     "--no-cache", "--audit", "--no-audit", "--allow-leak", "--offline", "--json", "-q", "--quiet", "-v", "--verbose",
     "--dry-run", "--open-test",
 }  # fmt: skip
-PLAIN = re.compile(r"[0-9A-Za-z.>=%+-]{1,24}", re.ASCII)
-NUMBER = re.compile(r"[0-9.eE+%-]{1,24}", re.ASCII)
-NUMBERS = {
+_PLAIN = re.compile(r"[0-9A-Za-z.>=%+-]{1,24}", re.ASCII)
+_NUMBER = re.compile(r"[0-9.eE+%-]{1,24}", re.ASCII)
+_NUMBERS = {
     "--epochs", "--size", "--batch-size", "--seed", "--folds", "--fold", "--bits", "--frame", "--requantise",
     "--per-class", "--max-bad", "--threads", "--max-minutes", "--checkpoint-minutes", "--freeze-epochs", "--lr-ratio",
     "--label-smoothing", "--clip", "--ema", "--jobs",
 }  # fmt: skip
-WORDS = {
+_WORDS = {
     "--split": {"patient", "official", "image", "kfold"}, "--weights": {"none", "imagenet"}, "--lr": {"auto"},
     "--balance": {"auto", "none"}, "--augment": {"radiograph", "robust", "strong", "natural", "none"},
     "--keep": {"best", "last"}, "--threshold": {"accuracy", "youden"}, "--threshold-on": {"valid", "valid-shifted"},
     "--resize": {"squish", "pad", "crop"}, "--norm": {"batch", "hold"}, "--device": {"auto", "cpu", "cuda", "mps"},
     "--without": {"allocator", "channels_last", "pool_first", "fused", "plain_tensors", "gather", "grey_augment"},
 }  # fmt: skip
-RULE = re.compile(r"(sensitivity|specificity)>=[0-9.]{1,8}", re.ASCII)
-MODEL = re.compile(r"[a-z0-9_-]{1,40}|timm/[a-z0-9_.-]{1,60}", re.ASCII)
-HIDDEN = {
+_RULE = re.compile(r"(sensitivity|specificity)>=[0-9.]{1,8}", re.ASCII)
+_MODEL = re.compile(r"[a-z0-9_-]{1,40}|timm/[a-z0-9_.-]{1,60}", re.ASCII)
+_HIDDEN = {
     "--out": "OUT", "--config": "CONFIG.yaml", "--data": "DATA", "--weights": "WEIGHTS", "--split": "SPLIT.csv",
     "--positive": "CLASS", "--patient-pattern": "REGEX", "--exclude": "LIST.csv",
 }  # fmt: skip
@@ -45,7 +45,7 @@ def redacted_command(argv: Sequence[Any]) -> str | None:
     """The command with placeholders for what may name a place or a person; None where it was no command of ours."""
     words = [str(word) for word in argv[1:]]
     name = " ".join(words[:2]) if words[:1] == ["experiments"] else "".join(words[:1])
-    if name not in COMMANDS:
+    if name not in _COMMANDS:
         return None
     told, left = ["plainfilm", name], words[len(name.split()) :]
     positional = iter({"train": ["DATA"], "resume": ["RUN"], "experiments run": ["EXPERIMENT.yaml"]}[name])
@@ -54,9 +54,9 @@ def redacted_command(argv: Sequence[Any]) -> str | None:
         option, joined, value = word.partition("=")
         if not option.startswith("-"):
             told.append(next(positional, "WORD"))
-        elif option in FLAGS:
+        elif option in _FLAGS:
             told.append(option)
-        elif option not in NUMBERS | WORDS.keys() | HIDDEN.keys() | {"--model"}:
+        elif option not in _NUMBERS | _WORDS.keys() | _HIDDEN.keys() | {"--model"}:
             told.append("--OPTION")
             if not joined and left:
                 left.pop(0)
@@ -68,17 +68,17 @@ def redacted_command(argv: Sequence[Any]) -> str | None:
 
 def _value(option: str, value: str) -> str:
     harmless = (
-        value in WORDS.get(option, ())
-        or (option in NUMBERS | {"--lr", "--threshold"} and NUMBER.fullmatch(value))
-        or (option == "--threshold" and RULE.fullmatch(value))
-        or (option == "--model" and MODEL.fullmatch(value))
+        value in _WORDS.get(option, ())
+        or (option in _NUMBERS | {"--lr", "--threshold"} and _NUMBER.fullmatch(value))
+        or (option == "--threshold" and _RULE.fullmatch(value))
+        or (option == "--model" and _MODEL.fullmatch(value))
     )
     if not harmless:
-        return HIDDEN.get(option, "VALUE")
+        return _HIDDEN.get(option, "VALUE")
     return f"'{value}'" if ">" in value else value
 
 
-KEPT_BACK = {"data.path", "data.patient_pattern", "data.exclude"}
+_KEPT_BACK = {"data.path", "data.patient_pattern", "data.exclude"}
 
 
 def redacted_config(cfg: ExperimentConfig, *, names: bool) -> list[tuple[str, str]]:
@@ -104,9 +104,9 @@ def _setting(key: str, value: Any, *, names: bool) -> str:
         return {None: "not set", True: "yes", False: "no"}[value]
     if not isinstance(value, str) or names or key == "data.positive":
         return str(value)
-    harmless = PLAIN.fullmatch(value) or (key == "model.name" and MODEL.fullmatch(value))
-    if key == "data.split" and value not in WORDS["--split"]:
+    harmless = _PLAIN.fullmatch(value) or (key == "model.name" and _MODEL.fullmatch(value))
+    if key == "data.split" and value not in _WORDS["--split"]:
         harmless = None
-    if key == "model.weights" and value not in WORDS["--weights"]:
+    if key == "model.weights" and value not in _WORDS["--weights"]:
         harmless = None
-    return value if harmless and key not in KEPT_BACK else "(in config.yaml)"
+    return value if harmless and key not in _KEPT_BACK else "(in config.yaml)"

@@ -22,7 +22,7 @@ from plainfilm.runs.metrics_file import MetricsDocument, read_metrics_file
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     return finished
 
 
-def _read(run: RunDir, name: str, make: Callable[[str], T]) -> T:
+def _read(run: RunDir, name: str, make: Callable[[str], _T]) -> _T:
     """What `make` makes of a file's text; what it cannot use becomes one line."""
     path = run.root / name
     try:

@@ -15,14 +15,14 @@ from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 
-LIBRARIES = (
+_LIBRARIES = (
     "torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "pydicom", "scikit-learn", "scipy", "safetensors", "timm",
 )  # fmt: skip
 
 
 def versions() -> dict[str, str]:
     """Of plainfilm and of each library that a result stands on."""
-    return {"plainfilm": __version__, **{name: metadata.version(name) for name in LIBRARIES}}
+    return {"plainfilm": __version__, **{name: metadata.version(name) for name in _LIBRARIES}}
 
 
 def write_environment(run: RunDir, speed: dict[str, Any]) -> None:

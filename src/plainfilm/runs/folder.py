@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from plainfilm.base.files import atomic_write, dump_json, sweep
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
-Status = Literal["running", "done", "diverged", "interrupted", "failed"]
+_Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and took 0.7 to 1.5 s to write, half a step of 16 images
 
 
@@ -232,7 +232,7 @@ class RunDir:
         lock.release()
         return False
 
-    def write_status(self, status: Status, **facts: Any) -> None:
+    def write_status(self, status: _Status, **facts: Any) -> None:
         """Say what state the run is in; facts written earlier stay unless given again."""
         before = json.loads(self.status.read_text(encoding="utf-8")) if self.status.is_file() else {}
         for name in ("code", "message"):
@@ -284,7 +284,7 @@ class RunDir:
                     atomic_write(self.log, before + _frames(error))
             raise
 
-    def _try_to_say(self, status: Status, **facts: Any) -> None:
+    def _try_to_say(self, status: _Status, **facts: Any) -> None:
         # On a full disk this fails too; 'running' without a writer reads as interrupted, and the first error counts.
         with contextlib.suppress(OSError):
             self.write_status(status, **facts)

@@ -16,13 +16,13 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion
 
 
-class ReadModel(BaseModel):
+class _ReadModel(BaseModel):
     """What all blocks share."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Number(ReadModel):
+class Number(_ReadModel):
     """A value with its 95 % interval; `value` None: cannot be estimated, `method` says why."""
 
     value: float | None
@@ -33,7 +33,7 @@ class Number(ReadModel):
     method: str = ""
 
 
-class Probes(ReadModel):
+class _Probes(_ReadModel):
     """The row "no lungs needed"; `beyond`: of the pairs that the best probe orders wrongly, the share the network gets."""
 
     best: str | None = None
@@ -42,7 +42,7 @@ class Probes(ReadModel):
     beyond: Number | None = None
 
 
-class Changed(ReadModel):
+class _Changed(_ReadModel):
     """Scores of the valid pictures after one change."""
 
     change: str
@@ -50,7 +50,7 @@ class Changed(ReadModel):
     log_loss: float
 
 
-class PerPatient(ReadModel):
+class _PerPatient(_ReadModel):
     """Metrics of the mean score of each patient."""
 
     patients: int
@@ -58,7 +58,7 @@ class PerPatient(ReadModel):
     metrics: dict[str, Number]
 
 
-class AtPrevalence(ReadModel):
+class AtPrevalence(_ReadModel):
     """PPV and NPV as they would be where this share of the images is positive."""
 
     prevalence: float
@@ -66,7 +66,7 @@ class AtPrevalence(ReadModel):
     npv: Number
 
 
-class Subgroup(ReadModel):
+class _Subgroup(_ReadModel):
     """The images with one value of a column."""
 
     name: str
@@ -75,7 +75,7 @@ class Subgroup(ReadModel):
     metrics: dict[str, Number]
 
 
-class Gap(ReadModel):
+class _Gap(_ReadModel):
     """A metric of subgroup `a` minus that of `b`; `p_holm` is adjusted for all gaps of the table."""
 
     a: str
@@ -89,17 +89,17 @@ class Gap(ReadModel):
     method: str = ""
 
 
-class Subgroups(ReadModel):
+class _Subgroups(_ReadModel):
     """A split by one column."""
 
     column: str
     among: str | None = None
-    groups: list[Subgroup]
-    gaps: list[Gap] = []
+    groups: list[_Subgroup]
+    gaps: list[_Gap] = []
     notes: list[str] = []
 
 
-class AbstainBlock(ReadModel):
+class _AbstainBlock(_ReadModel):
     """The abstain band and what came of it on these images."""
 
     level: float
@@ -111,14 +111,14 @@ class AbstainBlock(ReadModel):
     holds: str
 
 
-class OODBlock(ReadModel):
+class _OODBlock(_ReadModel):
     """Share of these images that the input gate marks."""
 
     on: str
     marked: Number
 
 
-class External(ReadModel):
+class _External(_ReadModel):
     """Images that the run never saw; `drops`: by internal split, by metric, outside minus inside."""
 
     found: int
@@ -127,15 +127,15 @@ class External(ReadModel):
     drops: dict[str, dict[str, Number]] = {}
 
 
-BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # the second is what 0.1.0 wrote
+_BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # the second is what 0.1.0 wrote
 
 
 def baseline_of(document: Mapping[str, Any]) -> dict[str, Any] | None:
     """The shortcut baseline of one split of metrics.json, under either of its keys."""
-    return next((document[key] for key in BASELINE_KEYS if document.get(key)), None)
+    return next((document[key] for key in _BASELINE_KEYS if document.get(key)), None)
 
 
-class MetricsDocument(ReadModel):
+class MetricsDocument(_ReadModel):
     """What `evaluate` saved of one split."""
 
     split: str
@@ -146,16 +146,16 @@ class MetricsDocument(ReadModel):
     metrics: dict[str, Number]
     metrics_at_half: dict[str, Number]
     per_class: dict[str, dict[str, Number]] = {}
-    shortcut_baseline: Probes | None = Field(None, validation_alias=AliasChoices(*BASELINE_KEYS))
+    shortcut_baseline: _Probes | None = Field(None, validation_alias=AliasChoices(*_BASELINE_KEYS))
     confusion: Confusion
-    changes: list[Changed] = []
-    per_patient: PerPatient | None = None
+    changes: list[_Changed] = []
+    per_patient: _PerPatient | None = None
     at_prevalence: list[AtPrevalence] = []
-    subgroups: Subgroups | None = None
+    subgroups: _Subgroups | None = None
     temperature: float = 1.0
-    band: AbstainBlock | None = None
-    gate: OODBlock | None = None
-    external: External | None = None
+    band: _AbstainBlock | None = None
+    gate: _OODBlock | None = None
+    external: _External | None = None
 
     def metric(self, name: str) -> Number:
         """The metric, or one that cannot be estimated."""

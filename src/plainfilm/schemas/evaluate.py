@@ -5,13 +5,13 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 
-class DocumentPart(BaseModel):
+class _Part(BaseModel):
     """What all blocks share."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Metric(DocumentPart):
+class Metric(_Part):
     """One number with its 95 % interval.
 
     `n` counts the images in the metric's own denominator, `n_patients` the patients they belong to (None: no
@@ -26,7 +26,7 @@ class Metric(DocumentPart):
     method: str
 
 
-class PerPatient(DocumentPart):
+class PerPatient(_Part):
     """Metrics of the mean score of each patient; `n` in them counts patients.
 
     `disagreeing`: patients whose images belong to several classes; no single truth is theirs, so they are left out.
@@ -37,7 +37,7 @@ class PerPatient(DocumentPart):
     metrics: dict[str, Metric]
 
 
-class AtPrevalence(DocumentPart):
+class AtPrevalence(_Part):
     """PPV and NPV as they would be where this share of the images, 0..1, is positive."""
 
     prevalence: float
@@ -45,7 +45,7 @@ class AtPrevalence(DocumentPart):
     npv: Metric
 
 
-class DecisionCurve(DocumentPart):
+class DecisionCurve(_Part):
     """Net benefit per image over threshold probabilities, with a pointwise 95 % band; calling nobody has 0.
 
     `useful`: thresholds at which the band of the gain over the better of calling all and calling nobody lies above 0;
@@ -63,7 +63,7 @@ class DecisionCurve(DocumentPart):
     method: str
 
 
-class Subgroup(DocumentPart):
+class Subgroup(_Part):
     """The images with one value of a column."""
 
     name: str
@@ -72,7 +72,7 @@ class Subgroup(DocumentPart):
     metrics: dict[str, Metric]
 
 
-class Gap(DocumentPart):
+class Gap(_Part):
     """A metric of subgroup `a` minus that of `b`, and a permutation test of it; None where it cannot be tested.
 
     `p_holm` is adjusted for all gaps of the table. `of`: with more than two classes the one that is set against the
@@ -94,7 +94,7 @@ class Gap(DocumentPart):
 CONFINED = "the column is confined to"
 
 
-class Subgroups(DocumentPart):
+class Subgroups(_Part):
     """`--by COLUMN`. `among`: the class to whose images the column is confined, None where both have it."""
 
     column: str
@@ -105,7 +105,7 @@ class Subgroups(DocumentPart):
     notes: list[str]
 
 
-class Change(DocumentPart):
+class Change(_Part):
     """A metric outside minus the same inside, on other patients."""
 
     value: float | None
@@ -114,7 +114,7 @@ class Change(DocumentPart):
     method: str
 
 
-class DomainShift(DocumentPart):
+class DomainShift(_Part):
     """How well a picture's statistics tell outside from inside: AUROC, 0.5 = not at all.
 
     `features`: of each statistic alone; above 0.5 it is larger outside. The train images were drawn with the classes
@@ -126,7 +126,7 @@ class DomainShift(DocumentPart):
     train_images: int
 
 
-class External(DocumentPart):
+class External(_Part):
     """Images that the run never saw. `drops`: by internal split (valid, and test once it was opened), by metric."""
 
     found: int

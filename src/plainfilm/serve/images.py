@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 # From no colour to a strong one; readable on grey films and by people who confuse red and green.
-HEAT = np.array(
+_HEAT = np.array(
     [(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], float
 )  # matplotlib's inferno
 
@@ -30,8 +30,8 @@ def overlay(heat: np.ndarray) -> np.ndarray:
     """uint8 (h, w, 4) of a heat map float (h, w), 0 and more: the hotter a place, the less it lets through."""
     top = float(heat.max())
     share = np.clip(heat / top, 0, 1) if top > 0 else np.zeros_like(heat)
-    at = np.linspace(0, 1, len(HEAT))
-    colours = [np.interp(share, at, HEAT[:, i]) for i in range(3)]
+    at = np.linspace(0, 1, len(_HEAT))
+    colours = [np.interp(share, at, _HEAT[:, i]) for i in range(3)]
     layers: np.ndarray = np.rint(np.stack([*colours, 190 * share**0.75], axis=2)).astype(np.uint8)
     return layers
 

@@ -9,27 +9,27 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
 
-Span = tuple[Literal["text", "strong", "code"], str]
-SPANS = re.compile(r"(?P<escape>\\[!-/:-@\[-`{-~])|\*\*(?P<strong>(?:\\.|[^\\])+?)\*\*|`(?P<code>[^`]+)`")
-HEADING = re.compile(r"(#{1,4}) +(.+)")
-ITEM = re.compile(r"[-*] +(.+)")
-RULE = re.compile(r"\|?[\s:|-]+\|[\s:|-]*")
+_Span = tuple[Literal["text", "strong", "code"], str]
+_SPANS = re.compile(r"(?P<escape>\\[!-/:-@\[-`{-~])|\*\*(?P<strong>(?:\\.|[^\\])+?)\*\*|`(?P<code>[^`]+)`")
+_HEADING = re.compile(r"(#{1,4}) +(.+)")
+_ITEM = re.compile(r"[-*] +(.+)")
+_RULE = re.compile(r"\|?[\s:|-]+\|[\s:|-]*")
 
 
 @dataclass(frozen=True)
-class MarkdownBlock:
+class _MarkdownBlock:
     """A heading (`level` 1..4), paragraph, list, table or preformatted text; `rows` are its lines, each a row of cells."""
 
     kind: Literal["heading", "text", "list", "table", "code"]
-    rows: list[list[list[Span]]] = field(default_factory=list)
+    rows: list[list[list[_Span]]] = field(default_factory=list)
     level: int = 0
 
 
-def spans(text: str) -> list[Span]:
+def _spans(text: str) -> list[_Span]:
     """Plain, strong and code pieces of a line; backslashes and HTML's entities are what they stand for."""
-    found: list[Span] = []
+    found: list[_Span] = []
     plain, at = "", 0
-    for match in SPANS.finditer(text):
+    for match in _SPANS.finditer(text):
         plain += html.unescape(text[at : match.start()])
         at = match.end()
         if match["escape"]:
@@ -48,7 +48,7 @@ def _bare(text: str) -> str:
     return html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text))
 
 
-def blocks(markdown: str) -> list[MarkdownBlock]:
+def blocks(markdown: str) -> list[_MarkdownBlock]:
     """The blocks of a text; what is no known form is a paragraph, nothing is left out, no HTML is understood."""
     return list(_blocks(markdown.splitlines()))
 
@@ -56,20 +56,20 @@ def blocks(markdown: str) -> list[MarkdownBlock]:
 def _kind(line: str) -> str:
     if not line.strip():
         return "gap"
-    if HEADING.fullmatch(line):
+    if _HEADING.fullmatch(line):
         return "heading"
-    if ITEM.match(line):
+    if _ITEM.match(line):
         return "list"
     return "table" if line.lstrip().startswith("|") else "text"
 
 
-def _blocks(lines: list[str]) -> Iterator[MarkdownBlock]:
+def _blocks(lines: list[str]) -> Iterator[_MarkdownBlock]:
     plain: list[str] = []
     fenced = False
     for line in [*lines, "```"] if lines.count("```") % 2 else lines:
         if line.startswith("```"):
             if fenced:
-                yield MarkdownBlock("code", [[[("text", text)]] for text in plain])
+                yield _MarkdownBlock("code", [[[("text", text)]] for text in plain])
             else:
                 yield from _unfenced(plain)
             plain, fenced = [], not fenced
@@ -78,21 +78,21 @@ def _blocks(lines: list[str]) -> Iterator[MarkdownBlock]:
     yield from _unfenced(plain)
 
 
-def _unfenced(lines: list[str]) -> Iterator[MarkdownBlock]:
+def _unfenced(lines: list[str]) -> Iterator[_MarkdownBlock]:
     for kind, group in groupby(lines, _kind):
         run = list(group)
         if kind == "heading":
             for line in run:
-                marks, text = HEADING.fullmatch(line).groups()  # type: ignore[union-attr] # _kind matched it
-                yield MarkdownBlock("heading", [[spans(text)]], len(marks))
+                marks, text = _HEADING.fullmatch(line).groups()  # type: ignore[union-attr] # _kind matched it
+                yield _MarkdownBlock("heading", [[_spans(text)]], len(marks))
         elif kind == "list":
-            yield MarkdownBlock("list", [[spans(ITEM.match(line)[1])] for line in run])  # type: ignore[index]
+            yield _MarkdownBlock("list", [[_spans(_ITEM.match(line)[1])] for line in run])  # type: ignore[index]
         elif kind == "table":
-            yield MarkdownBlock("table", [_cells(line) for line in run if not RULE.fullmatch(line.strip())])
+            yield _MarkdownBlock("table", [_cells(line) for line in run if not _RULE.fullmatch(line.strip())])
         elif kind == "text":
-            yield MarkdownBlock("text", [[spans(" ".join(line.strip() for line in run))]])
+            yield _MarkdownBlock("text", [[_spans(" ".join(line.strip() for line in run))]])
 
 
-def _cells(line: str) -> list[list[Span]]:
+def _cells(line: str) -> list[list[_Span]]:
     inner = line.strip().removeprefix("|").removesuffix("|")
-    return [spans(cell.strip()) for cell in re.split(r"(?<!\\)\|", inner)]
+    return [_spans(cell.strip()) for cell in re.split(r"(?<!\\)\|", inner)]

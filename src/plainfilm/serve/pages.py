@@ -21,17 +21,17 @@ from plainfilm.serve.markdown import blocks
 if TYPE_CHECKING:
     from plainfilm.export.bundle_card import BundleCard
 
-STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
+_STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "image/svg+xml"}
 # static/examples/: films drawn by draw_phantom(256, seed=900_001), since drawing needs scipy, which a bundle does not.
-EXAMPLES = ((7, False), (7, True), (12, True))  # their patient and opacity
-FLAGS = {  # of Prediction.flags, for people
+_EXAMPLES = ((7, False), (7, True), (12, True))  # their patient and opacity
+_FLAGS = {  # of Prediction.flags, for people
     "unsure": "By the abstain band more than one class, or none, fits this score: somebody should look.",
     "unlike the training images": "The input gate finds this picture far from those the network learned from; its score says little.",
 }
 
-LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that stand before any score
-MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
-OF_CLASSES = {"auroc": "AUROC, mean over the classes", "accuracy": "Accuracy"}  # where no class is the positive one
+_LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that stand before any score
+_MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
+_OF_CLASSES = {"auroc": "AUROC, mean over the classes", "accuracy": "Accuracy"}  # where no class is the positive one
 
 
 class Pages:
@@ -49,13 +49,13 @@ class Pages:
         card = oracle.bundle.card
         model = {
             "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
-            "heat": oracle.heat is not None, "flags": FLAGS,
+            "heat": oracle.heat is not None, "flags": _FLAGS,
         }  # fmt: skip
         facts: dict[str, Any] = {
-            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in card.notes if LOUD.match(note)],
-            "notes": [note for note in card.notes if not LOUD.match(note)], "metrics": list(_scores(card)), "limits": limits, "mb": MB,
+            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in card.notes if _LOUD.match(note)],
+            "notes": [note for note in card.notes if not _LOUD.match(note)], "metrics": list(_scores(card)), "limits": limits, "mb": MB,
             "heat": oracle.heat is not None, "port": port, "token": token,
-            "examples": [f"examples/{i}.png" for i in range(len(EXAMPLES))],
+            "examples": [f"examples/{i}.png" for i in range(len(_EXAMPLES))],
         }  # fmt: skip
         self._made: dict[str, tuple[bytes, str]] = {
             "/": (environment.get_template("serve.html.j2").render(facts).encode(), "text/html"),
@@ -66,9 +66,9 @@ class Pages:
                 "text/html",
             ),
         }
-        for name, kind in STATIC.items():
+        for name, kind in _STATIC.items():
             self._made[f"/static/{name}"] = ((files("plainfilm.serve") / "static" / name).read_bytes(), kind)
-        for i in range(len(EXAMPLES)):
+        for i in range(len(_EXAMPLES)):
             film = files("plainfilm.serve") / "static" / "examples" / f"{i}.png"
             self._made[f"/examples/{i}.png"] = (film.read_bytes(), "image/png")
 
@@ -91,7 +91,7 @@ def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
     """What the model is worth, the test set's numbers before valid's, as name and text."""
     where = "test" if "test" in card.metrics else "valid"
     if where in card.metrics:
-        for name, title in (MEASURED if card.positive else OF_CLASSES).items():
+        for name, title in (_MEASURED if card.positive else _OF_CLASSES).items():
             metric = card.metrics[where].metrics.get(name)
             if metric is not None and metric.value is not None:
                 between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from plainfilm.serve.limits import RefusedError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class ScoringQueue:
@@ -38,7 +38,7 @@ class ScoringQueue:
         finally:
             self.inside -= 1
 
-    async def work(self, task: Callable[[], T]) -> T:
+    async def work(self, task: Callable[[], _T]) -> _T:
         """What `task` returns, worked out in the model's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, task)
 

@@ -19,8 +19,8 @@ from plainfilm.serve.limits import Limits
 from plainfilm.serve.security import is_loopback
 from plainfilm.serve.server import Service, build_app, make_server
 
-SHORTEST_TOKEN = 16
-PLAIN = frozenset(string.ascii_letters + string.digits + "-._~+/=")
+_SHORTEST_TOKEN = 16
+_PLAIN = frozenset(string.ascii_letters + string.digits + "-._~+/=")
 
 
 def serve_bundle(
@@ -44,13 +44,13 @@ def serve_bundle(
     Raises:
         BundleError: the bundle is not whole. UsageError: the options do not fit, or the port is taken.
     """
-    check_token(host, token)
-    with listening(host, port) as on_event:
+    _check_token(host, token)
+    with _listening(host, port) as on_event:
         bundle = open_bundle(path, threads=1)
-        service = Service(Predictor(bundle, heat_of(path)), Limits.for_images_of(max_mb, queue))
+        service = Service(Predictor(bundle, _heat_of(path)), Limits.for_images_of(max_mb, queue))
         port = on_event.getsockname()[1]
         app = build_app(service, host=host, port=port, token=token)
-        address = f"http://{shown_host(host)}:{port}/"
+        address = f"http://{_shown_host(host)}:{port}/"
 
         def started() -> None:
             if not is_loopback(host):
@@ -72,7 +72,7 @@ def serve_bundle(
         )
 
 
-def check_token(host: str, token: str | None) -> None:
+def _check_token(host: str, token: str | None) -> None:
     """Whether `token` is there where it must be, and long enough.
 
     Raises:
@@ -81,18 +81,18 @@ def check_token(host: str, token: str | None) -> None:
     if token is None:
         if not is_loopback(host):
             raise UsageError(
-                f"--host {host} lets other machines in; that needs --token SECRET of {SHORTEST_TOKEN} characters or more. "
+                f"--host {host} lets other machines in; that needs --token SECRET of {_SHORTEST_TOKEN} characters or more. "
                 'Make one: python -c "import secrets; print(secrets.token_urlsafe())"'
             )
         return
-    if len(token) < SHORTEST_TOKEN or not set(token) <= PLAIN:
+    if len(token) < _SHORTEST_TOKEN or not set(token) <= _PLAIN:
         raise UsageError(
-            f"--token has {len(token)} characters; expected {SHORTEST_TOKEN} or more of A-Z a-z 0-9 - . _ ~ + / =. "
+            f"--token has {len(token)} characters; expected {_SHORTEST_TOKEN} or more of A-Z a-z 0-9 - . _ ~ + / =. "
             'Make one: python -c "import secrets; print(secrets.token_urlsafe())"'
         )
 
 
-def listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int) -> socket.socket:
     """A socket that listens, before anything slow is done.
 
     Raises:
@@ -124,7 +124,7 @@ def _unbound(host: str, port: int, error: OSError) -> str:
     return f"--host {host} is no address of this machine ({error.strerror}). Try --host 127.0.0.1."
 
 
-def shown_host(host: str) -> str:
+def _shown_host(host: str) -> str:
     """How a browser on this machine calls `host`."""
     bare = host.strip("[]")
     if bare in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
@@ -132,7 +132,7 @@ def shown_host(host: str) -> str:
     return f"[{bare}]" if ":" in bare else bare
 
 
-def heat_of(path: Path) -> HeatMap | None:
+def _heat_of(path: Path) -> HeatMap | None:
     """The bundle's heat maps where torch is installed; torch is imported at the first one."""
     from plainfilm.export.heatmaps import heat_maps, require_torch
 

@@ -18,8 +18,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
-HEADERS = {
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -32,8 +32,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }
-CHALLENGE = {"WWW-Authenticate": 'Basic realm="plainfilm: any name, the token as password", charset="UTF-8"'}
-AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="plainfilm: any name, the token as password", charset="UTF-8"'}
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9.-]+)(?::([0-9]{1,5}))?")
 
 
 def is_loopback(host: str) -> bool:
@@ -56,7 +56,7 @@ class SecurityMiddleware:
     def __init__(self, app: ASGIApp, *, host: str, port: int, token: str | None) -> None:
         self.app, self.port, self.token = app, port, token
         self.open = not is_loopback(host)
-        self.names = LOOPBACK | ({host.lower(), socket.gethostname().lower()} if self.open else set())
+        self.names = _LOOPBACK | ({host.lower(), socket.gethostname().lower()} if self.open else set())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -67,7 +67,7 @@ class SecurityMiddleware:
         async def sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in _HEADERS.items():
                     headers[name] = value
             await send(message)
 
@@ -84,11 +84,11 @@ class SecurityMiddleware:
         if _foreign(method, headers, hosts[0]):
             return _no(403, "A page of another site asked; only this server's own page may.")
         if self.token is not None and not _knows(headers.get("authorization", ""), self.token):
-            return _no(401, "Give the token: as password in the browser (any name), or curl -u :TOKEN.", CHALLENGE)
+            return _no(401, "Give the token: as password in the browser (any name), or curl -u :TOKEN.", _CHALLENGE)
         return None
 
     def _ours(self, host: str) -> bool:
-        found = AUTHORITY.fullmatch(host.lower())
+        found = _AUTHORITY.fullmatch(host.lower())
         if found is None or int(found[2] or 80) != self.port:
             return False
         return found[1] in self.names or (self.open and _is_address(found[1]))

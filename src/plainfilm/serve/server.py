@@ -28,7 +28,14 @@ from plainfilm.serve.security import SecurityMiddleware
 from plainfilm.serve.slow_clients import with_slow_client_timeout
 from plainfilm.serve.uploads import Held, Upload, drain, read_images
 
-QUIET = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi", "python_multipart", "python_multipart.multipart")
+_QUIET = (
+    "uvicorn",
+    "uvicorn.error",
+    "uvicorn.access",
+    "uvicorn.asgi",
+    "python_multipart",
+    "python_multipart.multipart",
+)
 
 
 class Service:
@@ -54,7 +61,7 @@ class Service:
         except RefusedError as refusal:
             self.counts["turned away"] += 1
             await drain(body, self.limits.request, self.limits.idle)
-            return refused(refusal)
+            return _refused(refusal)
         document = {"schema_version": 1, "plainfilm": __version__, "notice": RESEARCH_ONLY, "results": results,
                     "notes": self.oracle.bundle.card.notes}  # fmt: skip
         return JSONResponse(document)
@@ -80,7 +87,7 @@ class Service:
         return JSONResponse({"status": "ok", "plainfilm": __version__, "waiting": self.desk.inside})
 
 
-def refused(refusal: RefusedError) -> Response:
+def _refused(refusal: RefusedError) -> Response:
     """The JSON of a request that is not answered."""
     headers = {"Connection": "close"}
     if refusal.retry_after is not None:
@@ -135,7 +142,7 @@ class _Silent:
 
 def make_server(app: SecurityMiddleware, limits: Limits, started: Callable[[], None]) -> uvicorn.Server:
     """A server for `app` that logs nothing and calls `started` when it listens."""
-    for name in QUIET:
+    for name in _QUIET:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate, logger.disabled = [logging.NullHandler()], False, True
     config = uvicorn.Config(

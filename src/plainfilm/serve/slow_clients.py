@@ -8,7 +8,7 @@ from typing import Any
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-class SlowClientTimeout(H11Protocol):
+class _SlowClientTimeout(H11Protocol):
     """Drops a connection that sent no whole request within `HEAD_SECONDS`, counted from its first byte or its start."""
 
     HEAD_SECONDS = 10.0
@@ -50,6 +50,6 @@ class SlowClientTimeout(H11Protocol):
             self.transport.abort()
 
 
-def with_slow_client_timeout(seconds: float) -> type[SlowClientTimeout]:
+def with_slow_client_timeout(seconds: float) -> type[_SlowClientTimeout]:
     """The protocol with another patience."""
-    return type("Impatient", (SlowClientTimeout,), {"HEAD_SECONDS": seconds})
+    return type("Impatient", (_SlowClientTimeout,), {"HEAD_SECONDS": seconds})

@@ -13,7 +13,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from plainfilm.serve.limits import MB, Limits, RefusedError
 
-BROKEN = "The body is not whole multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
+_BROKEN = "The body is not whole multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
 
 
 class Held:
@@ -73,7 +73,7 @@ class Upload:
         try:
             self._parser.write(chunk)
         except MultipartParseError:
-            raise RefusedError(400, BROKEN) from None
+            raise RefusedError(400, _BROKEN) from None
 
     def finish(self) -> list[bytes]:
         """All images of the body.
@@ -82,7 +82,7 @@ class Upload:
             RefusedError: 400, the body ended early or holds no part.
         """
         if not self._ended:
-            raise RefusedError(400, BROKEN)
+            raise RefusedError(400, _BROKEN)
         if not self.images:
             raise RefusedError(400, "The request holds no image. Send each one as a part: curl -F file=@IMAGE.")
         return self.images
@@ -100,7 +100,7 @@ class Upload:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._part is None:
-            raise RefusedError(400, BROKEN)
+            raise RefusedError(400, _BROKEN)
         if len(self._part) + end - start > self.limits.part:
             raise RefusedError(
                 413, f"An image is larger than {self.limits.part // MB} MB; --max-mb N admits larger ones."
@@ -123,7 +123,7 @@ def _boundary(content_type: str) -> bytes:
         raise RefusedError(415, "Expected multipart/form-data with one image per part: curl -F file=@IMAGE.")
     boundary = options.get(b"boundary", b"")
     if not 1 <= len(boundary) <= 70:  # RFC 2046
-        raise RefusedError(400, BROKEN)
+        raise RefusedError(400, _BROKEN)
     return boundary
 
 

@@ -183,7 +183,7 @@ class RunHistory(Callback):
         self.trained = time.perf_counter() - self.start
 
     def after_epoch(self) -> None:
-        record = epoch_record(self.learn)
+        record = _epoch_record(self.learn)
         if not record:
             return
         self.rows.append({
@@ -199,7 +199,7 @@ class RunHistory(Callback):
         })  # fmt: skip
 
 
-def epoch_record(learn: Any) -> dict[str, float]:
+def _epoch_record(learn: Any) -> dict[str, float]:
     """valid_loss and the metrics of the epoch that ends; empty for one that a resumed run has behind it."""
     values = learn.recorder.values[-1]
     return dict(zip(learn.recorder.metric_names[2:-1], values[1:], strict=True)) if values else {}
@@ -231,7 +231,7 @@ class KeepBest(Callback):
         self.weights: bytes | None = None
 
     def after_epoch(self) -> None:
-        record = epoch_record(self.learn)
+        record = _epoch_record(self.learn)
         if not record:
             return
         score = (record["auroc"], -record["valid_loss"])
@@ -280,7 +280,7 @@ class EventProgress(Callback):
             )
 
     def after_epoch(self) -> None:
-        if not self.silent and epoch_record(self.learn):
+        if not self.silent and _epoch_record(self.learn):
             names, values = self.recorder.metric_names[1:-1], self.recorder.values[-1]
             self.on_event("epoch", {"epoch": self.epoch, "of": self.n_epoch, **dict(zip(names, values, strict=True))})
 

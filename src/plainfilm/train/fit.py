@@ -24,11 +24,11 @@ from plainfilm.train.callbacks import MeetRequest
 from plainfilm.train.frozen_features import hold_features, release_features
 from plainfilm.train.learner import make_learner
 
-SUGGESTIONS = ("valley", "slide", "minimum", "steep")
-FALLBACK_LR = 1e-3
+_SUGGESTIONS = ("valley", "slide", "minimum", "steep")
+_FALLBACK_LR = 1e-3
 FIRST_LR, LAST_LR = 1e-7, 10.0  # of the finder
-INFERENCE = 1 / 3  # cost of a pass without gradients, about, as a share of one with them
-LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from any phase of training
+_INFERENCE = 1 / 3  # cost of a pass without gradients, about, as a share of one with them
+_LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from any phase of training
 
 
 def fit_phases(
@@ -56,11 +56,11 @@ def fit_phases(
         for cb in (learn.keyed_randomness, *cbs):
             cb.phase = number
         learn.found_lr = found if number == first else None
-        with memory_estimate(), as_in_phase(learn, phase, go_on if number == first else tuple) as back:
+        with _memory_estimate(), as_in_phase(learn, phase, go_on if number == first else tuple) as back:
             if phase.lr == "auto" and learn.found_lr is None and find is not None:
                 learn.found_lr = find(phase)
             lr = phase.lr if isinstance(phase.lr, float) else learn.found_lr
-            learn.fit_one_cycle(phase.epochs, lr_max=rates(lr, phase.lr_ratio), cbs=[*cbs, *back])
+            learn.fit_one_cycle(phase.epochs, lr_max=_rates(lr, phase.lr_ratio), cbs=[*cbs, *back])
 
 
 @contextmanager
@@ -85,13 +85,13 @@ def as_in_phase(
         release_features(learn)
 
 
-def rates(lr: float | None, ratio: float) -> float | slice | None:
+def _rates(lr: float | None, ratio: float) -> float | slice | None:
     """The peak rates of the groups of parameters: `ratio` of `lr` for the first layers, growing to `lr` for the head."""
     return lr if lr is None or ratio == 1 else slice(lr * ratio, lr)
 
 
 @contextmanager
-def memory_estimate() -> Iterator[None]:
+def _memory_estimate() -> Iterator[None]:
     """Turns running out of memory into our own error.
 
     Raises:
@@ -104,7 +104,7 @@ def memory_estimate() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class LrCurve:
+class _LrCurve:
     """Smoothed loss against the growing learning rate; both float (n,)."""
 
     lrs: np.ndarray
@@ -114,10 +114,10 @@ class LrCurve:
     @property
     def lr(self) -> float:
         """The rate to use: valley, else the next suggestion there is, else 1e-3."""
-        return next((value for name in SUGGESTIONS if (value := self.suggestions[name])), FALLBACK_LR)
+        return next((value for name in _SUGGESTIONS if (value := self.suggestions[name])), _FALLBACK_LR)
 
 
-def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 1.0) -> LrCurve:
+def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 1.0) -> _LrCurve:
     """Train a copy of the network with a growing rate; `learn`, its weights and its files stay as they are.
 
     fastai's finder saves and restores weights through a .pth beside the data; here it works on a deep copy in a
@@ -127,7 +127,7 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
     with tempfile.TemporaryDirectory() as folder:
         trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder))
         trial.remove_cb(trial.stop_when_diverged)  # a diverging end is what the finder looks for
-        trial.keyed_randomness.phase = LR_FIND_PHASE
+        trial.keyed_randomness.phase = _LR_FIND_PHASE
         finder = LRFinder(num_it=num_it)
         shares = np.geomspace(ratio, 1, len(parameter_groups(trial.model))).tolist()
         finder.scheds = {"lr": lambda done: [FIRST_LR * (LAST_LR / FIRST_LR) ** done * share for share in shares]}
@@ -142,10 +142,10 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
     losses = np.array([float(loss) for loss in trial.recorder.losses])
     if len(losses) == 0:
         raise TrainingError("The learning-rate finder made no step. Are there fewer images than one batch?")
-    return LrCurve(lrs, losses, suggest(lrs, losses))
+    return _LrCurve(lrs, losses, _suggest(lrs, losses))
 
 
-def suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
+def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
     """fastai's four suggestions from a curve; None where the curve is too short or flat for one.
 
     fastai always cuts the first tenth and the last five points and then indexes, which fails on short curves;
@@ -157,7 +157,7 @@ def suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
     head, tail = min(10, end // 10), min(5, end // 5)
     cut_lrs, cut_losses = torch.tensor(lrs[head : end - tail]), torch.tensor(losses[head : end - tail])
     found: dict[str, float | None] = {}
-    for name, rule in zip(SUGGESTIONS, (valley, slide, minimum, steep), strict=True):
+    for name, rule in zip(_SUGGESTIONS, (valley, slide, minimum, steep), strict=True):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # slide() mixes tensors into numpy calls
@@ -175,13 +175,13 @@ def estimate_seconds(learn: Learner, phases: Sequence[Phase], steps: int = 5) ->
         x, y = train.one_batch()
         loss_func = learn.loss_func
         seconds = [_timed_step(model, loss_func, x, y) for _ in range(steps + 1)][1:]
-    images = len(train.dataset) + len(learn.dls.valid.dataset) * INFERENCE
+    images = len(train.dataset) + len(learn.dls.valid.dataset) * _INFERENCE
     return float(np.median(seconds)) / len(y) * images * sum(work(phase) for phase in phases)
 
 
 def work(phase: Phase) -> float:
     """What a phase costs, in epochs of the whole network; a frozen one is a single pass without gradients."""
-    return INFERENCE if phase.freeze else float(phase.epochs)
+    return _INFERENCE if phase.freeze else float(phase.epochs)
 
 
 def _timed_step(model: torch.nn.Module, loss_func: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:

@@ -9,7 +9,7 @@ from fastai.learner import Learner
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.train.callbacks import meet_request
 
-BATCH = 64
+_BATCH = 64
 
 
 def hold_features(learn: Learner) -> None:
@@ -20,9 +20,9 @@ def hold_features(learn: Learner) -> None:
     learn.model.eval()
     pixels, found = learn.dls.train.pixels, []
     with torch.no_grad():
-        for start in range(0, len(pixels), BATCH):
+        for start in range(0, len(pixels), _BATCH):
             meet_request(learn)
-            batch = torch.from_numpy(pixels[start : start + BATCH]).to(learn.dls.device or "cpu")
+            batch = torch.from_numpy(pixels[start : start + _BATCH]).to(learn.dls.device or "cpu")
             batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
             found.append(learn.model.features(batch.float().div_(255)).float().cpu().numpy())
     _give(learn, np.concatenate(found))

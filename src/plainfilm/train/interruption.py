@@ -27,17 +27,17 @@ from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors
 from plainfilm.train.ema import weights_of
 from plainfilm.train.fit import fit_phases
 
-Report = Callable[[str, dict[str, Any]], None]
+_Report = Callable[[str, dict[str, Any]], None]
 
 
-class StopRequest:
+class _StopRequest:
     """Whether somebody asked to stop."""
 
     wanted = False
 
 
 @contextmanager
-def stop_requests(tell: Report) -> Iterator[StopRequest]:
+def _stop_requests(tell: _Report) -> Iterator[_StopRequest]:
     """The first Ctrl-C (or SIGTERM) becomes a request, the second stops at once.
 
     An exception in the middle of an optimiser step would leave weights of no step at all.
@@ -45,7 +45,7 @@ def stop_requests(tell: Report) -> Iterator[StopRequest]:
     Raises:
         KeyboardInterrupt: at the end, when the request came too late to be met inside.
     """
-    request = StopRequest()
+    request = _StopRequest()
 
     def hear(number: int, frame: Any) -> None:
         if request.wanted:
@@ -78,7 +78,7 @@ class WriteState(Callback):
     order = 70  # after everything that counts a batch or an epoch
 
     def __init__(
-        self, run: RunDir, history: RunHistory, best: KeepBest, *, pace: Pace, request: StopRequest, last_phase: int,
+        self, run: RunDir, history: RunHistory, best: KeepBest, *, pace: Pace, request: _StopRequest, last_phase: int,
         start_sha256: str, number: int,
     ) -> None:  # fmt: skip
         self.run_dir, self.history, self.keeper = run, history, best
@@ -109,7 +109,7 @@ class WriteState(Callback):
 
     def _at_epoch(self) -> None:
         self._write(self.epoch + 1, 0)
-        write_history(self.run_dir, self.history)
+        _write_history(self.run_dir, self.history)
         if self.keeper.weights is not None:
             atomic_write(self.run_dir.checkpoint("best"), self.keeper.weights)
             self.keeper.weights = None
@@ -148,7 +148,7 @@ class WriteState(Callback):
         self.written = time.monotonic()
 
 
-def write_history(run: RunDir, history: RunHistory) -> None:
+def _write_history(run: RunDir, history: RunHistory) -> None:
     """history.csv, and timing.csv, which no comparison reads."""
     atomic_write(run.history, as_csv(history.rows))
     atomic_write(run.timing, as_csv(history.seconds))
@@ -186,7 +186,7 @@ class ResumeCallback(Callback):
 
 
 def fit_with_stops(
-    learn: Learner, phases: Sequence[Phase], find: Callable[[Phase], float] | None, run: RunDir, pace: Pace, start_sha256: str, tell: Report,
+    learn: Learner, phases: Sequence[Phase], find: Callable[[Phase], float] | None, run: RunDir, pace: Pace, start_sha256: str, tell: _Report,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """fit_phases() that writes history.csv, the best weights and its state, stops when asked, and goes on from
@@ -203,10 +203,10 @@ def fit_with_stops(
         if checkpoint is None:
             return []
         restore(learn, checkpoint.tensors, run)
-        reopen(run, learn, checkpoint.state, history, best)
+        _reopen(run, learn, checkpoint.state, history, best)
         return [ResumeCallback(checkpoint.state, history)]
 
-    with stop_requests(tell) as request:
+    with _stop_requests(tell) as request:
         learn.stop_request = request
         keeper = WriteState(
             run, history, best, pace=pace, request=request, last_phase=len(phases) - 1,
@@ -219,7 +219,7 @@ def fit_with_stops(
     return best.best_at
 
 
-def reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best: KeepBest) -> None:
+def _reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best: KeepBest) -> None:
     """Take up the epochs that are done: their history and the best one; `learn` holds the state's weights.
 
     Raises:
@@ -227,7 +227,7 @@ def reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best:
     """
     history.rows, history.seconds = [dict(row) for row in state.history], [dict(row) for row in state.timing]
     if history.rows:
-        write_history(run, history)
+        _write_history(run, history)
     if state.best is None:
         return
     best.best, best.best_at = (state.best.auroc, -state.best.valid_loss), (state.best.phase, state.best.epoch)

@@ -64,12 +64,12 @@ def make_learner(
         dls,
         model.to(device),
         loss_func=CrossEntropyLossFlat(
-            weight=class_weights(dls).to(device) if cfg.class_weights else None, label_smoothing=cfg.label_smoothing
+            weight=_class_weights(dls).to(device) if cfg.class_weights else None, label_smoothing=cfg.label_smoothing
         ),
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=cfg.speed.fused and device.type in FUSED_ON),
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
         wd=cfg.wd,  # of every number, biases and norms too: torch's AdamW knows no other
-        metrics=[accuracy, AccumMetric(auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
+        metrics=[accuracy, AccumMetric(_auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
         splitter=parameter_groups,
         train_bn=False,  # a frozen BatchNorm stays as it is: the features of a frozen network are computed once
         path=path,
@@ -78,7 +78,7 @@ def make_learner(
     )
 
 
-def auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
+def _auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
     """Area under the ROC curve, 0..1; the mean of one against the rest for more than two classes.
 
     Args:
@@ -91,7 +91,7 @@ def auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
-def class_weights(dls: DataLoaders) -> torch.Tensor:
+def _class_weights(dls: DataLoaders) -> torch.Tensor:
     """Weight of each class in the loss, (k,): inverse to its train images, mean 1 over the images."""
     from plainfilm.data.loaders.block import targets_of
 

@@ -17,15 +17,15 @@ from plainfilm.train.system_limits import free_bytes
 
 # Measured growth of resident memory over the activations counted below: 0.47 to 1.04 of them, on the paper's network
 # at 64 to 512 px and 4 to 64 images a batch.
-MARGIN = 1.1
+_MARGIN = 1.1
 # Bytes per trainable number: itself, its gradient, two moments, an average; a copy with gradients for the timed steps; a state's
 # bytes on their way to the disk. The allocator gives the later ones what the earlier ones leave.
-PER_PARAMETER = 36
+_PER_PARAMETER = 36
 # Bytes per number that a small batch needs beside those: copies of weights, moments and average while a state is
 # written, and the rate finder's. They take the place of activations, so the larger of the two counts. Measured with
 # 29.6 million numbers at 512 px and 2 to 16 images a batch: up to 49.
-COPIES = 50
-INFERENCE_BATCH = 64  # evaluate.predictions.BATCH, whatever the training batch is
+_COPIES = 50
+_INFERENCE_BATCH = 64  # evaluate.predictions.BATCH, whatever the training batch is
 
 
 class PlainLosses(Callback):
@@ -43,20 +43,20 @@ class PlainLosses(Callback):
             self.recorder.losses[-1] = float(self.recorder.losses[-1])
 
 
-def image_bytes(model: nn.Module, channels: int, size_px: int) -> tuple[int, int]:
+def _image_bytes(model: nn.Module, channels: int, size_px: int) -> tuple[int, int]:
     """Bytes per image of a batch in training, and in inference.
 
     Counted in a forward pass of a copy: what it keeps for the backward pass, and the two largest outputs, which live
     beside their gradients.
     """
     trial, n = copy.deepcopy(model).train(), 2  # a BatchNorm needs two
-    own = {id_of(tensor) for tensor in (*trial.parameters(), *trial.buffers())}
+    own = {_id_of(tensor) for tensor in (*trial.parameters(), *trial.buffers())}
     kept: dict[int, torch.Tensor] = {}
     outputs: list[int] = [0]
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if id_of(tensor) not in own:
-            kept[id_of(tensor)] = tensor  # held, so that no other storage gets its place
+        if _id_of(tensor) not in own:
+            kept[_id_of(tensor)] = tensor  # held, so that no other storage gets its place
         return tensor
 
     def note(module: nn.Module, given: Any, made: Any) -> None:
@@ -71,7 +71,7 @@ def image_bytes(model: nn.Module, channels: int, size_px: int) -> tuple[int, int
     return (saved + 2 * max(outputs)) // n, 2 * max(outputs) // n
 
 
-def id_of(tensor: torch.Tensor) -> int:
+def _id_of(tensor: torch.Tensor) -> int:
     """A number for the memory behind a tensor, the same for its views."""
     return int(tensor.untyped_storage()._cdata)
 
@@ -87,11 +87,11 @@ def require_memory(model: nn.Module, *, images: int, channels: int, size_px: int
     free = free_bytes()
     if free is None:
         return
-    training, inference = (MARGIN * each for each in image_bytes(model, channels, size_px))
+    training, inference = (_MARGIN * each for each in _image_bytes(model, channels, size_px))
     numbers = sum(p.numel() for p in model.parameters())
-    fixed = PER_PARAMETER * numbers + images * channels * size_px**2
+    fixed = _PER_PARAMETER * numbers + images * channels * size_px**2
     batch_size = min(batch_size, images)
-    least = max(COPIES * numbers, min(INFERENCE_BATCH, images) * inference)  # whatever the batch
+    least = max(_COPIES * numbers, min(_INFERENCE_BATCH, images) * inference)  # whatever the batch
     needed = fixed + max(batch_size * training, least)
     if needed <= free:
         return

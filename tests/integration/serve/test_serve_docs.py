@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 from plainfilm.cli import app
 from plainfilm.data.synthetic.film import draw_phantom
 from plainfilm.serve.limits import MB, Limits
-from plainfilm.serve.pages import EXAMPLES
-from plainfilm.serve.run import SHORTEST_TOKEN
+from plainfilm.serve.pages import _EXAMPLES
+from plainfilm.serve.run import _SHORTEST_TOKEN
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/how-to/serve.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_the_options_and_numbers_of_the_page_are_the_programs():
     assert f"{limits.part // MB} by default" in PAGE and f"{limits.queue} by default" in PAGE
     assert limits.request == 4 * limits.part and f"{limits.parts} images" in PAGE
     assert f"{limits.idle:.0f} s without a byte, or {limits.total:.0f} s in all" in PAGE
-    assert f"{SHORTEST_TOKEN} characters or more" in PAGE
+    assert f"{_SHORTEST_TOKEN} characters or more" in PAGE
     assert Limits.for_images_of(32, limits.queue) == limits
 
 
@@ -81,13 +81,13 @@ def test_the_wheel_holds_the_page(tmp_path: Path):
 
     with zipfile.ZipFile(next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path)))) as wheel:
         names = set(wheel.namelist())
-    static = ("serve.css", "serve.js", "icon.svg", *(f"examples/{i}.png" for i in range(len(EXAMPLES))))
+    static = ("serve.css", "serve.js", "icon.svg", *(f"examples/{i}.png" for i in range(len(_EXAMPLES))))
     assert {f"plainfilm/serve/static/{name}" for name in static} <= names
     assert {f"plainfilm/templates/{name}.html.j2" for name in ("serve", "serve_card")} <= names
 
 
 def test_the_examples_are_drawn_films_and_nobodys():
-    for i, (patient, opacity) in enumerate(EXAMPLES):
+    for i, (patient, opacity) in enumerate(_EXAMPLES):
         with Image.open(ROOT / f"src/plainfilm/serve/static/examples/{i}.png") as image:
             kept = np.asarray(image)
         drawn = draw_phantom(256, seed=900_001, patient=patient, k=1, opacity=opacity)

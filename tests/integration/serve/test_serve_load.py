@@ -17,7 +17,7 @@ from served import Served, ask, form, picture, post
 from plainfilm.export.scorer import open_bundle
 from plainfilm.serve.answers import Predictor
 from plainfilm.serve.limits import Limits
-from plainfilm.serve.run import listening
+from plainfilm.serve.run import _listening
 from plainfilm.serve.server import Service, build_app, make_server
 
 pytestmark = pytest.mark.slow
@@ -62,7 +62,7 @@ def test_uploads_at_once_are_answered_or_told_to_come_again(bundle: Path, tmp_pa
 def hurried(bundle: Path) -> Iterator[int]:
     """The port of a server of little patience, in this process."""
     limits = Limits(idle=0.5, total=2.0, head=0.5, queue=2)
-    on_event = listening("127.0.0.1", 0)
+    on_event = _listening("127.0.0.1", 0)
     port, up = on_event.getsockname()[1], threading.Event()
     server = make_server(build_app(Service(Predictor(open_bundle(bundle), None), limits), port=port), limits, up.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [on_event]})

@@ -11,9 +11,9 @@ from plainfilm.base.seeds import (
     DROPOUT,
     INIT,
     ORDER,
+    _splitmix64,
     content_key,
     mix,
-    splitmix64,
     torch_seed,
     uniform,
 )
@@ -39,9 +39,9 @@ def mix_by_hand(*parts: int) -> int:
 
 def test_the_scrambling_gives_the_published_numbers() -> None:
     # The first outputs of splitmix64.c (S. Vigna) from the states 0 and 1234567; the state grows by GAMMA each time.
-    assert int(splitmix64(np.uint64(0))) == 0xE220A8397B1DCDAF
+    assert int(_splitmix64(np.uint64(0))) == 0xE220A8397B1DCDAF
     states = np.array([1234567 + i * GAMMA & MASK for i in range(5)], dtype=np.uint64)
-    assert splitmix64(states).tolist() == [
+    assert _splitmix64(states).tolist() == [
         6457827717110365317,
         3203168211198807973,
         9817491932198370423,

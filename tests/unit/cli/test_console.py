@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plainfilm.cli.console import Terminal
-from plainfilm.cli.render.registry import NAMES, duration, metric_text
+from plainfilm.cli.render.registry import _NAMES, duration, metric_text
 from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics.measure import METRICS
 from plainfilm.schemas.data import PhantomDocument
@@ -84,4 +84,4 @@ def test_a_metric_that_cannot_be_estimated_is_a_dash_with_its_reason():
 
 
 def test_every_metric_has_a_name_for_people():
-    assert set(NAMES) == set(METRICS)
+    assert set(_NAMES) == set(METRICS)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.document import mean_per_patient
+from plainfilm.evaluate.document import _mean_per_patient
 from plainfilm.evaluate.metrics.measure import measure
 
 
@@ -19,7 +19,7 @@ def two_columns(p) -> np.ndarray:
 def test_means_and_truth_by_hand_and_patients_that_disagree_are_told():
     probs = two_columns([0.9, 0.2, 0.5, 0.6, 0.1, 0.3])
     targs = np.array([1, 0, 1, 1, 0, 1])
-    found = mean_per_patient(probs, targs, [7, 8, 7, 7, 8, 9], ["b", "a", "b", "c", "a", "a"])
+    found = _mean_per_patient(probs, targs, [7, 8, 7, 7, 8, 9], ["b", "a", "b", "c", "a", "a"])
     # a: images 0.2, 0.1 of class 0 and 0.3 of class 1; b: 0.9 and 0.5; c: 0.6, in the group of b
     assert found.disagreeing == 1
     assert found.probs[:, 1] == pytest.approx([0.7, 0.6])
@@ -29,7 +29,7 @@ def test_means_and_truth_by_hand_and_patients_that_disagree_are_told():
 def test_two_wrong_images_of_a_patient_are_one_wrong_patient():
     probs, targs = two_columns([0.2, 0.1, 0.9, 0.8, 0.3, 0.4]), np.array([1, 1, 1, 1, 0, 0])
     patients = np.array(["p1", "p1", "p2", "p3", "n1", "n1"])
-    found = mean_per_patient(probs, targs, np.arange(6), patients)
+    found = _mean_per_patient(probs, targs, np.arange(6), patients)
     options = {"positive": 1, "threshold": 0.5, "n_boot": 20}
     by_patient = measure(found.probs, found.targs, clusters=range(4), **options)
     by_image = measure(probs, targs, clusters=patients, **options)
@@ -43,7 +43,7 @@ def test_with_one_image_each_nothing_changes(n, k, seed):
     rng = np.random.default_rng(seed)
     probs, targs = rng.dirichlet(np.ones(k), n), rng.integers(0, k, n)
     patients = rng.permutation([f"p{i}" for i in range(n)])
-    found = mean_per_patient(probs, targs, np.arange(n), patients)
+    found = _mean_per_patient(probs, targs, np.arange(n), patients)
     options = {"positive": 1 if k == 2 else None, "threshold": 0.4 if k == 2 else None, "n_boot": 20}
     by_patient = measure(found.probs, found.targs, clusters=found.groups, patients=found.groups, **options)
     assert found.disagreeing == 0
@@ -51,5 +51,5 @@ def test_with_one_image_each_nothing_changes(n, k, seed):
 
 
 def test_everybody_disagreeing_leaves_nobody():
-    found = mean_per_patient(two_columns([0.1, 0.9]), np.array([0, 1]), [0, 0], ["a", "a"])
+    found = _mean_per_patient(two_columns([0.1, 0.9]), np.array([0, 1]), [0, 0], ["a", "a"])
     assert (found.disagreeing, len(found.targs), found.probs.shape) == (1, 0, (0, 2))

@@ -7,10 +7,10 @@ import pytest
 
 from plainfilm.errors import SealError
 from plainfilm.evaluate.test_ledger import (
-    append_access,
+    _append_access,
+    _read_ledger,
     check_before_access,
     count_accesses,
-    read_ledger,
     record_access,
     seal_of,
 )
@@ -138,12 +138,12 @@ OTHER = ROWS.assign(sha256=["dd", "ee", "ff"])
 def test_looks_at_two_sets_share_one_chain_and_are_counted_apart(run, tmp_path):
     """The test set and an external one: neither counts for the other, in the run or in the ledgers beside it."""
     assert look(run) == (1, 1)
-    seal, looks = seal_of(OTHER), read_ledger(run.ledger, run.read_status()["ledger_head"])
+    seal, looks = seal_of(OTHER), _read_ledger(run.ledger, run.read_status()["ledger_head"])
     assert record_access(run, seal, looks, {"model_sha256": "m"}) == (1, 1)
     assert look(run) == (2, 2)
     assert count_accesses(run, seal_of(ROWS)) == (2, 2)
     assert count_accesses(run, seal) == (1, 1)
-    assert [entry["look"] for entry in read_ledger(run.ledger, run.read_status()["ledger_head"])] == [1, 2, 3]
+    assert [entry["look"] for entry in _read_ledger(run.ledger, run.read_status()["ledger_head"])] == [1, 2, 3]
     other = RunDir(tmp_path / "runs" / "two")
     other.make()
     other.write_status("done", seal=None, ledger_head=None)
@@ -185,6 +185,6 @@ def test_other_test_rows_than_the_sealed_ones_are_refused(run):
 
 def test_a_ledger_reads_back_what_was_appended(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    head = append_access(path, [], {"seal": "s"})
-    looks = read_ledger(path, head)
+    head = _append_access(path, [], {"seal": "s"})
+    looks = _read_ledger(path, head)
     assert [(entry["look"], entry["seal"], entry["hash"]) for entry in looks] == [(1, "s", head)]

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError
-from plainfilm.experiments.markdown import aligned, begin, end, put_rows, put_section
+from plainfilm.experiments.markdown import _aligned, _begin, _end, put_rows, put_section
 from wording import lacking
 
 WIDE, NARROW = {"model.dense": 128}, {"model.dense": 8}
@@ -302,15 +302,15 @@ def test_a_section_is_put_in_the_place_of_its_old_text():
     page = put_section("", "a", "one")
     page = put_section(page, "b", "two")
     page = put_section(page, "a", "three")
-    assert "one" not in page.partition(begin("a"))[2] and page.index("three") < page.index("two")
+    assert "one" not in page.partition(_begin("a"))[2] and page.index("three") < page.index("two")
     with pytest.raises(DataError, match="2 opening and 1 closing marks of 'a'"):
-        put_section(page + begin("a"), "a", "x")
+        put_section(page + _begin("a"), "a", "x")
     with pytest.raises(DataError, match="marks"):
-        put_section(f"{end('c')} {begin('c')}", "c", "x")
+        put_section(f"{_end('c')} {_begin('c')}", "c", "x")
 
 
 def test_a_bar_in_a_name_does_not_break_the_table():
-    assert aligned(["a", "b"], [["x|y", "z"]]) == ["| a    | b   |", "| ---- | --- |", "| x\\|y | z   |"]
+    assert _aligned(["a", "b"], [["x|y", "z"]]) == ["| a    | b   |", "| ---- | --- |", "| x\\|y | z   |"]
 
 
 def test_columns_that_come_later_leave_older_rows_empty(tmp_path):

@@ -16,8 +16,8 @@ from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.experiments import runner
-from plainfilm.experiments.cost import Cost, Latency
-from plainfilm.experiments.failures import why
+from plainfilm.experiments.cost import Cost, _Latency
+from plainfilm.experiments.failures import _why
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Timing
 from wording import lacking
@@ -70,7 +70,7 @@ class Stage:
     def latency(self, run: RunDir) -> None:
         self.timed.append(run.root.name)
         cost = Cost.model_validate_json(run.cost.read_text())
-        took = Latency(median_ms=1.0, low_ms=0.9, high_ms=1.1, n=10, threads=1)
+        took = _Latency(median_ms=1.0, low_ms=0.9, high_ms=1.1, n=10, threads=1)
         run.cost.write_text(dump_json(cost.model_copy(update={"latency": took}).model_dump()))
 
     def run(self, *args: object, code: int = 0) -> Result:
@@ -329,7 +329,7 @@ def test_why_a_run_failed_stands_in_the_table_until_it_is_trained(stage):
     ],
 )
 def test_a_reason_names_no_file(message, said):
-    assert why(message) == said
+    assert _why(message) == said
 
 
 def test_a_run_of_another_config_is_refused_with_what_differs(stage):

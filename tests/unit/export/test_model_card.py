@@ -8,7 +8,7 @@ import re
 from medical_claims import shows_research_use_only
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.export.bundle_card import _Decoding
-from plainfilm.export.model_card import NOT_REPORTED, model_card, plain
+from plainfilm.export.model_card import NOT_REPORTED, _plain, model_card
 from plainfilm.export.scorer import open_bundle
 from wording import lacking
 
@@ -83,12 +83,12 @@ def test_three_classes_and_hostile_names(three_classes):
 
 
 def test_plain_text_is_no_markup():
-    assert plain("a_b*c`d[e](f)") == "a\\_b\\*c\\`d\\[e\\](f)"
-    assert plain("# title") == "\\# title" and plain("- item") == "\\- item"
-    assert plain("<script>&") == "&lt;script&gt;&amp;"
-    assert plain("line\nend\u202e") == "line\\\\nend\\\\u202e"
-    assert plain("see http://x") == "see http:\\/\\/x"
-    assert plain("AUROC 0.980 [0.973, 0.986]") == "AUROC 0.980 \\[0.973, 0.986\\]"
+    assert _plain("a_b*c`d[e](f)") == "a\\_b\\*c\\`d\\[e\\](f)"
+    assert _plain("# title") == "\\# title" and _plain("- item") == "\\- item"
+    assert _plain("<script>&") == "&lt;script&gt;&amp;"
+    assert _plain("line\nend\u202e") == "line\\\\nend\\\\u202e"
+    assert _plain("see http://x") == "see http:\\/\\/x"
+    assert _plain("AUROC 0.980 [0.973, 0.986]") == "AUROC 0.980 \\[0.973, 0.986\\]"
 
 
 def test_the_checked_fields_are_those_of_decode():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from plainfilm.config import ModelConfig
-from plainfilm.export.onnx import OUTPUTS, Served, differences, export_onnx
+from plainfilm.export.onnx import OUTPUTS, _Served, differences, export_onnx
 from plainfilm.models.build import build_model
 
 
@@ -31,7 +31,7 @@ def test_onnx_is_the_network(name, size_px, channels, classes, standardise):
 
     logits, features = predict(model, np.ascontiguousarray(grey))
     with torch.inference_mode():
-        served = [out.numpy() for out in Served(model, 2.5)(torch.from_numpy(pixels))]
+        served = [out.numpy() for out in _Served(model, 2.5)(torch.from_numpy(pixels))]
     assert np.allclose(served[0], logits, atol=1e-5) and np.allclose(served[2], features, atol=1e-5)
     assert np.allclose(served[1].sum(axis=1), 1, atol=1e-6)
 

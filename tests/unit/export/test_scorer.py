@@ -14,7 +14,7 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.evaluate.predictions import read_predictions
-from plainfilm.export.scorer import AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
+from plainfilm.export.scorer import _AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
 from plainfilm.runs.card import read_card
 
 
@@ -114,7 +114,7 @@ def test_paths_are_read_as_they_are_needed(exported):
     stream = open_bundle(exported[1], 2).predict_many(endless())
     for done in range(1, 100):
         next(stream)
-        assert asked - done <= (AHEAD * 2 + 1) * BATCH
+        assert asked - done <= (_AHEAD * 2 + 1) * BATCH
     stream.close()
 
 

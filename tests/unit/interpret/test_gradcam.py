@@ -7,7 +7,7 @@ from torch import nn
 
 from plainfilm.config import ModelConfig
 from plainfilm.errors import UsageError
-from plainfilm.interpret.gradcam import LastMap, find_last_map, heat_maps, log_odds
+from plainfilm.interpret.gradcam import LastMap, _log_odds, find_last_map, heat_maps
 from plainfilm.models.backbones import BackboneParts
 from plainfilm.models.build import Normalised, build_model
 from plainfilm.models.registry import MODELS
@@ -137,7 +137,7 @@ def test_log_odds_are_those_of_the_probability():
     logits = torch.tensor([[1.0, -2.0, 0.5], [30.0, -30.0, 0.0]])
     p = logits.double().softmax(1)[torch.arange(2), torch.tensor([2, 0])]
     wanted = (p[0] / (1 - p[0])).log().item()
-    found = log_odds(logits, torch.tensor([2, 0]))
+    found = _log_odds(logits, torch.tensor([2, 0]))
     assert found[0].item() == pytest.approx(wanted, abs=1e-5)
     assert found[1].item() == pytest.approx(30, abs=1e-4)  # where 1 - p is 0 in single precision
 

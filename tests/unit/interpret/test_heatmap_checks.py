@@ -6,11 +6,11 @@ from scipy.stats import spearmanr
 from scipy.stats import t as student
 
 from plainfilm.interpret.heatmap_checks import (
+    _blur,
+    _in_cells,
     area_under,
-    blur,
     central_share,
     deletion,
-    in_cells,
     mean_metric,
     rank_correlation,
 )
@@ -73,7 +73,7 @@ def test_colour_pictures_and_sides_that_sixteen_does_not_divide_work():
         return np.stack([1 - grey, grey], axis=1)
 
     curves = deletion(pictures, RNG.random((2, 50, 50)), np.array([1, 0]), np.arange(2), mean_grey)
-    whole, gone = mean_grey(pictures), mean_grey(blur(pictures))
+    whole, gone = mean_grey(pictures), mean_grey(_blur(pictures))
     np.testing.assert_allclose(curves[:, 0, 0], whole[0, 1])
     np.testing.assert_allclose(curves[:, 1, -1], gone[1, 0])
 
@@ -81,8 +81,8 @@ def test_colour_pictures_and_sides_that_sixteen_does_not_divide_work():
 def test_pieces_are_means_of_their_pixels():
     heat = np.arange(36.0).reshape(1, 6, 6)
     wanted = heat[0].reshape(3, 2, 3, 2).mean(axis=(1, 3))
-    np.testing.assert_allclose(in_cells(heat, 3)[0], wanted)
-    uneven = in_cells(np.arange(25.0).reshape(1, 5, 5), 2)[0]  # pieces of 2 and 3 pixels a side
+    np.testing.assert_allclose(_in_cells(heat, 3)[0], wanted)
+    uneven = _in_cells(np.arange(25.0).reshape(1, 5, 5), 2)[0]  # pieces of 2 and 3 pixels a side
     np.testing.assert_allclose(uneven, [[3.0, 5.5], [15.5, 18.0]])
 
 
@@ -91,7 +91,7 @@ def test_rank_correlation_is_scipys():
     two[1] = one[1] ** 3  # the same order
     two[2] = -one[2]
     found = rank_correlation(one, two)
-    pieces = [in_cells(heat).reshape(3, -1) for heat in (one, two)]
+    pieces = [_in_cells(heat).reshape(3, -1) for heat in (one, two)]
     wanted = [spearmanr(pieces[0][i], pieces[1][i]).statistic for i in range(3)]
     np.testing.assert_allclose(found.ranks, wanted)
     assert found.ranks[1] > 0.9 and found.ranks[2] == pytest.approx(-1) and not found.flat.any()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from plainfilm.config import ModelConfig
-from plainfilm.interpret.heatmap_study import choose_images, says_central, says_deletion, says_randomised, study_heat
+from plainfilm.interpret.heatmap_study import _says_central, _says_deletion, _says_randomised, choose_images, study_heat
 from plainfilm.models.backbones import BackboneParts
 from plainfilm.models.build import Normalised
 from plainfilm.runs.card import Card
@@ -101,13 +101,13 @@ def metric(value: float | None, low: float | None, high: float | None) -> Metric
 
 
 def test_the_sentences_follow_the_intervals():
-    assert "lowers the score sooner" in says_deletion(metric(0.1, 0.05, 0.15))
-    assert "DO NOT SHOW WHAT THE SCORE RESTS ON" in says_deletion(metric(0.1, -0.05, 0.25))
-    assert "MISLEAD" in says_deletion(metric(-0.1, -0.2, -0.01))
-    assert "DO NOT DEPEND" in says_randomised(metric(0.5, 0.4, 0.6))
-    unlike = says_randomised(metric(0.49, None, None))
+    assert "lowers the score sooner" in _says_deletion(metric(0.1, 0.05, 0.15))
+    assert "DO NOT SHOW WHAT THE SCORE RESTS ON" in _says_deletion(metric(0.1, -0.05, 0.25))
+    assert "MISLEAD" in _says_deletion(metric(-0.1, -0.2, -0.01))
+    assert "DO NOT DEPEND" in _says_randomised(metric(0.5, 0.4, 0.6))
+    unlike = _says_randomised(metric(0.49, None, None))
     assert lacking(unlike, "Random weights give other heat maps", "rank correlation 0.49,", "0.5") == []
-    central = says_central(metric(0.61, 0.5, 0.7), 0.49)
+    central = _says_central(metric(0.61, 0.5, 0.7), 0.49)
     assert (
         central.startswith("61% [50%, 70%] of the heat") and lacking(central, "central field", "49% of the area") == []
     )

@@ -19,8 +19,8 @@ from plainfilm.errors import MissingError
 from plainfilm.models import find_weights as weight_files
 from plainfilm.models import load_weights, registry
 from plainfilm.models.build import build_model
-from plainfilm.models.find_weights import FoundWeights, file_sha256, find_weights
-from plainfilm.models.load_weights import load_initial, read_tensors
+from plainfilm.models.find_weights import FoundWeights, _file_sha256, find_weights
+from plainfilm.models.load_weights import _read_tensors, load_initial
 from plainfilm.models.registry import MODELS, WeightsFile
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
@@ -41,7 +41,7 @@ def original():
 
 def from_file(path, name="resnet18", n=2, size=64, channels=3, seed=1):
     model = build_model(ModelConfig(name=name), n, size, seed, channels=channels)
-    return model, load_initial(model, MODELS[name], FoundWeights("file", path, file_sha256(path)), VOCAB[:n])
+    return model, load_initial(model, MODELS[name], FoundWeights("file", path, _file_sha256(path)), VOCAB[:n])
 
 
 def normalised(x):
@@ -76,7 +76,7 @@ def test_a_file_of_any_form_gives_the_features_of_the_original(form, original, t
     assert report.loaded == len(original.state_dict()) - 2
     assert report.fresh == ("fc.weight", "fc.bias")
     assert (report.missing, report.unexpected, report.mismatched) == ((), (), ())
-    assert model.initial_weights == {"kind": "file", "sha256": file_sha256(path), "report": report.as_dict()}
+    assert model.initial_weights == {"kind": "file", "sha256": _file_sha256(path), "report": report.as_dict()}
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -88,7 +88,7 @@ def test_the_public_build_model_loads_what_the_config_names(channels, original, 
     x = torch.rand(2, channels, 64, 64)
     with torch.no_grad():
         assert torch.allclose(model.features(x), body_of(original, (x.expand(-1, 3, -1, -1) - 0.4) / 0.3), atol=1e-5)
-    assert model.initial_weights["sha256"] == file_sha256(path) and model.initial_weights["report"]["loaded"] == 120
+    assert model.initial_weights["sha256"] == _file_sha256(path) and model.initial_weights["report"]["loaded"] == 120
     fresh = build_model(cfg, 2, 64, seed=3, channels=channels)  # the head is the seed's
     assert torch.equal(model.head.weight, fresh.head.weight)
 
@@ -203,7 +203,7 @@ def bomb_raw(path, target):
 def test_a_pickle_with_code_is_refused_and_not_run(make, tmp_path, refusal):
     path, target = tmp_path / "model.safetensors", tmp_path / "was-run"
     make(path, target)
-    message = refusal(lambda: read_tensors(path))
+    message = refusal(lambda: _read_tensors(path))
     assert not target.exists()
     assert "could run code" in message
 
@@ -235,7 +235,7 @@ def test_what_is_no_weights_file_is_one_clear_line(tmp_path, original, refusal):
                 archive.writestr("a.txt", "b")
         else:
             path.write_bytes(content)
-        assert any(word in refusal(lambda path=path: read_tensors(path)) for word in says.split("|")), name
+        assert any(word in refusal(lambda path=path: _read_tensors(path)) for word in says.split("|")), name
 
 
 @pytest.mark.parametrize(("made", "wanted"), [("resnet34", "resnet18"), ("resnet18", "resnet34"), ("mobilenet_v3_large", "resnet18"), ("resnet50", "resnet18")])  # fmt: skip
@@ -274,7 +274,7 @@ def test_imagenet_weights_from_either_cache_load(original, tmp_path, monkeypatch
     hub = tmp_path / "torch" / "hub" / "checkpoints"
     hub.mkdir(parents=True)
     torch.save(original.state_dict(), hub / "new.pth")
-    name = f"resnet18-{file_sha256(hub / 'new.pth')[:8]}.pth"
+    name = f"resnet18-{_file_sha256(hub / 'new.pth')[:8]}.pth"
     (hub / "new.pth").rename(hub / name)
     spec = replace(MODELS["resnet18"], imagenet=(WeightsFile(1, name), *MODELS["resnet18"].imagenet[1:]))
     monkeypatch.setitem(registry.MODELS, "resnet18", spec)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.config import SpeedConfig
-from plainfilm.pipeline.doctor import examine, warnings_for
+from plainfilm.pipeline.doctor import _warnings_for, examine
 from plainfilm.schemas.data import DoctorDocument
 
 
@@ -26,7 +26,7 @@ def healthy() -> DoctorDocument:
 
 
 def test_a_healthy_machine_has_no_warning(healthy: DoctorDocument) -> None:
-    assert warnings_for(healthy) == []
+    assert _warnings_for(healthy) == []
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_healthy_machine_has_no_warning(healthy: DoctorDocument) -> None:
     ],
 )
 def test_what_slows_a_training_is_told_with_what_to_do(healthy: DoctorDocument, change: dict, words: str) -> None:
-    told = warnings_for(healthy.model_copy(update=change))
+    told = _warnings_for(healthy.model_copy(update=change))
     assert len(told) == 1
     assert words in told[0]
 
@@ -47,13 +47,13 @@ def test_what_slows_a_training_is_told_with_what_to_do(healthy: DoctorDocument, 
 )
 def test_a_cache_without_room_is_told(healthy: DoctorDocument, change: dict, words: str) -> None:
     found = healthy.model_copy(update={"cache": healthy.cache.model_copy(update=change)})
-    assert words in warnings_for(found)[0]
-    assert "PLAINFILM_CACHE" in warnings_for(found)[0]
+    assert words in _warnings_for(found)[0]
+    assert "PLAINFILM_CACHE" in _warnings_for(found)[0]
 
 
 def test_no_glibc_is_told(healthy: DoctorDocument) -> None:
     levers = [healthy.levers[0].model_copy(update={"on": False}), *healthy.levers[1:]]
-    assert "needs glibc" in warnings_for(healthy.model_copy(update={"levers": levers}))[0]
+    assert "needs glibc" in _warnings_for(healthy.model_copy(update={"levers": levers}))[0]
 
 
 def test_the_command_says_all_of_it_and_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

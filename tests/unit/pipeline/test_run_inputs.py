@@ -12,7 +12,7 @@ from plainfilm.config import load_config
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.pipeline.prepare import prepare
-from plainfilm.pipeline.run_inputs import DECISIVE, SHOWN, read_inputs, write_inputs
+from plainfilm.pipeline.run_inputs import _DECISIVE, _SHOWN, read_inputs, write_inputs
 from plainfilm.runs.folder import RunDir
 
 
@@ -94,8 +94,8 @@ def test_a_lost_or_damaged_input_is_told(run, name, damage):
 
 def test_every_version_that_decides_the_bits_is_recorded_and_compared(run):
     recorded = json.loads(run.environment.read_text())
-    assert set(DECISIVE) <= {"plainfilm", *recorded["libraries"]}
-    for name in DECISIVE[1:]:
+    assert set(_DECISIVE) <= {"plainfilm", *recorded["libraries"]}
+    for name in _DECISIVE[1:]:
         assert f'"{name}": "' in run.environment.read_text()
 
 
@@ -114,11 +114,11 @@ def test_comments_and_order_in_the_config_are_no_change(run, cfg):
 def test_changed_and_lost_images_of_train_and_valid_are_counted_and_named(run, ready, write_image):
     rows = ready.split.rows
     paths = list(rows.loc[rows["split"] != "test", "path"])
-    for path in paths[: SHOWN + 2]:
+    for path in paths[: _SHOWN + 2]:
         with open(path, "ab") as file:
             file.write(b"\x00")
     line = refused(run, "other bytes than at the scan", "and 2 more")
-    assert line.count("other bytes") == SHOWN
+    assert line.count("other bytes") == _SHOWN
     assert "Put back what changed" in line
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from plainfilm.config import load_config
 from plainfilm.data.split.splits import Split
-from plainfilm.data.table.image_table import COLUMNS
+from plainfilm.data.table.image_table import _COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.find_weights import FoundWeights
-from plainfilm.pipeline.weights_overlap import check_weights, refuse_overlap, shared_images, tables_behind
+from plainfilm.pipeline.weights_overlap import _check_weights, _shared_images, _tables_behind, refuse_overlap
 from plainfilm.runs.folder import RunDir
 from wording import lacking
 
@@ -31,7 +31,7 @@ def table(*rows: str) -> pd.DataFrame:
     for row in rows:
         split, picture, patient = row.split()
         found.append({
-            **dict.fromkeys(COLUMNS, ""), "sha256": f"sha-{picture}", "content": f"pixels-{picture}", "split": split,
+            **dict.fromkeys(_COLUMNS, ""), "sha256": f"sha-{picture}", "content": f"pixels-{picture}", "split": split,
             "patient": "" if patient == "-" else patient, "bytes": 1, "width": 1, "height": 1, "depth": 8, "channels": 1,
             "quantisation": 0, "grey": True, "group": 0, "role": "",
         })  # fmt: skip
@@ -78,12 +78,12 @@ NEW = ("train a p1", "train b p2", "valid c p3", "valid d p4", "test e p5", "tes
 
 def test_a_source_of_other_images_and_patients_passes_without_a_word(source):
     run = source(table("train x q1", "valid y q2", "test z q3"))
-    assert check_weights(split(*NEW), found_in(run), allow_leak=False).notes == ("first note",)
+    assert _check_weights(split(*NEW), found_in(run), allow_leak=False).notes == ("first note",)
 
 
 def test_the_same_split_for_both_passes(source):
     """The source's valid is the new valid: it chooses once more, as valid images do."""
-    assert check_weights(split(*NEW), found_in(source(table(*NEW))), allow_leak=False).notes == ("first note",)
+    assert _check_weights(split(*NEW), found_in(source(table(*NEW))), allow_leak=False).notes == ("first note",)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,8 @@ def test_the_same_split_for_both_passes(source):
 )  # fmt: skip
 def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, taught, said):
     found = found_in(source(table(*taught, "test d p4", "train n -")))  # a test image taught the source nothing
-    line = refusal(lambda: check_weights(split(*NEW), found, allow_leak=False), GateError)
-    first, note = check_weights(split(*NEW), found, allow_leak=True).notes
+    line = refusal(lambda: _check_weights(split(*NEW), found, allow_leak=False), GateError)
+    first, note = _check_weights(split(*NEW), found, allow_leak=True).notes
     assert lacking(line, *said, "same split file", "--allow-leak") == lacking(note, *said) == []
     assert first == "first note" and note.startswith("LEAKY WEIGHTS, allowed by --allow-leak: ")
     for text in (line, note):
@@ -111,7 +111,7 @@ def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, 
 def test_the_same_pixels_in_another_file_are_the_same_picture(source, refusal):
     rows = table("train c q")
     rows["sha256"] = "another file"
-    line = refusal(lambda: check_weights(split(*NEW), found_in(source(rows)), allow_leak=False), GateError)
+    line = refusal(lambda: _check_weights(split(*NEW), found_in(source(rows)), allow_leak=False), GateError)
     assert lacking(line, "1 of 2 valid images") == [] and "key" not in line
 
 
@@ -119,10 +119,10 @@ def test_the_sources_of_the_source_are_asked_too(source, refusal):
     first = source(table("train e q"), "first")
     second = source(table("train x q2"), "second", first)
     third = source(table("train y q3"), "third", second)
-    assert "1 of 3 test" in refusal(lambda: check_weights(split(*NEW), found_in(third), allow_leak=False), GateError)
-    assert [len(rows) for rows in tables_behind(found_in(third))[0]] == [1, 1, 1]
+    assert "1 of 3 test" in refusal(lambda: _check_weights(split(*NEW), found_in(third), allow_leak=False), GateError)
+    assert [len(rows) for rows in _tables_behind(found_in(third))[0]] == [1, 1, 1]
     shutil.rmtree(first.root)  # nobody can tell any more, and that is said
-    notes = check_weights(split(*NEW), found_in(third), allow_leak=False).notes
+    notes = _check_weights(split(*NEW), found_in(third), allow_leak=False).notes
     assert len(notes) == 2 and notes[1].startswith("UNCHECKED WEIGHTS") and "an earlier one" in notes[1]
 
 
@@ -131,27 +131,27 @@ def test_another_run_in_the_sources_place_is_not_taken_for_it(source):
     second = source(table("train x q2"), "second", first)
     facts = json.loads(first.card.read_text())
     first.card.write_text(json.dumps({**facts, "weights_sha256": "trained again"}))
-    assert "UNCHECKED WEIGHTS" in check_weights(split(*NEW), found_in(second), allow_leak=False).notes[1]
+    assert "UNCHECKED WEIGHTS" in _check_weights(split(*NEW), found_in(second), allow_leak=False).notes[1]
 
 
 @pytest.mark.parametrize("kind", ["file", "bundle"])
 def test_weights_without_a_table_are_noted(source, kind):
     run = source(None)
     found = found_in(run) if kind == "bundle" else FoundWeights("file", run.weights, "x")
-    note = check_weights(split(*NEW), found, allow_leak=False).notes[1]
+    note = _check_weights(split(*NEW), found, allow_leak=False).notes[1]
     assert note.startswith("UNCHECKED WEIGHTS") and lacking(note, "cannot be checked", "without a table") == []
 
 
 def test_imagenet_and_no_weights_are_not_noted(source):
     run = source(table("train x q"), kind="imagenet")
     for found in (None, FoundWeights("imagenet", run.weights, "x"), found_in(run)):
-        assert check_weights(split(*NEW), found, allow_leak=False).notes == ("first note",)
+        assert _check_weights(split(*NEW), found, allow_leak=False).notes == ("first note",)
 
 
 def test_a_damaged_table_of_the_source_is_one_line(source, refusal):
     run = source(table("train x q"))
     run.table.write_text("path\n")
-    assert "has no column" in refusal(lambda: check_weights(split(*NEW), found_in(run), allow_leak=False), DataError)
+    assert "has no column" in refusal(lambda: _check_weights(split(*NEW), found_in(run), allow_leak=False), DataError)
 
 
 def card_of(run: RunDir) -> Any:
@@ -193,5 +193,5 @@ def test_it_counts_what_a_loop_over_all_pairs_counts(new, old):
         if hits:
             expected[name] = (hits, len(mine), sum(b and not a for a, b in zip(picture, patient, strict=True)))
     words = lambda rows: table(*(f"{s} {n} {p}" for s, n, p in rows))  # noqa: E731
-    found = shared_images(words(new), [words(old)])
+    found = _shared_images(words(new), [words(old)])
     assert {part.split: (part.images, part.of, part.by_key) for part in found} == expected

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from plainfilm.plots.base import as_png
-from plainfilm.plots.learning_curve import APART, plot_sizes
+from plainfilm.plots.learning_curve import _APART, plot_sizes
 
 CURVES = {
     "scratch": np.array([[100, 0.9, 0.02], [10, 0.6, 0.1]]),  # in no order
@@ -18,8 +18,8 @@ def test_points_stand_in_order_beside_those_of_the_other_line():
     figure = plot_sizes(CURVES, "valid", "x")
     (ax,) = figure.axes
     first, second = (bars.lines[0].get_data() for bars in ax.containers)
-    assert first[0] == pytest.approx([10 * (1 - APART / 2), 100 * (1 - APART / 2)]) and list(first[1]) == [0.6, 0.9]
-    assert second[0] == pytest.approx([10 * (1 + APART / 2), 100 * (1 + APART / 2), 400 * (1 + APART / 2)])
+    assert first[0] == pytest.approx([10 * (1 - _APART / 2), 100 * (1 - _APART / 2)]) and list(first[1]) == [0.6, 0.9]
+    assert second[0] == pytest.approx([10 * (1 + _APART / 2), 100 * (1 + _APART / 2), 400 * (1 + _APART / 2)])
     figure.canvas.draw()
     assert [label.get_text() for label in ax.get_xticklabels()] == ["10", "100", "400"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["scratch", "from phantoms"]

@@ -10,7 +10,7 @@ from report_edits import edit_card, edit_metrics
 from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.test_ledger import check_before_access, record_access
 from plainfilm.report.caveats import caveats
-from plainfilm.report.claim import TOPICS, claim_items
+from plainfilm.report.claim import _TOPICS, claim_items
 from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
 from wording import lacking
@@ -112,7 +112,7 @@ def test_drawn_images_are_called_drawn(finish):
 def test_the_checklist_has_44_items_and_each_stands_once(finish):
     filled, missing = claim_items(read_reported_run(finish()))
     numbers = [item.number for item in filled] + [n for n, _ in missing]
-    assert sorted(numbers) == list(range(1, 45)) == sorted(TOPICS)
+    assert sorted(numbers) == list(range(1, 45)) == sorted(_TOPICS)
     assert len(filled) >= 12
     assert {n for n, _ in missing} >= {5, 8, 11, 14, 16, 31, 33, 34, 36, 40, 44}  # nothing in a run tells these
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import load_config
-from plainfilm.report.redact import FLAGS, HIDDEN, NUMBERS, WORDS, redacted_command, redacted_config
+from plainfilm.report.redact import _FLAGS, _HIDDEN, _NUMBERS, _WORDS, redacted_command, redacted_config
 
 SELF = "/home/mueller/.venv/bin/plainfilm"
 
@@ -48,7 +48,7 @@ def test_a_command_is_told(argv: list[str], told: str | None):
     assert redacted_command(argv) == told
 
 
-OPTIONS = sorted(FLAGS | NUMBERS | WORDS.keys() | HIDDEN.keys() | {"--model", "--new-option", "-x"})
+OPTIONS = sorted(_FLAGS | _NUMBERS | _WORDS.keys() | _HIDDEN.keys() | {"--model", "--new-option", "-x"})
 SECRET = st.sampled_from(
     ["/home/Mueller_Anna/x", "Mueller_Anna", "C:\\Mueller_Anna\\y", "Mueller_Anna.csv", "../Mueller_Anna"]
 )

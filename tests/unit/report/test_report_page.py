@@ -20,8 +20,8 @@ from typer.testing import CliRunner
 from medical_claims import shows_research_use_only
 from plainfilm.cli import app
 from plainfilm.errors import OccupiedError, SealError, UsageError
-from plainfilm.evaluate.test_ledger import append_access
-from plainfilm.report.page import GENERATOR, report_run
+from plainfilm.evaluate.test_ledger import _append_access
+from plainfilm.report.page import _GENERATOR, report_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 from wording import lacking
@@ -194,7 +194,7 @@ def test_a_run_that_nobody_tested_is_marked(finish):
 
 def test_a_test_set_that_other_runs_opened_is_not_called_sealed(finish):
     run = finish(looked=False)
-    append_access(run.looks(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
+    _append_access(run.looks(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
     text = draw(run)[1].flat()
     assert lacking(text, "never opened its test set", "Never by this run; 1 time by other runs") == []
     assert text.count("1 time") == 2 and "still sealed" not in text
@@ -271,7 +271,7 @@ def test_history_and_scores_are_drawn_where_nobody_interpreted(finish):
 )
 def test_a_damaged_run_is_one_line_and_the_old_page_stays(finish, refusal, name):
     run = finish()
-    run.report.write_text(GENERATOR + "the old page", encoding="utf-8")
+    run.report.write_text(_GENERATOR + "the old page", encoding="utf-8")
     path = run.root / name
     whole = path.read_bytes()
     # a CSV that is cut at a line's end can be whole; one with other columns is not
@@ -341,7 +341,7 @@ def test_a_file_that_no_report_wrote_is_not_overwritten(finish, refusal, tmp_pat
     refusal(lambda: report_run(run.root, out=tmp_path), UsageError)
     refusal(lambda: report_run(run.root, out=Path(os.devnull)), OccupiedError)
     for _ in range(2):  # its own page is made again
-        assert GENERATOR in Path(report_run(run.root).out).read_text(encoding="utf-8")[:2000]
+        assert _GENERATOR in Path(report_run(run.root).out).read_text(encoding="utf-8")[:2000]
 
 
 def test_a_refused_rename_leaves_the_old_page(finish, monkeypatch):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainfilm.export.model_card import plain
-from plainfilm.serve.markdown import blocks, spans
+from plainfilm.export.model_card import _plain
+from plainfilm.serve.markdown import _spans, blocks
 
 
 def test_headings_lists_tables_and_text():
@@ -35,11 +35,11 @@ def test_a_class_name_in_a_card_is_shown_as_it_is(name: str):
     """What the card escapes, the page takes back: in a list, and in a cell of a table."""
     if name != name.strip():
         name = f"x{name}x"
-    line = blocks(f"- Class: {plain(name)}.")
+    line = blocks(f"- Class: {_plain(name)}.")
     assert line[0].rows == [[[("text", f"Class: {name}.")]]]
-    table = blocks(f"| a | {plain(name)} |\n|---|---|\n| 1 | 2 |")
+    table = blocks(f"| a | {_plain(name)} |\n|---|---|\n| 1 | 2 |")
     assert table[0].rows[0] == [[("text", "a")], [("text", name)]]
 
 
 def test_html_is_text():
-    assert spans("<b>&lt;b&gt; \\*\\*x\\*\\*") == [("text", "<b><b> **x**")]
+    assert _spans("<b>&lt;b&gt; \\*\\*x\\*\\*") == [("text", "<b><b> **x**")]

@@ -9,7 +9,7 @@ from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
-from plainfilm.train.fit import as_in_phase, find_lr, fit_phases, rates
+from plainfilm.train.fit import _rates, as_in_phase, find_lr, fit_phases
 from plainfilm.train.frozen_features import hold_features, release_features
 from plainfilm.train.learner import make_learner
 
@@ -103,8 +103,8 @@ def test_first_layers_learn_at_the_given_share_of_the_heads_rate(make_learn):
     assert lrs == sorted(lrs)
     assert lrs[0] / lrs[-1] == pytest.approx(0.01, rel=1e-6)
     assert 0.8e-2 < max(learn.recorder.hps["lr"]) <= 1e-2  # five steps need not meet the peak itself
-    assert rates(None, 0.1) is None
-    assert rates(1e-3, 1) == 1e-3
+    assert _rates(None, 0.1) is None
+    assert _rates(1e-3, 1) == 1e-3
 
 
 def gap_learner(make_learn, tmp_path, **train):

@@ -19,7 +19,7 @@ from plainfilm.runs.folder import Pace, RunDir
 from plainfilm.train.checkpoint import read_checkpoint
 from plainfilm.train.fit import find_lr, fit_phases
 from plainfilm.train.frozen_features import hold_features
-from plainfilm.train.interruption import StopRequest, fit_with_stops, stop_requests
+from plainfilm.train.interruption import _stop_requests, _StopRequest, fit_with_stops
 from wording import lacking
 
 PHASES = (Phase(epochs=2, size_px=40, lr=2e-3), Phase(epochs=1, size_px=40, lr=1e-3))
@@ -160,7 +160,7 @@ def test_rates_that_grow_from_the_first_layers_go_on_too(start, files, whole, n)
 
 def test_a_request_is_met_in_the_rate_finder_and_in_the_feature_pass(make_learn):
     learn, steps = make_learn(), []
-    learn.stop_request = StopRequest()
+    learn.stop_request = _StopRequest()
     learn.model.network.features.register_forward_hook(lambda *_: steps.append(1))
     learn.stop_request.wanted = True
     with pytest.raises(KeyboardInterrupt):
@@ -240,7 +240,7 @@ def test_who_asks_to_stop_is_told_that_it_was_heard(start):
 
 def test_the_handlers_are_given_back_and_a_late_request_is_not_lost():
     before = [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt), stop_requests(lambda what, facts: None) as request:
+    with pytest.raises(KeyboardInterrupt), _stop_requests(lambda what, facts: None) as request:
         interrupt()
         assert request.wanted
     assert [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)] == before
@@ -249,7 +249,7 @@ def test_the_handlers_are_given_back_and_a_late_request_is_not_lost():
 def test_a_signal_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with stop_requests(lambda what, facts: None) as request:
+        with _stop_requests(lambda what, facts: None) as request:
             interrupt()
             assert not request.wanted
     finally:

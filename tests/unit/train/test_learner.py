@@ -22,8 +22,8 @@ from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
 from plainfilm.train import callbacks, fit, interruption
-from plainfilm.train.fit import FALLBACK_LR, estimate_seconds, find_lr, fit_phases, suggest
-from plainfilm.train.learner import auroc, class_weights, make_learner
+from plainfilm.train.fit import _FALLBACK_LR, _suggest, estimate_seconds, find_lr, fit_phases
+from plainfilm.train.learner import _auroc, _class_weights, make_learner
 from wording import lacking
 
 mpl.use("Agg")
@@ -64,7 +64,7 @@ def test_the_finder_shares_its_rate_out_as_training_does(learn, ratio, monkeypat
     monkeypatch.setattr(fit, "LRFinder", Watching)
     curve = find_lr(learn, TrainConfig(size_px=SIZE), num_it=12, ratio=ratio)
     learn.create_opt()
-    learn.opt.set_hyper("lr", fit.rates(1.0, ratio))  # what fastai makes of it in fit_one_cycle
+    learn.opt.set_hyper("lr", fit._rates(1.0, ratio))  # what fastai makes of it in fit_one_cycle
     expected = np.array([group["lr"] for group in learn.opt.hypers])
     assert len(expected) > 2
     np.testing.assert_allclose(np.array(seen)[: len(curve.lrs)], curve.lrs[:, None] * expected, rtol=1e-6)
@@ -80,24 +80,24 @@ def test_finding_a_rate_twice_gives_the_same_curve(learn):
     "losses", [[0.7], [0.7, 0.6], [0.7, np.nan], [np.nan] * 4, [0.7, 0.6, 0.5, np.inf, 9.0], [1.0] * 30]
 )
 def test_suggestions_survive_short_flat_and_diverging_curves(losses):
-    found = suggest(np.geomspace(1e-7, 10, len(losses)), np.array(losses))
+    found = _suggest(np.geomspace(1e-7, 10, len(losses)), np.array(losses))
     assert all(value is None or 0 < value <= 10 for value in found.values())
 
 
 def test_suggestions_of_a_textbook_curve_lie_on_its_slope():
     lrs = np.geomspace(1e-7, 10, 100)
     losses = 0.7 - 0.5 / (1 + np.exp(-4 * (np.log10(lrs) + 3))) + np.where(lrs > 0.3, (lrs / 0.3) ** 2 - 1, 0)
-    found = suggest(lrs, losses)
+    found = _suggest(lrs, losses)
     assert 1e-4 < found["steep"] < 1e-2
     assert 1e-4 < found["valley"] < 1e-1
     assert 1e-3 < found["minimum"] < 0.3
 
 
 def test_without_any_suggestion_there_is_still_a_rate():
-    from plainfilm.train.fit import LrCurve
+    from plainfilm.train.fit import _LrCurve
 
-    curve = LrCurve(np.array([1e-7]), np.array([0.7]), dict.fromkeys(("valley", "slide", "minimum", "steep")))
-    assert curve.lr == FALLBACK_LR
+    curve = _LrCurve(np.array([1e-7]), np.array([0.7]), dict.fromkeys(("valley", "slide", "minimum", "steep")))
+    assert curve.lr == _FALLBACK_LR
 
 
 def test_training_learns_and_the_phases_follow_each_other(learn):
@@ -171,16 +171,16 @@ def test_no_callback_hides_an_attribute_of_the_learner():
 
 def test_auroc_of_binary_and_multi_class_scores():
     scores = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]])
-    assert auroc(scores, torch.tensor([0, 0, 1, 1])) == pytest.approx(3 / 4)
+    assert _auroc(scores, torch.tensor([0, 0, 1, 1])) == pytest.approx(3 / 4)
     three = torch.eye(3).repeat(2, 1)
-    assert auroc(three, torch.tensor([0, 1, 2, 0, 1, 2])) == 1.0
-    assert np.isnan(auroc(scores, torch.zeros(4)))
+    assert _auroc(three, torch.tensor([0, 1, 2, 0, 1, 2])) == 1.0
+    assert np.isnan(_auroc(scores, torch.zeros(4)))
 
 
 def test_class_weights_are_inverse_to_the_class_sizes(learn):
-    torch.testing.assert_close(class_weights(learn.dls), torch.ones(2))
+    torch.testing.assert_close(_class_weights(learn.dls), torch.ones(2))
     learn.dls.train_ds._plainfilm_targets = np.repeat([0, 1], [5, 45])
-    torch.testing.assert_close(class_weights(learn.dls), torch.tensor([50 / (2 * 5), 50 / (2 * 45)]))
+    torch.testing.assert_close(_class_weights(learn.dls), torch.tensor([50 / (2 * 5), 50 / (2 * 45)]))
 
 
 def keep_best(epochs):

@@ -10,7 +10,7 @@ from torch import nn
 
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DivergedError, TrainingError
-from plainfilm.evaluate.predictions import BATCH
+from plainfilm.evaluate.predictions import _BATCH
 from plainfilm.models.build import build_model
 from plainfilm.train import memory
 
@@ -28,7 +28,7 @@ def need(paper, monkeypatch, free, batch_size=64, images=600):
 def test_bytes_of_a_network_that_can_be_counted_by_hand():
     """Two linear layers on 2 x 2 grey pixels: the input (4 floats), the ReLU's output (8) and nothing else is kept."""
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    training, inference = memory.image_bytes(network, channels=1, size_px=2)
+    training, inference = memory._image_bytes(network, channels=1, size_px=2)
     assert training == 4 * (4 + 8) + 2 * 4 * 8
     assert inference == 2 * 4 * 8
 
@@ -36,7 +36,7 @@ def test_bytes_of_a_network_that_can_be_counted_by_hand():
 def test_counting_leaves_the_network_and_the_random_numbers_as_they_were(paper):
     before, random = {n: v.clone() for n, v in paper.state_dict().items()}, torch.get_rng_state()
     paper.eval()
-    memory.image_bytes(paper, 1, 128)
+    memory._image_bytes(paper, 1, 128)
     assert all(torch.equal(before[name], value) for name, value in paper.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
     assert not paper.training
@@ -69,4 +69,4 @@ def test_where_the_system_does_not_tell_nothing_is_refused(paper, monkeypatch):
 
 
 def test_it_knows_the_batch_of_the_inference_pass():
-    assert memory.INFERENCE_BATCH == BATCH
+    assert memory._INFERENCE_BATCH == _BATCH

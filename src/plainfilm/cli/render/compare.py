@@ -9,7 +9,7 @@ from plainfilm.schemas.compare import LEVEL, CompareDocument, Difference, Experi
 from plainfilm.schemas.documents import RESEARCH_ONLY, marks
 
 
-def mean_text(found: MeanSd) -> str:
+def _mean_text(found: MeanSd) -> str:
     """'0.953 ± 0.004 [0.940, 0.963]'."""
     if found.mean is None:
         return f"- ({found.method})"
@@ -17,18 +17,18 @@ def mean_text(found: MeanSd) -> str:
     return f"{found.mean:.3f}{sd} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
 
 
-def verdict(difference: Difference | None) -> str:
+def _verdict(difference: Difference | None) -> str:
     """The answer of the adjusted test, in words."""
     if difference is None:
         return "not tested (other images)"
     if not difference.distinguishable:
-        return f"not distinguishable from the best row{seeds_differ(difference)}"
+        return f"not distinguishable from the best row{_seeds_differ(difference)}"
     several = difference.seeds_low is not None  # three pairs of seeds or more
     of_whom = "" if several else " (these trained networks alone)"
     return ("below the best row" if difference.value < 0 else "above the row ranked best") + of_whom
 
 
-def seeds_differ(difference: Difference) -> str:
+def _seeds_differ(difference: Difference) -> str:
     """Why a small p is no verdict: trained again, the row could as well be better."""
     if difference.p_holm > LEVEL or difference.seeds_low is None or difference.seeds_high is None:
         return ""
@@ -50,7 +50,7 @@ def print_compare(out: Console, document: CompareDocument) -> None:
     for name in ("row", "seeds", "AUROC", "accuracy", "log loss"):
         table.add_column(name, overflow="fold")
     for row in document.rows:
-        shown = (mean_text(row.metrics[name]) for name in ("auroc", "accuracy", "log_loss"))
+        shown = (_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", "log_loss"))
         table.add_row(row.name, str(len(row.runs)), *shown)
     out.print(table)
     out.print(f"{document.metric} minus that of {document.best}, paired over whole patients (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
@@ -60,18 +60,18 @@ def print_compare(out: Console, document: CompareDocument) -> None:
     for row in document.rows[1:]:
         found = row.differences.get(document.metric)
         if found is None:
-            table.add_row(row.name, "-", "-", "-", "-", verdict(None))
+            table.add_row(row.name, "-", "-", "-", "-", _verdict(None))
             continue
         second = f"{found.second} {'-' if found.second_p is None else p_text(found.second_p)}"
         table.add_row(row.name, f"{found.value:+.4f} [{found.ci_low:+.4f}, {found.ci_high:+.4f}]", p_text(found.p),
-                      p_text(found.p_holm), second, verdict(found))  # fmt: skip
+                      p_text(found.p_holm), second, _verdict(found))  # fmt: skip
     out.print(table)
     for note in document.notes:
         out.print(f"NOTE: {note}")
     out.print(RESEARCH_ONLY)
 
 
-WORDS = {"skipped": "done before", "trained": "done", "resumed": "done, resumed", "busy": "in use"}
+_WORDS = {"skipped": "done before", "trained": "done", "resumed": "done, resumed", "busy": "in use"}
 
 
 def print_experiment(out: Console, document: ExperimentDocument) -> None:
@@ -80,7 +80,7 @@ def print_experiment(out: Console, document: ExperimentDocument) -> None:
     for name in ("run", "", "test"):
         table.add_column(name, overflow="fold")
     for run in document.runs:
-        word = WORDS.get(run.outcome, run.outcome)
+        word = _WORDS.get(run.outcome, run.outcome)
         table.add_row(run.run.replace("\\", "/").rpartition("/")[2], f"{word}: {run.message}" if run.message else word,
                       "opened" if run.test_opened else "")  # fmt: skip
     out.print(table)

@@ -11,7 +11,7 @@ from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
 from plainfilm.schemas.documents import ModelsDocument
 
-VERDICTS = {
+_VERDICTS = {
     "ok": "ok: nothing was found that a reader of the score must know",
     "warn": "warn: what stands above belongs beside every score",
     "fail": "fail: a given split shares patients or copies, or identical pictures have two labels",
@@ -63,7 +63,7 @@ def print_audit(out: Console, document: AuditDocument) -> None:
         out.print(f"{count:6}  ignored: {rule}")
     _print_shortcuts(out, document)
     print_notes(out, document.notes)
-    out.print(f"Verdict: {VERDICTS[document.verdict]}")
+    out.print(f"Verdict: {_VERDICTS[document.verdict]}")
     out.print(f"Page: {document.page}", soft_wrap=True)
 
 

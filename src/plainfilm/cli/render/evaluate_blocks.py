@@ -11,7 +11,7 @@ from plainfilm.cli.render.compare import p_text
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import CONFINED, External, Subgroups
 
-SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+_SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
 
 def print_notes(out: Console, notes: list[str]) -> None:
@@ -78,7 +78,7 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
         told = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
         for i, (name, metric) in enumerate(told):
             first = [group.name, *size] if not i else [""] * (1 + len(size))
-            table.add_row(*first, SHORT[name], *metric_text(metric)[:2])
+            table.add_row(*first, _SHORT[name], *metric_text(metric)[:2])
     out.print(table)
     if found.gaps:
         each = "; each class against the rest" if found.gaps[0].of else ""
@@ -87,11 +87,11 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
         for gap in found.gaps:
             pair = f"{gap.a} - {gap.b}" if gap.of is None else f"{gap.a} - {gap.b}, {gap.of}"
             if gap.p is None or gap.value is None or gap.p_holm is None:
-                table.add_row(pair, SHORT[gap.metric], gap.method, "-", "-", "")
+                table.add_row(pair, _SHORT[gap.metric], gap.method, "-", "-", "")
                 continue
             gap_text = f"{gap.value:+.3f} [{gap.ci_low:+.3f}, {gap.ci_high:+.3f}]"
             differ = "yes" if gap.p_holm <= 0.05 else "-"
-            table.add_row(pair, SHORT[gap.metric], gap_text, p_text(gap.p), p_text(gap.p_holm), differ)
+            table.add_row(pair, _SHORT[gap.metric], gap_text, p_text(gap.p), p_text(gap.p_holm), differ)
         out.print(table)
     for note in found.notes:
         out.print(f"NOTE: {note}")
@@ -140,10 +140,10 @@ def _table(*names: str) -> Table:
     return table
 
 
-AsText = Callable[[Metric], tuple[str, str, str]]
+_AsText = Callable[[Metric], tuple[str, str, str]]
 
 
-def print_unsure(out: Console, document: EvaluateDocument, as_text: AsText) -> None:
+def print_unsure(out: Console, document: EvaluateDocument, as_text: _AsText) -> None:
     """What a run with band or gate says of the images of one split."""
     band, gate = document.band, document.gate
     if band is not None:

@@ -39,7 +39,7 @@ from plainfilm.schemas.documents import (
 )
 from plainfilm.schemas.interpret import InterpretDocument
 
-NAMES = {
+_NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
     "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC (-1 to 1)",
     "brier": "Brier (0 is best)", "ece": "ECE (0 is best)",
@@ -54,7 +54,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
+def _print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     """The metric table; the columns fit 60 characters."""
     out.print(title)
     table = Table(box=None, pad_edge=False)
@@ -62,7 +62,7 @@ def print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:
     for name in ("", "value", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
         table.add_column(name, justify="right" if name in ("value", "n") else "left")
     for name, metric in metrics.items():
-        table.add_row(NAMES[name], *metric_text(metric))
+        table.add_row(_NAMES[name], *metric_text(metric))
     out.print(table)
 
 
@@ -87,7 +87,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
             f"Dry run: the data is in order; training would take about {duration(document.estimate_seconds)}. Nothing was written."
         )
         return
-    print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
+    _print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
     _print_shortcut_baseline(out, document.shortcut_baseline, "valid")
     if document.threshold is not None:
         chosen = f"chosen on {document.threshold_chosen_on}"
@@ -106,7 +106,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
 
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     at = f" at threshold {document.threshold:.4f}" if document.threshold is not None else ""
-    print_metrics(out, f"{marks(document.notes)}{document.split}{at}:", document.metrics)
+    _print_metrics(out, f"{marks(document.notes)}{document.split}{at}:", document.metrics)
     _print_shortcut_baseline(out, document.shortcut_baseline, document.split)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
@@ -118,8 +118,8 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.per_patient is not None:
         left = document.per_patient.disagreeing
         without = f" ({left} left out: their images belong to several classes)" if left else ""
-        print_metrics(out, f"Per patient, mean score of {document.per_patient.patients} patients{without}:", document.per_patient.metrics)  # fmt: skip
-    print_blocks(out, document, NAMES)
+        _print_metrics(out, f"Per patient, mean score of {document.per_patient.patients} patients{without}:", document.per_patient.metrics)  # fmt: skip
+    print_blocks(out, document, _NAMES)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
     for name in ("", *document.confusion.labels):
@@ -183,7 +183,7 @@ def _print_report(out: Console, document: ReportDocument) -> None:
     out.print(f"Report: {document.out}", soft_wrap=True)
 
 
-def print_interpret(out: Console, document: InterpretDocument) -> None:
+def _print_interpret(out: Console, document: InterpretDocument) -> None:
     """Figures, errors, what the heat maps are worth, suspect labels."""
     for name, path in document.figures.items():
         out.print(f"{name:22} {path}", soft_wrap=True)
@@ -208,7 +208,7 @@ PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
     TrainDocument: _print_train,
     EvaluateDocument: _print_evaluate,
     LrFindDocument: _print_lr_find,
-    InterpretDocument: print_interpret,
+    InterpretDocument: _print_interpret,
     PhantomDocument: print_phantom,
     SplitDocument: print_split,
     AuditDocument: print_audit,

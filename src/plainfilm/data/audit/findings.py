@@ -13,7 +13,7 @@ from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.splits import count_patients, leaks
 from plainfilm.data.table.image_table import ImageTable
 
-Verdict = Literal["ok", "warn", "fail"]
+_Verdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Findings:
     across_identical: list[list[str]]
     quarantined: int
 
-    def verdict(self, shortcut: bool) -> Verdict:
+    def verdict(self, shortcut: bool) -> _Verdict:
         """fail: what makes a given split or the labels wrong; warn: what a reader must know; else ok."""
         if self.across_patients or self.across_identical or self.conflicts:
             return "fail"

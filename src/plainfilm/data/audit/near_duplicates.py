@@ -19,9 +19,9 @@ from plainfilm.data.image.resize import resize
 MAX_DISTANCE, MIN_CORRELATION = 30, 0.98
 HASH_SIZE, THUMBNAIL_PX = 16, 64  # ImageHash hashes 4 x 16 pixels a side
 
-STEP = 64  # pictures a thread reads at once: 10 MB at 224 px in colour
-BLOCK_CELLS = 1_000_000  # pairs compared at once: 8 MB for each word
-CONFIRM_AT_ONCE = 1000  # pairs; two thumbnails each: 16 MB as float64
+_STEP = 64  # pictures a thread reads at once: 10 MB at 224 px in colour
+_BLOCK_CELLS = 1_000_000  # pairs compared at once: 8 MB for each word
+_CONFIRM_AT_ONCE = 1000  # pairs; two thumbnails each: 16 MB as float64
 
 
 def perceptual_hashes(pixels: Pixels) -> np.ndarray:
@@ -34,10 +34,10 @@ def perceptual_hashes(pixels: Pixels) -> np.ndarray:
     """
 
     def hashed(start: int) -> np.ndarray:
-        return np.array([_hash(thumbnail) for thumbnail in _thumbnails(pixels[start : start + STEP])])
+        return np.array([_hash(thumbnail) for thumbnail in _thumbnails(pixels[start : start + _STEP])])
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow resizes outside the interpreter lock
-        parts = list(pool.map(hashed, range(0, len(pixels), STEP)))
+        parts = list(pool.map(hashed, range(0, len(pixels), _STEP)))
     return np.concatenate([np.empty((0, HASH_SIZE**2 // 8), np.uint8), *parts])
 
 
@@ -54,8 +54,8 @@ def near_pairs(hashes: np.ndarray, pixels: Pixels) -> list[tuple[int, int]]:
     """
     found: list[tuple[int, int]] = []
     for first, second in _alike(hashes):
-        for start in range(0, len(first), CONFIRM_AT_ONCE):
-            some = slice(start, start + CONFIRM_AT_ONCE)
+        for start in range(0, len(first), _CONFIRM_AT_ONCE):
+            some = slice(start, start + _CONFIRM_AT_ONCE)
             pairs = np.column_stack([first[some], second[some]])
             found += [(int(i), int(j)) for i, j in pairs[_correlation(pairs, pixels) >= MIN_CORRELATION]]
     return sorted(found)
@@ -105,7 +105,7 @@ def _alike(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     # A flat picture has no coefficient but the mean: one bit. A thousand black pictures would be half a million pairs.
     rows = np.flatnonzero(np.bitwise_count(words).sum(axis=1) > 1)
     words = np.ascontiguousarray(words[rows].T)
-    step = max(1, BLOCK_CELLS // max(len(rows), 1))
+    step = max(1, _BLOCK_CELLS // max(len(rows), 1))
     for start in range(0, len(rows), step):
         rest = words[:, start:]
         distance = np.zeros((min(step, rest.shape[1]), rest.shape[1]), np.uint16)

@@ -17,15 +17,15 @@ from plainfilm.errors import DataError
 
 PROBES: tuple[str, ...] = ("file facts", "picture statistics", "border ring", "thumbnail 8x8")
 
-CHUNK_VALUES = 2_000_000  # pixels held as float32 at once: 8 MB
-MIN_SIZE_PX = 16  # below it the border and the middle are the same few pixels
+_CHUNK_VALUES = 2_000_000  # pixels held as float32 at once: 8 MB
+_MIN_SIZE_PX = 16  # below it the border and the middle are the same few pixels
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-RING_SHARE = 0.08  # of the picture's height and width, on each side
-RING_CELLS = (12, 10)  # along the top and bottom, corners included; along the left and right between them
-THUMBNAIL_CELLS = 8
+_RING_SHARE = 0.08  # of the picture's height and width, on each side
+_RING_CELLS = (12, 10)  # along the top and bottom, corners included; along the left and right between them
+_THUMBNAIL_CELLS = 8
 
-FOLDS_SEED = 0x5C07
-TREES = 60  # 100 add 0.001 to the AUROC on 5,216 films, and 60 % to the time
+_FOLDS_SEED = 0x5C07
+_TREES = 60  # 100 add 0.001 to the AUROC on 5,216 films, and 60 % to the time
 
 
 class Pixels(Protocol):
@@ -82,11 +82,11 @@ def image_statistics(pixels: Pixels) -> dict[str, np.ndarray]:
 def _chunks(pixels: Pixels) -> Iterator[np.ndarray]:
     """Consecutive pictures, uint8; of no pictures one empty chunk, so that features get their shape."""
     n, *shape = pixels.shape
-    if len(shape) not in (2, 3) or min(shape[:2]) < MIN_SIZE_PX or shape[2:] not in ([], [3]):
+    if len(shape) not in (2, 3) or min(shape[:2]) < _MIN_SIZE_PX or shape[2:] not in ([], [3]):
         raise DataError(
-            f"The pictures have shape {tuple(shape)}, expected (h, w) or (h, w, 3) from {MIN_SIZE_PX} px. Decode them larger."
+            f"The pictures have shape {tuple(shape)}, expected (h, w) or (h, w, 3) from {_MIN_SIZE_PX} px. Decode them larger."
         )
-    step = max(1, CHUNK_VALUES // int(np.prod(shape)))
+    step = max(1, _CHUNK_VALUES // int(np.prod(shape)))
     for start in range(0, max(n, 1), step):
         chunk = np.asarray(pixels[start : start + step])
         if chunk.dtype != np.uint8:
@@ -139,8 +139,8 @@ def _halved(grey: np.ndarray) -> np.ndarray:
 def _ring(grey: np.ndarray) -> np.ndarray:
     """Mean brightness of the cells around the border, float (n, 44): top, bottom, left, right."""
     height, width = grey.shape[1:]
-    y, x = (int(np.ceil(RING_SHARE * length)) for length in (height, width))
-    along, down = RING_CELLS
+    y, x = (int(np.ceil(_RING_SHARE * length)) for length in (height, width))
+    along, down = _RING_CELLS
     sides = [
         (grey[:, :y], 1, along),
         (grey[:, -y:], 1, along),
@@ -152,7 +152,7 @@ def _ring(grey: np.ndarray) -> np.ndarray:
 
 def _thumbnail(grey: np.ndarray) -> np.ndarray:
     """Mean brightness of 8 x 8 fields, float (n, 64), row by row."""
-    return _cells(grey, THUMBNAIL_CELLS, THUMBNAIL_CELLS)
+    return _cells(grey, _THUMBNAIL_CELLS, _THUMBNAIL_CELLS)
 
 
 def _cells(grey: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -234,7 +234,7 @@ def _learned(features: np.ndarray, labels: np.ndarray, other: np.ndarray) -> np.
     leaf = int(np.clip(len(labels) // 40, 2, 5))
     line = LogisticRegression(C=0.1, class_weight="balanced", max_iter=1000)
     trees = ExtraTreesClassifier(
-        TREES, min_samples_leaf=leaf, max_features=0.5, class_weight="balanced", random_state=0
+        _TREES, min_samples_leaf=leaf, max_features=0.5, class_weight="balanced", random_state=0
     )
     with threadpool_limits(1):  # on a busy machine the threads' waiting for each other made it 50 times slower
         found = line.fit((features - centre) / spread, labels).predict_proba((other - centre) / spread)
@@ -247,10 +247,10 @@ def _divided(codes: np.ndarray, labels: np.ndarray, seed: int, folds: int) -> np
     most = min(folds, *(len(np.unique(codes[labels == label])) for label in range(labels.max() + 1)))
     for count in range(most, 2, -1):
         try:
-            return allocate(codes, labels, np.full(count, 1 / count), np.random.default_rng([seed, FOLDS_SEED]))
+            return allocate(codes, labels, np.full(count, 1 / count), np.random.default_rng([seed, _FOLDS_SEED]))
         except DataError:  # patients that carry several classes can leave a fold without one of them
             continue
-    return allocate(codes, labels, np.full(2, 0.5), np.random.default_rng([seed, FOLDS_SEED]))
+    return allocate(codes, labels, np.full(2, 0.5), np.random.default_rng([seed, _FOLDS_SEED]))
 
 
 def _canonical(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

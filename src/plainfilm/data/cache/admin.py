@@ -15,10 +15,10 @@ from filelock import FileLock
 from plainfilm.base.files import TEMP_PREFIX
 
 # Folders of ours, and the files that may be removed from them. Somebody may have named his own folder as the cache.
-BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
-FILM = re.compile(r"(NORMAL|PNEUMONIA)/phantom-\d{5}-\d+\.png")
-KEYED = re.compile(r"(decoded|facts)/[0-9a-f]{16}")
-PHANTOM = re.compile(r"phantom-[\w.+]+/(\d+-\d+px-seed\d+|\.\d+-\d+px-seed\d+\.partial-\d+)")
+_BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
+_FILM = re.compile(r"(NORMAL|PNEUMONIA)/phantom-\d{5}-\d+\.png")
+_KEYED = re.compile(r"(decoded|facts)/[0-9a-f]{16}")
+_PHANTOM = re.compile(r"phantom-[\w.+]+/(\d+-\d+px-seed\d+|\.\d+-\d+px-seed\d+\.partial-\d+)")
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ def _ours(root: Path) -> Iterator[tuple[Path, str, str]]:
         name = folder.relative_to(root).as_posix()
         if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
             continue
-        kind = "keyed" if KEYED.fullmatch(name) else "phantom" if PHANTOM.fullmatch(name) else ""
+        kind = "keyed" if _KEYED.fullmatch(name) else "phantom" if _PHANTOM.fullmatch(name) else ""
         if kind:
             yield folder, name, kind
 
 
 def _files(folder: Path, kind: str) -> list[Path]:
     if kind == "keyed":
-        return [path for path in folder.iterdir() if BLOCK.fullmatch(path.name) and not path.is_symlink()]
+        return [path for path in folder.iterdir() if _BLOCK.fullmatch(path.name) and not path.is_symlink()]
     found = (path for path in folder.rglob("*.png") if not path.is_symlink())
-    return [path for path in found if FILM.fullmatch(path.relative_to(folder).as_posix())]
+    return [path for path in found if _FILM.fullmatch(path.relative_to(folder).as_posix())]
 
 
 def _remove_empty(folder: Path) -> None:

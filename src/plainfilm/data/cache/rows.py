@@ -19,8 +19,8 @@ from plainfilm.data.image import decode
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.errors import DataError
 
-BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
-Progress = Callable[[str], None]
+_BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
+_Progress = Callable[[str], None]
 
 
 class PixelRows:
@@ -82,7 +82,7 @@ def decode_rows(
     progress: Callable[[int, int], None] | None = None,
     *,
     keep: bool = True,
-    tell: Progress | None = None,
+    tell: _Progress | None = None,
 ) -> PixelRows:
     """Pixels of every row, uint8 (n, size, size), or (n, size, size, 3) for three channels, in row order.
 
@@ -113,7 +113,7 @@ def decode_with_events(rows: pd.DataFrame, spec: DecodeSpec, on_event: EventCall
     )  # fmt: skip
 
 
-def about(spec: DecodeSpec) -> dict[str, Any]:
+def _about(spec: DecodeSpec) -> dict[str, Any]:
     """All that decides the pixels of a file: the spec and the versions of what decodes."""
     return {
         "spec": spec.as_dict(),
@@ -124,10 +124,10 @@ def about(spec: DecodeSpec) -> dict[str, Any]:
 
 
 def _cached(
-    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, tell: Progress | None
+    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, tell: _Progress | None
 ) -> list[CacheBlock]:
     """Blocks that hold every file: those found, and new ones for what is missing."""
-    store = Store(cache_folder(), about(spec))
+    store = Store(cache_folder(), _about(spec))
     found, missing = _find(store, files, tell)
     if not len(missing):
         return found
@@ -146,7 +146,7 @@ def _cached(
 
 
 @contextlib.contextmanager
-def _locked(store: Store, tell: Progress | None) -> Iterator[None]:
+def _locked(store: Store, tell: _Progress | None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(store.lock(wait_seconds=2))
@@ -157,7 +157,7 @@ def _locked(store: Store, tell: Progress | None) -> Iterator[None]:
         yield
 
 
-def _find(store: Store, files: pd.DataFrame, tell: Progress | None) -> tuple[list[CacheBlock], pd.DataFrame]:
+def _find(store: Store, files: pd.DataFrame, tell: _Progress | None) -> tuple[list[CacheBlock], pd.DataFrame]:
     """Intact blocks with the files that they hold, and the files in none."""
     left, found = set(files.index), []
     for block in store.blocks():
@@ -178,12 +178,12 @@ def _find(store: Store, files: pd.DataFrame, tell: Progress | None) -> tuple[lis
 
 def _decoded(
     files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any,
-    store: Store | None = None, tell: Progress | None = None, of: int | None = None,
+    store: Store | None = None, tell: _Progress | None = None, of: int | None = None,
 ) -> Iterator[CacheBlock]:  # fmt: skip
     """New blocks, on disk where a store is given and can be written, else in memory."""
     of = len(files) if of is None else of
     done = of - len(files)
-    step = max(1, BLOCK_BYTES // int(np.prod(shape))) if store else len(files)
+    step = max(1, _BLOCK_BYTES // int(np.prod(shape))) if store else len(files)
     for start in range(0, len(files), step):
         part = files.iloc[start : start + step]
         pixels = np.empty((len(part), *shape), np.uint8)

@@ -26,8 +26,8 @@ from filelock import FileLock
 
 from plainfilm.base.files import atomic_write, hash_json, sweep
 
-FORMAT = 1
-KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
+_FORMAT = 1
+_KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
 
 
 def cache_folder() -> Path:
@@ -52,7 +52,7 @@ class CacheBlock:
 
         def fits(sha256: str) -> bool:
             row = self.row_of[sha256]
-            return checksum(self.pixels[row]) == self.checks[row]
+            return _checksum(self.pixels[row]) == self.checks[row]
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing runs outside the interpreter lock
             return all(pool.map(fits, sha256s))
@@ -74,7 +74,7 @@ class Store:
         try:
             written = json.loads(index.read_text(encoding="utf-8"))
             body = written["block"]
-            if written["check"] != hash_json(body) or body["format"] != FORMAT or body["about"] != self.about:
+            if written["check"] != hash_json(body) or body["format"] != _FORMAT or body["about"] != self.about:
                 return None
             pixels = _mapped(index.with_suffix(".npy"), tuple(body["shape"]))
             if pixels is None or len(body["rows"]) != len(pixels):
@@ -91,10 +91,10 @@ class Store:
             OSError: the disk is full or refuses.
         """
         body = {
-            "format": FORMAT,
+            "format": _FORMAT,
             "about": self.about,
             "shape": list(pixels.shape),
-            "rows": [[sha256, checksum(row)] for sha256, row in zip(sha256s, pixels, strict=True)],
+            "rows": [[sha256, _checksum(row)] for sha256, row in zip(sha256s, pixels, strict=True)],
         }
         check = hash_json(body)
         index = self.folder / f"{check[:24]}.json"
@@ -115,7 +115,7 @@ class Store:
 
     def has_room_for(self, size: int) -> bool:
         """True when `size` bytes fit on the disk and some stay free."""
-        return shutil.disk_usage(self.folder).free >= size + KEEP_FREE_BYTES
+        return shutil.disk_usage(self.folder).free >= size + _KEEP_FREE_BYTES
 
     @contextlib.contextmanager
     def lock(self, wait_seconds: float = -1) -> Iterator[None]:
@@ -148,6 +148,6 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return np.asarray(np.memmap(path, np.uint8, mode="r", offset=len(header), shape=shape))
 
 
-def checksum(row: np.ndarray) -> str:
+def _checksum(row: np.ndarray) -> str:
     """Of one picture's bytes; a damaged row is found, a forged one is not (the forger can write the index too)."""
     return hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest()

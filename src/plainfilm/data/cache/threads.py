@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-T = TypeVar("T")
-R = TypeVar("R")
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 
-def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     """`work` of each item, in their order, one thread per core; an error ends it without waiting for the rest."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         try:

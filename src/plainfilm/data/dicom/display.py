@@ -17,8 +17,8 @@ from plainfilm.data.errors import DecodeError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-STRIP = 2_000_000  # pixels
-FUNCTIONAL_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+_STRIP = 2_000_000  # pixels
+_FUNCTIONAL_GROUPS = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
 
 
 def displayed(dataset: Dataset, header: Header, index: int, stored: np.ndarray, space: str) -> np.ndarray:
@@ -64,7 +64,7 @@ def _pattern(strip: np.ndarray, header: Header) -> np.ndarray:
 
 def _by_strips(stored: np.ndarray, show: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """`show` of all rows, a few at a time: the temporaries of 64 million pixels would need gigabytes."""
-    step = max(1, STRIP // stored.shape[1])
+    step = max(1, _STRIP // stored.shape[1])
     first = show(stored[:step])
     pixels = np.empty((len(stored), *first.shape[1:]), np.uint8)
     pixels[:step] = first
@@ -94,7 +94,9 @@ def _sources(dataset: Dataset, index: int) -> list[Dataset]:
     """Where transforms may stand, the frame's own first: enhanced images keep them in functional groups."""
     groups = items(dataset, "PerFrameFunctionalGroupsSequence")[index : index + 1]
     groups += items(dataset, "SharedFunctionalGroupsSequence")[:1]
-    return [item for group in groups for keyword in FUNCTIONAL_GROUPS for item in items(group, keyword)[:1]] + [dataset]
+    return [item for group in groups for keyword in _FUNCTIONAL_GROUPS for item in items(group, keyword)[:1]] + [
+        dataset
+    ]
 
 
 def _grey(values: np.ndarray, low: float, high: float, sources: list[Dataset], photometric: str) -> np.ndarray:
@@ -140,11 +142,11 @@ def _voi(values: np.ndarray, low: float, high: float, sources: list[Dataset]) ->
         if centre is None and width is None:
             continue
         function = str(source.get("VOILUTFunction") or "LINEAR").strip()
-        if centre is None or width is None or function not in WINDOWS:
+        if centre is None or width is None or function not in _WINDOWS:
             raise DecodeError("E_CORRUPT", "a window without its centre, its width or a known function")
         if width <= 0 or (width < 1 and function == "LINEAR"):
             raise DecodeError("E_CORRUPT", "a window without a width")
-        return WINDOWS[function](values, centre, width)
+        return _WINDOWS[function](values, centre, width)
     return (values - low) / (high - low)
 
 
@@ -163,7 +165,7 @@ def _sigmoid(x: np.ndarray, centre: float, width: float) -> np.ndarray:
     return 1 / (1 + np.exp(-4 * (x - centre) / width))
 
 
-WINDOWS = {"LINEAR": _linear, "LINEAR_EXACT": _linear_exact, "SIGMOID": _sigmoid}
+_WINDOWS = {"LINEAR": _linear, "LINEAR_EXACT": _linear_exact, "SIGMOID": _sigmoid}
 
 
 def _looked_up(item: Dataset, values: np.ndarray, low: float) -> tuple[np.ndarray, float, float]:

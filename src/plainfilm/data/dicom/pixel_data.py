@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
 GREY = ("MONOCHROME1", "MONOCHROME2")
-PALETTE = ("PALETTE COLOR",)
+_PALETTE = ("PALETTE COLOR",)
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PRIMARIES = ("Red", "Green", "Blue")
-PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # All that is ever read of a data set: these hold kilobytes ...
 SMALL = (
     "SpecificCharacterSet", "PatientID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
@@ -33,25 +33,25 @@ SMALL = (
     *(f"Segmented{c}PaletteColorLookupTableData" for c in PRIMARIES),
 )  # fmt: skip
 BULKY = (  # ... and these megabytes
-    *PIXELS, "ModalityLUTSequence", "VOILUTSequence", "PerFrameFunctionalGroupsSequence",
+    *_PIXELS, "ModalityLUTSequence", "VOILUTSequence", "PerFrameFunctionalGroupsSequence",
     "SharedFunctionalGroupsSequence",
 )  # fmt: skip
-RLE = "1.2.840.10008.1.2.5"
+_RLE = "1.2.840.10008.1.2.5"
 JPEG, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
-JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203))
+_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
+_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
+_JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203))
 # Who decodes what in pydicom 3; for lossless JPEG pylibjpeg-libjpeg would do too, but it is under GPL-3.
-PACKAGES = {
+_PACKAGES = {
     **dict.fromkeys((JPEG, JPEG_EXTENDED), "pillow"),
-    **dict.fromkeys(JPEG_LOSSLESS, "python-gdcm"),
-    **dict.fromkeys(JPEG_LS, "pyjpegls"),
-    **dict.fromkeys(JPEG_2000, "pylibjpeg pylibjpeg-openjpeg"),
+    **dict.fromkeys(_JPEG_LOSSLESS, "python-gdcm"),
+    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
+    **dict.fromkeys(_JPEG_2000, "pylibjpeg pylibjpeg-openjpeg"),
 }
-PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "gdcm")  # gdcm prints to stderr
-START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
-MOST_READS = 300_000
-MOST_OFFSETS = 2**22  # bytes of a table of where frames begin: a million frames
+_PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "gdcm")  # gdcm prints to stderr
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
+_MOST_READS = 300_000
+_MOST_OFFSETS = 2**22  # bytes of a table of where frames begin: a million frames
 
 
 class CountedBytes(io.BytesIO):
@@ -63,7 +63,7 @@ class CountedBytes(io.BytesIO):
 
     def read(self, size: int | None = -1) -> bytes:
         self.reads += 1
-        if self.reads > MOST_READS:
+        if self.reads > _MOST_READS:
             raise DecodeError("E_LARGE", "far more elements than a picture needs")
         return super().read(size)
 
@@ -139,14 +139,14 @@ def header_of(dataset: Dataset) -> Header:
     Raises:
         DecodeError: E_FORMAT no picture; E_CORRUPT missing or impossible; E_LARGE; E_BITS more than 16.
     """
-    present = [keyword for keyword in PIXELS if keyword in dataset]
+    present = [keyword for keyword in _PIXELS if keyword in dataset]
     if not present:
         raise DecodeError("E_FORMAT", "no pixel data: no picture, or cut off before it")
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
     if not photometric:
         raise DecodeError("E_CORRUPT", "PhotometricInterpretation is missing")
-    if photometric not in GREY + PALETTE + COLOUR:  # not quoted: anything may stand there
-        raise DecodeError("E_FORMAT", f"a photometric interpretation other than {', '.join(GREY + PALETTE + COLOUR)}")
+    if photometric not in GREY + _PALETTE + COLOUR:  # not quoted: anything may stand there
+        raise DecodeError("E_FORMAT", f"a photometric interpretation other than {', '.join(GREY + _PALETTE + COLOUR)}")
     rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
     if rows * columns > MAX_PIXELS:
         raise DecodeError("E_LARGE", f"{columns} x {rows} pixels; at most {MAX_PIXELS} are read")
@@ -192,20 +192,20 @@ def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> 
 
     if not syntax.is_encapsulated:
         return _decoded(dataset, get_decoder(syntax), "", index)
-    plugin = "" if syntax == RLE else _plugin(syntax, header)
+    plugin = "" if syntax == _RLE else _plugin(syntax, header)
     tables: Any = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
     offsets = tables if all(tables) else None
     data = dataset["PixelData"].value
-    if struct.unpack_from("<4xL", data)[0] > MOST_OFFSETS:
+    if struct.unpack_from("<4xL", data)[0] > _MOST_OFFSETS:
         raise DecodeError("E_CORRUPT", "the table of where frames begin is missing or far too long")
     coded = get_frame(CountedBytes(data), index, number_of_frames=header.frames, extended_offsets=offsets)
-    if syntax == RLE:
+    if syntax == _RLE:
         return _from_rle(coded, header), header.photometric
     if _coded_size(coded) != (header.rows, header.columns) or header.low:
         raise DecodeError("E_CORRUPT", "the compressed picture has another size than the header says")
     array, space = _decoded(dataset, get_decoder(syntax), plugin, index)
     # Lossy ones overshoot, and a mask would turn white into black; of the others the unused bits are to be masked.
-    if syntax in JPEG_LS + JPEG_2000 and header.bits < header.allocated:
+    if syntax in _JPEG_LS + _JPEG_2000 and header.bits < header.allocated:
         lowest = -(2 ** (header.bits - 1)) if header.signed else 0
         np.clip(array, lowest, lowest + 2**header.bits - 1, out=array)
     return array, space
@@ -222,7 +222,7 @@ def _plugin(syntax: UID, header: Header) -> str:
     from pydicom.pixels.decoders.base import get_decoder
 
     name = f"{syntax.name} ({syntax})"
-    if syntax not in PACKAGES:
+    if syntax not in _PACKAGES:
         raise DecodeError("E_CODEC", f"no decoder is known for {name}; save the picture uncompressed")
     plugins = set(get_decoder(syntax).available_plugins)
     if syntax == JPEG_EXTENDED and header.bits != 8:
@@ -232,8 +232,8 @@ def _plugin(syntax: UID, header: Header) -> str:
     if header.samples == 3 and header.bits > 8:
         plugins -= {"pillow"}  # keeps 8 bits of deep colour
     if not plugins:
-        raise DecodeError("E_CODEC", f"{name} needs a decoder: pip install {PACKAGES[syntax]}")
-    return min(plugins, key=(*PREFERRED, *sorted(plugins)).index)
+        raise DecodeError("E_CODEC", f"{name} needs a decoder: pip install {_PACKAGES[syntax]}")
+    return min(plugins, key=(*_PREFERRED, *sorted(plugins)).index)
 
 
 def _coded_size(coded: bytes) -> tuple[int, int]:
@@ -241,7 +241,7 @@ def _coded_size(coded: bytes) -> tuple[int, int]:
     if coded[:2] == b"\xff\xd8":  # JPEG, JPEG-LS: segments up to the start of the frame
         at = 2
         for _ in range(1000):
-            if coded[at + 1] in START_OF_FRAME:
+            if coded[at + 1] in _START_OF_FRAME:
                 return struct.unpack_from(">HH", coded, at + 5)
             at += 1 if coded[at + 1] == 0xFF else 2 + struct.unpack_from(">H", coded, at + 2)[0]  # FF fills up
         raise DecodeError("E_CORRUPT", "the compressed picture has no size")

@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
     from pydicom.uid import UID
 
-MARK = b"DICM"
-DICOMDIR = "1.2.840.10008.1.3.10"
-UNDEFINED = 0xFFFFFFFF
-MOST_SMALL = 2**18  # bytes; a palette has half of it, and a list of numbers of 200 MB would become 20 GB of objects
+_MARK = b"DICM"
+_DICOMDIR = "1.2.840.10008.1.3.10"
+_UNDEFINED = 0xFFFFFFFF
+_MOST_SMALL = 2**18  # bytes; a palette has half of it, and a list of numbers of 200 MB would become 20 GB of objects
 # These quote what they read in warnings or debug records; PIL does so for the Exif data of an embedded JPEG.
-NOISY_LOGGERS = frozenset({"pydicom", "PIL", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm"})
+_NOISY_LOGGERS = frozenset({"pydicom", "PIL", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm"})
 # catch_warnings swaps process-wide filters: two threads inside at once would leave the wrong ones behind.
 _QUIET = threading.Lock()
 
 
 @dataclass(frozen=True)
-class DicomImage:
+class _DicomImage:
     """One frame as it is displayed.
 
     `pixels` is uint8 (h, w), grey as on a MONOCHROME2 display (0 = black), or uint8 (h, w, 3), RGB. `photometric` is
@@ -55,10 +55,10 @@ class DicomImage:
 
 def is_dicom(data: bytes) -> bool:
     """True when the bytes hold the mark of a DICOM file (PS3.10, 7.1); nothing is guessed without it."""
-    return data[128:132] == MARK
+    return data[128:132] == _MARK
 
 
-def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) -> DicomImage:
+def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) -> _DicomImage:
     """The picture in a DICOM file, after its modality and VOI transforms (dicom_display.displayed()).
 
     Args:
@@ -90,13 +90,13 @@ def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) 
     raise DecodeError(code, why) from None
 
 
-def _read(data: bytes, frame: int | None, key: bytes | None) -> DicomImage:
+def _read(data: bytes, frame: int | None, key: bytes | None) -> _DicomImage:
     dataset, syntax = _parsed(data)
     header = header_of(dataset)
     index = frame_index(header, frame)
     stored, space = stored_pixels(dataset, syntax, header, index)
     pixels = displayed(dataset, header, index, stored, space)
-    return DicomImage(pixels, header.photometric, header.bits, _patient(dataset, key))
+    return _DicomImage(pixels, header.photometric, header.bits, _patient(dataset, key))
 
 
 @contextlib.contextmanager
@@ -107,7 +107,7 @@ def _quiet() -> Iterator[None]:
     with _QUIET, warnings.catch_warnings(), config.disable_value_validation():
         warnings.simplefilter("ignore")
         loggers = [log for log in list(logging.root.manager.loggerDict.values()) if isinstance(log, logging.Logger)]
-        switched = [log for log in loggers if log.name.split(".")[0] in NOISY_LOGGERS and not log.disabled]
+        switched = [log for log in loggers if log.name.split(".")[0] in _NOISY_LOGGERS and not log.disabled]
         for log in switched:
             log.disabled = True  # a level or a filter of the parent would not stop a child that has its own handler
         try:
@@ -123,9 +123,9 @@ def _parsed(data: bytes) -> tuple[Dataset, UID]:
     from pydicom.tag import Tag
 
     file = CountedBytes(data)
-    file.seek(128 + len(MARK))
+    file.seek(128 + len(_MARK))
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=lambda tag, *_: tag >> 16 != 2)
-    if str(meta.get("MediaStorageSOPClassUID", "")) == DICOMDIR:
+    if str(meta.get("MediaStorageSOPClassUID", "")) == _DICOMDIR:
         raise DecodeError("E_FORMAT", "a DICOMDIR, the index of other files")
     syntax = _transfer_syntax(meta)
     if syntax.is_deflated:
@@ -138,9 +138,9 @@ def _parsed(data: bytes) -> tuple[Dataset, UID]:
         for element in dataset.elements()
         if isinstance(element.value, bytes)
     ]
-    if file.tell() > file.size or any(said not in (found, UNDEFINED) for said, found, _ in lengths):
+    if file.tell() > file.size or any(said not in (found, _UNDEFINED) for said, found, _ in lengths):
         raise DecodeError("E_CORRUPT", "cut off: an element reaches behind the end of the file")
-    if any(found > MOST_SMALL for _, found, is_small in lengths if is_small):
+    if any(found > _MOST_SMALL for _, found, is_small in lengths if is_small):
         raise DecodeError("E_CORRUPT", "an element of the header is far too long")
     return dataset, syntax
 

@@ -27,12 +27,12 @@ from plainfilm.data.image.modes import DEPTH_OF_MODE, DEPTHS, content_of, is_gre
 from plainfilm.data.image.png_check import refuse_short_png
 from plainfilm.data.image.resize import ResizeMode, harmonised, resize
 
-FORMATS = ("PNG", "JPEG", "BMP")
-TIFF = ("TIFF",)  # runs libtiff, by far the largest attack surface of Pillow: by option only
+_FORMATS = ("PNG", "JPEG", "BMP")
+_TIFF = ("TIFF",)  # runs libtiff, by far the largest attack surface of Pillow: by option only
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".dcm", ".dicom"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 VERSION = 2  # of the pixels decode() makes; a change of any of them counts it up, and caches are made anew
-LARGE_PIXELS = 16_000_000
+_LARGE_PIXELS = 16_000_000
 # One large picture at a time: the largest needs about 500 MB by itself.
 _LARGE = threading.Lock()
 # Pillow keeps a picture in blocks of 16 MB, which the allocator of each thread holds on to after they are freed (two
@@ -121,12 +121,12 @@ def libraries() -> dict[str, str]:
     """Name and version of everything that has a part in the pixels."""
     names = ("pillow", "numpy", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm")
     found = {
-        name: metadata.version(name) for name in names if util.find_spec(MODULES.get(name, name.replace("-", "_")))
+        name: metadata.version(name) for name in names if util.find_spec(_MODULES.get(name, name.replace("-", "_")))
     }
     return {**found, **{name: str(features.version(name)) for name in ("jpg", "zlib", "jpg_2000", "libtiff")}}
 
 
-MODULES = {"pillow": "PIL", "pylibjpeg-openjpeg": "openjpeg", "pyjpegls": "jpeg_ls", "python-gdcm": "gdcm"}
+_MODULES = {"pillow": "PIL", "pylibjpeg-openjpeg": "openjpeg", "pyjpegls": "jpeg_ls", "python-gdcm": "gdcm"}
 
 
 def digest(data: bytes) -> str:
@@ -191,7 +191,7 @@ def read_bytes(path: Path | str) -> bytes:
 def _opened(data: bytes, *, tiff: bool, frame: int | None) -> Iterator[Image.Image]:
     """load(), one large picture at a time."""
     header = _header(data, tiff)
-    alone = frame is not None or header.width * header.height > LARGE_PIXELS  # another frame may be larger
+    alone = frame is not None or header.width * header.height > _LARGE_PIXELS  # another frame may be larger
     with _LARGE if alone else contextlib.nullcontext():
         image = _load(header, data, frame)
         try:
@@ -210,7 +210,7 @@ def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.
 
 
 def _header(data: bytes, tiff: bool) -> Image.Image:
-    formats = FORMATS + TIFF if tiff else FORMATS
+    formats = _FORMATS + _TIFF if tiff else _FORMATS
     with _one_error():
         try:
             image = Image.open(io.BytesIO(data), formats=formats)

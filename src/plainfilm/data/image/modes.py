@@ -18,13 +18,13 @@ from plainfilm.data.errors import DecodeError
 DEPTHS = (8, 10, 12, 14, 16)
 NO_DEPTH = "more than 8 bits, but no bit depth is set"
 DEPTH_OF_MODE = {"1": 1, "I": 16, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16, "F": 32}
-GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
-STRIP_PIXELS = 1_000_000
+_GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
+_STRIP_PIXELS = 1_000_000
 
 
-def strips(image: Image.Image) -> Iterator[Image.Image]:
+def _strips(image: Image.Image) -> Iterator[Image.Image]:
     """The picture from top to bottom in parts of at most STRIP_PIXELS."""
-    rows = max(1, STRIP_PIXELS // image.width)
+    rows = max(1, _STRIP_PIXELS // image.width)
     if rows >= image.height:
         yield image
         return
@@ -35,8 +35,8 @@ def strips(image: Image.Image) -> Iterator[Image.Image]:
 def content_of(image: Image.Image, grey: bool) -> tuple[str, int | None]:
     """Digest of the decoded pixels (hexadecimal; shape, depth and values), and the largest of integers above 8 bits."""
     seen, deep_max = hashlib.blake2b(digest_size=16), None
-    for i, strip in enumerate(strips(image)):
-        deep = deep_values(strip)
+    for i, strip in enumerate(_strips(image)):
+        deep = _deep_values(strip)
         if deep is not None:
             pixels, deep_max = deep, max(deep_max or 0, int(deep.max()))
         elif strip.mode == "F":
@@ -49,7 +49,7 @@ def content_of(image: Image.Image, grey: bool) -> tuple[str, int | None]:
     return seen.hexdigest(), deep_max
 
 
-def deep_values(image: Image.Image) -> np.ndarray | None:
+def _deep_values(image: Image.Image) -> np.ndarray | None:
     """Integers above 8 bits as they are stored, (h, w); None for 8-bit and float pictures."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         return np.asarray(image)
@@ -60,13 +60,13 @@ def is_grey(image: Image.Image) -> bool:
     """True when colour tells nothing: one channel, or channels equal within JPEG's colour rounding."""
     if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
         return True
-    return all(_is_grey_strip(strip) for strip in strips(image))
+    return all(_is_grey_strip(strip) for strip in _strips(image))
 
 
 def _is_grey_strip(strip: Image.Image) -> bool:
     red, green, blue = strip.convert("RGB").split()
     gaps = (ImageChops.difference(a, b) for a, b in ((red, green), (green, blue), (red, blue)))
-    return all(np.max(gap.getextrema()) <= GREY_TOLERANCE for gap in gaps)
+    return all(np.max(gap.getextrema()) <= _GREY_TOLERANCE for gap in gaps)
 
 
 def smallest_depth(deep_max: int) -> int:
@@ -128,7 +128,7 @@ def _from_colour(image: Image.Image, channels: Literal[1, 3]) -> np.ndarray:
 def _by_strips(image: Image.Image, channels: Literal[1, 3], make: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
     out = np.empty((image.height, image.width) if channels == 1 else (image.height, image.width, 3), np.uint8)
     top = 0
-    for strip in strips(image):
+    for strip in _strips(image):
         out[top : top + strip.height] = make(strip)
         top += strip.height
     return out

@@ -7,20 +7,20 @@ import zlib
 
 from plainfilm.data.errors import DecodeError
 
-PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 # first column, first row and their steps, of each pass of an interlaced picture
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 
 
 def refuse_short_png(data: bytes) -> None:
     """Pillow takes a PNG whose stream ends before its last row, whole in every checksum, and leaves the rest black."""
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
-    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
     wanted = 0
     for x, y, step_x, step_y in passes:
         columns, rows = -(-(width - x) // step_x), -(-(height - y) // step_y)
         if columns > 0 and rows > 0:
-            wanted += rows * (1 + -(-columns * depth * PNG_CHANNELS[colour] // 8))
+            wanted += rows * (1 + -(-columns * depth * _PNG_CHANNELS[colour] // 8))
     held, ended = _png_body(data, wanted)
     if held < wanted or not ended:
         raise DecodeError("E_CORRUPT", "cut off: the picture or the file ends too early")

@@ -10,7 +10,7 @@ from PIL import Image
 ResizeMode = Literal["squish", "pad", "crop"]
 # Standard deviation in pixels of the result. Files of one class may be larger or stored more coarsely than those of
 # the other; what lies above this band tells how a picture was made. 3 px did no better on the originals (0.914).
-LOWPASS_SIGMA_PX = 1.5
+_LOWPASS_SIGMA_PX = 1.5
 
 
 def resize(pixels: np.ndarray, size_px: int, mode: ResizeMode = "squish") -> np.ndarray:
@@ -45,7 +45,7 @@ def _padded(pixels: np.ndarray, size_px: int) -> np.ndarray:
 
 def harmonised(grey: np.ndarray, size_px: int, mode: ResizeMode, levels: int | None) -> np.ndarray:
     """uint8 (h, w) -> uint8 (size, size) through the common path: resize in float, low-pass, then at most `levels` greys."""
-    small = _lowpass(resize(grey.astype(np.float32), size_px, mode), LOWPASS_SIGMA_PX)
+    small = _lowpass(resize(grey.astype(np.float32), size_px, mode), _LOWPASS_SIGMA_PX)
     top = 255 if levels is None else levels - 1
     steps = np.rint(small.clip(0, 255) * (top / 255))
     return np.rint(steps * (255 / top)).astype(np.uint8)

@@ -72,7 +72,7 @@ PROFILES = {
 
 
 @dataclass(frozen=True)
-class Draw:
+class _Draw:
     """Parameters of one batch.
 
     `matrix`: float32 (n, 2, 3), output to input coordinates in -1..1, as torch's affine_grid takes them;
@@ -127,7 +127,7 @@ def _hole(profile: Profile, u: np.ndarray) -> np.ndarray:
     return np.stack([left, top, left + width, top + height, u[5]], axis=1).astype(np.float32)
 
 
-def draw(profile: Profile, seed: int, phase: int, epoch: int, keys: np.ndarray, times: np.ndarray) -> Draw:
+def draw(profile: Profile, seed: int, phase: int, epoch: int, keys: np.ndarray, times: np.ndarray) -> _Draw:
     """What happens to each image of a batch, as a function of its content and position in the run.
 
     Args:
@@ -145,7 +145,7 @@ def draw(profile: Profile, seed: int, phase: int, epoch: int, keys: np.ndarray, 
         np.stack([cos * mirror * wide, -sin * wide, 2 * profile.shift * dx], axis=1),
         np.stack([sin * mirror / wide, cos / wide, 2 * profile.shift * dy], axis=1),
     ], axis=1)  # fmt: skip
-    return Draw(
+    return _Draw(
         matrix.astype(np.float32),
         (1 + profile.contrast * contrast).astype(np.float32),
         (profile.brightness * bright).astype(np.float32),

@@ -23,7 +23,7 @@ from plainfilm.config import TrainConfig
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.loaders.augment import PROFILES, Profile, Texture, draw, draw_texture
 
-IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
+_IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
 
 
 class GreyImage(TensorImageBW):
@@ -39,10 +39,10 @@ class FromPixels(Transform):
         self.pixels = pixels
 
     def encodes(self, row: int) -> TensorImage:
-        return as_image(torch.from_numpy(self.pixels[row][None]))[0]
+        return _as_image(torch.from_numpy(self.pixels[row][None]))[0]
 
 
-def as_image(pixels: torch.Tensor) -> TensorImage:
+def _as_image(pixels: torch.Tensor) -> TensorImage:
     """uint8 (n, h, w) or (n, h, w, 3) -> (n, 1, h, w) or (n, 3, h, w) with fastai's type."""
     if pixels.ndim == 3:
         return GreyImage(pixels[:, None])
@@ -70,12 +70,12 @@ class Augment(Transform):
         rows = self.dl.batch_rows
         place = (self.profile, self.seed, self.dl.phase, self.dl.epoch, self.dl.keys[rows], self.dl.batch_times)
         drawn, texture = draw(*place), draw_texture(*place)
-        moved = apply_draw(pixels, drawn.matrix, drawn.gain, drawn.bias)
-        made = moved if texture is None else apply_texture(moved, texture)
+        moved = _apply_draw(pixels, drawn.matrix, drawn.gain, drawn.bias)
+        made = moved if texture is None else _apply_texture(moved, texture)
         return type(x)(made[:, :1] if grey else made)  # what three channels were drawn for is the same in each
 
 
-def apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
+def _apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
     """Float pixels (n, c, h, w) in 0..1, moved by `matrix` and relit by `gain` and `bias`, clipped to 0..1."""
     grid = functional.affine_grid(torch.from_numpy(matrix).to(x), list(x.shape), align_corners=False)
     moved = functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -83,11 +83,11 @@ def apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.n
     return ((moved - 0.5) * g).add_(0.5 + b).clamp_(0, 1)
 
 
-def apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:
+def _apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:
     """Float pixels (n, c, h, w) in 0..1 with another grey curve, sharpness and noise, clipped to 0..1."""
     power, detail = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (texture.power, texture.detail))
     x = x.pow(power)
-    x = x + detail * (x - smooth(x))
+    x = x + detail * (x - _smooth(x))
     for i in np.flatnonzero(texture.noise_sd > 0):  # a generator per picture: its noise does not know its batch
         drawn = torch.randn(x.shape[2:], generator=torch.Generator().manual_seed(int(texture.noise_seed[i])))
         x[i] += float(texture.noise_sd[i]) * drawn.to(x)
@@ -98,7 +98,7 @@ def apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:
     return x.clamp_(0, 1)
 
 
-def smooth(x: torch.Tensor) -> torch.Tensor:
+def _smooth(x: torch.Tensor) -> torch.Tensor:
     """Pixels (n, c, h, w) after a Gaussian of 1/128 of the side, the edge repeated outward."""
     sigma = max(0.5, x.shape[-1] / 128)
     reach = int(np.ceil(2.5 * sigma))
@@ -182,7 +182,7 @@ class CacheDL(TfmdDL):
         if self.features is not None:
             return torch.from_numpy(self.features[self.batch_rows])
         if self.gather:
-            gathered: torch.Tensor = as_image(torch.from_numpy(self.pixels[self.batch_rows]))
+            gathered: torch.Tensor = _as_image(torch.from_numpy(self.pixels[self.batch_rows]))
             return gathered
         items = [self.dataset[int(i)][0] for i in picked]  # the way of every other loader
         stacked: torch.Tensor = type(items[0])(torch.stack(items))
@@ -226,10 +226,10 @@ def targets_of(dataset: Any) -> np.ndarray:
     return cached
 
 
-def is_imbalanced(labels: pd.Series) -> bool:
+def _is_imbalanced(labels: pd.Series) -> bool:
     """True when the largest class has more than IMBALANCE times the images of the smallest."""
     sizes = labels.value_counts()
-    return bool(sizes.max() > IMBALANCE * sizes.min())
+    return bool(sizes.max() > _IMBALANCE * sizes.min())
 
 
 def make_dls(
@@ -265,7 +265,7 @@ def make_dls(
         pixels=pixels,
         keys=np.array([content_key(sha) for sha in rows["sha256"]], dtype=np.int64),
         seed=cfg.seed,
-        balance=cfg.balance == "auto" and is_imbalanced(train_labels),
+        balance=cfg.balance == "auto" and _is_imbalanced(train_labels),
         gather=cfg.speed.gather,
     )
 

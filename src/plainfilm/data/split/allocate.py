@@ -6,8 +6,8 @@ import numpy as np
 
 from plainfilm.errors import DataError
 
-ATTEMPTS = 50
-TOLERANCE = 0.01  # of all images; groups are not moved for less
+_ATTEMPTS = 50
+_TOLERANCE = 0.01  # of all images; groups are not moved for less
 
 
 def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -27,7 +27,7 @@ def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np
     _, group_of_row = np.unique(groups, return_inverse=True)
     counts = np.zeros((group_of_row.max() + 1, labels.max() + 1), dtype=np.int64)
     np.add.at(counts, (group_of_row, labels), 1)
-    for attempt in range(ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         part = np.full(len(counts), -1)
         if _one_of_each_class(part, counts, shares, rng, smallest=attempt == 0):
             break
@@ -91,7 +91,7 @@ def _even_out(part: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> None:
         source, target = int(np.argmax(over)), int(np.argmin(over))
         left = counts[part == source].sum(axis=0)
         movable = (part == source) & (size < over[source] - over[target]) & (left - counts >= (left > 0)).all(axis=1)
-        if max(over[source], -over[target]) <= TOLERANCE * total or not movable.any():
+        if max(over[source], -over[target]) <= _TOLERANCE * total or not movable.any():
             return
         groups = np.flatnonzero(movable)
         have = counts[part == target].sum(axis=0)

@@ -16,7 +16,7 @@ from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
-RULE = "named by exclude"
+_RULE = "named by exclude"
 
 
 def leave_out(table: ImageTable, split: Split, path: Path) -> tuple[ImageTable, Split]:
@@ -42,7 +42,7 @@ def leave_out(table: ImageTable, split: Split, path: Path) -> tuple[ImageTable, 
     gone = here & (rows["split"] != "test")
     _refuse_emptied(rows, gone, path)
     why = "left out of train and valid by the user's list"
-    told = rows.loc[gone, ["path", "relative"]].assign(state="ignored", code=RULE, why=why)
+    told = rows.loc[gone, ["path", "relative"]].assign(state="ignored", code=_RULE, why=why)
     excluded = pd.concat([table.excluded, told], ignore_index=True)
     used = table.rows[~table.rows["relative"].isin(set(told["relative"]))].reset_index(drop=True)
     left = split.rows[~gone].reset_index(drop=True)

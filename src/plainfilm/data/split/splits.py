@@ -17,10 +17,10 @@ from plainfilm.data.table.patients import join_groups
 from plainfilm.errors import DataError, GateError
 from plainfilm.schemas.documents import DataCounts, SplitCounts
 
-SPLITS = ("train", "valid", "test")
-KINDS = ("patient", "official", "image", "kfold")
-VALID_SHARE_OF_OFFICIAL = 0.20
-MIN_PATIENTS = 3  # per class: one for each split
+_SPLITS = ("train", "valid", "test")
+_KINDS = ("patient", "official", "image", "kfold")
+_VALID_SHARE_OF_OFFICIAL = 0.20
+_MIN_PATIENTS = 3  # per class: one for each split
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) ->
     _require_patients(rows, table.classes, minimum=len(shares))
     part = allocate(rows["group"].to_numpy(), label_index(rows, table.classes), shares, rng)
     if cfg.split == "patient":
-        return rows.assign(split=np.array(SPLITS)[part])
+        return rows.assign(split=np.array(_SPLITS)[part])
     # fold i reports, the next fold chooses, the others learn: over all folds each image is tested once
     split = np.where(part == cfg.fold, "test", np.where(part == (cfg.fold + 1) % cfg.folds, "valid", "train"))
     return rows.assign(split=split)
@@ -128,7 +128,7 @@ def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) ->
 def _by_image(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> pd.DataFrame:
     rows = grouped(table.rows, wide=True)
     part = allocate(np.arange(len(rows)), label_index(rows, table.classes), np.array(cfg.shares), rng)
-    return rows.assign(split=np.array(SPLITS)[part])
+    return rows.assign(split=np.array(_SPLITS)[part])
 
 
 def _official(table: ImageTable, rng: np.random.Generator) -> pd.DataFrame:
@@ -146,16 +146,16 @@ def _official(table: ImageTable, rng: np.random.Generator) -> pd.DataFrame:
         group[test] = len(given) + grouped(table.rows[test], wide=False)["group"].to_numpy()
     labels = label_index(table.rows, table.classes)
     _require_patients(pooled, table.classes, minimum=2, where="the train and val folders")
-    shares = np.array([1 - VALID_SHARE_OF_OFFICIAL, VALID_SHARE_OF_OFFICIAL])
+    shares = np.array([1 - _VALID_SHARE_OF_OFFICIAL, _VALID_SHARE_OF_OFFICIAL])
     split = np.full(len(given), "test", dtype=object)
-    split[~test] = np.array(SPLITS[:2], dtype=object)[allocate(group[~test], labels[~test], shares, rng)]
+    split[~test] = np.array(_SPLITS[:2], dtype=object)[allocate(group[~test], labels[~test], shares, rng)]
     return table.rows.assign(group=group, split=split)
 
 
 def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(
-            f"--split {str(path)!r} is neither {', '.join(KINDS)} nor a file. Write a split file with: plainfilm split DATA --out split.csv"
+            f"--split {str(path)!r} is neither {', '.join(_KINDS)} nor a file. Write a split file with: plainfilm split DATA --out split.csv"
         )
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -165,7 +165,7 @@ def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
         ) from None
     if not {"path", "split"} <= set(frame.columns):
         raise DataError(f"The split file {path} has columns {', '.join(frame.columns)}; path and split are needed.")
-    odd = sorted(set(frame["split"]) - set(SPLITS))
+    odd = sorted(set(frame["split"]) - set(_SPLITS))
     if odd or frame["path"].duplicated().any():
         raise DataError(
             f"The split file {path} has "
@@ -211,7 +211,7 @@ def label_index(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
 
 
 def _require_patients(
-    rows: pd.DataFrame, classes: list[str], *, minimum: int = MIN_PATIENTS, where: str = "the data"
+    rows: pd.DataFrame, classes: list[str], *, minimum: int = _MIN_PATIENTS, where: str = "the data"
 ) -> None:
     for name in classes:
         patients = rows.loc[rows["label"] == name, "group"].nunique()
@@ -233,7 +233,7 @@ def _refuse_thin(rows: pd.DataFrame, classes: list[str]) -> None:
 
 
 @dataclass(frozen=True)
-class Leaks:
+class _Leaks:
     """What stands in two splits; false when nothing does."""
 
     patients: tuple[str, ...]
@@ -251,7 +251,7 @@ class Leaks:
         return f"{patients} and {groups} of identical files are in two splits{shared}"
 
 
-def leaks(rows: pd.DataFrame) -> Leaks:
+def leaks(rows: pd.DataFrame) -> _Leaks:
     """Patients and groups of identical files that stand in more than one split."""
     named = rows[rows["patient"] != ""]
     patients = named.groupby("patient")["split"].nunique()
@@ -259,7 +259,7 @@ def leaks(rows: pd.DataFrame) -> Leaks:
     crossing = tuple(sorted(patients.index[patients > 1])), int((identical > 1).sum())
     told = named["patient"].isin(crossing[0]).any() or crossing[1]
     kin = rows.groupby("kin")["split"].nunique()
-    return Leaks(*crossing, kin=0 if told else int((kin > 1).sum()))
+    return _Leaks(*crossing, kin=0 if told else int((kin > 1).sum()))
 
 
 def count(table: ImageTable, split: Split | None) -> DataCounts:
@@ -276,7 +276,7 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
         classes=dict(Counter(sorted(rows["label"]))),
         splits={} if split is None else {
             name: SplitCounts(images=len(part), patients=count_patients(part, table.has_patients), classes=dict(Counter(sorted(part["label"]))))
-            for name in SPLITS if len(part := split.of(name))
+            for name in _SPLITS if len(part := split.of(name))
         },
     )  # fmt: skip
     if counts.found != counts.used + counts.quarantined + counts.duplicates + counts.ignored:

@@ -12,7 +12,7 @@ from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
-RULE = "beyond per_class"
+_RULE = "beyond per_class"
 
 
 def keep_per_class(table: ImageTable, split: Split, wanted: int, seed: int) -> tuple[ImageTable, Split]:
@@ -38,7 +38,7 @@ def keep_per_class(table: ImageTable, split: Split, wanted: int, seed: int) -> t
     kept = place.groupby("label").head(wanted).index
     left = train.index.difference(kept)
     why = f"one of {len(train)} train images, of which {wanted} of each class were asked for"
-    gone = split.rows.loc[left, ["path", "relative"]].assign(state="ignored", code=RULE, why=why)
+    gone = split.rows.loc[left, ["path", "relative"]].assign(state="ignored", code=_RULE, why=why)
     excluded = pd.concat([table.excluded, gone], ignore_index=True)
     rows = split.rows.drop(index=left).reset_index(drop=True)
     used = table.rows[~table.rows["relative"].isin(set(gone["relative"]))].reset_index(drop=True)

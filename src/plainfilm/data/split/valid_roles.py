@@ -12,8 +12,8 @@ from plainfilm.data.split.splits import Split, label_index
 from plainfilm.errors import DataError
 
 SELECT, CALIBRATE, BOTH = "select", "calibrate", "both"  # the column `role` of valid rows; '' elsewhere
-MIN_PATIENTS = 100  # in valid; below, half of it would choose an epoch by chance
-STREAM = 0xCA11B
+_MIN_PATIENTS = 100  # in valid; below, half of it would choose an epoch by chance
+_STREAM = 0xCA11B
 
 
 def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
@@ -26,12 +26,12 @@ def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
     rows = split.rows[valid]
     patients = rows["group"].nunique()
     role = np.where(valid, BOTH, "").astype(object)
-    why = f"valid has {patients} patients, and {MIN_PATIENTS} are needed to cut it"
-    if patients >= MIN_PATIENTS:
+    why = f"valid has {patients} patients, and {_MIN_PATIENTS} are needed to cut it"
+    if patients >= _MIN_PATIENTS:
         try:
             half = allocate(
                 rows["group"].to_numpy(), label_index(rows, classes), np.array([0.5, 0.5]),
-                np.random.default_rng([seed, STREAM]),
+                np.random.default_rng([seed, _STREAM]),
             )  # fmt: skip
             role[valid] = np.array([SELECT, CALIBRATE], dtype=object)[half]
             return replace(split, rows=_with(split.rows, role))

@@ -17,67 +17,67 @@ from scipy.ndimage import gaussian_filter
 
 from plainfilm.base.seeds import CORRUPTION, mix
 
-Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+_Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
-def blur(x: np.ndarray, rng: np.random.Generator, *, sigma_share: float) -> np.ndarray:
+def _blur(x: np.ndarray, rng: np.random.Generator, *, sigma_share: float) -> np.ndarray:
     """Gaussian blur; `sigma_share` of the side."""
     return np.asarray(gaussian_filter(x, _sides(x, sigma_share)))
 
 
-def sharpen(x: np.ndarray, rng: np.random.Generator, *, sigma_share: float, amount: float) -> np.ndarray:
+def _sharpen(x: np.ndarray, rng: np.random.Generator, *, sigma_share: float, amount: float) -> np.ndarray:
     """Unsharp mask: `amount` of what a blur takes away is added."""
-    detail: np.ndarray = x - blur(x, rng, sigma_share=sigma_share)
+    detail: np.ndarray = x - _blur(x, rng, sigma_share=sigma_share)
     return x + amount * detail
 
 
-def noise(x: np.ndarray, rng: np.random.Generator, *, sd: float) -> np.ndarray:
+def _noise(x: np.ndarray, rng: np.random.Generator, *, sd: float) -> np.ndarray:
     """Gaussian noise of `sd` of the full range, the same in all channels."""
     drawn = rng.normal(0, sd, x.shape[:2])
     return x + (drawn if x.ndim == 2 else drawn[..., None])
 
 
-def jpeg(x: np.ndarray, rng: np.random.Generator, *, quality: int) -> np.ndarray:
+def _jpeg(x: np.ndarray, rng: np.random.Generator, *, quality: int) -> np.ndarray:
     """Through a JPEG file of this quality."""
     buffer = io.BytesIO()
-    Image.fromarray(to_uint8(x)).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(_to_uint8(x)).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as picture:
         return np.asarray(picture, dtype=np.float64) / 255
 
 
-def gamma(x: np.ndarray, rng: np.random.Generator, *, power: float) -> np.ndarray:
+def _gamma(x: np.ndarray, rng: np.random.Generator, *, power: float) -> np.ndarray:
     """Grey levels 0..1 raised to `power`."""
     return np.asarray(np.clip(x, 0, 1) ** power)
 
 
-def contrast(x: np.ndarray, rng: np.random.Generator, *, gain: float) -> np.ndarray:
+def _contrast(x: np.ndarray, rng: np.random.Generator, *, gain: float) -> np.ndarray:
     """Distances from mid-grey times `gain`."""
     return (x - 0.5) * gain + 0.5
 
 
-def resample(x: np.ndarray, rng: np.random.Generator, *, share: float) -> np.ndarray:
+def _resample(x: np.ndarray, rng: np.random.Generator, *, share: float) -> np.ndarray:
     """Scaled to `share` of the side and back."""
-    picture = Image.fromarray(to_uint8(x))
+    picture = Image.fromarray(_to_uint8(x))
     small = picture.resize([max(1, round(side * share)) for side in picture.size], Image.Resampling.BILINEAR)
     return np.asarray(small.resize(picture.size, Image.Resampling.BILINEAR), dtype=np.float64) / 255
 
 
 # Fixed before any model was judged by it; a change here makes old and new numbers incomparable.
-CORRUPTIONS: dict[str, Change] = {
-    "blur": partial(blur, sigma_share=1 / 128),
-    "blur-strong": partial(blur, sigma_share=2 / 128),
-    "sharpen": partial(sharpen, sigma_share=1 / 128, amount=1.0),
-    "sharpen-strong": partial(sharpen, sigma_share=1 / 128, amount=2.0),
-    "noise": partial(noise, sd=0.03),
-    "noise-strong": partial(noise, sd=0.06),
-    "jpeg-95": partial(jpeg, quality=95),
-    "jpeg-60": partial(jpeg, quality=60),
-    "jpeg-30": partial(jpeg, quality=30),
-    "gamma-dark": partial(gamma, power=1.4),
-    "gamma-light": partial(gamma, power=0.7),
-    "contrast-low": partial(contrast, gain=0.7),
-    "contrast-high": partial(contrast, gain=1.3),
-    "half-size": partial(resample, share=0.5),
+CORRUPTIONS: dict[str, _Change] = {
+    "blur": partial(_blur, sigma_share=1 / 128),
+    "blur-strong": partial(_blur, sigma_share=2 / 128),
+    "sharpen": partial(_sharpen, sigma_share=1 / 128, amount=1.0),
+    "sharpen-strong": partial(_sharpen, sigma_share=1 / 128, amount=2.0),
+    "noise": partial(_noise, sd=0.03),
+    "noise-strong": partial(_noise, sd=0.06),
+    "jpeg-95": partial(_jpeg, quality=95),
+    "jpeg-60": partial(_jpeg, quality=60),
+    "jpeg-30": partial(_jpeg, quality=30),
+    "gamma-dark": partial(_gamma, power=1.4),
+    "gamma-light": partial(_gamma, power=0.7),
+    "contrast-low": partial(_contrast, gain=0.7),
+    "contrast-high": partial(_contrast, gain=1.3),
+    "half-size": partial(_resample, share=0.5),
 }
 
 
@@ -91,11 +91,11 @@ def corrupted(pixels: np.ndarray, name: str, keys: np.ndarray) -> np.ndarray:
     out = np.empty_like(pixels)
     for i, key in enumerate(keys.tolist()):
         rng = np.random.default_rng(int(mix(CORRUPTION, number, key)))
-        out[i] = to_uint8(change(pixels[i].astype(np.float64) / 255, rng))
+        out[i] = _to_uint8(change(pixels[i].astype(np.float64) / 255, rng))
     return out
 
 
-def to_uint8(x: np.ndarray) -> np.ndarray:
+def _to_uint8(x: np.ndarray) -> np.ndarray:
     """Grey levels 0..1, clipped, as uint8."""
     return np.asarray(np.clip(x * 255 + 0.5, 0, 255), dtype=np.uint8)
 

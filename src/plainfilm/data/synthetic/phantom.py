@@ -15,17 +15,17 @@ from PIL import Image
 from plainfilm.data.synthetic.film import Film, draw_phantom
 from plainfilm.errors import DataError, OccupiedError, UsageError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 CLASSES = ("NORMAL", "PNEUMONIA")
-PLAN = 1002  # last word of the plan's seed, apart from every film's
+_PLAN = 1002  # last word of the plan's seed, apart from every film's
 
 
-def plan(images: int, seed: int) -> list[tuple[int, int, bool]]:
+def _plan(images: int, seed: int) -> list[tuple[int, int, bool]]:
     """Number, count of images and disease of each patient, in the order of the numbers.
 
     Each class gets half of the images (NORMAL the odd one), and the numbers are shuffled over both.
     """
-    rng = np.random.default_rng([seed, images, PLAN])
+    rng = np.random.default_rng([seed, images, _PLAN])
     patients = []
     for opacity, left in ((False, images - images // 2), (True, images // 2)):
         while left:
@@ -37,7 +37,7 @@ def plan(images: int, seed: int) -> list[tuple[int, int, bool]]:
 
 def films_of(images: int, seed: int) -> list[tuple[int, int, bool]]:
     """Patient, number (1..4) and disease of each film of a set, in the order of the patients' numbers."""
-    return [(patient, k, opacity) for patient, count, opacity in plan(images, seed) for k in range(1, count + 1)]
+    return [(patient, k, opacity) for patient, count, opacity in _plan(images, seed) for k in range(1, count + 1)]
 
 
 def write_phantom(
@@ -80,8 +80,8 @@ def save_png(pixels: Film, path: Path) -> None:
 
 def fill(
     out: Path,
-    films: Sequence[T],
-    write: Callable[[Path, T], None],
+    films: Sequence[_T],
+    write: Callable[[Path, _T], None],
     *,
     folders: Sequence[str] = CLASSES,
     jobs: int | None = None,

@@ -21,19 +21,19 @@ from plainfilm.data.synthetic.phantom import CLASSES, check_request, fill, films
 from plainfilm.errors import UsageError
 from plainfilm.schemas.data import Planted
 
-T = TypeVar("T")
-SHORTCUTS = ("none", "jpeg", "marker")
-JPEG_QUALITY = {"NORMAL": 95, "PNEUMONIA": 80}  # file length alone: AUROC 1.000 at 64 and 256 px; 90 and 80: 0.997
-MARKED_SHARE = {"NORMAL": 0.1, "PNEUMONIA": 0.9}  # of the drawn films; copies keep what their picture has
-TEST_SHARE = 0.2
-HIGHEST_PATIENT = 99_999  # a sixth digit would tell the copies by the length of their names
+_T = TypeVar("_T")
+_SHORTCUTS = ("none", "jpeg", "marker")
+_JPEG_QUALITY = {"NORMAL": 95, "PNEUMONIA": 80}  # file length alone: AUROC 1.000 at 64 and 256 px; 90 and 80: 0.997
+_MARKED_SHARE = {"NORMAL": 0.1, "PNEUMONIA": 0.9}  # of the drawn films; copies keep what their picture has
+_TEST_SHARE = 0.2
+_HIGHEST_PATIENT = 99_999  # a sixth digit would tell the copies by the length of their names
 
 # Last words of the seeds, apart from phantom.PLAN and from every film's.
 MARKS, SOURCES, NUMBERS, CHANGES, SHARED, SIDES, PLACE = range(1003, 1010)
 
 # The side marker: R, for the patient's right, on a raster of 7 rows and 5 columns; y, x, height, width of its strokes.
-LETTER_R = ((0, 0, 7, 1), (0, 0, 1, 4), (3, 0, 1, 4), (1, 4, 2, 1), (4, 2, 1, 1), (5, 3, 1, 1), (6, 4, 1, 1))
-MARKER_WHITE = 245
+_LETTER_R = ((0, 0, 7, 1), (0, 0, 1, 4), (3, 0, 1, 4), (1, 4, 2, 1), (4, 2, 1, 1), (5, 3, 1, 1), (6, 4, 1, 1))
+_MARKER_WHITE = 245
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Faults:
 
 
 @dataclass(frozen=True)
-class DrawnImage:
+class _DrawnImage:
     """One file of the set: which film it shows, what is done to the pixels, and where it lies under which name."""
 
     film: tuple[int, int, bool]  # patient, number and disease, as drawn
@@ -99,89 +99,89 @@ def write_planted(
     """
     out = Path(out).absolute()
     check_request(out, images, size_px, seed, jobs)
-    pictures, planted = lay_out(faults, images, seed)
+    pictures, planted = _lay_out(faults, images, seed)
 
-    def write(folder: Path, picture: DrawnImage) -> None:
-        save(render(picture, size_px, seed), folder / picture.path, picture.quality)
+    def write(folder: Path, picture: _DrawnImage) -> None:
+        _save(_render(picture, size_px, seed), folder / picture.path, picture.quality)
 
     folders = [folder + label for folder in faults.folders for label in CLASSES]
     fill(out, pictures, write, folders=folders, jobs=jobs, progress=progress)
     return planted
 
 
-def lay_out(faults: Faults, images: int, seed: int) -> tuple[list[DrawnImage], Planted]:
+def _lay_out(faults: Faults, images: int, seed: int) -> tuple[list[_DrawnImage], Planted]:
     """Every file of the set, the drawn films first, and what is planted in them.
 
     Raises:
         UsageError: see `write_planted`.
     """
-    check_kinds(faults)
+    _check_kinds(faults)
     chance = partial(_chance, seed, images)
-    films = with_shortcut(faults.shortcut, plain_images(images, seed), chance(MARKS))
-    shared = choose_shared(faults.shared_patients, films, chance(SHARED))
-    sources = choose_sources(faults, films, shared, chance(SOURCES))
-    pictures = films + make_copies(faults, [films[i] for i in sources], len(patients_of(films)), chance)
+    films = _with_shortcut(faults.shortcut, _plain_images(images, seed), chance(MARKS))
+    shared = _choose_shared(faults.shared_patients, films, chance(SHARED))
+    sources = _choose_sources(faults, films, shared, chance(SOURCES))
+    pictures = films + _make_copies(faults, [films[i] for i in sources], len(_patients_of(films)), chance)
     if len(faults.folders) > 1:
-        folders = choose_folders(pictures, shared, chance(SIDES))
+        folders = _choose_folders(pictures, shared, chance(SIDES))
         pictures = [replace(picture, folder=folder) for picture, folder in zip(pictures, folders, strict=True)]
-    return pictures, report_progress(faults, pictures, sources, shared)
+    return pictures, _report_progress(faults, pictures, sources, shared)
 
 
 def _chance(seed: int, images: int, purpose: int) -> np.random.Generator:
     return np.random.default_rng([seed, images, purpose])
 
 
-def check_kinds(faults: Faults) -> None:
+def _check_kinds(faults: Faults) -> None:
     """Refuse an unknown shortcut and counts below 0.
 
     Raises:
         UsageError: there is one.
     """
-    if faults.shortcut not in SHORTCUTS:
-        raise UsageError(f"shortcut is {faults.shortcut!r}; it must be one of {', '.join(SHORTCUTS)}. Choose one.")
+    if faults.shortcut not in _SHORTCUTS:
+        raise UsageError(f"shortcut is {faults.shortcut!r}; it must be one of {', '.join(_SHORTCUTS)}. Choose one.")
     for field in fields(faults):
         value = getattr(faults, field.name)
         if isinstance(value, int) and value < 0:
             raise UsageError(f"{field.name} is {value}; it must be 0 or more. Choose how many to plant.")
 
 
-def plain_images(images: int, seed: int) -> list[DrawnImage]:
+def _plain_images(images: int, seed: int) -> list[_DrawnImage]:
     """The set as `write_phantom` writes it."""
-    return [DrawnImage(film, film[0], film[1], CLASSES[film[2]]) for film in films_of(images, seed)]
+    return [_DrawnImage(film, film[0], film[1], CLASSES[film[2]]) for film in films_of(images, seed)]
 
 
-def with_shortcut(kind: str, films: list[DrawnImage], rng: np.random.Generator) -> list[DrawnImage]:
+def _with_shortcut(kind: str, films: list[_DrawnImage], rng: np.random.Generator) -> list[_DrawnImage]:
     """The films with something in file or corner that tells the class."""
     if kind == "jpeg":
-        return [replace(film, quality=JPEG_QUALITY[film.label]) for film in films]
+        return [replace(film, quality=_JPEG_QUALITY[film.label]) for film in films]
     if kind == "marker":
         chosen: set[int] = set()
-        for label, share in MARKED_SHARE.items():
+        for label, share in _MARKED_SHARE.items():
             own = [i for i, film in enumerate(films) if film.label == label]
             chosen.update(rng.permutation(own)[: round(share * len(own))].tolist())
         return [replace(film, marked=i in chosen) for i, film in enumerate(films)]
     return films
 
 
-def patients_of(pictures: Sequence[DrawnImage], label: str | None = None) -> Counter[int]:
+def _patients_of(pictures: Sequence[_DrawnImage], label: str | None = None) -> Counter[int]:
     """Pictures per patient number, of one class or of all."""
     return Counter(picture.patient for picture in pictures if label in (None, picture.label))
 
 
-def in_turn(classes: Iterable[Sequence[T]], rng: np.random.Generator) -> list[T]:
+def _in_turn(classes: Iterable[Sequence[_T]], rng: np.random.Generator) -> list[_T]:
     """Each class shuffled, then one of each in turn until a class ends: any stretch of it holds as many of each."""
     shuffled = [[items[i] for i in rng.permutation(len(items))] for items in classes]
     return [item for together in zip(*shuffled, strict=False) for item in together]
 
 
-def choose_shared(count: int, films: Sequence[DrawnImage], rng: np.random.Generator) -> frozenset[int]:
+def _choose_shared(count: int, films: Sequence[_DrawnImage], rng: np.random.Generator) -> frozenset[int]:
     """Patients that are to lie in train and in test, of both classes in turn; each has two films at least.
 
     Raises:
         UsageError: there are fewer.
     """
-    able = ([number for number, n in patients_of(films, label).items() if n > 1] for label in CLASSES)
-    pool = in_turn(able, rng)
+    able = ([number for number, n in _patients_of(films, label).items() if n > 1] for label in CLASSES)
+    pool = _in_turn(able, rng)
     if count > len(pool):
         raise UsageError(
             f"shared_patients is {count}; it must be 0 to {len(pool)}: a shared patient has two films or more, and each "
@@ -190,8 +190,8 @@ def choose_shared(count: int, films: Sequence[DrawnImage], rng: np.random.Genera
     return frozenset(pool[:count])
 
 
-def choose_sources(
-    faults: Faults, films: Sequence[DrawnImage], shared: frozenset[int], rng: np.random.Generator
+def _choose_sources(
+    faults: Faults, films: Sequence[_DrawnImage], shared: frozenset[int], rng: np.random.Generator
 ) -> list[int]:
     """Which films are copied: for the duplicates, then the near-duplicates, then the conflicts, none of them twice.
 
@@ -199,7 +199,7 @@ def choose_sources(
         UsageError: there are fewer films than copies.
     """
     own = ([i for i, film in enumerate(films) if film.label == c and film.patient not in shared] for c in CLASSES)
-    pool = in_turn(own, rng)[: HIGHEST_PATIENT - len(patients_of(films))]
+    pool = _in_turn(own, rng)[: _HIGHEST_PATIENT - len(_patients_of(films))]
     if faults.copies > len(pool):
         raise UsageError(
             f"duplicates + near_duplicates + label_conflicts is {faults.copies}; it must be 0 to {len(pool)}: each is "
@@ -208,20 +208,20 @@ def choose_sources(
     return pool[: faults.copies]
 
 
-def make_copies(
-    faults: Faults, sources: Sequence[DrawnImage], last_patient: int, chance: Callable[[int], np.random.Generator]
-) -> list[DrawnImage]:
+def _make_copies(
+    faults: Faults, sources: Sequence[_DrawnImage], last_patient: int, chance: Callable[[int], np.random.Generator]
+) -> list[_DrawnImage]:
     """One more picture per source, each of a patient of its own; in the order of `choose_sources`."""
     # Shuffled as the drawn patients' numbers are: taken in turn, odd numbers would all be of one class.
     numbers = last_patient + 1 + chance(NUMBERS).permutation(faults.copies)
     copies = [replace(source, patient=int(n), k=1) for source, n in zip(sources, numbers, strict=True)]
     first, end, rng = faults.duplicates, faults.duplicates + faults.near_duplicates, chance(CHANGES)
-    near = [changed(copy, i, rng) for i, copy in enumerate(copies[first:end])]
+    near = [_changed(copy, i, rng) for i, copy in enumerate(copies[first:end])]
     conflicts = [replace(copy, label=CLASSES[1 - CLASSES.index(copy.label)]) for copy in copies[end:]]
     return copies[:first] + near + conflicts
 
 
-def changed(copy: DrawnImage, i: int, rng: np.random.Generator) -> DrawnImage:
+def _changed(copy: _DrawnImage, i: int, rng: np.random.Generator) -> _DrawnImage:
     """The copy as a careless export would make it: resized, with other contrast and brightness, or as JPEG, in turn.
 
     Of a set that is all JPEG none is encoded alone: the quality tells the class there.
@@ -236,7 +236,7 @@ def changed(copy: DrawnImage, i: int, rng: np.random.Generator) -> DrawnImage:
     return replace(copy, quality=int(rng.integers(60, 96)))
 
 
-def change_in_words(copy: DrawnImage) -> str:
+def _change_in_words(copy: _DrawnImage) -> str:
     """How a near-duplicate differs from its picture."""
     if copy.scale != 1.0:
         return f"resized {copy.scale:.2f}"
@@ -245,7 +245,7 @@ def change_in_words(copy: DrawnImage) -> str:
     return f"jpeg {copy.quality}"
 
 
-def choose_folders(pictures: Sequence[DrawnImage], shared: frozenset[int], rng: np.random.Generator) -> list[str]:
+def _choose_folders(pictures: Sequence[_DrawnImage], shared: frozenset[int], rng: np.random.Generator) -> list[str]:
     """train/ or test/ of each picture: of each class about a fifth in test, whole patients but for the shared ones.
 
     A shared patient's last film lies in test, the others in train. Copies are patients as any, so that a picture and
@@ -254,8 +254,8 @@ def choose_folders(pictures: Sequence[DrawnImage], shared: frozenset[int], rng: 
     last = {picture.patient: picture.k for picture in pictures}
     tested: set[int] = set()
     for label in CLASSES:
-        count = patients_of(pictures, label)
-        missing = round(TEST_SHARE * count.total()) - len(count.keys() & shared)
+        count = _patients_of(pictures, label)
+        missing = round(_TEST_SHARE * count.total()) - len(count.keys() & shared)
         for number in rng.permutation(sorted(count.keys() - shared)).tolist():
             if missing <= 0:
                 break
@@ -267,8 +267,8 @@ def choose_folders(pictures: Sequence[DrawnImage], shared: frozenset[int], rng: 
     ]
 
 
-def report_progress(
-    faults: Faults, pictures: Sequence[DrawnImage], sources: Sequence[int], shared: frozenset[int]
+def _report_progress(
+    faults: Faults, pictures: Sequence[_DrawnImage], sources: Sequence[int], shared: frozenset[int]
 ) -> Planted:
     """What was planted, in the words of the document."""
     copies = pictures[-len(sources) :] if sources else []
@@ -279,18 +279,18 @@ def report_progress(
         marked=[picture.path for picture in pictures if picture.marked],
         duplicates=pairs[:first],
         near_duplicates=pairs[first:end],
-        near_duplicate_changes=[change_in_words(copy) for copy in copies[first:end]],
+        near_duplicate_changes=[_change_in_words(copy) for copy in copies[first:end]],
         label_conflicts=pairs[end:],
         shared_patients=[f"{number:05d}" for number in sorted(shared)],
     )
 
 
-def render(picture: DrawnImage, size_px: int, seed: int) -> Film:
+def _render(picture: _DrawnImage, size_px: int, seed: int) -> Film:
     """The pixels of a picture, uint8 (h, w)."""
     patient, k, opacity = picture.film
     pixels = draw_phantom(size_px, seed=seed, patient=patient, k=k, opacity=opacity)
     if picture.marked:
-        pixels = burn_in_marker(pixels, np.random.default_rng([seed, patient, k, PLACE]))
+        pixels = _burn_in_marker(pixels, np.random.default_rng([seed, patient, k, PLACE]))
     if (picture.contrast, picture.brightness) != (1.0, 0.0):
         grey = (pixels - 127.5) * picture.contrast + 127.5 + picture.brightness
         pixels = (np.clip(grey, 0.0, 255.0) + 0.5).astype(np.uint8)
@@ -300,18 +300,18 @@ def render(picture: DrawnImage, size_px: int, seed: int) -> Film:
     return pixels
 
 
-def burn_in_marker(pixels: Film, rng: np.random.Generator) -> Film:
+def _burn_in_marker(pixels: Film, rng: np.random.Generator) -> Film:
     """The film with a white R near its upper left corner, about 8 % of its height from 84 px on; 7 px at least."""
     stroke = max(1, round(len(pixels) / 84))
     top, left = (int(at) for at in rng.uniform(0.04, 0.09, 2) * len(pixels))
     marked = pixels.copy()
-    for y, x, height, width in LETTER_R:
+    for y, x, height, width in _LETTER_R:
         rows, columns = (slice(at * stroke, (at + n) * stroke) for at, n in ((y, height), (x, width)))
-        marked[top:, left:][rows, columns] = MARKER_WHITE
+        marked[top:, left:][rows, columns] = _MARKER_WHITE
     return marked
 
 
-def save(pixels: Film, path: Path, quality: int | None) -> None:
+def _save(pixels: Film, path: Path, quality: int | None) -> None:
     """Write a JPEG of this quality, or a PNG."""
     if quality is None:
         save_png(pixels, path)

@@ -15,7 +15,7 @@ from plainfilm.base.files import atomic_write, hash_json, sweep
 from plainfilm.data.image import decode
 from plainfilm.data.image.decode import ImageFacts
 
-MAX_PARTS = 16  # then they are written as one
+_MAX_PARTS = 16  # then they are written as one
 
 
 class FactsBook:
@@ -52,13 +52,13 @@ class FactsBook:
 
     def _write(self, fresh: dict[str, ImageFacts]) -> None:
         old = self._parts()
-        if len(old) >= MAX_PARTS:
+        if len(old) >= _MAX_PARTS:
             fresh = {**{k: v for part in old for k, v in _read(part).items()}, **fresh}
         body = [asdict(fact) for fact in fresh.values()]
         name = hash_json(body)
         new = self.folder / f"{name[:24]}.json"
         atomic_write(new, json.dumps({"facts": body, "check": name}))
-        if len(old) >= MAX_PARTS:
+        if len(old) >= _MAX_PARTS:
             for part in set(old) - {new}:
                 part.unlink(missing_ok=True)
 

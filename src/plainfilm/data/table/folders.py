@@ -18,7 +18,7 @@ GIVEN_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 UNREADABLE = "folder cannot be read"
-SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
+_SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def _has_given_folders(root: Path) -> bool:
 
 
 def _is_system(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in SYSTEM_FOLDERS
+    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
 
 
 def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) -> None:

@@ -71,7 +71,7 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
         DataError: nothing usable, one class only, an empty class, or too many damaged files.
     """
     table, found = scan_table(path, cfg, progress)
-    refuse_unusable(table, found, cfg)
+    _refuse_unusable(table, found, cfg)
     return table
 
 
@@ -144,9 +144,9 @@ def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> pd.Dat
             "channels": fact.channels, "quantisation": fact.quantisation, "content": fact.content,
             "duplicate_of": "" if first == file.relative else first,
         })  # fmt: skip
-    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "kin"])
+    table = pd.DataFrame(rows, columns=[name for name in _COLUMNS if name != "kin"])
     kin = join_groups([patient or None for patient in table["patient"]], table["content"])
-    return table.assign(kin=[str(group) for group in kin])[COLUMNS]
+    return table.assign(kin=[str(group) for group in kin])[_COLUMNS]
 
 
 def _without_conflicts(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]], tuple[tuple[str, ...], ...]]:
@@ -182,13 +182,13 @@ def _without_duplicates(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str
     return rows.assign(duplicate_of=first.where(first != rows["relative"], "")), dropped
 
 
-COLUMNS = [
+_COLUMNS = [
     "path", "relative", "label", "patient", "wide", "given", "sha256", "bytes", "width", "height", "mode", "grey",
     "depth", "channels", "quantisation", "content", "kin", "duplicate_of",
 ]  # fmt: skip
 
 
-def max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
+def _max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
     """How many of `found` files may be damaged, and that in words."""
     if cfg.max_bad is None:
         return max(MAX_BAD_FILES, MAX_BAD_SHARE * found), f"{MAX_BAD_FILES} files or {MAX_BAD_SHARE:.0%}"
@@ -197,7 +197,7 @@ def max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
     return int(cfg.max_bad), f"{cfg.max_bad} files"
 
 
-def refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
+def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
     """Raises what build_table() says."""
     refuse_damaged(table, found, cfg)
     if len(table.classes) < 2:
@@ -209,7 +209,7 @@ def refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig)
 def refuse_damaged(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
     """Raises a DataError where too many files are damaged, or all of a class."""
     bad = table.excluded[(table.excluded["state"] == "quarantined") & (table.excluded["code"] != "E_LABEL_CONFLICT")]
-    limit, words = max_bad_files(cfg, len(found))
+    limit, words = _max_bad_files(cfg, len(found))
     if len(bad) > limit:
         first = bad.iloc[0]
         raise DataError(
@@ -244,7 +244,7 @@ def read_table(path: Path) -> pd.DataFrame:
         rows["grey"] = rows["grey"] == "True"
         if "role" not in rows:  # written before valid was cut: it served every choice
             rows["role"] = rows["split"].map({"valid": "both"}).fillna("")
-        return rows[[*COLUMNS, "group", "role", "split"]]
+        return rows[[*_COLUMNS, "group", "role", "split"]]
     except KeyError as error:
         raise DataError(
             f"{path} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."

@@ -16,11 +16,11 @@ import numpy as np
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError
 
-SECRET_BYTES = 32
+_SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
-class NamePreset:
+class _NamePreset:
     """A public set's way of naming files.
 
     `pattern` finds the patient key; where the set restarts its numbering (Kermany: per subtype), `wide` finds the
@@ -32,11 +32,11 @@ class NamePreset:
     source: str
 
 
-def _preset(pattern: str, wide: str | None = None, *, source: str) -> NamePreset:
-    return NamePreset(re.compile(pattern), re.compile(wide or pattern), source)
+def _preset(pattern: str, wide: str | None = None, *, source: str) -> _NamePreset:
+    return _NamePreset(re.compile(pattern), re.compile(wide or pattern), source)
 
 
-PRESETS = (
+_PRESETS = (
     # 808 of the 1,635 numbers of the official train folder carry both subtypes; nobody knows whether that is one
     # child. The number alone would also give 170 false overlaps between train and test, where numbering restarts.
     _preset(r"^(person\d+_(?:bacteria|virus))_", r"^(person\d+)_", source="Kermany et al. 2018, pneumonia"),
@@ -47,14 +47,14 @@ PRESETS = (
 
 
 @dataclass(frozen=True)
-class PatientKey:
+class _PatientKey:
     """`patient` is the key itself; `wide` is the key that our own splits keep together inside one given folder."""
 
     patient: str
     wide: str
 
 
-def key_from_name(relative: str, pattern: str | None = None) -> PatientKey | None:
+def key_from_name(relative: str, pattern: str | None = None) -> _PatientKey | None:
     """The patient a file name tells, or None.
 
     Args:
@@ -65,16 +65,16 @@ def key_from_name(relative: str, pattern: str | None = None) -> PatientKey | Non
     name = relative.rpartition("/")[2]
     if pattern is not None:
         match = re.search(pattern, relative if "/" in pattern else name)
-        return PatientKey(match[1], match[1]) if match and match[1] else None
-    for preset in PRESETS:
+        return _PatientKey(match[1], match[1]) if match and match[1] else None
+    for preset in _PRESETS:
         match = preset.pattern.match(name)
         wide = preset.wide.match(name)
         if match and wide:
-            return PatientKey(match[1], wide[1])
+            return _PatientKey(match[1], wide[1])
     return None
 
 
-def require_matches(keys: Sequence[PatientKey | None], pattern: str | None, first_name: str) -> None:
+def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, first_name: str) -> None:
     """Refuse a user's pattern that fits no file name at all.
 
     Raises:
@@ -130,7 +130,7 @@ class PatientSecret:
         """The key, made where there is none."""
         with self._lock:
             if not self._value:
-                self._value = os.urandom(SECRET_BYTES)
+                self._value = os.urandom(_SECRET_BYTES)
                 if self.keep:
                     self._value = self._made(self._value)
             return self._value
@@ -138,7 +138,7 @@ class PatientSecret:
     def _read(self) -> bytes:
         with contextlib.suppress(OSError):
             found = self.path.read_bytes()
-            return found if len(found) == SECRET_BYTES else b""
+            return found if len(found) == _SECRET_BYTES else b""
         return b""
 
     def _made(self, fresh: bytes) -> bytes:

@@ -16,21 +16,21 @@ from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, Statistic
 
 COLDEST, HOTTEST = 0.1, 10.0  # of temperatures; beyond, the images were too few or too easy to tell
-EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
+_EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
 
 
 # --- temperature -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Temperature:
+class _Temperature:
     """What logits are divided by, and what must be said about it ('' = nothing)."""
 
     value: float
     note: str = ""
 
 
-def fit_temperature(logits: Floats, targs: Ints) -> Temperature:
+def fit_temperature(logits: Floats, targs: Ints) -> _Temperature:
     """The temperature that minimises the log loss of softmax(logits / T), within 0.1..10.
 
     One number for all classes: it changes no order and no call of the largest score. Where the largest logit is the
@@ -53,7 +53,7 @@ def fit_temperature(logits: Floats, targs: Ints) -> Temperature:
         raise DataError("The temperature needs valid images; there are none. Divide anew with --split patient.")
     behind = logits - logits[np.arange(len(targs)), targs][:, None]  # of each class to the true one
     if (behind <= 0).all():
-        return Temperature(1.0, "TEMPERATURE 1: no image that it is fitted on was called wrongly.")
+        return _Temperature(1.0, "TEMPERATURE 1: no image that it is fitted on was called wrongly.")
 
     def log_loss(log_t: float) -> float:
         return float(logsumexp(behind / np.exp(log_t), axis=1).mean())
@@ -63,8 +63,8 @@ def fit_temperature(logits: Floats, targs: Ints) -> Temperature:
     )
     value = float(np.exp(found.x))
     if not COLDEST * 1.001 < value < HOTTEST / 1.001:
-        return Temperature(value, f"TEMPERATURE {value:.3g} is at its limit: the scores are hardly calibrated.")
-    return Temperature(value)
+        return _Temperature(value, f"TEMPERATURE {value:.3g} is at its limit: the scores are hardly calibrated.")
+    return _Temperature(value)
 
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
@@ -142,7 +142,7 @@ def _separated(x: Floats, correct: Bools) -> bool:
 
 
 def _logit(p: Floats) -> Floats:
-    p = np.clip(p, EDGE, 1 - EDGE)
+    p = np.clip(p, _EDGE, 1 - _EDGE)
     return np.asarray(np.log(p) - np.log1p(-p))
 
 

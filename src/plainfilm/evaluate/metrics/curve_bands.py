@@ -15,7 +15,7 @@ from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Statistic
 
 GRID = np.linspace(0, 1, 101)
-LEVEL = 0.95
+_LEVEL = 0.95
 
 
 class CurveBand(NamedTuple):
@@ -113,12 +113,12 @@ def _drawn(statistic: Statistic, sample: Sample, n_boot: int, seed: int) -> tupl
     draws = draws[~np.isnan(draws).any(axis=1)]
     if not len(draws):
         return np.full(len(GRID), np.nan), np.full(len(GRID), np.nan)
-    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    low, high = np.quantile(draws, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
     return low, high
 
 
 def _proportion(hits: Bools, clusters: intervals.Ints) -> intervals.Interval:
-    return intervals.proportion(hits, clusters, LEVEL)
+    return intervals.proportion(hits, clusters, _LEVEL)
 
 
 def _wider(drawn: tuple[Floats, Floats], least: list[intervals.Interval]) -> tuple[Floats, Floats]:

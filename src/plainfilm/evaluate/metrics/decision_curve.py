@@ -13,11 +13,11 @@ from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.stats.intervals import Floats, bootstrap
 from plainfilm.schemas.evaluate import DecisionCurve
 
-THRESHOLDS = np.arange(1, 100) / 100
-DIGITS = 6
+_THRESHOLDS = np.arange(1, 100) / 100
+_DIGITS = 6
 
 
-def worth(scores: Floats, positive: np.ndarray, thresholds: Floats) -> Floats:
+def _worth(scores: Floats, positive: np.ndarray, thresholds: Floats) -> Floats:
     """What each image adds when it is called positive from each threshold on: float (n, t); the mean is the net benefit.
 
     Args:
@@ -37,8 +37,8 @@ def decision_curve(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
     if sample.positive is None or not len(sample.targs):
         return None
     positive = sample.targs == sample.positive
-    model = worth(sample.probs[:, sample.positive], positive, THRESHOLDS)
-    everybody = worth(np.ones(len(positive)), positive, THRESHOLDS)
+    model = _worth(sample.probs[:, sample.positive], positive, _THRESHOLDS)
+    everybody = _worth(np.ones(len(positive)), positive, _THRESHOLDS)
     draws = bootstrap(
         {"model": lambda w: w @ model / w.sum(axis=1, keepdims=True),
          "all": lambda w: w @ everybody / w.sum(axis=1, keepdims=True)},
@@ -50,13 +50,13 @@ def decision_curve(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
     gain = np.quantile(draws["model"] - np.maximum(draws["all"], 0.0), tails[0], axis=0)
     unit = "images" if sample.patients is None else "patients"
     return DecisionCurve(
-        thresholds=THRESHOLDS.tolist(), net_benefit=_rounded(model.mean(axis=0)), ci_low=_rounded(low),
+        thresholds=_THRESHOLDS.tolist(), net_benefit=_rounded(model.mean(axis=0)), ci_low=_rounded(low),
         ci_high=_rounded(high), treat_all=_rounded(everybody.mean(axis=0)),
-        useful=THRESHOLDS[gain > 0].tolist(), n=len(positive),
+        useful=_THRESHOLDS[gain > 0].tolist(), n=len(positive),
         n_patients=None if sample.patients is None else len(np.unique(sample.patients)),
         method=f"bootstrap/{unit} (pointwise percentiles)",
     )  # fmt: skip
 
 
 def _rounded(values: Floats) -> list[float]:
-    return [round(float(value), DIGITS) for value in values]
+    return [round(float(value), _DIGITS) for value in values]

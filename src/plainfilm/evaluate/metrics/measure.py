@@ -17,17 +17,11 @@ from plainfilm.evaluate.metrics.point_metrics import (
     REASONS,
     auprc,
     auprc_statistic,
-    auroc,
-    brier,
     brier_losses,
-    confusion_matrix,
-    ece,
     gap_statistic,
     macro_statistic,
-    mcc,
     mcc_statistic,
     mean_statistic,
-    rate,
 )
 from plainfilm.evaluate.metrics.sample import Sample, basis, drawn, make_sample, metric, missing, noted, to_metric
 from plainfilm.evaluate.stats import intervals
@@ -35,18 +29,15 @@ from plainfilm.evaluate.stats.delong import auroc_interval, curve, misplaced_pat
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.schemas.documents import Metric
 
-__all__ = ["METRICS", "PER_CLASS", "auprc", "auroc", "brier", "confusion_matrix", "ece", "mcc"]
-__all__ += ["measure", "measure_per_class", "rate"]
-
-OF_PREDICTED_CLASS = ("ppv", "npv", "f1")
-LINE = ("calibration_intercept", "calibration_slope")
-LINE_PATIENTS = 10  # a line through fewer says nothing about others
+_OF_PREDICTED_CLASS = ("ppv", "npv", "f1")
+_LINE = ("calibration_intercept", "calibration_slope")
+_LINE_PATIENTS = 10  # a line through fewer says nothing about others
 METRICS = (
     "accuracy", "balanced_accuracy", "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "brier",
     "ece",
-    *LINE,
+    *_LINE,
 )  # fmt: skip
-PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
+_PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
 
 
 def measure(
@@ -78,19 +69,19 @@ def measure(
     sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
     if not len(sample.targs):
         return dict.fromkeys(METRICS, missing("no images", sample, sample.everyone))
-    found = {"accuracy": accuracy_metric(sample, level), "balanced_accuracy": balanced_metric(sample, level)}
+    found = {"accuracy": accuracy_metric(sample, level), "balanced_accuracy": _balanced_metric(sample, level)}
     found |= {name: rate_metric(name, sample.classes, sample, level) for name in RATES}
     found["auroc"] = auroc_metric(sample.classes, sample, level)
     line = calibration_line(*confidences(sample))
-    draw = auprc_statistics({"auprc": sample.classes}, sample) | error_statistics(sample)
+    draw = _auprc_statistics({"auprc": sample.classes}, sample) | _error_statistics(sample)
     draw |= {} if line is None else {"line": line_statistic(*confidences(sample), line)}
     draw["mcc"] = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))
     draws = intervals.bootstrap(draw, sample.clusters, n_boot, seed)
-    found["auprc"] = auprc_metric(sample.classes, sample, draws.get("auprc"), level)
-    found["mcc"] = mcc_metric(draws["mcc"], sample, level)
-    found["brier"] = brier_metric(draws["brier"], sample, level)
-    found["ece"] = ece_metric(draws["gaps"], sample, level)
-    found |= line_metrics(line, draws.get("line"), sample, level)
+    found["auprc"] = _auprc_metric(sample.classes, sample, draws.get("auprc"), level)
+    found["mcc"] = _mcc_metric(draws["mcc"], sample, level)
+    found["brier"] = _brier_metric(draws["brier"], sample, level)
+    found["ece"] = _ece_metric(draws["gaps"], sample, level)
+    found |= _line_metrics(line, draws.get("line"), sample, level)
     return {name: found[name] for name in METRICS}
 
 
@@ -109,15 +100,15 @@ def measure_per_class(
     """PER_CLASS metrics of each class against the rest, by class index; arguments and errors as for `measure`."""
     sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
     if not len(sample.targs):
-        return {c: dict.fromkeys(PER_CLASS, missing("no images", sample, sample.everyone)) for c in sample.all_classes}
-    statistics = auprc_statistics({c: (c,) for c in sample.all_classes}, sample)
+        return {c: dict.fromkeys(_PER_CLASS, missing("no images", sample, sample.everyone)) for c in sample.all_classes}
+    statistics = _auprc_statistics({c: (c,) for c in sample.all_classes}, sample)
     draws = intervals.bootstrap(statistics, sample.clusters, n_boot, seed)
     table: dict[int, dict[str, Metric]] = {}
     for c in sample.all_classes:
         found = {name: rate_metric(name, (c,), sample, level) for name in RATES}
         found["auroc"] = auroc_metric((c,), sample, level)
-        found["auprc"] = auprc_metric((c,), sample, draws.get(c), level)
-        table[c] = {name: found[name] for name in PER_CLASS}
+        found["auprc"] = _auprc_metric((c,), sample, draws.get(c), level)
+        table[c] = {name: found[name] for name in _PER_CLASS}
     return table
 
 
@@ -130,32 +121,32 @@ def accuracy_metric(sample: Sample, level: float) -> Metric:
     return metric(intervals.proportion(hits, sample.clusters, level), sample, sample.everyone)
 
 
-def balanced_metric(sample: Sample, level: float) -> Metric:
+def _balanced_metric(sample: Sample, level: float) -> Metric:
     """Mean over the classes of the share found; with two classes, of sensitivity and specificity."""
     if len(np.unique(sample.targs)) < 2:
         return missing(REASONS["balanced_accuracy"], sample, sample.everyone)
-    found = macro_rate("sensitivity", sample.all_classes, sample, level)
+    found = _macro_rate("sensitivity", sample.all_classes, sample, level)
     return to_metric(found, REASONS["balanced_accuracy"], sample, sample.everyone)
 
 
 def rate_metric(name: str, classes: Sequence[int], sample: Sample, level: float) -> Metric:
     """A rate of one class over its own images, or the mean over several classes over all images."""
-    among = RATES[name](*against_rest(classes[0], sample))[0]
+    among = RATES[name](*_against_rest(classes[0], sample))[0]
     rows = sample.everyone if len(classes) > 1 or name == "f1" else among
-    found = macro_rate(name, classes, sample, level)
-    trivial = name in OF_PREDICTED_CLASS and not rankable(classes, sample)
+    found = _macro_rate(name, classes, sample, level)
+    trivial = name in _OF_PREDICTED_CLASS and not _rankable(classes, sample)
     return to_metric(found, REASONS["balanced_accuracy" if trivial else name], sample, rows)
 
 
-def macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float) -> Interval | None:
+def _macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float) -> Interval | None:
     """Mean of a rate over the classes that have a denominator; None if none has.
 
     What is asked of calls needs images of the class and others: else it is 0 or 1 whatever the network is worth.
     """
     parts, residuals, left_out = [], [], []
     for c in classes:
-        among, hits = RATES[name](*against_rest(c, sample))
-        if not among.any() or (name in OF_PREDICTED_CLASS and not rankable((c,), sample)):
+        among, hits = RATES[name](*_against_rest(c, sample))
+        if not among.any() or (name in _OF_PREDICTED_CLASS and not _rankable((c,), sample)):
             left_out.append(c)
             continue
         part = intervals.proportion(hits[among], sample.clusters[among], level)
@@ -167,7 +158,7 @@ def macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float) 
     return noted(found, left_out)
 
 
-def against_rest(c: int, sample: Sample) -> tuple[Bools, Bools]:
+def _against_rest(c: int, sample: Sample) -> tuple[Bools, Bools]:
     """Who is called class `c`, and who is of class `c`: two bool (n,)."""
     return sample.called == c, sample.targs == c
 
@@ -177,7 +168,7 @@ def against_rest(c: int, sample: Sample) -> tuple[Bools, Bools]:
 
 def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric:
     """Area under the ROC curve, one-vs-rest, averaged over the classes present."""
-    ranked = rankable(classes, sample)
+    ranked = _rankable(classes, sample)
     if not ranked:
         return missing(REASONS["auroc"], sample, sample.everyone)
     curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
@@ -185,9 +176,9 @@ def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric
     return metric(noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 
-def auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, level: float) -> Metric:
+def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, level: float) -> Metric:
     """Average precision, one-vs-rest, averaged over the classes present; `draws` (n_boot,) from the bootstrap."""
-    ranked = rankable(classes, sample)
+    ranked = _rankable(classes, sample)
     if draws is None or not ranked:
         return missing(REASONS["auprc"], sample, sample.everyone)
     value = float(np.mean([auprc(sample.probs[:, c], sample.targs == c) for c in ranked]))
@@ -198,22 +189,22 @@ def auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, l
     return metric(noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 
-def auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dict[Key, Statistic]:
+def _auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dict[Key, Statistic]:
     """For each view, a list of classes, the statistic to bootstrap; views without a rankable class are left out."""
     found = {}
     for key, classes in views.items():
-        each = [auprc_statistic(sample.probs[:, c], sample.targs == c) for c in rankable(classes, sample)]
+        each = [auprc_statistic(sample.probs[:, c], sample.targs == c) for c in _rankable(classes, sample)]
         if each:
             found[key] = macro_statistic(each)
     return found
 
 
-def rankable(classes: Sequence[int], sample: Sample) -> list[int]:
+def _rankable(classes: Sequence[int], sample: Sample) -> list[int]:
     """Classes with images inside and outside of them."""
     return [c for c in classes if 0 < np.count_nonzero(sample.targs == c) < len(sample.targs)]
 
 
-def mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
+def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     """Matthews correlation of calls and truth, -1..1; `draws` (n_boot,) from the bootstrap."""
     value = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))(np.ones((1, len(sample.targs))))[0]
     if np.isnan(value):
@@ -226,7 +217,7 @@ def mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     return metric(drawn(intervals.drawn_correlation(float(value), draws, **limits), sample), sample, sample.everyone)
 
 
-def error_statistics(sample: Sample) -> dict[str, Statistic]:
+def _error_statistics(sample: Sample) -> dict[str, Statistic]:
     """Brier score and calibration gaps by bin as functions of weights."""
     losses = brier_losses(sample.probs, sample.targs, sample.positive)
     return {"brier": mean_statistic(losses), "gaps": gap_statistic(*confidences(sample))}
@@ -239,7 +230,7 @@ def confidences(sample: Sample) -> tuple[Floats, Bools]:
     return sample.probs[:, sample.positive], sample.targs == sample.positive
 
 
-def brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
+def _brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     """Mean squared error: 0..1 for two classes, 0..2 for more."""
     losses = brier_losses(sample.probs, sample.targs, sample.positive)
     by_patient = np.bincount(sample.clusters, weights=losses).astype(np.float64)
@@ -259,24 +250,24 @@ def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
     patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's 0.39.
     The more patients with a wrong call were seen, the less the allowance counts: it weighs as one of them.
     """
-    right = share_correct(sample, level)
+    right = _share_correct(sample, level)
     events = len(np.unique(sample.clusters[sample.probs.argmax(axis=1) != sample.targs]))
     return max(half, (events * half + (right.value - right.low) * cost) / (events + 1))
 
 
-def share_correct(sample: Sample, level: float) -> Interval:
+def _share_correct(sample: Sample, level: float) -> Interval:
     """Share of images whose largest score is the true class's, whatever the threshold."""
     return intervals.proportion(sample.probs.argmax(axis=1) == sample.targs, sample.clusters, level)
 
 
-def ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
+def _ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     """Calibration error over all images, less what noise adds to it; `draws` float (n_boot, bins) are signed gaps."""
     gaps = gap_statistic(*confidences(sample))(np.ones((1, len(sample.targs))))
     lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - gaps).sum(axis=1)
     found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **basis(sample))
     # draws without a wrong call do not vary: then the mean of the largest scores beside the share that is right tells
     # how large, and how small, the error may be (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
-    right, mean = share_correct(sample, level), float(sample.probs.max(axis=1).mean())
+    right, mean = _share_correct(sample, level), float(sample.probs.max(axis=1).mean())
     high = max(found.high, mean - right.low, right.high - mean)
     low = min(found.low, found.value - max(right.value - right.low, right.high - right.value))
     # The limits are those of the true error, found around the uncorrected estimate; they hold the corrected one too. It
@@ -286,19 +277,19 @@ def ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     return metric(drawn(intervals.around(value, low, high, method), sample), sample, sample.everyone)
 
 
-def line_metrics(
+def _line_metrics(
     line: tuple[float, float] | None, draws: Floats | None, sample: Sample, level: float
 ) -> dict[str, Metric]:
     """Intercept and slope of the calibration line; `draws` float (n_boot, 2)."""
     patients = len(np.unique(sample.clusters))
-    if line is None or draws is None or patients < LINE_PATIENTS:
+    if line is None or draws is None or patients < _LINE_PATIENTS:
         correct = confidences(sample)[1]
         if correct.all() or not correct.any():
             why = "hits or misses only" if sample.positive is None else REASONS["auroc"]
         elif line is None:
             why = "no slope can be fitted: the scores are all equal or part the classes at one cut"
         else:
-            why = f"under {LINE_PATIENTS} patients"
-        return {name: missing(why, sample, sample.everyone) for name in LINE}
-    each = {name: line_interval(line[i], draws[:, i], patients, level) for i, name in enumerate(LINE)}
+            why = f"under {_LINE_PATIENTS} patients"
+        return {name: missing(why, sample, sample.everyone) for name in _LINE}
+    each = {name: line_interval(line[i], draws[:, i], patients, level) for i, name in enumerate(_LINE)}
     return {name: metric(drawn(found, sample), sample, sample.everyone) for name, found in each.items()}

@@ -61,7 +61,7 @@ def auroc(scores: Floats, labels: Bools) -> float:
     Raises:
         DataError: `labels` holds one class only.
     """
-    return curve(np.asarray(scores, float), both_classes(labels, "auroc")).area
+    return curve(np.asarray(scores, float), _both_classes(labels, "auroc")).area
 
 
 def auprc(scores: Floats, labels: Bools) -> float:
@@ -71,7 +71,7 @@ def auprc(scores: Floats, labels: Bools) -> float:
         DataError: `labels` holds one class only.
     """
     scores = np.asarray(scores, float)
-    return once(auprc_statistic(scores, both_classes(labels, "auprc")), len(scores))
+    return _once(auprc_statistic(scores, _both_classes(labels, "auprc")), len(scores))
 
 
 def brier(probs: Floats, targs: Ints, *, positive: int | None) -> float:
@@ -91,7 +91,7 @@ def ece(confidence: Floats, correct: Bools) -> float:
     return float(np.abs(gaps(np.ones((1, len(confidence))))).sum())
 
 
-def both_classes(labels: Bools, name: str) -> Bools:
+def _both_classes(labels: Bools, name: str) -> Bools:
     """`labels` as bool (n,), which must hold True and False."""
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
@@ -99,7 +99,7 @@ def both_classes(labels: Bools, name: str) -> Bools:
     return labels
 
 
-def once(statistic: Statistic, n: int) -> float:
+def _once(statistic: Statistic, n: int) -> float:
     """The statistic with every image counted once."""
     return float(statistic(np.ones((1, n)))[0])
 
@@ -163,7 +163,7 @@ def mcc(called: Ints, targs: Ints, k: int) -> float:
         DataError: the truth or the calls hold one class only; then it is 0 / 0.
     Source: Matthews, Biochim Biophys Acta 1975;405:442; Gorodkin, Comput Biol Chem 2004;28:367 (more classes).
     """
-    value = once(mcc_statistic(np.asarray(called), np.asarray(targs), k), len(targs))
+    value = _once(mcc_statistic(np.asarray(called), np.asarray(targs), k), len(targs))
     if np.isnan(value):
         raise DataError(f"mcc is undefined: {REASONS['mcc']}. It needs images of two classes, and calls of two.")
     return value

@@ -15,7 +15,7 @@ from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints
 from plainfilm.schemas.documents import Metric
 
-SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within it; logits do not
+_SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within it; logits do not
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ def make_sample(
         DataError: lengths differ, a value is missing, `probs` are not probabilities, or `positive` and `threshold` do
             not fit the number of classes.
     """
-    probs = check_probs(probs)
+    probs = _check_probs(probs)
     n, k = probs.shape
-    targs = check_targs(targs, n, k)
-    check_positive(positive, threshold, k)
-    order, codes = canonical_order(probs, targs, label_codes(clusters, n, "clusters"))
-    people = None if patients is None else label_codes(patients, n, "patients")[order]
+    targs = _check_targs(targs, n, k)
+    _check_positive(positive, threshold, k)
+    order, codes = _canonical_order(probs, targs, _label_codes(clusters, n, "clusters"))
+    people = None if patients is None else _label_codes(patients, n, "patients")[order]
     probs, targs = probs[order], targs[order]
     return Sample(
         probs, targs, predicted_classes(probs, positive=positive, threshold=threshold), codes, people, positive, order
     )
 
 
-def check_probs(probs: ArrayLike) -> Floats:
+def _check_probs(probs: ArrayLike) -> Floats:
     """Probabilities as float64 (n, k)."""
     probs = np.asarray(probs, dtype=np.float64)
     if probs.ndim != 2 or probs.shape[1] < 2:
@@ -76,7 +76,7 @@ def check_probs(probs: ArrayLike) -> Floats:
     bad = ~np.isfinite(probs).all(axis=1)
     if bad.any():
         raise DataError(f"{bad.sum()} rows of probs hold NaN or infinity (first: row {bad.argmax()}). Check the model.")
-    bad = (probs < -SUM_TOLERANCE).any(axis=1) | (np.abs(probs.sum(axis=1) - 1) > SUM_TOLERANCE)
+    bad = (probs < -_SUM_TOLERANCE).any(axis=1) | (np.abs(probs.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if bad.any():
         raise DataError(
             f"{bad.sum()} rows of probs are no probabilities (first: row {bad.argmax()}, sum "
@@ -85,7 +85,7 @@ def check_probs(probs: ArrayLike) -> Floats:
     return np.asarray(np.clip(probs, 0.0, 1.0))
 
 
-def check_targs(targs: ArrayLike, n: int, k: int) -> Ints:
+def _check_targs(targs: ArrayLike, n: int, k: int) -> Ints:
     """Labels as int64 (n,), 0..k-1."""
     targs = np.asarray(targs)
     if targs.shape != (n,):
@@ -97,7 +97,7 @@ def check_targs(targs: ArrayLike, n: int, k: int) -> Ints:
     return targs.astype(np.int64)
 
 
-def check_positive(positive: int | None, threshold: float | None, k: int) -> None:
+def _check_positive(positive: int | None, threshold: float | None, k: int) -> None:
     """Two classes need a positive one; more have none, and no threshold."""
     if k == 2 and positive not in (0, 1):
         raise DataError(f"positive is {positive!r}, expected 0 or 1 with two classes.")
@@ -107,17 +107,17 @@ def check_positive(positive: int | None, threshold: float | None, k: int) -> Non
         raise DataError("threshold is NaN, expected a number in 0..1. Choose it on the validation images.")
 
 
-def label_codes(labels: Any, n: int, name: str) -> Ints:
+def _label_codes(labels: Any, n: int, name: str) -> Ints:
     """Distinct int or str labels as int64 (n,), 0..m-1."""
     array = np.asarray(labels)
     if array.shape != (n,):
         raise DataError(f"{name} have shape {array.shape}, expected one label for each of {n} images.")
     if array.dtype.kind not in "iuUS":
-        array = as_text(array, name)
+        array = _as_text(array, name)
     return np.unique(array, return_inverse=True)[1].astype(np.int64)
 
 
-def as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:
+def _as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:
     """Labels of other kinds as str (n,); None, NaN and NA are refused, for rows without a patient are no patient."""
     missing = [not isinstance(x, str) and str(x) in ("None", "nan", "<NA>", "NaT") for x in labels]
     if any(missing):
@@ -125,7 +125,7 @@ def as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:
     return np.array([str(x) for x in labels])
 
 
-def canonical_order(probs: Floats, targs: Ints, clusters: Ints) -> tuple[Ints, Ints]:
+def _canonical_order(probs: Floats, targs: Ints, clusters: Ints) -> tuple[Ints, Ints]:
     """Row order (n,) by cluster and content, and the clusters (n,) in that order, renumbered by what they hold.
 
     Clusters that hold the same rows are exchangeable, so sums and seeded draws no longer depend on the order of the
@@ -142,7 +142,7 @@ def canonical_order(probs: Floats, targs: Ints, clusters: Ints) -> tuple[Ints, I
     return np.concatenate(groups), codes.astype(np.int64)
 
 
-WITHOUT = "mean without class"
+_WITHOUT = "mean without class"
 
 
 def basis(sample: Sample) -> dict[str, Any]:
@@ -161,12 +161,12 @@ def noted(found: Interval, left_out: Sequence[int]) -> Interval:
     if not left_out:
         return found
     names = ", ".join(map(str, left_out))
-    return found._replace(method=f"{found.method}; {WITHOUT} {names} (undefined)")
+    return found._replace(method=f"{found.method}; {_WITHOUT} {names} (undefined)")
 
 
 def left_out_of(found: Metric) -> str:
     """What `noted` said of the classes that a mean leaves out; '' for none."""
-    return found.method.partition(WITHOUT)[2]
+    return found.method.partition(_WITHOUT)[2]
 
 
 def to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools) -> Metric:

@@ -12,20 +12,20 @@ import pandas as pd
 from plainfilm.data.table.csv_list import read_column
 from plainfilm.errors import DataError, UsageError
 
-MAX_SUBGROUPS = 20
-NOT_A_SUBGROUP = frozenset(
+_MAX_SUBGROUPS = 20
+_NOT_A_SUBGROUP = frozenset(
     {"path", "relative", "label", "sha256", "content", "split", "group", "wide", "kin", "patient", "duplicate_of"}
 )
-SUBTYPE = re.compile(r"^person\d+_(bacteria|virus)_")
+_SUBTYPE = re.compile(r"^person\d+_(bacteria|virus)_")
 
 
-def subtype(rows: pd.DataFrame) -> list[str]:
+def _subtype(rows: pd.DataFrame) -> list[str]:
     """'bacteria' or 'virus' as file names of the Kermany set tell it, '' for others. Source: Kermany et al. 2018."""
     names = (PurePosixPath(relative).name for relative in rows["relative"])
-    return [found[1] if (found := SUBTYPE.match(name)) else "" for name in names]
+    return [found[1] if (found := _SUBTYPE.match(name)) else "" for name in names]
 
 
-BUILT_IN: dict[str, Callable[[pd.DataFrame], list[str]]] = {"subtype": subtype}
+_BUILT_IN: dict[str, Callable[[pd.DataFrame], list[str]]] = {"subtype": _subtype}
 
 
 def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None) -> list[str]:
@@ -38,15 +38,15 @@ def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None) -> list[s
         UsageError: there is no such column, or it is none that makes subgroups.
         DataError: the CSV is gone, or does not list these images any more.
     """
-    if data is not None and data.suffix.casefold() == ".csv" and column not in NOT_A_SUBGROUP:
+    if data is not None and data.suffix.casefold() == ".csv" and column not in _NOT_A_SUBGROUP:
         told = read_column(data, column)
         if told is not None:
             return _checked(_joined(rows, told, data), column)
-    if column in BUILT_IN:
-        return _checked(BUILT_IN[column](rows), column)
-    if column in rows and column not in NOT_A_SUBGROUP:
+    if column in _BUILT_IN:
+        return _checked(_BUILT_IN[column](rows), column)
+    if column in rows and column not in _NOT_A_SUBGROUP:
         return _checked([str(value) for value in rows[column]], column)
-    usable = [*BUILT_IN, *(str(name) for name in rows if name not in NOT_A_SUBGROUP)]
+    usable = [*_BUILT_IN, *(str(name) for name in rows if name not in _NOT_A_SUBGROUP)]
     raise UsageError(
         f"--by {column!r}: no such column of subgroups. Expected one of {', '.join(usable)}, or a column of the CSV that DATA was."
     )
@@ -65,9 +65,9 @@ def _checked(names: list[str], column: str) -> list[str]:
     distinct = np.unique([name for name in names if name])
     if not len(distinct):
         raise UsageError(f"--by {column}: no image here has a value in it. Choose another column.")
-    if len(distinct) > MAX_SUBGROUPS:
+    if len(distinct) > _MAX_SUBGROUPS:
         raise UsageError(
-            f"--by {column}: found {len(distinct)} different values, expected at most {MAX_SUBGROUPS}. "
+            f"--by {column}: found {len(distinct)} different values, expected at most {_MAX_SUBGROUPS}. "
             "Put them into ranges in a column of their own."
         )
     return names

@@ -27,8 +27,8 @@ from plainfilm.evaluate.stats.subgroup_permutation import (
 )
 from plainfilm.schemas.evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
 
-BLANK = "(blank)"
-RATE_SIDE = {"sensitivity": True, "specificity": False}  # among the positive images, or the others
+_BLANK = "(blank)"
+_RATE_SIDE = {"sensitivity": True, "specificity": False}  # among the positive images, or the others
 
 
 def subgroup_table(
@@ -40,9 +40,9 @@ def subgroup_table(
         names: (n,) in the order in which the sample was given, the subgroup of each image, '' = not given.
         vocab: class names by index.
     """
-    array = np.array([name or BLANK for name in names])[sample.order]
-    among = confined_to(sample, array)
-    rows = {name: array == name for name in sorted(set(array) - {BLANK}) + [BLANK] * (BLANK in array)}
+    array = np.array([name or _BLANK for name in names])[sample.order]
+    among = _confined_to(sample, array)
+    rows = {name: array == name for name in sorted(set(array) - {_BLANK}) + [_BLANK] * (_BLANK in array)}
     if among is not None:
         rows = {name: row & (sample.targs == among) for name, row in rows.items()}
         rows = {name: row for name, row in rows.items() if row.any()}
@@ -51,21 +51,21 @@ def subgroup_table(
                  metrics=_metrics(sample, row, among, vocab, level))
         for name, row in rows.items()
     ]  # fmt: skip
-    gaps = gap_table(sample, rows, among, vocab, seed, level)
+    gaps = _gap_table(sample, rows, among, vocab, seed, level)
     return Subgroups(
-        column=column, among=None if among is None else vocab[among], groups=groups, gaps=gaps, draws=draws_for(len(gaps)),
+        column=column, among=None if among is None else vocab[among], groups=groups, gaps=gaps, draws=_draws_for(len(gaps)),
         notes=_notes(sample, column, among, vocab),
     )  # fmt: skip
 
 
-def confined_to(sample: Sample, names: NDArray[np.str_]) -> int | None:
+def _confined_to(sample: Sample, names: NDArray[np.str_]) -> int | None:
     """The one class of two whose images alone have a value, as the subtype of a pneumonia; None where both have."""
-    given = np.unique(sample.targs[names != BLANK])
+    given = np.unique(sample.targs[names != _BLANK])
     present = np.unique(sample.targs)
     return int(given[0]) if sample.positive is not None and len(given) == 1 and len(present) == 2 else None
 
 
-def part_of(sample: Sample, rows: Bools) -> Sample:
+def _part_of(sample: Sample, rows: Bools) -> Sample:
     """Some of the images, their clusters numbered from 0 again."""
     clusters = np.unique(sample.clusters[rows], return_inverse=True)[1]
     return replace(
@@ -76,11 +76,11 @@ def part_of(sample: Sample, rows: Bools) -> Sample:
 
 def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str], level: float) -> dict[str, Metric]:
     """auroc, sensitivity, specificity; where the column is confined to a class, what that class can tell."""
-    part = part_of(sample, row)
-    found = {name: rate_metric(name, part.classes, part, level) for name in RATE_SIDE}
+    part = _part_of(sample, row)
+    found = {name: rate_metric(name, part.classes, part, level) for name in _RATE_SIDE}
     if among is None:
         return {"auroc": auroc_metric(part.classes, part, level), **found}
-    with_others = part_of(sample, row | (sample.targs != among))
+    with_others = _part_of(sample, row | (sample.targs != among))
     auroc = auroc_metric(with_others.classes, with_others, level)
     against = f"{auroc.method}; against all images of {vocab[1 - among]}"
     other = "specificity" if among == sample.positive else "sensitivity"
@@ -89,17 +89,17 @@ def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str]
     return {"auroc": auroc.model_copy(update={"method": against}), **found}
 
 
-def gap_table(
+def _gap_table(
     sample: Sample, rows: dict[str, Bools], among: int | None, vocab: Sequence[str], seed: int, level: float
 ) -> list[Gap]:
     """Every pair of subgroups, every metric that both could have; p adjusted for all of them."""
-    testable = ["auroc", *RATE_SIDE]
+    testable = ["auroc", *_RATE_SIDE]
     if among is not None:
         testable = ["auroc", "sensitivity" if among == sample.positive else "specificity"]
     asked = [(a, b, name, c) for a, b in combinations(rows, 2) for name in testable for c in sample.classes]
-    draws = draws_for(len(asked))
+    draws = _draws_for(len(asked))
     gaps = [
-        _gap(SubgroupPair(sample, rows[a], rows[b], name, c, among), (a, b, None if sample.positive == c else vocab[c]), draws, seed, level)
+        _gap(_SubgroupPair(sample, rows[a], rows[b], name, c, among), (a, b, None if sample.positive == c else vocab[c]), draws, seed, level)
         for a, b, name, c in asked
     ]  # fmt: skip
     tested = [i for i, gap in enumerate(gaps) if gap.p is not None]
@@ -108,12 +108,12 @@ def gap_table(
     return gaps
 
 
-def draws_for(tests: int) -> int:
+def _draws_for(tests: int) -> int:
     """Holm multiplies the smallest p, 1 / (1 + draws), by the number of tests; it must stay well below 0.05."""
     return max(DRAWS, 60 * tests)
 
 
-class SubgroupPair(NamedTuple):
+class _SubgroupPair(NamedTuple):
     """Two subgroups, `a` and `b` bool (n,), and the metric that is compared, of the class `c` against the rest.
 
     `among`: see `Subgroups`.
@@ -142,7 +142,7 @@ class SubgroupPair(NamedTuple):
             return [self.sample.targs == self.among]
         if self.metric == "auroc":
             return [self.positive, ~self.positive]
-        return [self.positive == RATE_SIDE[self.metric]]
+        return [self.positive == _RATE_SIDE[self.metric]]
 
     def estimate(self, own: Bools, level: float) -> Interval:
         """The metric of one subgroup."""
@@ -150,13 +150,13 @@ class SubgroupPair(NamedTuple):
             rows = own & self.needed[0]
             return proportion(self.right[rows], self.sample.clusters[rows], level)
         rows = own if self.among is None else own | (self.sample.targs != self.among)
-        part = part_of(self.sample, rows)
+        part = _part_of(self.sample, rows)
         return auroc_interval([curve(part.probs[:, self.c], self.positive[rows])], part.clusters, level)
 
     def exchanged(self, draws: int, seed: int) -> tuple[float, Floats]:
         """The studentised gap as it is, and after each exchange of patients."""
         rows = (self.a | self.b) & np.logical_or.reduce(self.needed)
-        part = part_of(self.sample, rows)
+        part = _part_of(self.sample, rows)
         sides = Sides(self.a[rows], part.clusters, self.positive[rows])
         swap = exchanges(sides, draws, np.random.default_rng([seed, 0x6A9]))
         swap = np.concatenate([np.zeros_like(swap[:1]), swap])
@@ -170,11 +170,11 @@ class SubgroupPair(NamedTuple):
         return float(found[0]), found[1:]
 
 
-def _gap(pair: SubgroupPair, names: tuple[str, str, str | None], draws: int, seed: int, level: float) -> Gap:
+def _gap(pair: _SubgroupPair, names: tuple[str, str, str | None], draws: int, seed: int, level: float) -> Gap:
     told = {"a": names[0], "b": names[1], "of": names[2], "metric": pair.metric, "p_holm": None}
     for own in (pair.a, pair.b):
         if any(len(np.unique(pair.sample.clusters[own & side])) < MIN_PATIENTS for side in pair.needed):
-            return Gap(**told, value=None, ci_low=None, ci_high=None, p=None, method=f"not estimable: {TOO_FEW}")
+            return Gap(**told, value=None, ci_low=None, ci_high=None, p=None, method=f"not estimable: {_TOO_FEW}")
 
     def at(level: float) -> Interval:
         return difference(pair.estimate(pair.a, level), pair.estimate(pair.b, level))
@@ -185,7 +185,7 @@ def _gap(pair: SubgroupPair, names: tuple[str, str, str | None], draws: int, see
                method=f"{found.method}; p: permutation of patients, at least that of the interval")  # fmt: skip
 
 
-TOO_FEW = f"fewer than {MIN_PATIENTS} patients of a class in a subgroup"
+_TOO_FEW = f"fewer than {MIN_PATIENTS} patients of a class in a subgroup"
 
 
 def _people(sample: Sample, rows: Bools) -> int | None:

@@ -24,16 +24,16 @@ from plainfilm.runs.folder import RunDir
 
 # Of calibrate; 0.05 of other patients is what is promised. Over 25 cuts of valid of the Kermany set (two networks, 520
 # images in each half) others were 0.018 on average and at most 0.039; with 0.03 here 2 of 25 cuts were above 0.05.
-FALSE_REJECTS = 0.02
-MIN_IMAGES = 49  # in calibrate: of fewer none is beyond the limit
-NO_GATE = f"NO INPUT GATE: under {MIN_IMAGES} valid images to set its limit on."
-AXES = 64  # directions kept of each view
+_FALSE_REJECTS = 0.02
+_MIN_IMAGES = 49  # in calibrate: of fewer none is beyond the limit
+NO_GATE = f"NO INPUT GATE: under {_MIN_IMAGES} valid images to set its limit on."
+_AXES = 64  # directions kept of each view
 FEATURES = "features"
-FIELDS = ("mean", "scale", "axes", "spread", "rest", "usual")  # of an Envelope, on disk
+_FIELDS = ("mean", "scale", "axes", "spread", "rest", "usual")  # of an Envelope, on disk
 
 
 @dataclass(frozen=True)
-class Envelope:
+class _Envelope:
     """Where the train images lie in one view of them: a Gaussian with `k` directions of its own and one common spread
     for the rest (probabilistic PCA).
 
@@ -68,7 +68,7 @@ class Envelope:
 class OODGate:
     """An envelope for each view, and the strangeness from which a picture is marked."""
 
-    envelopes: Mapping[str, Envelope]
+    envelopes: Mapping[str, _Envelope]
     limit: float
 
     def look(self, pixels: Any, features: Floats) -> tuple[Floats, list[str]]:
@@ -92,16 +92,16 @@ def fit_gate(train: Mapping[str, Floats], calibrate: Mapping[str, Floats]) -> OO
     None where calibrate has under MIN_IMAGES images.
     """
     n = len(next(iter(calibrate.values())))
-    if n < MIN_IMAGES:
+    if n < _MIN_IMAGES:
         return None
     envelopes = {name: _envelope(train[name], calibrate[name]) for name in sorted(train)}
     worst = np.max([envelope.strangeness(calibrate[name]) for name, envelope in envelopes.items()], axis=0)
     # one new image lies above the k-th of n with probability 1 - k / (n + 1)
-    limit = np.sort(worst)[int(np.ceil((n + 1) * (1 - FALSE_REJECTS) - 1e-9)) - 1]
+    limit = np.sort(worst)[int(np.ceil((n + 1) * (1 - _FALSE_REJECTS) - 1e-9)) - 1]
     return OODGate(envelopes, float(np.float32(max(limit, 1e-3))))
 
 
-def _envelope(train: Floats, calibrate: Floats) -> Envelope:
+def _envelope(train: Floats, calibrate: Floats) -> _Envelope:
     from scipy.linalg import eigh
 
     train = np.asarray(train, dtype=np.float64)
@@ -109,14 +109,14 @@ def _envelope(train: Floats, calibrate: Floats) -> Envelope:
     mean, scale = train.mean(axis=0), train.std(axis=0)
     scale = np.maximum(scale, max(0.01 * scale.mean(), 1e-6))  # what never varied may vary a little
     z = (train - mean) / scale
-    k = max(1, min(AXES, d // 2, n // 4))
+    k = max(1, min(_AXES, d // 2, n // 4))
     covariance = z.T @ z / n
     spread, axes = eigh(covariance, subset_by_index=[d - k, d - 1])
     rest = max((np.trace(covariance) - spread.sum()) / max(d - k, 1), 1e-3)
     spread = np.maximum(spread, rest)
     parts = [part.astype(np.float32) for part in (mean, scale, np.ascontiguousarray(axes.T), spread)]
     rest_of, nothing = np.array([rest], np.float32), np.array([0.0, 1.0], np.float32)
-    bare = Envelope(parts[0], parts[1], parts[2], parts[3], rest_of, nothing)
+    bare = _Envelope(parts[0], parts[1], parts[2], parts[3], rest_of, nothing)
     middle, high = np.quantile(bare.log_distance(calibrate), [0.5, 0.84])
     usual = np.array([middle, max(high - middle, 1e-3)], np.float32)
     return replace(bare, usual=usual)
@@ -126,7 +126,7 @@ def gate_bytes(gate: OODGate) -> bytes:
     """The gate as safetensors; equal gates are equal bytes."""
     from safetensors.numpy import save
 
-    tensors = {f"{name}/{field}": getattr(part, field) for name, part in gate.envelopes.items() for field in FIELDS}
+    tensors = {f"{name}/{field}": getattr(part, field) for name, part in gate.envelopes.items() for field in _FIELDS}
     return bytes(save({"limit": np.array([gate.limit], np.float32), **tensors}))
 
 
@@ -144,7 +144,7 @@ def gate_from(data: bytes) -> OODGate:
     except SafetensorError as error:
         raise ValueError(str(error)) from None
     names = sorted({name.rpartition("/")[0] for name in tensors} - {""})
-    parts = {name: Envelope(*(tensors[f"{name}/{field}"] for field in FIELDS)) for name in names}
+    parts = {name: _Envelope(*(tensors[f"{name}/{field}"] for field in _FIELDS)) for name in names}
     return OODGate(parts, float(tensors["limit"][0]))
 
 

@@ -13,7 +13,7 @@ from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.runs.card import AbstainBand
 
 LIKE_VALID = "It holds for images like the valid images only: same kind of patients, machine and files."
-BAND_STREAM = 0xBA2D
+_BAND_STREAM = 0xBA2D
 
 
 def patients_needed(level: float) -> int:
@@ -35,10 +35,10 @@ def fit_band(
     Source: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005, 4.5 (by class); Sadinle, Lei &
         Wasserman, J Am Stat Assoc 2019;114:223 (least ambiguous sets).
     """
-    rng, lowest, patients = np.random.default_rng([seed, BAND_STREAM]), {}, {}
+    rng, lowest, patients = np.random.default_rng([seed, _BAND_STREAM]), {}, {}
     for k, name in enumerate(vocab):
         mine = np.flatnonzero(targs == k)
-        drawn = one_each(mine, groups[mine], rng)
+        drawn = _one_each(mine, groups[mine], rng)
         place = int(np.floor((len(drawn) + 1) * (1 - level) + 1e-9))
         if place < 1:
             return None
@@ -46,7 +46,7 @@ def fit_band(
     return AbstainBand(level=level, lowest=lowest, patients=patients)
 
 
-def one_each(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
+def _one_each(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
     """One of `rows` for each group, drawn at random, in the groups' order."""
     shuffled = rng.permutation(len(rows))
     first = np.unique(groups[shuffled], return_index=True)[1]

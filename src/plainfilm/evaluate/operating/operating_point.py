@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Operating:
+class _Operating:
     """What turns logits into scores, and scores into calls; `threshold` is None for more than two classes."""
 
     temperature: float
@@ -37,7 +37,7 @@ class Operating:
     notes: tuple[str, ...]
 
 
-def operating_point(
+def _operating_point(
     valid: Predictions,
     rows: pd.DataFrame,
     cfg: EvaluateConfig,
@@ -45,7 +45,7 @@ def operating_point(
     *,
     seed: int,
     judged: tuple[Predictions, pd.DataFrame] | None = None,
-) -> Operating:
+) -> _Operating:
     """Temperature first, then threshold and band on the scores that it makes; no other row is looked at.
 
     Args:
@@ -70,7 +70,7 @@ def operating_point(
         notes.append(
             f"NO ABSTAIN BAND: a class has under {patients_needed(cfg.band_level)} patients among the valid images."
         )
-    return Operating(temperature.value, threshold, band, tuple(notes))
+    return _Operating(temperature.value, threshold, band, tuple(notes))
 
 
 def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: int) -> float:
@@ -101,7 +101,7 @@ def settle(
     if cfg.evaluate.threshold_on == SHIFTED and card.positive is not None:
         judged = predict_shifted(rows, model, valid_pixels, device, gate=gate, **about), shifted_rows(rows)
     positive = None if card.positive is None else card.vocab.index(card.positive)
-    point = operating_point(valid, valid_rows, cfg.evaluate, positive, seed=cfg.train.seed, judged=judged)
+    point = _operating_point(valid, valid_rows, cfg.evaluate, positive, seed=cfg.train.seed, judged=judged)
     if judged is not None:
         save_shifted(run, judged[0].at(point.temperature))
     data = gate_bytes(gate) if gate else b""

@@ -17,13 +17,13 @@ from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.delong import midranks
 from plainfilm.schemas.evaluate import DomainShift
 
-PROBE = "picture statistics"
-NAMES = (
+_PROBE = "picture statistics"
+_NAMES = (
     "mean brightness", "contrast", *(f"percentile {q}" for q in PERCENTILES), "sharpness", "sharpness at half size",
     "black rows at the border", "black columns at the border", "share of 0", "share of 255", "colour",
 )  # fmt: skip
-MOST_TRAIN = 1_500  # more change the interval little, and the trees take their time
-MIN_PATIENTS = 2
+_MOST_TRAIN = 1_500  # more change the interval little, and the trees take their time
+_MIN_PATIENTS = 2
 
 
 def domain_shift(
@@ -37,32 +37,32 @@ def domain_shift(
         seed: of the draw of train images and of the division into folds.
         has_patients: False where a side has no patient key, and each image counts as its own.
     """
-    chosen = same_shares(
+    chosen = _same_shares(
         probes.rows["label"].to_numpy(), rows["label"].to_numpy(), np.random.default_rng([seed, 0xD81F])
     )
-    inside = probes.known[PROBE][chosen]
-    outside = image_statistics(pixels)[PROBE]
+    inside = probes.known[_PROBE][chosen]
+    outside = image_statistics(pixels)[_PROBE]
     features = np.concatenate([inside, outside]).astype(np.float32)
     labels = np.repeat([0, 1], [len(inside), len(outside)])
     own = probes.rows["group"].to_numpy()[chosen]
     groups = np.concatenate([own, rows["group"].to_numpy() + 1 + own.max(initial=0)])
-    if any(len(np.unique(groups[labels == side])) < MIN_PATIENTS for side in (0, 1)):
+    if any(len(np.unique(groups[labels == side])) < _MIN_PATIENTS for side in (0, 1)):
         return None
     probs = cross_validated(features, labels, groups, seed=seed)
     people = groups if has_patients else None
     auroc = shortcut_metric(probs, labels, groups, people, positive=1, crossed=True)
     alone = {
         name: shortcut_metric(_as_probs(values), labels, groups, people, positive=1, crossed=False)
-        for name, values in zip(NAMES, features.T, strict=True)
+        for name, values in zip(_NAMES, features.T, strict=True)
     }
     return DomainShift(auroc=auroc, features=alone, train_images=len(inside))
 
 
-def same_shares(inside: np.ndarray, outside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _same_shares(inside: np.ndarray, outside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Positions in `inside` (labels, (n,)) of as many as possible, with the classes in the shares of `outside`."""
     classes, wanted = np.unique(outside, return_counts=True)
     places = [np.flatnonzero(inside == name) for name in classes]
-    times = min([MOST_TRAIN / len(outside), *(len(place) / n for place, n in zip(places, wanted, strict=True))])
+    times = min([_MOST_TRAIN / len(outside), *(len(place) / n for place, n in zip(places, wanted, strict=True))])
     taken = [rng.choice(place, int(times * n), replace=False) for place, n in zip(places, wanted, strict=True)]
     return np.sort(np.concatenate(taken)).astype(np.int64)
 

@@ -35,7 +35,7 @@ def external_block(
         duplicates=table.count("duplicate"), ignored=table.count("ignored"),
         patients=int(table.rows["patient"].replace("", pd.NA).nunique()) if table.has_patients else None,
         classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
-        drops={split: changes(metrics, inside) for split, inside in internal_metrics(run, card, cfg, own).items()},
+        drops={split: _changes(metrics, inside) for split, inside in _internal_metrics(run, card, cfg, own).items()},
         drift=None
         if probes is None
         else domain_shift(
@@ -44,7 +44,9 @@ def external_block(
     )  # fmt: skip
 
 
-def internal_metrics(run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame) -> dict[str, dict[str, Metric]]:
+def _internal_metrics(
+    run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame
+) -> dict[str, dict[str, Metric]]:
     """Metrics of valid, and of test where this run has opened it before: saved scores, no new look."""
     splits = ["valid"]
     if run.predictions("test").is_file() and count_accesses(run, card.seal)[0]:
@@ -61,7 +63,7 @@ def internal_metrics(run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.Dat
     return found
 
 
-def changes(outside: dict[str, Metric], inside: dict[str, Metric]) -> dict[str, Change]:
+def _changes(outside: dict[str, Metric], inside: dict[str, Metric]) -> dict[str, Change]:
     """outside - inside of each metric that both have, with limits recovered from theirs: the patients are others."""
     return {name: _change(outside[name], inside[name]) for name in outside}
 

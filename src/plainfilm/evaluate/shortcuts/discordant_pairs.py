@@ -14,11 +14,11 @@ from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.schemas.documents import Metric
 
-MIN_PATIENTS = 5  # of each class in such pairs: fewer say nothing about other patients
-ROWS = 256  # positives compared at once
+_MIN_PATIENTS = 5  # of each class in such pairs: fewer say nothing about other patients
+_ROWS = 256  # positives compared at once
 
 
-class DiscordantPairs(NamedTuple):
+class _DiscordantPairs(NamedTuple):
     """Sums over the wrongly ordered pairs of each image, float (n,): how many there are, and how many the network
     orders rightly (a tie is half)."""
 
@@ -26,7 +26,7 @@ class DiscordantPairs(NamedTuple):
     right: Floats
 
 
-def discordant_pairs(score: Floats, probe: Floats, positive: Bools) -> DiscordantPairs:
+def _discordant_pairs(score: Floats, probe: Floats, positive: Bools) -> _DiscordantPairs:
     """Pairs of a positive and a negative image whose `probe` scores stand the wrong way round.
 
     Args:
@@ -34,14 +34,14 @@ def discordant_pairs(score: Floats, probe: Floats, positive: Bools) -> Discordan
     """
     pos, neg = np.flatnonzero(positive), np.flatnonzero(~positive)
     wrong, right = np.zeros(len(score)), np.zeros(len(score))
-    for start in range(0, len(pos), ROWS):
-        rows = pos[start : start + ROWS]
+    for start in range(0, len(pos), _ROWS):
+        rows = pos[start : start + _ROWS]
         pair = probe[rows, None] < probe[neg]
         won = pair * ((score[rows, None] > score[neg]) + 0.5 * (score[rows, None] == score[neg]))
         wrong[rows], right[rows] = pair.sum(1), won.sum(1)
         wrong[neg] += pair.sum(0)
         right[neg] += won.sum(0)
-    return DiscordantPairs(wrong, right)
+    return _DiscordantPairs(wrong, right)
 
 
 def discordant_concordance(
@@ -58,12 +58,12 @@ def discordant_concordance(
         patients: (n,) int or str, to be counted; None: no patient key, each image is its own.
     """
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
-    pairs = discordant_pairs(score, probe, positive)
+    pairs = _discordant_pairs(score, probe, positive)
     among = pairs.wrong > 0
     sides = [among & positive, among & ~positive]
     n, people = int(among.sum()), None if patients is None else len(np.unique(np.asarray(patients)[among]))
-    if min(len(np.unique(codes[side])) for side in sides) < MIN_PATIENTS:
-        why = f"not estimable: the probe misplaces images of fewer than {MIN_PATIENTS} patients of a class"
+    if min(len(np.unique(codes[side])) for side in sides) < _MIN_PATIENTS:
+        why = f"not estimable: the probe misplaces images of fewer than {_MIN_PATIENTS} patients of a class"
         return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=people, method=why)
     total = float(pairs.wrong[positive].sum())
     value = float(pairs.right[positive].sum()) / total
@@ -75,7 +75,7 @@ def discordant_concordance(
 
 
 def _interval(
-    pairs: DiscordantPairs, value: float, total: float, sides: list[Bools], clusters: Ints, level: float
+    pairs: _DiscordantPairs, value: float, total: float, sides: list[Bools], clusters: Ints, level: float
 ) -> intervals.Interval:
     m = int(clusters.max()) + 1
     shares = np.bincount(clusters, weights=(pairs.right - value * pairs.wrong) / total, minlength=m)

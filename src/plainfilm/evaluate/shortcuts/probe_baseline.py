@@ -27,17 +27,17 @@ from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, ShortcutBaseline
 
-MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one
-Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)
+_MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one
+_Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)
 
 
-def probe_features(rows: pd.DataFrame, pixels: Any) -> Features:
+def probe_features(rows: pd.DataFrame, pixels: Any) -> _Features:
     """What each probe may see of these rows; `pixels` uint8 (n, s, s[, 3]), as the network sees them."""
     return {"file facts": file_features(rows), **image_statistics(pixels)}
 
 
 def probe_valid(
-    run: RunDir, rows: pd.DataFrame, features: Features, vocab: list[str], positive: str | None, *, has_patients: bool
+    run: RunDir, rows: pd.DataFrame, features: _Features, vocab: list[str], positive: str | None, *, has_patients: bool
 ) -> ShortcutBaseline:
     """Fit on train, score on valid, and keep in the run what scoring the test rows will need.
 
@@ -67,7 +67,7 @@ def probe_valid(
 class TrainProbes:
     """What a run keeps of its train rows for the probes, read and checked."""
 
-    known: Features
+    known: _Features
     rows: pd.DataFrame
 
     def score(self, part: pd.DataFrame, pixels: Any, vocab: list[str]) -> str:
@@ -154,11 +154,13 @@ def _column(probe: str, label: str) -> str:
     return f"{probe}: {label}"
 
 
-def _scored(known: Features, train: pd.DataFrame, features: Features, vocab: list[str]) -> dict[str, np.ndarray | None]:
+def _scored(
+    known: _Features, train: pd.DataFrame, features: _Features, vocab: list[str]
+) -> dict[str, np.ndarray | None]:
     """Probabilities (n, k) of each probe fitted on `known`; None where a class has too few patients to learn from."""
     labels, groups = label_index(train, vocab), train["group"].to_numpy()
     patients = train.groupby("label")["group"].nunique()
-    if any(patients.get(label, 0) < MIN_PATIENTS for label in vocab):
+    if any(patients.get(label, 0) < _MIN_PATIENTS for label in vocab):
         return dict.fromkeys(features)
     return {
         name: fit_and_score(known[name], labels, groups, values.astype(np.float32)) for name, values in features.items()
@@ -177,7 +179,7 @@ def _metric(
     probs: np.ndarray | None, part: pd.DataFrame, vocab: list[str], positive: str | None, *, has_patients: bool
 ) -> Metric:
     if probs is None:
-        return not_estimable(f"fewer than {MIN_PATIENTS} patients of a class in train", len(part))
+        return not_estimable(f"fewer than {_MIN_PATIENTS} patients of a class in train", len(part))
     k = None if positive is None else vocab.index(positive)
     patients = part["patient"].to_numpy() if has_patients else None
     return shortcut_metric(

@@ -24,7 +24,7 @@ from plainfilm.evaluate.stats.intervals import (
 )
 
 
-class Curve(NamedTuple):
+class _Curve(NamedTuple):
     """One ROC curve: its area and how well each image is placed among the other class."""
 
     area: float
@@ -38,7 +38,7 @@ def midranks(values: Floats) -> Floats:
     return np.asarray((np.cumsum(size) - (size - 1) / 2)[group])
 
 
-def curve(scores: Floats, labels: Bools) -> Curve:
+def curve(scores: Floats, labels: Bools) -> _Curve:
     """Area and placements; `labels` holds both classes.
 
     Args:
@@ -50,10 +50,10 @@ def curve(scores: Floats, labels: Bools) -> Curve:
         rows = labels == side
         below = (everyone[rows] - midranks(scores[rows])) / np.count_nonzero(~rows)
         placed[rows] = below if side else 1 - below
-    return Curve(float(placed[labels].mean()), placed, labels)
+    return _Curve(float(placed[labels].mean()), placed, labels)
 
 
-def errors_by_cluster(roc: Curve, clusters: Ints) -> tuple[Floats, Floats]:
+def errors_by_cluster(roc: _Curve, clusters: Ints) -> tuple[Floats, Floats]:
     """What each cluster's positives and its negatives add to the error of the area: two float (m,), each sums to 0."""
     m = int(clusters.max()) + 1
     error = (roc.placed - roc.area) / np.where(roc.labels, roc.labels.sum(), (~roc.labels).sum())
@@ -61,7 +61,7 @@ def errors_by_cluster(roc: Curve, clusters: Ints) -> tuple[Floats, Floats]:
     return np.asarray(pos), np.asarray(neg)
 
 
-def variance(roc: Curve, clusters: Ints) -> float:
+def _variance(roc: _Curve, clusters: Ints) -> float:
     """Variance of the area over clusters; NaN when a class sits in one cluster only.
 
     With one image per cluster it is DeLong's variance. Source: Obuchowski 1997, equation 4.
@@ -75,12 +75,12 @@ def variance(roc: Curve, clusters: Ints) -> float:
     return float(own + 2 * m / (m - 1) * (pos @ neg))
 
 
-def rarer_patients(curves: Sequence[Curve], clusters: Ints) -> float:
+def _rarer_patients(curves: Sequence[_Curve], clusters: Ints) -> float:
     """Kish's number of patients in the smallest class of any curve."""
     return min(kish_patients(clusters[roc.labels == side]) for roc in curves for side in (True, False))
 
 
-def misplaced_patients(curves: Sequence[Curve], clusters: Ints) -> int:
+def misplaced_patients(curves: Sequence[_Curve], clusters: Ints) -> int:
     """Fewest patients with a misplaced image (area below 0.5: a well placed one) in any class of any curve."""
     found = []
     for roc in curves:
@@ -89,18 +89,18 @@ def misplaced_patients(curves: Sequence[Curve], clusters: Ints) -> int:
     return min(found)
 
 
-def mean_variance(curves: Sequence[Curve], clusters: Ints) -> float:
+def _mean_variance(curves: Sequence[_Curve], clusters: Ints) -> float:
     """Variance of the mean area of several curves over the same images, from their summed errors by cluster."""
     if len(curves) == 1:
-        return variance(curves[0], clusters)
-    if not all(variance(roc, clusters) >= 0 for roc in curves):
+        return _variance(curves[0], clusters)
+    if not all(_variance(roc, clusters) >= 0 for roc in curves):
         return float("nan")
     errors = np.mean([np.add(*errors_by_cluster(roc, clusters)) for roc in curves], axis=0)
     m = len(np.unique(clusters))
     return float(m / (m - 1) * (errors @ errors))
 
 
-def auroc_interval(curves: Sequence[Curve], clusters: Ints, level: float = 0.95) -> Interval:
+def auroc_interval(curves: Sequence[_Curve], clusters: Ints, level: float = 0.95) -> Interval:
     """Mean area of one or more curves over the same images, with limits on the logit scale.
 
     Without a usable variance (area 0 or 1, all scores tied, a class in one patient) the limits are Wilson's on the
@@ -108,7 +108,7 @@ def auroc_interval(curves: Sequence[Curve], clusters: Ints, level: float = 0.95)
     Source: Obuchowski 1997; Birnbaum & Klose, Ann Math Stat 1957;28:933 (the bound).
     """
     area = float(np.mean([roc.area for roc in curves]))
-    rarer, spread = rarer_patients(curves, clusters), mean_variance(curves, clusters)
+    rarer, spread = _rarer_patients(curves, clusters), _mean_variance(curves, clusters)
     if not usable(area, spread):
         return around(area, *wilson(area, rarer, level), "wilson/patients of the rarer class (no usable variance)")
     seen, patients = misplaced_patients(curves, clusters), len(np.unique(clusters))

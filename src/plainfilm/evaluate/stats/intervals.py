@@ -23,11 +23,11 @@ Statistic = Callable[[Floats], Floats]  # weights (b, n) -> values (b,) or (b, d
 
 # Chosen by simulation (45 and 400 patients of 1-8 images, intra-patient correlation 0.1-0.5, true values 0.85-0.995:
 # coverage 0.94-0.98). Without the prior, 45 patients at 0.97 covered 0.855: one wrong image cannot show clustering.
-ASSUMED_ICC = 0.5
-PRIOR_EVENTS = 1.0
+_ASSUMED_ICC = 0.5
+_PRIOR_EVENTS = 1.0
 # Weight of the widest possible variance of a mean, in patients; AUROC 0.8-0.999: without it 45 patients at 0.99 covered
 # 0.89 and 400 at 0.999 covered 0.88; with it both hold 0.95, and at 0.95 the interval is 1.01-1.09 times as wide.
-PRIOR_PATIENTS = 0.25
+_PRIOR_PATIENTS = 0.25
 CHUNK = 2_000_000  # weights held at once, 16 MB: 2,000 draws of 100,000 images would be 1.6 GB
 
 
@@ -40,7 +40,7 @@ class Interval(NamedTuple):
     method: str
 
 
-def normal_quantile(level: float) -> float:
+def _normal_quantile(level: float) -> float:
     """Two-sided standard normal quantile, 1.96 at level 0.95."""
     from scipy.special import ndtri
 
@@ -64,7 +64,7 @@ def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
 
     Source: Wilson, J Am Stat Assoc 1927;22:209.
     """
-    z2 = normal_quantile(level) ** 2
+    z2 = _normal_quantile(level) ** 2
     half = (z2 * value * (1 - value) / n + z2**2 / (4 * n**2)) ** 0.5
     low, high = ((value + z2 / (2 * n) + sign * half) / (1 + z2 / n) for sign in (-1, 1))
     return max(0.0, min(low, value)), min(1.0, max(high, value))
@@ -91,7 +91,7 @@ def cluster_residuals(hits: Bools, among: Bools, clusters: Ints) -> Floats:
     return np.asarray((found - found.sum() / sizes.sum() * sizes) / sizes.sum())
 
 
-def design_effect(hits: Bools, clusters: Ints) -> float:
+def _design_effect(hits: Bools, clusters: Ints) -> float:
     """How many times larger the variance of mean(hits) is than with independent images, at least 1.
 
     The observed effect is the linearised cluster variance over p (1 - p) / (n - 1). It rests only on the patients
@@ -106,16 +106,16 @@ def design_effect(hits: Bools, clusters: Ints) -> float:
     if patients == 1:  # nothing is known about other patients: the whole set weighs as one image
         return float(n)
     value = float(hits.mean())
-    assumed = 1 + (n / kish_patients(clusters) - 1) * ASSUMED_ICC
+    assumed = 1 + (n / kish_patients(clusters) - 1) * _ASSUMED_ICC
     if value in (0.0, 1.0):
         return assumed
     variance = patients / (patients - 1) * (cluster_residuals(hits, np.ones(n, bool), clusters) ** 2).sum()
     observed = variance / (value * (1 - value) / (n - 1))
     events = len(np.unique(clusters[hits == (value < 0.5)]))
-    return max(1.0, float((events * observed + PRIOR_EVENTS * assumed) / (events + PRIOR_EVENTS)))
+    return max(1.0, float((events * observed + _PRIOR_EVENTS * assumed) / (events + _PRIOR_EVENTS)))
 
 
-def effective_n(hits: Bools, clusters: Ints, level: float = 0.95) -> float:
+def _effective_n(hits: Bools, clusters: Ints, level: float = 0.95) -> float:
     """Number of independent images that tell as much about mean(hits), at least 1.
 
     The design effect is estimated, so n shrinks by (z / t)^2 with t on patients - 1 degrees of freedom; with one image
@@ -124,8 +124,8 @@ def effective_n(hits: Bools, clusters: Ints, level: float = 0.95) -> float:
     n, patients = len(hits), len(np.unique(clusters))
     if patients == n:
         return float(n)
-    shrink = (normal_quantile(level) / t_quantile(level, patients - 1)) ** 2
-    return max(1.0, n / design_effect(hits, clusters) * shrink)
+    shrink = (_normal_quantile(level) / t_quantile(level, patients - 1)) ** 2
+    return max(1.0, n / _design_effect(hits, clusters) * shrink)
 
 
 def proportion(hits: Bools, clusters: Ints, level: float = 0.95) -> Interval:
@@ -134,7 +134,7 @@ def proportion(hits: Bools, clusters: Ints, level: float = 0.95) -> Interval:
     Source: Korn & Graubard 1998; Dean & Pagano, J Surv Stat Methodol 2015;3:484 (the Wilson form).
     """
     value = float(hits.mean())
-    return around(value, *wilson(value, effective_n(hits, clusters, level), level), "wilson/deff")
+    return around(value, *wilson(value, _effective_n(hits, clusters, level), level), "wilson/deff")
 
 
 def dice(jaccard: Interval) -> Interval:
@@ -157,7 +157,7 @@ def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
     Source: Zou & Donner, Stat Med 2008;27:1693; Zou, Psychol Methods 2007;12:399 (correlated parts).
     """
     value, low, high = (np.array([part[i] for part in parts]) for i in range(3))
-    together = np.clip(correlation(np.stack(residuals)), 0, 1)
+    together = np.clip(_correlation(np.stack(residuals)), 0, 1)
     down, up = (float(np.sqrt(d @ together @ d)) / len(parts) for d in (value - low, high - value))
     mean = float(value.mean())
     return around(mean, mean - down, mean + up, f"mover/{parts[0].method}")
@@ -174,7 +174,7 @@ def difference(a: Interval, b: Interval) -> Interval:
     return Interval(value, value - down, value + up, f"mover/{a.method}")
 
 
-def correlation(residuals: Floats) -> Floats:
+def _correlation(residuals: Floats) -> Floats:
     """Correlation (k, k) of the rows of `residuals` (k, m); a row of zeros goes with nothing but itself."""
     norm = np.sqrt((residuals**2).sum(axis=1))
     scaled = residuals / np.where(norm > 0, norm, 1.0)[:, None]
@@ -183,7 +183,7 @@ def correlation(residuals: Floats) -> Floats:
     return np.asarray(corr)
 
 
-def cluster_draws(clusters: Ints, n_boot: int, rng: np.random.Generator) -> Floats:
+def _cluster_draws(clusters: Ints, n_boot: int, rng: np.random.Generator) -> Floats:
     """How often each image is drawn when whole clusters are drawn with replacement: float (n_boot, n)."""
     m = int(clusters.max()) + 1
     picks = rng.integers(m, size=(n_boot, m)) + m * np.arange(n_boot)[:, None]
@@ -201,7 +201,7 @@ def bootstrap(statistics: Mapping[Key, Statistic], clusters: Ints, n_boot: int, 
     step = max(1, CHUNK // max(len(clusters), 1))
     values: dict[Key, list[Floats]] = {name: [] for name in statistics}
     for start in range(0, n_boot, step):
-        weights = cluster_draws(clusters, min(step, n_boot - start), rng)
+        weights = _cluster_draws(clusters, min(step, n_boot - start), rng)
         for name, statistic in statistics.items():
             values[name].append(statistic(weights))
     return {name: np.concatenate(chunks) for name, chunks in values.items()}
@@ -226,7 +226,7 @@ def logit_limits(
         rarer: Kish's number of patients, of the rarer class where there are two: n of the bound.
     """
     bound = value * (1 - value) / rarer
-    variance = max(variance, (seen * variance + PRIOR_PATIENTS * bound) / (seen + PRIOR_PATIENTS))
+    variance = max(variance, (seen * variance + _PRIOR_PATIENTS * bound) / (seen + _PRIOR_PATIENTS))
     half = t_quantile(level, patients - 1) * variance**0.5 / (value * (1 - value))
     logit = np.log(value / (1 - value))
     low, high = (float(1 / (1 + np.exp(-(logit + sign * half)))) for sign in (-1, 1))

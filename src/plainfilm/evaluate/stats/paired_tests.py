@@ -17,7 +17,7 @@ from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, I
 
 DRAWS = 9_999
 DRAWS_PER_TEST = 60  # Holm multiplies the smallest p, 1 / (1 + draws), by the number of tests; it must stay below 0.05
-EXACT_PATIENTS = 12  # up to 4,096 exchanges are gone through one by one
+_EXACT_PATIENTS = 12  # up to 4,096 exchanges are gone through one by one
 
 
 class PairedScores(NamedTuple):
@@ -37,14 +37,14 @@ class PairedScores(NamedTuple):
     patients: Ints
 
 
-class Closed(NamedTuple):
+class _Closed(NamedTuple):
     """The p value of a closed test, and its name."""
 
     p: float
     method: str
 
 
-def auroc_shares(block: PairedScores, m: int) -> Floats:
+def _auroc_shares(block: PairedScores, m: int) -> Floats:
     """What each of `m` patients adds to AUROC(a) - AUROC(b), mean over the classes that have both sides: float (m,).
 
     Scores become ranks in their own classifier first, so that a patient's two scores can be exchanged although the
@@ -74,18 +74,18 @@ def _placed(values: Floats, others: Floats) -> Floats:
     return np.asarray((left + right) / (2 * len(others)))
 
 
-def accuracy_shares(block: PairedScores, m: int) -> Floats:
+def _accuracy_shares(block: PairedScores, m: int) -> Floats:
     """What each of `m` patients adds to the difference of the accuracies: float (m,)."""
     better = block.hits_a.astype(float) - block.hits_b.astype(float)
     return np.asarray(np.bincount(block.patients, weights=better / len(better), minlength=m), dtype=np.float64)
 
 
-SHARES = {"auroc": auroc_shares, "accuracy": accuracy_shares}
+_SHARES = {"auroc": _auroc_shares, "accuracy": _accuracy_shares}
 
 
 def mean_shares(blocks: Sequence[PairedScores], metric: str, m: int) -> Floats:
     """Shares of the mean difference over the blocks, float (m,); they sum to it."""
-    return np.asarray(np.mean([SHARES[metric](block, m) for block in blocks], axis=0))
+    return np.asarray(np.mean([_SHARES[metric](block, m) for block in blocks], axis=0))
 
 
 def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
@@ -97,7 +97,7 @@ def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
     moved = shares[(shares != 0).any(axis=1)]
     far = np.abs(moved.sum(axis=0)) - 1e-9 * np.abs(moved).sum(axis=0)  # sums in another order differ by rounding
     patients = len(moved)
-    if patients <= EXACT_PATIENTS:
+    if patients <= _EXACT_PATIENTS:
         signs = 1 - 2 * ((np.arange(2**patients)[:, None] >> np.arange(patients)) & 1)
         return np.asarray((np.abs(signs @ moved) >= far).mean(axis=0))
     rng, count = np.random.default_rng(seed), np.zeros(shares.shape[1])
@@ -108,17 +108,17 @@ def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
     return np.asarray((1 + count) / (1 + draws))
 
 
-def one_image_each(blocks: Sequence[PairedScores]) -> bool:
+def _one_image_each(blocks: Sequence[PairedScores]) -> bool:
     """Whether no patient has more than one image in a single set: then the tests for independent images hold."""
     return len(blocks) == 1 and len(np.unique(blocks[0].patients)) == len(blocks[0].patients)
 
 
-def auroc_test(blocks: Sequence[PairedScores], m: int) -> Closed:
+def _auroc_test(blocks: Sequence[PairedScores], m: int) -> _Closed:
     """DeLong's paired test where every patient has one image, else with the covariance over patients of Obuchowski.
 
     Source: DeLong, DeLong & Clarke-Pearson 1988; Obuchowski 1997.
     """
-    method = "delong" if one_image_each(blocks) else "obuchowski"
+    method = "delong" if _one_image_each(blocks) else "obuchowski"
     pos, neg, areas = np.zeros(m), np.zeros(m), []
     for block in blocks:
         classes = [c for c in range(block.labels.shape[1]) if 0 < block.labels[:, c].sum() < len(block.labels)]
@@ -132,12 +132,12 @@ def auroc_test(blocks: Sequence[PairedScores], m: int) -> Closed:
         labels, patients = blocks[0].labels[:, 0], blocks[0].patients
         m_pos, m_neg = (len(np.unique(patients[labels == side])) for side in (True, False))
         if min(m_pos, m_neg) < 2:
-            return Closed(float("nan"), method)
+            return _Closed(float("nan"), method)
         own = m_pos / (m_pos - 1) * (pos @ pos) + m_neg / (m_neg - 1) * (neg @ neg)
         spread = own + 2 * m / (m - 1) * (pos @ neg)
     else:  # a patient may be positive in one view and negative in another: only the whole error has a meaning
         spread = m / max(m - 1, 1) * ((pos + neg) @ (pos + neg))
-    return Closed(_normal_p(float(sum(areas)), float(spread)), method)
+    return _Closed(_normal_p(float(sum(areas)), float(spread)), method)
 
 
 def _padded(errors: tuple[Floats, Floats], m: int) -> tuple[Floats, Floats]:
@@ -145,24 +145,24 @@ def _padded(errors: tuple[Floats, Floats], m: int) -> tuple[Floats, Floats]:
     return pos, neg
 
 
-def accuracy_test(blocks: Sequence[PairedScores], m: int) -> Closed:
+def _accuracy_test(blocks: Sequence[PairedScores], m: int) -> _Closed:
     """McNemar's exact test where every patient has one image, else its clustered form.
 
     Source: McNemar, Psychometrika 1947;12:153; Obuchowski, Stat Med 1998;17:1495.
     """
-    if one_image_each(blocks):
+    if _one_image_each(blocks):
         from scipy.special import bdtr
 
         only_a, only_b = (np.count_nonzero(x & ~y) for x, y in _both_ways(blocks[0]))
         n = only_a + only_b
-        return Closed(min(1.0, 2 * float(bdtr(min(only_a, only_b), n, 0.5))) if n else 1.0, "mcnemar, exact")
+        return _Closed(min(1.0, 2 * float(bdtr(min(only_a, only_b), n, 0.5))) if n else 1.0, "mcnemar, exact")
     error = np.zeros(m)
     for block in blocks:
         sizes = np.bincount(block.patients, minlength=m) / len(block.patients)
-        shares = accuracy_shares(block, m)
+        shares = _accuracy_shares(block, m)
         error += (shares - shares.sum() * sizes) / len(blocks)
     difference = float(mean_shares(blocks, "accuracy", m).sum())
-    return Closed(_normal_p(difference, float(m / max(m - 1, 1) * (error @ error))), "mcnemar, clustered")
+    return _Closed(_normal_p(difference, float(m / max(m - 1, 1) * (error @ error))), "mcnemar, clustered")
 
 
 def _both_ways(block: PairedScores) -> tuple[tuple[Bools, Bools], tuple[Bools, Bools]]:
@@ -177,7 +177,7 @@ def _normal_p(difference: float, spread: float) -> float:
     return float(2 * ndtr(-abs(difference) / spread**0.5))
 
 
-SECOND_TESTS = {"auroc": auroc_test, "accuracy": accuracy_test}
+SECOND_TESTS = {"auroc": _auroc_test, "accuracy": _accuracy_test}
 
 
 def auroc_statistic(scores: Floats, labels: Bools) -> Statistic:

@@ -67,7 +67,7 @@ def share_gap(values: Floats, sides: Sides, swap: Bools) -> Floats:
         centre = t / s
         mean.append(centre)
         variance.append(units / np.maximum(units - 1, 1) * np.maximum(tt - 2 * centre * ts + centre**2 * ss, 0) / s**2)
-    return studentised(mean[0] - mean[1], variance[0] + variance[1])
+    return _studentised(mean[0] - mean[1], variance[0] + variance[1])
 
 
 def area_gap(scores: Floats, sides: Sides, swap: Bools) -> Floats:
@@ -82,13 +82,13 @@ def area_gap(scores: Floats, sides: Sides, swap: Bools) -> Floats:
         for start in range(0, len(swap), step):
             # an exchanged cluster's images count on the other side
             counts = (own ^ swap[start : start + step][:, sides.clusters]).astype(float)
-            parts.append(weighted_areas(scores, sides.truth, sides.clusters, counts))
+            parts.append(_weighted_areas(scores, sides.truth, sides.clusters, counts))
         found.append(np.concatenate(parts, axis=1))
     (area_a, spread_a), (area_b, spread_b) = found
-    return studentised(area_a - area_b, spread_a + spread_b)
+    return _studentised(area_a - area_b, spread_a + spread_b)
 
 
-def weighted_areas(scores: Floats, truth: Bools, clusters: Ints, counts: Floats) -> Floats:
+def _weighted_areas(scores: Floats, truth: Bools, clusters: Ints, counts: Floats) -> Floats:
     """Area and its clustered variance of the images that count, float (2, draws); `counts` (draws, n) of 0 and 1."""
     order = np.argsort(scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
@@ -110,7 +110,7 @@ def weighted_areas(scores: Floats, truth: Bools, clusters: Ints, counts: Floats)
     return np.stack([area, np.maximum(spread, 0.0)])
 
 
-def studentised(difference: Floats, variance: Floats) -> Floats:
+def _studentised(difference: Floats, variance: Floats) -> Floats:
     """difference / standard error; 0 where nothing differs, infinite where only chance is missing."""
     sure = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
     return np.where(variance > 1e-15, difference / np.sqrt(np.where(variance > 1e-15, variance, 1.0)), sure)

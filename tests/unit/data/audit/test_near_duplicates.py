@@ -116,8 +116,8 @@ def test_blocks_find_what_comparing_each_with_each_finds(monkeypatch: pytest.Mon
     brute = [(i, j) for i in range(12) for j in range(i + 1, 12) if np.abs(bits[i] - bits[j]).sum() <= 30]
     assert len(brute) == 5  # two pairs, and a picture that is there three times
     for cells, at_once in ((1_000_000, 1000), (1, 1), (25, 2)):
-        monkeypatch.setattr(near_duplicates, "BLOCK_CELLS", cells)
-        monkeypatch.setattr(near_duplicates, "CONFIRM_AT_ONCE", at_once)
+        monkeypatch.setattr(near_duplicates, "_BLOCK_CELLS", cells)
+        monkeypatch.setattr(near_duplicates, "_CONFIRM_AT_ONCE", at_once)
         assert near_pairs(hashes, pixels) == brute
 
 

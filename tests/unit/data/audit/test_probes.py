@@ -130,7 +130,7 @@ class Slices:
 def test_pictures_are_read_in_chunks_and_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16), np.uint8)
     whole = image_statistics(pixels)
-    monkeypatch.setattr(probes, "CHUNK_VALUES", 3 * 16 * 16)
+    monkeypatch.setattr(probes, "_CHUNK_VALUES", 3 * 16 * 16)
     slices = Slices(pixels)
     for name, found in image_statistics(slices).items():
         np.testing.assert_array_equal(found, whole[name])

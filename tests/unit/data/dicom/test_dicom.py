@@ -848,7 +848,7 @@ def test_what_pillow_would_spoil_is_left_to_another_decoder() -> None:
 
 
 def test_no_decoder_under_the_gpl_is_recommended() -> None:
-    assert not [p for p in pixel_data.PACKAGES.values() if "libjpeg" in re.sub(r"\bpylibjpeg\b(?!-libjpeg)", "", p)]
+    assert not [p for p in pixel_data._PACKAGES.values() if "libjpeg" in re.sub(r"\bpylibjpeg\b(?!-libjpeg)", "", p)]
 
 
 def test_a_transfer_syntax_that_nobody_knows_is_not_quoted() -> None:

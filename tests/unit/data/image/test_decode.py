@@ -455,7 +455,7 @@ def test_strips_change_nothing(mode: str, monkeypatch: pytest.MonkeyPatch) -> No
         image = Image.fromarray(noise, "RGBA") if mode == "RGBA" else Image.fromarray(noise[..., :3]).convert(mode)
     bits = 16 if mode == "I;16" else None
     whole = [to_uint8(image, channels, bits) for channels in (1, 3)], content_of(image, is_grey(image)), is_grey(image)
-    monkeypatch.setattr(pixels, "STRIP_PIXELS", 7 * 40)
+    monkeypatch.setattr(pixels, "_STRIP_PIXELS", 7 * 40)
     parts = [to_uint8(image, channels, bits) for channels in (1, 3)], content_of(image, is_grey(image)), is_grey(image)
     np.testing.assert_array_equal(whole[0][0], parts[0][0])
     np.testing.assert_array_equal(whole[0][1], parts[0][1])
@@ -537,7 +537,7 @@ def test_interlaced_pngs_are_read_whole(size: tuple[int, int]) -> None:
     width, height = size
     values = np.random.default_rng(0).integers(0, 256, (height, width), dtype=np.uint8)
     body = b""
-    for x, y, step_x, step_y in png_module.ADAM7:
+    for x, y, step_x, step_y in png_module._ADAM7:
         part = values[y::step_y, x::step_x]
         body += b"".join(b"\0" + line.tobytes() for line in part) if part.size else b""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.image.resize import LOWPASS_SIGMA_PX, harmonised, resize
+from plainfilm.data.image.resize import _LOWPASS_SIGMA_PX, harmonised, resize
 
 WIDE = np.zeros((2, 4), np.uint8)
 WIDE[:, 1:3] = 200
@@ -46,7 +46,7 @@ def test_the_lowpass_is_the_gaussian_it_says() -> None:
     from scipy.ndimage import gaussian_filter
 
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40), dtype=np.uint8)
-    expected = gaussian_filter(pixels.astype(np.float64), LOWPASS_SIGMA_PX, mode="nearest", truncate=4)
+    expected = gaussian_filter(pixels.astype(np.float64), _LOWPASS_SIGMA_PX, mode="nearest", truncate=4)
     assert np.abs(harmonised(pixels, 40, "squish", None) - expected).max() <= 0.51
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data.split.exclude import RULE, leave_out
+from plainfilm.data.split.exclude import _RULE, leave_out
 from plainfilm.data.split.splits import Split, count, make_split
 from plainfilm.data.split.subsample import keep_per_class
 from plainfilm.data.table.image_table import ImageTable, build_table
@@ -42,7 +42,7 @@ def test_named_images_of_train_and_valid_are_ignored_and_those_of_test_stay(divi
     )
     counts = count(few, left)  # raises where they do not add up
     assert (counts.found, counts.used, counts.ignored) == (32, 28, 4)
-    assert (few.excluded["code"] == RULE).sum() == 4 and len(few.rows) == 28
+    assert (few.excluded["code"] == _RULE).sum() == 4 and len(few.rows) == 28
     out, stay = left.notes[-2:]
     assert out.startswith("LEFT OUT: ")
     assert lacking(out, "3 of train", "1 of valid", "named by exclude", "scores on valid flatter") == []

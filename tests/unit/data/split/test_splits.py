@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import _even_out, _fill, allocate
-from plainfilm.data.split.splits import NO_PATIENTS, Leaks, Split, count, grouped, leaks, make_split, write_split
-from plainfilm.data.table.image_table import COLUMNS, ImageTable, build_table
+from plainfilm.data.split.splits import NO_PATIENTS, Split, _Leaks, count, grouped, leaks, make_split, write_split
+from plainfilm.data.table.image_table import _COLUMNS, ImageTable, build_table
 from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import DataError, GateError
 from wording import lacking
@@ -46,7 +46,7 @@ def table(images: list[dict[str, Any]], root: str = "/data") -> ImageTable:
             "content": hashlib.md5(content.encode(), usedforsecurity=False).hexdigest(), "duplicate_of": "", "kin": f"{i} of {content}",
         })  # fmt: skip
     excluded = pd.DataFrame([], columns=["path", "relative", "state", "code", "why"], dtype=str)
-    return ImageTable(Path(root), pd.DataFrame(rows, columns=COLUMNS), excluded, None)
+    return ImageTable(Path(root), pd.DataFrame(rows, columns=_COLUMNS), excluded, None)
 
 
 def films(patients: int, images: int, label: str, given: str = "", first: int = 0) -> list[dict[str, Any]]:
@@ -611,19 +611,19 @@ def test_shares_hold_with_many_classes_of_single_images_too(classes: int, seed: 
 
 
 def test_the_sentence_on_leaks_counts_each_kind_and_is_silent_on_what_there_is_none_of() -> None:
-    assert Leaks(("p1", "p2"), 3, 1).sentence() == (
+    assert _Leaks(("p1", "p2"), 3, 1).sentence() == (
         "2 patients and 3 groups of identical files are in two splits, and 1 more by a copy that was set aside"
     )
-    assert Leaks(("p1",), 1).sentence() == "1 patient and 1 group of identical files are in two splits"
+    assert _Leaks(("p1",), 1).sentence() == "1 patient and 1 group of identical files are in two splits"
 
 
 def test_patients_who_share_a_picture_that_was_set_aside_are_told_where_nothing_else_crosses() -> None:
     rows = table(films(2, 1, "A")).rows.assign(kin="same", split=["train", "test"])
-    assert leaks(rows) == Leaks((), 0, kin=1) and leaks(rows)
+    assert leaks(rows) == _Leaks((), 0, kin=1) and leaks(rows)
     rows["content"] = "same"  # the identical files say it already
-    assert leaks(rows) == Leaks((), 1, kin=0)
+    assert leaks(rows) == _Leaks((), 1, kin=0)
     rows = rows.assign(content=["a", "b"], patient="p")  # and so does the patient
-    assert leaks(rows) == Leaks(("p",), 0, kin=0)
+    assert leaks(rows) == _Leaks(("p",), 0, kin=0)
     assert not leaks(rows.assign(split="train"))
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from plainfilm.config import DataConfig
 from plainfilm.data.split.splits import Split, count, make_split
-from plainfilm.data.split.subsample import RULE, keep_per_class
+from plainfilm.data.split.subsample import _RULE, keep_per_class
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
@@ -46,7 +46,7 @@ def test_every_file_is_still_accounted_for_and_only_train_is_smaller() -> None:
     counts = count(few, split)  # raises where they do not add up
     left = len(SPLIT.of("train")) - 20
     assert (counts.found, counts.used, counts.ignored) == (240, 240 - left, left)
-    assert (few.excluded["code"] == RULE).all() and len(few.rows) == counts.used
+    assert (few.excluded["code"] == _RULE).all() and len(few.rows) == counts.used
     assert "10 train images of each class" in split.notes[-1] and f"{left} others" in split.notes[-1]
 
 

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from plainfilm.data.split.splits import Split
 from plainfilm.data.split.valid_roles import (
+    _MIN_PATIENTS,
     BOTH,
     CALIBRATE,
-    MIN_PATIENTS,
     SELECT,
     calibrates,
     cut_valid,
     selects,
     untouched,
 )
-from plainfilm.data.table.image_table import COLUMNS, read_table, write_table
+from plainfilm.data.table.image_table import _COLUMNS, read_table, write_table
 from wording import lacking
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
@@ -31,7 +31,7 @@ def split_of(valid_patients: int, images: int = 2, share: float = 0.25) -> Split
         part = "valid" if patient < valid_patients else "train" if patient % 2 else "test"
         rows += [
             {
-                **dict.fromkeys(COLUMNS, ""), "relative": f"{patient}-{k}", "label": label, "group": patient, "split": part,
+                **dict.fromkeys(_COLUMNS, ""), "relative": f"{patient}-{k}", "label": label, "group": patient, "split": part,
                 "bytes": 1, "width": 8, "height": 8, "depth": 8, "channels": 1, "quantisation": 0, "grey": True,
             }
             for k in range(images)
@@ -63,7 +63,7 @@ def test_a_cut_that_is_made_again_has_one_column_of_roles():
 
 
 def test_the_split_itself_and_its_notes_stay():
-    before = split_of(MIN_PATIENTS)
+    before = split_of(_MIN_PATIENTS)
     after = cut_valid(before, CLASSES, seed=0)
     pd.testing.assert_frame_equal(after.rows.drop(columns="role"), before.rows)
     assert after.notes == ("earlier",)
@@ -72,7 +72,7 @@ def test_the_split_itself_and_its_notes_stay():
 @pytest.mark.parametrize(
     ("patients", "share", "why"),
     [
-        (MIN_PATIENTS - 1, 0.5, "99 patients, and 100 are needed to cut it"),
+        (_MIN_PATIENTS - 1, 0.5, "99 patients, and 100 are needed to cut it"),
         (150, 1 / 150, "too few patients to cut it"),
     ],
 )

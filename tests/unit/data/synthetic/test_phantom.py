@@ -9,7 +9,7 @@ from PIL import Image
 
 from plainfilm.data.synthetic import film, phantom
 from plainfilm.data.synthetic.film import draw_phantom
-from plainfilm.data.synthetic.phantom import plan, write_phantom
+from plainfilm.data.synthetic.phantom import _plan, write_phantom
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, UsageError
 
 
@@ -90,7 +90,7 @@ def test_a_patient_has_one_class_and_one_to_four_images(drawn_set: Path) -> None
 
 
 def test_patient_numbers_tell_nothing_about_the_class() -> None:
-    disease = np.array([opacity for _, _, opacity in plan(100_000, seed=0)])
+    disease = np.array([opacity for _, _, opacity in _plan(100_000, seed=0)])
     assert 0.49 < disease.mean() < 0.51  # about 40,000 patients: one standard error is 0.0025
     numbers = np.arange(len(disease))
     assert abs(np.corrcoef(numbers, disease)[0, 1]) < 0.02  # four standard errors
@@ -140,9 +140,9 @@ def test_an_opacity_leaves_the_border_ring_untouched(size_px: int) -> None:
 def test_an_opacity_changes_the_body_only() -> None:
     for patient in range(1, 41):
         healthy, ill = (draw_phantom(64, seed=3, patient=patient, k=1, opacity=flag) for flag in (False, True))
-        view = film.drawn(film.DrawnView, np.random.default_rng([3, patient, 1]))
-        anatomy = film.drawn(film.DrawnAnatomy, np.random.default_rng([3, patient, film.ANATOMY]))
-        inside = film.body(*film.posed(*film.grid(64), view), anatomy) > 0.99
+        view = film._drawn(film._DrawnView, np.random.default_rng([3, patient, 1]))
+        anatomy = film._drawn(film._DrawnAnatomy, np.random.default_rng([3, patient, film.ANATOMY]))
+        inside = film._body(*film._posed(*film._grid(64), view), anatomy) > 0.99
         assert not (healthy != ill)[~inside].any()
 
 

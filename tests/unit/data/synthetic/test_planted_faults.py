@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from plainfilm.data.synthetic import film, planted_faults
-from plainfilm.data.synthetic.phantom import CLASSES, plan, write_phantom
-from plainfilm.data.synthetic.planted_faults import Faults, lay_out, write_planted
+from plainfilm.data.synthetic.phantom import CLASSES, _plan, write_phantom
+from plainfilm.data.synthetic.planted_faults import Faults, _lay_out, write_planted
 from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import UsageError
 from plainfilm.schemas.data import Planted
@@ -77,7 +77,7 @@ def test_without_faults_the_set_is_the_one_of_before_byte_for_byte(tmp_path: Pat
     write_phantom(tmp_path / "plain", images=12, size_px=32)
     assert truth == Planted()
     assert contents(tmp_path / "set") == contents(tmp_path / "plain")
-    for number, count, ill in plan(12, seed=0):  # the whole recipe, as it was before anything could be planted
+    for number, count, ill in _plan(12, seed=0):  # the whole recipe, as it was before anything could be planted
         for k in range(1, count + 1):
             drawn = film.draw_phantom(32, seed=0, patient=number, k=k, opacity=ill)
             Image.fromarray(drawn).save(tmp_path / "one.png", compress_level=0)
@@ -104,7 +104,7 @@ def test_the_same_arguments_give_the_same_bytes_and_truth_whatever_jobs_is(
 
 
 def test_another_seed_plants_elsewhere() -> None:
-    first, second = (lay_out(ALL, 60, seed)[1] for seed in (2, 3))
+    first, second = (_lay_out(ALL, 60, seed)[1] for seed in (2, 3))
     assert first.duplicates != second.duplicates
     assert first.shared_patients != second.shared_patients
     assert first.marked != second.marked
@@ -164,7 +164,7 @@ def test_each_copy_is_the_only_picture_of_its_patient(everything: tuple[Path, Pl
 
 
 def test_the_numbers_of_copies_tell_neither_class_nor_kind() -> None:
-    _, truth = lay_out(Faults(duplicates=500, near_duplicates=500), 2000, seed=0)
+    _, truth = _lay_out(Faults(duplicates=500, near_duplicates=500), 2000, seed=0)
     copies = [copy for _, copy in pairs(truth)]
     numbers = np.array([int(patient(copy).removeprefix("phantom-")) for copy in copies])
     ill = np.array([label(copy) == "PNEUMONIA" for copy in copies])
@@ -232,7 +232,7 @@ def test_the_shared_patients_and_no_others_are_in_train_and_test(everything: tup
 def test_a_fifth_of_each_class_is_in_test_to_the_next_whole_patient(images: int, shared: int) -> None:
     for seed in range(20):
         faults = Faults(given_folders=True, shared_patients=shared if images > 12 else shared // 6)
-        pictures, truth = lay_out(faults, images, seed)
+        pictures, truth = _lay_out(faults, images, seed)
         sides = Counter(tuple(picture.path.split("/")[:2]) for picture in pictures)
         for name, n in (("NORMAL", images - images // 2), ("PNEUMONIA", images // 2)):
             assert sides["train", name] + sides["test", name] == n
@@ -242,13 +242,13 @@ def test_a_fifth_of_each_class_is_in_test_to_the_next_whole_patient(images: int,
 
 
 def test_shared_patients_alone_give_the_layout_too() -> None:
-    alone, both = (lay_out(Faults(shared_patients=2, given_folders=flag), 60, 0) for flag in (False, True))
+    alone, both = (_lay_out(Faults(shared_patients=2, given_folders=flag), 60, 0) for flag in (False, True))
     assert alone == both
     assert all(picture.path.startswith(("train/", "test/")) for picture in alone[0])
 
 
 def test_a_picture_and_its_copy_come_to_lie_together_and_apart() -> None:
-    _, truth = lay_out(Faults(duplicates=100, given_folders=True), 200, seed=0)
+    _, truth = _lay_out(Faults(duplicates=100, given_folders=True), 200, seed=0)
     apart = sum(first.split("/")[0] != second.split("/")[0] for first, second in truth.duplicates)
     assert 15 <= apart <= 50  # 32 = 100 * (0.8 * 0.2 + 0.2 * 0.8) are expected
 
@@ -292,7 +292,7 @@ def test_the_marker_is_a_white_letter_that_fits_every_size(size_px: int, stroke:
     raster = np.array([[point == "#" for point in row] for row in letter.split()])
     black = np.zeros((size_px, size_px), dtype=np.uint8)
     for seed in range(20):
-        marked = planted_faults.burn_in_marker(black, np.random.default_rng(seed))
+        marked = planted_faults._burn_in_marker(black, np.random.default_rng(seed))
         rows, columns = np.nonzero(marked)
         box = marked[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
         np.testing.assert_array_equal(box, 245 * np.kron(raster, np.ones((stroke, stroke))).astype(np.uint8))
@@ -340,18 +340,18 @@ def test_what_cannot_be_planted_is_refused_before_anything_is_drawn(
 
 
 def test_as_many_as_there_are_can_be_planted(refusal: Callable[..., str]) -> None:
-    _, truth = lay_out(Faults(duplicates=5, near_duplicates=4, label_conflicts=3), 12, seed=0)
+    _, truth = _lay_out(Faults(duplicates=5, near_duplicates=4, label_conflicts=3), 12, seed=0)
     assert len(pairs(truth)) == 12
-    able = Counter(ill for _, count, ill in plan(60, seed=0) if count > 1)
+    able = Counter(ill for _, count, ill in _plan(60, seed=0) if count > 1)
     most = 2 * min(able.values())
-    assert len(lay_out(Faults(shared_patients=most), 60, seed=0)[1].shared_patients) == most
-    assert f"0 to {most}:" in refusal(lambda: lay_out(Faults(shared_patients=most + 1), 60, seed=0), UsageError)
+    assert len(_lay_out(Faults(shared_patients=most), 60, seed=0)[1].shared_patients) == most
+    assert f"0 to {most}:" in refusal(lambda: _lay_out(Faults(shared_patients=most + 1), 60, seed=0), UsageError)
 
 
 def test_patient_numbers_never_get_a_sixth_digit(monkeypatch: pytest.MonkeyPatch, refusal: Callable[..., str]) -> None:
-    monkeypatch.setattr(planted_faults, "HIGHEST_PATIENT", len(plan(60, seed=0)) + 3)
-    assert len(lay_out(Faults(duplicates=3), 60, seed=0)[1].duplicates) == 3
-    assert "is 4; it must be 0 to 3:" in refusal(lambda: lay_out(Faults(duplicates=4), 60, seed=0), UsageError)
+    monkeypatch.setattr(planted_faults, "_HIGHEST_PATIENT", len(_plan(60, seed=0)) + 3)
+    assert len(_lay_out(Faults(duplicates=3), 60, seed=0)[1].duplicates) == 3
+    assert "is 4; it must be 0 to 3:" in refusal(lambda: _lay_out(Faults(duplicates=4), 60, seed=0), UsageError)
 
 
 def test_progress_counts_the_copies_too(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_another_way_of_reading_is_another_book(tmp_path: Path, monkeypatch: pyt
 
 
 def test_many_small_parts_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_facts, "MAX_PARTS", 3)
+    monkeypatch.setattr(file_facts, "_MAX_PARTS", 3)
     for fact in others(7):
         FactsBook(tmp_path, READING).add([fact])
     book = FactsBook(tmp_path, READING)

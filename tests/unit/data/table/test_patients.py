@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig, load_config
-from plainfilm.data.table.patients import PatientKey, join_groups, key_from_name, require_matches
+from plainfilm.data.table.patients import _PatientKey, join_groups, key_from_name, require_matches
 from plainfilm.errors import ConfigError, DataError
 from wording import lacking
 
@@ -26,8 +26,8 @@ from wording import lacking
     ],
 )
 def test_the_names_of_known_sets_tell_the_patient(name: str, patient: str, wide: str) -> None:
-    assert key_from_name(f"train/X/{name}") == PatientKey(patient, wide)
-    assert key_from_name(name) == PatientKey(patient, wide)
+    assert key_from_name(f"train/X/{name}") == _PatientKey(patient, wide)
+    assert key_from_name(name) == _PatientKey(patient, wide)
 
 
 def test_the_two_counters_of_normal_films_are_different_patients() -> None:
@@ -55,16 +55,16 @@ def test_folder_names_never_tell_the_patient_unless_a_pattern_asks() -> None:
 
 
 def test_a_pattern_is_searched_in_the_file_name() -> None:
-    assert key_from_name("A/2020_pat07_b.png", r"_(pat\d+)_") == PatientKey("pat07", "pat07")
+    assert key_from_name("A/2020_pat07_b.png", r"_(pat\d+)_") == _PatientKey("pat07", "pat07")
     assert key_from_name("A/phantom-00042-3.png", r"_(pat\d+)_") is None  # it replaces the presets
 
 
 def test_a_pattern_with_a_slash_is_searched_in_the_whole_relative_path() -> None:
-    assert key_from_name("NORMAL/p7/film.png", r"/(p\d+)/") == PatientKey("p7", "p7")
+    assert key_from_name("NORMAL/p7/film.png", r"/(p\d+)/") == _PatientKey("p7", "p7")
 
 
 def test_the_first_group_is_the_patient() -> None:
-    assert key_from_name("c3-p12.png", r"c(?:\d)-(p\d+)()") == PatientKey("p12", "p12")
+    assert key_from_name("c3-p12.png", r"c(?:\d)-(p\d+)()") == _PatientKey("p12", "p12")
 
 
 @pytest.mark.parametrize("pattern", [r"(p\d+)?film", r"(x*)film"])
@@ -89,7 +89,7 @@ def test_a_pattern_that_fits_no_name_is_refused_with_the_first_name() -> None:
 
 
 def test_a_pattern_that_fits_some_names_is_taken() -> None:
-    require_matches([None, PatientKey("p1", "p1")], r"(p\d+)", "A/x.png")
+    require_matches([None, _PatientKey("p1", "p1")], r"(p\d+)", "A/x.png")
     require_matches([None, None], None, "A/x.png")
     assert DataConfig(patient_pattern=r"(p\d+)").patient_pattern == r"(p\d+)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.evaluate.metrics.decision_curve import THRESHOLDS, decision_curve, worth
+from plainfilm.evaluate.metrics.decision_curve import _THRESHOLDS, _worth, decision_curve
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.stats.intervals import bootstrap
 
@@ -87,9 +87,9 @@ def test_the_band_covers_the_true_net_benefit_of_clustered_images():
             ids,
         )
 
-    at = [THRESHOLDS.tolist().index(t) for t in (0.2, 0.5, 0.8)]
+    at = [_THRESHOLDS.tolist().index(t) for t in (0.2, 0.5, 0.8)]
     p, y, _ = draw(60_000)
-    truth = worth(p, y, THRESHOLDS[at]).mean(axis=0)
+    truth = _worth(p, y, _THRESHOLDS[at]).mean(axis=0)
     for _ in range(trials):
         found = decision_curve(sample_of(*draw(150)), n_boot=200)
         held += [found.ci_low[i] <= value <= found.ci_high[i] for i, value in zip(at, truth, strict=True)]

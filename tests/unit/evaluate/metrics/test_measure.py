@@ -9,21 +9,19 @@ from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics import measure as metrics
 from plainfilm.evaluate.metrics.calibration import calibration_line, line_interval, line_statistic
-from plainfilm.evaluate.metrics.measure import (
-    METRICS,
-    PER_CLASS,
+from plainfilm.evaluate.metrics.measure import _PER_CLASS, METRICS, calls, measure, measure_per_class
+from plainfilm.evaluate.metrics.point_metrics import (
     auprc,
+    auprc_statistic,
     auroc,
     brier,
-    calls,
     confusion_matrix,
     ece,
+    ece_bins,
     mcc,
-    measure,
-    measure_per_class,
+    mcc_statistic,
     rate,
 )
-from plainfilm.evaluate.metrics.point_metrics import auprc_statistic, ece_bins, mcc_statistic
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.stats import delong, intervals
 
@@ -229,7 +227,7 @@ def test_more_than_two_classes_average_one_vs_rest_over_the_classes_present():
 def test_per_class_gives_each_class_against_the_rest():
     probs, y, ids = three_classes()
     table = measure_per_class(probs, y, clusters=ids, patients=ids, positive=None, threshold=None, n_boot=50)
-    assert list(table) == [0, 1, 2, 3] and all(tuple(row) == PER_CLASS for row in table.values())
+    assert list(table) == [0, 1, 2, 3] and all(tuple(row) == _PER_CLASS for row in table.values())
     assert table[1]["auroc"].value == pytest.approx(roc_auc_score(y == 1, probs[:, 1]))
     assert table[2]["sensitivity"].n == (y == 2).sum()
     assert table[3]["sensitivity"].method == "not estimable: no positive image"
@@ -240,7 +238,7 @@ def test_per_class_agrees_with_measure_on_two_classes():
     options = {"clusters": range(10), "positive": 1, "threshold": 0.5, "n_boot": 50}
     table = measure_per_class(two_columns(TEN_P), TEN_Y, **options)
     whole = measure(two_columns(TEN_P), TEN_Y, **options)
-    assert table[1] == {name: whole[name] for name in PER_CLASS}
+    assert table[1] == {name: whole[name] for name in _PER_CLASS}
     assert table[0]["sensitivity"] == whole["specificity"]
 
 
@@ -278,9 +276,9 @@ def test_the_bootstrap_sorts_scores_once_not_once_per_draw(monkeypatch):
 
 def test_memory_of_the_bootstrap_is_bounded(monkeypatch):
     sizes = []
-    real = intervals.cluster_draws
+    real = intervals._cluster_draws
     monkeypatch.setattr(intervals, "CHUNK", 5_000)
-    monkeypatch.setattr(intervals, "cluster_draws", lambda c, b, rng: sizes.append(b * len(c)) or real(c, b, rng))
+    monkeypatch.setattr(intervals, "_cluster_draws", lambda c, b, rng: sizes.append(b * len(c)) or real(c, b, rng))
     score(TEN_P * 10, TEN_Y * 10, n_boot=200)
     assert max(sizes) <= 5_000 and sum(sizes) == 200 * 100
 
@@ -392,7 +390,7 @@ def test_what_is_drawn_follows_the_seed_and_the_number_of_draws_and_nothing_else
 
 def test_no_image_at_all_is_told_for_each_class_and_metric():
     empty = measure_per_class(np.empty((0, 3)), [], clusters=[], positive=None, threshold=None)
-    assert list(empty) == [0, 1, 2] and all(tuple(row) == PER_CLASS for row in empty.values())
+    assert list(empty) == [0, 1, 2] and all(tuple(row) == _PER_CLASS for row in empty.values())
     found = [*score([], []).values(), *(m for row in empty.values() for m in row.values())]
     assert {(m.method, m.value, m.n) for m in found} == {("not estimable: no images", None, 0)}
 
@@ -431,7 +429,7 @@ def test_what_is_asked_of_calls_is_not_asked_of_a_class_alone():
     assert (
         metrics.rate_metric("f1", (0,), sample, 0.95).n == 3 and metrics.rate_metric("ppv", (0,), sample, 0.95).n == 1
     )
-    assert metrics.rankable((0, 1, 2), sample) == [0, 2]
+    assert metrics._rankable((0, 1, 2), sample) == [0, 2]
 
 
 def test_the_interval_of_an_average_precision_is_that_of_its_draws():
@@ -479,7 +477,7 @@ def test_room_for_errors_that_were_not_seen_by_hand():
     # two wrong images of one patient are one patient; and the threshold is not asked
     two = sample_of([*[0.9] * 8, 0.1, 0.1], np.ones(10, int), [*range(8), 8, 8])
     found = intervals.proportion(np.arange(10) < 8, np.array([*range(8), 8, 8]), 0.9)
-    assert metrics.share_correct(two, 0.9) == found
+    assert metrics._share_correct(two, 0.9) == found
     assert metrics.with_room(0.01, 0.8, two, 0.9) == pytest.approx((0.01 + (0.8 - found.low) * 0.8) / 2)
 
 

@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics import point_metrics, predicted_class
 from plainfilm.evaluate.metrics import sample as estimates
-from plainfilm.evaluate.metrics.sample import Sample, canonical_order, label_codes, make_sample
+from plainfilm.evaluate.metrics.sample import Sample, _canonical_order, _label_codes, make_sample
 from plainfilm.evaluate.stats.intervals import Interval
 
 
@@ -44,12 +44,12 @@ def test_order_tells_where_each_image_stood_and_everything_is_put_in_it():
 def test_clusters_come_in_the_order_of_what_they_hold():
     """Content, by truth and then by probabilities: a is (0, .8), b is (0, .6), c is (1, .3); cluster 7 holds b, c."""
     probs, targs = two([0.3, 0.4, 0.2, 0.4]), np.array([1, 0, 0, 0])
-    order, codes = canonical_order(probs, targs, np.array([7, 7, 5, 1]))
+    order, codes = _canonical_order(probs, targs, np.array([7, 7, 5, 1]))
     content = [[0.6, 0.4, 0], [0.8, 0.2, 0], [0.7, 0.3, 1]]
     rows = [[*probs[i], targs[i]] for i in order]
     assert rows == [content[0], content[0], content[2], content[1]] and order.tolist() == [3, 1, 0, 2]
     assert codes.tolist() == [0, 1, 1, 2]
-    assert [each.tolist() for each in canonical_order(probs[:0], targs[:0], targs[:0])] == [[], []]
+    assert [each.tolist() for each in _canonical_order(probs[:0], targs[:0], targs[:0])] == [[], []]
 
 
 def test_a_sample_tells_its_classes_and_counts_everyone():
@@ -106,10 +106,10 @@ def test_truth_may_be_bool_and_a_sample_may_be_empty():
 
 
 def test_the_text_nan_is_a_name_and_numbers_and_text_are_told_apart():
-    assert label_codes(["nan", "None", "nan"], 3, "patients").tolist() == [1, 0, 1]
-    assert label_codes(np.array(["b", "a", "b"], dtype=object), 3, "patients").tolist() == [1, 0, 1]
-    assert label_codes([10, 9, 10], 3, "patients").tolist() == [1, 0, 1]  # as numbers: 9 before 10
-    assert label_codes([1.5, 0.5, 1.5], 3, "patients").tolist() == [1, 0, 1]
+    assert _label_codes(["nan", "None", "nan"], 3, "patients").tolist() == [1, 0, 1]
+    assert _label_codes(np.array(["b", "a", "b"], dtype=object), 3, "patients").tolist() == [1, 0, 1]
+    assert _label_codes([10, 9, 10], 3, "patients").tolist() == [1, 0, 1]  # as numbers: 9 before 10
+    assert _label_codes([1.5, 0.5, 1.5], 3, "patients").tolist() == [1, 0, 1]
 
 
 # --- an interval becomes a metric --------------------------------------------------------------------------------------

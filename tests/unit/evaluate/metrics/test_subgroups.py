@@ -8,9 +8,9 @@ from sklearn.metrics import roc_auc_score
 
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
-from plainfilm.evaluate.metrics.subgroups import draws_for, subgroup_table
+from plainfilm.evaluate.metrics.subgroups import _draws_for, subgroup_table
 from plainfilm.evaluate.stats import subgroup_permutation
-from plainfilm.evaluate.stats.delong import auroc_interval, curve, variance
+from plainfilm.evaluate.stats.delong import _variance, auroc_interval, curve
 from plainfilm.evaluate.stats.intervals import Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import Sides
@@ -211,10 +211,10 @@ def test_areas_and_variances_of_exchanged_images_are_those_of_these_images_alone
     sides = Sides(site == "east", ids, y)
     swap = subgroup_permutation.exchanges(sides, 10, np.random.default_rng(2))
     counts = (sides.in_a ^ swap[:, ids]).astype(float)
-    for row, (area, spread) in zip(counts > 0, subgroup_permutation.weighted_areas(p, y, ids, counts).T, strict=True):
+    for row, (area, spread) in zip(counts > 0, subgroup_permutation._weighted_areas(p, y, ids, counts).T, strict=True):
         alone = curve(p[row], y[row])
         assert area == pytest.approx(alone.area)
-        assert spread == pytest.approx(variance(alone, np.unique(ids[row], return_inverse=True)[1]))
+        assert spread == pytest.approx(_variance(alone, np.unique(ids[row], return_inverse=True)[1]))
 
 
 def test_a_large_gap_is_found_and_p_is_never_zero():
@@ -295,7 +295,7 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
 
 @pytest.mark.parametrize("values", [[3.0, 0, -2, 0], [0, 1e-6, 0, 5]])
 def test_a_studentised_difference_by_hand(values):
-    found = subgroup_permutation.studentised(np.array([*values, 0.0]), np.array([4.0, 1e-12, 0.0, 0.25, 0]))
+    found = subgroup_permutation._studentised(np.array([*values, 0.0]), np.array([4.0, 1e-12, 0.0, 0.25, 0]))
     expected = [values[0] / 2, values[1] / 1e-6, np.copysign(np.inf, values[2]) if values[2] else 0, values[3] / 0.5, 0]
     assert found.tolist() == pytest.approx(expected)
 
@@ -340,7 +340,7 @@ def test_the_gap_of_areas_does_not_depend_on_how_many_draws_are_held_at_once(mon
         parts = []
         for side in (sides.in_a ^ row[ids], ~(sides.in_a ^ row[ids])):
             roc = curve(p[side], y[side])
-            parts.append((roc.area, variance(roc, np.unique(ids[side], return_inverse=True)[1])))
+            parts.append((roc.area, _variance(roc, np.unique(ids[side], return_inverse=True)[1])))
         assert found == pytest.approx((parts[0][0] - parts[1][0]) / (parts[0][1] + parts[1][1]) ** 0.5)
     for chunk in (1, 60 * 7):
         monkeypatch.setattr(subgroup_permutation, "CHUNK", chunk)
@@ -364,15 +364,15 @@ def test_the_gap_of_shares_of_one_patient_a_side_and_of_none_that_varies():
 def test_the_area_of_few_patients_by_hand():
     """One positive and one negative patient: no variance. Two of each: placements 1, 0 and 1/2, 1/2 around 1/2."""
     ones = np.ones((1, 2))
-    found = subgroup_permutation.weighted_areas(np.array([0.9, 0.1]), np.array([True, False]), np.arange(2), ones)
+    found = subgroup_permutation._weighted_areas(np.array([0.9, 0.1]), np.array([True, False]), np.arange(2), ones)
     assert found.tolist() == [[1.0], [0.0]]
     scores, truth = np.array([0.9, 0.1, 0.5, 0.5]), np.array([True, True, False, False])
-    area, spread = subgroup_permutation.weighted_areas(scores, truth, np.arange(4), np.ones((1, 4)))
+    area, spread = subgroup_permutation._weighted_areas(scores, truth, np.arange(4), np.ones((1, 4)))
     assert (area[0], spread[0]) == (0.5, pytest.approx(2 * 2 * (0.5 / 2) ** 2))
     # positive and negative of one patient: placements 1, 1/2 and 1, 1/2, errors of 1/8; 2 m / (m - 1) = 4
     scores, own = np.array([0.9, 0.1, 0.0, 0.5]), 2 * (2 * 0.125**2) * 2
     for ids, together in (([0, 1, 0, 1], 1), ([0, 1, 1, 0], -1)):
-        area, spread = subgroup_permutation.weighted_areas(scores, truth, np.array(ids), np.ones((1, 4)))
+        area, spread = subgroup_permutation._weighted_areas(scores, truth, np.array(ids), np.ones((1, 4)))
         assert (area[0], spread[0]) == (0.75, pytest.approx(max(own + together * 4 * 2 * 0.125**2, 0)))
 
 
@@ -381,11 +381,11 @@ def test_the_area_of_patients_with_images_of_both_classes_is_that_of_these_image
     truth, ids, scores = rng.random(60) < 0.5, np.arange(60) // 4, np.round(rng.random(60), 1)
     counts = (rng.random((12, 15)) < 0.7)[:, ids]
     for row, (area, spread) in zip(
-        counts, subgroup_permutation.weighted_areas(scores, truth, ids, counts * 1.0).T, strict=True
+        counts, subgroup_permutation._weighted_areas(scores, truth, ids, counts * 1.0).T, strict=True
     ):
         alone = curve(scores[row], truth[row])
         assert area == pytest.approx(alone.area)
-        assert spread == pytest.approx(variance(alone, np.unique(ids[row], return_inverse=True)[1]))
+        assert spread == pytest.approx(_variance(alone, np.unique(ids[row], return_inverse=True)[1]))
 
 
 @pytest.mark.parametrize("p", [0.0002, 0.03, 0.5])
@@ -441,7 +441,7 @@ def test_p_follows_the_seed_and_is_adjusted_for_all_gaps():
 
 
 def test_the_draws_grow_with_the_number_of_tests():
-    assert [draws_for(n) for n in (0, 33, 34, 190)] == [1999, 1999, 2040, 11400]
+    assert [_draws_for(n) for n in (0, 33, 34, 190)] == [1999, 1999, 2040, 11400]
 
 
 def test_a_gap_needs_five_patients_of_each_class_it_asks_for():

@@ -12,8 +12,8 @@ from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
 from plainfilm.data.synthetic.corruptions import corrupted
 from plainfilm.data.synthetic.phantom import draw_phantom
 from plainfilm.errors import DataError
-from plainfilm.evaluate.ood.image_features import cells, image_features
-from plainfilm.evaluate.ood.ood_gate import FEATURES, MIN_IMAGES, Envelope, fit_gate, gate_bytes, gate_from, read_gate
+from plainfilm.evaluate.ood.image_features import _cells, image_features
+from plainfilm.evaluate.ood.ood_gate import _MIN_IMAGES, FEATURES, _Envelope, fit_gate, gate_bytes, gate_from, read_gate
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
@@ -23,7 +23,7 @@ SIZE = 48
 def features_of(pixels):
     """In place of a network: mean and spread of each of 6 x 6 cells."""
     x = pixels.astype(float) / 255
-    means, squares = cells(x, 6), cells(x**2, 6)
+    means, squares = _cells(x, 6), _cells(x**2, 6)
     return np.hstack([means.reshape(len(x), -1), np.sqrt(np.maximum(squares - means**2, 0)).reshape(len(x), -1)])
 
 
@@ -91,7 +91,7 @@ def test_the_limit_is_beyond_all_but_two_in_a_hundred(films):
 
 
 def test_with_few_images_there_is_no_gate(films):
-    few = {name: view[: MIN_IMAGES - 1] for name, view in views_of(films[:MIN_IMAGES]).items()}
+    few = {name: view[: _MIN_IMAGES - 1] for name, view in views_of(films[:_MIN_IMAGES]).items()}
     assert fit_gate(views_of(films[:300]), few) is None
 
 
@@ -104,7 +104,7 @@ def test_the_distance_is_the_one_of_the_gaussian_worked_out_with_its_inverse_cov
     z = (x - mean) / scale
     expected = np.einsum("ni,ij,nj->n", z, np.linalg.inv(covariance), z)
     parts = (mean, scale, axes, spread, np.array([rest]), np.array([0.0, 1.0]))
-    envelope = Envelope(*(part.astype(np.float64) for part in parts))
+    envelope = _Envelope(*(part.astype(np.float64) for part in parts))
     assert np.exp(envelope.log_distance(x)) == pytest.approx(expected)
     moved = replace(envelope, usual=np.array([1.0, 2.0]))
     assert moved.strangeness(x) == pytest.approx((np.log(expected) - 1) / 2)
@@ -115,11 +115,11 @@ def test_the_distance_is_the_one_of_the_gaussian_worked_out_with_its_inverse_cov
 
 def test_cells_are_means_also_where_the_sides_do_not_divide():
     picture = np.arange(35.0).reshape(1, 5, 7)
-    assert cells(picture, 5)[0, :, 0] == pytest.approx([0.0, 7.0, 14.0, 21.0, 28.0])  # 7 columns in 5: the first alone
-    assert cells(picture, 1)[0, 0, 0] == pytest.approx(17.0)
-    assert cells(picture, 99).shape == (1, 5, 7)
+    assert _cells(picture, 5)[0, :, 0] == pytest.approx([0.0, 7.0, 14.0, 21.0, 28.0])  # 7 columns in 5: the first alone
+    assert _cells(picture, 1)[0, 0, 0] == pytest.approx(17.0)
+    assert _cells(picture, 99).shape == (1, 5, 7)
     even = np.arange(16.0).reshape(1, 4, 4)
-    assert cells(even, 2)[0] == pytest.approx(np.array([[2.5, 4.5], [10.5, 12.5]]))
+    assert _cells(even, 2)[0] == pytest.approx(np.array([[2.5, 4.5], [10.5, 12.5]]))
 
 
 @given(st.integers(8, 70), st.integers(8, 70), st.integers(0, 2**32 - 1))

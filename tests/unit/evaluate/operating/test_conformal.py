@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.operating.conformal import fit_band, in_set, is_singleton, one_each, patients_needed
+from plainfilm.evaluate.operating.conformal import _one_each, fit_band, in_set, is_singleton, patients_needed
 from plainfilm.runs.card import AbstainBand
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
@@ -37,7 +37,7 @@ def test_a_patient_with_many_images_counts_once():
     probs, targs, groups = draw(60, seed=1, images=5)
     band = fit_band(probs, targs, groups, VOCAB, level=0.9, seed=0)
     assert sum(band.patients.values()) == 60
-    rows = one_each(np.arange(300), groups, np.random.default_rng(0))
+    rows = _one_each(np.arange(300), groups, np.random.default_rng(0))
     assert groups[rows].tolist() == list(range(60))
 
 

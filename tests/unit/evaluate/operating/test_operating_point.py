@@ -8,7 +8,7 @@ from plainfilm.config import EvaluateConfig
 from plainfilm.data.split.valid_roles import BOTH, CALIBRATE, SELECT
 from plainfilm.evaluate.metrics.calibration import fit_temperature
 from plainfilm.evaluate.operating.conformal import fit_band
-from plainfilm.evaluate.operating.operating_point import operating_point, threshold_of
+from plainfilm.evaluate.operating.operating_point import _operating_point, threshold_of
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import CHANGE, make_predictions
 from wording import lacking
@@ -31,7 +31,7 @@ def drawn(n=300, seed=0, heat=2.0, images=2):
 
 def point_of(rows, logits, cfg=None, **more):
     valid = make_predictions(rows, logits, VOCAB, has_patients=True)
-    return operating_point(valid, rows, cfg or EvaluateConfig(), 1, seed=3, **more)
+    return _operating_point(valid, rows, cfg or EvaluateConfig(), 1, seed=3, **more)
 
 
 def test_each_number_is_what_its_rule_finds_on_the_calibrate_rows():
@@ -87,7 +87,7 @@ def test_a_fixed_threshold_is_kept_and_more_classes_have_none():
     assert point_of(rows, logits, EvaluateConfig(threshold="0.3")).threshold == 0.3
     three = np.column_stack([logits, np.full(len(logits), -3.0)])
     valid = make_predictions(rows, three, [*VOCAB, "OTHER"], has_patients=True)
-    found = operating_point(valid, rows, EvaluateConfig(), None, seed=0)
+    found = _operating_point(valid, rows, EvaluateConfig(), None, seed=0)
     assert found.threshold is None
     assert found.temperature > 1.1
     assert found.band is None

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.data.audit.probes import image_statistics
-from plainfilm.evaluate.shift.domain_shift import NAMES, PROBE, domain_shift, same_shares
-from plainfilm.evaluate.shift.generalization_gap import changes
+from plainfilm.evaluate.shift.domain_shift import _NAMES, _PROBE, _same_shares, domain_shift
+from plainfilm.evaluate.shift.generalization_gap import _changes
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.schemas.documents import Metric
 
@@ -28,7 +28,7 @@ def rows_of(labels: np.ndarray, images: int = 1) -> pd.DataFrame:
 
 def train_set(rng: np.random.Generator, n: int, sick: float) -> TrainProbes:
     labels = (np.arange(n) < sick * n).astype(int)
-    return TrainProbes({PROBE: image_statistics(pictures(rng, labels))[PROBE]}, rows_of(labels))
+    return TrainProbes({_PROBE: image_statistics(pictures(rng, labels))[_PROBE]}, rows_of(labels))
 
 
 def test_brighter_pictures_drift_and_the_brightness_says_so():
@@ -48,7 +48,7 @@ def test_another_share_of_classes_alone_is_no_drift():
     found = domain_shift(probes, rows_of(labels), pictures(rng, labels), seed=0)
     assert found.auroc.ci_low < 0.5 < found.auroc.ci_high
     assert found.train_images == 100  # 80 well ones are all there are, and 20 sick ones belong to them
-    raw = image_statistics(pictures(rng, labels))[PROBE][:, 0].mean() - probes.known[PROBE][:, 0].mean()
+    raw = image_statistics(pictures(rng, labels))[_PROBE][:, 0].mean() - probes.known[_PROBE][:, 0].mean()
     assert raw < -20  # which a comparison without shares would have called a drift
 
 
@@ -77,7 +77,7 @@ def test_a_statistic_alone_has_the_auroc_of_its_values():
     probes, labels = train_set(rng, 60, 0.5), np.resize([0, 1], 60)
     films = pictures(rng, labels, brighter=15)
     found = domain_shift(probes, rows_of(labels), films, seed=0).features["mean brightness"]
-    inside, outside = probes.known[PROBE][:, 0], image_statistics(films)[PROBE][:, 0]
+    inside, outside = probes.known[_PROBE][:, 0], image_statistics(films)[_PROBE][:, 0]
     assert found.value == pytest.approx(roc_auc_score(np.repeat([0, 1], 60), np.append(inside, outside)))
 
 
@@ -94,9 +94,9 @@ def test_every_statistic_has_a_name_in_its_place():
     framed[:, :5] = 0
     spotted[:, 10:14, 10:14] = 255
     coloured[..., 0] = 160
-    base, *changed = (image_statistics(p)[PROBE][0] for p in (plain, framed, spotted, coloured))
-    assert len(base) == len(NAMES)
-    moved = [{NAMES[i] for i in np.flatnonzero(np.abs(other - base) > 1e-6)} for other in changed]
+    base, *changed = (image_statistics(p)[_PROBE][0] for p in (plain, framed, spotted, coloured))
+    assert len(base) == len(_NAMES)
+    moved = [{_NAMES[i] for i in np.flatnonzero(np.abs(other - base) > 1e-6)} for other in changed]
     assert {"black rows at the border", "share of 0", "mean brightness"} <= moved[0]
     assert not {"black columns at the border", "share of 255", "colour"} & moved[0]
     assert "share of 255" in moved[1] and "sharpness" in moved[1] and "share of 0" not in moved[1]
@@ -106,7 +106,7 @@ def test_every_statistic_has_a_name_in_its_place():
 @given(st.integers(5, 60), st.integers(5, 60), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
 def test_train_images_are_drawn_in_the_shares_of_the_external_ones(a, b, m, n, seed):
     inside, outside = np.repeat(["x", "y"], [a, b]), np.repeat(["x", "y"], [m, n])
-    chosen = same_shares(inside, outside, np.random.default_rng(seed))
+    chosen = _same_shares(inside, outside, np.random.default_rng(seed))
     assert len(set(chosen)) == len(chosen)
     times = min(a / m, b / n)
     counts = [(inside[chosen] == name).sum() for name in ("x", "y")]
@@ -119,7 +119,7 @@ def metric(value, low, high) -> Metric:
 
 
 def test_a_change_is_outside_minus_inside_with_limits_from_both():
-    found = changes({"auroc": metric(0.7, 0.6, 0.8), "ppv": metric(None, None, None)},
+    found = _changes({"auroc": metric(0.7, 0.6, 0.8), "ppv": metric(None, None, None)},
                     {"auroc": metric(0.9, 0.86, 0.93), "ppv": metric(0.5, 0.4, 0.6)})  # fmt: skip
     auroc = found["auroc"]
     assert auroc.value == pytest.approx(-0.2)
@@ -132,6 +132,6 @@ def test_means_over_other_classes_are_not_subtracted():
     """Three classes inside, of which the external set lacks one: the difference would be that of other questions."""
     inside = Metric(value=0.8, ci_low=0.7, ci_high=0.9, n=90, n_patients=90, method="obuchowski/logit")
     outside = inside.model_copy(update={"method": "obuchowski/logit; mean without class 0 (undefined)"})
-    found = changes({"auroc": outside}, {"auroc": inside})["auroc"]
+    found = _changes({"auroc": outside}, {"auroc": inside})["auroc"]
     assert (found.value, found.ci_low) == (None, None) and "other classes" in found.method
-    assert changes({"auroc": outside}, {"auroc": outside})["auroc"].value == 0
+    assert _changes({"auroc": outside}, {"auroc": outside})["auroc"].value == 0

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plainfilm.evaluate.shortcuts.discordant_pairs import MIN_PATIENTS, discordant_concordance, discordant_pairs
+from plainfilm.evaluate.shortcuts.discordant_pairs import _MIN_PATIENTS, _discordant_pairs, discordant_concordance
 
 f = np.array
 
@@ -15,9 +15,9 @@ f = np.array
 def test_pairs_are_counted_by_hand():
     positive = f([True, True, False, False])
     probe = f([0.1, 0.9, 0.5, 0.05])  # wrong: only the first positive against the first negative
-    pairs = discordant_pairs(f([0.6, 0.2, 0.4, 0.9]), probe, positive)
+    pairs = _discordant_pairs(f([0.6, 0.2, 0.4, 0.9]), probe, positive)
     assert pairs.wrong.tolist() == [1, 0, 1, 0] and pairs.right.tolist() == [1, 0, 1, 0]
-    tied = discordant_pairs(f([0.4, 0.2, 0.4, 0.9]), probe, positive)
+    tied = _discordant_pairs(f([0.4, 0.2, 0.4, 0.9]), probe, positive)
     assert tied.right.tolist() == [0.5, 0, 0.5, 0]
 
 
@@ -26,7 +26,7 @@ def test_pairs_are_counted_by_hand():
 def test_sums_over_rows_and_columns_are_those_of_all_pairs(seed, n):
     rng = np.random.default_rng(seed)
     positive, score, probe = rng.random(n) < 0.5, rng.integers(0, 5, n) / 4, rng.integers(0, 5, n) / 4
-    pairs = discordant_pairs(score, probe, positive)
+    pairs = _discordant_pairs(score, probe, positive)
     wrong, right = np.zeros(n), np.zeros(n)
     for i in np.flatnonzero(positive):
         for j in np.flatnonzero(~positive):
@@ -58,10 +58,10 @@ def test_the_probe_itself_is_never_right_there_and_the_truth_always():
 def test_a_probe_that_hardly_errs_gives_no_number():
     positive, patient = np.arange(40) < 20, np.arange(40)
     probe = positive * 1.0
-    probe[: MIN_PATIENTS - 1] = -1  # so many positives stand below all negatives
+    probe[: _MIN_PATIENTS - 1] = -1  # so many positives stand below all negatives
     found = discordant_concordance(probe, probe, positive, patient, patient)
-    assert found.value is None and f"fewer than {MIN_PATIENTS} patients" in found.method
-    probe[MIN_PATIENTS - 1] = -1
+    assert found.value is None and f"fewer than {_MIN_PATIENTS} patients" in found.method
+    probe[_MIN_PATIENTS - 1] = -1
     assert discordant_concordance(probe, probe, positive, patient, patient).value == 0
 
 
@@ -77,7 +77,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(shortcut):
         return positive, patient, probe, 2 * positive + 0.5 * probe + 0.6 * own[1] + 0.6 * rng.normal(size=2 * n)
 
     def value(positive, _, probe, score):
-        pairs = discordant_pairs(score, probe, positive)
+        pairs = _discordant_pairs(score, probe, positive)
         return pairs.right[positive].sum(), pairs.wrong[positive].sum()
 
     truth = np.divide(*np.sum([value(*draw(3000)) for _ in range(20)], axis=0))

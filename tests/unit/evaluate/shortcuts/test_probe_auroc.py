@@ -6,7 +6,7 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.shortcuts.probe_auroc import CROSSED_LEVEL, LIMIT, best_probe, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.probe_auroc import _CROSSED_LEVEL, LIMIT, best_probe, raises_banner, shortcut_metric
 from plainfilm.schemas.documents import Metric
 from wording import lacking
 
@@ -52,7 +52,7 @@ def test_patients_are_counted_and_groups_widen_the_interval():
 
 
 def test_cross_validated_scores_get_twice_the_variance():
-    assert pytest.approx(2 * norm.cdf(norm.ppf(0.975) * 2**0.5) - 1, abs=1e-8) == CROSSED_LEVEL
+    assert pytest.approx(2 * norm.cdf(norm.ppf(0.975) * 2**0.5) - 1, abs=1e-8) == _CROSSED_LEVEL
     probs, labels = random_scores(4000)
     plain, crossed = (shortcut_metric(probs, labels, np.arange(4000), positive=1, crossed=way) for way in (False, True))
     assert plain.value == crossed.value

@@ -40,14 +40,14 @@ def test_the_clustered_variance_is_that_of_the_paper(ties):
     area, variance = brute_force_obuchowski(scores, labels, ids)
     roc = delong.curve(scores, labels)
     assert roc.area == pytest.approx(area, abs=1e-12)
-    assert delong.variance(roc, np.unique(ids, return_inverse=True)[1]) == pytest.approx(variance, rel=1e-10)
+    assert delong._variance(roc, np.unique(ids, return_inverse=True)[1]) == pytest.approx(variance, rel=1e-10)
 
 
 def test_one_image_per_patient_gives_delongs_variance():
     scores, labels, _ = ranked_images()
     wins = (scores[labels][:, None] > scores[~labels]) + 0.5 * (scores[labels][:, None] == scores[~labels])
     expected = wins.mean(1).var(ddof=1) / labels.sum() + wins.mean(0).var(ddof=1) / (~labels).sum()
-    assert delong.variance(delong.curve(scores, labels), np.arange(120)) == pytest.approx(expected, rel=1e-10)
+    assert delong._variance(delong.curve(scores, labels), np.arange(120)) == pytest.approx(expected, rel=1e-10)
 
 
 def test_the_area_by_hand_with_a_tie():
@@ -76,7 +76,7 @@ def test_a_class_in_one_patient_has_no_variance():
     scores, labels, _ = ranked_images()
     ids = np.where(labels, 0, np.arange(120))
     roc = delong.curve(scores, labels)
-    assert np.isnan(delong.variance(roc, ids))
+    assert np.isnan(delong._variance(roc, ids))
     assert delong.auroc_interval([roc], ids).method.startswith("wilson/")
 
 
@@ -102,19 +102,19 @@ def test_the_design_effect_by_hand():
     # patients of 2: right-right x 4, wrong-wrong x 2; p = 2/3, n = 12, residuals 2/3 and -4/3
     hits, ids = np.repeat([1, 1, 1, 1, 0, 0], 2).astype(bool), np.repeat(np.arange(6), 2)
     observed = (6 / 5 * (4 * (2 / 3) ** 2 + 2 * (4 / 3) ** 2) / 12**2) / ((2 / 9) / 11)
-    assumed = 1 + (2 - 1) * intervals.ASSUMED_ICC
-    assert intervals.design_effect(hits, ids) == pytest.approx((2 * observed + assumed) / 3)
+    assumed = 1 + (2 - 1) * intervals._ASSUMED_ICC
+    assert intervals._design_effect(hits, ids) == pytest.approx((2 * observed + assumed) / 3)
 
 
 def test_a_perfect_score_of_clustered_images_assumes_a_correlation():
     ids = np.repeat(np.arange(45), 4)
-    assert intervals.design_effect(np.ones(180, bool), ids) == 1 + 3 * intervals.ASSUMED_ICC
+    assert intervals._design_effect(np.ones(180, bool), ids) == 1 + 3 * intervals._ASSUMED_ICC
     found = intervals.proportion(np.ones(180, bool), ids)
     assert intervals.wilson(1.0, 45)[0] < found.low < intervals.wilson(1.0, 180)[0] and found.high == 1
 
 
 def test_one_patient_weighs_as_one_image():
-    assert intervals.effective_n(np.arange(50) < 40, np.zeros(50, int)) == 1
+    assert intervals._effective_n(np.arange(50) < 40, np.zeros(50, int)) == 1
 
 
 def test_copies_within_a_patient_tell_less_than_new_patients():
@@ -159,7 +159,7 @@ def test_mover_by_hand_for_uncorrelated_and_for_equal_parts():
 
 def test_draws_take_whole_clusters():
     ids = np.array([0, 0, 0, 1, 1, 2])
-    weights = intervals.cluster_draws(ids, 500, np.random.default_rng(0))
+    weights = intervals._cluster_draws(ids, 500, np.random.default_rng(0))
     assert (weights[:, 0] == weights[:, 2]).all() and (weights[:, 3] == weights[:, 4]).all()
     assert (weights[:, [0, 3, 5]].sum(axis=1) == 3).all()
     assert weights.mean(axis=0) == pytest.approx(np.ones(6), abs=0.15)
@@ -216,7 +216,7 @@ def test_a_proportion_lies_in_an_interval_with_width(n, m, p, seed):
 def test_independent_images_are_the_narrowest_case(n, m, seed):
     rng = np.random.default_rng(seed)
     hits = rng.random(n) < 0.9
-    assert intervals.effective_n(hits, rng.integers(0, m, n)) <= n
+    assert intervals._effective_n(hits, rng.integers(0, m, n)) <= n
 
 
 # --- each number by hand, at a level that is not the default -----------------------------------------------------------
@@ -224,7 +224,7 @@ def test_independent_images_are_the_narrowest_case(n, m, seed):
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
 def test_quantiles_are_those_of_scipy(level):
-    assert intervals.normal_quantile(level) == pytest.approx(norm.ppf((1 + level) / 2))
+    assert intervals._normal_quantile(level) == pytest.approx(norm.ppf((1 + level) / 2))
     for df in (1, 4, 7.5, 200):
         assert intervals.t_quantile(level, df) == pytest.approx(student.ppf((1 + level) / 2, df))
     assert intervals.t_quantile(level, 0) == intervals.t_quantile(level, 1)  # finite
@@ -266,13 +266,13 @@ def test_the_design_effect_of_the_rarer_outcome_by_hand():
     observed = 3 / 2 * (residuals**2).sum() / (0.4 * 0.6 / 4)
     assumed = 1 + (5 / (25 / 9) - 1) * 0.5
     expected = (2 * observed + assumed) / 3
-    assert expected < 1 and intervals.design_effect(hits, ids) == 1  # images that differ within a patient tell more
+    assert expected < 1 and intervals._design_effect(hits, ids) == 1  # images that differ within a patient tell more
     alike = np.array([1, 1, 0, 0, 0], bool)
     residuals = np.array([2 - 0.8, 0 - 0.8, 0 - 0.4]) / 5
     observed = 3 / 2 * (residuals**2).sum() / (0.4 * 0.6 / 4)
-    assert intervals.design_effect(alike, ids) == pytest.approx((1 * observed + assumed) / 2)
+    assert intervals._design_effect(alike, ids) == pytest.approx((1 * observed + assumed) / 2)
     # the other way round the rarer outcome is the miss, held by the same patient
-    assert intervals.design_effect(~alike, ids) == pytest.approx((1 * observed + assumed) / 2)
+    assert intervals._design_effect(~alike, ids) == pytest.approx((1 * observed + assumed) / 2)
 
 
 def test_the_design_effect_of_an_even_outcome_counts_the_patients_with_a_miss():
@@ -280,21 +280,21 @@ def test_the_design_effect_of_an_even_outcome_counts_the_patients_with_a_miss():
     residuals = np.array([2 - 1.0, -0.5, -0.5]) / 4
     observed = 3 / 2 * (residuals**2).sum() / (0.25 / 3)
     assumed = 1 + (4 / (16 / 6) - 1) * 0.5
-    assert intervals.design_effect(hits, ids) == pytest.approx((2 * observed + assumed) / 3)
+    assert intervals._design_effect(hits, ids) == pytest.approx((2 * observed + assumed) / 3)
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
 def test_the_effective_number_of_images_by_hand(level):
     hits, ids = np.repeat([1, 1, 1, 1, 0, 0], 2).astype(bool), np.repeat(np.arange(6), 2)
     shrink = (norm.ppf((1 + level) / 2) / student.ppf((1 + level) / 2, 5)) ** 2
-    assert intervals.effective_n(hits, ids, level) == pytest.approx(12 / intervals.design_effect(hits, ids) * shrink)
-    assert intervals.effective_n(hits, np.arange(12), level) == 12
-    low, high = intervals.wilson(2 / 3, intervals.effective_n(hits, ids, level), level)
+    assert intervals._effective_n(hits, ids, level) == pytest.approx(12 / intervals._design_effect(hits, ids) * shrink)
+    assert intervals._effective_n(hits, np.arange(12), level) == 12
+    low, high = intervals.wilson(2 / 3, intervals._effective_n(hits, ids, level), level)
     assert intervals.proportion(hits, ids, level)[1:3] == (low, high)
 
 
 def test_one_image_of_each_patient_has_no_design_effect():
-    assert intervals.design_effect(np.arange(6) < 2, np.arange(6)) == 1
+    assert intervals._design_effect(np.arange(6) < 2, np.arange(6)) == 1
 
 
 def test_two_different_draws_have_a_spread():
@@ -305,7 +305,7 @@ def test_two_different_draws_have_a_spread():
 
 def test_one_patient_of_many_images_weighs_as_one_whatever_its_outcome():
     for hits in (np.arange(7) < 3, np.ones(7, bool)):
-        assert intervals.design_effect(hits, np.zeros(7, int)) == 7
+        assert intervals._design_effect(hits, np.zeros(7, int)) == 7
 
 
 def test_a_difference_by_hand():
@@ -314,9 +314,9 @@ def test_a_difference_by_hand():
 
 
 def test_correlations_by_hand():
-    found = intervals.correlation(np.array([[1.0, -1, 0], [1, 0, -1], [0, 0, 0]]))
+    found = intervals._correlation(np.array([[1.0, -1, 0], [1, 0, -1], [0, 0, 0]]))
     assert found == pytest.approx(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]))
-    small = intervals.correlation(np.array([[0.1, -0.1, 0], [1, 0, -1]]))
+    small = intervals._correlation(np.array([[0.1, -0.1, 0], [1, 0, -1]]))
     assert small == pytest.approx(np.array([[1, 0.5], [0.5, 1]]))
 
 
@@ -408,7 +408,7 @@ def test_95_percent_is_meant_where_no_level_is_given():
     roc = delong.curve(np.array([0.9, 0.3, 0.5, 0.1, 0.4, 0.6, 0.2, 0.8, 0.7]), hits)
     for found in (
         lambda **level: intervals.wilson(0.4, 7, **level),
-        lambda **level: intervals.effective_n(hits, ids, **level),
+        lambda **level: intervals._effective_n(hits, ids, **level),
         lambda **level: intervals.proportion(hits, ids, **level),
         lambda **level: intervals.logit_limits(0.4, 0.01, seen=3, **parts, **level),
         lambda **level: intervals.drawn_mean(0.4, draws, seen=3, **parts, **level),
@@ -453,9 +453,9 @@ def test_the_variance_of_a_mean_area_is_that_of_its_summed_placements():
         for j, mean in zip(other, wins.mean(axis=0), strict=True):
             error[ids[j]] += (mean - wins.mean()) / len(other) / 3
     expected = 45 / 44 * (error**2).sum()
-    assert delong.mean_variance(curves, ids) == pytest.approx(expected)
-    assert delong.mean_variance(curves[:1], ids) == delong.variance(curves[0], ids)
-    assert np.isnan(delong.mean_variance(curves, np.where(y == 1, 0, ids + 1)))  # class 1 in one patient
+    assert delong._mean_variance(curves, ids) == pytest.approx(expected)
+    assert delong._mean_variance(curves[:1], ids) == delong._variance(curves[0], ids)
+    assert np.isnan(delong._mean_variance(curves, np.where(y == 1, 0, ids + 1)))  # class 1 in one patient
 
 
 def test_a_perfect_curve_beside_another_halves_its_error():
@@ -463,15 +463,15 @@ def test_a_perfect_curve_beside_another_halves_its_error():
     noisy, perfect = delong.curve(scores, labels), delong.curve(labels.astype(float), labels)
     clusters = np.unique(ids, return_inverse=True)[1]
     m, error = clusters.max() + 1, np.add(*delong.errors_by_cluster(noisy, clusters)) / 2
-    assert delong.mean_variance([noisy, perfect], clusters) == pytest.approx(m / (m - 1) * (error**2).sum())
-    assert delong.mean_variance([perfect, perfect], clusters) == 0
+    assert delong._mean_variance([noisy, perfect], clusters) == pytest.approx(m / (m - 1) * (error**2).sum())
+    assert delong._mean_variance([perfect, perfect], clusters) == 0
 
 
 def test_the_patients_behind_an_area_by_hand():
     labels = np.array([True, True, True, False, False, False])
     roc = delong.curve(np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), labels)
     ids = np.array([0, 0, 1, 2, 3, 4])
-    assert delong.rarer_patients([roc], ids) == pytest.approx(9 / 5)  # positives: two images and one
+    assert delong._rarer_patients([roc], ids) == pytest.approx(9 / 5)  # positives: two images and one
     assert delong.misplaced_patients([roc], ids) == 1  # the positive at 0.2, and the negative at 0.3
     worse = delong.curve(np.array([0.1, 0.2, 0.9, 0.6, 0.7, 0.8]), labels)  # area 1/3: the well placed ones
     assert worse.area == pytest.approx(1 / 3) and delong.misplaced_patients([worse], ids) == 1
@@ -486,12 +486,12 @@ def test_the_patients_behind_an_area_by_hand():
 def test_the_interval_of_an_area_is_made_of_its_parts(level):
     curves, _, _, ids = three_curves()
     area = np.mean([roc.area for roc in curves])
-    variance = delong.mean_variance(curves, ids)
+    variance = delong._mean_variance(curves, ids)
     half = student.ppf((1 + level) / 2, 44) * variance**0.5 / (area * (1 - area))
     found = delong.auroc_interval(curves, ids, level)
     assert found.method == "obuchowski/logit" and found.value == pytest.approx(area)
     logit = np.log(area / (1 - area))
-    seen, bound = delong.misplaced_patients(curves, ids), area * (1 - area) / delong.rarer_patients(curves, ids)
+    seen, bound = delong.misplaced_patients(curves, ids), area * (1 - area) / delong._rarer_patients(curves, ids)
     mixed = (seen * variance + 0.25 * bound) / (seen + 0.25)
     half *= max(1.0, (mixed / variance) ** 0.5)
     assert found[1:3] == pytest.approx((expit(logit - half), expit(logit + half)))

@@ -46,10 +46,10 @@ def test_shares_sum_to_the_difference_of_the_areas(images):
     found = random_block(1, images_per_patient=images)
     m = found.patients.max() + 1
     truth = found.labels[:, 0]
-    assert paired_tests.auroc_shares(found, m).sum() == pytest.approx(
+    assert paired_tests._auroc_shares(found, m).sum() == pytest.approx(
         area(found.a[:, 0], truth) - area(found.b[:, 0], truth)
     )
-    assert paired_tests.accuracy_shares(found, m).sum() == pytest.approx(found.hits_a.mean() - found.hits_b.mean())
+    assert paired_tests._accuracy_shares(found, m).sum() == pytest.approx(found.hits_a.mean() - found.hits_b.mean())
 
 
 @pytest.mark.parametrize("images", [1, 3])
@@ -58,7 +58,7 @@ def test_turning_a_patients_sign_is_exchanging_the_ranks_of_all_its_images(image
     found = random_block(2, images_per_patient=images)
     m, truth = found.patients.max() + 1, found.labels[:, 0]
     a, b = ranks(found.a[:, 0]), ranks(found.b[:, 0])
-    shares, rng = paired_tests.auroc_shares(found, m), np.random.default_rng(0)
+    shares, rng = paired_tests._auroc_shares(found, m), np.random.default_rng(0)
     for _ in range(60):
         signs = rng.choice([-1, 1], size=m)
         swapped = signs[found.patients] < 0
@@ -69,7 +69,7 @@ def test_turning_a_patients_sign_is_exchanging_the_ranks_of_all_its_images(image
 def test_a_rescaled_copy_of_a_classifier_does_not_differ_in_rank():
     found = random_block(3)
     squeezed = found._replace(b=found.a / 100)
-    assert (paired_tests.auroc_shares(squeezed, 30) == 0).all()
+    assert (paired_tests._auroc_shares(squeezed, 30) == 0).all()
 
 
 def test_the_permutation_p_of_a_tiny_case_is_exact():
@@ -81,7 +81,7 @@ def test_the_permutation_p_of_a_tiny_case_is_exact():
 
 def test_the_exact_p_counts_all_exchanges_of_real_shares():
     found = random_block(4, n=10)
-    shares = paired_tests.auroc_shares(found, 10)
+    shares = paired_tests._auroc_shares(found, 10)
     far = abs(shares.sum()) - 1e-12
     counted = np.mean([abs(np.dot(signs, shares)) >= far for signs in product((-1, 1), repeat=10)])
     assert paired_tests.permutation_p(shares[:, None])[0] == pytest.approx(counted)
@@ -120,10 +120,10 @@ def test_mcnemar_by_hand():
     right, wrong = np.where(labels, 0.9, 0.1), np.where(labels, 0.1, 0.9)
     a, b = right.copy(), right.copy()
     a[:2], b[2:11] = wrong[:2], wrong[2:11]
-    found = paired_tests.accuracy_test([block(a, b, labels)], 40)
+    found = paired_tests._accuracy_test([block(a, b, labels)], 40)
     assert found == (pytest.approx(2 * 67 / 2048), "mcnemar, exact")
     assert found.p == pytest.approx(binomtest(2, 11).pvalue)
-    assert paired_tests.accuracy_test([block(right, right, labels)], 40).p == 1
+    assert paired_tests._accuracy_test([block(right, right, labels)], 40).p == 1
 
 
 def delong(a, b, labels) -> float:
@@ -143,15 +143,15 @@ def delong(a, b, labels) -> float:
 def test_with_one_image_each_the_second_test_is_delongs(seed):
     found = random_block(seed, n=60, gap=1.0)
     expected = delong(found.a[:, 0], found.b[:, 0], found.labels[:, 0])
-    assert paired_tests.auroc_test([found], 60) == (pytest.approx(expected), "delong")
+    assert paired_tests._auroc_test([found], 60) == (pytest.approx(expected), "delong")
 
 
 def test_with_several_images_each_it_is_named_otherwise_and_needs_two_patients_of_a_class():
     found = random_block(5, images_per_patient=3)
-    assert paired_tests.auroc_test([found], 10).method == "obuchowski"
-    assert paired_tests.accuracy_test([found], 10).method == "mcnemar, clustered"
+    assert paired_tests._auroc_test([found], 10).method == "obuchowski"
+    assert paired_tests._accuracy_test([found], 10).method == "mcnemar, clustered"
     one_sided = block([0.9, 0.8, 0.1, 0.2], [0.4, 0.3, 0.1, 0.7], [True, True, False, False], [0, 0, 1, 2])
-    assert np.isnan(paired_tests.auroc_test([one_sided], 3).p)
+    assert np.isnan(paired_tests._auroc_test([one_sided], 3).p)
 
 
 def test_weighted_areas_are_those_of_repeated_images():
@@ -192,23 +192,25 @@ def many_classes(seed: int = 0, n: int = 36, images: int = 2) -> PairedScores:
 def test_shares_of_several_classes_sum_to_the_mean_difference_over_those_with_both_sides():
     found = many_classes()
     differences = [area(found.a[:, c], found.labels[:, c]) - area(found.b[:, c], found.labels[:, c]) for c in range(3)]
-    shares = paired_tests.auroc_shares(found, 20)
+    shares = paired_tests._auroc_shares(found, 20)
     assert shares.shape == (20,) and shares.sum() == pytest.approx(np.mean(differences))
     assert (shares[18:] == 0).all() and shares.dtype == np.float64  # patients of other blocks
     nobody = found._replace(labels=np.zeros((36, 4), bool))
     everybody = found._replace(labels=np.ones((36, 4), bool))
-    assert (paired_tests.auroc_shares(nobody, 18) == 0).all() and (paired_tests.auroc_shares(everybody, 18) == 0).all()
+    assert (paired_tests._auroc_shares(nobody, 18) == 0).all() and (
+        paired_tests._auroc_shares(everybody, 18) == 0
+    ).all()
 
 
 def test_shares_of_accuracy_by_hand():
     hits_a, hits_b = np.array([1, 1, 0, 0], bool), np.array([0, 1, 0, 1], bool)
     found = block([1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 2])._replace(hits_a=hits_a, hits_b=hits_b)
-    assert paired_tests.accuracy_shares(found, 4).tolist() == [0.25, 0, -0.25, 0]
+    assert paired_tests._accuracy_shares(found, 4).tolist() == [0.25, 0, -0.25, 0]
 
 
 def test_shares_of_several_blocks_are_their_mean():
     one, two = random_block(1), random_block(2)
-    for metric, of_one in (("auroc", paired_tests.auroc_shares), ("accuracy", paired_tests.accuracy_shares)):
+    for metric, of_one in (("auroc", paired_tests._auroc_shares), ("accuracy", paired_tests._accuracy_shares)):
         expected = (of_one(one, 30) + of_one(two, 30)) / 2
         assert paired_tests.mean_shares([one, two], metric, 30) == pytest.approx(expected)
 
@@ -252,9 +254,9 @@ def test_holm_keeps_the_order_and_never_falls():
 
 def test_what_has_one_image_of_each_patient_in_one_set():
     found = random_block(1)
-    assert paired_tests.one_image_each([found])
-    assert not paired_tests.one_image_each([found, found])
-    assert not paired_tests.one_image_each([random_block(1, images_per_patient=2)])
+    assert paired_tests._one_image_each([found])
+    assert not paired_tests._one_image_each([found, found])
+    assert not paired_tests._one_image_each([random_block(1, images_per_patient=2)])
 
 
 def summed_errors(block: PairedScores, m: int) -> np.ndarray:
@@ -285,7 +287,7 @@ def test_the_closed_test_of_classes_and_blocks_is_normal_in_the_summed_errors(bl
     error = sum(summed_errors(each, m) for each in blocks) / len(blocks)
     difference = paired_tests.mean_shares(blocks, "auroc", m).sum()
     expected = 2 * norm.sf(abs(difference) / (m / (m - 1) * (error**2).sum()) ** 0.5)
-    assert paired_tests.auroc_test(blocks, m) == (pytest.approx(expected), "obuchowski")
+    assert paired_tests._auroc_test(blocks, m) == (pytest.approx(expected), "obuchowski")
 
 
 def test_the_closed_test_of_clustered_images_is_obuchowskis():
@@ -301,14 +303,14 @@ def test_the_closed_test_of_clustered_images_is_obuchowskis():
     assert 30 > m_pos > m_neg  # some patients have images of one class alone
     spread = m_pos / (m_pos - 1) * pos @ pos + m_neg / (m_neg - 1) * neg @ neg + 2 * 30 / 29 * pos @ neg
     difference = area(found.a[:, 0], truth) - area(found.b[:, 0], truth)
-    assert paired_tests.auroc_test([found], 30).p == pytest.approx(2 * norm.sf(abs(difference) / spread**0.5))
+    assert paired_tests._auroc_test([found], 30).p == pytest.approx(2 * norm.sf(abs(difference) / spread**0.5))
 
 
 def test_two_patients_of_each_class_are_enough_for_the_closed_test():
     two = block([0.9, 0.2, 0.1, 0.3], [0.4, 0.3, 0.1, 0.7], [True, True, False, False])
-    assert 0 < paired_tests.auroc_test([two], 4).p <= 1
+    assert 0 < paired_tests._auroc_test([two], 4).p <= 1
     one = block([0.9, 0.2, 0.1], [0.4, 0.3, 0.7], [True, True, False])
-    assert np.isnan(paired_tests.auroc_test([one], 3).p) and paired_tests.auroc_test([one], 3).method == "delong"
+    assert np.isnan(paired_tests._auroc_test([one], 3).p) and paired_tests._auroc_test([one], 3).method == "delong"
 
 
 def test_the_clustered_mcnemar_test_by_hand():
@@ -317,30 +319,30 @@ def test_the_clustered_mcnemar_test_by_hand():
     found = block([1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 1, 2])._replace(hits_a=hits_a, hits_b=hits_b)
     error = np.array([0.25 - 0.5 * 0.5, 0.25 - 0.5 * 0.25, 0 - 0.5 * 0.25])
     expected = 2 * norm.sf(0.5 / (3 / 2 * (error**2).sum()) ** 0.5)
-    assert paired_tests.accuracy_test([found], 3) == (pytest.approx(expected), "mcnemar, clustered")
+    assert paired_tests._accuracy_test([found], 3) == (pytest.approx(expected), "mcnemar, clustered")
     # a second set in which b is better by the image of the fourth patient
     other = block([1, 1], [1, 1], [1, 1], [2, 3])._replace(hits_a=np.array([1, 0], bool), hits_b=np.ones(2, bool))
-    assert paired_tests.accuracy_test([found, other], 4).p == pytest.approx(1)  # 0.5 and -0.5: no difference
+    assert paired_tests._accuracy_test([found, other], 4).p == pytest.approx(1)  # 0.5 and -0.5: no difference
     other = other._replace(hits_a=np.ones(2, bool))
     both = np.array([0.0, 0.125, -0.125, 0]) / 2
     expected = 2 * norm.sf(0.25 / (4 / 3 * (both**2).sum()) ** 0.5)
-    assert paired_tests.accuracy_test([found, other], 4).p == pytest.approx(expected)
+    assert paired_tests._accuracy_test([found, other], 4).p == pytest.approx(expected)
 
 
 def test_a_difference_without_spread_is_certain_or_none():
     same = block([0.9, 0.2, 0.9, 0.2], [0.9, 0.2, 0.9, 0.2], [1, 0, 1, 0], [0, 0, 1, 1])
-    assert paired_tests.auroc_test([same], 2).p == paired_tests.accuracy_test([same], 2).p == 1
+    assert paired_tests._auroc_test([same], 2).p == paired_tests._accuracy_test([same], 2).p == 1
     turned = same._replace(b=-same.a, hits_b=np.zeros(4, bool))  # 1 against 0, the same in each patient
-    assert np.isnan(paired_tests.auroc_test([turned], 2).p) and np.isnan(paired_tests.accuracy_test([turned], 2).p)
+    assert np.isnan(paired_tests._auroc_test([turned], 2).p) and np.isnan(paired_tests._accuracy_test([turned], 2).p)
 
 
 def test_mcnemar_with_one_image_that_tells():
     labels = np.array([True, False, True])
     a, b = np.array([0.9, 0.1, 0.9]), np.array([0.9, 0.1, 0.1])
-    assert paired_tests.accuracy_test([block(a, b, labels)], 3).p == 1  # 2 * 1/2
-    assert paired_tests.accuracy_test([block(b, a, labels)], 3).p == 1
+    assert paired_tests._accuracy_test([block(a, b, labels)], 3).p == 1  # 2 * 1/2
+    assert paired_tests._accuracy_test([block(b, a, labels)], 3).p == 1
     # one against one: 2 * (1 + 2) / 4, at most 1
-    assert paired_tests.accuracy_test([block([0.9, 0.9, 0.9], [0.1, 0.1, 0.9], labels)], 3).p == 1
+    assert paired_tests._accuracy_test([block([0.9, 0.9, 0.9], [0.1, 0.1, 0.9], labels)], 3).p == 1
 
 
 def test_an_area_of_weights_is_undefined_where_either_class_weighs_nothing():
@@ -391,21 +393,21 @@ def test_a_class_of_a_single_image_takes_part():
     labels = found.labels.copy()
     labels[:, 2] = np.arange(36) == 7
     found = found._replace(labels=labels)
-    error, difference = summed_errors(found, 18), paired_tests.auroc_shares(found, 18).sum()
+    error, difference = summed_errors(found, 18), paired_tests._auroc_shares(found, 18).sum()
     expected = 2 * norm.sf(abs(difference) / (18 / 17 * (error**2).sum()) ** 0.5)
-    assert paired_tests.auroc_test([found], 18).p == pytest.approx(expected)
+    assert paired_tests._auroc_test([found], 18).p == pytest.approx(expected)
 
 
 def test_two_patients_tell_a_normal_p_and_one_tells_none():
     three = PairedScores(*(np.array([[0.9, 0.1], [0.2, 0.8], [x, 1 - x]]) for x in (0.6, 0.4)), np.eye(2, dtype=bool)[[0, 1, 1]],
                   np.ones(3, bool), np.array([1, 1, 0], bool), np.array([0, 0, 1]))  # fmt: skip
     error = summed_errors(three, 2)
-    difference = paired_tests.auroc_shares(three, 2).sum()
+    difference = paired_tests._auroc_shares(three, 2).sum()
     expected = 1.0 if difference == 0 else 2 * norm.sf(abs(difference) / (2 * (error**2).sum()) ** 0.5)
-    assert paired_tests.auroc_test([three], 2).p == pytest.approx(expected)
+    assert paired_tests._auroc_test([three], 2).p == pytest.approx(expected)
     one = three._replace(patients=np.zeros(3, int))
-    assert np.isnan(paired_tests.accuracy_test([one], 1).p)  # a third better, and nobody to compare it with
-    assert paired_tests.accuracy_test([one._replace(hits_b=one.hits_a)], 1).p == 1
+    assert np.isnan(paired_tests._accuracy_test([one], 1).p)  # a third better, and nobody to compare it with
+    assert paired_tests._accuracy_test([one._replace(hits_b=one.hits_a)], 1).p == 1
 
 
 # --- simulations -----------------------------------------------------------------------------------------------------
@@ -426,10 +428,10 @@ def test_with_clustered_images_the_naive_test_over_rejects_and_ours_does_not():
     rng, naive, ours, closed, trials = np.random.default_rng(0), 0, 0, 0, 400
     for trial in range(trials):
         found = clustered(rng, patients=40, images=6)
-        shares = paired_tests.auroc_shares(found, 40)
+        shares = paired_tests._auroc_shares(found, 40)
         ours += paired_tests.permutation_p(shares[:, None], 399, seed=trial)[0] <= 0.05
-        closed += paired_tests.auroc_test([found], 40).p <= 0.05
-        naive += paired_tests.auroc_test([found._replace(patients=np.arange(240))], 240).p <= 0.05
+        closed += paired_tests._auroc_test([found], 40).p <= 0.05
+        naive += paired_tests._auroc_test([found._replace(patients=np.arange(240))], 240).p <= 0.05
     assert naive / trials > 0.25
     assert ours / trials <= 0.05 + 3 * (0.05 * 0.95 / trials) ** 0.5
     assert closed / trials <= 0.10  # 40 patients: a normal p is a little too small
@@ -439,7 +441,7 @@ def test_with_clustered_images_the_naive_test_over_rejects_and_ours_does_not():
 def test_a_real_difference_is_found():
     rng, found = np.random.default_rng(1), 0
     for trial in range(40):
-        shares = paired_tests.auroc_shares(clustered(rng, patients=200, images=3, gap=1.0), 200)
+        shares = paired_tests._auroc_shares(clustered(rng, patients=200, images=3, gap=1.0), 200)
         found += paired_tests.permutation_p(shares[:, None], 399, seed=trial)[0] <= 0.05
     assert found >= 36
 
@@ -458,7 +460,7 @@ def test_twenty_equal_models_seldom_give_a_false_better():
         areas = [area(row, labels) for row in scores]
         best = int(np.argmax(areas))
         shares = np.stack(
-            [paired_tests.auroc_shares(block(scores[i], scores[j], labels), patients) for i, j in pairs], 1
+            [paired_tests._auroc_shares(block(scores[i], scores[j], labels), patients) for i, j in pairs], 1
         )
         p = paired_tests.permutation_p(shares, 3999, seed=table)
         to_best = [k for k, pair in enumerate(pairs) if best in pair]
