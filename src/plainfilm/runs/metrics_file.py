@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
@@ -146,7 +146,7 @@ class MetricsDocument(_ReadModel):
     metrics: dict[str, Number]
     metrics_at_half: dict[str, Number]
     per_class: dict[str, dict[str, Number]] = {}
-    shortcut_baseline: _Probes | None = Field(None, validation_alias=AliasChoices(*_BASELINE_KEYS))
+    shortcut_baseline: _Probes | None = None
     confusion: Confusion
     changes: list[_Changed] = []
     per_patient: _PerPatient | None = None
@@ -156,6 +156,11 @@ class MetricsDocument(_ReadModel):
     band: _AbstainBlock | None = None
     gate: _OODBlock | None = None
     external: _External | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either_key(cls, found: Any) -> Any:
+        return {**found, "shortcut_baseline": baseline_of(found)} if isinstance(found, Mapping) else found
 
     def metric(self, name: str) -> Number:
         """The metric, or one that cannot be estimated."""

@@ -80,7 +80,7 @@ class HasShortcutBaseline(BaseModel):
     def _either_key(cls, found: Any) -> Any:
         if isinstance(found, Mapping) and _OLDER_KEY in found:
             rest = {key: value for key, value in found.items() if key != _OLDER_KEY}
-            return {"shortcut_baseline": found[_OLDER_KEY], **rest}
+            return rest if rest.get("shortcut_baseline") else {**rest, "shortcut_baseline": found[_OLDER_KEY]}
         return found
 
     @computed_field  # type: ignore[prop-decorator]

@@ -235,9 +235,9 @@ def test_what_needs_no_lungs_is_its_own_row(save_run, tmp_path, out):
         run.metrics.write_text(json.dumps(saved))
     table(tmp_path / "runs" / "probe", "--out", out)
     last = rows(out)[-1]
-    assert last["configuration"] == "no lungs needed (thumbnail 8x8)" and last["rank"] == ""
+    assert last["configuration"] == "shortcut baseline (thumbnail 8x8)" and last["rank"] == ""
     assert float(last["valid_auroc_mean"]) == pytest.approx(0.7)
-    assert "no lungs needed (thumbnail 8x8)" in (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert "shortcut baseline (thumbnail 8x8)" in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_configurations_that_the_file_names_and_nobody_ran_say_not_run(grid, out):

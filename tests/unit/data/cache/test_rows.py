@@ -17,8 +17,9 @@ from PIL import Image
 
 from plainfilm.base.files import TEMP_PREFIX
 from plainfilm.config import DataConfig
-from plainfilm.data.cache.rows import decode_rows, store
-from plainfilm.data.cache.rows import rows as cache
+from plainfilm.data.cache import rows as cache
+from plainfilm.data.cache import store
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.cache.store import CacheBlock, Store
 from plainfilm.data.image.decode import DecodeSpec, decode, read_bytes
 from plainfilm.data.table.image_table import build_table
@@ -317,7 +318,7 @@ def test_a_cache_folder_that_is_a_file_is_no_obstacle(
 
 
 def test_rows_are_read_as_from_an_array(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "BLOCK_BYTES", 5 * 16 * 16)  # seven blocks
+    monkeypatch.setattr(cache, "_BLOCK_BYTES", 5 * 16 * 16)  # seven blocks
     pixels, array = decode_rows(rows, SPEC), decoded_one_by_one(rows, SPEC)
     assert len(pixels.blocks) == 7
     mask = np.arange(len(rows)) % 3 == 0
@@ -342,7 +343,7 @@ def build_and_die(rows: pd.DataFrame, seconds: float) -> None:
 
 def kill_builds(rows: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> int:
     """Builds killed at moments spread over the time of a whole one; returns how many left a part behind."""
-    monkeypatch.setattr(cache, "BLOCK_BYTES", 2 * 16 * 16)  # sixteen blocks
+    monkeypatch.setattr(cache, "_BLOCK_BYTES", 2 * 16 * 16)  # sixteen blocks
     expected = decoded_one_by_one(rows, SPEC)
     started = time.perf_counter()
     decode_rows(rows, SPEC)

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics import measure as metrics
 from plainfilm.evaluate.metrics.calibration import calibration_line, line_interval, line_statistic
-from plainfilm.evaluate.metrics.measure import _PER_CLASS, METRICS, calls, measure, measure_per_class
+from plainfilm.evaluate.metrics.measure import _PER_CLASS, METRICS, measure, measure_per_class
 from plainfilm.evaluate.metrics.point_metrics import (
     auprc,
     auprc_statistic,
@@ -22,6 +22,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mcc_statistic,
     rate,
 )
+from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.stats import delong, intervals
 
@@ -88,9 +89,14 @@ def test_clusters_may_be_wider_than_patients():
 
 def test_calls_follow_the_threshold_and_count_equality_as_positive():
     probs = two_columns([0.2, 0.42, 0.5, 0.9])
-    assert calls(probs, positive=1, threshold=0.42).tolist() == [0, 1, 1, 1]
-    assert calls(probs, positive=0, threshold=0.58).tolist() == [0, 0, 1, 1]
-    assert calls(probs, positive=1, threshold=None).tolist() == [0, 0, 0, 1]  # a tie goes to the first class
+    assert predicted_classes(probs, positive=1, threshold=0.42).tolist() == [0, 1, 1, 1]
+    assert predicted_classes(probs, positive=0, threshold=0.58).tolist() == [0, 0, 1, 1]
+    assert predicted_classes(probs, positive=1, threshold=None).tolist() == [
+        0,
+        0,
+        0,
+        1,
+    ]  # a tie goes to the first class
 
 
 def test_the_confusion_matrix_has_truth_in_rows():
