@@ -15,4 +15,4 @@ def lacking(text: str, *facts: str) -> list[str]:
 
 
 def _begins(fact: str) -> str:
-    return r"(?<![\w.])" if re.match(r"[\w-]", fact) else ""
+    return r"(?<![\w.])(?<!\d,)" if re.match(r"[\w-]", fact) else ""

@@ -5,19 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
+import commands
 import pytest
 import torch
 import torchvision
-from typer.testing import CliRunner, Result
 
-from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.pipeline.train import train_run
 from plainfilm.runs.folder import RunDir
 
 pytestmark = pytest.mark.slow
+plainfilm = partial(commands.plainfilm, COLUMNS="200")
 GRID = """about: {title: small and smaller, command: plainfilm experiments run experiments/tiny.yaml}
 data: {phantom: {images: 60, size_px: 32, seed: 3}}
 model: {kernel: 3}
@@ -28,13 +29,6 @@ configurations:
 grid: {train.seed: [0, 1]}
 """
 FOUR = ["small-seed0", "small-seed1", "smaller-seed0", "smaller-seed1"]
-
-
-def plainfilm(*args: object, code: int = 0) -> Result:
-    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, [str(arg) for arg in args])
-    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")

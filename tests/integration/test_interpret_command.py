@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
+import commands
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from typer.testing import CliRunner, Result
 
-from plainfilm.cli import app
 from plainfilm.data.cache import rows
 from plainfilm.data.synthetic.phantom import write_phantom
 from wording import lacking
 
 pytestmark = pytest.mark.slow
+plainfilm = partial(commands.plainfilm, COLUMNS="80")
 SMALL = ["--model", "compact", "--size", "48", "--batch-size", "16", "--epochs", "2", "--device", "cpu", "--no-audit"]
 DRAWN = {"history", "confusion", "scores", "roc", "precision_recall", "reliability", "top_losses", "confused"}
 CHECKS = {"heat_deletion", "heat_randomised", "heat_field"}
-
-
-def plainfilm(*args: object, code: int = 0, **env: str) -> Result:
-    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "80", **env}).invoke(app, [str(arg) for arg in args])
-    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
-    return done
 
 
 def interpret(run: Path, *args: object, **env: str) -> dict:

@@ -12,25 +12,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from commands import plainfilm
 from PIL import Image
 from safetensors.numpy import load_file
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from plainfilm.cli import app
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.evaluate.test_ledger import seal_of
 from wording import lacking
 
 pytestmark = pytest.mark.slow
 SMALL = ["--size", "48", "--batch-size", "16", "--epochs", "2", "--device", "cpu"]
-
-
-def plainfilm(*args: object, code: int = 0, **env: str) -> Result:
-    """The command in this process, which has imported fastai already; stdout and stderr apart."""
-    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "120", **env}).invoke(app, [str(arg) for arg in args])
-    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def in_a_process(*args: object, code: int = 0, cwd: Path | None = None, **env: str) -> subprocess.CompletedProcess[str]:

@@ -7,10 +7,12 @@ import json
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import commands
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from medical_claims import claims, shows_research_use_only, text_of
 from plainfilm.cli import app
@@ -18,6 +20,7 @@ from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
 ROOT = Path(__file__).parents[2]
+plainfilm = partial(commands.plainfilm, COLUMNS="200")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HOW_TO, REFERENCE = ROOT / "docs" / "how-to", ROOT / "docs" / "reference"
 PYTHON = re.findall(r"```python\n(.*?)```", (HOW_TO / "from-python.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -136,12 +139,6 @@ def test_no_page_calls_a_score_a_diagnosis():
         if (claimed := claims(text))
     }
     assert found == {}
-
-
-def plainfilm(*args: object) -> Result:
-    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200"}).invoke(app, [str(arg) for arg in args])
-    assert done.exit_code == 0, done.stderr
-    return done
 
 
 def test_the_readme_and_the_help_say_research_use_only():

@@ -9,30 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from commands import plainfilm
 from safetensors.torch import load_file
-from typer.testing import CliRunner, Result
 
-from plainfilm.cli import app
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.runs.folder import RunDir
 from wording import lacking
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 FORKS = Path(__file__).with_name("forks.py")
 SAME = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "metrics.json")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-
-
-def plainfilm(*args: object, code: int = 0) -> Result:
-    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "120"}).invoke(app, [str(arg) for arg in args])
-    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def refused(run: Path, code: int, *words: str) -> str:
@@ -47,15 +38,6 @@ def refused(run: Path, code: int, *words: str) -> str:
     changed = {path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     assert changed <= {"status.json"}
     return done.stderr
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as small as these are slower with more, and much slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -4,45 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 import torchvision
+from commands import plainfilm
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner, Result
 
-from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import read_table
 from wording import lacking
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SAME = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "metrics.json")
-
-
-def plainfilm(*args: object, code: int = 0) -> Result:
-    done = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "120"}).invoke(app, [str(arg) for arg in args])
-    assert done.exit_code == code, f"exit {done.exit_code}, expected {code}\n{done.stdout}\n{done.stderr}"
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def refused(*args: object, code: int = 2) -> str:
     done = plainfilm("train", *args, "-q", code=code)
     assert done.stdout == "" and len(done.stderr.strip().splitlines()) == 1, done.stderr
     return done.stderr
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

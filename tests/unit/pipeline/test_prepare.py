@@ -96,8 +96,11 @@ def test_prepare_tells_table_split_counts_positive_and_spec(tiny_cxr: Path) -> N
     assert prepared.counts.classes == {"NORMAL": 16, "PNEUMONIA": 16}
     assert sum(part.images for part in prepared.counts.splits.values()) == 32
     assert sum(part.patients or 0 for part in prepared.counts.splits.values()) == 16
-    assert [what for what, _ in heard] == ["scan"] * 32 + ["data"]
-    assert heard[-1][1]["positive"] == "PNEUMONIA"
+    *scans, (last, facts) = heard
+    assert (last, facts["positive"]) == ("data", "PNEUMONIA")  # once all images are read
+    assert {what for what, _ in scans} == {"scan"} and {told["of"] for _, told in scans} == {32}
+    done = [told["done"] for _, told in scans]
+    assert done == sorted(set(done)) and done[-1] == 32
     assert prepare(cfg, silent).split.rows.equals(prepared.split.rows)
 
 

@@ -241,7 +241,7 @@ def test_blocks_that_other_commands_add_appear(finish):
     document = report_run(run.root)
     text = Page(Path(document.out).read_text(encoding="utf-8")).flat()
     assert "subgroups" in document.sections
-    for part in ("38 patients; 2 patients with images of several", "Subgroups by sex", "F minus M", "3.7 %", "like valid only",
+    for part in ("38 patients", "2 patients with images of several", "Subgroups by sex", "F minus M", "3.7 %", "like valid only",
                  "marks 0.810", "External set 1: 9 images", "-0.200 [-0.300, -0.100]", "0.200"):  # fmt: skip
         assert part in text, part
 
