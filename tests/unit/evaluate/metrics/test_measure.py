@@ -21,6 +21,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mcc,
     mcc_statistic,
     rate,
+    sensitivity_statistic,
 )
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
