@@ -170,9 +170,9 @@ def test_one_phase_without_the_short_way_is_enough(yaml: Yaml) -> None:
     ("phases", "told"),
     [
         ("[{epochs: 2, size_px: 224}, {epochs: 2, size_px: 128}]", "every phase must have size_px 224"),
-        ("[{epochs: 7, size_px: 224, freeze: true}]", "have learned something; set model.weights"),
-        ("[{epochs: 7, size_px: 224}, {epochs: 1, size_px: 224, freeze: true}]", "frozen ones come first"),
-        ("[{epochs: 3, size_px: 224}]", "epochs contradict what phases say"),
+        ("[{epochs: 7, size_px: 224, freeze: true}]", "must be pretrained; set model.weights"),
+        ("[{epochs: 7, size_px: 224}, {epochs: 1, size_px: 224, freeze: true}]", "frozen phases must come first"),
+        ("[{epochs: 3, size_px: 224}]", "epochs contradict phases"),
         ("[{epochs: 7, size_px: 224, lr: -1}, {epochs: 7, size_px: 224}]", "lr"),
         ("[{epochs: 7, size_px: 224, lr: 0}, {epochs: 7, size_px: 224}]", "lr"),
     ],
@@ -225,11 +225,11 @@ def test_a_resolved_config_with_phases_says_the_same_again(yaml: Yaml, train: di
 @pytest.mark.parametrize(
     ("train", "told"),
     [
-        ("freeze: true, phases: [{epochs: 2, size_px: 224}]", "freeze contradict what phases say"),
+        ("freeze: true, phases: [{epochs: 2, size_px: 224}]", "freeze contradict phases"),
         ("freeze_epochs: 3, phases: [{epochs: 2, size_px: 224}]", "freeze_epochs contradict"),
         ("lr_ratio: 0.1, phases: [{epochs: 2, size_px: 224, lr_ratio: 0.5}]", "lr_ratio contradict"),
         ("epochs: 99, phases: [{epochs: 2, size_px: 224}, {epochs: 1, size_px: 224}]", "epochs contradict"),
-        ("freeze: true, lr_ratio: 0.1", "freeze trains the last one alone"),
+        ("freeze: true, lr_ratio: 0.1", "freeze trains only the head"),
     ],
 )
 def test_what_would_do_nothing_is_refused(yaml: Yaml, train: str, told: str) -> None:
