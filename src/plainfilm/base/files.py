@@ -64,7 +64,7 @@ def _umask() -> int:
 
 
 def sweep(folder: Path) -> int:
-    """Number of temporary files and folders removed from `folder` and below; a killed writer leaves them behind."""
+    """Remove temporary files and folders that a killed writer left in `folder` and below; returns how many."""
     leftovers = list(folder.rglob(f"{TEMP_PREFIX}*"))
     for path in leftovers:
         if path.is_dir() and not path.is_symlink():

@@ -43,7 +43,7 @@ def write_environment(run: RunDir, speed: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Environment:
-    """Versions, device and threads of a run; its result is bit-identical only if all three are the same (they set the order of sums)."""
+    """Versions, device and threads of a run. They set the order of sums: a result is bit-identical only if all match."""
 
     versions: dict[str, str]
     device: str
