@@ -1,4 +1,4 @@
-"""The errors a user can cause or meet, each with the exit code it ends the program with.
+"""The errors a user can cause or meet, each with its exit code.
 
 A message is one line: what was found, what was expected, what to do.
 """
@@ -11,11 +11,11 @@ class PlainfilmError(Exception):
 
 
 class UsageError(PlainfilmError):
-    """The command was called with options that do not fit together."""
+    """The options of the command do not fit together."""
 
 
 class ConfigError(PlainfilmError):
-    """A config file or option holds something that is not allowed; all faults are told at once."""
+    """A config file or option has an invalid value; all faults are listed at once."""
 
 
 class DataError(PlainfilmError):
@@ -23,11 +23,11 @@ class DataError(PlainfilmError):
 
 
 class SealError(PlainfilmError):
-    """The ledger of test looks, or the test set itself, is not what it was."""
+    """The ledger of test-set accesses, or the test set itself, has changed."""
 
 
 class GateError(PlainfilmError):
-    """The work ran, but a check said no."""
+    """The work ran, but a check failed."""
 
     exit_code = 1
 
@@ -55,7 +55,7 @@ class DivergedError(TrainingError):
 
 
 class RunsFailedError(PlainfilmError):
-    """Some runs of an experiment did not finish; ends with the code that they share, or 5."""
+    """Some runs of an experiment did not finish; the exit code is the one that they share, or 5."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -63,10 +63,10 @@ class RunsFailedError(PlainfilmError):
 
 
 class StoppedError(PlainfilmError):
-    """The work stopped where it was asked to, and can be gone on with; the message says how."""
+    """The work stopped as requested and can be resumed; the message says how."""
 
     exit_code = 130
 
 
 class BundleError(PlainfilmError):
-    """A bundle is damaged, incomplete, or not what its manifest says; nothing of it was loaded."""
+    """A bundle is damaged, incomplete, or not what its manifest says; nothing was loaded from it."""

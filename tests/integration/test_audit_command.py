@@ -158,7 +158,7 @@ def test_a_run_carries_the_row_that_needs_no_lungs(tmp_path: Path) -> None:
     assert tested["no_lungs_needed"]["auroc"]["n"] == tested["metrics"]["auroc"]["n"]
     assert any("SHORTCUT" in note and "file facts" in note for note in tested["notes"])
     shown = plainfilm("evaluate", run).stdout
-    assert "No lungs needed: AUROC" in shown
+    assert "Shortcut baseline: AUROC" in shown
     # fitted on the train rows alone: the second look finds the same numbers from what was saved
     again = json.loads(plainfilm("evaluate", run, "--split", "test", "--json").stdout)
     assert again["no_lungs_needed"] == tested["no_lungs_needed"]

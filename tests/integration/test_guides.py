@@ -228,11 +228,11 @@ def test_the_readme_leads_to_the_pages_and_the_notebook():
 
 
 def test_a_shown_line_is_missed_when_a_word_or_a_count_differs():
-    printed = "Looks at this test set: 1 by this run,\n1 by all runs\nAUROC   0.556  [0.199, 0.863]   30"
+    printed = "Evaluations on this test set: 1 by this run,\n1 by all runs\nAUROC   0.556  [0.199, 0.863]   30"
     assert not shown_and_not_printed(
-        "Looks at this test set: 1 by this run, 1 by all\nAUROC 0.9 [0.1, 0.2] 30", printed
+        "Evaluations on this test set: 1 by this run, 1 by all\nAUROC 0.9 [0.1, 0.2] 30", printed
     )
-    assert shown_and_not_printed("Looks at this test set: 2 by this run", printed)
+    assert shown_and_not_printed("Evaluations on this test set: 2 by this run", printed)
     assert shown_and_not_printed("AUROC 0.556 [0.199, 0.863] 31", printed)
     assert shown_and_not_printed("AUPRC 0.556", printed)
 

@@ -221,7 +221,7 @@ def test_a_stopped_run_goes_on_with_its_own_threads_and_says_where(copy, whole):
     torch.set_num_threads(2)
     done = plainfilm("resume", copy)
     assert torch.get_num_threads() == 1
-    assert "Going on in epoch 1/3, after step 1; about" in done.stderr
+    assert "Resuming in epoch 1/3, after step 1; about" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("epoch ")]) == 3
     assert "Run:" in done.stdout
     assert differ(copy, whole) == []
@@ -241,7 +241,7 @@ def test_a_stopped_run_goes_on_with_its_own_threads_and_says_where(copy, whole):
 
 def test_a_run_that_stopped_before_its_first_state_starts_from_the_beginning(copy, whole):
     (copy / "checkpoints" / "last.json").unlink()
-    assert "starts from the beginning" in plainfilm("resume", copy).stderr
+    assert "starting from the beginning" in plainfilm("resume", copy).stderr
     assert differ(copy, whole) == []
 
 
@@ -251,7 +251,7 @@ def test_a_run_whose_training_ended_is_only_finished(whole, tmp_path):
     for path in (copy.weights, copy.card, copy.metrics, copy.predictions("valid"), copy.history):
         path.unlink()
     copy.write_status("running")
-    assert "what comes after training is made" in plainfilm("resume", copy.root).stderr
+    assert "running the steps after training" in plainfilm("resume", copy.root).stderr
     assert differ(copy.root, whole) == []
 
 

@@ -72,7 +72,7 @@ def test_a_backbone_from_a_file_trains_and_is_evaluated(data, small, resnet_file
     run = tmp_path / "run"
     done = plainfilm("train", data, "--model", "resnet18", "--weights", resnet_file, *small, "--out", run)
     assert "Weights: file, SHA-256" in done.stderr
-    assert lacking(done.stderr, "120 tensors loaded", "2 started", "(fc.weight, fc.bias)") == []
+    assert lacking(done.stderr, "120 tensors loaded", "2 newly initialised", "(fc.weight, fc.bias)") == []
     assert "normalised with mean 0.485, 0.456, 0.406" in done.stderr
     facts = card(run)["initial_weights"]
     assert facts["kind"] == "file" and len(facts["sha256"]) == 64 and facts["report"]["loaded"] == 120
@@ -115,7 +115,7 @@ def test_a_run_starts_the_next_one_with_its_head_where_the_classes_are_the_same(
     assert "Weights: run" in told and "head.weight" not in told
     options = [*small, "--allow-leak", "--dry-run"]  # the same pictures in other folders, divided otherwise
     told = plainfilm("train", other_classes, "--model", "compact", "--weights", first, *options).stderr
-    assert lacking(told, "2 started", "(head.weight, head.bias)") == []
+    assert lacking(told, "2 newly initialised", "(head.weight, head.bias)") == []
     assert card(tmp_path / "same")["initial_weights"]["sha256"] == card(first)["weights_sha256"]
 
 

@@ -39,6 +39,9 @@ ALLOWED = [
     ("*", r"\.looks\b|looks\.jsonl|\.looks\.lock", "files that older versions wrote"),
     ("src/plainfilm/evaluate/test_ledger.py", r'"look"', "key of ledger lines, which are chained by hash"),
     ("*", r"suspects\.csv", "a run file"),
+    ("src/plainfilm/schemas/*", r"`(called|pictures|suspects|unsure|drift)`|^    (called|pictures|suspects|unsure|drift): ", "fields of documents"),
+    ("src/plainfilm/cli/*", r"\b(document|heat|found|pair)\.(called|pictures|suspects|unsure|drift)\b", "fields of documents"),
+    ("docs/reference/json.md", r"`(called|pictures|suspects|unsure|drift)`", "fields of documents"),
     ("*", r"no_lungs_needed", "the older key, still written and read"),
     ("src/plainfilm/experiments/markdown.py", r"test_looks|test_no_lungs_auroc", "columns of results.csv"),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who is told what happens: the pipeline prints nothing itself."""
+"""Events: the pipeline prints nothing itself; it passes each event to a callback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plainfilm.base.files import atomic_write
 
 EventCallback = Callable[[str, dict[str, Any]], None]  # event name, its facts
 
-# What goes into a run's log: facts about the work, never a path, file name or patient.
+# Events and facts that a run's log keeps; never a path, file name or patient.
 _LOGGED = {
     "run": (),
     "network": ("name", "parameters", "size_px", "device", "balanced"),
@@ -30,15 +30,15 @@ def silent(what: str, facts: dict[str, Any]) -> None:
 
 
 def logged(path: Path, on_event: EventCallback) -> EventCallback:
-    """`on_event`, and a line in the log at `path` for each event worth keeping; what stands there stays."""
+    """`on_event`, plus a line in the log at `path` for each event in _LOGGED; existing lines are kept."""
     lines: list[str] = [path.read_text(encoding="utf-8")] if path.is_file() else []
 
-    def hear(what: str, facts: dict[str, Any]) -> None:
+    def log_event(what: str, facts: dict[str, Any]) -> None:
         on_event(what, facts)
         if what in _LOGGED:
             now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            told = " ".join(f"{name}={facts[name]}" for name in _LOGGED[what])
-            lines.append(f"{now} {what} {told}".rstrip() + "\n")
+            text = " ".join(f"{name}={facts[name]}" for name in _LOGGED[what])
+            lines.append(f"{now} {what} {text}".rstrip() + "\n")
             atomic_write(path, "".join(lines))
 
-    return hear
+    return log_event

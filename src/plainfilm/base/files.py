@@ -1,4 +1,4 @@
-"""Files: the one way in which one is written, JSON as it lies in them, and their hashes."""
+"""Atomic file writes, the JSON format of all our files, and file hashes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ TEMP_PREFIX = ".partial-"
 
 
 def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> None:
-    """Write `content` so that `path` is the old file or the new one, never half of either; `private`: for the owner only."""
+    """Write `content` atomically: `path` is the old file or the new one, never a mix; `private`: for the owner only."""
     with atomic_file(path, private=private) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 @contextmanager
 def atomic_file(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
-    """A file to write in parts, which becomes `path` when the block ends without an error, and vanishes with one.
+    """A file to write in parts; it becomes `path` if the block ends without an error, and is removed otherwise.
 
-    The temporary file lies in the same folder (a rename across file systems would copy), and is flushed to disk
-    before the rename: without fsync a power cut can leave an empty file under the new name. The folder is flushed
-    after it, so that of two files written one after the other a power cut never keeps only the second.
+    The temporary file is in the same folder (a rename across file systems would copy) and is flushed to disk before
+    the rename: without fsync, a power cut can leave an empty file under the new name. The folder is flushed after
+    it, so that a power cut never keeps only the second of two files written in sequence.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temp = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
@@ -43,7 +43,7 @@ def atomic_file(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(temp).unlink(missing_ok=True)
         raise
-    with contextlib.suppress(OSError):  # the file is there already; some systems cannot flush a folder
+    with contextlib.suppress(OSError):  # the file is already in place; some systems cannot flush a folder
         _flush_folder(path.parent)
 
 
@@ -64,7 +64,7 @@ def _umask() -> int:
 
 
 def sweep(folder: Path) -> int:
-    """Remove the files and folders that a killed writer left behind in `folder` and below; returns how many."""
+    """Remove temporary files and folders that a killed writer left in `folder` and below; returns how many."""
     leftovers = list(folder.rglob(f"{TEMP_PREFIX}*"))
     for path in leftovers:
         if path.is_dir() and not path.is_symlink():
@@ -75,17 +75,17 @@ def sweep(folder: Path) -> int:
 
 
 def dump_json(value: Any) -> str:
-    """JSON as all our files carry it: two spaces, keys in the order given, a newline at the end."""
+    """JSON text in the format of all our files: indented by two spaces, keys in the order given, a final newline."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def hash_json(value: Any) -> str:
-    """SHA-256 of a JSON value, whatever the order of its keys; hexadecimal."""
+    """SHA-256 of a JSON value, hexadecimal; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes, hexadecimal; '' when it is not there."""
+    """SHA-256 of a file's bytes, hexadecimal; '' if the file does not exist."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:

@@ -1,14 +1,14 @@
 """Randomness as a function: counter-based streams from (seed, ...), independent of process state.
 
-A draw depends only on the numbers given, so that the order of work, the number of threads, or a stop and resume
-cannot change it. splitmix64: Steele, Lea & Flood, OOPSLA 2014.
+A draw depends only on the numbers given, so the order of work, the number of threads, or a stop and resume cannot
+change it. splitmix64: Steele, Lea & Flood, OOPSLA 2014.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# What a stream is for; part of its key, so that two purposes never share numbers.
+# The purpose of a stream; part of its key, so two purposes never share numbers.
 ORDER, AUGMENT, DROPOUT, INIT, CORRUPTION, SUBSET, HEAT = 1, 2, 3, 4, 5, 6, 7
 
 
@@ -23,7 +23,7 @@ def _splitmix64(x: np.ndarray) -> np.ndarray:
 
 
 def mix(*parts: int | np.ndarray) -> np.ndarray:
-    """uint64 hash of a tuple of non-negative integers; arrays broadcast, so each element gets its own number."""
+    """uint64 hash of a tuple of non-negative integers; arrays broadcast, and each element gets its own hash."""
     state = np.zeros((), dtype=np.uint64)
     for part in parts:
         state = _splitmix64(state ^ _splitmix64(np.asarray(part).astype(np.uint64)))

@@ -1,6 +1,6 @@
-"""How the program talks: progress and notes on stderr, the result on stdout.
+"""Terminal output: progress and notes on stderr, the result on stdout.
 
-In a terminal there are bars; without one, a line per epoch and none for quick work.
+In a terminal there are progress bars; otherwise one line per epoch, and none for quick work.
 """
 
 from __future__ import annotations
@@ -30,20 +30,22 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _WEIGHT_WORDS = {
-    "missing": "not in the file", "unexpected": "of the file without a place", "mismatched": "of another shape left out",
-    "fresh": "started anew",
+    "missing": "missing in the file", "unexpected": "unexpected and not used", "mismatched": "skipped, of another shape",
+    "fresh": "newly initialised",
 }  # fmt: skip
 _BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
 
 
 class Terminal:
-    """An event callback for the pipeline; a context in which nothing but the result reaches stdout."""
+    """Event callback of the pipeline; as a context manager, keeps everything but the result off stdout."""
 
     def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
         self.quiet, self.json = quiet, json
         self.err = Console(stderr=True, markup=False, highlight=False, emoji=False)
         if sys.stdout is None:  # plainfilm ... >&-
-            raise UsageError("Standard output is closed, where the result goes. Send it to a file, or to /dev/null.")
+            raise UsageError(
+                "Standard output is closed, but the result is written there. Redirect it to a file, or to /dev/null."
+            )
         self.stdout = sys.stdout
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
@@ -51,7 +53,7 @@ class Terminal:
         self.run: RunDir | None = None
 
     def __enter__(self) -> Terminal:
-        self.redirect = contextlib.redirect_stdout(sys.stderr)  # fastai prints; JSON readers must not see it
+        self.redirect = contextlib.redirect_stdout(sys.stderr)  # fastai prints, which would break --json
         self.redirect.__enter__()
         return self
 
@@ -64,7 +66,7 @@ class Terminal:
             raise StoppedError(f"Interrupted. Go on: {self.run.resume_command}") from None
 
     def __call__(self, what: str, facts: dict[str, Any]) -> None:
-        """Hear of one event."""
+        """Handle one event."""
         if what == "run":
             self.run = RunDir(Path(facts["path"]))
         if self.quiet:
@@ -72,22 +74,22 @@ class Terminal:
         if what in _BARS:
             self._advance(what, _BARS[what], facts["done"], facts["of"], unit="")
             return
-        tell: Callable[[dict[str, Any]], None] | None = getattr(self, f"_on_{what}", None)
-        if tell is not None:
-            tell(facts)
+        handler: Callable[[dict[str, Any]], None] | None = getattr(self, f"_on_{what}", None)
+        if handler is not None:
+            handler(facts)
 
     def say(self, text: str) -> None:
-        """One line on stderr; the first one is preceded by the banner."""
+        """Print one line on stderr, the banner before the first."""
         if not self.greeted:
             self.greeted = True
             self.say(f"plainfilm {__version__}. {RESEARCH_ONLY}")
         (self.bar.console if self.bar else self.err).print(text, soft_wrap=not self.err.is_terminal)
 
     def result(self, document: Document) -> None:
-        """The command's answer, on stdout."""
+        """Print the document of the command on stdout."""
         self._close_bar()
         if self.json:
-            # ASCII only: a class name must not break a terminal or pipe of another encoding
+            # ASCII only: a class name must not break a terminal or pipe with another encoding
             print(json.dumps(document.model_dump(mode="json"), indent=2), file=self.stdout)
             return
         out = Console(file=self.stdout, markup=False, highlight=False, emoji=False)
@@ -130,7 +132,7 @@ class Terminal:
         self.say(f"Data: {facts['path']}")
         self.say(
             f"{counts.found} files found = {counts.used} used + {counts.quarantined} quarantined + {counts.duplicates} duplicates dropped "
-            f"+ {counts.ignored} ignored; {counts.identical_files} used files are copies of another"
+            f"+ {counts.ignored} ignored; {counts.identical_files} used files are copies of others"
         )
         for _, row in facts["excluded"].query("state == 'quarantined'").head(5).iterrows():
             self.say(f"  quarantined {row['relative']!r}: {row['code']}, {row['why']}")
@@ -152,29 +154,29 @@ class Terminal:
         self.err.print(table)
 
     def _on_network(self, facts: dict[str, Any]) -> None:
-        drawn = "; classes drawn evenly" if facts["balanced"] else ""
+        balanced = "; classes sampled evenly" if facts["balanced"] else ""
         self.say(
-            f"Network: {facts['name']}, {facts['parameters']:,} parameters at {facts['size_px']} px, on {facts['device']}{drawn}"
+            f"Network: {facts['name']}, {facts['parameters']:,} parameters at {facts['size_px']} px, on {facts['device']}{balanced}"
         )
 
     def _on_download(self, facts: dict[str, Any]) -> None:
-        size = f", {facts['mb']:.0f} MB" if facts["mb"] else ", size not told"
+        size = f", {facts['mb']:.0f} MB" if facts["mb"] else ", size unknown"
         self.say(f"Fetching {facts['name']} from {facts['host']}{size}")
 
     def _on_weights(self, facts: dict[str, Any]) -> None:
-        report, told = facts["report"], [f"{facts['loaded']} tensors loaded"]
+        report, parts = facts["report"], [f"{facts['loaded']} tensors loaded"]
         for what in ("missing", "unexpected", "mismatched", "fresh"):
             keys = getattr(report, what)
-            told += (
+            parts += (
                 [f"{len(keys)} {_WEIGHT_WORDS[what]} ({', '.join(keys[:2])}{', ...' if len(keys) > 2 else ''})"]
                 if keys
                 else []
             )
-        self.say(f"Weights: {facts['kind']}, SHA-256 {facts['sha256'][:12]}; {', '.join(told)}")
+        self.say(f"Weights: {facts['kind']}, SHA-256 {facts['sha256'][:12]}; {', '.join(parts)}")
         for note in report.notes:
             self.say(f"  {note}")
         if facts["standardise"]:
-            self.say("  each picture normalised with its own mean and standard deviation")
+            self.say("  each image normalised with its own mean and standard deviation")
         for name in () if facts["standardise"] else ("mean", "std"):
             self.say(f"  pixels normalised with {name} {', '.join(f'{value:g}' for value in facts[name])}")
 
@@ -186,10 +188,10 @@ class Terminal:
         self.say(f"Probing for shortcuts on {facts['pixels']} pixels ...")
 
     def _on_compare(self, facts: dict[str, Any]) -> None:
-        self.say(f"Comparing ONNX with torch on {facts['pictures']} {facts['what']} ...")
+        self.say(f"Comparing ONNX with torch on {facts['images']} {facts['what']} ...")
 
     def _on_scored(self, facts: dict[str, Any]) -> None:
-        self.say(f"{facts['done']:,} pictures so far ({facts['done'] / facts['seconds']:.0f} img/s)")
+        self.say(f"{facts['done']:,} images so far ({facts['done'] / facts['seconds']:.0f} img/s)")
 
     def _on_note(self, facts: dict[str, Any]) -> None:
         self.say(f"NOTE: {facts['text']}")
@@ -202,21 +204,23 @@ class Terminal:
 
     def _on_resume(self, facts: dict[str, Any]) -> None:
         if facts["device"] != facts["began_on"]:
-            self.say(f"NOTE: the run began on {facts['began_on']} and goes on on {facts['device']}: other bits.")
+            self.say(
+                f"NOTE: the run began on {facts['began_on']} and continues on {facts['device']}: the result will not be bit-identical."
+            )
         for note in facts["notes"]:
             self.say(f"NOTE: {note}")
         left = f"about {duration(facts['seconds'])} left"
         if not facts["found"]:
-            self.say(f"The run stopped before its first state was written; it starts from the beginning, {left}")
+            self.say(f"The run stopped before its first state was written; starting from the beginning, {left}")
         elif facts["finished"] and facts["phase"] == facts["phases"]:
-            self.say("All epochs are done; what comes after training is made")
+            self.say("All epochs are done; running the steps after training")
         else:
             phase = f" of phase {facts['phase']}/{facts['phases']}" if facts["phases"] > 1 else ""
             after = "its end" if facts["finished"] else f"step {facts['step']}"
-            self.say(f"Going on in epoch {facts['epoch']}/{facts['epochs']}{phase}, after {after}; {left}")
+            self.say(f"Resuming in epoch {facts['epoch']}/{facts['epochs']}{phase}, after {after}; {left}")
 
     def _on_stopping(self, facts: dict[str, Any]) -> None:
-        self.say("Stopping after this step, with the state written. Ctrl-C again stops at once.")
+        self.say("Stopping after this step and saving the state. Ctrl-C again stops at once.")
 
     def _on_batch(self, facts: dict[str, Any]) -> None:
         if not self.err.is_terminal:
@@ -240,23 +244,23 @@ class Terminal:
         title = f": {facts['title']}" if facts["title"] else ""
         self.say(f"Experiment {facts['experiment']}{title}")
         counts = {name: facts["standing"].count(name) for name in ("done", "stopped", "busy", "diverged")}
-        told = "".join(f", {n} {name}" for name, n in counts.items() if n)
+        states = "".join(f", {n} {name}" for name, n in counts.items() if n)
         left = facts["runs"] - counts["done"] - counts["busy"] - counts["diverged"]
         if not left:
             time = "nothing is left to train"
         elif facts["seconds"] is None:
-            time = "how long it takes is unknown until the first has run (--dry-run times five steps of each)"
+            time = "the time is unknown until the first run is done (--dry-run times five steps of each)"
         else:
-            time = f"{left} to train, about {duration(facts['seconds'])} by the finished ones"
+            time = f"{left} to train, about {duration(facts['seconds'])}, estimated from the finished runs"
         jobs = f", {facts['jobs']} at a time" if facts["jobs"] > 1 else ""
-        self.say(f"{facts['runs']} runs of {facts['configurations']} configurations{told}{jobs}; {time}")
+        self.say(f"{facts['runs']} runs of {facts['configurations']} configurations{states}{jobs}; {time}")
         for path in facts["half_made"]:
             self.say(
-                f"NOTE: {path} stopped before it could be gone on with; it stays, and a new folder beside it is used."
+                f"NOTE: {path} stopped before it could be resumed; it is kept, and a new folder next to it is used."
             )
 
     def _on_grid_run(self, facts: dict[str, Any]) -> None:
-        self.say(f"--- {facts['number']}/{facts['of']} {facts['name']}{' (goes on)' if facts['resumes'] else ''}")
+        self.say(f"--- {facts['number']}/{facts['of']} {facts['name']}{' (resuming)' if facts['resumes'] else ''}")
 
     def _on_grid_done(self, facts: dict[str, Any]) -> None:
         ahead = f"; about {duration(facts['seconds'])} left" if facts["seconds"] else ""

@@ -1,4 +1,4 @@
-"""The app: every command by its name, and the one place where an error becomes a line and an exit code."""
+"""The app: registers every command and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from plainfilm.cli.commands import serve as serving
 from plainfilm.cli.commands import train as training
 from plainfilm.errors import PlainfilmError
 
-BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 128 + SIGPIPE, as of any other tool
-STOPPED = "Interrupted. What was finished is kept, and nothing is half-written."
+BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 141 = 128 + SIGPIPE, as in other tools
+STOPPED = "Interrupted. Finished work is kept, and no file is half-written."
 
 
 class _OneLineErrors(TyperGroup):
-    """Ends with our exit codes; an error is one line on stderr, a traceback only with -v."""
+    """Exits with our own codes; an error is one line on stderr, with a traceback only with -v."""
 
     def main(self, *words: Any, **extra: Any) -> Any:
         """Run a command line; `standalone_mode=False` hands errors to the caller, as in typer."""
@@ -37,44 +37,44 @@ class _OneLineErrors(TyperGroup):
         given = sys.argv[1:] if args is None else list(args)
         verbose = any(word in ("-v", "--verbose") for word in given)
         if not verbose:
-            # fastai's own imports; nothing a user could act on
+            # from fastai's own imports; a user cannot act on it
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
         sys.exit(self._run(verbose, args, prog_name, **extra))
 
     def _run(self, verbose: bool, args: Any, prog_name: str | None, **extra: Any) -> int:
         try:
             code = int(super().main(args, prog_name, standalone_mode=False, **extra) or 0)
-            return _tell(STOPPED, code, verbose) if code == INTERRUPTED else code
+            return _report(STOPPED, code, verbose) if code == INTERRUPTED else code
         except PlainfilmError as error:
-            return _tell(str(error), error.exit_code, verbose)
-        except (BrokenPipeError, SystemExit):  # what typer makes of the first
-            sys.stderr.close()  # the reader left; nothing can be told any more
+            return _report(str(error), error.exit_code, verbose)
+        except (BrokenPipeError, SystemExit):  # typer turns the first into the second
+            sys.stderr.close()  # the reader left; nobody reads further output
             return READER_LEFT
         except OSError as error:
             what = f"{error.strerror or type(error).__name__}" + (
                 f": {_shown(error.filename)}" if error.filename else ""
             )
-            return _tell(
-                f"The system refused a file operation ({what}). Check the path, its rights and the free space.",
+            return _report(
+                f"The system refused a file operation ({what}). Check the path, its permissions and the free space.",
                 2,
                 verbose,
             )
-        except Exception as error:  # noqa: BLE001 - the last stop before the user
+        except Exception as error:  # noqa: BLE001 - the last handler before the user
             usage = getattr(error, "format_message", None)  # typer's vendored usage errors
             if usage is not None:
                 command = getattr(getattr(error, "ctx", None), "command_path", "plainfilm")
-                return _tell(f"{usage()} See: {command} --help", int(getattr(error, "exit_code", 2)), verbose)
+                return _report(f"{usage()} See: {command} --help", int(getattr(error, "exit_code", 2)), verbose)
             what = f"{type(error).__name__}: {error}".splitlines()[0]
-            return _tell(f"A bug in plainfilm: {what} Repeat with -v for the traceback, and report it.", BUG, verbose)
+            return _report(f"A bug in plainfilm: {what} Repeat with -v for the traceback, and report it.", BUG, verbose)
 
 
 def _shown(filename: object) -> str:
-    """The path as the user knows it: of a file that is being written, its folder."""
+    """The path as the user knows it; for a temporary file, its folder."""
     path = Path(str(filename))
     return str(path.parent if path.name.startswith(TEMP_PREFIX) else path)
 
 
-def _tell(message: str, code: int, verbose: bool) -> int:
+def _report(message: str, code: int, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
     print(f"plainfilm: {' '.join(message.splitlines())}", file=sys.stderr)
@@ -131,7 +131,7 @@ experiments_app.command("run")(comparing.run)
 experiments_app.command("table")(comparing.table)
 app.add_typer(experiments_app, name="experiments")
 
-cache_app = typer.Typer(help="The folder of decoded pictures: ls, clear.", invoke_without_command=True)
+cache_app = typer.Typer(help="The folder of decoded images: ls, clear.", invoke_without_command=True)
 cache_app.callback()(data.cache)
 cache_app.command("ls")(data.cache_ls)
 cache_app.command("clear")(data.cache_clear)

@@ -1,4 +1,4 @@
-"""The options that several commands share, and how they become a config."""
+"""Options shared by several commands, and how they become a config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Data = Annotated[
     Path | None,
     typer.Argument(
         metavar="DATA",
-        help="Folder of class folders (with or without train/val/test above them), or a CSV path,label[,patient][,split]. Left out: the drawn phantom set.",
+        help="Folder of class folders (with or without train/val/test above them), or a CSV path,label[,patient][,split]. Default: the drawn phantom set.",
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="The run folder that train printed.")]
@@ -21,13 +21,13 @@ Out = Annotated[
     Path | None, typer.Option("--out", help="Where to write; must not exist or be empty.", show_default=False)
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="A YAML experiment; single options lie over it.", show_default=False)
+    Path | None, typer.Option("--config", help="A YAML experiment; single options override it.", show_default=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result and errors.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also warnings, and tracebacks with errors.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only the result and errors.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print warnings, and tracebacks with errors.")]
 Seed = Annotated[
-    int | None, typer.Option("--seed", help="Decides split, weights and order. \\[default: 0]", show_default=False)
+    int | None, typer.Option("--seed", help="Sets split, initial weights and order. \\[default: 0]", show_default=False)
 ]
 SplitKind = Annotated[
     str | None,
@@ -45,7 +45,7 @@ Fold = Annotated[
     int | None,
     typer.Option(
         "--fold",
-        help="Which fold is the test, 0 to folds - 1; the next one is valid. \\[default: 0]",
+        help="Which fold is test, 0 to folds - 1; the next one is valid. \\[default: 0]",
         show_default=False,
     ),
 ]
@@ -66,7 +66,9 @@ FollowLinks = Annotated[
 ]
 Bits = Annotated[
     int | None,
-    typer.Option("--bits", help="Stored depth of integers above 8 bits. \\[default: measured]", show_default=False),
+    typer.Option(
+        "--bits", help="Stored bit depth of integer images above 8 bits. \\[default: measured]", show_default=False
+    ),
 ]
 Tiff = Annotated[
     bool | None,
@@ -77,7 +79,7 @@ Frame = Annotated[
     typer.Option(
         "--frame",
         metavar="N",
-        help="Which picture of files that hold several, counted from 0. \\[default: such files are quarantined]",
+        help="Which frame of files with several, counted from 0. \\[default: such files are quarantined]",
         show_default=False,
     ),
 ]
@@ -86,7 +88,7 @@ Resize = Annotated[
     typer.Option(
         "--resize",
         metavar="MODE",
-        help="squish (aspect lost), pad (black added) or crop (middle square). \\[default: squish]",
+        help="squish (aspect ratio changes), pad (with black) or crop (central square). \\[default: squish]",
         show_default=False,
     ),
 ]
@@ -94,14 +96,14 @@ Harmonise = Annotated[
     bool | None,
     typer.Option(
         "--harmonise",
-        help="One common grey path with a low-pass for every file: less of what compression leaves (docs/explanation/shortcuts.md).",
+        help="Decode every file through one common grey path with a low-pass filter: fewer compression artefacts (docs/explanation/shortcuts.md).",
         show_default=False,
     ),
 ]
 Requantise = Annotated[
     int | None,
     typer.Option(
-        "--requantise", metavar="LEVELS", help="With --harmonise: keep this many grey levels.", show_default=False
+        "--requantise", metavar="LEVELS", help="With --harmonise: reduce to this many grey levels.", show_default=False
     ),
 ]
 PerClass = Annotated[
@@ -118,7 +120,7 @@ Exclude = Annotated[
     typer.Option(
         "--exclude",
         metavar="CSV",
-        help="Leave the images that this file names out of train and valid (suspects.csv of interpret); test stays.",
+        help="Exclude the images in this file (such as suspects.csv of interpret) from train and valid; test stays.",
         show_default=False,
     ),
 ]
@@ -126,7 +128,7 @@ Standardise = Annotated[
     bool | None,
     typer.Option(
         "--standardise",
-        help="Normalise each picture with its own mean and standard deviation: exposure tells nothing.",
+        help="Normalise each image with its own mean and standard deviation, which hides exposure.",
         show_default=False,
     ),
 ]
@@ -134,7 +136,7 @@ DropDuplicates = Annotated[
     bool | None,
     typer.Option(
         "--drop-duplicates",
-        help="Use identical files once; a given test folder is never touched.",
+        help="Use identical files once; never applied to a given test folder.",
         show_default=False,
     ),
 ]
@@ -143,7 +145,7 @@ MaxBad = Annotated[
     typer.Option(
         "--max-bad",
         metavar="N or P%",
-        help="How many damaged files are accepted. \\[default: 5 files or 1 %, the larger]",
+        help="How many damaged files are accepted. \\[default: 5 files or 1 %, whichever is larger]",
         show_default=False,
     ),
 ]
@@ -151,7 +153,7 @@ Cache = Annotated[
     bool | None,
     typer.Option(
         "--cache/--no-cache",
-        help="Keep decoded pictures on disk (PLAINFILM_CACHE, else the user's cache folder); same pixels without. \\[default: cache]",
+        help="Keep decoded images on disk (in PLAINFILM_CACHE, else the user's cache folder); the pixels are the same without. \\[default: cache]",
         show_default=False,
     ),
 ]
@@ -159,15 +161,13 @@ AllowLeak = Annotated[
     bool | None,
     typer.Option(
         "--allow-leak",
-        help="Go on although patients straddle given folders, or --weights RUN has seen valid or test; every output says so.",
+        help="Continue although given folders share patients, or --weights RUN has seen valid or test; every output says so.",
         show_default=False,
     ),
 ]
 Size = Annotated[
     int | None,
-    typer.Option(
-        "--size", metavar="PX", help="Side of the square picture the network sees. \\[default: 224]", show_default=False
-    ),
+    typer.Option("--size", metavar="PX", help="Side of the square network input. \\[default: 224]", show_default=False),
 ]
 BatchSize = Annotated[
     int | None, typer.Option("--batch-size", help="Images per step. \\[default: 64]", show_default=False)
@@ -189,7 +189,7 @@ FreezeEpochs = Annotated[
     typer.Option(
         "--freeze-epochs",
         metavar="N",
-        help="First N epochs of the head alone, then all. \\[default: 0]",
+        help="Train the head alone for N epochs, then the whole network. \\[default: 0]",
         show_default=False,
     ),
 ]
@@ -216,7 +216,7 @@ Norm = Annotated[
     typer.Option(
         "--norm",
         metavar="HOW",
-        help="BatchNorm in training: batch, or hold (the statistics of the weights; for few images). \\[default: batch]",
+        help="BatchNorm statistics in training: batch, or hold (those of the initial weights; for few images). \\[default: batch]",
         show_default=False,
     ),
 ]
@@ -225,18 +225,20 @@ Weights = Annotated[
     typer.Option(
         "--weights",
         metavar="WHAT",
-        help="What to start from: none, imagenet, a weights file, or a run folder. \\[default: none]",
+        help="Initial weights: none, imagenet, a weights file, or a run folder. \\[default: none]",
         show_default=False,
     ),
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Fetch nothing; weights that are not here are an error.")]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="Download nothing; weights that are not on this machine are an error.")
+]
 MaxMinutes = Annotated[
     float | None,
     typer.Option(
         "--max-minutes",
         metavar="N",
         min=0,
-        help="Stop after N minutes of training, exit 130; plainfilm resume goes on.",
+        help="Stop after N minutes of training, exit 130; plainfilm resume continues.",
         show_default=False,
     ),
 ]
@@ -246,7 +248,7 @@ CheckpointMinutes = Annotated[
         "--checkpoint-minutes",
         metavar="N",
         min=0,
-        help="Write the state every N minutes, besides each epoch's end; changes no result.",
+        help="Save the state every N minutes, besides at the end of each epoch; changes no result.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
@@ -255,7 +257,7 @@ Balance = Annotated[
     typer.Option(
         "--balance",
         metavar="HOW",
-        help="auto (draw classes evenly when one is > 1.5 times another) or none. \\[default: none]",
+        help="auto (sample classes evenly when one is > 1.5 times another) or none. \\[default: none]",
         show_default=False,
     ),
 ]
@@ -264,14 +266,14 @@ Augment = Annotated[
     typer.Option(
         "--augment",
         metavar="PROFILE",
-        help="radiograph, robust (also sharpness, noise, grey curve), strong (also aspect and holes), natural or none. \\[default: radiograph]",
+        help="radiograph, robust (also sharpness, noise, grey curve), strong (also aspect ratio and holes), natural or none. \\[default: radiograph]",
         show_default=False,
     ),
 ]
 
 
 def config_from(data: Path | None, config: Path | None, options: dict[str, Any]) -> ExperimentConfig:
-    """The config of a command line: file, then options; without DATA and file, the phantom experiment."""
+    """The config of a command line: the file overridden by options; without DATA and file, the phantom experiment."""
     path = config if config or data else experiment_file("phantom.yaml")
     split = options.get("data.split")
     if split is not None and Path(split).is_file():

@@ -1,6 +1,6 @@
-"""The experiment config: frozen pydantic models, read from YAML, with single options laid over them.
+"""The experiment config: frozen pydantic models, read from YAML and overridden by single options.
 
-Unknown keys are errors with a "did you mean"; all faults of a file are told at once. The resolved config is
+Unknown keys are errors with a "did you mean"; all faults of a file are reported at once. The resolved config is
 saved in the run folder, and `train --config` on that file repeats the run.
 """
 
@@ -29,7 +29,7 @@ from plainfilm.errors import ConfigError
 
 
 class ExperimentConfig(Section):
-    """Everything that decides a run's result."""
+    """Everything that determines a run's result."""
 
     task: Literal["single"] = "single"  # one label per image; other tasks are refused for now
     data: DataConfig = DataConfig()
@@ -38,14 +38,14 @@ class ExperimentConfig(Section):
     evaluate: EvaluateConfig = EvaluateConfig()
 
     @model_validator(mode="after")
-    def frozen_layers_know_something(self) -> ExperimentConfig:
+    def frozen_layers_are_pretrained(self) -> ExperimentConfig:
         if self.model.weights != "none":
             return self
         if any(phase.freeze for phase in self.train.phases):
-            raise ValueError("train.freeze: frozen layers must have learned something; set model.weights (--weights)")
+            raise ValueError("train.freeze: frozen layers must be pretrained; set model.weights (--weights)")
         if self.train.norm == "hold":
             raise ValueError(
-                "train.norm: there are no statistics to hold; set model.weights (--weights), or norm: batch"
+                "train.norm: hold needs the statistics of pretrained weights; set model.weights (--weights), or norm: batch"
             )
         return self
 
@@ -55,11 +55,11 @@ class ExperimentConfig(Section):
 
 
 def load_config(path: Path | None = None, options: Mapping[str, Any] | None = None) -> ExperimentConfig:
-    """The config of a file (or the defaults), with single options laid over it.
+    """The config of a file (or the defaults), overridden by single options.
 
     Args:
         path: a YAML file, or None for the defaults.
-        options: dotted keys to values, e.g. {"train.lr": 0.01}; entries that are None are left out.
+        options: dotted keys to values, e.g. {"train.lr": 0.01}; None entries are ignored.
     Raises:
         ConfigError: names every unknown key and wrong value at once.
     """
@@ -67,13 +67,13 @@ def load_config(path: Path | None = None, options: Mapping[str, Any] | None = No
 
 
 def make_config(raw: dict[str, Any], options: Mapping[str, Any] | None = None, *, source: str) -> ExperimentConfig:
-    """The config of a mapping as a YAML file holds it, which is changed; `source` is named in refusals."""
+    """The config of a mapping as read from YAML; `raw` is changed in place, `source` is named in errors."""
     for key, value in (options or {}).items():
         if value is not None:
-            _lay_over(raw, key, value)
+            _override(raw, key, value)
     train = raw.get("train")
     if isinstance(train, dict) and train.get("freeze") is True and (options or {}).get("train.lr") is not None:
-        rate = train.pop("lr")  # the one rate that there is
+        rate = train.pop("lr")  # the only rate in use
         train["freeze_lr"] = rate if (options or {}).get("train.freeze_lr") is None else train["freeze_lr"]
     try:
         return ExperimentConfig.model_validate(raw)
@@ -81,20 +81,20 @@ def make_config(raw: dict[str, Any], options: Mapping[str, Any] | None = None, *
         raise ConfigError(f"{source}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
 
 
-def _lay_over(raw: dict[str, Any], key: str, value: Any) -> None:
+def _override(raw: dict[str, Any], key: str, value: Any) -> None:
     *sections, name = key.split(".")
     target: Any = raw
     for section in sections:
         target = target.setdefault(section, {})
         if not isinstance(target, dict):
-            return  # validation names the fault
+            return  # validation reports it
     if sections == ["train"] and name in SHORT_WAY:
-        _write_short(target, name)
+        _collapse_phases(target, name)
     target[name] = value
 
 
-def _write_short(train: dict[str, Any], name: str) -> None:
-    """Take back the phases that a resolved config spells out, so that an option laid over it reaches them."""
+def _collapse_phases(train: dict[str, Any], name: str) -> None:
+    """Drop the phases of a resolved config if the short keys can express them, so that an option takes effect."""
     phases = train.get("phases")
     if not isinstance(phases, list) or not phases:
         return
@@ -113,7 +113,7 @@ def _are_short(phases: list[Any], train: dict[str, Any]) -> bool:
         return False
 
 
-# What a user of other tools looks for and does not find, and why.
+# Keys known from other tools that are not offered, and why.
 _NOT_OFFERED = {
     **dict.fromkeys(("amp", "fp16", "bf16", "half", "precision", "mixed_precision"),
                     "mixed precision is not offered: without a processor made for it a step takes 11 to 34 times as long"),
@@ -152,7 +152,7 @@ def _known_keys(loc: tuple[Any, ...]) -> list[str]:
 def experiment_file(name: str) -> Path:
     """Path of a config shipped with the package, e.g. 'phantom.yaml'.
 
-    In a checkout it lies in `experiments/`; in an installed wheel, inside the package.
+    In a checkout it is in `experiments/`; in an installed wheel, inside the package.
     """
     packaged = Path(__file__).parents[1] / "experiments_shipped" / name
     return packaged if packaged.exists() else Path(__file__).parents[3] / "experiments" / name

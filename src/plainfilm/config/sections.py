@@ -1,4 +1,4 @@
-"""The sections of a config, their defaults and the faults that each can see by itself: frozen pydantic models."""
+"""The sections of a config, their defaults and their own validation: frozen pydantic models."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
 
 
 class Section(BaseModel):
-    """What all parts of a config share."""
+    """Base of all parts of a config."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class PhantomConfig(Section):
-    """The drawn set that stands in where no DATA is given."""
+    """The synthetic set that is used when no DATA is given."""
 
     images: int = Field(600, ge=12)
     size_px: int = Field(256, ge=32, le=1024)
@@ -33,30 +33,30 @@ class PhantomConfig(Section):
 
 
 class DataConfig(Section):
-    """Which images, and how they are divided."""
+    """Which images, and how they are split."""
 
     path: str | None = None  # folder or CSV; None = the phantom set
     split: str = "patient"  # patient | official | image | kfold | a split file
-    shares: tuple[float, float, float] = (0.60, 0.25, 0.15)  # train, valid, test: the paper's
+    shares: tuple[float, float, float] = (0.60, 0.25, 0.15)  # train, valid, test; as in the paper
     folds: int = Field(5, ge=3)
     fold: int = Field(0, ge=0)
     patient_pattern: str | None = None  # regex on the file name; its first group is the patient
     positive: str | None = None
     follow_links: bool = False
-    bits: Literal[8, 10, 12, 14, 16] | None = None  # stored bits of integers above 8; None = measured on the set
-    tiff: bool = False  # TIFF runs a large, often attacked library: by option only
-    frame: int | None = Field(None, ge=0)  # of files that hold several pictures; None refuses them
+    bits: Literal[8, 10, 12, 14, 16] | None = (
+        None  # stored bit depth of integer images above 8 bits; None = measured on the set
+    )
+    tiff: bool = False  # also read TIFF; off because its library is large and often attacked
+    frame: int | None = Field(None, ge=0)  # which frame of files with several; None quarantines such files
     resize: _ResizeMode = "squish"
-    harmonise: bool = False  # one common grey path with a low-pass: less of what compression leaves in the pixels
+    harmonise: bool = False  # one common grey path with a low-pass filter: fewer compression artefacts in the pixels
     requantise: int | None = Field(None, ge=2, le=256)  # grey levels left by harmonise
-    drop_duplicates: bool = False  # identical files but the first; never of a given test folder
+    drop_duplicates: bool = False  # use identical files once; never applied to a given test folder
     max_bad: str | None = None  # files ('20') or share ('2%') that may be damaged; None = 5 files or 1 %, the larger
-    audit: bool = True  # train probes for shortcuts first: what can be told without looking at a lung
-    cache: bool = True  # decoded pictures are kept on disk; the pixels are the same without
-    per_class: int | None = Field(
-        None, ge=1
-    )  # train images kept of each class, for learning curves; valid and test stay
-    exclude: str | None = None  # a CSV of images that train and valid leave out, such as suspects.csv; test stays
+    audit: bool = True  # run shortcut probes, which cannot see the lungs, before training
+    cache: bool = True  # keep decoded images on disk; the pixels are the same without
+    per_class: int | None = Field(None, ge=1)  # train images per class, for learning curves; valid and test stay
+    exclude: str | None = None  # a CSV of images that train and valid exclude, such as suspects.csv; test stays
     allow_leak: bool = False
     phantom: PhantomConfig = PhantomConfig()
 
@@ -87,13 +87,13 @@ class DataConfig(Section):
         except re.error as error:
             raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if groups < 1:
-            raise ValueError(f"{pattern!r} has no group; put brackets round the patient: '(\\d+)_'")
+            raise ValueError(f"{pattern!r} has no group; put parentheses around the patient: '(\\d+)_'")
         return pattern
 
     @model_validator(mode="after")
     def requantise_needs_harmonise(self) -> DataConfig:
         if self.requantise is not None and not self.harmonise:
-            raise ValueError("requantise is a step of harmonise; set harmonise: true (--harmonise) too")
+            raise ValueError("requantise is a step of harmonise; also set harmonise: true (--harmonise)")
         return self
 
     @model_validator(mode="after")
@@ -112,10 +112,10 @@ class ModelConfig(Section):
     dropout: float = Field(0.2, ge=0, lt=1)  # after each convolution block
     dense: int = Field(128, ge=1)
     dense_dropout: float = Field(0.5, ge=0, lt=1)  # the paper does not give this rate
-    weights: str = "none"  # none | imagenet | a weights file | a run folder: what training starts from
-    mean: _Statistic | None = None  # per channel, on pixels in 0..1; None = what the weights were trained with
+    weights: str = "none"  # none | imagenet | a weights file | a run folder: the initial weights
+    mean: _Statistic | None = None  # per channel, on pixels in 0..1; None = those of the weights
     std: _Statistic | None = None
-    standardise: bool = False  # each picture by its own mean and std instead: exposure and contrast tell nothing
+    standardise: bool = False  # each image by its own mean and std instead; hides exposure and contrast
 
     @field_validator("mean", "std", mode="before")
     @classmethod
@@ -126,7 +126,7 @@ class ModelConfig(Section):
     def one_normalisation(self) -> ModelConfig:
         if self.standardise and self.weights == "imagenet":
             raise ValueError(
-                "standardise changes what ImageNet's weights expect; choose standardise or weights: imagenet"
+                "standardise does not give the input that ImageNet's weights expect; choose standardise or weights: imagenet"
             )
         return self
 
@@ -146,34 +146,36 @@ class ModelConfig(Section):
 
 
 class Phase(Section):
-    """One stretch of one-cycle training; a position in a run is (phase, epoch, step)."""
+    """One one-cycle schedule; a position in a run is (phase, epoch, step)."""
 
     epochs: int = Field(ge=1)
     size_px: int = Field(ge=16)
-    freeze: bool = False  # the head alone, on features of the pictures as they are
+    freeze: bool = False  # train the head alone, on features of the images without augmentation
     lr: _Rate = 1e-3
-    lr_ratio: float = Field(1.0, gt=0, le=1)  # rate of the first layers as a share of the head's; between them it grows
+    lr_ratio: float = Field(1.0, gt=0, le=1)  # rate of the first layers as a share of the head's; rises in between
 
 
 class SpeedConfig(Section):
-    """What makes training on a CPU fast, one switch each.
+    """Optimisations for training on a CPU, one switch each.
 
-    Off, the same is computed the slow way: bit-equal but for channels_last, fused and threads, which add the same
-    sums up in another order, and grey_augment, whose last bits differ.
+    Without them the same is computed more slowly and bit-identically, except for channels_last, fused and threads,
+    which sum in another order, and grey_augment, whose last bits differ.
     """
 
     allocator: bool = Field(
         True,
-        description="glibc keeps what a step used instead of mapping it anew; what the largest step took is not given back",
+        description="glibc keeps the memory of a step instead of mapping it again; the peak is not returned to the system",
     )
-    channels_last: bool = Field(True, description="pictures lie in memory as the CPU's convolutions want them")
-    pool_first: bool = Field(True, description="max-pool before ReLU: the same bits, a quarter of the ReLU's work")
-    fused: bool = Field(True, description="AdamW in one pass over the weights per step")
-    plain_tensors: bool = Field(True, description="no tensor subclass in the loop, whose operations cost five times")
-    gather: bool = Field(True, description="a batch is one gather from the decoded pictures, no item at a time")
-    grey_augment: bool = Field(True, description="grey pictures are moved and relit on one channel, not on three")
+    channels_last: bool = Field(True, description="images are in the memory format that CPU convolutions prefer")
+    pool_first: bool = Field(True, description="max-pool before ReLU: bit-identical, with a quarter of the ReLU's work")
+    fused: bool = Field(True, description="fused AdamW: one pass over the weights per step")
+    plain_tensors: bool = Field(
+        True, description="no tensor subclass in the loop; its operations take five times as long"
+    )
+    gather: bool = Field(True, description="a batch is one gather from the decoded images, not one item at a time")
+    grey_augment: bool = Field(True, description="grey images are augmented on one channel, not on three")
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        "auto", description="no more than there are cores for this process, and no loader workers beside them"
+        "auto", description="at most the cores available to this process, and no loader workers besides"
     )
 
 
@@ -181,7 +183,7 @@ SPEED_SWITCHES = tuple(name for name, field in SpeedConfig.model_fields.items() 
 
 
 class TrainConfig(Section):
-    """How the network learns. `epochs`, `size_px` and `lr` are the short way to write one phase."""
+    """How the network is trained. `epochs`, `size_px` and `lr` are short for a single phase."""
 
     epochs: int = Field(10, ge=1)
     size_px: int = Field(224, ge=16, le=2048)
@@ -190,18 +192,18 @@ class TrainConfig(Section):
     wd: float = Field(0.01, ge=0)  # decoupled weight decay (AdamW)
     seed: int = Field(0, ge=0)
     augment: Literal["radiograph", "robust", "strong", "natural", "none"] = "radiograph"
-    # auto: classes drawn evenly when one is > 1.5 times another. Not the default: at 64 px on valid of the Kermany
+    # auto: sample classes evenly when one is > 1.5 times another. Not the default: at 64 px on valid of the Kermany
     # set it gained 0.001 AUROC and lost calibration (Brier 0.040 against 0.032).
     balance: Literal["auto", "none"] = "none"
     class_weights: bool = False
-    label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of each truth spread over all classes
-    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # largest norm of a step's gradient
+    label_smoothing: float = Field(0.0, ge=0, lt=1)  # share of each label spread over all classes
+    clip: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None  # maximum gradient norm of a step
     ema: float = Field(0.0, ge=0, lt=1)  # decay of the averaged weights that are validated and kept; 0 = none
-    freeze: bool = False  # the head alone, on features that are computed once
-    freeze_epochs: int = Field(0, ge=0)  # so many of the head alone, before `epochs` of the whole network
-    freeze_lr: _Rate = 1e-2  # of the head alone
+    freeze: bool = False  # train the head alone, on features that are computed once
+    freeze_epochs: int = Field(0, ge=0)  # epochs of the head alone, before `epochs` of the whole network
+    freeze_lr: _Rate = 1e-2  # peak rate of the head while it trains alone
     lr_ratio: float = Field(1.0, gt=0, le=1)  # rate of the first layers as a share of the head's
-    # BatchNorm's statistics in training: batch = of the batch; hold = those of the weights it starts from
+    # BatchNorm statistics in training: batch = of the batch; hold = those of the initial weights
     norm: Literal["batch", "hold"] = "batch"
     keep: Literal["best", "last"] = "best"  # best = the epoch with the highest valid AUROC
     phases: tuple[Phase, ...] = ()
@@ -215,7 +217,7 @@ class TrainConfig(Section):
         given = raw.get("phases")
         if not given:
             if raw.get("freeze") is True and "lr" in raw and "freeze_lr" not in raw:
-                raw = {("freeze_lr" if name == "lr" else name): value for name, value in raw.items()}  # the one rate
+                raw = {("freeze_lr" if name == "lr" else name): value for name, value in raw.items()}
             return {**raw, "phases": phases_of(raw)}
         return {**short_way_of(given[0]), **raw} if len(given) == 1 else raw
 
@@ -225,11 +227,11 @@ class TrainConfig(Section):
             raise ValueError(f"phases: every phase must have size_px {self.size_px}; a size per phase is not supported")
         frozen = [phase.freeze for phase in self.phases]
         if self.freeze and self.freeze_epochs:
-            raise ValueError("freeze trains the head alone, freeze_epochs the rest after it; choose one")
+            raise ValueError("freeze trains only the head, freeze_epochs the head and then everything; choose one")
         if self.freeze and self.lr_ratio != 1:
-            raise ValueError("lr_ratio shares a rate out among layers; freeze trains the last one alone")
+            raise ValueError("lr_ratio sets a rate per layer; freeze trains only the head")
         if frozen != sorted(frozen, reverse=True):
-            raise ValueError("phases: frozen ones come first; what they rest on would change under them")
+            raise ValueError("phases: frozen phases must come first; the others change the features under the head")
         if self.balance == "auto" and self.class_weights:
             raise ValueError("balance: auto and class_weights: true both correct the class sizes; choose one")
         self._phases_agree_with_the_short_way()
@@ -242,14 +244,14 @@ class TrainConfig(Section):
         default = {name: type(self).model_fields[name].default for name in SHORT_WAY if name != "size_px"}
         said = [name for name, value in default.items() if getattr(self, name) != value]
         if said or len(self.phases) == 1:
-            raise ValueError(f"{' and '.join(said or ['epochs'])} contradict what phases say; give one or the other")
+            raise ValueError(f"{' and '.join(said or ['epochs'])} contradict phases; give one or the other")
 
 
 SHORT_WAY = ("epochs", "size_px", "lr", "freeze", "freeze_epochs", "freeze_lr", "lr_ratio")
 
 
 def phases_of(train: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The phases that the keys of SHORT_WAY mean, as a config spells them."""
+    """The phases given by the keys of SHORT_WAY, as in a config."""
     whole = {name: train.get(name, TrainConfig.model_fields[name].default) for name in SHORT_WAY}
     frozen = whole["freeze"] is True
     main = {
@@ -262,7 +264,7 @@ def phases_of(train: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def short_way_of(phase: Any) -> dict[str, Any]:
-    """The keys of SHORT_WAY that mean one phase, as a config spells it."""
+    """The keys of SHORT_WAY that give one phase, as in a config."""
     if not isinstance(phase, Mapping):
         return {}
     rate = "freeze_lr" if phase.get("freeze") is True else "lr"
@@ -271,13 +273,13 @@ def short_way_of(phase: Any) -> dict[str, Any]:
 
 
 class EvaluateConfig(Section):
-    """How scores become calls and calls become numbers."""
+    """How scores become predicted classes, and predictions become metrics."""
 
     threshold: str = "accuracy"  # accuracy | youden | sensitivity>=x | specificity>=x | a number
-    threshold_on: Literal["valid", "valid-shifted"] = "valid"  # shifted: under a fixed list of changes
+    threshold_on: Literal["valid", "valid-shifted"] = "valid"  # shifted: also under a fixed list of changes
     n_boot: int = Field(2000, ge=100)
-    band_level: float = Field(0.90, ge=0.5, lt=1)  # share of each class whose truth the abstain band keeps possible
-    gate: bool = True  # one pass more over the train images: what marks pictures that are unlike them
+    band_level: float = Field(0.90, ge=0.5, lt=1)  # coverage: share of each class whose true class stays possible
+    gate: bool = True  # fit the out-of-distribution (OOD) gate: one more pass over the train images
 
     @field_validator("threshold", mode="before")
     @classmethod

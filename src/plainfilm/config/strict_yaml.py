@@ -1,4 +1,4 @@
-"""YAML without its surprises: what is written is what is read."""
+"""Strict YAML: text stays text, and numbers are numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plainfilm.errors import ConfigError
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.1 without its surprises: only true/false are booleans, and 1e-3 is a number."""
+    """YAML 1.1 made strict: only true/false are booleans, and 1e-3 is a number."""
 
 
 _LOOSE = ("bool", "float", "int", "timestamp")  # YAML 1.1 reads NO as false, 1e-3 as text, 007 as 7 and 1:30 as 90
@@ -29,7 +29,7 @@ for _tag, _pattern, _first in (
 
 
 class _StrictDumper(yaml.SafeDumper):
-    """Quotes every text that StrictLoader or YAML 1.1 would read as something else, e.g. a class named 1e5."""
+    """Quotes every string that StrictLoader or YAML 1.1 would read as another type, e.g. a class named 1e5."""
 
 
 _StrictDumper.yaml_implicit_resolvers = {
@@ -68,10 +68,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"The config {path} is not valid YAML{line}. Compare it with experiments/phantom.yaml."
         ) from None
     if not isinstance(raw, dict):
-        raise ConfigError(f"The config {path} holds {type(raw).__name__}; sections like 'train:' were expected.")
+        raise ConfigError(f"The config {path} holds {type(raw).__name__}; expected sections such as 'train:'.")
     return raw
 
 
 def dump_yaml(value: dict[str, Any]) -> str:
-    """`value` as YAML text that read_yaml() reads back equal, keys in the order given."""
+    """`value` as YAML text; read_yaml() reads it back unchanged, keys in the order given."""
     return yaml.dump(value, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True)

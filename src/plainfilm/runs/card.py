@@ -1,4 +1,4 @@
-"""card.json: what a run says about its model."""
+"""card.json: everything needed to use the model of a run."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"
 
 
 class AbstainBand(BaseModel):
-    """The abstain band: the lowest score of each class that keeps it possible, and the patients it was set on.
+    """The abstain band: for each class, the lowest score at which it stays possible, and the patients used to set it.
 
-    An image is called without a doubt when its called class is the only one whose score reaches `lowest`.
+    An image is not abstained when its predicted class is the only one whose score reaches `lowest`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    level: float  # share of the new images of each class whose truth stays possible
+    level: float  # share of the new images of each class whose true class stays possible
     lowest: dict[str, float]
     patients: dict[str, int]
 
 
 class Card(BaseModel):
-    """Everything that turns the weights into scores again; holds no path, file name or patient key."""
+    """Everything needed to get scores from the weights; holds no path, file name or patient key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: Literal[1] = 1
@@ -49,7 +49,7 @@ class Card(BaseModel):
     threshold_rule: str
     threshold_chosen_on: str
     band: AbstainBand | None = None
-    gate_sha256: str | None = None  # of gate.safetensors, which marks what is unlike the train images
+    gate_sha256: str | None = None  # of gate.safetensors, the out-of-distribution (OOD) gate
     kept_phase: int
     kept_epoch: int
     kept_by: str
@@ -59,7 +59,7 @@ class Card(BaseModel):
     seal: str | None
     notes: list[str]
     weights_sha256: str
-    initial_weights: dict[str, Any] | None = None  # what training started from: kind, sha256, key report
+    initial_weights: dict[str, Any] | None = None  # kind, sha256, key report
 
 
 def write_card(run: RunDir, card: Card) -> None:
@@ -68,13 +68,13 @@ def write_card(run: RunDir, card: Card) -> None:
 
 
 def _refuse_newer(run: RunDir) -> None:
-    """A card that a later version wrote is whole, but not for us."""
+    """Raise DataError for a card that is intact but was written by another version."""
     try:
         raw = json.loads(run.card.read_text(encoding="utf-8"))
         version, unknown = raw["schema_version"], sorted(raw.keys() - Card.model_fields.keys())
         unknown += [f"model.{key}" for key in sorted(raw["model"].keys() - ModelConfig.model_fields.keys())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return  # missing or damaged: the reader says so
+        return  # missing or damaged: read_card reports it
     if version != 1 or unknown:
         what = f"schema {version}" if version != 1 else f"unknown keys: {', '.join(unknown)}"
         raise DataError(
@@ -84,7 +84,7 @@ def _refuse_newer(run: RunDir) -> None:
 
 
 def read_card(run: RunDir) -> Card:
-    """The card of a run whose weights are the ones it was written for.
+    """The card of a run, after checking that the weights are those it describes.
 
     Raises:
         DataError: card or weights are missing or changed.

@@ -1,4 +1,4 @@
-"""environment.json: the versions, the machine and the command of a run."""
+"""environment.json: versions, machine and command of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LIBRARIES = (
 
 
 def versions() -> dict[str, str]:
-    """Of plainfilm and of each library that a result stands on."""
+    """Versions of plainfilm and of each library that a result depends on."""
     return {"plainfilm": __version__, **{name: metadata.version(name) for name in _LIBRARIES}}
 
 
@@ -43,7 +43,7 @@ def write_environment(run: RunDir, speed: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Environment:
-    """Versions, device and threads of a run; all three decide its bits (sums are added up in another order)."""
+    """Versions, device and threads of a run. They set the order of sums: a result is bit-identical only if all match."""
 
     versions: dict[str, str]
     device: str
@@ -51,7 +51,7 @@ class Environment:
 
 
 def read_environment(run: RunDir) -> Environment:
-    """What environment.json says.
+    """Environment in environment.json.
 
     Raises:
         DataError: it is missing or damaged.
@@ -67,7 +67,7 @@ def read_environment(run: RunDir) -> Environment:
 
 
 def peak_rss_mb() -> float:
-    """Largest memory of this process so far, in MB; 0.0 where the system does not tell."""
+    """Peak memory of this process so far, in MB; 0.0 where the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,4 @@
-"""The run folder: the name of every file in it, its lock and its status."""
+"""The run folder: its file names, lock and status."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from plainfilm.base.files import atomic_write, dump_json, sweep
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
 _Status = Literal["running", "done", "diverged", "interrupted", "failed"]
-CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and took 0.7 to 1.5 s to write, half a step of 16 images
+CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and takes 0.7 to 1.5 s to write, half a step of 16 images
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How often a training writes its state besides each epoch's end, when it stops by itself (None: never), and
-    since when it runs, on the clock of time.perf_counter(). Nothing of it changes a result, so it is no config.
+    """How often training writes its state besides at the end of each epoch, after how long it stops (None: never),
+    and when it began, as time.perf_counter(). None of this changes a result, so it is not part of the config.
     """
 
     checkpoint_minutes: float
@@ -35,13 +35,13 @@ class Pace:
 
 
 def _frames(error: BaseException) -> str:
-    """Where an error arose, without its message and without paths: both can hold a patient's name."""
+    """Stack frames of an error, without message and paths: both can hold a patient's name."""
     frames = traceback.extract_tb(error.__traceback__)
     return "".join(f"  {Path(f.filename).name}:{f.lineno} {f.name}\n" for f in frames) + f"{type(error).__name__}\n"
 
 
 class RunDir:
-    """A run's folder; every path in it has its name here and nowhere else."""
+    """A run's folder; the only place that names the paths in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
@@ -62,75 +62,75 @@ class RunDir:
         self.bundle = self.root / "bundle"
         self.probes = self.root / "probes" / "probes.json"
         self.probe_features = self.root / "probes" / "train_features.npy"
-        self.suspects = self.root / "suspects.csv"
+        self.label_errors = self.root / "suspects.csv"
         self.ledger = self.root / "test_ledger.jsonl"
         self.log = self.root / "log.txt"
 
-        self.start = self.root / "checkpoints" / "start.json"  # what the run began with; written last of its inputs
-        self.state = self.root / "checkpoints" / "last.json"  # where it stands; names and hashes its tensors
+        self.start = self.root / "checkpoints" / "start.json"  # the inputs of the run; written after all other inputs
+        self.state = self.root / "checkpoints" / "last.json"  # latest training state; names and hashes its tensors
 
     def checkpoint(self, name: str) -> Path:
-        """Weights kept while training, e.g. the best epoch so far."""
+        """Weights saved during training, e.g. of the best epoch so far."""
         return self.root / "checkpoints" / f"{name}.safetensors"
 
     def state_tensors(self, number: int) -> Path:
-        """The tensors of the `number`-th state; only the one that last.json names counts."""
+        """Tensors of the `number`-th state; only the one named by last.json is valid."""
         return self.checkpoint(f"last-{number}")
 
     @property
     def resume_command(self) -> str:
-        """What goes on with this run, as a shell takes it."""
+        """Shell command that resumes this run."""
         return f"plainfilm resume {shlex.quote(str(self.root))}"
 
     def predictions(self, split: str) -> Path:
-        """One row per image of `split`."""
+        """CSV with one row per image of `split`."""
         return self.root / "predictions" / f"{split}.csv"
 
-    def top_pictures(self, split: str) -> Path:
-        """Pixels of the images with the largest losses, as the network saw them."""
+    def top_images(self, split: str) -> Path:
+        """Pixels of the images with the largest losses, as given to the network."""
         return self.root / "predictions" / f"{split}_top.npy"
 
     def probe_scores(self, split: str) -> Path:
-        """What the shortcut probes say of each image of `split`, in the order of its predictions."""
+        """Scores of the shortcut probes for each image of `split`, in the order of its predictions."""
         return self.root / "probes" / f"{split}.csv"
 
     def figure(self, name: str) -> Path:
         """A PNG."""
         return self.root / "figures" / f"{name}.png"
 
-    def looks(self, seal: str) -> Path:
-        """The looks of all runs beside this one at the test set with this seal."""
+    def shared_ledger(self, seal: str) -> Path:
+        """Ledger of the test-set accesses of all runs in the same folder, for the test set with this seal."""
         return self.root.parent / ".looks" / f"{seal}.jsonl"
 
     @classmethod
     def plan(cls, out: Path | None, model: str, runs: Path = Path("runs")) -> RunDir:
-        """Where a new run will lie; nothing is made yet, so that a refusal of the data leaves nothing behind.
+        """Path of a new run; nothing is created yet, so that rejected data leaves nothing behind.
 
-        `out` is the folder itself, None takes `runs/<time>-<model>-<4 hex>`.
+        `out` is the folder itself; None means `runs/<time>-<model>-<4 hex>`.
 
         Raises:
             OccupiedError: the folder exists and is not empty.
         """
         root = out or runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{model}-{secrets.token_hex(2)}"
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            begun = f" Or go on with it: {cls(root).resume_command}" if (root / "status.json").is_file() else ""
+            begun = f" Or resume it: {cls(root).resume_command}" if (root / "status.json").is_file() else ""
             raise OccupiedError(
                 f"{root} exists and is not empty; a run is never overwritten. Choose another --out.{begun}"
             )
         return cls(root)
 
     def make(self) -> None:
-        """Make the planned folder; it must still be free.
+        """Create the planned folder; it must still be empty.
 
         Raises:
-            OccupiedError: somebody else filled it meanwhile.
-            DataError: it cannot be made.
+            OccupiedError: another process has filled it.
+            DataError: it cannot be created.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DataError(
-                f"The folder {self.root} cannot be made ({error.strerror}). Choose another --out."
+                f"The folder {self.root} cannot be created ({error.strerror}). Choose another --out."
             ) from None
         self._refuse_if_used()
 
@@ -140,10 +140,10 @@ class RunDir:
 
     @classmethod
     def open(cls, root: Path) -> RunDir:
-        """An existing run.
+        """An existing, finished run.
 
         Raises:
-            DataError: `root` is no run folder, or its training did not finish.
+            DataError: `root` is not a run folder, or its training did not finish.
         """
         run = cls.existing(root)
         status = run.read_status()["status"]
@@ -151,7 +151,7 @@ class RunDir:
             advice = {"running": "Wait for it.", "diverged": "Train again with a smaller --lr."}
             raise DataError(
                 f"The run {root} is '{status}', not 'done'; it has no finished model. "
-                + advice.get(status, f"Go on with: {run.resume_command}")
+                + advice.get(status, f"Resume it: {run.resume_command}")
             )
         return run
 
@@ -160,7 +160,7 @@ class RunDir:
         """A run in any state.
 
         Raises:
-            DataError: `root` is no run folder.
+            DataError: `root` is not a run folder.
         """
         run = cls(root)
         if not run.status.is_file():
@@ -168,17 +168,17 @@ class RunDir:
         return run
 
     def refuse_unless_stopped(self) -> None:
-        """To be asked with the lock held, when 'running' means that the writer died.
+        """Check that the run can be resumed. Hold the lock: then 'running' means that the writer died.
 
         Raises:
-            UsageError: there is nothing to go on with. DataError: it stopped before its inputs were complete.
+            UsageError: there is nothing to resume. DataError: it stopped before its inputs were complete.
         """
         status = self.read_status()
         if status["status"] == "done":
             raise UsageError(f"The run {self.root} is already done; there is nothing to resume.")
         if status["status"] == "diverged":
             raise UsageError(
-                f"The run {self.root} diverged; going on would repeat that. Train again with a smaller --lr."
+                f"The run {self.root} diverged; resuming would repeat that. Train again with a smaller --lr."
             )
         if not self.start.is_file():
             raise DataError(
@@ -188,19 +188,19 @@ class RunDir:
 
     @contextmanager
     def claim(self) -> Iterator[None]:
-        """Make the planned folder and hold it; of several processes that try, one wins.
+        """Create the planned folder and hold its lock; of several processes that try, one wins.
 
         Raises:
-            OccupiedError: another process was quicker. DataError: the folder cannot be made or written.
+            OccupiedError: another process was first. DataError: the folder cannot be created or written.
         """
         self.make()
         with self.lock():
-            self._refuse_if_used()  # again: a quicker one may have come and gone since
+            self._refuse_if_used()  # again: another process may have come and gone since
             yield
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the run for writing.
+        """Hold the lock of the run for writing.
 
         Raises:
             OccupiedError: another living process holds it. DataError: the folder cannot be written.
@@ -214,7 +214,7 @@ class RunDir:
             ) from None
         except OSError as error:
             raise DataError(
-                f"The run folder {self.root} cannot be written ({error.strerror}). Mend its rights, or copy it."
+                f"The run folder {self.root} cannot be written ({error.strerror}). Fix its permissions, or copy it."
             ) from None
         try:
             sweep(self.root)
@@ -223,7 +223,7 @@ class RunDir:
             lock.release()
 
     def is_locked(self) -> bool:
-        """True while a living process writes this run."""
+        """True while a living process is writing this run."""
         lock = FileLock(self.root / ".lock", timeout=0)
         try:
             lock.acquire()
@@ -233,7 +233,7 @@ class RunDir:
         return False
 
     def write_status(self, status: _Status, **facts: Any) -> None:
-        """Say what state the run is in; facts written earlier stay unless given again."""
+        """Write the status of the run; earlier facts are kept unless given again."""
         before = json.loads(self.status.read_text(encoding="utf-8")) if self.status.is_file() else {}
         for name in ("code", "message"):
             before.pop(name, None)
@@ -255,36 +255,36 @@ class RunDir:
 
     @contextmanager
     def outcome(self) -> Iterator[None]:
-        """With the lock held: status.json says how the work ended, whatever happens.
+        """Record in status.json how the work ends, whatever happens; the lock must be held.
 
-        A bug's traceback goes to log.txt. What the system refuses becomes our own error.
+        The traceback of a bug goes to log.txt. An OSError becomes a DataError.
         """
         try:
             yield
             self.write_status("done")
         except (KeyboardInterrupt, StoppedError):
-            self._try_to_say("interrupted")
+            self._try_to_write_status("interrupted")
             raise
         except DivergedError as error:
-            self._try_to_say("diverged", code=error.exit_code, message=str(error))
+            self._try_to_write_status("diverged", code=error.exit_code, message=str(error))
             raise
         except OSError as error:
-            self._try_to_say("failed", code=DataError.exit_code, message=type(error).__name__)
+            self._try_to_write_status("failed", code=DataError.exit_code, message=type(error).__name__)
             what = error.strerror or type(error).__name__
             go_on = f"then: {self.resume_command}" if self.start.is_file() else "then train again into another folder."
             raise DataError(
-                f"The system refused a file operation in {self.root} ({what}). What was finished is kept. "
-                f"Check the free space and the rights, {go_on}"
+                f"The system refused a file operation in {self.root} ({what}). Finished work is kept. "
+                f"Check the free space and the permissions, {go_on}"
             ) from error
         except BaseException as error:
-            self._try_to_say("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
+            self._try_to_write_status("failed", code=getattr(error, "exit_code", 101), message=type(error).__name__)
             if not isinstance(error, PlainfilmError):
                 with contextlib.suppress(OSError):
                     before = self.log.read_text(encoding="utf-8") if self.log.is_file() else ""
                     atomic_write(self.log, before + _frames(error))
             raise
 
-    def _try_to_say(self, status: _Status, **facts: Any) -> None:
-        # On a full disk this fails too; 'running' without a writer reads as interrupted, and the first error counts.
+    def _try_to_write_status(self, status: _Status, **facts: Any) -> None:
+        # This fails too on a full disk; 'running' without a writer reads as interrupted, and the first error matters.
         with contextlib.suppress(OSError):
             self.write_status(status, **facts)

@@ -1,6 +1,6 @@
-"""metrics.json as the report reads it: what a split's document must have, and the blocks that it may have.
+"""metrics.json as the report reads it: the required and the optional blocks of a split's metrics document.
 
-Lenient on purpose: a block that this version does not know is passed over, one that it knows is checked.
+Lenient on purpose: unknown blocks are ignored, known ones are validated.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from plainfilm.schemas.documents import Confusion
 
 
 class _ReadModel(BaseModel):
-    """What all blocks share."""
+    """Base of all blocks."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Number(_ReadModel):
-    """A value with its 95 % interval; `value` None: cannot be estimated, `method` says why."""
+    """A value with its 95 % interval; `value` is None if it cannot be estimated; `method` says why."""
 
     value: float | None
     ci_low: float | None = None
@@ -34,7 +34,9 @@ class Number(_ReadModel):
 
 
 class _Probes(_ReadModel):
-    """The row "no lungs needed"; `beyond`: of the pairs that the best probe orders wrongly, the share the network gets."""
+    """The shortcut baseline; `beyond`: share of the discordant pairs (the best probe ranks them wrongly) that the
+    network ranks correctly.
+    """
 
     best: str | None = None
     auroc: Number | None = None
@@ -43,7 +45,7 @@ class _Probes(_ReadModel):
 
 
 class _Changed(_ReadModel):
-    """Scores of the valid pictures after one change."""
+    """Scores of the valid images after one change."""
 
     change: str
     auroc: Number
@@ -100,7 +102,7 @@ class _Subgroups(_ReadModel):
 
 
 class _AbstainBlock(_ReadModel):
-    """The abstain band and what came of it on these images."""
+    """The abstain band and its effect on these images."""
 
     level: float
     lowest: dict[str, float]
@@ -112,14 +114,14 @@ class _AbstainBlock(_ReadModel):
 
 
 class _OODBlock(_ReadModel):
-    """Share of these images that the input gate marks."""
+    """Share of these images that the out-of-distribution (OOD) gate marks."""
 
     on: str
     marked: Number
 
 
 class _External(_ReadModel):
-    """Images that the run never saw; `drops`: by internal split, by metric, outside minus inside."""
+    """Images that the run never saw; `drops`: external minus internal, by internal split, then by metric."""
 
     found: int
     used: int
@@ -127,7 +129,7 @@ class _External(_ReadModel):
     drops: dict[str, dict[str, Number]] = {}
 
 
-_BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # the second is what 0.1.0 wrote
+_BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # 0.1.0 wrote the second
 
 
 def baseline_of(document: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -136,7 +138,7 @@ def baseline_of(document: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 class MetricsDocument(_ReadModel):
-    """What `evaluate` saved of one split."""
+    """What `evaluate` saved for one split."""
 
     split: str
     threshold: float | None
@@ -163,31 +165,31 @@ class MetricsDocument(_ReadModel):
         return {**found, "shortcut_baseline": baseline_of(found)} if isinstance(found, Mapping) else found
 
     def metric(self, name: str) -> Number:
-        """The metric, or one that cannot be estimated."""
-        return self.metrics.get(name) or Number(value=None, method="not computed by the version that made the run")
+        """The metric, or one without a value."""
+        return self.metrics.get(name) or Number(value=None, method="not computed by the version that wrote the run")
 
 
 def read_metrics_file(run: RunDir) -> dict[str, MetricsDocument]:
-    """Every split of metrics.json by its name, valid among them.
+    """The metrics document of each split in metrics.json, by its name; valid is always there.
 
     Raises:
         DataError: the file is missing, damaged, or without the valid images.
     """
-    again = f"Make it again: plainfilm evaluate {run.root}."
+    again = f"Recreate it: plainfilm evaluate {run.root}."
     try:
         found: dict[str, Any] = json.loads(run.metrics.read_text(encoding="utf-8"))
-        answers = {
+        documents = {
             name: MetricsDocument.model_validate(part) for name, part in found.items() if name != "schema_version"
         }
     except FileNotFoundError:
-        raise DataError(f"The run {run.root} has no metrics.json, which the report is made from. {again}") from None
+        raise DataError(f"The run {run.root} has no metrics.json, which the report needs. {again}") from None
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) or "the document"
         raise DataError(
-            f"metrics.json of {run.root} is damaged or of another version ({where} is not what is expected). {again}"
+            f"metrics.json of {run.root} is damaged or from another version ({where} is invalid). {again}"
         ) from None
     except (OSError, ValueError, AttributeError, RecursionError):
         raise DataError(f"metrics.json of {run.root} is damaged. {again}") from None
-    if "valid" not in answers:
+    if "valid" not in documents:
         raise DataError(f"metrics.json of {run.root} lacks the valid images. {again}")
-    return answers
+    return documents

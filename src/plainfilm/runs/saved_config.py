@@ -1,4 +1,4 @@
-"""config.yaml of a run, read back by the version that is running."""
+"""Reads config.yaml of a run with the running version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_run_config(run: RunDir) -> ExperimentConfig:
     """The config of a run.
 
     Raises:
-        DataError: it holds what this version does not know.
+        DataError: this version cannot read it.
     """
     try:
         return load_config(run.config)

@@ -12,8 +12,8 @@ from plainfilm.schemas.documents import Document
 class MeanSd(BaseModel):
     """A metric over the runs of one configuration; `sd` is None for a single run.
 
-    `ci_low`, `ci_high`: means of the limits of the runs' own 95 % intervals, so they speak of the patients, and `sd`
-    of the seeds.
+    `ci_low`, `ci_high`: means of the limits of the runs' own 95 % intervals. They describe the patients, `sd` the
+    seeds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -26,16 +26,16 @@ class MeanSd(BaseModel):
     method: str
 
 
-LEVEL = 0.05  # of the adjusted p, at or below which a row is told apart
+LEVEL = 0.05  # of the adjusted p; at or below it, two rows are distinguishable
 
 
 class Difference(BaseModel):
     """A row minus the best row, on the same images.
 
     `p`: paired permutation of whole patients, two-sided; `p_holm`: adjusted for all pairs of rows, since the best row
-    was found by looking at all of them. `second_p` is the closed test named by `second`, not adjusted. These speak of
-    the trained networks; `seeds_low`, `seeds_high`: 95 % limits (t) of the mean over seeds that were trained in pairs,
-    None below three pairs. `distinguishable`: p_holm <= 0.05, and those limits leave 0 out where they are known.
+    was chosen among all of them. `second_p` is the closed-form test named by `second`, not adjusted. These describe
+    the trained networks; `seeds_low`, `seeds_high`: 95 % limits (t) of the mean over seeds trained in pairs, None
+    below three pairs. `distinguishable`: p_holm <= 0.05, and these limits exclude 0 where they are known.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,9 +81,9 @@ Outcome = Literal["planned", "skipped", "trained", "resumed", "failed", "busy", 
 
 
 class ExperimentRun(BaseModel):
-    """One run of a grid. `outcome`: skipped = it was finished before; left = not begun, since the work was stopped.
+    """One run of a grid. `outcome`: skipped = already finished; left = not begun, since the work was stopped.
 
-    `code` is the exit code that `train` would have ended with; 0 where nothing failed.
+    `code`: the exit code of `train` alone; 0 if nothing failed.
     """
 
     configuration: str
@@ -96,7 +96,7 @@ class ExperimentRun(BaseModel):
 
 
 class ExperimentDocument(Document):
-    """`plainfilm experiments run --json`; `estimate_seconds` is None where nothing is known yet."""
+    """`plainfilm experiments run --json`; `estimate_seconds` is None while unknown."""
 
     experiment: str
     out: str

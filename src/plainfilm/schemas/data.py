@@ -1,4 +1,4 @@
-"""The documents of `phantom`, `split`, `audit`, `cache` and `doctor`: what is there before anything is trained."""
+"""The documents of `phantom`, `split`, `audit`, `cache` and `doctor`: everything before training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from plainfilm.schemas.evaluate import Metric
 
 
 class Planted(BaseModel):
-    """Known faults of a drawn set. Paths lie below its folder, with '/'; of a pair the second is the copy."""
+    """Known faults of a synthetic set. Paths are relative to its folder, with '/'; the second of a pair is the copy."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     shortcut: Literal["none", "jpeg", "marker"] = "none"
@@ -24,7 +24,7 @@ class Planted(BaseModel):
 
 
 class PhantomDocument(Document):
-    """`plainfilm phantom --json`; `images`, `patients` and `classes` count what lies in the folder."""
+    """`plainfilm phantom --json`; `images`, `patients` and `classes` count the contents of the folder."""
 
     out: str
     images: int
@@ -56,16 +56,16 @@ class Quarantined(BaseModel):
 
 
 class Ignored(BaseModel):
-    """A file that a rule leaves out."""
+    """A file that a rule excludes."""
 
     path: str
     rule: str
 
 
 class Shortcut(BaseModel):
-    """How well a classifier that cannot see a lung tells the classes apart.
+    """How well a classifier that cannot see the lungs separates the classes.
 
-    `pixels`: 'file' (facts of the file alone), 'plain' (as decoded) or 'harmonised'.
+    `pixels`: 'file' (file facts only), 'plain' (as decoded) or 'harmonised'.
     """
 
     probe: str
@@ -116,7 +116,7 @@ class CacheDocument(Document):
 
 
 class Lever(BaseModel):
-    """A speed setting, on or off, in a sentence; `switch` of train turns it off."""
+    """A speed setting: `on` or off, and `what` it does; `switch`: the option of train that turns it off."""
 
     name: str
     on: bool
@@ -125,7 +125,7 @@ class Lever(BaseModel):
 
 
 class CacheFacts(BaseModel):
-    """Where decoded pictures are kept, and how much room is there."""
+    """Where decoded images are kept, and the free space there."""
 
     folder: str
     bytes: int
@@ -134,7 +134,7 @@ class CacheFacts(BaseModel):
 
 
 class DoctorDocument(Document):
-    """`plainfilm doctor --json`; None where the system does not say."""
+    """`plainfilm doctor --json`; None where the system does not report it."""
 
     versions: dict[str, str]
     python: str

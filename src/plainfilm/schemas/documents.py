@@ -1,6 +1,6 @@
 """The documents that `--json` prints, one pydantic model per command.
 
-Keys may be added, never renamed; `schema_version` counts the renames that had to happen anyway.
+Keys may be added, never renamed; `schema_version` goes up if a rename is unavoidable.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RESEARCH_ONLY = "Research use only; not a medical device."
 
 
 def marks(notes: list[str]) -> str:
-    """What every title must carry, e.g. 'LEAKY SPLIT: ', from the notes that begin so; else ''."""
+    """Warning prefix of every title, e.g. 'LEAKY SPLIT: ', from the notes that begin with one; else ''."""
     found = [
         mark
         for mark in ("LEAKY SPLIT", "LEAKY WEIGHTS", "VALIDATION ONLY", "KNOWN PATIENTS")
@@ -27,14 +27,14 @@ def marks(notes: list[str]) -> str:
 
 
 class Document(BaseModel):
-    """What all documents share."""
+    """Fields of every document."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: Literal[1] = 1
 
 
 class SplitCounts(BaseModel):
-    """Size of one split; `patients` is None where no patient key is known."""
+    """Size of one split; `patients` is None without a patient key."""
 
     images: int
     patients: int | None
@@ -42,7 +42,7 @@ class SplitCounts(BaseModel):
 
 
 class DataCounts(BaseModel):
-    """Where every file went: found = used + quarantined + duplicates + ignored."""
+    """Accounting of all files: found = used + quarantined + duplicates + ignored."""
 
     found: int
     used: int
@@ -56,9 +56,9 @@ class DataCounts(BaseModel):
 
 
 class ShortcutBaseline(BaseModel):
-    """The row "no lungs needed": probes that cannot see a lung, on the same images; `best` was chosen on valid.
+    """The shortcut baseline: probes that cannot see the lungs, on the same images; `best` was chosen on valid.
 
-    `beyond`: of the pairs of images that the best probe orders wrongly, the share that the network orders rightly.
+    `beyond`: share of the discordant pairs (the best probe ranks them wrongly) that the network ranks correctly.
     """
 
     best: str | None
@@ -67,11 +67,11 @@ class ShortcutBaseline(BaseModel):
     beyond: Metric | None = None
 
 
-_OLDER_KEY = "no_lungs_needed"  # what 0.1.0 called it
+_OLDER_KEY = "no_lungs_needed"  # its name in 0.1.0
 
 
 class HasShortcutBaseline(BaseModel):
-    """Carries the shortcut baseline; its older key, `no_lungs_needed`, is written too, and either is read."""
+    """Has the shortcut baseline; its older key, `no_lungs_needed`, is written too, and either is read."""
 
     shortcut_baseline: ShortcutBaseline | None = None
 
@@ -90,7 +90,7 @@ class HasShortcutBaseline(BaseModel):
 
 
 class Timing(BaseModel):
-    """What the run cost on this machine."""
+    """Time and memory of the run on this machine."""
 
     seconds: float
     train_img_per_s: float
@@ -106,7 +106,7 @@ class Confusion(BaseModel):
 
 class ModelRow(BaseModel):
     """One network. `parameters`: at `size_px` with two classes. `imagenet`: 'here', 'can be fetched' or 'none'; `file`:
-    their name. `installed`: whether the library that builds it is there."""
+    name of those weights. `installed`: whether the library that builds the network is installed."""
 
     name: str
     family: Literal["scratch", "backbone"]
@@ -133,8 +133,8 @@ class ModelsDocument(Document):
 
 
 class LrFindDocument(Document):
-    """`plainfilm lr-find --json`; a suggestion is None where the curve is too short for it. `phase`: which one was
-    looked at, from 1; `option`: what of train takes its rate."""
+    """`plainfilm lr-find --json`; a suggestion is None if the curve is too short for it. `phase`: the phase
+    examined, from 1; `option`: the option of train that takes this rate."""
 
     suggestions: dict[Literal["valley", "slide", "minimum", "steep"], float | None]
     lr: float
@@ -163,8 +163,8 @@ class TrainDocument(Document, HasShortcutBaseline):
 
 
 class ChangeScore(BaseModel):
-    """Scores of the valid pictures after one change; `log_loss` in nats, the mean over the pictures; `marked`: the share
-    that the input gate marks, None without one."""
+    """Scores of the valid images after one change; `log_loss` in nats, the mean over the images; `marked`: share that
+    the out-of-distribution (OOD) gate marks, None without a gate."""
 
     change: str
     auroc: Metric
@@ -173,10 +173,10 @@ class ChangeScore(BaseModel):
 
 
 class AbstainBandReport(BaseModel):
-    """The abstain band on these images: `lowest` score of each class that keeps it possible, and what came of it.
+    """The abstain band on these images; `lowest`: for each class, the lowest score at which it stays possible.
 
-    `coverage`: share of the images of each class whose truth stays possible, promised to be `level` for images like
-    valid; `kept`: share whose called class alone is possible; `on`: which images were counted.
+    `coverage`: share of the images of each class whose true class stays possible, guaranteed to be `level` for images
+    like valid; `kept`: share not abstained, where only the predicted class is possible; `on`: the images counted.
     """
 
     level: float
@@ -189,14 +189,14 @@ class AbstainBandReport(BaseModel):
 
 
 class OODGateReport(BaseModel):
-    """Share of these images that the input gate marks as unlike the training images; `on`: which were counted."""
+    """Share of these images that the out-of-distribution (OOD) gate marks; `on`: the images counted."""
 
     on: str
     marked: Metric
 
 
 class ReliabilityBin(BaseModel):
-    """A point of the reliability diagram: mean score of a bin, share of hits in it with its interval, images."""
+    """A bin of the reliability diagram: its mean score, share of correct images with interval, number of images."""
 
     score: float
     share: float
@@ -206,7 +206,7 @@ class ReliabilityBin(BaseModel):
 
 
 class Reliability(BaseModel):
-    """The diagram with the run's temperature, and `before` it (none where it is 1)."""
+    """The reliability diagram with the run's temperature (`after`) and without (`before`; empty where it is 1)."""
 
     temperature: float
     before: list[ReliabilityBin]
@@ -227,20 +227,20 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     metrics_at_half: dict[str, Metric]
     per_class: dict[str, dict[str, Metric]]
     confusion: Confusion
-    changes: list[ChangeScore] = []  # of the split valid-shifted alone
+    changes: list[ChangeScore] = []  # only for the split valid-shifted
     temperature: float = 1.0
     reliability: Reliability | None = None
     band: AbstainBandReport | None = None
     gate: OODGateReport | None = None
     per_patient: PerPatient | None = None  # None without a patient key
     at_prevalence: list[AtPrevalence] = []
-    decision_curve: DecisionCurve | None = None  # of two classes
+    decision_curve: DecisionCurve | None = None  # two classes only
     subgroups: Subgroups | None = None
     external: External | None = None
 
 
 class ReportDocument(Document):
-    """`plainfilm report --json`; `split`: whose numbers the first screen shows; CLAIM items of the 2024 checklist."""
+    """`plainfilm report --json`; `split`: the split shown on the first screen; CLAIM items are those of 2024."""
 
     run: str
     out: str
@@ -254,8 +254,8 @@ class ReportDocument(Document):
 
 
 class ExportDocument(Document):
-    """`plainfilm export --json`; `files`: bytes by name; `differences` of ONNX from torch, the largest by output;
-    `not_reported`: fields of MODEL_CARD.md that only a person can fill."""
+    """`plainfilm export --json`; `files`: bytes by name; `differences` of ONNX from torch, the largest for each output;
+    `not_reported`: fields of MODEL_CARD.md that only a person can fill in."""
 
     run: str
     out: str
@@ -269,10 +269,11 @@ class ExportDocument(Document):
 
 
 class PredictDocument(Document):
-    """`plainfilm predict --json`: what became of the pictures; the rows themselves are in `out`.
+    """`plainfilm predict --json`: counts of the images; the rows themselves are in `out`.
 
-    `called`: pictures by class called; `failed`: rows with an error; `left_out`: files in given folders that are no
-    pictures, by rule, and empty folders; `notes`: what must be known beside every score, from the bundle's card.
+    `called`: images by predicted class; `unsure`: abstained; `unlike`: out of distribution; `failed`: rows with an
+    error; `left_out`: files in given folders that are not images, by rule, and empty folders; `notes`: warnings that
+    belong with every score, from the bundle's card.
     """
 
     bundle: str

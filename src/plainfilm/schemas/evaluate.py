@@ -1,4 +1,4 @@
-"""What `evaluate` tells: one number with its interval, and the blocks of its document that are made of them."""
+"""Metrics with intervals, and the blocks of the `evaluate` document that are built from them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class _Part(BaseModel):
-    """What all blocks share."""
+    """Base of all blocks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -14,8 +14,8 @@ class _Part(BaseModel):
 class Metric(_Part):
     """One number with its 95 % interval.
 
-    `n` counts the images in the metric's own denominator, `n_patients` the patients they belong to (None: no
-    patient key). `value` is None when the metric cannot be estimated, for example a sensitivity without positives.
+    `n` counts the images in the metric's own denominator, `n_patients` their patients (None: no patient
+    key). `value` is None when the metric cannot be estimated, for example a sensitivity without positives.
     """
 
     value: float | None
@@ -29,7 +29,7 @@ class Metric(_Part):
 class PerPatient(_Part):
     """Metrics of the mean score of each patient; `n` in them counts patients.
 
-    `disagreeing`: patients whose images belong to several classes; no single truth is theirs, so they are left out.
+    `disagreeing`: patients whose images belong to several classes; they have no single truth and are left out.
     """
 
     patients: int
@@ -46,10 +46,10 @@ class AtPrevalence(_Part):
 
 
 class DecisionCurve(_Part):
-    """Net benefit per image over threshold probabilities, with a pointwise 95 % band; calling nobody has 0.
+    """Net benefit per image over threshold probabilities, with a pointwise 95 % band; treating nobody is 0.
 
-    `useful`: thresholds at which the band of the gain over the better of calling all and calling nobody lies above 0;
-    pointwise, so that a few of 99 may by chance.
+    `useful`: thresholds at which the band of the gain over the better of treating all and treating nobody is above 0;
+    the band is pointwise, so a few of 99 may be by chance.
     """
 
     thresholds: list[float]
@@ -75,8 +75,8 @@ class Subgroup(_Part):
 class Gap(_Part):
     """A metric of subgroup `a` minus that of `b`, and a permutation test of it; None where it cannot be tested.
 
-    `p_holm` is adjusted for all gaps of the table. `of`: with more than two classes the one that is set against the
-    rest, whose classes may be mixed in another way in each subgroup.
+    `p_holm` is adjusted for all gaps of the table. `of`: with more than two classes, the class compared with
+    the rest, whose class mix may differ between subgroups.
     """
 
     a: str
@@ -95,7 +95,7 @@ CONFINED = "the column is confined to"
 
 
 class Subgroups(_Part):
-    """`--by COLUMN`. `among`: the class to whose images the column is confined, None where both have it."""
+    """`--by COLUMN`. `among`: the class to which the column is confined, None if all classes have it."""
 
     column: str
     among: str | None
@@ -106,7 +106,7 @@ class Subgroups(_Part):
 
 
 class Change(_Part):
-    """A metric outside minus the same inside, on other patients."""
+    """Generalization gap: a metric on the external set minus the same on an internal split, on different patients."""
 
     value: float | None
     ci_low: float | None
@@ -115,10 +115,10 @@ class Change(_Part):
 
 
 class DomainShift(_Part):
-    """How well a picture's statistics tell outside from inside: AUROC, 0.5 = not at all.
+    """How well image statistics separate external from train images: AUROC, 0.5 = not at all.
 
-    `features`: of each statistic alone; above 0.5 it is larger outside. The train images were drawn with the classes
-    in the shares of the external set.
+    `features`: AUROC of each statistic alone; above 0.5 it is larger on the external set. The train images were
+    sampled with the class shares of the external set.
     """
 
     auroc: Metric
@@ -127,7 +127,9 @@ class DomainShift(_Part):
 
 
 class External(_Part):
-    """Images that the run never saw. `drops`: by internal split (valid, and test once it was opened), by metric."""
+    """Images that the run never saw. `drops`: external minus internal, by internal split (valid, and test once
+    evaluated), then by metric; `drift`: the domain shift.
+    """
 
     found: int
     used: int

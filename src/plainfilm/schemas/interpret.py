@@ -8,7 +8,7 @@ from plainfilm.schemas.documents import Document, Metric
 
 
 class Confused(BaseModel):
-    """A pair of classes that were mistaken for each other, in this direction."""
+    """Images of class `truth` that were predicted as class `called`."""
 
     truth: str
     called: str
@@ -16,12 +16,13 @@ class Confused(BaseModel):
 
 
 class HeatFindings(BaseModel):
-    """How far the heat maps may be believed, on `pictures` pictures; heat is for the class called.
+    """Sanity checks of the heat maps on `pictures` images; heat is for the predicted class.
 
-    `layer`: whose map is drawn, of `cells` (rows, columns). `flat`: pictures without any heat. `deletion`: area under
-    the score of the class called while pieces are taken away, by order; `deletion_gain`: at random less heat first,
-    above 0 when heat shows what the score rests on. `randomised`: rank correlation with the heat of random weights,
-    -1..1. `central`: share of the heat in the central field, which is `central_area` of the picture.
+    `layer`: the layer whose map is drawn, of `cells` (rows, columns). `flat`: images without any heat. `deletion`:
+    area under the score of the predicted class as patches are deleted, by order of deletion; `deletion_gain`: the area
+    with random order minus that with most heat first, above 0 when the score depends on the hot patches. `randomised`:
+    rank correlation with the heat of random weights, -1..1. `central`: share of the heat in the central field, which
+    covers `central_area` of the image.
     """
 
     method: str
@@ -40,8 +41,9 @@ class HeatFindings(BaseModel):
 
 
 class LabelErrorFindings(BaseModel):
-    """Images that look mislabelled: `found` of `images`; `folds` of `of_folds` k-fold runs were asked, None: no k-fold.
-    `says` puts it in words."""
+    """Likely label errors: `found` of `images`; `folds` of `of_folds` k-fold runs were used, None: no k-fold.
+    `says`: the same as a sentence.
+    """
 
     file: str
     found: int
@@ -52,7 +54,7 @@ class LabelErrorFindings(BaseModel):
 
 
 class InterpretDocument(Document):
-    """`plainfilm interpret --json`; `heat` is None where heat maps were left out."""
+    """`plainfilm interpret --json`; `heat` is None without heat maps; `suspects`: the likely label errors."""
 
     run: str
     split: str

@@ -1,4 +1,4 @@
-"""A file is written whole or not at all, and what a killed writer left is found."""
+"""A file is written completely or not at all, and leftovers of a killed writer are found."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_leftover(tmp_path, monkey
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_sweep_removes_what_a_killed_writer_left(tmp_path):
+def test_sweep_removes_the_leftovers_of_a_killed_writer(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / f"{TEMP_PREFIX}x").write_text("half")
     (tmp_path / "keep.txt").write_text("whole")

@@ -1,4 +1,4 @@
-"""Keyed randomness: published values, and the statistics that draws rely on."""
+"""Keyed random streams: published values, and the statistics that draws depend on."""
 
 import itertools
 
@@ -37,7 +37,7 @@ def mix_by_hand(*parts: int) -> int:
     return state
 
 
-def test_the_scrambling_gives_the_published_numbers() -> None:
+def test_splitmix64_gives_the_published_numbers() -> None:
     # The first outputs of splitmix64.c (S. Vigna) from the states 0 and 1234567; the state grows by GAMMA each time.
     assert int(_splitmix64(np.uint64(0))) == 0xE220A8397B1DCDAF
     states = np.array([1234567 + i * GAMMA & MASK for i in range(5)], dtype=np.uint64)
@@ -51,12 +51,12 @@ def test_the_scrambling_gives_the_published_numbers() -> None:
 
 
 @pytest.mark.parametrize("parts", [(0,), (0, 0), (1, 2, 3), (2**63, 7), (0, ORDER, 0, 5, 2**62 + 1)])
-def test_a_mix_is_that_of_exact_integers(parts: tuple[int, ...]) -> None:
+def test_a_mix_equals_that_of_python_integers(parts: tuple[int, ...]) -> None:
     assert int(mix(*parts)) == mix_by_hand(*parts)
 
 
 def test_the_numbers_of_a_run_never_change_between_versions() -> None:
-    # Written down once, from by_hand() above: another value means that old runs cannot be repeated.
+    # Computed once with by_hand() above; another value means that old runs cannot be reproduced.
     assert int(mix(0, ORDER, 0, 0, 0)) == 9448219569539525645
     assert float(uniform(42, AUGMENT, 0, 3, 99)) == 0.09556111216417085
     assert torch_seed(7, DROPOUT, 1, 2) == 207517020215512479
@@ -76,7 +76,7 @@ def test_arrays_broadcast_to_the_numbers_drawn_one_by_one() -> None:
         assert drawn[i, j] == uniform(3, AUGMENT, key, time)
 
 
-def test_draws_lie_in_0_to_1_and_are_spread_evenly() -> None:
+def test_draws_are_in_0_to_1_and_uniform() -> None:
     drawn = uniform(0, ORDER, np.arange(100_000))
     assert drawn.min() >= 0
     assert drawn.max() < 1

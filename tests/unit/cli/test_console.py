@@ -23,30 +23,30 @@ def test_durations_are_short(seconds, text):
 
 
 def test_json_is_the_only_thing_on_stdout(capsys):
-    with Terminal(json=True) as talk:
-        print("a library talks")
-        talk("network", {"name": "paper", "parameters": 1, "size_px": 8, "device": "cpu", "balanced": False})
-        talk.result(DOCUMENT)
+    with Terminal(json=True) as terminal:
+        print("printed by a library")
+        terminal("network", {"name": "paper", "parameters": 1, "size_px": 8, "device": "cpu", "balanced": False})
+        terminal.result(DOCUMENT)
     out, err = capsys.readouterr()
     assert json.loads(out)["images"] == 12
-    assert "a library talks" in err
+    assert "printed by a library" in err
     assert "Network: paper" in err
 
 
-def test_quiet_says_only_the_result(capsys):
-    with Terminal(quiet=True) as talk:
-        talk("estimate", {"seconds": 3, "epochs": 2})
-        talk.result(DOCUMENT)
+def test_quiet_prints_only_the_result(capsys):
+    with Terminal(quiet=True) as terminal:
+        terminal("estimate", {"seconds": 3, "epochs": 2})
+        terminal.result(DOCUMENT)
     out, err = capsys.readouterr()
     assert "12 images of 5 patients" in out
     assert err == ""
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_an_interrupted_run_says_how_to_go_on_and_other_work_does_not(tmp_path, quiet):
+def test_an_interrupted_run_says_how_to_resume_and_other_work_does_not(tmp_path, quiet):
     run = tmp_path / "my run"
-    with pytest.raises(StoppedError) as error, Terminal(quiet=quiet) as talk:
-        talk("run", {"path": str(run)})
+    with pytest.raises(StoppedError) as error, Terminal(quiet=quiet) as terminal:
+        terminal("run", {"path": str(run)})
         raise KeyboardInterrupt
     said = str(error.value)
     assert said.startswith("Interrupted.") and said.endswith(f": plainfilm resume '{run}'")
@@ -62,7 +62,7 @@ RESUMED = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "told", "untold"),
+    ("changes", "shown", "hidden"),
     [
         ({}, ["epoch 3/10", "step 7", "about 2 min left"], ["NOTE", "phase"]),
         ({"notes": ("LEAKY SPLIT: x.",)}, ["NOTE: LEAKY SPLIT: x.", "epoch 3/10", "step 7"], []),
@@ -72,19 +72,19 @@ RESUMED = {
         ({"found": False}, ["before its first state", "from the beginning", "about 2 min left"], ["epoch", "step"]),
     ],
 )
-def test_a_resumed_run_says_where_it_goes_on(changes, told, untold, capsys):
-    with Terminal() as talk:
-        talk("resume", RESUMED | changes)
+def test_a_resumed_run_says_where_it_goes_on(changes, shown, hidden, capsys):
+    with Terminal() as terminal:
+        terminal("resume", RESUMED | changes)
     said = capsys.readouterr().err
-    assert lacking(said, *told) == []
-    assert lacking(said, *untold) == untold
+    assert lacking(said, *shown) == []
+    assert lacking(said, *hidden) == hidden
     assert ("bit" in said) is ("device" in changes)  # another device adds up in another order
 
 
 def test_after_a_first_ctrl_c_it_is_said_what_happens_and_what_a_second_does(capsys):
-    with Terminal() as talk:
-        talk("stopping", {})
-    assert lacking(capsys.readouterr().err, "after this step", "state written", "Ctrl-C again", "at once") == []
+    with Terminal() as terminal:
+        terminal("stopping", {})
+    assert lacking(capsys.readouterr().err, "after this step", "saving the state", "Ctrl-C again", "at once") == []
 
 
 def test_a_metric_that_cannot_be_estimated_is_a_dash_with_its_reason():

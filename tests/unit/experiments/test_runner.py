@@ -145,7 +145,7 @@ def test_the_estimate_comes_from_finished_runs_of_the_same_configuration(stage):
     stage.run("--only", "a")
     document = json.loads(stage.run("--dry-run", "--json").stdout)
     assert document["estimate_seconds"] == 120.0  # two of 60 s
-    assert "2 to train, about 2 min by the finished ones" in stage.run("--dry-run").stderr
+    assert "2 to train, about 2 min, estimated from the finished runs" in stage.run("--dry-run").stderr
 
 
 def test_one_failure_does_not_stop_the_rest_and_ends_with_its_code(stage):

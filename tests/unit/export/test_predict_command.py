@@ -48,7 +48,7 @@ def test_a_folder_gives_its_pictures_sorted_and_counts_the_rest(exported, folder
     rows = rows_of(done.stdout)
     names = ["a/x.png", "b/10.png", "b/2.png", "b/c/1.png", "z.png"]
     assert [row["path"] for row in rows] == [str(folder / name) for name in names]
-    assert "files in the folders that are no pictures: 2." in " ".join(done.stderr.split())
+    assert "files in the folders that are not images: 2." in " ".join(done.stderr.split())
     bundle = open_bundle(exported[1])
     for row in rows:
         expected = bundle.predict_path(row["path"])

@@ -11,7 +11,7 @@ from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 
-def test_whoever_writes_a_run_next_sweeps_it(tmp_path):
+def test_the_next_writer_of_a_run_removes_leftovers(tmp_path):
     run = RunDir(tmp_path / "run")
     run.make()
     (run.root / f"{TEMP_PREFIX}y").write_text("half")
@@ -26,11 +26,11 @@ def test_a_run_is_never_overwritten(tmp_path):
         RunDir.plan(tmp_path / "run", "paper")
     assert error.value.exit_code == 4
     (tmp_path / "run" / "status.json").write_text("{}")
-    with pytest.raises(OccupiedError, match=f"Or go on with it: plainfilm resume {tmp_path / 'run'}$"):
+    with pytest.raises(OccupiedError, match=f"Or resume it: plainfilm resume {tmp_path / 'run'}$"):
         RunDir.plan(tmp_path / "run", "paper")
 
 
-def test_planning_a_run_makes_nothing(tmp_path):
+def test_planning_a_run_creates_nothing(tmp_path):
     RunDir.plan(tmp_path / "run", "paper")
     assert list(tmp_path.iterdir()) == []
 
@@ -61,8 +61,8 @@ def test_status_says_how_a_session_ended(tmp_path, error, status, code):
     assert run.log.exists() == (code == 101)
 
 
-def test_what_the_system_refuses_is_told_with_the_way_on(tmp_path, monkeypatch):
-    """Whatever it is, and also when not even the status can be written any more."""
+def test_a_refused_file_operation_says_how_to_continue(tmp_path, monkeypatch):
+    """For any operation, and also when even the status cannot be written any more."""
     run = RunDir(tmp_path / "my run")
     run.make()
     for begun in (False, True):
@@ -73,9 +73,9 @@ def test_what_the_system_refuses_is_told_with_the_way_on(tmp_path, monkeypatch):
             with monkeypatch.context() as full:
                 full.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
                 run.write_status("running")
-        assert lacking(str(error.value), "(No space left on device)", "What was finished is kept") == []
-        way_on = f": plainfilm resume '{run.root}'" if begun else "train again into another folder."
-        assert str(error.value).endswith(way_on)
+        assert lacking(str(error.value), "(No space left on device)", "Finished work is kept") == []
+        next_step = f": plainfilm resume '{run.root}'" if begun else "train again into another folder."
+        assert str(error.value).endswith(next_step)
         assert (run.read_status()["status"], run.read_status()["code"]) == ("failed", 2)
 
 
@@ -90,7 +90,7 @@ def test_a_status_that_cannot_be_written_does_not_hide_the_first_error(tmp_path,
     assert run.read_status()["status"] == "interrupted"
 
 
-def test_of_two_that_plan_one_folder_the_second_is_refused(tmp_path):
+def test_of_two_runs_planned_in_one_folder_the_second_is_refused(tmp_path):
     first, second = RunDir.plan(tmp_path / "run", "paper"), RunDir.plan(tmp_path / "run", "paper")
     with first.claim():
         with pytest.raises(OccupiedError, match="another process"), second.claim():
@@ -111,7 +111,7 @@ def test_of_two_that_plan_one_folder_the_second_is_refused(tmp_path):
         ("failed", True, None, ""),
     ],
 )
-def test_only_what_stopped_can_be_resumed(tmp_path, status, start, kind, words):
+def test_only_a_stopped_run_can_be_resumed(tmp_path, status, start, kind, words):
     run = RunDir(tmp_path / "run")
     run.make()
     with run.lock():
@@ -146,6 +146,6 @@ def test_the_second_writer_of_a_run_is_refused(tmp_path):
         pass
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path):
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"not a run folder \(no status.json"):
         RunDir.open(tmp_path)

@@ -21,7 +21,7 @@ def compare(
         typer.Option(
             "--split",
             metavar="WHICH",
-            help="valid; valid-shifted where evaluate has made it; or test where evaluate has opened it already.",
+            help="valid; valid-shifted or test if each run has already been evaluated on it.",
         ),
     ] = "valid",
     metric: Annotated[
@@ -31,33 +31,38 @@ def compare(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Paired tests between runs on their saved predictions, by patient; opens no image."""
+    """Paired tests between runs on their saved predictions, by patient; reads no image."""
     if split not in ("valid", "valid-shifted", "test"):
         raise UsageError(f"--split {split!r} cannot be compared; expected valid, valid-shifted or test.")
     if metric not in ("auroc", "accuracy"):
         raise UsageError(f"--metric {metric!r} cannot be compared; expected auroc or accuracy.")
     from plainfilm.compare.compare import compare_runs
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(compare_runs(runs, split=split, metric=metric))
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(compare_runs(runs, split=split, metric=metric))
 
 
 def run(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.yaml", help="A config with a grid: of lists, or a plain config.")
+        Path, typer.Argument(metavar="FILE.yaml", help="A config with lists under grid:, or a plain config.")
     ],
     data: Annotated[
         Path | None,
-        typer.Option("--data", metavar="DATA", help="Folder or CSV, over the file's data.path.", show_default=False),
+        typer.Option(
+            "--data", metavar="DATA", help="Folder or CSV, instead of the file's data.path.", show_default=False
+        ),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", metavar="N", help="Trainings at a time; they share the cores.")] = 1,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="N", help="Runs to train in parallel; they share the cores.")
+    ] = 1,
     only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="This configuration alone; may be repeated.")
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Only this configuration; may be repeated.")
     ] = None,
-    open_test: Annotated[
+    evaluate_test: Annotated[
         bool,
         typer.Option(
-            "--open-test", help="Open the sealed test set once per finished run; logged in looks.jsonl beside FILE."
+            "--open-test",
+            help="Evaluate each finished run once on the sealed test set; logged in looks.jsonl next to FILE.",
         ),
     ] = False,
     out: Annotated[
@@ -68,18 +73,20 @@ def run(
     ] = None,
     device: opt.Device = "auto",
     offline: opt.Offline = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and how long; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would run and for how long; train nothing.")
+    ] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Train every run of a grid that is not finished; goes on where it was stopped."""
+    """Train every unfinished run of a grid; stopped runs are resumed."""
     from plainfilm.experiments.runner import OUT, Order, exit_code, run_experiment
 
-    order = Order(file, data, out or OUT, jobs, tuple(only or ()), open_test, device, offline)
-    with Terminal(quiet=quiet, json=json) as talk:
-        document = run_experiment(order, dry_run=dry_run, on_event=talk)
-        talk.result(document)
+    order = Order(file, data, out or OUT, jobs, tuple(only or ()), evaluate_test, device, offline)
+    with Terminal(quiet=quiet, json=json) as terminal:
+        document = run_experiment(order, dry_run=dry_run, on_event=terminal)
+        terminal.result(document)
     code = exit_code(document)
     if code:
         failed = [run for run in document.runs if run.code]
@@ -101,7 +108,7 @@ def table(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="Where RESULTS.md, results.csv and the figures lie.")
+        Path, typer.Option("--out", metavar="FOLDER", help="Where to write RESULTS.md, results.csv and the figures.")
     ] = Path("experiments"),
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -110,5 +117,5 @@ def table(
     """Write results.csv and RESULTS.md from run folders: one row per configuration, ranked on valid."""
     from plainfilm.experiments.table import make_table
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(make_table(folders or None, out))
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(make_table(folders or None, out))

@@ -1,4 +1,4 @@
-"""phantom, audit, split and cache: images, what is wrong with them, who belongs where."""
+"""phantom, audit, split, cache and doctor: everything before training."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from plainfilm.errors import GateError, UsageError
 
 def phantom(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder for the images.")],
-    images: Annotated[int, typer.Option("--images", help="How many, planted copies aside.")] = 600,
+    images: Annotated[int, typer.Option("--images", help="Number of images, without planted copies.")] = 600,
     size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the square images.")] = 256,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same images.")] = 0,
     shortcut: Annotated[
         str,
-        typer.Option("--shortcut", metavar="KIND", help="Plant what tells the class: none, jpeg (quality) or marker."),
+        typer.Option(
+            "--shortcut", metavar="KIND", help="Plant a shortcut to the class: none, jpeg (quality) or marker."
+        ),
     ] = "none",
     duplicates: Annotated[
         int, typer.Option("--duplicates", metavar="N", help="Plant N identical copies under other patients.")
@@ -33,7 +35,9 @@ def phantom(
     ] = 0,
     shared_patients: Annotated[
         int,
-        typer.Option("--shared-patients", metavar="N", help="Plant N patients in train and test; implies the next."),
+        typer.Option(
+            "--shared-patients", metavar="N", help="Plant N patients in both train and test; implies --given-folders."
+        ),
     ] = 0,
     given_folders: Annotated[
         bool, typer.Option("--given-folders", help="Put about 80 % of the images in OUT/train, 20 % in OUT/test.")
@@ -44,14 +48,14 @@ def phantom(
 ) -> None:
     """Draw a synthetic chest X-ray set: classes NORMAL and PNEUMONIA, several images per patient.
 
-    The faults that can be planted are a known truth to measure an audit by; only --json tells in which files.
+    Planted faults are the ground truth for testing an audit; only --json lists the files.
     """
     from plainfilm.data.synthetic.planted_faults import Faults
     from plainfilm.pipeline.phantom import draw_phantom
 
     faults = Faults(shortcut, duplicates, near_duplicates, label_conflicts, shared_patients, given_folders)
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(draw_phantom(out, images=images, size_px=size, seed=seed, faults=faults, on_event=talk))
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(draw_phantom(out, images=images, size_px=size, seed=seed, faults=faults, on_event=terminal))
 
 
 def audit(
@@ -70,7 +74,7 @@ def audit(
     cache: opt.Cache = None,
     seed: opt.Seed = None,
     fail_on: Annotated[
-        str, typer.Option("--fail-on", metavar="VERDICT", help="Exit 1 from this verdict on: warn, fail or never.")
+        str, typer.Option("--fail-on", metavar="VERDICT", help="Exit 1 at this verdict or worse: warn, fail or never.")
     ] = "fail",
     out: opt.Out = None,
     config: opt.Config = None,
@@ -78,9 +82,9 @@ def audit(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Say what is wrong with the images: damage, copies, leaks, label conflicts, shortcuts. Exit 1 on verdict fail."""
+    """Find faults in the images: damage, copies, leaks, label conflicts, shortcuts. Exit 1 on verdict fail."""
     if fail_on not in ("warn", "fail", "never"):
-        raise UsageError(f"--fail-on {fail_on!r} is no verdict; expected warn, fail or never.")
+        raise UsageError(f"--fail-on {fail_on!r} is not a verdict; expected warn, fail or never.")
     cfg = opt.config_from(data, config, {
         "train.size_px": size, "data.harmonise": harmonise, "data.requantise": requantise,
         "data.patient_pattern": pattern, "data.positive": positive, "data.follow_links": follow_links,
@@ -89,42 +93,42 @@ def audit(
     })  # fmt: skip
     from plainfilm.pipeline.audit import audit_data
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        document = audit_data(cfg, out, talk)
-        talk.result(document)
+    with Terminal(quiet=quiet, json=json) as terminal:
+        document = audit_data(cfg, out, terminal)
+        terminal.result(document)
     grave = {"ok": 0, "warn": 1, "fail": 2}
     if fail_on != "never" and grave[document.verdict] >= grave[fail_on]:
-        raise GateError(f"The audit's verdict is {document.verdict}. What was found: {document.page}")
+        raise GateError(f"The audit's verdict is {document.verdict}. Findings: {document.page}")
 
 
 def doctor(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
-    """Versions, devices and threads, which speed settings are on, and what is slow and why."""
+    """Show versions, devices, threads and speed settings, and what is slow and why."""
     from plainfilm.pipeline.doctor import examine
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(examine())
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(examine())
 
 
 def cache(ctx: typer.Context) -> None:
-    """The folder of decoded pictures: ls, clear."""
+    """The folder of decoded images: ls, clear."""
     if ctx.invoked_subcommand is None:
-        raise UsageError("cache needs a word more: plainfilm cache ls, or plainfilm cache clear.")
+        raise UsageError("cache needs a subcommand: plainfilm cache ls, or plainfilm cache clear.")
 
 
 def cache_ls(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
-    """List what the cache folder holds, and its size."""
+    """List the contents of the cache folder, and its size."""
     from plainfilm.pipeline.housekeeping import list_cache
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(list_cache())
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(list_cache())
 
 
 def cache_clear(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
-    """Remove all that can be made again: decoded pictures, remembered facts, phantom sets."""
+    """Remove everything that can be recreated: decoded images, scan results, phantom sets."""
     from plainfilm.pipeline.housekeeping import clear_cache
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(clear_cache())
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(clear_cache())
 
 
 def split(
@@ -149,7 +153,7 @@ def split(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Divide the images into train, valid and test, and write the split file that `train --split FILE` takes."""
+    """Split the images into train, valid and test, and write the split file for `train --split FILE`."""
     from plainfilm.pipeline.split import split_data
 
     cfg = opt.config_from(data, config, {
@@ -158,5 +162,5 @@ def split(
         "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.drop_duplicates": drop_duplicates,
         "data.max_bad": max_bad, "data.cache": cache,
     })  # fmt: skip
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(split_data(cfg, out, talk))
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(split_data(cfg, out, terminal))

@@ -1,4 +1,4 @@
-"""evaluate, interpret and report: what a finished run is worth."""
+"""evaluate, interpret and report: the results of a finished run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def evaluate(
         typer.Option(
             "--split",
             metavar="WHICH",
-            help="valid; valid-shifted (under a fixed list of changes); or test: opens the sealed test set and records the look.",
+            help="valid; valid-shifted (under a fixed list of changes); or test: evaluates on the sealed test set and records the access.",
         ),
     ] = "valid",
     threshold: Annotated[
@@ -27,7 +27,7 @@ def evaluate(
         typer.Option(
             "--threshold",
             metavar="RULE",
-            help="Another rule or number for this output only; chosen on valid. \\[default: the run's own]",
+            help="Another rule or number, for this output only; chosen on valid. \\[default: the run's own]",
             show_default=False,
         ),
     ] = None,
@@ -36,7 +36,7 @@ def evaluate(
         typer.Option(
             "--prevalence",
             metavar="X,X",
-            help="Restate PPV and NPV where such shares are positive, e.g. 0.01,0.1,0.3.",
+            help="Also PPV and NPV at other shares of positive images, e.g. 0.01,0.1,0.3.",
             show_default=False,
         ),
     ] = None,
@@ -45,7 +45,7 @@ def evaluate(
         typer.Option(
             "--by",
             metavar="COLUMN",
-            help="Also by subgroup, with a test of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
+            help="Also by subgroup, with tests of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
             show_default=False,
         ),
     ] = None,
@@ -54,7 +54,7 @@ def evaluate(
         typer.Option(
             "--external",
             metavar="DIR",
-            help="Images that the run never saw, in place of a split: a folder of class folders, or a CSV.",
+            help="Images that the run never saw, instead of a split: a folder of class folders, or a CSV.",
             show_default=False,
         ),
     ] = None,
@@ -63,7 +63,7 @@ def evaluate(
         typer.Option(
             "--map",
             metavar="THEIRS=OURS",
-            help="Their class is one of the run's, e.g. healthy=NORMAL; may be repeated.",
+            help="Maps an external class to one of the run's, e.g. healthy=NORMAL; may be repeated.",
         ),
     ] = None,
     patient_pattern: opt.Pattern = None,
@@ -83,9 +83,7 @@ def evaluate(
     if split not in ("valid", "valid-shifted", "test"):
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
     if external is None and (class_map or patient_pattern):
-        raise UsageError(
-            "--map and --patient-pattern speak of external images. Give --external DIR too, or leave them out."
-        )
+        raise UsageError("--map and --patient-pattern apply to external images. Add --external DIR, or leave them out.")
     if external is not None and split != "valid":
         raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")
     from plainfilm.evaluate.metrics.prevalence import parse_prevalences
@@ -94,12 +92,12 @@ def evaluate(
 
     shares = parse_prevalences(prevalence) if prevalence is not None else None
     names = parse_map(class_map or [])
-    with Terminal(quiet=quiet, json=json) as talk:
+    with Terminal(quiet=quiet, json=json) as terminal:
         document = evaluate_run(
             run, split=split, threshold=threshold, prevalences=shares, by=by, external=external, names=names,
-            patient_pattern=patient_pattern, device=device, on_event=talk,
+            patient_pattern=patient_pattern, device=device, on_event=terminal,
         )  # fmt: skip
-        talk.result(document)
+        terminal.result(document)
     below = [line for name, bound in gates if (line := _shortfall(name, document.metrics[name].value, bound))]
     if below:
         raise GateError(f"--fail-under on {document.split}: " + "; ".join(below) + ".")
@@ -120,11 +118,11 @@ def _gate(text: str) -> tuple[str, float]:
         limit = float(bound)
     except ValueError:
         limit = float("nan")
-    # of these two less is better, and of the calibration line neither more nor less
+    # for Brier and ECE lower is better; for the calibration line neither higher nor lower is
     names = [metric for metric in METRICS if metric not in ("brier", "ece") and not metric.startswith("calibration")]
     if name not in names or not 0 <= limit <= 1:
         raise UsageError(
-            f"--fail-under {text!r} is not understood; expected METRIC=X with X in 0..1 and one of {', '.join(names)}."
+            f"--fail-under {text!r} is invalid; expected METRIC=X with X in 0..1 and one of {', '.join(names)}."
         )
     return name, limit
 
@@ -136,7 +134,7 @@ def interpret(
         typer.Option(
             "--split",
             metavar="WHICH",
-            help="valid or test. \\[default: test once evaluate has opened it, else valid]",
+            help="valid or test. \\[default: test once evaluated on it, else valid]",
             show_default=False,
         ),
     ] = None,
@@ -146,27 +144,27 @@ def interpret(
             "--heat-maps",
             metavar="N",
             min=0,
-            help="Check heat maps on N valid pictures; 0: none are drawn, no network runs.",
+            help="Check heat maps on N valid images; 0: no heat maps, and the network does not run.",
         ),
     ] = 32,
     heat: Annotated[
-        str, typer.Option("--heat", metavar="HOW", help="hires-cam (Grad-CAM weighed place by place) or grad-cam.")
+        str, typer.Option("--heat", metavar="HOW", help="hires-cam (Grad-CAM weighted per location) or grad-cam.")
     ] = "hires-cam",
     device: opt.Device = "cpu",
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Draw what the run learned and list suspect labels: curves, errors, heat maps and how far to believe them."""
+    """Plot learning curves, errors and heat maps with sanity checks, and list likely label errors."""
     if split not in (None, "valid", "test"):
         raise UsageError(f"--split {split!r} cannot be interpreted; expected valid or test.")
     if heat not in ("grad-cam", "hires-cam"):
         raise UsageError(f"--heat {heat!r} is not known; expected grad-cam or hires-cam.")
     from plainfilm.pipeline.interpret import interpret_run
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(
-            interpret_run(run, split=split, heat_pictures=heat_maps, method=heat, device=device, on_event=talk)  # type: ignore[arg-type]
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(
+            interpret_run(run, split=split, heat_images=heat_maps, method=heat, device=device, on_event=terminal)  # type: ignore[arg-type]
         )
 
 
@@ -186,8 +184,8 @@ def report(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Put all that a run knows about itself into one HTML file; reads files only, opens no image."""
+    """Put all results of a run into one HTML file; reads only the files of the run, no image."""
     from plainfilm.report.page import report_run
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(report_run(run, out=out, names=names))
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(report_run(run, out=out, names=names))

@@ -1,4 +1,4 @@
-"""export and predict: a model that anyone can take along."""
+"""export and predict: a portable bundle of a model, and its predictions."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, StoppedError, UsageError
 
-Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zip that export made.")]
+Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zip that export wrote.")]
 
 
 @contextmanager
 def _interruptible(out: Path | None) -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does, so that nothing half-written stays; says what became of `out`."""
+    """SIGTERM ends the work as Ctrl-C does, so no half-written file is left; the error says what happened to `out`."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler) if _in_main_thread() else None
     try:
         yield
     except KeyboardInterrupt:
         raise StoppedError(
-            f"Interrupted; {out} was not written: it appears when all is done."
+            f"Interrupted; {out} was not written: it is written when everything is done."
             if out
-            else "Interrupted; the rows above are whole."
+            else "Interrupted; the rows above are complete."
         ) from None
     finally:
         if before is not None:
@@ -37,7 +37,7 @@ def _interruptible(out: Path | None) -> Iterator[None]:
 
 
 def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()  # signals are heard nowhere else
+    return threading.current_thread() is threading.main_thread()  # only the main thread can set signal handlers
 
 
 def export(
@@ -47,7 +47,7 @@ def export(
         typer.Option(
             "--out",
             metavar="PATH",
-            help="The bundle: a new folder, or a file that ends in .zip. \\[default: bundle in RUN]",
+            help="The bundle: a new folder, or a .zip file. \\[default: bundle in RUN]",
             show_default=False,
         ),
     ] = None,
@@ -58,9 +58,9 @@ def export(
     """Make a bundle of a finished run: it predicts without torch and fastai, and holds no path or patient."""
     from plainfilm.export.bundle import export_run
 
-    with Terminal(quiet=quiet, json=json) as talk, _interruptible(out or run / "bundle"):
-        document = export_run(run, out, talk)
-        talk.result(document)
+    with Terminal(quiet=quiet, json=json) as terminal, _interruptible(out or run / "bundle"):
+        document = export_run(run, out, terminal)
+        terminal.result(document)
 
 
 def predict(
@@ -81,7 +81,7 @@ def predict(
         typer.Option(
             "--threshold",
             metavar="X",
-            help="Call the positive class from this score. \\[default: the bundle's]",
+            help="Predict the positive class at this score or above. \\[default: the bundle's]",
             show_default=False,
         ),
     ] = None,
@@ -90,40 +90,42 @@ def predict(
         typer.Option(
             "--heatmaps",
             metavar="DIR",
-            help="Also draw a heat map of each row, named by its number; needs torch.",
+            help="Also draw a heat map of each row, named by its row number; needs torch.",
             show_default=False,
         ),
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option("--threads", metavar="N", min=1, help="\\[default: one for each processor]", show_default=False),
+        typer.Option(
+            "--threads", metavar="N", min=1, help="CPU threads. \\[default: one for each processor]", show_default=False
+        ),
     ] = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document about the rows on stdout; needs --out.")
+        bool, typer.Option("--json", help="Print one JSON document that summarises the rows on stdout; needs --out.")
     ] = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Score pictures with a bundle: one row each, in their order; a bad file fills the column error and stops nothing."""
+    """Score images with a bundle: one row each, in order; a bad file fills the column error and does not stop the rest."""
     if form not in ("csv", "jsonl"):
         raise UsageError(f"--format {form!r} is not known; expected csv or jsonl.")
     if json and out is None:
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
-    from plainfilm.cli.render.predict import says_predict
+    from plainfilm.cli.render.predict import predict_summary
     from plainfilm.export.predict import predict_files
 
-    with Terminal(quiet=quiet, json=json) as talk, _interruptible(out):
+    with Terminal(quiet=quiet, json=json) as terminal, _interruptible(out):
         stdin = sys.stdin.buffer if "-" in paths else ()
         document = predict_files(
             bundle, paths, out=out, form="csv" if form == "csv" else "jsonl", threshold=threshold, heat=heatmaps, threads=threads, stdin=stdin,
-            stdout=talk.stdout, on_event=talk,
+            stdout=terminal.stdout, on_event=terminal,
         )  # fmt: skip
         if out is None:
-            talk.stdout.flush()
+            terminal.stdout.flush()
             if not quiet:
-                talk.say(says_predict(document))
+                terminal.say(predict_summary(document))
         else:
-            talk.result(document)
+            terminal.result(document)
     if document.failed:
         raise GateError(
             f"{document.failed:,} of {document.pictures:,} files could not be scored; their rows say why (column error)."

@@ -13,11 +13,13 @@ from plainfilm.cli.console import Terminal
 
 def serve(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that export wrote.")],
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 8000,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8000,
     host: Annotated[
         str,
         typer.Option(
-            "--host", help="The address to listen on. Another than this machine's own (127.0.0.1) needs --token."
+            "--host", help="Address to listen on. Any other than 127.0.0.1 (this machine only) needs --token."
         ),
     ] = "127.0.0.1",
     token: Annotated[
@@ -26,17 +28,17 @@ def serve(
             "--token",
             metavar="SECRET",
             envvar="PLAINFILM_TOKEN",
-            help="Asked for on every address, 16 characters or more. A browser asks for name and password: any name, SECRET as password. curl -u :SECRET",
+            help="Required for every request, 16 characters or more. In a browser, enter any name and SECRET as the password. curl -u :SECRET",
             show_default=False,
         ),
     ] = None,
     max_mb: Annotated[
-        int, typer.Option("--max-mb", min=1, max=256, help="Size of the largest image taken, in MB.")
+        int, typer.Option("--max-mb", min=1, max=256, help="Size of the largest image accepted, in MB.")
     ] = 32,
     queue: Annotated[
         int,
         typer.Option(
-            "--queue", min=1, max=1000, help="Requests that may wait at a time; others are told to come again."
+            "--queue", min=1, max=1000, help="Requests that may wait at a time; others get an error and can retry."
         ),
     ] = 32,
     open_browser: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
@@ -46,8 +48,8 @@ def serve(
     """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
     from plainfilm.serve.run import serve_bundle
 
-    with Terminal(quiet=quiet) as talk:
+    with Terminal(quiet=quiet) as terminal:
         serve_bundle(
             bundle, host=host, port=port, token=token, max_mb=max_mb, queue=queue,
-            open_browser=open_browser, say=talk.say, result=lambda text: print(text, file=talk.stdout, flush=True),
+            open_browser=open_browser, say=terminal.say, result=lambda text: print(text, file=terminal.stdout, flush=True),
         )  # fmt: skip

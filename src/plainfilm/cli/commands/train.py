@@ -30,7 +30,7 @@ def train(
         typer.Option(
             "--lr",
             metavar="RATE",
-            help="Peak of the one-cycle schedule, or auto (runs the finder first). \\[default: 1e-3]",
+            help="Peak of the one-cycle schedule, or auto (runs the learning-rate finder first). \\[default: 1e-3]",
             show_default=False,
         ),
     ] = None,
@@ -43,7 +43,7 @@ def train(
     class_weights: Annotated[
         bool | None,
         typer.Option(
-            "--class-weights", help="Weigh the loss by class size, in place of balanced drawing.", show_default=False
+            "--class-weights", help="Weight the loss by class size, instead of --balance.", show_default=False
         ),
     ] = None,
     label_smoothing: Annotated[
@@ -51,14 +51,14 @@ def train(
         typer.Option(
             "--label-smoothing",
             metavar="X",
-            help="Share of each truth spread over all classes. \\[default: 0]",
+            help="Share of each label spread over all classes. \\[default: 0]",
             show_default=False,
         ),
     ] = None,
     clip: Annotated[
         float | None,
         typer.Option(
-            "--clip", metavar="NORM", help="Largest norm of a step's gradient. \\[default: none]", show_default=False
+            "--clip", metavar="NORM", help="Maximum gradient norm of a step. \\[default: none]", show_default=False
         ),
     ] = None,
     ema: Annotated[
@@ -66,7 +66,7 @@ def train(
         typer.Option(
             "--ema",
             metavar="DECAY",
-            help="Validate and keep averaged weights, e.g. 0.99; 0 is off. \\[default: 0]",
+            help="Decay of averaged weights to validate and keep, e.g. 0.99; 0 is off. \\[default: 0]",
             show_default=False,
         ),
     ] = None,
@@ -94,7 +94,7 @@ def train(
         typer.Option(
             "--threshold-on",
             metavar="SPLIT",
-            help="valid, or valid-shifted: valid pictures under a fixed list of changes too. \\[default: valid]",
+            help="valid, or valid-shifted: valid images also under a fixed list of changes. \\[default: valid]",
             show_default=False,
         ),
     ] = None,
@@ -116,7 +116,7 @@ def train(
         bool | None,
         typer.Option(
             "--audit/--no-audit",
-            help="Probe for shortcuts before training. \\[default: audit]",
+            help="Run shortcut probes before training. \\[default: audit]",
             show_default=False,
         ),
     ] = None,
@@ -128,7 +128,7 @@ def train(
             "--threads",
             metavar="N",
             min=1,
-            help="Processor threads; another number ends with other bits. \\[default: one for each core]",
+            help="CPU threads; another number gives a result that is not bit-identical. \\[default: one for each core]",
             show_default=False,
         ),
     ] = None,
@@ -137,7 +137,7 @@ def train(
         typer.Option(
             "--without",
             metavar="LEVER",
-            help="Leave a speed setting off (plainfilm doctor lists them); may be repeated.",
+            help="Turn off a speed setting (plainfilm doctor lists them); may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -147,14 +147,14 @@ def train(
     out: opt.Out = None,
     config: opt.Config = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the data and time five steps; train and write nothing.")
+        bool, typer.Option("--dry-run", help="Check the data and time five steps; no training, no files.")
     ] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved config and stop.")] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Train a network into a new run folder. After the scan no test picture is opened."""
+    """Train a network into a new run folder. No test image is read after the scan."""
     cfg = opt.config_from(data, config, {
         "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.freeze_lr": _rate(freeze_lr), "train.lr_ratio": lr_ratio, "train.norm": norm, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
@@ -172,21 +172,21 @@ def train(
         return
     from plainfilm.pipeline.train import train_run
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(
             train_run(
                 cfg, out, device=device, dry_run=dry_run, checkpoint_minutes=checkpoint_minutes,
-                max_minutes=max_minutes, offline=offline, on_event=talk,
+                max_minutes=max_minutes, offline=offline, on_event=terminal,
             )
         )  # fmt: skip
 
 
 def models(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
-    """What can be trained: sizes, sources, licences, and which ImageNet weights are on this machine."""
+    """List the networks: sizes, sources, licences, and which ImageNet weights are on this machine."""
     from plainfilm.pipeline.housekeeping import list_models
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(list_models())
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(list_models())
 
 
 def resume(
@@ -196,7 +196,7 @@ def resume(
         typer.Option(
             "--device",
             metavar="NAME",
-            help="auto, cpu, cuda or mps; another than the run began on ends with other bits. \\[default: the run's own]",
+            help="auto, cpu, cuda or mps; another device gives a result that is not bit-identical. \\[default: the run's own]",
             show_default=False,
         ),
     ] = None,
@@ -206,13 +206,13 @@ def resume(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Go on with a stopped run where its last state was written; it ends as if it had never stopped."""
+    """Resume a stopped run from its last saved state; the result is as if it had never stopped."""
     from plainfilm.pipeline.train import resume_run
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(
             resume_run(
-                run, device=device, checkpoint_minutes=checkpoint_minutes, max_minutes=max_minutes, on_event=talk
+                run, device=device, checkpoint_minutes=checkpoint_minutes, max_minutes=max_minutes, on_event=terminal
             )
         )
 
@@ -231,7 +231,7 @@ def lr_find(
             "--phase",
             metavar="N",
             min=1,
-            help="The phase to look at, e.g. 2 with --freeze-epochs; those before it are not trained.",
+            help="The phase to examine, e.g. 2 with --freeze-epochs; earlier phases are not trained.",
         ),
     ] = 1,
     size: opt.Size = None,
@@ -258,7 +258,7 @@ def lr_find(
     max_bad: opt.MaxBad = None,
     cache: opt.Cache = None,
     allow_leak: opt.AllowLeak = None,
-    iterations: Annotated[int, typer.Option("--iterations", min=2, help="Steps of the growing rate.")] = 100,
+    iterations: Annotated[int, typer.Option("--iterations", min=2, help="Steps with an increasing rate.")] = 100,
     device: opt.Device = "auto",
     offline: opt.Offline = False,
     out: opt.Out = None,
@@ -267,7 +267,7 @@ def lr_find(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Find a learning rate: the loss over a growing rate, saved as figure and table. Changes nothing."""
+    """Find a learning rate: loss against an increasing rate, saved as a figure and a table. Changes nothing."""
     cfg = opt.config_from(data, config, {
         "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.lr_ratio": lr_ratio,
         "train.norm": norm, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
@@ -279,14 +279,16 @@ def lr_find(
     })  # fmt: skip
     from plainfilm.pipeline.lr_find import find_learning_rate
 
-    with Terminal(quiet=quiet, json=json) as talk:
-        talk.result(
-            find_learning_rate(cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, on_event=talk)
+    with Terminal(quiet=quiet, json=json) as terminal:
+        terminal.result(
+            find_learning_rate(
+                cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, on_event=terminal
+            )
         )
 
 
 def _rate(text: str | None) -> Any:
-    """The number, or the text for the config to judge."""
+    """The number, or the text for the config to validate."""
     try:
         return None if text is None else float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`compare` and `experiments` as people read them."""
+"""Terminal output of `compare` and `experiments`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ def _mean_text(found: MeanSd) -> str:
 
 
 def _verdict(difference: Difference | None) -> str:
-    """The answer of the adjusted test, in words."""
+    """The result of the adjusted test, in words."""
     if difference is None:
-        return "not tested (other images)"
+        return "not tested (different images)"
     if not difference.distinguishable:
-        return f"not distinguishable from the best row{_seeds_differ(difference)}"
+        return f"not distinguishable from the best row{_seed_spread(difference)}"
     several = difference.seeds_low is not None  # three pairs of seeds or more
-    of_whom = "" if several else " (these trained networks alone)"
-    return ("below the best row" if difference.value < 0 else "above the row ranked best") + of_whom
+    scope = "" if several else " (only these trained networks)"
+    return ("below the best row" if difference.value < 0 else "above the row ranked best") + scope
 
 
-def _seeds_differ(difference: Difference) -> str:
-    """Why a small p is no verdict: trained again, the row could as well be better."""
+def _seed_spread(difference: Difference) -> str:
+    """Why a small p is not enough: with other seeds, the row could as well be better."""
     if difference.p_holm > LEVEL or difference.seeds_low is None or difference.seeds_high is None:
         return ""
-    return f": its seeds differ as much [{difference.seeds_low:+.3f}, {difference.seeds_high:+.3f}]"
+    return f": the seeds vary as much [{difference.seeds_low:+.3f}, {difference.seeds_high:+.3f}]"
 
 
 def p_text(p: float) -> str:
@@ -53,9 +53,9 @@ def print_compare(out: Console, document: CompareDocument) -> None:
         shown = (_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", "log_loss"))
         table.add_row(row.name, str(len(row.runs)), *shown)
     out.print(table)
-    out.print(f"{document.metric} minus that of {document.best}, paired over whole patients (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
+    out.print(f"{document.metric} minus that of {document.best}, paired by whole patients (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
     table = Table(box=None, pad_edge=False)
-    for name in ("row", "difference", "p", "adjusted", "closed test", ""):
+    for name in ("row", "difference", "p", "adjusted", "closed-form test", ""):
         table.add_column(name, overflow="fold")
     for row in document.rows[1:]:
         found = row.differences.get(document.metric)
@@ -82,7 +82,7 @@ def print_experiment(out: Console, document: ExperimentDocument) -> None:
     for run in document.runs:
         word = _WORDS.get(run.outcome, run.outcome)
         table.add_row(run.run.replace("\\", "/").rpartition("/")[2], f"{word}: {run.message}" if run.message else word,
-                      "opened" if run.test_opened else "")  # fmt: skip
+                      "evaluated" if run.test_opened else "")  # fmt: skip
     out.print(table)
     if document.estimate_seconds and all(run.outcome in ("planned", "skipped") for run in document.runs):
         out.print(f"About {document.estimate_seconds / 60:.1f} min. Nothing was trained.")
@@ -91,7 +91,7 @@ def print_experiment(out: Console, document: ExperimentDocument) -> None:
 
 
 def print_table(out: Console, document: TableDocument) -> None:
-    """What was written."""
+    """The files written, and a line per experiment."""
     for section in document.sections:
         best = f", best on valid: {section.best}" if section.best else ""
         missing = f", not run: {', '.join(section.not_run)}" if section.not_run else ""

@@ -1,4 +1,4 @@
-"""How the documents about data look on a terminal: phantom, split, audit, cache, doctor."""
+"""Terminal output of phantom, split, audit, cache, doctor and models."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument,
 from plainfilm.schemas.documents import ModelsDocument
 
 _VERDICTS = {
-    "ok": "ok: nothing was found that a reader of the score must know",
-    "warn": "warn: what stands above belongs beside every score",
-    "fail": "fail: a given split shares patients or copies, or identical pictures have two labels",
+    "ok": "ok: no findings to report with the score",
+    "warn": "warn: report the findings above with every score",
+    "fail": "fail: a given split shares patients or copies, or identical images have two labels",
 }
 
 
@@ -26,10 +26,10 @@ def _faults(planted: Planted) -> list[str]:
         "near-duplicate": len(planted.near_duplicates),
         "label conflict": len(planted.label_conflicts),
     }
-    told = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
+    copies = [f"{n} {name}{'' if n == 1 else 's'}" for name, n in counts.items() if n]
     shared = len(planted.shared_patients)
     both = [f"{shared} patient{'' if shared == 1 else 's'} in train and test"] if shared else []
-    return shortcut[planted.shortcut] + told + both
+    return shortcut[planted.shortcut] + copies + both
 
 
 def print_phantom(out: Console, document: PhantomDocument) -> None:
@@ -38,11 +38,11 @@ def print_phantom(out: Console, document: PhantomDocument) -> None:
     out.print(f"{document.images} images of {document.patients} patients ({classes}) in {document.out}", soft_wrap=True)
     faults = _faults(document.planted)
     if faults:
-        out.print(f"Planted: {', '.join(faults)} (only --json tells in which files)", soft_wrap=True)
+        out.print(f"Planted: {', '.join(faults)} (only --json lists the files)", soft_wrap=True)
 
 
 def print_audit(out: Console, document: AuditDocument) -> None:
-    """What was found, class by class, the shortcuts, and the verdict."""
+    """Counts by class, findings, shortcuts and the verdict."""
     out.print(
         f"{document.found} files found = {document.used} used + {len(document.quarantined)} quarantined + "
         f"{document.dropped_duplicates} duplicates dropped + {len(document.ignored)} ignored"
@@ -52,11 +52,11 @@ def print_audit(out: Console, document: AuditDocument) -> None:
     damage = f" ({', '.join(f'{code} {n}' for code, n in sorted(codes.items()))})" if codes else ""
     for what, count in (
         (f"quarantined files{damage}", len(document.quarantined)),
-        ("groups of identical pictures", len(document.duplicates)),
-        ("groups of nearly identical pictures", len(document.near_duplicates)),
-        ("groups of identical pictures under two labels", len(document.label_conflicts)),
+        ("groups of identical images", len(document.duplicates)),
+        ("groups of nearly identical images", len(document.near_duplicates)),
+        ("groups of identical images under two labels", len(document.label_conflicts)),
         ("patients in two given folders", len(document.patients_across_splits)),
-        ("groups of identical pictures in two given folders", len(document.duplicates_across_splits)),
+        ("groups of identical images in two given folders", len(document.duplicates_across_splits)),
     ):
         out.print(f"{count:6}  {what}")
     for rule, count in sorted(Counter(row.rule for row in document.ignored).items()):
@@ -84,7 +84,7 @@ def _by_class_table(document: AuditDocument) -> Table:
 
 
 def _print_shortcuts(out: Console, document: AuditDocument) -> None:
-    out.print("Can the classes be told apart without looking at a lung? (chance 0.5)")
+    out.print("Shortcuts: can probes that cannot see the lungs separate the classes? (chance 0.5)")
     table = Table(box=None, pad_edge=False)
     narrow = any("too narrow" in shortcut.auroc.method for shortcut in document.shortcuts)
     for name in ("probe", "pixels", "AUROC", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
@@ -102,7 +102,7 @@ def size_text(size: int) -> str:
 
 
 def print_cache(out: Console, document: CacheDocument) -> None:
-    """Each kept entry and its size."""
+    """Each entry and its size."""
     table = Table(box=None, pad_edge=False)
     for name in ("name", "what", "size"):
         table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
@@ -116,7 +116,7 @@ def print_cache(out: Console, document: CacheDocument) -> None:
 
 
 def print_doctor(out: Console, document: DoctorDocument) -> None:
-    """What the machine has, and what each lever of speed does."""
+    """Versions, machine, and each speed setting."""
     versions = ", ".join(f"{name} {version}" for name, version in document.versions.items())
     out.print(f"{versions}, Python {document.python}")
     cores = f"{document.cores} cores, " if document.cores else ""
@@ -129,15 +129,15 @@ def print_doctor(out: Console, document: DoctorDocument) -> None:
         f"cache: {cache.folder}, {size_text(cache.bytes)}; {size_text(cache.free_bytes)} free there", soft_wrap=True
     )
     table = Table(box=None, pad_edge=False)
-    for name in ("speed setting", "", "what it does", "switch of train"):
-        table.add_column(name, overflow="fold", no_wrap=name == "switch of train")
+    for name in ("speed setting", "", "what it does", "option of train"):
+        table.add_column(name, overflow="fold", no_wrap=name == "option of train")
     for lever in document.levers:
         table.add_row(lever.name, "on" if lever.on else "off", lever.what, lever.switch)
     out.print(table)
     for text in document.warnings:
         out.print(f"SLOW: {text}")
     if not document.warnings:
-        out.print("Nothing was found that would make a training slow.")
+        out.print("Nothing found that would slow down training.")
 
 
 def print_split(out: Console, document: SplitDocument) -> None:
@@ -150,7 +150,7 @@ def print_split(out: Console, document: SplitDocument) -> None:
 
 
 def print_models(out: Console, document: ModelsDocument) -> None:
-    """Sizes and weights as a table; sources and licences below it, a line each."""
+    """A table of sizes and weights; below it, a line with source and licence for each."""
     table = Table(box=None, pad_edge=False)
     for name in ("model", "px", "at least", "channels", "parameters", "ImageNet weights"):
         table.add_column(name, justify="right" if name in ("px", "at least", "parameters") else "left", overflow="fold")
@@ -159,16 +159,18 @@ def print_models(out: Console, document: ModelsDocument) -> None:
         weights = row.imagenet if row.installed else f"needs {row.library}"
         table.add_row(row.name, str(row.size_px), str(row.min_size_px), row.channels, parameters, weights)
     out.print(table)
-    out.print("px: the size the network or its weights were made for; parameters: there, for two classes.")
-    out.print("channels: of the first convolution; '1 or 3' follows the pictures.")
-    out.print("Each network trains all at once; from weights also its head alone, or its head and then all.")
+    out.print("px: default input size of the network or its weights; parameters: at that size, for two classes.")
+    out.print("channels: of the first convolution; '1 or 3' depends on the images.")
+    out.print(
+        "Every network can train as a whole; with weights also the head alone, or first the head and then the whole."
+    )
     for row in document.models:
         weights = f"; weights {row.weights_licence}" if row.weights_licence else ""
-        pixels = f"mean {_told(row.mean)}, std {_told(row.std)}"
+        pixels = f"mean {_numbers(row.mean)}, std {_numbers(row.std)}"
         out.print(f"{row.name}: {row.source}. Pixels: {pixels}. Licence: {row.licence}{weights}.", soft_wrap=True)
     out.print("Any other network of timm: --model timm/NAME. Start from: --weights none, imagenet, FILE or RUN.")
 
 
-def _told(values: tuple[float, ...]) -> str:
-    """'0.485/0.456/0.406', or one number for channels that share it."""
+def _numbers(values: tuple[float, ...]) -> str:
+    """'0.485/0.456/0.406', or one number if all channels share it."""
     return "/".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))

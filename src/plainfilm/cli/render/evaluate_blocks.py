@@ -1,4 +1,4 @@
-"""The blocks of `evaluate` beside its metrics, as people read them: at 80 columns, in a terminal and in a pipe."""
+"""Terminal output of the blocks of `evaluate` besides the metrics; fits 80 columns, also in a pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specif
 
 
 def print_notes(out: Console, notes: list[str]) -> None:
-    """What must be known beside the numbers, a line each."""
+    """One line per note."""
     for note in notes:
         out.print(f"NOTE: {note}")
 
@@ -28,7 +28,7 @@ def metric_text(metric: Metric) -> tuple[str, str, str]:
 
 
 def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
-    """Prevalences, decision curve, subgroups and what is external, where they are there; `names`: metrics in words."""
+    """Prevalences, decision curve, subgroups and external set, if there; `names`: display names of the metrics."""
     _print_prevalences(out, document)
     _print_decision_curve(out, document)
     if document.subgroups is not None:
@@ -42,7 +42,7 @@ def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
         return
     narrow = any("too narrow" in row.ppv.method for row in document.at_prevalence)
     hint = ", intervals likely too narrow" if narrow else ""
-    out.print(f"PPV and NPV where another share of the images is positive{hint}:")
+    out.print(f"PPV and NPV at other shares of positive images{hint}:")
     table = _table("prevalence", "PPV", "NPV")
     for row in document.at_prevalence:
         table.add_row(f"{row.prevalence:g}", *(_fine_text(each) for each in (row.ppv, row.npv)))
@@ -50,7 +50,7 @@ def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
 
 
 def _fine_text(metric: Metric) -> str:
-    """Four digits: at a low prevalence an NPV lies very near 1."""
+    """Four digits: at a low prevalence an NPV is very close to 1."""
     if metric.value is None:
         return f"- {metric.method}"
     return f"{metric.value:.4f} [{metric.ci_low:.4f}, {metric.ci_high:.4f}]"
@@ -62,7 +62,7 @@ def _print_decision_curve(out: Console, document: EvaluateDocument) -> None:
         return
     between = f", between {curve.useful[0]:.2f} and {curve.useful[-1]:.2f}" if curve.useful else ""
     out.print(
-        f"Net benefit: above that of calling everybody or nobody, as a whole 95 % band, at {len(curve.useful)} of "
+        f"Net benefit: the whole 95 % band is above treating everybody or nobody at {len(curve.useful)} of "
         f"{len(curve.thresholds)} threshold probabilities{between}"
     )
 
@@ -75,8 +75,8 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
     table = _table(found.column, "images", *(["patients"] if known else []), "metric", "value", interval)
     for group in found.groups:
         size = [str(group.images), *([str(group.patients)] if known else [])]
-        told = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
-        for i, (name, metric) in enumerate(told):
+        estimated = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
+        for i, (name, metric) in enumerate(estimated):
             first = [group.name, *size] if not i else [""] * (1 + len(size))
             table.add_row(*first, _SHORT[name], *metric_text(metric)[:2])
     out.print(table)
@@ -117,12 +117,12 @@ def _print_external(out: Console, found: External, names: Mapping[str, str]) -> 
     if found.drops:
         out.print("Accuracy, AUPRC, PPV, NPV, F1 and MCC also move with the share of positive images.")
     if found.drift is None:
-        out.print("Drift of the pictures: not estimable (a run without its probes, or too few patients)")
+        out.print("Domain shift: not estimable (the run has no probes, or there are too few patients)")
         return
     value, interval, _ = metric_text(found.drift.auroc)
     out.print(
-        f"Drift of the pictures: AUROC {value} {interval} for telling them from {found.drift.train_images} train pictures "
-        "by brightness, contrast and sharpness alone (0.5 = alike)"
+        f"Domain shift: AUROC {value} {interval} for separating these images from {found.drift.train_images} train images "
+        "by brightness, contrast and sharpness alone (0.5 = no shift)"
     )
     features = found.drift.features
     far = sorted(features, key=lambda name: -abs((features[name].value or 0.5) - 0.5))[:3]
@@ -143,8 +143,8 @@ def _table(*names: str) -> Table:
 _AsText = Callable[[Metric], tuple[str, str, str]]
 
 
-def print_unsure(out: Console, document: EvaluateDocument, as_text: _AsText) -> None:
-    """What a run with band or gate says of the images of one split."""
+def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText) -> None:
+    """Abstain band and out-of-distribution (OOD) gate on the images of one split, if the run has them."""
     band, gate = document.band, document.gate
     if band is not None:
         out.print(f"Abstain band for {band.level:.0%} of each class, on {band.on}:")
@@ -153,10 +153,10 @@ def print_unsure(out: Console, document: EvaluateDocument, as_text: _AsText) -> 
             table.add_column(name, justify="right" if name in ("value", "n") else "left")
         for label, metric in band.coverage.items():
             table.add_row(f"true {label} not ruled out", *as_text(metric))
-        table.add_row("called without a doubt", *as_text(band.kept))
-        table.add_row("wrong among those called", *as_text(band.error_among_kept))
+        table.add_row("not abstained", *as_text(band.kept))
+        table.add_row("wrong among these", *as_text(band.error_among_kept))
         out.print(table)
         out.print(band.holds)
     if gate is not None:
         value, interval, n = as_text(gate.marked)
-        out.print(f"Unlike the training images: {value} {interval}, n {n}, of {gate.on}")
+        out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")

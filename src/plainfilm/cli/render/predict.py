@@ -1,4 +1,4 @@
-"""What export and predict did, as people read it."""
+"""Terminal output of export and predict."""
 
 from __future__ import annotations
 
@@ -10,35 +10,33 @@ from plainfilm.schemas.documents import ExportDocument, PredictDocument
 
 
 def print_export(out: Console, document: ExportDocument) -> None:
-    """What lies in the bundle, and how close ONNX is."""
+    """Files of the bundle, and how far ONNX differs from torch."""
     for name, size in document.files.items():
         out.print(f"{name:18} {size / 1e6:9.3f} MB")
     apart = max(document.differences.values())
-    out.print(
-        f"ONNX (opset {document.opset}) differs from torch by at most {apart:.1e} on {document.pictures} pictures."
-    )
-    out.print(f"MODEL_CARD.md: {document.not_reported} fields are NOT REPORTED; only a person can fill them.")
+    out.print(f"ONNX (opset {document.opset}) differs from torch by at most {apart:.1e} on {document.pictures} images.")
+    out.print(f"MODEL_CARD.md: {document.not_reported} fields are NOT REPORTED; only a person can fill them in.")
     for note in document.notes:
         out.print(textwrap.fill(f"NOTE: {note}", out.width, subsequent_indent="  "))
     out.print(f"Bundle: {document.out}", soft_wrap=True)
 
 
 def print_predict(out: Console, document: PredictDocument) -> None:
-    """How many pictures became what."""
-    out.print("\n".join(textwrap.wrap(says_predict(document), out.width)))
+    """Counts by predicted class, and where the rows are."""
+    out.print("\n".join(textwrap.wrap(predict_summary(document), out.width)))
     if document.out:
         out.print(f"Predictions: {document.out}", soft_wrap=True)
 
 
-def says_predict(document: PredictDocument) -> str:
-    """One sentence."""
-    called = ", ".join(f"{n:,} called {name}" for name, n in document.called.items())
+def predict_summary(document: PredictDocument) -> str:
+    """One sentence, e.g. '7 images (120 img/s): 3 predicted NORMAL, 4 predicted PNEUMONIA; 1 abstained, ...'."""
+    predicted = ", ".join(f"{n:,} predicted {name}" for name, n in document.called.items())
     speed = f"{document.pictures / document.seconds:.0f} img/s" if document.seconds > 1 else f"{document.seconds:.1f} s"
     empty = document.left_out.get("empty folder", 0)
     others = sum(document.left_out.values()) - empty
-    left = f"; files in the folders that are no pictures: {others:,}" if others else ""
+    left = f"; files in the folders that are not images: {others:,}" if others else ""
     left += f"; empty folders: {empty:,}" if empty else ""
     return (
-        f"{document.pictures:,} {'picture' if document.pictures == 1 else 'pictures'} ({speed}): {called}; {document.unsure:,} unsure, {document.unlike:,} unlike the "
-        f"training images, {document.failed:,} not scored{left}."
+        f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; {document.unsure:,} abstained, "
+        f"{document.unlike:,} out of distribution, {document.failed:,} not scored{left}."
     )

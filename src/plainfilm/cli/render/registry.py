@@ -1,4 +1,4 @@
-"""Each command's result as people read it, on stdout."""
+"""Terminal output of each command's document, on stdout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plainfilm.cli.render.data import (
     print_split,
     size_text,
 )
-from plainfilm.cli.render.evaluate_blocks import metric_text, print_blocks, print_notes, print_unsure
+from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
 from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
@@ -67,31 +67,35 @@ def _print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None
 
 
 def _print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split: str) -> None:
-    """The probe's line beside the network's table."""
+    """The shortcut baseline below the metrics of the network."""
     if found is None or found.best is None or found.auroc is None:
         return
     value, interval, n = metric_text(found.auroc)
-    chosen = f", the best of {len(found.probes)} chosen on them" if split == "valid" else ""
+    chosen = f", best of {len(found.probes)} probes, chosen on them" if split == "valid" else ""
     narrow = ", likely too narrow" if "too narrow" in found.auroc.method else ""
     out.print(
-        f"No lungs needed: AUROC {value} {interval}{narrow} from the {found.best} alone, on the same {n} images{chosen}"
+        f"Shortcut baseline: AUROC {value} {interval}{narrow} from the {found.best} alone, on the same {n} images{chosen}"
     )
     if found.beyond is not None and found.beyond.value is not None:
         value, interval, n = metric_text(found.beyond)
-        out.print(f"Where the {found.best} errs, the network is right in {value} {interval} of the pairs ({n} images)")
+        out.print(
+            f"Discordant pairs (ranked wrongly by the {found.best}): the network ranks {value} {interval} of them correctly ({n} images)"
+        )
 
 
 def _print_train(out: Console, document: TrainDocument) -> None:
     if document.timing is None:
         out.print(
-            f"Dry run: the data is in order; training would take about {duration(document.estimate_seconds)}. Nothing was written."
+            f"Dry run: the data is valid; training would take about {duration(document.estimate_seconds)}. Nothing was written."
         )
         return
     _print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
     _print_shortcut_baseline(out, document.shortcut_baseline, "valid")
     if document.threshold is not None:
         chosen = f"chosen on {document.threshold_chosen_on}"
-        out.print(f"Score for class {document.positive}; called positive from {document.threshold:.4f} ({chosen})")
+        out.print(
+            f"Score for class {document.positive}; predicted positive at {document.threshold:.4f} or above ({chosen})"
+        )
     if document.temperature is not None:
         out.print(f"Logits are divided by the temperature {document.temperature:.3f} (fitted on valid)")
     out.print(
@@ -113,7 +117,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
         out.print(f"Score for class {document.positive}, at temperature {document.temperature:.3f}")
     _print_per_class(out, document)
-    print_unsure(out, document, metric_text)
+    print_abstentions(out, document, metric_text)
     _print_changes(out, document)
     if document.per_patient is not None:
         left = document.per_patient.disagreeing
@@ -130,7 +134,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.split == "test" or document.external is not None:
         what = "external set" if document.external is not None else "test set"
         out.print(
-            f"Looks at this {what}: {document.opened} by this run, {document.opened_set} by all runs in this folder"
+            f"Evaluations on this {what}: {document.opened} by this run, {document.opened_set} by all runs in this folder"
         )
     print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)
@@ -139,7 +143,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
 def _print_per_class(out: Console, document: EvaluateDocument) -> None:
     if not document.per_class:
         return
-    out.print("Means over the classes, each against the rest; one by one:")
+    out.print("The metrics are means over the classes, each against the rest; by class:")
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for name in ("AUROC", "sensitivity", "specificity"):
@@ -155,7 +159,7 @@ def _print_changes(out: Console, document: EvaluateDocument) -> None:
     if not document.changes:
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("valid pictures after", "AUROC", "log loss", "unlike train"):
+    for name in ("valid images after", "AUROC", "log loss", "OOD"):
         table.add_column(name)
     for row in document.changes:
         marked = "-" if row.marked is None else f"{row.marked:.3f}"
@@ -179,19 +183,19 @@ def _print_report(out: Console, document: ReportDocument) -> None:
         f"{size_text(document.bytes)}"
     )
     if document.names:
-        out.print("The page names files: do not share it where names identify patients.")
+        out.print("The page shows file names: do not share it if they identify patients.")
     out.print(f"Report: {document.out}", soft_wrap=True)
 
 
 def _print_interpret(out: Console, document: InterpretDocument) -> None:
-    """Figures, errors, what the heat maps are worth, suspect labels."""
+    """Figures, errors, checks of the heat maps, likely label errors."""
     for name, path in document.figures.items():
         out.print(f"{name:22} {path}", soft_wrap=True)
     for note in document.notes:
         out.print(f"NOTE: {note}")
     for pair in document.confused[:5]:
         many = "image" if pair.images == 1 else "images"
-        out.print(f"{pair.images} {many} of {pair.truth} called {pair.called}")
+        out.print(f"{pair.images} {many} of {pair.truth} predicted {pair.called}")
     if document.heat is not None:
         heat = document.heat
         flat = f"; {heat.flat} without any heat" if heat.flat else ""
@@ -201,7 +205,7 @@ def _print_interpret(out: Console, document: InterpretDocument) -> None:
             out.print(textwrap.fill(line, out.width, initial_indent="- ", subsequent_indent="  "))
     if document.suspects is not None:
         out.print(document.suspects.says)
-        out.print(f"{'suspects':22} {document.suspects.file}", soft_wrap=True)
+        out.print(f"{'label errors':22} {document.suspects.file}", soft_wrap=True)
 
 
 PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {

@@ -1,4 +1,4 @@
-"""`plainfilm phantom`: the document counts what lies on disk and tells what was planted."""
+"""`plainfilm phantom`: the document counts the files on disk and lists what was planted."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_the_document_counts_the_files_and_lists_the_faults(tmp_path):
     assert planted["shortcut"] == "marker"
     assert [len(planted[name]) for name in ("duplicates", "near_duplicates", "label_conflicts")] == [3, 6, 2]
     assert [len(number) for number in planted["shared_patients"]] == [5, 5]
-    told = [*planted["duplicates"], *planted["near_duplicates"], *planted["label_conflicts"], planted["marked"]]
-    assert {name for group in told for name in group} <= set(files)
+    listed = [*planted["duplicates"], *planted["near_duplicates"], *planted["label_conflicts"], planted["marked"]]
+    assert {name for group in listed for name in group} <= set(files)
 
 
 def test_given_folders_share_no_patient(tmp_path):
@@ -48,7 +48,7 @@ def test_given_folders_share_no_patient(tmp_path):
     assert train and test and not train & test
 
 
-def test_a_plain_set_plants_nothing_and_says_nothing_of_it(tmp_path):
+def test_a_plain_set_plants_nothing_and_prints_nothing_about_it(tmp_path):
     result = phantom(tmp_path / "set", "--json")
     assert json.loads(result.stdout)["planted"] == {
         "shortcut": "none", "marked": [], "duplicates": [], "near_duplicates": [], "near_duplicate_changes": [],
@@ -57,7 +57,7 @@ def test_a_plain_set_plants_nothing_and_says_nothing_of_it(tmp_path):
     assert "Planted" not in phantom(tmp_path / "again").stdout
 
 
-def test_people_read_what_was_planted(tmp_path):
+def test_planted_faults_are_printed(tmp_path):
     out = phantom(tmp_path / "set", "--duplicates", "2", "--shared-patients", "1", "--shortcut", "jpeg").stdout
     assert "32 images of " in out
     assert lacking(out, "JPEG quality by class", "2 duplicates", "1 patient in train and test", "--json") == []

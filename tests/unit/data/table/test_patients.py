@@ -73,7 +73,7 @@ def test_a_group_that_catches_nothing_is_no_patient(pattern: str) -> None:
 
 
 def test_a_pattern_without_a_group_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"has no group; put brackets round the patient"):
+    with pytest.raises(ConfigError, match=r"has no group; put parentheses around the patient"):
         load_config(options={"data.patient_pattern": r"p\d+"})
 
 
