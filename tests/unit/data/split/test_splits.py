@@ -246,9 +246,9 @@ def test_a_person_of_train_and_one_of_test_are_two_when_their_subtypes_differ() 
     assert group["test/PNEUMONIA/person77_virus_1.jpeg"] != group["train/PNEUMONIA/person77_bacteria_1.jpeg"]
 
 
-def test_given_folders_that_are_divided_anew_are_named_in_a_note() -> None:
+def test_given_folders_that_are_split_again_are_named_in_a_note() -> None:
     split = make_split(table(kermany("train", range(9)) + kermany("test", range(20, 29))), DataConfig(), seed=0)
-    assert [note for note in split.notes if "pooled and divided anew" in note]
+    assert [note for note in split.notes if "pooled and split again" in note]
 
 
 @pytest.mark.parametrize("images", [1, 50])
@@ -514,7 +514,7 @@ def test_a_split_file_with_images_that_are_not_there_is_refused(
 ) -> None:
     edit(split_file, lambda frame: pd.concat([frame, frame.head(2).assign(path=["NA/other.png", "NA/third.png"])]))
     message = refusal(lambda: from_file(data, split_file))
-    assert lacking(message, "2 images", "not there", "'NA/other.png'", "other data") == []
+    assert lacking(message, "2 images", "not in DATA", "'NA/other.png'", "other data") == []
 
 
 def test_an_image_that_is_quarantined_since_is_not_missed(tmp_path: Path, tiny_cxr: Path) -> None:
