@@ -325,7 +325,7 @@ def test_a_frame_is_picked_by_its_number_from_0() -> None:
     cine = wheel("examples_ybr_color.dcm").read_bytes()
     assert shown(cine, frame=29).shape == (240, 320, 3)
     assert (shown(cine, frame=29) != shown(cine, frame=0)).any()
-    refused(cine, "E_FRAMES", "30 frames; one picture per file is expected")
+    refused(cine, "E_FRAMES", "30 frames; one image per file is expected")
 
 
 # ---- one picture, many encodings
