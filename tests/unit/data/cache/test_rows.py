@@ -17,8 +17,9 @@ from PIL import Image
 
 from plainfilm.base.files import TEMP_PREFIX
 from plainfilm.config import DataConfig
-from plainfilm.data.cache.rows import decode_rows, store
-from plainfilm.data.cache.rows import rows as cache
+from plainfilm.data.cache import rows as cache
+from plainfilm.data.cache import store
+from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.cache.store import CacheBlock, Store
 from plainfilm.data.image.decode import DecodeSpec, decode, read_bytes
 from plainfilm.data.table.image_table import build_table
@@ -27,7 +28,7 @@ from wording import lacking
 Refusal = Callable[..., str]
 
 
-def test_the_pixels_of_each_row_stand_in_row_order(tiny_cxr: Path) -> None:
+def test_the_pixels_of_each_row_are_in_row_order(tiny_cxr: Path) -> None:
     rows = build_table(tiny_cxr, DataConfig()).rows.iloc[::-1]
     pixels = decode_rows(rows, DecodeSpec(24))
     assert (pixels.shape, pixels.dtype) == ((32, 24, 24), np.uint8)
@@ -76,7 +77,7 @@ def test_a_file_that_is_gone_since_the_scan_is_refused_by_name(tiny_cxr: Path, r
 
 
 @pytest.mark.parametrize(("bits", "refused"), [(12, False), (10, True), (None, True)])
-def test_a_picture_deeper_than_the_spec_is_refused(
+def test_an_image_deeper_than_the_spec_is_refused(
     tmp_path: Path, write_image: Callable[..., Path], refusal: Refusal, bits: int | None, refused: bool
 ) -> None:
     for i, name in enumerate(("A/1.png", "B/2.png")):
@@ -317,7 +318,7 @@ def test_a_cache_folder_that_is_a_file_is_no_obstacle(
 
 
 def test_rows_are_read_as_from_an_array(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "BLOCK_BYTES", 5 * 16 * 16)  # seven blocks
+    monkeypatch.setattr(cache, "_BLOCK_BYTES", 5 * 16 * 16)  # seven blocks
     pixels, array = decode_rows(rows, SPEC), decoded_one_by_one(rows, SPEC)
     assert len(pixels.blocks) == 7
     mask = np.arange(len(rows)) % 3 == 0
@@ -342,7 +343,7 @@ def build_and_die(rows: pd.DataFrame, seconds: float) -> None:
 
 def kill_builds(rows: pd.DataFrame, folder: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> int:
     """Builds killed at moments spread over the time of a whole one; returns how many left a part behind."""
-    monkeypatch.setattr(cache, "BLOCK_BYTES", 2 * 16 * 16)  # sixteen blocks
+    monkeypatch.setattr(cache, "_BLOCK_BYTES", 2 * 16 * 16)  # sixteen blocks
     expected = decoded_one_by_one(rows, SPEC)
     started = time.perf_counter()
     decode_rows(rows, SPEC)

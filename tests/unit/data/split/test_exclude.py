@@ -121,7 +121,7 @@ def test_what_is_left_is_numbered_from_0_and_has_the_columns_it_had(divided, tmp
     assert again.excluded["why"].str.contains("user's list").all()
 
 
-def test_one_image_in_test_is_told_as_one(divided, tmp_path: Path):
+def test_one_image_in_test_is_counted_as_one(divided, tmp_path: Path):
     table, split = divided
     left = leave_out(table, split, as_csv(tmp_path, some(split, "test", 1)))[1]
     assert left.notes[-1].startswith("1 image named by exclude is in test and stays there")

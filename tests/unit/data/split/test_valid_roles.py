@@ -1,4 +1,4 @@
-"""Valid is cut by patient into those who choose the epoch and those who turn scores into calls."""
+"""Valid is split by patient into a part for model selection and a part for calibration."""
 
 import numpy as np
 import pandas as pd
