@@ -36,12 +36,14 @@ REPLACED = {
 ALLOWED = [
     ("src/plainfilm/data/synthetic/*", r"films?\b", "drawn radiographs are films"),
     ("src/plainfilm/data/dicom/*", r"films?\b", "DICOM speaks of films"),
+    ("src/plainfilm/data/synthetic/*", r"(?i)\b_?films?(?![a-z])", "the same, as identifiers: Film, film_x, films_of"),
     ("*", r"\.looks\b|looks\.jsonl|\.looks\.lock", "files that older versions wrote"),
     ("src/plainfilm/evaluate/test_ledger.py", r'"look"', "key of ledger lines, which are chained by hash"),
     ("*", r"suspects\.csv", "a run file"),
     ("src/plainfilm/schemas/*", r"`(called|pictures|suspects|unsure|drift)`|^    (called|pictures|suspects|unsure|drift): ", "fields of documents"),
     ("src/plainfilm/cli/*", r"\b(document|heat|found|pair)\.(called|pictures|suspects|unsure|drift)\b", "fields of documents"),
     ("docs/reference/json.md", r"`(called|pictures|suspects|unsure|drift)`", "fields of documents"),
+    ("*", r"[\"`]picture statistics[\"`]", "name of a probe in run files"),
     ("*", r"no_lungs_needed", "the older key, still written and read"),
     ("src/plainfilm/experiments/markdown.py", r"test_looks|test_no_lungs_auroc", "columns of results.csv"),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What every reader of image files refuses: the error, and the largest file and picture that are read."""
+"""Limits of every image reader: the error for a refused file, and the largest file and image that are read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_BYTES = 256 * 1024 * 1024
 class DecodeError(Exception):
     """A file that cannot become pixels; `code` is stable, `why` is for people, neither holds the path.
 
-    `fact` is `why` without the option of `train` that would help: who predicts has no such option.
+    `fact` is `why` without the `train` option that would help: `predict` has no such option.
     """
 
     def __init__(self, code: str, fact: str, hint: str = "") -> None:

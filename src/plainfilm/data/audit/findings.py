@@ -1,4 +1,4 @@
-"""What is wrong with a table of images: copies, conflicts, patients in two given folders, and how the classes differ."""
+"""Audit of an image table: duplicates, label conflicts, patients in two given folders, and how the classes differ."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _Verdict = Literal["ok", "warn", "fail"]
 class Findings:
     """Groups of images are relative paths, in table order.
 
-    `identical`: the same bytes or the same decoded pixels, one class. `near`: nearly the same picture, confirmed on
+    `identical`: the same bytes or the same decoded pixels, one class. `near`: nearly the same image, confirmed on
     its pixels. `conflicts`: identical, but of two classes. `across_patients` and `across_identical`: patient keys and
-    groups that stand in two given folders.
+    groups that are in two given folders.
     """
 
     identical: list[list[str]]
@@ -33,7 +33,7 @@ class Findings:
     quarantined: int
 
     def verdict(self, shortcut: bool) -> _Verdict:
-        """fail: what makes a given split or the labels wrong; warn: what a reader must know; else ok."""
+        """fail: the given split or the labels are wrong; warn: something that the reader must know; else ok."""
         if self.across_patients or self.across_identical or self.conflicts:
             return "fail"
         return "warn" if self.quarantined or self.identical or self.near or shortcut else "ok"
@@ -48,7 +48,7 @@ def find(table: ImageTable, pixels: PixelRows) -> Findings:
     rows = table.rows
     names = rows["relative"].tolist()
     content = rows["content"].to_numpy()
-    first = np.flatnonzero(~rows["content"].duplicated().to_numpy())  # copies are told already
+    first = np.flatnonzero(~rows["content"].duplicated().to_numpy())  # copies are in `identical`
     distinct = pixels.part(first)
     pairs = [(int(first[i]), int(first[j])) for i, j in near_pairs(perceptual_hashes(distinct), distinct)]
     identical = [group.tolist() for _, group in rows.groupby("content", sort=False)["relative"] if len(group) > 1]
@@ -67,15 +67,15 @@ def find(table: ImageTable, pixels: PixelRows) -> Findings:
 def by_class(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Per class: images, patients, median (smallest to largest) of width, height and bytes per pixel, depths, channels."""
     per_pixel = rows["bytes"] / (rows["width"] * rows["height"])
-    told: dict[str, dict[str, Any]] = {}
+    summary: dict[str, dict[str, Any]] = {}
     for label, part in rows.assign(bytes_per_pixel=per_pixel).groupby("label"):
-        told[str(label)] = {
+        summary[str(label)] = {
             "images": len(part),
             "patients": count_patients(part, known=True),
             **{name: _spread(part[name].to_numpy()) for name in ("width", "height", "bytes_per_pixel")},
             **{name: _counts(part[name]) for name in ("depth", "channels")},
         }
-    return told
+    return summary
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

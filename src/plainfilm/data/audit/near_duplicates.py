@@ -1,4 +1,4 @@
-"""Near duplicates: the same film twice, resized, brightened or saved again, so that no two bytes agree.
+"""Near duplicates: the same image twice, resized, brightened or saved again, so that the files differ.
 
 Perceptual hashes propose pairs, pixels confirm them.
 """
@@ -19,38 +19,38 @@ from plainfilm.data.image.resize import resize
 MAX_DISTANCE, MIN_CORRELATION = 30, 0.98
 HASH_SIZE, THUMBNAIL_PX = 16, 64  # ImageHash hashes 4 x 16 pixels a side
 
-_STEP = 64  # pictures a thread reads at once: 10 MB at 224 px in colour
+_STEP = 64  # images a thread reads at once: 10 MB at 224 px in colour
 _BLOCK_CELLS = 1_000_000  # pairs compared at once: 8 MB for each word
 _CONFIRM_AT_ONCE = 1000  # pairs; two thumbnails each: 16 MB as float64
 
 
 def perceptual_hashes(pixels: Pixels) -> np.ndarray:
-    """A 16 x 16 pHash of every picture, uint8 (n, 32), bits packed.
+    """A 16 x 16 pHash of every image, uint8 (n, 32), bits packed.
 
     Args:
         pixels: uint8 (n, h, w) or (n, h, w, 3), 0..255; colour counts by its mean.
-    Source: ImageHash's phash(hash_size=16) of the picture at 64 x 64: signs of the lowest 16 x 16 cosine coefficients
+    Source: ImageHash's phash(hash_size=16) of the image at 64 x 64: signs of the lowest 16 x 16 cosine coefficients
         about their median.
     """
 
     def hashed(start: int) -> np.ndarray:
         return np.array([_hash(thumbnail) for thumbnail in _thumbnails(pixels[start : start + _STEP])])
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow resizes outside the interpreter lock
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # Pillow releases the GIL while it resizes
         parts = list(pool.map(hashed, range(0, len(pixels), _STEP)))
     return np.concatenate([np.empty((0, HASH_SIZE**2 // 8), np.uint8), *parts])
 
 
 def near_pairs(hashes: np.ndarray, pixels: Pixels) -> list[tuple[int, int]]:
-    """Pairs (i, j), i < j, sorted, that show the same picture; identical ones are among them.
+    """Pairs (i, j), i < j, sorted, that show the same image; identical ones are among them.
 
     At most MAX_DISTANCE bits of their hashes differ, and the pixels of their thumbnails correlate by MIN_CORRELATION or
-    more. A flat picture is like no other. The time grows with n^2 (0.1 s for 5,840 pictures, 20 s for 100,000), the
-    memory with the number of pairs alone: a file that is there 10,000 times makes 50 million, so leave out copies first.
+    more. A flat image matches no other. Time grows with n^2 (0.1 s for 5,840 images, 20 s for 100,000), memory with the
+    number of pairs alone: 10,000 copies of a file make 50 million pairs, so leave out copies first.
 
     Args:
         hashes: uint8 (n, 32), see `perceptual_hashes`.
-        pixels: the pictures that they are of.
+        pixels: the images that were hashed.
     """
     found: list[tuple[int, int]] = []
     for first, second in _alike(hashes):
@@ -62,7 +62,7 @@ def near_pairs(hashes: np.ndarray, pixels: Pixels) -> list[tuple[int, int]]:
 
 
 def near_groups(pairs: Iterable[tuple[int, int]], identical: np.ndarray) -> list[list[int]]:
-    """Rows that are near duplicates of each other, directly or in a chain; each group and the list of them sorted.
+    """Rows that are near duplicates of each other, directly or in a chain; each group is sorted, and so is the list.
 
     Args:
         pairs: as from `near_pairs`.
@@ -93,16 +93,16 @@ def _hash(thumbnail: np.ndarray) -> np.ndarray:
 
 
 def _thumbnails(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Grey uint8 (64, 64) of each picture."""
-    for picture in np.asarray(pixels):
-        grey = picture if picture.ndim == 2 else np.rint(picture.mean(axis=2)).astype(np.uint8)
+    """Grey uint8 (64, 64) of each image."""
+    for image in np.asarray(pixels):
+        grey = image if image.ndim == 2 else np.rint(image.mean(axis=2)).astype(np.uint8)
         yield resize(grey, THUMBNAIL_PX)
 
 
 def _alike(hashes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs of rows, i < j, whose hashes differ by MAX_DISTANCE bits or fewer, two int (m,) for each block of rows."""
     words = np.ascontiguousarray(hashes).view(np.uint64)
-    # A flat picture has no coefficient but the mean: one bit. A thousand black pictures would be half a million pairs.
+    # A flat image has no coefficient but the mean: one bit. A thousand black images would be half a million pairs.
     rows = np.flatnonzero(np.bitwise_count(words).sum(axis=1) > 1)
     words = np.ascontiguousarray(words[rows].T)
     step = max(1, _BLOCK_CELLS // max(len(rows), 1))

@@ -1,7 +1,7 @@
-"""Shortcut probes: does something that shows no lung tell the class?
+"""Shortcut probes: do features that show no lung predict the class?
 
-A probe is a handful of numbers per image - facts of the file, brightness and sharpness, the border, an 8 x 8
-thumbnail - and one fixed classifier. Where it ranks the classes well, a network can score by the same shortcut.
+A probe is a few numbers per image (file facts, brightness and sharpness, the border, or an 8 x 8 thumbnail) and one
+fixed classifier. Where it ranks the classes well, a network can score well by the same shortcut.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PROBES: tuple[str, ...] = ("file facts", "picture statistics", "border ring", "t
 _CHUNK_VALUES = 2_000_000  # pixels held as float32 at once: 8 MB
 _MIN_SIZE_PX = 16  # below it the border and the middle are the same few pixels
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-_RING_SHARE = 0.08  # of the picture's height and width, on each side
+_RING_SHARE = 0.08  # of the image's height and width, on each side
 _RING_CELLS = (12, 10)  # along the top and bottom, corners included; along the left and right between them
 _THUMBNAIL_CELLS = 8
 
 _FOLDS_SEED = 0x5C07
-_TREES = 60  # 100 add 0.001 to the AUROC on 5,216 films, and 60 % to the time
+_TREES = 60  # 100 add 0.001 to the AUROC on 5,216 images, and 60 % to the time
 
 
 class Pixels(Protocol):
@@ -39,11 +39,11 @@ class Pixels(Protocol):
     def __getitem__(self, which: Any, /) -> Any: ...
 
 
-# --- what the probes see ---------------------------------------------------------------------------------------------
+# --- features --------------------------------------------------------------------------------------------------------
 
 
 def file_features(rows: pd.DataFrame) -> np.ndarray:
-    """Facts that need no look at the picture, float (n, 6).
+    """File facts, without any pixel, float (n, 6).
 
     Bytes per pixel, width and height in pixels, width / height, stored channels, sum of the JPEG quantisation tables
     (0 for other formats).
@@ -57,52 +57,52 @@ def file_features(rows: pd.DataFrame) -> np.ndarray:
 
 
 def image_statistics(pixels: Pixels) -> dict[str, np.ndarray]:
-    """Features of the three picture probes by name, each float32 (n, d).
+    """Features of the three image probes by name, each float32 (n, d).
 
-    Picture statistics: see `_statistics` (d = 16). Border ring: mean brightness 0..255 of 44 cells of the outer 8 % on
-    each side. Thumbnail: mean brightness of 8 x 8 fields. No d depends on the picture's size.
+    `picture statistics`: see `_statistics` (d = 16). `border ring`: mean brightness 0..255 of 44 cells of the outer 8 %
+    on each side. `thumbnail 8x8`: mean brightness of 8 x 8 fields. d does not depend on the image size.
 
     Args:
-        pixels: uint8 (n, h, w) or (n, h, w, 3), at least MIN_SIZE_PX high and wide; read in chunks.
+        pixels: uint8 (n, h, w) or (n, h, w, 3), at least _MIN_SIZE_PX high and wide; read in chunks.
     Raises:
-        DataError: another shape or kind of values.
+        DataError: another shape or dtype.
     """
-    see = {"picture statistics": _statistics, "border ring": _ring, "thumbnail 8x8": _thumbnail}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in see}
+    extractors = {"picture statistics": _statistics, "border ring": _ring, "thumbnail 8x8": _thumbnail}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in extractors}
     for chunk in _chunks(pixels):
         colour = chunk.ndim == 4
         grey = chunk.mean(axis=3, dtype=np.float32) if colour else chunk.astype(np.float32)
-        for name, look in see.items():
-            found[name].append(look(grey))
+        for name, extract in extractors.items():
+            found[name].append(extract(grey))
         gap = np.ptp(chunk, axis=3).mean(axis=(1, 2)) if colour else np.zeros(len(chunk))
         found["picture statistics"][-1] = np.column_stack([found["picture statistics"][-1], gap])
     return {name: np.concatenate(parts).astype(np.float32) for name, parts in found.items()}
 
 
 def _chunks(pixels: Pixels) -> Iterator[np.ndarray]:
-    """Consecutive pictures, uint8; of no pictures one empty chunk, so that features get their shape."""
+    """Consecutive images, uint8; without images one empty chunk, so that features get their shape."""
     n, *shape = pixels.shape
     if len(shape) not in (2, 3) or min(shape[:2]) < _MIN_SIZE_PX or shape[2:] not in ([], [3]):
         raise DataError(
-            f"The pictures have shape {tuple(shape)}, expected (h, w) or (h, w, 3) from {_MIN_SIZE_PX} px. Decode them larger."
+            f"The images have shape {tuple(shape)}, expected (h, w) or (h, w, 3) from {_MIN_SIZE_PX} px. Decode them larger."
         )
     step = max(1, _CHUNK_VALUES // int(np.prod(shape)))
     for start in range(0, max(n, 1), step):
         chunk = np.asarray(pixels[start : start + step])
         if chunk.dtype != np.uint8:
-            raise DataError(f"The pictures are {chunk.dtype}, expected uint8 0..255. Take them from decode().")
+            raise DataError(f"The images are {chunk.dtype}, expected uint8 0..255. Take them from decode().")
         yield chunk
 
 
 def _statistics(grey: np.ndarray) -> np.ndarray:
-    """Brightness, contrast and sharpness without place, float (n, 15), of float32 (n, h, w) 0..255.
+    """Brightness, contrast and sharpness without position, float (n, 15), of float32 (n, h, w) 0..255.
 
     Mean, standard deviation, seven percentiles, mean absolute Laplacian at full and at half scale, share of black rows
     and of black columns at the border, share of 0 and of 255.
     """
     values = np.arange(256.0)
     levels = np.rint(grey).astype(np.uint8)
-    counts = np.array([np.bincount(picture.ravel(), minlength=256) for picture in levels]).reshape(-1, 256)
+    counts = np.array([np.bincount(image.ravel(), minlength=256) for image in levels]).reshape(-1, 256)
     shares = counts / (grey.shape[1] * grey.shape[2])
     mean = shares @ values
     contrast = np.sqrt(np.maximum(shares @ values**2 - mean**2, 0))
@@ -163,25 +163,25 @@ def _cells(grey: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return np.stack(cells, axis=1)
 
 
-# --- what they learn from it -----------------------------------------------------------------------------------------
+# --- classifier ------------------------------------------------------------------------------------------------------
 
 
 def cross_validated(
     features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, seed: int = 0, folds: int = 5
 ) -> np.ndarray:
-    """Probabilities of each image from a classifier that saw neither it nor its group, float (n, k).
+    """Out-of-fold probabilities, float (n, k): the classifier was fitted without the image and its group.
 
-    Every class is in every fold; a class of fewer groups than `folds` makes it fewer. The order of the rows and the
-    names of the groups change nothing. The classes are weighted to the same size in every fold, so that a fold's
-    scores do not lean against what it holds: on pure noise the AUROC over all folds is 0.50 (0.48 at 45 images).
+    Every class is in every fold; a class with fewer groups than `folds` lowers the number of folds. Row order and group
+    names do not matter. The classes have equal weight in every fold, so that the scores of a fold are not biased
+    against its majority: on pure noise the AUROC over all folds is 0.50 (0.48 at 45 images).
 
     Args:
         features: float (n, d).
         labels: int (n,), 0..k-1, all of them present.
         groups: (n,), rows of a patient or of identical files share a value.
-        seed: of the division into folds.
+        seed: of the assignment to folds.
     Raises:
-        DataError: a value is missing, lengths differ, or a class is in fewer than two groups.
+        DataError: a value is missing, lengths differ, or a class has fewer than two groups.
     """
     features, labels, groups = _checked(features, labels, groups)
     order, codes = _canonical(features, labels, groups)
@@ -199,7 +199,7 @@ def cross_validated(
 def fit_and_score(
     features_train: np.ndarray, labels_train: np.ndarray, groups_train: np.ndarray, features_other: np.ndarray
 ) -> np.ndarray:
-    """Probabilities of other images from a classifier fitted on the train images, float (m, k).
+    """Probabilities of other images from a classifier fitted on train images, float (m, k).
 
     Args:
         features_train, labels_train, groups_train: as for `cross_validated`.
@@ -216,9 +216,9 @@ def fit_and_score(
 def _learned(features: np.ndarray, labels: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Mean of a logistic regression and of extremely randomised trees, float (m, k).
 
-    The one finds what grows with a feature, the other what lies between two values or in a corner. Over four probes and
-    45 to 5,216 films each fell 0.04 to 0.09 short of the other somewhere, their mean never more than 0.025 of the better
-    of the two; boosted trees took four times as long and were 0.1 worse at 45 films.
+    The first finds monotonic effects, the second ranges and interactions. Over four probes and 45 to 5,216 images each
+    fell 0.04 to 0.09 short of the other somewhere, but their mean never more than 0.025 short of the better of the two;
+    boosted trees took four times as long and were 0.1 worse at 45 images.
     Source: Geurts, Ernst & Wehenkel, Machine Learning 2006;63:3 (the trees).
     """
     from sklearn.ensemble import ExtraTreesClassifier
@@ -236,7 +236,7 @@ def _learned(features: np.ndarray, labels: np.ndarray, other: np.ndarray) -> np.
     trees = ExtraTreesClassifier(
         _TREES, min_samples_leaf=leaf, max_features=0.5, class_weight="balanced", random_state=0
     )
-    with threadpool_limits(1):  # on a busy machine the threads' waiting for each other made it 50 times slower
+    with threadpool_limits(1):  # on a busy machine thread contention made it 50 times slower
         found = line.fit((features - centre) / spread, labels).predict_proba((other - centre) / spread)
         found += trees.fit(features, labels).predict_proba(other)
     return np.asarray(found / 2)
@@ -248,16 +248,16 @@ def _divided(codes: np.ndarray, labels: np.ndarray, seed: int, folds: int) -> np
     for count in range(most, 2, -1):
         try:
             return allocate(codes, labels, np.full(count, 1 / count), np.random.default_rng([seed, _FOLDS_SEED]))
-        except DataError:  # patients that carry several classes can leave a fold without one of them
+        except DataError:  # patients with several classes can leave a fold without one of them
             continue
     return allocate(codes, labels, np.full(2, 0.5), np.random.default_rng([seed, _FOLDS_SEED]))
 
 
 def _canonical(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Row order (n,) by what groups hold, and group numbers (n,) in that order.
+    """Row order (n,) by group content, and group numbers (n,) in that order.
 
-    Groups that hold the same are exchangeable: neither the listing nor the names of patients decide the folds, and
-    sums of floats come out the same.
+    Groups with the same content are exchangeable: neither the order of files nor patient names affect the folds, and
+    floating-point sums are the same.
     """
     content = np.unique(np.column_stack([labels, features]), axis=0, return_inverse=True)[1].reshape(-1)
     codes = np.unique(groups, return_inverse=True)[1].reshape(-1)
@@ -268,7 +268,7 @@ def _canonical(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> 
 
 
 def _checked(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features as float64 (n, d), labels as int64 (n,) and groups (n,), fit to be learned from."""
+    """Features as float64 (n, d), labels as int64 (n,) and groups (n,), validated."""
     features = _finite(features, None)
     labels, groups = np.asarray(labels), np.asarray(groups)
     if not len(labels) == len(groups) == len(features):

@@ -1,4 +1,4 @@
-"""What lies in the cache folder, and its removal: only files that plainfilm made, by their names and places."""
+"""Contents of the cache folder and their removal: only files that plainfilm made, recognised by name and place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from plainfilm.base.files import TEMP_PREFIX
 
-# Folders of ours, and the files that may be removed from them. Somebody may have named his own folder as the cache.
+# Our folders, and the files that may be removed from them: the user may have chosen a folder with other files as cache.
 _BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
 _FILM = re.compile(r"(NORMAL|PNEUMONIA)/phantom-\d{5}-\d+\.png")
 _KEYED = re.compile(r"(decoded|facts)/[0-9a-f]{16}")
@@ -33,12 +33,12 @@ class Entry:
 
 
 def entries(root: Path) -> list[Entry]:
-    """Decoded pictures by preprocessing, remembered facts, phantom sets; nothing else is listed."""
+    """Decoded images by preprocessing, remembered facts, phantom sets; nothing else is listed."""
     return [_entry(folder, name, kind) for folder, name, kind in _ours(root)]
 
 
 def clear(root: Path) -> list[Entry]:
-    """Remove everything that `entries` lists, and say what it was; the key of the patient hashes stays.
+    """Remove everything that `entries` lists, and return it; the key of the patient hashes stays.
 
     Raises:
         Timeout: another process is writing there; nothing was removed.
@@ -76,7 +76,7 @@ def _files(folder: Path, kind: str) -> list[Path]:
 
 
 def _remove_empty(folder: Path) -> None:
-    """The folder and the folders in it, as far as they are empty."""
+    """Remove the folder and its subfolders where they are empty."""
     (folder / ".lock").unlink(missing_ok=True)
     for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         with contextlib.suppress(OSError):

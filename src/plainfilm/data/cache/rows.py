@@ -1,4 +1,4 @@
-"""Decode once: the rows of a table as uint8 pixels, kept on disk and shared by all runs and processes."""
+"""Decode once: the rows of a table as uint8 pixels, cached on disk and shared by all runs and processes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from plainfilm.data.image import decode
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes, digest, read_bytes
 from plainfilm.errors import DataError
 
-_BLOCK_BYTES = 64 * 1024 * 1024  # what a kill can lose, and what is held in memory while decoding
-_Progress = Callable[[str], None]
+_BLOCK_BYTES = 64 * 1024 * 1024  # lost at most when the process is killed, and held in memory while decoding
+_OnNote = Callable[[str], None]
 
 
 class PixelRows:
-    """Pixels by row, uint8 (n, h, w) or (n, h, w, 3), gathered from blocks that may lie on disk.
+    """Pixels by row, uint8 (n, h, w) or (n, h, w, 3), gathered from blocks that may be on disk.
 
-    Rows are read with a number, a slice, a mask or an array of numbers, as from an array; what comes back is a copy.
+    Indexed like an array, with a number, a slice, a mask or an array of numbers; the result is a copy.
     """
 
     dtype = np.dtype(np.uint8)
@@ -56,7 +56,7 @@ class PixelRows:
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[np.ndarray, PixelRows]]) -> PixelRows:
-        """One set of rows from several: each part with the mask of the places that it fills."""
+        """One set of rows from several: each part with the mask of the rows that it fills."""
         blocks = [block for _, part in parts for block in part.blocks]
         block_of = np.empty(len(parts[0][0]), np.intp)
         row_of = np.empty(len(parts[0][0]), np.intp)
@@ -67,7 +67,7 @@ class PixelRows:
         return cls(blocks, block_of, row_of)
 
     def part(self, which: np.ndarray) -> PixelRows:
-        """Some of the rows, nothing copied."""
+        """Some of the rows, without a copy."""
         return PixelRows(self.blocks, self.block_of[which], self.row_of[which])
 
     @property
@@ -82,39 +82,39 @@ def decode_rows(
     progress: Callable[[int, int], None] | None = None,
     *,
     keep: bool = True,
-    tell: _Progress | None = None,
+    on_note: _OnNote | None = None,
 ) -> PixelRows:
     """Pixels of every row, uint8 (n, size, size), or (n, size, size, 3) for three channels, in row order.
 
-    4 times smaller than float32: 5,216 images of 224 px are 262 MB. With `keep` they are taken from the cache, where
-    each file's content is decoded once for each preprocessing; without it they are decoded into memory. The pixels
-    are the same. Where the cache cannot be written, `tell` hears of it and memory is used.
+    4 times smaller than float32: 5,216 images of 224 px are 262 MB. With `keep` they come from the cache, where each
+    file's content is decoded once per preprocessing; without it they are decoded into memory. The pixels are the same.
+    Where the cache cannot be written, memory is used and `on_note` receives a message.
 
     Args:
         rows: needs `path`, `relative` and `sha256`.
     Raises:
-        DataError: a file changed or broke since the scan; its name and what to do are told.
+        DataError: a file changed or broke since the scan; the message names it and says what to do.
     """
     shape = (spec.size_px, spec.size_px) + ((3,) if spec.channels == 3 else ())
     if not len(rows):
         return PixelRows.of_array(np.empty((0, *shape), np.uint8))
     files = rows.drop_duplicates("sha256").set_index("sha256")[["path", "relative"]]
-    blocks = list(_cached(files, spec, shape, progress, tell) if keep else _decoded(files, spec, shape, progress))
+    blocks = list(_cached(files, spec, shape, progress, on_note) if keep else _decoded(files, spec, shape, progress))
     place = {sha256: (i, row) for i, block in enumerate(blocks) for sha256, row in block.row_of.items()}
     where = np.array([place[sha256] for sha256 in rows["sha256"]], dtype=np.intp)
     return PixelRows([block.pixels for block in blocks], where[:, 0], where[:, 1])
 
 
 def decode_with_events(rows: pd.DataFrame, spec: DecodeSpec, on_event: EventCallback, *, keep: bool) -> PixelRows:
-    """decode_rows(), and the event callback hears how far it is and what is noteworthy."""
+    """decode_rows() with progress and notes sent to the event callback."""
     return decode_rows(
         rows, spec, lambda done, of: on_event("decode", {"done": done, "of": of}),
-        keep=keep, tell=lambda text: on_event("note", {"text": text}),
+        keep=keep, on_note=lambda text: on_event("note", {"text": text}),
     )  # fmt: skip
 
 
 def _about(spec: DecodeSpec) -> dict[str, Any]:
-    """All that decides the pixels of a file: the spec and the versions of what decodes."""
+    """Everything that determines the pixels of a file: the spec and the versions of the decoders."""
     return {
         "spec": spec.as_dict(),
         "decode": decode.VERSION,
@@ -124,41 +124,41 @@ def _about(spec: DecodeSpec) -> dict[str, Any]:
 
 
 def _cached(
-    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, tell: _Progress | None
+    files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, on_note: _OnNote | None
 ) -> list[CacheBlock]:
-    """Blocks that hold every file: those found, and new ones for what is missing."""
+    """Blocks that cover every file: those found, and new ones for the missing files."""
     store = Store(cache_folder(), _about(spec))
-    found, missing = _find(store, files, tell)
+    found, missing = _find(store, files, on_note)
     if not len(missing):
         return found
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_locked(store, tell))
-            since, missing = _find(store, missing, tell)  # another process may have decoded them meanwhile
+            stack.enter_context(_locked(store, on_note))
+            since, missing = _find(store, missing, on_note)  # another process may have decoded them meanwhile
             found += since
             keep = store.has_room_for(len(missing) * int(np.prod(shape)))
             why = "the disk is nearly full"
         except (OSError, NotImplementedError) as error:
             keep, why = False, getattr(error, "strerror", None) or type(error).__name__
-        if not keep and tell:
-            tell(f"The cache {store.folder.parent.parent} cannot be written ({why}); decoding into memory instead.")
-        return found + list(_decoded(missing, spec, shape, progress, store if keep else None, tell, len(files)))
+        if not keep and on_note:
+            on_note(f"The cache {store.folder.parent.parent} cannot be written ({why}); decoding into memory instead.")
+        return found + list(_decoded(missing, spec, shape, progress, store if keep else None, on_note, len(files)))
 
 
 @contextlib.contextmanager
-def _locked(store: Store, tell: _Progress | None) -> Iterator[None]:
+def _locked(store: Store, on_note: _OnNote | None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(store.lock(wait_seconds=2))
         except Timeout:
-            if tell:
-                tell("Another process is decoding the same kind of pictures; waiting for it.")
+            if on_note:
+                on_note("Another process is decoding images with the same preprocessing; waiting for it.")
             stack.enter_context(store.lock())
         yield
 
 
-def _find(store: Store, files: pd.DataFrame, tell: _Progress | None) -> tuple[list[CacheBlock], pd.DataFrame]:
-    """Intact blocks with the files that they hold, and the files in none."""
+def _find(store: Store, files: pd.DataFrame, on_note: _OnNote | None) -> tuple[list[CacheBlock], pd.DataFrame]:
+    """Intact blocks with the files that they hold, and the files that are in no block."""
     left, found = set(files.index), []
     for block in store.blocks():
         mine = sorted(left & block.row_of.keys())
@@ -166,8 +166,8 @@ def _find(store: Store, files: pd.DataFrame, tell: _Progress | None) -> tuple[li
             continue
         if not block.intact(mine):
             store.drop(block)
-            if tell:
-                tell("A block of the cache was damaged; it is decoded again.")
+            if on_note:
+                on_note("A block of the cache was damaged; it is decoded again.")
             continue
         found.append(
             CacheBlock(block.name, block.pixels, {sha256: block.row_of[sha256] for sha256 in mine}, block.checks)
@@ -178,7 +178,7 @@ def _find(store: Store, files: pd.DataFrame, tell: _Progress | None) -> tuple[li
 
 def _decoded(
     files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any,
-    store: Store | None = None, tell: _Progress | None = None, of: int | None = None,
+    store: Store | None = None, on_note: _OnNote | None = None, of: int | None = None,
 ) -> Iterator[CacheBlock]:  # fmt: skip
     """New blocks, on disk where a store is given and can be written, else in memory."""
     of = len(files) if of is None else of
@@ -197,8 +197,8 @@ def _decoded(
                 yield store.write(list(part.index), pixels)
                 continue
             except OSError as error:
-                if tell:
-                    tell(f"The cache cannot be written ({error.strerror}); decoding into memory instead.")
+                if on_note:
+                    on_note(f"The cache cannot be written ({error.strerror}); decoding into memory instead.")
                 store = None
         yield CacheBlock("", pixels, {sha256: row for row, sha256 in enumerate(part.index)}, [])
 

@@ -1,9 +1,9 @@
-"""Decoded pixels on disk: immutable blocks of rows, found by the content of the file they came from.
+"""Decoded pixels on disk: immutable blocks of rows, keyed by the content of the source file.
 
 A block is `<name>.npy`, uint8 (n, ...), and `<name>.json` beside it, written second: without its index a block does
-not exist. The index names the file and the checksum of each row and carries its own; whatever does not fit is not used.
-The check is made when a block is opened. Blocks are mapped, so that processes share them: somebody who cuts or
-overwrites a block in place while it is read can crash the reader or change what it sees; removing one is safe.
+not exist. The index holds the file hash and the checksum of each row, and a checksum of itself; whatever does not match is
+not used. The check is made when a block is opened. Blocks are memory-mapped, so that processes share them: truncating or
+overwriting a block in place while it is read can crash the reader or change its pixels; removing one is safe.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
 
 
 def cache_folder() -> Path:
-    """Where plainfilm keeps what can be made again: PLAINFILM_CACHE, else the user's cache folder."""
+    """Where plainfilm keeps data that can be rebuilt: PLAINFILM_CACHE, else the user's cache folder."""
     if os.environ.get("PLAINFILM_CACHE"):
         return Path(os.environ["PLAINFILM_CACHE"]).expanduser()
     home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
@@ -59,14 +59,14 @@ class CacheBlock:
 
 
 class Store:
-    """All blocks of one preprocessing: `about` says what the pixels are, to the version of each library."""
+    """All blocks of one preprocessing: `about` describes the pixels, down to the version of each library."""
 
     def __init__(self, root: Path, about: dict[str, Any]) -> None:
         self.about = about
         self.folder = root / "decoded" / hash_json(about)[:16]
 
     def blocks(self) -> list[CacheBlock]:
-        """Every block whose index and shape fit; damaged, half-written and foreign ones are passed over."""
+        """Every block whose index and shape fit; damaged, half-written and foreign ones are skipped."""
         found = (self._open(path) for path in sorted(self.folder.glob("*.json")))
         return [block for block in found if block is not None]
 
@@ -85,10 +85,10 @@ class Store:
             return None
 
     def write(self, sha256s: Sequence[str], pixels: np.ndarray) -> CacheBlock:
-        """Add a block; call it under lock().
+        """Add a block; the caller holds lock().
 
         Raises:
-            OSError: the disk is full or refuses.
+            OSError: the disk is full or cannot be written.
         """
         body = {
             "format": _FORMAT,
@@ -108,9 +108,9 @@ class Store:
         return block
 
     def drop(self, block: CacheBlock) -> None:
-        """Remove a damaged block; its index goes first, so that nobody finds it."""
+        """Remove a damaged block; its index goes first, so that no reader finds it."""
         for suffix in (".json", ".npy"):
-            with contextlib.suppress(OSError):  # another system keeps mapped files; without an index it is not read
+            with contextlib.suppress(OSError):  # Windows keeps mapped files; without an index it is not read
                 (self.folder / f"{block.name}{suffix}").unlink(missing_ok=True)
 
     def has_room_for(self, size: int) -> bool:
@@ -119,10 +119,10 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, wait_seconds: float = -1) -> Iterator[None]:
-        """One writer at a time; what a killed one left is swept first.
+        """One writer at a time; leftovers of a killed one are removed first.
 
         Raises:
-            Timeout: another process wrote for longer than `wait_seconds` (-1: waits for ever).
+            Timeout: another process wrote for longer than `wait_seconds` (-1: waits forever).
             OSError: the folder cannot be written.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ class Store:
 
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The pixels of an .npy file, mapped; None unless it is exactly what np.save makes of uint8 of this shape.
+    """The pixels of an .npy file, memory-mapped; None unless it is exactly what np.save writes for uint8 of this shape.
 
     A damaged header must not reach numpy's parser, which raises errors of many kinds.
     """
@@ -149,5 +149,5 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
 
 
 def _checksum(row: np.ndarray) -> str:
-    """Of one picture's bytes; a damaged row is found, a forged one is not (the forger can write the index too)."""
+    """Checksum of one image's bytes; it finds damage, not forgery (a forger can write the index too)."""
     return hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest()

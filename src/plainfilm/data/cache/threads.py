@@ -1,4 +1,4 @@
-"""Work on many files at once: Pillow, zlib and hashing run outside the interpreter lock."""
+"""Work on many files at once: Pillow, zlib and hashing release the GIL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _R = TypeVar("_R")
 
 
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
-    """`work` of each item, in their order, one thread per core; an error ends it without waiting for the rest."""
+    """Results of `work` in item order, one thread per core; an error ends it without waiting for the rest."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         try:
             yield from pool.map(work, items)

@@ -1,7 +1,7 @@
-"""From the numbers stored in a DICOM image to the picture as it is displayed.
+"""From the values stored in a DICOM image to the image as it is displayed.
 
-Modality, VOI and polarity (PS3.3 C.11.1, C.11.2, C.7.6.3.1.2) are one function of the stored value: it is worked out
-once for each of the at most 65,536 values, then looked up: exact, fast, and without a float copy of the picture.
+Modality, VOI and polarity (PS3.3 C.11.1, C.11.2, C.7.6.3.1.2) are one function of the stored value: it is computed once
+for each of the at most 65,536 values, then applied as a table: exact, fast, and without a float copy of the image.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ def displayed(dataset: Dataset, header: Header, index: int, stored: np.ndarray, 
     """The frame as it is displayed: uint8 (h, w) with 0 = black, or (h, w, 3) RGB.
 
     Args:
-        stored: what stored_pixels() gives, with its colour space `space`.
+        stored: from stored_pixels(), with its colour space `space`.
     Raises:
-        DecodeError: E_CORRUPT a transform that cannot be; E_VALUES float pixels outside 0..1, or a transform that
-            leaves the finite numbers; E_BITS luma and chroma above 8 bits.
+        DecodeError: E_CORRUPT an impossible transform; E_VALUES float pixels outside 0..1, or a transform with
+            non-finite results; E_BITS luma and chroma above 8 bits.
     """
     sources = _sources(dataset, index)
     if header.is_float:
@@ -44,9 +44,9 @@ def displayed(dataset: Dataset, header: Header, index: int, stored: np.ndarray, 
         table = np.stack([_to_uint8(_palette(dataset, primary, values)) for primary in PRIMARIES], axis=-1)
     to_rgb = header.photometric in COLOUR and space != "RGB"
     if to_rgb and not space.startswith("YBR_FULL"):
-        raise DecodeError("E_CORRUPT", "colours as only compressed pixels have them")
+        raise DecodeError("E_CORRUPT", "a colour space that only compressed pixels have")
     if to_rgb and header.bits != 8:
-        raise DecodeError("E_BITS", "luma and chroma that are not of 8 bits; save the picture as RGB")
+        raise DecodeError("E_BITS", "luma and chroma that are not of 8 bits; save the image as RGB")
 
     def show(strip: np.ndarray) -> np.ndarray:
         shown: np.ndarray = table[_pattern(strip, header)]
@@ -56,14 +56,14 @@ def displayed(dataset: Dataset, header: Header, index: int, stored: np.ndarray, 
 
 
 def _pattern(strip: np.ndarray, header: Header) -> np.ndarray:
-    """The bits of a pixel alone: old files keep overlays in the bits above it, and sign bits fill them up."""
+    """The pixel's own bits alone: old files keep overlays in the bits above them, and sign extension fills those."""
     unsigned = strip.view(strip.dtype.str.replace("i", "u"))
     pattern: np.ndarray = (unsigned >> header.low) & (2**header.bits - 1)
     return pattern
 
 
 def _by_strips(stored: np.ndarray, show: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """`show` of all rows, a few at a time: the temporaries of 64 million pixels would need gigabytes."""
+    """`show` applied to all rows, a few at a time: the temporaries of 64 million pixels would need gigabytes."""
     step = max(1, _STRIP // stored.shape[1])
     first = show(stored[:step])
     pixels = np.empty((len(stored), *first.shape[1:]), np.uint8)
@@ -85,13 +85,13 @@ def _rgb(ybr: np.ndarray) -> np.ndarray:
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
-    if not (values.min() >= 0 and values.max() <= 1):  # not so for NaN either
+    if not (values.min() >= 0 and values.max() <= 1):  # false for NaN too
         raise DecodeError("E_VALUES", "float pixels outside 0..1")
     return values.astype(np.float64)
 
 
 def _sources(dataset: Dataset, index: int) -> list[Dataset]:
-    """Where transforms may stand, the frame's own first: enhanced images keep them in functional groups."""
+    """Where transforms may be, the frame's own first: enhanced images keep them in functional groups."""
     groups = items(dataset, "PerFrameFunctionalGroupsSequence")[index : index + 1]
     groups += items(dataset, "SharedFunctionalGroupsSequence")[:1]
     return [item for group in groups for keyword in _FUNCTIONAL_GROUPS for item in items(group, keyword)[:1]] + [
@@ -100,23 +100,23 @@ def _sources(dataset: Dataset, index: int) -> list[Dataset]:
 
 
 def _grey(values: np.ndarray, low: float, high: float, sources: list[Dataset], photometric: str) -> np.ndarray:
-    """Stored values, whose type holds low..high, as they are displayed, 0 (black) to 1."""
-    with np.errstate(all="ignore"):  # looked at below
+    """Stored values of a type with range low..high as they are displayed, 0 (black) to 1 (white)."""
+    with np.errstate(all="ignore"):  # checked below
         unit = _voi(*_modality(values, low, high, sources), sources)
     if not np.isfinite(unit).all():
-        raise DecodeError("E_VALUES", "a rescale or window that leaves the finite numbers")
+        raise DecodeError("E_VALUES", "a rescale or window with non-finite results")
     unit = np.clip(unit, 0.0, 1.0)
     # MONOCHROME1 alone decides: "the minimum sample value is intended to be displayed as white after any VOI gray
     # scale transformations". PresentationLUTShape is not read. INVERSE "shall be used if Photometric Interpretation
-    # is MONOCHROME1", IDENTITY else (General Image and DX modules): it says the same thing once more, and an XOR of
+    # is MONOCHROME1", IDENTITY else (General Image and DX modules): it repeats the same information, and an XOR of
     # the two turns every conforming DX film into its negative (nroduit/Weasis#372). Where the two contradict each
-    # other, the files that are known have the wrong shape (dcm4che/dcm4che#944).
+    # other, in all known files the shape is the wrong one (dcm4che/dcm4che#944).
     shown: np.ndarray = 1.0 - unit if photometric == "MONOCHROME1" else unit
     return shown
 
 
 def _modality(values: np.ndarray, low: float, high: float, sources: list[Dataset]) -> tuple[np.ndarray, float, float]:
-    """PS3.3 C.11.1: the table if there is one, else the straight line; with the range of what it can give."""
+    """PS3.3 C.11.1: the table if there is one, else the linear rescale; with the range of its output."""
     for source in sources:
         for item in items(source, "ModalityLUTSequence")[:1]:
             return _looked_up(item, values, low)
@@ -189,7 +189,7 @@ def _palette(dataset: Dataset, primary: str, values: np.ndarray) -> np.ndarray:
 def _descriptor(descriptor: np.ndarray | None, *, signed: bool) -> tuple[int, int, int]:
     """Number of entries, first value mapped, bits per entry."""
     if descriptor is None or len(descriptor) != 3 or not 1 <= descriptor[2] <= 16:
-        raise DecodeError("E_CORRUPT", "a look-up table without a sound descriptor")
+        raise DecodeError("E_CORRUPT", "a lookup table without a valid descriptor")
     size, first, bits = (int(word) for word in descriptor)
     return size or 2**16, first - 2**16 if signed and first >= 2**15 else first, bits
 
@@ -200,11 +200,11 @@ def _entries(data: np.ndarray | None, size: int) -> np.ndarray:
         return data
     if data is not None and len(data) == (size + 1) // 2:
         return data.astype("<u2").view(np.uint8)[:size]
-    raise DecodeError("E_CORRUPT", "a look-up table of another length than its descriptor says")
+    raise DecodeError("E_CORRUPT", "a lookup table whose length differs from its descriptor")
 
 
 def _expanded(data: np.ndarray | None, size: int, bits: int) -> np.ndarray:
-    """A segmented palette (C.7.9.2) written out."""
+    """A segmented palette (C.7.9.2), expanded."""
     if data is None:
         raise DecodeError("E_CORRUPT", "a palette without data")
     depth = 8 if bits <= 8 else 16
@@ -212,7 +212,7 @@ def _expanded(data: np.ndarray | None, size: int, bits: int) -> np.ndarray:
     table: list[int] = []
     _expand(codes, 0, len(codes), size, depth, table)
     if len(table) < size:
-        raise DecodeError("E_CORRUPT", "a palette of another length than its descriptor says")
+        raise DecodeError("E_CORRUPT", "a palette whose length differs from its descriptor")
     return np.array(table[:size])
 
 
@@ -235,11 +235,11 @@ def _expand(
             _expand(codes, offset, length, size, depth, table, copy=True)
             at += len(place)
         else:
-            raise DecodeError("E_CORRUPT", "a palette of impossible segments")
+            raise DecodeError("E_CORRUPT", "a palette with impossible segments")
 
 
 def _is_padding(dataset: Dataset, values: np.ndarray) -> np.ndarray:
-    """Which stored values stand for no picture at all (C.7.5.1.1.2): bool like `values`, all False without any."""
+    """Which stored values are padding (C.7.5.1.1.2), not image: bool like `values`, all False without padding."""
     value, limit = words(dataset, "PixelPaddingValue"), words(dataset, "PixelPaddingRangeLimit")
     if value is None:
         return np.zeros(len(values), bool)

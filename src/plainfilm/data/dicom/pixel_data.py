@@ -1,4 +1,4 @@
-"""From the elements of a DICOM data set to the numbers stored for one frame: header, codecs, limits."""
+"""From the elements of a DICOM data set to the stored values of one frame: header, codecs, limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PALETTE = ("PALETTE COLOR",)
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 PRIMARIES = ("Red", "Green", "Blue")
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-# All that is ever read of a data set: these hold kilobytes ...
+# Everything that is ever read from a data set: these hold kilobytes ...
 SMALL = (
     "SpecificCharacterSet", "PatientID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration",
     "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
@@ -41,7 +41,7 @@ JPEG, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 _JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 _JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 _JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203))
-# Who decodes what in pydicom 3; for lossless JPEG pylibjpeg-libjpeg would do too, but it is under GPL-3.
+# Decoder packages of pydicom 3; for lossless JPEG pylibjpeg-libjpeg would work too, but it is under GPL-3.
 _PACKAGES = {
     **dict.fromkeys((JPEG, JPEG_EXTENDED), "pillow"),
     **dict.fromkeys(_JPEG_LOSSLESS, "python-gdcm"),
@@ -51,11 +51,11 @@ _PACKAGES = {
 _PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "gdcm")  # gdcm prints to stderr
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
 _MOST_READS = 300_000
-_MOST_OFFSETS = 2**22  # bytes of a table of where frames begin: a million frames
+_MOST_OFFSETS = 2**22  # bytes of an offset table: a million frames
 
 
 class CountedBytes(io.BytesIO):
-    """A file that refuses to be read piece by piece for ever: 8 bytes of an empty item cost pydicom about 1 KB."""
+    """A file that limits its number of reads: 8 bytes of an empty item cost pydicom about 1 KB."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
@@ -64,13 +64,13 @@ class CountedBytes(io.BytesIO):
     def read(self, size: int | None = -1) -> bytes:
         self.reads += 1
         if self.reads > _MOST_READS:
-            raise DecodeError("E_LARGE", "far more elements than a picture needs")
+            raise DecodeError("E_LARGE", "far more elements than an image needs")
         return super().read(size)
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the Image Pixel module says, checked; `low` is the lowest bit of a pixel, `keyword` where the pixels lie."""
+    """The Image Pixel module, checked; `low` is the lowest bit of a pixel, `keyword` the element with the pixels."""
 
     keyword: str
     photometric: str
@@ -91,7 +91,7 @@ class Header:
 def words(dataset: Dataset, keyword: str) -> np.ndarray | None:
     """The 16-bit words of an element, uint16 (n,), None where it is absent or empty.
 
-    Taken from the bytes: whether US, SS or OW stands there depends on other elements and is often wrong.
+    Taken from the bytes: the VR (US, SS or OW) depends on other elements and is often wrong.
     """
     element: Any = dataset.get_item(keyword, keep_deferred=True)
     if element is None or not element.value:
@@ -137,11 +137,11 @@ def header_of(dataset: Dataset) -> Header:
     """The checked header.
 
     Raises:
-        DecodeError: E_FORMAT no picture; E_CORRUPT missing or impossible; E_LARGE; E_BITS more than 16.
+        DecodeError: E_FORMAT no image; E_CORRUPT missing or impossible; E_LARGE; E_BITS more than 16.
     """
     present = [keyword for keyword in _PIXELS if keyword in dataset]
     if not present:
-        raise DecodeError("E_FORMAT", "no pixel data: no picture, or cut off before it")
+        raise DecodeError("E_FORMAT", "no pixel data: not an image, or cut off before the pixels")
     photometric = str(dataset.get("PhotometricInterpretation") or "").strip()
     if not photometric:
         raise DecodeError("E_CORRUPT", "PhotometricInterpretation is missing")
@@ -161,7 +161,7 @@ def header_of(dataset: Dataset) -> Header:
     frames = _integer(dataset, "NumberOfFrames", 1) or 1
     sound = min(rows, columns, frames, bits) > 0 and 0 <= low <= allocated - bits
     if not sound or samples != (3 if photometric in COLOUR else 1) or (signed and samples == 3):
-        raise DecodeError("E_CORRUPT", "rows, columns, frames, samples or bits that cannot be")
+        raise DecodeError("E_CORRUPT", "impossible rows, columns, frames, samples or bits")
     return Header(present[0], photometric, rows, columns, samples, allocated, bits, low, signed, frames)
 
 
@@ -169,12 +169,10 @@ def frame_index(header: Header, frame: int | None) -> int:
     """Which frame to read, counted from 0.
 
     Raises:
-        DecodeError: E_FRAMES none is chosen of several, or the chosen one is not there.
+        DecodeError: E_FRAMES none of several is chosen, or the chosen one does not exist.
     """
     if frame is None and header.frames != 1:
-        raise DecodeError(
-            "E_FRAMES", f"{header.frames} frames; one picture per file is expected", " (--frame picks one)"
-        )
+        raise DecodeError("E_FRAMES", f"{header.frames} frames; one image per file is expected", " (--frame picks one)")
     if frame is not None and not 0 <= frame < header.frames:
         frames = "frame" if header.frames == 1 else "frames"
         raise DecodeError("E_FRAMES", f"{header.frames} {frames}; there is no frame {frame}")
@@ -182,7 +180,7 @@ def frame_index(header: Header, frame: int | None) -> int:
 
 
 def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> tuple[np.ndarray, str]:
-    """One frame's numbers, (h, w) or (h, w, 3), and their colour space; unused bits are still in them.
+    """One frame's stored values, (h, w) or (h, w, 3), and their colour space; unused bits are not masked yet.
 
     Raises:
         DecodeError: E_CODEC the decoder is missing; E_CORRUPT the frame is damaged or of another size.
@@ -197,14 +195,14 @@ def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> 
     offsets = tables if all(tables) else None
     data = dataset["PixelData"].value
     if struct.unpack_from("<4xL", data)[0] > _MOST_OFFSETS:
-        raise DecodeError("E_CORRUPT", "the table of where frames begin is missing or far too long")
+        raise DecodeError("E_CORRUPT", "the offset table of the frames is missing or far too long")
     coded = get_frame(CountedBytes(data), index, number_of_frames=header.frames, extended_offsets=offsets)
     if syntax == _RLE:
         return _from_rle(coded, header), header.photometric
     if _coded_size(coded) != (header.rows, header.columns) or header.low:
-        raise DecodeError("E_CORRUPT", "the compressed picture has another size than the header says")
+        raise DecodeError("E_CORRUPT", "the compressed image has another size than the header says")
     array, space = _decoded(dataset, get_decoder(syntax), plugin, index)
-    # Lossy ones overshoot, and a mask would turn white into black; of the others the unused bits are to be masked.
+    # Lossy codecs overshoot, and a mask would turn white into black; for the others the unused bits must be masked.
     if syntax in _JPEG_LS + _JPEG_2000 and header.bits < header.allocated:
         lowest = -(2 ** (header.bits - 1)) if header.signed else 0
         np.clip(array, lowest, lowest + 2**header.bits - 1, out=array)
@@ -212,23 +210,23 @@ def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> 
 
 
 def _decoded(dataset: Dataset, decoder: Decoder, plugin: str, index: int) -> tuple[np.ndarray, str]:
-    options: Any = {"view_only": True, "correct_unused_bits": False}  # displayed() masks; a copy would be for nothing
+    options: Any = {"view_only": True, "correct_unused_bits": False}  # displayed() masks; a copy would be wasted
     array, facts = decoder.as_array(dataset, index=index, raw=True, decoding_plugin=plugin, **options)
     return array, str(facts["photometric_interpretation"])
 
 
 def _plugin(syntax: UID, header: Header) -> str:
-    """Who decodes: the same on every machine that has it, so that one file has one set of pixels."""
+    """The decoder plugin: the same on every machine that has it, so that a file always gives the same pixels."""
     from pydicom.pixels.decoders.base import get_decoder
 
     name = f"{syntax.name} ({syntax})"
     if syntax not in _PACKAGES:
-        raise DecodeError("E_CODEC", f"no decoder is known for {name}; save the picture uncompressed")
+        raise DecodeError("E_CODEC", f"no decoder is known for {name}; save the image uncompressed")
     plugins = set(get_decoder(syntax).available_plugins)
     if syntax == JPEG_EXTENDED and header.bits != 8:
         plugins -= {"pillow", "gdcm"}
         if not plugins:
-            raise DecodeError("E_CODEC", f"{name} of {header.bits} bits; save the picture uncompressed (dcmdjpeg does)")
+            raise DecodeError("E_CODEC", f"{name} of {header.bits} bits; save the image uncompressed (dcmdjpeg does)")
     if header.samples == 3 and header.bits > 8:
         plugins -= {"pillow"}  # keeps 8 bits of deep colour
     if not plugins:
@@ -237,15 +235,15 @@ def _plugin(syntax: UID, header: Header) -> str:
 
 
 def _coded_size(coded: bytes) -> tuple[int, int]:
-    """Height and width in the codestream's own header: decoders believe it, whatever the data set says."""
+    """Height and width in the codestream's own header, which decoders use whatever the data set says."""
     if coded[:2] == b"\xff\xd8":  # JPEG, JPEG-LS: segments up to the start of the frame
         at = 2
         for _ in range(1000):
             if coded[at + 1] in _START_OF_FRAME:
                 return struct.unpack_from(">HH", coded, at + 5)
-            at += 1 if coded[at + 1] == 0xFF else 2 + struct.unpack_from(">H", coded, at + 2)[0]  # FF fills up
-        raise DecodeError("E_CORRUPT", "the compressed picture has no size")
-    at = coded.index(b"jp2c") + 4 if coded[4:8] == b"jP  " else 0  # JPEG 2000, now and then in its file format
+            at += 1 if coded[at + 1] == 0xFF else 2 + struct.unpack_from(">H", coded, at + 2)[0]  # FF is padding
+        raise DecodeError("E_CORRUPT", "the compressed image has no size")
+    at = coded.index(b"jp2c") + 4 if coded[4:8] == b"jP  " else 0  # JPEG 2000, sometimes in its file format
     width, height, left, top = struct.unpack_from(">4I", coded, at + 8)
     return height - top, width - left
 
@@ -253,7 +251,7 @@ def _coded_size(coded: bytes) -> tuple[int, int]:
 def _from_rle(coded: bytes, header: Header) -> np.ndarray:
     """PS3.5 annex G: one segment per sample and byte, the highest byte first.
 
-    pydicom unpacks each segment to its end before it looks at the size: 64 MB become 4 GB.
+    pydicom unpacks each segment to its end before it checks the size: 64 MB become 4 GB.
     """
     depth, size = header.allocated // 8, header.rows * header.columns
     count, *starts = struct.unpack_from("<16L", coded)

@@ -1,8 +1,8 @@
-"""read_dicom(): the bytes of a DICOM file become the picture as it is displayed, and nothing else leaves the file.
+"""read_dicom(): the bytes of a DICOM file become the image as it is displayed, and nothing else leaves the file.
 
 A DICOM file holds names, dates and comments beside its pixels, and pydicom's warnings, log records and exceptions
-quote them. So only the elements that make the picture are read, pydicom is silenced while it works, and every refusal
-is a sentence of ours that quotes no element. The 128 bytes before the mark are never looked at.
+quote them. So only the elements needed for the image are read, pydicom is silenced while it works, and every
+error is a sentence of our own that quotes no element. The 128-byte preamble is never read.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 _MARK = b"DICM"
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _UNDEFINED = 0xFFFFFFFF
-_MOST_SMALL = 2**18  # bytes; a palette has half of it, and a list of numbers of 200 MB would become 20 GB of objects
-# These quote what they read in warnings or debug records; PIL does so for the Exif data of an embedded JPEG.
+_MOST_SMALL = 2**18  # bytes; a palette has half as many, and a 200 MB list of numbers would become 20 GB of objects
+# These quote what they read in warnings or debug records; PIL does so for the EXIF data of an embedded JPEG.
 _NOISY_LOGGERS = frozenset({"pydicom", "PIL", "pylibjpeg", "libjpeg", "openjpeg", "rle", "jpeg_ls", "gdcm"})
 # catch_warnings swaps process-wide filters: two threads inside at once would leave the wrong ones behind.
 _QUIET = threading.Lock()
@@ -43,7 +43,7 @@ class _DicomImage:
     """One frame as it is displayed.
 
     `pixels` is uint8 (h, w), grey as on a MONOCHROME2 display (0 = black), or uint8 (h, w, 3), RGB. `photometric` is
-    the file's PhotometricInterpretation, one of dicom_pixels.GREY, PALETTE and COLOUR. `bits` is BitsStored (32 or 64
+    the file's PhotometricInterpretation, one of pixel_data.GREY, _PALETTE and COLOUR. `bits` is BitsStored (32 or 64
     for float pixels). `patient` is 'dicom-' and 16 hex digits of the keyed hash of PatientID, or ''.
     """
 
@@ -54,24 +54,24 @@ class _DicomImage:
 
 
 def is_dicom(data: bytes) -> bool:
-    """True when the bytes hold the mark of a DICOM file (PS3.10, 7.1); nothing is guessed without it."""
+    """True when the bytes have the DICM prefix (PS3.10, 7.1); without it nothing is guessed."""
     return data[128:132] == _MARK
 
 
 def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) -> _DicomImage:
-    """The picture in a DICOM file, after its modality and VOI transforms (dicom_display.displayed()).
+    """The image in a DICOM file, after its modality and VOI transforms (display.displayed()).
 
     Args:
-        frame: which one, counted from 0; None wants the only one.
-        key: secret of the keyed hash that stands for PatientID; without it `patient` is ''.
+        frame: counted from 0; None: the only one.
+        key: secret of the keyed hash that replaces PatientID; without it `patient` is ''.
     Raises:
-        DecodeError: E_FORMAT no DICOM picture; E_CORRUPT damaged, cut off or without a required element; E_LARGE too
-            many pixels or bytes; E_FRAMES not the one frame that is wanted; E_CODEC a compression without its decoder;
-            E_BITS above 16 bits; E_VALUES values outside what float pixels may hold. No message quotes an element.
+        DecodeError: E_FORMAT no DICOM image; E_CORRUPT damaged, cut off or without a required element; E_LARGE too
+            many pixels or bytes; E_FRAMES not the one requested frame; E_CODEC a compression without its decoder;
+            E_BITS above 16 bits; E_VALUES values outside the range of float pixels. No message quotes an element.
     """
     if not is_dicom(data):
         raise DecodeError("E_FORMAT", "not a DICOM file")
-    # Here, since a broken installation of it or of a plugin is not the file's fault; and it makes its loggers.
+    # Outside the try, since a broken installation of pydicom or a plugin is not the file's fault; also creates its loggers.
     import pydicom.pixels.decoders  # noqa: F401
 
     try:
@@ -80,12 +80,12 @@ def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) 
     except DecodeError as error:
         code, why = error.code, error.why
     except MemoryError:
-        code, why = "E_LARGE", "the picture needs more memory than there is"
-    except ImportError:  # nor is this
+        code, why = "E_LARGE", "the image needs more memory than there is"
+    except ImportError:  # a broken installation too
         raise
     except Exception as error:  # noqa: BLE001 - pydicom and its decoders raise anything
         code, why = "E_CORRUPT", f"damaged or cut off ({type(error).__name__})"
-    # Raised anew outside the handlers: pydicom's exception would stay in __context__ and the data set in the frames
+    # Raised again outside the handlers: pydicom's exception would stay in __context__ and the data set in the frames
     # of the traceback, and pretty tracebacks print both.
     raise DecodeError(code, why) from None
 
@@ -101,7 +101,7 @@ def _read(data: bytes, frame: int | None, key: bytes | None) -> _DicomImage:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """No warning and no log record of the libraries for the duration, and no validation of values nobody reads."""
+    """No warning and no log record of the libraries for the duration, and no validation of values that are not used."""
     from pydicom import config
 
     with _QUIET, warnings.catch_warnings(), config.disable_value_validation():
@@ -118,7 +118,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _parsed(data: bytes) -> tuple[Dataset, UID]:
-    """The elements that make the picture, and the transfer syntax; every other element is skipped unread."""
+    """The elements needed for the image, and the transfer syntax; every other element is skipped unread."""
     from pydicom.filereader import read_dataset
     from pydicom.tag import Tag
 
@@ -139,7 +139,7 @@ def _parsed(data: bytes) -> tuple[Dataset, UID]:
         if isinstance(element.value, bytes)
     ]
     if file.tell() > file.size or any(said not in (found, _UNDEFINED) for said, found, _ in lengths):
-        raise DecodeError("E_CORRUPT", "cut off: an element reaches behind the end of the file")
+        raise DecodeError("E_CORRUPT", "cut off: an element extends beyond the end of the file")
     if any(found > _MOST_SMALL for _, found, is_small in lengths if is_small):
         raise DecodeError("E_CORRUPT", "an element of the header is far too long")
     return dataset, syntax
@@ -151,13 +151,13 @@ def _transfer_syntax(meta: Dataset) -> UID:
     syntax = UID(str(meta.get("TransferSyntaxUID") or ""))
     if not syntax:
         raise DecodeError("E_CORRUPT", "no transfer syntax is given, and none is guessed")
-    if syntax.type != "Transfer Syntax":  # not quoted: who knows what stands there
+    if syntax.type != "Transfer Syntax":  # not quoted: it may hold anything
         raise DecodeError("E_CODEC", "a transfer syntax that the DICOM standard does not know")
     return syntax
 
 
 def _inflated(body: bytes) -> bytes:
-    """The data set of a deflated file, never more than MAX_BYTES of it: pydicom would inflate a bomb to its end."""
+    """The data set of a deflated file, at most MAX_BYTES of it: pydicom would inflate a zip bomb to its end."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     dataset = inflater.decompress(body, MAX_BYTES + 1)
     if len(dataset) > MAX_BYTES:
@@ -174,8 +174,8 @@ def _patient(dataset: Dataset, key: bytes | None) -> str:
     element = dataset.get_item("PatientID", keep_deferred=True)
     if not key or element is None or not isinstance(element.value, bytes):
         return ""
-    # Decoded, so that one patient is one hash in Latin-1 and in UTF-8 files; from the bytes, since pydicom checks,
-    # splits and quotes values.
+    # Decoded, so that a patient has one hash in Latin-1 and in UTF-8 files; from the bytes, since pydicom checks, splits
+    # and quotes values.
     encodings = convert_encodings(dataset.get("SpecificCharacterSet"))
     name = decode_bytes(element.value, encodings, set()).strip(" \0\t\r\n")
     digest = hmac.new(key, name.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()

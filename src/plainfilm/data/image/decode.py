@@ -1,6 +1,6 @@
-"""decode(): the one way a file becomes pixels, for training, evaluation and everything later.
+"""decode(): the only way a file becomes pixels, in training, evaluation and prediction.
 
-numpy and Pillow only (pydicom where a DICOM file turns up). No other module opens an image.
+numpy and Pillow only (pydicom only for DICOM files). No other module opens an image.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from plainfilm.data.image.png_check import refuse_short_png
 from plainfilm.data.image.resize import ResizeMode, harmonised, resize
 
 _FORMATS = ("PNG", "JPEG", "BMP")
-_TIFF = ("TIFF",)  # runs libtiff, by far the largest attack surface of Pillow: by option only
+_TIFF = ("TIFF",)  # uses libtiff, by far the largest attack surface of Pillow: by option only
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".dcm", ".dicom"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-VERSION = 2  # of the pixels decode() makes; a change of any of them counts it up, and caches are made anew
+VERSION = 2  # of the pixels that decode() makes; any change to them increments it, and caches are rebuilt
 _LARGE_PIXELS = 16_000_000
-# One large picture at a time: the largest needs about 500 MB by itself.
+# One large image at a time: the largest needs about 500 MB by itself.
 _LARGE = threading.Lock()
-# Pillow keeps a picture in blocks of 16 MB, which the allocator of each thread holds on to after they are freed (two
-# threads: 500 MB for nothing); a block of more than 32 MB goes back to the system at once.
+# Pillow keeps an image in blocks of 16 MB, which the allocator of each thread holds on to after they are freed (two
+# threads: 500 MB wasted); a block of more than 32 MB goes back to the system at once.
 Image.core.set_block_size(64 * 1024 * 1024)  # type: ignore[attr-defined] # not in its stubs
-# Pillow only warns of a picture that is far too large; process-wide, since filters cannot be set per thread
+# Pillow only warns of an image that is far too large; process-wide, since filters cannot be set per thread
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
 class DecodeSpec:
-    """What pixels are wanted: `size_px` square, 1 (grey) or 3 (RGB) channels, and how files are read.
+    """The requested pixels: `size_px` square, 1 (grey) or 3 (RGB) channels, and how files are read.
 
-    `bits` is b of DESIGN promise 1: integers above 8 bits are divided by 2**b - 1. It is one number for the whole
-    data set, never guessed per image; None says that the set holds no such image. DICOM files say it themselves.
-    `tiff` and `frame` (counted from 0) admit what is refused otherwise. `harmonise` takes one common grey path that
-    leaves less of what compression tells, `requantise` then keeps that many grey levels.
+    `bits`: integers above 8 bits are divided by 2**bits - 1. It is one number for the whole data set, never guessed per
+    image; None: the set has no such image. DICOM files state their own. `tiff` and `frame` (counted from 0) admit files
+    that are refused otherwise. `harmonise` sends all files through one grey path that reduces traces of compression;
+    `requantise` then keeps that many grey levels.
     """
 
     size_px: int
@@ -68,11 +68,11 @@ class DecodeSpec:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """What one full read of a file tells.
+    """Facts from one full read of a file.
 
-    `deep_max` is the largest value of integers above 8 bits that no header explains, else None. `depth` and
+    `deep_max` is the largest value of integers above 8 bits whose depth no header states, else None. `depth` and
     `channels` are those of the file; `quantisation` is the sum of a JPEG's tables, else 0. `content` is a digest of
-    the decoded pixels: the same picture in another lossless file has the same. `patient` is the keyed hash of a
+    the decoded pixels: the same image in another lossless file has the same digest. `patient` is the keyed hash of a
     DICOM PatientID, else ''.
     """
 
@@ -91,10 +91,10 @@ class ImageFacts:
 
 
 def decode(path: Path | str, spec: DecodeSpec) -> np.ndarray:
-    """The picture in `path`: uint8 (size, size) for one channel, (size, size, 3) for three, 0..255.
+    """The image in `path`: uint8 (size, size) for one channel, (size, size, 3) for three, 0..255.
 
     Raises:
-        DecodeError: the file cannot be read as a single still picture, or holds values above 2**bits - 1.
+        DecodeError: the file cannot be read as a single still image, or holds values above 2**bits - 1.
     """
     return decode_bytes(read_bytes(path), spec)
 
@@ -106,7 +106,7 @@ def decode_bytes(data: bytes, spec: DecodeSpec) -> np.ndarray:
         return _sized(with_channels(dicom.read_dicom(data, spec.frame).pixels, channels), spec)
     with _opened(data, tiff=spec.tiff, frame=spec.frame) as image:
         pixels = to_uint8(image, channels, spec.bits)
-        image.close()  # its pixels are not needed any more, and may be 256 MB
+        image.close()  # its pixels are no longer needed, and may take 256 MB
         return _sized(pixels, spec)
 
 
@@ -118,7 +118,7 @@ def _sized(pixels: np.ndarray, spec: DecodeSpec) -> np.ndarray:
 
 
 def libraries() -> dict[str, str]:
-    """Name and version of everything that has a part in the pixels."""
+    """Name and version of every library that affects the pixels."""
     names = ("pillow", "numpy", "pydicom", "pylibjpeg", "pylibjpeg-openjpeg", "pyjpegls", "python-gdcm")
     found = {
         name: metadata.version(name) for name in names if util.find_spec(_MODULES.get(name, name.replace("-", "_")))
@@ -138,7 +138,7 @@ def inspect(data: bytes, *, tiff: bool = False, frame: int | None = None, key: b
     """Facts of a file's bytes after a full load (a header alone would pass truncated files).
 
     Args:
-        key: secret of the keyed hash that stands for a DICOM PatientID; None leaves `patient` empty.
+        key: secret of the keyed hash that replaces a DICOM PatientID; None leaves `patient` empty.
     Raises:
         DecodeError: as decode().
     """
@@ -155,13 +155,13 @@ def inspect(data: bytes, *, tiff: bool = False, frame: int | None = None, key: b
 
 
 def _inspect_dicom(data: bytes, frame: int | None, key: bytes | None) -> ImageFacts:
-    picture = dicom.read_dicom(data, frame, key)
-    height, width = picture.pixels.shape[:2]
-    grey = picture.pixels.ndim == 2
+    image = dicom.read_dicom(data, frame, key)
+    height, width = image.pixels.shape[:2]
+    grey = image.pixels.ndim == 2
     return ImageFacts(
-        sha256=digest(data), bytes=len(data), width=width, height=height, mode=picture.photometric, grey=grey,
-        deep_max=None, depth=picture.bits, channels=1 if grey else 3, quantisation=0,
-        content=content_of(Image.fromarray(picture.pixels), grey)[0], patient=picture.patient,
+        sha256=digest(data), bytes=len(data), width=width, height=height, mode=image.photometric, grey=grey,
+        deep_max=None, depth=image.bits, channels=1 if grey else 3, quantisation=0,
+        content=content_of(Image.fromarray(image.pixels), grey)[0], patient=image.patient,
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def read_bytes(path: Path | str) -> bytes:
 
 @contextlib.contextmanager
 def _opened(data: bytes, *, tiff: bool, frame: int | None) -> Iterator[Image.Image]:
-    """load(), one large picture at a time."""
+    """load(), one large image at a time."""
     header = _header(data, tiff)
     alone = frame is not None or header.width * header.height > _LARGE_PIXELS  # another frame may be larger
     with _LARGE if alone else contextlib.nullcontext():
@@ -201,10 +201,10 @@ def _opened(data: bytes, *, tiff: bool, frame: int | None) -> Iterator[Image.Ima
 
 
 def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.Image:
-    """One still picture, fully loaded and turned upright by its EXIF orientation.
+    """One still image, fully loaded and turned upright by its EXIF orientation.
 
     Raises:
-        DecodeError: not an allowed format, damaged, too large, or not the one frame that is wanted.
+        DecodeError: not an allowed format, damaged, too large, or without the one requested frame.
     """
     return _load(_header(data, tiff), data, frame)
 
@@ -216,7 +216,7 @@ def _header(data: bytes, tiff: bool) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
             hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
-            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM picture", hint) from None
+            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM image", hint) from None
         _refuse_large(image)
         return image
 
@@ -237,7 +237,7 @@ def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
         if deep_colour:
             _refuse_shallow_colour(image)
         tables = getattr(image, "quantization", None) or {}
-        ImageOps.exif_transpose(image, in_place=True)  # else every picture is copied, turned or not
+        ImageOps.exif_transpose(image, in_place=True)  # else every image is copied, turned or not
         image.info["plainfilm_quantisation"] = sum(sum(table) for table in tables.values())
         image.info["plainfilm_depth"] = 16 if deep_colour else DEPTH_OF_MODE.get(image.mode, 8)
         return image
@@ -246,7 +246,7 @@ def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
 def _pick_frame(image: Image.Image, frame: int | None) -> None:
     frames = getattr(image, "n_frames", 1)
     if frame is None and frames != 1:
-        raise DecodeError("E_FRAMES", f"{frames} frames; one picture per file is expected", " (--frame picks one)")
+        raise DecodeError("E_FRAMES", f"{frames} frames; one image per file is expected", " (--frame picks one)")
     if frame is not None and frame >= frames:
         raise DecodeError("E_FRAMES", f"{frames} {'frame' if frames == 1 else 'frames'}; there is no frame {frame}")
     if frame:

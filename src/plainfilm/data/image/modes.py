@@ -1,6 +1,6 @@
-"""An opened picture of any mode -> uint8 grey or RGB, and what its pixels tell.
+"""An opened image of any mode -> uint8 grey or RGB, and facts about its pixels.
 
-Work goes strip by strip: a whole second copy of the largest picture would double its memory.
+Images are processed strip by strip: a whole second copy of the largest one would double its memory.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from plainfilm.data.errors import DecodeError
 DEPTHS = (8, 10, 12, 14, 16)
 NO_DEPTH = "more than 8 bits, but no bit depth is set"
 DEPTH_OF_MODE = {"1": 1, "I": 16, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16, "F": 32}
-_GREY_TOLERANCE = 8  # channels that differ by less are one grey picture after JPEG's colour rounding
+_GREY_TOLERANCE = 8  # channels that differ by less are one grey image after JPEG's colour rounding
 _STRIP_PIXELS = 1_000_000
 
 
 def _strips(image: Image.Image) -> Iterator[Image.Image]:
-    """The picture from top to bottom in parts of at most STRIP_PIXELS."""
+    """The image from top to bottom in parts of at most _STRIP_PIXELS."""
     rows = max(1, _STRIP_PIXELS // image.width)
     if rows >= image.height:
         yield image
@@ -50,14 +50,14 @@ def content_of(image: Image.Image, grey: bool) -> tuple[str, int | None]:
 
 
 def _deep_values(image: Image.Image) -> np.ndarray | None:
-    """Integers above 8 bits as they are stored, (h, w); None for 8-bit and float pictures."""
+    """Integers above 8 bits as they are stored, (h, w); None for 8-bit and float images."""
     if image.mode == "I" or image.mode.startswith("I;16"):
         return np.asarray(image)
     return None
 
 
 def is_grey(image: Image.Image) -> bool:
-    """True when colour tells nothing: one channel, or channels equal within JPEG's colour rounding."""
+    """True when colour carries no information: one channel, or channels equal within JPEG's colour rounding."""
     if image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;16"):
         return True
     return all(_is_grey_strip(strip) for strip in _strips(image))
@@ -82,9 +82,9 @@ def smallest_depth(deep_max: int) -> int:
 
 
 def to_uint8(image: Image.Image, channels: Literal[1, 3], bits: int | None) -> np.ndarray:
-    """The picture as uint8 (h, w) or (h, w, 3); transparency lies on black.
+    """The image as uint8 (h, w) or (h, w, 3), transparency over black.
 
-    Pillow's own convert() would clip 16-bit pixels at 255: 99.6 % of them turn white.
+    Pillow's own convert() would clip 16-bit pixels at 255: 99.6 % of them would turn white.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         scale = _scale_float if image.mode == "F" else partial(_scale_deep, bits=bits)

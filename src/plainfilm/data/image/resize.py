@@ -1,4 +1,4 @@
-"""Pixels to the size the network sees: squished, padded or cropped; on request through one common low-pass."""
+"""Pixels to the size the network sees: squished, padded or cropped; on request through one common low-pass filter."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from PIL import Image
 
 ResizeMode = Literal["squish", "pad", "crop"]
 # Standard deviation in pixels of the result. Files of one class may be larger or stored more coarsely than those of
-# the other; what lies above this band tells how a picture was made. 3 px did no better on the originals (0.914).
+# the other; what is above this band reveals how an image was made. 3 px did no better on the originals (0.914).
 _LOWPASS_SIGMA_PX = 1.5
 
 
 def resize(pixels: np.ndarray, size_px: int, mode: ResizeMode = "squish") -> np.ndarray:
     """uint8 or float32 (h, w[, 3]) -> (size, size[, 3]), antialiased.
 
-    `squish` loses the aspect; `pad` keeps it and adds black; `crop` keeps it and loses what is outside the middle square.
+    `squish` loses the aspect; `pad` keeps it and adds black; `crop` keeps it and loses everything outside the middle square.
     """
     height, width = pixels.shape[:2]
     if (height, width) == (size_px, size_px):
@@ -28,7 +28,7 @@ def resize(pixels: np.ndarray, size_px: int, mode: ResizeMode = "squish") -> np.
         side = min(height, width)
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side)
-    # a copy: what Pillow lends cannot be written, and torch warns of it
+    # a copy: an array view of a Pillow image is read-only, and torch warns of it
     return np.array(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BILINEAR, box=box))
 
 
@@ -52,7 +52,7 @@ def harmonised(grey: np.ndarray, size_px: int, mode: ResizeMode, levels: int | N
 
 
 def _lowpass(pixels: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian, edges repeated; numpy alone, since what predicts has no scipy."""
+    """Gaussian, edges repeated; numpy alone, since an export that predicts has no scipy."""
     radius = int(np.ceil(4 * sigma))
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).astype(np.float32)
     kernel /= kernel.sum()

@@ -1,4 +1,4 @@
-"""Augmentation profiles as tables, and the keyed draw of their parameters (numpy; block.py applies them)."""
+"""Augmentation profiles as tables, and keyed random draws of their parameters (numpy; block.py applies them)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from plainfilm.base.seeds import AUGMENT, mix, uniform
 
 @dataclass(frozen=True)
 class Profile:
-    """Largest change of each kind. Geometry and light are drawn uniformly and symmetrically about no change; of
-    texture each kind is drawn for half of the images, gamma uniformly on the log, detail and noise uniformly.
+    """Largest change of each kind. Geometry, brightness and contrast are drawn uniformly and symmetrically about no
+    change. Each kind of texture is drawn for half of the images: gamma uniformly on the log, detail and noise uniformly.
 
-    `rotate_deg` in degrees; `zoom` and `shift` as shares of the picture; `aspect`: largest |log| of width over height;
-    `erase`: largest share of the picture under a grey rectangle, in half of the pictures; `brightness` in units of the full range;
+    `rotate_deg` in degrees; `zoom` and `shift` as shares of the image; `aspect`: largest |log| of width over height;
+    `erase`: largest share of the image under a grey rectangle, in half of the images; `brightness` in units of the full range;
     `contrast` as a factor's distance from 1; `flip` = probability of a left-right flip. `gamma`: largest |log| of the
-    power of the grey levels; `blur`: share of the fine detail (below 1/128 of the side) that is taken away at most,
-    `sharpen`: that is added at most; `noise`: largest standard deviation, in units of the full range.
+    power of the grey levels; `blur`: largest share of the fine detail (below 1/128 of the side) that is removed,
+    `sharpen`: largest share that is added; `noise`: largest standard deviation, in units of the full range.
     """
 
     rotate_deg: float = 0.0
@@ -35,11 +35,11 @@ class Profile:
     erase: float = 0.0
 
 
-# radiograph: no flip (the heart lies left) and no crop; zoom and shift stay small enough to keep the lungs in the
-# picture. 17 chest X-ray networks did better without strong geometry (Elgendi et al. 2021).
+# radiograph: no flip (the heart is on the left) and no crop; zoom and shift stay small enough to keep the lungs in the
+# image. 17 chest X-ray networks did better without strong geometry (Elgendi et al. 2021).
 PROFILES = {
     "radiograph": Profile(rotate_deg=7, zoom=0.06, shift=0.04, brightness=0.08, contrast=0.15),
-    # machines differ in sharpness, noise and grey curve; each is left as it is in half of the pictures
+    # machines differ in sharpness, noise and grey curve; each is left unchanged in half of the images
     "robust": Profile(
         rotate_deg=7,
         zoom=0.06,
@@ -51,8 +51,8 @@ PROFILES = {
         sharpen=1.5,
         noise=0.05,
     ),
-    # a resize to squares keeps the aspect as a stretched body, which tells the class where sizes differ by class; the
-    # rectangle keeps a network from resting on one corner
+    # a resize to squares keeps the aspect as a stretched body, which reveals the class where sizes differ by class; the
+    # rectangle keeps a network from relying on one corner
     "strong": Profile(
         rotate_deg=10,
         zoom=0.15,
@@ -87,7 +87,7 @@ class _Draw:
 @dataclass(frozen=True)
 class Texture:
     """Parameters of one batch, float32 (n,): power of the grey levels; share of the fine detail that is added (below 0:
-    taken away); standard deviation of the noise; and the seeds of the noise, int64 (n,). `hole`: float32 (n, 5), a
+    removed); standard deviation of the noise; and the seeds of the noise, int64 (n,). `hole`: float32 (n, 5), a
     rectangle as left, top, right and bottom in 0..1, empty for none, and its grey level.
     """
 
@@ -101,9 +101,9 @@ class Texture:
 def draw_texture(
     profile: Profile, seed: int, phase: int, epoch: int, keys: np.ndarray, times: np.ndarray
 ) -> Texture | None:
-    """What happens to the sharpness, noise and grey curve of each image of a batch; None where the profile has none.
+    """Changes to sharpness, noise and grey curve of each image of a batch; None where the profile has none.
 
-    Each kind is drawn for half of the images alone, so that the network also sees them as they are.
+    Each kind is drawn for half of the images only, so that the network also sees unchanged ones.
     """
     if not (profile.gamma or profile.blur or profile.sharpen or profile.noise or profile.erase):
         return None
@@ -119,7 +119,7 @@ def draw_texture(
 
 
 def _hole(profile: Profile, u: np.ndarray) -> np.ndarray:
-    """Rectangles of up to `erase` of the picture, half to twice as wide as high, wholly inside it."""
+    """Rectangles of up to `erase` of the image, half to twice as wide as high, wholly inside it."""
     area = np.where(u[0] < 0.5, profile.erase * u[1], 0.0)
     ratio = np.exp(np.log(2) * (2 * u[2] - 1))
     width, height = np.sqrt(area * ratio), np.sqrt(area / ratio)
@@ -128,7 +128,7 @@ def _hole(profile: Profile, u: np.ndarray) -> np.ndarray:
 
 
 def draw(profile: Profile, seed: int, phase: int, epoch: int, keys: np.ndarray, times: np.ndarray) -> _Draw:
-    """What happens to each image of a batch, as a function of its content and position in the run.
+    """Changes to each image of a batch, as a function of its content and position in the run.
 
     Args:
         keys: int64 (n,), content keys.

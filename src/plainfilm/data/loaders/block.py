@@ -1,7 +1,7 @@
 """Table and pixels become fastai DataLoaders through a DataBlock.
 
-The batches are gathered from the decoded array, ordered and augmented by keyed randomness: what an epoch shows is
-a function of (seed, phase, epoch), not of how many random numbers were drawn before.
+Batches are gathered from the decoded array, ordered and augmented by keyed randomness: the content of an epoch is a
+function of (seed, phase, epoch), not of how many random numbers were drawn before.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is mor
 
 
 class GreyImage(TensorImageBW):
-    """A grey picture that fastai shows as a radiograph is read, 0 = black; its own colour map shows the negative."""
+    """A grey image that fastai shows like a radiograph, 0 = black; fastai's default colour map shows the negative."""
 
     _show_args: ClassVar[dict[str, str]] = {"cmap": "gray"}
 
 
 class FromPixels(Transform):
-    """Row number -> TensorImage: (3, h, w), or (1, h, w) GreyFilm where the set is grey; uint8."""
+    """Row number -> TensorImage: (3, h, w), or (1, h, w) GreyImage where the set is grey; uint8."""
 
     def __init__(self, pixels: np.ndarray | PixelRows) -> None:
         self.pixels = pixels
@@ -52,7 +52,7 @@ def _as_image(pixels: torch.Tensor) -> TensorImage:
 class Augment(Transform):
     """Batch augmentation of the train subset, drawn from (seed, phase, epoch, content, k-th appearance).
 
-    One affine sampling for rotation, zoom and shift together, with the edge repeated outward; then contrast and
+    A single affine resampling for rotation, zoom and shift, with the edge repeated outward; then contrast and
     brightness. fastai's own aug_transforms draws from the global generator and cannot be repeated out of order.
     """
 
@@ -72,11 +72,11 @@ class Augment(Transform):
         drawn, texture = draw(*place), draw_texture(*place)
         moved = _apply_draw(pixels, drawn.matrix, drawn.gain, drawn.bias)
         made = moved if texture is None else _apply_texture(moved, texture)
-        return type(x)(made[:, :1] if grey else made)  # what three channels were drawn for is the same in each
+        return type(x)(made[:, :1] if grey else made)  # three channels of a grey image stay equal
 
 
 def _apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
-    """Float pixels (n, c, h, w) in 0..1, moved by `matrix` and relit by `gain` and `bias`, clipped to 0..1."""
+    """Float pixels (n, c, h, w) in 0..1, warped by `matrix`, contrast and brightness changed by `gain` and `bias`, clipped to 0..1."""
     grid = functional.affine_grid(torch.from_numpy(matrix).to(x), list(x.shape), align_corners=False)
     moved = functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
     g, b = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (gain, bias))
@@ -88,7 +88,7 @@ def _apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:
     power, detail = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (texture.power, texture.detail))
     x = x.pow(power)
     x = x + detail * (x - _smooth(x))
-    for i in np.flatnonzero(texture.noise_sd > 0):  # a generator per picture: its noise does not know its batch
+    for i in np.flatnonzero(texture.noise_sd > 0):  # one generator per image: its noise does not depend on its batch
         drawn = torch.randn(x.shape[2:], generator=torch.Generator().manual_seed(int(texture.noise_seed[i])))
         x[i] += float(texture.noise_sd[i]) * drawn.to(x)
     height, width = x.shape[2:]
@@ -114,8 +114,8 @@ class CacheDL(TfmdDL):
     """A TfmdDL that gathers whole batches from the decoded array.
 
     `keys`: int64 (n,), content keys by row of the array; `phase` and `epoch` are set by the learner before each
-    epoch, and `skip`, the batches at its start that a resumed run has behind it; `batch_rows` and `batch_times`
-    describe the batch in hand. `features`: float32 (n, d), given in place of the pictures where they are set.
+    epoch, as is `skip`, the batches at its start that a resumed run has already done; `batch_rows` and `batch_times`
+    describe the current batch. `features`: float32 (n, d), used in place of the images where set.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class CacheDL(TfmdDL):
         return loader
 
     def randomize(self) -> None:
-        """Nothing: the order is a function of the position in the run."""
+        """Does nothing: the order is a function of the position in the run."""
 
     def shuffle_fn(self, idxs: list[int]) -> list[int]:
         """The order of an epoch: by hash of (seed, phase, epoch, position); balanced classes on request."""
@@ -159,10 +159,10 @@ class CacheDL(TfmdDL):
         picked = []
         for label in names:
             mine = position[labels == label]
-            rounds = -(-per_class // len(mine))  # a small class comes round several times, whole rounds first
+            rounds = -(-per_class // len(mine))  # a small class is repeated, in whole rounds first
             picked.append(np.concatenate([self._shuffled(mine, r) for r in range(rounds)])[:per_class])
         drawn = np.concatenate(picked)
-        places = self._shuffled(np.arange(len(drawn)), 99)  # a stream of its own, beyond any round
+        places = self._shuffled(np.arange(len(drawn)), 99)  # a stream of its own, above any round
         mixed: np.ndarray = drawn[places][: len(position)]
         return mixed
 
@@ -184,12 +184,12 @@ class CacheDL(TfmdDL):
         if self.gather:
             gathered: torch.Tensor = _as_image(torch.from_numpy(self.pixels[self.batch_rows]))
             return gathered
-        items = [self.dataset[int(i)][0] for i in picked]  # the way of every other loader
+        items = [self.dataset[int(i)][0] for i in picked]  # as in any other loader
         stacked: torch.Tensor = type(items[0])(torch.stack(items))
         return stacked
 
     def chunkify(self, samps: Any) -> Any:
-        """Batches; a last one of a single picture joins the one before: BatchNorm has no variance of one."""
+        """Batches; a last batch of a single image joins the one before: BatchNorm has no variance of one."""
         chunks = [list(chunk) for chunk in super().chunkify(samps)]
         if self.bs > 1 and len(chunks) > 1 and len(chunks[-1]) == 1:
             single = chunks.pop()
@@ -201,7 +201,7 @@ class CacheDL(TfmdDL):
         return int(super().__len__()) - single
 
     def before_iter(self) -> None:
-        """Tell the augmentation whose batch it sees: the pipeline is shared by all subsets."""
+        """Set the loader of the augmentation: the pipeline is shared by all subsets."""
         super().before_iter()
         for tfm in self.after_batch.fs:
             if isinstance(tfm, Augment):
@@ -217,7 +217,7 @@ def _appearances(keys: np.ndarray, seen: dict[int, int]) -> np.ndarray:
 
 
 def targets_of(dataset: Any) -> np.ndarray:
-    """Class numbers of a fastai Datasets subset, int64 (n,), without touching a pixel."""
+    """Class numbers of a fastai Datasets subset, int64 (n,), without reading a pixel."""
     cached: np.ndarray | None = getattr(dataset, "_plainfilm_targets", None)
     if cached is None:
         labels = dataset.tls[1]
@@ -227,7 +227,7 @@ def targets_of(dataset: Any) -> np.ndarray:
 
 
 def _is_imbalanced(labels: pd.Series) -> bool:
-    """True when the largest class has more than IMBALANCE times the images of the smallest."""
+    """True when the largest class has more than _IMBALANCE times the images of the smallest."""
     sizes = labels.value_counts()
     return bool(sizes.max() > _IMBALANCE * sizes.min())
 
@@ -235,7 +235,7 @@ def _is_imbalanced(labels: pd.Series) -> bool:
 def make_dls(
     rows: pd.DataFrame, pixels: np.ndarray | PixelRows, cfg: TrainConfig, *, vocab: list[str], device: str = "cpu"
 ) -> DataLoaders:
-    """fastai DataLoaders over rows whose `split` is train and valid, and test where rows of it are given.
+    """fastai DataLoaders over rows whose `split` is train and valid, and test if it has rows.
 
     Args:
         rows: needs `label`, `split`, `sha256`; row i belongs to pixels[i].
@@ -260,7 +260,7 @@ def make_dls(
         list(range(len(rows))),
         bs=min(cfg.batch_size, len(parts[0])),
         drop_last=False,  # fastai's default would leave out up to a third of a small set each epoch
-        num_workers=0,  # the batch is one memory copy; workers would cost more than they bring
+        num_workers=0,  # a batch is one memory copy; workers would cost more than they save
         device=torch.device(device),
         pixels=pixels,
         keys=np.array([content_key(sha) for sha in rows["sha256"]], dtype=np.int64),

@@ -1,4 +1,4 @@
-"""Whole groups dealt into parts: every class in every part, shares as wished."""
+"""Whole groups assigned to parts: every class in every part, close to the requested shares."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _TOLERANCE = 0.01  # of all images; groups are not moved for less
 def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Part of each row, int (n,): whole groups, every class in every part, image shares close to `shares`.
 
-    Largest groups first, each to the part that is furthest behind its share of the classes dealt so far, so that
-    patients with many films are spread like those with one.
-    scikit-learn's StratifiedGroupKFold needs many more patients per class than three and knows equal folds only.
+    Largest groups first, each to the part that is furthest behind its share of the classes assigned so far, so that
+    patients with many images are spread like those with one.
+    scikit-learn's StratifiedGroupKFold needs many more patients per class than three and makes equal folds only.
 
     Args:
         groups: int (n,), rows of one group share a number.
         labels: int (n,), 0..k-1.
         shares: float (parts,), sum 1.
     Raises:
-        DataError: some class cannot be in every part.
+        DataError: a class cannot be in every part.
     """
     _, group_of_row = np.unique(groups, return_inverse=True)
     counts = np.zeros((group_of_row.max() + 1, labels.max() + 1), dtype=np.int64)
@@ -33,8 +33,8 @@ def allocate(groups: np.ndarray, labels: np.ndarray, shares: np.ndarray, rng: np
             break
     else:
         raise DataError(
-            f"No division into {len(shares)} parts has every class in every part: too few patients, or their images carry "
-            "several classes. Collect more patients, or merge the smallest class with another."
+            f"No division into {len(shares)} parts has every class in every part: too few patients, or patients with "
+            "images of several classes. Collect more patients, or merge the smallest class with another."
         )
     _fill(part, counts, shares, rng)
     _even_out(part, counts, shares)
@@ -46,7 +46,7 @@ def _one_of_each_class(
 ) -> bool:
     """Give every part one group of every class, the rarest class first; False when one runs out.
 
-    The smallest groups disturb the shares least; where patients carry several classes, only others may fit.
+    The smallest groups disturb the shares least; where patients have several classes, only others may fit.
     """
     has = counts > 0
     for label in np.argsort(has.sum(axis=0), kind="stable"):
@@ -65,12 +65,12 @@ def _fill(part: np.ndarray, counts: np.ndarray, shares: np.ndarray, rng: np.rand
     have = np.stack([counts[part == target].sum(axis=0) for target in range(len(shares))])
     free = rng.permutation(np.flatnonzero(part == -1))
     free = free[np.argsort(-counts[free].sum(axis=1), kind="stable")]
-    weight = 1.0 / counts.sum(axis=0) ** 2  # a rare class counts as much as a common one
+    weight = 1.0 / counts.sum(axis=0) ** 2  # a rare class weighs as much as a common one
     weight_all = 1.0 / counts.sum() ** 2
     for group in free:
         new = counts[group]
-        # The aim is each part's share of what has been dealt so far, not of the whole: else all large groups (the
-        # patients with many films) land in train, 1.8 images per patient there against 1.0 in test.
+        # The target is each part's share of what has been assigned so far, not of the whole: else all large groups (the
+        # patients with many images) end up in train, with 1.8 images per patient against 1.0 in test.
         over = have - shares[:, None] * (have.sum(axis=0) + new)
         cost = ((2 * over + new) * new * weight).sum(axis=1)
         cost += (2 * over.sum(axis=1) + new.sum()) * new.sum() * weight_all
@@ -80,12 +80,12 @@ def _fill(part: np.ndarray, counts: np.ndarray, shares: np.ndarray, rng: np.rand
 
 
 def _even_out(part: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> None:
-    """Move single groups from the fullest part to the emptiest while that brings the image shares nearer.
+    """Move single groups from the fullest part to the emptiest while that brings the image shares closer to the target.
 
     With many classes, balance per class can leave the sum of a part several points off.
     """
     size, total = counts.sum(axis=1), counts.sum()
-    wished = shares[:, None] * counts.sum(axis=0)
+    wanted = shares[:, None] * counts.sum(axis=0)
     for _ in range(len(counts)):
         over = np.array([size[part == target].sum() for target in range(len(shares))]) - shares * total
         source, target = int(np.argmax(over)), int(np.argmin(over))
@@ -95,6 +95,6 @@ def _even_out(part: np.ndarray, counts: np.ndarray, shares: np.ndarray) -> None:
             return
         groups = np.flatnonzero(movable)
         have = counts[part == target].sum(axis=0)
-        moved = np.abs(left - counts[groups] - wished[source]) + np.abs(have + counts[groups] - wished[target])
+        moved = np.abs(left - counts[groups] - wanted[source]) + np.abs(have + counts[groups] - wanted[target])
         gap = np.abs(size[groups] - min(over[source], -over[target]))
         part[groups[np.lexsort((gap, (moved / counts.sum(axis=0)).sum(axis=1)))[0]]] = target

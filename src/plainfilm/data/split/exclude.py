@@ -1,6 +1,6 @@
-"""Images that the user's list leaves out of train and valid, such as the suspects.csv of `interpret`.
+"""Images that the user excludes from train and valid with a list, such as the suspects.csv of `interpret`.
 
-They are left out after the images were divided: nobody else changes place, and the test set stays what it was.
+They are removed after the split: no other image changes its partition, and the test set stays the same.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _RULE = "named by exclude"
 def leave_out(table: ImageTable, split: Split, path: Path) -> tuple[ImageTable, Split]:
     """Table and split without the images of train and valid that the CSV at `path` names; they become ignored files.
 
-    An image of the test set stays, and a note says so: without what a network disagrees with, any test score is better.
+    Test images stay, and a note says so: removing the images that a network disagrees with inflates any test score.
 
     Args:
         path: a CSV with the column path, below DATA as in a split file, or absolute; other columns are not read.
     Raises:
-        DataError: the file cannot be read, names what is not there, or leaves a class without images.
+        DataError: the file cannot be read, names images that are not in DATA, or leaves a class without images.
     """
     named = _named(path)
     known = pd.concat([table.rows[["path", "relative"]], table.excluded[["path", "relative"]]])
@@ -42,9 +42,9 @@ def leave_out(table: ImageTable, split: Split, path: Path) -> tuple[ImageTable, 
     gone = here & (rows["split"] != "test")
     _refuse_emptied(rows, gone, path)
     why = "left out of train and valid by the user's list"
-    told = rows.loc[gone, ["path", "relative"]].assign(state="ignored", code=_RULE, why=why)
-    excluded = pd.concat([table.excluded, told], ignore_index=True)
-    used = table.rows[~table.rows["relative"].isin(set(told["relative"]))].reset_index(drop=True)
+    dropped = rows.loc[gone, ["path", "relative"]].assign(state="ignored", code=_RULE, why=why)
+    excluded = pd.concat([table.excluded, dropped], ignore_index=True)
+    used = table.rows[~table.rows["relative"].isin(set(dropped["relative"]))].reset_index(drop=True)
     left = split.rows[~gone].reset_index(drop=True)
     notes = _notes(Counter(rows.loc[gone, "split"]), int((here & ~gone).sum()))
     return replace(table, rows=used, excluded=excluded), replace(split, rows=left, notes=(*split.notes, *notes))
@@ -52,7 +52,7 @@ def leave_out(table: ImageTable, split: Split, path: Path) -> tuple[ImageTable, 
 
 def _named(path: Path) -> set[str]:
     if not path.is_file():
-        raise DataError(f"The exclude file {path} is not there. Expected a CSV with the column path, as plainfilm interpret writes it.")  # fmt: skip
+        raise DataError(f"The exclude file {path} does not exist. Expected a CSV with the column path, as plainfilm interpret writes it.")  # fmt: skip
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
@@ -78,11 +78,11 @@ def _notes(gone: Mapping[str, int], in_test: int) -> list[str]:
     notes = []
     if gone:
         where = " and ".join(f"{gone[part]} of {part}" for part in ("train", "valid") if part in gone)
-        flatter = "; scores on valid flatter by what was left out of it" if "valid" in gone else ""
-        notes.append(f"LEFT OUT: {where}, named by exclude{flatter}.")
+        inflated = "; scores on valid are inflated by what was left out of it" if "valid" in gone else ""
+        notes.append(f"LEFT OUT: {where}, named by exclude{inflated}.")
     if in_test:
         images = "1 image named by exclude is in test and stays"
         if in_test > 1:
             images = f"{in_test} images named by exclude are in test and stay"
-        notes.append(f"{images} there: leaving out what a network disagrees with would flatter its score.")
+        notes.append(f"{images} there: leaving out what a network disagrees with would inflate its score.")
     return notes

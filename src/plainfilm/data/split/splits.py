@@ -1,4 +1,4 @@
-"""Who learns, who chooses, who reports: whole-patient splits, given folders, k-fold, and split files."""
+"""Train, valid and test partitions: whole-patient splits, given folders, k-fold, and split files."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _MIN_PATIENTS = 3  # per class: one for each split
 
 @dataclass(frozen=True)
 class Split:
-    """The table's rows with `split` and `group`, and what must be said about them.
+    """The table's rows with `split` and `group`, and notes on them for every output.
 
     `group`: int, rows with the same number stay together and are resampled together.
-    `leaky`: the split lets a patient or identical files into two parts; `notes` say so in every output.
+    `leaky`: a patient or identical files are in two parts; `notes` say so in every output.
     """
 
     rows: pd.DataFrame
@@ -42,17 +42,17 @@ class Split:
 
     @property
     def seen(self) -> pd.DataFrame:
-        """Train and valid rows, numbered from 0 as their pixels are."""
+        """Train and valid rows, numbered from 0 like their pixels."""
         return self.rows[self.rows["split"] != "test"].reset_index(drop=True)
 
     @property
     def has_test(self) -> bool:
-        """False: the run is a validation only."""
+        """False: the run has valid scores only."""
         return bool((self.rows["split"] == "test").any())
 
 
 def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
-    """Divide a table as `cfg.split` says; a function of (table, cfg, seed) alone.
+    """Split a table as `cfg.split` says; depends on (table, cfg, seed) alone.
 
     Raises:
         DataError: the split is impossible, or a split file does not fit.
@@ -69,16 +69,16 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
     else:
         rows, kind = _from_file(table, Path(cfg.split)), "file"
     if kind in ("patient", "kfold", "image") and (table.rows["given"] != "").any():
-        notes.append("The given train/val/test folders were pooled and divided anew; --split official keeps them.")
+        notes.append("The given train/val/test folders were pooled and split again; --split official keeps them.")
     crossing = leaks(rows)
     conflicts = int((table.excluded["code"] == "E_LABEL_CONFLICT").sum())
     if kind == "image":
-        notes.append(f"LEAKY SPLIT: images, not patients, were divided at random; {crossing.sentence()}.")
+        notes.append(f"LEAKY SPLIT: images, not patients, were split at random; {crossing.sentence()}.")
     elif crossing or (conflicts and kind in ("official", "file")):
         found = crossing.sentence() + (f"; {conflicts} identical files have different labels" if conflicts else "")
         if not cfg.allow_leak:
             raise GateError(
-                f"The given split leaks: {found}. Divide by --split patient, or repeat with --allow-leak, which every output will say."
+                f"The given split leaks: {found}. Use --split patient, or repeat with --allow-leak, which every output will state."
             )
         notes.append(f"LEAKY SPLIT, allowed by --allow-leak: {found}.")
     if not (rows["split"] == "test").any():
@@ -120,7 +120,7 @@ def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) ->
     part = allocate(rows["group"].to_numpy(), label_index(rows, table.classes), shares, rng)
     if cfg.split == "patient":
         return rows.assign(split=np.array(_SPLITS)[part])
-    # fold i reports, the next fold chooses, the others learn: over all folds each image is tested once
+    # fold i is test, the next fold valid, the others train: over all folds each image is tested once
     split = np.where(part == cfg.fold, "test", np.where(part == (cfg.fold + 1) % cfg.folds, "valid", "train"))
     return rows.assign(split=split)
 
@@ -138,7 +138,7 @@ def _official(table: ImageTable, rng: np.random.Generator) -> pd.DataFrame:
             "--split official needs given folders (train/, test/, optionally val/) or a split column; found none. Use --split patient."
         )
     test = given == "test"
-    # The test patients are counted by their own key; only what we divide ourselves is grouped by the wider one.
+    # Test patients are counted by their own key; only the part that we split ourselves is grouped by the wider one.
     group = np.full(len(given), -1)
     pooled = grouped(table.rows[~test].assign(given="pooled"), wide=True)
     group[~test] = pooled["group"].to_numpy()
@@ -175,33 +175,33 @@ def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
                 else "a path twice; keep one row per image."
             )
         )
-    told = dict(zip(frame["path"], frame["split"], strict=True))
-    unknown = [name for name in table.rows["relative"] if name not in told]
+    split_of = dict(zip(frame["path"], frame["split"], strict=True))
+    unknown = [name for name in table.rows["relative"] if name not in split_of]
     if unknown:
         raise DataError(
-            f"The split file {path} does not name {len(unknown)} of {len(table.rows)} images (first: {unknown[0]!r}). Write it anew: plainfilm split DATA --out split.csv"
+            f"The split file {path} does not name {len(unknown)} of {len(table.rows)} images (first: {unknown[0]!r}). Write it again: plainfilm split DATA --out split.csv"
         )
-    surplus = set(told) - set(table.rows["relative"]) - set(table.excluded["relative"])
+    surplus = set(split_of) - set(table.rows["relative"]) - set(table.excluded["relative"])
     if surplus:
         raise DataError(
-            f"The split file {path} names {len(surplus)} images that are not there (first: {min(surplus)!r}). It belongs to other data."
+            f"The split file {path} names {len(surplus)} images that are not in DATA (first: {min(surplus)!r}). It belongs to other data."
         )
     _require_same_content(path, frame, table.rows)
     rows = grouped(table.rows, wide=False)
-    if "group" in frame:  # a file of ours: the wider groups that made the split are resampled together too
+    if "group" in frame:  # our own file: the wider groups that made the split are resampled together too
         made = dict(zip(frame["path"], frame["group"], strict=True))
         rows["group"] = join_groups(rows["group"], [made[name] for name in rows["relative"]])
-    return rows.assign(split=[told[name] for name in rows["relative"]])
+    return rows.assign(split=[split_of[name] for name in rows["relative"]])
 
 
 def _require_same_content(path: Path, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
     if "sha256" not in frame:
         return
-    told = dict(zip(frame["path"], frame["sha256"], strict=True))
-    changed = [name for name, sha in zip(rows["relative"], rows["sha256"], strict=True) if told.get(name) != sha]
+    sha_of = dict(zip(frame["path"], frame["sha256"], strict=True))
+    changed = [name for name, sha in zip(rows["relative"], rows["sha256"], strict=True) if sha_of.get(name) != sha]
     if changed:
         raise DataError(
-            f"{len(changed)} images changed since the split file {path} was written (first: {changed[0]!r}). Restore them, or split anew."
+            f"{len(changed)} images changed since the split file {path} was written (first: {changed[0]!r}). Restore them, or split again."
         )
 
 
@@ -228,17 +228,17 @@ def _refuse_thin(rows: pd.DataFrame, classes: list[str]) -> None:
         missing = sorted(set(classes) - set(rows.loc[rows["split"] == split, "label"]))
         if missing:
             raise DataError(
-                f"No image of class {missing[0]!r} is in {split}. Every class must be there; divide anew with --split patient."
+                f"No image of class {missing[0]!r} is in {split}. Every class must be in it; split again with --split patient."
             )
 
 
 @dataclass(frozen=True)
 class _Leaks:
-    """What stands in two splits; false when nothing does."""
+    """What is in two splits; false when nothing is."""
 
     patients: tuple[str, ...]
     identical: int
-    kin: int = 0  # groups of patients who share a picture that was set aside
+    kin: int = 0  # groups of patients who share an image that was set aside
 
     def __bool__(self) -> bool:
         return bool(self.patients or self.identical or self.kin)
@@ -252,18 +252,18 @@ class _Leaks:
 
 
 def leaks(rows: pd.DataFrame) -> _Leaks:
-    """Patients and groups of identical files that stand in more than one split."""
+    """Patients and groups of identical files that are in more than one split."""
     named = rows[rows["patient"] != ""]
     patients = named.groupby("patient")["split"].nunique()
     identical = rows.groupby("content")["split"].nunique()
     crossing = tuple(sorted(patients.index[patients > 1])), int((identical > 1).sum())
-    told = named["patient"].isin(crossing[0]).any() or crossing[1]
+    counted = named["patient"].isin(crossing[0]).any() or crossing[1]
     kin = rows.groupby("kin")["split"].nunique()
-    return _Leaks(*crossing, kin=0 if told else int((kin > 1).sum()))
+    return _Leaks(*crossing, kin=0 if counted else int((kin > 1).sum()))
 
 
 def count(table: ImageTable, split: Split | None) -> DataCounts:
-    """The numbers that add up: found = used + quarantined + duplicates + ignored."""
+    """Counts that add up: found = used + quarantined + duplicates + ignored."""
     rows = table.rows if split is None else split.rows
     counts = DataCounts(
         found=table.found,
@@ -285,7 +285,7 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
 
 
 def count_patients(rows: pd.DataFrame, known: bool) -> int | None:
-    """Patients of these rows, an image without a key as its own; None where no patient is known at all."""
+    """Patients of these rows, an image without a key as its own patient; None where no patient is known at all."""
     if not known:
         return None
     named = rows.loc[rows["patient"] != "", "patient"].nunique()

@@ -1,4 +1,4 @@
-"""A small train set out of a large one, for learning curves: so many images of each class, valid and test untouched."""
+"""A smaller train set for learning curves: a fixed number of images of each class, valid and test untouched."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _RULE = "beyond per_class"
 
 
 def keep_per_class(table: ImageTable, split: Split, wanted: int, seed: int) -> tuple[ImageTable, Split]:
-    """Table and split with `wanted` train images of each class; the others become ignored files, told by rule.
+    """Table and split with `wanted` train images of each class; the others become ignored files with a rule.
 
-    Whole patients are taken one after the other in an order that `seed` decides, and of the last one as many images
-    as are still wanted. With one seed the smaller set lies in the larger one.
+    Whole patients are taken one by one in an order set by `seed`, and from the last one as many images as are still
+    needed. With the same seed a smaller set is a subset of a larger one.
 
     Raises:
         DataError: a class has fewer train images.
@@ -28,7 +28,7 @@ def keep_per_class(table: ImageTable, split: Split, wanted: int, seed: int) -> t
     sizes = train["label"].value_counts()
     if sizes.min() < wanted:
         raise DataError(
-            f"data.per_class: {wanted} train images of each class are asked for, and {sizes.idxmin()!r} has {sizes.min()}. "
+            f"data.per_class: {wanted} train images of each class are asked for, but {sizes.idxmin()!r} has {sizes.min()}. "
             f"Choose at most {sizes.min()}."
         )
     place = train.assign(

@@ -1,4 +1,5 @@
-"""Valid is cut once, by patient: `select` chooses the epoch, `calibrate` what turns a score into a call."""
+"""Valid is split once, by patient: `select` for model selection (the epoch), `calibrate` for everything after it:
+temperature, threshold, abstain band and out-of-distribution (OOD) gate."""
 
 from __future__ import annotations
 
@@ -12,21 +13,21 @@ from plainfilm.data.split.splits import Split, label_index
 from plainfilm.errors import DataError
 
 SELECT, CALIBRATE, BOTH = "select", "calibrate", "both"  # the column `role` of valid rows; '' elsewhere
-_MIN_PATIENTS = 100  # in valid; below, half of it would choose an epoch by chance
+_MIN_PATIENTS = 100  # in valid; with fewer, half of them would select an epoch by chance
 _STREAM = 0xCA11B
 
 
 def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
     """The split with a column `role`: half of the valid groups, class by class, for each of select and calibrate.
 
-    Under MIN_PATIENTS groups in valid (an image without a patient key is one), or where a class has a single one,
-    every valid row serves both, and a note says so. A function of (rows, classes, seed) alone.
+    With fewer than MIN_PATIENTS groups in valid (an image without a patient key is one), or a single group of a class,
+    every valid row has both roles, and a note says so. Depends on (rows, classes, seed) alone.
     """
     valid = (split.rows["split"] == "valid").to_numpy()
     rows = split.rows[valid]
     patients = rows["group"].nunique()
     role = np.where(valid, BOTH, "").astype(object)
-    why = f"valid has {patients} patients, and {_MIN_PATIENTS} are needed to cut it"
+    why = f"valid has {patients} patients, and {_MIN_PATIENTS} are needed to split it"
     if patients >= _MIN_PATIENTS:
         try:
             half = allocate(
@@ -36,8 +37,10 @@ def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
             role[valid] = np.array([SELECT, CALIBRATE], dtype=object)[half]
             return replace(split, rows=_with(split.rows, role))
         except DataError:
-            why = "a class of valid has too few patients to cut it"
-    note = f"ONE VALID SET serves for the epoch and for temperature, threshold, band and gate: {why}."
+            why = "a class of valid has too few patients to split it"
+    note = (
+        f"ONE VALID SET is used for model selection (the epoch) and for temperature, threshold, abstain band and OOD gate: {why}."
+    )
     return replace(split, rows=_with(split.rows, role), notes=(*split.notes, note))
 
 
@@ -48,15 +51,17 @@ def _with(rows: pd.DataFrame, role: np.ndarray) -> pd.DataFrame:
 
 
 def calibrates(rows: pd.DataFrame) -> np.ndarray:
-    """bool (n,), the rows on which a score becomes a call; all valid rows of a run that was made before the cut."""
+    """bool (n,), valid rows that set temperature, threshold, abstain band and OOD gate; all valid rows of a run from before
+    valid was split."""
     return np.asarray((rows["split"] == "valid") & (rows["role"] != SELECT))
 
 
 def selects(rows: pd.DataFrame) -> np.ndarray:
-    """bool (n,), the rows that choose the epoch."""
+    """bool (n,), valid rows for model selection (the epoch)."""
     return np.asarray((rows["split"] == "valid") & (rows["role"] != CALIBRATE))
 
 
 def untouched(rows: pd.DataFrame) -> np.ndarray:
-    """bool (n,), the valid rows that set neither temperature, threshold, band nor gate; none where valid is not cut."""
+    """bool (n,), the valid rows that set neither temperature, threshold, abstain band nor OOD gate; none where valid is not
+    split."""
     return np.asarray((rows["split"] == "valid") & (rows["role"] == SELECT))

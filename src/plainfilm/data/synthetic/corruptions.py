@@ -1,8 +1,8 @@
-"""Valid pictures as another machine might have made them: a fixed list of small changes (numpy, scipy and Pillow).
+"""Valid images as another machine might have produced them: a fixed list of small changes (numpy, scipy and Pillow).
 
-A valid set cut from train shares its scanner, its compression and its operators, so that it saturates and gives no
-direction between models. The list below does not imitate any test set; it is what acquisition, export and storage
-commonly change, in both directions.
+A valid set cut from train shares its scanner, its compression and its operators, so its scores saturate and do not
+separate models. The list below does not imitate any test set; it holds what acquisition, export and storage commonly
+change, in both directions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _blur(x: np.ndarray, rng: np.random.Generator, *, sigma_share: float) -> np.
 
 
 def _sharpen(x: np.ndarray, rng: np.random.Generator, *, sigma_share: float, amount: float) -> np.ndarray:
-    """Unsharp mask: `amount` of what a blur takes away is added."""
+    """Unsharp mask: adds `amount` times the detail that a blur removes."""
     detail: np.ndarray = x - _blur(x, rng, sigma_share=sigma_share)
     return x + amount * detail
 
@@ -38,11 +38,11 @@ def _noise(x: np.ndarray, rng: np.random.Generator, *, sd: float) -> np.ndarray:
 
 
 def _jpeg(x: np.ndarray, rng: np.random.Generator, *, quality: int) -> np.ndarray:
-    """Through a JPEG file of this quality."""
+    """After JPEG compression at this quality."""
     buffer = io.BytesIO()
     Image.fromarray(_to_uint8(x)).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer) as picture:
-        return np.asarray(picture, dtype=np.float64) / 255
+    with Image.open(buffer) as image:
+        return np.asarray(image, dtype=np.float64) / 255
 
 
 def _gamma(x: np.ndarray, rng: np.random.Generator, *, power: float) -> np.ndarray:
@@ -51,18 +51,18 @@ def _gamma(x: np.ndarray, rng: np.random.Generator, *, power: float) -> np.ndarr
 
 
 def _contrast(x: np.ndarray, rng: np.random.Generator, *, gain: float) -> np.ndarray:
-    """Distances from mid-grey times `gain`."""
+    """Contrast about mid-grey, scaled by `gain`."""
     return (x - 0.5) * gain + 0.5
 
 
 def _resample(x: np.ndarray, rng: np.random.Generator, *, share: float) -> np.ndarray:
     """Scaled to `share` of the side and back."""
-    picture = Image.fromarray(_to_uint8(x))
-    small = picture.resize([max(1, round(side * share)) for side in picture.size], Image.Resampling.BILINEAR)
-    return np.asarray(small.resize(picture.size, Image.Resampling.BILINEAR), dtype=np.float64) / 255
+    image = Image.fromarray(_to_uint8(x))
+    small = image.resize([max(1, round(side * share)) for side in image.size], Image.Resampling.BILINEAR)
+    return np.asarray(small.resize(image.size, Image.Resampling.BILINEAR), dtype=np.float64) / 255
 
 
-# Fixed before any model was judged by it; a change here makes old and new numbers incomparable.
+# Fixed before any model was evaluated with it; after a change here, old and new numbers are not comparable.
 CORRUPTIONS: dict[str, _Change] = {
     "blur": partial(_blur, sigma_share=1 / 128),
     "blur-strong": partial(_blur, sigma_share=2 / 128),
@@ -82,10 +82,10 @@ CORRUPTIONS: dict[str, _Change] = {
 
 
 def corrupted(pixels: np.ndarray, name: str, keys: np.ndarray) -> np.ndarray:
-    """uint8 pictures (n, h, w) or (n, h, w, 3) after one of CORRUPTIONS; a function of picture and name alone.
+    """uint8 images (n, h, w) or (n, h, w, 3) after one of CORRUPTIONS; depends on the image and the name alone.
 
     Args:
-        keys: int64 (n,), content keys: they seed the noise.
+        keys: int64 (n,), content keys, which seed the noise.
     """
     change, number = CORRUPTIONS[name], list(CORRUPTIONS).index(name)
     out = np.empty_like(pixels)

@@ -1,9 +1,9 @@
 """One drawn chest film.
 
 A film is a sum of parts (body, lungs, ribs, heart, ...) in "whiteness", 0 = black air and 1 = white bone, on a plane
-whose x and y run from -1 to 1, y downwards. Image left is the patient's right, as on any frontal film. Three streams of
-chance keep things apart: the patient (anatomy), the image (pose, exposure, noise) and the opacity. A patient drawn with
-and without pneumonia is therefore the same film elsewhere, byte for byte.
+whose x and y run from -1 to 1, y downwards. Image left is the patient's right, as on any frontal film. Three
+independent random streams draw the patient (anatomy), the image (pose, exposure, noise) and the opacity. A patient drawn
+with and without pneumonia is therefore the same film outside the opacity, byte for byte.
 """
 
 from dataclasses import dataclass, field, fields
@@ -16,10 +16,10 @@ from scipy.ndimage import gaussian_filter
 
 _Plane = npt.NDArray[Any]  # float32 (size_px, size_px), or a row or column that broadcasts to it
 Film = npt.NDArray[np.uint8]
-_TEXTURE_PX = 128  # textures are drawn at this size, then resized: a patient looks alike at every size_px
+_TEXTURE_PX = 128  # textures are drawn at this size, then resized: a patient is the same at every size_px
 ANATOMY, OPACITY = 0, 1001  # last word of a stream's seed; an image's is its own number, 1..4
 
-# Whiteness of an opacity; the weakest drown in the marks of a healthy lung. FLECK and GAP set the mean of the mottle:
+# Whiteness of an opacity; the weakest are lost in the markings of a healthy lung. FLECK and GAP set the mean of the mottle:
 # at GAP 0.20 the brightness of 8x8 thumbnails alone reached AUROC 0.83 (2,000 films of 64 px), at 0.42 it reaches 0.70;
 # the paper's network, which sees the grain, scores the same with either.
 STRENGTH, FLECK, GAP = (0.16, 0.42), 1.5, 0.42
@@ -27,12 +27,12 @@ _OPACITY_LIMIT = 0.76  # largest |x|, |y| of an opacity; the outer 8 % start at 
 
 
 def _between(low: float, high: float) -> Any:
-    """A field that `drawn` fills evenly from this range."""
+    """A field that `_drawn` fills uniformly from this range."""
     return field(metadata={"range": (low, high)})
 
 
 def _drawn(kind: type, rng: np.random.Generator) -> Any:
-    """An `Anatomy` or a `View` by chance."""
+    """A random `_DrawnAnatomy` or `_DrawnView`."""
     return kind(**{f.name: rng.uniform(*f.metadata["range"]) for f in fields(kind)})
 
 
@@ -43,7 +43,7 @@ class _DrawnAnatomy:
     width: float = _between(0.64, 0.74)  # half the width of the rib cage
     apex: float = _between(-0.80, -0.70)  # y of the top of the lungs
     dome: float = _between(0.34, 0.52)  # y of the right dome of the diaphragm
-    dome_gap: float = _between(0.02, 0.08)  # how much lower the left dome stands
+    dome_gap: float = _between(0.02, 0.08)  # how much lower the left dome is
     heart: float = _between(0.28, 0.42)  # half the width of its left part
     flank: float = _between(0.86, 0.97)  # half the width of the trunk
     rib_phase: float = _between(0.0, 1.0)
@@ -59,8 +59,8 @@ class _DrawnAnatomy:
 
 @dataclass(frozen=True)
 class _DrawnView:
-    """What differs between two films of a patient. By chance alone: an exposure that looked at the picture, as an
-    automatic one does, would carry the class to the border of the film."""
+    """What differs between two films of a patient. Independent of the image: an exposure that depends on it, as automatic
+    exposure control does, would leak the class to the border of the film."""
 
     shift_x: float = _between(-0.05, 0.05)
     shift_y: float = _between(-0.05, 0.05)
@@ -103,7 +103,7 @@ def _grid(size_px: int) -> tuple[_Plane, _Plane]:
 
 
 def _posed(x: _Plane, y: _Plane, view: _DrawnView) -> tuple[_Plane, _Plane]:
-    """The patient's own coordinates under each point of the film."""
+    """Patient coordinates of each point of the film."""
     cos, sin = float(np.cos(view.turn)) / view.scale, float(np.sin(view.turn)) / view.scale
     dx, dy = x - view.shift_x, y - view.shift_y
     return cos * dx + sin * dy, cos * dy - sin * dx
@@ -141,7 +141,7 @@ def heart(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
 
 
 def _ribs(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
-    """The ribs, about 0..1: a bank of arcs behind (strong) and one in front (faint), inside the rib cage."""
+    """The ribs, about 0..1: posterior arcs (strong) and anterior arcs (faint), inside the rib cage."""
     side = np.abs(x)
     behind = (y - a.rib_slope * (np.square(side) - 0.45 * side)) / a.rib_pitch + a.rib_phase
     front = (y + 0.75 * side - 0.35 * np.square(side)) / (1.3 * a.rib_pitch) + 2.0 * a.rib_phase
@@ -155,7 +155,7 @@ def _ribs(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
 
 
 def _bones(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
-    """Ribs, spine, collar bones and shoulder blades, whiteness."""
+    """Ribs, spine, clavicles and scapulae, whiteness."""
     side = np.abs(x)
     spine = a.spine_strength * _ramp(0.08 - side, 0.04) * (0.85 + 0.15 * np.cos(2.5 * np.pi * y / a.rib_pitch))
     collar_y = a.apex + 0.16 - 0.16 * (side - 0.08) + 0.03 * np.sin(7.0 * side)
@@ -165,7 +165,7 @@ def _bones(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
 
 
 def _soft_tissue(x: _Plane, y: _Plane, a: _DrawnAnatomy, rng: np.random.Generator) -> _Plane:
-    """Breasts and two to five smooth shadows, whiteness: a bright lung alone tells little about the class."""
+    """Breasts and two to five smooth shadows, whiteness: brightness of the lung alone says little about the class."""
     breast = _ellipse(np.abs(x), y, (0.43, a.breast_y), (0.33, 0.30))
     shade = max(0.0, a.breast_strength) * _ramp(breast, 0.35) * _ramp(y - a.breast_y + 0.12, 0.25)
     for _ in range(rng.integers(2, 6)):
@@ -175,7 +175,7 @@ def _soft_tissue(x: _Plane, y: _Plane, a: _DrawnAnatomy, rng: np.random.Generato
 
 
 def _vessels(rng: np.random.Generator, size_px: int) -> _Plane:
-    """Markings that run out from the two hila, 0..1, (size_px, size_px) in the patient's coordinates."""
+    """Vascular markings that run out from the two hila, 0..1, (size_px, size_px) in the patient's coordinates."""
     plane = np.zeros((_TEXTURE_PX, _TEXTURE_PX), dtype=np.float32)
     t = np.linspace(0.0, 1.0, 40)
     for side in np.repeat((-1.0, 1.0), 18):
@@ -211,10 +211,10 @@ def _draw_chest(x: _Plane, y: _Plane, a: _DrawnAnatomy, rng: np.random.Generator
 
 
 def _draw_opacity(x: _Plane, y: _Plane, a: _DrawnAnatomy, rng: np.random.Generator) -> _Plane:
-    """One patient's pneumonia, whiteness: one to three soft fluffy patches, or a large one (30 %, lobar).
+    """One patient's pneumonia, whiteness: one to three soft, fluffy patches, or a single large one (30 %, lobar).
 
-    Its grain sets it apart from the smooth shadows of `soft_tissue`, more than its brightness: white flecks with dark
-    gaps (air in the bronchi) between them. It fades over the heart and ends with the lungs.
+    Its grain, more than its brightness, distinguishes it from the smooth shadows of `_soft_tissue`: white flecks with
+    dark gaps (air in the bronchi) between them. It fades over the heart and ends at the edge of the lungs.
     """
     grain = FLECK * _mottle(rng, x.shape[0]) - GAP
     lobar = rng.random() < 0.3
@@ -229,7 +229,7 @@ def _draw_opacity(x: _Plane, y: _Plane, a: _DrawnAnatomy, rng: np.random.Generat
 
 
 def _expose(film: _Plane, view: _DrawnView, rng: np.random.Generator) -> Film:
-    """The film as 8-bit grey values: tilt, gain, gamma and noise, each point by itself."""
+    """The film as 8-bit grey values: tilt, gain, gamma and noise, pixel by pixel."""
     x, y = _grid(film.shape[0])
     light = 1.05 * np.tanh(view.offset + view.gain * film + view.tilt_x * x + view.tilt_y * y)
     grain = view.noise * rng.standard_normal(film.shape, dtype=np.float32)
@@ -238,7 +238,7 @@ def _expose(film: _Plane, view: _DrawnView, rng: np.random.Generator) -> Film:
 
 def draw_phantom(size_px: int, *, seed: int, patient: int, k: int, opacity: bool) -> Film:
     """Film `k` (1, 2, ...) of a patient, uint8 (size_px, size_px), with the patient's pneumonia or without."""
-    # Parts are drawn at half the size from 128 px on: 4x less work, and a real film is not sharper than that.
+    # Parts are drawn at half the size from 128 px on: 4x less work, and a real film is no sharper than that.
     half_px = size_px // 2 if size_px >= 128 else size_px
     anatomy_rng, view_rng = (np.random.default_rng([seed, patient, stream]) for stream in (ANATOMY, k))
     a, view = _drawn(_DrawnAnatomy, anatomy_rng), _drawn(_DrawnView, view_rng)

@@ -1,4 +1,4 @@
-"""The drawn set: a default that needs no download, and whose honesty can be measured."""
+"""The phantom set: default data that needs no download and whose freedom from shortcuts can be measured."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from plainfilm.errors import DataError, OccupiedError, UsageError
 
 _T = TypeVar("_T")
 CLASSES = ("NORMAL", "PNEUMONIA")
-_PLAN = 1002  # last word of the plan's seed, apart from every film's
+_PLAN = 1002  # last word of the plan's seed, different from every film's
 
 
 def _plan(images: int, seed: int) -> list[tuple[int, int, bool]]:
-    """Number, count of images and disease of each patient, in the order of the numbers.
+    """Number, count of images and disease of each patient, in order of number.
 
     Each class gets half of the images (NORMAL the odd one), and the numbers are shuffled over both.
     """
@@ -36,7 +36,7 @@ def _plan(images: int, seed: int) -> list[tuple[int, int, bool]]:
 
 
 def films_of(images: int, seed: int) -> list[tuple[int, int, bool]]:
-    """Patient, number (1..4) and disease of each film of a set, in the order of the patients' numbers."""
+    """Patient, number (1..4) and disease of each film of a set, in order of patient number."""
     return [(patient, k, opacity) for patient, count, opacity in _plan(images, seed) for k in range(1, count + 1)]
 
 
@@ -52,13 +52,13 @@ def write_phantom(
     """Draw a set into `out`/{NORMAL,PNEUMONIA}/phantom-<patient>-<k>.png; returns images per class.
 
     Args:
-        out: a folder that is not there yet, or empty; it is filled in one step when all films are drawn.
+        out: a folder that does not exist or is empty; it is filled in one step when all films are drawn.
         images, size_px: 12..100000, half of them in each class; height and width, 32..1024.
         seed: 0 or more; the same arguments give the same bytes.
         jobs: threads, one per core by default; the films do not depend on it.
-        progress: called with the number of films drawn so far.
+        progress: receives the number of films drawn so far.
     Raises:
-        DataError: `images` out of range. UsageError: another number is. OccupiedError: `out` holds something already.
+        DataError: `images` out of range. UsageError: another number is. OccupiedError: `out` is not empty.
     """
     out = Path(out).absolute()
     check_request(out, images, size_px, seed, jobs)
@@ -73,7 +73,7 @@ def write_phantom(
 
 
 def save_png(pixels: Film, path: Path) -> None:
-    """Write a PNG without compression: a film with more texture would make a longer file, and its length would tell
+    """Write an uncompressed PNG: a film with more texture would compress to a larger file, and file size would reveal
     the class."""
     Image.fromarray(pixels).save(path, compress_level=0)
 
@@ -87,10 +87,10 @@ def fill(
     jobs: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Call `write(folder, film)` for each film, in threads; the folder becomes `out` when all are written.
+    """Call `write(folder, film)` for each film, in threads; the folder is renamed to `out` when all are written.
 
     Args:
-        out: an absolute path. folders: what to make below it first. jobs, progress: see `write_phantom`.
+        out: an absolute path. folders: subfolders to create first. jobs, progress: see `write_phantom`.
     """
     partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)  # of a killed process that had our number
@@ -107,7 +107,7 @@ def fill(
 
 
 def _put_in_place(partial: Path, out: Path) -> None:
-    """Rename the finished folder; Windows renames onto no folder at all, not even an empty one."""
+    """Rename the finished folder; Windows cannot rename onto an existing folder, not even an empty one."""
     try:
         if out.exists():
             out.rmdir()

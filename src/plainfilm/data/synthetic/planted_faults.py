@@ -1,7 +1,7 @@
-"""A drawn set with known faults, for measuring what finds them: shortcuts, copies, wrong labels, shared patients.
+"""A drawn set with known faults, for measuring detectors: shortcuts, copies, wrong labels, shared patients.
 
-Nothing in the folder tells what was planted; the caller gets it as a list of paths. Of one set the picture behind each
-copy is taken once, so that every fault can be found, or missed, by itself.
+Nothing in the folder reveals what was planted; the caller gets it as a list of paths. No image of a set is copied twice,
+so that each fault is found or missed independently.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from plainfilm.schemas.data import Planted
 _T = TypeVar("_T")
 _SHORTCUTS = ("none", "jpeg", "marker")
 _JPEG_QUALITY = {"NORMAL": 95, "PNEUMONIA": 80}  # file length alone: AUROC 1.000 at 64 and 256 px; 90 and 80: 0.997
-_MARKED_SHARE = {"NORMAL": 0.1, "PNEUMONIA": 0.9}  # of the drawn films; copies keep what their picture has
+_MARKED_SHARE = {"NORMAL": 0.1, "PNEUMONIA": 0.9}  # of the drawn films; copies keep what their source has
 _TEST_SHARE = 0.2
-_HIGHEST_PATIENT = 99_999  # a sixth digit would tell the copies by the length of their names
+_HIGHEST_PATIENT = 99_999  # a sixth digit would reveal the copies by the length of their names
 
-# Last words of the seeds, apart from phantom.PLAN and from every film's.
+# Last words of the seeds, different from phantom._PLAN and from every film's.
 MARKS, SOURCES, NUMBERS, CHANGES, SHARED, SIDES, PLACE = range(1003, 1010)
 
 # The side marker: R, for the patient's right, on a raster of 7 rows and 5 columns; y, x, height, width of its strokes.
@@ -38,7 +38,7 @@ _MARKER_WHITE = 245
 
 @dataclass(frozen=True)
 class Faults:
-    """What to plant: counts of pictures (of patients: `shared_patients`), and the layout with train and test."""
+    """What to plant: numbers of images (`shared_patients`: of patients), and whether there are train and test folders."""
 
     shortcut: str = "none"
     duplicates: int = 0
@@ -49,18 +49,18 @@ class Faults:
 
     @property
     def copies(self) -> int:
-        """How many files come on top of the drawn films."""
+        """How many files are added to the drawn films."""
         return self.duplicates + self.near_duplicates + self.label_conflicts
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """What stands above the class folders: train and test, or nothing."""
+        """Parents of the class folders: train and test, or none."""
         return ("train/", "test/") if self.given_folders or self.shared_patients else ("",)
 
 
 @dataclass(frozen=True)
 class _DrawnImage:
-    """One file of the set: which film it shows, what is done to the pixels, and where it lies under which name."""
+    """One file of the set: the film it shows, the changes to its pixels, and its folder and name."""
 
     film: tuple[int, int, bool]  # patient, number and disease, as drawn
     patient: int  # of the file's name, as are `k` and `label`
@@ -92,20 +92,20 @@ def write_planted(
 ) -> Planted:
     """Draw a set with faults into `out`, [train|test/]CLASS/phantom-<patient>-<k>.{png,jpg}; returns what was planted.
 
-    The arguments are those of `write_phantom`, and without faults so are the files. Copies come on top of `images`.
+    The arguments are those of `write_phantom`; without faults the files are the same too. Copies are added to `images`.
 
     Raises:
-        UsageError: a fault that is not known, or more of them than the films allow; else as `write_phantom`.
+        UsageError: an unknown fault, or more faults than the films allow; else as `write_phantom`.
     """
     out = Path(out).absolute()
     check_request(out, images, size_px, seed, jobs)
-    pictures, planted = _lay_out(faults, images, seed)
+    files, planted = _lay_out(faults, images, seed)
 
-    def write(folder: Path, picture: _DrawnImage) -> None:
-        _save(_render(picture, size_px, seed), folder / picture.path, picture.quality)
+    def write(folder: Path, image: _DrawnImage) -> None:
+        _save(_render(image, size_px, seed), folder / image.path, image.quality)
 
     folders = [folder + label for folder in faults.folders for label in CLASSES]
-    fill(out, pictures, write, folders=folders, jobs=jobs, progress=progress)
+    fill(out, files, write, folders=folders, jobs=jobs, progress=progress)
     return planted
 
 
@@ -120,11 +120,11 @@ def _lay_out(faults: Faults, images: int, seed: int) -> tuple[list[_DrawnImage],
     films = _with_shortcut(faults.shortcut, _plain_images(images, seed), chance(MARKS))
     shared = _choose_shared(faults.shared_patients, films, chance(SHARED))
     sources = _choose_sources(faults, films, shared, chance(SOURCES))
-    pictures = films + _make_copies(faults, [films[i] for i in sources], len(_patients_of(films)), chance)
+    files = films + _make_copies(faults, [films[i] for i in sources], len(_patients_of(films)), chance)
     if len(faults.folders) > 1:
-        folders = _choose_folders(pictures, shared, chance(SIDES))
-        pictures = [replace(picture, folder=folder) for picture, folder in zip(pictures, folders, strict=True)]
-    return pictures, _report_progress(faults, pictures, sources, shared)
+        folders = _choose_folders(files, shared, chance(SIDES))
+        files = [replace(image, folder=folder) for image, folder in zip(files, folders, strict=True)]
+    return files, _planted_document(faults, files, sources, shared)
 
 
 def _chance(seed: int, images: int, purpose: int) -> np.random.Generator:
@@ -151,7 +151,7 @@ def _plain_images(images: int, seed: int) -> list[_DrawnImage]:
 
 
 def _with_shortcut(kind: str, films: list[_DrawnImage], rng: np.random.Generator) -> list[_DrawnImage]:
-    """The films with something in file or corner that tells the class."""
+    """The films with a shortcut, JPEG quality or a corner marker, that reveals the class."""
     if kind == "jpeg":
         return [replace(film, quality=_JPEG_QUALITY[film.label]) for film in films]
     if kind == "marker":
@@ -163,29 +163,29 @@ def _with_shortcut(kind: str, films: list[_DrawnImage], rng: np.random.Generator
     return films
 
 
-def _patients_of(pictures: Sequence[_DrawnImage], label: str | None = None) -> Counter[int]:
-    """Pictures per patient number, of one class or of all."""
-    return Counter(picture.patient for picture in pictures if label in (None, picture.label))
+def _patients_of(files: Sequence[_DrawnImage], label: str | None = None) -> Counter[int]:
+    """Images per patient number, of one class or of all."""
+    return Counter(image.patient for image in files if label in (None, image.label))
 
 
 def _in_turn(classes: Iterable[Sequence[_T]], rng: np.random.Generator) -> list[_T]:
-    """Each class shuffled, then one of each in turn until a class ends: any stretch of it holds as many of each."""
+    """Each class shuffled, then interleaved until one runs out: any stretch holds equally many of each."""
     shuffled = [[items[i] for i in rng.permutation(len(items))] for items in classes]
     return [item for together in zip(*shuffled, strict=False) for item in together]
 
 
 def _choose_shared(count: int, films: Sequence[_DrawnImage], rng: np.random.Generator) -> frozenset[int]:
-    """Patients that are to lie in train and in test, of both classes in turn; each has two films at least.
+    """Patients to be in both train and test, alternating between the classes; each has at least two films.
 
     Raises:
-        UsageError: there are fewer.
+        UsageError: there are too few.
     """
     able = ([number for number, n in _patients_of(films, label).items() if n > 1] for label in CLASSES)
     pool = _in_turn(able, rng)
     if count > len(pool):
         raise UsageError(
-            f"shared_patients is {count}; it must be 0 to {len(pool)}: a shared patient has two films or more, and each "
-            "class gives as many. Choose fewer, or draw more images."
+            f"shared_patients is {count}; it must be 0 to {len(pool)}: a shared patient has two films or more, and "
+            "the classes contribute equally. Choose fewer, or draw more images."
         )
     return frozenset(pool[:count])
 
@@ -193,7 +193,7 @@ def _choose_shared(count: int, films: Sequence[_DrawnImage], rng: np.random.Gene
 def _choose_sources(
     faults: Faults, films: Sequence[_DrawnImage], shared: frozenset[int], rng: np.random.Generator
 ) -> list[int]:
-    """Which films are copied: for the duplicates, then the near-duplicates, then the conflicts, none of them twice.
+    """Which films are copied: for the duplicates, then the near-duplicates, then the conflicts; none twice.
 
     Raises:
         UsageError: there are fewer films than copies.
@@ -202,8 +202,8 @@ def _choose_sources(
     pool = _in_turn(own, rng)[: _HIGHEST_PATIENT - len(_patients_of(films))]
     if faults.copies > len(pool):
         raise UsageError(
-            f"duplicates + near_duplicates + label_conflicts is {faults.copies}; it must be 0 to {len(pool)}: each is "
-            "of another film, of no shared patient, and each class gives as many. Choose fewer, or draw more images."
+            f"duplicates + near_duplicates + label_conflicts is {faults.copies}; it must be 0 to {len(pool)}: each "
+            "copies another film, of no shared patient, and the classes contribute equally. Choose fewer, or draw more images."
         )
     return pool[: faults.copies]
 
@@ -211,8 +211,8 @@ def _choose_sources(
 def _make_copies(
     faults: Faults, sources: Sequence[_DrawnImage], last_patient: int, chance: Callable[[int], np.random.Generator]
 ) -> list[_DrawnImage]:
-    """One more picture per source, each of a patient of its own; in the order of `choose_sources`."""
-    # Shuffled as the drawn patients' numbers are: taken in turn, odd numbers would all be of one class.
+    """One more image per source, each with a new patient; in the order of `_choose_sources`."""
+    # Shuffled like the drawn patients' numbers: in order, all odd numbers would be of one class.
     numbers = last_patient + 1 + chance(NUMBERS).permutation(faults.copies)
     copies = [replace(source, patient=int(n), k=1) for source, n in zip(sources, numbers, strict=True)]
     first, end, rng = faults.duplicates, faults.duplicates + faults.near_duplicates, chance(CHANGES)
@@ -222,22 +222,22 @@ def _make_copies(
 
 
 def _changed(copy: _DrawnImage, i: int, rng: np.random.Generator) -> _DrawnImage:
-    """The copy as a careless export would make it: resized, with other contrast and brightness, or as JPEG, in turn.
+    """The copy as a careless export would make it: in turn resized, with other contrast and brightness, or as JPEG.
 
-    Of a set that is all JPEG none is encoded alone: the quality tells the class there.
+    In an all-JPEG set no copy is only encoded again: there the quality reveals the class.
     """
     kinds = ("resized", "exposure", "jpeg") if copy.quality is None else ("resized", "exposure")
-    kind = kinds[i // 2 % len(kinds)]  # by twos: the classes come in turn, and each kind is to be of both
+    kind = kinds[i // 2 % len(kinds)]  # in pairs: the classes alternate, and each kind covers both
     if kind == "resized":
         return replace(copy, scale=rng.uniform(0.8, 0.95))
-    if kind == "exposure":  # a step away from none at all, which would be a duplicate
+    if kind == "exposure":  # bounded away from no change, which would be a duplicate
         contrast, brightness = rng.uniform((0.03, 4.0), (0.10, 12.0)) * rng.choice((-1, 1), 2)
         return replace(copy, contrast=float(1.0 + contrast), brightness=float(brightness))
     return replace(copy, quality=int(rng.integers(60, 96)))
 
 
 def _change_in_words(copy: _DrawnImage) -> str:
-    """How a near-duplicate differs from its picture."""
+    """How a near-duplicate differs from its source."""
     if copy.scale != 1.0:
         return f"resized {copy.scale:.2f}"
     if copy.contrast != 1.0:
@@ -245,16 +245,16 @@ def _change_in_words(copy: _DrawnImage) -> str:
     return f"jpeg {copy.quality}"
 
 
-def _choose_folders(pictures: Sequence[_DrawnImage], shared: frozenset[int], rng: np.random.Generator) -> list[str]:
-    """train/ or test/ of each picture: of each class about a fifth in test, whole patients but for the shared ones.
+def _choose_folders(files: Sequence[_DrawnImage], shared: frozenset[int], rng: np.random.Generator) -> list[str]:
+    """train/ or test/ for each file: about a fifth of each class in test, whole patients except the shared ones.
 
-    A shared patient's last film lies in test, the others in train. Copies are patients as any, so that a picture and
-    its copy come to lie together or apart.
+    A shared patient's last film is in test, the others in train. A copy counts as a patient of its own, so it may be in
+    the same folder as its source or in the other one.
     """
-    last = {picture.patient: picture.k for picture in pictures}
+    last = {image.patient: image.k for image in files}
     tested: set[int] = set()
     for label in CLASSES:
-        count = _patients_of(pictures, label)
+        count = _patients_of(files, label)
         missing = round(_TEST_SHARE * count.total()) - len(count.keys() & shared)
         for number in rng.permutation(sorted(count.keys() - shared)).tolist():
             if missing <= 0:
@@ -262,21 +262,20 @@ def _choose_folders(pictures: Sequence[_DrawnImage], shared: frozenset[int], rng
             tested.add(number)
             missing -= count[number]
     return [
-        "test/" if p.patient in tested or (p.patient in shared and p.k == last[p.patient]) else "train/"
-        for p in pictures
+        "test/" if p.patient in tested or (p.patient in shared and p.k == last[p.patient]) else "train/" for p in files
     ]
 
 
-def _report_progress(
-    faults: Faults, pictures: Sequence[_DrawnImage], sources: Sequence[int], shared: frozenset[int]
+def _planted_document(
+    faults: Faults, files: Sequence[_DrawnImage], sources: Sequence[int], shared: frozenset[int]
 ) -> Planted:
-    """What was planted, in the words of the document."""
-    copies = pictures[-len(sources) :] if sources else []
-    pairs = [(pictures[i].path, copy.path) for i, copy in zip(sources, copies, strict=True)]
+    """What was planted, as a document."""
+    copies = files[-len(sources) :] if sources else []
+    pairs = [(files[i].path, copy.path) for i, copy in zip(sources, copies, strict=True)]
     first, end = faults.duplicates, faults.duplicates + faults.near_duplicates
     return Planted(
         shortcut=cast(Literal["none", "jpeg", "marker"], faults.shortcut),
-        marked=[picture.path for picture in pictures if picture.marked],
+        marked=[image.path for image in files if image.marked],
         duplicates=pairs[:first],
         near_duplicates=pairs[first:end],
         near_duplicate_changes=[_change_in_words(copy) for copy in copies[first:end]],
@@ -285,17 +284,17 @@ def _report_progress(
     )
 
 
-def _render(picture: _DrawnImage, size_px: int, seed: int) -> Film:
-    """The pixels of a picture, uint8 (h, w)."""
-    patient, k, opacity = picture.film
+def _render(image: _DrawnImage, size_px: int, seed: int) -> Film:
+    """The pixels of a file, uint8 (h, w)."""
+    patient, k, opacity = image.film
     pixels = draw_phantom(size_px, seed=seed, patient=patient, k=k, opacity=opacity)
-    if picture.marked:
+    if image.marked:
         pixels = _burn_in_marker(pixels, np.random.default_rng([seed, patient, k, PLACE]))
-    if (picture.contrast, picture.brightness) != (1.0, 0.0):
-        grey = (pixels - 127.5) * picture.contrast + 127.5 + picture.brightness
+    if (image.contrast, image.brightness) != (1.0, 0.0):
+        grey = (pixels - 127.5) * image.contrast + 127.5 + image.brightness
         pixels = (np.clip(grey, 0.0, 255.0) + 0.5).astype(np.uint8)
-    if picture.scale != 1.0:
-        side = round(picture.scale * size_px)
+    if image.scale != 1.0:
+        side = round(image.scale * size_px)
         pixels = np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.LANCZOS))
     return pixels
 

@@ -36,10 +36,10 @@ def read_csv(path: Path) -> list[FoundFiles]:
 def read_column(path: Path, name: str) -> dict[str, str] | None:
     """A column of the CSV by the relative path of each image, stripped; None where it has no such column.
 
-    No image is looked for: they may have been moved since the run was trained.
+    The image files are not checked: they may have been moved since the run was trained.
 
     Raises:
-        DataError: the CSV is gone, or no longer one.
+        DataError: the CSV is missing or no longer valid.
     """
     frame = _parse(path, _text(path))
     if name not in frame or name in ("line", "relative"):
@@ -55,7 +55,7 @@ def _text(path: Path) -> str:
 
 
 def _parse(path: Path, text: str) -> pd.DataFrame:
-    """The rows, all text; `line` is where a row ends in the file, `relative` its path in one spelling."""
+    """The rows, all text; `line` is where a row ends in the file, `relative` its normalised path."""
     reader = csv.reader(io.StringIO(text))
     try:
         header = [name.strip() for name in next(reader, [])]

@@ -1,4 +1,4 @@
-"""What the scan found in a file, remembered by the file's content: a second scan hashes, and decodes only what is new."""
+"""Facts from the scan, cached by file content: a second scan hashes every file and decodes only new content."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from plainfilm.base.files import atomic_write, hash_json, sweep
 from plainfilm.data.image import decode
 from plainfilm.data.image.decode import ImageFacts
 
-_MAX_PARTS = 16  # then they are written as one
+_MAX_PARTS = 16  # then they are merged into one
 
 
 class FactsBook:
-    """Facts by SHA-256 of the file, for one way of reading; kept as JSON parts that are never changed.
+    """Facts by SHA-256 of the file, for one way of reading; kept as immutable JSON parts.
 
-    It holds no path and no name, and of a DICOM file nothing but sizes and the keyed hash of its PatientID.
+    It holds no path and no name, and of a DICOM file only sizes and the keyed hash of its PatientID.
     """
 
     def __init__(self, root: Path, reading: Mapping[str, Any]) -> None:
@@ -32,11 +32,11 @@ class FactsBook:
             self.known.update(_read(part))
 
     def get(self, sha256: str) -> ImageFacts | None:
-        """What is known of a file with this content."""
+        """Facts of a file with this content; None if unknown."""
         return self.known.get(sha256)
 
     def add(self, facts: list[ImageFacts]) -> None:
-        """Remember; where the folder cannot be written, nothing is kept and nothing is lost."""
+        """Store new facts; where the folder cannot be written, they are kept in memory only."""
         fresh = {fact.sha256: fact for fact in facts if fact.sha256 not in self.known}
         if not fresh:
             return

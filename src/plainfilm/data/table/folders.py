@@ -23,7 +23,7 @@ _SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume informat
 
 @dataclass(frozen=True)
 class FoundFiles:
-    """One file of the walk: where it lies, and its label and given split as the folders (or the CSV) say."""
+    """One file of the walk: where it is, and its label and given split from the folders (or the CSV)."""
 
     path: Path
     relative: str  # below the data folder, with '/'
@@ -40,12 +40,12 @@ def walk(
     Links are not followed unless asked; then each folder is entered once, so that a loop ends.
 
     Args:
-        unreadable: give a folder that cannot be read back as a path with the rule UNREADABLE.
+        unreadable: yield a folder that cannot be read as a path with the rule UNREADABLE.
     Raises:
-        DataError: there is such a folder, and `unreadable` is not set.
+        DataError: a folder cannot be read, and `unreadable` is not set.
     """
     seen: set[tuple[int, int]] = set()
-    todo: list[tuple[Path, str, os.DirEntry[str] | None]] = [(root, "", None)]  # None: a folder; the last one is next
+    todo: list[tuple[Path, str, os.DirEntry[str] | None]] = [(root, "", None)]  # None: a folder; last in, first out
     while todo:
         here, rule, file = todo.pop()
         if file is not None:
@@ -90,11 +90,11 @@ def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool) -> str:
     suffix = path.suffix.casefold()
     if suffix in TIFF_SUFFIXES:
         return "" if tiff else "TIFF, read with --tiff only"
-    return "" if suffix in SUFFIXES or _looks_like_dicom(path) else "not a PNG, JPEG, BMP or DICOM"
+    return "" if suffix in SUFFIXES or _has_dicom_prefix(path) else "not a PNG, JPEG, BMP or DICOM"
 
 
-def _looks_like_dicom(path: Path) -> bool:
-    """Scanners often name DICOM files by a number with dots, or give them a suffix of their own."""
+def _has_dicom_prefix(path: Path) -> bool:
+    """True when the DICM prefix is there: scanners often name DICOM files by a UID, or use a suffix of their own."""
     try:
         with path.open("rb") as file:
             return is_dicom(file.read(132))
@@ -106,7 +106,7 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list
     """Files with label and given split from their folders, and those set aside.
 
     Raises:
-        DataError: images lie in no class folder, a class folder is empty, or two differ in case only.
+        DataError: a class folder is empty, or two differ in case only.
     """
     given_layout = _has_given_folders(root)
     found, ignored = [], []
@@ -128,10 +128,10 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list
 
 
 def _has_given_folders(root: Path) -> bool:
-    """True when train (and val, test) stand above the class folders.
+    """True when train (and val, test) are the parents of the class folders.
 
-    A class may be called 'test': split names count only with class folders below them, and only when one of them
-    is train or there are no other folders.
+    A class may be named 'test': split names count only with class folders below them, and only when one of them is
+    train or there are no other folders.
     """
     tops = [top for top in root.iterdir() if top.is_dir() and not _is_system(top.name)]
     given = [GIVEN_NAMES.get(top.name.casefold()) for top in tops if any(sub.is_dir() for sub in top.iterdir())]

@@ -17,19 +17,19 @@ from plainfilm.data.table.patients import join_groups, key_from_name, require_ma
 from plainfilm.data.table.scan import refuse_deeper, scan, stored_bits
 from plainfilm.errors import DataError
 
-MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # beyond the larger of the two, training does not start, unless max_bad says so
+MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # above the larger of the two, training does not start, unless max_bad says so
 
 
 @dataclass(frozen=True)
 class ImageTable:
-    """The used images and what became of all other files.
+    """The used images and the outcome of all other files.
 
     `rows`: path (absolute), relative, label, patient ('' = no key), wide, given ('' | train | valid | test), sha256,
     bytes, width, height, mode, grey, depth, channels, quantisation (see ImageFacts), content (the same for identical
-    bytes and for identical pixels in another file), kin (the same for patients who share a picture, also one that was
-    set aside), duplicate_of (relative path of the first identical picture, or '').
+    bytes and for identical pixels in another file), kin (the same for patients who share an image, also one that was
+    set aside), duplicate_of (relative path of the first identical image, or '').
     `excluded`: path, relative, state (quarantined | duplicate | ignored), code, why.
-    `conflicts`: groups of identical pictures (relative paths) with different labels, all quarantined.
+    `conflicts`: groups of identical images (relative paths) with different labels, all quarantined.
     `bits`: stored depth of integers above 8 bits, None where there are none.
     """
 
@@ -46,7 +46,7 @@ class ImageTable:
 
     @property
     def found(self) -> int:
-        """Files seen, whatever became of them."""
+        """Files found, used or not."""
         return len(self.rows) + len(self.excluded)
 
     def count(self, state: str) -> int:
@@ -60,7 +60,7 @@ class ImageTable:
 
     @property
     def channels(self) -> int:
-        """1 when every picture is grey, else 3."""
+        """1 when every image is grey, else 3."""
         return 1 if bool(self.rows["grey"].all()) else 3
 
 
@@ -78,10 +78,10 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
 def scan_table(
     path: Path, cfg: DataConfig, progress: Callable[[int, int], None] | None = None
 ) -> tuple[ImageTable, list[FoundFiles]]:
-    """The table as the files are, however many of them are damaged, and all image files found.
+    """The table of the files, however many of them are damaged, and all image files found.
 
     Raises:
-        DataError: DATA is not there, or holds no image file.
+        DataError: DATA does not exist, or holds no image file.
     """
     if not path.exists():
         raise DataError(f"{path} does not exist. Give a folder of class folders, or a CSV with columns path,label.")
@@ -133,12 +133,12 @@ def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> pd.Dat
     rows = []
     for (file, fact), key in zip(files, keys, strict=True):
         first = first_of.setdefault(fact.content, file.relative)
-        # what the user says of a patient comes before what the file says of itself, and that before its name
-        told = file.patient or ("" if cfg.patient_pattern else fact.patient)
+        # the user's patient column comes before the file's own PatientID, and that before the file name
+        known = file.patient or ("" if cfg.patient_pattern else fact.patient)
         rows.append({
             "path": str(file.path), "relative": file.relative, "label": file.label,
-            "patient": told or (key.patient if key else ""),
-            "wide": told or (key.wide if key else ""),
+            "patient": known or (key.patient if key else ""),
+            "wide": known or (key.wide if key else ""),
             "given": file.given, "sha256": fact.sha256, "bytes": fact.bytes, "width": fact.width,
             "height": fact.height, "mode": fact.mode, "grey": fact.grey, "depth": fact.depth,
             "channels": fact.channels, "quantisation": fact.quantisation, "content": fact.content,
@@ -150,22 +150,22 @@ def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> pd.Dat
 
 
 def _without_conflicts(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]], tuple[tuple[str, ...], ...]]:
-    """Rows whose picture has one label, quarantine rows of the others, and those others in groups."""
+    """Rows whose image has one label, quarantine rows for the others, and the others in groups."""
     labels = rows.groupby("content")["label"].agg(lambda part: " and ".join(sorted(set(part))))
-    told = rows["content"].map(labels)
-    clash = rows.groupby("content")["label"].transform("nunique") > 1 if len(rows) else told.astype(bool)
+    all_labels = rows["content"].map(labels)
+    clash = rows.groupby("content")["label"].transform("nunique") > 1 if len(rows) else all_labels.astype(bool)
     conflicts = [
         set_aside(Path(path), relative, "quarantined", "E_LABEL_CONFLICT", f"identical files are labelled {both}")
-        for path, relative, both in zip(rows[clash]["path"], rows[clash]["relative"], told[clash], strict=True)
+        for path, relative, both in zip(rows[clash]["path"], rows[clash]["relative"], all_labels[clash], strict=True)
     ]
     groups = tuple(tuple(part["relative"]) for _, part in rows[clash].groupby("content", sort=False))
     return rows[~clash].reset_index(drop=True), conflicts, groups
 
 
 def _without_duplicates(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]]]:
-    """One row per picture, and the rows of those dropped.
+    """One row per image, and the rows of the dropped copies.
 
-    A given test folder is never touched: of a picture that lies there too, every copy elsewhere is dropped.
+    A given test folder is never changed: if an image is in it, every copy elsewhere is dropped.
     """
     elsewhere = rows["given"] != "test"
     tested = rows["content"].isin(rows.loc[~elsewhere, "content"])
@@ -189,7 +189,7 @@ _COLUMNS = [
 
 
 def _max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
-    """How many of `found` files may be damaged, and that in words."""
+    """How many of `found` files may be damaged, as a number and in words."""
     if cfg.max_bad is None:
         return max(MAX_BAD_FILES, MAX_BAD_SHARE * found), f"{MAX_BAD_FILES} files or {MAX_BAD_SHARE:.0%}"
     if cfg.max_bad.endswith("%"):
@@ -198,7 +198,7 @@ def _max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
 
 
 def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
-    """Raises what build_table() says."""
+    """Raises the errors of build_table()."""
     refuse_damaged(table, found, cfg)
     if len(table.classes) < 2:
         raise DataError(
@@ -207,7 +207,7 @@ def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig
 
 
 def refuse_damaged(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
-    """Raises a DataError where too many files are damaged, or all of a class."""
+    """Raises a DataError where too many files are damaged, or all files of a class."""
     bad = table.excluded[(table.excluded["state"] == "quarantined") & (table.excluded["code"] != "E_LABEL_CONFLICT")]
     limit, words = _max_bad_files(cfg, len(found))
     if len(bad) > limit:
@@ -227,12 +227,12 @@ def refuse_damaged(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) 
 
 
 def write_table(path: Path, rows: pd.DataFrame) -> None:
-    """Save rows as CSV, every cell as it stands."""
+    """Save rows as CSV, every cell unchanged."""
     atomic_write(path, rows.to_csv(index=False, lineterminator="\n"))
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Rows saved by write_table(): all text, but for the numbers and flags of our own columns.
+    """Rows saved by write_table(): all text, except the numeric and boolean columns.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -242,7 +242,7 @@ def read_table(path: Path) -> pd.DataFrame:
         for name in ("bytes", "width", "height", "depth", "channels", "quantisation", "group"):
             rows[name] = rows[name].astype("int64")
         rows["grey"] = rows["grey"] == "True"
-        if "role" not in rows:  # written before valid was cut: it served every choice
+        if "role" not in rows:  # written before valid was split: every row has both roles
             rows["role"] = rows["split"].map({"valid": "both"}).fillna("")
         return rows[[*_COLUMNS, "group", "role", "split"]]
     except KeyError as error:

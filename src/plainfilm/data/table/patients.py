@@ -1,4 +1,4 @@
-"""Whose picture is it? Patient keys from file names, and the groups that must stay together."""
+"""Patient keys from file names, and the groups of images that must stay together."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True)
 class _NamePreset:
-    """A public set's way of naming files.
+    """How a public data set names its files.
 
     `pattern` finds the patient key; where the set restarts its numbering (Kermany: per subtype), `wide` finds the
-    wider key under which two of its patients may be one child.
+    wider key under which two of its patient keys may be one child.
     """
 
     pattern: re.Pattern[str]
@@ -37,7 +37,7 @@ def _preset(pattern: str, wide: str | None = None, *, source: str) -> _NamePrese
 
 
 _PRESETS = (
-    # 808 of the 1,635 numbers of the official train folder carry both subtypes; nobody knows whether that is one
+    # 808 of the 1,635 numbers of the official train folder carry both subtypes; it is unknown whether that is one
     # child. The number alone would also give 170 false overlaps between train and test, where numbering restarts.
     _preset(r"^(person\d+_(?:bacteria|virus))_", r"^(person\d+)_", source="Kermany et al. 2018, pneumonia"),
     _preset(r"^(IM-\d+)-", source="Kermany et al. 2018, normal"),
@@ -55,7 +55,7 @@ class _PatientKey:
 
 
 def key_from_name(relative: str, pattern: str | None = None) -> _PatientKey | None:
-    """The patient a file name tells, or None.
+    """The patient key in a file name, or None.
 
     Args:
         relative: path below the data folder, with '/'.
@@ -75,7 +75,7 @@ def key_from_name(relative: str, pattern: str | None = None) -> _PatientKey | No
 
 
 def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, first_name: str) -> None:
-    """Refuse a user's pattern that fits no file name at all.
+    """Refuse a user's pattern that matches no file name at all.
 
     Raises:
         DataError: no key found although a pattern was given.
@@ -88,7 +88,7 @@ def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, fir
 
 
 def join_groups(*keys: Iterable[Hashable | None]) -> np.ndarray:
-    """Which rows must stay together: int (n,), rows that share any key (directly or in a chain) get one number.
+    """Groups of rows that must stay together: int (n,), rows that share any key (directly or in a chain) get one number.
 
     Args:
         keys: one iterable per kind of key, each of length n; None joins nothing.
@@ -112,9 +112,9 @@ def join_groups(*keys: Iterable[Hashable | None]) -> np.ndarray:
 
 
 class PatientSecret:
-    """The key of the hashes that stand for DICOM PatientIDs: random, made once, readable by its owner only.
+    """The key of the hashes that replace DICOM PatientIDs: random, created once, readable by its owner only.
 
-    Where it cannot be kept it lives as long as the process: the groups are the same, only their names change.
+    Where it cannot be saved it lasts as long as the process: the groups are the same, only their names change.
     """
 
     def __init__(self, folder: Path, *, keep: bool) -> None:
@@ -123,11 +123,11 @@ class PatientSecret:
 
     @property
     def fingerprint(self) -> str:
-        """Tells two keys apart and neither of them; '' while there is none."""
+        """Distinguishes two keys without revealing either; '' while there is none."""
         return hashlib.sha256(self._value).hexdigest()[:16] if self._value else ""
 
     def value(self) -> bytes:
-        """The key, made where there is none."""
+        """The key, created if there is none."""
         with self._lock:
             if not self._value:
                 self._value = os.urandom(_SECRET_BYTES)
@@ -142,7 +142,7 @@ class PatientSecret:
         return b""
 
     def _made(self, fresh: bytes) -> bytes:
-        """The kept key: `fresh`, or that of a process that was first."""
+        """The saved key: `fresh`, or that of another process that was first."""
         own = self.path.with_name(f"{self.path.name}.{os.getpid()}")
         try:
             atomic_write(own, fresh, private=True)

@@ -1,4 +1,4 @@
-"""Every file found is read whole, once: what it holds, or the code that sets it aside."""
+"""Every file found is read whole, once: its facts, or the code that sets it aside."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from plainfilm.data.table.patients import PatientSecret
 def scan(
     found: list[FoundFiles], cfg: DataConfig, progress: Callable[[int, int], None] | None = None
 ) -> tuple[dict[str, ImageFacts], list[dict[str, str]]]:
-    """Facts of every readable file by relative path, and a quarantine row for each other one.
+    """Facts of every readable file by relative path, and a quarantine row for each other file.
 
-    Every file is hashed; what is known of its content is not decoded again.
+    Every file is hashed; known content is not decoded again.
     """
     secret = PatientSecret(cache_folder(), keep=cfg.cache)
     reading = {"tiff": cfg.tiff, "frame": cfg.frame, "secret": secret.fingerprint}
     book = FactsBook(cache_folder(), reading) if cfg.cache else None
 
-    def look(file: FoundFiles) -> ImageFacts | DecodeError:
+    def read_facts(file: FoundFiles) -> ImageFacts | DecodeError:
         try:
             data = read_bytes(file.path)
             known = book.get(digest(data)) if book else None
-            key = secret.value() if is_dicom(data) else None  # no key is made where nothing needs one
+            key = secret.value() if is_dicom(data) else None  # no key is created where none is needed
             return known or inspect(data, tiff=cfg.tiff, frame=cfg.frame, key=key)
         except DecodeError as error:
             return error
 
     facts, broken = {}, []
-    for done, (file, result) in enumerate(zip(found, in_threads(look, found), strict=True), start=1):
+    for done, (file, result) in enumerate(zip(found, in_threads(read_facts, found), strict=True), start=1):
         if isinstance(result, DecodeError):
             broken.append(set_aside(file.path, file.relative, "quarantined", result.code, result.why))
         else:
@@ -51,7 +51,7 @@ def scan(
 
 
 def stored_bits(facts: dict[str, ImageFacts]) -> int | None:
-    """The smallest usual depth that holds the largest value of the whole set; None without deep pictures."""
+    """The smallest usual depth that holds the largest value of the whole set; None without deep images."""
     deepest = [fact.deep_max for fact in facts.values() if fact.deep_max is not None and fact.deep_max < 2**16]
     return smallest_depth(max(deepest)) if deepest else None
 
@@ -59,7 +59,7 @@ def stored_bits(facts: dict[str, ImageFacts]) -> int | None:
 def refuse_deeper(
     root: Path, facts: dict[str, ImageFacts], bits: int | None
 ) -> tuple[dict[str, ImageFacts], list[dict[str, str]]]:
-    """`facts` without the pictures whose values do not fit `bits`, and their quarantine rows."""
+    """`facts` without the images whose values do not fit `bits`, and their quarantine rows."""
     top = 2 ** (bits or 16) - 1
     deeper = {name for name, fact in facts.items() if fact.deep_max is not None and fact.deep_max > top}
     why = f"holds values above {top}, more than {bits or 16} bits"

@@ -60,18 +60,18 @@ def test_what_crosses_given_folders_is_found_and_nothing_else(tmp_path: Path, dr
 
 def test_classes_are_described_by_their_own_files(tmp_path: Path, write_image: Callable[..., Path]) -> None:
     for i, (label, size) in enumerate((("A", (10, 20)), ("A", (10, 40)), ("A", (10, 30)), ("B", (8, 8)))):
-        film = np.random.default_rng(i).integers(0, 256, size, dtype=np.uint8)
-        write_image(tmp_path / label / f"{i}.png", film)
+        image = np.random.default_rng(i).integers(0, 256, size, dtype=np.uint8)
+        write_image(tmp_path / label / f"{i}.png", image)
     table, _ = scan_table(tmp_path, DataConfig())
-    told = by_class(table.rows)
-    assert told["A"]["images"] == 3
-    assert told["A"]["width"] == {"min": 20.0, "median": 30.0, "max": 40.0}
-    assert told["A"]["height"] == {"min": 10.0, "median": 10.0, "max": 10.0}
-    assert told["B"]["depth"] == {"8": 1}
-    assert told["B"]["channels"] == {"1": 1}
+    summary = by_class(table.rows)
+    assert summary["A"]["images"] == 3
+    assert summary["A"]["width"] == {"min": 20.0, "median": 30.0, "max": 40.0}
+    assert summary["A"]["height"] == {"min": 10.0, "median": 10.0, "max": 10.0}
+    assert summary["B"]["depth"] == {"8": 1}
+    assert summary["B"]["channels"] == {"1": 1}
 
 
-def test_the_audit_leaves_no_picture_of_a_given_test_folder_in_the_cache(
+def test_the_audit_leaves_no_image_of_a_given_test_folder_in_the_cache(
     tmp_path: Path, draw_cxr: Callable[..., Path], fresh_cache: Path
 ) -> None:
     root = given_tree(tmp_path / "data", draw_cxr)
@@ -82,7 +82,7 @@ def test_the_audit_leaves_no_picture_of_a_given_test_folder_in_the_cache(
     assert sum(len(block) for block in kept) == 24  # train and val
 
 
-def test_a_patient_in_train_and_val_is_told_apart_from_one_in_test(
+def test_a_patient_in_train_and_val_is_distinguished_from_one_in_test(
     tmp_path: Path, draw_cxr: Callable[..., Path]
 ) -> None:
     root = given_tree(tmp_path / "data", draw_cxr)

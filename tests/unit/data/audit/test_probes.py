@@ -42,7 +42,7 @@ def auroc(probs: np.ndarray, labels: np.ndarray) -> float:
 
 
 def statistics(pixels: np.ndarray) -> np.ndarray:
-    """Picture statistics of one picture, (16,)."""
+    """Statistics of one image, (16,)."""
     return image_statistics(pixels[None])["picture statistics"][0]
 
 
@@ -64,20 +64,20 @@ def test_a_checkerboard_is_sharp_at_full_scale_and_flat_at_half() -> None:
     assert (found[[BLACK_ROWS, BLACK_COLUMNS, COLOUR]] == 0).all()
 
 
-def test_percentiles_are_grey_values_of_the_picture() -> None:
+def test_percentiles_are_grey_values_of_the_image() -> None:
     found = statistics(np.arange(256, dtype=np.uint8).reshape(16, 16))
     # 1 % of 256 pixels is 2.56: the third darkest
     assert found[2:9].tolist() == [2, 12, 63, 127, 191, 243, 253]
 
 
 def test_black_borders_are_counted_from_the_edge_inwards() -> None:
-    film = np.full((20, 16), 9, np.uint8)
-    film[:3] = film[-2:] = film[10] = film[:, 0] = 0
-    assert statistics(film)[[BLACK_ROWS, BLACK_COLUMNS]] == pytest.approx([5 / 20, 1 / 16])
+    image = np.full((20, 16), 9, np.uint8)
+    image[:3] = image[-2:] = image[10] = image[:, 0] = 0
+    assert statistics(image)[[BLACK_ROWS, BLACK_COLUMNS]] == pytest.approx([5 / 20, 1 / 16])
     assert statistics(np.zeros((16, 16), np.uint8))[[BLACK_ROWS, BLACK_COLUMNS, OF_0]].tolist() == [1, 1, 1]
 
 
-def test_three_equal_channels_are_the_grey_picture_and_colour_shows() -> None:
+def test_three_equal_channels_are_the_grey_image_and_colour_shows() -> None:
     grey = np.random.default_rng(0).integers(0, 256, (3, 30, 30), np.uint8)
     for name, found in image_statistics(np.repeat(grey[..., None], 3, axis=3)).items():
         np.testing.assert_allclose(found, image_statistics(grey)[name], rtol=1e-5)
@@ -87,29 +87,29 @@ def test_three_equal_channels_are_the_grey_picture_and_colour_shows() -> None:
 
 
 def test_the_ring_sees_the_border_and_nothing_else() -> None:
-    film = np.full((1, 50, 50), 100, np.uint8)
-    film[:, 4:-4, 4:-4] = 255  # 8 % of 50 px is 4
-    assert (image_statistics(film)["border ring"] == 100).all()
-    film[:, :4, :] = 20
-    ring = image_statistics(film)["border ring"][0]
+    image = np.full((1, 50, 50), 100, np.uint8)
+    image[:, 4:-4, 4:-4] = 255  # 8 % of 50 px is 4
+    assert (image_statistics(image)["border ring"] == 100).all()
+    image[:, :4, :] = 20
+    ring = image_statistics(image)["border ring"][0]
     assert ring[:12].tolist() == [20] * 12  # the top, with its corners
     assert ring[12:].tolist() == [100] * 32
 
 
 def test_the_thumbnail_holds_means_of_fields_row_by_row() -> None:
     fields = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    film = np.kron(fields, np.array([[0, 2], [1, 1]], np.uint8))[None]
-    assert image_statistics(film)["thumbnail 8x8"][0].tolist() == list(range(64))
+    image = np.kron(fields, np.array([[0, 2], [1, 1]], np.uint8))[None]
+    assert image_statistics(image)["thumbnail 8x8"][0].tolist() == list(range(64))
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (33, 33), (224, 224), (20, 41), (64, 64, 3)])
 def test_the_number_of_features_does_not_depend_on_the_size(shape: tuple[int, ...]) -> None:
-    film = np.full((2, *shape), 7, np.uint8)
-    found = image_statistics(film)
+    image = np.full((2, *shape), 7, np.uint8)
+    found = image_statistics(image)
     assert tuple(found) == PROBES[1:]
     assert [array.shape for array in found.values()] == [(2, 16), (2, 44), (2, 64)]
     assert (found["border ring"] == 7).all() and (found["thumbnail 8x8"] == 7).all()
-    assert [array.shape for array in image_statistics(film[:0]).values()] == [(0, 16), (0, 44), (0, 64)]
+    assert [array.shape for array in image_statistics(image[:0]).values()] == [(0, 16), (0, 44), (0, 64)]
 
 
 class Slices:
@@ -127,7 +127,7 @@ class Slices:
         return found
 
 
-def test_pictures_are_read_in_chunks_and_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_read_in_chunks_and_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16), np.uint8)
     whole = image_statistics(pixels)
     monkeypatch.setattr(probes, "_CHUNK_VALUES", 3 * 16 * 16)
@@ -146,7 +146,7 @@ def test_pictures_are_read_in_chunks_and_that_changes_nothing(monkeypatch: pytes
         (np.zeros((16, 16), np.uint8), "(h, w)"),
     ],
 )
-def test_other_pictures_are_refused(pixels: np.ndarray, words: str, refusal: Callable[..., str]) -> None:
+def test_other_images_are_refused(pixels: np.ndarray, words: str, refusal: Callable[..., str]) -> None:
     assert words in refusal(lambda: image_statistics(pixels))
 
 
@@ -230,7 +230,7 @@ def test_neither_the_order_of_the_rows_nor_the_names_of_the_groups_count() -> No
     np.testing.assert_array_equal(fit_and_score(features[order], labels[order], names[order], other), scored)
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_seed_other_folds() -> None:
+def test_the_same_seed_is_bit_identical_and_another_seed_other_folds() -> None:
     data = noise(90, 4)
     np.testing.assert_array_equal(cross_validated(*data, seed=3), cross_validated(*data, seed=3))
     assert not np.array_equal(cross_validated(*data, seed=3), cross_validated(*data, seed=4))

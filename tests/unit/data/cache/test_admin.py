@@ -1,4 +1,4 @@
-"""The cache folder is listed and cleared; what is not ours stays, whatever it is called."""
+"""The cache folder is listed and cleared; what is not ours stays, whatever its name."""
 
 from __future__ import annotations
 

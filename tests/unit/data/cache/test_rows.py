@@ -28,7 +28,7 @@ from wording import lacking
 Refusal = Callable[..., str]
 
 
-def test_the_pixels_of_each_row_stand_in_row_order(tiny_cxr: Path) -> None:
+def test_the_pixels_of_each_row_are_in_row_order(tiny_cxr: Path) -> None:
     rows = build_table(tiny_cxr, DataConfig()).rows.iloc[::-1]
     pixels = decode_rows(rows, DecodeSpec(24))
     assert (pixels.shape, pixels.dtype) == ((32, 24, 24), np.uint8)
@@ -77,7 +77,7 @@ def test_a_file_that_is_gone_since_the_scan_is_refused_by_name(tiny_cxr: Path, r
 
 
 @pytest.mark.parametrize(("bits", "refused"), [(12, False), (10, True), (None, True)])
-def test_a_picture_deeper_than_the_spec_is_refused(
+def test_an_image_deeper_than_the_spec_is_refused(
     tmp_path: Path, write_image: Callable[..., Path], refusal: Refusal, bits: int | None, refused: bool
 ) -> None:
     for i, name in enumerate(("A/1.png", "B/2.png")):
@@ -269,31 +269,31 @@ def test_the_damage_that_is_tested_would_be_seen_without_the_check(
     assert (decode_rows(rows, SPEC)[:] != decoded_one_by_one(rows, SPEC)).any()
 
 
-def test_a_damaged_block_is_told_and_replaced(rows: pd.DataFrame, fresh_cache: Path) -> None:
+def test_a_damaged_block_is_reported_and_replaced(rows: pd.DataFrame, fresh_cache: Path) -> None:
     decode_rows(rows, SPEC)
     damage_pixel(fresh_cache, np.random.default_rng(1))
-    told: list[str] = []
-    decode_rows(rows, SPEC, tell=told.append)
-    assert len(told) == 1 and lacking(told[0], "cache", "damaged", "decoded again") == []
-    told.clear()
-    decode_rows(rows, SPEC, tell=told.append)
-    assert told == []
+    notes: list[str] = []
+    decode_rows(rows, SPEC, on_note=notes.append)
+    assert len(notes) == 1 and lacking(notes[0], "cache", "damaged", "decoded again") == []
+    notes.clear()
+    decode_rows(rows, SPEC, on_note=notes.append)
+    assert notes == []
     assert len(block_files(fresh_cache, ".npy")) == 1
 
 
 @pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EROFS, "Read-only")])
-def test_where_the_cache_cannot_be_written_memory_is_used_and_told(
+def test_where_the_cache_cannot_be_written_memory_is_used_and_a_note_says_so(
     rows: pd.DataFrame, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch, fault: OSError
 ) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise fault
 
     monkeypatch.setattr(store, "atomic_write", refuse)
-    told: list[str] = []
-    np.testing.assert_array_equal(decode_rows(rows, SPEC, tell=told.append)[:], decoded_one_by_one(rows, SPEC))
-    assert len(told) == 1
-    assert fault.strerror in told[0]
-    assert "memory" in told[0]
+    notes: list[str] = []
+    np.testing.assert_array_equal(decode_rows(rows, SPEC, on_note=notes.append)[:], decoded_one_by_one(rows, SPEC))
+    assert len(notes) == 1
+    assert fault.strerror in notes[0]
+    assert "memory" in notes[0]
     assert block_files(fresh_cache, ".npy") == []
 
 
@@ -301,9 +301,9 @@ def test_a_nearly_full_disk_is_left_alone(
     rows: pd.DataFrame, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "has_room_for", lambda *_: False)
-    told: list[str] = []
-    decode_rows(rows, SPEC, tell=told.append)
-    assert "nearly full" in told[0]
+    notes: list[str] = []
+    decode_rows(rows, SPEC, on_note=notes.append)
+    assert "nearly full" in notes[0]
     assert block_files(fresh_cache, ".npy") == []
 
 
@@ -312,9 +312,9 @@ def test_a_cache_folder_that_is_a_file_is_no_obstacle(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "file"))
-    told: list[str] = []
-    assert len(decode_rows(rows, SPEC, tell=told.append)) == len(rows)
-    assert "decoding into memory" in told[0]
+    notes: list[str] = []
+    assert len(decode_rows(rows, SPEC, on_note=notes.append)) == len(rows)
+    assert "decoding into memory" in notes[0]
 
 
 def test_rows_are_read_as_from_an_array(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:

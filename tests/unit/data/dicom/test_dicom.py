@@ -1,4 +1,4 @@
-"""read_dicom(): one picture gives the same pixels however DICOM stores it, and nothing about the patient gets out.
+"""read_dicom(): one image gives the same pixels however DICOM stores it, and nothing about the patient gets out.
 
 Files are written by hand here, so that the expected values do not come from the library that is read with.
 """
@@ -162,7 +162,7 @@ def rle(stored: np.ndarray) -> bytes:
     return struct.pack("<16L", len(segments), *starts, *[0] * (15 - len(segments))) + b"".join(segments)
 
 
-def picture_file(pixels: np.ndarray, kind: str, **save: Any) -> bytes:
+def image_file(pixels: np.ndarray, kind: str, **save: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, kind, **save)
     return file.getvalue()
@@ -182,8 +182,8 @@ def refused(data: bytes, code: str, words: str = "", **options: Any) -> str:
 
 # ---- the files in pydicom's wheel
 
-# All files below data/test_files of pydicom 3.0.2, and of charset_files and palettes with their folder. Looked at one
-# by one as pictures, once; 693_J2KI is squashed to mush, JPEG2000 and CT_small (16 bits, no window) are all but flat.
+# All files below data/test_files of pydicom 3.0.2, and of charset_files and palettes with their folder. Inspected by eye
+# once; 693_J2KI is squashed to mush, JPEG2000 and CT_small (16 bits, no window) are all but flat.
 WHEEL = """
 100x100x3 RGB: SC_rgb_dcmtk_+eb+cr.dcm SC_rgb_gdcm_KY.dcm SC_rgb_rle.dcm SC_rgb_rle_16bit.dcm
 100x100x3 YBR_FULL: SC_rgb_dcmtk_+eb+cy+{n1,n2,s4}.dcm SC_rgb_jpeg_dcmtk.dcm SC_rgb_jpeg_lossy_gdcm.dcm
@@ -265,7 +265,7 @@ def test_the_states_add_up_to_what_the_survey_counted() -> None:
     # The survey of the 176 files (M10) asked pydicom for any pixels: 81 decode, 68 have none, 13 are no DICOM, 10 need
     # another codec, 4 are corrupt. Of its 81 we refuse 3 for their frames and 8 for their 32 bits: 70 are used. badVR
     # (one of its 4) has 32 bits too. Of its 10, two are damaged: Pillow's decoder says so of one (pylibjpeg-openjpeg
-    # reads it), the header of the other. Of its 81 without picture, rtplan_truncated counts as cut off here.
+    # reads it), the header of the other. Of its 81 without image, rtplan_truncated counts as cut off here.
     assert kinds == {"used": 81 - 3 - 8, "E_FRAMES": 3, "E_BITS": 8 + 1, "E_CODEC": 10 - 2, "E_FORMAT": 68 + 13 - 1,
                      "E_CORRUPT": 4 - 1 + 2 + 1}  # fmt: skip
 
@@ -280,9 +280,9 @@ def test_each_file_of_the_wheel_ends_in_its_state(
     caplog.set_level(logging.DEBUG)
     data, start = wheel(name).read_bytes(), time.process_time()
     try:
-        picture = read_dicom(data, key=b"secret")
-        state = f"{'x'.join(map(str, picture.pixels.shape))} {picture.photometric}"
-        assert picture.pixels.dtype == np.uint8
+        image = read_dicom(data, key=b"secret")
+        state = f"{'x'.join(map(str, image.pixels.shape))} {image.photometric}"
+        assert image.pixels.dtype == np.uint8
     except DecodeError as error:
         state = error.code
     assert time.process_time() - start < 2
@@ -325,10 +325,10 @@ def test_a_frame_is_picked_by_its_number_from_0() -> None:
     cine = wheel("examples_ybr_color.dcm").read_bytes()
     assert shown(cine, frame=29).shape == (240, 320, 3)
     assert (shown(cine, frame=29) != shown(cine, frame=0)).any()
-    refused(cine, "E_FRAMES", "30 frames; one picture per file is expected")
+    refused(cine, "E_FRAMES", "30 frames; one image per file is expected")
 
 
-# ---- one picture, many encodings
+# ---- one image, many encodings
 
 TWELVE = np.rint(NOISE * (4095 / 255)).astype(np.uint16)
 SIXTEEN = NOISE.astype(np.uint16) * 257
@@ -387,11 +387,11 @@ TWINS: dict[str, Callable[[], bytes]] = {
     "RLE, 12 bits, signed": lambda: compressed(
         [rle(SIGNED.view(np.uint16))], RLE, NOISE.shape, 12, PixelRepresentation=1
     ),
-    "JPEG 2000": lambda: compressed([picture_file(NOISE, "JPEG2000", no_jp2=True)], JPEG_2000, NOISE.shape),
+    "JPEG 2000": lambda: compressed([image_file(NOISE, "JPEG2000", no_jp2=True)], JPEG_2000, NOISE.shape),
     "JPEG 2000, 16 bits": lambda: compressed(
-        [picture_file(SIXTEEN, "JPEG2000", no_jp2=True)], JPEG_2000, NOISE.shape, 16
+        [image_file(SIXTEEN, "JPEG2000", no_jp2=True)], JPEG_2000, NOISE.shape, 16
     ),
-    "JPEG 2000 in its file format": lambda: compressed([picture_file(NOISE, "JPEG2000")], JPEG_2000, NOISE.shape),
+    "JPEG 2000 in its file format": lambda: compressed([image_file(NOISE, "JPEG2000")], JPEG_2000, NOISE.shape),
     "enhanced, its window in the frame's functional group": lambda: film(
         NOISE, WindowCenter=None,
         SharedFunctionalGroupsSequence=[dict(FrameVOILUTSequence=[dict(WindowCenter="1", WindowWidth="2")])],
@@ -422,8 +422,8 @@ TWINS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("form", TWINS)
-def test_one_picture_gives_the_pixels_of_its_png_in_every_lossless_form(form: str) -> None:
-    png = decode_bytes(picture_file(NOISE, "PNG"), DecodeSpec(SIDE))
+def test_one_image_gives_the_pixels_of_its_png_in_every_lossless_form(form: str) -> None:
+    png = decode_bytes(image_file(NOISE, "PNG"), DecodeSpec(SIDE))
     np.testing.assert_array_equal(png, NOISE)
     pixels = shown(TWINS[form]())
     assert pixels.dtype == np.uint8
@@ -448,7 +448,7 @@ def test_odd_sizes_keep_their_pixels(rows_columns: tuple[int, int], syntax: str)
 
 def test_a_jpeg_gives_the_pixels_that_decode_gives_for_it() -> None:
     smooth = np.add.outer(8 * np.arange(SIDE), 5 * np.arange(SIDE)).astype(np.uint8)
-    jpeg = picture_file(smooth, "JPEG", quality=95)
+    jpeg = image_file(smooth, "JPEG", quality=95)
     expected = decode_bytes(jpeg, DecodeSpec(SIDE))
     np.testing.assert_array_equal(shown(compressed([jpeg], JPEG, smooth.shape)), expected)
     np.testing.assert_array_equal(shown(compressed([jpeg], JPEG_EXTENDED, smooth.shape)), expected)
@@ -461,11 +461,11 @@ def test_a_jpeg_gives_the_pixels_that_decode_gives_for_it() -> None:
 def test_a_colour_jpeg_gives_the_colours_that_decode_gives_for_it(subsampling: int) -> None:
     y, x = np.mgrid[:SIDE, :SIDE]
     smooth = np.dstack([8 * y, 255 - 9 * x, 60 + 4 * x]).astype(np.uint8)
-    jpeg = picture_file(smooth, "JPEG", quality=95, subsampling=subsampling)
+    jpeg = image_file(smooth, "JPEG", quality=95, subsampling=subsampling)
     expected = decode_bytes(jpeg, DecodeSpec(SIDE, channels=3))
-    picture = read_dicom(compressed([jpeg], JPEG, smooth.shape))
-    assert picture.photometric == "YBR_FULL_422"
-    assert np.abs(picture.pixels.astype(int) - expected).max() <= 1
+    image = read_dicom(compressed([jpeg], JPEG, smooth.shape))
+    assert image.photometric == "YBR_FULL_422"
+    assert np.abs(image.pixels.astype(int) - expected).max() <= 1
 
 
 def test_the_frame_of_a_compressed_film_is_found_with_and_without_offsets() -> None:
@@ -542,7 +542,7 @@ def test_a_modality_table_maps_to_the_range_of_its_bits() -> None:
     assert values_of([101, 102], 12, ModalityLUTSequence=[lut], **window) == [0, 255]
 
 
-def test_a_voi_table_is_looked_up_in_rescaled_units_and_first_values_may_be_negative() -> None:
+def test_a_voi_table_is_applied_in_rescaled_units_and_first_values_may_be_negative() -> None:
     lut = dict(LUTDescriptor=[3, 2**16 - 1, 8], LUTData=bytes([10, 20, 30, 0]))  # maps -1, 0, 1
     rescale = dict(RescaleSlope="1", RescaleIntercept="-50")
     assert values_of([0, 49, 50, 51, 90], 12, VOILUTSequence=[lut], **rescale) == [10, 10, 20, 30, 30]
@@ -617,7 +617,7 @@ def test_colours_are_divided_by_the_top_of_their_bits(syntax: str, bits: int) ->
         assert shown(film(stored, bits, syntax)).tolist() == [[[0, 255, 127], [255, 0, 0]]]
 
 
-def test_planes_and_pixels_of_colour_are_told_apart() -> None:
+def test_planes_and_pixels_of_colour_are_distinguished() -> None:
     stored = np.random.default_rng(5).integers(0, 256, (4, 6, 3), dtype=np.uint8)
     planes = np.moveaxis(stored, 2, 0).tobytes()
     np.testing.assert_array_equal(shown(film(stored, PlanarConfiguration=1, PixelData=planes)), stored)
@@ -635,9 +635,9 @@ def test_luma_and_chroma_become_colours() -> None:
         film(ybr, PhotometricInterpretation="YBR_FULL"),
         compressed([rle(ybr)], RLE, ybr.shape, PhotometricInterpretation="YBR_FULL"),
     ):
-        picture = read_dicom(data)
-        assert picture.photometric == "YBR_FULL"
-        assert np.abs(picture.pixels.astype(int) - [[[255, 0, 0], [100, 100, 100]]]).max() <= 1
+        image = read_dicom(data)
+        assert image.photometric == "YBR_FULL"
+        assert np.abs(image.pixels.astype(int) - [[[255, 0, 0], [100, 100, 100]]]).max() <= 1
     pair = film(ybr, PhotometricInterpretation="YBR_FULL_422", PixelData=("OB", bytes([29, 29, 255, 107])))
     assert np.abs(shown(pair).astype(int) - [[[0, 0, 255]] * 2]).max() <= 1
 
@@ -685,7 +685,7 @@ def test_a_segmented_palette_is_written_out() -> None:
     assert shown(film(stored, **eight))[0, :, 0].tolist() == expected
 
 
-def test_a_segmented_palette_copies_from_where_it_is_told_to_but_no_copies() -> None:
+def test_a_segmented_palette_copies_from_its_offset_but_no_copies() -> None:
     stored = np.arange(5, dtype=np.uint8)[None]
     codes = [0, 1, 5, 0, 2, 8, 9]  # the second segment begins at byte 6 of words, at byte 3 of bytes
     assert shown(film(stored, **segmented(8, bytes([*codes, 2, 1, 3, 0, 0, 0, 0]), 5)))[0, :, 0].tolist() == [
@@ -726,8 +726,8 @@ def test_float_pixels_must_lie_in_0_to_1(wrong: float) -> None:
     fields |= dict(FloatPixelData=np.array([0.5, wrong], "<f4").tobytes())
     refused(part10(elements(fields, EXPLICIT)), "E_VALUES")
     good = fields | dict(FloatPixelData=np.array([0.5, 1], "<f4").tobytes())
-    picture = read_dicom(part10(elements(good, EXPLICIT)))
-    assert (picture.pixels.tolist(), picture.bits) == ([[128, 255]], 32)
+    image = read_dicom(part10(elements(good, EXPLICIT)))
+    assert (image.pixels.tolist(), image.bits) == ([[128, 255]], 32)
     negative = good | dict(PhotometricInterpretation="MONOCHROME1")
     assert shown(part10(elements(negative, EXPLICIT))).tolist() == [[128, 0]]
 
@@ -745,11 +745,11 @@ def test_only_the_mark_makes_a_dicom_file() -> None:
 
 
 def test_a_preamble_of_another_kind_is_ignored() -> None:
-    """Such files are programs to one reader and pictures to another (CVE-2019-11687)."""
+    """Such files are programs to one reader and images to another (CVE-2019-11687)."""
     data = b"MZ\x90\0" + b"EVIL" * 31 + film(NOISE)[128:]
-    picture = read_dicom(data)
-    np.testing.assert_array_equal(picture.pixels, NOISE)
-    assert "EVIL" not in repr(picture)
+    image = read_dicom(data)
+    np.testing.assert_array_equal(image.pixels, NOISE)
+    assert "EVIL" not in repr(image)
 
 
 REFUSALS: dict[str, tuple[str, Callable[[], bytes]]] = {
@@ -793,13 +793,13 @@ REFUSALS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "descriptor of 2": ("E_CORRUPT", lambda: film(NOISE, VOILUTSequence=[LUT_OF_256 | dict(LUTDescriptor=[256, 0])])),
     "palette without data": ("E_CORRUPT", lambda: film(NOISE, PhotometricInterpretation="PALETTE COLOR")),
     "no transfer syntax": ("E_CORRUPT", lambda: part10(b"", syntax=b"")),
-    "JPEG 2000 with its bits shifted": ("E_CORRUPT", lambda: compressed([picture_file(TWELVE, "JPEG2000")], JPEG_2000, NOISE.shape, 12, HighBit=15)),
+    "JPEG 2000 with its bits shifted": ("E_CORRUPT", lambda: compressed([image_file(TWELVE, "JPEG2000")], JPEG_2000, NOISE.shape, 12, HighBit=15)),
     "RLE cut off": ("E_CORRUPT", lambda: compressed([rle(NOISE)[:-40]], RLE, NOISE.shape)),
     "RLE of too few segments": ("E_CORRUPT", lambda: compressed([rle(NOISE)], RLE, NOISE.shape, 16)),
-    "JPEG of another size": ("E_CORRUPT", lambda: compressed([picture_file(NOISE, "JPEG")], JPEG, (SIDE, SIDE + 1))),
-    "JPEG 2000 of another size": ("E_CORRUPT", lambda: compressed([picture_file(NOISE, "JPEG2000")], JPEG_2000, (8, SIDE))),
-    "JPEG cut off": ("E_CORRUPT", lambda: compressed([picture_file(NOISE, "JPEG")[:-60]], JPEG, NOISE.shape)),
-    "JPEG 2000 cut off": ("E_CORRUPT", lambda: compressed([picture_file(NOISE, "JPEG2000", no_jp2=True)[:-60]], JPEG_2000, NOISE.shape)),
+    "JPEG of another size": ("E_CORRUPT", lambda: compressed([image_file(NOISE, "JPEG")], JPEG, (SIDE, SIDE + 1))),
+    "JPEG 2000 of another size": ("E_CORRUPT", lambda: compressed([image_file(NOISE, "JPEG2000")], JPEG_2000, (8, SIDE))),
+    "JPEG cut off": ("E_CORRUPT", lambda: compressed([image_file(NOISE, "JPEG")[:-60]], JPEG, NOISE.shape)),
+    "JPEG 2000 cut off": ("E_CORRUPT", lambda: compressed([image_file(NOISE, "JPEG2000", no_jp2=True)[:-60]], JPEG_2000, NOISE.shape)),
     "no frame at all": ("E_CORRUPT", lambda: compressed([], JPEG, NOISE.shape)),
     "compressed, says the syntax only": ("E_CORRUPT", lambda: film(NOISE, syntax=JPEG)),
     "a private transfer syntax": ("E_CODEC", lambda: film(NOISE, syntax="1.2.840.113619.5.2")),
@@ -808,12 +808,12 @@ REFUSALS: dict[str, tuple[str, Callable[[], bytes]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-def test_what_is_no_sound_picture_is_refused_by_code(name: str) -> None:
+def test_what_is_no_sound_image_is_refused_by_code(name: str) -> None:
     code, make = REFUSALS[name]
     refused(make(), code)
 
 
-def test_a_dicomdir_is_told_what_it_is() -> None:
+def test_a_dicomdir_is_named_as_such() -> None:
     refused(part10(b"", sop_class=b"1.2.840.10008.1.3.10"), "E_FORMAT", "the index of other files")
 
 
@@ -956,7 +956,7 @@ def broken_films() -> dict[str, bytes]:
     films["not deflated, says so"] = good[:132] + good[132:].replace(EXPLICIT.encode() + b"\0", DEFLATED[:20].encode())
     films["text as a JPEG"] = compressed([b"CNRYTEXT" * 9], JPEG, NOISE.shape, **canary_fields())
     films["text as RLE"] = compressed([b"CNRYTEXT" * 9], RLE, NOISE.shape, **canary_fields())
-    jpeg = picture_file(NOISE, "JPEG", comment=b"CNRYTEXT", exif=_exif())
+    jpeg = image_file(NOISE, "JPEG", comment=b"CNRYTEXT", exif=_exif())
     films["a comment and Exif in a JPEG"] = compressed([jpeg], JPEG, NOISE.shape, **canary_fields())
     films["and the JPEG is cut off"] = compressed([jpeg[:-30]], JPEG, NOISE.shape, **canary_fields())
     wrong = element(0x00100010, "PN", b"CNRYTEXT", length=60_000)
@@ -997,7 +997,7 @@ def overheard() -> Iterator[Callable[[], str]]:
 
 
 def attempt(data: bytes) -> str:
-    """What read_dicom says: the picture or the whole chain of exceptions, as any handler would print it."""
+    """What read_dicom says: the image or the whole chain of exceptions, as any handler would print it."""
     try:
         return repr(read_dicom(data, key=b"secret"))
     except DecodeError as error:
@@ -1029,7 +1029,7 @@ def test_no_canary_is_ever_said(capfd: pytest.CaptureFixture[str], debug: bool) 
     assert sum(refusals.values()) > 40 and len(said) - sum(refusals.values()) > 15  # both happen
 
 
-def test_only_what_makes_the_picture_is_read_of_a_file() -> None:
+def test_only_what_makes_the_image_is_read_of_a_file() -> None:
     with dicom._quiet():
         dataset, _ = dicom._parsed(BROKEN["good"])
     assert {element.keyword for element in dataset} <= {*pixel_data.SMALL, *pixel_data.BULKY}
@@ -1125,20 +1125,20 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize("form", SEEDS)
-def test_damage_gives_a_picture_or_a_refusal_and_never_takes_long(form: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_damage_gives_an_image_or_a_refusal_and_never_takes_long(form: str, capfd: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng([11, list(SEEDS).index(form)])
-    pictures = 0
+    images = 0
     for _ in range(60):
         data, start = mutated(SEEDS[form], rng), time.process_time()
         try:
-            picture = read_dicom(data, key=b"secret")
-            assert picture.pixels.dtype == np.uint8 and picture.pixels.ndim in (2, 3)
-            pictures += 1
+            image = read_dicom(data, key=b"secret")
+            assert image.pixels.dtype == np.uint8 and image.pixels.ndim in (2, 3)
+            images += 1
         except DecodeError:
             pass
         assert time.process_time() - start < 2
     assert capfd.readouterr() == ("", "")
-    assert 0 < pictures < 60 or form == "deflated"  # the damage is neither harmless nor total
+    assert 0 < images < 60 or form == "deflated"  # the damage is neither harmless nor total
 
 
 def peak_of(data: bytes, code: str) -> tuple[float, float]:
@@ -1164,7 +1164,7 @@ def test_a_header_that_claims_too_much_is_refused_before_anything_is_made(rows: 
     assert seconds < 1 and megabytes < 2
 
 
-def test_the_largest_picture_that_is_read_is_the_cap_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_image_that_is_read_is_the_cap_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixel_data, "MAX_PIXELS", SIDE * SIDE)
     np.testing.assert_array_equal(shown(film(NOISE)), NOISE)
     refused(film(np.zeros((SIDE, SIDE + 1), np.uint8)), "E_LARGE", "17 x 16 pixels; at most 256 are read")
@@ -1189,7 +1189,7 @@ def test_a_number_of_frames_beyond_the_data_is_refused() -> None:
     refused(compressed([rle(NOISE)], RLE, NOISE.shape, NumberOfFrames="2147483647"), "E_CORRUPT", frame=7)
 
 
-def test_a_packed_segment_is_not_unpacked_beyond_the_picture() -> None:
+def test_a_packed_segment_is_not_unpacked_beyond_the_image() -> None:
     segment = bytes([129, 7]) * 500_000  # 1 MB says 128 MB
     coded = struct.pack("<16L", 1, 64, *[0] * 14) + segment
     start = time.process_time()
@@ -1201,9 +1201,9 @@ def test_a_packed_segment_is_not_unpacked_beyond_the_picture() -> None:
     assert megabytes < 20 and time.process_time() - start < 1
 
 
-def test_a_compressed_picture_larger_than_its_header_says_is_not_decoded() -> None:
+def test_a_compressed_image_larger_than_its_header_says_is_not_decoded() -> None:
     jpeg, wavelets = (
-        picture_file(np.zeros((side, side), np.uint8), kind) for kind, side in (("JPEG", 4000), ("JPEG2000", 2000))
+        image_file(np.zeros((side, side), np.uint8), kind) for kind, side in (("JPEG", 4000), ("JPEG2000", 2000))
     )
     for coded, syntax in ((jpeg, JPEG), (wavelets, JPEG_2000)):
         seconds, megabytes = peak_of(compressed([coded], syntax, NOISE.shape), "E_CORRUPT")

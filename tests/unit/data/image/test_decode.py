@@ -1,4 +1,4 @@
-"""decode(): one picture gives the same pixels however it is stored, and what is no picture is refused by code."""
+"""decode(): one image gives the same pixels however it is stored, and what is not an image is refused by code."""
 
 import io
 import os
@@ -51,7 +51,7 @@ def png16(values: np.ndarray, colour: int) -> bytes:
 
 
 def scrambled_palette(pixels: np.ndarray) -> Image.Image:
-    """`pixels` as a palette picture whose indices tell nothing about the grey level."""
+    """`pixels` as a palette image whose indices say nothing about the grey level."""
     index_of = np.random.default_rng(1).permutation(256).astype(np.uint8)
     image = Image.fromarray(index_of[pixels], "L")
     palette = np.zeros((256, 3), np.uint8)
@@ -65,7 +65,7 @@ def grey_and(*others: int) -> np.ndarray:
     return np.dstack([NOISE, NOISE, NOISE, *(np.full_like(NOISE, other) for other in others)])
 
 
-SAME_PICTURE: dict[str, Callable[[], bytes]] = {
+SAME_IMAGE: dict[str, Callable[[], bytes]] = {
     "8-bit grey PNG": lambda: stored(NOISE),
     "16-bit grey PNG": lambda: stored(NOISE.astype(np.uint16) * 257),
     "RGB PNG": lambda: stored(grey_and()),
@@ -80,24 +80,24 @@ SAME_PICTURE: dict[str, Callable[[], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("form", SAME_PICTURE)
+@pytest.mark.parametrize("form", SAME_IMAGE)
 @pytest.mark.parametrize("size_px", [SIDE, 9, 31])
-def test_one_picture_gives_the_same_pixels_in_every_lossless_form(form: str, size_px: int) -> None:
+def test_one_image_gives_the_same_pixels_in_every_lossless_form(form: str, size_px: int) -> None:
     expected = resize(NOISE, size_px)
-    pixels = decode_bytes(SAME_PICTURE[form](), DecodeSpec(size_px, bits=16))
+    pixels = decode_bytes(SAME_IMAGE[form](), DecodeSpec(size_px, bits=16))
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, expected)
-    colour = decode_bytes(SAME_PICTURE[form](), DecodeSpec(size_px, channels=3, bits=16))
+    colour = decode_bytes(SAME_IMAGE[form](), DecodeSpec(size_px, channels=3, bits=16))
     np.testing.assert_array_equal(colour, np.dstack([expected] * 3))
 
 
-@pytest.mark.parametrize("form", SAME_PICTURE)
-def test_one_picture_is_grey_in_every_lossless_form(form: str) -> None:
-    assert is_grey(load(SAME_PICTURE[form]()))
+@pytest.mark.parametrize("form", SAME_IMAGE)
+def test_one_image_is_grey_in_every_lossless_form(form: str) -> None:
+    assert is_grey(load(SAME_IMAGE[form]()))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP"])
-def test_a_black_and_white_picture_is_0_and_255(kind: str) -> None:
+def test_a_black_and_white_image_is_0_and_255(kind: str) -> None:
     white = NOISE > 127
     np.testing.assert_array_equal(decode_bytes(stored(Image.fromarray(white), kind), AS_STORED), 255 * white)
 
@@ -110,13 +110,13 @@ def test_four_bits_of_grey_are_spread_over_the_range() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_a_jpeg_gives_the_picture_within_its_loss(mode: str) -> None:
+def test_a_jpeg_gives_the_image_within_its_loss(mode: str) -> None:
     image = Image.fromarray(RAMP).convert("RGB").convert(mode)
     pixels = decode_bytes(stored(image, "JPEG", quality=100), AS_STORED)
     assert np.abs(pixels.astype(int) - RAMP).max() <= 3
 
 
-TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF orientation -> how the upright picture is stored
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF orientation -> how the upright image is stored
     1: lambda upright: upright,
     2: np.fliplr,
     3: lambda upright: upright[::-1, ::-1],
@@ -129,7 +129,7 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF orientation -> 
 
 
 @pytest.mark.parametrize("orientation", TURNS)
-def test_a_picture_is_turned_upright_as_its_exif_says(orientation: int) -> None:
+def test_an_image_is_turned_upright_as_its_exif_says(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     turned = np.ascontiguousarray(TURNS[orientation](NOISE))
@@ -185,7 +185,7 @@ def test_deep_integers_are_divided_by_the_top_of_their_bits(bits: int, values: l
     assert to_uint8(image, 1, bits).tolist() == [expected]
 
 
-def test_a_deep_picture_is_never_washed_white() -> None:
+def test_a_deep_image_is_never_washed_white() -> None:
     values = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
     pixels = decode_bytes(stored(values), DecodeSpec(64, bits=16))
     assert np.mean(pixels == 255) < 0.01
@@ -199,14 +199,14 @@ def test_a_value_above_the_top_of_the_bits_is_refused() -> None:
     assert lacking(str(error.value), "E_BITS:", "0 to 4096", "12 bits", "0 to 4095") == []
 
 
-def test_a_deep_picture_without_a_bit_depth_is_refused() -> None:
+def test_a_deep_image_without_a_bit_depth_is_refused() -> None:
     with pytest.raises(DecodeError) as error:
         decode_bytes(stored(NOISE.astype(np.uint16)), AS_STORED)
     assert lacking(str(error.value), "E_BITS:", "more than 8 bits", "no bit depth is set") == []
 
 
-def test_a_deep_colour_picture_is_not_silently_darkened() -> None:
-    # A 12-bit film saved as 16-bit RGB: Pillow keeps the high byte only, and the brightest pixel becomes 15 of 255.
+def test_a_deep_colour_image_is_not_silently_darkened() -> None:
+    # A 12-bit image saved as 16-bit RGB: Pillow keeps the high byte only, and the brightest pixel becomes 15 of 255.
     twelve = np.dstack([np.linspace(0, 4095, SIDE * SIDE).astype(np.uint16).reshape(SIDE, SIDE)] * 3)
     try:
         pixels = decode_bytes(png16(twelve, colour=2), DecodeSpec(SIDE, bits=12))
@@ -236,7 +236,7 @@ def test_float_pixels_must_lie_in_0_to_1() -> None:
             to_uint8(Image.fromarray(np.array([[0.5, wrong]], np.float32)), 1, None)
 
 
-def test_a_wide_picture_is_squished_to_a_square() -> None:
+def test_a_wide_image_is_squished_to_a_square() -> None:
     wide = np.repeat(np.arange(0, 256, 8, dtype=np.uint8)[None], 8, axis=0)  # 8 high, 32 wide, brighter to the right
     pixels = decode_bytes(stored(wide), DecodeSpec(8))
     assert pixels.shape == (8, 8)
@@ -251,7 +251,7 @@ def test_three_channels_have_the_shape_that_was_asked_for() -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.8, 0.95])
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "progressive JPEG", "BMP"])
-def test_a_picture_that_is_cut_off_is_refused(form: str, share: float) -> None:
+def test_an_image_that_is_cut_off_is_refused(form: str, share: float) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (48, 48), dtype=np.uint8)
     data = stored(noise, form.split()[-1], **({"progressive": True} if form.startswith("prog") else {}))
     decode_bytes(data, DecodeSpec(8))  # whole, it is read
@@ -294,7 +294,7 @@ def test_a_png_with_a_flipped_bit_is_refused_or_has_lost_no_pixel() -> None:
         ("only-a-signature.png", b"\x89PNG\r\n\x1a\n", "E_FORMAT"),
     ],
 )
-def test_what_is_no_picture_is_refused_by_code_and_without_its_name(
+def test_what_is_not_an_image_is_refused_by_code_and_without_its_name(
     tmp_path: Path, name: str, data: bytes, code: str
 ) -> None:
     (tmp_path / name).write_bytes(data)
@@ -364,7 +364,7 @@ def test_a_fifo_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:
         decode(tmp_path / "pipe.png", AS_STORED)
 
 
-def test_inspect_tells_the_facts_of_the_upright_picture(tmp_path: Path) -> None:
+def test_inspect_gives_the_facts_of_the_upright_image(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     data = stored(np.zeros((3, 5), np.uint8), exif=exif)  # stored 5 wide and 3 high, shown 3 wide and 5 high
@@ -381,7 +381,7 @@ def test_inspect_tells_the_largest_value_of_deep_integers(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("gap", "grey"), [(0, True), (8, True), (9, False), (255, False)])
 @pytest.mark.parametrize("channel", [0, 1, 2])
-def test_channels_within_the_colour_rounding_of_jpeg_are_one_grey_picture(gap: int, grey: bool, channel: int) -> None:
+def test_channels_within_the_colour_rounding_of_jpeg_are_one_grey_image(gap: int, grey: bool, channel: int) -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
     pixels[2, 1, channel] = gap
     assert is_grey(Image.fromarray(pixels)) is grey
@@ -419,7 +419,7 @@ def test_one_frame_of_several_is_picked_by_number() -> None:
         decode_bytes(two_frames(), DecodeSpec(SIDE, frame=2))
 
 
-def test_a_single_picture_is_frame_0() -> None:
+def test_a_single_image_is_frame_0() -> None:
     np.testing.assert_array_equal(decode_bytes(stored(RAMP), DecodeSpec(SIDE, frame=0)), RAMP)
     with pytest.raises(DecodeError, match="E_FRAMES: 1 frame; there is no frame 1"):
         decode_bytes(stored(RAMP), DecodeSpec(SIDE, frame=1))
@@ -477,10 +477,10 @@ def test_the_same_pixels_in_another_file_have_the_same_content() -> None:
     assert inspect(stored(RAMP.reshape(8, 32))).content != inspect(files[0]).content
 
 
-def test_deep_pictures_are_compared_in_full_depth() -> None:
+def test_deep_images_are_compared_in_full_depth() -> None:
     deep = RAMP.astype(np.uint16) * 16
     finer = deep.copy()
-    finer[0, 0] += 1  # the same 8-bit picture
+    finer[0, 0] += 1  # the same 8-bit image
     assert inspect(stored(deep)).content != inspect(stored(finer)).content
     assert inspect(stored(deep)).content == inspect(stored(deep, compress_level=0)).content
 

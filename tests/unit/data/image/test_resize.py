@@ -10,7 +10,7 @@ WIDE = np.zeros((2, 4), np.uint8)
 WIDE[:, 1:3] = 200
 
 
-def test_squish_uses_the_whole_picture_whatever_its_aspect() -> None:
+def test_squish_uses_the_whole_image_whatever_its_aspect() -> None:
     np.testing.assert_array_equal(resize(np.full((2, 4), 9, np.uint8), 2, "squish"), [[9, 9], [9, 9]])
     half = np.repeat(np.repeat(np.array([[10, 90]], np.uint8), 4, axis=0), 4, axis=1)  # (4, 8): left 10, right 90
     small = resize(half, 2, "squish")
@@ -36,7 +36,7 @@ def test_every_mode_gives_the_size_and_keeps_the_channels(mode: str, shape: tupl
     assert resize(pixels, 7, mode).shape == (7, 7, *shape[2:])
 
 
-def test_a_picture_of_the_right_size_is_left_alone() -> None:
+def test_an_image_of_the_right_size_is_left_alone() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 7), dtype=np.uint8)
     for mode in ("squish", "pad", "crop"):
         np.testing.assert_array_equal(resize(pixels, 7, mode), pixels)
@@ -58,7 +58,7 @@ def test_what_is_above_the_band_is_gone_and_what_is_below_stays() -> None:
     assert np.ptp(harmonised(coarse, 64, "squish", None)) > 180
 
 
-def test_a_flat_picture_stays_what_it_is() -> None:
+def test_a_flat_image_stays_what_it_is() -> None:
     np.testing.assert_array_equal(harmonised(np.full((9, 9), 77, np.uint8), 5, "squish", None), np.full((5, 5), 77))
 
 
@@ -72,7 +72,7 @@ def test_requantise_leaves_that_many_even_levels(levels: int) -> None:
 
 
 def test_two_storages_of_one_scene_come_closer() -> None:
-    """The point of it: a picture that was stored small and one that was stored large differ less afterwards."""
+    """The purpose: an image that was stored small and one that was stored large differ less afterwards."""
     scene = np.random.default_rng(1).integers(0, 256, (16, 16), dtype=np.uint8)
     large = np.asarray(Image.fromarray(scene).resize((256, 256), Image.Resampling.BICUBIC))
     small = np.asarray(Image.fromarray(large).resize((48, 48), Image.Resampling.LANCZOS))

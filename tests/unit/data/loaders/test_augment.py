@@ -111,7 +111,7 @@ def test_an_aspect_stretches_one_axis_as_much_as_it_shrinks_the_other() -> None:
     np.testing.assert_array_equal(drawn.matrix[:, [0, 1], [1, 0]], 0)
 
 
-def test_holes_lie_inside_half_of_the_pictures_and_cover_no_more_than_asked() -> None:
+def test_holes_lie_inside_half_of_the_images_and_cover_no_more_than_asked() -> None:
     drawn = draw_texture(Profile(erase=0.2), 0, 0, 0, KEYS, ONCE)
     assert drawn is not None
     left, top, right, bottom, grey = drawn.hole.T

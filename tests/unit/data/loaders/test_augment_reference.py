@@ -16,7 +16,7 @@ ONCE = np.zeros(N, dtype=np.int64)
 KS_1_IN_1000 = 1.95 * np.sqrt(2 / N)  # two samples of N from one law differ by more once in a thousand
 
 
-def smooth_pictures(n: int) -> torch.Tensor:
+def smooth_images(n: int) -> torch.Tensor:
     """float (n, 1, 48, 48) in 0.2..0.8, without edges finer than a pixel."""
     coarse = torch.rand(n, 1, 6, 6, generator=torch.Generator().manual_seed(0)) * 0.6 + 0.2
     return torch.nn.functional.interpolate(coarse, size=48, mode="bicubic", align_corners=False).clamp(0, 1)
@@ -33,7 +33,7 @@ def drawn_parts(name: str) -> dict[str, np.ndarray]:
 
 
 def test_one_sampling_gives_the_pixels_of_fastais_composed_rotation_and_zoom() -> None:
-    x, n = smooth_pictures(8), 8
+    x, n = smooth_images(8), 8
     drawn = draw(Profile(rotate_deg=12, zoom=0.1), 0, 0, 0, KEYS[:n], ONCE[:n])
     angle = np.rad2deg(np.arctan2(drawn.matrix[:, 1, 0], drawn.matrix[:, 1, 1]))
     scale = np.hypot(drawn.matrix[:, 0, 1], drawn.matrix[:, 1, 1])

@@ -84,7 +84,7 @@ def test_another_epoch_or_phase_shows_another_order(other):
     assert (orders[0] != orders[1]).any()
 
 
-def test_augmentation_depends_on_the_picture_not_on_its_place_in_the_batch():
+def test_augmentation_depends_on_the_image_not_on_its_place_in_the_batch():
     rows, pixels = make_rows()
     by_row = []
     for size in (8, 36):
@@ -95,7 +95,7 @@ def test_augmentation_depends_on_the_picture_not_on_its_place_in_the_batch():
     assert sum(torch.allclose(by_row[0][r][0], plain[r], atol=1e-3) for r in range(36)) == 0
 
 
-def test_a_copy_of_a_picture_is_augmented_differently():
+def test_a_copy_of_an_image_is_augmented_differently():
     rows, pixels = make_rows()
     pixels[1], rows.loc[1, "sha256"] = pixels[0], rows.loc[0, "sha256"]
     shown = {
@@ -126,7 +126,7 @@ def test_imbalance_begins_above_one_and_a_half():
     assert _is_imbalanced(pd.Series(["A"] * 20 + ["B"] * 31))
 
 
-def test_a_shift_moves_the_picture_and_relighting_is_about_the_middle():
+def test_a_shift_moves_the_image_and_relighting_is_about_the_middle():
     x = torch.zeros(1, 1, 8, 8)
     x[0, 0, 4, 4] = 1
     shift = np.array([[[1, 0, 0.25], [0, 1, 0]]], dtype=np.float32)  # reads one pixel further right: moves left by one
@@ -141,14 +141,14 @@ def test_a_shift_moves_the_picture_and_relighting_is_about_the_middle():
     assert lit.flatten().tolist() == pytest.approx([0.25 * 1.2 + 0.6] * 4)
 
 
-def test_colour_pictures_keep_their_channels():
+def test_colour_images_keep_their_channels():
     rows, _ = make_rows()
     pixels = np.random.default_rng(1).integers(0, 256, (N, 24, 24, 3), dtype=np.uint8)
     x, _, picked = epoch(dls_of(rows, pixels))[0]
     np.testing.assert_allclose(x.numpy(), pixels[picked].transpose(0, 3, 1, 2) / np.float32(255), rtol=1e-6)
 
 
-def test_texture_follows_its_formulas_and_a_pictures_noise_does_not_know_its_batch() -> None:
+def test_texture_follows_its_formulas_and_the_noise_of_an_image_does_not_depend_on_its_batch() -> None:
     rng = np.random.default_rng(0)
     x = torch.from_numpy(rng.uniform(0.3, 0.7, (3, 1, 64, 64)).astype(np.float32))
     f = np.float32
@@ -182,7 +182,7 @@ def test_a_hole_is_one_grey_level_and_the_rest_stays() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # fastai's tensors in matplotlib
-def test_a_grey_picture_is_shown_as_a_radiograph_is_read():
+def test_a_grey_image_is_shown_as_a_radiograph_is_read():
     """fastai's own colour map for one channel is the negative: lungs white."""
     rows, pixels = make_rows()
     x, _ = dls_of(rows, pixels).train.one_batch()

@@ -45,8 +45,8 @@ def test_named_images_of_train_and_valid_are_ignored_and_those_of_test_stay(divi
     assert (few.excluded["code"] == _RULE).sum() == 4 and len(few.rows) == 28
     out, stay = left.notes[-2:]
     assert out.startswith("LEFT OUT: ")
-    assert lacking(out, "3 of train", "1 of valid", "named by exclude", "scores on valid flatter") == []
-    assert lacking(stay, "2 images", "named by exclude", "in test", "stay there", "flatter its score") == []
+    assert lacking(out, "3 of train", "1 of valid", "named by exclude", "scores on valid are inflated") == []
+    assert lacking(stay, "2 images", "named by exclude", "in test", "stay there", "inflate its score") == []
 
 
 def test_absolute_paths_mean_the_same_and_a_name_twice_is_once(divided, tmp_path: Path):
@@ -85,7 +85,7 @@ def test_fewer_per_class_are_taken_of_what_is_left(divided, tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, ["is not there"]),
+        (None, ["does not exist"]),
         ("path\nNA\n", ["(first: 'NA')"]),  # a name as it is written, no missing value
         ("relative,label\na,b\n", ["columns relative, label", "path is needed"]),
         ("", ["cannot be read (EmptyDataError)"]),
@@ -121,7 +121,7 @@ def test_what_is_left_is_numbered_from_0_and_has_the_columns_it_had(divided, tmp
     assert again.excluded["why"].str.contains("user's list").all()
 
 
-def test_one_image_in_test_is_told_as_one(divided, tmp_path: Path):
+def test_one_image_in_test_is_counted_as_one(divided, tmp_path: Path):
     table, split = divided
     left = leave_out(table, split, as_csv(tmp_path, some(split, "test", 1)))[1]
     assert left.notes[-1].startswith("1 image named by exclude is in test and stays there")

@@ -49,8 +49,8 @@ def table(images: list[dict[str, Any]], root: str = "/data") -> ImageTable:
     return ImageTable(Path(root), pd.DataFrame(rows, columns=_COLUMNS), excluded, None)
 
 
-def films(patients: int, images: int, label: str, given: str = "", first: int = 0) -> list[dict[str, Any]]:
-    """`images` films of each of `patients` patients of one class."""
+def image_rows(patients: int, images: int, label: str, given: str = "", first: int = 0) -> list[dict[str, Any]]:
+    """`images` images for each of `patients` patients of one class."""
     names = (f"{label}-{given}-{p}" for p in range(first, first + patients))
     return [image(label, name, given=given) for name in names for _ in range(images)]
 
@@ -104,7 +104,7 @@ def test_no_group_is_divided_and_every_class_is_in_every_part(rows: tuple[np.nda
 
 
 def many_patients(seed: int, patients: int, rare: float) -> tuple[np.ndarray, np.ndarray]:
-    """1 to 3 films each: none of 150 or more patients has above 2 % of them. A share `rare`, or five, are of class 1."""
+    """1 to 3 images each: none of 150 or more patients has above 2 % of them. A share `rare`, or five, are of class 1."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 4, patients)
     label = (np.arange(patients) < max(5, rare * patients)).astype(int)
@@ -140,8 +140,8 @@ def test_each_class_is_divided_like_the_whole(seed: int, patients: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_patients_with_many_films_are_spread_like_those_with_one(seed: int) -> None:
-    # 300 patients with one film and 60 with six: 660 / 360 = 1.83 films per patient, in every part
+def test_patients_with_many_images_are_spread_like_those_with_one(seed: int) -> None:
+    # 300 patients with one image and 60 with six: 660 / 360 = 1.83 images per patient, in every part
     sizes = np.repeat([1, 6], [300, 60])
     groups = np.repeat(np.arange(360), sizes)
     part = allocate(groups, groups % 2, SHARES, np.random.default_rng(seed))
@@ -158,7 +158,7 @@ def test_three_patients_of_each_class_give_one_to_each_part() -> None:
     for i in range(3):
         assert len(set(groups[part == i])) == 2
         assert set(labels[part == i]) == {0, 1}
-    assert set(part[groups == 0]) == {0}  # the patient with most films learns
+    assert set(part[groups == 0]) == {0}  # the patient with most images is in train
 
 
 def test_fewer_groups_than_parts_are_refused() -> None:
@@ -168,7 +168,7 @@ def test_fewer_groups_than_parts_are_refused() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_division_that_exists_is_found_although_patients_carry_several_classes(seed: int) -> None:
-    # Films of classes 0, 1, 2 per patient; each class has three patients. By hand: one part takes patients 0 and 2,
+    # Images of classes 0, 1, 2 per patient; each class has three patients. By hand: one part takes patients 0 and 2,
     # one 1 and 4, and one 3 and 5; then each has all three classes.
     counts = np.array([[0, 2, 1], [0, 2, 0], [1, 0, 0], [0, 0, 1], [2, 0, 1], [1, 2, 0]])
     assert [(counts[list(pair)].sum(axis=0) > 0).all() for pair in ((0, 2), (1, 4), (3, 5))] == [True] * 3
@@ -183,7 +183,7 @@ def test_a_division_that_exists_is_found_although_patients_carry_several_classes
 
 
 def test_the_default_split_keeps_patients_whole_and_meets_the_shares() -> None:
-    split = make_split(table(films(100, 2, "A") + films(60, 3, "B")), DataConfig(), seed=0)
+    split = make_split(table(image_rows(100, 2, "A") + image_rows(60, 3, "B")), DataConfig(), seed=0)
     assert all(len(found) == 1 for found in parts(split).values())
     share = split.rows["split"].value_counts(normalize=True)
     assert [abs(share[name] - wish) <= 0.02 for name, wish in zip(("train", "valid", "test"), SHARES, strict=True)] == [
@@ -194,7 +194,7 @@ def test_the_default_split_keeps_patients_whole_and_meets_the_shares() -> None:
 
 
 def test_a_split_is_a_function_of_its_seed_alone() -> None:
-    images = films(30, 2, "A") + films(30, 2, "B")
+    images = image_rows(30, 2, "A") + image_rows(30, 2, "B")
     first = make_split(table(images), DataConfig(), seed=4)
     np.random.default_rng().random(3)
     np.random.seed(1)  # the process-wide generator must not matter
@@ -206,7 +206,7 @@ def test_a_split_is_a_function_of_its_seed_alone() -> None:
 
 
 def test_identical_files_stay_together_whoever_they_belong_to() -> None:
-    images = films(20, 1, "A") + films(20, 1, "B")
+    images = image_rows(20, 1, "A") + image_rows(20, 1, "B")
     images += [image("A", f"copy-{i}", content="the same bytes") for i in range(4)]
     for seed in range(5):
         split = make_split(table(images), DataConfig(), seed)
@@ -215,7 +215,7 @@ def test_identical_files_stay_together_whoever_they_belong_to() -> None:
 
 
 def kermany(given: str, children: range) -> list[dict[str, Any]]:
-    """Each child has one bacterial and one viral film, and there are as many normal ones."""
+    """Each child has one bacterial and one viral image, and there are as many normal ones."""
     ill = [
         image("PNEUMONIA", given=given, name=f"person{child}_{kind}_1.jpeg")
         for child in children
@@ -227,10 +227,10 @@ def kermany(given: str, children: range) -> list[dict[str, Any]]:
 def test_both_subtypes_of_a_person_stay_together_inside_one_given_folder() -> None:
     for seed in range(3):
         split = make_split(table(kermany("train", range(1, 30))), DataConfig(), seed)
-        told, group = split_of(split), group_of(split)
+        part_of, group = split_of(split), group_of(split)
         for child in range(1, 30):
             both = [f"train/PNEUMONIA/person{child}_{kind}_1.jpeg" for kind in ("bacteria", "virus")]
-            assert told[both[0]] == told[both[1]]
+            assert part_of[both[0]] == part_of[both[1]]
             assert group[both[0]] == group[both[1]]
 
 
@@ -246,16 +246,16 @@ def test_a_person_of_train_and_one_of_test_are_two_when_their_subtypes_differ() 
     assert group["test/PNEUMONIA/person77_virus_1.jpeg"] != group["train/PNEUMONIA/person77_bacteria_1.jpeg"]
 
 
-def test_given_folders_that_are_divided_anew_are_named_in_a_note() -> None:
+def test_given_folders_that_are_split_again_are_named_in_a_note() -> None:
     split = make_split(table(kermany("train", range(9)) + kermany("test", range(20, 29))), DataConfig(), seed=0)
-    assert [note for note in split.notes if "pooled and divided anew" in note]
+    assert [note for note in split.notes if "pooled and split again" in note]
 
 
 @pytest.mark.parametrize("images", [1, 50])
-def test_a_class_with_fewer_than_three_patients_is_refused_however_many_films_it_has(
+def test_a_class_with_fewer_than_three_patients_is_refused_however_many_images_it_has(
     refusal: Refusal, images: int
 ) -> None:
-    data = table(films(20, 1, "A") + films(2, images, "B"))
+    data = table(image_rows(20, 1, "A") + image_rows(2, images, "B"))
     message = refusal(lambda: make_split(data, DataConfig(), seed=0))
     assert "The class 'B' has 2 patients" in message
     assert "at least 3 are needed, one for each part" in message
@@ -263,7 +263,7 @@ def test_a_class_with_fewer_than_three_patients_is_refused_however_many_films_it
 
 
 def test_three_patients_per_class_are_enough() -> None:
-    split = make_split(table(films(3, 2, "A") + films(3, 1, "B")), DataConfig(), seed=0)
+    split = make_split(table(image_rows(3, 2, "A") + image_rows(3, 1, "B")), DataConfig(), seed=0)
     assert {name: set(split.of(name)["label"]) for name in ("train", "valid", "test")} == {
         "train": {"A", "B"},
         "valid": {"A", "B"},
@@ -275,7 +275,7 @@ def test_three_patients_per_class_are_enough() -> None:
 
 
 def test_without_a_patient_key_each_image_is_its_own_patient_and_a_note_says_so() -> None:
-    data = table(films(0, 0, "A") + [image("A")] * 12 + [image("B")] * 12)
+    data = table(image_rows(0, 0, "A") + [image("A")] * 12 + [image("B")] * 12)
     split = make_split(data, DataConfig(), seed=0)
     assert NO_PATIENTS in split.notes
     assert "too narrow" in NO_PATIENTS
@@ -286,7 +286,7 @@ def test_without_a_patient_key_each_image_is_its_own_patient_and_a_note_says_so(
 
 
 def test_counts_add_up_and_images_without_a_key_count_as_one_patient_each() -> None:
-    data = table(films(6, 2, "A") + films(6, 1, "B") + [image("B"), image("B")])
+    data = table(image_rows(6, 2, "A") + image_rows(6, 1, "B") + [image("B"), image("B")])
     split = make_split(data, DataConfig(), seed=0)
     assert [note[:16] for note in split.notes] == ["2 of 20 images h"]
     counts = count(data, split)
@@ -312,7 +312,7 @@ def test_a_file_that_was_set_aside_is_counted_as_found(tiny_cxr: Path) -> None:
 
 
 def test_a_split_by_image_is_leaky_and_says_so() -> None:
-    split = make_split(table(films(20, 6, "A") + films(20, 6, "B")), DataConfig(split="image"), seed=0)
+    split = make_split(table(image_rows(20, 6, "A") + image_rows(20, 6, "B")), DataConfig(split="image"), seed=0)
     assert (split.kind, split.leaky) == ("image", True)
     assert [note for note in split.notes if note.startswith("LEAKY SPLIT")]
     assert any(len(found) > 1 for found in parts(split).values())
@@ -331,7 +331,7 @@ def test_a_split_by_image_says_leaky_although_no_patient_is_known() -> None:
 
 @pytest.mark.parametrize("folds", [3, 5])
 def test_over_all_folds_each_image_is_tested_once_and_chosen_on_once(folds: int) -> None:
-    data = table(films(12, 2, "A") + films(9, 1, "B"))
+    data = table(image_rows(12, 2, "A") + image_rows(9, 1, "B"))
     splits = [make_split(data, DataConfig(split="kfold", folds=folds, fold=fold), seed=2) for fold in range(folds)]
     everyone = sorted(data.rows["relative"])
     for name in ("test", "valid"):
@@ -343,7 +343,7 @@ def test_over_all_folds_each_image_is_tested_once_and_chosen_on_once(folds: int)
 
 
 def test_k_folds_need_k_patients_of_each_class(refusal: Refusal) -> None:
-    data = table(films(20, 1, "A") + films(4, 3, "B"))
+    data = table(image_rows(20, 1, "A") + image_rows(4, 3, "B"))
     message = refusal(lambda: make_split(data, DataConfig(split="kfold", folds=5), seed=0))
     assert "The class 'B' has 4 patients" in message
     assert "at least 5 are needed" in message
@@ -352,18 +352,18 @@ def test_k_folds_need_k_patients_of_each_class(refusal: Refusal) -> None:
 # --- given folders -------------------------------------------------------------------------------------------------
 
 
-def given_films(test: int = 10) -> list[dict[str, Any]]:
-    """80 patients of two films in train, 20 in val, and `test` in test; half of them of each class."""
+def given_image_rows(test: int = 10) -> list[dict[str, Any]]:
+    """80 patients of two images in train, 20 in val, and `test` in test; half of them of each class."""
     return [
         row
         for given, patients in (("train", 80), ("valid", 20), ("test", test))
         for label in "AB"
-        for row in films(patients // 2, 2, label, given)
+        for row in image_rows(patients // 2, 2, label, given)
     ]
 
 
 def test_official_keeps_the_test_folder_and_divides_train_and_val_by_patient() -> None:
-    data = table(given_films())
+    data = table(given_image_rows())
     split = make_split(data, OFFICIAL, seed=0)
     assert (split.kind, split.leaky, split.notes, split.has_test) == ("official", False, (), True)
     assert set(split.of("test")["given"]) == {"test"}
@@ -377,7 +377,7 @@ def test_official_keeps_the_test_folder_and_divides_train_and_val_by_patient() -
 
 
 def test_a_patient_in_train_and_in_val_is_no_leak_of_official() -> None:
-    images = [*given_films(), *(image("A", "A-train-0", given="valid") for _ in range(2))]
+    images = [*given_image_rows(), *(image("A", "A-train-0", given="valid") for _ in range(2))]
     split = make_split(table(images), OFFICIAL, seed=0)
     assert len(parts(split)["A-train-0"]) == 1
     assert not split.leaky
@@ -395,8 +395,8 @@ def test_official_keeps_both_subtypes_together_where_it_divides_and_apart_where_
         image("PNEUMONIA", given="test", name="person70_bacteria_1.jpeg"),
     ]
     split = make_split(table(images), OFFICIAL, seed=0)  # no leak: person60 of train and of test are not one key
-    told, group = split_of(split), group_of(split)
-    assert told["train/PNEUMONIA/person50_bacteria_1.jpeg"] == told["valid/PNEUMONIA/person50_virus_1.jpeg"]
+    part_of, group = split_of(split), group_of(split)
+    assert part_of["train/PNEUMONIA/person50_bacteria_1.jpeg"] == part_of["valid/PNEUMONIA/person50_virus_1.jpeg"]
     assert group["train/PNEUMONIA/person60_bacteria_1.jpeg"] != group["test/PNEUMONIA/person60_virus_1.jpeg"]
     assert group["test/PNEUMONIA/person70_virus_1.jpeg"] != group["test/PNEUMONIA/person70_bacteria_1.jpeg"]
 
@@ -416,7 +416,7 @@ LEAKS = {
 @pytest.mark.parametrize("what", LEAKS)
 def test_given_folders_that_leak_are_refused_with_exit_code_1(refusal: Refusal, what: str) -> None:
     more, _ = LEAKS[what]
-    message = refusal(lambda: make_split(table(given_films() + more), OFFICIAL, seed=0), GateError)
+    message = refusal(lambda: make_split(table(given_image_rows() + more), OFFICIAL, seed=0), GateError)
     assert GateError.exit_code == 1
     assert "The given split leaks" in message
     assert "--split patient" in message
@@ -425,41 +425,41 @@ def test_given_folders_that_leak_are_refused_with_exit_code_1(refusal: Refusal, 
 
 
 @pytest.mark.parametrize("what", LEAKS)
-def test_a_leak_is_told_in_good_grammar(refusal: Refusal, what: str) -> None:
+def test_a_leak_is_reported_in_good_grammar(refusal: Refusal, what: str) -> None:
     more, found = LEAKS[what]
-    message = refusal(lambda: make_split(table(given_films() + more), OFFICIAL, seed=0), GateError)
+    message = refusal(lambda: make_split(table(given_image_rows() + more), OFFICIAL, seed=0), GateError)
     assert lacking(message, *found) == []
 
 
 @pytest.mark.parametrize("what", LEAKS)
 def test_a_leak_that_is_allowed_is_repeated_in_a_note(what: str) -> None:
     more, _ = LEAKS[what]
-    split = make_split(table(given_films() + more), DataConfig(split="official", allow_leak=True), seed=0)
+    split = make_split(table(given_image_rows() + more), DataConfig(split="official", allow_leak=True), seed=0)
     assert split.leaky
     assert [note for note in split.notes if note.startswith("LEAKY SPLIT")]
 
 
 def test_allowing_leaks_changes_nothing_where_there_is_none() -> None:
-    split = make_split(table(given_films()), DataConfig(split="official", allow_leak=True), seed=0)
+    split = make_split(table(given_image_rows()), DataConfig(split="official", allow_leak=True), seed=0)
     assert not split.leaky
     assert split.notes == ()
 
 
 def test_official_without_a_test_folder_is_a_validation_only() -> None:
-    split = make_split(table(given_films(test=0)), OFFICIAL, seed=0)
+    split = make_split(table(given_image_rows(test=0)), OFFICIAL, seed=0)
     assert not split.has_test
     assert [note for note in split.notes if note.startswith("VALIDATION ONLY")]
-    assert set(count(table(given_films(test=0)), split).splits) == {"train", "valid"}
+    assert set(count(table(given_image_rows(test=0)), split).splits) == {"train", "valid"}
 
 
 def test_official_without_given_folders_is_refused(refusal: Refusal) -> None:
-    message = refusal(lambda: make_split(table(films(5, 1, "A") + films(5, 1, "B")), OFFICIAL, seed=0))
+    message = refusal(lambda: make_split(table(image_rows(5, 1, "A") + image_rows(5, 1, "B")), OFFICIAL, seed=0))
     assert "needs given folders" in message
     assert "--split patient" in message
 
 
 def test_official_needs_two_patients_of_each_class_to_divide(refusal: Refusal) -> None:
-    images = films(5, 1, "A", "train") + films(1, 5, "B", "train") + films(5, 1, "B", "test")
+    images = image_rows(5, 1, "A", "train") + image_rows(1, 5, "B", "train") + image_rows(5, 1, "B", "test")
     message = refusal(lambda: make_split(table(images), OFFICIAL, seed=0))
     assert lacking(message, "class 'B' has 1 patient", "train and val folders", "at least 2 are needed") == []
 
@@ -469,7 +469,7 @@ def test_official_needs_two_patients_of_each_class_to_divide(refusal: Refusal) -
 
 @pytest.fixture
 def data() -> ImageTable:
-    return table(films(8, 2, "NA") + films(8, 1, "007"))
+    return table(image_rows(8, 2, "NA") + image_rows(8, 1, "007"))
 
 
 @pytest.fixture
@@ -514,7 +514,7 @@ def test_a_split_file_with_images_that_are_not_there_is_refused(
 ) -> None:
     edit(split_file, lambda frame: pd.concat([frame, frame.head(2).assign(path=["NA/other.png", "NA/third.png"])]))
     message = refusal(lambda: from_file(data, split_file))
-    assert lacking(message, "2 images", "not there", "'NA/other.png'", "other data") == []
+    assert lacking(message, "2 images", "not in DATA", "'NA/other.png'", "other data") == []
 
 
 def test_an_image_that_is_quarantined_since_is_not_missed(tmp_path: Path, tiny_cxr: Path) -> None:
@@ -534,7 +534,7 @@ def test_images_that_changed_since_the_split_file_was_written_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "words"),
     [
         (lambda frame: frame.assign(split=["holdout", *frame["split"][1:]]), "has the split 'holdout'"),
         (lambda frame: frame.assign(split=["", *frame["split"][1:]]), "has the split ''"),
@@ -549,10 +549,10 @@ def test_a_split_file_that_does_not_divide_is_refused(
     split_file: Path,
     refusal: Refusal,
     change: Callable[[pd.DataFrame], pd.DataFrame],
-    told: str,
+    words: str,
 ) -> None:
     edit(split_file, change)
-    assert told in refusal(lambda: from_file(data, split_file))
+    assert words in refusal(lambda: from_file(data, split_file))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b'path,split\n"a', b"a,b\n1,2,3\n4\n"])
@@ -572,8 +572,8 @@ def test_a_split_file_that_leaks_is_refused_unless_it_is_allowed(
     data: ImageTable, split_file: Path, refusal: Refusal
 ) -> None:
     def leak(frame: pd.DataFrame) -> pd.DataFrame:
-        told = dict(zip(frame["patient"], frame["split"], strict=True))
-        train = next(patient for patient, split in told.items() if split == "train" and patient.startswith("NA"))
+        by_patient = dict(zip(frame["patient"], frame["split"], strict=True))
+        train = next(patient for patient, split in by_patient.items() if split == "train" and patient.startswith("NA"))
         first = frame.index[frame["patient"] == train][0]
         return frame.assign(split=["test" if i == first else split for i, split in frame["split"].items()])
 
@@ -617,8 +617,8 @@ def test_the_sentence_on_leaks_counts_each_kind_and_is_silent_on_what_there_is_n
     assert _Leaks(("p1",), 1).sentence() == "1 patient and 1 group of identical files are in two splits"
 
 
-def test_patients_who_share_a_picture_that_was_set_aside_are_told_where_nothing_else_crosses() -> None:
-    rows = table(films(2, 1, "A")).rows.assign(kin="same", split=["train", "test"])
+def test_patients_who_share_an_image_that_was_set_aside_are_reported_where_nothing_else_crosses() -> None:
+    rows = table(image_rows(2, 1, "A")).rows.assign(kin="same", split=["train", "test"])
     assert leaks(rows) == _Leaks((), 0, kin=1) and leaks(rows)
     rows["content"] = "same"  # the identical files say it already
     assert leaks(rows) == _Leaks((), 1, kin=0)
@@ -628,7 +628,7 @@ def test_patients_who_share_a_picture_that_was_set_aside_are_told_where_nothing_
 
 
 def test_a_table_that_is_not_divided_is_counted_without_splits() -> None:
-    counts = count(table(films(3, 2, "A") + films(4, 1, "B")), None)
+    counts = count(table(image_rows(3, 2, "A") + image_rows(4, 1, "B")), None)
     assert (counts.found, counts.used, counts.patients, counts.splits) == (10, 10, 7, {})
     assert counts.classes == {"A": 6, "B": 4}
 
@@ -681,31 +681,31 @@ def conflict(n: int = 1) -> pd.DataFrame:
 def test_identical_files_with_different_labels_are_a_leak_of_a_given_split_alone(
     tmp_path: Path, refusal: Refusal
 ) -> None:
-    clean = table(given_films())
+    clean = table(given_image_rows())
     data = ImageTable(clean.root, clean.rows, conflict(2), None)
     found = "0 patients and 0 groups of identical files are in two splits; 2 identical files have different labels"
-    assert f"The given split leaks: {found}. Divide" in refusal(lambda: make_split(data, OFFICIAL, seed=0), GateError)
+    assert f"The given split leaks: {found}. Use" in refusal(lambda: make_split(data, OFFICIAL, seed=0), GateError)
     allowed = make_split(data, DataConfig(split="official", allow_leak=True), seed=0)
     assert allowed.notes == (f"LEAKY SPLIT, allowed by --allow-leak: {found}.",) and not allowed.leaky
     write_split(tmp_path / "split.csv", make_split(clean, DataConfig(), seed=0))
     assert found in refusal(lambda: from_file(data, tmp_path / "split.csv"), GateError)
     for kind in ("patient", "kfold", "image"):  # these divide what is left, and no copy is left
         assert not any("different labels" in note for note in make_split(data, DataConfig(split=kind), seed=0).notes)
-    one = make_split(table([*given_films(), *LEAKS["the same patient"][0]]), DataConfig(split="official", allow_leak=True), 0)  # fmt: skip
+    one = make_split(table([*given_image_rows(), *LEAKS["the same patient"][0]]), DataConfig(split="official", allow_leak=True), 0)  # fmt: skip
     assert one.notes == ("LEAKY SPLIT, allowed by --allow-leak: 1 patient and 0 groups of identical files are in two splits.",)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["patient", "kfold", "image"])
 def test_every_division_of_our_own_says_that_given_folders_were_pooled(kind: str) -> None:
     pooled = "The given train/val/test folders were pooled"
-    split = make_split(table(given_films()), DataConfig(split=kind), seed=0)
+    split = make_split(table(given_image_rows()), DataConfig(split=kind), seed=0)
     assert sum(note.startswith(pooled) for note in split.notes) == 1
-    free = make_split(table(films(20, 1, "A") + films(20, 1, "B")), DataConfig(split=kind), seed=0)
+    free = make_split(table(image_rows(20, 1, "A") + image_rows(20, 1, "B")), DataConfig(split=kind), seed=0)
     assert not any(note.startswith(pooled) for note in free.notes)
 
 
-def test_patients_who_share_a_picture_that_was_set_aside_are_one_group() -> None:
-    rows = table(films(10, 2, "A") + films(10, 2, "B")).rows
+def test_patients_who_share_an_image_that_was_set_aside_are_one_group() -> None:
+    rows = table(image_rows(10, 2, "A") + image_rows(10, 2, "B")).rows
     kin = rows["kin"].where(~rows["patient"].isin(["A--1", "B--3"]), "the same")
     for wide in (True, False):
         group = grouped(rows.assign(kin=kin), wide=wide)
@@ -714,19 +714,23 @@ def test_patients_who_share_a_picture_that_was_set_aside_are_one_group() -> None
 
 
 def test_folds_are_as_large_as_each_other() -> None:
-    split = make_split(table(films(40, 1, "A") + films(20, 1, "B")), DataConfig(split="kfold", folds=5, fold=1), seed=0)
+    split = make_split(
+        table(image_rows(40, 1, "A") + image_rows(20, 1, "B")), DataConfig(split="kfold", folds=5, fold=1), seed=0
+    )
     assert pd.crosstab(split.rows["split"], split.rows["label"]).loc[["test", "valid", "train"]].to_numpy().tolist() == [
         [8, 4], [8, 4], [24, 12],
     ]  # fmt: skip
 
 
-def test_what_is_missing_is_told_by_its_name_and_number(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
+def test_what_is_missing_is_reported_by_its_name_and_number(
+    data: ImageTable, split_file: Path, refusal: Refusal
+) -> None:
     edit(split_file, lambda frame: frame.assign(split=frame["split"].replace("valid", "train")))
     assert "No image of class '007' is in valid" in refusal(lambda: from_file(data, split_file))
-    images = films(5, 1, "A", "train") + films(1, 5, "B", "train") + films(5, 1, "B", "test")
+    images = image_rows(5, 1, "A", "train") + image_rows(1, 5, "B", "train") + image_rows(5, 1, "B", "test")
     assert "has 1 patient in the train" in refusal(lambda: make_split(table(images), OFFICIAL, seed=0))
     assert "has 2 patients in the data;" in refusal(
-        lambda: make_split(table(films(9, 1, "A") + films(2, 1, "B")), DataConfig(), seed=0)
+        lambda: make_split(table(image_rows(9, 1, "A") + image_rows(2, 1, "B")), DataConfig(), seed=0)
     )
 
 
@@ -818,5 +822,5 @@ def test_a_division_stays_what_it_was(classes: int, seed: int, expected: str) ->
 
 
 def test_a_split_of_a_seed_stays_what_it_was() -> None:
-    split = make_split(table(films(8, 1, "A") + films(8, 2, "B")), DataConfig(), seed=0)
+    split = make_split(table(image_rows(8, 1, "A") + image_rows(8, 2, "B")), DataConfig(), seed=0)
     assert "".join(part[1] for part in split.rows.drop_duplicates("patient")["split"]) == "eerrararearrrrar"

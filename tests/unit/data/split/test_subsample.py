@@ -13,8 +13,8 @@ from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
 
-def films(**classes: tuple[int, int]) -> ImageTable:
-    """A table of images that no test opens: of each class so many patients with so many films each."""
+def table_of(**classes: tuple[int, int]) -> ImageTable:
+    """A table of images that no test reads: per class a number of patients and of images for each."""
     names = [
         (label, f"{label}-{p}", k)
         for label, (patients, images) in classes.items()
@@ -30,16 +30,16 @@ def films(**classes: tuple[int, int]) -> ImageTable:
     return ImageTable(Path("/data"), rows, nothing, None)
 
 
-FILMS = films(NORMAL=(40, 3), PNEUMONIA=(60, 2))
-SPLIT = make_split(FILMS, DataConfig(), seed=0)
+TABLE = table_of(NORMAL=(40, 3), PNEUMONIA=(60, 2))
+SPLIT = make_split(TABLE, DataConfig(), seed=0)
 
 
 def kept(wanted: int, seed: int = 0) -> set[str]:
-    return set(keep_per_class(FILMS, SPLIT, wanted, seed)[1].of("train")["relative"])
+    return set(keep_per_class(TABLE, SPLIT, wanted, seed)[1].of("train")["relative"])
 
 
 def test_every_file_is_still_accounted_for_and_only_train_is_smaller() -> None:
-    few, split = keep_per_class(FILMS, SPLIT, 10, seed=0)
+    few, split = keep_per_class(TABLE, SPLIT, 10, seed=0)
     assert split.of("train")["label"].value_counts().to_dict() == {"NORMAL": 10, "PNEUMONIA": 10}
     for name in ("valid", "test"):
         assert split.of(name)["relative"].tolist() == SPLIT.of(name)["relative"].tolist()
@@ -51,7 +51,7 @@ def test_every_file_is_still_accounted_for_and_only_train_is_smaller() -> None:
 
 
 def test_images_come_by_whole_patients_and_the_last_one_in_part() -> None:
-    train = keep_per_class(FILMS, SPLIT, 10, seed=0)[1].of("train")
+    train = keep_per_class(TABLE, SPLIT, 10, seed=0)[1].of("train")
     assert sorted(train[train["label"] == "NORMAL"]["group"].value_counts()) == [1, 3, 3, 3]
     assert sorted(train[train["label"] == "PNEUMONIA"]["group"].value_counts()) == [2] * 5
 
@@ -69,13 +69,13 @@ def test_each_patient_is_drawn_as_often_as_another() -> None:
 
 
 def test_patients_of_the_images_left_out_do_not_reach_valid_or_test() -> None:
-    few = keep_per_class(FILMS, SPLIT, 4, seed=0)[1]
+    few = keep_per_class(TABLE, SPLIT, 4, seed=0)[1]
     left = set(SPLIT.of("train")["group"])
     assert not left & set(few.rows.loc[few.rows["split"] != "train", "group"])
 
 
 def test_more_than_there_are_is_refused_with_the_most_that_can_be_had(refusal: Callable[..., str]) -> None:
-    small = films(NORMAL=(7, 1), PNEUMONIA=(60, 2))
+    small = table_of(NORMAL=(7, 1), PNEUMONIA=(60, 2))
     split = make_split(small, DataConfig(), seed=0)
     there = int((split.of("train")["label"] == "NORMAL").sum())
     assert keep_per_class(small, split, there, seed=0)
@@ -84,9 +84,9 @@ def test_more_than_there_are_is_refused_with_the_most_that_can_be_had(refusal: C
 
 
 def test_what_is_left_is_numbered_from_0_and_has_the_columns_it_had() -> None:
-    before = ImageTable(FILMS.root, FILMS.rows, pd.DataFrame([["a", "b", "ignored", "c", "d"]], columns=FILMS.excluded.columns), None)  # fmt: skip
+    before = ImageTable(TABLE.root, TABLE.rows, pd.DataFrame([["a", "b", "ignored", "c", "d"]], columns=TABLE.excluded.columns), None)  # fmt: skip
     few, split = keep_per_class(before, SPLIT, 10, seed=0)
-    for now, was in ((few.rows, FILMS.rows), (split.rows, SPLIT.rows), (few.excluded, FILMS.excluded)):
+    for now, was in ((few.rows, TABLE.rows), (split.rows, SPLIT.rows), (few.excluded, TABLE.excluded)):
         assert now.index.tolist() == list(range(len(now)))
         assert now.columns.tolist() == was.columns.tolist()
     n = len(SPLIT.of("train"))
@@ -100,8 +100,8 @@ def test_the_images_of_the_last_patient_are_drawn_and_not_taken_by_name() -> Non
 
 def test_the_draw_stays_what_it_was() -> None:
     """A learning curve that is continued with a newer version must lie on the same images."""
-    rows = FILMS.rows.assign(split="train", group=FILMS.rows["patient"].factorize()[0])
-    left = keep_per_class(FILMS, Split(rows, "patient", False, ()), 2, seed=5)[1].rows
+    rows = TABLE.rows.assign(split="train", group=TABLE.rows["patient"].factorize()[0])
+    left = keep_per_class(TABLE, Split(rows, "patient", False, ()), 2, seed=5)[1].rows
     assert left["relative"].tolist() == [
         "NORMAL/NORMAL-19_0.png",
         "NORMAL/NORMAL-19_1.png",

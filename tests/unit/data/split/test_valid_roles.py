@@ -1,4 +1,4 @@
-"""Valid is cut by patient into those who choose the epoch and those who turn scores into calls."""
+"""Valid is split by patient into a part for model selection and a part for calibration."""
 
 import numpy as np
 import pandas as pd
@@ -72,8 +72,8 @@ def test_the_split_itself_and_its_notes_stay():
 @pytest.mark.parametrize(
     ("patients", "share", "why"),
     [
-        (_MIN_PATIENTS - 1, 0.5, "99 patients, and 100 are needed to cut it"),
-        (150, 1 / 150, "too few patients to cut it"),
+        (_MIN_PATIENTS - 1, 0.5, "99 patients, and 100 are needed to split it"),
+        (150, 1 / 150, "too few patients to split it"),
     ],
 )
 def test_too_few_patients_serve_both_and_the_note_says_why(patients, share, why):

@@ -155,7 +155,7 @@ def test_films_of_every_size_are_grey_and_use_the_range(size_px: int) -> None:
     assert (film == 255).mean() < 0.01  # not burnt out
 
 
-def test_a_patient_looks_alike_at_every_size() -> None:
+def test_a_patient_is_the_same_at_every_size() -> None:
     small, large = (draw_phantom(size_px, seed=0, patient=1, k=1, opacity=True) for size_px in (64, 512))
     shrunk = np.asarray(Image.fromarray(large).resize((64, 64), Image.Resampling.BOX))
     assert np.corrcoef(small.ravel(), shrunk.ravel())[0, 1] > 0.97

@@ -149,7 +149,7 @@ def test_no_other_files_are_identical(everything: tuple[Path, Planted]) -> None:
     assert found == {frozenset(pair) for pair in truth.duplicates + truth.label_conflicts}
 
 
-def test_no_picture_is_planted_twice_and_none_is_of_a_shared_patient(everything: tuple[Path, Planted]) -> None:
+def test_no_image_is_planted_twice_and_none_is_of_a_shared_patient(everything: tuple[Path, Planted]) -> None:
     _, truth = everything
     names = [name for pair in pairs(truth) for name in pair]
     assert len(names) == len(set(names)) == 2 * (4 + 12 + 3)
@@ -157,7 +157,7 @@ def test_no_picture_is_planted_twice_and_none_is_of_a_shared_patient(everything:
     assert not shared & {patient(name) for name in names}
 
 
-def test_each_copy_is_the_only_picture_of_its_patient(everything: tuple[Path, Planted]) -> None:
+def test_each_copy_is_the_only_image_of_its_patient(everything: tuple[Path, Planted]) -> None:
     out, truth = everything
     images = Counter(patient(name) for name in contents(out))
     assert [images[patient(copy)] for _, copy in pairs(truth)] == [1] * 19
@@ -174,7 +174,7 @@ def test_the_numbers_of_copies_tell_neither_class_nor_kind() -> None:
         assert abs(np.corrcoef(numbers % 2, facts)[0, 1]) < 0.13
 
 
-def test_a_near_duplicate_is_the_same_class_and_no_identical_picture(everything: tuple[Path, Planted]) -> None:
+def test_a_near_duplicate_is_the_same_class_and_no_identical_image(everything: tuple[Path, Planted]) -> None:
     out, truth = everything
     for first, second in truth.near_duplicates:
         assert label(first) == label(second)
@@ -232,28 +232,28 @@ def test_the_shared_patients_and_no_others_are_in_train_and_test(everything: tup
 def test_a_fifth_of_each_class_is_in_test_to_the_next_whole_patient(images: int, shared: int) -> None:
     for seed in range(20):
         faults = Faults(given_folders=True, shared_patients=shared if images > 12 else shared // 6)
-        pictures, truth = _lay_out(faults, images, seed)
-        sides = Counter(tuple(picture.path.split("/")[:2]) for picture in pictures)
+        files, truth = _lay_out(faults, images, seed)
+        sides = Counter(tuple(image.path.split("/")[:2]) for image in files)
         for name, n in (("NORMAL", images - images // 2), ("PNEUMONIA", images // 2)):
             assert sides["train", name] + sides["test", name] == n
             assert round(0.2 * n) <= sides["test", name] <= round(0.2 * n) + 3  # a patient has four at most
-        both = Counter(number for number, _ in {(picture.patient, picture.folder) for picture in pictures})
+        both = Counter(number for number, _ in {(image.patient, image.folder) for image in files})
         assert sorted(f"{number:05d}" for number, n in both.items() if n == 2) == truth.shared_patients
 
 
 def test_shared_patients_alone_give_the_layout_too() -> None:
     alone, both = (_lay_out(Faults(shared_patients=2, given_folders=flag), 60, 0) for flag in (False, True))
     assert alone == both
-    assert all(picture.path.startswith(("train/", "test/")) for picture in alone[0])
+    assert all(image.path.startswith(("train/", "test/")) for image in alone[0])
 
 
-def test_a_picture_and_its_copy_come_to_lie_together_and_apart() -> None:
+def test_an_image_and_its_copy_are_in_one_folder_or_in_two() -> None:
     _, truth = _lay_out(Faults(duplicates=100, given_folders=True), 200, seed=0)
     apart = sum(first.split("/")[0] != second.split("/")[0] for first, second in truth.duplicates)
     assert 15 <= apart <= 50  # 32 = 100 * (0.8 * 0.2 + 0.2 * 0.8) are expected
 
 
-def test_the_marker_is_in_nine_of_ten_ill_and_one_of_ten_healthy_pictures(tmp_path: Path) -> None:
+def test_the_marker_is_in_nine_of_ten_ill_and_one_of_ten_healthy_images(tmp_path: Path) -> None:
     truth = write_planted(tmp_path / "marked", Faults(shortcut="marker"), images=60, size_px=64)
     write_phantom(tmp_path / "plain", images=60, size_px=64)
     found = []
@@ -271,7 +271,7 @@ def test_the_marker_is_in_nine_of_ten_ill_and_one_of_ten_healthy_pictures(tmp_pa
     assert len({len(data) for data in contents(tmp_path / "marked").values()}) == 1  # lengths tell nothing
 
 
-def test_copies_of_marked_pictures_are_marked_and_told(everything: tuple[Path, Planted]) -> None:
+def test_copies_of_marked_images_are_marked_and_listed(everything: tuple[Path, Planted]) -> None:
     _, truth = everything
     marked = set(truth.marked)
     assert {first in marked for first, _ in pairs(truth)} == {True, False}

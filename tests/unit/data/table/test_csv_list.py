@@ -16,7 +16,7 @@ Refusal = Callable[..., str]
 
 
 @pytest.fixture
-def films(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+def image_folder(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     """A folder with 0.png .. 8.png, all different."""
     for i in range(9):
         write_image(tmp_path / f"{i}.png", np.full((4, 4), 20 * i, np.uint8))
@@ -29,18 +29,18 @@ def csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_labels_that_look_like_nothing_or_numbers_survive_as_text(films: Path) -> None:
+def test_labels_that_resemble_nothing_or_numbers_survive_as_text(image_folder: Path) -> None:
     labels = ["NA", "None", "007", "NO", "null", "nan", "1.0", "true", "N/A"]
-    path = csv(films, "path,label\n" + "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels)))
+    path = csv(image_folder, "path,label\n" + "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels)))
     assert [file.label for file in read_csv(path)] == labels
     table = build_table(path, DataConfig())
     assert list(table.rows["label"]) == labels
-    write_table(films / "table.csv", table.rows.assign(group=0, split="train"))
-    assert list(read_table(films / "table.csv")["label"]) == labels
+    write_table(image_folder / "table.csv", table.rows.assign(group=0, split="train"))
+    assert list(read_table(image_folder / "table.csv")["label"]) == labels
 
 
-def test_patients_007_and_7_are_two_patients(films: Path) -> None:
-    path = csv(films, "path,label,patient\n0.png,A,007\n1.png,A,7\n2.png,B,7.0\n3.png,B,\n")
+def test_patients_007_and_7_are_two_patients(image_folder: Path) -> None:
+    path = csv(image_folder, "path,label,patient\n0.png,A,007\n1.png,A,7\n2.png,B,7.0\n3.png,B,\n")
     table = build_table(path, DataConfig())
     assert list(table.rows["patient"]) == ["007", "7", "7.0", ""]
     assert list(table.rows["wide"]) == ["007", "7", "7.0", ""]
@@ -55,25 +55,25 @@ def test_the_csv_tells_the_patient_and_the_file_name_only_where_it_is_silent(
     assert list(build_table(path, DataConfig()).rows["patient"]) == ["anna", "phantom-00001"]
 
 
-def test_paths_are_relative_to_the_csv_and_columns_come_in_any_order(films: Path) -> None:
-    (films / "sub").mkdir()
-    (films / "0.png").rename(films / "sub" / "0.png")
-    path = csv(films, "label,note,path\nA,x,sub/0.png\nB,y,1.png\n")
+def test_paths_are_relative_to_the_csv_and_columns_come_in_any_order(image_folder: Path) -> None:
+    (image_folder / "sub").mkdir()
+    (image_folder / "0.png").rename(image_folder / "sub" / "0.png")
+    path = csv(image_folder, "label,note,path\nA,x,sub/0.png\nB,y,1.png\n")
     first, second = read_csv(path)
-    assert (first.path, first.relative, first.label) == (films / "sub" / "0.png", "sub/0.png", "A")
+    assert (first.path, first.relative, first.label) == (image_folder / "sub" / "0.png", "sub/0.png", "A")
     assert (second.relative, second.label) == ("1.png", "B")
 
 
-def test_windows_line_ends_a_byte_order_mark_and_spaces_round_cells_are_no_part_of_the_text(films: Path) -> None:
-    path = csv(films, "\ufeffpath, label ,patient\r\n0.png, A , p1\r\n1.png,B,p2\r\n")
+def test_windows_line_ends_a_byte_order_mark_and_spaces_round_cells_are_no_part_of_the_text(image_folder: Path) -> None:
+    path = csv(image_folder, "\ufeffpath, label ,patient\r\n0.png, A , p1\r\n1.png,B,p2\r\n")
     assert [(file.relative, file.label, file.patient) for file in read_csv(path)] == [
         ("0.png", "A", "p1"),
         ("1.png", "B", "p2"),
     ]
 
 
-def test_blank_lines_are_no_rows(films: Path) -> None:
-    assert len(read_csv(csv(films, "path,label\n\n0.png,A\n\n1.png,B\n\n"))) == 2
+def test_blank_lines_are_no_rows(image_folder: Path) -> None:
+    assert len(read_csv(csv(image_folder, "path,label\n\n0.png,A\n\n1.png,B\n\n"))) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file names")
@@ -93,29 +93,31 @@ def test_commas_quotes_and_line_ends_inside_quotes_belong_to_the_cell(
     assert list(read_table(tmp_path / "table.csv")["relative"]) == names
 
 
-def test_split_names_are_read_in_their_usual_spellings(films: Path) -> None:
-    path = csv(films, "path,label,split\n0.png,A,train\n1.png,A,Val\n2.png,B,validation\n3.png,B, TEST \n")
+def test_split_names_are_read_in_their_usual_spellings(image_folder: Path) -> None:
+    path = csv(image_folder, "path,label,split\n0.png,A,train\n1.png,A,Val\n2.png,B,validation\n3.png,B, TEST \n")
     assert [file.given for file in read_csv(path)] == ["train", "valid", "valid", "test"]
 
 
-def test_an_empty_split_column_gives_no_split(films: Path) -> None:
-    assert {file.given for file in read_csv(csv(films, "path,label,split\n0.png,A,\n1.png,B,\n"))} == {""}
+def test_an_empty_split_column_gives_no_split(image_folder: Path) -> None:
+    assert {file.given for file in read_csv(csv(image_folder, "path,label,split\n0.png,A,\n1.png,B,\n"))} == {""}
 
 
 @pytest.mark.parametrize(
     ("cell", "found", "first_row"), [("label", "1 of 3 rows have no label", 3), ("path", "1 of 3 rows have no path", 3)]
 )
 def test_rows_without_a_label_or_a_path_are_counted_and_the_first_is_named(
-    films: Path, refusal: Refusal, cell: str, found: str, first_row: int
+    image_folder: Path, refusal: Refusal, cell: str, found: str, first_row: int
 ) -> None:
     blank = "1.png, " if cell == "label" else ",B"
-    message = refusal(lambda: read_csv(csv(films, f"path,label\n0.png,A\n{blank}\n2.png,B\n")))
+    message = refusal(lambda: read_csv(csv(image_folder, f"path,label\n0.png,A\n{blank}\n2.png,B\n")))
     assert f"{found} (first: row {first_row})" in message
     assert "Fill them in, or remove the rows" in message
 
 
-def test_the_row_that_is_named_is_the_row_of_the_file_blank_lines_included(films: Path, refusal: Refusal) -> None:
-    assert "first: row 5" in refusal(lambda: read_csv(csv(films, "path,label\n0.png,A\n\n\n1.png,\n")))
+def test_the_row_that_is_named_is_the_row_of_the_file_blank_lines_included(
+    image_folder: Path, refusal: Refusal
+) -> None:
+    assert "first: row 5" in refusal(lambda: read_csv(csv(image_folder, "path,label\n0.png,A\n\n\n1.png,\n")))
 
 
 @pytest.mark.parametrize(
@@ -123,92 +125,94 @@ def test_the_row_that_is_named_is_the_row_of_the_file_blank_lines_included(films
     [("path,labels", "label", "labels"), ("Path,label", "path", "Path"), ("filepath,label", "path", "filepath")],
 )
 def test_a_missing_column_is_named_with_what_may_be_meant(
-    films: Path, refusal: Refusal, header: str, missing: str, meant: str
+    image_folder: Path, refusal: Refusal, header: str, missing: str, meant: str
 ) -> None:
-    message = refusal(lambda: read_csv(csv(films, f"{header}\n0.png,A\n")))
+    message = refusal(lambda: read_csv(csv(image_folder, f"{header}\n0.png,A\n")))
     assert f"has no column {missing!r} (is {meant!r} meant?)" in message
     assert "Expected path,label[,patient][,split]" in message
 
 
-def test_a_file_with_semicolons_is_told_to_use_commas(films: Path, refusal: Refusal) -> None:
-    message = refusal(lambda: read_csv(csv(films, "path;label\n0.png;A\n1.png;B\n")))
+def test_a_file_with_semicolons_gets_the_hint_to_use_commas(image_folder: Path, refusal: Refusal) -> None:
+    message = refusal(lambda: read_csv(csv(image_folder, "path;label\n0.png;A\n1.png;B\n")))
     assert "path;label" in message
     assert "commas" in message
     assert "is 'path;label' meant" not in message
 
 
-def test_a_column_named_twice_is_refused(films: Path, refusal: Refusal) -> None:
+def test_a_column_named_twice_is_refused(image_folder: Path, refusal: Refusal) -> None:
     assert "names a column twice: path,label,label" in refusal(
-        lambda: read_csv(csv(films, "path,label,label\n0.png,A,B\n"))
+        lambda: read_csv(csv(image_folder, "path,label,label\n0.png,A,B\n"))
     ).replace(", ", ",")
 
 
 @pytest.mark.parametrize("row", ["0.png,mild, left", "0.png"])
-def test_rows_with_other_than_the_headers_cells_are_refused(films: Path, refusal: Refusal, row: str) -> None:
-    message = refusal(lambda: read_csv(csv(films, f"path,label\n{row}\n1.png,B\n")))
+def test_rows_with_other_than_the_headers_cells_are_refused(image_folder: Path, refusal: Refusal, row: str) -> None:
+    message = refusal(lambda: read_csv(csv(image_folder, f"path,label\n{row}\n1.png,B\n")))
     assert "row 2 has" in message
     assert "the header 2" in message
     assert "Quote commas" in message
 
 
 @pytest.mark.parametrize("text", ["path,label\n", "path,label\n\n\n"])
-def test_a_header_without_rows_is_refused(films: Path, refusal: Refusal, text: str) -> None:
-    assert "has a header but no rows" in refusal(lambda: read_csv(csv(films, text)))
+def test_a_header_without_rows_is_refused(image_folder: Path, refusal: Refusal, text: str) -> None:
+    assert "has a header but no rows" in refusal(lambda: read_csv(csv(image_folder, text)))
 
 
-def test_an_empty_file_is_refused(films: Path, refusal: Refusal) -> None:
-    assert "has no column 'path'" in refusal(lambda: read_csv(csv(films, "")))
+def test_an_empty_file_is_refused(image_folder: Path, refusal: Refusal) -> None:
+    assert "has no column 'path'" in refusal(lambda: read_csv(csv(image_folder, "")))
 
 
-def test_a_path_named_twice_is_refused(films: Path, refusal: Refusal) -> None:
-    message = refusal(lambda: read_csv(csv(films, "path,label\n0.png,A\n1.png,B\n0.png,B\n")))
+def test_a_path_named_twice_is_refused(image_folder: Path, refusal: Refusal) -> None:
+    message = refusal(lambda: read_csv(csv(image_folder, "path,label\n0.png,A\n1.png,B\n0.png,B\n")))
     assert "names '0.png' 2 times" in message
     assert "Keep one row per image" in message
 
 
-def test_a_path_named_twice_in_two_spellings_is_refused(films: Path, refusal: Refusal) -> None:
+def test_a_path_named_twice_in_two_spellings_is_refused(image_folder: Path, refusal: Refusal) -> None:
     # Else the table and the split file hold one name twice, and the split file is refused when it is read back.
-    assert "0.png" in refusal(lambda: read_csv(csv(films, "path,label\n0.png,A\n./0.png,A\n1.png,B\n")))
+    assert "0.png" in refusal(lambda: read_csv(csv(image_folder, "path,label\n0.png,A\n./0.png,A\n1.png,B\n")))
 
 
-def test_files_that_do_not_exist_are_counted_and_the_first_is_named(films: Path, refusal: Refusal) -> None:
-    message = refusal(lambda: read_csv(csv(films, "path,label\n0.png,A\ngone.png,B\nlost.png,B\n")))
+def test_files_that_do_not_exist_are_counted_and_the_first_is_named(image_folder: Path, refusal: Refusal) -> None:
+    message = refusal(lambda: read_csv(csv(image_folder, "path,label\n0.png,A\ngone.png,B\nlost.png,B\n")))
     assert "2 of 3 files do not exist (first: 'gone.png')" in message
     assert "relative to the CSV's folder" in message
 
 
-def test_an_unknown_split_is_refused_by_name(films: Path, refusal: Refusal) -> None:
-    message = refusal(lambda: read_csv(csv(films, "path,label,split\n0.png,A,train\n1.png,B,holdout\n")))
+def test_an_unknown_split_is_refused_by_name(image_folder: Path, refusal: Refusal) -> None:
+    message = refusal(lambda: read_csv(csv(image_folder, "path,label,split\n0.png,A,train\n1.png,B,holdout\n")))
     assert "the split 'holdout'" in message
     assert "Expected train, valid or test" in message
 
 
-def test_a_split_column_that_is_filled_in_part_is_refused(films: Path, refusal: Refusal) -> None:
+def test_a_split_column_that_is_filled_in_part_is_refused(image_folder: Path, refusal: Refusal) -> None:
     message = refusal(
-        lambda: read_csv(csv(films, "path,label,split\n0.png,A,train\n1.png,B,\n2.png,B,\n3.png,B,test\n"))
+        lambda: read_csv(csv(image_folder, "path,label,split\n0.png,A,train\n1.png,B,\n2.png,B,\n3.png,B,test\n"))
     )
     assert "2 rows without a split" in message
     assert "in every row, or no split column" in message
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_a_file_that_is_not_utf8_is_refused(films: Path, refusal: Refusal, encoding: str) -> None:
-    assert "Save the CSV as UTF-8" in refusal(lambda: read_csv(csv(films, "path,label\n0.png,Fülle\n", encoding)))
+def test_a_file_that_is_not_utf8_is_refused(image_folder: Path, refusal: Refusal, encoding: str) -> None:
+    assert "Save the CSV as UTF-8" in refusal(
+        lambda: read_csv(csv(image_folder, "path,label\n0.png,Fülle\n", encoding))
+    )
 
 
-def test_a_picture_in_place_of_a_csv_is_refused(films: Path, refusal: Refusal) -> None:
-    assert "cannot be read as text" in refusal(lambda: build_table(films / "0.png", DataConfig()))
+def test_an_image_in_place_of_a_csv_is_refused(image_folder: Path, refusal: Refusal) -> None:
+    assert "cannot be read as text" in refusal(lambda: build_table(image_folder / "0.png", DataConfig()))
 
 
-def test_a_quote_that_is_never_closed_is_refused_in_a_long_file_too(films: Path, refusal: Refusal) -> None:
+def test_a_quote_that_is_never_closed_is_refused_in_a_long_file_too(image_folder: Path, refusal: Refusal) -> None:
     # 200,000 characters are more than one cell may hold; a missing quote makes the rest of the file one cell.
     text = 'path,label\n0.png,"A\n' + "1.png,B\n" * 25_000
-    assert "list.csv" in refusal(lambda: read_csv(csv(films, text)))
+    assert "list.csv" in refusal(lambda: read_csv(csv(image_folder, text)))
 
 
-def test_the_split_column_is_the_official_split(films: Path) -> None:
-    told = ["train"] * 6 + ["test"] * 2
-    rows = "".join(f"{i}.png,{'AB'[i % 2]},{split}\n" for i, split in enumerate(told))
-    table = build_table(csv(films, "path,label,split\n" + rows), DataConfig())
+def test_the_split_column_is_the_official_split(image_folder: Path) -> None:
+    splits = ["train"] * 6 + ["test"] * 2
+    rows = "".join(f"{i}.png,{'AB'[i % 2]},{split}\n" for i, split in enumerate(splits))
+    table = build_table(csv(image_folder, "path,label,split\n" + rows), DataConfig())
     split = make_split(table, DataConfig(split="official"), seed=0)
     assert list(split.of("test")["relative"]) == ["6.png", "7.png"]

@@ -74,11 +74,11 @@ def test_a_second_scan_decodes_nothing_and_finds_the_same(
     (tiny_cxr / "NORMAL" / "broken.png").write_bytes(b"broken")
     seen: list[bytes] = []
 
-    def look(data: bytes, **how: object) -> ImageFacts:
+    def recorded(data: bytes, **how: object) -> ImageFacts:
         seen.append(data)
         return inspect(data, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(scan, "inspect", look)
+    monkeypatch.setattr(scan, "inspect", recorded)
     first = build_table(tiny_cxr, DataConfig())
     assert len(seen) == 33
     seen.clear()
@@ -91,7 +91,7 @@ def test_a_second_scan_decodes_nothing_and_finds_the_same(
     assert len(seen) == 33
 
 
-def test_a_file_changed_under_the_same_size_is_read_anew(tiny_cxr: Path, fresh_cache: Path, write_image) -> None:
+def test_a_file_changed_under_the_same_size_is_read_again(tiny_cxr: Path, fresh_cache: Path, write_image) -> None:
     path = tiny_cxr / "NORMAL" / "phantom-00001-1.png"
     write_image(path, np.zeros((24, 24), np.uint8), compress_level=0)
     before = build_table(tiny_cxr, DataConfig()).rows.set_index("relative")["sha256"]

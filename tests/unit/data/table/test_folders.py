@@ -67,7 +67,7 @@ def test_hidden_and_system_files_are_set_aside_as_hidden(tmp_path: Path) -> None
     }
 
 
-def test_only_suffixes_of_pictures_count_and_their_case_does_not(tmp_path: Path) -> None:
+def test_only_suffixes_of_images_count_and_their_case_does_not(tmp_path: Path) -> None:
     images = ["1.png", "2.PNG", "3.jpg", "4.JPEG", "5.jpe", "6.bmp", "7.dcm"]
     others = ["notes.txt", "9.gif", "png", "10.png.zip"]
     touch(tmp_path, *images, *others)
@@ -159,7 +159,7 @@ def test_other_spellings_of_the_given_folders_are_known(tmp_path: Path, names: t
     assert [labels(tmp_path)[f"{name}/A/A.png"][1] for name in names] == ["train", "valid", "test"]
 
 
-def test_a_class_may_be_called_train_when_images_lie_right_in_it(tmp_path: Path) -> None:
+def test_a_class_may_be_named_train_when_images_lie_right_in_it(tmp_path: Path) -> None:
     touch(tmp_path, "train/1.png", "car/2.png")
     assert labels(tmp_path) == {"train/1.png": ("train", ""), "car/2.png": ("car", "")}
 
@@ -262,10 +262,10 @@ def test_data_that_is_neither_folder_nor_file_is_refused(tmp_path: Path, refusal
 def test_class_folders_that_are_links_are_refused_with_the_option_that_enters_them(
     tmp_path: Path, draw_cxr: Write, refusal: Refusal
 ) -> None:
-    films = draw_cxr(tmp_path / "films")
+    drawn = draw_cxr(tmp_path / "drawn")
     (tmp_path / "data" / "NORMAL").mkdir(parents=True)
-    (films / "NORMAL").rename(tmp_path / "data" / "NORMAL" / "here")
-    (tmp_path / "data" / "PNEUMONIA").symlink_to(films / "PNEUMONIA")
+    (drawn / "NORMAL").rename(tmp_path / "data" / "NORMAL" / "here")
+    (tmp_path / "data" / "PNEUMONIA").symlink_to(drawn / "PNEUMONIA")
     assert "--follow-links" in refusal(lambda: build_table(tmp_path / "data", DataConfig()))
     assert len(build_table(tmp_path / "data", DataConfig(follow_links=True)).rows) == 32
 
@@ -298,7 +298,7 @@ def test_test_and_val_without_train_are_given_folders_and_not_classes(tmp_path: 
     }
 
 
-def test_a_class_may_be_called_test(tmp_path: Path, write_image) -> None:
+def test_a_class_may_be_named_test(tmp_path: Path, write_image) -> None:
     for label in ("control", "test"):
         write_image(tmp_path / label / "patient1" / "a.png", np.zeros((8, 8), np.uint8))
     found, ignored = label_by_folder(tmp_path, walk(tmp_path))
@@ -308,12 +308,12 @@ def test_a_class_may_be_called_test(tmp_path: Path, write_image) -> None:
 
 def test_a_folder_may_be_as_deep_as_the_system_allows(tmp_path: Path) -> None:
     deep = tmp_path
-    for _ in range(1200):  # deeper than Python calls itself
+    for _ in range(1200):  # deeper than Python's recursion limit
         deep /= "d"
         deep.mkdir()
     (deep / "a.png").write_bytes(b"")
     assert [path for path, _ in walk(tmp_path)] == [deep / "a.png"]
-    (deep / "a.png").unlink()  # shutil.rmtree, by which pytest cleans up, calls itself
+    (deep / "a.png").unlink()  # shutil.rmtree, by which pytest cleans up, is recursive
     while deep != tmp_path:
         deep.rmdir()
         deep = deep.parent

@@ -71,8 +71,8 @@ def test_every_copy_of_a_conflict_is_quarantined(tiny_cxr: Path) -> None:
 
 
 def test_many_label_conflicts_are_not_counted_as_damaged_files(tiny_cxr: Path) -> None:
-    for i, film in enumerate(sorted((tiny_cxr / "NORMAL").iterdir())[:6]):
-        shutil.copy(film, tiny_cxr / "PNEUMONIA" / f"copy{i}.png")
+    for i, image in enumerate(sorted((tiny_cxr / "NORMAL").iterdir())[:6]):
+        shutil.copy(image, tiny_cxr / "PNEUMONIA" / f"copy{i}.png")
     assert build_table(tiny_cxr, DataConfig()).count("quarantined") == 12
 
 
@@ -90,8 +90,8 @@ def test_identical_files_of_one_class_stay_in_use_and_name_the_first(tiny_cxr: P
 
 def spoil(root: Path, count: int) -> None:
     """Cut `count` files of the first class in half."""
-    for film in sorted((root / "NORMAL").iterdir())[:count]:
-        film.write_bytes(film.read_bytes()[:200])
+    for image in sorted((root / "NORMAL").iterdir())[:count]:
+        image.write_bytes(image.read_bytes()[:200])
 
 
 def test_five_damaged_files_are_quarantined_and_the_rest_is_used(tmp_path: Path, draw_cxr: Make) -> None:
@@ -138,7 +138,7 @@ def test_the_depth_that_is_asked_for_is_taken_and_what_exceeds_it_is_quarantined
     assert build_table(tmp_path, DataConfig(bits=16)).bits == 16
 
 
-def test_one_coloured_picture_makes_the_set_three_channels(tiny_cxr: Path, write_image: Make) -> None:
+def test_one_coloured_image_makes_the_set_three_channels(tiny_cxr: Path, write_image: Make) -> None:
     red = np.zeros((24, 24, 3), np.uint8)
     red[..., 0] = 200
     write_image(tiny_cxr / "NORMAL" / "stamp.png", red)
@@ -285,15 +285,15 @@ def test_a_folder_of_tiff_files_says_how_they_are_read(tmp_path: Path, refusal: 
 
 
 def two_names_of_one_child(root: Path, write_image: Make, label_of_copy: str) -> Path:
-    """Each child has two patient keys, p<N>A and p<N>B, and one picture under both."""
+    """Each child has two patient keys, p<N>A and p<N>B, and one image under both."""
     for child in range(12):
-        films = [np.random.default_rng([child, k]).integers(0, 256, (8, 8), dtype=np.uint8) for k in range(5)]
+        images = [np.random.default_rng([child, k]).integers(0, 256, (8, 8), dtype=np.uint8) for k in range(5)]
         label = "NORMAL" if child % 2 else "PNEUMONIA"
         other = label if label_of_copy == "same" else {"NORMAL": "PNEUMONIA", "PNEUMONIA": "NORMAL"}[label]
-        for k, (key, folder, film) in enumerate(
+        for k, (key, folder, image) in enumerate(
             [("A", label, 0), ("A", label, 1), ("A", label, 2), ("B", label, 3), ("B", label, 4), ("B", other, 0)]
         ):
-            write_image(root / folder / f"p{child}{key}_{k}.png", films[film])
+            write_image(root / folder / f"p{child}{key}_{k}.png", images[image])
     return root
 
 

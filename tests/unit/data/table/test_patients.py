@@ -30,7 +30,7 @@ def test_the_names_of_known_sets_tell_the_patient(name: str, patient: str, wide:
     assert key_from_name(name) == _PatientKey(patient, wide)
 
 
-def test_the_two_counters_of_normal_films_are_different_patients() -> None:
+def test_the_two_counters_of_normal_images_are_different_patients() -> None:
     first, second = key_from_name("IM-0115-0001.jpeg"), key_from_name("NORMAL2-IM-0115-0001.jpeg")
     assert first is not None
     assert second is not None
