@@ -497,7 +497,11 @@ def test_a_brier_score_of_more_classes_costs_twice_and_ends_at_two():
 
 def test_the_interval_of_a_calibration_error_by_hand():
     """The band of the drawn lengths, as far out as the share that is right leaves room, and a value less its noise."""
-    for p, y, ids in (noisy(seed=6), (np.full(20, 0.95), np.ones(20, int), np.arange(20))):
+    alike = [
+        (np.full(n, p), np.full(n, y), np.arange(n))
+        for n, p, y in ((20, 0.95, 1), (20, 0.55, 1), (6, 0.99, 0), (3, 0.6, 0))
+    ]
+    for p, y, ids in (noisy(seed=6), noisy(seed=8, n=20), *alike):
         sample = sample_of(p, y, ids)
         sure, true = sample.probs[:, 1], sample.targs == 1
         bins = ece_bins(sure)
