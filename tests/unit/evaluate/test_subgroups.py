@@ -13,7 +13,7 @@ from plainfilm.evaluate.gap_test import Sides
 from plainfilm.evaluate.intervals import Interval, difference, proportion
 from plainfilm.evaluate.metrics import measure
 from plainfilm.evaluate.sample import Sample, make_sample
-from plainfilm.evaluate.subgroups import draws_for, subgroup_table
+from plainfilm.evaluate.subgroups import Pair, draws_for, subgroup_table
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 
@@ -522,3 +522,14 @@ def test_a_column_of_the_negatives_says_that_sensitivity_is_not_asked():
         assert list(group.metrics) == ["auroc", "sensitivity", "specificity"]
         assert group.metrics["sensitivity"].method == "not estimable: the column is confined to NORMAL"
         assert "against all images of PNEUMONIA" in group.metrics["auroc"].method
+
+
+def test_the_gap_of_areas_against_one_class_is_that_of_the_shares_that_are_beaten():
+    """Each positive's share of beaten negatives, its mean in each subgroup, and the variance of two independent means."""
+    p, y, _, site = drawn()
+    sample = sample_of(p, y)
+    names = np.where(y, site, "")[sample.order]
+    found = Pair(sample, names == "east", names == "west", "auroc", 1, 1).exchanged(5, 0)[0]
+    beaten = [np.array([(x > p[~y]).mean() for x in p[y & (site == name)]]) for name in ("east", "west")]
+    spread = sum(each.var(ddof=1) / len(each) for each in beaten)
+    assert found == pytest.approx((beaten[0].mean() - beaten[1].mean()) / spread**0.5)
