@@ -276,7 +276,7 @@ def summed_errors(block: Block, m: int) -> np.ndarray:
         [random_block(1, images_per_patient=2), random_block(2)],
         [
             many_classes(),
-            many_classes(1)._replace(labels=many_classes(1).labels[:, [0, 3, 3, 3]]),
+            many_classes(1)._replace(labels=many_classes(1).labels[:, [0, 3, 3, 3]] | (np.arange(4) == 1)),
         ],  # three classes, one
     ],
 )
