@@ -118,7 +118,7 @@ def test_what_is_left_is_numbered_from_0_and_has_the_columns_it_had(divided, tmp
         assert after.index.tolist() == list(range(n))
         assert after.columns.tolist() == before.columns.tolist()
     assert set(again.excluded["state"]) == {"ignored"}
-    assert again.excluded["why"].str.contains("user's list").all()
+    assert all("user's list" in str(why) for why in again.excluded["why"])
 
 
 def test_one_image_in_test_is_counted_as_one(divided, tmp_path: Path):

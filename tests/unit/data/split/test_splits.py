@@ -824,3 +824,37 @@ def test_a_division_stays_what_it_was(classes: int, seed: int, expected: str) ->
 def test_a_split_of_a_seed_stays_what_it_was() -> None:
     split = make_split(table(image_rows(8, 1, "A") + image_rows(8, 2, "B")), DataConfig(), seed=0)
     assert "".join(part[1] for part in split.rows.drop_duplicates("patient")["split"]) == "eerrararearrrrar"
+
+
+def test_a_group_may_move_where_one_image_of_its_class_stays() -> None:
+    counts = np.array([[1, 0], [1, 0], [0, 2], [0, 1]])
+    part = np.array([0, 0, 0, 1])
+    _even_out(part, counts, np.array([0.5, 0.5]))
+    assert part.tolist() in ([1, 0, 0, 1], [0, 1, 0, 1])
+
+
+def test_a_part_that_is_behind_is_filled_although_none_is_far_ahead() -> None:
+    """102, 102 and 96 of 300: nobody is more than 2 ahead, but the last is 4 behind, above the hundredth of 3."""
+    part = np.repeat([0, 1, 2], [102, 102, 96])
+    _even_out(part, np.ones((300, 1), dtype=int), np.full(3, 1 / 3))
+    assert sorted(np.bincount(part)) == [97, 101, 102]
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"),
+    [
+        (0, "000000120200100 200112102100110002000002021200"),
+        (1, "111000000000100 121100011100020012100202200000"),
+        (2, "000001010000001 102000012001000022002100121111"),
+        (3, "000100111000000 021010100000220001011012122010"),
+    ],
+)
+def test_what_is_filled_and_evened_out_stays_what_it_was(seed: int, expected: str) -> None:
+    """30 groups of three classes; half are dealt at random, the others by _fill, and then _even_out from a random deal."""
+    drawn = np.random.RandomState(seed)
+    counts = drawn.randint(0, 4, (30, 3)) + np.eye(3, dtype=int)[np.arange(30) % 3]
+    part = np.where(np.arange(30) < 15, np.arange(30) % 3, -1)
+    _fill(part, counts, SHARES, np.random.default_rng(seed))
+    evened = drawn.choice(3, 30, p=[0.2, 0.3, 0.5])
+    _even_out(evened, counts, SHARES)
+    assert "".join(map(str, part[15:])) + " " + "".join(map(str, evened)) == expected

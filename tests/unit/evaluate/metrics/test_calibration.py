@@ -266,6 +266,18 @@ def test_steep_flat_and_falling_lines_are_those_of_scikit_learn(intercept, slope
     assert calibration_line(confidence, correct) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("x", "correct", "times"),
+    [([0.1, -3.3, 15.6, 0.5], [1, 0, 1, 0], [200, 1, 1, 1]), ([-15.8, -0.1, -0.3, 0, -8.8], [1, 1, 0, 0, 1], [2, 1, 1, 200, 2])],
+)  # fmt: skip
+def test_a_newton_step_that_goes_too_far_is_halved(x, correct, times):
+    """Few far-off scores among 200 equal ones: from a flat line the whole step makes the loss larger."""
+    x, correct = np.repeat(np.array(x), times), np.repeat(np.array(correct, bool), times)
+    intercept, slope = calibration_line(sigmoid(x), correct)
+    miss = correct - sigmoid(intercept + slope * x)  # at the best line the residuals and their product with x are 0
+    assert [miss.sum(), (miss * x).sum()] == pytest.approx([0, 0], abs=1e-6)
+
+
 def test_scores_of_0_and_1_have_a_line():
     confidence = np.array([0.0, 1.0, 0.0, 1.0, 0.5, 0.5, 0.0, 1.0])
     correct = np.array([0, 1, 1, 0, 1, 0, 0, 1], bool)

@@ -107,14 +107,17 @@ def wilson_at(hits: np.ndarray, clusters: np.ndarray) -> tuple[float, float]:
     return intervals.proportion(hits, clusters)[1:3]
 
 
-def test_the_roc_band_is_that_of_scikit_learns_curves_of_each_draw():
+@pytest.mark.parametrize(("n", "apart"), [(70, 1.5), (14, 0.0), (10, -1.0)])
+def test_the_roc_band_is_that_of_scikit_learns_curves_of_each_draw(n, apart):
     """Sensitivity at each share of false alarms, from roc_curve with the draw's weights; never narrower than Wilson's."""
-    scores, truth = drawn(70, 8)
-    sample = sample_of(scores, truth, np.arange(70) // 2)
+    scores, truth = drawn(n, 8, apart)
+    sample = sample_of(scores, truth, np.arange(n) // 2)
     band = roc_band(sample, 1, n_boot=60, seed=3)
     p, y, found = sample.probs[:, 1], sample.targs == 1, []
     for weights in weights_of(sample, 60, 3):
         keep = weights > 0
+        if y[keep].all() or not y[keep].any():
+            continue
         x, sensitivity, _ = roc_curve(y[keep], p[keep], sample_weight=weights[keep], drop_intermediate=False)
         found.append([sensitivity[x <= at + 1e-9].max() for at in GRID])
     low, high = np.quantile(found, [0.025, 0.975], axis=0)
@@ -125,20 +128,23 @@ def test_the_roc_band_is_that_of_scikit_learns_curves_of_each_draw():
         assert (band.low[i], band.high[i]) == pytest.approx((min(low[i], least[0]), max(high[i], least[1])))
 
 
-def test_the_precision_band_is_that_of_scikit_learns_curves_of_each_draw():
+@pytest.mark.parametrize(("n", "apart"), [(70, 1.5), (14, 0.0), (10, -1.0)])
+def test_the_precision_band_is_that_of_scikit_learns_curves_of_each_draw(n, apart):
     """Precision where each draw first reaches each recall; never narrower than Wilson's among those called there."""
-    scores, truth = drawn(70, 9)
-    sample = sample_of(scores, truth, np.arange(70) // 2)
+    scores, truth = drawn(n, 9, apart)
+    sample = sample_of(scores, truth, np.arange(n) // 2)
     band = precision_recall_band(sample, 1, n_boot=60, seed=4)
     p, y, found = sample.probs[:, 1], sample.targs == 1, []
     for weights in weights_of(sample, 60, 4):
         keep = weights > 0
+        if y[keep].all() or not y[keep].any():
+            continue
         precision, recall, _ = precision_recall_curve(y[keep], p[keep], sample_weight=weights[keep])
         precision, recall = precision[:-1][::-1], recall[:-1][::-1]  # recall rises
         found.append([precision[np.argmax((recall >= at - 1e-9) & (recall > 0))] for at in GRID])
     low, high = np.quantile(found, [0.025, 0.975], axis=0)
     for i, at in enumerate(GRID):
-        cut = max(c for c in p if (p[y] >= c).mean() >= max(at, 1e-9) - 1e-9)
+        cut = max(c for c in p if (p[y] >= c).any() and (p[y] >= c).mean() >= at - 1e-9)
         called = p >= cut
         least = wilson_at(y[called], sample.clusters[called])
         assert (band.low[i], band.high[i]) == pytest.approx((min(low[i], least[0]), max(high[i], least[1])))

@@ -528,7 +528,11 @@ def test_a_brier_score_of_more_classes_costs_twice_and_ends_at_two():
 
 def test_the_interval_of_a_calibration_error_by_hand():
     """The band of the drawn lengths, as far out as the share that is right leaves room, and a value less its noise."""
-    for p, y, ids in (noisy(seed=6), (np.full(20, 0.95), np.ones(20, int), np.arange(20))):
+    alike = [
+        (np.full(n, p), np.full(n, y), np.arange(n))
+        for n, p, y in ((20, 0.95, 1), (20, 0.55, 1), (6, 0.99, 0), (3, 0.6, 0))
+    ]
+    for p, y, ids in (noisy(seed=6), noisy(seed=8, n=20), *alike):
         sample = sample_of(p, y, ids)
         sure, true = sample.probs[:, 1], sample.targs == 1
         bins = ece_bins(sure)
@@ -614,3 +618,34 @@ def test_areas_of_more_classes_have_the_interval_of_their_mean_and_name_who_is_l
     assert found["auprc"].method == "bootstrap/patients (logit); mean without class 3 (undefined)"
     balanced = metrics.rate_metric("sensitivity", range(4), sample, 0.9)
     assert found["balanced_accuracy"] == balanced
+
+
+def test_each_class_counts_its_patients_and_is_called_at_the_threshold():
+    """Two images a cluster, three a patient; at 0.35 six images are called positive, at 0.5 four."""
+    people = [i // 3 for i in range(10)]
+    options = {
+        "clusters": [i // 2 for i in range(10)],
+        "patients": people,
+        "positive": 1,
+        "threshold": 0.35,
+        "n_boot": 20,
+    }
+    table = measure_per_class(two_columns(TEN_P), TEN_Y, **options)
+    whole = measure(two_columns(TEN_P), TEN_Y, **options)
+    assert table[1] == {name: whole[name] for name in _PER_CLASS}
+    assert (table[1]["ppv"].n, table[1]["ppv"].value) == (6, pytest.approx(3 / 6))
+    assert (table[1]["sensitivity"].n_patients, table[0]["sensitivity"].n_patients) == (2, 3)
+    without = measure_per_class(two_columns(TEN_P), TEN_Y, **(options | {"patients": None}))
+    assert {m.n_patients for row in without.values() for m in row.values()} == {None}
+
+
+def test_the_reason_is_that_of_the_metric():
+    one = score([0.1, 0.6, 0.9], [1, 1, 1])
+    assert one["balanced_accuracy"].method == one["auprc"].method == "not estimable: one class only"
+    assert one["mcc"].method == "not estimable: one class only, in truth or in the calls"
+    assert score([0.1, 0.2, 0.3], [0, 1, 1])["ppv"].method == "not estimable: no image called positive"
+    assert score([0.1, 0.2, 0.3], [0, 1, 1])["accuracy"].ci_low < 1 / 3
+
+
+def test_a_class_that_is_neither_there_nor_called_has_a_row_and_a_column():
+    assert confusion_matrix(np.array([0, 1]), np.array([0, 0]), 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]

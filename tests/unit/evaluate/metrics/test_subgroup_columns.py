@@ -79,3 +79,8 @@ def test_the_refusals_name_what_there_is(refusal: Refusal, tmp_path: Path):
     assert refusal(lambda: subgroup_names(many, "age", None), UsageError).startswith("--by age: found 50")
     other = ROWS.assign(relative="x")
     assert refusal(lambda: subgroup_names(other, "site", csv(tmp_path, {"site": list("abcde")}))).startswith("list.csv does")  # fmt: skip
+
+
+def test_a_built_in_column_that_tells_nothing_is_named(refusal: Refusal):
+    rows = ROWS.assign(relative=[f"X/{i}.png" for i in range(5)])
+    assert refusal(lambda: subgroup_names(rows, "subtype", None), UsageError).startswith("--by subtype: no image")

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
-from plainfilm.evaluate.metrics.subgroups import _draws_for, subgroup_table
+from plainfilm.evaluate.metrics.subgroups import _draws_for, _SubgroupPair, subgroup_table
 from plainfilm.evaluate.stats import subgroup_permutation
 from plainfilm.evaluate.stats.delong import _variance, auroc_interval, curve
 from plainfilm.evaluate.stats.intervals import Interval, difference, proportion
@@ -513,3 +513,34 @@ def test_more_classes_or_one_class_alone_are_no_reason_to_confine_a_column():
     p, _, ids, site = drawn(n=60)
     alone = subgroup_table(sample_of(p, np.ones(60, int), ids), site, "site", VOCAB)
     assert alone.among is None and alone.notes == []
+
+
+def test_p_of_a_rate_rests_on_its_own_images_and_that_of_an_area_on_no_threshold():
+    p, y, ids, site = drawn()
+    one = {gap.metric: gap.p for gap in subgroup_table(sample_of(p, y), site, "site", VOCAB).gaps}
+    other_p = np.where(y, p, np.random.default_rng(8).permutation(p))  # the negatives have other scores
+    other = {gap.metric: gap.p for gap in subgroup_table(sample_of(other_p, y), site, "site", VOCAB).gaps}
+    assert one["sensitivity"] == other["sensitivity"] and one["auroc"] != other["auroc"]
+    probs = np.stack([1 - p, p], 1)
+    strict = make_sample(probs, y.astype(int), np.arange(240), np.arange(240), positive=1, threshold=0.8)
+    called = {gap.metric: gap.p for gap in subgroup_table(strict, site, "site", VOCAB).gaps}
+    assert called["auroc"] == one["auroc"] and called["sensitivity"] != one["sensitivity"]
+
+
+def test_a_column_of_the_negatives_says_that_sensitivity_is_not_asked():
+    p, y, ids, site = drawn()
+    for group in subgroup_table(sample_of(p, y), np.where(y, "", site), "film", VOCAB).groups:
+        assert list(group.metrics) == ["auroc", "sensitivity", "specificity"]
+        assert group.metrics["sensitivity"].method == "not estimable: the column is confined to NORMAL"
+        assert "against all images of PNEUMONIA" in group.metrics["auroc"].method
+
+
+def test_the_gap_of_areas_against_one_class_is_that_of_the_shares_that_are_beaten():
+    """Each positive's share of beaten negatives, its mean in each subgroup, and the variance of two independent means."""
+    p, y, _, site = drawn()
+    sample = sample_of(p, y)
+    names = np.where(y, site, "")[sample.order]
+    found = _SubgroupPair(sample, names == "east", names == "west", "auroc", 1, 1).exchanged(5, 0)[0]
+    beaten = [np.array([(x > p[~y]).mean() for x in p[y & (site == name)]]) for name in ("east", "west")]
+    spread = sum(each.var(ddof=1) / len(each) for each in beaten)
+    assert found == pytest.approx((beaten[0].mean() - beaten[1].mean()) / spread**0.5)

@@ -478,6 +478,16 @@ def test_the_patients_behind_an_area_by_hand():
     assert delong.misplaced_patients([worse], np.array([0, 0, 1, 2, 2, 2])) == 1
     perfect = delong.curve(np.array([3.0, 3, 3, 0, 0, 0]), labels)
     assert delong.misplaced_patients([perfect], ids) == delong.misplaced_patients([roc, perfect], ids) == 0
+    assert delong.misplaced_patients([perfect, roc], ids) == 0
+    assert delong.misplaced_patients([worse], np.arange(6)) == 1  # the positive at 0.9
+    turned = delong.curve(-np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), ~labels)  # the same with the classes turned round
+    assert delong._rarer_patients([turned], ids) == pytest.approx(9 / 5)
+    scores = np.array([0.9, 0.2, 0.2, 0.3, 0.1, 0.0])  # two positive patients are misplaced, and one negative
+    for curve in (delong.curve(scores, labels), delong.curve(-scores, ~labels)):
+        assert delong.misplaced_patients([curve], ids) == 1
+    # an area of exactly 0.5: of the positives two are misplaced, of the negatives three
+    half = delong.curve(np.array([0.9, 0.15, 0.15, 0.1, 0.2, 0.3, 0.4]), np.arange(7) < 3)
+    assert half.area == 0.5 and delong.misplaced_patients([half], np.arange(7)) == 2
     even = delong.curve(np.zeros(6), labels)  # 0.5: all tied, none well placed
     assert delong.misplaced_patients([even], ids) == 2
 

@@ -169,6 +169,7 @@ def test_a_draw_without_any_image_of_a_set_has_no_accuracy():
         np.array([[1.0, 1, 0], [0, 0, 0], [2, 1, 1]])
     )
     assert values[0] == 0.5 and np.isnan(values[1]) and values[2] == 0.75
+    assert paired_tests.accuracy_statistic(np.array([True, False]))(np.eye(2)).tolist() == [1, 0]
 
 
 def test_a_difference_has_a_width_even_where_no_patient_tells():
@@ -194,6 +195,8 @@ def test_shares_of_several_classes_sum_to_the_mean_difference_over_those_with_bo
     differences = [area(found.a[:, c], found.labels[:, c]) - area(found.b[:, c], found.labels[:, c]) for c in range(3)]
     shares = paired_tests._auroc_shares(found, 20)
     assert shares.shape == (20,) and shares.sum() == pytest.approx(np.mean(differences))
+    first = found._replace(a=found.a[:, ::-1], b=found.b[:, ::-1], labels=found.labels[:, ::-1])  # nobody's class first
+    assert paired_tests._auroc_shares(first, 20) == pytest.approx(shares)
     assert (shares[18:] == 0).all() and shares.dtype == np.float64  # patients of other blocks
     nobody = found._replace(labels=np.zeros((36, 4), bool))
     everybody = found._replace(labels=np.ones((36, 4), bool))
@@ -278,7 +281,7 @@ def summed_errors(block: PairedScores, m: int) -> np.ndarray:
         [random_block(1, images_per_patient=2), random_block(2)],
         [
             many_classes(),
-            many_classes(1)._replace(labels=many_classes(1).labels[:, [0, 3, 3, 3]]),
+            many_classes(1)._replace(labels=many_classes(1).labels[:, [0, 3, 3, 3]] | (np.arange(4) == 1)),
         ],  # three classes, one
     ],
 )
@@ -369,6 +372,12 @@ def test_the_interval_of_a_difference_by_hand(patients, level):
         half = 1 - (1 - level) ** (1 / patients)
         assert found[:3] == pytest.approx((0.2, max(-1, 0.2 - half), min(1, 0.2 + half)))
         assert found.method == "rule of three (no draw differs)"
+    half = student.ppf((1 + level) / 2, patients - 1) * 0.02**0.5
+    assert paired_tests.difference_interval(0.2, np.array([0.1, 0.3]), patients, level).high == pytest.approx(
+        min(1, 0.2 + half)
+    )
+    alone = paired_tests.difference_interval(0.0, np.zeros(9), 1, level)  # one patient: anything up to the level itself
+    assert alone[:3] == (0, pytest.approx(-level), pytest.approx(level))
     wide = paired_tests.difference_interval(0.2, 40 * draws, patients, level)
     assert (wide.low, wide.high) == (-1, 1)
 
@@ -399,12 +408,15 @@ def test_a_class_of_a_single_image_takes_part():
 
 
 def test_two_patients_tell_a_normal_p_and_one_tells_none():
-    three = PairedScores(*(np.array([[0.9, 0.1], [0.2, 0.8], [x, 1 - x]]) for x in (0.6, 0.4)), np.eye(2, dtype=bool)[[0, 1, 1]],
+    three = PairedScores(*(np.array([[0.9, 0.1], [0.2, 0.8], [x, 1 - x]]) for x in (0.95, 0.4)), np.eye(2, dtype=bool)[[0, 1, 1]],
                   np.ones(3, bool), np.array([1, 1, 0], bool), np.array([0, 0, 1]))  # fmt: skip
     error = summed_errors(three, 2)
     difference = paired_tests._auroc_shares(three, 2).sum()
-    expected = 1.0 if difference == 0 else 2 * norm.sf(abs(difference) / (2 * (error**2).sum()) ** 0.5)
+    assert difference == pytest.approx(-0.5)
+    expected = 2 * norm.sf(0.5 / (2 * (error**2).sum()) ** 0.5)
     assert paired_tests._auroc_test([three], 2).p == pytest.approx(expected)
+    clustered = paired_tests._accuracy_test([three], 2).p  # 1 of 3 better, by the image of the second patient
+    assert clustered == pytest.approx(2 * norm.sf(1 / 3 / (2 * 2 * (2 / 9) ** 2) ** 0.5))
     one = three._replace(patients=np.zeros(3, int))
     assert np.isnan(paired_tests._accuracy_test([one], 1).p)  # a third better, and nobody to compare it with
     assert paired_tests._accuracy_test([one._replace(hits_b=one.hits_a)], 1).p == 1
