@@ -108,7 +108,7 @@ def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
         return _Sample(_as_input(pixels), "valid pictures")
     try:
-        kept = np.load(run.top_pictures("valid"), allow_pickle=False)
+        kept = np.load(run.top_images("valid"), allow_pickle=False)
         return _Sample(_as_input(kept), "valid pictures that the run kept")
     except (OSError, ValueError):
         raise DataError(

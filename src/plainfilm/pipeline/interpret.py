@@ -144,7 +144,7 @@ def _heat(
 
 def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str]:
     """The saved valid pictures of the largest losses, one of each patient at most, and their rows."""
-    pictures = np.load(finished.run.top_pictures("valid"), allow_pickle=False)
+    pictures = np.load(finished.run.top_images("valid"), allow_pickle=False)
     rows = valid.worst(len(pictures))
     _, first = np.unique(valid.groups[rows], return_index=True)
     first = np.sort(first)[:n]

@@ -86,7 +86,7 @@ class RunDir:
         """One row per image of `split`."""
         return self.root / "predictions" / f"{split}.csv"
 
-    def top_pictures(self, split: str) -> Path:
+    def top_images(self, split: str) -> Path:
         """Pixels of the images with the largest losses, as the network saw them."""
         return self.root / "predictions" / f"{split}_top.npy"
 
