@@ -40,6 +40,8 @@ ALLOWED = [
     ("src/plainfilm/evaluate/test_ledger.py", r'"look"', "key of ledger lines, which are chained by hash"),
     ("*", r"suspects\.csv", "a run file"),
     ("*", r"no_lungs_needed", "the older key, still written and read"),
+    ("src/plainfilm/interpret/heatmap_study.py", r"\bpictures=", "field of HeatFindings"),
+    ("src/plainfilm/interpret/run_figures.py", r"\bpair\.called\b|\bcalled=(?=vocab)", "field of Confused"),
     ("src/plainfilm/experiments/markdown.py", r"test_looks|test_no_lungs_auroc", "columns of results.csv"),
 ]  # fmt: skip
 WORDS = {re.compile(rf"(?<![\w])(?:{words})(?![\w])", re.IGNORECASE): instead for words, instead in REPLACED.items()}
