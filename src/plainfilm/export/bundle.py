@@ -64,7 +64,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
 
     model, _ = kept_network(run, card, "cpu")
     sample = _sample(run, card, rows)
-    on_event("compare", {"pictures": len(sample.pixels), "what": sample.what})
+    on_event("compare", {"images": len(sample.pixels), "what": sample.what})
     data = export_onnx(model, card.temperature, sample.pixels.shape[1:])
     apart = differences(model, card.temperature, data, sample.pixels)
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
