@@ -20,7 +20,7 @@ from plainfilm.schemas.documents import RESEARCH_ONLY
 
 _MAX_GROUPS = 12  # of duplicates that are drawn; all are in audit.json
 _MEANING = {
-    "ok": "No finding that readers of a score need to know.",
+    "ok": "Nothing was found that readers of a score need to know about.",
     "warn": "The images can be used; state the findings below beside every score made with them.",
     "fail": "A given split shares patients or copies, or identical images have two labels. Split again, or repair the data.",
 }
@@ -42,7 +42,7 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
             ("Copies in two given folders", audit.duplicates_across_splits),
             ("Identical images", audit.duplicates),
             ("Nearly identical images", audit.near_duplicates),
-            ("Identical images with two labels (quarantined)", audit.label_conflicts),
+            ("Identical images under two labels (quarantined)", audit.label_conflicts),
         )
         if groups
     ]
@@ -60,7 +60,7 @@ def _findings(audit: AuditDocument) -> list[tuple[str, int]]:
         ("files that cannot be used (quarantined)", len(audit.quarantined)),
         ("groups of identical images", len(audit.duplicates)),
         ("groups of nearly identical images", len(audit.near_duplicates)),
-        ("groups of identical images with two labels", len(audit.label_conflicts)),
+        ("groups of identical images under two labels", len(audit.label_conflicts)),
         ("patients in two given folders", len(audit.patients_across_splits)),
         ("groups of identical images in two given folders", len(audit.duplicates_across_splits)),
         *((f"ignored: {rule}", count) for rule, count in sorted(rules.items())),
