@@ -1,7 +1,7 @@
-"""Heat maps: which places of a picture the score of one class rests on, by Grad-CAM on the network's last map.
+"""Heat maps: which positions of an image the score of one class depends on, by Grad-CAM on the network's last map.
 
-A heat map is no evidence of location: its cells are large, and a network may rest its score on what lies elsewhere.
-`interpret.heat_checks` measures how far it may be believed.
+A heat map is not evidence of location: its cells are large, and the score may depend on something elsewhere in the image.
+`interpret.heatmap_checks` measures how far it can be trusted.
 
 Sources: Selvaraju et al., ICCV 2017 (Grad-CAM); Draelos & Carin 2020, arXiv 2011.08891 (HiResCAM); captum runs both.
 """
@@ -24,14 +24,14 @@ from plainfilm.models.build import Normalised
 
 Method = Literal["grad-cam", "hires-cam"]
 _Layout = Literal["nchw", "nhwc", "tokens"]
-_BATCH = 8  # at 512 px the paper's network keeps 33 MB per picture for the way back
+_BATCH = 8  # at 512 px the paper's network keeps 33 MB per image for the backward pass
 
 
 @dataclass(frozen=True)
 class LastMap:
-    """The deepest layer whose output is still a map: `name` below the network, `cells` (rows, columns) of it.
+    """The deepest layer whose output is still a map: its `name` in the network and its `cells` (rows, columns).
 
-    `layout`: nchw; nhwc; or tokens, (n, prefix + cells, d), of which `prefix` come first and lie nowhere.
+    `layout`: nchw; nhwc; or tokens, (n, prefix + cells, d), whose first `prefix` tokens have no position.
     """
 
     name: str
@@ -41,13 +41,13 @@ class LastMap:
 
 
 def find_last_map(model: Normalised, size_px: int) -> LastMap:
-    """The last layer of any network on whose places, one by one, the score depends; found by one pass and its gradients.
+    """The last layer of any network whose individual positions still affect the score; found by one pass and its gradients.
 
-    For convolutions it is the last map before pooling; for a transformer that reads its class token alone, what the
-    last attention reads: after it the places have no way to the score.
+    For a convolutional network this is the last map before pooling. For a transformer whose head reads only the class
+    token it is the input of the last attention: after that, the other positions no longer reach the score.
 
     Raises:
-        UsageError: the network has no such layer, or its last map is one cell at this size.
+        UsageError: the network has no such layer, or its last map has one cell at this size.
     """
     seen: list[tuple[str, torch.Tensor]] = []
     hooks = [
@@ -60,7 +60,7 @@ def find_last_map(model: Normalised, size_px: int) -> LastMap:
             draw = torch.Generator().manual_seed(0)
             x = torch.rand(1, 1, size_px, size_px, generator=draw).to(model.mean.device).requires_grad_()
             features = model.eval().features(x)
-            # a sum of features would not do: that of a layer norm's outputs is constant
+            # a plain sum of features would not do: the sum of a layer norm's outputs is constant
             target = (features * torch.randn(features.shape, generator=draw).to(features.device)).sum()
             grads = torch.autograd.grad(target, [x, *(out for _, out in seen)], allow_unused=True)[1:]
     finally:
@@ -68,7 +68,7 @@ def find_last_map(model: Normalised, size_px: int) -> LastMap:
             hook.remove()
     width, prefix = model.head.in_features, int(getattr(model.network, "num_prefix_tokens", 0))
     places = [(_place(name, out.shape, width, prefix), grad) for (name, out), grad in zip(seen, grads, strict=True)]
-    tokens = any(place and place.layout == "tokens" for place, _ in places)  # attention's matrices are no maps
+    tokens = any(place and place.layout == "tokens" for place, _ in places)  # attention matrices are not maps
     for place, grad in reversed(places):
         if place and grad is not None and not (tokens and place.layout == "nchw") and _to_map(grad, place).any():
             return place
@@ -81,7 +81,7 @@ def _keep(seen: list[tuple[str, torch.Tensor]], name: str, out: object) -> None:
 
 
 def _place(name: str, shape: torch.Size, width: int, prefix: int) -> LastMap | None:
-    """What an output is by its shape (pictures are square); `width`: number of features that the head sees."""
+    """The kind of map an output is, by its shape (images are square); `width`: number of input features of the head."""
     if len(shape) == 3:
         side = round(max(shape[1] - prefix, 0) ** 0.5)
         known = shape[2] == width and side > 1 and side * side == shape[1] - prefix
@@ -116,7 +116,7 @@ class _AsMap(nn.Module):
 
 @contextmanager
 def _watched(model: Normalised, place: LastMap) -> Iterator[nn.Module]:
-    """The module whose output is the map; for a while the network holds an AsMap where its own is none."""
+    """The module whose output is the map; inside the context, an _AsMap wraps a layer whose output has another layout."""
     layer = model.network.get_submodule(place.name)
     if place.layout == "nchw":
         yield layer
@@ -131,7 +131,7 @@ def _watched(model: Normalised, place: LastMap) -> Iterator[nn.Module]:
 
 
 def _log_odds(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """log(p / (1 - p)) of each picture's class, (n,): with two classes the difference of the logits."""
+    """log(p / (1 - p)) of each image's class, (n,); with two classes the difference of the logits."""
     mine = logits.gather(1, classes[:, None])
     others = logits.masked_fill(
         torch.zeros_like(logits, dtype=torch.bool).scatter(1, classes[:, None], True), -torch.inf
@@ -143,16 +143,16 @@ def heat_maps(
     model: Normalised, pixels: np.ndarray, classes: np.ndarray, *, place: LastMap | None = None,
     method: Method = "grad-cam", device: str = "cpu",
 ) -> np.ndarray:  # fmt: skip
-    """What speaks for one class, float32 (n, h, w) in 0..1 at the pictures' size; each map's largest value is 1.
+    """Evidence for one class, float32 (n, h, w) in 0..1 at the size of the images; the maximum of each map is 1.
 
-    A map of zeros: no place speaks for the class. Grad-CAM weighs each feature by its mean gradient, so it cannot
-    tell places apart that a dense layer weighs differently (the paper's network); HiResCAM weighs place by place, and
-    is the same where the map is averaged before a linear head.
+    A map of zeros: no position is evidence for the class. Grad-CAM weights each feature by its mean gradient, so it
+    cannot distinguish positions that a dense layer weights differently (the paper's network). HiResCAM weights each
+    position separately, and equals Grad-CAM where the map is averaged before a linear head.
 
     Args:
         pixels: uint8 (n, h, w) or (n, h, w, 3), square.
         classes: int (n,), whose log odds the heat explains.
-        place: of find_last_map(), to save its pass.
+        place: result of find_last_map(), to save its pass.
     """
     model.to(device).eval()
     place = place or find_last_map(model, pixels.shape[1])
@@ -171,10 +171,10 @@ def heat_maps(
 
 
 def _attributed(model: Normalised, layer: nn.Module, x: torch.Tensor, classes: torch.Tensor, method: Method) -> torch.Tensor:  # fmt: skip
-    """Heat of each cell, (n, 1, rows, columns), not below 0."""
+    """Non-negative heat of each cell, (n, 1, rows, columns)."""
 
-    def score(pictures: torch.Tensor) -> torch.Tensor:
-        return _log_odds(model(pictures), classes)
+    def score(images: torch.Tensor) -> torch.Tensor:
+        return _log_odds(model(images), classes)
 
     if method == "grad-cam":
         cells: torch.Tensor = LayerGradCam(score, layer).attribute(x, relu_attributions=True)

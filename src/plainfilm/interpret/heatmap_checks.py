@@ -1,8 +1,8 @@
-"""How far heat maps may be believed: three checks on arrays; the network comes in as a function.
+"""How far heat maps can be trusted: three checks on arrays; the network is passed as a function.
 
-Deletion: does the score fall sooner when the hot places go first? (Petsiuk et al., BMVC 2018)
-Randomised weights: is the heat another one when nothing was learned? (Adebayo et al., NeurIPS 2018)
-Central field: how much of the heat lies where a chest radiograph shows the chest.
+Deletion: does the score fall sooner when the hottest patches are removed first? (Petsiuk et al., BMVC 2018)
+Randomised weights: do the heat maps differ from those of untrained networks? (Adebayo et al., NeurIPS 2018)
+Central field: how much of the heat is in the part of the image where a chest radiograph shows the chest?
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from plainfilm.evaluate.stats.intervals import Floats, t_quantile
 from plainfilm.plots.heatmaps import MARGIN, ORDERS, SHARES
 from plainfilm.schemas.documents import Metric
 
-_CELLS = 16  # a picture is taken apart in 16 x 16 pieces: single pixels would be noise, which is a change of its own
-FORWARD_PASSES = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # of the network at each picture: ends are shared
-_Score = Callable[[np.ndarray], Floats]  # uint8 pictures (n, h, w[, 3]) -> probabilities (n, k)
+_CELLS = 16  # an image is divided into 16 x 16 patches: removing single pixels would add noise, a change of its own
+FORWARD_PASSES = len(SHARES) + (len(ORDERS) - 1) * (len(SHARES) - 2)  # per image; the orders share both end points
+_Score = Callable[[np.ndarray], Floats]  # uint8 images (n, h, w[, 3]) -> probabilities (n, k)
 
 
 class _Correlation(NamedTuple):
-    """Per picture: rank correlation of two heat maps, 0 where one of them is flat; and whether one is."""
+    """Per image: rank correlation of two heat maps, 0 if either is flat; and whether either is flat."""
 
     ranks: Floats
     flat: np.ndarray
 
 
 def _in_cells(heat: np.ndarray, cells: int = _CELLS) -> np.ndarray:
-    """Mean heat of each piece, float64 (n, cells, cells), of heat (n, h, w); at least `cells` pixels a side."""
+    """Mean heat of each patch, float64 (n, cells, cells), from heat (n, h, w) of at least `cells` pixels a side."""
     for axis in (1, 2):
         edges = np.linspace(0, heat.shape[axis], cells + 1).astype(int)
         sums = np.add.reduceat(heat.astype(np.float64), edges[:-1], axis=axis)
@@ -38,58 +38,58 @@ def _in_cells(heat: np.ndarray, cells: int = _CELLS) -> np.ndarray:
     return heat
 
 
-def deletion(pictures: np.ndarray, heat: np.ndarray, classes: np.ndarray, keys: np.ndarray, score: _Score) -> Floats:
-    """Score of each picture's class while more and more of it is gone, float64 (3 ORDERS, n, 11 SHARES).
+def deletion(images: np.ndarray, heat: np.ndarray, classes: np.ndarray, keys: np.ndarray, score: _Score) -> Floats:
+    """Score of each image's class as a growing share of the image is removed, float64 (3 ORDERS, n, 11 SHARES).
 
-    What is gone shows a strongly blurred copy: grey squares would be a finding of their own.
+    Removed patches show a strongly blurred copy of the image: grey squares would be features of their own.
 
     Args:
-        pictures: uint8 (n, h, w) or (n, h, w, 3). heat: float (n, h, w).
-        classes: int (n,), whose score is followed.
-        keys: int (n,), of the pictures' content; they decide the order at random and between equally hot pieces.
+        images: uint8 (n, h, w) or (n, h, w, 3). heat: float (n, h, w).
+        classes: int (n,), the classes whose score is tracked.
+        keys: int (n,), derived from the image content; they seed the random order and break ties between equal heat.
     """
-    n, cells = len(pictures), min(_CELLS, *pictures.shape[1:3])
+    n, cells = len(images), min(_CELLS, *images.shape[1:3])
     number = np.arange(cells * cells)
     chance = uniform(HEAT, keys[:, None], number)
     hot = _in_cells(heat, cells).reshape(n, -1)
     ranks = [np.lexsort((chance, values)).argsort(axis=1) for values in (-hot, chance, hot)]
-    blurred, out = _blur(pictures), np.empty((len(ORDERS), n, len(SHARES)))
+    blurred, out = _blur(images), np.empty((len(ORDERS), n, len(SHARES)))
     for j, share in enumerate(SHARES):
         for i, rank in enumerate(ranks):
-            if i and share in (0, 1):  # nothing or all is gone: in every order the same
+            if i and share in (0, 1):  # none or all removed: the same in every order
                 out[i, :, j] = out[0, :, j]
                 continue
-            gone = _on_pixels((rank < round(share * cells * cells)).reshape(n, cells, cells), pictures)
-            out[i, :, j] = score(np.where(gone, blurred, pictures))[np.arange(n), classes]
+            removed = _on_pixels((rank < round(share * cells * cells)).reshape(n, cells, cells), images)
+            out[i, :, j] = score(np.where(removed, blurred, images))[np.arange(n), classes]
     return out
 
 
-def _blur(pictures: np.ndarray) -> np.ndarray:
-    """uint8 copies under a Gaussian of an eighth of the side: large shapes and brightness stay."""
+def _blur(images: np.ndarray) -> np.ndarray:
+    """uint8 copies blurred by a Gaussian with sigma of an eighth of the side: large shapes and brightness stay."""
     from scipy.ndimage import gaussian_filter
 
-    sides = pictures.shape[1:3]
-    sigma = (0, sides[0] / 8, sides[1] / 8, *(0,) * (pictures.ndim - 3))
-    soft: np.ndarray = gaussian_filter(pictures.astype(np.float32), sigma, mode="nearest")
+    sides = images.shape[1:3]
+    sigma = (0, sides[0] / 8, sides[1] / 8, *(0,) * (images.ndim - 3))
+    soft: np.ndarray = gaussian_filter(images.astype(np.float32), sigma, mode="nearest")
     whole: np.ndarray = np.rint(soft).astype(np.uint8)
     return whole
 
 
-def _on_pixels(cells: np.ndarray, pictures: np.ndarray) -> np.ndarray:
-    """A mask (n, cells, cells) at the pictures' size, with their number of axes."""
+def _on_pixels(cells: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """A mask (n, cells, cells) enlarged to the size of the images, with their number of axes."""
     rows, columns = (np.searchsorted(np.linspace(0, side, cells.shape[1] + 1).astype(int)[1:], np.arange(side), side="right")
-                     for side in pictures.shape[1:3])  # fmt: skip
+                     for side in images.shape[1:3])  # fmt: skip
     mask = cells[:, rows][:, :, columns]
-    return mask if pictures.ndim == 3 else mask[..., None]
+    return mask if images.ndim == 3 else mask[..., None]
 
 
 def area_under(curves: Floats) -> Floats:
-    """Mean score over the share that is gone, trapezoids, 0..1: of curves (..., 11)."""
+    """Mean score over the removed share, 0..1, by the trapezoidal rule; curves (..., 11)."""
     return np.asarray(np.trapezoid(curves, SHARES, axis=-1))
 
 
 def rank_correlation(one: np.ndarray, two: np.ndarray) -> _Correlation:
-    """Spearman's correlation over the pieces of two heat maps (n, h, w) each, picture by picture."""
+    """Spearman's rank correlation over the patches of two sets of heat maps, (n, h, w) each, image by image."""
     from scipy.stats import rankdata
 
     ranked = []
@@ -103,7 +103,7 @@ def rank_correlation(one: np.ndarray, two: np.ndarray) -> _Correlation:
 
 
 def central_share(heat: np.ndarray) -> tuple[Floats, float]:
-    """Share of each picture's heat in the central field, float (n,), NaN for a flat map; and the field's share of area."""
+    """Share of each image's heat in the central field, float (n,), NaN for a map of zeros; and its share of the area."""
     inside = np.zeros(heat.shape[1:], bool)
     rows, columns = (slice(round(MARGIN * side), side - round(MARGIN * side)) for side in heat.shape[1:])
     inside[rows, columns] = True
@@ -113,16 +113,16 @@ def central_share(heat: np.ndarray) -> tuple[Floats, float]:
 
 
 def mean_metric(values: Floats, *, has_patients: bool, within: tuple[float, float] = (0.0, 1.0)) -> Metric:
-    """Mean of one value per picture with Student's t interval; the pictures are of different patients.
+    """Mean of one value per image with Student's t interval; each image is of a different patient.
 
-    NaN values are left out. One value, or values that are all the same, tell nothing of others: no interval then.
+    NaN values are left out. There is no interval for a single value or for values that are all equal.
     """
     values = values[np.isfinite(values)]
     n = len(values)
     shared = {"n": n, "n_patients": n if has_patients else None}
-    unit = "t, one picture per patient" if has_patients else "t, images; likely too narrow"
+    unit = "t, one image per patient" if has_patients else "t, images; likely too narrow"
     if not n:
-        return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no picture with heat", **shared)
+        return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no image with heat", **shared)
     value, low, high, method = float(values.mean()), None, None, "not estimable: fewer than two different values"
     if n > 1 and np.ptp(values) > 0:
         half = t_quantile(0.95, n - 1) * float(values.std(ddof=1)) / n**0.5

@@ -1,4 +1,4 @@
-"""A run's heat maps and their checks, on a fixed number of its valid pictures, one of each patient."""
+"""The heat maps of a run and their checks, on a fixed number of its valid images, one per patient."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ _Fresh = Callable[[int], "Normalised"]  # seed -> the same network with random w
 
 @dataclass(frozen=True)
 class HeatStudy:
-    """What was measured: `heat` float32 (n, h, w) for the class called; `curves` float (3, n, 11), the score while
-    pieces are taken away; `ranks` float (n,), rank correlation with heat of random weights, their mean; `chosen`: which pictures.
+    """The measurements: `heat` float32 (n, h, w) for the predicted class; `curves` float (3, n, 11), the score as patches
+    are removed; `ranks` float (n,), mean rank correlation with the heat of random weights; `chosen`: which images.
     """
 
     place: LastMap
@@ -44,7 +44,7 @@ class HeatStudy:
 
     @property
     def areas(self) -> dict[str, Metric]:
-        """Area under the mean score of each order."""
+        """Area under the mean score curve, by order of removal."""
         found = checks.area_under(self.curves)
         return {name: self._mean(values) for name, values in zip(heatmaps.ORDERS, found, strict=True)}
 
@@ -52,7 +52,7 @@ class HeatStudy:
         return checks.mean_metric(values, has_patients=self.has_patients, within=(low, 1.0))
 
     def findings(self) -> HeatFindings:
-        """The checks as numbers and sentences."""
+        """The results of the checks as numbers and sentences."""
         first, random, _ = checks.area_under(self.curves)
         shares, area = checks.central_share(self.heat)
         gain, alike, central = self._mean(random - first, -1), self._mean(self.ranks, -1), self._mean(shares)
@@ -64,7 +64,7 @@ class HeatStudy:
         )  # fmt: skip
 
     def figures(self, card: Card) -> dict[str, Figure]:
-        """deletion, random weights and central field, by name."""
+        """The figures of the deletion, random-weights and central-field checks, by name."""
         found, about = self.findings(), f"{len(self.heat)} {self.chosen}"
         title = f"{marks(card.notes)}{{}}, {about}. {heatmaps.NO_EVIDENCE}"
         return {
@@ -77,37 +77,37 @@ class HeatStudy:
 
 
 def _says_deletion(gain: Metric) -> str:
-    """`gain`: area under the score when pieces go at random, less that when hot ones go first."""
+    """`gain`: area under the score with random order, minus that with the hottest patches removed first."""
     if gain.value is None or gain.ci_low is None or gain.ci_high is None:
-        return "Deletion says nothing here: too few pictures with heat."
+        return "The deletion check is inconclusive: too few images with heat."
     by = f"{gain.value:+.3f} [{gain.ci_low:+.3f}, {gain.ci_high:+.3f}] of area against random order"
     if gain.ci_low > 0:
-        return f"Taking hot pieces away first lowers the score sooner ({by})."
+        return f"Removing the hottest patches first lowers the score sooner ({by})."
     if gain.ci_high < 0:
-        return f"HEAT MAPS MISLEAD: taking hot pieces away first lowers the score later than chance does ({by})."
-    return f"HEAT MAPS DO NOT SHOW WHAT THE SCORE RESTS ON: taking hot pieces first is not distinguishable from chance ({by})."
+        return f"HEAT MAPS MISLEAD: removing the hottest patches first lowers the score later than random order ({by})."
+    return f"HEAT MAPS DO NOT SHOW WHAT THE SCORE DEPENDS ON: removing the hottest patches first is indistinguishable from random order ({by})."
 
 
 def _says_randomised(alike: Metric) -> str:
     """`alike`: rank correlation of the heat with that of random weights."""
     if alike.value is None:
-        return "The check by random weights says nothing here: no picture."
+        return "The random-weights check is inconclusive: no image."
     reach = "" if alike.ci_low is None else f" [{alike.ci_low:.2f}, {alike.ci_high:.2f}]"
     if alike.value >= heatmaps.SAME:
-        return f"HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED: random weights give nearly the same (rank correlation {alike.value:.2f}{reach})."  # fmt: skip
-    return f"Random weights give other heat maps (rank correlation {alike.value:.2f}{reach}, alike from {heatmaps.SAME} on)."
+        return f"HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED: random weights give nearly the same maps (rank correlation {alike.value:.2f}{reach})."  # fmt: skip
+    return f"Random weights give different heat maps (rank correlation {alike.value:.2f}{reach}; maps count as similar from {heatmaps.SAME})."
 
 
 def _says_central(central: Metric, area: float) -> str:
-    """`central`: share of the heat in the central field, which is `area` of the picture."""
+    """`central`: share of the heat in the central field, whose share of the image is `area`."""
     if central.value is None:
-        return "No picture has heat."
+        return "No image has heat."
     reach = "" if central.ci_low is None else f" [{central.ci_low:.0%}, {central.ci_high:.0%}]"
-    return f"{central.value:.0%}{reach} of the heat lies in the central field, which is {area:.0%} of the area."
+    return f"{central.value:.0%}{reach} of the heat is in the central field, which is {area:.0%} of the area."
 
 
 def choose_images(rows: pd.DataFrame, n: int) -> np.ndarray:
-    """Positions of at most `n` of `rows`, one of each group, in an order that their content decides."""
+    """Positions of at most `n` of `rows`, one per group; the choice depends on the content of the images alone."""
     keys = np.array([content_key(sha) for sha in rows["sha256"]], dtype=np.int64)
     order = np.lexsort((rows["relative"].to_numpy(dtype=str), uniform(HEAT, keys)))
     _, first = np.unique(rows["group"].to_numpy()[order], return_index=True)
@@ -115,30 +115,30 @@ def choose_images(rows: pd.DataFrame, n: int) -> np.ndarray:
 
 
 def study_heat(
-    model: Normalised, fresh: _Fresh, pixels: np.ndarray, called: np.ndarray, keys: np.ndarray, card: Card,
+    model: Normalised, fresh: _Fresh, pixels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, card: Card,
     *, method: Method, device: str, chosen: str, on_event: EventCallback = silent,
 ) -> HeatStudy:  # fmt: skip
-    """Heat maps of pictures for the class called, and the three checks of them.
+    """Heat maps of the images for their predicted class, and the three checks.
 
     Args:
-        pixels: uint8 (n, h, w) or (n, h, w, 3). called: int (n,). keys: int (n,), of the pictures' content.
-        chosen: which pictures these are, for people. on_event: hears `heat` at each look of the deletion check.
+        pixels: uint8 (n, h, w) or (n, h, w, 3). predicted: int (n,). keys: int (n,), derived from the image content.
+        chosen: which images these are, in words. on_event: gets `heat` at each forward pass of the deletion check.
     """
     from plainfilm.interpret.gradcam import find_last_map, heat_maps
 
     place = find_last_map(model, pixels.shape[1])
     shared: dict[str, Any] = {"place": place, "method": method, "device": device}
-    heat = heat_maps(model, pixels, called, **shared)
+    heat = heat_maps(model, pixels, predicted, **shared)
 
     done = 0
 
-    def score(pictures: np.ndarray) -> np.ndarray:
+    def score(images: np.ndarray) -> np.ndarray:
         nonlocal done
         done += 1
         on_event("heat", {"done": done, "of": checks.FORWARD_PASSES})
-        return softmax(predict(model, pictures, device)[0], card.temperature)
+        return softmax(predict(model, images, device)[0], card.temperature)
 
-    curves = checks.deletion(pixels, heat, called, keys, score)
-    others = [heat_maps(fresh(1 + i), pixels, called, **shared) for i in range(_RANDOM_NETWORKS)]
+    curves = checks.deletion(pixels, heat, predicted, keys, score)
+    others = [heat_maps(fresh(1 + i), pixels, predicted, **shared) for i in range(_RANDOM_NETWORKS)]
     ranks = np.mean([checks.rank_correlation(heat, other).ranks for other in others], axis=0)
     return HeatStudy(place, method, heat, curves, ranks, chosen, card.has_patients)

@@ -1,6 +1,7 @@
-"""Images whose label may be wrong: confident learning on scores that the network gave without having learned the image.
+"""Label errors: images whose label may be wrong, by confident learning on out-of-sample scores.
 
-A suspect is no proof: a rare film, or one that the network does not understand, looks the same. Somebody has to look.
+A listed image is not proof of an error: rare images and images that the network handles poorly are listed too, so a
+person must review them.
 Source: Northcutt, Jiang & Chuang, JAIR 2021;70:1373.
 """
 
@@ -15,16 +16,16 @@ import pandas as pd
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 
 _COLUMNS = ("path", "label", "score", "why")
-_MANY = 0.10  # with 5 % planted wrong labels a network that errs in 1.6 % listed 3.7 %, one that errs in 15 % 6.8 %
+_MANY = 0.10  # with 5 % planted wrong labels, a network with 1.6 % errors listed 3.7 %, one with 15 % errors 6.8 %
 
 
 @dataclass(frozen=True)
 class _LabelErrors:
-    """The images that look mislabelled among those asked about.
+    """Which of the given images appear mislabelled.
 
-    `found`: bool (n,); `margin`: float (n,), in -2..2, how much better another class fits, each measured by what is
-    usual for its own images; `other`: int (n,), that class; `usual`: float (k,), mean score of each class's own
-    images for it, NaN for a class without images.
+    `found`: bool (n,); `margin`: float (n,), in -2..2, how much better another class fits, each score taken relative to
+    the mean for the class; `other`: int (n,), that class; `usual`: float (k,), mean score for each class over the
+    images labelled with it, NaN for a class without images.
     """
 
     found: Bools
@@ -34,16 +35,16 @@ class _LabelErrors:
 
     @property
     def order(self) -> Ints:
-        """Positions of the suspects, the largest margin first; of equals the first in the table."""
+        """Positions of the images found, largest margin first; ties in table order."""
         ranked = np.argsort(-self.margin, kind="stable")
         return np.asarray(ranked[self.found[ranked]], dtype=np.int64)
 
 
 def find_label_errors(probs: Floats, targs: Ints) -> _LabelErrors:
-    """Images whose score for another class is at least what is usual there, and below what is usual for their own.
+    """Images whose score for another class is at least usual for that class, and below usual for their label.
 
-    The usual score of a class is the mean over the images that carry its label (confident learning's threshold), so a
-    class for which the network is never sure is judged by its own measure. Images are ordered by the margin
+    The usual score of a class is its mean over the images with that label (the threshold of confident learning), so a
+    class with low confidence throughout is judged by its own standard. Images are ordered by the margin
     (p_other - usual_other) - (p_label - usual_label).
 
     Args:
@@ -57,12 +58,12 @@ def find_label_errors(probs: Floats, targs: Ints) -> _LabelErrors:
     above = np.where(named | np.isnan(usual), -np.inf, probs - usual)
     other = above.argmax(axis=1)
     gain, loss = above[np.arange(n), other], (probs - usual)[np.arange(n), targs]
-    # scores have 9 digits: an image that is exactly as usual must not depend on how a mean is rounded
+    # scores have 9 digits: a score that equals the usual one must not depend on the rounding of a mean
     return _LabelErrors((gain > -1e-9) & (loss < -1e-9), gain - loss, other, usual)
 
 
 def label_errors_csv(found: _LabelErrors, relative: list[str], probs: Floats, targs: Ints, vocab: list[str]) -> str:
-    """The list as people and `train --exclude` read it, worst first: path below DATA, label, score for it, and why."""
+    """The list as CSV for people and `train --exclude`, worst first: path below DATA, label, score for it, and why."""
     rows = []
     for i in found.order:
         own, other = targs[i], found.other[i]
@@ -77,14 +78,15 @@ def label_errors_csv(found: _LabelErrors, relative: list[str], probs: Floats, ta
 
 
 def describe_label_errors(found: _LabelErrors, images: int, folds: tuple[int, int] | None) -> str:
-    """How many of how many, and what that means.
+    """The number of label errors found, in a sentence.
 
     Args:
-        folds: how many k-fold runs were asked, and of how many; None: the valid images of one run.
+        folds: how many k-fold runs were used, and of how many; None: the valid images of one run.
     """
     n = len(found.order)
-    asked = f"{images} valid images" if folds is None else f"{images} images of {folds[0]} of {folds[1]} folds"
+    among = f"{images} valid images" if folds is None else f"{images} images of {folds[0]} of {folds[1]} folds"
     if not n:
-        return f"None of {asked} looks mislabelled."
-    told = f"{n} of {asked} {'looks' if n == 1 else 'look'} mislabelled; look at {'it' if n == 1 else 'them'}, nothing is proved."
-    return told if n <= _MANY * images else f"{told} So many speak against the network rather than the labels."
+        return f"None of {among} appears to be mislabelled."
+    verb, them = ("appears", "it") if n == 1 else ("appear", "them")
+    many = " So many suggest errors of the network rather than of the labels." if n > _MANY * images else ""
+    return f"{n} of {among} {verb} to be mislabelled; review {them}, this is not proof.{many}"

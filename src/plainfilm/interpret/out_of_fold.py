@@ -1,4 +1,4 @@
-"""The runs of one k-fold experiment: over all of them every image was scored by a network that had not learned it."""
+"""Out-of-fold scores: over the runs of a k-fold experiment, each image is scored by a network not trained on it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 
-_Part = tuple[pd.DataFrame, Predictions]  # valid rows of a run, and their scores
+_Part = tuple[pd.DataFrame, Predictions]  # the valid rows of a run and their scores
 
 
 @dataclass(frozen=True)
 class _OutOfFold:
-    """Images that a network scored without having learned them.
+    """Images scored by a network that was not trained on them.
 
     `relative`: paths below DATA; `probs`: float (n, k); `targs`: int (n,); `folds`: how many runs they come from, of
-    `of_folds` (0: the run is no fold).
+    `of_folds` (0: the run is not a fold).
     """
 
     relative: list[str]
@@ -34,10 +34,10 @@ class _OutOfFold:
 
 
 def out_of_fold(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame, valid: Predictions) -> _OutOfFold:
-    """The valid images of `run`, and, where it is a fold, those of the finished other folds in the same folder.
+    """The valid images of `run` and, if it is a fold, those of the other finished folds in the same folder.
 
-    Fold i chooses on the images that fold i + 1 reports on, so over all folds each image is in valid once; no test
-    score is read.
+    The valid images of fold i are the test images of fold i + 1, so over all folds each image is in valid once; no
+    test score is read.
     """
     parts: dict[int, _Part] = {cfg.data.fold: (rows[rows["split"] == "valid"], valid)}
     if cfg.data.split == "kfold":
@@ -67,7 +67,7 @@ def _fold_of(other: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFram
             return None
         part = table[table["split"] == "valid"]
         predictions = read_predictions(other.predictions("valid"), part, card.vocab, has_patients=card.has_patients)
-    except PlainfilmError:  # a folder that cannot be read is no fold of ours
+    except PlainfilmError:  # a folder that cannot be read is not a fold of this experiment
         return None
     return theirs.data.fold, (part, predictions)
 
@@ -79,7 +79,7 @@ def _without_fold(cfg: ExperimentConfig) -> dict[str, Any]:
 
 
 def _agree(one: pd.DataFrame, two: pd.DataFrame) -> bool:
-    """Whether what both tables hold is the same; each may lack what `--exclude` left out of its own train and valid."""
+    """Whether the tables agree on the images that both hold; each may lack what `--exclude` left out of train and valid."""
     both = one.merge(two, on="relative", suffixes=("", "_two"))
     return len(both) > 0 and bool(
         (both["label"] == both["label_two"]).all() and (both["sha256"] == both["sha256_two"]).all()

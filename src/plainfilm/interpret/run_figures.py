@@ -1,4 +1,4 @@
-"""The figures of a run, from its saved predictions, pictures and history; no model runs, no image file is opened."""
+"""The figures of a run, from its saved predictions, images and history; no model runs and no image file is opened."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, marks
 from plainfilm.schemas.interpret import Confused
 
-SHOWN, WORST = 12, 4  # pictures of the largest losses, and of each kind of error
+SHOWN, WORST = 12, 4  # images of the largest losses, and of each kind of error
 _LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class SplitView:
-    """One split of a run as the figures see it.
+    """One split of a run, with what its figures need.
 
-    `called`: int (n,). `worst`: uint8 pictures of the largest losses, in the order of `predictions.worst()`; `heat`:
-    their heat maps for the class called, float (m, h, w), or None.
+    `predicted`: class of each image, int (n,). `worst`: uint8 images of the largest losses, in the order of
+    `predictions.worst()`; `heat`: their heat maps for the predicted class, float (m, h, w), or None.
     """
 
     card: Card
     split: str
     predictions: Predictions
-    called: np.ndarray
+    predicted: np.ndarray
     sample: Sample
     worst: np.ndarray
     heat: np.ndarray | None = None
@@ -50,39 +50,39 @@ class SplitView:
     @property
     def matrix(self) -> np.ndarray:
         """Counts int (k, k), rows = truth."""
-        return confusion_matrix(self.called, self.predictions.targs, len(self.card.vocab))
+        return confusion_matrix(self.predicted, self.predictions.targs, len(self.card.vocab))
 
     def title(self, what: str) -> str:
-        return f"{marks(self.card.notes)}{what}, {self.split}, {len(self.called)} images"
+        return f"{marks(self.card.notes)}{what}, {self.split}, {len(self.predicted)} images"
 
     def caption(self, i: int) -> str:
-        """What stands above picture `i` of the split: no name of it, but its row in the predictions."""
-        vocab, call = self.card.vocab, self.called[i]
-        score = self.predictions.probs[i, call if self.positive is None else self.positive]
-        return (
-            f"row {i}: truth {short(vocab[self.predictions.targs[i]])},\ncalled {short(vocab[call])}, score {score:.3f}"
-        )
+        """The caption of image `i` of the split: its row in the predictions, not its name."""
+        vocab, c = self.card.vocab, self.predicted[i]
+        score = self.predictions.probs[i, c if self.positive is None else self.positive]
+        gap = "\n" if self.heat is None else " "  # a cell without a heat map beside it is half as wide
+        truth = short(vocab[self.predictions.targs[i]])
+        return f"row {i}: truth {truth},\npredicted {short(vocab[c])},{gap}score {score:.3f}"
 
     @property
     def scored(self) -> str:
-        """Whose score the captions give."""
-        return f"score for {self.card.positive}" if self.card.positive else "score for the class called"
+        """Which class the scores in the captions are for."""
+        return f"score for {self.card.positive}" if self.card.positive else "score for the predicted class"
 
 
 def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> SplitView:
-    """The split of a run, without heat maps."""
+    """The view of one split of a run, without heat maps."""
     positive = card.vocab.index(card.positive) if card.positive else None
     sample = make_sample(
         predictions.probs, predictions.targs, predictions.groups, predictions.patients,
         positive=positive, threshold=card.threshold,
     )  # fmt: skip
-    called = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
+    predicted = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
     worst = np.load(run.top_images(split), allow_pickle=False)
-    return SplitView(card, split, predictions, called, sample, worst)
+    return SplitView(card, split, predictions, predicted, sample, worst)
 
 
 def draw_run_figures(run: RunDir, view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
-    """Every figure of one split by name."""
+    """All figures of one split, by name."""
     k, split = view.positive, view.split
     drawn = {"history": _history(run, view.card)}
     drawn[f"confusion_{split}"] = base.plot_confusion(view.matrix, view.card.vocab, view.title("Confusion matrix"))
@@ -98,7 +98,7 @@ def draw_run_figures(run: RunDir, view: SplitView, cfg: ExperimentConfig) -> dic
 
 
 def confused_pairs(matrix: np.ndarray, vocab: list[str]) -> list[Confused]:
-    """Mistakes by kind, most frequent first."""
+    """Confusions by true and predicted class, most frequent first."""
     pairs = [(int(matrix[i, j]), i, j) for i in range(len(vocab)) for j in range(len(vocab)) if i != j and matrix[i, j]]
     pairs.sort(key=lambda pair: (-pair[0], *pair[1:]))
     return [Confused(truth=vocab[i], called=vocab[j], images=n) for n, i, j in pairs]
@@ -108,23 +108,23 @@ def _history(run: RunDir, card: Card) -> Figure:
     history = {str(name): column.tolist() for name, column in pd.read_csv(run.history).items()}
     places = list(zip(history["phase"], history["epoch"], strict=True))
     kept = places.index((card.kept_phase, card.kept_epoch))
-    return base.plot_history(history, kept, f"{marks(card.notes)}Training, epoch by epoch")
+    return base.plot_history(history, kept, f"{marks(card.notes)}Training by epoch")
 
 
 def _curves(view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
-    """ROC and precision-recall; of more than two classes each is set against the rest, one without both sides is left out."""
+    """ROC and precision-recall curves; of more than two classes, each class with both sides is set against the rest."""
     vocab, sample, draws = view.card.vocab, view.sample, {"n_boot": cfg.evaluate.n_boot, "seed": cfg.train.seed}
     roc = {vocab[c]: band for c in sample.classes if (band := roc_band(sample, c, **draws))}
     recall = {vocab[c]: band for c in sample.classes if (band := precision_recall_band(sample, c, **draws))}
     at = {name: rate_metric(name, sample.classes, sample, _LEVEL) for name in ("sensitivity", "specificity", "ppv")}
-    told = f"at threshold {view.card.threshold:.3f}" if view.card.threshold is not None else ""
+    label = f"at threshold {view.card.threshold:.3f}" if view.card.threshold is not None else ""
     shares = {vocab[c]: float((sample.targs == c).mean()) for c in sample.classes}
     drawn = {}
     if roc:
-        point = _point(view, at["specificity"], at["sensitivity"], told)
+        point = _point(view, at["specificity"], at["sensitivity"], label)
         drawn[f"roc_{view.split}"] = curves.plot_roc(roc, point, view.title("ROC, 95 % band"))
     if recall:
-        point = _point(view, at["sensitivity"], at["ppv"], told)
+        point = _point(view, at["sensitivity"], at["ppv"], label)
         title = view.title("Precision and recall, 95 % band")
         drawn[f"precision_recall_{view.split}"] = curves.plot_precision_recall(recall, point, shares, title)
     return drawn
@@ -135,7 +135,7 @@ def _point(view: SplitView, x: Metric, y: Metric, text: str) -> curves.Point | N
 
 
 def _reliability(view: SplitView) -> Figure:
-    """Before and after the temperature where one was fitted."""
+    """The reliability diagram, before and after temperature scaling where a temperature was fitted."""
     series = {"scores": _bins(view.sample)}
     if view.card.temperature != 1:
         series = {"before temperature": _bins(_at_temperature_one(view)), "after": series["scores"]}
@@ -159,26 +159,26 @@ def _top_losses(view: SplitView) -> Figure:
     heat = None if view.heat is None else view.heat[: len(rows)]
     title = f"{marks(view.card.notes)}Largest losses, {view.split}; {view.scored}; row 0 is the first of predictions/{view.split}.csv"
     if heat is not None:
-        title += "; heat for the class called"
+        title += "; heat for the predicted class"
     return heatmaps.plot_images(view.worst[: len(rows)], heat, [view.caption(i) for i in rows], title)
 
 
 def _mistakes(view: SplitView) -> Figure:
-    """Of two classes both errors with their worst cases, of more the most frequent pairs."""
+    """For two classes both errors with their worst images, for more the most frequent confusions."""
     vocab, matrix = view.card.vocab, view.matrix
     if len(vocab) > 2:
         places = {name: i for i, name in enumerate(vocab)}
         pairs = [(pair.truth, pair.called, pair.images, int(matrix[places[pair.truth]].sum()))
                  for pair in confused_pairs(matrix, vocab)]  # fmt: skip
-        return heatmaps.plot_pairs(pairs, view.title("Most confused"))
+        return heatmaps.plot_pairs(pairs, view.title("Most frequent confusions (true class as predicted class)"))
     rows, kinds = view.predictions.worst(len(view.worst)), []
     for truth in (0, 1):
         n, of = int(matrix[truth, 1 - truth]), int(matrix[truth].sum())
-        here = np.flatnonzero((view.predictions.targs[rows] == truth) & (view.called[rows] == 1 - truth))
+        here = np.flatnonzero((view.predictions.targs[rows] == truth) & (view.predicted[rows] == 1 - truth))
         share = f" ({n / of:.1%})" if of else ""
         few = n and len(here) < min(n, WORST)
         shown = f"; {len(here) or 'none'} among the {len(rows)} largest losses" if few else ""
-        headline = f"{short(vocab[truth])} called {short(vocab[1 - truth])}: {n} of {of}{share}{shown}"
+        headline = f"{short(vocab[truth])} predicted as {short(vocab[1 - truth])}: {n} of {of}{share}{shown}"
         here = here[:WORST]
         heat = None if view.heat is None else view.heat[here]
         kinds.append((headline, view.worst[here], heat, [view.caption(rows[i]) for i in here]))
@@ -186,5 +186,5 @@ def _mistakes(view: SplitView) -> Figure:
 
 
 def with_heat(view: SplitView, heat: np.ndarray) -> SplitView:
-    """The view with heat maps of its worst pictures."""
+    """The view with heat maps of its worst images."""
     return replace(view, heat=heat)

@@ -1,4 +1,4 @@
-"""Figures of an audit: how the classes differ in what is no anatomy, and pictures that are copies of one another."""
+"""Figures of an audit: non-anatomical differences between the classes, shortcut probes, and duplicate images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HATCHES = ("", "//", "..", "xx", "--")
 
 
 def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) -> Figure:
-    """One panel per fact, one histogram per class, as shares of the class.
+    """One panel per fact with one histogram per class, each normalised to the size of its class.
 
     Args:
         values: fact -> class -> float (n,).
@@ -45,7 +45,7 @@ def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) 
 def plot_probes(
     names: Sequence[str], values: Sequence[float], lows: Sequence[float], highs: Sequence[float], limit: float
 ) -> Figure:
-    """AUROC and interval of each probe, with chance and the limit of the banner."""
+    """AUROC and interval of each probe, with chance and the limit above which a probe raises the banner."""
     figure = Figure(figsize=(7, 0.45 * len(names) + 1.3), layout="constrained")
     ax = figure.subplots()
     for i, (value, low, high) in enumerate(zip(values, lows, highs, strict=True)):
@@ -57,23 +57,23 @@ def plot_probes(
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(min(0.4, *lows) - 0.01, 1.01)
-    ax.set_xlabel(f"AUROC (line: chance; dashes: {limit:g}, a banner where the whole interval is above)")
+    ax.set_xlabel(f"AUROC (solid line: chance; dashed: {limit:g}, a warning if the whole interval is above)")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def plot_copies(pictures: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
-    """Pictures of one group side by side, at most six; uint8 (h, w) or (h, w, 3), each under its name."""
-    shown = min(len(pictures), 6)
+def plot_copies(images: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
+    """At most six images of one group side by side, each under its name; uint8 (h, w) or (h, w, 3)."""
+    shown = min(len(images), 6)
     figure = Figure(figsize=(2.1 * max(shown, 2), 2.5), layout="constrained")
-    for ax, picture, name in zip(np.atleast_1d(figure.subplots(1, shown)), pictures, names, strict=False):
-        ax.imshow(picture, cmap="gray" if picture.ndim == 2 else None, vmin=0, vmax=255)
+    for ax, image, name in zip(np.atleast_1d(figure.subplots(1, shown)), images, names, strict=False):
+        ax.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=255)
         ax.set_title(_short(name), fontsize=7, parse_math=False)
         ax.set_axis_off()
     return figure
 
 
 def _short(name: str, limit: int = 34) -> str:
-    """The end of a long name says more than its beginning; signs that cannot be drawn become '?'."""
-    plain = "".join(sign if sign.isprintable() else "?" for sign in name)
+    """Keep the end of a long name, which says more than its start; characters that cannot be drawn become '?'."""
+    plain = "".join(char if char.isprintable() else "?" for char in name)
     return plain if len(plain) <= limit else "..." + plain[3 - limit :]

@@ -1,7 +1,7 @@
-"""Arrays in, matplotlib figures out; no model, no file is touched here.
+"""Arrays in, matplotlib figures out; no model runs and no file is read or written here.
 
-Colours are Okabe and Ito's (safe for colour-blind readers); lines also differ in style, so that grey print works. A
-figure is WIDE inches, so that its 9-point letters are still 9 pixels high where a page shows it 300 pixels wide.
+Colours are Okabe and Ito's (safe for colour-blind readers); lines also differ in style, so they survive greyscale
+print. A figure is WIDE inches wide: its 9-point letters are still 9 pixels high on a page 300 pixels wide.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ WIDE = 4.2  # inches
 
 
 def as_png(figure: Figure) -> bytes:
-    """The figure as PNG bytes, 150 dpi, without metadata about the machine."""
+    """The figure as PNG bytes at 150 dpi, without metadata about the machine."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return buffer.getvalue()
 
 
-def plot_batch(pictures: np.ndarray, labels: Sequence[str], title: str) -> Figure:
-    """A contact sheet of at most 16 pictures, float (n, h, w, 1 or 3) in 0..1, with their labels."""
-    shown = min(len(pictures), 16)
+def plot_batch(images: np.ndarray, labels: Sequence[str], title: str) -> Figure:
+    """A contact sheet of at most 16 images, float (n, h, w, 1 or 3) in 0..1, with their labels."""
+    shown = min(len(images), 16)
     columns = min(shown, 4)
     figure, axes = _sheet(shown, columns, title, row_height=2.1)
-    for ax, picture, label in zip(axes, pictures, labels, strict=False):
-        show(ax, picture)
+    for ax, image, label in zip(axes, images, labels, strict=False):
+        show(ax, image)
         ax.set_title(label, fontsize=8)
     return figure
 
@@ -50,7 +50,7 @@ def plot_lr_curve(lrs: np.ndarray, losses: np.ndarray, suggestions: Mapping[str,
             at = float(np.interp(np.log10(value), np.log10(lrs[finite]), losses[finite]))
             ax.plot([value], [at], marker, color=colour, markersize=8, label=f"{name} {value:.2g}")
     low, high, start = float(losses[finite].min()), float(losses[finite].max()), float(losses[finite][0])
-    top = min(high, start + max(0.5 * (start - low), 0.1))  # the diverging end would hide the valley
+    top = min(high, start + max(0.5 * (start - low), 0.1))  # otherwise the diverging end would hide the valley
     margin = 0.05 * (top - low) + 1e-9
     ax.set_ylim(low - margin, top + margin)
     ax.set(
@@ -65,10 +65,10 @@ def plot_lr_curve(lrs: np.ndarray, losses: np.ndarray, suggestions: Mapping[str,
 
 
 def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) -> Figure:
-    """Accuracy, loss and learning rate per epoch, the first two as in Figure 8 of the paper; the kept epoch is marked.
+    """Accuracy, loss and learning rate per epoch (the first two as in Figure 8 of the paper), with the kept epoch marked.
 
     Args:
-        history: columns train_loss, valid_loss, train_accuracy, valid_accuracy, valid_auroc and, if there, lr.
+        history: columns train_loss, valid_loss, train_accuracy, valid_accuracy, valid_auroc and optionally lr.
         best: position of the kept epoch, 0-based.
     """
     panels = ["accuracy", "loss", *(["learning rate"] if "lr" in history else [])]
@@ -97,7 +97,7 @@ def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) 
 
 
 def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figure:
-    """Counts of images, int (k, k), rows = truth; each cell also gives its share of the row."""
+    """Image counts, int (k, k), rows = truth; each cell also gives its share of the row."""
     k = len(vocab)
     side = max(WIDE, 1.4 + 0.95 * k)
     figure = Figure(figsize=(side, side * 0.95), layout="constrained")
@@ -115,7 +115,7 @@ def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figu
     flat = max(map(len, vocab)) * k <= 30
     ax.set_xticks(range(k), vocab, rotation=0 if flat else 30, ha="center" if flat else "right", rotation_mode="anchor")
     ax.set_yticks(range(k), vocab, rotation=90 if max(map(len, vocab)) <= 12 and k <= 3 else 0, va="center")
-    ax.set(xlabel="called", ylabel="truth")
+    ax.set(xlabel="predicted class", ylabel="true class")
     entitle(figure, title)
     ax.tick_params(length=0, labelsize=9)
     return figure
@@ -124,7 +124,7 @@ def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figu
 def plot_scores(
     scores: np.ndarray, labels: np.ndarray, threshold: float | None, names: tuple[str, str], title: str
 ) -> Figure:
-    """How the scores of both classes lie about the threshold.
+    """Histograms of the scores of both classes, with the threshold.
 
     Args:
         scores: float (n,), probability of the positive class.
@@ -134,9 +134,9 @@ def plot_scores(
     figure = Figure(figsize=(WIDE, 3.2), layout="constrained")
     ax = figure.subplots()
     bins = np.linspace(0, 1, 41).tolist()
-    told = [f"truth {name} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
-    ax.hist(scores[~labels], bins, color=BLUE, alpha=0.6, label=told[0])
-    ax.hist(scores[labels], bins, histtype="step", color=VERMILION, linewidth=2, label=told[1])
+    legend = [f"truth {name} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
+    ax.hist(scores[~labels], bins, color=BLUE, alpha=0.6, label=legend[0])
+    ax.hist(scores[labels], bins, histtype="step", color=VERMILION, linewidth=2, label=legend[1])
     if threshold is not None:
         ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     ax.set(yscale="log", xlim=(0, 1))
@@ -149,17 +149,17 @@ def plot_scores(
 
 
 def entitle(figure: Figure, title: str) -> None:
-    """The title over the whole figure, in as many lines as its width needs."""
+    """Set the title of the whole figure, wrapped to its width."""
     figure.suptitle("\n".join(wrapped(title, figure.get_size_inches()[0])), fontsize=10)
 
 
 def wrapped(text: str, inches: float) -> list[str]:
-    """Lines of 10-point letters that fit into the width."""
+    """The text as lines of 10-point letters that fit the width."""
     return textwrap.wrap(text, int(inches * 12.5))
 
 
 def short(name: str, most: int = 16) -> str:
-    """A class name that fits beside a cell or above a picture."""
+    """A class name short enough to fit beside a cell or above an image."""
     return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
@@ -174,13 +174,13 @@ def _sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure,
     return figure, axes[:n]
 
 
-def show(ax: Axes, picture: np.ndarray) -> None:
-    """A picture, float (h, w[, 1 or 3]) in 0..1; dark ones stay dark."""
-    ax.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+def show(ax: Axes, image: np.ndarray) -> None:
+    """Draw an image, float (h, w[, 1 or 3]) in 0..1, without rescaling: dark images stay dark."""
+    ax.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
 def clean(ax: Axes) -> None:
-    """Frame, grid and letters as all our axes have them."""
+    """Apply the frame, grid and font size shared by all axes."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.tick_params(labelsize=8)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from plainfilm.plots.base import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION
 
-_BASELINE = "no lungs needed"
+_BASELINE = "shortcut baseline"
 COLOURS, MARKERS = (BLUE, VERMILION, GREEN, ORANGE), "osD^vPX*"
 
 
@@ -26,8 +26,8 @@ def plot_cost(
 ) -> Figure:
     """AUROC on `split` (mean, with sd over seeds where there are several) against each of `costs`, a title and (n,) values.
 
-    Points bear the number of their name in the legend, since colours and marks come round again. NaN leaves a point
-    out. `baseline`: AUROC of the best shortcut probe, drawn as a line where it is near.
+    Each point carries the number of its name in the legend, since colours and markers repeat. A point with NaN is left
+    out. `baseline`: AUROC of the best shortcut probe, drawn as a line if it is close to the points.
     """
     names = [f"{i}  {name}" for i, name in enumerate(names, start=1)]
     figure = Figure(figsize=(4.6 * len(costs), 4.4 + 0.16 * len(names)), layout="constrained")
@@ -61,7 +61,7 @@ def _points(ax: Axes, names: Sequence[str], auroc: np.ndarray, sd: np.ndarray, v
         ax.errorbar(shown, [auroc[i]], yerr=error, fmt=MARKERS[i % len(MARKERS)], color=COLOURS[i % len(COLOURS)],
                     markersize=7, capsize=3, label=name)  # fmt: skip
         if known[i]:
-            place = (5, 4) if i % 2 else (-5, -4)  # neighbours in rank lie close together
+            place = (5, 4) if i % 2 else (-5, -4)  # points of neighbouring rank are close together
             ax.annotate(str(i + 1), (values[i], auroc[i]), place, textcoords="offset points", fontsize=8,
                         ha="left" if i % 2 else "right", va="bottom" if i % 2 else "top")  # fmt: skip
     if not known.all() and known.any():

@@ -1,4 +1,4 @@
-"""ROC, precision against recall, reliability: bands of `evaluate.bands` in, matplotlib figures out."""
+"""ROC, precision-recall and reliability: curve bands in, matplotlib figures out."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, cle
 from plainfilm.schemas.documents import Metric
 
 _LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
-_BANDS = 3  # more would hide each other
+_BANDS = 3  # more bands would hide each other
 
 
 class Point(NamedTuple):
-    """Where the run's threshold lies on a curve; METRICs on both axes."""
+    """The run's operating point on a curve; a metric with its interval on both axes."""
 
     x: Metric
     y: Metric
@@ -26,18 +26,18 @@ class Point(NamedTuple):
 
 
 def plot_roc(bands: Mapping[str, CurveBand], point: Point | None, title: str) -> Figure:
-    """Sensitivity against 1 - specificity, a curve for each class set against the rest; the diagonal is chance.
+    """Sensitivity against 1 - specificity, one curve per class against the rest; the diagonal is chance.
 
     Args:
-        bands: by class name; for two classes the positive one alone.
-        point: the operating point, specificity on x.
+        bands: by class name; for two classes only the positive one.
+        point: the operating point, with specificity as x.
     """
     figure, ax = _square(title)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
     _draw(ax, bands, "steps-post")
     if point is not None:
         _mark(ax, point, mirrored=True)
-    if all(band.low[20] > 0.8 for band in bands.values()):  # the corner that matters is a few pixels then
+    if all(band.low[20] > 0.8 for band in bands.values()):  # the corner that matters would be a few pixels wide
         inset = ax.inset_axes((0.35, 0.3, 0.6, 0.5), xlim=(0, 0.2), ylim=(0.8, 1.003))
         _draw(inset, bands, "steps-post")
         _enlarge(ax, inset, point, mirrored=True)
@@ -46,10 +46,10 @@ def plot_roc(bands: Mapping[str, CurveBand], point: Point | None, title: str) ->
 
 
 def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, shares: Mapping[str, float], title: str) -> Figure:  # fmt: skip
-    """Precision against recall; the thin line is chance, the class's share of the images.
+    """Precision against recall; the thin line is chance: the class's share of the images.
 
     Args:
-        shares: of the images, by class name.
+        shares: share of the images, by class name.
     """
     figure, ax = _square(title)
     for name in bands:
@@ -66,21 +66,21 @@ def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, s
 
 
 def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str) -> Figure:
-    """How often a score came true against the score, in bins of equal mass with 95 % intervals; ideal is the diagonal.
+    """Observed frequency against score, in bins of equal mass with 95 % intervals; the diagonal is perfect calibration.
 
     Args:
-        series: bins by name; where a temperature was fitted, before and after it.
-        axis: what the score is of.
+        series: bins by name; before and after the temperature where one was fitted.
+        axis: label of the score axis.
     """
     figure, ax = _square(title)
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="as often as it says")
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="perfect calibration")
     for (name, bins), (colour, line), marker in zip(series.items(), _LINES, "os^D", strict=False):
         x, y = [part.score for part in bins], [part.share.value for part in bins]
         reach = [[part.share.value - part.share.low for part in bins],
                  [part.share.high - part.share.value for part in bins]]  # fmt: skip
         ax.errorbar(x, y, reach, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1, elinewidth=0.8,
                     capsize=2, label=name)  # fmt: skip
-    _axes(ax, axis, "share that came true", "upper left")
+    _axes(ax, axis, "observed frequency", "upper left")
     return figure
 
 
@@ -93,7 +93,7 @@ def _square(title: str) -> tuple[Figure, Axes]:
 
 
 def _enlarge(ax: Axes, inset: Axes, point: Point | None, *, mirrored: bool) -> None:
-    """The inset shows a corner of the axes, with the operating point."""
+    """Finish the inset, which enlarges a corner of the axes, and draw the operating point in it."""
     if point is not None:
         _mark(inset, point, mirrored=mirrored)
     inset.grid(alpha=0.25, linewidth=0.6)
@@ -110,7 +110,7 @@ def _draw(ax: Axes, bands: Mapping[str, CurveBand], steps: Literal["steps-post",
 
 
 def _mark(ax: Axes, point: Point, *, mirrored: bool) -> None:
-    """The operating point with the intervals of both rates; `mirrored`: x shows 1 - the metric."""
+    """Draw the operating point with the intervals of both rates; `mirrored`: x shows 1 - the metric."""
     x, y = _reach(point.x), _reach(point.y)
     if x is None or y is None:
         return
@@ -121,7 +121,7 @@ def _mark(ax: Axes, point: Point, *, mirrored: bool) -> None:
 
 
 def _reach(metric: Metric) -> tuple[float, float, float] | None:
-    """The value, and how far its interval goes below and above it."""
+    """The value, and how far its interval extends below and above it."""
     if metric.value is None or metric.ci_low is None or metric.ci_high is None:
         return None
     return metric.value, metric.value - metric.ci_low, metric.ci_high - metric.value

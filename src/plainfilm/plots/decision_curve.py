@@ -1,4 +1,4 @@
-"""The decision curve: net benefit of the score beside calling everybody and calling nobody."""
+"""The decision curve: net benefit of the score, against predicting all images positive or none."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from plainfilm.schemas.evaluate import DecisionCurve
 
 
 def plot_decision_curve(curve: DecisionCurve, positive: str, title: str, threshold: float | None = None) -> Figure:
-    """Net benefit with its band; lines differ in style, so that grey print works.
+    """Net benefit with its band; lines differ in style, so they survive greyscale print.
 
     Args:
-        positive: the class that is called.
-        threshold: the run's own, marked where given.
+        positive: the positive class.
+        threshold: the threshold of the run, marked if given.
     """
     figure = Figure(figsize=(5.4, 4.3), layout="constrained")
     ax = figure.subplots()
     x, y = np.array(curve.thresholds), np.array(curve.net_benefit)
     ax.fill_between(x, curve.ci_low, curve.ci_high, color=BLUE, alpha=0.2, linewidth=0, label="95 % band, pointwise")
     ax.plot(x, y, color=BLUE, linewidth=2, label="by the score")
-    ax.plot(x, curve.treat_all, color=VERMILION, linestyle="--", label="call everybody")
-    ax.axhline(0, color="black", linestyle=":", label="call nobody")
+    ax.plot(x, curve.treat_all, color=VERMILION, linestyle="--", label="all predicted positive")
+    ax.axhline(0, color="black", linestyle=":", label="none predicted positive")
     if threshold is not None:
         ax.axvline(threshold, color=GREY, linestyle="-.", linewidth=1, label=f"the run's threshold, {threshold:.2f}")
     top = max([*curve.ci_high, 0.05])

@@ -1,4 +1,4 @@
-"""Score against the number of train images: one line per way of training."""
+"""Score against the number of train images: one line per training configuration."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from plainfilm.plots.base import RESEARCH_ONLY
 from plainfilm.plots.cost import COLOURS, MARKERS
 
 _LINES = ("-", "--", "-.", ":")
-_APART = 0.035  # neighbouring lines are drawn beside each other by so much of their value
+_APART = 0.035  # neighbouring lines are shifted apart by this share of their x value
 
 
 def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figure:
     """AUROC (mean, with sd over seeds) against train images per class.
 
     Args:
-        curves: name -> float (k, 3): images per class, mean, and sd (NaN for one seed). Lines are told apart by colour,
-            mark and stroke, so that they survive a grey print.
-        split: what the scores are of.
+        curves: name -> float (k, 3): images per class, mean, and sd (NaN for one seed). Lines differ in colour,
+            marker and style, so they survive greyscale print.
+        split: the split that was scored.
     """
     figure = Figure(figsize=(5.6, 4.2 + 0.1 * len(curves)), layout="constrained")
     ax = figure.subplots()
@@ -36,7 +36,7 @@ def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figu
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     ax.yaxis.set_major_locator(MaxNLocator(7))
-    ax.set_xlabel("train images of each class")
+    ax.set_xlabel("train images per class")
     ax.set_ylabel(f"AUROC on {split}, mean ± sd over seeds")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)

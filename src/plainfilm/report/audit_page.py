@@ -1,4 +1,4 @@
-"""The page of an audit: one HTML file with its figures inside, nothing fetched from anywhere."""
+"""The page of an audit: one HTML file with its figures embedded, which loads nothing else."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from plainfilm.plots.base import as_png
 from plainfilm.schemas.data import AuditDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
-_MAX_GROUPS = 12  # of copies that are drawn; all are in audit.json
+_MAX_GROUPS = 12  # of duplicates that are drawn; all are in audit.json
 _MEANING = {
-    "ok": "Nothing was found that a reader of the score must know.",
-    "warn": "The images can be used; what stands below belongs beside every score made with them.",
-    "fail": "A given split shares patients or copies, or identical pictures have two labels. Divide anew or repair.",
+    "ok": "Nothing was found that readers of a score need to know about.",
+    "warn": "The images can be used; state the findings below beside every score made with them.",
+    "fail": "A given split shares patients or copies, or identical images have two labels. Split again, or repair the data.",
 }
 
 
@@ -32,7 +32,7 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
     Args:
         rows: the used images, as in the table.
         pixels: uint8 (n, s, s[, 3]), row i of `rows`.
-        limit: lower bound above which a probe is a banner.
+        limit: a probe whose lower bound is above this raises the banner.
     """
     env = Environment(loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=False)
     place = {name: i for i, name in enumerate(rows["relative"])}
@@ -40,9 +40,9 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
         (title, _copies(groups, place, pixels))
         for title, groups in (
             ("Copies in two given folders", audit.duplicates_across_splits),
-            ("Identical pictures", audit.duplicates),
-            ("Nearly identical pictures", audit.near_duplicates),
-            ("Identical pictures under two labels (quarantined)", audit.label_conflicts),
+            ("Identical images", audit.duplicates),
+            ("Nearly identical images", audit.near_duplicates),
+            ("Identical images under two labels (quarantined)", audit.label_conflicts),
         )
         if groups
     ]
@@ -58,11 +58,11 @@ def _findings(audit: AuditDocument) -> list[tuple[str, int]]:
     rules = Counter(row.rule for row in audit.ignored)
     return [
         ("files that cannot be used (quarantined)", len(audit.quarantined)),
-        ("groups of identical pictures", len(audit.duplicates)),
-        ("groups of nearly identical pictures", len(audit.near_duplicates)),
-        ("groups of identical pictures under two labels", len(audit.label_conflicts)),
+        ("groups of identical images", len(audit.duplicates)),
+        ("groups of nearly identical images", len(audit.near_duplicates)),
+        ("groups of identical images under two labels", len(audit.label_conflicts)),
         ("patients in two given folders", len(audit.patients_across_splits)),
-        ("groups of identical pictures in two given folders", len(audit.duplicates_across_splits)),
+        ("groups of identical images in two given folders", len(audit.duplicates_across_splits)),
         *((f"ignored: {rule}", count) for rule, count in sorted(rules.items())),
     ]
 

@@ -1,7 +1,7 @@
-"""CLAIM 2024: what a run can answer of the checklist by itself, and what only a person can.
+"""CLAIM 2024: the checklist items that a run can report by itself, and those that only a person can.
 
 Numbers and topics: Tejani et al., Checklist for Artificial Intelligence in Medical Imaging (CLAIM): 2024 Update, Radiology:
-Artificial Intelligence 2024;6(4):e240300, doi 10.1148/ryai.240300; topics shortened in our words.
+Artificial Intelligence 2024;6(4):e240300, doi 10.1148/ryai.240300; topics shortened and rephrased.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _TOPICS = {
     43: "Availability of software, model and data", 44: "Funding",
 }  # fmt: skip
 _SPLITS = {
-    "patient": "whole patients, drawn at random into train, valid and test with a fixed seed",
+    "patient": "whole patients, assigned at random to train, valid and test with a fixed seed",
     "official": "the given test folder kept; valid drawn from the rest by whole patients",
-    "kfold": "folds of whole patients; one fold reports, another chooses",
-    "image": "images drawn at random, without regard to patients",
-    "file": "a split file that the user gave",
+    "kfold": "k folds of whole patients; one fold is the test set, another is for model selection",
+    "image": "images assigned at random, regardless of patients",
+    "file": "a split file given by the user",
 }
 
 
 @dataclass(frozen=True)
 class _Item:
-    """One item that the run answers; what it cannot is listed by number and topic alone."""
+    """One item that the run reports; the others are listed by number and topic only."""
 
     number: int
     topic: str
@@ -49,7 +49,7 @@ class _Item:
 
 
 def claim_items(found: ReportedRun) -> tuple[list[_Item], list[tuple[int, str]]]:
-    """The items that the run answers, and those NOT REPORTED; together all 44."""
+    """The items that the run reports, and those NOT REPORTED; together all 44."""
     said = {n: text for n, text in (_data(found) | _model(found) | _results(found)).items() if text}
     filled = [_Item(n, _TOPICS[n], said[n]) for n in sorted(said)]
     return filled, [(n, topic) for n, topic in _TOPICS.items() if n not in said]
@@ -71,10 +71,10 @@ def _data(found: ReportedRun) -> dict[int, str]:
         "NOT disjoint: a patient or a copy of an image is in two partitions." if card.leaky else f"Disjoint by {level}."
     )
     return {
-        9: f"Decoded once to {grey} 8-bit pictures of {size}{harmonised}; scaled to 0..1 and normalised with mean {number(card.mean[0], 2)}, sd {number(card.std[0], 2)}.",
-        12: f"Files that cannot be read are set aside with a code: {many(counts.quarantined, 'file')}. No value was imputed.",
+        9: f"Decoded once to {grey} 8-bit images of {size}{harmonised}; scaled to 0..1 and normalised with mean {number(card.mean[0], 2)}, sd {number(card.std[0], 2)}.",
+        12: f"Unreadable files are excluded and given a code: {many(counts.quarantined, 'file')}. No value was imputed.",
         19: f"{_SPLITS.get(card.split, card.split).capitalize()}: {parts} images; seed {found.cfg.train.seed}.",
-        20: f"{disjoint}{' The weights that training began with had seen images of them.' if 'LEAKY WEIGHTS' in marks(card.notes) else ''}",
+        20: f"{disjoint}{' The initial weights were trained on some of these images or patients.' if 'LEAKY WEIGHTS' in marks(card.notes) else ''}",
         35: f"{many(counts.found, 'file')} found, {counts.used:,} used{people}; {counts.quarantined:,} unreadable, {counts.duplicates:,} duplicates dropped, {counts.ignored:,} ignored by rule.",
         **({10: f"Train reduced to {per_class:,} images of each class, by whole patients."} if (per_class := getattr(cfg, "per_class", None)) else {}),
     }  # fmt: skip
@@ -95,29 +95,29 @@ def _model(found: ReportedRun) -> dict[int, str]:
     phases = f" in {len(train.phases)} phases" if len(train.phases) > 1 else ""
     epochs = sum(phase.epochs for phase in train.phases)
     return {
-        22: f"Convolutional network {card.model.name!r} on {card.decode['size_px']} px pictures; one output for each of {len(card.vocab)} classes, softmax.",
+        22: f"Convolutional network {card.model.name!r} on {card.decode['size_px']} px images; one output for each of {len(card.vocab)} classes, softmax.",
         23: f"plainfilm {card.plainfilm}, {named}.",
         24: f"Initialised {weights}.",
-        25: f"{many(epochs, 'epoch')}{phases} of one-cycle training on cross-entropy, batches of {train.batch_size}, augmentation {train.augment!r}; every setting stands under Reproduce.",
+        25: f"{many(epochs, 'epoch')}{phases} of one-cycle training on cross-entropy, batches of {train.batch_size}, augmentation {train.augment!r}; every setting is under Reproduce.",
         26: f"Epoch {card.kept_epoch + 1} kept: {card.kept_by}.",
         27: "None: one network.",
     }  # fmt: skip
 
 
 def _results(found: ReportedRun) -> dict[int, str]:
-    answer, split = found.answer, found.split
-    external = [part for part in found.answers.values() if part.external]
-    sensitivity, specificity = answer.metric("sensitivity"), answer.metric("specificity")
-    changed = found.answers.get("valid-shifted")
+    document, split = found.document, found.split
+    external = [part for part in found.documents.values() if part.external]
+    sensitivity, specificity = document.metric("sensitivity"), document.metric("specificity")
+    changed = found.documents.get("valid-shifted")
     rates = f"Sensitivity {number(sensitivity.value)}, specificity {number(specificity.value)} at the stored threshold; intervals under Metrics."
     return {
-        28: f"{len(answer.metrics)} metrics, AUROC first; each with its own n.",
-        29: "95 % intervals over patients, the method named beside each." if found.card.has_patients else "95 % intervals over images, likely too narrow: patients are not known.",
-        30: f"Valid pictures under {len(changed.changes) - 1} fixed changes, under Robustness." if changed and changed.changes else "",
+        28: f"{len(document.metrics)} metrics, AUROC first; each with its own n.",
+        29: "95 % intervals over patients, with the method named beside each." if found.card.has_patients else "95 % intervals over images, likely too narrow: patients are not known.",
+        30: f"Valid images under {len(changed.changes) - 1} fixed changes, under Robustness." if changed and changed.changes else "",
         31: "Heat maps of the largest losses, checked by deletion and by random weights." if has_heat(found) else "",
         32: f"On {split} images of the same data set; {'a sealed test set' if split == 'test' else 'not a test set'}.",
         33: f"On {many(len(external), 'external set')}, under Metrics." if external else "",
-        37: f"AUROC {number(answer.metric('auroc').value)} on {split}; all under Metrics.",
-        38: rates if answer.positive else "",
+        37: f"AUROC {number(document.metric('auroc').value)} on {split}; all under Metrics.",
+        38: rates if document.positive else "",
         39: "Images of the largest losses, under Errors.",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Numbers as the report writes them; texts of others come from `plainfilm.base.sanitize`."""
+"""Number formats of the report; text from other sources goes through `plainfilm.base.sanitize`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def figure(metric: Number) -> str:
-    """The value with three decimals, or with as many as its interval needs not to look like a point."""
+    """The value with three decimals, or more where its interval would otherwise collapse to a point."""
     return number(metric.value, _digits(metric))
 
 
 def between(metric: Number) -> str:
-    """'[0.935, 0.966]', or why there is none."""
+    """'[0.935, 0.966]', or the reason why there is no interval."""
     if metric.value is None:
         return metric.method
     if metric.ci_low is None or metric.ci_high is None:

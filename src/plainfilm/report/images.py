@@ -1,4 +1,4 @@
-"""Everything on the page that is a picture: the run's figures, those drawn here where it has none, and the worst images."""
+"""All images on the page: the figures of the run, those drawn here where it has none, and the largest losses."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from plainfilm.schemas.documents import marks
 
 _SHOWN = 12
 _PNG = b"\x89PNG\r\n\x1a\n"
-_MOST_BYTES = 8_000_000  # of one figure; ours have at most 0.5 MB
-HEAT_NOTE = "Heat maps are not evidence of location: they show what the score reacts to, roughly."
+_MOST_BYTES = 8_000_000  # of one figure; those of plainfilm have at most 0.5 MB
+HEAT_NOTE = "Heat maps are not evidence of location: they show roughly what the score depends on."
 # name of the figure -> (section, caption); {split} is filled in
 _FIGURES = {
     "history": ("training", "Accuracy and loss per epoch; the kept epoch is marked"),
-    "scores_{split}": ("operating", "How the scores of both classes lie about the threshold"),
+    "scores_{split}": ("operating", "Score distributions of both classes, with the threshold"),
     "roc_{split}": ("metrics", "ROC curve with a 95 % band and the operating point"),
-    "precision_recall_{split}": ("metrics", "Precision against recall with a 95 % band"),
-    "reliability_{split}": ("calibration", "Reliability: share of hits against score"),
+    "precision_recall_{split}": ("metrics", "Precision-recall curve with a 95 % band"),
+    "reliability_{split}": ("calibration", "Reliability diagram: observed frequency against score"),
     "decision_curve_{split}": ("operating", "Decision curve: net benefit against threshold"),
     "confused_{split}": ("errors", "Both errors, worst first"),
-    "heat_deletion": ("heat", "Deletion: how the score falls as hot or random pieces are taken away"),
-    "heat_randomised": ("heat", "Heat after the weights were randomised"),
+    "heat_deletion": ("heat", "Deletion: how the score falls as the hottest or random patches are removed"),
+    "heat_randomised": ("heat", "Heat maps after randomising the weights"),
     "heat_field": ("heat", "Mean heat and the central field"),
 }
 
 
 @dataclass(frozen=True)
 class _EmbeddedImage:
-    """A PNG as a data URI, with the words for who cannot see it."""
+    """A PNG as a data URI, with its caption, which is also the alternative text."""
 
     source: str
     caption: str
@@ -45,18 +45,18 @@ class _EmbeddedImage:
 
 @dataclass(frozen=True)
 class _Worst:
-    """One image of the largest losses; `row` counts from 0 in predictions/<split>.csv; `name` '' unless wanted."""
+    """One image of the largest losses; `row` counts from 0 in predictions/<split>.csv; `name` is '' unless asked for."""
 
     source: str
     row: int
     truth: str
-    called: str
+    predicted: str
     score: float
     name: str
 
 
 def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
-    """The figures by section: the PNGs in figures/ that `interpret` made, and a history and scores drawn here without."""
+    """The figures by section: the PNGs that `interpret` made, or, without them, history and scores drawn here."""
     drawn: dict[str, list[_EmbeddedImage]] = {section: [] for section, _ in _FIGURES.values()}
     for pattern, (section, caption) in _FIGURES.items():
         name = pattern.format(split=found.split)
@@ -67,19 +67,19 @@ def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
 
 
 def has_heat(found: ReportedRun) -> bool:
-    """Whether `interpret` made heat maps: only then does the sheet of the largest losses show more than pictures."""
+    """Whether `interpret` made heat maps: only then is its sheet of the largest losses shown."""
     return found.run.figure("heat_deletion").is_file()
 
 
 def heat_sheet(found: ReportedRun) -> _EmbeddedImage | None:
     """The largest losses with heat, as `interpret` drew them."""
     png = _saved(found, f"top_losses_{found.split}") if has_heat(found) else None
-    caption = f"Largest losses of {found.split}, each beside its heat map for the class called. {HEAT_NOTE}"
+    caption = f"Largest losses of {found.split}, each beside its heat map for the predicted class. {HEAT_NOTE}"
     return _EmbeddedImage(_data_uri(png), caption) if png else None
 
 
 def _data_uri(png: bytes) -> str:
-    """What an img element shows without asking anybody."""
+    """The PNG as a source for an img element that needs no request."""
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
@@ -97,7 +97,7 @@ def _drawn(found: ReportedRun, pattern: str) -> bytes | None:
         return base.as_png(base.plot_history(found.history, found.kept, f"{mark}Training"))
     if pattern == "scores_{split}" and found.card.positive is not None and found.card.threshold is not None:
         scored, k = found.predictions(found.split), found.card.vocab.index(found.card.positive)
-        # a dollar would begin a formula, and a broken one ends matplotlib
+        # a dollar sign starts a formula, and matplotlib raises on a broken one
         vocab = [sanitized(name, 24).replace("$", r"\$") for name in found.card.vocab]
         names = (vocab[1 - k], vocab[k])
         title = f"{mark}Scores, {found.split}, {len(scored.frame)} images"
@@ -106,49 +106,49 @@ def _drawn(found: ReportedRun, pattern: str) -> bytes | None:
 
 
 def worst_images(found: ReportedRun, *, names: bool) -> list[_Worst]:
-    """The images of the largest losses as the network saw them, worst first; none where the pictures were not kept.
+    """The images of the largest losses as input to the network, worst first; empty if they were not kept.
 
     Raises:
-        DataError: predictions or pictures are damaged.
+        DataError: the predictions or the images are damaged.
     """
     path = found.run.top_images(found.split)
     if not path.is_file():
         return []
-    pictures, scored = _pictures(found), found.predictions(found.split)
+    images, scored = _images(found), found.predictions(found.split)
     positive = found.card.vocab.index(found.card.positive) if found.card.positive else None
-    called = predicted_classes(scored.probs, positive=positive, threshold=found.card.threshold)
+    predicted = predicted_classes(scored.probs, positive=positive, threshold=found.card.threshold)
     relative = found.rows.loc[found.rows["split"] == found.split, "relative"].tolist()
     return [
         _Worst(
-            _data_uri(_as_png(picture)), int(i), found.card.vocab[scored.targs[i]], found.card.vocab[called[i]],
-            float(scored.probs[i, called[i] if positive is None else positive]), relative[i] if names else "",
+            _data_uri(_as_png(image)), int(i), found.card.vocab[scored.targs[i]], found.card.vocab[predicted[i]],
+            float(scored.probs[i, predicted[i] if positive is None else positive]), relative[i] if names else "",
         )
-        for i, picture in zip(scored.worst(len(pictures)), pictures[:_SHOWN], strict=False)
+        for i, image in zip(scored.worst(len(images)), images[:_SHOWN], strict=False)
     ]  # fmt: skip
 
 
-def _pictures(found: ReportedRun) -> np.ndarray:
+def _images(found: ReportedRun) -> np.ndarray:
     """uint8 (n, h, w) or (n, h, w, 3)."""
     path = found.run.top_images(found.split)
     try:
-        pictures: np.ndarray = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        images: np.ndarray = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except (OSError, ValueError, EOFError):
-        pictures = np.zeros(0)
-    if pictures.dtype != np.uint8 or pictures.ndim not in (3, 4) or (pictures.ndim == 4 and pictures.shape[3] != 3):
+        images = np.zeros(0)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
         raise DataError(
-            f"predictions/{path.name} of {found.run.root} is damaged. Restore it from a backup, or remove it: the report then shows no pictures."
+            f"predictions/{path.name} of {found.run.root} is damaged. Restore it from a backup, or remove it: the report then shows no images."
         )
-    return pictures
+    return images
 
 
-def _as_png(picture: np.ndarray) -> bytes:
-    """At most about 320 pixels wide: every k-th pixel of a larger one."""
+def _as_png(image: np.ndarray) -> bytes:
+    """The image as PNG, at most about 320 pixels wide; a larger one is reduced to every k-th pixel."""
     from matplotlib.image import imsave
 
-    step = -(-picture.shape[1] // 320)
-    picture = picture[::step, ::step]
-    picture = np.repeat(picture[..., None], 3, axis=2) if picture.ndim == 2 else picture
+    step = -(-image.shape[1] // 320)
+    image = image[::step, ::step]
+    image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     buffer = io.BytesIO()
     nothing: dict[str, Any] = {"Software": None}
-    imsave(buffer, np.ascontiguousarray(picture), format="png", metadata=nothing)
+    imsave(buffer, np.ascontiguousarray(image), format="png", metadata=nothing)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""`plainfilm report`: a run folder becomes one HTML file; only files are read, no network runs and no image is opened."""
+"""`plainfilm report`: one HTML file from a run folder; it only reads files, runs no network and opens no image."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NAMES = {
 }  # fmt: skip
 _CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
 _LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS")
-_NO_BAR = ("mcc",)  # goes from -1 to 1
+_NO_BAR = ("mcc",)  # ranges from -1 to 1
 _TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 _AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
 
@@ -41,16 +41,16 @@ def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> R
     """Write the report of a finished run.
 
     Args:
-        out: the HTML file; None takes report.html in the run folder.
-        names: also show file names, the run's folder and its command as typed. They may name patients.
+        out: the HTML file; None: report.html in the run folder.
+        names: also show file names, the run's folder and its command as typed. These may contain patient names.
     Raises:
-        DataError: no finished run, or a file of it is damaged. SealError: the ledger of looks is not what it was.
-        OccupiedError: `out` is a file that no report wrote, or the run is being written. UsageError: `out` is a folder.
+        DataError: no finished run, or one of its files is damaged. SealError: the test-set ledger was changed.
+        OccupiedError: `out` is a file not written by `report`, or the run is being written. UsageError: `out` is a folder.
     """
     run = RunDir.open(root)
     path = run.report if out is None else out.absolute()
     _refuse_foreign(path)
-    if not path.is_relative_to(run.root):  # a run that cannot be written can be reported elsewhere
+    if not path.is_relative_to(run.root):  # a read-only run can still be reported elsewhere
         return _write(read_reported_run(run), path, names=names)
     with run.lock():
         return _write(read_reported_run(run), path, names=names)
@@ -64,12 +64,12 @@ def _refuse_foreign(path: Path) -> None:
     if not path.exists():
         return
     head = b""
-    if path.is_file():  # to read from a pipe would wait for ever
+    if path.is_file():  # reading from a pipe would block forever
         with path.open("rb") as file:
             head = file.read(4096)
     if _GENERATOR.encode() not in head:
         raise OccupiedError(
-            f"{path} exists and is no report of plainfilm; it is not overwritten. Choose another --out."
+            f"{path} exists and is not a plainfilm report; it is not overwritten. Choose another --out."
         )
 
 
@@ -86,7 +86,7 @@ def _write(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
 
 
 def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
-    """The HTML text; a function of the run's files alone, so the same run gives the same bytes."""
+    """The HTML text; it depends only on the files of the run, so the same run gives the same bytes."""
     env = Environment(
         loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
@@ -101,32 +101,32 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
     env.globals["many"] = formatting.many
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
-        run=found, answer=found.answer, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
-        caveats=listed, pictures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
-        worst=worst_images(found, names=names), prevalences=by_prevalence(found.answer), tiles=_TILES,
+        run=found, document=found.document, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
+        caveats=listed, figures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
+        worst=worst_images(found, names=names), prevalences=by_prevalence(found.document), tiles=_TILES,
         columns=_columns(found), calibration=_CALIBRATION, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
-        externals=[part for part in found.answers.values() if part.external], shifted=found.answers.get("valid-shifted"),
+        externals=[part for part in found.documents.values() if part.external], shifted=found.documents.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
-        leaks=[mark for mark in _LEAKS if mark in marks(found.answer.notes)], names=names, version=__version__, research_only=RESEARCH_ONLY,
+        leaks=[mark for mark in _LEAKS if mark in marks(found.document.notes)], names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
 
 
 def _metric_name(name: str) -> str:
-    """As people write it; a metric of a later version by its key."""
+    """The display name of a metric; a metric of a later version gets its key."""
     return _NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 def _place(value: float | None) -> str:
-    """Where a value of 0..1 lies on a bar of 100, with a margin of 2 on both sides."""
+    """The position of a value of 0..1 on a bar of width 100, with a margin of 2 on both sides."""
     return f"{2 + 96 * min(max(value or 0.0, 0.0), 1.0):.2f}"
 
 
 def _columns(found: ReportedRun) -> list[tuple[str, dict[str, Number]]]:
-    """The columns of the metric table: the split of the first screen, and valid beside test."""
-    first: MetricsDocument = found.answer
+    """The columns of the metrics table: the split of the first screen, and valid beside test."""
+    first: MetricsDocument = found.document
     columns = [(found.split, first.metrics)]
-    return columns if found.split == "valid" else [*columns, ("valid", found.answers["valid"].metrics)]
+    return columns if found.split == "valid" else [*columns, ("valid", found.documents["valid"].metrics)]
 
 
 def _command(found: ReportedRun, *, names: bool) -> str:

@@ -1,6 +1,6 @@
-"""What a call would be worth where the class is rarer or more frequent: PPV and NPV from sensitivity and specificity.
+"""PPV and NPV at other prevalences, from sensitivity and specificity.
 
-It holds where positive and negative images look like those here and only their shares differ.
+Valid where positive and negative images are like those here and only their shares differ.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from plainfilm.runs.metrics_file import AtPrevalence, MetricsDocument, Number
 _PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)
 
 
-def by_prevalence(answer: MetricsDocument, prevalences: tuple[float, ...] = _PREVALENCES) -> list[AtPrevalence]:
-    """PPV and NPV at each prevalence, 0..1; those that `evaluate` saved where it was asked for some.
+def by_prevalence(document: MetricsDocument, prevalences: tuple[float, ...] = _PREVALENCES) -> list[AtPrevalence]:
+    """PPV and NPV at each prevalence, 0..1, or those that `evaluate` saved, if any.
 
-    Both follow from a ratio of two shares among other images, whose limits are recovered from theirs. Empty where
-    sensitivity or specificity cannot be estimated, and for more than two classes.
+    Both follow from a ratio of two independent proportions, whose limits are recovered from those of the proportions.
+    Empty if sensitivity or specificity cannot be estimated, and for more than two classes.
     Source: Altman & Bland, BMJ 1994;309:102 (formula); Donner & Zou, Stat Methods Med Res 2012;21:347 (MOVER-R).
     """
-    if answer.at_prevalence or answer.positive is None:
-        return answer.at_prevalence
-    sensitivity, specificity = (_limits(answer.metric(name)) for name in ("sensitivity", "specificity"))
+    if document.at_prevalence or document.positive is None:
+        return document.at_prevalence
+    sensitivity, specificity = (_limits(document.metric(name)) for name in ("sensitivity", "specificity"))
     if sensitivity is None or specificity is None:
         return []
     false_positives = ratio(_complement(specificity), sensitivity)
@@ -29,8 +29,8 @@ def by_prevalence(answer: MetricsDocument, prevalences: tuple[float, ...] = _PRE
     return [
         AtPrevalence(
             prevalence=share,
-            ppv=_predictive(false_positives, (1 - share) / share, "no image called positive"),
-            npv=_predictive(false_negatives, share / (1 - share), "no image called negative"),
+            ppv=_predictive(false_positives, (1 - share) / share, "no image predicted positive"),
+            npv=_predictive(false_negatives, share / (1 - share), "no image predicted negative"),
         )
         for share in prevalences
     ]
@@ -47,7 +47,7 @@ def _complement(share: Interval) -> Interval:
 
 
 def _predictive(found: Interval | None, odds: float, why_not: str) -> Number:
-    """1 / (1 + odds x ratio): falls as the ratio grows, so its limits change places."""
+    """1 / (1 + odds x ratio); it falls as the ratio grows, so the limits swap."""
     if found is None:
         return Number(value=None, method=f"not estimable: {why_not}")
     value, low, high = (1 / (1 + odds * x) for x in (found.value, found.high, found.low))

@@ -1,7 +1,7 @@
-"""The command that made a run, and its config, without a path, a file name or any other word that might name somebody.
+"""The command and the config of a run, without paths, file names or any other word that could identify a person.
 
-A value is shown when its option and its form are known to be harmless; every other word becomes a placeholder. So a
-word that this list forgot is hidden, never told.
+A value is shown only if its option and its form are known to be harmless; every other word becomes a placeholder. A
+word missing from these lists is therefore hidden, never shown.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ NOT_A_COMMAND = "not known: the run was made from Python, not from the command l
 
 
 def redacted_command(argv: Sequence[Any]) -> str | None:
-    """The command with placeholders for what may name a place or a person; None where it was no command of ours."""
+    """The command with placeholders for words that may identify a place or a person; None if it is not a known command."""
     words = [str(word) for word in argv[1:]]
     name = " ".join(words[:2]) if words[:1] == ["experiments"] else "".join(words[:1])
     if name not in _COMMANDS:
         return None
-    told, left = ["plainfilm", name], words[len(name.split()) :]
+    shown, left = ["plainfilm", name], words[len(name.split()) :]
     positional = iter({"train": ["DATA"], "resume": ["RUN"], "experiments run": ["EXPERIMENT.yaml"]}[name])
     while left:
         word = left.pop(0)
         option, joined, value = word.partition("=")
         if not option.startswith("-"):
-            told.append(next(positional, "WORD"))
+            shown.append(next(positional, "WORD"))
         elif option in _FLAGS:
-            told.append(option)
+            shown.append(option)
         elif option not in _NUMBERS | _WORDS.keys() | _HIDDEN.keys() | {"--model"}:
-            told.append("--OPTION")
+            shown.append("--OPTION")
             if not joined and left:
                 left.pop(0)
-                told.append("VALUE")
+                shown.append("VALUE")
         elif joined or left:
-            told += [option, _value(option, value if joined else left.pop(0))]
-    return " ".join(told)
+            shown += [option, _value(option, value if joined else left.pop(0))]
+    return " ".join(shown)
 
 
 def _value(option: str, value: str) -> str:
@@ -82,7 +82,7 @@ _KEPT_BACK = {"data.path", "data.patient_pattern", "data.exclude"}
 
 
 def redacted_config(cfg: ExperimentConfig, *, names: bool) -> list[tuple[str, str]]:
-    """Every setting and its value, sections in order; texts that are no plain word only where `names` are wanted."""
+    """Every setting and its value, by section; texts other than plain words are shown only with `names`."""
     flat = _flat(cfg.model_dump(mode="json"))
     drawn = cfg.data.path is None
     return [(key, _setting(key, value, names=names)) for key, value in flat.items() if drawn or "phantom" not in key]

@@ -1,4 +1,4 @@
-"""A finished run as its report sees it: everything is read from files of the run folder, once."""
+"""A finished run with everything its report needs, read once from the files of the run folder."""
 
 from __future__ import annotations
 
@@ -27,38 +27,39 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """What the page is made of.
+    """The data of the page.
 
-    `answers`: by split, valid always, test once opened; `excluded`: files set aside, by (state, code);
-    `looks`: the run's ledger, `looks_set`: looks at this test set by all runs beside it; `history`: columns of
-    history.csv; `set_aside`: rows of excluded.csv.
+    `documents`: metrics documents by split, always with valid, and with test after its evaluation; `excluded`: excluded
+    files, by (state, code); `accesses`: the ledger of the run; `accesses_set`: accesses to this test set by all runs in
+    the same folder; `history`: columns of history.csv; `set_aside`: rows of excluded.csv.
     """
 
     run: RunDir
     card: Card
     cfg: ExperimentConfig
     counts: DataCounts
-    answers: dict[str, MetricsDocument]
+    documents: dict[str, MetricsDocument]
     environment: dict[str, Any]
     finished: str
     history: dict[str, list[float]]
-    looks: list[dict[str, Any]]
-    looks_set: int
+    accesses: list[dict[str, Any]]
+    accesses_set: int
     rows: pd.DataFrame
     set_aside: pd.DataFrame
 
     @property
     def split(self) -> str:
-        """The split that the first screen speaks of: test once it was opened, else valid."""
-        return "test" if "test" in self.answers else "valid"
+        """The split of the first screen: test after its evaluation, else valid."""
+        return "test" if "test" in self.documents else "valid"
 
     @property
-    def answer(self) -> MetricsDocument:
-        return self.answers[self.split]
+    def document(self) -> MetricsDocument:
+        """The metrics document of the first screen."""
+        return self.documents[self.split]
 
     @property
     def excluded(self) -> Counter[tuple[str, str]]:
-        """Files set aside, by state and code; the column `why` can name a file, the code cannot."""
+        """Excluded files, by state and code; unlike the column `why`, a code cannot contain a file name."""
         return Counter(zip(self.set_aside["state"], self.set_aside["code"], strict=True))
 
     @property
@@ -74,26 +75,26 @@ class ReportedRun:
 
 
 def read_reported_run(run: RunDir) -> ReportedRun:
-    """Everything of a finished run.
+    """Read and check a finished run.
 
     Raises:
-        DataError: a file is missing or damaged. SealError: the ledger of test looks is not what it was.
+        DataError: a file is missing or damaged. SealError: the test-set ledger was changed.
     """
     card, cfg = read_card(run), read_run_config(run)
     status = run.read_status()
     own, of_set = count_accesses(run, card.seal)
-    answers = read_metrics_file(run)
-    if "test" in answers and not own:
+    documents = read_metrics_file(run)
+    if "test" in documents and not own:
         raise SealError(
-            f"metrics.json of {run.root} has test scores, but no look at the test set is recorded. "
+            f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "
             "Restore test_ledger.jsonl and status.json from a backup; nothing was written."
         )
-    if "test" in answers:  # a run that was copied has left the other runs' looks behind
-        of_set = max(of_set, answers["test"].opened_set)
+    if "test" in documents:  # copying a run leaves the accesses of the other runs behind
+        of_set = max(of_set, documents["test"].opened_set)
     finished = ReportedRun(
-        run=run, card=card, cfg=cfg, answers=answers, counts=_read(run, "data.json", DataCounts.model_validate_json),
+        run=run, card=card, cfg=cfg, documents=documents, counts=_read(run, "data.json", DataCounts.model_validate_json),
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),
-        history=_read(run, "history.csv", lambda _: _history(run)), looks=read_chain(run.ledger), looks_set=of_set,
+        history=_read(run, "history.csv", lambda _: _history(run)), accesses=read_chain(run.ledger), accesses_set=of_set,
         rows=read_table(run.table), set_aside=_read(run, "excluded.csv", lambda _: _set_aside(run)),
     )  # fmt: skip
     _check(finished)
@@ -101,7 +102,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
 
 
 def _read(run: RunDir, name: str, make: Callable[[str], _T]) -> _T:
-    """What `make` makes of a file's text; what it cannot use becomes one line."""
+    """The result of `make` on the text of a file; a missing or damaged file is an error of one line."""
     path = run.root / name
     try:
         return make(path.read_text(encoding="utf-8"))
@@ -115,7 +116,7 @@ def _read(run: RunDir, name: str, make: Callable[[str], _T]) -> _T:
 def _mapping(text: str) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise TypeError("no JSON object")
+        raise TypeError("not a JSON object")
     return found
 
 
@@ -132,13 +133,13 @@ def _set_aside(run: RunDir) -> pd.DataFrame:
 
 
 def _check(found: ReportedRun) -> None:
-    """The parts must speak of the same run; where they do not, somebody edited or mixed files."""
+    """Check that the files belong to the same run; otherwise they were edited or mixed up."""
     root, counts = found.run.root, found.counts
     if counts.found != counts.used + counts.quarantined + counts.duplicates + counts.ignored:
         raise DataError(f"The counts in data.json of {root} do not add up. Restore it from a backup, or train again.")
-    if found.answer.confusion.labels != found.card.vocab:
+    if found.document.confusion.labels != found.card.vocab:
         raise DataError(
-            f"metrics.json and card.json of {root} name other classes. Make metrics.json again: plainfilm evaluate {root}."
+            f"metrics.json and card.json of {root} name different classes. Make metrics.json again: plainfilm evaluate {root}."
         )
     try:
         _ = found.kept

@@ -1,4 +1,4 @@
-"""Heat maps: every registered network has one, and networks built to look at one place alone have theirs there."""
+"""Heat maps: every registered network has one, and networks built to use one position have their heat there."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ LAYER = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_network_has_heat_at_the_pictures_size_and_is_left_as_it_was(name: str):
+def test_every_network_has_heat_at_image_size_and_is_left_unchanged(name: str):
     size = SIZE.get(name, 64)
     model = build_model(ModelConfig(name=name), 3, size, channels=1)
     weights = {key: value.clone() for key, value in model.state_dict().items()}
@@ -35,7 +35,7 @@ def test_every_network_has_heat_at_the_pictures_size_and_is_left_as_it_was(name:
     heats = np.stack([heat_maps(model, pixels, np.full(2, c), place=place) for c in range(3)])
     assert heats.dtype == np.float32 and heats.shape == (3, 2, size, size)
     assert heats.min() >= 0 and set(np.unique(heats.max((2, 3)))) <= {0.0, 1.0}
-    assert (heats.max((2, 3)) == 1).any()  # one of three classes is spoken for, or nothing was measured
+    assert (heats.max((2, 3)) == 1).any()  # at least one of three classes has heat, or nothing was measured
     assert [key for key, _ in model.named_modules()] == modules
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -56,9 +56,9 @@ def test_transformers_of_other_layouts_have_maps_too(name: str):
 
 
 class OneQuadrant(nn.Module):
-    """Brightness (and its reverse) as the map; class 1 is spoken for by bright cells of the upper right quadrant.
+    """Brightness (and its reverse) as the map; bright cells of the upper right quadrant are evidence for class 1.
 
-    `dense`: the head weighs places, as the paper's does; otherwise the map is cut before it is averaged.
+    `dense`: the head weights positions, as the paper's does; otherwise the map is masked before it is averaged.
     """
 
     def __init__(self, *, dense: bool, cells: int = 8) -> None:
@@ -88,7 +88,7 @@ def quadrant_model(*, dense: bool) -> Normalised:
     return Normalised(OneQuadrant(dense=dense), (0.0,) * 3, (1.0,) * 3, anatomy)
 
 
-BRIGHT = np.full((2, 64, 64), 200, np.uint8)  # the same everywhere: only the network tells places apart
+BRIGHT = np.full((2, 64, 64), 200, np.uint8)  # uniform: only the network distinguishes positions
 
 
 def share_in_quadrant(heat: np.ndarray) -> float:
@@ -96,30 +96,30 @@ def share_in_quadrant(heat: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize(("dense", "method"), [(False, "grad-cam"), (False, "hires-cam"), (True, "hires-cam")])
-def test_a_network_that_looks_at_one_quadrant_has_its_heat_there(dense: bool, method: str):
+def test_a_network_that_uses_one_quadrant_has_its_heat_there(dense: bool, method: str):
     model = quadrant_model(dense=dense)
     assert find_last_map(model, 64).name == ("map" if dense else "body")
     heat = heat_maps(model, BRIGHT, np.array([1, 1]), method=method)
-    assert share_in_quadrant(heat) > 0.9  # bilinear enlargement carries a rim of half a cell over the edge
+    assert share_in_quadrant(heat) > 0.9  # bilinear upsampling carries half a cell over the edge
     assert heat[:, 0, 63] == pytest.approx(1) and heat[:, 63, 0].tolist() == [0, 0]
-    assert not heat_maps(model, BRIGHT, np.array([0, 0]), method=method).any()  # nothing speaks for the other class
+    assert not heat_maps(model, BRIGHT, np.array([0, 0]), method=method).any()  # no evidence for the other class
 
 
-def test_grad_cam_cannot_see_places_that_a_dense_layer_weighs_which_is_why_there_is_another():
+def test_grad_cam_misses_positions_that_a_dense_layer_weights():
     assert share_in_quadrant(heat_maps(quadrant_model(dense=True), BRIGHT, np.array([1, 1]))) == pytest.approx(0.25)
 
 
 def test_both_methods_agree_where_the_map_is_averaged_before_a_linear_head():
     model = build_model(ModelConfig(name="resnet18"), 2, 96, channels=1)
     pixels = np.random.default_rng(1).integers(0, 256, (3, 96, 96), dtype=np.uint8)
-    called = np.array([0, 1, 1])
-    one, two = (heat_maps(model, pixels, called, method=method) for method in ("grad-cam", "hires-cam"))
+    classes = np.array([0, 1, 1])
+    one, two = (heat_maps(model, pixels, classes, method=method) for method in ("grad-cam", "hires-cam"))
     np.testing.assert_allclose(one, two, atol=1e-4)
     assert one.max() == 1
 
 
-def test_grad_cam_is_the_sum_of_maps_weighed_by_their_mean_gradient():
-    """By hand on the paper's network: relu(sum_c mean(d score / d A_c) A_c), enlarged, over its largest value."""
+def test_grad_cam_is_the_sum_of_maps_weighted_by_their_mean_gradient():
+    """By hand on the paper's network: relu(sum_c mean(d score / d A_c) A_c), upsampled, divided by its maximum."""
     model = build_model(ModelConfig(), 2, 64, seed=3).eval()
     pixels = np.random.default_rng(2).integers(0, 256, (1, 64, 64), dtype=np.uint8)
     x = torch.from_numpy(pixels)[:, None].float() / 255
@@ -142,16 +142,16 @@ def test_log_odds_are_those_of_the_probability():
     assert found[1].item() == pytest.approx(30, abs=1e-4)  # where 1 - p is 0 in single precision
 
 
-def test_many_pictures_are_worked_on_in_batches_and_none_gives_none():
+def test_many_images_run_in_batches_and_none_gives_none():
     model = build_model(ModelConfig(name="compact"), 2, 64, channels=1)
     pixels = np.random.default_rng(4).integers(0, 256, (19, 64, 64), dtype=np.uint8)
-    called = np.arange(19) % 2
-    whole = heat_maps(model, pixels, called)
-    np.testing.assert_allclose(whole[17:], heat_maps(model, pixels[17:], called[17:]), atol=1e-4)
-    assert heat_maps(model, pixels[:0], called[:0]).shape == (0, 64, 64)
+    classes = np.arange(19) % 2
+    whole = heat_maps(model, pixels, classes)
+    np.testing.assert_allclose(whole[17:], heat_maps(model, pixels[17:], classes[17:]), atol=1e-4)
+    assert heat_maps(model, pixels[:0], classes[:0]).shape == (0, 64, 64)
 
 
-def test_a_layer_before_is_taken_where_the_last_map_is_one_cell():
+def test_an_earlier_layer_is_used_where_the_last_map_has_one_cell():
     assert find_last_map(build_model(ModelConfig(), 2, 36), 36) == LastMap("features.8", "nchw", (2, 2))
 
 

@@ -1,4 +1,4 @@
-"""The checks of heat maps on classifiers whose truth is known: what they rest on is where it was put."""
+"""The heat-map checks on classifiers whose evidence is known and was put at a known position."""
 
 import numpy as np
 import pytest
@@ -20,26 +20,26 @@ RNG = np.random.default_rng(0)
 
 
 def spotted(n: int = 6, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
-    """Dark noise with a bright square of 16 px, each elsewhere; and the heat of someone who knows where it is."""
+    """Dark noise with a bright square of 16 px at a random position; and heat exactly on the square."""
     rng = np.random.default_rng(1)
-    pictures, heat = rng.integers(0, 40, (n, size, size), dtype=np.uint8), np.zeros((n, size, size), np.float32)
+    images, heat = rng.integers(0, 40, (n, size, size), dtype=np.uint8), np.zeros((n, size, size), np.float32)
     for i, (r, c) in enumerate(rng.integers(0, (size - 16) // 4, (n, 2)) * 4):
-        pictures[i, r : r + 16, c : c + 16] = 250
+        images[i, r : r + 16, c : c + 16] = 250
         heat[i, r : r + 16, c : c + 16] = 1
-    return pictures, heat
+    return images, heat
 
 
-def sees_squares(pictures: np.ndarray) -> np.ndarray:
+def square_score(images: np.ndarray) -> np.ndarray:
     """Score for class 1: the share of a square of 256 px that is bright."""
-    bright = np.clip((pictures > 200).sum(axis=(1, 2)) / 256, 0, 1)
+    bright = np.clip((images > 200).sum(axis=(1, 2)) / 256, 0, 1)
     return np.stack([1 - bright, bright], axis=1)
 
 
-def test_taking_the_hot_places_first_ends_the_score_at_once_and_taking_them_last_keeps_it():
-    pictures, heat = spotted()
-    curves = deletion(pictures, heat, np.ones(6, int), np.arange(6), sees_squares)
+def test_removing_the_hottest_patches_first_drops_the_score_at_once_and_last_keeps_it():
+    images, heat = spotted()
+    curves = deletion(images, heat, np.ones(6, int), np.arange(6), square_score)
     first, random, last = curves
-    # the square is 16 of 256 pieces, 6.25 %: gone at 10 %, untouched until 90 %
+    # the square is 16 of 256 patches, 6.25 %: removed at 10 %, untouched until 90 %
     assert (first[:, 0] == 1).all() and (first[:, 1:] == 0).all()
     assert (last[:, :-2] == 1).all()
     np.testing.assert_allclose(area_under(first), 0.05)  # one triangle of 0.1 x 1
@@ -47,42 +47,42 @@ def test_taking_the_hot_places_first_ends_the_score_at_once_and_taking_them_last
     assert (area_under(first) < area_under(random)).all() and (area_under(random) < area_under(last)).all()
 
 
-def test_heat_that_lies_elsewhere_is_no_better_than_chance():
-    pictures, heat = spotted(40)
+def test_heat_in_the_wrong_place_is_no_better_than_chance():
+    images, heat = spotted(40)
     elsewhere = np.roll(heat, 1, axis=0)
-    first, random, _ = area_under(deletion(pictures, elsewhere, np.ones(40, int), np.arange(40), sees_squares))
+    first, random, _ = area_under(deletion(images, elsewhere, np.ones(40, int), np.arange(40), square_score))
     assert abs((first - random).mean()) < 0.15 and (first - random).mean() > -0.1
 
 
-def test_flat_heat_takes_pieces_in_the_order_of_chance_and_the_same_each_time():
-    pictures, heat = spotted()
+def test_flat_heat_removes_patches_in_random_order_and_the_same_each_time():
+    images, heat = spotted()
     flat = np.zeros_like(heat)
-    one = deletion(pictures, flat, np.ones(6, int), np.arange(6), sees_squares)
+    one = deletion(images, flat, np.ones(6, int), np.arange(6), square_score)
     np.testing.assert_array_equal(one[0], one[1])
-    np.testing.assert_array_equal(one, deletion(pictures, flat, np.ones(6, int), np.arange(6), sees_squares))
-    # a picture's order depends on its content alone, not on its place in the list
-    turned = deletion(pictures[::-1], flat, np.ones(6, int), np.arange(6)[::-1], sees_squares)
-    np.testing.assert_array_equal(one, turned[:, ::-1])
+    np.testing.assert_array_equal(one, deletion(images, flat, np.ones(6, int), np.arange(6), square_score))
+    # the order depends on the content of an image alone, not on its place in the list
+    reverse = deletion(images[::-1], flat, np.ones(6, int), np.arange(6)[::-1], square_score)
+    np.testing.assert_array_equal(one, reverse[:, ::-1])
 
 
-def test_colour_pictures_and_sides_that_sixteen_does_not_divide_work():
-    pictures = RNG.integers(0, 256, (2, 50, 50, 3), dtype=np.uint8)
+def test_colour_images_and_sides_not_divisible_by_sixteen_work():
+    images = RNG.integers(0, 256, (2, 50, 50, 3), dtype=np.uint8)
 
     def mean_grey(shown: np.ndarray) -> np.ndarray:
         grey = shown.mean(axis=(1, 2, 3)) / 255
         return np.stack([1 - grey, grey], axis=1)
 
-    curves = deletion(pictures, RNG.random((2, 50, 50)), np.array([1, 0]), np.arange(2), mean_grey)
-    whole, gone = mean_grey(pictures), mean_grey(_blur(pictures))
+    curves = deletion(images, RNG.random((2, 50, 50)), np.array([1, 0]), np.arange(2), mean_grey)
+    whole, gone = mean_grey(images), mean_grey(_blur(images))
     np.testing.assert_allclose(curves[:, 0, 0], whole[0, 1])
     np.testing.assert_allclose(curves[:, 1, -1], gone[1, 0])
 
 
-def test_pieces_are_means_of_their_pixels():
+def test_patches_are_means_of_their_pixels():
     heat = np.arange(36.0).reshape(1, 6, 6)
     wanted = heat[0].reshape(3, 2, 3, 2).mean(axis=(1, 3))
     np.testing.assert_allclose(_in_cells(heat, 3)[0], wanted)
-    uneven = _in_cells(np.arange(25.0).reshape(1, 5, 5), 2)[0]  # pieces of 2 and 3 pixels a side
+    uneven = _in_cells(np.arange(25.0).reshape(1, 5, 5), 2)[0]  # patches of 2 and 3 pixels a side
     np.testing.assert_allclose(uneven, [[3.0, 5.5], [15.5, 18.0]])
 
 
@@ -91,18 +91,18 @@ def test_rank_correlation_is_scipys():
     two[1] = one[1] ** 3  # the same order
     two[2] = -one[2]
     found = rank_correlation(one, two)
-    pieces = [_in_cells(heat).reshape(3, -1) for heat in (one, two)]
-    wanted = [spearmanr(pieces[0][i], pieces[1][i]).statistic for i in range(3)]
+    patches = [_in_cells(heat).reshape(3, -1) for heat in (one, two)]
+    wanted = [spearmanr(patches[0][i], patches[1][i]).statistic for i in range(3)]
     np.testing.assert_allclose(found.ranks, wanted)
     assert found.ranks[1] > 0.9 and found.ranks[2] == pytest.approx(-1) and not found.flat.any()
 
 
-def test_a_flat_map_has_nothing_in_common_with_any():
+def test_a_flat_map_has_zero_correlation_with_any():
     found = rank_correlation(np.zeros((1, 16, 16)), RNG.random((1, 16, 16)))
     assert found.ranks.tolist() == [0] and found.flat.tolist() == [True]
 
 
-def test_the_central_field_has_half_of_the_area_and_uniform_heat_half_of_its_heat_there():
+def test_the_central_field_has_half_of_the_area_and_half_of_uniform_heat():
     heat = np.zeros((4, 100, 100), np.float32)
     heat[0] = 0.5
     heat[1, 50, 50] = 1
@@ -112,7 +112,7 @@ def test_the_central_field_has_half_of_the_area_and_uniform_heat_half_of_its_hea
     np.testing.assert_allclose(shares, [0.49, 1, 0, np.nan], rtol=1e-6)
 
 
-def test_a_mean_has_its_students_interval_or_says_that_it_has_none():
+def test_a_mean_has_a_student_interval_or_says_that_it_has_none():
     values = np.array([0.2, 0.5, 0.4, np.nan, 0.7])
     found = mean_metric(values, has_patients=True)
     wanted = student.interval(0.95, 3, loc=0.45, scale=np.std([0.2, 0.5, 0.4, 0.7], ddof=1) / 2)

@@ -1,4 +1,4 @@
-"""The study says of a network that it knows what it was built to be; pictures are chosen by content, one per patient."""
+"""The study finds what each network was built to do; images are chosen by content, one per patient."""
 
 import hashlib
 
@@ -36,7 +36,7 @@ class SpotNet(nn.Module):
         if seed is None:
             self.map.weight.data = torch.full_like(self.map.weight, 1 / 192)
             self.head.weight.data = torch.tensor([[0.0] * 4, [5.0] * 4])
-            self.head.bias.data = torch.tensor([0.0, -10.0])  # blurred, a spot no longer reaches it
+            self.head.bias.data = torch.tensor([0.0, -10.0])  # a blurred spot no longer reaches it
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(self.map(x)).amax((2, 3))
@@ -51,47 +51,49 @@ def spot_model(seed: int | None) -> Normalised:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     rng = np.random.default_rng(1)
     drawn = rng.integers(0, 60, (12, 64, 64), dtype=np.uint8)
-    for picture, (row, column) in zip(drawn, rng.integers(0, 8, (12, 2)) * 8, strict=True):
-        picture[row : row + 8, column : column + 8] = 255
+    for image, (row, column) in zip(drawn, rng.integers(0, 8, (12, 2)) * 8, strict=True):
+        image[row : row + 8, column : column + 8] = 255
     return drawn
 
 
-def study(model: Normalised, fresh, pictures: np.ndarray):
-    return study_heat(model, fresh, pictures, np.ones(len(pictures), int), np.arange(len(pictures)), CARD,
-                      method="hires-cam", device="cpu", chosen="pictures")  # fmt: skip
+def study(model: Normalised, fresh, images: np.ndarray):
+    return study_heat(model, fresh, images, np.ones(len(images), int), np.arange(len(images)), CARD,
+                      method="hires-cam", device="cpu", chosen="images")  # fmt: skip
 
 
-def test_a_network_that_looks_for_a_spot_passes_and_its_heat_is_on_the_spot(pictures):
-    found = study(spot_model(None), spot_model, pictures)
+def test_a_network_that_detects_a_spot_passes_and_its_heat_is_on_the_spot(images):
+    found = study(spot_model(None), spot_model, images)
     hottest = found.heat.reshape(12, -1).argmax(axis=1)
-    assert (pictures.reshape(12, -1)[np.arange(12), hottest] == 255).all()
-    told = found.findings()
-    assert told.layer == "body" and told.cells == (8, 8) and told.flat == 0 and told.pictures == 12
-    assert told.deletion_gain.ci_low > 0.1
-    assert lacking(told.says[0], "hot pieces", "first", "lowers the score sooner") == []
-    assert told.randomised.value < 0.5 and told.says[1].startswith("Random weights give other heat maps")
+    assert (images.reshape(12, -1)[np.arange(12), hottest] == 255).all()
+    findings = found.findings()
+    assert findings.layer == "body" and findings.cells == (8, 8) and findings.flat == 0 and findings.pictures == 12
+    assert findings.deletion_gain.ci_low > 0.1
+    assert lacking(findings.says[0], "hottest patches", "first", "lowers the score sooner") == []
+    assert findings.randomised.value < 0.5 and findings.says[1].startswith("Random weights give different heat maps")
     assert found.curves[0, :, 1].mean() < 0.6 * found.curves[2, :, 1].mean()
 
 
-def test_a_network_whose_random_weights_give_the_same_heat_is_told_so(pictures):
-    told = study(spot_model(None), lambda seed: spot_model(None), pictures).findings()
-    assert told.randomised.value == pytest.approx(1)
-    assert told.says[1].startswith("HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED")
+def test_a_network_whose_random_weights_give_the_same_heat_is_reported(images):
+    findings = study(spot_model(None), lambda seed: spot_model(None), images).findings()
+    assert findings.randomised.value == pytest.approx(1)
+    assert findings.says[1].startswith("HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED")
 
 
-def test_a_network_that_sees_nothing_has_no_heat_and_no_number_is_made_up(pictures):
+def test_a_network_with_a_constant_score_has_no_heat_and_no_invented_number(images):
     model = spot_model(None)
     model.network.head.weight.data.zero_()
-    told = study(model, spot_model, pictures).findings()
-    assert told.flat == 12 and told.central.value is None
-    assert told.says[2] == "No picture has heat." and told.says[0].startswith("Deletion says nothing")
+    findings = study(model, spot_model, images).findings()
+    assert findings.flat == 12 and findings.central.value is None
+    assert findings.says[2] == "No image has heat." and findings.says[0].startswith(
+        "The deletion check is inconclusive"
+    )
 
 
-def test_the_figures_are_those_that_the_document_names(pictures):
-    figures = study(spot_model(None), spot_model, pictures).figures(CARD)
+def test_the_figures_are_those_that_the_document_names(images):
+    figures = study(spot_model(None), spot_model, images).figures(CARD)
     assert set(figures) == {"heat_deletion", "heat_randomised", "heat_field"}
     assert all("not evidence of location" in figure.get_suptitle().replace("\n", " ") for figure in figures.values())
 
@@ -102,18 +104,18 @@ def metric(value: float | None, low: float | None, high: float | None) -> Metric
 
 def test_the_sentences_follow_the_intervals():
     assert "lowers the score sooner" in _says_deletion(metric(0.1, 0.05, 0.15))
-    assert "DO NOT SHOW WHAT THE SCORE RESTS ON" in _says_deletion(metric(0.1, -0.05, 0.25))
+    assert "DO NOT SHOW WHAT THE SCORE DEPENDS ON" in _says_deletion(metric(0.1, -0.05, 0.25))
     assert "MISLEAD" in _says_deletion(metric(-0.1, -0.2, -0.01))
     assert "DO NOT DEPEND" in _says_randomised(metric(0.5, 0.4, 0.6))
-    unlike = _says_randomised(metric(0.49, None, None))
-    assert lacking(unlike, "Random weights give other heat maps", "rank correlation 0.49,", "0.5") == []
+    different = _says_randomised(metric(0.49, None, None))
+    assert lacking(different, "Random weights give different heat maps", "rank correlation 0.49;", "0.5") == []
     central = _says_central(metric(0.61, 0.5, 0.7), 0.49)
     assert (
         central.startswith("61% [50%, 70%] of the heat") and lacking(central, "central field", "49% of the area") == []
     )
 
 
-def test_pictures_are_chosen_by_content_one_of_each_group():
+def test_images_are_chosen_by_content_one_per_group():
     names = [f"{i}.png" for i in range(40)]
     rows = pd.DataFrame(
         {
@@ -125,5 +127,5 @@ def test_pictures_are_chosen_by_content_one_of_each_group():
     chosen = choose_images(rows, 6)
     assert len(chosen) == 6 == rows["group"].iloc[chosen].nunique()
     assert len(choose_images(rows, 99)) == 10
-    turned = rows.iloc[::-1].reset_index(drop=True)
-    assert set(turned["relative"].iloc[choose_images(turned, 6)]) == set(rows["relative"].iloc[chosen])
+    reversed_rows = rows.iloc[::-1].reset_index(drop=True)
+    assert set(reversed_rows["relative"].iloc[choose_images(reversed_rows, 6)]) == set(rows["relative"].iloc[chosen])

@@ -1,4 +1,4 @@
-"""What the figures of a split are made of: captions without names, both errors, scores before and after a temperature."""
+"""The figures of a split: captions without names, both errors, scores before and after temperature scaling."""
 
 import hashlib
 import re
@@ -50,7 +50,7 @@ def with_scores(truth: list[int], probs: list[list[float]]) -> Predictions:
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Drawn:
-    """drawn(predictions, heat=False, ...): the view of a run with these scores, and every figure of it."""
+    """drawn(predictions, heat=False, ...): the view of a run with these scores, and all its figures."""
 
     def draw(predictions: Predictions, *, heat: bool = False, temperature: float = 1.0, notes: tuple[str, ...] = ()):
         two, run = len(predictions.vocab) == 2, RunDir(tmp_path / "run")
@@ -96,7 +96,7 @@ def test_a_caption_gives_row_truth_predicted_class_and_the_score_of_the_positive
     assert re.findall(r"row (\d): truth", shown) == ["0", "3", "1", "2", "4"]  # by loss
 
 
-def test_of_more_classes_the_score_is_that_of_the_predicted_one(drawn: Drawn):
+def test_with_more_classes_the_score_is_that_of_the_predicted_one(drawn: Drawn):
     sure = [0.05, 0.05, 0.9]
     figures = drawn(with_scores([2, 0, 1, 2, 2], [[0.1, 0.7, 0.2], [0.6, 0.3, 0.1], [0.05, 0.9, 0.05], sure, sure]))[1]
     shown = flat(figures["top_losses_valid"])
@@ -106,7 +106,7 @@ def test_of_more_classes_the_score_is_that_of_the_predicted_one(drawn: Drawn):
 
 
 @pytest.mark.parametrize("k", [2, 4])
-def test_images_are_known_by_their_row_and_by_no_name(drawn: Drawn, k: int):
+def test_images_are_identified_by_row_and_not_by_name(drawn: Drawn, k: int):
     figures = drawn(by_chance(k))[1]
     assert len(re.findall(r"row \d+: truth", words(figures["top_losses_valid"]))) == 12
     for name, figure in figures.items():
@@ -129,7 +129,7 @@ def test_both_errors_show_only_their_own_images_the_worst_first(drawn: Drawn):
     assert rows == sorted(rows, key=lambda i: (truth[i], -predictions.losses[i]))
 
 
-def test_of_more_classes_the_most_frequent_pairs_are_shown_first(drawn: Drawn):
+def test_with_more_classes_the_most_frequent_pairs_are_shown_first(drawn: Drawn):
     predictions = by_chance(4)
     view, figures = drawn(predictions)
     pairs = confused_pairs(view.matrix, view.card.vocab)
@@ -153,18 +153,20 @@ def test_before_and_after_a_temperature_are_both_drawn_and_differ(drawn: Drawn):
     before, after = drawn(tempered, temperature=3.0)[1]["reliability_valid"].axes[0].containers
     np.testing.assert_allclose(np.array(before[0].get_xdata(), float), scores_of_bins(plain), atol=1e-8)
     np.testing.assert_allclose(np.array(after[0].get_xdata(), float), scores_of_bins(tempered))
-    assert np.ptp(after[0].get_xdata()) < np.ptp(before[0].get_xdata())  # a temperature above 1 draws scores together
+    assert np.ptp(after[0].get_xdata()) < np.ptp(
+        before[0].get_xdata()
+    )  # a temperature above 1 shrinks the range of the scores
 
 
 def test_curves_of_more_classes_are_named_and_have_no_operating_point(drawn: Drawn):
     figures = drawn(by_chance(4))[1]
     assert "scores_valid" not in figures  # there is no positive class
     for name in ("roc_valid", "precision_recall_valid"):
-        said = [text.get_text() for text in figures[name].axes[0].get_legend().get_texts()]
-        assert len(said) == 4 and not any("threshold" in text for text in said), name
+        labels = [text.get_text() for text in figures[name].axes[0].get_legend().get_texts()]
+        assert len(labels) == 4 and not any("threshold" in text for text in labels), name
 
 
-def test_titles_carry_what_every_output_must_say(drawn: Drawn):
+def test_titles_carry_the_marks_of_the_run(drawn: Drawn):
     figures = drawn(by_chance(2), notes=(LEAKY,))[1]
     assert {"history", "roc_valid", "confusion_valid", "reliability_valid"} <= set(figures)
     for name, figure in figures.items():
@@ -172,7 +174,7 @@ def test_titles_carry_what_every_output_must_say(drawn: Drawn):
 
 
 @pytest.mark.parametrize("heat", [False, True])
-def test_heat_is_shown_as_no_evidence(drawn: Drawn, heat: bool):
+def test_heat_is_labelled_no_evidence(drawn: Drawn, heat: bool):
     figures = drawn(by_chance(2), heat=heat)[1]
     for name in ("top_losses_valid", "confused_valid"):
         assert (NO_EVIDENCE in flat(figures[name])) is heat, name

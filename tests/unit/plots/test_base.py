@@ -20,7 +20,7 @@ def test_a_confusion_cell_gives_its_count_and_its_share_of_the_row():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["WELL", "SICK"]
 
 
-def test_the_history_shows_every_epoch_its_rate_and_marks_the_kept_one():
+def test_the_history_shows_each_epoch_with_its_lr_and_marks_the_kept_one():
     history = {
         name: [0.5, 0.7, 0.6]
         for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")
@@ -35,12 +35,12 @@ def test_the_history_shows_every_epoch_its_rate_and_marks_the_kept_one():
     assert len(base.plot_history(history, best=1, title="t").axes) == 2  # a run that did not write the rate
 
 
-def test_a_lone_epoch_is_still_visible():
+def test_a_single_epoch_is_still_visible():
     history = {name: [0.5] for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")}
     assert base.plot_history(history, best=0, title="t").axes[0].lines[0].get_marker() == "o"
 
 
-def test_the_rate_curve_survives_a_diverging_end_and_missing_suggestions():
+def test_the_lr_curve_survives_a_diverging_end_and_missing_suggestions():
     lrs, losses = np.geomspace(1e-7, 10, 20), np.r_[np.linspace(0.7, 0.3, 18), 40.0, np.nan]
     suggestions = {"valley": 1e-3, "slide": None, "minimum": 0.01, "steep": None}
     ax = base.plot_lr_curve(lrs, losses, suggestions, 1e-3).axes[0]
@@ -50,19 +50,19 @@ def test_the_rate_curve_survives_a_diverging_end_and_missing_suggestions():
 
 @pytest.mark.parametrize("n", [1, 3, 16, 20])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_batch_sheet_shows_at_most_sixteen_pictures(n, channels):
+def test_a_batch_sheet_shows_at_most_sixteen_images(n, channels):
     figure = base.plot_batch(np.random.default_rng(0).random((n, 8, 8, channels)), ["A"] * n, "t")
     assert sum(bool(ax.images) for ax in figure.axes) == min(n, 16)
 
 
-def test_scores_of_both_classes_are_counted_apart():
+def test_scores_of_both_classes_are_counted_separately():
     scores, labels = np.array([0.1, 0.2, 0.9, 0.95, 0.99]), np.array([0, 0, 0, 1, 1], bool)
     figure = base.plot_scores(scores, labels, 0.5, ("WELL", "SICK"), "t")
     legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert legend == ["truth WELL (n = 3)", "truth SICK (n = 2)", "threshold 0.500"]
 
 
-def test_png_bytes_are_a_picture_and_the_same_each_time():
+def test_png_bytes_are_an_image_and_identical_each_time():
     def draw() -> bytes:
         return base.as_png(base.plot_confusion(np.eye(2, dtype=int), ["A", "B"], "t"))
 

@@ -1,4 +1,4 @@
-"""Score against cost: every configuration has its point, and what is not known has none."""
+"""Score against cost: each configuration has a point, except where its cost is unknown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ AUROC, SD = np.array([0.95, 0.96, 0.97]), np.array([0.01, np.nan, 0.02])
 
 
 def points(ax) -> list[tuple[float, float]]:
-    """What is drawn as a point, by cost and score; what has no cost is not."""
+    """The drawn points, by cost and score; configurations without a cost have none."""
     found = [tuple(float(value[0]) for value in bars.lines[0].get_data()) for bars in ax.containers]
     return [point for point in found if np.isfinite(point).all()]
 
@@ -21,13 +21,13 @@ def numbers(ax) -> list[str]:
     return [text.get_text() for text in ax.texts]
 
 
-def test_points_stand_where_score_and_cost_are_and_the_probe_is_named_last():
+def test_points_are_at_their_cost_and_score_and_the_baseline_is_named_last():
     figure = plot_cost(
         NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3])), ("ms", np.array([0.1, 5, np.nan]))], "x", 0.9
     )
     left, right = figure.axes
     assert points(left) == [(1, 0.95), (2, 0.96), (3, 0.97)]
-    assert points(right) == [(0.1, 0.95), (5, 0.96)]  # nobody measured the third
+    assert points(right) == [(0.1, 0.95), (5, 0.96)]  # the third was not measured
     assert right.get_title(loc="right").endswith(": 3") and left.get_title(loc="right") == ""
     assert (left.get_xscale(), right.get_xscale()) == ("linear", "log")  # 0.1 to 5 ms is more than five times
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -36,12 +36,12 @@ def test_points_stand_where_score_and_cost_are_and_the_probe_is_named_last():
     assert as_png(figure).startswith(b"\x89PNG")
 
 
-def test_a_probe_far_below_the_networks_does_not_stretch_the_axis():
+def test_a_baseline_far_below_the_networks_does_not_stretch_the_axis():
     figure = plot_cost(NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3]))], "x", 0.5)
     assert figure.axes[0].get_ylim()[0] > 0.9
 
 
-def test_a_cost_that_nobody_measured_leaves_an_empty_panel():
+def test_a_cost_that_was_not_measured_leaves_an_empty_panel():
     figure = plot_cost(NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3])), ("ms", np.full(3, np.nan))], "x")
     measured, empty = figure.axes
     assert len(points(measured)) == 3 and numbers(measured) == ["1", "2", "3"]

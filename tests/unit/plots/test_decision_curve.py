@@ -1,4 +1,4 @@
-"""The decision curve is drawn from its block alone; what is drawn is what the block says."""
+"""The figure shows exactly the numbers of the decision-curve block."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ def curve():
     )
 
 
-def test_its_lines_are_the_curve_and_both_defaults_and_differ_in_style(curve):
+def test_its_lines_are_the_curve_and_both_default_strategies_and_differ_in_style(curve):
     ax = plot_decision_curve(curve, "PNEUMONIA", "Decision curve", 0.4).axes[0]
-    by_score, everybody, nobody, threshold = ax.lines
+    by_score, all_positive, none_positive, threshold = ax.lines
     assert list(by_score.get_ydata()) == curve.net_benefit
-    assert list(everybody.get_ydata()) == curve.treat_all
-    assert list(nobody.get_ydata()) == [0, 0]
+    assert list(all_positive.get_ydata()) == curve.treat_all
+    assert list(none_positive.get_ydata()) == [0, 0]
     assert list(threshold.get_xdata()) == [0.4, 0.4]
     names = [str(line.get_label()) for line in ax.lines]
-    for name, word in zip(names, ("score", "everybody", "nobody", "threshold, 0.40"), strict=True):
+    for name, word in zip(
+        names, ("score", "all predicted positive", "none predicted positive", "threshold, 0.40"), strict=True
+    ):
         assert word in name, names
-    assert len({line.get_linestyle() for line in ax.lines}) == 4  # told apart in grey print
+    assert len({line.get_linestyle() for line in ax.lines}) == 4  # distinguishable in greyscale print
     assert ax.get_xlabel() == "threshold probability for class PNEUMONIA"
     low, high = ax.get_ylim()
     assert low < 0 and high > max(curve.ci_high)
@@ -49,8 +51,8 @@ def test_its_band_runs_from_the_lower_to_the_upper_limit_of_the_curve(curve):
     assert "95 %" in str(band.get_label())
 
 
-def test_without_a_threshold_there_is_none_on_it(curve):
+def test_without_a_threshold_none_is_drawn(curve):
     figure = plot_decision_curve(curve, "x", "Decision curve")
     assert [str(line.get_label()) for line in figure.axes[0].lines if "threshold" in str(line.get_label())] == []
-    assert len(figure.axes[0].lines) == 3  # by the score, everybody, nobody
+    assert len(figure.axes[0].lines) == 3  # by the score, all positive, none positive
     assert as_png(figure).startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""Contact sheets keep order, captions and grey range; checks show what was measured; curves say where the run stands."""
+"""Contact sheets keep order, captions and grey range; checks show what was measured; curves show the operating point."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def everything_said(figure: Figure) -> str:
 
 
 def inside(figure: Figure) -> bool:
-    """Whether all axes lie within the page and none over another."""
+    """Whether all axes lie within the figure and none overlap."""
     boxes = [ax.get_position() for ax in figure.axes]
     within = all(-1e-6 <= b.x0 < b.x1 <= 1 + 1e-6 and -1e-6 <= b.y0 < b.y1 <= 1 + 1e-6 for b in boxes)
     apart = all(
@@ -40,22 +40,22 @@ def inside(figure: Figure) -> bool:
     return within and apart
 
 
-def test_pictures_keep_their_order_their_captions_and_their_grey_range():
-    pictures = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 200, 255)])
-    figure = heatmaps.plot_images(pictures, None, ["a", "b", "c"], "t")
+def test_images_keep_their_order_captions_and_grey_range():
+    images = np.stack([np.full((8, 8), value, np.uint8) for value in (10, 200, 255)])
+    figure = heatmaps.plot_images(images, None, ["a", "b", "c"], "t")
     shown = [ax.images[0] for ax in figure.axes]
     assert [round(float(image.get_array()[0, 0]) * 255) for image in shown] == [10, 200, 255]
-    assert {image.get_clim() for image in shown} == {(0, 1)}  # a dark picture stays dark
+    assert {image.get_clim() for image in shown} == {(0, 1)}  # a dark image stays dark
     assert [ax.texts[0].get_text() for ax in figure.axes] == ["a", "b", "c"]
     assert heatmaps.NO_EVIDENCE not in everything_said(figure)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 12])
 @pytest.mark.parametrize("channels", [(), (3,)])
-def test_each_heat_map_stands_beside_its_picture_and_is_called_no_evidence(n: int, channels: tuple[int, ...]):
-    pictures = RNG.integers(0, 256, (n, 16, 16, *channels), dtype=np.uint8)
+def test_each_heat_map_is_beside_its_image_and_labelled_no_evidence(n: int, channels: tuple[int, ...]):
+    images = RNG.integers(0, 256, (n, 16, 16, *channels), dtype=np.uint8)
     heat = RNG.random((n, 16, 16)).astype(np.float32)
-    figure = heatmaps.plot_images(pictures, heat, [f"row {i}" for i in range(n)], "Largest losses")
+    figure = heatmaps.plot_images(images, heat, [f"row {i}" for i in range(n)], "Largest losses")
     assert len(figure.axes) == 2 * n and inside(figure)
     for i in range(n):
         left, right = figure.axes[2 * i], figure.axes[2 * i + 1]
@@ -69,24 +69,26 @@ def test_each_heat_map_stands_beside_its_picture_and_is_called_no_evidence(n: in
 def test_a_map_without_heat_says_so_and_draws_none():
     figure = heatmaps.plot_images(np.zeros((1, 8, 8), np.uint8), np.zeros((1, 8, 8)), ["a"], "t")
     right = figure.axes[1]
-    assert "nothing speaks for it" in everything_said(figure) and len(right.images) == 1 and not right.collections
+    assert lacking(everything_said(figure), "no heat for this class") == []
+    assert len(right.images) == 1 and not right.collections
 
 
-def test_blocks_stand_below_each_other_with_their_headlines_also_when_one_is_empty():
-    pictures = RNG.integers(0, 256, (3, 8, 8), dtype=np.uint8)
+def test_blocks_are_stacked_with_their_headlines_even_when_one_is_empty():
+    images = RNG.integers(0, 256, (3, 8, 8), dtype=np.uint8)
     nothing = np.zeros((0, 8, 8), np.uint8)
     figure = heatmaps.plot_blocks(
-        [("A called B: 3 of 9", pictures, None, ["1", "2", "3"]), ("B called A: 0 of 9", nothing, None, [])], "Both"
+        [("A predicted as B: 3 of 9", images, None, ["1", "2", "3"]), ("B predicted as A: 0 of 9", nothing, None, [])],
+        "Both",
     )
-    assert "A called B: 3 of 9" in everything_said(figure) and "B called A: 0 of 9" in everything_said(figure)
+    assert lacking(everything_said(figure), "A predicted as B: 3 of 9", "B predicted as A: 0 of 9") == []
     assert len(figure.axes) == 3 and inside(figure)
     as_png(figure)
 
 
 def test_a_long_headline_has_room_for_all_its_lines():
-    pictures = RNG.integers(0, 256, (2, 8, 8), dtype=np.uint8)
-    long = "NORMAL called PNEUMONIA: 7 of 268 (2.6%); 2 among the 24 largest losses"
-    figure = heatmaps.plot_blocks([(long, pictures, None, ["row 1:\ncalled", "row 2:\ncalled"])], "Both")
+    images = RNG.integers(0, 256, (2, 8, 8), dtype=np.uint8)
+    long = "NORMAL predicted as PNEUMONIA: 7 of 268 (2.6%); 2 among the 24 largest losses"
+    figure = heatmaps.plot_blocks([(long, images, None, ["row 1:\npredicted", "row 2:\npredicted"])], "Both")
     FigureCanvasAgg(figure).draw()
     headline = next(text for text in figure.texts if text.get_text().startswith("NORMAL"))
     low = headline.get_window_extent().y0
@@ -160,7 +162,7 @@ def test_reliability_draws_each_series_with_its_intervals():
     assert len(ax.containers) == 2
     assert list(ax.containers[0][0].get_ydata()) == [part.share.value for part in bins]
     assert {text.get_text() for text in ax.get_legend().get_texts()} == {
-        "as often as it says",
+        "perfect calibration",
         "before temperature",
         "after",
     }

@@ -1,4 +1,4 @@
-"""Score against the number of train images: each way of training is a line through its own points."""
+"""Score against the number of train images: each training configuration is a line through its own points."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CURVES = {
 }
 
 
-def test_points_stand_in_order_beside_those_of_the_other_line():
+def test_points_are_in_order_and_shifted_from_those_of_the_other_line():
     figure = plot_sizes(CURVES, "valid", "x")
     (ax,) = figure.axes
     first, second = (bars.lines[0].get_data() for bars in ax.containers)

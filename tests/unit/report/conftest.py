@@ -1,4 +1,4 @@
-"""Finished runs with every file that the report reads, without a training."""
+"""Finished runs with every file that the report reads, without training."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def write_counts(run: RunDir, vocab: list[str]) -> None:
 
 @pytest.fixture
 def finish(save_run: Any) -> Finish:
-    """finish(name, ...): a run of save_run with the files that training and evaluate leave besides.
+    """finish(name, ...): a run of save_run with the other files that training and evaluate write.
 
-    `interpreted`: with two figures as `interpret` leaves them, which the report would draw by itself otherwise.
+    `interpreted`: with the figures of `interpret` that the report would otherwise draw itself.
     """
 
     def finish_one(
@@ -95,7 +95,7 @@ def finish(save_run: Any) -> Finish:
 
 
 def rename_files(run: RunDir, names: dict[str, str]) -> None:
-    """Other file names in table.csv and predictions; labels, scores and order stay."""
+    """Rename files in table.csv and predictions; labels, scores and order stay."""
     rows = pd.read_csv(run.table, dtype=str, keep_default_na=False)
     places = {old: new for old, new in names.items() if old in set(rows["relative"])}
     assert places, "none of the files is in the table"

@@ -1,4 +1,4 @@
-"""Texts that others chose are harmless before they stand on a page; numbers keep their intervals."""
+"""Text from other sources is made harmless before it is shown; numbers keep their intervals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from plainfilm.runs.metrics_file import Number
     ("text", "expected"),
     [
         ("PNEUMONIA", "PNEUMONIA"),
-        ("\u202egnp.exe", "\\u202egnp.exe"),  # would turn the rest of the line round
+        ("\u202egnp.exe", "\\u202egnp.exe"),  # would reverse the rest of the line
         ("a\nb\tc", "a\\nb\\tc"),
         ("=1+1", "'=1+1"),
         ("-rf", "'-rf"),

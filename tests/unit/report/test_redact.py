@@ -1,4 +1,4 @@
-"""The command is told without a path, a name, or any word that is not known to be harmless."""
+"""The command is shown without paths, names, or any word not known to be harmless."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SELF = "/home/mueller/.venv/bin/plainfilm"
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "shown"),
     [
         ([SELF, "train"], "plainfilm train"),
         (
@@ -44,8 +44,8 @@ SELF = "/home/mueller/.venv/bin/plainfilm"
         (["-c"], None),
     ],
 )
-def test_a_command_is_told(argv: list[str], told: str | None):
-    assert redacted_command(argv) == told
+def test_a_command_is_redacted(argv: list[str], shown: str | None):
+    assert redacted_command(argv) == shown
 
 
 OPTIONS = sorted(_FLAGS | _NUMBERS | _WORDS.keys() | _HIDDEN.keys() | {"--model", "--new-option", "-x"})
@@ -57,11 +57,11 @@ SECRET = st.sampled_from(
 @given(
     st.lists(st.one_of(SECRET, st.sampled_from(OPTIONS), st.builds("{}={}".format, st.sampled_from(OPTIONS), SECRET)))
 )
-def test_no_word_of_a_path_is_ever_told(words: list[str]):
+def test_no_word_of_a_path_is_ever_shown(words: list[str]):
     for start in (["train"], ["experiments", "run"], ["resume"]):
-        told = redacted_command(["plainfilm", *start, *words])
-        assert told is not None
-        assert "Mueller" not in told and "/home" not in told and ".." not in told
+        shown = redacted_command(["plainfilm", *start, *words])
+        assert shown is not None
+        assert "Mueller" not in shown and "/home" not in shown and ".." not in shown
 
 
 def test_the_settings_hide_paths_and_patterns():

@@ -1,4 +1,4 @@
-"""The page: what stands on it, what never does, and what happens to a run that is not whole."""
+"""The page: what is on it, what never is, and what happens to an incomplete run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ HOSTILE = [
 
 
 class Page(HTMLParser):
-    """Elements and attributes in their order, and the text."""
+    """Elements and attributes in order, and the text."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -77,7 +77,7 @@ def test_the_numbers_are_those_of_metrics_json(finish):
         assert f"{m['value']:.3f} [{m['ci_low']:.3f}, {m['ci_high']:.3f}]" in text, name
     assert f"{metrics['auroc']['value'] * 100:.1f} %" in text
     assert "On 80 test images of 40 patients" in text
-    assert text.index("Test set opened once") < text.index("where every file went")  # on the first screen
+    assert text.index("Evaluated on the test set once") < text.index("where every file went")  # on the first screen
 
 
 def test_the_files_add_up_on_the_page(finish):
@@ -86,7 +86,7 @@ def test_the_files_add_up_on_the_page(finish):
     assert "1 ignored by rule" in text and "E_CORRUPT 1" in text and "E_EMPTY 1" in text and "ignored hidden 1" in text
 
 
-def test_a_page_asks_nobody_for_anything(finish):
+def test_a_page_makes_no_request(finish):
     html, page = draw(finish())
     assert set(page.tags) <= ELEMENTS
     assert {name for name, _ in page.attributes} <= ATTRIBUTES
@@ -99,7 +99,7 @@ def test_a_page_asks_nobody_for_anything(finish):
     assert {value[1:] for value in sources if value.startswith("#")} <= ids
 
 
-def test_research_use_is_said_where_people_look(finish):
+def test_research_use_is_shown_in_prominent_places(finish):
     run = finish()
     html, page = draw(run)
     head, text = page.text[: page.text.index("Data: where")], page.flat()
@@ -185,26 +185,26 @@ def test_the_same_run_gives_the_same_bytes(finish, tmp_path):
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_run_that_nobody_tested_is_marked(finish):
+def test_a_run_without_a_test_score_is_marked(finish):
     text = draw(finish(looked=False))[1].flat()
     assert "VALIDATION ONLY On 80 valid images" in text
-    assert "Never by this run: it is still sealed." in text
-    assert "These rates flatter" in text
+    assert "Never evaluated on the test set by this run: it is still sealed." in text
+    assert "These rates are optimistic" in text
 
 
-def test_a_test_set_that_other_runs_opened_is_not_called_sealed(finish):
+def test_a_test_set_that_other_runs_accessed_is_not_reported_as_sealed(finish):
     run = finish(looked=False)
     _append_access(run.shared_ledger(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
     text = draw(run)[1].flat()
-    assert lacking(text, "never opened its test set", "Never by this run; 1 time by other runs") == []
+    assert lacking(text, "never evaluated on its test set", "by this run; 1 time by other runs") == []
     assert text.count("1 time") == 2 and "still sealed" not in text
 
 
-def test_a_copied_run_remembers_the_looks_of_the_runs_it_stood_beside(finish):
-    run = finish()  # its ledger tells of its own look alone
+def test_a_copied_run_keeps_the_access_count_of_its_former_folder(finish):
+    run = finish()  # its ledger holds only its own access
     edit_metrics(run, "test", opened_set=5)
     text = draw(run)[1].flat()
-    assert lacking(text, "sealed test set once, 5 times by all runs") == []
+    assert lacking(text, "sealed test set once; 5 times in total by all runs") == []
 
 
 def test_more_than_two_classes(finish):
@@ -228,7 +228,7 @@ def test_blocks_that_other_commands_add_appear(finish):
         "at_prevalence": [{"prevalence": 0.037, "ppv": m, "npv": m}],
         "a_block_of_tomorrow": {"x": 1},
     })  # fmt: skip
-    outside = {
+    external = {
         "found": 9,
         "used": 9,
         "patients": 9,
@@ -236,7 +236,7 @@ def test_blocks_that_other_commands_add_appear(finish):
     }
     found = json.loads(run.metrics.read_text(encoding="utf-8"))
     run.metrics.write_text(
-        json.dumps({**found, "external-12345678": {**found["test"], "external": outside}}), encoding="utf-8"
+        json.dumps({**found, "external-12345678": {**found["test"], "external": external}}), encoding="utf-8"
     )
     document = report_run(run.root)
     text = Page(Path(document.out).read_text(encoding="utf-8")).flat()
@@ -258,11 +258,11 @@ def test_figures_of_interpret_are_shown_and_others_are_not(finish):
     assert "Mueller" not in html
 
 
-def test_history_and_scores_are_drawn_where_nobody_interpreted(finish):
+def test_history_and_scores_are_drawn_without_interpret(finish):
     html, page = draw(finish(interpreted=False))
     drawn = [base64.b64decode(source.partition(",")[2]) for name, source in page.attributes if name == "src"]
     sizes = [struct.unpack(">II", png[16:24]) for png in drawn]
-    assert len(sizes) == 2 + 6 and sum(width >= 600 for width, _ in sizes) == 2  # two figures, six pictures
+    assert len(sizes) == 2 + 6 and sum(width >= 600 for width, _ in sizes) == 2  # two figures, six images
     assert all(png.startswith(b"\x89PNG") for png in drawn)
 
 
@@ -274,7 +274,7 @@ def test_a_damaged_run_is_one_line_and_the_old_page_stays(finish, refusal, name)
     run.report.write_text(_GENERATOR + "the old page", encoding="utf-8")
     path = run.root / name
     whole = path.read_bytes()
-    # a CSV that is cut at a line's end can be whole; one with other columns is not
+    # a CSV that is cut at the end of a line can be valid; one with other columns is not
     half = b"x,y\n1,2\n" if name.endswith(".csv") else whole[: len(whole) // 2]
     for broken in (None, b"", half, bytes(range(256)) * 4, b"[1, 2]", bytes(100)):
         path.unlink(missing_ok=True)
@@ -287,7 +287,7 @@ def test_a_damaged_run_is_one_line_and_the_old_page_stays(finish, refusal, name)
     assert Path(report_run(run.root).out).stat().st_size > 10_000
 
 
-def test_numbers_that_are_none_are_refused(finish, refusal):
+def test_nan_is_refused(finish, refusal):
     run = finish()
     text = run.metrics.read_text(encoding="utf-8")
     run.metrics.write_text(text.replace('"value": 0.', '"value": NaN, "was": 0.', 1), encoding="utf-8")
@@ -305,7 +305,7 @@ def test_parts_of_another_run_are_refused(finish, refusal):
     edit_card(run, kept_epoch=7)
     assert "history.csv" in refusal(lambda: report_run(run.root))
     edit_card(run, kept_epoch=0, vocab=["A", "B"], positive="B")
-    assert "name other classes" in refusal(lambda: report_run(run.root))
+    assert "name different classes" in refusal(lambda: report_run(run.root))
 
 
 @pytest.mark.parametrize("status", ["interrupted", "diverged", "failed", "running"])
@@ -315,18 +315,18 @@ def test_an_unfinished_run_has_no_report(save_run, refusal, status):
     assert not run.report.exists()
 
 
-def test_a_broken_ledger_and_scores_without_a_look_are_refused(finish, refusal):
+def test_a_broken_ledger_and_scores_without_an_access_are_refused(finish, refusal):
     run = finish()
     ledger = run.ledger.read_text(encoding="utf-8")
     run.ledger.write_text(ledger.replace("true", "false"), encoding="utf-8")
     refusal(lambda: report_run(run.root), SealError)
     run.ledger.unlink()
     run.write_status("done", ledger_head=None)
-    assert "no look at the test set is recorded" in refusal(lambda: report_run(run.root), SealError)
+    assert "no test-set access is recorded" in refusal(lambda: report_run(run.root), SealError)
     assert not run.report.exists()
 
 
-def test_a_living_run_is_left_alone(finish, refusal):
+def test_a_run_in_use_is_left_alone(finish, refusal):
     run = finish()
     with run.lock():
         refusal(lambda: report_run(run.root), OccupiedError)
@@ -344,7 +344,7 @@ def test_a_file_that_no_report_wrote_is_not_overwritten(finish, refusal, tmp_pat
         assert _GENERATOR in Path(report_run(run.root).out).read_text(encoding="utf-8")[:2000]
 
 
-def test_a_refused_rename_leaves_the_old_page(finish, monkeypatch):
+def test_a_failed_rename_leaves_the_old_page(finish, monkeypatch):
     run = finish()
     report_run(run.root)
     before = run.report.read_bytes()
