@@ -60,7 +60,7 @@ def test_a_folder_gives_its_pictures_sorted_and_counts_the_rest(exported, folder
 def test_without_a_picture_not_even_a_header_is_written(exported, tmp_path):
     (tmp_path / "readme.txt").write_text("hello")
     done = predict(exported[1], tmp_path, code=2)
-    assert done.stdout == "" and "No picture was found" in done.stderr
+    assert done.stdout == "" and "No image was found" in done.stderr
 
 
 def test_a_folder_that_cannot_be_read_has_its_row_and_stops_nothing(exported, folder, monkeypatch, tmp_path):
@@ -121,7 +121,7 @@ def test_an_output_is_never_overwritten_and_never_half(exported, folder, tmp_pat
     assert "never overwritten" in done.stderr and (tmp_path / "rows.csv").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     done = predict(exported[1], tmp_path / "empty", "--out", tmp_path / "new.csv", code=2)
-    assert "No picture was found" in done.stderr
+    assert "No image was found" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "in", "rows.csv"]
 
 

@@ -143,6 +143,6 @@ def test_zips_that_people_make_are_told_from_ours(exported, tmp_path, refusal):
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in" / "bundle")
     assert "Unpack it and give the folder" in refusal(lambda: open_bundle(Path(packed)), BundleError)
     (tmp_path / "text").write_text("hello")
-    assert "neither a bundle's folder nor its zip" in refusal(lambda: open_bundle(tmp_path / "text"), BundleError)
+    assert "neither a bundle folder nor a zip of one" in refusal(lambda: open_bundle(tmp_path / "text"), BundleError)
     export_run(exported[0].root, tmp_path / "SHOUTED.ZIP")
     assert open_bundle(tmp_path / "SHOUTED.ZIP").card.vocab == ["NORMAL", "PNEUMONIA"]
