@@ -45,7 +45,7 @@ class Pages:
         environment = Environment(
             loader=PackageLoader("plainfilm", "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        environment.filters["shown"] = sanitized
+        environment.filters["sanitized"] = sanitized
         card = oracle.bundle.card
         model = {
             "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
