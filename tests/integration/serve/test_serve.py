@@ -220,7 +220,7 @@ def test_a_taken_port_and_open_doors_are_refused(served: Served, bundle: Path, t
         ((str(bundle), "--port", str(served.port)), f"Port {served.port} is in use"),
         ((str(bundle), "--port", "0", "--host", "0.0.0.0"), "needs --token SECRET"),  # noqa: S104
         ((str(bundle), "--port", "0", "--token", "short"), "expected 16 or more"),
-        ((str(bundle), "--port", "0", "--host", "192.0.2.1", "--token", "x" * 20), "is no address of this machine"),
+        ((str(bundle), "--port", "0", "--host", "192.0.2.1", "--token", "x" * 20), "is not an address of this machine"),
         ((str(tmp_path / "none"), "--port", "0"), "none"),
     ):
         done = run(*words)

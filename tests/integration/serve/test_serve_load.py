@@ -15,8 +15,8 @@ import pytest
 from served import Served, ask, form, picture, post
 
 from plainfilm.export.scorer import open_bundle
-from plainfilm.serve.answers import Predictor
 from plainfilm.serve.limits import Limits
+from plainfilm.serve.predictor import Predictor
 from plainfilm.serve.run import _listening
 from plainfilm.serve.server import Service, build_app, make_server
 
@@ -62,16 +62,16 @@ def test_uploads_at_once_are_answered_or_told_to_come_again(bundle: Path, tmp_pa
 def hurried(bundle: Path) -> Iterator[int]:
     """The port of a server of little patience, in this process."""
     limits = Limits(idle=0.5, total=2.0, head=0.5, queue=2)
-    on_event = _listening("127.0.0.1", 0)
-    port, up = on_event.getsockname()[1], threading.Event()
+    server_socket = _listening("127.0.0.1", 0)
+    port, up = server_socket.getsockname()[1], threading.Event()
     server = make_server(build_app(Service(Predictor(open_bundle(bundle), None), limits), port=port), limits, up.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [on_event]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [server_socket]})
     thread.start()
     assert up.wait(20)
     yield port
     server.should_exit = True
     thread.join(20)
-    on_event.close()
+    server_socket.close()
     assert not thread.is_alive()
 
 
