@@ -28,7 +28,7 @@ from plainfilm.data.synthetic.phantom import write_phantom
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ("your-own-folder", "report", "from-dicom", "external-validation", "your-own-backbone")
-NOTEBOOK = ROOT / "notebooks" / "first_look.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "fastai.ipynb"
 MOST_NOT_RUN = 0  # blocks of commands that the pages may show and this file does not run
 FENCE = re.compile(r"(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 DECIMAL = re.compile(r"[-+]?\d+\.\d+")
@@ -201,10 +201,10 @@ def test_commands_inside_sentences_have_the_options_they_name():
         prose = FENCE.sub("", path_of(page).read_text(encoding="utf-8"))
         for command, rest in re.findall(r"`plainfilm ([a-z][a-z-]+)([^`]*)`", prose):
             seen += 1
-            told = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "300"}).invoke(app, [command, "--help"])
-            assert told.exit_code == 0, command
+            shown = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "300"}).invoke(app, [command, "--help"])
+            assert shown.exit_code == 0, command
             for option in re.findall(r"--[a-z-]+", rest):
-                assert option in told.stdout, f"{page}: {command} {option}"
+                assert option in shown.stdout, f"{page}: {command} {option}"
     assert seen > 5
 
 
@@ -221,7 +221,7 @@ def test_quoted_messages_and_codes_are_those_of_the_source():
 def test_the_readme_leads_to_the_pages_and_the_notebook():
     """Where each link of each page leads is asked in tests/unit/test_docs.py."""
     links = re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert {"docs/index.md", "notebooks/first_look.ipynb"} <= set(links)
+    assert {"docs/index.md", "notebooks/fastai.ipynb"} <= set(links)
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     for name in PAGES:
         assert f"]({path_of(name).relative_to(DOCS).as_posix()})" in index, name
