@@ -29,7 +29,7 @@ from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
 from plainfilm.export.onnx_runtime import onnx_runtime
 
-UNSURE, UNLIKE = "unsure", "unlike the training images"
+ABSTAIN, OOD = "abstain", "out of distribution"
 BATCH, BATCH_PIXELS = (
     8,
     8 * 224 * 224,
@@ -43,7 +43,7 @@ class Prediction:
     """What a bundle predicts for one image.
 
     `label`: the predicted class, '' where there is no score; `score`: probability of the positive class, or of `label`
-    with more than two classes; `probs`: by class; `flags`: UNSURE, UNLIKE or both; `error`: why there is no score, else ''.
+    with more than two classes; `probs`: by class; `flags`: ABSTAIN, OOD or both; `error`: why there is no score, else ''.
     """
 
     label: str = ""
@@ -158,7 +158,7 @@ class Bundle:
         if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-3):
             return Prediction(error="E_SCORE: the network's outputs are not probabilities")
         vocab = self.card.vocab
-        flags = (*(() if kept else (UNSURE,)), *((UNLIKE,) if unlike > 1 else ()))
+        flags = (*(() if kept else (ABSTAIN,)), *((OOD,) if unlike > 1 else ()))
         score = float(probs[predicted if positive is None else positive])
         return Prediction(vocab[predicted], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
 

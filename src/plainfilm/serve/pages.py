@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from plainfilm import __version__
 from plainfilm.base.sanitize import sanitized
+from plainfilm.export.scorer import ABSTAIN, OOD
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.limits import MB, Limits
 from plainfilm.serve.markdown import blocks
@@ -25,8 +26,8 @@ _STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "
 # static/examples/: images drawn by draw_phantom(256, seed=900_001); drawing needs scipy, which a bundle does not.
 _EXAMPLES = ((7, False), (7, True), (12, True))  # their patient and opacity
 _FLAGS = {  # of Prediction.flags, for people
-    "unsure": "By the abstain band, more than one class, or none, fits this score: a person should read this image.",
-    "unlike the training images": "The out-of-distribution (OOD) gate finds this image far from the training images; its score says little.",
+    ABSTAIN: "By the abstain band, more than one class, or none, fits this score: a person should read this image.",
+    OOD: "The out-of-distribution (OOD) gate finds this image far from the training images; its score says little.",
 }
 
 _LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that come before any score
