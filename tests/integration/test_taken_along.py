@@ -39,7 +39,7 @@ def test_the_light_set_is_part_of_the_whole_and_holds_no_torch() -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with pictures, a run on them whose test set was opened, and its bundle."""
+    """A folder of images, a run on them that was evaluated on test, and its bundle."""
     folder = tmp_path_factory.mktemp("taken")
     write_phantom(folder / "pictures", images=400, size_px=48, seed=2)
     options = {

@@ -1,4 +1,4 @@
-"""Rows say the same whatever stands in a path or class name, and no cell can begin a formula."""
+"""Rows are the same whatever a path or class name contains, and no cell can begin a formula."""
 
 from __future__ import annotations
 

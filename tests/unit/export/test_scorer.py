@@ -1,4 +1,4 @@
-"""A bundle gives the scores and calls of evaluate, whatever it is asked, and needs neither torch nor fastai."""
+"""A bundle gives the scores and predicted classes of evaluate, whatever the input, and needs neither torch nor fastai."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def saved(run):
 
 @pytest.mark.parametrize("which", ["exported", "three_classes"])
 @pytest.mark.parametrize("threads", [1, 3])
-def test_scores_calls_and_flags_are_those_of_evaluate(which, threads, request):
+def test_scores_classes_and_flags_are_those_of_evaluate(which, threads, request):
     run, folder = request.getfixturevalue(which)
     card, expected = saved(run)
     found = list(open_bundle(folder, threads).predict_many(expected.frame["path"]))
     probs = np.array([[one.probs[name] for name in card.vocab] for one in found])
     assert np.abs(probs - expected.probs).max() < 1e-5
-    assert probs.std(axis=0).min() > 0.01  # the scores differ, or the order could not be told
+    assert probs.std(axis=0).min() > 0.01  # the scores differ, or the order could not be checked
     positive = card.vocab.index(card.positive) if card.positive else None
-    called = predicted_classes(expected.probs, positive=positive, threshold=card.threshold)
-    assert [one.label for one in found] == [card.vocab[k] for k in called]
+    predicted = predicted_classes(expected.probs, positive=positive, threshold=card.threshold)
+    assert [one.label for one in found] == [card.vocab[k] for k in predicted]
     scores = [one.score for one in found]
-    assert np.allclose(scores, probs[np.arange(len(found)), called if positive is None else positive])
-    sure = is_singleton(card.band, expected.probs, called, card.vocab)
+    assert np.allclose(scores, probs[np.arange(len(found)), predicted if positive is None else positive])
+    sure = is_singleton(card.band, expected.probs, predicted, card.vocab)
     # the limits are scores of two of these very images: there the last bit decides
     at_limit = np.abs(expected.probs - [card.band.lowest[name] for name in card.vocab]).min(axis=1) < 1e-6
     assert 0 < at_limit.sum() <= 3
@@ -73,7 +73,7 @@ def test_bytes_and_path_give_the_same(exported):
     ("content", "code"),
     [(b"", "E_EMPTY"), (b"hello", "E_FORMAT"), (b"\x89PNG\r\n\x1a\n" + bytes(99), "E_"), (None, "E_READ")],
 )
-def test_a_bad_picture_fills_the_error_and_raises_nothing(exported, tmp_path, content, code):
+def test_a_bad_image_fills_the_error_and_raises_nothing(exported, tmp_path, content, code):
     path = tmp_path / "bad.png"
     if content is not None:
         path.write_bytes(content)
