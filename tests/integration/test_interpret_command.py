@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
-from plainfilm.data.cache.rows import rows
+from plainfilm.data.cache import rows
 from plainfilm.data.synthetic.phantom import write_phantom
 from wording import lacking
 
