@@ -311,7 +311,7 @@ def test_a_model_that_changes_while_it_is_loaded_is_refused(copied, refusal, mon
 @given(at=st.integers(0, 40), chunk=st.integers(1, 12), length=st.integers(0, 40))
 def test_a_word_is_found_wherever_the_pieces_of_a_file_are_cut(at, chunk, length):
     data = b"." * at + b"location" + b"." * length
-    with mock.patch.object(manifest, "CHUNK", chunk):
+    with mock.patch.object(manifest, "_CHUNK", chunk):
         parts = list(manifest.Source([], lambda name: io.BytesIO(data)).parts(manifest.ONNX))
         facts = manifest.Source([], lambda name: io.BytesIO(data)).facts(manifest.ONNX)
     assert any(b"location" in part for part in parts)
