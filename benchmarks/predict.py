@@ -109,7 +109,7 @@ def main() -> None:
         learner = make_learner(Path(scratch), size_px, chosen)
         paths = Path(scratch) / "paths.json"
         print(
-            "| | start to first answer, s | one picture, ms (p50, p95), one core | img/s, all cores | CPU ms a picture | peak MB |"
+            "| | start to first score, s | one image, ms (p50, p95), one core | img/s, all cores | CPU ms per image | peak MB |"
         )
         print("|---|---|---|---|---|---|")
         starts: dict[str, list[float]] = {name: [] for name in WAYS}

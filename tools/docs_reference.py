@@ -1,9 +1,9 @@
-"""Write the pages of docs/reference/ that are made from the code: config.md, commands.md and json.md.
+"""Write the pages of docs/reference/ that are generated from the code: config.md, commands.md and json.md.
 
     python tools/docs_reference.py             # writes the three pages
     python tools/docs_reference.py --missing   # config keys whose model gives no description, or no unit
 
-`make docs` runs it; a test compares the committed pages with what it makes.
+`make docs` runs it; a test compares the committed pages with its output.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def pages() -> dict[str, str]:
 
 
 def table(head: Row, rows: list[Row]) -> str:
-    """A Markdown table without the columns that hold nothing; a cell must not hold a line break."""
+    """A Markdown table without empty columns; a cell must not contain a line break."""
     kept = [i for i in range(len(head)) if i == 0 or any(row[i] for row in rows)]
     head, rows = tuple(head[i] for i in kept), [tuple(row[i] for i in kept) for row in rows]
     lines = [head, tuple("---" for _ in head), *rows]
@@ -56,7 +56,7 @@ def prose(docstring: str | None) -> str:
 
 # --- config.md --------------------------------------------------------------------------------------------------------
 
-# Which option of `train` sets a key, where it is not `--` and the key's own name.
+# The option of `train` that sets a key, where it is not `--` plus the key's own name.
 OPTIONS = {"data.path": "DATA", "model.name": "--model", "train.speed.threads": "--threads"}
 
 
@@ -175,7 +175,7 @@ def what_of(key: str, said: str) -> str:
 
 
 def options_of(key: str) -> list[str]:
-    """The option of `train` that sets a key, and the one that takes it back; none for most of the rest."""
+    """The option of `train` that sets a key, and the one that unsets it; most keys have neither."""
     section, _, name = key.rpartition(".")
     if section == "train.speed" and name != "threads":
         return [f"--without {name}"]
@@ -285,7 +285,7 @@ def usage_of(argument: Any) -> str:
 
 
 def without_default(text: str) -> tuple[str, str]:
-    """Help text of an option with its bounds, and the default that stands in brackets at its end."""
+    """Help text of an option with its bounds, and the default given in brackets at its end."""
     text, default, bounds = " ".join(text.replace("\\[", "[").split()), "", ""
     while found := re.search(r"(?:^| )\[(required|(default: )?[^\[\]]*)\]$", text):
         said = found[1]

@@ -1,7 +1,7 @@
 """Build the pages as a site, strictly: python tools/docs_site.py (make docs). The result is build/docs/site.
 
-docs/index.md is the one list of the pages: the site's navigation is made from it. A link or an anchor that leads nowhere,
-a page that the index does not list, and a script, style, font or image from another host end with exit 1.
+docs/index.md is the only list of the pages; the site's navigation is built from it. A broken link or anchor, a page that
+the index does not list, and a script, style, font or image from another host end with exit 1.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def pages_of(root: Path = ROOT) -> list[Path]:
 
 
 def navigation(root: Path = ROOT) -> Nav:
-    """Sections of docs/index.md with their pages, (title, path below the root); all records under the last one."""
+    """Sections of docs/index.md with their pages, (title, path below the root); all decision records under the last one."""
     docs = root / "docs"
     nav: Nav = []
     tokens = parsed((docs / "index.md").read_text(encoding="utf-8"))
@@ -80,7 +80,7 @@ def navigation(root: Path = ROOT) -> Nav:
             if nav and (docs / target).is_file():
                 nav[-1][1].append((title, (docs / target).resolve().relative_to(root.resolve()).as_posix()))
     listed = {path for _, pages in nav for _, path in pages}
-    for page in sorted((docs / "decisions").glob("*.md")):  # only ever added; their order is that of their names
+    for page in sorted((docs / "decisions").glob("*.md")):  # only ever added; ordered by name
         path = page.relative_to(root).as_posix()
         if path not in listed:
             nav[-1][1].append((page.read_text(encoding="utf-8").splitlines()[0].lstrip("# "), path))
@@ -120,7 +120,7 @@ def problems(root: Path = ROOT) -> list[str]:
 
 
 def stage(pages: Path) -> None:
-    """Copy what the site shows: the README, docs/, and whatever those link to, each at its own place."""
+    """Copy what the site shows: the README, docs/, and whatever those link to, each under its own path."""
     waiting = [ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*") if path.is_file())]
     done: set[Path] = set()
     while waiting:
@@ -145,7 +145,7 @@ def settings() -> str:
 
 
 def fetches_of(site: Path) -> list[str]:
-    """What a browser that shows a page of the site would fetch from elsewhere."""
+    """What a browser showing a page of the site would fetch from elsewhere."""
     found = set()
     for file in sorted([*site.rglob("*.html"), *site.rglob("*.css")]):
         for match in FETCHES.finditer(file.read_text(encoding="utf-8")):

@@ -153,13 +153,13 @@ class Trials:
         return found
 
     def _interrupted(self, out: Path, draw: random.Random) -> dict:
-        config_file, told = out.with_suffix(".yaml"), out.with_suffix(".told")
+        config_file, output = out.with_suffix(".yaml"), out.with_suffix(".output")
         config_file.write_text(self.cfg.as_yaml())
-        told.mkdir()
+        output.mkdir()
 
         def command() -> None:
             for number, name in ((1, "stdout"), (2, "stderr")):
-                os.dup2(os.open(told / name, os.O_CREAT | os.O_WRONLY), number)
+                os.dup2(os.open(output / name, os.O_CREAT | os.O_WRONLY), number)
             app(["train", "--config", str(config_file), "--device", "cpu", "--out", str(out), "--json"])
 
         pid = fork(command)
@@ -169,8 +169,8 @@ class Trials:
         os.kill(pid, signal.SIGINT)
         code, status = wait(pid), RunDir(out).read_status()["status"]
         facts = {
-            "code": code, "status": status, "run": str(out), "stdout": (told / "stdout").read_text(),
-            "said": (told / "stderr").read_text().strip().splitlines()[-1],
+            "code": code, "status": status, "run": str(out), "stdout": (output / "stdout").read_text(),
+            "said": (output / "stderr").read_text().strip().splitlines()[-1],
         }  # fmt: skip
         resumed = 0 if code == 0 else run_child(lambda: resume_run(out))
         return {**facts, "resumed": resumed, "differ": self.equal(out), "left": leftovers(out)}

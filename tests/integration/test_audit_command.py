@@ -34,7 +34,7 @@ def audited(data: Path, out: Path, *options: object, code: int = 0) -> dict[str,
 
 
 def patient_of(name: str) -> str:
-    """Drawn films of one patient may be nearly the same picture by themselves."""
+    """Drawn images of one patient may be nearly identical by themselves."""
     return name.rpartition("/")[2].split("-")[1]
 
 
@@ -88,7 +88,7 @@ def test_the_verdict_is_fail_and_the_page_shows_the_copies(faulty: tuple) -> Non
     assert page.count("data:image/png;base64,") > 20
     assert "http://" not in page
     assert "https://" not in page
-    for name in document["duplicates"][-1]:  # also those whose pictures are not drawn are named
+    for name in document["duplicates"][-1]:  # also those whose images are not drawn are named
         assert name in page
     saved = json.loads((Path(document["page"]).parent / "audit.json").read_text(encoding="utf-8"))
     assert saved == document
@@ -142,7 +142,7 @@ def test_the_harmonised_pixels_are_probed_beside_the_plain_ones(tmp_path: Path) 
     assert found == [("file facts", "file"), *((p, "plain") for p in pictures), *((p, "harmonised") for p in pictures)]
 
 
-def test_a_run_carries_the_row_that_needs_no_lungs(tmp_path: Path) -> None:
+def test_a_run_has_the_shortcut_baseline(tmp_path: Path) -> None:
     """Class-dependent JPEG quality: the file facts beat the network, and every output of the run says so."""
     drawn(tmp_path / "data", "--shortcut", "jpeg", images=300)
     run = tmp_path / "run"
@@ -172,7 +172,9 @@ def test_training_without_the_audit_has_no_such_row(tmp_path: Path, tiny_cxr: Pa
     assert not (run / "probes").exists()
 
 
-def test_odd_data_are_told_in_one_line_or_as_not_estimable(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+def test_odd_data_are_reported_in_one_line_or_as_not_estimable(
+    tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
     film = np.random.default_rng(0).integers(0, 256, (20, 20), dtype=np.uint8)
     write_image(tmp_path / "one" / "A" / "1.png", film)
     document = audited(tmp_path / "one", tmp_path / "audit-one")
@@ -216,7 +218,7 @@ def test_the_cache_is_listed_and_cleared(tmp_path: Path, tiny_cxr: Path, fresh_c
 def test_an_epoch_after_the_first_opens_no_file(
     tmp_path: Path, tiny_cxr: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Counted at the only place where pictures are opened; the second run opens none at all."""
+    """Counted at the only place where images are opened; the second run opens none at all."""
     opened: list[str] = []
     real = Image.open
 
@@ -229,7 +231,7 @@ def test_an_epoch_after_the_first_opens_no_file(
     assert plainfilm("train", tiny_cxr, *options, "--out", tmp_path / "a").exit_code == 0
     used = len((tmp_path / "a" / "table.csv").read_text().splitlines()) - 1
     in_training = sum(",test" not in line for line in (tmp_path / "a" / "table.csv").read_text().splitlines()[1:])
-    assert len(opened) == used + in_training  # the scan, and one decoding of each train and valid picture
+    assert len(opened) == used + in_training  # the scan, and one decoding of each train and valid image
     opened.clear()
     assert plainfilm("train", tiny_cxr, *options, "--out", tmp_path / "b").exit_code == 0
     assert opened == []

@@ -235,7 +235,7 @@ def test_an_output_below_a_file_is_refused(good, tmp_path):
     refused(["phantom", tmp_path / "file" / "x", "--images", "12", "--size", "32"], 2, "system refused")
 
 
-def test_json_is_ascii_whatever_the_classes_are_called(tmp_path):
+def test_json_is_ascii_whatever_the_class_names(tmp_path):
     for label in ("Норма", "肺炎"):
         for i in range(6):
             put(tmp_path / "d" / label, f"{i}{ord(label[0])}.png")

@@ -91,7 +91,7 @@ def test_a_grid_that_starts_from_weights_is_gone_on_with_and_then_skipped(grid, 
     assert "model.mean:" in plainfilm(*command, code=4).stderr
 
 
-def test_every_run_is_finished_and_no_test_picture_was_looked_at(grid):
+def test_every_run_is_finished_and_no_test_image_was_accessed(grid):
     for name in FOUR:
         run = RunDir(grid / name)
         assert run.read_status()["status"] == "done"

@@ -28,7 +28,7 @@ from plainfilm.data.synthetic.phantom import write_phantom
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = ("your-own-folder", "report", "from-dicom", "external-validation", "your-own-backbone")
-NOTEBOOK = ROOT / "notebooks" / "first_look.ipynb"
+NOTEBOOK = ROOT / "notebooks" / "fastai.ipynb"
 MOST_NOT_RUN = 0  # blocks of commands that the pages may show and this file does not run
 FENCE = re.compile(r"(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 DECIMAL = re.compile(r"[-+]?\d+\.\d+")
@@ -45,8 +45,8 @@ class Block:
     @property
     def exit_code(self) -> int:
         """What its last command ends with; 0 unless a comment says another."""
-        told = re.fullmatch(r"exit (\d+)", self.mark)
-        return int(told[1]) if told else 0
+        match = re.fullmatch(r"exit (\d+)", self.mark)
+        return int(match[1]) if match else 0
 
 
 def path_of(page: str) -> Path:
@@ -137,22 +137,22 @@ def export_of_an_archive(folder: Path) -> None:
             _, patient, k = path.stem.split("-")
             target = folder / "export" / f"P{patient}" / "S1" / f"IM{int(k):06d}"
             target.parent.mkdir(parents=True, exist_ok=True)
-            with Image.open(path) as film:
-                as_dicom(np.asarray(film), f"ID{patient}").save_as(target, enforce_file_format=True)
+            with Image.open(path) as image:
+                as_dicom(np.asarray(image), f"ID{patient}").save_as(target, enforce_file_format=True)
             labels.writerow([target.relative_to(folder).as_posix(), path.parent.name])
 
 
-def as_dicom(film: np.ndarray, patient: str) -> Dataset:
+def as_dicom(image: np.ndarray, patient: str) -> Dataset:
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = SecondaryCaptureImageStorage
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = generate_uid()
     dataset.PatientID, dataset.PatientName = patient, f"CANARY^{patient}"
-    dataset.Rows, dataset.Columns = film.shape
+    dataset.Rows, dataset.Columns = image.shape
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.PixelRepresentation, dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 0, 16, 12, 11
-    dataset.PixelData = (film.astype("<u2") * 16).tobytes()
+    dataset.PixelData = (image.astype("<u2") * 16).tobytes()
     return dataset
 
 
@@ -201,10 +201,10 @@ def test_commands_inside_sentences_have_the_options_they_name():
         prose = FENCE.sub("", path_of(page).read_text(encoding="utf-8"))
         for command, rest in re.findall(r"`plainfilm ([a-z][a-z-]+)([^`]*)`", prose):
             seen += 1
-            told = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "300"}).invoke(app, [command, "--help"])
-            assert told.exit_code == 0, command
+            shown = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "300"}).invoke(app, [command, "--help"])
+            assert shown.exit_code == 0, command
             for option in re.findall(r"--[a-z-]+", rest):
-                assert option in told.stdout, f"{page}: {command} {option}"
+                assert option in shown.stdout, f"{page}: {command} {option}"
     assert seen > 5
 
 
@@ -221,7 +221,7 @@ def test_quoted_messages_and_codes_are_those_of_the_source():
 def test_the_readme_leads_to_the_pages_and_the_notebook():
     """Where each link of each page leads is asked in tests/unit/test_docs.py."""
     links = re.findall(r"\]\((?!https?://)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert {"docs/index.md", "notebooks/first_look.ipynb"} <= set(links)
+    assert {"docs/index.md", "notebooks/fastai.ipynb"} <= set(links)
     index = (DOCS / "index.md").read_text(encoding="utf-8")
     for name in PAGES:
         assert f"]({path_of(name).relative_to(DOCS).as_posix()})" in index, name
@@ -276,7 +276,7 @@ def page_python() -> list[str]:
 @pytest.mark.campaign  # half a minute: .ci/run asks for this file
 def test_the_notebook_runs_from_top_to_bottom_and_so_does_what_it_recommends(tmp_path):
     write_phantom(tmp_path / "DATA", images=60, size_px=64)
-    # a warning would stand in the reader's notebook; torch and fastai deprecate things at their import
+    # a warning would appear in the reader's notebook; torch and fastai deprecate things at their import
     quiet = ["-W", "error", "-W", "ignore::FutureWarning", "-W", "ignore::DeprecationWarning"]
     done = subprocess.run(
         [sys.executable, *quiet, "-c", TYPED], input=json.dumps([page_python()[1], cells_of("code")]),
@@ -307,8 +307,8 @@ def test_the_notebook_is_committed_without_outputs_and_says_what_it_is_for():
     assert "Research use only" in cells_of("markdown")[0]
 
 
-def calls_of(code: str) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """How the code calls plainfilm's public names: positional arguments, and keywords."""
+def uses_of(code: str) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """How the code uses plainfilm's public names: positional arguments, and keywords."""
     found = {}
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in plainfilm.__all__:
@@ -317,8 +317,8 @@ def calls_of(code: str) -> dict[str, tuple[int, tuple[str, ...]]]:
 
 
 def test_notebook_and_pages_call_the_same_things_in_the_same_way():
-    notebook = calls_of("\n".join(cells_of("code")))
+    notebook = uses_of("\n".join(cells_of("code")))
     (page,) = [block.text for block in blocks_of("your-own-backbone") if block.kind == "python"]
-    for other in (calls_of(page_python()[1]), calls_of(page)):
+    for other in (uses_of(page_python()[1]), uses_of(page)):
         assert len(other) >= 7
         assert other == {name: notebook[name] for name in other}

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 RNG = np.random.default_rng(0)
-PICTURE = RNG.integers(0, 256, (40, 50), dtype=np.uint8)
+IMAGE = RNG.integers(0, 256, (40, 50), dtype=np.uint8)
 USED = "used"
 
 
@@ -43,7 +43,7 @@ def bmp(width: int, height: int) -> bytes:
 
 def jpeg_header(width: int, height: int) -> bytes:
     """A whole small JPEG whose frame header claims another size."""
-    data = bytearray(stored(PICTURE, "JPEG"))
+    data = bytearray(stored(IMAGE, "JPEG"))
     at = data.index(b"\xff\xc0")
     data[at + 5 : at + 9] = struct.pack(">HH", height, width)
     return bytes(data)
@@ -51,33 +51,33 @@ def jpeg_header(width: int, height: int) -> bytes:
 
 def frames(kind: str) -> bytes:
     file = io.BytesIO()
-    image = Image.fromarray(PICTURE)
-    image.save(file, kind, save_all=True, append_images=[Image.fromarray(255 - PICTURE)])
+    image = Image.fromarray(IMAGE)
+    image.save(file, kind, save_all=True, append_images=[Image.fromarray(255 - IMAGE)])
     return file.getvalue()
 
 
 def corpus() -> dict[str, tuple[bytes, str]]:
     """Name -> content and expected state."""
-    good_png, good_jpeg = stored(PICTURE, "PNG"), stored(PICTURE, "JPEG", quality=90)
+    good_png, good_jpeg = stored(IMAGE, "PNG"), stored(IMAGE, "JPEG", quality=90)
     files: dict[str, tuple[bytes, str]] = {
         "zero.png": (b"", "E_EMPTY"),
         "one-byte.png": (b"\x89", "E_FORMAT"),
         "text.jpg": (b"this is no picture\n" * 50, "E_FORMAT"),
         "html.png": (b"<html><script>alert(1)</script></html>", "E_FORMAT"),
-        "gif.png": (stored(PICTURE, "GIF"), "E_FORMAT"),
-        "tiff.png": (stored(PICTURE, "TIFF"), "E_FORMAT"),
-        "webp.png": (stored(PICTURE, "WEBP"), "E_FORMAT"),
-        "ppm.bmp": (stored(PICTURE, "PPM"), "E_FORMAT"),
+        "gif.png": (stored(IMAGE, "GIF"), "E_FORMAT"),
+        "tiff.png": (stored(IMAGE, "TIFF"), "E_FORMAT"),
+        "webp.png": (stored(IMAGE, "WEBP"), "E_FORMAT"),
+        "ppm.bmp": (stored(IMAGE, "PPM"), "E_FORMAT"),
         "zip.png": (b"PK\x03\x04" + bytes(500), "E_FORMAT"),
         "eps.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "E_FORMAT"),
         "pickle.png": (b"\x80\x04\x95" + bytes(60), "E_FORMAT"),
         "png-named.jpg": (good_png, USED),
-        "jpeg-named.png": (stored(PICTURE, "JPEG", quality=70), USED),
-        "bmp-named.jpeg": (stored(PICTURE[:, :30], "BMP"), USED),
-        "trailing-bytes.png": (stored(PICTURE[:30], "PNG") + bytes(999), USED),
-        "trailing-bytes.jpg": (stored(PICTURE[:30], "JPEG") + b"<?php evil(); ?>", USED),
-        "one-pixel.png": (stored(PICTURE[:1, :1], "PNG"), USED),
-        "thin.png": (stored(PICTURE[:1], "PNG"), USED),
+        "jpeg-named.png": (stored(IMAGE, "JPEG", quality=70), USED),
+        "bmp-named.jpeg": (stored(IMAGE[:, :30], "BMP"), USED),
+        "trailing-bytes.png": (stored(IMAGE[:30], "PNG") + bytes(999), USED),
+        "trailing-bytes.jpg": (stored(IMAGE[:30], "JPEG") + b"<?php evil(); ?>", USED),
+        "one-pixel.png": (stored(IMAGE[:1, :1], "PNG"), USED),
+        "thin.png": (stored(IMAGE[:1], "PNG"), USED),
         "apng.png": (frames("PNG"), "E_FRAMES"),
         "no-body.png": (png(40, 40, 8), "E_CORRUPT"),
         "half-body.png": (png(40, 40, 8, body=bytes(41 * 20)), "E_CORRUPT"),
@@ -95,7 +95,7 @@ def corpus() -> dict[str, tuple[bytes, str]]:
         "largest-deep.png": (png(8_000, 8_000, 16, 0, b"\0" + b"\xff" * 40 + bytes(8_000 * 16_001)), USED),
         # a JPEG has no checksum: the decoder fills what is missing and says nothing
         "wrong-size.jpg": (jpeg_header(60, 4_000), "used E_CORRUPT"),
-        "deep-unsigned.png": (stored(PICTURE.astype(np.uint16) * 257, "PNG"), USED),
+        "deep-unsigned.png": (stored(IMAGE.astype(np.uint16) * 257, "PNG"), USED),
         "no-preamble.dcm": (b"\x08\x00\x05\x00CS" + bytes(200), "E_FORMAT"),
         "only-preamble.dcm": (bytes(128) + b"DICM", "E_CORRUPT"),
         "exe.dcm": (b"MZ" + bytes(126) + b"DICM" + bytes(64), "E_CORRUPT"),
@@ -117,7 +117,7 @@ NAMES = [
 
 
 def add_no_files(folder: Path) -> None:
-    """What has a picture's name and is none: a pipe, and links that go round, to a device, and out of the folder."""
+    """What is named like an image and is none: a pipe, and links that go round, to a device, and out of the folder."""
     os.mkfifo(folder / "pipe.png")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
     (folder / "self.png").symlink_to(folder / "self.png")
@@ -139,12 +139,12 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
         film = np.random.default_rng([99, i]).integers(0, 256, (32, 32), dtype=np.uint8)
         (root / "A" / name).write_bytes(stored(film, "PNG"))
     add_no_files(root / "A")
-    (root / os.fsdecode(b"A/not-unicode-\xff.png")).write_bytes(stored(PICTURE, "PNG"))
+    (root / os.fsdecode(b"A/not-unicode-\xff.png")).write_bytes(stored(IMAGE, "PNG"))
     return root
 
 
 def audit(tree: Path, out: Path, *options: str) -> tuple[subprocess.CompletedProcess[str], dict]:
-    # the limits stand in for a hang and for memory: CPU seconds, and the address space of the largest allowed picture
+    # the limits catch a hang and memory use: CPU seconds, and the address space of the largest allowed image
     done = subprocess.run(
         [sys.executable, "-m", "plainfilm", "audit", str(tree), "--out", str(out), "--size", "32", "--json", *options],
         capture_output=True, text=True, timeout=120, check=False,
@@ -181,14 +181,14 @@ def test_every_file_ends_in_its_expected_state(tree: Path, audited: tuple) -> No
 
 def test_followed_links_end_each_file_once_and_hang_nowhere(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
     root = draw_cxr(tmp_path / "data")
-    pictures = len(list(root.rglob("*.png")))
+    images = len(list(root.rglob("*.png")))
     add_no_files(root / "NORMAL")
     done, document = audit(root, tmp_path / "audit", "--follow-links")
     assert done.returncode == 0, done.stderr
     rules = {row["path"].partition("/")[2]: row["rule"] for row in document["ignored"]}
     assert rules["self.png"] == "broken link"
     assert rules["zero-device.png"] == rules["pipe.png"] == "not a regular file"
-    assert document["used"] == pictures
+    assert document["used"] == images
 
 
 def test_hostile_names_are_inert_in_the_page(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`plainfilm interpret` as a user types it: every figure, no test picture, folds together, and a list that train obeys."""
+"""`plainfilm interpret` as a user types it: every figure, no test image, folds together, and a list that train obeys."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_every_figure_is_named_drawn_and_the_same_each_time(run: Path):
     assert set(found["figures"]) == figures_of("valid") | CHECKS
     first = {name: Path(path).read_bytes() for name, path in found["figures"].items()}
     for path in found["figures"].values():
-        picture = np.asarray(Image.open(path).convert("L"))
-        assert picture.shape[1] == 630 and picture.std() > 5  # 4.2 inches; not an empty page
+        image = np.asarray(Image.open(path).convert("L"))
+        assert image.shape[1] == 630 and image.std() > 5  # 4.2 inches; not an empty page
     assert interpret(run, "--split", "valid", "--heat-maps", 8) == found
     assert {name: Path(path).read_bytes() for name, path in found["figures"].items()} == first
 
 
-def test_the_document_says_how_many_pictures_were_looked_at_and_what_was_found(run: Path):
+def test_the_document_has_the_number_of_images_and_the_findings(run: Path):
     heat = interpret(run, "--split", "valid", "--heat-maps", 8)["heat"]
     assert (heat["pictures"], heat["method"], heat["layer"]) == (8, "hires-cam", "stage3")
     assert set(heat["deletion"]) == {"heat first", "at random", "heat last"}
@@ -78,7 +78,7 @@ def test_without_heat_maps_no_network_runs(run: Path, monkeypatch: pytest.Monkey
     assert not {path.stem for path in (run / "figures").iterdir()} & CHECKS
 
 
-def test_of_test_only_saved_pictures_are_shown_and_no_look_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
+def test_of_test_only_saved_images_are_shown_and_no_access_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     opened: list[str] = []
     read = rows.read_bytes
     monkeypatch.setattr(rows, "read_bytes", lambda path: opened.append(str(path)) or read(path))
@@ -161,8 +161,8 @@ def test_train_leaves_out_what_a_list_names_and_says_so(run: Path, data: Path, t
     assert (counts["found"], counts["used"], counts["ignored"]) == (120, 117, 3)
     left = pd.read_csv(out / "table.csv", dtype=str, keep_default_na=False).set_index("relative")["split"]
     pd.testing.assert_series_equal(left, table.set_index("relative")["split"].drop(names[:3]))
-    told = pd.read_csv(out / "excluded.csv", dtype=str, keep_default_na=False)
-    assert sorted(told["relative"]) == sorted(names[:3]) and set(told["code"]) == {"named by exclude"}
+    excluded = pd.read_csv(out / "excluded.csv", dtype=str, keep_default_na=False)
+    assert sorted(excluded["relative"]) == sorted(names[:3]) and set(excluded["code"]) == {"named by exclude"}
     assert str(listed) not in (out / "card.json").read_text() + (out / "log.txt").read_text()
     listed.write_text("path\nNORMAL/nobody.png\n")
     refused = plainfilm("train", data, *SMALL, "--exclude", listed, "--out", tmp_path / "no", code=2).stderr

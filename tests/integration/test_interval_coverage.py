@@ -111,8 +111,8 @@ def test_the_remaining_metrics_are_covered_and_a_calibrated_model_may_be_calibra
     assert {name: count / 150 for name, count in held.items() if count / 150 < 0.89} == {}
 
 
-def simulated_calls(patients, rate, icc, rng):
-    """Called bool (n,), labels bool (n,) and patient int (n,); sensitivity and specificity are `rate`."""
+def simulated_predictions(patients, rate, icc, rng):
+    """Predicted positive bool (n,), labels bool (n,) and patient int (n,); sensitivity and specificity are `rate`."""
     hits, ids = simulated_proportion(patients, rate, icc, rng)
     labels = (rng.random(patients) < 0.5)[ids]
     return np.where(hits, labels, ~labels), labels, ids
@@ -123,8 +123,8 @@ def simulated_calls(patients, rate, icc, rng):
 def test_the_matthews_correlation_is_covered(patients, repeats, rate):
     rng, held, known = np.random.default_rng(patients), 0, 0
     for _ in range(repeats):
-        called, labels, ids = simulated_calls(patients, rate, 0.3, rng)
-        probs = np.stack([~called, called], axis=1).astype(float)
+        predicted, labels, ids = simulated_predictions(patients, rate, 0.3, rng)
+        probs = np.stack([~predicted, predicted], axis=1).astype(float)
         found = measure(probs, labels.astype(int), clusters=ids, positive=1, threshold=0.5, n_boot=200)["mcc"]
         if found.value is not None:
             known += 1
@@ -134,7 +134,7 @@ def test_the_matthews_correlation_is_covered(patients, repeats, rate):
 
 
 @pytest.mark.parametrize(("inside", "outside"), [(0.97, 0.85), (0.995, 0.97)])
-def test_the_change_from_inside_to_outside_is_covered(inside, outside):
+def test_the_generalization_gap_is_covered(inside, outside):
     """400 patients inside, 45 outside, all of them others."""
     rng, held, naive = np.random.default_rng(0), 0, 0
     for _ in range(1000):

@@ -136,7 +136,7 @@ def test_the_saved_config_repeats_the_run_and_another_seed_does_not(trained, run
     assert (other / "model.safetensors").read_bytes() != (trained[0] / "model.safetensors").read_bytes()
 
 
-def test_the_test_set_is_scored_and_the_look_is_counted(evaluated):
+def test_the_test_set_is_scored_and_the_access_is_counted(evaluated):
     run, found = evaluated
     assert (found["opened"], found["opened_set"], found["split"]) == (1, 1, "test")
     table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
@@ -145,17 +145,17 @@ def test_the_test_set_is_scored_and_the_look_is_counted(evaluated):
     assert sum(map(sum, found["confusion"]["rows"])) == len(test) == found["metrics"]["accuracy"]["n"]
     predictions = pd.read_csv(run / "predictions" / "test.csv")
     assert list(predictions["path"]) == list(test["path"])
-    called = np.where(predictions["prob_PNEUMONIA"] >= found["threshold"], "PNEUMONIA", "NORMAL")
-    assert (called == predictions["label"]).mean() == pytest.approx(found["metrics"]["accuracy"]["value"])
+    predicted = np.where(predictions["prob_PNEUMONIA"] >= found["threshold"], "PNEUMONIA", "NORMAL")
+    assert (predicted == predictions["label"]).mean() == pytest.approx(found["metrics"]["accuracy"]["value"])
     positive = predictions["label"] == "PNEUMONIA"
     assert found["metrics"]["sensitivity"]["n"] == positive.sum()
-    assert (called == "PNEUMONIA")[positive].mean() == pytest.approx(found["metrics"]["sensitivity"]["value"])
+    assert (predicted == "PNEUMONIA")[positive].mean() == pytest.approx(found["metrics"]["sensitivity"]["value"])
     assert found["metrics_at_half"]["accuracy"]["value"] == pytest.approx(
         ((predictions["prob_PNEUMONIA"] >= 0.5) == positive).mean()
     )
 
 
-def test_a_second_look_opens_no_file_is_counted_and_gives_the_same_numbers(evaluated, data):
+def test_a_second_access_opens_no_file_is_counted_and_gives_the_same_numbers(evaluated, data):
     run, found = evaluated
     moved = data.rename(data.parent / "away")
     try:
@@ -240,8 +240,8 @@ def test_changed_weights_are_refused(trained, runs):
     assert "not the file its card describes" in plainfilm("evaluate", copy, code=2).stderr
 
 
-def test_train_opens_no_test_file_after_the_split(data, runs, tmp_path):
-    """An audit hook on open() counts: the scan reads each picture once, and after it no test picture is opened."""
+def test_train_reads_no_test_file_after_the_split(data, runs, tmp_path):
+    """An audit hook on open() counts: the scan reads each image once, and after it no test image is opened."""
     code = (
         "import sys, collections\nopened = collections.Counter()\n"
         "sys.addaudithook(lambda event, args: opened.update([str(args[0])]) if event == 'open' else None)\n"
@@ -269,9 +269,9 @@ def test_interpret_draws_from_saved_predictions_without_the_images(evaluated, da
         moved.rename(data)
     assert {"history", "confusion_test", "top_losses_test", "scores_test"} < set(found["figures"])
     for path in found["figures"].values():
-        picture = np.asarray(Image.open(path).convert("L"))
-        assert min(picture.shape) > 300
-        assert picture.std() > 5  # not an empty page
+        image = np.asarray(Image.open(path).convert("L"))
+        assert min(image.shape) > 300
+        assert image.std() > 5  # not an empty page
 
 
 def test_report_tells_the_test_score_without_the_images_and_without_their_names(evaluated, data):
@@ -317,7 +317,7 @@ def test_a_split_file_is_written_and_obeyed(data, runs, tmp_path):
     assert found["seal"] == json.loads((runs / "by-file" / "status.json").read_text())["seal"]
 
 
-def test_an_image_level_split_is_called_leaky_everywhere(data, runs):
+def test_an_image_level_split_is_marked_leaky_everywhere(data, runs):
     run = runs / "leaky"
     done = plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--split", "image", "--out", run)
     assert "LEAKY SPLIT" in done.stdout

@@ -1,4 +1,4 @@
-"""A trained run of drawn films: valid is cut, each half does its own work, and what is stored is what is used."""
+"""A trained run of drawn images: valid is cut, each half does its own work, and what is stored is what is used."""
 
 import json
 import shutil
@@ -99,13 +99,13 @@ def test_valid_is_judged_on_those_who_set_nothing_and_the_test_images_on_all(run
     assert [len(points) for points in (tested.reliability.before, tested.reliability.after)] == [15, 15]
 
 
-def test_the_run_marks_each_kind_of_foreign_picture(run):
+def test_the_run_marks_each_kind_of_foreign_image(run):
     card, rows = read_card(run), read_table(run.table)
     films = decode_rows(rows[rows["split"] == "valid"], DecodeSpec(**card.decode))[:]
     gate, (model, device) = read_gate(run, card), kept_network(run, card, "cpu")
     for kind in (*DESIGNED_WITH, *CHOSEN_LAST):
         pictures = foreign(kind, films)
-        unlike, _ = gate.look(pictures, predict(model, pictures, device)[1])
+        unlike, _ = gate.score(pictures, predict(model, pictures, device)[1])
         assert (unlike > 1).mean() >= 0.95, kind
 
 
@@ -137,7 +137,7 @@ def test_an_older_run_without_cut_band_and_gate_is_evaluated(run, tmp_path):
     assert other.threshold == pytest.approx(choose_threshold("youden", scores["prob_PNEUMONIA"].to_numpy(), truth))
 
 
-def test_a_damaged_gate_costs_no_look(run, tmp_path, refusal):
+def test_a_damaged_gate_costs_no_access(run, tmp_path, refusal):
     broken = RunDir(tmp_path / "broken")
     shutil.copytree(run.root, broken.root)
     shutil.rmtree(broken.root / "predictions")

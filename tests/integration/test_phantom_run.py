@@ -1,4 +1,4 @@
-"""`plainfilm train` without DATA, as `make train` does it: good enough, and better than what needs no lungs.
+"""`plainfilm train` without DATA, as `make train` does it: good enough, and better than the shortcut baseline.
 
 The whole default training: too long for `make test`, so `.ci/run` and `make test-all` run it.
 """
@@ -52,7 +52,7 @@ def brightness(pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("features", "size_px"), [(thumbnails, 8), (brightness, 96)])
-def test_the_network_beats_what_needs_no_lungs_by_008(run, features, size_px):
+def test_the_network_beats_the_shortcut_baseline_by_008(run, features, size_px):
     rows = pd.read_csv(run[0] / "table.csv", dtype=str, keep_default_na=False)
     x = features(decode_rows(rows, DecodeSpec(size_px))[:])
     y, train, test = (

@@ -126,7 +126,7 @@ def texts_of(path: Path) -> list[str]:
     return [*(value for value in strings if isinstance(value, str)), *re.findall(r"#.*", text)]
 
 
-def test_no_page_calls_a_score_a_diagnosis():
+def test_no_page_presents_a_score_as_a_diagnosis():
     pages = [ROOT / "README.md"]
     for folder, kinds in {"docs": ("*.md",), "src": ("*.py", "*.j2", "*.js"), "experiments": ("*.md",)}.items():
         for kind in kinds:
@@ -172,7 +172,7 @@ def printed(tmp_path_factory) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["banner", "evaluate", "card", "report", "audit", "model card"])
-def test_research_use_only_is_said_where_people_look(printed, place):
+def test_research_use_only_is_said_where_people_read(printed, place):
     assert shows_research_use_only(printed[place]), printed[place][:2000]
 
 

@@ -35,7 +35,7 @@ def frame(run):
     return pd.read_csv(run / "predictions/valid-shifted.csv")
 
 
-def test_each_valid_picture_comes_once_as_it_is_and_once_under_each_change(run, frame):
+def test_each_valid_image_comes_once_unchanged_and_once_under_each_change(run, frame):
     valid = pd.read_csv(run / "predictions/valid.csv")
     assert list(frame["change"].unique()) == ["none", *CORRUPTIONS]
     as_it_is = frame[frame["change"] == "none"].drop(columns="change").reset_index(drop=True)

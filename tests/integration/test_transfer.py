@@ -113,7 +113,7 @@ def test_without_a_first_state_the_file_is_read_again_and_must_be_the_same(data,
 def test_a_run_starts_the_next_one_with_its_head_where_the_classes_are_the_same(first, data, other_classes, small, tmp_path):  # fmt: skip
     told = plainfilm("train", data, "--model", "compact", "--weights", first, *small, "--out", tmp_path / "same").stderr
     assert "Weights: run" in told and "head.weight" not in told
-    options = [*small, "--allow-leak", "--dry-run"]  # the same pictures in other folders, divided otherwise
+    options = [*small, "--allow-leak", "--dry-run"]  # the same images in other folders, split differently
     told = plainfilm("train", other_classes, "--model", "compact", "--weights", first, *options).stderr
     assert lacking(told, "2 newly initialised", "(head.weight, head.bias)") == []
     assert card(tmp_path / "same")["initial_weights"]["sha256"] == card(first)["weights_sha256"]
@@ -154,7 +154,7 @@ def test_a_source_that_has_seen_valid_or_test_ends_before_the_training(first, da
         (["--freeze-epochs", 1, "--phase", 2, "--lr-ratio", 0.1, "--norm", "hold"], "--lr", ["PHASE 2 OF 2:", "not trained"]),
     ],
 )  # fmt: skip
-def test_lr_find_looks_at_each_phase_and_names_what_takes_its_rate(first, data, options, option, notes, tmp_path):
+def test_lr_find_covers_each_phase_and_names_what_takes_its_rate(first, data, options, option, notes, tmp_path):
     common = ["--model", "compact", "--weights", first, "--size", 64, "--batch-size", 16, "--device", "cpu"]
     command = ["lr-find", data, *common, "--iterations", 8, *options, "--out", tmp_path / "finder"]
     found = json.loads(plainfilm(*command, "--json").stdout)

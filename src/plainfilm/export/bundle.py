@@ -1,6 +1,6 @@
-"""`plainfilm export`: a finished run becomes a folder (or one zip) that scores pictures without torch and fastai.
+"""`plainfilm export`: turns a finished run into a folder (or one zip) that scores images without torch and fastai.
 
-Everything is made and checked in memory first; then the folder appears at once, or not at all.
+Everything is built and checked in memory first; the folder then appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _CHECK_IMAGES = 32
 
 
 def export_run(root: Path, out: Path | None = None, on_event: EventCallback = silent) -> ExportDocument:
-    """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name in .zip makes one file.
+    """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name ending in .zip makes one file.
 
-    No test picture is opened: ONNX is compared with torch on valid pictures.
+    No test image is read: ONNX is compared with torch on valid images.
 
     Raises:
-        OccupiedError: `out` exists. DataError: the run is not finished, or a file of it is damaged.
+        OccupiedError: `out` exists. DataError: the run is not finished, or one of its files is damaged.
         GateError: ONNX differs from torch by more than TOLERANCE; nothing is written.
     """
     run = RunDir.open(root)
@@ -58,7 +58,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
     card, rows = read_card(run), read_table(run.table)
-    read_gate(run, card)  # refuses a changed one
+    read_gate(run, card)  # refuses a modified gate
     from plainfilm.export.onnx import OPSET, OUTPUTS, TOLERANCE, differences, export_onnx
     from plainfilm.models.build import parameter_count
 
@@ -70,7 +70,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
         name = max(apart, key=lambda key: apart[key])
         raise GateError(
-            f"ONNX gives other {name} than torch: {apart[name]:.2e} apart, at most {TOLERANCE:g} is accepted. Nothing was "
+            f"ONNX and torch differ in their {name} by {apart[name]:.2e}; at most {TOLERANCE:g} is accepted. Nothing was "
             "written. Please report it with the name of the network."
         )
     onnx = OnnxFacts(opset=OPSET, input=sample.pixels.shape[1:], outputs=OUTPUTS, pictures=len(sample.pixels),
@@ -83,7 +83,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     }  # fmt: skip
     manifest = Manifest(files={name: facts_of(content) for name, content in sorted(files.items())})
     files[MANIFEST] = dump_json(manifest.model_dump(mode="json")).encode()
-    # who else writes into the run sweeps half-written folders away, and would take this one for a killed writer's
+    # other writers to the run sweep away half-written folders and would take this one for a killed writer's
     with run.lock() if out.is_relative_to(run.root) else contextlib.nullcontext():
         _write(out, files)
     return ExportDocument(
@@ -95,21 +95,21 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
 
 @dataclass(frozen=True)
 class _Sample:
-    """Pictures uint8 (n, c, h, w) to compare on, and what they are."""
+    """Images uint8 (n, c, h, w) to compare on, and what they are."""
 
     pixels: np.ndarray
     what: str
 
 
 def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
-    """32 valid pictures; where DATA is gone, those that the run kept."""
+    """32 valid images; where DATA is gone, those that the run kept."""
     valid = rows[rows["split"] == "valid"].sort_values("sha256")[:_CHECK_IMAGES]
     with contextlib.suppress(DataError, OSError):
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
-        return _Sample(_as_input(pixels), "valid pictures")
+        return _Sample(_as_input(pixels), "valid images")
     try:
         kept = np.load(run.top_images("valid"), allow_pickle=False)
-        return _Sample(_as_input(kept), "valid pictures that the run kept")
+        return _Sample(_as_input(kept), "valid images that the run kept")
     except (OSError, ValueError):
         raise DataError(
             f"Neither DATA nor predictions/valid_top.npy of {run.root} can be read, so ONNX cannot be compared with torch. "
@@ -139,7 +139,7 @@ def _bundle_card(run: RunDir, card: Card, rows: pd.DataFrame, onnx: OnnxFacts, p
 
 
 def _fingerprint(rows: pd.DataFrame, *columns: str) -> str:
-    """SHA-256 of the sorted rows; neither order nor paths matter."""
+    """SHA-256 of the sorted rows; independent of order and paths."""
     lines = sorted("\t".join(map(str, row)) + "\n" for row in rows[list(columns)].itertuples(index=False))
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -169,11 +169,13 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
         raise DataError(f"metrics.json of {run.root} lacks the valid images or names other classes. {again}")
     own, of_set = count_accesses(run, card.seal)
     if "test" in documents and not own:
-        raise DataError(f"metrics.json of {run.root} has test scores, but no look at the test set is recorded. {again}")
+        raise DataError(
+            f"metrics.json of {run.root} has test scores, but no access to the test set is recorded. {again}"
+        )
     return {
         name: SplitScores(
             opened=own if name == "test" else one.opened,
-            # a run that was copied has left the other runs' looks behind
+            # a copied run has left the other runs' accesses behind
             opened_by_all_runs=max(of_set if name == "test" else 0, one.opened_set),
             threshold=one.threshold, metrics=one.metrics, metrics_at_half=one.metrics_at_half,
             shortcut_baseline=one.shortcut_baseline, band_kept=one.band.kept if one.band else None,
@@ -184,7 +186,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
 
 
 def _write(out: Path, files: dict[str, bytes]) -> None:
-    """The folder at once: made under another name beside it, then renamed. A zip is one file anyway."""
+    """Write the folder in one step: built under another name beside `out`, then renamed. A zip is one file anyway."""
     if out.suffix.casefold() == ".zip":
         atomic_write(out, pack(files))
         return
@@ -198,7 +200,9 @@ def _write(out: Path, files: dict[str, bytes]) -> None:
     except BaseException as error:
         shutil.rmtree(temp, ignore_errors=True)
         if isinstance(error, OSError) and out.exists():
-            raise OccupiedError(f"{out} appeared meanwhile; it was left alone. Choose another --out.") from None
+            raise OccupiedError(
+                f"{out} was created in the meantime; it was left alone. Choose another --out."
+            ) from None
         raise
 
 

@@ -1,4 +1,4 @@
-"""card.json of a bundle: the run's card, and everything that must travel with a model to be judged without its run."""
+"""card.json of a bundle: the run's card, and everything needed to judge a model without its run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Architecture(_Block):
 
 class OnnxFacts(_Block):
     """model.onnx: input uint8 `image` (n, c, h, w) as decode() gives it; `differences` from torch by output, the largest
-    on `pictures` pictures, relative where the values are above 1."""
+    over `pictures` images, relative where the values are above 1."""
 
     opset: int
     input: tuple[int, int, int]  # c, h, w
@@ -43,7 +43,7 @@ class OnnxFacts(_Block):
 
 
 class SplitScores(_Block, HasShortcutBaseline):
-    """What was measured on one set of images, and how often it was opened."""
+    """What was measured on one set of images, and how often it was accessed."""
 
     opened: int
     opened_by_all_runs: int
@@ -56,7 +56,7 @@ class SplitScores(_Block, HasShortcutBaseline):
 
 
 class _Decoding(_Block):
-    """The fields of DecodeSpec, checked: a card comes from anywhere."""
+    """The fields of DecodeSpec, checked: a card may come from anywhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     size_px: int = Field(gt=0, le=8192)
@@ -70,11 +70,11 @@ class _Decoding(_Block):
 
 
 class BundleCard(Card):
-    """Everything that turns pictures into scores and calls, and that says what they are worth.
+    """Everything that turns images into scores and predicted classes, and says what they are worth.
 
     `data_sha256`: of the sorted (file hash, label) of all images; `split_sha256`: of (file hash, label, split).
-    `metrics`: by set of images (valid, test, external-<8 hex>). `test_opened_by_all_runs`: looks at the test set by the
-    run and those beside it, as far as its folder tells. Holds no path, file name or patient key.
+    `metrics`: by set of images (valid, test, external-<8 hex>). `test_opened_by_all_runs`: accesses to the test set by
+    the run and those beside it, as far as its folder shows. Holds no path, file name or patient key.
     """
 
     architecture: Architecture
@@ -91,7 +91,7 @@ class BundleCard(Card):
 
     @property
     def size_px(self) -> int:
-        """Side of the square picture that the network sees."""
+        """Side of the square image that the network sees."""
         return int(self.decode["size_px"])
 
     @property
@@ -111,12 +111,12 @@ class BundleCard(Card):
         return DecodeSpec(**found.model_dump())
 
     def is_sound(self) -> bool:
-        """Whether scores and calls can be made of it: names, threshold, temperature and band fit each other."""
+        """Whether it can turn outputs into scores and predicted classes: names, threshold, temperature and band fit together."""
         names = all(self.vocab) and len(set(self.vocab)) == len(self.vocab) > 1
         binary = self.positive in self.vocab and len(self.vocab) == 2
         threshold = self.threshold is not None and 0 <= self.threshold <= 1
-        called = binary and threshold if self.positive is not None else self.threshold is None
+        operating_point = binary and threshold if self.positive is not None else self.threshold is None
         band = self.band is None or (
             set(self.band.lowest) == set(self.vocab) and all(0 <= lowest <= 1 for lowest in self.band.lowest.values())
         )
-        return names and called and band and math.isfinite(self.temperature) and self.temperature > 0
+        return names and operating_point and band and math.isfinite(self.temperature) and self.temperature > 0

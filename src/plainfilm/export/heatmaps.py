@@ -1,4 +1,4 @@
-"""Heat maps from a bundle: the one thing of delivery that needs torch, since ONNX gives no gradients."""
+"""Heat maps from a bundle: the only part of inference that needs torch, since ONNX gives no gradients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEEDED = ("torch", "torchvision", "captum", "matplotlib")
 
 
 def require_torch() -> None:
-    """Raises MissingError where heat maps cannot be made here; nothing is imported to see it."""
+    """Raises MissingError where heat maps cannot be made here; checks without importing anything."""
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingError(
@@ -33,13 +33,13 @@ def require_torch() -> None:
 
 
 def heat_maps(bundle: Path, pixels: np.ndarray, label: str | None = None) -> np.ndarray:
-    """What speaks for one class, float32 (h, w) in 0..1; zeros where nothing does. Not evidence of location.
+    """Evidence for one class, float32 (h, w) in 0..1; zeros where there is none. Not evidence of location.
 
-    HiResCAM on the network rebuilt from card.json and model.safetensors; it is built once for each bundle.
+    HiResCAM on the network rebuilt from card.json and model.safetensors; built once per bundle.
 
     Args:
         pixels: uint8 (c, h, w), as Bundle.pixels() gives them.
-        label: the class; None takes the one that the network calls.
+        label: the class; None takes the predicted one.
     Raises:
         MissingError: torch is not installed. BundleError: the bundle is damaged. UsageError: the network has no map.
     """
@@ -47,10 +47,10 @@ def heat_maps(bundle: Path, pixels: np.ndarray, label: str | None = None) -> np.
     card, model, place = _network(Path(bundle).absolute())
     from plainfilm.interpret.gradcam import heat_maps as explain
 
-    picture = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
-    picture = np.ascontiguousarray(picture)[None]
-    k = card.vocab.index(label) if label is not None else _called(card, model, picture)
-    heat: np.ndarray = explain(model, picture, np.array([k]), place=place, method="hires-cam")[0]
+    image = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
+    image = np.ascontiguousarray(image)[None]
+    k = card.vocab.index(label) if label is not None else _predicted_class(card, model, image)
+    heat: np.ndarray = explain(model, image, np.array([k]), place=place, method="hires-cam")[0]
     return heat
 
 
@@ -70,18 +70,18 @@ def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
     return card, model, find_last_map(model, card.size_px)
 
 
-def _called(card: BundleCard, model: Normalised, picture: np.ndarray) -> int:
+def _predicted_class(card: BundleCard, model: Normalised, image: np.ndarray) -> int:
     from plainfilm.evaluate.metrics.calibration import softmax
     from plainfilm.evaluate.metrics.predicted_class import predicted_classes
     from plainfilm.evaluate.predictions import predict
 
-    probs = softmax(predict(model, picture)[0], card.temperature)
+    probs = softmax(predict(model, image)[0], card.temperature)
     positive = card.vocab.index(card.positive) if card.positive else None
     return int(predicted_classes(probs, positive=positive, threshold=card.threshold)[0])
 
 
 def heat_figure(pixels: np.ndarray, heat: np.ndarray, caption: str, label: str) -> Figure:
-    """A picture and its heat beside each other; `caption` names the row and what was called, never a file."""
+    """An image beside its heat map; `caption` names the row and the predicted class, never a file."""
     from plainfilm.plots.heatmaps import plot_pair
 
     return plot_pair(pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0), heat, caption, label)

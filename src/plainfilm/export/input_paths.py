@@ -1,4 +1,4 @@
-"""The pictures that a command line names: files, folders, globs, and a list on stdin."""
+"""The images that a command line names: files, folders, globs, and a list on stdin."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from plainfilm.data.table.folders import UNREADABLE, walk
 
 _STDIN = "-"
 _EMPTY = "empty folder"
-_READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the one may be a picture, the other must be told
+_READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the first may be an image, the second must be reported
 
 
 def image_paths(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str], *, tiff: bool) -> Iterator[str]:
-    """Every picture in the order of the words, read as it is needed; paths as they were given.
+    """Paths of all images, in the order of `words`, found lazily and written as they were given.
 
-    A file is given back whatever it is, and so is a path that does not exist: who named it is told. Of a folder the
-    files come sorted by name, those that are no pictures are counted in `left_out` by rule. A word with * ? [ that is
-    no path is a glob. `-` stands for the lines of `stdin`, each a path as it is. A folder that cannot be read
-    is given back itself, so that it has its row too.
+    A file is yielded whatever it is, and so is a path that does not exist: both get a row that says so. The files of a
+    folder are sorted by name; those that are not images are counted in `left_out` by rule. A word with * ? [ that is
+    not a path is a glob. `-` stands for the lines of `stdin`, each a literal path. A folder that cannot be read is
+    yielded itself, so that it gets a row too.
     """
     for word in words:
         if word == _STDIN:

@@ -1,6 +1,6 @@
-"""MANIFEST.json: which files a bundle has, and their hashes; nothing of a bundle is read before it was checked.
+"""MANIFEST.json: which files a bundle has, and their hashes; no file of a bundle is used before it is checked.
 
-It tells damage and mixed-up files. It is no signature: who can write the folder can write the manifest too.
+It detects damage and mixed-up files. It is not a signature: whoever can write the folder can write the manifest too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MANIFEST, CARD, WEIGHTS, ONNX, GATE, MODEL_CARD = (
 _REQUIRED = frozenset({CARD, WEIGHTS, ONNX, MODEL_CARD})
 _KNOWN = _REQUIRED | {GATE}
 _MB = 1024 * 1024
-# A file above its limit is not read: a hash says nothing about a file that fills the memory before it is known.
+# A file above its limit is not read: a hash is no help against a file that fills the memory before it is computed.
 _LARGEST = {MANIFEST: _MB, CARD: 4 * _MB, MODEL_CARD: 4 * _MB, GATE: 64 * _MB, ONNX: 2048 * _MB, WEIGHTS: 2048 * _MB}
 _CHUNK = 1 * _MB
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # what a desktop leaves in every folder that it shows
@@ -43,7 +43,7 @@ class _FileFacts(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Every file of a bundle but this one."""
+    """Every file of a bundle except this one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     schema_version: Literal[1] = 1
@@ -51,7 +51,7 @@ class Manifest(BaseModel):
 
 
 class Source:
-    """The files of a bundle as they lie there: a folder, or a zip of one, which has `folder` None."""
+    """The files of a bundle as stored: in a folder, or in a zip of one, for which `folder` is None."""
 
     def __init__(self, names: list[str], opener: Callable[[str], IO[bytes]], folder: Path | None = None) -> None:
         self.names, self.folder, self._opener = names, folder, opener
@@ -65,7 +65,7 @@ class Source:
         return data
 
     def facts(self, name: str) -> _FileFacts:
-        """Hash and length of a file that need not be kept."""
+        """Hash and length of a file that need not stay in memory."""
         digest, length = hashlib.sha256(), 0
         for part in self.parts(name, overlap=0):
             digest.update(part)
@@ -75,7 +75,7 @@ class Source:
         return _FileFacts(sha256=digest.hexdigest(), bytes=length)
 
     def parts(self, name: str, overlap: int = 64) -> Iterator[bytes]:
-        """A file from its begin to its end in pieces, each with the last `overlap` bytes of the one before."""
+        """A file from start to end in pieces, each preceded by the last `overlap` bytes of the one before."""
         tail = b""
         with self._opener(name) as file:
             while chunk := file.read(_CHUNK):
@@ -110,7 +110,7 @@ def opened(path: Path) -> Iterator[Source]:
     ) as error:
         if isinstance(error, zipfile.BadZipFile):
             raise BundleError(
-                f"{path} is neither a bundle's folder nor its zip. Give the folder or the .zip that plainfilm export made."
+                f"{path} is neither a bundle folder nor a zip of one. Give the folder or the .zip that plainfilm export made."
             ) from None
         what = getattr(error, "strerror", None) or type(error).__name__
         raise BundleError(f"The bundle {path} cannot be read ({what}). Copy or export it again.") from None
@@ -123,9 +123,11 @@ def _folder(path: Path) -> Source:
         ]
     names = [name for name, _ in found]
     if "status.json" in names and MANIFEST not in names:
-        raise BundleError(f"{path} is a run, not a bundle. Make one of it: plainfilm export {path}.")
+        raise BundleError(f"{path} is a run, not a bundle. Make a bundle from it: plainfilm export {path}.")
     if odd := sorted(name for name, mode in found if not stat.S_ISREG(mode)):
-        raise BundleError(f"The bundle {path} holds something that is no plain file ({odd[0]!r}). Export it again.")
+        raise BundleError(
+            f"The bundle {path} holds something that is not a regular file ({odd[0]!r}). Export it again."
+        )
     return Source(sorted(names), lambda name: (path / name).open("rb"), path)
 
 
@@ -133,20 +135,20 @@ def _zip(archive: zipfile.ZipFile) -> Source:
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if len(set(names)) < len(names):
-        raise BundleError("The zip holds a file twice; a bundle does not. Export it again.")
+        raise BundleError("The zip holds a file twice; a bundle never does. Export it again.")
     if MANIFEST not in names and any(name.endswith(f"/{MANIFEST}") for name in names):
         raise BundleError(f"The zip holds a folder with a bundle in it. {_UNPACK}")
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise BundleError(f"The zip is packed in another way than plainfilm export does. {_UNPACK}")
+            raise BundleError(f"The zip is packed differently from how plainfilm export packs it. {_UNPACK}")
     return Source(sorted(names), lambda name: archive.open(name))
 
 
 def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """The bytes of the files in `keep`, and the SHA-256 of all, after each file was compared with the manifest.
+    """The bytes of the files in `keep`, and the SHA-256 of all files, after comparing each file with the manifest.
 
     Raises:
-        BundleError: a file is changed, missing or surplus, or the manifest is damaged.
+        BundleError: a file is modified, missing or unexpected, or the manifest is damaged.
     """
     if MANIFEST not in source.names:
         raise BundleError("This is not a bundle: MANIFEST.json is missing. Make one: plainfilm export RUN.")
@@ -163,7 +165,7 @@ def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict
         raise BundleError(f"{missing[0]} of the bundle is missing. Copy the whole folder, or export it again.")
     if surplus := sorted(set(source.names) - listed - {MANIFEST}):
         raise BundleError(
-            f"The bundle holds {surplus[0][:40]!r}, which MANIFEST.json does not list. Take it away, or export again."
+            f"The bundle holds {surplus[0][:40]!r}, which MANIFEST.json does not list. Remove it, or export again."
         )
     kept = {}
     for name in sorted(listed):
@@ -178,7 +180,7 @@ def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict
 
 
 def pack(files: dict[str, bytes]) -> bytes:
-    """A bundle as one zip; equal files are equal bytes."""
+    """A bundle as one zip; equal files give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(files):

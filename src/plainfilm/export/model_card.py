@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a model is and what it is worth, for people; made from the bundle's card alone.
+"""MODEL_CARD.md: what a model is and what it is worth, for people; built from the bundle's card alone.
 
 Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 """
@@ -14,15 +14,15 @@ from plainfilm.schemas.documents import Metric
 
 NOT_REPORTED = "NOT REPORTED"
 _SETS = {
-    "valid": "Valid images (the epoch, temperature and threshold were chosen here; these scores flatter)",
+    "valid": "Valid images (the epoch, temperature and threshold were chosen here; these scores are optimistic)",
     "test": "Test images",
 }
 _SHOWN = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auprc", "brier", "ece")
-# What no run knows; somebody has to write it by hand.
+# What no run knows; a person has to fill it in.
 _FOR_PEOPLE = {
     "Intended use": ("Intended task and users", "Out-of-scope uses"),
     "Data": (
-        "Where, when and on which machines the images were made", "Age and sex of the patients, inclusion and exclusion",
+        "Where, when and on which machines the images were acquired", "Age and sex of the patients, inclusion and exclusion",
         "Who set the labels, how, and how often two readers agreed", "Ethics approval and consent", "Licence of the images",
     ),
     "Ethics and risks": ("Harms considered and what was done about them", "Groups for which the model was not tested"),
@@ -34,7 +34,7 @@ def model_card(card: BundleCard) -> str:
     """The page; its first lines count the fields that are not reported."""
     sections = [
         _model(card), _people("Intended use"), _data(card), *[_scores(name, card.metrics[name]) for name in card.metrics],
-        _calls(card), _caveats(card), _people("Ethics and risks"), _licence(card), _people("Contact"),
+        _operating_point(card), _caveats(card), _people("Ethics and risks"), _licence(card), _people("Contact"),
     ]  # fmt: skip
     body = "\n\n".join("\n".join(lines) for lines in sections)
     title = f"# Model card: score for {_classes(card)}"
@@ -43,7 +43,7 @@ def model_card(card: BundleCard) -> str:
 
 
 def _plain(text: str, limit: int = 120) -> str:
-    """A text of others, such as a class name, as Markdown and HTML show it and nothing else."""
+    """Foreign text, such as a class name, escaped so that Markdown and HTML show it literally."""
     seen = "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text[:limit])
     seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in seen).replace("://", ":\\/\\/")
     seen = seen.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -58,7 +58,7 @@ def _model(card: BundleCard) -> list[str]:
     made, spec, onnx = card.architecture, card.decode, card.onnx
     start = (card.initial_weights or {}).get("kind", "random weights")
     normal = (
-        "each picture by its own mean and standard deviation"
+        "each image by its own mean and standard deviation"
         if card.model.standardise
         else f"mean {_list(card.mean)}, standard deviation {_list(card.std)}"
     )
@@ -68,7 +68,7 @@ def _model(card: BundleCard) -> list[str]:
         f"- Network: {_plain(made.name)} ({made.parameters:,} parameters); {_plain(made.source)}",
         f"- Started from: {_plain(str(start))}. Kept: epoch {card.kept_epoch + 1}, {card.kept_by}. Finished {card.trained}",
         f"- Classes: {', '.join(_plain(name) for name in card.vocab)}; positive: {_plain(card.positive) if card.positive else 'none, each class against the rest'}",
-        f"- Pictures: {spec['size_px']} x {spec['size_px']} px, {'grey' if spec['channels'] == 1 else 'RGB'}, {spec['resize']}"
+        f"- Images: {spec['size_px']} x {spec['size_px']} px, {'grey' if spec['channels'] == 1 else 'RGB'}, {spec['resize']}"
         f"{', harmonised' if spec['harmonise'] else ''}; integers above 8 bits: {spec['bits'] or 'none in the data'}",
         f"- Normalised inside the network: {normal}",
         f"- ONNX: opset {onnx.opset}; differs from torch by at most {shift} on {onnx.pictures} {onnx.compared_on}",
@@ -104,7 +104,7 @@ def _scores(name: str, scores: SplitScores) -> list[str]:
     )
     lines = [f"## {_SETS.get(name, f'Images from elsewhere ({_plain(name)})')}", ""]
     if name != "valid":
-        lines += [f"- Opened {once} by this run{others}"]
+        lines += [f"- Evaluated {once} by this run{others}"]
     lines += _facts(scores)
     lines += ["", "| metric | value | 95 % interval | images | patients | at 0.5 |", "|---|---:|---|---:|---:|---:|"]
     for metric in _SHOWN:
@@ -121,41 +121,40 @@ def _facts(scores: SplitScores) -> list[str]:
     lines = []
     if (row := scores.shortcut_baseline) is not None and row.auroc is not None:
         lines.append(
-            f"- No lungs needed: AUROC {_value(row.auroc)} {_between(row.auroc)} by {_plain(str(row.best))} alone"
+            f"- Shortcut baseline: AUROC {_value(row.auroc)} {_between(row.auroc)} by {_plain(str(row.best))} alone"
         )
     if scores.band_kept is not None and scores.band_error is not None:
         lines.append(
-            f"- Called without a doubt: {_value(scores.band_kept)} {_between(scores.band_kept)}; wrong among them: "
+            f"- Not abstained: {_value(scores.band_kept)} {_between(scores.band_kept)}; wrong among them: "
             f"{_value(scores.band_error)} {_between(scores.band_error)}"
         )
     if scores.gate_marked is not None:
-        lines.append(
-            f"- Marked as unlike the training images: {_value(scores.gate_marked)} {_between(scores.gate_marked)}"
-        )
+        lines.append(f"- Out of distribution: {_value(scores.gate_marked)} {_between(scores.gate_marked)}")
     return lines
 
 
-def _calls(card: BundleCard) -> list[str]:
+def _operating_point(card: BundleCard) -> list[str]:
     lines = [
-        "## From score to call",
+        "## Operating point",
         "",
         f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {_plain(card.temperature_chosen_on)})",
     ]
     if card.threshold is None:
-        lines.append("- The class with the highest score is called.")
+        lines.append("- The class with the highest score is predicted.")
     else:
         lines.append(
-            f"- Called {_plain(str(card.positive))} from a score of {card.threshold:.4f} (rule: {_plain(card.threshold_rule)}, chosen on "
+            f"- Predicted {_plain(str(card.positive))} from a score of {card.threshold:.4f} (rule: {_plain(card.threshold_rule)}, chosen on "
             f"{_plain(card.threshold_chosen_on)})"
         )
     if card.band is not None:
         lowest = ", ".join(f"{_plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
         lines.append(
-            f"- Possible from a score of: {lowest}; not exactly the called class possible: unsure. {LIKE_VALID}"
+            f"- A class is possible from a score of: {lowest}; the model abstains unless the predicted class is the only "
+            f"possible one. {LIKE_VALID}"
         )
     lines.append(
-        "- Input gate: "
-        + ("marks pictures unlike the training images; it changes no score." if card.gate_sha256 else "none.")
+        "- Out-of-distribution (OOD) gate: "
+        + ("marks images that are out of distribution; it changes no score." if card.gate_sha256 else "none.")
     )
     return lines
 
@@ -164,20 +163,20 @@ def _caveats(card: BundleCard) -> list[str]:
     lines = [
         "## Caveats", "",
         "- Research use only. A score is a score for a class, never a diagnosis.",
-        "- The intervals speak of patients like those of the set, from the same place and machine.",
+        "- The intervals hold for patients like those of the set, from the same site and machine.",
     ]  # fmt: skip
     if "test" not in card.metrics:
         others, times = card.test_opened_by_all_runs, "once" if card.test_opened_by_all_runs == 1 else "{} times"
         why = "the test set is sealed" if card.seal else "there is no test set"
         if card.seal and others:
-            why = f"this run never opened its test set; runs beside it did, {times.format(others)}"
+            why = f"this run never accessed its test set; runs beside it did, {times.format(others)}"
         lines.append(f"- No test score: {why}. No number above is from test images.")
     return lines + [f"- {_plain(note, 1000)}" for note in card.notes]
 
 
 def _licence(card: BundleCard) -> list[str]:
     made = card.architecture
-    weights = made.weights_licence or "no foreign weights"
+    weights = made.weights_licence or "none (trained from scratch)"
     return ["## Licences", "", f"- Network's code: {made.licence}; weights it started from: {_plain(weights)}",
             f"- Licence of these weights: {NOT_REPORTED}"]  # fmt: skip
 

@@ -27,7 +27,7 @@ TOLERANCE = 1e-4
 class _Served(nn.Module):
     """uint8 (n, c, h, w), as decode() gives them -> logits (n, k), probs (n, k) at the temperature, features (n, d).
 
-    Normalisation is inside `model`, so whoever runs the file cannot get it wrong.
+    Normalisation is inside `model`, so users of the file cannot get it wrong.
     """
 
     def __init__(self, model: Normalised, temperature: float) -> None:
@@ -41,15 +41,15 @@ class _Served(nn.Module):
 
 
 def export_onnx(model: Normalised, temperature: float, shape: tuple[int, int, int]) -> bytes:
-    """The network as ONNX, in one piece: input `image`, outputs `logits`, `probs`, `features`; any number of pictures.
+    """The network as ONNX, in one piece: input `image`, outputs `logits`, `probs`, `features`; any batch size.
 
     Args:
-        shape: of one picture, (c, h, w).
+        shape: of one image, (c, h, w).
     """
     import onnx
 
     served = _Served(model, temperature).eval().cpu()
-    example = torch.zeros((2, *shape), dtype=torch.uint8)  # of one picture the exporter would fix the number
+    example = torch.zeros((2, *shape), dtype=torch.uint8)  # with one image the exporter would fix the batch size
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             served, (example,), input_names=[INPUT], output_names=list(OUTPUTS), opset_version=OPSET,
@@ -63,9 +63,9 @@ def export_onnx(model: Normalised, temperature: float, shape: tuple[int, int, in
 
 
 def differences(model: Normalised, temperature: float, data: bytes, pixels: np.ndarray) -> dict[str, float]:
-    """The largest difference between ONNX Runtime and torch by output, on uint8 pictures (n, c, h, w).
+    """The largest difference between ONNX Runtime and torch by output, on uint8 images (n, c, h, w).
 
-    Logits and features are compared relative to the largest of them where that is above 1.
+    Differences are relative to the largest absolute value of the output where that is above 1.
     """
     session = onnx_runtime().InferenceSession(data, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
@@ -78,7 +78,7 @@ def differences(model: Normalised, temperature: float, data: bytes, pixels: np.n
 
 
 def _strip(proto: ModelProto) -> None:
-    """Take out what the exporter noted about the machine: it writes the path of every source file beside the nodes."""
+    """Remove what the exporter recorded about the machine: it writes the path of each source file beside the nodes."""
     from onnx import AttributeProto, GraphProto
 
     def clean(graph: GraphProto | FunctionProto) -> None:  # an `If` or a `Loop` holds graphs of its own
@@ -107,7 +107,7 @@ def _strip(proto: ModelProto) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter prints, logs and warns about itself; nothing a user could act on."""
+    """The exporter prints, logs and warns about itself; a user can act on none of it."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -1,7 +1,7 @@
-"""ONNX Runtime, silenced: from 1.29 on its packages send facts of machine, program and model to Microsoft.
+"""ONNX Runtime without telemetry: from 1.29 on its packages send facts on machine, program and model to Microsoft.
 
-The switch is read once, when the library is imported: before that a device ID lies in ~/.cache/Microsoft and the first
-event waits to be sent (microsoft/onnxruntime pull request 27379). So this is the only place that imports it.
+The switch is read once, on import: without it, the import writes a device ID to ~/.cache/Microsoft and queues a first
+event (microsoft/onnxruntime pull request 27379). So this is the only place that imports the library.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-_SWITCHES = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")  # the second one in some versions before
+_SWITCHES = ("ORT_DISABLE_TELEMETRY", "ORT_TELEMETRY_DISABLED")  # the second one in some earlier versions
 
 
 def onnx_runtime() -> Any:
-    """The module `onnxruntime`, which says nothing to anybody.
+    """The module `onnxruntime`, with telemetry off.
 
     Raises:
         ImportError: it is not installed.
@@ -22,5 +22,5 @@ def onnx_runtime() -> Any:
         os.environ[name] = "1"
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # where somebody imported it before us, and on Windows
+    onnxruntime.disable_telemetry_events()  # in case it was already imported, and on Windows
     return onnxruntime

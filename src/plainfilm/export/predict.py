@@ -1,4 +1,4 @@
-"""`plainfilm predict`: many pictures through a bundle, one row each, in the order they were given."""
+"""`plainfilm predict`: scores many images with a bundle, one row each, in the order given."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from plainfilm.base.files import atomic_file, atomic_write
 from plainfilm.base.sanitize import INVISIBLE
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.input_paths import image_paths
-from plainfilm.export.scorer import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
+from plainfilm.export.scorer import ABSTAIN, OOD, Bundle, Prediction, open_bundle
 from plainfilm.schemas.documents import PredictDocument, marks
 
 _Format = Literal["csv", "jsonl"]
-_TELL_EVERY = 10.0  # seconds
+_REPORT_EVERY = 10.0  # seconds
 _Write = Callable[[str], object]
 
 
 @dataclass
 class _Counts:
-    """What became of the pictures so far."""
+    """Counts of the images so far, by outcome."""
 
-    called: Counter[str] = field(default_factory=Counter)
+    predicted: Counter[str] = field(default_factory=Counter)
     flags: Counter[str] = field(default_factory=Counter)
     failed: int = 0
 
@@ -39,12 +39,12 @@ class _Counts:
         if found.error:
             self.failed += 1
         else:
-            self.called[found.label] += 1
+            self.predicted[found.label] += 1
             self.flags.update(found.flags)
 
     @property
     def images(self) -> int:
-        return self.failed + self.called.total()
+        return self.failed + self.predicted.total()
 
 
 def predict_files(
@@ -52,14 +52,14 @@ def predict_files(
     heat: Path | None = None, threads: int | None = None, stdin: Iterable[bytes] = (), stdout: TextIO | None = None,
     on_event: EventCallback = silent,
 ) -> PredictDocument:  # fmt: skip
-    """Scores of all pictures that `words` name, written row by row; memory does not grow with their number.
+    """Scores of all images that `words` name, written row by row; memory does not grow with their number.
 
     Args:
         words: files, folders, globs, or '-' for the lines of `stdin`.
-        out: a file that appears when all is done; None writes to `stdout`.
-        threshold: in place of the bundle's, 0..1. heat: a new folder for a heat map of each row.
+        out: a file that appears when everything is done; None writes to `stdout`.
+        threshold: replaces the bundle's, 0..1. heat: a new folder for one heat map per row.
     Raises:
-        BundleError: the bundle is not what its manifest says. DataError: nothing was found.
+        BundleError: the bundle does not match its manifest. DataError: no image was found.
         OccupiedError: `out` or `heat` exists. UsageError: a threshold with more than two classes, or outside 0..1.
         MissingError: ONNX Runtime is missing, or torch for heat maps.
     """
@@ -75,25 +75,25 @@ def predict_files(
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
     line = (_csv_line if form == "csv" else _json_line)(vocab)
     todo = image_paths(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
-    told = time.monotonic()
+    reported = time.monotonic()
     with _sink(out, stdout or sys.stdout) as write:
         for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
-            if number == 1 and form == "csv":  # no header where there is no picture
+            if number == 1 and form == "csv":  # no header without an image
                 write(_csv_header(vocab))
             counts.add(found)
             write(line(name, found))
             if draw is not None and not found.error:
                 draw(bundle, number, name, found)
-            if time.monotonic() - told > _TELL_EVERY:
-                told = time.monotonic()
-                on_event("scored", {"done": number, "seconds": told - began})
+            if time.monotonic() - reported > _REPORT_EVERY:
+                reported = time.monotonic()
+                on_event("scored", {"done": number, "seconds": reported - began})
         if not counts.images:
             rules = "; ".join(f"{n} {rule}" for rule, n in left_out.items())
-            raise DataError(f"No picture was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.")  # fmt: skip
+            raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.")  # fmt: skip
     return PredictDocument(
-        bundle=str(path), out=str(out) if out else None, pictures=counts.images, scored=counts.called.total(),
-        failed=counts.failed, called={name: counts.called[name] for name in vocab}, unsure=counts.flags[UNSURE],
-        unlike=counts.flags[UNLIKE], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
+        bundle=str(path), out=str(out) if out else None, pictures=counts.images, scored=counts.predicted.total(),
+        failed=counts.failed, called={name: counts.predicted[name] for name in vocab}, unsure=counts.flags[ABSTAIN],
+        unlike=counts.flags[OOD], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
         seconds=round(time.monotonic() - began, 3),
     )  # fmt: skip
 
@@ -111,7 +111,7 @@ def _refuse_occupied(out: Path | None, heat: Path | None) -> None:
 
 
 def _make(heat: Path) -> None:
-    """The folder for heat maps, before the work: a row must not be lost for want of a right."""
+    """Create the folder for heat maps before the work: a missing permission must not cost a row."""
     try:
         heat.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=heat):
@@ -123,11 +123,11 @@ def _make(heat: Path) -> None:
 
 
 def _at(bundle: Bundle, threshold: float | None) -> Bundle:
-    """The bundle at another threshold."""
+    """The bundle with another threshold."""
     if threshold is None:
         return bundle
     if bundle.card.positive is None:
-        raise UsageError("--threshold needs two classes; with more, the class with the highest score is called.")
+        raise UsageError("--threshold needs two classes; with more, the class with the highest score is predicted.")
     if not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold:g} is outside 0..1; scores are probabilities.")
     return bundle.at(threshold)
@@ -135,7 +135,7 @@ def _at(bundle: Bundle, threshold: float | None) -> Bundle:
 
 @contextmanager
 def _sink(out: Path | None, stdout: TextIO) -> Iterator[_Write]:
-    """Where rows go. In a file UTF-8, in a terminal nothing that it would obey; what cannot be encoded is an escape."""
+    """Where rows go: a UTF-8 file, or a terminal without control characters; what cannot be encoded is escaped."""
     if out is not None:
         with atomic_file(out) as file:
             yield _writer(file)
@@ -155,7 +155,7 @@ def _writer(file: IO[bytes]) -> _Write:
 
 
 def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Prediction], None]:
-    """What writes the heat map of a row, named by its number."""
+    """A function that writes the heat map of a row, named by its number."""
     from plainfilm.export.heatmaps import heat_figure, heat_maps, require_torch
 
     require_torch()
@@ -166,13 +166,15 @@ def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Pred
         heat = heat_maps(path, pixels, found.label)
         of = bundle.card.positive or found.label
         flags = f" ({', '.join(found.flags)})" if found.flags else ""
-        caption = f"Row {number}: called {found.label}, score for class {of} {found.score:.3f}{flags}"
+        caption = f"Row {number}: predicted {found.label}, score for class {of} {found.score:.3f}{flags}"
         atomic_write(folder / f"{number:06d}.png", as_png(heat_figure(pixels, heat, caption, found.label)))
 
     return draw
 
 
-_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the start of one, and their wide forms
+_FORMULA = (
+    "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the start of a formula, and the full-width forms
+)
 
 
 _Line = Callable[[str | Path, Prediction], str]
@@ -184,7 +186,7 @@ def _columns(vocab: Sequence[str]) -> list[str]:
 
 
 def _inert(text: str) -> str:
-    """A text as a spreadsheet may hold it: what would begin a formula gets an apostrophe.
+    """A text that is safe in a spreadsheet: what would start a formula gets an apostrophe.
 
     Source: OWASP, CSV Injection.
     """
@@ -193,17 +195,17 @@ def _inert(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """A text as a terminal may show it: what moves the cursor or the reading direction is written as an escape."""
+    """A text that is safe in a terminal: what moves the cursor or changes the reading direction is escaped."""
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)
 
 
 def _csv_header(vocab: Sequence[str]) -> str:
-    """The first line, with its end."""
+    """The header line, with its line end."""
     return _csv([_inert(name) for name in _columns(vocab)])
 
 
 def _csv_line(vocab: Sequence[str]) -> _Line:
-    """What makes a CSV line, with its end, of a path and its prediction; numbers with 9 significant digits."""
+    """A function from a path and its prediction to a CSV line with its line end; numbers with 9 significant digits."""
 
     def line(path: str | Path, found: Prediction) -> str:
         numbers = [found.score, *(found.probs.get(name) for name in vocab)]
@@ -215,7 +217,7 @@ def _csv_line(vocab: Sequence[str]) -> _Line:
 
 
 def _json_line(vocab: Sequence[str]) -> _Line:
-    """What makes a JSON line; ASCII only, so that any name is whole on any terminal and pipe."""
+    """A function from a path and its prediction to a JSON line; ASCII only, so any name survives any terminal and pipe."""
 
     def line(path: str | Path, found: Prediction) -> str:
         numbers = [found.score, *(found.probs.get(name) for name in vocab)]
@@ -227,6 +229,6 @@ def _json_line(vocab: Sequence[str]) -> _Line:
 
 
 def _csv(cells: Sequence[str]) -> str:
-    """RFC 4180; Python's csv leaves a lone carriage return bare, at which others end the line."""
+    """RFC 4180; Python's csv leaves a lone carriage return unquoted, which other readers take for a line end."""
     quoted = ('"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell for cell in cells)
     return ",".join(quoted) + "\n"

@@ -1,7 +1,7 @@
-"""Pictures to scores from a bundle, by ONNX Runtime: numpy and Pillow, never torch or fastai.
+"""Images to scores with a bundle and ONNX Runtime: numpy and Pillow, never torch or fastai.
 
-Each worker thread decodes a few pictures and scores them itself, on one core: nobody waits for anybody, and pictures
-are decoded while others are scored.
+Each worker thread decodes a few images and scores them itself, on one core: no thread waits for another, and some
+images are decoded while others are scored.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
 from plainfilm.export.onnx_runtime import onnx_runtime
 
-UNSURE, UNLIKE = "unsure", "unlike the training images"
+ABSTAIN, OOD = "abstain", "out of distribution"
 BATCH, BATCH_PIXELS = (
     8,
     8 * 224 * 224,
-)  # of the paper's network a picture of 224 px holds 8 MB of maps, one of 512 px 45
-_AHEAD = 2  # batches that wait for the reader, for each thread
+)  # an image of 224 px takes 8 MB of feature maps in the paper's network, one of 512 px takes 45
+_AHEAD = 2  # batches in flight per thread
 INPUT, OUTPUTS = "image", ("logits", "probs", "features")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a bundle says of one picture.
+    """What a bundle predicts for one image.
 
-    `label`: the class called, '' where there is no score; `score`: probability of the positive class, with more
-    classes of `label`; `probs`: by class; `flags`: UNSURE, UNLIKE or both; `error`: why there is no score, else ''.
+    `label`: the predicted class, '' where there is no score; `score`: probability of the positive class, or of `label`
+    with more than two classes; `probs`: by class; `flags`: ABSTAIN, OOD or both; `error`: why there is no score, else ''.
     """
 
     label: str = ""
@@ -72,10 +72,10 @@ class Bundle:
         return Bundle(card, self._markdown, self._gate, self._session, self.threads)
 
     def pixels(self, data: bytes | Path | str) -> np.ndarray:
-        """What the network sees of a picture, uint8 (c, h, w).
+        """An image as the network sees it, uint8 (c, h, w).
 
         Raises:
-            DecodeError: it cannot be read as a single still picture.
+            DecodeError: it cannot be read as a single still image.
         """
         found = decode_bytes(data if isinstance(data, bytes) else read_bytes(data), self._spec)
         return found[None] if found.ndim == 2 else np.ascontiguousarray(found.transpose(2, 0, 1))
@@ -89,12 +89,12 @@ class Bundle:
         return self._predict([data])[0]
 
     def predict_many(self, paths: Iterable[Path | str]) -> Iterator[Prediction]:
-        """Predictions in the order of `paths`, which are read as they are needed: memory does not grow with them."""
+        """Predictions in the order of `paths`, which are read lazily: memory does not grow with their number."""
         for _, prediction in self.predict_each(paths):
             yield prediction
 
     def predict_each(self, paths: Iterable[Path | str]) -> Iterator[tuple[Path | str, Prediction]]:
-        """As predict_many(), each beside its path."""
+        """As predict_many(), each with its path."""
         todo, running = iter(paths), deque[tuple[list[Path | str], Future[list[Prediction]]]]()
         with ThreadPoolExecutor(self.threads) as pool:
             try:
@@ -106,18 +106,18 @@ class Bundle:
                     batch, future = running.popleft()
                     yield from zip(batch, future.result(), strict=True)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for what is queued
+                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for the queue
                 raise
 
     def _predict(self, batch: list[Any]) -> list[Prediction]:
         found: list[Prediction | None] = []
-        pictures: list[np.ndarray] = []
+        images: list[np.ndarray] = []
         for one in batch:
             try:
-                pictures.append(self.pixels(one))
+                images.append(self.pixels(one))
                 found.append(None)
             except DecodeError as error:
-                folder = not isinstance(one, bytes) and os.path.isdir(one)  # one that could not be walked
+                folder = not isinstance(one, bytes) and os.path.isdir(one)  # a folder that could not be listed
                 found.append(
                     Prediction(error="E_READ: the folder cannot be read" if folder else f"{error.code}: {_fact(error)}")
                 )
@@ -125,43 +125,47 @@ class Bundle:
                 found.append(Prediction(error="E_CODEC: the library that reads this kind of file is not installed"))
             except (OSError, ValueError):  # a NUL byte, or a name that this system cannot write
                 found.append(Prediction(error="E_READ: the file cannot be opened"))
-        scored = iter(self.score(np.stack(pictures)) if pictures else [])
+        scored = iter(self.score(np.stack(images)) if images else [])
         return [next(scored) if one is None else one for one in found]
 
     def score(self, pixels: np.ndarray) -> list[Prediction]:
-        """Predictions for pictures uint8 (n, c, h, w), as pixels() gives them.
+        """Predictions for images uint8 (n, c, h, w), as pixels() gives them.
 
         Raises:
-            BundleError: the network or the gate cannot take them.
+            BundleError: the network or the gate fails on them.
         """
         try:
             _, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
             probs = probs.astype(np.float64)
-            unlike = np.zeros(len(probs)) if self._gate is None else self._gate.look(_as_decoded(pixels), features)[0]
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen of its own, which derive from Exception alone
+            unlike = np.zeros(len(probs)) if self._gate is None else self._gate.score(_as_decoded(pixels), features)[0]
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types of its own, which share only Exception
             raise BundleError(
-                f"The network or the gate of the bundle cannot be run ({type(error).__name__}). Export it again."
+                f"The network or the gate of the bundle fails ({type(error).__name__}). Export it again."
             ) from None
         card = self.card
         positive = card.vocab.index(card.positive) if card.positive else None
-        called = predicted_classes(probs, positive=positive, threshold=card.threshold)
-        sure = np.ones(len(called), bool) if card.band is None else is_singleton(card.band, probs, called, card.vocab)
-        return [self._prediction(*row, positive) for row in zip(probs, called, sure, unlike, strict=True)]
+        predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
+        kept = (
+            np.ones(len(predicted), bool)
+            if card.band is None
+            else is_singleton(card.band, probs, predicted, card.vocab)
+        )
+        return [self._prediction(*row, positive) for row in zip(probs, predicted, kept, unlike, strict=True)]
 
     def _prediction(
-        self, probs: np.ndarray, called: int, sure: bool, unlike: float, positive: int | None
+        self, probs: np.ndarray, predicted: int, kept: bool, unlike: float, positive: int | None
     ) -> Prediction:
         if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-3):
-            return Prediction(error="E_SCORE: the network's output is no probability of each class")
+            return Prediction(error="E_SCORE: the network's outputs are not probabilities")
         vocab = self.card.vocab
-        flags = (*(() if sure else (UNSURE,)), *((UNLIKE,) if unlike > 1 else ()))
-        score = float(probs[called if positive is None else positive])
-        return Prediction(vocab[called], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
+        flags = (*(() if kept else (ABSTAIN,)), *((OOD,) if unlike > 1 else ()))
+        score = float(probs[predicted if positive is None else positive])
+        return Prediction(vocab[predicted], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
 
 
 def _fact(error: DecodeError) -> str:
-    """What is wrong with a picture for a model that is done: no option can mend it."""
-    return "more than 8 bits; this model takes 8-bit pictures" if error.fact == NO_DEPTH else error.fact
+    """Why a trained model cannot read an image; training options, which the error may suggest, cannot help here."""
+    return "more than 8 bits; this model takes 8-bit images" if error.fact == NO_DEPTH else error.fact
 
 
 def _as_decoded(pixels: np.ndarray) -> np.ndarray:
@@ -170,28 +174,30 @@ def _as_decoded(pixels: np.ndarray) -> np.ndarray:
 
 
 def open_bundle(path: Path, threads: int | None = None) -> Bundle:
-    """A bundle folder or zip, checked against its manifest before anything of it is loaded.
+    """A bundle folder or zip, checked against its manifest before any of it is loaded.
 
     Args:
-        threads: of predict_many(); None takes one for each processor that this process may use.
+        threads: of predict_many(); None takes one per processor that this process may use.
     Raises:
-        BundleError: a file is changed, missing, surplus, or does not fit the others.
+        BundleError: a file is modified, missing, unexpected, or does not fit the others.
         MissingError: ONNX Runtime is not installed.
     """
     with opened(Path(path)) as source:
-        # ONNX Runtime needs a third less memory, and starts faster, where it reads the file itself
+        # ONNX Runtime needs a third less memory, and starts faster, when it reads the file itself
         keep = {CARD, MODEL_CARD, GATE} if source.folder else {CARD, MODEL_CARD, GATE, ONNX}
         files, hashes = verify(source, keep=frozenset(keep))
         bundle = _bundle(source, files, hashes, threads)
         if source.folder and source.facts(ONNX).sha256 != hashes[ONNX]:
-            raise BundleError("model.onnx of the bundle changed while it was loaded. Start again.")
+            raise BundleError("model.onnx of the bundle changed while it was loaded. Run the command again.")
     return bundle
 
 
 def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], threads: int | None) -> Bundle:
     card = _card(files[CARD])
     if card.weights_sha256 != hashes[WEIGHTS] or card.gate_sha256 != hashes.get(GATE):
-        raise BundleError("card.json of the bundle speaks of another network or gate than it holds. Export it again.")
+        raise BundleError(
+            "card.json of the bundle describes another network or gate than the bundle holds. Export it again."
+        )
     try:
         gate = gate_from(files[GATE]) if GATE in files else None
         markdown = files[MODEL_CARD].decode("utf-8")
@@ -201,11 +207,15 @@ def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], thr
         raise BundleError(
             "model.onnx of the bundle refers to another file, which a bundle never does. Export it again."
         )
-    if next(source.parts(WEIGHTS), b"")[8:9] != b"{":  # after the length of its header; only heat maps read it whole
-        raise BundleError("model.safetensors of the bundle is no safetensors file; it was not read. Export it again.")
+    if next(source.parts(WEIGHTS), b"")[8:9] != b"{":  # after the header's length; only heat maps read the whole file
+        raise BundleError(
+            "model.safetensors of the bundle is not a safetensors file; it was not read. Export it again."
+        )
     session = _session(source.folder / ONNX if source.folder else files.pop(ONNX), card)
     bundle = Bundle(card, markdown, gate, session, threads or _processors())
-    bundle.score(np.zeros((1, card.channels, card.size_px, card.size_px), np.uint8))  # what cannot run is refused here
+    bundle.score(
+        np.zeros((1, card.channels, card.size_px, card.size_px), np.uint8)
+    )  # a bundle that cannot run is refused here
     return bundle
 
 
@@ -224,18 +234,18 @@ def _card(data: bytes) -> BundleCard:
 
 
 def _session(model: bytes | Path, card: BundleCard) -> Any:
-    """ONNX Runtime's session, whose input and outputs are those that the card promises."""
+    """ONNX Runtime's session, after checking its input and outputs against the card."""
     try:
         onnxruntime = onnx_runtime()
     except ImportError:
-        raise MissingError("Predicting needs ONNX Runtime. Install it: pip install onnxruntime.") from None
+        raise MissingError("Prediction needs ONNX Runtime. Install it: pip install onnxruntime.") from None
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the threads are ours, see above
-    options.log_severity_level = 4  # its warnings name nodes, which nobody here can mend
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the worker threads are ours, see above
+    options.log_severity_level = 4  # its warnings are about nodes, on which nobody here can act
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         takes, gives = session.get_inputs(), session.get_outputs()
-    except Exception as error:  # noqa: BLE001 - it raises a dozen of its own, which derive from Exception alone
+    except Exception as error:  # noqa: BLE001 - it raises a dozen types of its own, which share only Exception
         raise BundleError(
             f"model.onnx of the bundle cannot be loaded ({type(error).__name__}). Export it again."
         ) from None

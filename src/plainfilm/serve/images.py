@@ -8,26 +8,26 @@ import io
 import numpy as np
 from PIL import Image
 
-# From no colour to a strong one; readable on grey films and by people who confuse red and green.
+# From no colour to a strong one; readable on grey images and with red-green colour blindness.
 _HEAT = np.array(
     [(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], float
 )  # matplotlib's inferno
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """A PNG of uint8 (h, w) grey, or (h, w, 3) or (h, w, 4) with colours."""
+    """A PNG of uint8 (h, w) grey, (h, w, 3) RGB or (h, w, 4) RGBA."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
     return file.getvalue()
 
 
 def network_input(pixels: np.ndarray) -> np.ndarray:
-    """uint8 (h, w) or (h, w, 3) of what the network gets, uint8 (1 or 3, h, w)."""
+    """uint8 (h, w) or (h, w, 3) from the network's input, uint8 (1 or 3, h, w)."""
     return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, 2)
 
 
 def overlay(heat: np.ndarray) -> np.ndarray:
-    """uint8 (h, w, 4) of a heat map float (h, w), 0 and more: the hotter a place, the less it lets through."""
+    """uint8 (h, w, 4) from a heat map float (h, w) >= 0: the hotter a place, the more opaque."""
     top = float(heat.max())
     share = np.clip(heat / top, 0, 1) if top > 0 else np.zeros_like(heat)
     at = np.linspace(0, 1, len(_HEAT))
@@ -37,5 +37,5 @@ def overlay(heat: np.ndarray) -> np.ndarray:
 
 
 def data_uri(image: bytes) -> str:
-    """A PNG as an address that holds it."""
+    """A PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

@@ -1,4 +1,4 @@
-"""What one visitor, and all of them together, may take."""
+"""Limits on one request, and on all requests together."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes, times in seconds; each is counted while reading, no header is believed."""
+    """Sizes in bytes, times in seconds; each is counted while reading, no header is trusted."""
 
-    part: int = 32 * MB  # one image; a 16-bit film of 3,000 x 4,000 pixels without compression is 24 MB
+    part: int = 32 * MB  # one image; a 16-bit image of 3,000 x 4,000 pixels without compression is 24 MB
     request: int = 128 * MB
     parts: int = 64
     held: int = 512 * MB  # of all requests that are being read or wait for the model
     queue: int = 32  # requests that are being read or wait for the model
     idle: float = 10.0  # without a byte of a body
     total: float = 120.0  # for a whole body
-    head: float = 10.0  # for the lines before a body, and between two requests
+    head: float = 10.0  # for the headers, and between two requests
     connections: int = 512
 
     @classmethod
     def for_images_of(cls, mb: int, queue: int) -> Limits:
-        """The limits for images of up to `mb` MB: a request holds four of them, all requests sixteen."""
+        """The limits for images of up to `mb` MB: a request may hold four of them, all requests sixteen."""
         return cls(part=mb * MB, request=max(4 * mb, 16) * MB, held=max(16 * mb, 64) * MB, queue=queue)
 
 

@@ -1,4 +1,4 @@
-"""The little Markdown that a model card is written in, as blocks that a template escapes and shows."""
+"""The small part of Markdown that model cards use, as blocks that a template escapes and shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class _MarkdownBlock:
 
 
 def _spans(text: str) -> list[_Span]:
-    """Plain, strong and code pieces of a line; backslashes and HTML's entities are what they stand for."""
+    """Plain, strong and code pieces of a line, with backslash escapes and HTML entities resolved."""
     found: list[_Span] = []
     plain, at = "", 0
     for match in _SPANS.finditer(text):
@@ -49,7 +49,7 @@ def _bare(text: str) -> str:
 
 
 def blocks(markdown: str) -> list[_MarkdownBlock]:
-    """The blocks of a text; what is no known form is a paragraph, nothing is left out, no HTML is understood."""
+    """The blocks of a text; any unknown form becomes a paragraph, nothing is dropped, HTML is not interpreted."""
     return list(_blocks(markdown.splitlines()))
 
 

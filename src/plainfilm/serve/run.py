@@ -1,4 +1,4 @@
-"""`plainfilm serve`: from a bundle on disk to a page that answers, until Ctrl-C."""
+"""`plainfilm serve`: serves a bundle as a web page until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 
 from plainfilm.errors import MissingError, UsageError
 from plainfilm.export.scorer import open_bundle
-from plainfilm.serve.answers import HeatMap, Predictor
 from plainfilm.serve.limits import Limits
+from plainfilm.serve.predictor import HeatMap, Predictor
 from plainfilm.serve.security import is_loopback
 from plainfilm.serve.server import Service, build_app, make_server
 
@@ -38,24 +38,24 @@ def serve_bundle(
     """Serve a bundle until Ctrl-C.
 
     Args:
-        port: 0 takes a free one. token: asked for on every address; must be given beyond this machine.
+        port: 0 takes a free one. token: required on every path; must be given when `host` is not loopback.
         max_mb, queue: see Limits.
-        say: hears what people should know; result: hears the page's address once it answers.
+        say: receives messages for people; result: receives the page's address once the server is up.
     Raises:
-        BundleError: the bundle is not whole. UsageError: the options do not fit, or the port is taken.
+        BundleError: the bundle is damaged. UsageError: the options conflict, or the port is taken.
     """
     _check_token(host, token)
-    with _listening(host, port) as on_event:
+    with _listening(host, port) as server_socket:
         bundle = open_bundle(path, threads=1)
         service = Service(Predictor(bundle, _heat_of(path)), Limits.for_images_of(max_mb, queue))
-        port = on_event.getsockname()[1]
+        port = server_socket.getsockname()[1]
         app = build_app(service, host=host, port=port, token=token)
         address = f"http://{_shown_host(host)}:{port}/"
 
         def started() -> None:
             if not is_loopback(host):
                 say(
-                    f"NOTE: anyone in the network can reach {host}:{port}. The way is not encrypted: who listens sees token and images."
+                    f"NOTE: anyone on the network can reach {host}:{port}. The connection is not encrypted: eavesdroppers see token and images."
                 )
             say("Serving until Ctrl-C; nothing is stored.")
             result(address)
@@ -63,8 +63,8 @@ def serve_bundle(
                 webbrowser.open(address)
 
         server = make_server(app, service.limits, started)
-        with contextlib.suppress(KeyboardInterrupt):  # the way to stop it, so no failure
-            server.run(sockets=[on_event])
+        with contextlib.suppress(KeyboardInterrupt):  # the normal way to stop, not a failure
+            server.run(sockets=[server_socket])
         counts = service.counts
         say(
             f"Stopped. Images scored: {counts['scored']}; not readable: {counts['unreadable']}; "
@@ -73,10 +73,10 @@ def serve_bundle(
 
 
 def _check_token(host: str, token: str | None) -> None:
-    """Whether `token` is there where it must be, and long enough.
+    """Check that `token` is given where it must be, and long enough.
 
     Raises:
-        UsageError: it is not.
+        UsageError: it is missing, too short or holds other characters.
     """
     if token is None:
         if not is_loopback(host):
@@ -93,39 +93,39 @@ def _check_token(host: str, token: str | None) -> None:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """A socket that listens, before anything slow is done.
+    """A listening socket, opened before anything slow is done.
 
     Raises:
-        UsageError: the port is taken or the address is not this machine's.
+        UsageError: the port is taken, or the address is not one of this machine.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
-        on_event = socket.socket(family, socket.SOCK_STREAM)
+        server_socket = socket.socket(family, socket.SOCK_STREAM)
     except OSError:
-        raise UsageError(f"--host {host} is no address of this machine. Try --host 127.0.0.1.") from None
+        raise UsageError(f"--host {host} is not an address of this machine. Try --host 127.0.0.1.") from None
     try:
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows, where SO_REUSEADDR would share a taken port
-            on_event.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
-            on_event.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        on_event.bind(address)
-        on_event.listen(512)
+            server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server_socket.bind(address)
+        server_socket.listen(512)
     except OSError as error:
-        on_event.close()
+        server_socket.close()
         raise UsageError(_unbound(host, port, error)) from None
-    return on_event
+    return server_socket
 
 
 def _unbound(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} is in use, perhaps by another `plainfilm serve`. Take another: --port {port + 1 if port < 65535 else 8000}, or --port 0 for a free one."
+        return f"Port {port} is in use, perhaps by another `plainfilm serve`. Choose another: --port {port + 1 if port < 65535 else 8000}, or --port 0 for a free one."
     if error.errno == errno.EACCES:
-        return f"Port {port} is only for the system's administrator. Take one above 1023, e.g. --port 8000."
-    return f"--host {host} is no address of this machine ({error.strerror}). Try --host 127.0.0.1."
+        return f"Port {port} needs administrator rights. Choose one above 1023, e.g. --port 8000."
+    return f"--host {host} is not an address of this machine ({error.strerror}). Try --host 127.0.0.1."
 
 
 def _shown_host(host: str) -> str:
-    """How a browser on this machine calls `host`."""
+    """`host` as a browser on this machine writes it."""
     bare = host.strip("[]")
     if bare in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         return "127.0.0.1" if bare == "0.0.0.0" else "[::1]"  # noqa: S104
@@ -133,7 +133,7 @@ def _shown_host(host: str) -> str:
 
 
 def _heat_of(path: Path) -> HeatMap | None:
-    """The bundle's heat maps where torch is installed; torch is imported at the first one."""
+    """The bundle's heat maps where torch is installed; torch is imported for the first one."""
     from plainfilm.export.heatmaps import heat_maps, require_torch
 
     try:

@@ -1,7 +1,7 @@
-"""Who may ask at all: one check before every address, and the headers of every answer.
+"""Who may send requests: one check before every path, and security headers on every response.
 
-A page of another site can make a browser send requests to this machine. Its name then stands in Host (DNS rebinding)
-or in Origin and Sec-Fetch-Site, which scripts cannot change.
+A page of another site can make a browser send requests to this machine. That site's name is then in Host (DNS
+rebinding), or in Origin and Sec-Fetch-Site, which scripts cannot change.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def is_loopback(host: str) -> bool:
 
 
 class SecurityMiddleware:
-    """Wraps an app: refuses foreign hosts, foreign pages and wrong tokens, and seals every answer.
+    """Wraps an app: refuses foreign hosts, foreign pages and wrong tokens, and adds security headers to every response.
 
     Args:
-        host, port: where the server listens. Beyond loopback any address (no name but this machine's own) is a good
-            Host: an attacker's page has a name.
-        token: asked for on every address when given.
+        host, port: where the server listens. Beyond loopback, Host may be any IP address but no name other than this
+            machine's own: an attacker's page has a name.
+        token: required on every path when given.
     """
 
     def __init__(self, app: ASGIApp, *, host: str, port: int, token: str | None) -> None:
@@ -64,7 +64,7 @@ class SecurityMiddleware:
                 await self.app(scope, receive, send)
             return
 
-        async def sealed(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -72,19 +72,19 @@ class SecurityMiddleware:
             await send(message)
 
         refusal = self.refuse(scope["method"], Headers(scope=scope))
-        await (refusal or self.app)(scope, receive, sealed)
+        await (refusal or self.app)(scope, receive, send_with_headers)
 
     def refuse(self, method: str, headers: Headers) -> PlainTextResponse | None:
-        """The answer to a request that must not pass, else None."""
+        """The response to a request that must not pass, else None."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not self._ours(hosts[0]):
-            return _no(
-                421, "This server answers under its own address only; see the line that it printed at its start."
-            )
+            return _refusal(421, "This server accepts only its own address; see the line that it printed at startup.")
         if _foreign(method, headers, hosts[0]):
-            return _no(403, "A page of another site asked; only this server's own page may.")
+            return _refusal(403, "A page of another site sent this request; only this server's own page may.")
         if self.token is not None and not _knows(headers.get("authorization", ""), self.token):
-            return _no(401, "Give the token: as password in the browser (any name), or curl -u :TOKEN.", _CHALLENGE)
+            return _refusal(
+                401, "Give the token: as password in the browser (any name), or curl -u :TOKEN.", _CHALLENGE
+            )
         return None
 
     def _ours(self, host: str) -> bool:
@@ -103,14 +103,14 @@ def _is_address(name: str) -> bool:
 
 
 def _foreign(method: str, headers: Headers, host: str) -> bool:
-    """Whether a browser says that another site's page made this request; curl says nothing and is no browser."""
+    """Whether a browser says that another site's page made this request; curl says nothing and is not a browser."""
     origins = headers.getlist("origin")
     if any(origin.lower() != f"http://{host.lower()}" for origin in origins):
         return True
     site = headers.get("sec-fetch-site", "none").lower()
     if site in ("same-origin", "none"):
         return False
-    # a link on another page may open ours, but nothing else of it may reach us
+    # another page may link to ours, but nothing else from it may reach us
     return method != "GET" or headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document"
 
 
@@ -127,5 +127,5 @@ def _knows(authorization: str, token: str) -> bool:
     return hmac.compare_digest(given, token.encode())
 
 
-def _no(status: int, why: str, more: Mapping[str, str] | None = None) -> PlainTextResponse:
+def _refusal(status: int, why: str, more: Mapping[str, str] | None = None) -> PlainTextResponse:
     return PlainTextResponse(why + "\n", status, headers={"Connection": "close", **(more or {})})

@@ -1,6 +1,6 @@
 """The images of one multipart request, counted byte by byte while they arrive.
 
-Names that a client gives (of files, of form fields) are never kept: no answer, log or path can hold one.
+Names that a client sends (of files, of form fields) are never kept: no response, log or path can hold one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from plainfilm.serve.limits import MB, Limits, RefusedError
 
-_BROKEN = "The body is not whole multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
+_BROKEN = "The body is not complete multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
 
 
 class Held:
@@ -38,14 +38,14 @@ class Held:
 
 
 class Upload:
-    """Takes a body in chunks of any size; `images` are its whole parts, in their order."""
+    """Takes a body in chunks of any size; `images` are its complete parts, in order."""
 
     def __init__(self, content_type: str, limits: Limits, held: Held) -> None:
         self.limits, self.held = limits, held
         self.images: list[bytes] = []
         self.size = 0  # of the body so far
         self._part: bytearray | None = None
-        self._kept = 0  # bytes of parts, what `held` was told
+        self._kept = 0  # bytes of parts, as counted in `held`
         self._ended = False
         self._parser = MultipartParser(
             _boundary(content_type),
@@ -63,7 +63,7 @@ class Upload:
         """The next bytes of the body.
 
         Raises:
-            RefusedError: 400 it is not multipart, 413 a cap is passed, 503 all requests together hold too much.
+            RefusedError: 400 it is not multipart, 413 a limit is exceeded, 503 all requests together hold too much.
         """
         self.size += len(chunk)
         if self.size > self.limits.request:
@@ -128,22 +128,22 @@ def _boundary(content_type: str) -> bytes:
 
 
 async def read_images(upload: Upload, body: AsyncIterator[bytes]) -> list[bytes]:
-    """The images of a body that arrives.
+    """The images of a body while it arrives.
 
     Raises:
-        RefusedError: as Upload; 408 when the body comes too slowly.
+        RefusedError: as Upload; 408 when the body arrives too slowly.
     """
     try:
         async with asyncio.timeout(upload.limits.total):
-            async for chunk in _hurried(body, upload.limits.idle):
+            async for chunk in _with_timeout(body, upload.limits.idle):
                 upload.write(chunk)
     except TimeoutError:
-        raise RefusedError(408, "The body came too slowly. Send it again.") from None
+        raise RefusedError(408, "The body arrived too slowly. Send it again.") from None
     return upload.finish()
 
 
 async def drain(body: AsyncIterator[bytes], most: int, seconds: float) -> None:
-    """Read and drop what a refused client still sends, at most `most` bytes: one that is sending hears no answer."""
+    """Read and drop what a refused client still sends, at most `most` bytes: a client that is sending reads no response."""
     left = most
     try:
         async with asyncio.timeout(seconds):
@@ -155,8 +155,8 @@ async def drain(body: AsyncIterator[bytes], most: int, seconds: float) -> None:
         return
 
 
-async def _hurried(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
-    """The chunks, each of which must come within `seconds`."""
+async def _with_timeout(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
+    """The chunks, each of which must arrive within `seconds`."""
     while True:
         try:
             async with asyncio.timeout(seconds):

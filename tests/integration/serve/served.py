@@ -1,4 +1,4 @@
-"""A running `plainfilm serve`, what is sent to it, and pictures with known answers."""
+"""A running `plainfilm serve`, what is sent to it, and images with known scores."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PLANTED = (
 )  # fmt: skip
 
 
-def picture(number: int, size_px: int = 48) -> bytes:
-    """A drawn film as PNG; each number is another film."""
+def drawn_png(number: int, size_px: int = 48) -> bytes:
+    """A drawn radiograph as PNG; each number is a different one."""
     film = draw_phantom(size_px, seed=77, patient=number, k=1, opacity=bool(number % 2))
     return encoded(film)
 
@@ -82,7 +82,7 @@ def form(images: list[bytes], names: list[str] | None = None) -> tuple[bytes, di
 
 
 @dataclass
-class Answer:
+class Response:
     """Status, headers (names in lower case) and body."""
 
     status: int
@@ -94,18 +94,20 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+def ask(port: int, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Response:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(method, path, body, headers or {}, encode_chunked=not isinstance(body, bytes | None))
-        answer = connection.getresponse()
-        return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        response = connection.getresponse()
+        return Response(
+            response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+        )
     finally:
         connection.close()
 
 
-def post(port: int, images: list[bytes], path: str = "/predict", names: list[str] | None = None) -> Answer:
+def post(port: int, images: list[bytes], path: str = "/predict", names: list[str] | None = None) -> Response:
     """POST /predict with one part per image."""
     body, headers = form(images, names)
     return ask(port, "POST", path, body, headers)

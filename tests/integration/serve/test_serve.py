@@ -1,4 +1,4 @@
-"""`plainfilm serve`: right answers, nothing stored, nothing told, nobody let in who should not be."""
+"""`plainfilm serve`: correct scores, nothing stored, nothing leaked, nobody let in who should not be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from served import Served, ask, form, picture, planted_dicom, post
+from served import Served, ask, drawn_png, form, planted_dicom, post
 
 from medical_claims import shows_research_use_only, text_of
 from plainfilm.export.scorer import open_bundle
@@ -33,17 +33,17 @@ NAMES = [
 HOSTILE = [NAMES[i % 20] + ("", " MUELLER^HANS", "\u2028x" * 9)[i // 20] for i in range(60)]
 
 
-def test_answers_are_those_of_predict_in_their_order(served: Served, bundle: Path):
-    images = [picture(1), b"no picture", picture(2), planted_dicom(1)]
-    answer = post(served.port, images)
-    assert answer.status == 200 and answer.headers["content-type"] == "application/json"
+def test_scores_are_those_of_predict_in_order(served: Served, bundle: Path):
+    images = [drawn_png(1), b"no picture", drawn_png(2), planted_dicom(1)]
+    response = post(served.port, images)
+    assert response.status == 200 and response.headers["content-type"] == "application/json"
     known = [open_bundle(bundle).predict_bytes(image) for image in images]
-    for i, (found, right) in enumerate(zip(answer.json()["results"], known, strict=True)):
+    for i, (found, right) in enumerate(zip(response.json()["results"], known, strict=True)):
         assert found == {
             "index": i, "label": right.label, "score": right.score, "probs": right.probs, "flags": list(right.flags), "error": right.error
         }  # fmt: skip
     assert [bool(right.error) for right in known] == [False, True, False, False]
-    assert shows_research_use_only(answer.json()["notice"])
+    assert shows_research_use_only(response.json()["notice"])
 
 
 @pytest.mark.parametrize("path", ["/", "/card"])
@@ -51,22 +51,22 @@ def test_the_pages_say_research_use_only_and_claim_no_more(served: Served, path:
     assert shows_research_use_only(text_of(ask(served.port, "GET", path).body.decode()))
 
 
-def test_the_picture_is_what_the_network_sees(served: Served, bundle: Path):
-    found = post(served.port, [picture(3)], "/predict?show=seen").json()["results"][0]
+def test_seen_is_what_the_network_sees(served: Served, bundle: Path):
+    found = post(served.port, [drawn_png(3)], "/predict?show=seen").json()["results"][0]
     kind, _, data = found["seen"].partition(",")
     seen = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
     assert kind == "data:image/png;base64"
-    assert np.array_equal(seen, open_bundle(bundle).pixels(picture(3))[0])
+    assert np.array_equal(seen, open_bundle(bundle).pixels(drawn_png(3))[0])
     assert "heat" in found and found["heat"] is None  # it was not asked for
-    assert post(served.port, [picture(3)], "/predict?show=all").status == 400
+    assert post(served.port, [drawn_png(3)], "/predict?show=all").status == 400
 
 
 def test_the_heat_map_is_that_of_the_bundle(served: Served, bundle: Path):
     from plainfilm.export.heatmaps import heat_maps
 
-    found = post(served.port, [picture(4)], "/predict?show=heat").json()["results"][0]
+    found = post(served.port, [drawn_png(4)], "/predict?show=heat").json()["results"][0]
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(found["heat"].partition(",")[2]))))
-    heat = heat_maps(bundle, open_bundle(bundle).pixels(picture(4)))
+    heat = heat_maps(bundle, open_bundle(bundle).pixels(drawn_png(4)))
     assert drawn.shape == (48, 48, 4)
     if heat.max() > 0:
         assert drawn[..., 3].argmax() == heat.argmax()
@@ -85,15 +85,15 @@ def test_every_address_is_sealed_and_refuses_foreign_hosts_and_pages(served: Ser
     bad += [{"Sec-Fetch-Site": s} for s in ("cross-site", "same-site")]
     for path in (*PAGES, "/predict", "/nothing", "/static/../server.py", "/docs", "/openapi.json", "/%2e%2e/card"):
         for method in ("GET", "POST", "OPTIONS", "PUT"):
-            answer = ask(served.port, method, path)
-            assert answer.status == (200 if path in PAGES and method == "GET" else answer.status)
-            assert answer.status < 500
+            response = ask(served.port, method, path)
+            assert response.status == (200 if path in PAGES and method == "GET" else response.status)
+            assert response.status < 500
             for name, start in (
                 ("content-security-policy", "default-src 'none'"), ("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"),
                 ("cache-control", "no-store"), ("x-frame-options", "DENY"),
             ):  # fmt: skip
-                assert answer.headers[name].startswith(start), (path, name)
-            assert "access-control-allow-origin" not in answer.headers and "server" not in answer.headers
+                assert response.headers[name].startswith(start), (path, name)
+            assert "access-control-allow-origin" not in response.headers and "server" not in response.headers
         for headers in bad:
             for method in ("GET", "POST"):
                 assert ask(served.port, method, path, headers=headers).status in (403, 421), (path, headers)
@@ -136,22 +136,22 @@ def test_sixty_hostile_names_stand_nowhere(served: Served):
     before = len(served.log())
     body = b""
     for start in range(0, 60, 20):
-        answer = post(served.port, [picture(5)] * 20, names=HOSTILE[start : start + 20])
-        assert answer.status == 200 and len(answer.json()["results"]) == 20
-        body += answer.body
+        response = post(served.port, [drawn_png(5)] * 20, names=HOSTILE[start : start + 20])
+        assert response.status == 200 and len(response.json()["results"]) == 20
+        body += response.body
     for word in (b"alert", b"MUELLER", b"passwd", b"secret", b"calc", b"7*7"):
         assert word not in body
     assert served.log()[before:] == ""
 
 
-def test_planted_dicom_values_are_told_nowhere(served: Served):
+def test_planted_dicom_values_are_leaked_nowhere(served: Served):
     films = [planted_dicom(number) for number in range(5)]
     damaged = [film[:cut] for film, cut in zip(films, (200, 900, 1500, 2500, len(films[4]) - 500), strict=True)]
     assert films[0].count(b"CANARY") == 40
-    answer = post(served.port, films + damaged, "/predict?show=seen")
-    results = answer.json()["results"]
+    response = post(served.port, films + damaged, "/predict?show=seen")
+    results = response.json()["results"]
     assert [bool(found["error"]) for found in results] == [False] * 5 + [True] * 5
-    assert b"CANARY" not in answer.body and "CANARY" not in served.log()
+    assert b"CANARY" not in response.body and "CANARY" not in served.log()
     pages = b"".join(ask(served.port, "GET", path).body for path in PAGES)
     assert b"CANARY" not in pages
 
@@ -170,7 +170,7 @@ def test_floods_are_cut_off_without_memory(served: Served):
     many = form([b"x"] * 10_000)
     assert ask(served.port, "POST", "/predict", *many).status == 413
     assert ask(served.port, "POST", "/predict", form([b"x" * 32_000_001])[0], kind).status == 413
-    assert post(served.port, [picture(6)]).status == 200
+    assert post(served.port, [drawn_png(6)]).status == 200
     assert served.peak_mb() - before < 130  # an image of 32 MB twice: as it grows, and as bytes
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as short:
         short.sendall(f"POST /predict HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 99\r\n".encode())
@@ -178,27 +178,27 @@ def test_floods_are_cut_off_without_memory(served: Served):
     assert ask(served.port, "GET", "/healthz").status == 200
 
 
-def test_who_sends_too_much_hears_why(served: Served):
+def test_a_request_that_is_too_large_gets_the_reason(served: Served):
     """Not a broken connection: what is still on its way is read and dropped."""
     body, kind = form([b"x" * 100_000_000])
-    answer = ask(served.port, "POST", "/predict", body, kind)
-    assert answer.status == 413 and "larger than 32 MB" in answer.json()["error"]
+    response = ask(served.port, "POST", "/predict", body, kind)
+    assert response.status == 413 and "larger than 32 MB" in response.json()["error"]
 
 
-def test_health_answers_while_the_model_works(served: Served):
+def test_health_responds_while_the_model_is_busy(served: Served):
     health = ask(served.port, "GET", "/healthz").json()
     assert health["status"] == "ok" and health["waiting"] == 0
 
 
 def test_nothing_is_stored(served: Served):
-    post(served.port, [picture(i) for i in range(9)] + [planted_dicom(3)], "/predict?show=seen,heat")
+    post(served.port, [drawn_png(i) for i in range(9)] + [planted_dicom(3)], "/predict?show=seen,heat")
     left = [path for path in served.left() if "matplotlib" not in path.parts]  # its list of fonts, made for heat maps
     assert left == []
 
 
 def test_a_log_of_a_whole_life_is_three_lines(bundle: Path, tmp_path: Path):
     server = Served(bundle, tmp_path / "server")
-    post(server.port, [picture(1), b"bad"])
+    post(server.port, [drawn_png(1), b"bad"])
     ask(server.port, "POST", "/predict", b"", {})
     began = time.monotonic()
     assert server.stop() == 0
@@ -216,15 +216,15 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_taken_port_and_open_doors_are_refused(served: Served, bundle: Path, tmp_path: Path):
-    for words, told in (
+    for words, expected in (
         ((str(bundle), "--port", str(served.port)), f"Port {served.port} is in use"),
         ((str(bundle), "--port", "0", "--host", "0.0.0.0"), "needs --token SECRET"),  # noqa: S104
         ((str(bundle), "--port", "0", "--token", "short"), "expected 16 or more"),
-        ((str(bundle), "--port", "0", "--host", "192.0.2.1", "--token", "x" * 20), "is no address of this machine"),
+        ((str(bundle), "--port", "0", "--host", "192.0.2.1", "--token", "x" * 20), "is not an address of this machine"),
         ((str(tmp_path / "none"), "--port", "0"), "none"),
     ):
         done = run(*words)
-        assert done.returncode == 2 and told in done.stderr, done.stderr
+        assert done.returncode == 2 and expected in done.stderr, done.stderr
         assert done.stdout == "" and "Traceback" not in done.stderr and len(done.stderr.splitlines()) == 1
 
 
@@ -238,7 +238,7 @@ def test_the_token_opens_every_address_and_nothing_else_does(bundle: Path, tmp_p
         assert ask(server.port, "GET", path, headers=good).status == (
             200 if path in PAGES else 405 if path == "/predict" else 404
         )
-    body, kind = form([picture(1)])
+    body, kind = form([drawn_png(1)])
     assert ask(server.port, "POST", "/predict", body, kind | good).status == 200
     assert server.stop() == 0
     assert token not in server.log()
@@ -260,8 +260,8 @@ app(sys.argv[1:])
 
 def test_it_serves_without_torch_and_says_what_is_missing(bundle: Path, tmp_path: Path):
     server = Served(bundle, tmp_path / "server", program=("-c", WITHOUT))
-    found = post(server.port, [picture(1)], "/predict?show=seen,heat").json()["results"][0]
-    assert found["score"] == open_bundle(bundle).predict_bytes(picture(1)).score
+    found = post(server.port, [drawn_png(1)], "/predict?show=seen,heat").json()["results"][0]
+    assert found["score"] == open_bundle(bundle).predict_bytes(drawn_png(1)).score
     assert found["heat"] is None and found["seen"]
     page = ask(server.port, "GET", "/").body.decode()
     assert "Heat maps need torch" in page and 'src="examples/2.png"' in page

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from served import Served, encoded, picture, planted_dicom
+from served import Served, drawn_png, encoded, planted_dicom
 
 from plainfilm.data.synthetic.film import draw_phantom
 from plainfilm.export.scorer import open_bundle
@@ -46,7 +46,7 @@ class Visit:
         self.page.goto(address)
 
     def put(self, *files: tuple[str, bytes]) -> None:
-        """Choose files, and wait until all are answered."""
+        """Choose files, and wait until all are scored."""
         self.page.set_input_files(
             "#files", [{"name": n, "mimeType": "application/octet-stream", "buffer": b} for n, b in files]
         )
@@ -102,7 +102,7 @@ def visit(browse: Open, served: Served) -> Iterator[Visit]:
 
 
 def test_scores_stand_beside_their_names(visit: Visit, bundle: Path):
-    films = [(f"film {i}.png", picture(i)) for i in range(4)]
+    films = [(f"film {i}.png", drawn_png(i)) for i in range(4)]
     visit.put(*films, ("notes.txt", b"no picture"), ("scan.dcm", planted_dicom(2)))
     known = [open_bundle(bundle).predict_bytes(film) for _, film in films]
     found = visit.results()
@@ -117,14 +117,14 @@ def test_scores_stand_beside_their_names(visit: Visit, bundle: Path):
     fills = visit.page.locator(".fill").evaluate_all("all => all.map(one => parseFloat(one.style.width))")
     assert fills[:4] == pytest.approx([100 * right.score for right in known], abs=1e-3)
     loaded = "() => [...document.querySelectorAll('.seen')].filter(one => one.naturalWidth === 48).length === 5"
-    visit.page.wait_for_function(loaded)  # a picture is decoded after the script that set it
+    visit.page.wait_for_function(loaded)  # an image is decoded after the script that set it
 
 
 def test_hostile_names_are_text(visit: Visit):
     before = visit.page.evaluate(
         "document.querySelectorAll('script, iframe, img[src=\"x\"], h1, [onmouseover]').length"
     )
-    visit.put(*[(name, picture(1)) for name in HOSTILE])
+    visit.put(*[(name, drawn_png(1)) for name in HOSTILE])
     after = visit.page.evaluate("document.querySelectorAll('script, iframe, img[src=\"x\"], h1, [onmouseover]').length")
     assert after == before
     names = [one["name"] for one in visit.results()]
@@ -139,7 +139,7 @@ def test_hostile_names_are_text(visit: Visit):
 
 
 def test_files_can_be_dropped(visit: Visit):
-    data = list(picture(3))
+    data = list(drawn_png(3))
     bag = visit.page.evaluate_handle(
         "data => { const bag = new DataTransfer(); bag.items.add(new File([new Uint8Array(data)], 'dropped.png')); return bag; }", data
     )  # fmt: skip
@@ -197,7 +197,7 @@ def test_the_token_opens_the_page_in_a_browser(browse: Open, bundle: Path, tmp_p
     token = "a-token-of-twenty-signs"  # noqa: S105
     server = Served(bundle, tmp_path / "server", "--token", token)
     with browse(server.address, http_credentials={"username": "anybody", "password": token}) as visit:
-        visit.put(("one.png", picture(1)))
+        visit.put(("one.png", drawn_png(1)))
         assert visit.results()[0]["score"]
     assert server.stop() == 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from served import Served, picture
+from served import Served, drawn_png
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
@@ -47,8 +47,8 @@ def curl(command: str, port: int, folder: Path, **env: str) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_commands_for_curl(served: Served, bundle: Path, tmp_path: Path):
-    (tmp_path / "one.png").write_bytes(picture(1))
-    (tmp_path / "two.png").write_bytes(picture(2))
+    (tmp_path / "one.png").write_bytes(drawn_png(1))
+    (tmp_path / "two.png").write_bytes(drawn_png(2))
     both, shown, health = [json.loads(curl(line, served.port, tmp_path)) for line in CONSOLE[:3]]
     assert [one["index"] for one in both["results"]] == [0, 1]
     assert shown["results"][0]["seen"].startswith("data:image/png") and shown["results"][0]["heat"]
@@ -64,9 +64,9 @@ def test_the_commands_for_curl(served: Served, bundle: Path, tmp_path: Path):
 
 
 def test_the_options_and_numbers_of_the_page_are_the_programs():
-    told = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
+    printed = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
     for option in re.findall(r"`(--[a-z-]+)", PAGE):
-        assert option in told, option
+        assert option in printed, option
     limits = Limits()
     assert f"{limits.part // MB} by default" in PAGE and f"{limits.queue} by default" in PAGE
     assert limits.request == 4 * limits.part and f"{limits.parts} images" in PAGE

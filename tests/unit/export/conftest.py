@@ -1,4 +1,4 @@
-"""Small runs with a real network, real pictures and real scores, without a training; and bundles of them."""
+"""Small runs with a real network, real images and real scores, without training; and bundles of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MakeRun = Callable[..., RunDir]
 
 
 def draw(folder: Path, vocab: tuple[str, ...], patients: int, channels: int) -> pd.DataFrame:
-    """Pictures of `patients` per class, brighter by class, and their rows; half train, half valid."""
+    """Images of `patients` per class, brighter by class, and their rows; half train, half valid."""
     rows = []
     for k in range(len(vocab)):
         for i in range(patients):
@@ -82,10 +82,8 @@ def make_run(
         assert found is not None
         run.gate.write_bytes(gate_bytes(found))
     valid = rows[is_valid]
-    unlike = found.look(pixels[is_valid], features[is_valid])[0] if found else None
-    scored = make_predictions(
-        valid, logits[is_valid], list(vocab), has_patients=True, temperature=temperature, unlike=unlike
-    )
+    ood = found.score(pixels[is_valid], features[is_valid])[0] if found else None
+    scored = make_predictions(valid, logits[is_valid], list(vocab), has_patients=True, temperature=temperature, ood=ood)
     band = fit_band(scored.probs, scored.targs, scored.groups, list(vocab), level=0.8, seed=0)
     mean, std = statistics(cfg.model)
     threshold = float(np.median(scored.probs[:, vocab.index(positive)])) if positive else None
@@ -127,7 +125,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, Path]:
 
 @pytest.fixture(scope="session")
 def three_classes(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, Path]:
-    """A run on colour pictures of three classes with hostile names, standardised, without a gate; and its bundle."""
+    """A run on colour images of three classes with hostile names, standardised, without a gate; and its bundle."""
     root = tmp_path_factory.mktemp("three")
     vocab = ("=cmd|calc", "<b>x</b>\n# y", "www*a*|b")
     run = make_run(root, vocab=vocab, positive=None, channels=3, gate=False, standardise=True, temperature=0.8)

@@ -47,7 +47,7 @@ def part_of(page: str, heading: str) -> str:
     return page.partition(heading)[2].partition("\n## ")[0]
 
 
-def test_a_test_set_and_a_foreign_one_stand_in_it_with_their_looks(exported):
+def test_test_and_external_sets_are_in_it_with_their_accesses(exported):
     card = open_bundle(exported[1]).card
     seen = card.metrics["valid"].model_copy(update={"opened": 2, "opened_by_all_runs": 7})
     metrics = {"valid": card.metrics["valid"], "test": seen, "external-0123abcd": seen.model_copy(update={"opened": 1})}
@@ -58,7 +58,7 @@ def test_a_test_set_and_a_foreign_one_stand_in_it_with_their_looks(exported):
     assert "No test score" not in page
 
 
-def test_without_a_test_score_it_says_who_opened_the_test_set(exported):
+def test_without_a_test_score_it_says_which_runs_accessed_the_test_set(exported):
     card = open_bundle(exported[1]).card
     untested = {name: scores for name, scores in card.metrics.items() if name != "test"}
 

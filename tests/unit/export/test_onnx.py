@@ -1,4 +1,4 @@
-"""Our own networks as ONNX give what torch gives, for grey and colour pictures, any number of them, both normalisations."""
+"""Our own networks as ONNX give what torch gives, for grey and colour images, any batch size, both normalisations."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 
 @pytest.fixture
 def folder(exported, tmp_path) -> Path:
-    """Five pictures in three folders, a text and a hidden file."""
+    """Five images in three folders, a text and a hidden file."""
     paths = read_table(exported[0].table)["path"]
     for i, name in enumerate(["b/2.png", "b/10.png", "a/x.png", "z.png", "b/c/1.png", ".hidden/h.png"]):
         path = tmp_path / "in" / name
@@ -43,7 +43,7 @@ def folder(exported, tmp_path) -> Path:
     return tmp_path / "in"
 
 
-def test_a_folder_gives_its_pictures_sorted_and_counts_the_rest(exported, folder):
+def test_a_folder_gives_its_images_sorted_and_counts_the_rest(exported, folder):
     done = predict(exported[1], folder)
     rows = rows_of(done.stdout)
     names = ["a/x.png", "b/10.png", "b/2.png", "b/c/1.png", "z.png"]
@@ -57,10 +57,10 @@ def test_a_folder_gives_its_pictures_sorted_and_counts_the_rest(exported, folder
         assert float(row["prob_NORMAL"]) + float(row["prob_PNEUMONIA"]) == pytest.approx(1, abs=1e-6)
 
 
-def test_without_a_picture_not_even_a_header_is_written(exported, tmp_path):
+def test_without_an_image_not_even_a_header_is_written(exported, tmp_path):
     (tmp_path / "readme.txt").write_text("hello")
     done = predict(exported[1], tmp_path, code=2)
-    assert done.stdout == "" and "No picture was found" in done.stderr
+    assert done.stdout == "" and "No image was found" in done.stderr
 
 
 def test_a_folder_that_cannot_be_read_has_its_row_and_stops_nothing(exported, folder, monkeypatch, tmp_path):
@@ -111,7 +111,7 @@ def test_json_lines_and_a_file_and_a_document(exported, folder, tmp_path):
     told = json.loads(done.stdout)
     assert (told["pictures"], told["scored"], told["failed"], told["schema_version"]) == (5, 5, 0, 1)
     assert told["called"] == {name: sum(line["label"] == name for line in lines) for name in ("NORMAL", "PNEUMONIA")}
-    assert told["unsure"] == sum("unsure" in line["flag"] for line in lines)
+    assert told["unsure"] == sum("abstain" in line["flag"] for line in lines)
     assert told["left_out"] == {"hidden": 1, "not a PNG, JPEG, BMP or DICOM": 1}
 
 
@@ -121,11 +121,11 @@ def test_an_output_is_never_overwritten_and_never_half(exported, folder, tmp_pat
     assert "never overwritten" in done.stderr and (tmp_path / "rows.csv").read_text() == "mine"
     (tmp_path / "empty").mkdir()
     done = predict(exported[1], tmp_path / "empty", "--out", tmp_path / "new.csv", code=2)
-    assert "No picture was found" in done.stderr
+    assert "No image was found" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "in", "rows.csv"]
 
 
-def test_a_threshold_calls_and_changes_no_score(exported, folder):
+def test_a_threshold_changes_the_class_and_no_score(exported, folder):
     plain, low = (rows_of(predict(exported[1], folder, *more).stdout) for more in ((), ("--threshold", "0")))
     assert {row["label"] for row in low} == {"PNEUMONIA"}
     assert [row["score"] for row in plain] == [row["score"] for row in low]

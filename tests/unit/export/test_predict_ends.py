@@ -34,18 +34,18 @@ def predict(*args: object, code: int = 0):
 
 
 @pytest.fixture
-def picture(exported) -> str:
+def image(exported) -> str:
     return str(read_table(exported[0].table)["path"][0])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of a POSIX system")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_interrupted_it_leaves_nothing_and_says_so(exported, picture, tmp_path, how):
+def test_interrupted_it_leaves_nothing_and_says_so(exported, image, tmp_path, how):
     out = tmp_path / "rows.csv"
     running = subprocess.Popen(
         command(exported[1], "-", "--out", out), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    running.stdin.write(f"{picture}\n")
+    running.stdin.write(f"{image}\n")
     running.stdin.flush()
     until = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < until:  # it waits for more names
@@ -59,28 +59,28 @@ def test_interrupted_it_leaves_nothing_and_says_so(exported, picture, tmp_path, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of a POSIX system")
-def test_a_reader_that_leaves_ends_it_as_any_tool_and_a_closed_output_is_one_line(exported, picture):
+def test_a_reader_that_leaves_ends_it_as_any_tool_and_a_closed_output_is_one_line(exported, image):
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(command(exported[1], picture), stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(command(exported[1], image), stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(write)
     assert done.returncode == 141 and "Traceback" not in done.stderr
-    quoted = " ".join(f"'{word}'" for word in command(exported[1], picture))
+    quoted = " ".join(f"'{word}'" for word in command(exported[1], image))
     closed = subprocess.run(["/bin/sh", "-c", f"{quoted} >&-"], capture_output=True, text=True, timeout=60)
     assert closed.returncode == 2 and closed.stderr.count("\n") == 1
     assert "Standard output is closed" in closed.stderr
 
 
-def test_what_cannot_be_written_is_refused_before_the_work(exported, picture, tmp_path, monkeypatch):
+def test_what_cannot_be_written_is_refused_before_the_work(exported, image, tmp_path, monkeypatch):
     same = tmp_path / "same"
-    assert "Give them two names" in predict(exported[1], picture, "--out", same, "--heatmaps", same, code=2).stderr
+    assert "Give them two names" in predict(exported[1], image, "--out", same, "--heatmaps", same, code=2).stderr
     (tmp_path / "file").write_bytes(b"")
-    assert "is a file" in predict(exported[1], picture, "--heatmaps", tmp_path / "file", code=4).stderr
+    assert "is a file" in predict(exported[1], image, "--heatmaps", tmp_path / "file", code=4).stderr
     monkeypatch.setattr("plainfilm.export.predict.Bundle.predict_each", lambda *_: pytest.fail("it began"))
     below = tmp_path / "file" / "heat"
-    said = predict(exported[1], picture, "--out", tmp_path / "rows.csv", "--heatmaps", below, code=2).stderr
+    said = predict(exported[1], image, "--out", tmp_path / "rows.csv", "--heatmaps", below, code=2).stderr
     assert f"cannot be written to {below}" in said
-    said = predict(exported[1], picture, "--out", tmp_path / "file" / "rows.csv", code=2).stderr
+    said = predict(exported[1], image, "--out", tmp_path / "file" / "rows.csv", code=2).stderr
     assert ".partial" not in said and str(tmp_path / "file") in said
 
 
@@ -97,13 +97,13 @@ def test_a_row_names_no_option_that_predict_does_not_have(exported, tmp_path):
     assert found[2].startswith("E_FORMAT: not a PNG") and not any("--" in error for error in found)
 
 
-def test_empty_folders_are_counted(exported, picture, tmp_path):
+def test_empty_folders_are_counted(exported, image, tmp_path):
     (tmp_path / "empty").mkdir()
-    done = predict(exported[1], picture, tmp_path / "empty")
+    done = predict(exported[1], image, tmp_path / "empty")
     assert "empty folders: 1." in " ".join(done.stderr.split())
 
 
-def test_a_leaky_model_says_so_each_time_it_scores(exported, picture, tmp_path):
+def test_a_leaky_model_says_so_each_time_it_scores(exported, image, tmp_path):
     leaky = tmp_path / "leaky"
     leaky.mkdir()
     files = {path.name: path.read_bytes() for path in exported[1].iterdir()}
@@ -114,24 +114,24 @@ def test_a_leaky_model_says_so_each_time_it_scores(exported, picture, tmp_path):
     files["MANIFEST.json"] = json.dumps({"schema_version": 1, "files": listed}).encode()
     for name, data in files.items():
         (leaky / name).write_bytes(data)
-    done = predict(leaky, picture)
+    done = predict(leaky, image)
     assert f"NOTE: {note}" in done.stderr and "no alarm" not in done.stderr and "LEAKY" not in done.stdout
-    assert "LEAKY" not in predict(leaky, picture, "-q").stderr
-    told = json.loads(predict(leaky, picture, "--out", tmp_path / "rows.csv", "--json").stdout)
-    assert told["notes"] == card["notes"]
-    assert "LEAKY" not in predict(exported[1], picture).stderr
+    assert "LEAKY" not in predict(leaky, image, "-q").stderr
+    document = json.loads(predict(leaky, image, "--out", tmp_path / "rows.csv", "--json").stdout)
+    assert document["notes"] == card["notes"]
+    assert "LEAKY" not in predict(exported[1], image).stderr
 
 
 @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini"])
-def test_what_a_desktop_leaves_in_a_folder_is_no_surplus(exported, picture, tmp_path, name):
+def test_what_a_desktop_leaves_in_a_folder_is_no_surplus(exported, image, tmp_path, name):
     import shutil
 
     shutil.copytree(exported[1], tmp_path / "bundle")
     (tmp_path / "bundle" / name).write_bytes(b"x")
-    assert open_bundle(tmp_path / "bundle").predict_path(picture) == open_bundle(exported[1]).predict_path(picture)
+    assert open_bundle(tmp_path / "bundle").predict_path(image) == open_bundle(exported[1]).predict_path(image)
 
 
-def test_zips_that_people_make_are_told_from_ours(exported, tmp_path, refusal):
+def test_zips_made_by_hand_are_not_taken_for_ours(exported, tmp_path, refusal):
     import shutil
 
     from plainfilm.errors import BundleError
@@ -143,6 +143,6 @@ def test_zips_that_people_make_are_told_from_ours(exported, tmp_path, refusal):
     packed = shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path / "in" / "bundle")
     assert "Unpack it and give the folder" in refusal(lambda: open_bundle(Path(packed)), BundleError)
     (tmp_path / "text").write_text("hello")
-    assert "neither a bundle's folder nor its zip" in refusal(lambda: open_bundle(tmp_path / "text"), BundleError)
+    assert "neither a bundle folder nor a zip of one" in refusal(lambda: open_bundle(tmp_path / "text"), BundleError)
     export_run(exported[0].root, tmp_path / "SHOUTED.ZIP")
     assert open_bundle(tmp_path / "SHOUTED.ZIP").card.vocab == ["NORMAL", "PNEUMONIA"]

@@ -1,4 +1,4 @@
-"""Who may ask: this machine's own page and curl, and nobody that a browser calls foreign."""
+"""Who may ask: this machine's own page and curl, and nobody that a browser marks as foreign."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def guard(host: str = "127.0.0.1", token: str | None = None) -> SecurityMiddlewa
 
 def status(method: str, headers: list[tuple[str, str]], **options: str) -> int:
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
-    answer = guard(**options).refuse(method, Headers(raw=raw))  # type: ignore[arg-type]
-    return 200 if answer is None else answer.status_code
+    response = guard(**options).refuse(method, Headers(raw=raw))  # type: ignore[arg-type]
+    return 200 if response is None else response.status_code
 
 
 @pytest.mark.parametrize("host", [HERE, "localhost:8000", "[::1]:8000", "LOCALHOST:8000"])

@@ -1,26 +1,26 @@
-// The page's script: sends one image per request, two at a time, and shows the answers in the order of the images.
-// Names of files stay in this browser. Text is set as text, never as HTML.
+// The page's script: sends one image per request, two at a time, and shows the predictions in the order of the images.
+// File names stay in this browser. Text is set as text, never as HTML.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
 const model = JSON.parse(byId("app").dataset.model);
-const results = []; // {name, file, answer, item}
+const results = []; // {name, file, prediction, item}
 const waiting = [];
 const AT_ONCE = 2;
 const MOST_TRIES = 60;
 let working = 0;
 
-// Characters that cannot be seen, or turn the direction of writing, as an escape.
+// Escapes characters that are invisible or change the writing direction.
 const shown = (text, most = 120) => {
   const seen = text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => "\\u" + c.codePointAt(0).toString(16).padStart(4, "0"));
   return seen.length > most ? seen.slice(0, most) + "…" : seen;
 };
-// 0.9996 is not 1.
+// 0.9996 must not read as 1.
 const fixed = (score) => (score > 0 && score < 0.0005 ? "< 0.001" : score < 1 && score >= 0.9995 ? "> 0.999" : score.toFixed(3));
 const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 const make = (id) => byId(id).content.firstElementChild.cloneNode(true);
 
-async function ask(file, show) {
+async function request(file, show) {
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     const body = new FormData();
     body.append("file", file, "image"); // the name stays here
@@ -29,74 +29,74 @@ async function ask(file, show) {
       await sleep(Number(reply.headers.get("Retry-After")) || 1);
       continue;
     }
-    const document = await reply.json().catch(() => ({ error: "The server answered " + reply.status + "." }));
+    const document = await reply.json().catch(() => ({ error: "The server returned status " + reply.status + "." }));
     return reply.ok ? document.results[0] : { error: document.error };
   }
-  return { error: "Too many images are waiting at the server. Try again later." };
+  return { error: "Too many images are waiting on the server. Try again later." };
 }
 
 function add(name, file) {
   const item = make("result");
   item.querySelector(".name").textContent = shown(name);
   item.classList.add("working");
-  item.querySelector(".call").textContent = "waiting";
+  item.querySelector(".predicted").textContent = "waiting";
   byId("list").append(item);
-  const result = { name, file, answer: null, item };
+  const result = { name, file, prediction: null, item };
   results.push(result);
   waiting.push(result);
   while (working < AT_ONCE && waiting.length) work();
-  tell();
+  updateStatus();
 }
 
 async function work() {
   working += 1;
   while (waiting.length) {
     const result = waiting.shift();
-    result.item.querySelector(".call").textContent = "reading";
+    result.item.querySelector(".predicted").textContent = "reading";
     try {
-      result.answer = await ask(result.file, "seen");
+      result.prediction = await request(result.file, "seen");
     } catch {
-      result.answer = { error: "The server does not answer. Is it still running?" };
+      result.prediction = { error: "The server does not respond. Is it still running?" };
     }
     draw(result);
-    tell();
+    updateStatus();
   }
   working -= 1;
 }
 
 function draw(result) {
-  const { item, answer } = result;
+  const { item, prediction } = result;
   item.classList.remove("working");
-  const call = item.querySelector(".call");
-  call.textContent = "";
-  if (answer.error) {
-    call.remove();
+  const line = item.querySelector(".predicted");
+  line.textContent = "";
+  if (prediction.error) {
+    line.remove();
     item.classList.add("bad");
-    flag(item, "stop", "No score.", shown(answer.error, 300));
+    flag(item, "stop", "No score.", shown(prediction.error, 300));
     return;
   }
-  drawCall(call, answer);
-  drawScores(item.querySelector(".scores"), answer);
-  for (const name of answer.flags) flag(item, "mind", shown(name), model.flags[name] || "");
+  drawPredicted(line, prediction);
+  drawScores(item.querySelector(".scores"), prediction);
+  for (const name of prediction.flags) flag(item, "mind", shown(name), model.flags[name] || "");
   drawSeen(result);
 }
 
-function drawCall(call, answer) {
+function drawPredicted(line, prediction) {
   const label = document.createElement("b");
-  label.textContent = shown(answer.label, 60);
-  if (model.threshold === null) call.append("Highest score: ", label);
+  label.textContent = shown(prediction.label, 60);
+  if (model.threshold === null) line.append("Highest score: ", label);
   else {
-    const side = answer.score >= model.threshold ? "at or above" : "below";
-    call.append("Called ", label, ": the score is " + side + " the threshold");
+    const side = prediction.score >= model.threshold ? "at or above" : "below";
+    line.append("Predicted ", label, ": the score is " + side + " the threshold");
   }
 }
 
-function drawScores(box, answer) {
+function drawScores(box, prediction) {
   const classes = model.positive === null ? model.vocab : [model.positive];
   for (const name of classes) {
     const row = make("score");
-    const score = answer.probs[name];
-    row.classList.add(model.positive !== null || name === answer.label ? "main" : "other");
+    const score = prediction.probs[name];
+    row.classList.add(model.positive !== null || name === prediction.label ? "main" : "other");
     row.querySelector("bdi").textContent = (model.positive === null ? "" : "score for class ") + shown(name, 60);
     row.querySelector(".value").textContent = fixed(score);
     row.querySelector(".fill").style.width = 100 * score + "%";
@@ -117,9 +117,9 @@ function drawScores(box, answer) {
 }
 
 function drawSeen(result) {
-  const { item, answer } = result;
+  const { item, prediction } = result;
   const seen = item.querySelector(".seen");
-  seen.src = answer.seen;
+  seen.src = prediction.seen;
   seen.alt = "What the network sees";
   seen.hidden = false;
   item.querySelector("figcaption").textContent = "what the network sees, " + model.size_px + " × " + model.size_px;
@@ -139,15 +139,15 @@ async function toggleHeat(result, button) {
   if (!heat.src) {
     button.disabled = true;
     button.textContent = "Drawing the heat map …";
-    const answer = await ask(result.file, "heat").catch(() => ({ error: "The server does not answer." }));
+    const prediction = await request(result.file, "heat").catch(() => ({ error: "The server does not respond." }));
     button.disabled = false;
-    if (!answer.heat) {
+    if (!prediction.heat) {
       button.textContent = "Show heat map";
-      note.textContent = shown(answer.error || "No heat map can be made of this network.", 300);
+      note.textContent = shown(prediction.error || "No heat map can be made of this network.", 300);
       note.hidden = false;
       return;
     }
-    heat.src = answer.heat;
+    heat.src = prediction.heat;
     heat.alt = "Heat map";
     button.focus();
   }
@@ -166,14 +166,14 @@ function flag(item, level, title, text) {
   item.querySelector(".flags").append(line);
 }
 
-function tell() {
-  const done = results.filter((result) => result.answer);
-  const bad = done.filter((result) => result.answer.error).length;
-  const unsure = done.filter((result) => !result.answer.error && result.answer.flags.length).length;
+function updateStatus() {
+  const done = results.filter((result) => result.prediction);
+  const bad = done.filter((result) => result.prediction.error).length;
+  const flagged = done.filter((result) => !result.prediction.error && result.prediction.flags.length).length;
   const many = (n, one) => n + " " + one + (n === 1 ? "" : "s");
   const parts = [done.length < results.length ? done.length + " of " + many(results.length, "image") + " read" : many(results.length, "image") + " read"];
   if (bad) parts.push(bad + " without a score");
-  if (unsure) parts.push(unsure + " marked");
+  if (flagged) parts.push(flagged + " flagged");
   byId("status").textContent = results.length ? parts.join(", ") + "." : "No image yet.";
   byId("save").hidden = byId("clear").hidden = !results.length || done.length < results.length;
 }
@@ -186,7 +186,7 @@ const cell = (value) => {
 
 function save() {
   const head = ["name", "label", "score", ...model.vocab.map((name) => "prob_" + name), "flag", "error"];
-  const rows = results.map(({ name, answer: a }) => [
+  const rows = results.map(({ name, prediction: a }) => [
     name, a.error ? "" : a.label, a.error ? "" : a.score, ...model.vocab.map((c) => (a.error ? "" : a.probs[c])),
     a.error ? "" : a.flags.join("; "), a.error || "",
   ]);
@@ -200,7 +200,7 @@ function save() {
 function clear() {
   results.length = 0;
   byId("list").replaceChildren();
-  tell();
+  updateStatus();
   byId("files").focus();
 }
 

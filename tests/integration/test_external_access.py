@@ -43,7 +43,7 @@ def trained(drawn, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(trained, tmp_path) -> Path:
-    """A copy, so that looks of one test are not those of another."""
+    """A copy, so that accesses of one test are not those of another."""
     shutil.copytree(trained, tmp_path / "runs" / "one")
     return tmp_path / "runs" / "one"
 
@@ -181,7 +181,7 @@ def watch(event: str, args: tuple[object, ...]) -> None:
         OPENED.append(str(args[0]))
 
 
-def test_nothing_but_a_look_at_test_opens_a_test_picture(run, drawn, fresh_cache):
+def test_nothing_but_evaluate_on_test_reads_a_test_image(run, drawn, fresh_cache):
     """Every other command on a run, under an audit hook on open()."""
     sys.addaudithook(watch)
     rows = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
@@ -200,7 +200,7 @@ def test_nothing_but_a_look_at_test_opens_a_test_picture(run, drawn, fresh_cache
         WATCHING[0] = False
 
 
-def test_a_look_costs_nothing_when_the_question_is_wrong(run, drawn):
+def test_no_access_is_counted_when_the_options_are_wrong(run, drawn):
     for wrong in (["--by", "nonsense"], ["--prevalence", "0"], ["--threshold", "best"]):
         plainfilm("evaluate", run, "--split", "test", *wrong, code=2)
         plainfilm("evaluate", run, "--external", drawn / "outside", *wrong, code=2)
@@ -218,7 +218,7 @@ def test_what_taught_the_weights_that_a_run_started_from_is_not_external_to_it(t
     assert not (run / "test_ledger.jsonl").exists()
 
 
-def test_patients_prevalences_and_subgroups_stand_in_one_document(run, drawn, tmp_path):
+def test_patients_prevalences_and_subgroups_are_in_one_document(run, drawn, tmp_path):
     rows = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
     found = as_json(run, "--prevalence", "0.01,0.5", "--by", "quantisation")
     valid = rows[rows["split"] == "valid"]

@@ -1,4 +1,4 @@
-"""What the network says of one image, as POST /predict gives it."""
+"""The prediction for one image, as POST /predict returns it."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Predictor:
     bundle: Bundle
     heat: HeatMap | None
 
-    def answer(self, index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
-        """The scores of one image, and the pictures in `show` (of SHOWN) as data URIs; never raises for a bad image.
+    def predict(self, index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
+        """The scores of one image, and the extra images in `show` (of EXTRA_IMAGES) as data URIs; never raises for a bad image.
 
-        A bad one has `error` filled and no pictures. `heat` stays null where none can be made.
+        A bad image has `error` filled and no extra images. `heat` stays null where no heat map can be made.
         """
         found = self.bundle.predict_bytes(image)
-        answer: dict[str, Any] = {
+        result: dict[str, Any] = {
             "index": index, "label": found.label, "score": found.score, "probs": found.probs,
             "flags": list(found.flags), "error": found.error,
         }  # fmt: skip
         if show and not found.error:
             pixels = self.bundle.pixels(image)
-            answer["seen"] = data_uri(png(network_input(pixels))) if "seen" in show else None
-            answer["heat"] = self._heated(pixels) if "heat" in show else None
-        return answer
+            result["seen"] = data_uri(png(network_input(pixels))) if "seen" in show else None
+            result["heat"] = self._heated(pixels) if "heat" in show else None
+        return result
 
     def _heated(self, pixels: np.ndarray) -> str | None:
         try:
             return data_uri(png(overlay(self.heat(pixels)))) if self.heat else None
-        except PlainfilmError:  # a network without a map, or the bundle's folder is gone since the start
+        except PlainfilmError:  # a network without a feature map, or the bundle's folder is gone since startup
             return None
