@@ -19,7 +19,7 @@ from plainfilm.base.files import atomic_file, atomic_write
 from plainfilm.base.sanitize import INVISIBLE
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.input_paths import image_paths
-from plainfilm.export.scorer import UNLIKE, UNSURE, Bundle, Prediction, open_bundle
+from plainfilm.export.scorer import ABSTAIN, OOD, Bundle, Prediction, open_bundle
 from plainfilm.schemas.documents import PredictDocument, marks
 
 _Format = Literal["csv", "jsonl"]
@@ -92,8 +92,8 @@ def predict_files(
             raise DataError(f"No picture was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.")  # fmt: skip
     return PredictDocument(
         bundle=str(path), out=str(out) if out else None, pictures=counts.images, scored=counts.called.total(),
-        failed=counts.failed, called={name: counts.called[name] for name in vocab}, unsure=counts.flags[UNSURE],
-        unlike=counts.flags[UNLIKE], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
+        failed=counts.failed, called={name: counts.called[name] for name in vocab}, unsure=counts.flags[ABSTAIN],
+        unlike=counts.flags[OOD], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
         seconds=round(time.monotonic() - began, 3),
     )  # fmt: skip
 

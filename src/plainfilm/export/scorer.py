@@ -29,7 +29,7 @@ from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
 from plainfilm.export.onnx_runtime import onnx_runtime
 
-UNSURE, UNLIKE = "unsure", "unlike the training images"
+ABSTAIN, OOD = "abstain", "out of distribution"
 BATCH, BATCH_PIXELS = (
     8,
     8 * 224 * 224,
@@ -43,7 +43,7 @@ class Prediction:
     """What a bundle says of one picture.
 
     `label`: the class called, '' where there is no score; `score`: probability of the positive class, with more
-    classes of `label`; `probs`: by class; `flags`: UNSURE, UNLIKE or both; `error`: why there is no score, else ''.
+    classes of `label`; `probs`: by class; `flags`: ABSTAIN, OOD or both; `error`: why there is no score, else ''.
     """
 
     label: str = ""
@@ -154,7 +154,7 @@ class Bundle:
         if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-3):
             return Prediction(error="E_SCORE: the network's output is no probability of each class")
         vocab = self.card.vocab
-        flags = (*(() if sure else (UNSURE,)), *((UNLIKE,) if unlike > 1 else ()))
+        flags = (*(() if sure else (ABSTAIN,)), *((OOD,) if unlike > 1 else ()))
         score = float(probs[called if positive is None else positive])
         return Prediction(vocab[called], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
 

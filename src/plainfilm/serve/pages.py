@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from plainfilm import __version__
 from plainfilm.base.sanitize import sanitized
+from plainfilm.export.scorer import ABSTAIN, OOD
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.answers import Predictor
 from plainfilm.serve.limits import MB, Limits
@@ -25,8 +26,8 @@ _STATIC = {"serve.css": "text/css", "serve.js": "text/javascript", "icon.svg": "
 # static/examples/: films drawn by draw_phantom(256, seed=900_001), since drawing needs scipy, which a bundle does not.
 _EXAMPLES = ((7, False), (7, True), (12, True))  # their patient and opacity
 _FLAGS = {  # of Prediction.flags, for people
-    "unsure": "By the abstain band more than one class, or none, fits this score: somebody should look.",
-    "unlike the training images": "The input gate finds this picture far from those the network learned from; its score says little.",
+    ABSTAIN: "By the abstain band more than one class, or none, fits this score: somebody should look.",
+    OOD: "The input gate finds this picture far from those the network learned from; its score says little.",
 }
 
 _LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that stand before any score

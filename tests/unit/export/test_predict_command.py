@@ -111,7 +111,7 @@ def test_json_lines_and_a_file_and_a_document(exported, folder, tmp_path):
     told = json.loads(done.stdout)
     assert (told["pictures"], told["scored"], told["failed"], told["schema_version"]) == (5, 5, 0, 1)
     assert told["called"] == {name: sum(line["label"] == name for line in lines) for name in ("NORMAL", "PNEUMONIA")}
-    assert told["unsure"] == sum("unsure" in line["flag"] for line in lines)
+    assert told["unsure"] == sum("abstain" in line["flag"] for line in lines)
     assert told["left_out"] == {"hidden": 1, "not a PNG, JPEG, BMP or DICOM": 1}
 
 

@@ -14,19 +14,19 @@ from plainfilm.export.predict import _FORMULA, _csv_header, _csv_line, _inert, _
 from plainfilm.export.scorer import Prediction
 
 VOCAB = ["NORMAL", "=1+1"]
-FOUND = Prediction("=1+1", 0.123456789123, {"NORMAL": 0.876543210877, "=1+1": 0.123456789123}, ("unsure", "unlike the training images"))  # fmt: skip
+FOUND = Prediction("=1+1", 0.123456789123, {"NORMAL": 0.876543210877, "=1+1": 0.123456789123}, ("abstain", "out of distribution"))  # fmt: skip
 
 
 def test_a_row_as_it_is_written():
     assert _csv_header(VOCAB) == "path,label,score,prob_NORMAL,prob_=1+1,flag,error\n"
     assert (
         _csv_line(VOCAB)("a.png", FOUND)
-        == "a.png,'=1+1,0.123456789,0.876543211,0.123456789,unsure; unlike the training images,\n"
+        == "a.png,'=1+1,0.123456789,0.876543211,0.123456789,abstain; out of distribution,\n"
     )
     assert _csv_line(VOCAB)("a.png", Prediction(error="E_READ: gone")) == "a.png,,,,,,E_READ: gone\n"
     assert json.loads(_json_line(VOCAB)("a.png", FOUND)) == {
         "path": "a.png", "label": "=1+1", "score": 0.123456789, "prob_NORMAL": 0.876543211, "prob_=1+1": 0.123456789,
-        "flag": "unsure; unlike the training images", "error": "",
+        "flag": "abstain; out of distribution", "error": "",
     }  # fmt: skip
     assert json.loads(_json_line(VOCAB)("a.png", Prediction(error="x")))["score"] is None
 

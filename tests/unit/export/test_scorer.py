@@ -14,7 +14,7 @@ from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.evaluate.predictions import read_predictions
-from plainfilm.export.scorer import _AHEAD, BATCH, UNLIKE, UNSURE, Prediction, open_bundle
+from plainfilm.export.scorer import _AHEAD, ABSTAIN, BATCH, OOD, Prediction, open_bundle
 from plainfilm.runs.card import read_card
 
 
@@ -44,11 +44,11 @@ def test_scores_calls_and_flags_are_those_of_evaluate(which, threads, request):
     # the limits are scores of two of these very images: there the last bit decides
     at_limit = np.abs(expected.probs - [card.band.lowest[name] for name in card.vocab]).min(axis=1) < 1e-6
     assert 0 < at_limit.sum() <= 3
-    unsure = np.array([UNSURE in one.flags for one in found])
-    assert unsure[~at_limit].tolist() == (~sure)[~at_limit].tolist()
-    assert 0 < unsure.sum() < len(found)
+    abstained = np.array([ABSTAIN in one.flags for one in found])
+    assert abstained[~at_limit].tolist() == (~sure)[~at_limit].tolist()
+    assert 0 < abstained.sum() < len(found)
     unlike = expected.frame["unlike"].to_numpy() if "unlike" in expected.frame else np.zeros(len(found))
-    marked, at_limit = np.array([UNLIKE in one.flags for one in found]), np.abs(unlike - 1) < 1e-5
+    marked, at_limit = np.array([OOD in one.flags for one in found]), np.abs(unlike - 1) < 1e-5
     assert at_limit.sum() <= 1 and marked[~at_limit].tolist() == (unlike > 1)[~at_limit].tolist()
 
 
@@ -57,7 +57,7 @@ def test_noise_is_marked_and_a_photo_of_one_grey_is_too(exported, tmp_path):
     noise = np.random.default_rng(0).integers(0, 2, (60, 60), dtype=np.uint8) * 255
     for name, pixels in (("noise", noise), ("flat", np.full((60, 60), 200, np.uint8))):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-        assert UNLIKE in bundle.predict_path(tmp_path / f"{name}.png").flags, name
+        assert OOD in bundle.predict_path(tmp_path / f"{name}.png").flags, name
 
 
 def test_bytes_and_path_give_the_same(exported):
