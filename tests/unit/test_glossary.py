@@ -39,6 +39,8 @@ ALLOWED = [
     ("*", r"\.looks\b|looks\.jsonl|\.looks\.lock", "files that older versions wrote"),
     ("src/plainfilm/evaluate/test_ledger.py", r'"look"', "key of ledger lines, which are chained by hash"),
     ("src/plainfilm/evaluate/test_ledger.py", r'"run_look"', "key of shared ledger lines, chained by hash too"),
+    ("src/plainfilm/evaluate/shift/domain_shift.py", r'_PROBE = "picture statistics"', "a probe of run files"),
+    ("src/plainfilm/evaluate/shift/generalization_gap.py", r"\bdrift=", "a field of the metrics document"),
     ("*", r"suspects\.csv", "a run file"),
     ("*", r"no_lungs_needed", "the older key, still written and read"),
     ("src/plainfilm/experiments/markdown.py", r"test_looks|test_no_lungs_auroc", "columns of results.csv"),
