@@ -139,7 +139,7 @@ def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
 
 
 def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
-    """Put one split's document into metrics.json; a damaged file is replaced, since its blocks can be computed again."""
+    """Put one split's document into metrics.json; a damaged file is replaced: it can be computed again."""
     try:
         saved = json.loads(run.metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):

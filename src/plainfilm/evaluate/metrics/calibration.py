@@ -74,7 +74,7 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     return np.asarray(exp / exp.sum(axis=1, keepdims=True))
 
 
-# --- the calibration line --------------------------------------------------------------------------------------------------------
+# --- the calibration line --------------------------------------------------------------------------------------------
 
 
 def calibration_line(confidence: Floats, correct: Bools) -> tuple[float, float] | None:

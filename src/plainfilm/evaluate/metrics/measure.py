@@ -246,9 +246,10 @@ def _brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
 def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
     """A half width with an allowance for unseen wrong predictions, each at its cost.
 
-    Where hardly a prediction is wrong, losses hardly vary, and their draws say nothing about the cost of a wrong one: for
-    45 patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's 0.39.
-    The allowance has the weight of one patient with a wrong prediction, so it counts less the more of them there are.
+    Where hardly a prediction is wrong, losses hardly vary, and their draws say nothing about the cost of a wrong one:
+    for 45 patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's
+    0.39. The allowance has the weight of one patient with a wrong prediction, so it counts less the more of them there
+    are.
     """
     right = _share_correct(sample, level)
     events = len(np.unique(sample.clusters[sample.probs.argmax(axis=1) != sample.targs]))

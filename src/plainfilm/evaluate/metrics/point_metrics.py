@@ -170,7 +170,7 @@ def mcc(predicted: Ints, targs: Ints, k: int) -> float:
 
 
 def mcc_statistic(predicted: Ints, targs: Ints, k: int) -> Statistic:
-    """Matthews correlation of weighted images; NaN where a draw holds one class only, in the labels or the predictions."""
+    """Matthews correlation of weighted images; NaN where a draw has one class only, true or predicted."""
     truth, prediction = np.eye(k)[targs], np.eye(k)[predicted]
     hits = (predicted == targs).astype(float)
 

@@ -1,4 +1,4 @@
-"""Checked predictions in a canonical order, which depends on the content of the rows and not on their order or names."""
+"""Checked predictions in a canonical order, which depends on the content of the rows, not on their order or names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within 
 
 @dataclass(frozen=True)
 class Sample:
-    """Images with their probabilities (n, k), truth, predicted class, cluster and patient, each int (n,) counted from 0.
+    """Images: probabilities (n, k), and truth, predicted class, cluster and patient, each int (n,) counted from 0.
 
     `order`: position of each image in the arrays as given, int (n,).
     """
@@ -118,7 +118,7 @@ def _label_codes(labels: Any, n: int, name: str) -> Ints:
 
 
 def _as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Labels of other kinds as str (n,); None, NaN and NA are refused, since rows without a patient are not one patient."""
+    """Labels of other kinds as str (n,); None, NaN and NA are refused: such rows are not one patient."""
     missing = [not isinstance(x, str) and str(x) in ("None", "nan", "<NA>", "NaT") for x in labels]
     if any(missing):
         raise DataError(f"{sum(missing)} images have no value in {name} (first: row {missing.index(True)}). Fill it.")

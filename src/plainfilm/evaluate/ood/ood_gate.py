@@ -23,8 +23,8 @@ from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
 # Share of calibrate that is marked; the aim is at most 0.05 of other patients. Over 25 divisions of the Kermany valid
-# set (two networks, 520 images in each half) 0.018 of the other half were marked on average and 0.039 at most; with 0.03
-# here 2 of 25 divisions were above 0.05.
+# set (two networks, 520 images in each half) 0.018 of the other half were marked on average and 0.039 at most; with
+# 0.03 here 2 of 25 divisions were above 0.05.
 _FALSE_REJECTS = 0.02
 _MIN_IMAGES = 49  # in calibrate: with fewer none is above the limit
 NO_GATE = f"NO OOD GATE: fewer than {_MIN_IMAGES} valid images to set its limit."
@@ -35,8 +35,8 @@ _FIELDS = ("mean", "scale", "axes", "spread", "rest", "usual")  # of an Envelope
 
 @dataclass(frozen=True)
 class _Envelope:
-    """Distribution of the train images in one view: a Gaussian with `k` principal directions and one common variance for
-    the rest (probabilistic PCA).
+    """Distribution of the train images in one view: a Gaussian with `k` principal directions and one common variance
+    for the rest (probabilistic PCA).
 
     `mean`, `scale`: float32 (d,); `axes`: (k, d), orthonormal; `spread`: (k,), variances along them; `rest`: (1,),
     variance in each other direction; `usual`: (2,), median of the log distance on calibrate, and the distance of its

@@ -82,7 +82,7 @@ def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: i
 def settle(
     run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, model: Normalised, pixels: PixelRows, device: str
 ) -> tuple[Card, Predictions]:  # fmt: skip
-    """Set the kept network's operating point and OOD gate: the card with both, and the valid predictions made with them.
+    """The kept network's operating point and OOD gate: the card with both, and the valid predictions made with them.
 
     Args:
         rows: the run's train and valid rows; row i belongs to pixels[i].

@@ -79,9 +79,9 @@ def read_external(
         names: their class names -> the run's; equal names need no entry.
         patient_pattern: finds the patient in their file names; None: the patterns that plainfilm knows.
     Raises:
-        DataError: no image, a class that the run does not know, too many damaged files, another bit depth, or an image of
-            the run's train or valid set. SealError: an image of the run's test set. UsageError: `names` has a class that
-            does not exist.
+        DataError: no image, a class that the run does not know, too many damaged files, another bit depth, or an image
+            of the run's train or valid set. SealError: an image of the run's test set. UsageError: `names` has a class
+            that does not exist.
     """
     _refuse_test_folder(path, own)
     spec = DecodeSpec(**card.decode)

@@ -47,7 +47,7 @@ def external_block(
 def _internal_metrics(
     run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame
 ) -> dict[str, dict[str, Metric]]:
-    """Metrics of valid, and of test where this run has been evaluated on it: from saved scores, without a new access."""
+    """Metrics of valid, and of test if this run was evaluated on it: from saved scores, without a new access."""
     splits = ["valid"]
     if run.predictions("test").is_file() and count_accesses(run, card.seal)[0]:
         splits.append("test")
@@ -64,7 +64,7 @@ def _internal_metrics(
 
 
 def _changes(external: dict[str, Metric], internal: dict[str, Metric]) -> dict[str, Change]:
-    """External minus internal of each metric, with limits recovered from those of the two: the patients are different."""
+    """External minus internal of each metric, with limits recovered from those of the two (different patients)."""
     return {name: _change(external[name], internal[name]) for name in external}
 
 

@@ -76,7 +76,7 @@ class TrainProbes:
 
 
 def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
-    """None where the run was trained without the audit; read before a test-set access, so that a damaged file costs none.
+    """None where the run was trained without the audit; read before an access, so that a damaged file costs none.
 
     Raises:
         DataError: a file of the probes is missing or changed.

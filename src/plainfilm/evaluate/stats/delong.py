@@ -54,7 +54,7 @@ def curve(scores: Floats, labels: Bools) -> _Curve:
 
 
 def errors_by_cluster(roc: _Curve, clusters: Ints) -> tuple[Floats, Floats]:
-    """Contribution of each cluster's positives and negatives to the error of the area: two float (m,), each sums to 0."""
+    """Contribution of each cluster's positives and negatives to the error of the area: two float (m,), each sum 0."""
     m = int(clusters.max()) + 1
     error = (roc.placed - roc.area) / np.where(roc.labels, roc.labels.sum(), (~roc.labels).sum())
     pos, neg = (np.bincount(clusters, weights=error * (roc.labels == side), minlength=m) for side in (True, False))

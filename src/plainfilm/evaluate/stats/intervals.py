@@ -55,7 +55,7 @@ def t_quantile(level: float, df: float) -> float:
 
 
 def around(value: float, low: float, high: float, method: str, top: float = 1.0) -> Interval:
-    """The interval clipped to 0..top and widened to contain its value: against rounding, or for a corrected estimate."""
+    """The interval clipped to 0..top and widened to contain its value, against rounding or a corrected estimate."""
     return Interval(value, max(0.0, min(low, value)), min(top, max(high, value)), method)
 
 
@@ -153,8 +153,8 @@ def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
 
     Args:
         parts: one interval per class, all by the same method.
-        residuals: per part float (m,), its linearised error by cluster, from which the correlation of the parts is estimated. A
-            negative correlation is taken as 0, since a noisy estimate would narrow the interval.
+        residuals: per part float (m,), its linearised error by cluster, for the correlation of the parts. A negative
+            correlation is taken as 0, since a noisy estimate would narrow the interval.
     Source: Zou & Donner, Stat Med 2008;27:1693; Zou, Psychol Methods 2007;12:399 (correlated parts).
     """
     value, low, high = (np.array([part[i] for part in parts]) for i in range(3))
@@ -271,7 +271,7 @@ def drawn_distance(
     A perfectly calibrated model has a true gap of 0 but never a sample gap of 0, and its bootstrap draws are further
     off still: percentiles never contain 0. By the triangle inequality the true length differs from the estimate by at
     most the movement of the gaps, which the draws estimate. So the lower limit is value - moves and the upper one a
-    percentile of the draws, both taken as far out as a t interval (Hesterberg, The American Statistician 2015;69:371, 4.4).
+    percentile of the draws, both as far out as a t interval (Hesterberg, The American Statistician 2015;69:371, 4.4).
 
     Args:
         draws: float (n_boot,), the length in each draw.

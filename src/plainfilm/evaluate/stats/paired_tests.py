@@ -45,7 +45,7 @@ class _Closed(NamedTuple):
 
 
 def _auroc_shares(block: PairedScores, m: int) -> Floats:
-    """Share of each of `m` patients in AUROC(a) - AUROC(b), mean over the classes with positives and negatives: float (m,).
+    """Share of each of `m` patients in AUROC(a) - AUROC(b), mean over the classes with both sides: float (m,).
 
     Scores become ranks within their own classifier first, so that a patient's two scores can be exchanged although the
     classifiers are calibrated differently. Exchanging the scores of any set of patients then gives the same sum with

@@ -3,8 +3,8 @@
 Patients keep their images and classes; only their subgroup is permuted, among patients with images of the same classes,
 so that each draw has the original numbers of positive and negative patients in each subgroup. A patient with images in
 both subgroups exchanges its own. The difference is divided by its standard error in each draw, since the subgroups may
-have different numbers of images per patient; where they do and errors are few, that is not enough, so p is at least that
-of the interval of the difference (`inverted_p`).
+have different numbers of images per patient; where they do and errors are few, that is not enough, so p is at least
+that of the interval of the difference (`inverted_p`).
 Source: Janssen, Stat Probab Lett 1997;36:9 (studentised permutation); Phipson & Smyth 2010 (p is never 0).
 """
 
