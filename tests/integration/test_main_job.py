@@ -196,7 +196,7 @@ def test_what_was_not_chosen_on_valid_is_not_said_to_be(data, runs):
     found = as_json(done)
     assert (found["threshold"], found["best_epoch"], found["threshold_rule"]) == (0.5, 2, "0.5")
     told = [note for note in found["notes"] if "chosen" in note]  # the temperature is, where it is fitted
-    assert len(told) <= 1 and not any(lacking(note, "temperature", "valid", "flatter") for note in told)
+    assert len(told) <= 1 and not any(lacking(note, "temperature", "valid", "optimistic") for note in told)
     assert not any("threshold" in note or "epoch" in note for note in told)
     assert (run / "model.safetensors").read_bytes() != b""
 
@@ -215,7 +215,7 @@ def test_interpret_shows_no_test_result_without_its_ledger(evaluated, runs):
     copy = runs / "no-ledger"
     shutil.copytree(evaluated[0], copy)
     (copy / "test_ledger.jsonl").unlink()
-    assert "cut off" in plainfilm("interpret", copy, "--split", "test", code=2).stderr
+    assert "removed or replaced" in plainfilm("interpret", copy, "--split", "test", code=2).stderr
 
 
 @pytest.mark.parametrize("name", ["table.csv", "status.json", "card.json", "predictions/valid.csv", "config.yaml"])

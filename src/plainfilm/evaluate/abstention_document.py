@@ -1,4 +1,4 @@
-"""What a split's document says of the abstain band, the input gate and the reliability diagram."""
+"""The blocks of a metrics document for the abstain band, the OOD gate and the reliability diagram."""
 
 from __future__ import annotations
 
@@ -21,36 +21,37 @@ _LEVEL = 0.95
 
 
 def band_report(card: Card, predictions: Predictions) -> AbstainBandReport | None:
-    """Coverage by class, the share called without a doubt and the error among them; None without a band."""
+    """Coverage by class, the share not abstained and the error among them; None without a band."""
     if card.band is None:
         return None
     positive = card.vocab.index(card.positive) if card.positive else None
     probs, targs = predictions.probs, predictions.targs
-    called = predicted_classes(probs, positive=positive, threshold=card.threshold)
-    sure, covered = (
-        is_singleton(card.band, probs, called, card.vocab),
+    predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
+    confident, covered = (
+        is_singleton(card.band, probs, predicted, card.vocab),
         in_set(card.band, probs, card.vocab)[np.arange(len(targs)), targs],
     )
-    rows, on = _honest_rows(predictions)
+    rows, on = _unused_rows(predictions)
     return AbstainBandReport(
         level=card.band.level, lowest=card.band.lowest, on=on,
         coverage={name: _share(covered, rows & (targs == k), predictions) for k, name in enumerate(card.vocab)},
-        kept=_share(sure, rows, predictions), error_among_kept=_share(called != targs, rows & sure, predictions),
+        kept=_share(confident, rows, predictions),
+        error_among_kept=_share(predicted != targs, rows & confident, predictions),
         holds=LIKE_VALID,
     )  # fmt: skip
 
 
 def gate_report(predictions: Predictions) -> OODGateReport | None:
-    """The share of images marked "unlike the training images"; None where nothing looked at them."""
+    """The share of images marked out of distribution; None for a run without an OOD gate."""
     if OOD not in predictions.frame:
         return None
-    rows, on = _honest_rows(predictions)
+    rows, on = _unused_rows(predictions)
     marked = predictions.frame[OOD].to_numpy() > 1
     return OODGateReport(on=on, marked=_share(marked, rows, predictions))
 
 
 def reliability_report(card: Card, predictions: Predictions) -> Reliability:
-    """The diagram's points with the run's temperature, and before it."""
+    """The diagram's points at the run's temperature and, where that is not 1, before it."""
     return Reliability(
         temperature=card.temperature,
         before=_bins(card, predictions.at(1.0)) if card.temperature != 1 else [],
@@ -69,18 +70,18 @@ def _bins(card: Card, predictions: Predictions) -> list[ReliabilityBin]:
     ]
 
 
-def _honest_rows(predictions: Predictions) -> tuple[Bools, str]:
-    """bool (n,), of a valid split that was cut the rows which set nothing; else all; and that in words."""
+def _unused_rows(predictions: Predictions) -> tuple[Bools, str]:
+    """bool (n,) and a description: the valid rows not used for band and gate where valid was divided, else all rows."""
     rows = predictions.untouched
     if rows is not None and rows.any():
-        return rows, "the valid images that set neither band nor gate"
+        return rows, "the valid images not used to set band or gate"
     return np.ones(len(predictions.frame), dtype=bool), "all images"
 
 
 def _share(hits: Bools, rows: Bools, predictions: Predictions) -> Metric:
     """Share of `hits` among `rows`, both bool (n,), with n, patients and interval."""
-    n, people = int(rows.sum()), predictions.patients
-    counted: dict[str, Any] = {"n": n, "n_patients": None if people is None else len(np.unique(people[rows]))}
+    n, patients = int(rows.sum()), predictions.patients
+    counted: dict[str, Any] = {"n": n, "n_patients": None if patients is None else len(np.unique(patients[rows]))}
     if not n:
         return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no such image", **counted)
     clusters = np.unique(predictions.groups[rows], return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""A split's predictions become the document that evaluate prints and metrics.json keeps."""
+"""From a split's predictions to the metrics document that evaluate prints and metrics.json keeps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from plainfilm.schemas.evaluate import PerPatient
 
 @dataclass(frozen=True)
 class ExtraBlocks:
-    """What a user wants beside the metrics.
+    """Optional blocks requested beside the metrics.
 
     prevalences: shares, 0..1. column: of subgroups; names: the subgroup of each image, '' = not given.
     """
@@ -47,15 +47,19 @@ def evaluate_document(
     run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, accesses: tuple[int, int],
     asked: ExtraBlocks = _NO_EXTRA_BLOCKS,
 ) -> EvaluateDocument:  # fmt: skip
-    """The document of one pass over a split; nothing of the network runs here."""
+    """The metrics document of one split, from saved predictions; the network does not run here.
+
+    Args:
+        accesses: of this set, by this run and by all runs.
+    """
     positive = card.vocab.index(card.positive) if card.positive else None
     sample: dict[str, Any] = dict(
         probs=predictions.probs, targs=predictions.targs, clusters=predictions.groups, patients=predictions.patients,
         positive=positive, n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed,
     )  # fmt: skip
     narrow = bool((predictions.frame["patient"] == "").any())
-    called = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
-    matrix = confusion_matrix(called, predictions.targs, len(card.vocab))
+    predicted = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
+    matrix = confusion_matrix(predicted, predictions.targs, len(card.vocab))
     per_class = {} if positive is not None else measure_per_class(threshold=None, **sample)
     return EvaluateDocument(
         run=str(run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
@@ -72,21 +76,21 @@ def evaluate_document(
 def _blocks_beside(
     card: Card, predictions: Predictions, cfg: ExperimentConfig, asked: ExtraBlocks, narrow: bool
 ) -> dict[str, Any]:
-    """What stands beside the metrics of the images: by patient, over thresholds, at other prevalences, by subgroup."""
+    """Further blocks: metrics per patient, decision curve, PPV and NPV at other prevalences, subgroups."""
     positive, boot = card.vocab.index(card.positive) if card.positive else None, (cfg.evaluate.n_boot, cfg.train.seed)
     sample = make_sample(
         predictions.probs, predictions.targs, predictions.groups, predictions.patients, positive=positive, threshold=card.threshold
     )  # fmt: skip
     blocks: dict[str, Any] = {}
-    changed = CHANGE in predictions.frame  # copies of a picture have no mean that anybody would use
+    changed = CHANGE in predictions.frame  # a mean over corrupted copies of an image has no use
     if predictions.patients is not None and not changed:
         blocks["per_patient"] = _per_patient(predictions, predictions.patients, card, *boot, narrow=narrow)
     if not changed:
         blocks["decision_curve"] = decision_curve(sample, n_boot=boot[0], seed=boot[1])
     if asked.prevalences:
-        told = restated(sample, asked.prevalences)
+        rows = restated(sample, asked.prevalences)
         blocks["at_prevalence"] = [
-            row.model_copy(update=_warned({"ppv": row.ppv, "npv": row.npv}, narrow)) for row in told
+            row.model_copy(update=_warned({"ppv": row.ppv, "npv": row.npv}, narrow)) for row in rows
         ]
     if asked.column is not None:
         table = subgroup_table(sample, asked.names, asked.column, card.vocab, seed=boot[1])
@@ -98,7 +102,7 @@ def _blocks_beside(
 def _per_patient(
     predictions: Predictions, patients: np.ndarray, card: Card, n_boot: int, seed: int, *, narrow: bool
 ) -> PerPatient:
-    """The metrics of the mean scores of `patients`, str (n,)."""
+    """Metrics of each patient's mean score; `patients`: str (n,)."""
     people = _mean_per_patient(predictions.probs, predictions.targs, predictions.groups, patients)
     positive = card.vocab.index(card.positive) if card.positive else None
     metrics = measure(
@@ -109,7 +113,7 @@ def _per_patient(
 
 
 def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
-    """Each interval says that it is likely too narrow where images lack a patient key."""
+    """Mark each interval as likely too narrow where images lack a patient key (`narrow`)."""
     if not narrow:
         return metrics
     return {
@@ -121,7 +125,7 @@ def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
 
 
 def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
-    """The sentence that belongs beside valid scores: what was chosen on those very images."""
+    """The note that goes with valid scores: what was chosen on these same images."""
     if split == "test" or split.startswith(PREFIX):
         return []
     chosen = ["the epoch"] if card.kept_by == KEPT_BEST else []
@@ -131,11 +135,11 @@ def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
         return []
     verb = "was" if len(chosen) == 1 else "were"
     listed = " and ".join([", ".join(chosen[:-1]), chosen[-1]] if chosen[:-1] else chosen)
-    return [f"{listed.capitalize()} {verb} chosen on the valid images; scores on them flatter."]
+    return [f"{listed.capitalize()} {verb} chosen on the valid images; scores on them are optimistic."]
 
 
 def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
-    """Put one split's document into metrics.json; a damaged file is begun anew, since it can be made again."""
+    """Put one split's document into metrics.json; a damaged file is replaced: it can be computed again."""
     try:
         saved = json.loads(run.metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -145,10 +149,10 @@ def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
 
 
 class _Patients(NamedTuple):
-    """One row per patient whose images agree about the class.
+    """One row per patient whose images all have the same label.
 
     probs: float (m, k), means over the patient's images. targs, groups: (m,); patients of one group are resampled
-    together. disagreeing: patients left out, since their images belong to several classes.
+    together. disagreeing: patients left out, since their images have several labels.
     """
 
     probs: Floats

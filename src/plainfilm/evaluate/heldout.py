@@ -1,9 +1,8 @@
-"""A look at pictures that training did not choose by: the sealed test set, an external set, changed valid pictures."""
+"""Score the sets beside train and valid: the sealed test set, an external set, the corrupted valid images."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,24 +27,23 @@ from plainfilm.models.from_card import kept_network
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
-if TYPE_CHECKING:
-    pass
-
 
 def score_test(
     run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True
 ) -> tuple[Predictions, tuple[int, int]]:
-    """The test predictions, new or as saved, with the look recorded before anything is shown or stored.
+    """The test predictions, new or as saved, with the access recorded before anything is shown or stored.
 
-    `keep`: the decoded test pictures join the cache.
+    `keep`: the decoded test images are added to the cache.
     """
     part = rows[rows["split"] == "test"]
-    seal, looks = check_before_access(run, part)
-    probes, gate = read_train_probes(run, rows), read_gate(run, card)  # first: a damaged file must not cost a look
+    seal, accesses = check_before_access(run, part)
+    probes, gate = read_train_probes(run, rows), read_gate(run, card)  # first: a damaged file must not cost an access
     path, scores = run.predictions("test"), run.probe_scores("test")
-    if path.is_file() and accesses_to(looks, seal) and (probes is None or scores.is_file()):
+    if path.is_file() and accesses_to(accesses, seal) and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
-        return predictions, record_access(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": False})
+        return predictions, record_access(
+            run, seal, accesses, {"model_sha256": card.weights_sha256, "inference": False}
+        )
     pixels = decode_with_events(part, DecodeSpec(**card.decode), on_event, keep=keep)
     model, device = kept_network(run, card, device)
     logits, features = predict(model, pixels, device)
@@ -54,7 +52,7 @@ def score_test(
         ood=gate.score(pixels, features)[0] if gate else None,
     )  # fmt: skip
     probed = probes.score(part, pixels, card.vocab) if probes else None
-    counted = record_access(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
+    counted = record_access(run, seal, accesses, {"model_sha256": card.weights_sha256, "inference": True})
     if probed is not None:
         atomic_write(scores, probed)
     save_predictions(run, "test", predictions, pixels)
@@ -64,15 +62,15 @@ def score_test(
 def score_external(
     run: RunDir, card: Card, external: ExternalSet, device: str, on_event: EventCallback, *, keep: bool = True
 ) -> tuple[Predictions, PixelRows, tuple[int, int]]:
-    """The predictions of external images, new or as saved, their pixels, and the looks at this set, recorded first."""
+    """Predictions of external images, new or as saved, their pixels, and the accesses of this set, recorded first."""
     rows, path, gate = external.rows, run.predictions(external.name), read_gate(run, card)
-    looks = accesses_before(run, external.seal)
+    accesses = accesses_before(run, external.seal)
     pixels = decode_with_events(rows, DecodeSpec(**card.decode), on_event, keep=keep)
     predictions = None
-    if path.is_file() and accesses_to(looks, external.seal):
-        with contextlib.suppress(DataError):  # the images lie elsewhere now
+    if path.is_file() and accesses_to(accesses, external.seal):
+        with contextlib.suppress(DataError):  # the images have moved since
             predictions = read_predictions(path, rows, card.vocab, has_patients=external.table.has_patients)
-    seen = predictions is not None
+    saved = predictions is not None
     if predictions is None:
         model, device = kept_network(run, card, device)
         logits, features = predict(model, pixels, device)
@@ -80,9 +78,9 @@ def score_external(
             rows, logits, card.vocab, has_patients=external.table.has_patients, temperature=card.temperature,
             ood=gate.score(pixels, features)[0] if gate else None,
         )  # fmt: skip
-    facts = {"model_sha256": card.weights_sha256, "inference": not seen, "external": True}
-    counted = record_access(run, external.seal, looks, facts)
-    if not seen:
+    facts = {"model_sha256": card.weights_sha256, "inference": not saved, "external": True}
+    counted = record_access(run, external.seal, accesses, facts)
+    if not saved:
         save_predictions(run, external.name, predictions, pixels)
     return predictions, pixels, counted
 
@@ -90,7 +88,7 @@ def score_external(
 def score_shifted_valid(
     run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True
 ) -> Predictions:
-    """The predictions of the changed valid pictures, as saved, or made now."""
+    """The predictions of the corrupted valid images, as saved or new."""
     path = run.predictions(SHIFTED)
     if path.is_file():
         return read_predictions(path, shifted_rows(rows), card.vocab, has_patients=card.has_patients)

@@ -1,4 +1,4 @@
-"""One inference pass per split, kept as a table that every metric, figure and page reads."""
+"""One inference pass per split, saved as a table that every metric, figure and page reads."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 _BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
 _TOP_IMAGES = 24
-CHANGE = "change"  # a column of splits whose pictures were changed: how
-OOD = "unlike"  # a column of runs with an input gate: how unlike the train images, above 1 = marked
+CHANGE = "change"  # column of splits with corrupted images: the corruption
+OOD = "unlike"  # column of runs with an out-of-distribution (OOD) gate: OOD score, above 1 = out of distribution
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Predictions:
     """Scores of one split.
 
     `frame`: path, patient, label (the truth), logit_<class>..., prob_<class>..., and `unlike` where the run has an
-    input gate; `groups`: int (n,), rows that are resampled together; `patients`: str (n,) or None without a patient
-    key; `untouched`: bool (n,), valid rows that set neither temperature, threshold, band nor gate.
+    OOD gate; `groups`: int (n,), rows that are resampled together; `patients`: str (n,) or None without a patient
+    key; `untouched`: bool (n,), valid rows not used to fit temperature, threshold, band or gate.
     """
 
     frame: pd.DataFrame
@@ -78,9 +78,9 @@ class Predictions:
 
 
 def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cpu") -> tuple[np.ndarray, np.ndarray]:
-    """Logits float64 (n, k) and what the last layer sees, float32 (n, d), of uint8 pixels (n, h, w) or (n, h, w, 3).
+    """Logits float64 (n, k) and features float32 (n, d) of uint8 pixels (n, h, w) or (n, h, w, 3).
 
-    One pass; the model's own normalisation applies.
+    Features are the input of the last layer. One pass; the model normalises its own input.
     """
     import torch
 
@@ -90,9 +90,9 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
         for start in range(0, len(pixels), _BATCH):
             batch = torch.from_numpy(pixels[start : start + _BATCH]).to(device)
             batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
-            seen = model.features(batch.float().div_(255))
-            features.append(seen.float().cpu().numpy())
-            logits.append(model(seen).cpu().double().numpy())
+            found = model.features(batch.float().div_(255))
+            features.append(found.float().cpu().numpy())
+            logits.append(model(found).cpu().double().numpy())
     return np.concatenate(logits), np.concatenate(features)
 
 
@@ -111,7 +111,7 @@ def make_predictions(
     frame = rows[columns].reset_index(drop=True)
     for k, name in enumerate(vocab):
         frame[f"logit_{name}"] = _nine_digits(logits[:, k])
-    # from the logits as they are saved: whoever reads the file finds the same probabilities
+    # from the logits as saved, so that reading the file gives the same probabilities
     found = Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
     found = found.at(temperature)
     return found if ood is None else replace(found, frame=found.frame.assign(**{OOD: _nine_digits(ood)}))
@@ -126,7 +126,7 @@ def _nine_digits(values: np.ndarray) -> np.ndarray:
 
 
 def _patients(rows: pd.DataFrame, has_patients: bool) -> np.ndarray | None:
-    """An image without a key in a set that has keys is its own patient."""
+    """Patient keys; in a set with keys, an image without one is its own patient."""
     if not has_patients:
         return None
     return np.where(rows["patient"] != "", "p:" + rows["patient"].astype(str), "i:" + rows["path"].astype(str))
@@ -159,7 +159,7 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
 
 def save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: np.ndarray | PixelRows) -> None:
     write_predictions(run.predictions(split), predictions)
-    # kept so that interpret can show the worst pictures without opening a test file again
+    # kept so that interpret can show the largest losses without reading a test file again
     buffer = io.BytesIO()
     np.save(buffer, pixels[predictions.worst()], allow_pickle=False)
     atomic_write(run.top_images(split), buffer.getvalue())

@@ -16,7 +16,7 @@ def two_columns(p) -> np.ndarray:
     return np.stack([1 - p, p], axis=1)
 
 
-def test_means_and_truth_by_hand_and_patients_that_disagree_are_told():
+def test_means_and_truth_by_hand_and_patients_that_disagree_are_counted():
     probs = two_columns([0.9, 0.2, 0.5, 0.6, 0.1, 0.3])
     targs = np.array([1, 0, 1, 1, 0, 1])
     found = _mean_per_patient(probs, targs, [7, 8, 7, 7, 8, 9], ["b", "a", "b", "c", "a", "a"])

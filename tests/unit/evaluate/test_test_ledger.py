@@ -27,9 +27,9 @@ def run(tmp_path):
     return run
 
 
-def look(run):
-    seal, looks = check_before_access(run, ROWS)
-    return record_access(run, seal, looks, {"model_sha256": "m"})
+def access(run):
+    seal, accesses = check_before_access(run, ROWS)
+    return record_access(run, seal, accesses, {"model_sha256": "m"})
 
 
 def test_the_seal_is_the_content_not_the_order_or_the_path():
@@ -40,13 +40,13 @@ def test_the_seal_is_the_content_not_the_order_or_the_path():
     assert seal_of(ROWS.iloc[:2]) != seal_of(ROWS)
 
 
-def test_looks_are_counted_for_the_run_and_for_the_set(run, tmp_path):
-    assert look(run) == (1, 1)
-    assert look(run) == (2, 2)
+def test_accesses_are_counted_for_the_run_and_for_the_set(run, tmp_path):
+    assert access(run) == (1, 1)
+    assert access(run) == (2, 2)
     other = RunDir(tmp_path / "runs" / "two")
     other.make()
     other.write_status("done", seal=seal_of(ROWS), ledger_head=None)
-    assert look(other) == (1, 3)
+    assert access(other) == (1, 3)
     assert count_accesses(run, seal_of(ROWS)) == (2, 3)
 
 
@@ -71,8 +71,8 @@ def with_new_hash(lines):
     [
         edit,
         with_new_hash,
-        lambda lines: lines[:2],  # the last look cut off
-        lambda lines: lines[1:],  # the first look cut off
+        lambda lines: lines[:2],  # the last access removed
+        lambda lines: lines[1:],  # the first access removed
         lambda lines: [],
         lambda lines: [lines[1], lines[0], lines[2]],
         lambda lines: [lines[0], lines[0], lines[2]],
@@ -83,7 +83,7 @@ def with_new_hash(lines):
 )
 def test_a_changed_ledger_is_detected_and_nothing_is_evaluated(run, tamper):
     for _ in range(3):
-        look(run)
+        access(run)
     lines = run.ledger.read_text().splitlines()
     run.ledger.write_text("".join(line + "\n" for line in tamper(lines)))
     with pytest.raises(SealError) as error:
@@ -92,9 +92,9 @@ def test_a_changed_ledger_is_detected_and_nothing_is_evaluated(run, tamper):
 
 
 @pytest.mark.parametrize("writes", [1, 2, 3])
-def test_a_look_that_was_interrupted_between_its_writes_counts_and_locks_nobody_out(run, monkeypatch, writes):
-    """The three files of a look are written one after the other; a kill may come after any of them."""
-    look(run)
+def test_an_access_interrupted_between_its_writes_counts_and_locks_nobody_out(run, monkeypatch, writes):
+    """The three files of an access are written one after the other; a kill may come after any of them."""
+    access(run)
     from plainfilm.base import files
     from plainfilm.evaluate import test_ledger as seal
 
@@ -113,12 +113,12 @@ def test_a_look_that_was_interrupted_between_its_writes_counts_and_locks_nobody_
             "write_status",
             lambda self, status, **f: write(self.status, json.dumps({**json.loads(self.status.read_text()), **f})),
         )
-        look(run)
+        access(run)
         raise KeyboardInterrupt
-    assert look(run) == (3, 3)
+    assert access(run) == (3, 3)
 
 
-def test_looks_of_two_runs_at_once_are_all_counted(tmp_path):
+def test_accesses_of_two_runs_at_once_are_all_counted(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
     several = []
@@ -128,19 +128,19 @@ def test_looks_of_two_runs_at_once_are_all_counted(tmp_path):
         run.write_status("done", seal=seal_of(ROWS), ledger_head=None)
         several.append(run)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda run: [look(run) for _ in range(5)], several))
+        list(pool.map(lambda run: [access(run) for _ in range(5)], several))
     assert {count_accesses(run, seal_of(ROWS)) for run in several} == {(5, 15)}
 
 
 OTHER = ROWS.assign(sha256=["dd", "ee", "ff"])
 
 
-def test_looks_at_two_sets_share_one_chain_and_are_counted_apart(run, tmp_path):
+def test_accesses_of_two_sets_share_one_chain_and_are_counted_apart(run, tmp_path):
     """The test set and an external one: neither counts for the other, in the run or in the ledgers beside it."""
-    assert look(run) == (1, 1)
-    seal, looks = seal_of(OTHER), _read_ledger(run.ledger, run.read_status()["ledger_head"])
-    assert record_access(run, seal, looks, {"model_sha256": "m"}) == (1, 1)
-    assert look(run) == (2, 2)
+    assert access(run) == (1, 1)
+    seal, accesses = seal_of(OTHER), _read_ledger(run.ledger, run.read_status()["ledger_head"])
+    assert record_access(run, seal, accesses, {"model_sha256": "m"}) == (1, 1)
+    assert access(run) == (2, 2)
     assert count_accesses(run, seal_of(ROWS)) == (2, 2)
     assert count_accesses(run, seal) == (1, 1)
     assert [entry["look"] for entry in _read_ledger(run.ledger, run.read_status()["ledger_head"])] == [1, 2, 3]
@@ -153,28 +153,28 @@ def test_looks_at_two_sets_share_one_chain_and_are_counted_apart(run, tmp_path):
 
 def test_a_changed_ledger_of_the_set_is_detected_and_nothing_is_counted(run):
     for _ in range(2):
-        look(run)
+        access(run)
     shared = run.shared_ledger(seal_of(ROWS))
     shared.write_text(shared.read_text().replace('"run": "one"', '"run": "two"', 1))
     before = run.ledger.read_bytes()
     with pytest.raises(SealError, match="Line 1 of .* was edited"):
-        check_before_access(run, ROWS)  # before any picture is scored: no look is written that nobody had
+        check_before_access(run, ROWS)  # before any image is scored: no access is recorded that did not happen
     assert run.ledger.read_bytes() == before
 
 
-def test_a_run_that_was_moved_brings_its_looks_along(run, tmp_path):
-    look(run)
-    look(run)
+def test_a_run_that_was_moved_brings_its_accesses_along(run, tmp_path):
+    access(run)
+    access(run)
     moved = tmp_path / "elsewhere" / "one"
     moved.parent.mkdir()
     run.root.rename(moved)
-    assert look(RunDir(moved)) == (3, 3)
+    assert access(RunDir(moved)) == (3, 3)
 
 
 def test_a_deleted_ledger_is_detected(run):
-    look(run)
+    access(run)
     run.ledger.unlink()
-    with pytest.raises(SealError, match="cut off"):
+    with pytest.raises(SealError, match="removed or replaced"):
         check_before_access(run, ROWS)
 
 
@@ -186,5 +186,5 @@ def test_other_test_rows_than_the_sealed_ones_are_refused(run):
 def test_a_ledger_reads_back_what_was_appended(tmp_path):
     path = tmp_path / "ledger.jsonl"
     head = _append_access(path, [], {"seal": "s"})
-    looks = _read_ledger(path, head)
-    assert [(entry["look"], entry["seal"], entry["hash"]) for entry in looks] == [(1, "s", head)]
+    accesses = _read_ledger(path, head)
+    assert [(entry["look"], entry["seal"], entry["hash"]) for entry in accesses] == [(1, "s", head)]

@@ -1,7 +1,7 @@
-"""Does a score mean what it says: the temperature, the line through the scores, the gaps bin by bin.
+"""Calibration: the temperature, the calibration line, and the gaps bin by bin.
 
 `confidence` is float (n,), the positive probability of two classes or the top probability of more; `correct` is bool
-(n,), whether the truth is positive, or the top class right. Everything is a function of arrays (numpy, scipy).
+(n,), whether the truth is positive, or the top class correct. Everything is a function of arrays (numpy, scipy).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from plainfilm.evaluate.metrics.point_metrics import ECE_BINS, ece_bins
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, Statistic
 
-COLDEST, HOTTEST = 0.1, 10.0  # of temperatures; beyond, the images were too few or too easy to tell
+COLDEST, HOTTEST = 0.1, 10.0  # range of temperatures; at a limit the images were too few or too easy
 _EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
 
 
@@ -24,7 +24,7 @@ _EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
 
 @dataclass(frozen=True)
 class _Temperature:
-    """What logits are divided by, and what must be said about it ('' = nothing)."""
+    """The divisor of the logits, and a note about it ('' = none)."""
 
     value: float
     note: str = ""
@@ -33,12 +33,12 @@ class _Temperature:
 def fit_temperature(logits: Floats, targs: Ints) -> _Temperature:
     """The temperature that minimises the log loss of softmax(logits / T), within 0.1..10.
 
-    One number for all classes: it changes no order and no call of the largest score. Where the largest logit is the
-    true one on every image the log loss falls without end as T goes to 0, which says nothing about other images:
-    then T stays 1.
+    One number for all classes, so neither the order of the scores nor the top class changes. Where the true class has
+    the largest logit on every image, the log loss falls without end as T goes to 0, which says nothing about other
+    images: then T stays 1.
 
-    scikit-learn's `CalibratedClassifierCV(method="temperature")` minimises the same (a test holds both together); it
-    wants a classifier where we have saved logits, and keeps the number in a private place.
+    scikit-learn's `CalibratedClassifierCV(method="temperature")` minimises the same loss (a test compares the two);
+    it needs a classifier where we have saved logits, and its temperature is a private attribute.
 
     Args:
         logits: float (n, k). targs: int (n,), 0..k-1.
@@ -50,10 +50,10 @@ def fit_temperature(logits: Floats, targs: Ints) -> _Temperature:
     from scipy.special import logsumexp
 
     if not len(targs):
-        raise DataError("The temperature needs valid images; there are none. Divide anew with --split patient.")
-    behind = logits - logits[np.arange(len(targs)), targs][:, None]  # of each class to the true one
+        raise DataError("The temperature needs valid images; there are none. Split again with --split patient.")
+    behind = logits - logits[np.arange(len(targs)), targs][:, None]  # each class minus the true one
     if (behind <= 0).all():
-        return _Temperature(1.0, "TEMPERATURE 1: no image that it is fitted on was called wrongly.")
+        return _Temperature(1.0, "TEMPERATURE 1: no image that it is fitted on was misclassified.")
 
     def log_loss(log_t: float) -> float:
         return float(logsumexp(behind / np.exp(log_t), axis=1).mean())
@@ -74,15 +74,15 @@ def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     return np.asarray(exp / exp.sum(axis=1, keepdims=True))
 
 
-# --- the line --------------------------------------------------------------------------------------------------------
+# --- the calibration line --------------------------------------------------------------------------------------------
 
 
 def calibration_line(confidence: Floats, correct: Bools) -> tuple[float, float] | None:
     """Intercept and slope of logit P(correct) = intercept + slope * logit(confidence); (0, 1) is calibrated.
 
-    A slope below 1 says that the scores are too extreme. The intercept is the one of this line, not that of a line
-    whose slope is held at 1 (calibration in the large). None where one class is missing, or where the scores separate
-    the two perfectly, so that no slope is steep enough.
+    A slope below 1 means that the scores are too extreme. The intercept is that of this line, not of a line with its
+    slope fixed at 1 (calibration in the large). None where one class is missing, or where the scores separate the two
+    perfectly, so that the slope diverges.
     Source: Cox, Biometrika 1958;45:562; Van Calster et al., BMC Medicine 2019;17:230.
     """
     x, y = _logit(confidence), np.asarray(correct, dtype=np.float64)
@@ -108,8 +108,8 @@ def calibration_line(confidence: Floats, correct: Bools) -> tuple[float, float] 
 def line_statistic(confidence: Floats, correct: Bools, line: tuple[float, float]) -> Statistic:
     """The line as a function of weights (b, n) -> (b, 2), by one Newton step from the line of all images.
 
-    A step is a sum over images, so that 2,000 draws cost one matrix product; a full fit of each draw would also run
-    away in those that hold no error.
+    A step is a sum over images, so 2,000 draws cost one matrix product; a full fit would also diverge in draws
+    without an error.
     """
     x = _logit(confidence)
     p = _sigmoid(line[0] + line[1] * x)
@@ -128,7 +128,7 @@ def line_statistic(confidence: Floats, correct: Bools, line: tuple[float, float]
 
 
 def line_interval(value: float, draws: Floats, patients: int, level: float = 0.95) -> Interval:
-    """The value with limits of Student's t on patients - 1 around it, as far out as the draws (b,) vary."""
+    """The value with Student's t limits on patients - 1, from the standard deviation of the draws (b,)."""
     draws = draws[np.isfinite(draws)]
     spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
     half = intervals.t_quantile(level, patients - 1) * spread
@@ -136,7 +136,7 @@ def line_interval(value: float, draws: Floats, patients: int, level: float = 0.9
 
 
 def _separated(x: Floats, correct: Bools) -> bool:
-    """Whether some cut has (almost) all of one class on one side; ties at the cut still let the slope run away."""
+    """Whether some cut separates the classes; with ties at the cut the slope diverges too."""
     right, wrong = x[correct], x[~correct]
     return bool(right.min() >= wrong.max() or right.max() <= wrong.min())
 
@@ -156,11 +156,11 @@ def _sigmoid(x: Floats) -> Floats:
 
 
 def less_bias(value: float, draws: Floats) -> float:
-    """A sum of |gaps| without the part that noise alone adds to it, as far as draws (b,) tell; in 0..1, as any such sum.
+    """A sum of |gaps| less the bias from noise, estimated from draws (b,); in 0..1, like any such sum.
 
-    Gaps of a sample scatter around the true ones, and taken without their sign they only add up; draws from the
-    sample scatter once more by as much, and show how much that adds. Of a perfectly calibrated model about half
-    of what noise adds is taken away, of a clearly miscalibrated one nearly all.
+    Gaps of a sample scatter around the true ones, and without their sign this scatter only adds; draws from the sample
+    scatter again by as much, which shows how much it adds. For a perfectly calibrated model about half of the bias is
+    removed, for a clearly miscalibrated one nearly all.
     Source: Kumar, Liang & Ma, Verified Uncertainty Calibration, NeurIPS 2019 (appendix; there with normal draws).
     """
     return min(1.0, max(0.0, 2 * value - float(draws.mean())))
@@ -179,7 +179,7 @@ def reliability(confidence: Floats, correct: Bools, clusters: Ints, level: float
     """The diagram's points in 15 bins of equal mass, lowest score first; empty bins (equal scores) are left out.
 
     Args:
-        clusters: int (n,), the unit that varies: a patient, or a group of identical images.
+        clusters: int (n,), the sampling unit: a patient, or a group of identical images.
     """
     bins, found = ece_bins(confidence), []
     for b in range(ECE_BINS):

@@ -1,7 +1,7 @@
 """Curves of a split with a 95 % band: ROC, and precision against recall.
 
-Bands are pointwise, for one place on the axis at a time: the bootstrap over patients, and nowhere narrower than the
-interval of a proportion there, since where every draw is perfect the bootstrap has no width.
+Bands are pointwise: the bootstrap over patients, and nowhere narrower than the interval of a proportion at that point,
+since where every draw is perfect the bootstrap has no width.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LEVEL = 0.95
 
 
 class CurveBand(NamedTuple):
-    """A curve, float (m,) each: the points themselves, and limits of `y` on GRID (NaN where there is none)."""
+    """A curve, float (m,) each: the points themselves, and limits of `y` on GRID (NaN where undefined)."""
 
     x: Floats
     y: Floats
@@ -28,7 +28,7 @@ class CurveBand(NamedTuple):
 
 
 def roc_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> CurveBand | None:
-    """Sensitivity against 1 - specificity of class `c` against the rest; None where only one of the two is there."""
+    """Sensitivity against 1 - specificity of class `c` against the rest; None where one of the two has no image."""
     truth, scores = sample.targs == c, sample.probs[:, c]
     if truth.all() or not truth.any():
         return None
@@ -45,17 +45,17 @@ def precision_recall_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> 
     truth, scores = sample.targs == c, sample.probs[:, c]
     if not truth.any():
         return None
-    cuts = _cuts(scores)[1:]  # above the first no image is called, and there is no precision
+    cuts = _cuts(scores)[1:]  # above the first no image is predicted positive, and precision is undefined
     recall, named = _share_above(scores[truth], cuts), _share_above(scores, cuts)
     at = np.searchsorted(recall, np.maximum(GRID, 1e-9) - 1e-12)
     drawn = _drawn(_precision_at(scores, truth), sample, n_boot, seed)
-    called = [scores >= cuts[i] for i in at]
-    least = [_proportion(truth[here], sample.clusters[here]) for here in called]
+    predicted = [scores >= cuts[i] for i in at]
+    least = [_proportion(truth[here], sample.clusters[here]) for here in predicted]
     return CurveBand(recall, recall * truth.mean() / named, *_wider(drawn, least))
 
 
 def _cuts(scores: Floats) -> Floats:
-    """Every cut that calls other images: infinity, and each distinct score, falling."""
+    """Every cut with different predictions: infinity, and each distinct score, descending."""
     return np.append(np.inf, np.unique(scores)[::-1])
 
 
@@ -65,7 +65,7 @@ def _share_above(scores: Floats, cuts: Floats) -> Floats:
 
 
 def _cumulated(scores: Floats, truth: Bools) -> Statistic:
-    """Weights (b, n) -> (2, b, m): found positives and called negatives at each distinct score, falling."""
+    """Weights (b, n) -> (2, b, m): true and false positives at each distinct score, descending."""
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
     positive = truth[order].astype(float)
@@ -78,7 +78,7 @@ def _cumulated(scores: Floats, truth: Bools) -> Statistic:
 
 
 def _sensitivity_at(scores: Floats, truth: Bools) -> Statistic:
-    """The sensitivity that each draw has at each share of false alarms on GRID: (b, n) -> (b, 101)."""
+    """Sensitivity of each draw at each false positive rate on GRID: (b, n) -> (b, 101)."""
     cumulated = _cumulated(scores, truth)
 
     def statistic(weights: Floats) -> Floats:
@@ -93,7 +93,7 @@ def _sensitivity_at(scores: Floats, truth: Bools) -> Statistic:
 
 
 def _precision_at(scores: Floats, truth: Bools) -> Statistic:
-    """The precision that each draw has where it first reaches each recall on GRID: (b, n) -> (b, 101)."""
+    """Precision of each draw where it first reaches each recall on GRID: (b, n) -> (b, 101)."""
     cumulated = _cumulated(scores, truth)
 
     def statistic(weights: Floats) -> Floats:

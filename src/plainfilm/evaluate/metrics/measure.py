@@ -1,6 +1,6 @@
-"""What a classifier got right: fourteen metrics, each with its own n and an interval over patients.
+"""Fourteen metrics of a classifier, each with its own n and an interval over patients.
 
-Everything is a function of arrays. A metric that a set of images cannot answer is None with a reason, never 0.
+Everything is a function of arrays. A metric that is not estimable on a set of images is None with a reason, never 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from plainfilm.schemas.documents import Metric
 
 _OF_PREDICTED_CLASS = ("ppv", "npv", "f1")
 _LINE = ("calibration_intercept", "calibration_slope")
-_LINE_PATIENTS = 10  # a line through fewer says nothing about others
+_LINE_PATIENTS = 10  # a line through fewer says nothing about other patients
 METRICS = (
     "accuracy", "balanced_accuracy", "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "brier",
     "ece",
@@ -57,10 +57,10 @@ def measure(
     Args:
         probs: float (n, k), rows sum to 1.
         targs: int (n,), 0..k-1.
-        clusters: (n,) int or str, the unit that varies: a patient, or a group of identical images.
+        clusters: (n,) int or str, the sampling unit: a patient, or a group of identical images.
         patients: (n,) int or str, to be counted; None: no patient key, `n_patients` stays None.
         positive: index of the positive class of two; None for more.
-        threshold: see `calls`.
+        threshold: see `predicted_classes`.
         n_boot, seed: draws of whole clusters for auprc, mcc, brier, ece and the calibration line.
         level: of the intervals, 0..1.
     Raises:
@@ -75,7 +75,7 @@ def measure(
     line = calibration_line(*confidences(sample))
     draw = _auprc_statistics({"auprc": sample.classes}, sample) | _error_statistics(sample)
     draw |= {} if line is None else {"line": line_statistic(*confidences(sample), line)}
-    draw["mcc"] = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))
+    draw["mcc"] = mcc_statistic(sample.predicted, sample.targs, len(sample.all_classes))
     draws = intervals.bootstrap(draw, sample.clusters, n_boot, seed)
     found["auprc"] = _auprc_metric(sample.classes, sample, draws.get("auprc"), level)
     found["mcc"] = _mcc_metric(draws["mcc"], sample, level)
@@ -97,7 +97,7 @@ def measure_per_class(
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[int, dict[str, Metric]]:
-    """PER_CLASS metrics of each class against the rest, by class index; arguments and errors as for `measure`."""
+    """_PER_CLASS metrics of each class against the rest, by class index; arguments and errors as for `measure`."""
     sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
     if not len(sample.targs):
         return {c: dict.fromkeys(_PER_CLASS, missing("no images", sample, sample.everyone)) for c in sample.all_classes}
@@ -116,13 +116,13 @@ def measure_per_class(
 
 
 def accuracy_metric(sample: Sample, level: float) -> Metric:
-    """Share of images called by their class."""
-    hits = sample.called == sample.targs
+    """Share of images whose predicted class is correct."""
+    hits = sample.predicted == sample.targs
     return metric(intervals.proportion(hits, sample.clusters, level), sample, sample.everyone)
 
 
 def _balanced_metric(sample: Sample, level: float) -> Metric:
-    """Mean over the classes of the share found; with two classes, of sensitivity and specificity."""
+    """Mean sensitivity over the classes; with two classes, the mean of sensitivity and specificity."""
     if len(np.unique(sample.targs)) < 2:
         return missing(REASONS["balanced_accuracy"], sample, sample.everyone)
     found = _macro_rate("sensitivity", sample.all_classes, sample, level)
@@ -141,7 +141,7 @@ def rate_metric(name: str, classes: Sequence[int], sample: Sample, level: float)
 def _macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float) -> Interval | None:
     """Mean of a rate over the classes that have a denominator; None if none has.
 
-    What is asked of calls needs images of the class and others: else it is 0 or 1 whatever the network is worth.
+    Rates of a predicted class need images of the class and of others: else they are 0 or 1 for any network.
     """
     parts, residuals, left_out = [], [], []
     for c in classes:
@@ -159,8 +159,8 @@ def _macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float)
 
 
 def _against_rest(c: int, sample: Sample) -> tuple[Bools, Bools]:
-    """Who is called class `c`, and who is of class `c`: two bool (n,)."""
-    return sample.called == c, sample.targs == c
+    """Whether each image is predicted as class `c`, and is of class `c`: two bool (n,)."""
+    return sample.predicted == c, sample.targs == c
 
 
 # --- ranking and error -----------------------------------------------------------------------------------------------
@@ -200,17 +200,17 @@ def _auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dic
 
 
 def _rankable(classes: Sequence[int], sample: Sample) -> list[int]:
-    """Classes with images inside and outside of them."""
+    """Classes of which there are both positive and negative images."""
     return [c for c in classes if 0 < np.count_nonzero(sample.targs == c) < len(sample.targs)]
 
 
 def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
-    """Matthews correlation of calls and truth, -1..1; `draws` (n_boot,) from the bootstrap."""
-    value = mcc_statistic(sample.called, sample.targs, len(sample.all_classes))(np.ones((1, len(sample.targs))))[0]
+    """Matthews correlation of predictions and truth, -1..1; `draws` (n_boot,) from the bootstrap."""
+    value = mcc_statistic(sample.predicted, sample.targs, len(sample.all_classes))(np.ones((1, len(sample.targs))))[0]
     if np.isnan(value):
         return missing(REASONS["mcc"], sample, sample.everyone)
-    wrong, classes = sample.called != sample.targs, np.unique(sample.targs)
-    # few patients with errors decide, and of the rarer class there are fewest
+    wrong, classes = sample.predicted != sample.targs, np.unique(sample.targs)
+    # the variance depends on the few patients with errors, fewest in the rarer class
     seen = min(len(np.unique(sample.clusters[wrong == side])) for side in (True, False))
     rarer = min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in classes)
     limits = basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
@@ -224,7 +224,7 @@ def _error_statistics(sample: Sample) -> dict[str, Statistic]:
 
 
 def confidences(sample: Sample) -> tuple[Floats, Bools]:
-    """What the model is sure of and whether it is so: the positive class of two, the top label of more."""
+    """Confidence and whether it is correct: of the positive class of two, of the top label of more."""
     if sample.positive is None:
         return sample.probs.max(axis=1), sample.probs.argmax(axis=1) == sample.targs
     return sample.probs[:, sample.positive], sample.targs == sample.positive
@@ -244,11 +244,12 @@ def _brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
 
 
 def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
-    """A half width that also allows for wrong calls that were not seen, each at what it would cost.
+    """A half width with an allowance for unseen wrong predictions, each at its cost.
 
-    Where hardly a call is wrong, losses hardly vary, and draws of them tell nothing of what a wrong one costs: of 45
-    patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's 0.39.
-    The more patients with a wrong call were seen, the less the allowance counts: it weighs as one of them.
+    Where hardly a prediction is wrong, losses hardly vary, and their draws say nothing about the cost of a wrong one:
+    for 45 patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's
+    0.39. The allowance has the weight of one patient with a wrong prediction, so it counts less the more of them there
+    are.
     """
     right = _share_correct(sample, level)
     events = len(np.unique(sample.clusters[sample.probs.argmax(axis=1) != sample.targs]))
@@ -261,18 +262,18 @@ def _share_correct(sample: Sample, level: float) -> Interval:
 
 
 def _ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
-    """Calibration error over all images, less what noise adds to it; `draws` float (n_boot, bins) are signed gaps."""
+    """Calibration error over all images, corrected for noise; `draws` float (n_boot, bins) are signed gaps."""
     gaps = gap_statistic(*confidences(sample))(np.ones((1, len(sample.targs))))
     lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - gaps).sum(axis=1)
     found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **basis(sample))
-    # draws without a wrong call do not vary: then the mean of the largest scores beside the share that is right tells
-    # how large, and how small, the error may be (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
+    # draws without a wrong prediction do not vary: then the mean of the largest scores against the share correct bounds
+    # the error from above and below (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
     right, mean = _share_correct(sample, level), float(sample.probs.max(axis=1).mean())
     high = max(found.high, mean - right.low, right.high - mean)
     low = min(found.low, found.value - max(right.value - right.low, right.high - right.value))
-    # The limits are those of the true error, found around the uncorrected estimate; they hold the corrected one too. It
-    # is mostly lower, but not always: where all gaps have one sign noise adds nothing to their sum, and the mean of the
-    # draws of few, unequal patients may lie below it (5 images of 2 patients: 0.901, where no draw passes 0.900).
+    # The limits are those of the true error, found around the uncorrected estimate; they contain the corrected one too.
+    # It is mostly lower, but not always: where all gaps have one sign noise adds nothing to their sum, and the mean of
+    # the draws of few, unequal patients may be below it (5 images of 2 patients: 0.901, where no draw exceeds 0.900).
     value, method = less_bias(found.value, lengths), f"{found.method}, bias-corrected"
     return metric(drawn(intervals.around(value, low, high, method), sample), sample, sample.everyone)
 
@@ -285,11 +286,11 @@ def _line_metrics(
     if line is None or draws is None or patients < _LINE_PATIENTS:
         correct = confidences(sample)[1]
         if correct.all() or not correct.any():
-            why = "hits or misses only" if sample.positive is None else REASONS["auroc"]
+            why = "the top labels are all right or all wrong" if sample.positive is None else REASONS["auroc"]
         elif line is None:
-            why = "no slope can be fitted: the scores are all equal or part the classes at one cut"
+            why = "no slope can be fitted: the scores are all equal or separate the classes perfectly"
         else:
-            why = f"under {_LINE_PATIENTS} patients"
+            why = f"fewer than {_LINE_PATIENTS} patients"
         return {name: missing(why, sample, sample.everyone) for name in _LINE}
     each = {name: line_interval(line[i], draws[:, i], patients, level) for i, name in enumerate(_LINE)}
     return {name: metric(drawn(found, sample), sample, sample.everyone) for name, found in each.items()}

@@ -1,7 +1,7 @@
-"""Plain numbers from calls and scores, without intervals; each usable alone.
+"""Metrics from predicted classes and scores, without intervals; each usable alone.
 
-The `*_statistic` functions give the same numbers for many draws at once: they sort once and return a function of
-weights (b, n), how often each of n images counts in each of b draws.
+The `*_statistic` functions give the same metrics for many draws at once: they sort once and return a function of
+weights (b, n), the count of each of n images in each of b draws.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from plainfilm.evaluate.stats.delong import curve
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, Statistic
 
 ECE_BINS = 15
-# name -> (which images count, which of them are hits), from bool (n,) `called` and `truth`
+# name -> (which images count, which of them are hits), from bool (n,) `predicted` and `truth`
 RATES: dict[str, Callable[[Bools, Bools], tuple[Bools, Bools]]] = {
-    "sensitivity": lambda called, truth: (truth, called),
-    "specificity": lambda called, truth: (~truth, ~called),
-    "ppv": lambda called, truth: (called, truth),
-    "npv": lambda called, truth: (~called, ~truth),
-    # J = TP / (TP + FP + FN), from which F1 follows; without a positive image nothing could have been found
-    "f1": lambda called, truth: ((called | truth) & truth.any(), called & truth),
+    "sensitivity": lambda predicted, truth: (truth, predicted),
+    "specificity": lambda predicted, truth: (~truth, ~predicted),
+    "ppv": lambda predicted, truth: (predicted, truth),
+    "npv": lambda predicted, truth: (~predicted, ~truth),
+    # J = TP / (TP + FP + FN), from which F1 follows; undefined without a positive image
+    "f1": lambda predicted, truth: ((predicted | truth) & truth.any(), predicted & truth),
 }
 REASONS = {
     "sensitivity": "no positive image",
     "specificity": "no negative image",
-    "ppv": "no image called positive",
-    "npv": "no image called negative",
+    "ppv": "no image predicted positive",
+    "npv": "no image predicted negative",
     "f1": "no positive image",
     "auroc": "one class only",
     "auprc": "one class only",
     "balanced_accuracy": "one class only",
-    "mcc": "one class only, in truth or in the calls",
+    "mcc": "one class only, in the labels or the predictions",
 }
 
 
-def confusion_matrix(called: Ints, targs: Ints, k: int) -> Ints:
-    """Counts int (k, k), rows = truth, columns = calls."""
-    return np.bincount(np.asarray(targs) * k + np.asarray(called), minlength=k * k).reshape(k, k)
+def confusion_matrix(predicted: Ints, targs: Ints, k: int) -> Ints:
+    """Counts int (k, k), rows = truth, columns = predictions."""
+    return np.bincount(np.asarray(targs) * k + np.asarray(predicted), minlength=k * k).reshape(k, k)
 
 
-def rate(name: str, called: Bools, truth: Bools) -> float:
-    """Sensitivity, specificity, ppv, npv or f1 (a key of RATES) in 0..1, from bool (n,) calls and truth.
+def rate(name: str, predicted: Bools, truth: Bools) -> float:
+    """Sensitivity, specificity, ppv, npv or f1 (a key of RATES) in 0..1, from bool (n,) predictions and truth.
 
     Raises:
         DataError: the rate has no denominator.
     """
-    among, hits = RATES[name](called, truth)
+    among, hits = RATES[name](predicted, truth)
     if not among.any():
         raise DataError(f"{name} is undefined: {REASONS[name]}. Use `measure`, which reports that instead of a number.")
     share = float(hits[among].mean())
@@ -84,7 +84,7 @@ def ece(confidence: Floats, correct: Bools) -> float:
 
     Args:
         confidence: float (n,), positive probability for two classes, top-label probability for more.
-        correct: bool (n,), truth is positive; the top label is right.
+        correct: bool (n,), whether the truth is positive; whether the top label is correct.
     Source: Guo et al., ICML 2017 (error); Nixon et al., CVPR-W 2019 (equal mass).
     """
     gaps = gap_statistic(np.asarray(confidence, float), np.asarray(correct, bool))
@@ -122,14 +122,14 @@ def auprc_statistic(scores: Floats, labels: Bools) -> Statistic:
 
 
 def ece_bins(confidence: Floats) -> Ints:
-    """Bin of each image, int (n,), 0..14: equal mass as far as equal confidences, which share a bin, allow."""
+    """Bin of each image, int (n,), 0..14: equal mass, except that equal confidences share a bin."""
     _, group, size = np.unique(confidence, return_inverse=True, return_counts=True)
     middle = (np.cumsum(size) - size / 2) / len(confidence)
     return np.asarray((middle * ECE_BINS).astype(np.int64)[group])
 
 
 def sensitivity_statistic(scores: Floats, truth: Bools, specificity: float) -> Statistic:
-    """Sensitivity at that specificity of weighted images: weights (b, n) -> (b,); NaN where a class weighs nothing."""
+    """Sensitivity at that specificity of weighted images: weights (b, n) -> (b,); NaN where a class has no weight."""
     order = np.argsort(scores, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each run of equal scores
     positive = truth[order]
@@ -140,9 +140,9 @@ def sensitivity_statistic(scores: Floats, truth: Bools, specificity: float) -> S
         negatives, positives = (each[:, -1] for each in below)
         enough = below[0][:, ends] >= specificity * negatives[:, None] - 1e-9  # negatives up to each score
         cut = ends[enough.argmax(axis=1)]
-        called = positives - below[1][np.arange(len(weights)), cut]
+        found = positives - below[1][np.arange(len(weights)), cut]
         known = (negatives > 0) & (positives > 0)
-        return np.where(known, called / np.where(positives > 0, positives, 1.0), np.nan)
+        return np.where(known, found / np.where(positives > 0, positives, 1.0), np.nan)
 
     return statistic
 
@@ -156,26 +156,26 @@ def gap_statistic(confidence: Floats, correct: Bools) -> Statistic:
     return lambda weights: np.asarray(weights @ gaps / weights.sum(axis=1, keepdims=True))
 
 
-def mcc(called: Ints, targs: Ints, k: int) -> float:
-    """Matthews correlation of calls and truth, int (n,) in 0..k-1: -1..1, and 0 for calls that know nothing.
+def mcc(predicted: Ints, targs: Ints, k: int) -> float:
+    """Matthews correlation of predictions and truth, int (n,) in 0..k-1: -1..1, and 0 for uninformative predictions.
 
     Raises:
-        DataError: the truth or the calls hold one class only; then it is 0 / 0.
+        DataError: the truth or the predictions hold one class only; then it is 0 / 0.
     Source: Matthews, Biochim Biophys Acta 1975;405:442; Gorodkin, Comput Biol Chem 2004;28:367 (more classes).
     """
-    value = _once(mcc_statistic(np.asarray(called), np.asarray(targs), k), len(targs))
+    value = _once(mcc_statistic(np.asarray(predicted), np.asarray(targs), k), len(targs))
     if np.isnan(value):
-        raise DataError(f"mcc is undefined: {REASONS['mcc']}. It needs images of two classes, and calls of two.")
+        raise DataError(f"mcc is undefined: {REASONS['mcc']}. It needs images of two classes, and predictions of two.")
     return value
 
 
-def mcc_statistic(called: Ints, targs: Ints, k: int) -> Statistic:
-    """Matthews correlation of weighted images; NaN where a draw holds one class only, in truth or in the calls."""
-    truth, call = np.eye(k)[targs], np.eye(k)[called]
-    hits = (called == targs).astype(float)
+def mcc_statistic(predicted: Ints, targs: Ints, k: int) -> Statistic:
+    """Matthews correlation of weighted images; NaN where a draw has one class only, true or predicted."""
+    truth, prediction = np.eye(k)[targs], np.eye(k)[predicted]
+    hits = (predicted == targs).astype(float)
 
     def statistic(weights: Floats) -> Floats:
-        n, right, true, named = weights.sum(axis=1), weights @ hits, weights @ truth, weights @ call
+        n, right, true, named = weights.sum(axis=1), weights @ hits, weights @ truth, weights @ prediction
         both = (n**2 - (true**2).sum(axis=1)) * (n**2 - (named**2).sum(axis=1))
         above = right * n - (true * named).sum(axis=1)
         return np.where(both > 0, above / np.sqrt(np.where(both > 0, both, 1.0)), np.nan)
@@ -189,7 +189,7 @@ def mean_statistic(losses: Floats) -> Statistic:
 
 
 def macro_statistic(statistics: Sequence[Statistic]) -> Statistic:
-    """Mean of several statistics over those a draw can answer; NaN where there is none."""
+    """Mean of several statistics over those defined in a draw; NaN where there is none."""
 
     def statistic(weights: Floats) -> Floats:
         values = np.stack([each(weights) for each in statistics])

@@ -9,12 +9,12 @@ from plainfilm.evaluate.stats.intervals import Floats, Ints
 
 
 def predicted_classes(probs: Floats, *, positive: int | None, threshold: float | None) -> Ints:
-    """Class called for each image, int (n,), 0..k-1.
+    """Predicted class of each image, int (n,), 0..k-1.
 
     Args:
         probs: float (n, k).
         positive: the positive class of two; not used without a threshold.
-        threshold: an image is called positive when its positive probability is >= threshold. None: the largest
+        threshold: an image is predicted positive when its positive probability is >= threshold. None: the largest
             probability, and the first class among equals.
     """
     if threshold is None:

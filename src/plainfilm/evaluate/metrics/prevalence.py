@@ -1,6 +1,6 @@
-"""What a call would be worth where the disease is rarer: PPV and NPV restated from sensitivity and specificity.
+"""PPV and NPV at other prevalences, restated from sensitivity and specificity.
 
-It holds where sick and healthy patients look like those here and only their shares differ.
+Valid where sick and healthy patients resemble those here and only their shares differ.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def parse_prevalences(text: str) -> list[float]:
     """'0.01,0.1' -> [0.01, 0.1], in the order given, each once.
 
     Raises:
-        UsageError: one is no number strictly between 0 and 1.
+        UsageError: an entry is not a number strictly between 0 and 1.
     """
     found: list[float] = []
     for part in text.split(","):
@@ -41,29 +41,31 @@ def parse_prevalences(text: str) -> list[float]:
 def restated(sample: Sample, prevalences: list[float], level: float = 0.95) -> list[AtPrevalence]:
     """PPV and NPV of a two-class sample at each prevalence, 0..1, with intervals.
 
-    Both follow from a ratio of two proportions among other images: PPV from (1 - specificity) / sensitivity, NPV from
-    (1 - sensitivity) / specificity. Its limits are recovered from Wilson's limits of the two (MOVER), so they have a
-    width also where no image was called wrongly; the rates are taken as independent, as they are where no patient has
-    images of both classes.
+    Both follow from a ratio of two proportions over different images: PPV from (1 - specificity) / sensitivity, NPV
+    from (1 - sensitivity) / specificity. Its limits are recovered from Wilson's of the two (MOVER), so the interval
+    has a width even where no image is misclassified; the rates are assumed independent, as they are where no patient
+    has images of both classes.
     Source: Altman & Bland, BMJ 1994;309:102 (the formula); Donner & Zou, Stat Methods Med Res 2012;21:347 (MOVER-R).
     """
     positive = sample.targs == sample.positive
     if positive.all() or not positive.any():
         reason = missing(REASONS["balanced_accuracy"], sample, sample.everyone)
         return [AtPrevalence(prevalence=share, ppv=reason, npv=reason) for share in prevalences]
-    called = sample.called == sample.positive
+    predicted = sample.predicted == sample.positive
     rate = {
-        (side, call): intervals.proportion((called == call)[positive == side], sample.clusters[positive == side], level)
+        (side, outcome): intervals.proportion(
+            (predicted == outcome)[positive == side], sample.clusters[positive == side], level
+        )
         for side in (True, False)
-        for call in (True, False)
+        for outcome in (True, False)
     }
     false_positives = ratio(rate[False, True], rate[True, True])
     false_negatives = ratio(rate[True, False], rate[False, False])
     return [
         AtPrevalence(
             prevalence=share,
-            ppv=_predictive(false_positives, (1 - share) / share, "no image called positive", sample),
-            npv=_predictive(false_negatives, share / (1 - share), "no image called negative", sample),
+            ppv=_predictive(false_positives, (1 - share) / share, "no image predicted positive", sample),
+            npv=_predictive(false_negatives, share / (1 - share), "no image predicted negative", sample),
         )
         for share in prevalences
     ]
@@ -78,7 +80,7 @@ def ratio(above: Interval, below: Interval) -> Interval | None:
     if a == 0 == b:
         return None
     both = a * b
-    # the roots of A x^2 - 2 both x + C; the lower one as C / (...), which does not divide by an A near 0
+    # roots of A x^2 - 2 both x + C; the lower as C / (...), which avoids dividing by an A near 0
     c, squared = a_low * (2 * a - a_low), b_high * (2 * b - b_high)
     root = math.sqrt(max(both**2 - squared * c, 0.0))
     low = c / (both + root) if both + root > 0 else 0.0
@@ -89,7 +91,7 @@ def ratio(above: Interval, below: Interval) -> Interval | None:
 
 
 def _predictive(found: Interval | None, odds: float, why_not: str, sample: Sample) -> Metric:
-    """1 / (1 + odds x ratio): falls as the ratio grows, so its limits change places."""
+    """1 / (1 + odds x ratio): decreases in the ratio, so the limits are swapped."""
     if found is None:
         return missing(why_not, sample, sample.everyone)
     value, low, high = (float(1 / (1 + odds * np.float64(x))) for x in (found.value, found.high, found.low))

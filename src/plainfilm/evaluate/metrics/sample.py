@@ -1,4 +1,4 @@
-"""Checked predictions, in an order that depends on what the rows hold and not on how they are listed or named."""
+"""Checked predictions in a canonical order, which depends on the content of the rows, not on their order or names."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within 
 
 @dataclass(frozen=True)
 class Sample:
-    """Images with their probabilities (n, k), truth, call, cluster and patient, each int (n,) counted from 0.
+    """Images: probabilities (n, k), and truth, predicted class, cluster and patient, each int (n,) counted from 0.
 
-    `order`: where each image stood in the arrays as they were given, int (n,).
+    `order`: position of each image in the arrays as given, int (n,).
     """
 
     probs: Floats
     targs: Ints
-    called: Ints
+    predicted: Ints
     clusters: Ints
     patients: Ints | None
     positive: int | None
@@ -35,7 +35,7 @@ class Sample:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """The positive class of two, or every class of more."""
+        """The positive class of two, or every class where there are more."""
         return self.all_classes if self.positive is None else (self.positive,)
 
     @property
@@ -50,7 +50,7 @@ class Sample:
 def make_sample(
     probs: ArrayLike, targs: ArrayLike, clusters: Any, patients: Any, *, positive: int | None, threshold: float | None
 ) -> Sample:
-    """The arrays checked, called and put in canonical order.
+    """The arrays checked, with predicted classes, in canonical order.
 
     Raises:
         DataError: lengths differ, a value is missing, `probs` are not probabilities, or `positive` and `threshold` do
@@ -79,7 +79,7 @@ def _check_probs(probs: ArrayLike) -> Floats:
     bad = (probs < -_SUM_TOLERANCE).any(axis=1) | (np.abs(probs.sum(axis=1) - 1) > _SUM_TOLERANCE)
     if bad.any():
         raise DataError(
-            f"{bad.sum()} rows of probs are no probabilities (first: row {bad.argmax()}, sum "
+            f"{bad.sum()} rows of probs are not probabilities (first: row {bad.argmax()}, sum "
             f"{probs[bad.argmax()].sum():.4g}); each must be in 0..1 and add up to 1. Apply softmax to logits first."
         )
     return np.asarray(np.clip(probs, 0.0, 1.0))
@@ -98,7 +98,7 @@ def _check_targs(targs: ArrayLike, n: int, k: int) -> Ints:
 
 
 def _check_positive(positive: int | None, threshold: float | None, k: int) -> None:
-    """Two classes need a positive one; more have none, and no threshold."""
+    """Two classes need a positive one; more classes have neither that nor a threshold."""
     if k == 2 and positive not in (0, 1):
         raise DataError(f"positive is {positive!r}, expected 0 or 1 with two classes.")
     if k > 2 and (positive is not None or threshold is not None):
@@ -118,7 +118,7 @@ def _label_codes(labels: Any, n: int, name: str) -> Ints:
 
 
 def _as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    """Labels of other kinds as str (n,); None, NaN and NA are refused, for rows without a patient are no patient."""
+    """Labels of other kinds as str (n,); None, NaN and NA are refused: such rows are not one patient."""
     missing = [not isinstance(x, str) and str(x) in ("None", "nan", "<NA>", "NaT") for x in labels]
     if any(missing):
         raise DataError(f"{sum(missing)} images have no value in {name} (first: row {missing.index(True)}). Fill it.")
@@ -126,10 +126,10 @@ def _as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _canonical_order(probs: Floats, targs: Ints, clusters: Ints) -> tuple[Ints, Ints]:
-    """Row order (n,) by cluster and content, and the clusters (n,) in that order, renumbered by what they hold.
+    """Row order (n,) by cluster and content, and the clusters (n,) in that order, renumbered by content.
 
-    Clusters that hold the same rows are exchangeable, so sums and seeded draws no longer depend on the order of the
-    rows or on the names of patients.
+    Clusters with the same rows are exchangeable, so sums and seeded draws do not depend on the order of the rows or on
+    the names of patients.
     """
     if not len(targs):
         return np.arange(0), clusters
@@ -146,18 +146,18 @@ _WITHOUT = "mean without class"
 
 
 def basis(sample: Sample) -> dict[str, Any]:
-    """How many patients stand behind a mean over all images: in weight, and counted."""
+    """Number of patients behind a mean over all images: effective, and counted."""
     return {"rarer": intervals.kish_patients(sample.clusters), "patients": len(np.unique(sample.clusters))}
 
 
 def drawn(found: Interval, sample: Sample) -> Interval:
-    """The interval, its method saying what the bootstrap drew: without a patient key it draws images."""
+    """The interval with the unit that the bootstrap draws in its method: images without a patient key."""
     unit = "images" if sample.patients is None else "patients"
     return found._replace(method=found.method.replace("bootstrap", f"bootstrap/{unit}"))
 
 
 def noted(found: Interval, left_out: Sequence[int]) -> Interval:
-    """The interval, its method naming the classes that could not take part."""
+    """The interval with the classes that were left out in its method."""
     if not left_out:
         return found
     names = ", ".join(map(str, left_out))
@@ -165,29 +165,29 @@ def noted(found: Interval, left_out: Sequence[int]) -> Interval:
 
 
 def left_out_of(found: Metric) -> str:
-    """What `noted` said of the classes that a mean leaves out; '' for none."""
+    """The classes left out of a mean, as written by `noted`; '' for none."""
     return found.method.partition(_WITHOUT)[2]
 
 
 def to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools) -> Metric:
-    """An interval, or the reason that there is none."""
+    """The interval as a metric, or the reason that there is none."""
     return missing(why_not, sample, rows) if found is None else metric(found, sample, rows)
 
 
 def metric(found: Interval, sample: Sample, rows: Bools) -> Metric:
-    """An interval over the images in `rows`, bool (n,)."""
-    n, people = counts(sample, rows)
+    """The interval as a metric over the images in `rows`, bool (n,)."""
+    n, patients = counts(sample, rows)
     value, low, high, method = found
-    return Metric(value=value, ci_low=low, ci_high=high, n=n, n_patients=people, method=method)
+    return Metric(value=value, ci_low=low, ci_high=high, n=n, n_patients=patients, method=method)
 
 
 def missing(why: str, sample: Sample, rows: Bools) -> Metric:
-    """A metric that the images in `rows` cannot answer."""
-    n, people = counts(sample, rows)
-    return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=people, method=f"not estimable: {why}")
+    """A metric that is not estimable from the images in `rows`."""
+    n, patients = counts(sample, rows)
+    return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=patients, method=f"not estimable: {why}")
 
 
 def counts(sample: Sample, rows: Bools) -> tuple[int, int | None]:
     """Images in `rows`, and distinct patients among them; None without a patient key."""
-    people = None if sample.patients is None else len(np.unique(sample.patients[rows]))
-    return int(rows.sum()), people
+    patients = None if sample.patients is None else len(np.unique(sample.patients[rows]))
+    return int(rows.sum()), patients

@@ -1,4 +1,4 @@
-"""Which subgroup is an image in? A column of the run's table, of the CSV that listed the images, or a built-in one."""
+"""The subgroup of each image: a column of the run's table, of the CSV that listed the images, or a built-in one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SUBTYPE = re.compile(r"^person\d+_(bacteria|virus)_")
 
 
 def _subtype(rows: pd.DataFrame) -> list[str]:
-    """'bacteria' or 'virus' as file names of the Kermany set tell it, '' for others. Source: Kermany et al. 2018."""
+    """'bacteria' or 'virus' from the file names of the Kermany set, '' for others. Source: Kermany et al. 2018."""
     names = (PurePosixPath(relative).name for relative in rows["relative"])
     return [found[1] if (found := _SUBTYPE.match(name)) else "" for name in names]
 
@@ -33,32 +33,32 @@ def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None) -> list[s
 
     Args:
         rows: of a run's table, or of an external set.
-        data: where they came from; of a CSV any column may be named.
+        data: where they came from; any column of a CSV may be named.
     Raises:
-        UsageError: there is no such column, or it is none that makes subgroups.
-        DataError: the CSV is gone, or does not list these images any more.
+        UsageError: there is no such column, or it does not define subgroups.
+        DataError: the CSV is gone, or no longer lists these images.
     """
     if data is not None and data.suffix.casefold() == ".csv" and column not in _NOT_A_SUBGROUP:
-        told = read_column(data, column)
-        if told is not None:
-            return _checked(_joined(rows, told, data), column)
+        values = read_column(data, column)
+        if values is not None:
+            return _checked(_joined(rows, values, data), column)
     if column in _BUILT_IN:
         return _checked(_BUILT_IN[column](rows), column)
     if column in rows and column not in _NOT_A_SUBGROUP:
         return _checked([str(value) for value in rows[column]], column)
     usable = [*_BUILT_IN, *(str(name) for name in rows if name not in _NOT_A_SUBGROUP)]
     raise UsageError(
-        f"--by {column!r}: no such column of subgroups. Expected one of {', '.join(usable)}, or a column of the CSV that DATA was."
+        f"--by {column!r}: no such column of subgroups. Expected one of {', '.join(usable)}, or a column of the CSV given as DATA."
     )
 
 
-def _joined(rows: pd.DataFrame, told: dict[str, str], csv: Path) -> list[str]:
-    gone = [relative for relative in rows["relative"] if relative not in told]
+def _joined(rows: pd.DataFrame, values: dict[str, str], csv: Path) -> list[str]:
+    gone = [relative for relative in rows["relative"] if relative not in values]
     if gone:
         raise DataError(
-            f"{csv.name} does not list {len(gone)} of {len(rows)} images of the run any more. Restore the CSV that the run was trained on."
+            f"{csv.name} no longer lists {len(gone)} of {len(rows)} images of the run. Restore the CSV that the run was trained on."
         )
-    return [told[relative] for relative in rows["relative"]]
+    return [values[relative] for relative in rows["relative"]]
 
 
 def _checked(names: list[str], column: str) -> list[str]:
@@ -68,6 +68,6 @@ def _checked(names: list[str], column: str) -> list[str]:
     if len(distinct) > _MAX_SUBGROUPS:
         raise UsageError(
             f"--by {column}: found {len(distinct)} different values, expected at most {_MAX_SUBGROUPS}. "
-            "Put them into ranges in a column of their own."
+            "Group them into ranges in a separate column."
         )
     return names

@@ -1,4 +1,4 @@
-"""`--by COLUMN`: the same metrics for parts of the images, and whether the parts differ by more than chance."""
+"""`--by COLUMN`: the metrics of subgroups, and whether they differ by more than chance."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ _RATE_SIDE = {"sensitivity": True, "specificity": False}  # among the positive i
 def subgroup_table(
     sample: Sample, names: Sequence[str], column: str, vocab: Sequence[str], *, seed: int = 0, level: float = 0.95
 ) -> Subgroups:
-    """Metrics of each subgroup, and the gaps between them; of more than two classes, of each class against the rest.
+    """Metrics of each subgroup and the gaps between them; with more than two classes, of each class against the rest.
 
     Args:
-        names: (n,) in the order in which the sample was given, the subgroup of each image, '' = not given.
+        names: (n,) in the original order of the sample, the subgroup of each image, '' = not given.
         vocab: class names by index.
     """
     array = np.array([name or _BLANK for name in names])[sample.order]
@@ -59,7 +59,7 @@ def subgroup_table(
 
 
 def _confined_to(sample: Sample, names: NDArray[np.str_]) -> int | None:
-    """The one class of two whose images alone have a value, as the subtype of a pneumonia; None where both have."""
+    """The one class of two whose images alone have a value (e.g. the subtype of a pneumonia); None where both have."""
     given = np.unique(sample.targs[names != _BLANK])
     present = np.unique(sample.targs)
     return int(given[0]) if sample.positive is not None and len(given) == 1 and len(present) == 2 else None
@@ -69,13 +69,13 @@ def _part_of(sample: Sample, rows: Bools) -> Sample:
     """Some of the images, their clusters numbered from 0 again."""
     clusters = np.unique(sample.clusters[rows], return_inverse=True)[1]
     return replace(
-        sample, probs=sample.probs[rows], targs=sample.targs[rows], called=sample.called[rows], clusters=clusters,
+        sample, probs=sample.probs[rows], targs=sample.targs[rows], predicted=sample.predicted[rows], clusters=clusters,
         patients=None if sample.patients is None else sample.patients[rows],
     )  # fmt: skip
 
 
 def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str], level: float) -> dict[str, Metric]:
-    """auroc, sensitivity, specificity; where the column is confined to a class, what that class can tell."""
+    """auroc, sensitivity, specificity; where the column is confined to a class, those estimable from that class."""
     part = _part_of(sample, row)
     found = {name: rate_metric(name, part.classes, part, level) for name in _RATE_SIDE}
     if among is None:
@@ -92,7 +92,7 @@ def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str]
 def _gap_table(
     sample: Sample, rows: dict[str, Bools], among: int | None, vocab: Sequence[str], seed: int, level: float
 ) -> list[Gap]:
-    """Every pair of subgroups, every metric that both could have; p adjusted for all of them."""
+    """Every pair of subgroups and every metric that both may have; p adjusted for all of them."""
     testable = ["auroc", *_RATE_SIDE]
     if among is not None:
         testable = ["auroc", "sensitivity" if among == sample.positive else "specificity"]
@@ -132,8 +132,8 @@ class _SubgroupPair(NamedTuple):
 
     @property
     def right(self) -> Bools:
-        """Whether an image is called `c` or not `c` as it should be."""
-        return np.asarray((self.sample.called == self.c) == self.positive)
+        """Whether an image is correctly predicted as `c` or not `c`."""
+        return np.asarray((self.sample.predicted == self.c) == self.positive)
 
     @property
     def needed(self) -> list[Bools]:
@@ -154,7 +154,7 @@ class _SubgroupPair(NamedTuple):
         return auroc_interval([curve(part.probs[:, self.c], self.positive[rows])], part.clusters, level)
 
     def exchanged(self, draws: int, seed: int) -> tuple[float, Floats]:
-        """The studentised gap as it is, and after each exchange of patients."""
+        """The observed studentised gap, and the gap after each exchange of patients."""
         rows = (self.a | self.b) & np.logical_or.reduce(self.needed)
         part = _part_of(self.sample, rows)
         sides = Sides(self.a[rows], part.clusters, self.positive[rows])
@@ -165,23 +165,23 @@ class _SubgroupPair(NamedTuple):
             found = share_gap(self.right[rows].astype(float), sides, swap)
         elif self.among is None:
             found = area_gap(scores[rows], sides, swap)
-        else:  # the mean share of the other class that an image beats is the AUROC against that class
+        else:  # the mean placement of an image in the other class is the AUROC against that class
             found = share_gap(curve(scores, self.positive).placed[rows], sides, swap)
         return float(found[0]), found[1:]
 
 
 def _gap(pair: _SubgroupPair, names: tuple[str, str, str | None], draws: int, seed: int, level: float) -> Gap:
-    told = {"a": names[0], "b": names[1], "of": names[2], "metric": pair.metric, "p_holm": None}
+    facts = {"a": names[0], "b": names[1], "of": names[2], "metric": pair.metric, "p_holm": None}
     for own in (pair.a, pair.b):
         if any(len(np.unique(pair.sample.clusters[own & side])) < MIN_PATIENTS for side in pair.needed):
-            return Gap(**told, value=None, ci_low=None, ci_high=None, p=None, method=f"not estimable: {_TOO_FEW}")
+            return Gap(**facts, value=None, ci_low=None, ci_high=None, p=None, method=f"not estimable: {_TOO_FEW}")
 
     def at(level: float) -> Interval:
         return difference(pair.estimate(pair.a, level), pair.estimate(pair.b, level))
 
     found = at(level)
     p = max(two_sided_p(*pair.exchanged(draws, seed)), inverted_p(at))
-    return Gap(**told, value=found.value, ci_low=found.low, ci_high=found.high, p=p,
+    return Gap(**facts, value=found.value, ci_low=found.low, ci_high=found.high, p=p,
                method=f"{found.method}; p: permutation of patients, at least that of the interval")  # fmt: skip
 
 
@@ -196,6 +196,6 @@ def _notes(sample: Sample, column: str, among: int | None, vocab: Sequence[str])
     if among is None:
         return []
     return [
-        f"Only images of {vocab[among]} have a {column}: its subgroups are compared in what those images tell, "
-        f"their AUROC against all {int((sample.targs != among).sum())} images of {vocab[1 - among]}."
+        f"Only images of {vocab[among]} have a {column}: its subgroups are compared on those images, "
+        f"with AUROC against all {int((sample.targs != among).sum())} images of {vocab[1 - among]}."
     ]

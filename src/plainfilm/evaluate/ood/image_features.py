@@ -1,4 +1,4 @@
-"""What a picture looks like from afar, in a few numbers that blur, noise and compression hardly move (numpy only)."""
+"""Coarse image features that blur, noise and compression hardly change (numpy only)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from plainfilm.evaluate.stats.intervals import Floats
 
 LAYOUT_SIDE, GREY_SIDE = 16, 32
-_CHUNK = 256  # pictures looked at together
+_CHUNK = 256  # images processed together
 _ONE_GREY_LEVEL = 1 / 255
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _ENTROPY_LEVELS = 32
 
 
 def image_features(pixels: Any) -> dict[str, Floats]:
-    """Two views of each picture, float (n, d): 'layout' and 'grey levels'.
+    """Two views of each image, float (n, d): 'layout' and 'grey levels'.
 
-    'layout': the picture as 16 x 16 cells, each picture by its own mean and standard deviation: what lies where,
-    whatever the exposure. 'grey levels': of 32 x 32 cells the levels, their quantiles and entropy, edges at three
-    scales across and down, likeness to its own mirror images, and colour.
+    'layout': 16 x 16 cells, standardised by the image's own mean and standard deviation: what is where, whatever the
+    exposure. 'grey levels': statistics of 32 x 32 cells: mean, standard deviation, quantiles and entropy, edges at
+    three scales across and down, correlation with its own mirror images, and colour.
 
     Args:
         pixels: uint8 (n, h, w) or (n, h, w, 3), as decode() gives them; rows are read with slices.
@@ -41,7 +41,7 @@ def _views(pixels: np.ndarray) -> dict[str, Floats]:
 
 
 def _cells(grey: Floats, side: int) -> Floats:
-    """Pictures (n, h, w) as means over side x side cells, fewer where a picture has fewer pixels."""
+    """Images (n, h, w) as means over side x side cells, fewer where an image has fewer pixels."""
     for axis in (1, 2):
         n = min(side, grey.shape[axis])
         edges = np.linspace(0, grey.shape[axis], n + 1).round().astype(np.int64)
@@ -74,7 +74,7 @@ def _edges(small: Floats) -> Floats:
 
 
 def _mirrors(small: Floats) -> Floats:
-    """Correlation of each picture with itself left to right, upside down, and across its diagonal, (n, 3)."""
+    """Correlation of each image with itself mirrored left to right, upside down, and across its diagonal, (n, 3)."""
     x = _standardised(small)
     side = min(x.shape[1:])
     square = x[:, :side, :side]

@@ -1,10 +1,10 @@
-"""The input gate: is a picture like those the network learned from, or is its score about nothing?
+"""The out-of-distribution (OOD) gate: does an image resemble the train images, or is its score meaningless?
 
-A classifier gives a photo of a cat a score. The gate looks at each picture in three ways (layout, grey levels, and
-what the network's last layer sees), measures how far it is from the train images in each, and marks it as "unlike the
-training images" when the farthest of the three is farther than nearly all of `calibrate`.
+A classifier scores a photo of a cat, too. The gate computes three views of each image (layout, grey levels, and the
+network's features before the last layer), measures its distance from the train images in each, and marks it as out of
+distribution when the largest of the three is above that of nearly all `calibrate` images.
 
-It marks and never changes a score. numpy only: `predict` runs it without torch, on pixels and features.
+It marks images and never changes a score. numpy only: `predict` runs it without torch, on pixels and features.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
-# Of calibrate; 0.05 of other patients is what is promised. Over 25 cuts of valid of the Kermany set (two networks, 520
-# images in each half) others were 0.018 on average and at most 0.039; with 0.03 here 2 of 25 cuts were above 0.05.
+# Share of calibrate that is marked; the aim is at most 0.05 of other patients. Over 25 divisions of the Kermany valid
+# set (two networks, 520 images in each half) 0.018 of the other half were marked on average and 0.039 at most; with
+# 0.03 here 2 of 25 divisions were above 0.05.
 _FALSE_REJECTS = 0.02
-_MIN_IMAGES = 49  # in calibrate: of fewer none is beyond the limit
-NO_GATE = f"NO INPUT GATE: under {_MIN_IMAGES} valid images to set its limit on."
+_MIN_IMAGES = 49  # in calibrate: with fewer none is above the limit
+NO_GATE = f"NO OOD GATE: fewer than {_MIN_IMAGES} valid images to set its limit."
 _AXES = 64  # directions kept of each view
 FEATURES = "features"
 _FIELDS = ("mean", "scale", "axes", "spread", "rest", "usual")  # of an Envelope, on disk
@@ -34,12 +35,12 @@ _FIELDS = ("mean", "scale", "axes", "spread", "rest", "usual")  # of an Envelope
 
 @dataclass(frozen=True)
 class _Envelope:
-    """Where the train images lie in one view of them: a Gaussian with `k` directions of its own and one common spread
+    """Distribution of the train images in one view: a Gaussian with `k` principal directions and one common variance
     for the rest (probabilistic PCA).
 
     `mean`, `scale`: float32 (d,); `axes`: (k, d), orthonormal; `spread`: (k,), variances along them; `rest`: (1,),
-    variance in each other direction; `usual`: (2,), median of the log distance on calibrate, and how far its 84th
-    percentile lies above it.
+    variance in each other direction; `usual`: (2,), median of the log distance on calibrate, and the distance of its
+    84th percentile above it.
     """
 
     mean: np.ndarray
@@ -56,32 +57,32 @@ class _Envelope:
         """
         z = (np.asarray(x, dtype=np.float64) - self.mean) / self.scale
         along = z @ self.axes.T.astype(np.float64)
-        outside = np.maximum((z**2).sum(axis=1) - (along**2).sum(axis=1), 0) / self.rest[0]
-        return np.asarray(np.log((along**2 / self.spread).sum(axis=1) + outside + 1e-12))
+        residual = np.maximum((z**2).sum(axis=1) - (along**2).sum(axis=1), 0) / self.rest[0]
+        return np.asarray(np.log((along**2 / self.spread).sum(axis=1) + residual + 1e-12))
 
-    def strangeness(self, x: Floats) -> Floats:
-        """How much farther than usual, in units in which calibrate has about a standard normal's upper half."""
+    def ood_score(self, x: Floats) -> Floats:
+        """Log distance standardised so that calibrate has about the upper half of a standard normal."""
         return np.asarray((self.log_distance(x) - self.usual[0]) / self.usual[1])
 
 
 @dataclass(frozen=True)
 class OODGate:
-    """An envelope for each view, and the strangeness from which a picture is marked."""
+    """An envelope for each view, and the OOD score above which an image is marked."""
 
     envelopes: Mapping[str, _Envelope]
     limit: float
 
     def score(self, pixels: Any, features: Floats) -> tuple[Floats, list[str]]:
-        """How unlike the train images each picture is, float (n,), above 1 = marked; and the view that says so.
+        """OOD score of each image, float (n,), above 1 = marked; and the name of the view with the largest score.
 
         Args:
             pixels: uint8 (n, h, w) or (n, h, w, 3), as decode() gives them.
-            features: float (n, d), what the network's last layer sees.
+            features: float (n, d), input of the network's last layer.
         """
         if not len(pixels):
             return np.empty(0), []
         views = {**image_features(pixels), FEATURES: features}
-        each = np.column_stack([envelope.strangeness(views[name]) for name, envelope in self.envelopes.items()])
+        each = np.column_stack([envelope.ood_score(views[name]) for name, envelope in self.envelopes.items()])
         names = list(self.envelopes)
         return each.max(axis=1) / self.limit, [names[i] for i in each.argmax(axis=1)]
 
@@ -89,14 +90,14 @@ class OODGate:
 def fit_gate(train: Mapping[str, Floats], calibrate: Mapping[str, Floats]) -> OODGate | None:
     """The gate from views (n, d) by name, of the train images (envelopes) and of calibrate (limit).
 
-    None where calibrate has under MIN_IMAGES images.
+    None where calibrate has fewer than _MIN_IMAGES images.
     """
     n = len(next(iter(calibrate.values())))
     if n < _MIN_IMAGES:
         return None
     envelopes = {name: _envelope(train[name], calibrate[name]) for name in sorted(train)}
-    worst = np.max([envelope.strangeness(calibrate[name]) for name, envelope in envelopes.items()], axis=0)
-    # one new image lies above the k-th of n with probability 1 - k / (n + 1)
+    worst = np.max([envelope.ood_score(calibrate[name]) for name, envelope in envelopes.items()], axis=0)
+    # a new image is above the k-th of n with probability 1 - k / (n + 1)
     limit = np.sort(worst)[int(np.ceil((n + 1) * (1 - _FALSE_REJECTS) - 1e-9)) - 1]
     return OODGate(envelopes, float(np.float32(max(limit, 1e-3))))
 
@@ -107,7 +108,7 @@ def _envelope(train: Floats, calibrate: Floats) -> _Envelope:
     train = np.asarray(train, dtype=np.float64)
     n, d = train.shape
     mean, scale = train.mean(axis=0), train.std(axis=0)
-    scale = np.maximum(scale, max(0.01 * scale.mean(), 1e-6))  # what never varied may vary a little
+    scale = np.maximum(scale, max(0.01 * scale.mean(), 1e-6))  # a constant feature may vary a little
     z = (train - mean) / scale
     k = max(1, min(_AXES, d // 2, n // 4))
     covariance = z.T @ z / n
@@ -115,8 +116,8 @@ def _envelope(train: Floats, calibrate: Floats) -> _Envelope:
     rest = max((np.trace(covariance) - spread.sum()) / max(d - k, 1), 1e-3)
     spread = np.maximum(spread, rest)
     parts = [part.astype(np.float32) for part in (mean, scale, np.ascontiguousarray(axes.T), spread)]
-    rest_of, nothing = np.array([rest], np.float32), np.array([0.0, 1.0], np.float32)
-    bare = _Envelope(parts[0], parts[1], parts[2], parts[3], rest_of, nothing)
+    rest_of, identity = np.array([rest], np.float32), np.array([0.0, 1.0], np.float32)
+    bare = _Envelope(parts[0], parts[1], parts[2], parts[3], rest_of, identity)
     middle, high = np.quantile(bare.log_distance(calibrate), [0.5, 0.84])
     usual = np.array([middle, max(high - middle, 1e-3)], np.float32)
     return replace(bare, usual=usual)
@@ -134,7 +135,7 @@ def gate_from(data: bytes) -> OODGate:
     """The gate that gate_bytes() wrote.
 
     Raises:
-        ValueError, KeyError: it holds something else.
+        ValueError, KeyError: the data is not a gate.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load

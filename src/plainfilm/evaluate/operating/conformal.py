@@ -1,8 +1,9 @@
-"""The abstain band: which scores are too much like another class's to be called (split conformal prediction).
+"""The abstain band: which scores are too close to those of another class (split conformal prediction).
 
-The set of an image holds every class whose score is as high as the lowest ones that images of this class have on
-`calibrate`. Whoever's set is not the called class alone is "unsure". Of new patients *of the same kind* the set holds
-the truth with the wished probability, class by class, whatever the network is worth; of others nothing is promised.
+The prediction set of an image holds every class whose score reaches that class's limit, a low quantile of the scores of
+its own images in `calibrate`. The classifier abstains unless the set is the predicted class alone. For new patients *of
+the same kind* the set holds the true class with the chosen probability, class by class, whatever the network's quality;
+for others nothing is guaranteed.
 """
 
 from __future__ import annotations
@@ -17,28 +18,28 @@ _BAND_STREAM = 0xBA2D
 
 
 def patients_needed(level: float) -> int:
-    """Patients of a class, at least, to bound its coverage: 9 for 0.90."""
+    """Fewest patients of a class for which its coverage can be guaranteed: 9 for 0.90."""
     return int(np.ceil(level / (1 - level) - 1e-9))
 
 
 def fit_band(
     probs: Floats, targs: Ints, groups: Ints, vocab: list[str], *, level: float, seed: int
 ) -> AbstainBand | None:
-    """The lowest score of each class that keeps it in the set; None where a class has too few patients.
+    """The lowest score of each class that keeps it in the prediction set; None where a class has too few patients.
 
     One image of each patient is drawn, since images of one patient are not exchangeable with those of another. With n
     patients of a class, its k-th lowest score is the limit, k = floor((n + 1) (1 - level)).
 
     Args:
         probs: float (n, k). targs: int (n,). groups: int (n,), patients or groups of identical images.
-        level: wished coverage in 0..1.
+        level: coverage in 0..1.
     Source: Vovk, Gammerman & Shafer, Algorithmic Learning in a Random World, 2005, 4.5 (by class); Sadinle, Lei &
         Wasserman, J Am Stat Assoc 2019;114:223 (least ambiguous sets).
     """
     rng, lowest, patients = np.random.default_rng([seed, _BAND_STREAM]), {}, {}
     for k, name in enumerate(vocab):
-        mine = np.flatnonzero(targs == k)
-        drawn = _one_each(mine, groups[mine], rng)
+        of_class = np.flatnonzero(targs == k)
+        drawn = _one_each(of_class, groups[of_class], rng)
         place = int(np.floor((len(drawn) + 1) * (1 - level) + 1e-9))
         if place < 1:
             return None
@@ -54,11 +55,11 @@ def _one_each(rows: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
 
 
 def in_set(band: AbstainBand, probs: Floats, vocab: list[str]) -> Bools:
-    """bool (n, k), the classes that each image's score leaves possible; a row may hold none, one or several."""
+    """bool (n, k), the prediction set of each image; it may hold no class, one or several."""
     return np.asarray(probs >= np.array([band.lowest[name] for name in vocab]))
 
 
-def is_singleton(band: AbstainBand, probs: Floats, called: Ints, vocab: list[str]) -> Bools:
-    """bool (n,), whether the called class is the only one possible; the others are "unsure"."""
+def is_singleton(band: AbstainBand, probs: Floats, predicted: Ints, vocab: list[str]) -> Bools:
+    """bool (n,), whether the prediction set is the predicted class alone; otherwise the classifier abstains."""
     possible = in_set(band, probs, vocab)
-    return np.asarray((possible.sum(axis=1) == 1) & possible[np.arange(len(called)), called])
+    return np.asarray((possible.sum(axis=1) == 1) & possible[np.arange(len(predicted)), predicted])

@@ -1,4 +1,4 @@
-"""How a run's score becomes a call: temperature, threshold and abstain band, all from the `calibrate` rows of valid."""
+"""A run's operating point: temperature, threshold and abstain band, all from the `calibrate` rows of valid."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Operating:
-    """What turns logits into scores, and scores into calls; `threshold` is None for more than two classes."""
+class _OperatingPoint:
+    """From logits to scores and predicted classes; `threshold` is None for more than two classes."""
 
     temperature: float
     threshold: float | None
@@ -44,20 +44,20 @@ def _operating_point(
     positive: int | None,
     *,
     seed: int,
-    judged: tuple[Predictions, pd.DataFrame] | None = None,
-) -> _Operating:
-    """Temperature first, then threshold and band on the scores that it makes; no other row is looked at.
+    chosen_on: tuple[Predictions, pd.DataFrame] | None = None,
+) -> _OperatingPoint:
+    """Temperature first, then threshold and band on the calibrated scores; only calibrate rows are used.
 
     Args:
-        valid: the valid scores as they left the network; `rows` are theirs, with the column `role`.
-        judged: other scores of the same patients, and their rows, from which temperature and threshold come (the
-            valid pictures under changes). The band always comes from the pictures as they are.
+        valid: uncalibrated valid scores; `rows` are theirs, with the column `role`.
+        chosen_on: other scores of the same patients (the corrupted valid images) and their rows, from which temperature
+            and threshold come. The band always comes from the unchanged images.
     Raises:
         DataError: calibrate lacks a class.
     """
-    scored, of = judged or (valid, rows)
-    mine = calibrates(of)
-    temperature = fit_temperature(scored.logits[mine], scored.targs[mine])
+    scored, of = chosen_on or (valid, rows)
+    used = calibrates(of)
+    temperature = fit_temperature(scored.logits[used], scored.targs[used])
     threshold = None
     if positive is not None:
         threshold = threshold_of(cfg.threshold, scored.at(temperature.value), of, positive)
@@ -68,21 +68,21 @@ def _operating_point(
     notes = [temperature.note] if temperature.note else []
     if band is None:
         notes.append(
-            f"NO ABSTAIN BAND: a class has under {patients_needed(cfg.band_level)} patients among the valid images."
+            f"NO ABSTAIN BAND: a class has fewer than {patients_needed(cfg.band_level)} patients among the valid images."
         )
-    return _Operating(temperature.value, threshold, band, tuple(notes))
+    return _OperatingPoint(temperature.value, threshold, band, tuple(notes))
 
 
 def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: int) -> float:
-    """The threshold that a rule finds on the calibrate rows."""
-    mine = calibrates(rows)
-    return choose_threshold(rule, scored.probs[mine, positive], np.asarray(scored.targs[mine] == positive))
+    """The threshold that a rule chooses on the calibrate rows."""
+    used = calibrates(rows)
+    return choose_threshold(rule, scored.probs[used, positive], np.asarray(scored.targs[used] == positive))
 
 
 def settle(
     run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, model: Normalised, pixels: PixelRows, device: str
 ) -> tuple[Card, Predictions]:  # fmt: skip
-    """The kept network's operating point and input gate: the card with both, and the valid predictions made with them.
+    """The kept network's operating point and OOD gate: the card with both, and the valid predictions made with them.
 
     Args:
         rows: the run's train and valid rows; row i belongs to pixels[i].
@@ -97,13 +97,13 @@ def settle(
         gate = _gate(model, pixels.part(~is_valid), valid_pixels, features, calibrates(valid_rows), device)
     about: dict[str, Any] = {"vocab": card.vocab, "has_patients": card.has_patients}
     ood = gate.score(valid_pixels, features)[0] if gate else None
-    valid, judged = make_predictions(valid_rows, logits, ood=ood, **about), None
+    valid, chosen_on = make_predictions(valid_rows, logits, ood=ood, **about), None
     if cfg.evaluate.threshold_on == SHIFTED and card.positive is not None:
-        judged = predict_shifted(rows, model, valid_pixels, device, gate=gate, **about), shifted_rows(rows)
+        chosen_on = predict_shifted(rows, model, valid_pixels, device, gate=gate, **about), shifted_rows(rows)
     positive = None if card.positive is None else card.vocab.index(card.positive)
-    point = _operating_point(valid, valid_rows, cfg.evaluate, positive, seed=cfg.train.seed, judged=judged)
-    if judged is not None:
-        save_shifted(run, judged[0].at(point.temperature))
+    point = _operating_point(valid, valid_rows, cfg.evaluate, positive, seed=cfg.train.seed, chosen_on=chosen_on)
+    if chosen_on is not None:
+        save_shifted(run, chosen_on[0].at(point.temperature))
     data = gate_bytes(gate) if gate else b""
     if data:
         atomic_write(run.gate, data)
@@ -116,9 +116,9 @@ def settle(
 
 
 def _gate(
-    model: Normalised, train: PixelRows, valid: PixelRows, features: np.ndarray, mine: np.ndarray, device: str
+    model: Normalised, train: PixelRows, valid: PixelRows, features: np.ndarray, calibrate: np.ndarray, device: str
 ) -> OODGate | None:
-    """The gate of the train pictures, its limit set on those valid pictures that are `mine`, bool (n,)."""
-    seen = {**image_features(train), FEATURES: predict(model, train, device)[1]}
-    views = {**image_features(valid), FEATURES: features}
-    return fit_gate(seen, {name: view[mine] for name, view in views.items()})
+    """The gate fitted on the train images, its limit set on the valid images in `calibrate`, bool (n,)."""
+    of_train = {**image_features(train), FEATURES: predict(model, train, device)[1]}
+    of_valid = {**image_features(valid), FEATURES: features}
+    return fit_gate(of_train, {name: view[calibrate] for name, view in of_valid.items()})

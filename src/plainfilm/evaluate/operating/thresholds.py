@@ -1,4 +1,4 @@
-"""Where a score becomes a call: the threshold, chosen on the valid images by a named rule."""
+"""The threshold on the positive score, chosen on the valid images by a named rule."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _BOUND = re.compile(r"^(sensitivity|specificity)>=(.+)$")
 
 
 def choose_threshold(rule: str, scores: np.ndarray, labels: np.ndarray) -> float:
-    """A threshold in 0..1; an image is called positive when its score is at least this.
+    """A threshold in 0..1; an image is predicted positive when its score is at least this.
 
-    Every threshold between two neighbouring scores gives the same calls, so rules choose an interval and take its
-    middle, the point farthest from any valid image.
+    Every threshold between two neighbouring scores gives the same predictions, so rules choose an interval and take its
+    midpoint, which is farthest from any valid image.
 
     Args:
         rule: accuracy | youden | sensitivity>=x | specificity>=x | a number.
@@ -27,7 +27,7 @@ def choose_threshold(rule: str, scores: np.ndarray, labels: np.ndarray) -> float
     labels = np.asarray(labels, dtype=bool)
     if labels.all() or not labels.any():
         raise DataError(
-            "The threshold needs valid images of both classes; only one is there. Use a fixed number, e.g. --threshold 0.5."
+            "The threshold needs valid images of both classes; found one. Use a fixed number, e.g. --threshold 0.5."
         )
     bound = _BOUND.match(rule)
     if not bound and rule not in ("accuracy", "youden"):
@@ -45,7 +45,7 @@ def choose_threshold(rule: str, scores: np.ndarray, labels: np.ndarray) -> float
 
 
 def _intervals(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Intervals (low, high] of thresholds with equal calls, lowest first, and their true positives and negatives."""
+    """Intervals (low, high] of thresholds with equal predictions, lowest first, with true positives and negatives."""
     values = np.unique(scores)
     edges = np.concatenate([[0.0], values, [1.0]])
     low, high = edges[:-1], edges[1:]

@@ -1,7 +1,7 @@
-"""The split `valid-shifted`: every valid picture as it is and under each of the fixed corruptions.
+"""The split `valid-shifted`: every valid image unchanged and under each of the fixed corruptions.
 
-It is what models are ranked by, and where a threshold can be taken from, when valid itself is too much like train.
-All copies of a picture belong to its patient, so the intervals count patients and not copies.
+Used to rank models, and optionally to choose the threshold, when valid itself is too similar to train.
+All copies of an image belong to its patient, so the intervals count patients and not copies.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ SHIFTED, AS_IT_IS = "valid-shifted", "none"
 
 
 def shifted_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The valid rows, once for each change; `change` names it, 'none' first."""
+    """The valid rows, once for each corruption; column `change` names it, 'none' first."""
     valid = rows[rows["split"] == "valid"]
     return pd.concat([valid.assign(**{CHANGE: name}) for name in (AS_IT_IS, *CORRUPTIONS)], ignore_index=True)
 
 
 def score_changes(predictions: Predictions, positive: int | None) -> list[ChangeScore]:
-    """AUROC, log loss and the share marked by the input gate, of the pictures under each change."""
+    """AUROC, log loss and the share marked by the OOD gate, of the images under each corruption."""
     changes, found = predictions.frame[CHANGE].to_numpy(), []
     for name in (AS_IT_IS, *CORRUPTIONS):
         here = changes == name
@@ -54,7 +54,7 @@ def predict_shifted(
     rows: pd.DataFrame, model: Normalised, pixels: PixelRows, device: str, *, vocab: list[str], has_patients: bool,
     gate: OODGate | None = None,
 ) -> Predictions:  # fmt: skip
-    """Scores of the valid pictures under each change, at temperature 1.
+    """Scores of the valid images under each corruption, at temperature 1.
 
     Args:
         rows: of the run's table. pixels: of its valid rows, in their order.
@@ -75,5 +75,5 @@ def predict_shifted(
 
 
 def save_shifted(run: RunDir, predictions: Predictions) -> None:
-    """Keep them as those of a split."""
+    """Save them like those of a split."""
     write_predictions(run.predictions(SHIFTED), predictions)

@@ -1,7 +1,7 @@
-"""`--external DIR`: images from elsewhere, that the run never saw, read as its own were.
+"""`--external DIR`: images from elsewhere, new to the run, read in the same way as its own.
 
-What makes them external is checked, not believed: a picture of the run's own train or valid set is refused, and one of
-its sealed test set even before it is opened, where the path tells it.
+That they are external is checked: an image of the run's own train or valid set is refused, and one of its sealed test
+set is refused by its path, before any file is read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PREFIX = "external-"
 class ExternalSet:
     """Images of a run's classes from elsewhere.
 
-    `rows`: as those of a run's table, with `group`; labels are the run's own names. `table`: what became of each file.
+    `rows`: as in a run's table, with `group`; labels are the run's class names. `table`: what was done with each file.
     """
 
     rows: pd.DataFrame
@@ -46,7 +46,7 @@ class ExternalSet:
 
     @property
     def name(self) -> str:
-        """What the run's files call it: by its content, since a folder's name may be a person's."""
+        """Its name in the run's files: from its content, since a folder's name may be a person's."""
         return PREFIX + self.seal[:8]
 
 
@@ -71,17 +71,17 @@ def read_external(
     path: Path, card: Card, cfg: ExperimentConfig, own: pd.DataFrame, *, names: Mapping[str, str],
     patient_pattern: str | None, on_event: EventCallback,
 ) -> ExternalSet:  # fmt: skip
-    """The external images, every file read once; nothing is scored.
+    """The external images; every file is read once and nothing is scored.
 
     Args:
         path: a folder of class folders, with or without train/val/test above them, or a CSV.
         own: all rows of the run's table.
-        names: their class names -> the run's; names that are equal need none.
-        patient_pattern: finds the patient in their file names; None: the names that plainfilm knows.
+        names: their class names -> the run's; equal names need no entry.
+        patient_pattern: finds the patient in their file names; None: the patterns that plainfilm knows.
     Raises:
-        DataError: no image, a class that the run does not know, too many damaged files, another bit depth, or a picture
-            that the run learned from or chose by. SealError: a picture of the run's test set. UsageError: `names` names
-            a class that is not there.
+        DataError: no image, a class that the run does not know, too many damaged files, another bit depth, or an image
+            of the run's train or valid set. SealError: an image of the run's test set. UsageError: `names` has a class
+            that does not exist.
     """
     _refuse_test_folder(path, own)
     spec = DecodeSpec(**card.decode)
@@ -93,52 +93,54 @@ def read_external(
     refuse_damaged(table, found, data)
     if spec.bits is None and table.bits is not None:
         raise DataError(
-            f"{path} holds pictures of {table.bits} bits; the run was trained on 8-bit pictures alone, so nobody knows how "
-            "theirs compare. Convert them to 8 bits as the training pictures were made."
+            f"{path} holds {table.bits}-bit images; the run was trained on 8-bit images only, and the two grey scales cannot be "
+            "compared. Convert them to 8 bits in the same way as the train images."
         )
     rows = grouped(table.rows.assign(label=_renamed(table, path, card.vocab, names)), wide=False)
-    _refuse_own_pictures(rows, own)
+    _refuse_own_images(rows, own)
     return ExternalSet(rows, table, path, tuple(_notes(rows, own, card, spec)))
 
 
 def _refuse_test_folder(path: Path, own: pd.DataFrame) -> None:
-    """By their paths alone: a test picture is opened by nothing but a look at the test set."""
+    """Compares paths only, since test files are read in test-set accesses alone."""
     root = os.path.join(os.path.realpath(path), "")  # a link to the folder is the folder
-    inside = sum(os.path.realpath(str(test)).startswith(root) for test in own.loc[own["split"] == "test", "path"])
-    if inside:
+    count = sum(os.path.realpath(str(test)).startswith(root) for test in own.loc[own["split"] == "test", "path"])
+    if count:
         raise SealError(
-            f"{path} holds {inside} files of this run's sealed test set; they are not external, and none was opened. Use --split test."
+            f"{path} holds {count} files of this run's sealed test set; they are not external, and none was read. Use --split test."
         )
 
 
 def _renamed(table: ImageTable, path: Path, vocab: list[str], names: Mapping[str, str]) -> pd.Series[str]:
-    """Labels in the run's names."""
+    """Labels as the run's class names."""
     theirs = table.classes
     for given, wanted in names.items():
         if given not in theirs or wanted not in vocab:
             what, choice = (given, theirs) if given not in theirs else (wanted, vocab)
             whose = "the external classes" if choice is theirs else "the run's classes"
-            raise UsageError(f"--map {given}={wanted}: {what!r} is none of {whose} {', '.join(choice)}. Mend the name.")
-    strange = [name for name in theirs if names.get(name, name) not in vocab]
-    if strange:
-        near = difflib.get_close_matches(strange[0].casefold(), [name.casefold() for name in vocab], n=1)
+            raise UsageError(
+                f"--map {given}={wanted}: {what!r} is not one of {whose} {', '.join(choice)}. Correct the name."
+            )
+    unknown = [name for name in theirs if names.get(name, name) not in vocab]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0].casefold(), [name.casefold() for name in vocab], n=1)
         ours = next((name for name in vocab if near and name.casefold() == near[0]), vocab[0])
         raise DataError(
-            f"{path} has the class {strange[0]!r}, which the run does not know; its classes are {', '.join(vocab)}. "
-            f"Say which one it is, e.g. --map {strange[0]}={ours}, or leave its images out."
+            f"{path} has the class {unknown[0]!r}, which the run does not know; its classes are {', '.join(vocab)}. "
+            f"Map it to one of them, e.g. --map {unknown[0]}={ours}, or leave its images out."
         )
     return table.rows["label"].map(lambda name: names.get(name, name))
 
 
-def _refuse_own_pictures(rows: pd.DataFrame, own: pd.DataFrame) -> None:
-    """Identical files and identical pictures of the run's own sets."""
+def _refuse_own_images(rows: pd.DataFrame, own: pd.DataFrame) -> None:
+    """Refuse files and decoded images that are identical to one of the run's own."""
     for splits, kind in ((["test"], SealError), (["train", "valid"], DataError)):
         mine = own[own["split"].isin(splits)]
         same = rows["sha256"].isin(mine["sha256"]) | rows["content"].isin(mine["content"])
         if same.any():
             where = "sealed test" if splits == ["test"] else "train or valid"
             raise kind(
-                f"{int(same.sum())} of {len(rows)} external images are pictures of this run's {where} set "
+                f"{int(same.sum())} of {len(rows)} external images are in this run's {where} set "
                 f"(first: {rows['relative'].to_numpy()[same.to_numpy().argmax()]!r}). They are not external; remove them. Nothing was evaluated."
             )
 
@@ -147,15 +149,15 @@ def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card, spec: DecodeSpec) 
     notes = []
     missing = [name for name in card.vocab if name not in set(rows["label"])]
     if missing:
-        notes.append(f"No external image is of class {' or '.join(missing)}: what needs one is not estimable.")
+        notes.append(f"No external image is of class {' or '.join(missing)}: metrics that need one are not estimable.")
     if (rows["given"] != "").any():
-        notes.append("The external train/val/test folders were pooled: nothing of them was learned from.")
-    people = set(rows["patient"]) - {""}
-    known = people & set(own.loc[own["split"] != "test", "patient"])
+        notes.append("The external train/val/test folders were pooled; the network was trained on none of them.")
+    patients = set(rows["patient"]) - {""}
+    known = patients & set(own.loc[own["split"] != "test", "patient"])
     if known:
         notes.append(
-            f"KNOWN PATIENTS: {len(known)} of {len(people)} external patients have a key that the run's train or valid set "
-            "has too. If they are the same people, the score flatters."
+            f"KNOWN PATIENTS: {len(known)} of {len(patients)} external patients have a key that the run's train or valid set "
+            "has too. If they are the same people, the score is optimistic."
         )
     unknown = int((rows["patient"] == "").sum())
     if unknown == len(rows):
@@ -164,7 +166,5 @@ def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card, spec: DecodeSpec) 
         notes.append(f"{unknown} of {len(rows)} external images have no patient key and count as their own patients.")
     colour = int((~rows["grey"].astype(bool)).sum())
     if colour and spec.channels == 1:
-        notes.append(
-            f"{colour} of {len(rows)} external images are in colour and seen in grey, as the network was trained."
-        )
+        notes.append(f"{colour} of {len(rows)} external images are in colour and converted to grey, as in training.")
     return notes

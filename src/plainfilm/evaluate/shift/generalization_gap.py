@@ -1,4 +1,4 @@
-"""From inside to outside: how the metrics change on external images, and how the pictures do."""
+"""The generalization gap: how the metrics change on external images, and how the images themselves differ."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def external_block(
     run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame, external: ExternalSet, metrics: dict[str, Metric],
     probes: TrainProbes | None, pixels: Pixels,
 ) -> External:  # fmt: skip
-    """What stands beside the metrics of an external set.
+    """The block beside the metrics of an external set.
 
     Args:
         own: all rows of the run's table. metrics: of the external images. pixels: as the network sees them.
-        probes: None where the run keeps no features of its train images; then no drift is told.
+        probes: None where the run keeps no features of its train images; then there is no domain shift.
     """
     table = external.table
     return External(
@@ -35,7 +35,7 @@ def external_block(
         duplicates=table.count("duplicate"), ignored=table.count("ignored"),
         patients=int(table.rows["patient"].replace("", pd.NA).nunique()) if table.has_patients else None,
         classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
-        drops={split: _changes(metrics, inside) for split, inside in _internal_metrics(run, card, cfg, own).items()},
+        drops={split: _changes(metrics, internal) for split, internal in _internal_metrics(run, card, cfg, own).items()},
         drift=None
         if probes is None
         else domain_shift(
@@ -47,7 +47,7 @@ def external_block(
 def _internal_metrics(
     run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame
 ) -> dict[str, dict[str, Metric]]:
-    """Metrics of valid, and of test where this run has opened it before: saved scores, no new look."""
+    """Metrics of valid, and of test if this run was evaluated on it: from saved scores, without a new access."""
     splits = ["valid"]
     if run.predictions("test").is_file() and count_accesses(run, card.seal)[0]:
         splits.append("test")
@@ -63,21 +63,21 @@ def _internal_metrics(
     return found
 
 
-def _changes(outside: dict[str, Metric], inside: dict[str, Metric]) -> dict[str, Change]:
-    """outside - inside of each metric that both have, with limits recovered from theirs: the patients are others."""
-    return {name: _change(outside[name], inside[name]) for name in outside}
+def _changes(external: dict[str, Metric], internal: dict[str, Metric]) -> dict[str, Change]:
+    """External minus internal of each metric, with limits recovered from those of the two (different patients)."""
+    return {name: _change(external[name], internal[name]) for name in external}
 
 
-def _change(outside: Metric, inside: Metric) -> Change:
-    both = [_interval(metric) for metric in (outside, inside)]
+def _change(external: Metric, internal: Metric) -> Change:
+    both = [_interval(metric) for metric in (external, internal)]
     if both[0] is None or both[1] is None:
-        missing = outside if both[0] is None else inside
+        missing = external if both[0] is None else internal
         return Change(value=None, ci_low=None, ci_high=None, method=missing.method)
-    if left_out_of(outside) != left_out_of(inside):
-        why = "not estimable: the two are means over other classes, since one set lacks some"
+    if left_out_of(external) != left_out_of(internal):
+        why = "not estimable: the two are means over different classes, since one set lacks some"
         return Change(value=None, ci_low=None, ci_high=None, method=why)
     value, low, high, _ = difference(both[0], both[1])
-    narrow = "; likely too narrow" if any("too narrow" in metric.method for metric in (outside, inside)) else ""
+    narrow = "; likely too narrow" if any("too narrow" in metric.method for metric in (external, internal)) else ""
     return Change(value=value, ci_low=low, ci_high=high, method=f"mover{narrow}")
 
 

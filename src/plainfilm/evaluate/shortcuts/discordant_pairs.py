@@ -1,7 +1,7 @@
-"""Where a shortcut errs: of the pairs of images that a probe orders wrongly, how many does the network order rightly.
+"""Discordant pairs: of the pairs of images that a probe ranks wrongly, the share that the network ranks correctly.
 
-A network that only knows the shortcut gets none of them right, one that ignores it gets them right as often as any
-other pair. An AUROC of 0.99 beside a probe of 0.98 does not tell the two apart; this does.
+A network that uses only the shortcut ranks none of them correctly; one that ignores it ranks them correctly as often as
+any other pair. A network AUROC of 0.99 beside a probe AUROC of 0.98 does not distinguish the two; this does.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.schemas.documents import Metric
 
-_MIN_PATIENTS = 5  # of each class in such pairs: fewer say nothing about other patients
+_MIN_PATIENTS = 5  # of each class in discordant pairs: fewer say nothing about other patients
 _ROWS = 256  # positives compared at once
 
 
 class _DiscordantPairs(NamedTuple):
-    """Sums over the wrongly ordered pairs of each image, float (n,): how many there are, and how many the network
-    orders rightly (a tie is half)."""
+    """Discordant pairs of each image, float (n,): how many the probe ranks wrongly, and how many of them the network
+    ranks correctly (a tie counts half)."""
 
     wrong: Floats
     right: Floats
 
 
 def _discordant_pairs(score: Floats, probe: Floats, positive: Bools) -> _DiscordantPairs:
-    """Pairs of a positive and a negative image whose `probe` scores stand the wrong way round.
+    """Pairs of a positive and a negative image whose `probe` scores are in the wrong order.
 
     Args:
         score, probe: float (n,), of the same images. positive: bool (n,).
@@ -47,10 +47,10 @@ def _discordant_pairs(score: Floats, probe: Floats, positive: Bools) -> _Discord
 def discordant_concordance(
     score: Floats, probe: Floats, positive: Bools, clusters: Any, patients: Any = None, *, level: float = 0.95
 ) -> Metric:
-    """The share of the probe's wrong pairs that the network orders rightly, with an interval over patients.
+    """Share of the discordant pairs that the network ranks correctly, with an interval over patients.
 
-    It is a ratio of two sums over pairs; its variance is that of its projection on single patients (Hajek), as
-    DeLong's is for the AUROC.
+    A ratio of two sums over pairs; its variance is that of its projection on single patients (Hajek), as DeLong's is
+    for the AUROC.
 
     Args:
         score, probe: float (n,), scores for the positive class. positive: bool (n,).
@@ -61,16 +61,16 @@ def discordant_concordance(
     pairs = _discordant_pairs(score, probe, positive)
     among = pairs.wrong > 0
     sides = [among & positive, among & ~positive]
-    n, people = int(among.sum()), None if patients is None else len(np.unique(np.asarray(patients)[among]))
+    n, counted = int(among.sum()), None if patients is None else len(np.unique(np.asarray(patients)[among]))
     if min(len(np.unique(codes[side])) for side in sides) < _MIN_PATIENTS:
-        why = f"not estimable: the probe misplaces images of fewer than {_MIN_PATIENTS} patients of a class"
-        return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=people, method=why)
+        why = f"not estimable: the probe misranks images of fewer than {_MIN_PATIENTS} patients of a class"
+        return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=counted, method=why)
     total = float(pairs.wrong[positive].sum())
     value = float(pairs.right[positive].sum()) / total
     found = _interval(pairs, value, total, sides, codes, level)
     narrow = "; likely too narrow" if patients is None else ""  # each image counts as its own patient
     return Metric(
-        value=found.value, ci_low=found.low, ci_high=found.high, n=n, n_patients=people, method=found.method + narrow
+        value=found.value, ci_low=found.low, ci_high=found.high, n=n, n_patients=counted, method=found.method + narrow
     )
 
 

@@ -1,4 +1,4 @@
-"""How well a shortcut probe tells the classes: its probabilities become an AUROC with its interval."""
+"""How well a shortcut probe separates the classes: its AUROC with an interval."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from plainfilm.evaluate.metrics.measure import auroc_metric
 from plainfilm.evaluate.metrics.sample import make_sample, missing
 from plainfilm.schemas.documents import Metric
 
-LIMIT = 0.6  # an interval that lies above it as a whole raises the banner
+LIMIT = 0.6  # an interval entirely above it raises the banner
 
-# Two-sided normal level of 1.96 * sqrt(2) standard errors. On noise, out-of-fold scores rest on every pair of images
-# twice: a helps to score b, and b to score a, by the same chance likeness. So the variance of their AUROC is twice that
-# of scores by a classifier fitted on other images (exactly so for a linear score of many features: its terms come in
-# equal pairs, whatever the number of folds). Measured over 24 kinds of noise, 45 to 2,000 images: plain 95 % intervals
-# covered 0.5 in 0.75-0.93, these in 0.93-1.00. Beside a strong shortcut (AUROC above 0.75, 1,000 images) the plain ones
-# would do: there they cover 0.95, these 1.00.
+# Two-sided normal level of 1.96 * sqrt(2) standard errors. On noise, out-of-fold scores use every pair of images
+# twice: a helps to score b, and b to score a, by the same chance similarity. So the variance of their AUROC is twice
+# that of scores by a classifier fitted on other images (exactly so for a linear score of many features: its terms come
+# in equal pairs, whatever the number of folds). Measured over 24 kinds of noise, 45 to 2,000 images: plain 95 %
+# intervals covered 0.5 in 0.75-0.93, these in 0.93-1.00. With a strong shortcut (AUROC above 0.75, 1,000 images) the
+# plain ones suffice: there they cover 0.95, these 1.00.
 _CROSSED_LEVEL = 0.99442540
 
 
 def shortcut_metric(
     probs: ArrayLike, labels: ArrayLike, groups: Any, patients: Any = None, *, positive: int | None, crossed: bool
 ) -> Metric:
-    """AUROC of a probe with a 95 % interval over groups; None with the reason where the images cannot answer.
+    """AUROC of a probe with a 95 % interval over groups; None, with the reason, where it is not estimable.
 
     Args:
         probs: float (n, k), rows sum to 1.
         labels: int (n,), 0..k-1.
-        groups: (n,) int or str, the unit that varies: a patient, or a group of identical images.
+        groups: (n,) int or str, the sampling unit: a patient, or a group of identical images.
         patients: (n,) int or str, to be counted; None: no patient key.
-        positive: index of the positive class of two; None for more, then it is the mean of one against the rest.
-        crossed: the scores are from cross-validation, as opposed to a classifier fitted on other images.
+        positive: index of the positive class of two; None for more, where it is the one-vs-rest mean.
+        crossed: the scores are from cross-validation, not from a classifier fitted on other images.
     Raises:
         DataError: lengths differ, a value is missing, or `probs` are not probabilities.
     """
@@ -54,14 +54,14 @@ def not_estimable(why: str, n: int) -> Metric:
 
 
 def raises_banner(metric: Metric) -> bool:
-    """Whether the probe surely ranks the classes better than LIMIT."""
+    """Whether the whole interval of the probe is above LIMIT."""
     return metric.ci_low is not None and metric.ci_low > LIMIT
 
 
 def best_probe(metrics: Mapping[str, Metric]) -> str | None:
     """Name of the probe with the highest value, the first of equals; None when none could be estimated.
 
-    The highest of several is too high by chance: choose on valid, report on images that took no part in the choice.
+    The highest of several is optimistic by chance: choose on valid, report on images not used for the choice.
     """
     values = {name: metric.value for name, metric in metrics.items() if metric.value is not None}
     return max(values, key=lambda name: values[name]) if values else None

@@ -1,7 +1,7 @@
-"""The row "no lungs needed": how far a run's own images can be told apart without looking at a lung.
+"""The shortcut baseline: how well a run's classes can be separated without any detail of a lung.
 
-The probes are fitted on the run's train rows and scored on its valid and test rows, so that their row stands beside
-the network's in every comparison. The best probe is chosen on valid.
+The probes are fitted on the run's train rows and scored on its valid and test rows, so that their row is beside the
+network's in every comparison. The best probe is chosen on valid.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)
 
 
 def probe_features(rows: pd.DataFrame, pixels: Any) -> _Features:
-    """What each probe may see of these rows; `pixels` uint8 (n, s, s[, 3]), as the network sees them."""
+    """The input of each probe for these rows; `pixels` uint8 (n, s, s[, 3]), as the network sees them."""
     return {"file facts": file_features(rows), **image_statistics(pixels)}
 
 
 def probe_valid(
     run: RunDir, rows: pd.DataFrame, features: _Features, vocab: list[str], positive: str | None, *, has_patients: bool
 ) -> ShortcutBaseline:
-    """Fit on train, score on valid, and keep in the run what scoring the test rows will need.
+    """Fit on train, score on valid, and save in the run what scoring the test rows needs.
 
     Args:
         rows: the run's train and valid rows with `group` and `split`; row i belongs to row i of each feature array.
@@ -65,7 +65,7 @@ def probe_valid(
 
 @dataclass(frozen=True)
 class TrainProbes:
-    """What a run keeps of its train rows for the probes, read and checked."""
+    """The saved probe features of a run's train rows, read and checked."""
 
     known: _Features
     rows: pd.DataFrame
@@ -76,7 +76,7 @@ class TrainProbes:
 
 
 def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
-    """None where the run was trained without the audit; read before a look, so that a damaged file costs none.
+    """None where the run was trained without the audit; read before an access, so that a damaged file costs none.
 
     Raises:
         DataError: a file of the probes is missing or changed.
@@ -98,7 +98,7 @@ def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
 def shortcut_baseline(
     run: RunDir, card: Card, split: str, part: pd.DataFrame, network: np.ndarray
 ) -> ShortcutBaseline | None:
-    """The row of a split from the saved scores; None where the run was trained without the audit.
+    """The baseline row of a split from its saved scores; None where the run was trained without the audit.
 
     Args:
         network: float (n, k), the network's probabilities of the same rows.
@@ -109,7 +109,7 @@ def shortcut_baseline(
     if not run.probes.is_file():
         return None
     columns, best, _ = _read(run)
-    found, beyond = {}, None
+    found, discordant = {}, None
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         if frame["sha256"].tolist() != part["sha256"].tolist():
@@ -121,13 +121,13 @@ def shortcut_baseline(
                 probs = None
             found[name] = _metric(probs, part, card.vocab, card.positive, has_patients=card.has_patients)
             if name == best and probs is not None and card.positive is not None:
-                beyond = _beyond(network, probs, part, card)
+                discordant = _discordant(network, probs, part, card)
     except (OSError, ValueError, KeyError):
         raise _damaged(path) from None
-    return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found, beyond=beyond)
+    return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found, beyond=discordant)
 
 
-def _beyond(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> Metric:
+def _discordant(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> Metric:
     k = card.vocab.index(card.positive or "")
     positive = label_index(part, card.vocab) == k
     patients = part["patient"] if card.has_patients else None
@@ -188,14 +188,14 @@ def _metric(
 
 
 def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
-    """The banner in words, for probes by name: none, or one sentence that every output repeats."""
-    loud = {name: metric for name, metric in found.items() if raises_banner(metric)}
-    best = best_probe(loud)
+    """The banner for probes by name: none, or one sentence that every output repeats."""
+    above = {name: metric for name, metric in found.items() if raises_banner(metric)}
+    best = best_probe(above)
     if best is None:
         return []
-    top, others = loud[best], [name for name in loud if name != best]
+    top, others = above[best], [name for name in above if name != best]
     also = f" (also above {LIMIT:g}: {', '.join(others)})" if others else ""
     return [
-        f"SHORTCUT: AUROC {top.value:.3f} [{top.ci_low:.3f}, {top.ci_high:.3f}] {where} needs no detail of a lung: "
-        f"the {best} alone {'give' if best.partition(' (')[0].endswith('s') else 'gives'} it{also}."
+        f"SHORTCUT: AUROC {top.value:.3f} [{top.ci_low:.3f}, {top.ci_high:.3f}] {where} without any detail of a lung, "
+        f"by the {best} alone{also}."
     ]

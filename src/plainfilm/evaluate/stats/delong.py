@@ -25,15 +25,15 @@ from plainfilm.evaluate.stats.intervals import (
 
 
 class _Curve(NamedTuple):
-    """One ROC curve: its area and how well each image is placed among the other class."""
+    """One ROC curve: its area and the placement of each image in the other class."""
 
     area: float
-    placed: Floats  # float (n,), share of the other class an image beats, ties count half
+    placed: Floats  # float (n,), share of the other class ranked correctly against the image, ties count half
     labels: Bools
 
 
 def midranks(values: Floats) -> Floats:
-    """Ranks 1..n of `values` (n,), ties sharing the mean of theirs."""
+    """Ranks 1..n of `values` (n,); ties share their mean rank."""
     _, group, size = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(size) - (size - 1) / 2)[group])
 
@@ -45,16 +45,16 @@ def curve(scores: Floats, labels: Bools) -> _Curve:
         scores: float (n,), higher = more positive.
         labels: bool (n,), True = positive.
     """
-    everyone, placed = midranks(scores), np.empty(len(scores))
+    ranks, placed = midranks(scores), np.empty(len(scores))
     for side in (True, False):
         rows = labels == side
-        below = (everyone[rows] - midranks(scores[rows])) / np.count_nonzero(~rows)
+        below = (ranks[rows] - midranks(scores[rows])) / np.count_nonzero(~rows)
         placed[rows] = below if side else 1 - below
     return _Curve(float(placed[labels].mean()), placed, labels)
 
 
 def errors_by_cluster(roc: _Curve, clusters: Ints) -> tuple[Floats, Floats]:
-    """What each cluster's positives and its negatives add to the error of the area: two float (m,), each sums to 0."""
+    """Contribution of each cluster's positives and negatives to the error of the area: two float (m,), each sum 0."""
     m = int(clusters.max()) + 1
     error = (roc.placed - roc.area) / np.where(roc.labels, roc.labels.sum(), (~roc.labels).sum())
     pos, neg = (np.bincount(clusters, weights=error * (roc.labels == side), minlength=m) for side in (True, False))
@@ -62,7 +62,7 @@ def errors_by_cluster(roc: _Curve, clusters: Ints) -> tuple[Floats, Floats]:
 
 
 def _variance(roc: _Curve, clusters: Ints) -> float:
-    """Variance of the area over clusters; NaN when a class sits in one cluster only.
+    """Variance of the area over clusters; NaN when a class is in one cluster only.
 
     With one image per cluster it is DeLong's variance. Source: Obuchowski 1997, equation 4.
     """
@@ -81,7 +81,7 @@ def _rarer_patients(curves: Sequence[_Curve], clusters: Ints) -> float:
 
 
 def misplaced_patients(curves: Sequence[_Curve], clusters: Ints) -> int:
-    """Fewest patients with a misplaced image (area below 0.5: a well placed one) in any class of any curve."""
+    """Fewest patients with a misranked image (area below 0.5: a correctly ranked one) in any class of any curve."""
     found = []
     for roc in curves:
         wrong = roc.placed < 1 if roc.area >= 0.5 else roc.placed > 0

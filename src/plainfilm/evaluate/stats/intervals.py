@@ -1,10 +1,10 @@
-"""Intervals that hold at the boundary and with several images per patient.
+"""Intervals that keep their coverage at the boundary and with several images per patient.
 
 Resampling a perfect score gives a perfect score: at 45 patients and a true accuracy of 0.995 the plain percentile
 bootstrap covered 0.32 instead of 0.95. So proportions, and means of proportions, get closed forms whose width is
-never zero; the bootstrap is left for metrics without one, and gives way where it degenerates.
+never zero; the bootstrap serves metrics without a closed form, with a fallback where it degenerates.
 
-Everywhere `clusters` is int (n,), 0..m-1: the unit that is resampled, a patient or a group of identical images.
+`clusters` is always int (n,), 0..m-1: the unit that is resampled, a patient or a group of identical images.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHUNK = 2_000_000  # weights held at once, 16 MB: 2,000 draws of 100,000 images 
 
 
 class Interval(NamedTuple):
-    """An estimate, its limits, and how they were found."""
+    """An estimate, its limits, and the method."""
 
     value: float
     low: float
@@ -55,12 +55,12 @@ def t_quantile(level: float, df: float) -> float:
 
 
 def around(value: float, low: float, high: float, method: str, top: float = 1.0) -> Interval:
-    """The interval clipped to 0..top and stretched to hold its value: against rounding, or for a corrected estimate."""
+    """The interval clipped to 0..top and widened to contain its value, against rounding or a corrected estimate."""
     return Interval(value, max(0.0, min(low, value)), min(top, max(high, value)), method)
 
 
 def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Score limits of a proportion `value` seen in `n` independent images; `n` may be fractional, but above 0.
+    """Score limits of a proportion `value` of `n` independent images; `n` may be fractional, but above 0.
 
     Source: Wilson, J Am Stat Assoc 1927;22:209.
     """
@@ -71,7 +71,7 @@ def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
 
 
 def kish_patients(clusters: Ints) -> float:
-    """Number of equally large patients that would tell as much, if images of a patient were copies of each other.
+    """Effective number of equally large patients, if images of a patient were copies of each other.
 
     Source: Kish, Survey Sampling, 1965, section 11.7.
     """
@@ -79,12 +79,12 @@ def kish_patients(clusters: Ints) -> float:
 
 
 def kish_weights(weights: Floats) -> float:
-    """Number of equal parts that would tell as much as parts of these weights: (sum w)^2 / sum w^2."""
+    """Effective number of equal parts for parts of these weights: (sum w)^2 / sum w^2."""
     return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def cluster_residuals(hits: Bools, among: Bools, clusters: Ints) -> Floats:
-    """Linearised share of each cluster in the error of the ratio hits / among: float (m,), sums to 0."""
+    """Linearised contribution of each cluster to the error of the ratio hits / among: float (m,), sums to 0."""
     m = int(clusters.max()) + 1
     found = np.bincount(clusters, weights=hits & among, minlength=m)
     sizes = np.bincount(clusters, weights=among, minlength=m)
@@ -94,16 +94,17 @@ def cluster_residuals(hits: Bools, among: Bools, clusters: Ints) -> Floats:
 def _design_effect(hits: Bools, clusters: Ints) -> float:
     """How many times larger the variance of mean(hits) is than with independent images, at least 1.
 
-    The observed effect is the linearised cluster variance over p (1 - p) / (n - 1). It rests only on the patients
-    that hold the rarer outcome, so it is averaged with Kish's effect under an assumed intra-patient correlation, which
-    counts as one such patient more; at p = 0 or 1 the assumption stands alone. One image per patient gives exactly 1.
+    The observed effect is the linearised cluster variance over p (1 - p) / (n - 1). It depends only on the
+    patients with the rarer outcome, so it is averaged with Kish's effect under an assumed intra-patient correlation,
+    which counts as one more such patient; at p = 0 or 1 only the assumption is used. One image per patient gives
+    exactly 1.
     Source: Kish 1965; Rao & Scott, Biometrics 1992;48:577.
     """
     n, sizes = len(hits), np.bincount(clusters)
     patients = np.count_nonzero(sizes)
     if patients == n:
         return 1.0
-    if patients == 1:  # nothing is known about other patients: the whole set weighs as one image
+    if patients == 1:  # nothing is known about other patients: the whole set counts as one image
         return float(n)
     value = float(hits.mean())
     assumed = 1 + (n / kish_patients(clusters) - 1) * _ASSUMED_ICC
@@ -116,7 +117,7 @@ def _design_effect(hits: Bools, clusters: Ints) -> float:
 
 
 def _effective_n(hits: Bools, clusters: Ints, level: float = 0.95) -> float:
-    """Number of independent images that tell as much about mean(hits), at least 1.
+    """Effective number of independent images for mean(hits), at least 1.
 
     The design effect is estimated, so n shrinks by (z / t)^2 with t on patients - 1 degrees of freedom; with one image
     per patient nothing is estimated and n stays. Source: Korn & Graubard, Survey Methodology 1998;24:193.
@@ -140,8 +141,8 @@ def proportion(hits: Bools, clusters: Ints, level: float = 0.95) -> Interval:
 def dice(jaccard: Interval) -> Interval:
     """F1 and its limits from those of J = TP / (TP + FP + FN), by F1 = 2 J / (1 + J), which is monotone.
 
-    F1 is no proportion of any set of images, but J is, and so F1 gets a width even at 0 and 1, where the bootstrap has
-    none. Source: Hand, Christen & Kirielle, Machine Learning 2021;110:451.
+    F1 is not a proportion of any set of images, but J is, so the interval of F1 has a width even at 0 and 1, where that
+    of the bootstrap has none. Source: Hand, Christen & Kirielle, Machine Learning 2021;110:451.
     """
     value, low, high = (2 * j / (1 + j) for j in jaccard[:3])
     return around(value, low, high, f"{jaccard.method} (jaccard)")
@@ -152,8 +153,8 @@ def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
 
     Args:
         parts: one interval per class, all by the same method.
-        residuals: per part float (m,), its linearised error by cluster; they tell how the parts go together. Negative
-            correlation is taken as 0: it would narrow the interval on the word of a noisy estimate.
+        residuals: per part float (m,), its linearised error by cluster, for the correlation of the parts. A negative
+            correlation is taken as 0, since a noisy estimate would narrow the interval.
     Source: Zou & Donner, Stat Med 2008;27:1693; Zou, Psychol Methods 2007;12:399 (correlated parts).
     """
     value, low, high = (np.array([part[i] for part in parts]) for i in range(3))
@@ -164,7 +165,7 @@ def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
 
 
 def difference(a: Interval, b: Interval) -> Interval:
-    """a - b of two estimates on other patients, with limits recovered from theirs (MOVER).
+    """a - b of two estimates on different patients, with limits recovered from theirs (MOVER).
 
     Source: Zou & Donner, Stat Med 2008;27:1693; Newcombe, Stat Med 1998;17:873.
     """
@@ -175,7 +176,7 @@ def difference(a: Interval, b: Interval) -> Interval:
 
 
 def _correlation(residuals: Floats) -> Floats:
-    """Correlation (k, k) of the rows of `residuals` (k, m); a row of zeros goes with nothing but itself."""
+    """Correlation (k, k) of the rows of `residuals` (k, m); a row of zeros correlates only with itself."""
     norm = np.sqrt((residuals**2).sum(axis=1))
     scaled = residuals / np.where(norm > 0, norm, 1.0)[:, None]
     corr = scaled @ scaled.T
@@ -192,10 +193,10 @@ def _cluster_draws(clusters: Ints, n_boot: int, rng: np.random.Generator) -> Flo
 
 
 def bootstrap(statistics: Mapping[Key, Statistic], clusters: Ints, n_boot: int, seed: int) -> dict[Key, Floats]:
-    """Values (n_boot,) or (n_boot, d) of each statistic over the same draws of whole clusters; the memory stays bounded.
+    """Values (n_boot,) or (n_boot, d) of each statistic over the same draws of whole clusters, in bounded memory.
 
     Args:
-        statistics: functions of weights float (b, n) that give (b,) or (b, d), NaN where a draw leaves them undefined.
+        statistics: functions of weights float (b, n) that return (b,) or (b, d), NaN where undefined in a draw.
     """
     rng = np.random.default_rng(seed)
     step = max(1, CHUNK // max(len(clusters), 1))
@@ -208,7 +209,7 @@ def bootstrap(statistics: Mapping[Key, Statistic], clusters: Ints, n_boot: int, 
 
 
 def usable(value: float, variance: float) -> bool:
-    """Whether a variance of an estimate in 0..1 says anything: not at the boundary, not 0 and not NaN."""
+    """Whether a variance of an estimate in 0..1 is informative: not at the boundary, not 0 and not NaN."""
     return 0 < value < 1 and variance > 1e-12
 
 
@@ -217,12 +218,12 @@ def logit_limits(
 ) -> tuple[float, float]:
     """Limits of an estimate in 0..1, symmetric on the logit scale, Student's t on patients - 1.
 
-    A mean of quantities in 0..1 varies at most by value (1 - value) / n. Near 0 and 1 the estimated variance rests on
-    few patients and is mostly too small, so it is averaged with that bound, which counts as PRIOR_PATIENTS more.
+    A mean of quantities in 0..1 varies at most by value (1 - value) / n. Near 0 and 1 the estimated variance depends
+    on few patients and is mostly too small, so it is averaged with that bound, weighted as _PRIOR_PATIENTS patients.
 
     Args:
         variance: of the estimate over patients, see `usable`.
-        seen: number of patients that the variance rests on.
+        seen: number of patients that the variance is estimated from.
         rarer: Kish's number of patients, of the rarer class where there are two: n of the bound.
     """
     bound = value * (1 - value) / rarer
@@ -239,7 +240,7 @@ def drawn_mean(
     """Interval of an estimate in 0..top from the variance of its draws (NaN left out), by `logit_limits`.
 
     Percentiles of the same draws covered less: average precision 0.995 at 45 patients 0.87, and 0.98 this way.
-    Where the draws say nothing: Wilson on `rarer`, the most that such a mean could vary.
+    Where the draws have no usable variance: Wilson on `rarer`, the largest variance of such a mean.
     """
     draws = draws[np.isfinite(draws)]
     value, spread = value / top, float(np.var(draws / top)) if len(draws) > 1 else 0.0
@@ -265,12 +266,12 @@ def drawn_correlation(
 def drawn_distance(
     value: float, draws: Floats, moves: Floats, *, rarer: float, patients: int, level: float = 0.95
 ) -> Interval:
-    """Interval of a length in 0..1, a sum of |gaps|, which noise can only stretch.
+    """Interval of a length in 0..1, a sum of |gaps|, which noise can only increase.
 
-    A perfectly calibrated model has gap 0 in truth and never in a sample, and draws of it lie further off still:
-    percentiles never hold 0. But the truth is nearer to the estimate than the gaps have moved, by the triangle
-    inequality, and draws tell how far gaps move. So the lower limit is value - moves, the upper one a percentile of
-    the draws, both taken as far out as a t interval (Hesterberg, The American Statistician 2015;69:371, 4.4).
+    A perfectly calibrated model has a true gap of 0 but never a sample gap of 0, and its bootstrap draws are further
+    off still: percentiles never contain 0. By the triangle inequality the true length differs from the estimate by at
+    most the movement of the gaps, which the draws estimate. So the lower limit is value - moves and the upper one a
+    percentile of the draws, both as far out as a t interval (Hesterberg, The American Statistician 2015;69:371, 4.4).
 
     Args:
         draws: float (n_boot,), the length in each draw.

@@ -1,4 +1,4 @@
-"""P-values of several tests, adjusted so that together they keep the level of one."""
+"""P values of several tests, adjusted for multiple testing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from plainfilm.evaluate.stats.intervals import Floats
 
 
 def holm(p: Floats) -> Floats:
-    """p values (k,) adjusted so that the chance of any false rejection among them stays below the level.
+    """p values (k,) adjusted so that the probability of any false rejection (family-wise error) is at most the level.
 
     Source: Holm, Scand J Stat 1979;6:65.
     """

@@ -1,8 +1,8 @@
-"""Do two classifiers differ on the same images? Paired tests in which a whole patient counts once.
+"""Do two classifiers differ on the same images? Paired tests in which the patient is the unit.
 
 Every difference is written as a sum of one share per patient, so that a test is arithmetic on one array. A pair may
-have been scored on several sets of images (seeds that divide the patients anew): each set is a Block, its patients
-numbered through all of them, and the difference is the mean over the blocks.
+have been scored on several sets of images (seeds with different partitions): each set is a block of PairedScores, with
+patients numbered across all blocks, and the difference is the mean over the blocks.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, I
 
 DRAWS = 9_999
 DRAWS_PER_TEST = 60  # Holm multiplies the smallest p, 1 / (1 + draws), by the number of tests; it must stay below 0.05
-_EXACT_PATIENTS = 12  # up to 4,096 exchanges are gone through one by one
+_EXACT_PATIENTS = 12  # up to 4,096 exchanges are enumerated
 
 
 class PairedScores(NamedTuple):
     """Two classifiers on one set of images.
 
-    a, b: float (n, c), scores of c classes each set against the rest; two classes have c = 1, the positive one.
+    a, b: float (n, c), one-vs-rest scores of c classes; two classes have c = 1, the positive one.
     labels: bool (n, c), True = of that class.
-    hits_a, hits_b: bool (n,), called rightly at each one's own threshold.
+    hits_a, hits_b: bool (n,), predicted correctly at each one's own threshold.
     patients: int (n,), 0..m-1, the same number for the same patient in every block.
     """
 
@@ -45,13 +45,13 @@ class _Closed(NamedTuple):
 
 
 def _auroc_shares(block: PairedScores, m: int) -> Floats:
-    """What each of `m` patients adds to AUROC(a) - AUROC(b), mean over the classes that have both sides: float (m,).
+    """Share of each of `m` patients in AUROC(a) - AUROC(b), mean over the classes with both sides: float (m,).
 
-    Scores become ranks in their own classifier first, so that a patient's two scores can be exchanged although the
-    classifiers are calibrated differently. Exchanging the scores of any set of patients then changes the difference
-    to the same sum with these patients' signs turned: in the difference of the two areas after an exchange all
-    products of two signs cancel, and what is left of an image is how much better `a` places it than `b` does among
-    the other class, as both classifiers see that class. Source: Venkatraman & Begg, Biometrika 1996;83:835 (exchange
+    Scores become ranks within their own classifier first, so that a patient's two scores can be exchanged although the
+    classifiers are calibrated differently. Exchanging the scores of any set of patients then gives the same sum with
+    these patients' signs flipped: in the difference of the two areas after an exchange all products of two signs
+    cancel, and the remaining share of an image is how much better `a` places it than `b` does in the other class, as
+    both classifiers rank that class. Source: Venkatraman & Begg, Biometrika 1996;83:835 (exchange
     of ranks); Bandos, Rockette & Gur, Stat Med 2005;24:2873 (its closed form).
     """
     share, known = np.zeros(len(block.patients)), 0
@@ -75,7 +75,7 @@ def _placed(values: Floats, others: Floats) -> Floats:
 
 
 def _accuracy_shares(block: PairedScores, m: int) -> Floats:
-    """What each of `m` patients adds to the difference of the accuracies: float (m,)."""
+    """Share of each of `m` patients in the difference of the accuracies: float (m,)."""
     better = block.hits_a.astype(float) - block.hits_b.astype(float)
     return np.asarray(np.bincount(block.patients, weights=better / len(better), minlength=m), dtype=np.float64)
 
@@ -89,13 +89,13 @@ def mean_shares(blocks: Sequence[PairedScores], metric: str, m: int) -> Floats:
 
 
 def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
-    """Two-sided p of each column of `shares` (m, d): how often an exchange of whole patients moves the sum as far.
+    """Two-sided p of each column of `shares` (m, d): how often exchanging whole patients gives a sum as extreme.
 
-    p = (1 + count) / (1 + draws), never 0; exact where at most 12 patients tell the classifiers apart at all. The same
+    p = (1 + count) / (1 + draws), never 0; exact where at most 12 patients have a nonzero share. The same
     exchanges are drawn for every column. Source: Phipson & Smyth, Stat Appl Genet Mol Biol 2010;9:39.
     """
     moved = shares[(shares != 0).any(axis=1)]
-    far = np.abs(moved.sum(axis=0)) - 1e-9 * np.abs(moved).sum(axis=0)  # sums in another order differ by rounding
+    far = np.abs(moved.sum(axis=0)) - 1e-9 * np.abs(moved).sum(axis=0)  # sums in a different order differ by rounding
     patients = len(moved)
     if patients <= _EXACT_PATIENTS:
         signs = 1 - 2 * ((np.arange(2**patients)[:, None] >> np.arange(patients)) & 1)
@@ -109,7 +109,7 @@ def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
 
 
 def _one_image_each(blocks: Sequence[PairedScores]) -> bool:
-    """Whether no patient has more than one image in a single set: then the tests for independent images hold."""
+    """Whether there is one set with one image per patient: then the tests for independent images are valid."""
     return len(blocks) == 1 and len(np.unique(blocks[0].patients)) == len(blocks[0].patients)
 
 
@@ -135,7 +135,7 @@ def _auroc_test(blocks: Sequence[PairedScores], m: int) -> _Closed:
             return _Closed(float("nan"), method)
         own = m_pos / (m_pos - 1) * (pos @ pos) + m_neg / (m_neg - 1) * (neg @ neg)
         spread = own + 2 * m / (m - 1) * (pos @ neg)
-    else:  # a patient may be positive in one view and negative in another: only the whole error has a meaning
+    else:  # a patient may be positive in one view and negative in another, so only the summed error is meaningful
         spread = m / max(m - 1, 1) * ((pos + neg) @ (pos + neg))
     return _Closed(_normal_p(float(sum(areas)), float(spread)), method)
 
@@ -181,7 +181,7 @@ SECOND_TESTS = {"auroc": _auroc_test, "accuracy": _accuracy_test}
 
 
 def auroc_statistic(scores: Floats, labels: Bools) -> Statistic:
-    """Area of weighted images: weights (b, n) -> (b,), NaN where a class weighs nothing; sorted once for all draws."""
+    """Area of weighted images: weights (b, n) -> (b,), NaN where a class has no weight; sorted once for all draws."""
     order = np.argsort(scores, kind="stable")
     first = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)  # of each run of equal scores
     positive = labels[order].astype(float)
@@ -197,7 +197,7 @@ def auroc_statistic(scores: Floats, labels: Bools) -> Statistic:
 
 
 def accuracy_statistic(hits: Bools) -> Statistic:
-    """Share of true `hits` (n,) among weighted images; NaN where a draw holds none of them."""
+    """Share of true `hits` (n,) among weighted images; NaN where a draw has none."""
 
     def statistic(weights: Floats) -> Floats:
         total = weights.sum(axis=1)
@@ -209,7 +209,7 @@ def accuracy_statistic(hits: Bools) -> Statistic:
 def difference_interval(difference: float, draws: Floats, patients: int, level: float = 0.95) -> Interval:
     """A difference -1..1 and its limits, from its values in bootstrap draws of whole patients (NaN left out).
 
-    Where no draw differs from another, no patient told the two apart: then up to 3 in so many patients still might
+    Where no draw differs from another, no patient distinguishes the two: then up to 3 of `patients` still might
     (Hanley & Lippman-Hand, JAMA 1983;249:1743).
     """
     draws = draws[np.isfinite(draws)]

@@ -1,10 +1,10 @@
-"""Is a metric of two subgroups really different? Patients change places between them.
+"""Does a metric differ between two subgroups? A permutation test that exchanges patients between them.
 
-Patients keep their images and their classes; only which subgroup they count for is drawn anew, among patients with
-images of the same classes, so that each draw has as many positive and negative patients in each subgroup as there
-were. A patient with images in both subgroups exchanges them within itself. The difference is divided by its standard
-error in each draw, since the subgroups may have other numbers of images per patient; where they do and errors are few,
-that is not enough, and so p is never smaller than what the interval of the difference tells (`inverted_p`).
+Patients keep their images and classes; only their subgroup is permuted, among patients with images of the same classes,
+so that each draw has the original numbers of positive and negative patients in each subgroup. A patient with images in
+both subgroups exchanges its own. The difference is divided by its standard error in each draw, since the subgroups may
+have different numbers of images per patient; where they do and errors are few, that is not enough, so p is at least
+that of the interval of the difference (`inverted_p`).
 Source: Janssen, Stat Probab Lett 1997;36:9 (studentised permutation); Phipson & Smyth 2010 (p is never 0).
 """
 
@@ -18,7 +18,9 @@ import numpy as np
 from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, Ints
 
 DRAWS = 1_999
-MIN_PATIENTS = 5  # of each class that a metric needs, in each subgroup: fewer show little of how patients vary
+MIN_PATIENTS = (
+    5  # of each class that a metric needs, in each subgroup: fewer say little about the variation between patients
+)
 
 
 class Sides(NamedTuple):
@@ -49,7 +51,7 @@ def share_gap(values: Floats, sides: Sides, swap: Bools) -> Floats:
     """Studentised difference of the means of `values`, a minus b, after each exchange: float (draws,).
 
     Args:
-        values: float (n,), of each image, e.g. 1 = called rightly.
+        values: float (n,), of each image, e.g. 1 = predicted correctly.
     """
     m = swap.shape[1]
     total, size = (
@@ -73,7 +75,7 @@ def share_gap(values: Floats, sides: Sides, swap: Bools) -> Floats:
 def area_gap(scores: Floats, sides: Sides, swap: Bools) -> Floats:
     """Studentised difference of the AUROCs, a minus b, after each exchange: float (draws,).
 
-    The variance is that over clusters (Obuchowski 1997), with each subgroup's own positives and negatives.
+    The variance is over clusters (Obuchowski 1997), with each subgroup's own positives and negatives.
     """
     found = []
     for own in (sides.in_a, ~sides.in_a):
@@ -111,30 +113,30 @@ def _weighted_areas(scores: Floats, truth: Bools, clusters: Ints, counts: Floats
 
 
 def _studentised(difference: Floats, variance: Floats) -> Floats:
-    """difference / standard error; 0 where nothing differs, infinite where only chance is missing."""
-    sure = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
-    return np.where(variance > 1e-15, difference / np.sqrt(np.where(variance > 1e-15, variance, 1.0)), sure)
+    """difference / standard error; 0 where nothing differs, infinite where the variance is 0."""
+    exact = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
+    return np.where(variance > 1e-15, difference / np.sqrt(np.where(variance > 1e-15, variance, 1.0)), exact)
 
 
 def two_sided_p(observed: float, drawn: Floats) -> float:
-    """(1 + draws as far out) / (1 + draws)."""
+    """(1 + draws at least as extreme) / (1 + draws)."""
     far = abs(observed) - 1e-9 if np.isfinite(observed) else abs(observed)
     return float((1 + np.count_nonzero(np.abs(drawn) >= far)) / (1 + len(drawn)))
 
 
 def inverted_p(at: Callable[[float], Interval]) -> float:
-    """1 - the highest level at which the interval `at(level)` of a difference leaves 0 out, within 0.0001.
+    """1 - the highest level at which the interval `at(level)` of a difference excludes 0, within 0.0001.
 
-    Below 0.0001 by powers of ten down to 1e-7: adjusted for hundreds of gaps a p of 0.0001 would say nothing.
+    Below 0.0001 in powers of ten down to 1e-7: adjusted for hundreds of gaps, a p of 0.0001 would never be significant.
     """
     low, high = 0.0, 0.9999
-    if _leaves_out_zero(at(high)):
-        return next((p for p in (1e-7, 1e-6, 1e-5) if _leaves_out_zero(at(1 - p))), 1 - high)
+    if _excludes_zero(at(high)):
+        return next((p for p in (1e-7, 1e-6, 1e-5) if _excludes_zero(at(1 - p))), 1 - high)
     while high - low > 1e-4:
         level = (low + high) / 2
-        low, high = (level, high) if _leaves_out_zero(at(level)) else (low, level)
+        low, high = (level, high) if _excludes_zero(at(level)) else (low, level)
     return 1 - low
 
 
-def _leaves_out_zero(found: Interval) -> bool:
+def _excludes_zero(found: Interval) -> bool:
     return found.low > 0 or found.high < 0

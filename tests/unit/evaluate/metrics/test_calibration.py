@@ -86,18 +86,18 @@ def test_scikit_learn_finds_the_same_temperature(k):
 
 
 def test_a_temperature_worked_out_by_hand():
-    """Two thirds of the images are called rightly by logits (a, 0): softmax must be 2/3, so a / T = ln 2."""
+    """Two thirds of the images are predicted correctly by logits (a, 0): softmax must be 2/3, so a / T = ln 2."""
     logits, targs = np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10)
     assert fit_temperature(logits, targs).value == pytest.approx(3 / np.log(2), rel=1e-6)
 
 
-def test_images_that_are_all_called_rightly_leave_the_temperature_alone():
+def test_images_that_are_all_predicted_correctly_leave_the_temperature_alone():
     found = fit_temperature(np.array([[2.0, 0.0], [0.0, 0.1]]), np.array([0, 1]))
     assert found.value == 1.0
     assert found.note.startswith("TEMPERATURE 1: no image") and "fitted" in found.note
 
 
-def test_a_temperature_at_its_limit_is_told_and_no_image_is_refused():
+def test_a_temperature_at_its_limit_is_noted_and_no_image_is_refused():
     nearly = np.vstack([np.tile([1.0, 0.0], (500, 1)), [[1e-4, 0.0]]])
     found = fit_temperature(nearly, np.array([0] * 500 + [1]))
     assert found.value == pytest.approx(COLDEST, rel=1e-3)
@@ -207,7 +207,7 @@ def test_the_correction_takes_noise_away_and_leaves_a_true_gap():
 
 
 def gaps(p, y):
-    """Signed gap of each of 15 bins of equal mass, times its share: written down anew."""
+    """Signed gap of each of 15 bins of equal mass, times its share: written independently."""
     order = np.argsort(p)
     return np.array([(y[part] - p[part]).sum() / len(p) for part in np.array_split(order, 15)])
 
@@ -239,7 +239,7 @@ def test_softmax_is_that_of_scipy_at_any_temperature_and_size():
     assert softmax(logits) == pytest.approx(scipy_softmax(logits, axis=1))
 
 
-def test_a_temperature_at_the_upper_limit_is_told_and_one_inside_has_no_note():
+def test_a_temperature_at_the_upper_limit_is_noted_and_one_inside_has_no_note():
     """Wrong as often as right with confident logits: no finite temperature is high enough."""
     found = fit_temperature(np.tile([9.0, 0.0], (10, 1)), np.array([0, 1] * 5))
     assert found.value == pytest.approx(10, rel=1e-3)

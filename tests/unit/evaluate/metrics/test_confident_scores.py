@@ -1,6 +1,6 @@
-"""Intervals of networks that are hardly ever wrong: what was never seen must still have its place in them.
+"""Intervals of networks that are hardly ever wrong: they must allow for errors that were never seen.
 
-Simulations with known truth. A call is right with probability `right`; its score is `score`, give or take 0.005.
+Simulations with known truth. A prediction is right with probability `right`; its score is `score`, give or take 0.005.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TRIALS = 60
 LEAST = 0.85  # of 0.95 in 60 trials: below it once in 2,000 honest simulations
 
 
-def calls(rng: np.random.Generator, patients: int, right: float, score: float) -> tuple[np.ndarray, np.ndarray]:
+def draw(rng: np.random.Generator, patients: int, right: float, score: float) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities (n, 2) and truth (n,), one image per patient."""
     call = rng.random(patients) < 0.5
     truth = np.where(rng.random(patients) < right, call, ~call).astype(int)
@@ -27,7 +27,7 @@ def calls(rng: np.random.Generator, patients: int, right: float, score: float) -
 
 @pytest.mark.parametrize(("patients", "right", "score"), [(45, 0.99, 0.95), (45, 0.97, 0.97), (100, 0.99, 0.97)])
 def test_brier_log_loss_and_calibration_error_are_covered(patients, right, score):
-    """Without room for wrong calls that were not seen: 0.36 to 0.70."""
+    """Without room for unseen wrong predictions: 0.36 to 0.70."""
     rng = np.random.default_rng(0)
     true = {
         "brier": right * (1 - score) ** 2 + (1 - right) * score**2, "ece": abs(right - score),
@@ -35,7 +35,7 @@ def test_brier_log_loss_and_calibration_error_are_covered(patients, right, score
     }  # fmt: skip
     held = dict.fromkeys(true, 0)
     for trial in range(TRIALS):
-        probs, truth = calls(rng, patients, right, score)
+        probs, truth = draw(rng, patients, right, score)
         one_each = np.arange(patients)
         found = measure(probs, truth, clusters=one_each, positive=1, threshold=0.5, n_boot=200, seed=trial)
         sample = make_sample(probs, truth, one_each, None, positive=1, threshold=0.5)

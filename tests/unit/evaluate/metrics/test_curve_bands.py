@@ -130,7 +130,7 @@ def test_the_roc_band_is_that_of_scikit_learns_curves_of_each_draw(n, apart):
 
 @pytest.mark.parametrize(("n", "apart"), [(70, 1.5), (14, 0.0), (10, -1.0)])
 def test_the_precision_band_is_that_of_scikit_learns_curves_of_each_draw(n, apart):
-    """Precision where each draw first reaches each recall; never narrower than Wilson's among those called there."""
+    """Precision where each draw first reaches each recall; never narrower than Wilson's among those predicted positive there."""
     scores, truth = drawn(n, 9, apart)
     sample = sample_of(scores, truth, np.arange(n) // 2)
     band = precision_recall_band(sample, 1, n_boot=60, seed=4)
@@ -145,8 +145,8 @@ def test_the_precision_band_is_that_of_scikit_learns_curves_of_each_draw(n, apar
     low, high = np.quantile(found, [0.025, 0.975], axis=0)
     for i, at in enumerate(GRID):
         cut = max(c for c in p if (p[y] >= c).any() and (p[y] >= c).mean() >= at - 1e-9)
-        called = p >= cut
-        least = wilson_at(y[called], sample.clusters[called])
+        predicted = p >= cut
+        least = wilson_at(y[predicted], sample.clusters[predicted])
         assert (band.low[i], band.high[i]) == pytest.approx((min(low[i], least[0]), max(high[i], least[1])))
 
 

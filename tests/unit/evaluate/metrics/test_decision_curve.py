@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from plainfilm.evaluate.metrics.decision_curve import _THRESHOLDS, _worth, decision_curve
+from plainfilm.evaluate.metrics.decision_curve import _THRESHOLDS, _contributions, decision_curve
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.stats.intervals import bootstrap
 
@@ -26,7 +26,7 @@ def test_net_benefit_by_hand():
     assert found.treat_all[at] == pytest.approx((4 - 6 / 4) / 10)
     assert (found.n, found.n_patients) == (10, 10)
     top = found.thresholds.index(0.95)
-    assert found.net_benefit[top] == found.ci_low[top] == found.ci_high[top] == 0  # nobody is called
+    assert found.net_benefit[top] == found.ci_low[top] == found.ci_high[top] == 0  # nobody is predicted positive
 
 
 def test_every_threshold_agrees_with_counted_images():
@@ -34,8 +34,8 @@ def test_every_threshold_agrees_with_counted_images():
     y, p = rng.random(300) < 0.3, np.round(rng.random(300), 2)  # many scores lie on a threshold
     found = decision_curve(sample_of(p, y), n_boot=20)
     for t, benefit, everybody in zip(found.thresholds, found.net_benefit, found.treat_all, strict=True):
-        called = p >= t
-        expected = ((called & y).sum() - (called & ~y).sum() * t / (1 - t)) / 300
+        predicted = p >= t
+        expected = ((predicted & y).sum() - (predicted & ~y).sum() * t / (1 - t)) / 300
         assert benefit == pytest.approx(expected, abs=1e-6)
         assert everybody == pytest.approx((y.sum() - (~y).sum() * t / (1 - t)) / 300, abs=1e-6)
 
@@ -89,7 +89,7 @@ def test_the_band_covers_the_true_net_benefit_of_clustered_images():
 
     at = [_THRESHOLDS.tolist().index(t) for t in (0.2, 0.5, 0.8)]
     p, y, _ = draw(60_000)
-    truth = _worth(p, y, _THRESHOLDS[at]).mean(axis=0)
+    truth = _contributions(p, y, _THRESHOLDS[at]).mean(axis=0)
     for _ in range(trials):
         found = decision_curve(sample_of(*draw(150)), n_boot=200)
         held += [found.ci_low[i] <= value <= found.ci_high[i] for i, value in zip(at, truth, strict=True)]
@@ -109,8 +109,8 @@ def test_the_band_and_what_is_useful_are_quantiles_of_counted_draws(level):
     tail = (1 - level) / 2
     useful = []
     for i, t in enumerate(found.thresholds):
-        cost, called = t / (1 - t), scores >= t
-        model = [(w[called & sick].sum() - cost * w[called & ~sick].sum()) / w.sum() for w in weights]
+        cost, predicted = t / (1 - t), scores >= t
+        model = [(w[predicted & sick].sum() - cost * w[predicted & ~sick].sum()) / w.sum() for w in weights]
         everybody = [(w[sick].sum() - cost * w[~sick].sum()) / w.sum() for w in weights]
         low, high = np.quantile(model, [tail, 1 - tail])
         assert (found.ci_low[i], found.ci_high[i]) == pytest.approx((low, high), abs=1e-6)
@@ -128,7 +128,7 @@ def test_the_positive_class_may_be_the_first():
     assert decision_curve(first, n_boot=20).net_benefit == decision_curve(second, n_boot=20).net_benefit
 
 
-def test_a_curve_is_drawn_2000_times_from_seed_0_with_95_percent_unless_told_otherwise():
+def test_a_curve_is_drawn_2000_times_from_seed_0_with_95_percent_unless_given_otherwise():
     sample = sample_of([0.9, 0.4, 0.3, 0.2, 0.6], [1, 0, 1, 0, 1])
     assert decision_curve(sample) == decision_curve(sample, n_boot=2000, seed=0, level=0.95)
     assert decision_curve(sample, n_boot=50).ci_low != decision_curve(sample, n_boot=50, seed=1).ci_low

@@ -34,13 +34,13 @@ def two_columns(positive_probs):
 
 
 def score(p, y, **options):
-    """`measure` on positive probabilities, one image per patient unless told otherwise."""
+    """`measure` on positive probabilities, one image per patient unless given otherwise."""
     ids = options.pop("clusters", np.arange(len(y)))
     options = {"patients": ids, "positive": 1, "threshold": 0.5, "n_boot": 50} | options
     return measure(two_columns(p), np.asarray(y, int), clusters=ids, **options)
 
 
-# 4 positives: 3 found, 1 missed; 6 negatives: 5 right, 1 called positive
+# 4 positives: 3 found, 1 missed; 6 negatives: 5 right, 1 predicted positive
 TEN_P = [0.9, 0.8, 0.7, 0.3, 0.6, 0.4, 0.35, 0.2, 0.1, 0.05]
 TEN_Y = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
 
@@ -88,7 +88,7 @@ def test_clusters_may_be_wider_than_patients():
     assert found["accuracy"].n_patients == 10
 
 
-def test_calls_follow_the_threshold_and_count_equality_as_positive():
+def test_predicted_classes_follow_the_threshold_and_count_equality_as_positive():
     probs = two_columns([0.2, 0.42, 0.5, 0.9])
     assert predicted_classes(probs, positive=1, threshold=0.42).tolist() == [0, 1, 1, 1]
     assert predicted_classes(probs, positive=0, threshold=0.58).tolist() == [0, 0, 1, 1]
@@ -128,15 +128,15 @@ def test_weighted_average_precision_is_that_of_repeated_images():
 @pytest.mark.parametrize("k", [2, 4])
 def test_the_matthews_correlation_of_each_draw_is_that_of_repeated_images(k):
     rng = np.random.default_rng(k)
-    y, called, weights = rng.integers(0, k, 60), rng.integers(0, k, 60), rng.integers(0, 4, (20, 60))
-    found = mcc_statistic(called, y, k)(weights.astype(float))
-    expected = [matthews_corrcoef(np.repeat(y, row), np.repeat(called, row)) for row in weights]
+    y, predicted, weights = rng.integers(0, k, 60), rng.integers(0, k, 60), rng.integers(0, 4, (20, 60))
+    found = mcc_statistic(predicted, y, k)(weights.astype(float))
+    expected = [matthews_corrcoef(np.repeat(y, row), np.repeat(predicted, row)) for row in weights]
     assert found == pytest.approx(expected, abs=1e-12)
-    assert mcc(called, y, k) == pytest.approx(matthews_corrcoef(y, called), abs=1e-12)
+    assert mcc(predicted, y, k) == pytest.approx(matthews_corrcoef(y, predicted), abs=1e-12)
 
 
-def test_a_matthews_correlation_without_two_kinds_of_calls_is_undefined_and_not_0():
-    with pytest.raises(DataError, match="one class only, in truth or in the calls"):
+def test_a_matthews_correlation_without_two_predicted_classes_is_undefined_and_not_0():
+    with pytest.raises(DataError, match="one class only, in the labels or the predictions"):
         mcc(np.zeros(4, int), np.array([0, 1, 0, 1]), 2)
     draws = np.array([[1.0, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
     found = mcc_statistic(np.array([0, 0, 0, 1]), np.array([0, 1, 0, 1]), 2)(draws)
@@ -216,16 +216,16 @@ def three_classes(n=150, seed=0):
 def test_more_than_two_classes_average_one_vs_rest_over_the_classes_present():
     probs, y, ids = three_classes()  # the fourth class has no image
     found = measure(probs, y, clusters=ids, patients=ids, positive=None, threshold=None, n_boot=50)
-    present, called = [0, 1, 2], probs.argmax(1)
+    present, predicted = [0, 1, 2], probs.argmax(1)
     areas = [roc_auc_score(y == c, probs[:, c]) for c in present]
     precisions = [average_precision_score(y == c, probs[:, c]) for c in present]
     assert tuple(found) == METRICS
     assert found["auroc"].value == pytest.approx(np.mean(areas))
     assert found["auprc"].value == pytest.approx(np.mean(precisions))
-    assert found["sensitivity"].value == pytest.approx(recall_score(y, called, labels=present, average="macro"))
+    assert found["sensitivity"].value == pytest.approx(recall_score(y, predicted, labels=present, average="macro"))
     assert found["balanced_accuracy"].value == found["sensitivity"].value
-    assert found["f1"].value == pytest.approx(f1_score(y, called, labels=present, average="macro"))
-    assert found["mcc"].value == pytest.approx(matthews_corrcoef(y, called))
+    assert found["f1"].value == pytest.approx(f1_score(y, predicted, labels=present, average="macro"))
+    assert found["mcc"].value == pytest.approx(matthews_corrcoef(y, predicted))
     assert all("without class 3" in found[name].method for name in ("auroc", "auprc", "sensitivity", "f1"))
     assert "without" not in found["specificity"].method
     assert {m.n for m in found.values()} == {150}
@@ -254,7 +254,7 @@ def test_per_class_agrees_with_measure_on_two_classes():
     [
         ({"probs": [[0.5, np.nan], [0.5, 0.5]]}, "NaN or infinity"),
         ({"probs": [[2.0, 3.0], [0.5, 0.5]]}, "Apply softmax"),
-        ({"probs": [[1.5, -0.5], [0.5, 0.5]]}, "no probabilities"),
+        ({"probs": [[1.5, -0.5], [0.5, 0.5]]}, "not probabilities"),
         ({"probs": [0.5, 0.5]}, "shape"),
         ({"targs": [0, 2]}, "run from 0 to 2"),
         ({"targs": [0.0, 1.0]}, "integers"),
@@ -404,7 +404,7 @@ def test_what_is_drawn_follows_the_seed_and_the_number_of_draws_and_nothing_else
     assert default[1]["auprc"] != measure_per_class(two_columns(p), y, **options, seed=1)[1]["auprc"]
 
 
-def test_no_image_at_all_is_told_for_each_class_and_metric():
+def test_no_image_at_all_is_reported_for_each_class_and_metric():
     empty = measure_per_class(np.empty((0, 3)), [], clusters=[], positive=None, threshold=None)
     assert list(empty) == [0, 1, 2] and all(tuple(row) == _PER_CLASS for row in empty.values())
     found = [*score([], []).values(), *(m for row in empty.values() for m in row.values())]
@@ -421,7 +421,7 @@ def test_a_mean_over_classes_is_movers_mean_of_its_parts():
     for name, view in {"sensitivity": lambda t, c: (t, c), "f1": lambda t, c: (t | c, t & c)}.items():
         parts, residuals = [], []
         for c in range(3):
-            among, hits = view(sample.targs == c, sample.called == c)
+            among, hits = view(sample.targs == c, sample.predicted == c)
             part = intervals.proportion(hits[among], sample.clusters[among], 0.9)
             parts.append(intervals.dice(part) if name == "f1" else part)
             residuals.append(intervals.cluster_residuals(hits, among, sample.clusters))
@@ -432,8 +432,8 @@ def test_a_mean_over_classes_is_movers_mean_of_its_parts():
         assert (found.n, found.n_patients) == (150, len(set(ids)))
 
 
-def test_what_is_asked_of_calls_is_not_asked_of_a_class_alone():
-    """Class 1 is called and never there: its PPV and F1 would be 0 whatever the network is worth; specificity stands."""
+def test_ppv_and_f1_are_not_estimated_for_a_class_alone():
+    """Class 1 is predicted and never present: its PPV and F1 would be 0 for any network; specificity is estimable."""
     sample = make_sample([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7]], [0, 0, 2], range(3), None,
                          positive=None, threshold=None)  # fmt: skip
     for name in ("ppv", "npv", "f1"):
@@ -467,8 +467,8 @@ def test_the_interval_of_a_correlation_rests_on_the_patients_with_an_error_and_o
     p, y, ids = noisy(seed=4)
     y[:40] = 0
     sample = sample_of(p, y, ids)
-    draws = intervals.bootstrap({"x": mcc_statistic(sample.called, sample.targs, 2)}, sample.clusters, 80, 3)["x"]
-    wrong = sample.called != sample.targs
+    draws = intervals.bootstrap({"x": mcc_statistic(sample.predicted, sample.targs, 2)}, sample.clusters, 80, 3)["x"]
+    wrong = sample.predicted != sample.targs
     seen = min(len(set(sample.clusters[wrong])), len(set(sample.clusters[~wrong])))
     rarer = min(
         intervals.kish_patients(np.unique(sample.clusters[sample.targs == c], return_inverse=True)[1]) for c in (0, 1)
@@ -574,7 +574,7 @@ def test_the_line_has_the_interval_of_its_draws_and_a_reason_where_it_is_none():
         (np.linspace(0.1, 0.9, 12), np.zeros(12, int), "one class only"),
         (np.linspace(0.1, 0.9, 12), np.arange(12) // 6, "no slope can be fitted"),
         (np.full(12, 0.5), np.arange(12) % 2, "no slope can be fitted"),
-        (np.linspace(0.1, 0.9, 9), np.arange(9) % 2, "under 10 patients"),
+        (np.linspace(0.1, 0.9, 9), np.arange(9) % 2, "fewer than 10 patients"),
         (np.linspace(0.1, 0.9, 10), np.arange(10) % 2, None),
     ],
 )
@@ -587,7 +587,7 @@ def test_top_labels_that_are_all_right_have_no_line():
     found = measure(
         np.eye(3)[[0, 1, 2] * 5] * 0.7 + 0.1, [0, 1, 2] * 5, clusters=range(15), positive=None, threshold=None
     )
-    assert found["calibration_slope"].method == "not estimable: hits or misses only"
+    assert found["calibration_slope"].method == "not estimable: the top labels are all right or all wrong"
 
 
 def test_confidence_is_the_positive_class_of_two_and_the_top_label_of_more():

@@ -17,10 +17,10 @@ from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.stats.intervals import Interval, proportion
 
 
-def sample_of(called, truth, patients=None) -> Sample:
-    called, truth = np.asarray(called, bool), np.asarray(truth, int)
+def sample_of(predicted, truth, patients=None) -> Sample:
+    predicted, truth = np.asarray(predicted, bool), np.asarray(truth, int)
     patients = np.arange(len(truth)) if patients is None else patients
-    return make_sample(np.stack([~called, called], 1).astype(float), truth, patients, patients, positive=1, threshold=0.5)  # fmt: skip
+    return make_sample(np.stack([~predicted, predicted], 1).astype(float), truth, patients, patients, positive=1, threshold=0.5)  # fmt: skip
 
 
 def counts(tp: int, fn: int, fp: int, tn: int) -> Sample:
@@ -28,7 +28,7 @@ def counts(tp: int, fn: int, fp: int, tn: int) -> Sample:
 
 
 def test_bayes_by_hand():
-    """Of 10,000 at prevalence 0.01: 90 of 100 sick and 1,980 of 9,900 healthy are called positive."""
+    """Of 10,000 at prevalence 0.01: 90 of 100 sick and 1,980 of 9,900 healthy are predicted positive."""
     found = restated(counts(90, 10, 40, 160), [0.01])[0]
     assert found.ppv.value == pytest.approx(90 / (90 + 1980))
     assert found.npv.value == pytest.approx(7920 / (7920 + 10))
@@ -53,13 +53,13 @@ def test_a_perfect_classifier_keeps_a_width_and_the_rarer_disease_the_wider_one(
 @pytest.mark.parametrize(
     ("table", "ppv", "npv"),
     [
-        ((0, 30, 0, 30), "not estimable: no image called positive", 0.8),
-        ((30, 0, 30, 0), 0.2, "not estimable: no image called negative"),
+        ((0, 30, 0, 30), "not estimable: no image predicted positive", 0.8),
+        ((30, 0, 30, 0), 0.2, "not estimable: no image predicted negative"),
         ((30, 0, 0, 0), "not estimable: one class only", "not estimable: one class only"),
         ((0, 30, 10, 20), 0.0, 0.8 * (2 / 3) / (0.2 + 0.8 * (2 / 3))),
     ],
 )
-def test_what_cannot_be_told_is_not(table, ppv, npv):
+def test_what_is_not_estimable_is_none(table, ppv, npv):
     found = restated(counts(*table), [0.2])[0]
     for metric, expected in ((found.ppv, ppv), (found.npv, npv)):
         if isinstance(expected, str):
@@ -108,8 +108,8 @@ def test_the_truth_is_covered_with_clustered_images(patients: int, repeats: int,
         ids = np.repeat(np.arange(patients), rng.integers(1, 9, patients))
         labels = (rng.random(patients) < 0.5)[ids]
         chance = rng.beta(rate * (1 - icc) / icc, (1 - rate) * (1 - icc) / icc, patients)
-        called = (rng.random(len(ids)) < chance[ids]) == labels
-        found, flat = (restated(sample_of(called, labels, who), [share])[0].ppv for who in (ids, None))
+        predicted = (rng.random(len(ids)) < chance[ids]) == labels
+        found, flat = (restated(sample_of(predicted, labels, who), [share])[0].ppv for who in (ids, None))
         held += found.ci_low <= truth <= found.ci_high
         naive += flat.ci_low <= truth <= flat.ci_high
     assert 0.92 <= held / repeats <= 0.995
@@ -137,13 +137,13 @@ def test_both_values_are_made_of_their_own_ratios_at_the_level(level):
     rng = np.random.default_rng(3)
     truth, ids = rng.integers(0, 2, 60), np.arange(60) // 3
     sample = sample_of(rng.random(60) < 0.3 + 0.4 * truth, truth, ids)
-    sick, said = sample.targs == 1, sample.called == 1
+    sick, predicted = sample.targs == 1, sample.predicted == 1
     part = lambda hits, rows: proportion(hits[rows], sample.clusters[rows], level)  # noqa: E731
     for share in (0.05, 0.6):
         found = restated(sample, [share], level)[0]
         assert found.prevalence == share
-        wrong = ratio(part(said, ~sick), part(said, sick))
-        missed = ratio(part(~said, sick), part(~said, ~sick))
+        wrong = ratio(part(predicted, ~sick), part(predicted, sick))
+        missed = ratio(part(~predicted, sick), part(~predicted, ~sick))
         for metric, each, odds in ((found.ppv, wrong, (1 - share) / share), (found.npv, missed, share / (1 - share))):
             expected = [1 / (1 + odds * x) for x in (each.value, each.high, each.low)]
             assert (metric.value, metric.ci_low, metric.ci_high) == pytest.approx(expected)

@@ -34,7 +34,7 @@ def test_order_tells_where_each_image_stood_and_everything_is_put_in_it():
     sample = made(two(p), y, ids, people)
     assert sorted(sample.order) == list(range(40))
     assert (sample.probs == two(p)[sample.order]).all() and (sample.targs == y[sample.order]).all()
-    assert (sample.called == (p >= 0.5)[sample.order]).all()
+    assert (sample.predicted == (p >= 0.5)[sample.order]).all()
     # clusters are renumbered from 0 and stay together; patients are the clusters here
     assert sample.clusters.tolist() == sorted(sample.clusters) and set(sample.clusters) == set(range(len(set(ids))))
     assert len({*zip(sample.clusters, ids[sample.order], sample.patients, strict=True)}) == len(set(ids))
@@ -64,7 +64,7 @@ def test_probabilities_may_be_off_by_rounding_and_are_clipped():
     sample = made([[0.0005, 1.0004], [1.0009, -0.0009]], [1, 0])
     assert sample.probs.min() == 0 and sample.probs.max() == 1 and sample.probs.dtype == np.float64
     for bad in ([[0.4988, 0.5]], [[0.5, 0.5012]], [[1.0011, -0.0011]]):
-        with pytest.raises(DataError, match="1 rows of probs are no probabilities"):
+        with pytest.raises(DataError, match="1 rows of probs are not probabilities"):
             made(bad, [1])
 
 
@@ -75,7 +75,7 @@ def test_probabilities_may_be_off_by_rounding_and_are_clipped():
             {"probs": [[0.5, 0.5], [np.inf, 0.5], [0.5, np.nan]]},
             r"2 rows of probs hold NaN or infinity \(first: row 1\)",
         ),
-        ({"probs": [[0.5, 0.5], [0.5, 0.5], [0.7, 0.8]]}, r"1 rows of probs are no .*first: row 2, sum 1.5\)"),
+        ({"probs": [[0.5, 0.5], [0.5, 0.5], [0.7, 0.8]]}, r"1 rows of probs are not .*first: row 2, sum 1.5\)"),
         ({"probs": [[1.0], [1.0], [1.0]]}, r"shape \(3, 1\), expected \(images, classes\) with at least 2"),
         ({"targs": [0, 1, -1]}, "run from -1 to 1, expected 0..1 for 2 columns"),
         ({"targs": ["0", "1", "1"]}, "expected integers 0..1"),
@@ -87,7 +87,7 @@ def test_probabilities_may_be_off_by_rounding_and_are_clipped():
         ({"positive": 2}, "positive is 2, expected 0 or 1 with two classes"),
     ],
 )
-def test_what_is_no_prediction_is_told_with_its_first_row(changes, says):
+def test_what_is_no_prediction_is_refused_with_its_first_row(changes, says):
     good = {"probs": [[0.5, 0.5], [0.2, 0.8], [1, 0]], "targs": [0, 1, 1], "clusters": [0, 1, 2], "positive": 1}
     with pytest.raises(DataError, match=says):
         made(**(good | changes))
@@ -105,7 +105,7 @@ def test_truth_may_be_bool_and_a_sample_may_be_empty():
     assert len(empty.targs) == len(empty.order) == len(empty.clusters) == 0
 
 
-def test_the_text_nan_is_a_name_and_numbers_and_text_are_told_apart():
+def test_the_text_nan_is_a_name_and_numbers_and_text_are_distinguished():
     assert _label_codes(["nan", "None", "nan"], 3, "patients").tolist() == [1, 0, 1]
     assert _label_codes(np.array(["b", "a", "b"], dtype=object), 3, "patients").tolist() == [1, 0, 1]
     assert _label_codes([10, 9, 10], 3, "patients").tolist() == [1, 0, 1]  # as numbers: 9 before 10
@@ -150,27 +150,27 @@ def test_a_method_says_what_was_drawn_and_who_is_left_out():
 
 def test_rates_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
-    truth, called = rng.random(80) < 0.3, rng.random(80) < 0.5
+    truth, predicted = rng.random(80) < 0.3, rng.random(80) < 0.5
     expected = {
-        "sensitivity": recall_score(truth, called), "specificity": recall_score(~truth, ~called),
-        "ppv": precision_score(truth, called), "npv": precision_score(~truth, ~called), "f1": f1_score(truth, called),
+        "sensitivity": recall_score(truth, predicted), "specificity": recall_score(~truth, ~predicted),
+        "ppv": precision_score(truth, predicted), "npv": precision_score(~truth, ~predicted), "f1": f1_score(truth, predicted),
     }  # fmt: skip
     assert set(expected) == set(point_metrics.RATES)
     for name, value in expected.items():
-        assert point_metrics.rate(name, called, truth) == pytest.approx(value), name
+        assert point_metrics.rate(name, predicted, truth) == pytest.approx(value), name
 
 
 @pytest.mark.parametrize(
-    ("name", "called", "truth", "why"),
+    ("name", "predicted", "truth", "why"),
     [
         ("sensitivity", 1, 0, "no positive image"), ("specificity", 0, 1, "no negative image"),
-        ("ppv", 0, 1, "no image called positive"), ("npv", 1, 0, "no image called negative"),
+        ("ppv", 0, 1, "no image predicted positive"), ("npv", 1, 0, "no image predicted negative"),
         ("f1", 1, 0, "no positive image"),
     ],
 )  # fmt: skip
-def test_a_rate_without_images_is_refused_by_name_and_reason(name, called, truth, why):
+def test_a_rate_without_images_is_refused_by_name_and_reason(name, predicted, truth, why):
     with pytest.raises(DataError, match=f"^{name} is undefined: {why}. Use `measure`"):
-        point_metrics.rate(name, np.full(3, bool(called)), np.full(3, bool(truth)))
+        point_metrics.rate(name, np.full(3, bool(predicted)), np.full(3, bool(truth)))
 
 
 @pytest.mark.parametrize("positive", [None, 2])
@@ -236,7 +236,7 @@ def test_sensitivity_at_a_specificity_is_that_of_repeated_images(specificity):
     assert np.isnan(point_metrics.sensitivity_statistic(p, truth, specificity)(nobody)).all()
 
 
-def test_a_mean_over_classes_leaves_out_what_a_draw_cannot_answer():
+def test_a_mean_over_classes_leaves_out_what_a_draw_leaves_undefined():
     one, two_ = (lambda w: np.array([1.0, np.nan, np.nan])), (lambda w: np.array([0.5, 0.25, np.nan]))
     found = point_metrics.macro_statistic([one, two_])(np.ones((3, 1)))
     assert found[:2].tolist() == [0.75, 0.25] and np.isnan(found[2])

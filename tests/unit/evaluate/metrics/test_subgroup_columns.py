@@ -54,10 +54,10 @@ def test_too_many_values_or_none_make_no_subgroups(refusal: Refusal, tmp_path: P
     assert "no image here has a value" in refusal(lambda: subgroup_names(ROWS, "site", path), UsageError)
 
 
-def test_a_csv_that_is_gone_or_lists_other_images_is_told(refusal: Refusal, tmp_path: Path):
+def test_a_csv_that_is_gone_or_lists_other_images_is_refused(refusal: Refusal, tmp_path: Path):
     path = csv(tmp_path, {"site": list("abcde")})
     other = ROWS.assign(relative=["x", *ROWS["relative"][1:]])
-    assert "does not list 1 of 5 images" in refusal(lambda: subgroup_names(other, "site", path), DataError)
+    assert "no longer lists 1 of 5 images" in refusal(lambda: subgroup_names(other, "site", path), DataError)
     path.unlink()
     assert "cannot be read" in refusal(lambda: subgroup_names(ROWS, "site", path), DataError)
 
@@ -78,7 +78,7 @@ def test_the_refusals_name_what_there_is(refusal: Refusal, tmp_path: Path):
     many = pd.concat([ROWS] * 10, ignore_index=True).assign(age=[str(i) for i in range(50)])
     assert refusal(lambda: subgroup_names(many, "age", None), UsageError).startswith("--by age: found 50")
     other = ROWS.assign(relative="x")
-    assert refusal(lambda: subgroup_names(other, "site", csv(tmp_path, {"site": list("abcde")}))).startswith("list.csv does")  # fmt: skip
+    assert refusal(lambda: subgroup_names(other, "site", csv(tmp_path, {"site": list("abcde")}))).startswith("list.csv no longer lists")  # fmt: skip
 
 
 def test_a_built_in_column_that_tells_nothing_is_named(refusal: Refusal):

@@ -1,4 +1,4 @@
-"""Subgroups: metrics of parts by hand, what cannot be told, and a gap test that seldom cries wolf."""
+"""Subgroups: metrics of parts by hand, what is not estimable, and a gap test with few false positives."""
 
 from __future__ import annotations
 
@@ -138,20 +138,20 @@ def test_of_more_classes_each_is_set_against_the_rest_and_a_gap_is_found_where_i
     assert [(gap.metric, gap.of) for gap in found.gaps] == [
         (metric, name) for metric in ("auroc", "sensitivity", "specificity") for name in "xyz"
     ]
-    called = probs.argmax(1)
+    predicted = probs.argmax(1)
     for gap in found.gaps:
         c = "xyz".index(gap.of)
         by_site = []
         for name in "ab":
             mine = site == name
-            truth, said = targs[mine] == c, called[mine] == c
+            truth, said = targs[mine] == c, predicted[mine] == c
             by_site.append(
                 {"auroc": roc_auc_score(truth, probs[mine, c]), "sensitivity": said[truth].mean(),
                  "specificity": 1 - said[~truth].mean()}[gap.metric]
             )  # fmt: skip
         assert gap.value == pytest.approx(by_site[0] - by_site[1])
     differ = {(gap.metric, gap.of) for gap in found.gaps if gap.p_holm <= 0.05}
-    # what is z and called y: z is missed, and so y is called wrongly; x has no part in it
+    # z predicted as y: z is missed, so y is predicted wrongly; x is not affected
     assert differ == {("auroc", "z"), ("sensitivity", "z"), ("auroc", "y"), ("specificity", "y")}
 
 
@@ -285,7 +285,7 @@ def test_an_inverted_interval_gives_the_p_of_its_test():
     found = subgroup_permutation.inverted_p(lambda level: Interval(0.3, *(0.3 + 0.2 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == pytest.approx(2 * norm.sf(1.5), abs=2e-4)
     assert subgroup_permutation.inverted_p(lambda level: Interval(0.3, 0.2, 0.4, "x")) == pytest.approx(1e-7)
-    far = norm.ppf(1 - 3e-6 / 2) * 0.1  # p = 3e-6: told as 1e-5, the next larger power of ten
+    far = norm.ppf(1 - 3e-6 / 2) * 0.1  # p = 3e-6: reported as 1e-5, the next larger power of ten
     found = subgroup_permutation.inverted_p(lambda level: Interval(far, *(far + 0.1 * norm.ppf(0.5 + np.array([-level, level]) / 2)), "x"))  # fmt: skip
     assert found == 1e-5
     assert subgroup_permutation.inverted_p(lambda level: Interval(0.0, -level, level, "x")) == pytest.approx(
@@ -396,10 +396,10 @@ def test_an_inverted_p_is_within_a_ten_thousandth(p):
     assert found == pytest.approx(p, abs=1e-4)
 
 
-@pytest.mark.parametrize(("p", "told"), [(5e-8, 1e-7), (5e-7, 1e-6), (5e-6, 1e-5), (5e-5, 1e-4)])
-def test_a_p_below_a_ten_thousandth_is_told_as_the_next_power_of_ten(p, told):
+@pytest.mark.parametrize(("p", "reported"), [(5e-8, 1e-7), (5e-7, 1e-6), (5e-6, 1e-5), (5e-5, 1e-4)])
+def test_a_p_below_a_ten_thousandth_is_reported_as_the_next_power_of_ten(p, reported):
     found = subgroup_permutation.inverted_p(lambda level: Interval(1.0, 0.5 if level < 1 - p else -0.5, 2.0, "x"))
-    assert found == pytest.approx(told, rel=1e-6)
+    assert found == pytest.approx(reported, rel=1e-6)
 
 
 def test_an_interval_that_ends_at_zero_holds_it():
@@ -449,14 +449,14 @@ def test_a_gap_needs_five_patients_of_each_class_it_asks_for():
     p = np.tile([0.2, 0.7, 0.4, 0.9], 10)
     y = np.zeros(40, int)
     site = np.repeat(["east", "west"], 20)
-    for n, told in ((5, True), (4, False)):
+    for n, testable in ((5, True), (4, False)):
         y[:] = 0
         y[:n], y[20:26] = 1, 1
         gaps = {gap.metric: gap for gap in subgroup_table(sample_of(p, y), site, "site", VOCAB).gaps}
-        assert (gaps["auroc"].p is not None) is (gaps["sensitivity"].p is not None) is told
+        assert (gaps["auroc"].p is not None) is (gaps["sensitivity"].p is not None) is testable
         assert gaps["specificity"].p is not None
         turned = {gap.metric: gap for gap in subgroup_table(sample_of(p, y), site[::-1], "site", VOCAB).gaps}
-        assert (turned["auroc"].p is not None) is told
+        assert (turned["auroc"].p is not None) is testable
     # two images of one patient are one patient
     ids = np.arange(40)
     ids[4] = 3
@@ -486,8 +486,8 @@ def test_a_column_of_one_class_has_gaps_of_that_class_against_all_others():
         assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(difference(*ends)[:3])
         assert 0 < gap.p <= gap.p_holm <= 1
     assert found.notes == [
-        "Only images of PNEUMONIA have a subtype: its subgroups are compared in what those images tell, "
-        f"their AUROC against all {(~y).sum()} images of NORMAL."
+        "Only images of PNEUMONIA have a subtype: its subgroups are compared on those images, "
+        f"with AUROC against all {(~y).sum()} images of NORMAL."
     ]
     metric = found.groups[0].metrics["auroc"]
     assert metric.n == (names == "east").sum() + (~y).sum() and metric.method.startswith(

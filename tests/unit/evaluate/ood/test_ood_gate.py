@@ -1,4 +1,4 @@
-"""The input gate on drawn films: what is unlike them is marked, new patients are not, and its file is what it says."""
+"""The OOD gate on drawn films: other images are marked, new patients are not, and its file is verified."""
 
 import hashlib
 from dataclasses import replace
@@ -52,7 +52,7 @@ def test_other_patients_are_let_through(gate, films):
 
 
 @pytest.mark.parametrize("kind", [*DESIGNED_WITH, *CHOSEN_LAST])
-def test_each_kind_of_foreign_picture_is_marked(gate, films, kind):
+def test_each_kind_of_foreign_image_is_marked(gate, films, kind):
     assert share_marked(gate, foreign(kind, films[500:])) >= 0.95
 
 
@@ -62,11 +62,11 @@ def test_what_another_machine_commonly_changes_marks_few(gate, films, change):
     assert share_marked(gate, pixels) <= 0.10
 
 
-def test_the_view_that_speaks_is_named(gate, films):
-    """A network's features alone may say that something is odd, and then it is they that are named."""
+def test_the_view_with_the_largest_score_is_named(gate, films):
+    """Where only the network's features are unusual, they are named."""
     pixels, features = films[500:510], features_of(films[500:510])
-    unlike, view = gate.score(pixels, features + 5)
-    assert (unlike > 1).all()
+    scores, view = gate.score(pixels, features + 5)
+    assert (scores > 1).all()
     assert set(view) == {FEATURES}
     assert gate.score(pixels[:0], features[:0])[1] == []
 
@@ -77,8 +77,8 @@ def test_colour_where_all_was_grey_is_marked(films):
     views = [{**image_features(part), FEATURES: features_of(part[..., 0])} for part in (colour[:300], colour[300:500])]
     gate = fit_gate(*views)
     tinted = colour[500:520].astype(float) * [1.0, 0.8, 0.8]
-    unlike, view = gate.score(tinted.astype(np.uint8), features_of(films[500:520]))
-    assert (unlike > 1).all()
+    scores, view = gate.score(tinted.astype(np.uint8), features_of(films[500:520]))
+    assert (scores > 1).all()
     assert set(view) == {"grey levels"}
 
 
@@ -86,8 +86,8 @@ def test_the_limit_is_beyond_all_but_two_in_a_hundred(films):
     """Of 149 images of calibrate the 147th is the limit: 150 * 0.98."""
     views = views_of(films[300:449])
     gate = fit_gate(views_of(films[:300]), views)
-    unlike, _ = gate.score(films[300:449], views[FEATURES])
-    assert (unlike > 1 + 1e-6).sum() == 2
+    scores, _ = gate.score(films[300:449], views[FEATURES])
+    assert (scores > 1 + 1e-6).sum() == 2
 
 
 def test_with_few_images_there_is_no_gate(films):
@@ -107,24 +107,24 @@ def test_the_distance_is_the_one_of_the_gaussian_worked_out_with_its_inverse_cov
     envelope = _Envelope(*(part.astype(np.float64) for part in parts))
     assert np.exp(envelope.log_distance(x)) == pytest.approx(expected)
     moved = replace(envelope, usual=np.array([1.0, 2.0]))
-    assert moved.strangeness(x) == pytest.approx((np.log(expected) - 1) / 2)
+    assert moved.ood_score(x) == pytest.approx((np.log(expected) - 1) / 2)
 
 
 # views ---------------------------------------------------------------------------------------------------------------
 
 
 def test_cells_are_means_also_where_the_sides_do_not_divide():
-    picture = np.arange(35.0).reshape(1, 5, 7)
-    assert _cells(picture, 5)[0, :, 0] == pytest.approx([0.0, 7.0, 14.0, 21.0, 28.0])  # 7 columns in 5: the first alone
-    assert _cells(picture, 1)[0, 0, 0] == pytest.approx(17.0)
-    assert _cells(picture, 99).shape == (1, 5, 7)
+    image = np.arange(35.0).reshape(1, 5, 7)
+    assert _cells(image, 5)[0, :, 0] == pytest.approx([0.0, 7.0, 14.0, 21.0, 28.0])  # 7 columns in 5: the first alone
+    assert _cells(image, 1)[0, 0, 0] == pytest.approx(17.0)
+    assert _cells(image, 99).shape == (1, 5, 7)
     even = np.arange(16.0).reshape(1, 4, 4)
     assert _cells(even, 2)[0] == pytest.approx(np.array([[2.5, 4.5], [10.5, 12.5]]))
 
 
 @given(st.integers(8, 70), st.integers(8, 70), st.integers(0, 2**32 - 1))
 @settings(max_examples=30, deadline=None)
-def test_views_are_numbers_for_any_picture_and_one_by_one(height, width, seed):
+def test_views_are_numbers_for_any_image_and_one_by_one(height, width, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (3, height, width)).astype(np.uint8)
     pixels[2] = 77
     together = image_features(pixels)

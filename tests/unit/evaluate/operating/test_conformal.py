@@ -1,4 +1,4 @@
-"""The abstain band: limits by hand, and the coverage that it promises for new patients of the same kind."""
+"""The abstain band: limits by hand, and its coverage for new patients of the same kind."""
 
 import numpy as np
 import pytest
@@ -41,15 +41,15 @@ def test_a_patient_with_many_images_counts_once():
     assert groups[rows].tolist() == list(range(60))
 
 
-def test_who_is_sure_by_hand():
+def test_prediction_sets_by_hand():
     band = AbstainBand(level=0.9, lowest={"NORMAL": 0.4, "PNEUMONIA": 0.5}, patients={})
-    p = np.array([0.2, 0.55, 0.7, 0.45])  # NORMAL alone, both, PNEUMONIA alone, NORMAL alone but called PNEUMONIA
+    p = np.array([0.2, 0.55, 0.7, 0.45])  # NORMAL alone, both, PNEUMONIA alone, NORMAL alone but predicted PNEUMONIA
     probs = np.column_stack([1 - p, p])
     assert in_set(band, probs, VOCAB).tolist() == [[True, False], [True, True], [False, True], [True, False]]
     assert is_singleton(band, probs, np.array([0, 1, 1, 1]), VOCAB).tolist() == [True, False, True, False]
 
 
-def test_a_score_too_low_for_every_class_is_unsure():
+def test_a_score_too_low_for_every_class_abstains():
     band = AbstainBand(level=0.5, lowest={"NORMAL": 0.9, "PNEUMONIA": 0.9}, patients={})
     assert not is_singleton(band, np.array([[0.6, 0.4]]), np.array([0]), VOCAB).any()
 
@@ -57,7 +57,7 @@ def test_a_score_too_low_for_every_class_is_unsure():
 @pytest.mark.parametrize("images", [1, 4])
 @pytest.mark.parametrize("level", [0.8, 0.9])
 def test_coverage_of_new_patients_is_nominal_within_two_standard_deviations(level, images):
-    """200 bands of 150 patients, each tried on 400 new ones; the promise is level .. level + 1 / (n + 1) per class."""
+    """200 bands of 150 patients, each tried on 400 new ones; the guarantee is level .. level + 1 / (n + 1) per class."""
     found = {0: [], 1: []}
     for seed in range(200):
         probs, targs, groups = draw(150, seed, images)
@@ -71,7 +71,7 @@ def test_coverage_of_new_patients_is_nominal_within_two_standard_deviations(leve
         assert level - 2 * sd <= np.mean(found[k]) <= level + 1 / (patients + 1) + 2 * sd, (k, np.mean(found[k]), sd)
 
 
-def test_all_images_of_a_patient_instead_of_one_would_break_the_promise_where_patients_differ_in_images():
+def test_all_images_of_a_patient_instead_of_one_would_break_the_guarantee_where_patients_differ_in_images():
     """A tenth of the patients are hard and have 20 images each: counted by image they set the limit far too low."""
     rng = np.random.default_rng(0)
     hard = np.arange(200) < 20

@@ -49,8 +49,8 @@ def test_each_number_is_what_its_rule_finds_on_the_calibrate_rows():
     assert found.notes == ()
 
 
-def test_nothing_else_is_looked_at():
-    """Other scores and labels of those who chose the epoch, and of test, change no number."""
+def test_no_other_row_is_used():
+    """Other scores and labels of select rows change no number."""
     rows, logits = drawn()
     rng, mine = np.random.default_rng(1), (rows["role"] == CALIBRATE).to_numpy()
     for _ in range(5):
@@ -68,17 +68,17 @@ def test_of_an_older_or_small_run_all_valid_rows_serve():
     assert sum(found.band.patients.values()) == 300
 
 
-def test_the_shifted_pictures_give_temperature_and_threshold_and_the_band_stays_with_those_as_they_are():
+def test_corrupted_images_give_temperature_and_threshold_and_unchanged_ones_the_band():
     rows, logits = drawn()
     shifted = pd.concat([rows.assign(**{CHANGE: name}) for name in ("none", "noise")], ignore_index=True)
     hotter = np.vstack([logits, 0.5 * logits + [0.7, -0.7]])
-    judged = make_predictions(shifted, hotter, VOCAB, has_patients=True)
-    found = point_of(rows, logits, judged=(judged, shifted))
+    chosen_on = make_predictions(shifted, hotter, VOCAB, has_patients=True)
+    found = point_of(rows, logits, chosen_on=(chosen_on, shifted))
     mine = (shifted["role"] == CALIBRATE).to_numpy()
-    temperature = fit_temperature(judged.logits[mine], judged.targs[mine]).value
+    temperature = fit_temperature(chosen_on.logits[mine], chosen_on.targs[mine]).value
     assert found.temperature == pytest.approx(temperature)
     assert found.temperature != pytest.approx(point_of(rows, logits).temperature, rel=0.01)
-    assert found.threshold == threshold_of("accuracy", judged.at(temperature), shifted, 1)
+    assert found.threshold == threshold_of("accuracy", chosen_on.at(temperature), shifted, 1)
     assert sum(found.band.patients.values()) == 150
 
 
@@ -92,10 +92,10 @@ def test_a_fixed_threshold_is_kept_and_more_classes_have_none():
     assert found.temperature > 1.1
     assert found.band is None
     (note,) = found.notes
-    assert note.startswith("NO ABSTAIN BAND: ") and lacking(note, "under 9 patients", "valid") == []
+    assert note.startswith("NO ABSTAIN BAND: ") and lacking(note, "fewer than 9 patients", "valid") == []
 
 
-def test_a_known_heat_is_cooled_and_the_calls_of_the_largest_score_stay():
+def test_a_known_temperature_is_found_and_the_predicted_classes_stay():
     rows, logits = drawn(4000)
     cold = point_of(*drawn(4000, heat=1.0)).temperature
     assert point_of(rows, logits).temperature == pytest.approx(2 * cold, rel=1e-6)

@@ -20,7 +20,7 @@ LABELS = np.array([False, False, True, False, True])
         ("accuracy", 0.75),
         # sensitivity + specificity: 1 + 2/3 in (0.2, 0.4]; 1/2 + 1 in (0.6, 0.9]
         ("youden", 0.3),
-        ("sensitivity>=0.95", 0.3),  # both positives must be called: at most 0.4; the best specificity there
+        ("sensitivity>=0.95", 0.3),  # both must be predicted positive: at most 0.4; the best specificity there
         ("sensitivity>=0.5", 0.75),  # one positive is enough: (0.6, 0.9] has specificity 1
         ("specificity>=1", 0.75),
         ("specificity>=0.6", 0.3),  # two of three negatives right: (0.2, 0.4] keeps both positives
@@ -38,7 +38,7 @@ def test_perfect_separation_puts_the_threshold_in_the_middle_of_the_gap():
 
 def test_equal_scores_are_never_divided():
     scores, labels = np.full(10, 0.5), np.array([1] * 7 + [0] * 3, bool)
-    assert choose_threshold("accuracy", scores, labels) <= 0.5  # call all positive: 7 of 10
+    assert choose_threshold("accuracy", scores, labels) <= 0.5  # all predicted positive: 7 of 10
 
 
 def test_neighbouring_floats_still_separate():
@@ -79,8 +79,8 @@ def test_a_sensitivity_bound_is_held_with_the_best_specificity(pairs, bound):
         return
 
     def rates(threshold):
-        called = scores >= threshold
-        return called[labels].mean(), (~called[~labels]).mean()
+        predicted = scores >= threshold
+        return predicted[labels].mean(), (~predicted[~labels]).mean()
 
     sensitivity, specificity = rates(choose_threshold(f"sensitivity>={bound}", scores, labels))
     assert sensitivity >= bound - 1e-12

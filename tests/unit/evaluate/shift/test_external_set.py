@@ -1,4 +1,4 @@
-"""What counts as external: classes by name, and no picture of the run's own; every refusal is one line."""
+"""What counts as external: classes by name, and no image of the run's own; every refusal is one line."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_maps_are_parsed_or_refused(refusal: Refusal):
         assert "expected THEIRS=OURS" in refusal(lambda wrong=wrong: parse_map(wrong), UsageError)
 
 
-def test_a_missing_class_is_told(read, outside: Path):
+def test_a_missing_class_is_noted(read, outside: Path):
     shutil.rmtree(outside / "NORMAL")
     (note,) = read(outside).notes
     assert lacking(note, "No external image", "class NORMAL", "not estimable") == []
@@ -124,7 +124,7 @@ def test_one_image_per_class_is_read(read, outside: Path):
 
 @pytest.mark.parametrize(("split", "kind"), [("train", DataError), ("valid", DataError), ("test", SealError)])
 @pytest.mark.parametrize("suffix", [".png", ".bmp"])
-def test_a_picture_of_the_runs_own_is_refused_also_in_another_file(
+def test_an_image_of_the_runs_own_is_refused_also_in_another_file(
     read, own, outside: Path, refusal: Refusal, split, kind, suffix
 ):
     mine = Path(own.loc[own["split"] == split, "path"].iloc[0])
@@ -138,22 +138,22 @@ def test_a_picture_of_the_runs_own_is_refused_also_in_another_file(
     assert lacking(message, "1 of 17 external images", own_set, f"NORMAL/renamed{suffix}") == []
 
 
-def test_a_folder_with_the_sealed_test_files_is_refused_before_any_is_opened(
+def test_a_folder_with_the_sealed_test_files_is_refused_before_any_is_read(
     read, tiny_cxr: Path, tmp_path: Path, monkeypatch, refusal: Refusal
 ):
-    def opened(*_args, **_kwargs):
-        raise AssertionError("a file was opened")
+    def scanned(*_args, **_kwargs):
+        raise AssertionError("a file was read")
 
-    monkeypatch.setattr("plainfilm.evaluate.shift.external_set.scan_table", opened)
+    monkeypatch.setattr("plainfilm.evaluate.shift.external_set.scan_table", scanned)
     message = refusal(lambda: read(tiny_cxr), SealError)
-    assert lacking(message, "sealed test set", "not external", "none was opened", "--split test") == []
+    assert lacking(message, "sealed test set", "not external", "none was read", "--split test") == []
     link = tmp_path / "link"
     link.symlink_to(tiny_cxr, target_is_directory=True)
-    assert "none was opened" in refusal(lambda: read(link), SealError)
+    assert "none was read" in refusal(lambda: read(link), SealError)
 
 
-def test_known_patients_are_told_loudly_and_not_refused(read, tmp_path: Path, draw_cxr: Draw, own):
-    path = draw_cxr(tmp_path / "again", patients=8, size_px=26)  # the same keys, other pictures
+def test_known_patients_are_noted_loudly_and_not_refused(read, tmp_path: Path, draw_cxr: Draw, own):
+    path = draw_cxr(tmp_path / "again", patients=8, size_px=26)  # the same keys, other images
     known = own.loc[own["split"] != "test", "patient"].nunique()
     note = read(path).notes[0]
     assert note.startswith(f"KNOWN PATIENTS: {known} of 16 external patients")
@@ -168,34 +168,34 @@ def test_images_without_a_key_count_as_their_own_patients_and_a_pattern_finds_on
     assert keyed.notes == () and keyed.rows["group"].nunique() == 2
 
 
-def test_colour_is_told_where_the_network_sees_grey(read, outside: Path, write_image):
+def test_colour_is_noted_where_the_network_sees_grey(read, outside: Path, write_image):
     rng = np.random.default_rng(0)
     write_image(outside / "NORMAL" / "colour.png", rng.integers(0, 255, (24, 24, 3), dtype=np.uint8))
     notes = read(outside).notes
-    assert any(lacking(note, "1 of 17 external images", "colour", "grey", "trained") == [] for note in notes)
+    assert any(lacking(note, "1 of 17 external images", "colour", "grey", "training") == [] for note in notes)
     assert not any("colour" in note for note in read(outside, card_of(channels=3)).notes)
 
 
-def test_deeper_pictures_than_the_run_knows_are_refused_or_quarantined(read, outside: Path, refusal: Refusal):
+def test_deeper_images_than_the_run_knows_are_refused_or_quarantined(read, outside: Path, refusal: Refusal):
     deep = np.linspace(0, 4000, 24 * 24).reshape(24, 24).astype(np.uint16)
     Image.fromarray(deep).save(outside / "NORMAL" / "deep.png")
-    assert lacking(refusal(lambda: read(outside)), "12 bits", "trained", "8-bit") == []
+    assert lacking(refusal(lambda: read(outside)), "12-bit", "trained", "8-bit") == []
     assert len(read(outside, card_of(bits=12)).rows) == 17
     assert read(outside, card_of(bits=10)).table.count("quarantined") == 1
 
 
 def test_too_many_damaged_files_are_refused(read, outside: Path, refusal: Refusal):
     for i in range(8):
-        (outside / "NORMAL" / f"broken{i}.png").write_bytes(b"no picture")
+        (outside / "NORMAL" / f"broken{i}.png").write_bytes(b"no image")
     assert "8 of 24 images cannot be used" in refusal(lambda: read(outside))
 
 
-def test_given_folders_are_pooled_and_that_is_told(read, outside: Path, tmp_path: Path):
+def test_given_folders_are_pooled_and_that_is_noted(read, outside: Path, tmp_path: Path):
     shutil.copytree(outside, tmp_path / "given" / "train")
     found = read(tmp_path / "given")
     assert found.seal == read(outside).seal
     (note,) = found.notes
-    assert lacking(note, "external train/val/test folders", "pooled", "learned from") == []
+    assert lacking(note, "external train/val/test folders", "pooled", "trained on none") == []
 
 
 def test_a_csv_may_list_them(read, outside: Path):

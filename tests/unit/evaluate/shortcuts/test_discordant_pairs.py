@@ -1,4 +1,4 @@
-"""Pairs that a probe orders wrongly: counted by hand, and an interval that holds in a simulation with known truth."""
+"""Pairs that a probe ranks wrongly: counted by hand, and an interval that holds in a simulation with known truth."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def test_the_probe_itself_is_never_right_there_and_the_truth_always():
     assert noise.ci_low < 0.5 < noise.ci_high and noise.n_patients is None and "too narrow" in noise.method
 
 
-def test_a_probe_that_hardly_errs_gives_no_number():
+def test_a_probe_with_few_errors_gives_no_number():
     positive, patient = np.arange(40) < 20, np.arange(40)
     probe = positive * 1.0
-    probe[: _MIN_PATIENTS - 1] = -1  # so many positives stand below all negatives
+    probe[: _MIN_PATIENTS - 1] = -1  # so many positives are below all negatives
     found = discordant_concordance(probe, probe, positive, patient, patient)
     assert found.value is None and f"fewer than {_MIN_PATIENTS} patients" in found.method
     probe[_MIN_PATIENTS - 1] = -1
@@ -90,7 +90,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(shortcut):
 
 
 def test_patients_are_counted_where_images_of_two_are_identical():
-    """Two patients with the same picture vary as one and are still two."""
+    """Two patients with the same image vary as one and are still two."""
     rng = np.random.default_rng(4)
     positive = np.arange(40) % 2 == 0
     patient, cluster = np.arange(40), np.arange(40) // 4

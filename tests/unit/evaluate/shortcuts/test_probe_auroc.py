@@ -28,7 +28,7 @@ def random_scores(n, shift=1.0, seed=0):
 
 def test_the_area_is_that_of_the_positive_class():
     probs, labels = two_columns([0.1, 0.4, 0.35, 0.8]), np.array([0, 0, 1, 1])
-    for positive in (0, 1):  # 3 of 4 pairs are in order, whichever side is called positive
+    for positive in (0, 1):  # 3 of 4 pairs are in order, whichever class is positive
         found = shortcut_metric(probs, labels, np.arange(4), positive=positive, crossed=False)
         assert found.value == pytest.approx(0.75)
     assert (found.n, found.n_patients, found.method) == (4, None, "obuchowski/logit; likely too narrow")

@@ -1,4 +1,4 @@
-"""The row "no lungs needed": learned from the train rows alone, and no damaged file changes it in silence."""
+"""The shortcut baseline: fitted on the train rows alone, and no damaged file changes it silently."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def row_of(run: RunDir, part: pd.DataFrame, sure: float = 0.9) -> ShortcutBaseli
     return shortcut_baseline(run, FakeCard(), "valid", part, np.column_stack([1 - right, right]))
 
 
-def test_where_the_best_probe_errs_the_network_is_asked(run: RunDir) -> None:
+def test_the_network_is_scored_on_the_pairs_that_the_best_probe_ranks_wrongly(run: RunDir) -> None:
     rows = rows_of(400)
     rows["bytes"] -= 150 * (rows["label"] == "B")  # the shortcut is left, and weak
     assert learn(run, rows, pixels_of(rows)) == "file facts"
@@ -87,7 +87,7 @@ def test_the_planted_shortcut_is_the_best_probe_and_its_row_is_read_back(run: Ru
 
 
 def test_only_the_train_rows_teach(run: RunDir) -> None:
-    """Other labels in valid and test, and other test pictures, change no score of another row."""
+    """Other labels in valid and test, and other test images, change no score of another row."""
     rows, pixels = rows_of(120), pixels_of(rows_of(120))
     learn(run, rows, pixels)
     valid = pd.read_csv(run.probe_scores("valid"))
@@ -133,7 +133,7 @@ def damage_index(run: RunDir) -> Path:
 
 
 @pytest.mark.parametrize("damage", [damage_features, flip_feature, lose_features, damage_index])
-def test_damaged_train_probes_are_refused_before_a_look(
+def test_damaged_train_probes_are_refused_before_an_access(
     run: RunDir, refusal: Refusal, damage: Callable[[RunDir], Path]
 ) -> None:
     rows = rows_of(120)
@@ -167,7 +167,7 @@ def test_a_run_without_the_audit_has_no_row(run: RunDir) -> None:
     assert row_of(run, rows) is None
 
 
-def test_too_few_patients_are_told_and_stop_nothing(run: RunDir) -> None:
+def test_too_few_patients_are_noted_and_stop_nothing(run: RunDir) -> None:
     rows = rows_of(40)
     rows.loc[(rows["label"] == "A") & (rows["split"] == "train"), "group"] = 0
     assert learn(run, rows, pixels_of(rows)) is None

@@ -54,7 +54,7 @@ def test_shares_sum_to_the_difference_of_the_areas(images):
 
 @pytest.mark.parametrize("images", [1, 3])
 def test_turning_a_patients_sign_is_exchanging_the_ranks_of_all_its_images(images):
-    """The closed form against areas counted anew after each of 60 exchanges, ties included."""
+    """The closed form against areas counted again after each of 60 exchanges, ties included."""
     found = random_block(2, images_per_patient=images)
     m, truth = found.patients.max() + 1, found.labels[:, 0]
     a, b = ranks(found.a[:, 0]), ranks(found.b[:, 0])
@@ -115,7 +115,7 @@ def test_holm_by_hand():
 
 
 def test_mcnemar_by_hand():
-    """9 images that only a calls rightly and 2 that only b does: 2 * (1 + 11 + 55) / 2**11."""
+    """9 images that only a predicts correctly and 2 that only b does: 2 * (1 + 11 + 55) / 2**11."""
     labels = np.resize([True, False], 40)
     right, wrong = np.where(labels, 0.9, 0.1), np.where(labels, 0.1, 0.9)
     a, b = right.copy(), right.copy()
@@ -127,7 +127,7 @@ def test_mcnemar_by_hand():
 
 
 def delong(a, b, labels) -> float:
-    """DeLong's paired p from placement matrices, written anew."""
+    """DeLong's paired p from placement matrices, written independently."""
     v10, v01 = [], []
     for scores in (a, b):
         pos, neg = scores[labels], scores[~labels]
@@ -461,7 +461,7 @@ def test_a_real_difference_is_found():
 @pytest.mark.slow
 def test_twenty_equal_models_seldom_give_a_false_better():
     """Adjusted for all pairs. Adjusted for the 19 tests against the best row alone, the choice of that row is
-    forgotten, and false answers come in more than 5 % of the tables.
+    forgotten, and false positives come in more than 5 % of the tables.
     """
     rng, models, patients, tables = np.random.default_rng(2), 20, 120, 150
     pairs = [(i, j) for i in range(models) for j in range(i + 1, models)]
