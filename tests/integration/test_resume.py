@@ -326,7 +326,7 @@ def test_a_diverged_run_is_refused_and_left_no_nan(small, runs):
         ("config.yaml", "wd: 0.01", "wd: 0.1", ["config.yaml train.wd: 0.01 then, 0.1 now", "Put back"]),
         ("table.csv", ",valid\n", ",train\n", ["table.csv: edited"]),
         ("environment.json", '"torch": "', '"torch": "1.', ["torch: '1.", "now"]),
-        ("checkpoints/last.json", '"step": 1', '"step": 2', ["last.json is not as it was written"]),
+        ("checkpoints/last.json", '"step": 1', '"step": 2', ["last.json was changed after it was written"]),
         ("status.json", '"status"', "", ["status.json", "damaged"]),
     ],
 )

@@ -56,7 +56,7 @@ def _is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def at_hand(spec: ModelSpec) -> Path | None:
+def imagenet_on_disk(spec: ModelSpec) -> Path | None:
     """The network's ImageNet weights on this machine, found by file name only."""
     return next((path for file in spec.imagenet if (path := _cached(file)) is not None), None)
 
@@ -204,7 +204,7 @@ def _imagenet(spec: ModelSpec, *, offline: bool, on_event: EventCallback) -> Fou
             f"model.weights: the network {spec.name!r} has no ImageNet weights; it starts from scratch. "
             f"Choose --weights none, a file or a run, or one of: {with_weights}."
         )
-    path = at_hand(spec)
+    path = imagenet_on_disk(spec)
     if path is None:
         file = spec.imagenet[0]
         if offline or _is_offline():

@@ -7,7 +7,7 @@ from filelock import Timeout
 from plainfilm.data.cache.admin import Entry, clear, entries
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.errors import OccupiedError
-from plainfilm.models.find_weights import at_hand
+from plainfilm.models.find_weights import imagenet_on_disk
 from plainfilm.models.registry import MODELS, ModelSpec
 from plainfilm.schemas.data import CacheDocument, CacheEntry
 from plainfilm.schemas.documents import ModelRow, ModelsDocument
@@ -19,7 +19,7 @@ def list_models() -> ModelsDocument:
 
 
 def _model_row(spec: ModelSpec) -> ModelRow:
-    here = at_hand(spec)
+    here = imagenet_on_disk(spec)
     shared = ("name", "family", "library", "installed", "size_px", "min_size_px", "channels", "mean", "std",
               "parameters", "licence", "weights_licence", "source")  # fmt: skip
     return ModelRow(

@@ -18,7 +18,7 @@ from plainfilm.cli import app
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models import find_weights as weight_files
-from plainfilm.models.find_weights import at_hand, find_again, find_weights, with_statistics
+from plainfilm.models.find_weights import find_again, find_weights, imagenet_on_disk, with_statistics
 from plainfilm.models.registry import MODELS, WeightsFile
 
 RESNET = ModelConfig(name="resnet18", weights="imagenet")
@@ -51,9 +51,9 @@ def test_the_places_of_both_libraries_are_searched(variable, below, tmp_path, mo
         monkeypatch.delenv("TORCH_HOME")
         monkeypatch.delenv("HF_HOME")
     monkeypatch.setenv(variable, str(tmp_path / "own"))
-    assert at_hand(MODELS["resnet18"]) is None
+    assert imagenet_on_disk(MODELS["resnet18"]) is None
     path = place(tmp_path / "own" / below)
-    assert at_hand(MODELS["resnet18"]) == path
+    assert imagenet_on_disk(MODELS["resnet18"]) == path
     row = next(r for r in json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)["models"] if r["name"] == "resnet18")  # fmt: skip
     assert row["imagenet"] == "here"
 
@@ -63,7 +63,7 @@ def test_the_snapshot_of_the_main_branch_comes_first(tmp_path):
     place(root / "snapshots" / "aaa" / "model.safetensors")
     main = place(root / "snapshots" / "bbb" / "model.safetensors")
     place(root / "refs" / "main", b"bbb\n")
-    assert at_hand(MODELS["resnet18"]) == main
+    assert imagenet_on_disk(MODELS["resnet18"]) == main
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])

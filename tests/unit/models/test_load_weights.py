@@ -294,4 +294,4 @@ def test_imagenet_weights_from_either_cache_load(original, tmp_path, monkeypatch
         snapshot = tmp_path / "hf" / "hub" / "models--timm--resnet18.tv_in1k" / "snapshots" / "abc"
         snapshot.mkdir(parents=True, exist_ok=True)
         save_file(original.state_dict(), snapshot / "model.safetensors")
-    assert weight_files.at_hand(spec) is not None
+    assert weight_files.imagenet_on_disk(spec) is not None

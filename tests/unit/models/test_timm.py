@@ -14,7 +14,7 @@ from torch import nn
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
-from plainfilm.models.find_weights import at_hand, find_weights
+from plainfilm.models.find_weights import find_weights, imagenet_on_disk
 from plainfilm.models.load_weights import _resized_grid, load_initial
 from plainfilm.models.registry import get_spec
 
@@ -68,7 +68,7 @@ def test_a_name_of_timm_brings_its_facts(name, timm, tmp_path, monkeypatch):
     assert (spec.name, spec.size_px, spec.mean) == ("timm/tiny", 160, (0.5, 0.4, 0.3))
     assert [file.hugging_face for file in spec.imagenet] == ["timm/tiny.a1_in1k"]
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert at_hand(spec) is None
+    assert imagenet_on_disk(spec) is None
 
 
 def test_it_is_built_without_a_download_and_has_its_parts(timm):
