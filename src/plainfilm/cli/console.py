@@ -186,7 +186,7 @@ class Terminal:
         self.say(f"Probing for shortcuts on {facts['pixels']} pixels ...")
 
     def _on_compare(self, facts: dict[str, Any]) -> None:
-        self.say(f"Comparing ONNX with torch on {facts['pictures']} {facts['what']} ...")
+        self.say(f"Comparing ONNX with torch on {facts['images']} {facts['what']} ...")
 
     def _on_scored(self, facts: dict[str, Any]) -> None:
         self.say(f"{facts['done']:,} pictures so far ({facts['done'] / facts['seconds']:.0f} img/s)")

@@ -162,4 +162,4 @@ def save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: 
     # kept so that interpret can show the worst pictures without opening a test file again
     buffer = io.BytesIO()
     np.save(buffer, pixels[predictions.worst()], allow_pickle=False)
-    atomic_write(run.top_pictures(split), buffer.getvalue())
+    atomic_write(run.top_images(split), buffer.getvalue())

@@ -93,7 +93,7 @@ def accesses_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
         SealError: the run's ledger or the set's is broken.
     """
     looks = _read_ledger(run.ledger, run.read_status().get("ledger_head"))
-    read_chain(run.looks(seal))
+    read_chain(run.shared_ledger(seal))
     return looks
 
 
@@ -133,7 +133,7 @@ def accesses_to(looks: list[dict[str, Any]], seal: str) -> list[dict[str, Any]]:
 
 def _share(run: RunDir, seal: str, hashes: list[str]) -> int:
     """Add the run's looks that the test set's ledger lacks (an interrupted write, a moved run); returns its length."""
-    shared = run.looks(seal)
+    shared = run.shared_ledger(seal)
     shared.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(shared.with_suffix(".lock")):  # other runs look at the same set
         looks = read_chain(shared)
@@ -150,4 +150,4 @@ def count_accesses(run: RunDir, seal: str | None) -> tuple[int, int]:
     if seal is None:
         return 0, 0
     own = accesses_to(_read_ledger(run.ledger, run.read_status().get("ledger_head")), seal)
-    return len(own), max(len(own), len(read_chain(run.looks(seal))))
+    return len(own), max(len(own), len(read_chain(run.shared_ledger(seal))))

@@ -64,7 +64,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
 
     model, _ = kept_network(run, card, "cpu")
     sample = _sample(run, card, rows)
-    on_event("compare", {"pictures": len(sample.pixels), "what": sample.what})
+    on_event("compare", {"images": len(sample.pixels), "what": sample.what})
     data = export_onnx(model, card.temperature, sample.pixels.shape[1:])
     apart = differences(model, card.temperature, data, sample.pixels)
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
@@ -108,7 +108,7 @@ def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
         return _Sample(_as_input(pixels), "valid pictures")
     try:
-        kept = np.load(run.top_pictures("valid"), allow_pickle=False)
+        kept = np.load(run.top_images("valid"), allow_pickle=False)
         return _Sample(_as_input(kept), "valid pictures that the run kept")
     except (OSError, ValueError):
         raise DataError(

@@ -77,7 +77,7 @@ def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> 
         positive=positive, threshold=card.threshold,
     )  # fmt: skip
     called = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
-    worst = np.load(run.top_pictures(split), allow_pickle=False)
+    worst = np.load(run.top_images(split), allow_pickle=False)
     return SplitView(card, split, predictions, called, sample, worst)
 
 

@@ -61,7 +61,7 @@ def interpret_run(
     root: Path,
     *,
     split: str | None = None,
-    heat_pictures: int = _HEAT_IMAGES,
+    heat_images: int = _HEAT_IMAGES,
     method: Method = "hires-cam",
     device: str = "cpu",
     on_event: EventCallback = silent,
@@ -70,7 +70,7 @@ def interpret_run(
 
     Args:
         split: valid or test; None takes test where it has been looked at, else valid.
-        heat_pictures: on how many valid pictures the heat maps are checked; 0 leaves heat maps out, and no network runs.
+        heat_images: on how many valid pictures the heat maps are checked; 0 leaves heat maps out, and no network runs.
     Raises:
         SealError: no look at test is recorded.
     """
@@ -87,8 +87,8 @@ def interpret_run(
     valid = finished.predictions("valid")
     view = make_view(run, finished.card, split, valid if split == "valid" else finished.predictions(split))
     study = None
-    if heat_pictures:
-        view, study = _heat(finished, view, valid, heat_pictures, method, device, on_event)
+    if heat_images:
+        view, study = _heat(finished, view, valid, heat_images, method, device, on_event)
     drawn = draw_run_figures(run, view, finished.cfg) | (study.figures(finished.card) if study else {})
     suspects, listed = _suspects(finished, valid)
     with run.lock():
@@ -97,7 +97,7 @@ def interpret_run(
         for stale in run.figure("any").parent.glob("heat_*.png"):  # they belonged to the sheets that were just replaced
             if stale.stem not in drawn:
                 stale.unlink()
-        atomic_write(run.suspects, listed)
+        atomic_write(run.label_errors, listed)
     return InterpretDocument(
         run=str(run.root), split=split, figures={name: str(run.figure(name)) for name in drawn}, notes=finished.card.notes,
         confused=confused_pairs(view.matrix, finished.card.vocab), heat=study.findings() if study else None,
@@ -144,7 +144,7 @@ def _heat(
 
 def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str]:
     """The saved valid pictures of the largest losses, one of each patient at most, and their rows."""
-    pictures = np.load(finished.run.top_pictures("valid"), allow_pickle=False)
+    pictures = np.load(finished.run.top_images("valid"), allow_pickle=False)
     rows = valid.worst(len(pictures))
     _, first = np.unique(valid.groups[rows], return_index=True)
     first = np.sort(first)[:n]
@@ -157,7 +157,7 @@ def _suspects(finished: _Finished, valid: Predictions) -> tuple[LabelErrorFindin
     found = find_label_errors(asked.probs, asked.targs)
     text = label_errors_csv(found, asked.relative, asked.probs, asked.targs, finished.card.vocab)
     return LabelErrorFindings(
-        file=str(finished.run.suspects), found=len(found.order), images=len(asked.targs),
+        file=str(finished.run.label_errors), found=len(found.order), images=len(asked.targs),
         folds=asked.folds if asked.of_folds else None, of_folds=asked.of_folds or None,
         says=describe_label_errors(found, len(asked.targs), (asked.folds, asked.of_folds) if asked.of_folds else None),
     ), text  # fmt: skip

@@ -111,7 +111,7 @@ def worst_images(found: ReportedRun, *, names: bool) -> list[_Worst]:
     Raises:
         DataError: predictions or pictures are damaged.
     """
-    path = found.run.top_pictures(found.split)
+    path = found.run.top_images(found.split)
     if not path.is_file():
         return []
     pictures, scored = _pictures(found), found.predictions(found.split)
@@ -129,7 +129,7 @@ def worst_images(found: ReportedRun, *, names: bool) -> list[_Worst]:
 
 def _pictures(found: ReportedRun) -> np.ndarray:
     """uint8 (n, h, w) or (n, h, w, 3)."""
-    path = found.run.top_pictures(found.split)
+    path = found.run.top_images(found.split)
     try:
         pictures: np.ndarray = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except (OSError, ValueError, EOFError):

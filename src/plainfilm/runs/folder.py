@@ -62,7 +62,7 @@ class RunDir:
         self.bundle = self.root / "bundle"
         self.probes = self.root / "probes" / "probes.json"
         self.probe_features = self.root / "probes" / "train_features.npy"
-        self.suspects = self.root / "suspects.csv"
+        self.label_errors = self.root / "suspects.csv"
         self.ledger = self.root / "test_ledger.jsonl"
         self.log = self.root / "log.txt"
 
@@ -86,7 +86,7 @@ class RunDir:
         """One row per image of `split`."""
         return self.root / "predictions" / f"{split}.csv"
 
-    def top_pictures(self, split: str) -> Path:
+    def top_images(self, split: str) -> Path:
         """Pixels of the images with the largest losses, as the network saw them."""
         return self.root / "predictions" / f"{split}_top.npy"
 
@@ -98,7 +98,7 @@ class RunDir:
         """A PNG."""
         return self.root / "figures" / f"{name}.png"
 
-    def looks(self, seal: str) -> Path:
+    def shared_ledger(self, seal: str) -> Path:
         """The looks of all runs beside this one at the test set with this seal."""
         return self.root.parent / ".looks" / f"{seal}.jsonl"
 

@@ -154,7 +154,7 @@ def test_looks_at_two_sets_share_one_chain_and_are_counted_apart(run, tmp_path):
 def test_a_changed_ledger_of_the_set_is_detected_and_nothing_is_counted(run):
     for _ in range(2):
         look(run)
-    shared = run.looks(seal_of(ROWS))
+    shared = run.shared_ledger(seal_of(ROWS))
     shared.write_text(shared.read_text().replace('"run": "one"', '"run": "two"', 1))
     before = run.ledger.read_bytes()
     with pytest.raises(SealError, match="Line 1 of .* was edited"):

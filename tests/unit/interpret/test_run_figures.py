@@ -54,9 +54,9 @@ def drawn(tmp_path: Path) -> Drawn:
 
     def draw(predictions: Predictions, *, heat: bool = False, temperature: float = 1.0, notes: tuple[str, ...] = ()):
         two, run = len(predictions.vocab) == 2, RunDir(tmp_path / "run")
-        run.top_pictures("valid").parent.mkdir(parents=True)
+        run.top_images("valid").parent.mkdir(parents=True)
         size = min(24, len(predictions.targs)), 12, 12
-        np.save(run.top_pictures("valid"), np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
+        np.save(run.top_images("valid"), np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
         columns = ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")
         pd.DataFrame({"phase": [0], "epoch": [0], **{name: [0.5] for name in columns}}).to_csv(run.history, index=False)
         card = Card(

@@ -85,7 +85,7 @@ def finish(save_run: Any) -> Finish:
         shots = np.random.default_rng(0).integers(0, 256, (6, 24, 24), dtype=np.uint8)
         for split in ("valid", "test"):
             if run.predictions(split).is_file():
-                np.save(run.top_pictures(split), shots, allow_pickle=False)
+                np.save(run.top_images(split), shots, allow_pickle=False)
         for figure in ("history", "scores_valid", "scores_test") if interpreted else ():
             run.figure(figure).parent.mkdir(exist_ok=True)
             run.figure(figure).write_bytes(PNG)

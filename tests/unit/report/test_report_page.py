@@ -194,7 +194,7 @@ def test_a_run_that_nobody_tested_is_marked(finish):
 
 def test_a_test_set_that_other_runs_opened_is_not_called_sealed(finish):
     run = finish(looked=False)
-    _append_access(run.looks(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
+    _append_access(run.shared_ledger(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
     text = draw(run)[1].flat()
     assert lacking(text, "never opened its test set", "Never by this run; 1 time by other runs") == []
     assert text.count("1 time") == 2 and "still sealed" not in text

@@ -166,7 +166,7 @@ def interpret(
 
     with Terminal(quiet=quiet, json=json) as talk:
         talk.result(
-            interpret_run(run, split=split, heat_pictures=heat_maps, method=heat, device=device, on_event=talk)  # type: ignore[arg-type]
+            interpret_run(run, split=split, heat_images=heat_maps, method=heat, device=device, on_event=talk)  # type: ignore[arg-type]
         )
 
 
