@@ -31,14 +31,14 @@ _LEVEL = 0.95
 class SplitView:
     """One split of a run as the figures see it.
 
-    `called`: int (n,). `worst`: uint8 pictures of the largest losses, in the order of `predictions.worst()`; `heat`:
+    `predicted`: int (n,). `worst`: uint8 pictures of the largest losses, in the order of `predictions.worst()`; `heat`:
     their heat maps for the class called, float (m, h, w), or None.
     """
 
     card: Card
     split: str
     predictions: Predictions
-    called: np.ndarray
+    predicted: np.ndarray
     sample: Sample
     worst: np.ndarray
     heat: np.ndarray | None = None
@@ -50,14 +50,14 @@ class SplitView:
     @property
     def matrix(self) -> np.ndarray:
         """Counts int (k, k), rows = truth."""
-        return confusion_matrix(self.called, self.predictions.targs, len(self.card.vocab))
+        return confusion_matrix(self.predicted, self.predictions.targs, len(self.card.vocab))
 
     def title(self, what: str) -> str:
-        return f"{marks(self.card.notes)}{what}, {self.split}, {len(self.called)} images"
+        return f"{marks(self.card.notes)}{what}, {self.split}, {len(self.predicted)} images"
 
     def caption(self, i: int) -> str:
         """What stands above picture `i` of the split: no name of it, but its row in the predictions."""
-        vocab, call = self.card.vocab, self.called[i]
+        vocab, call = self.card.vocab, self.predicted[i]
         score = self.predictions.probs[i, call if self.positive is None else self.positive]
         return (
             f"row {i}: truth {short(vocab[self.predictions.targs[i]])},\ncalled {short(vocab[call])}, score {score:.3f}"
@@ -76,9 +76,9 @@ def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> 
         predictions.probs, predictions.targs, predictions.groups, predictions.patients,
         positive=positive, threshold=card.threshold,
     )  # fmt: skip
-    called = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
+    predicted = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
     worst = np.load(run.top_images(split), allow_pickle=False)
-    return SplitView(card, split, predictions, called, sample, worst)
+    return SplitView(card, split, predictions, predicted, sample, worst)
 
 
 def draw_run_figures(run: RunDir, view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
@@ -174,7 +174,7 @@ def _mistakes(view: SplitView) -> Figure:
     rows, kinds = view.predictions.worst(len(view.worst)), []
     for truth in (0, 1):
         n, of = int(matrix[truth, 1 - truth]), int(matrix[truth].sum())
-        here = np.flatnonzero((view.predictions.targs[rows] == truth) & (view.called[rows] == 1 - truth))
+        here = np.flatnonzero((view.predictions.targs[rows] == truth) & (view.predicted[rows] == 1 - truth))
         share = f" ({n / of:.1%})" if of else ""
         few = n and len(here) < min(n, WORST)
         shown = f"; {len(here) or 'none'} among the {len(rows)} largest losses" if few else ""

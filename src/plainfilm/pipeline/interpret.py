@@ -138,7 +138,7 @@ def _heat(
     study = study_heat(model, lambda seed: bare_network(card, seed), pixels, called[chosen], keys, card,
                        method=method, device=device, chosen=told, on_event=on_event)  # fmt: skip
     worst = view.predictions.worst(len(view.worst))
-    heat = heat_maps(model, view.worst, view.called[worst], place=study.place, method=method, device=device)
+    heat = heat_maps(model, view.worst, view.predicted[worst], place=study.place, method=method, device=device)
     return with_heat(view, heat), study
 
 
