@@ -105,7 +105,7 @@ def test_the_run_marks_each_kind_of_foreign_picture(run):
     gate, (model, device) = read_gate(run, card), kept_network(run, card, "cpu")
     for kind in (*DESIGNED_WITH, *CHOSEN_LAST):
         pictures = foreign(kind, films)
-        unlike, _ = gate.look(pictures, predict(model, pictures, device)[1])
+        unlike, _ = gate.score(pictures, predict(model, pictures, device)[1])
         assert (unlike > 1).mean() >= 0.95, kind
 
 

@@ -30,7 +30,7 @@ def test_each_kind_is_marked_and_few_other_patients_are(kermany, tmp_path):
     gate, (model, device) = read_gate(run, card), kept_network(run, card, "cpu")
 
     def marked(pictures):
-        return float((gate.look(pictures, predict(model, pictures, device)[1])[0] > 1).mean())
+        return float((gate.score(pictures, predict(model, pictures, device)[1])[0] > 1).mean())
 
     shares = {kind: marked(foreign(kind, films)) for kind in (*DESIGNED_WITH, *CHOSEN_LAST, "upside down")}
     print(f"\n{len(films)} films of other patients: {marked(films):.3f} marked")

@@ -44,7 +44,7 @@ _NO_EXTRA_BLOCKS = ExtraBlocks()
 
 
 def evaluate_document(
-    run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, looks: tuple[int, int],
+    run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, accesses: tuple[int, int],
     asked: ExtraBlocks = _NO_EXTRA_BLOCKS,
 ) -> EvaluateDocument:  # fmt: skip
     """The document of one pass over a split; nothing of the network runs here."""
@@ -58,7 +58,7 @@ def evaluate_document(
     matrix = confusion_matrix(called, predictions.targs, len(card.vocab))
     per_class = {} if positive is not None else measure_per_class(threshold=None, **sample)
     return EvaluateDocument(
-        run=str(run.root), split=split, opened=looks[0], opened_set=looks[1], threshold=card.threshold,
+        run=str(run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
         positive=card.positive, notes=[*card.notes, *chosen_on_valid(card, split)],
         metrics=_warned(measure(threshold=card.threshold, **sample), narrow),
         metrics_at_half=_warned(measure(threshold=None if positive is None else 0.5, **sample), narrow),

@@ -51,7 +51,7 @@ def score_test(
     logits, features = predict(model, pixels, device)
     predictions = make_predictions(
         part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature,
-        unlike=gate.look(pixels, features)[0] if gate else None,
+        ood=gate.score(pixels, features)[0] if gate else None,
     )  # fmt: skip
     probed = probes.score(part, pixels, card.vocab) if probes else None
     counted = record_access(run, seal, looks, {"model_sha256": card.weights_sha256, "inference": True})
@@ -78,7 +78,7 @@ def score_external(
         logits, features = predict(model, pixels, device)
         predictions = make_predictions(
             rows, logits, card.vocab, has_patients=external.table.has_patients, temperature=card.temperature,
-            unlike=gate.look(pixels, features)[0] if gate else None,
+            ood=gate.score(pixels, features)[0] if gate else None,
         )  # fmt: skip
     facts = {"model_sha256": card.weights_sha256, "inference": not seen, "external": True}
     counted = record_access(run, external.seal, looks, facts)

@@ -98,9 +98,9 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
 
 def make_predictions(
     rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, temperature: float = 1.0,
-    unlike: np.ndarray | None = None,
+    ood: np.ndarray | None = None,
 ) -> Predictions:  # fmt: skip
-    """The table of one split from its rows and logits (n, k); `unlike` float (n,), what the input gate says.
+    """The table of one split from its rows and logits (n, k); `ood`: float (n,), scores of the OOD gate.
 
     Raises:
         DataError: a logit is not a number.
@@ -114,7 +114,7 @@ def make_predictions(
     # from the logits as they are saved: whoever reads the file finds the same probabilities
     found = Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
     found = found.at(temperature)
-    return found if unlike is None else replace(found, frame=found.frame.assign(**{OOD: _nine_digits(unlike)}))
+    return found if ood is None else replace(found, frame=found.frame.assign(**{OOD: _nine_digits(ood)}))
 
 
 def _untouched(rows: pd.DataFrame) -> np.ndarray | None:

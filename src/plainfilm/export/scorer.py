@@ -137,7 +137,7 @@ class Bundle:
         try:
             _, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
             probs = probs.astype(np.float64)
-            unlike = np.zeros(len(probs)) if self._gate is None else self._gate.look(_as_decoded(pixels), features)[0]
+            unlike = np.zeros(len(probs)) if self._gate is None else self._gate.score(_as_decoded(pixels), features)[0]
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen of its own, which derive from Exception alone
             raise BundleError(
                 f"The network or the gate of the bundle cannot be run ({type(error).__name__}). Export it again."

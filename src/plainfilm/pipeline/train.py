@@ -219,7 +219,7 @@ def _finish(
     save_predictions(run, "valid", valid, valid_pixels)
     write_card(run, card)
     probes = probes and shortcut_baseline(run, card, "valid", ready.split.of("valid"), valid.probs)
-    document = evaluate_document(run, card, "valid", valid, cfg, looks=(0, 0)).model_copy(
+    document = evaluate_document(run, card, "valid", valid, cfg, accesses=(0, 0)).model_copy(
         update={"shortcut_baseline": probes}
     )
     save_metrics(run, document)

@@ -82,10 +82,8 @@ def make_run(
         assert found is not None
         run.gate.write_bytes(gate_bytes(found))
     valid = rows[is_valid]
-    unlike = found.look(pixels[is_valid], features[is_valid])[0] if found else None
-    scored = make_predictions(
-        valid, logits[is_valid], list(vocab), has_patients=True, temperature=temperature, unlike=unlike
-    )
+    ood = found.score(pixels[is_valid], features[is_valid])[0] if found else None
+    scored = make_predictions(valid, logits[is_valid], list(vocab), has_patients=True, temperature=temperature, ood=ood)
     band = fit_band(scored.probs, scored.targs, scored.groups, list(vocab), level=0.8, seed=0)
     mean, std = statistics(cfg.model)
     threshold = float(np.median(scored.probs[:, vocab.index(positive)])) if positive else None

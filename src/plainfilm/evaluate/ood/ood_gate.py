@@ -71,7 +71,7 @@ class OODGate:
     envelopes: Mapping[str, _Envelope]
     limit: float
 
-    def look(self, pixels: Any, features: Floats) -> tuple[Floats, list[str]]:
+    def score(self, pixels: Any, features: Floats) -> tuple[Floats, list[str]]:
         """How unlike the train images each picture is, float (n,), above 1 = marked; and the view that says so.
 
         Args:

@@ -96,8 +96,8 @@ def settle(
     if cfg.evaluate.gate:
         gate = _gate(model, pixels.part(~is_valid), valid_pixels, features, calibrates(valid_rows), device)
     about: dict[str, Any] = {"vocab": card.vocab, "has_patients": card.has_patients}
-    unlike = gate.look(valid_pixels, features)[0] if gate else None
-    valid, judged = make_predictions(valid_rows, logits, unlike=unlike, **about), None
+    ood = gate.score(valid_pixels, features)[0] if gate else None
+    valid, judged = make_predictions(valid_rows, logits, ood=ood, **about), None
     if cfg.evaluate.threshold_on == SHIFTED and card.positive is not None:
         judged = predict_shifted(rows, model, valid_pixels, device, gate=gate, **about), shifted_rows(rows)
     positive = None if card.positive is None else card.vocab.index(card.positive)

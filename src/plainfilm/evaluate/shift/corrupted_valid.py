@@ -62,15 +62,15 @@ def predict_shifted(
     valid = rows[rows["split"] == "valid"]
     keys = np.array([content_key(sha) for sha in valid["sha256"]], dtype=np.int64)
     whole = pixels[:]
-    logits, unlike = [], []
+    logits, ood = [], []
     for name in (AS_IT_IS, *CORRUPTIONS):
         changed = whole if name == AS_IT_IS else corrupted(whole, name, keys)
         scores, features = predict(model, changed, device)
         logits.append(scores)
-        unlike += [gate.look(changed, features)[0]] if gate else []
+        ood += [gate.score(changed, features)[0]] if gate else []
     return make_predictions(
         shifted_rows(rows), np.concatenate(logits), vocab, has_patients=has_patients,
-        unlike=np.concatenate(unlike) if gate else None,
+        ood=np.concatenate(ood) if gate else None,
     )  # fmt: skip
 
 

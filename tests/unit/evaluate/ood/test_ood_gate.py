@@ -44,7 +44,7 @@ def gate(films):
 
 
 def share_marked(gate, pixels):
-    return float((gate.look(pixels, features_of(pixels))[0] > 1).mean())
+    return float((gate.score(pixels, features_of(pixels))[0] > 1).mean())
 
 
 def test_other_patients_are_let_through(gate, films):
@@ -65,10 +65,10 @@ def test_what_another_machine_commonly_changes_marks_few(gate, films, change):
 def test_the_view_that_speaks_is_named(gate, films):
     """A network's features alone may say that something is odd, and then it is they that are named."""
     pixels, features = films[500:510], features_of(films[500:510])
-    unlike, view = gate.look(pixels, features + 5)
+    unlike, view = gate.score(pixels, features + 5)
     assert (unlike > 1).all()
     assert set(view) == {FEATURES}
-    assert gate.look(pixels[:0], features[:0])[1] == []
+    assert gate.score(pixels[:0], features[:0])[1] == []
 
 
 def test_colour_where_all_was_grey_is_marked(films):
@@ -77,7 +77,7 @@ def test_colour_where_all_was_grey_is_marked(films):
     views = [{**image_features(part), FEATURES: features_of(part[..., 0])} for part in (colour[:300], colour[300:500])]
     gate = fit_gate(*views)
     tinted = colour[500:520].astype(float) * [1.0, 0.8, 0.8]
-    unlike, view = gate.look(tinted.astype(np.uint8), features_of(films[500:520]))
+    unlike, view = gate.score(tinted.astype(np.uint8), features_of(films[500:520]))
     assert (unlike > 1).all()
     assert set(view) == {"grey levels"}
 
@@ -86,7 +86,7 @@ def test_the_limit_is_beyond_all_but_two_in_a_hundred(films):
     """Of 149 images of calibrate the 147th is the limit: 150 * 0.98."""
     views = views_of(films[300:449])
     gate = fit_gate(views_of(films[:300]), views)
-    unlike, _ = gate.look(films[300:449], views[FEATURES])
+    unlike, _ = gate.score(films[300:449], views[FEATURES])
     assert (unlike > 1 + 1e-6).sum() == 2
 
 
@@ -157,7 +157,7 @@ def test_the_file_says_the_same_and_equal_gates_are_equal_bytes(gate, films):
     data = gate_bytes(gate)
     again = gate_from(data)
     pixels = films[500:550]
-    assert np.array_equal(again.look(pixels, features_of(pixels))[0], gate.look(pixels, features_of(pixels))[0])
+    assert np.array_equal(again.score(pixels, features_of(pixels))[0], gate.score(pixels, features_of(pixels))[0])
     assert gate_bytes(again) == data
     assert gate_bytes(fit_gate(views_of(films[:300]), views_of(films[300:500]))) == data
     assert len(data) < 500_000
