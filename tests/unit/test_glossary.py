@@ -41,6 +41,7 @@ ALLOWED = [
     ("*", r"suspects\.csv", "a run file"),
     ("*", r"no_lungs_needed", "the older key, still written and read"),
     ("src/plainfilm/experiments/markdown.py", r"test_looks|test_no_lungs_auroc", "columns of results.csv"),
+    ("src/plainfilm/pipeline/interpret.py", r"\bsuspects=", "field of the interpret document"),
 ]  # fmt: skip
 WORDS = {re.compile(rf"(?<![\w])(?:{words})(?![\w])", re.IGNORECASE): instead for words, instead in REPLACED.items()}
 FILES = sorted({path for place in PLACES for path in ROOT.glob(place)})

@@ -1,4 +1,4 @@
-"""`plainfilm models` and `plainfilm cache`: what is on this machine."""
+"""`plainfilm models` and `plainfilm cache`: networks, weights and cache on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plainfilm.schemas.documents import ModelRow, ModelsDocument
 
 
 def list_models() -> ModelsDocument:
-    """`plainfilm models`: what can be trained, and which weights are on this machine; nothing heavy is imported."""
+    """`plainfilm models`: the networks that can be trained, and the weights on this machine; no heavy imports."""
     return ModelsDocument(models=[_model_row(spec) for spec in MODELS.values()])
 
 
@@ -30,12 +30,12 @@ def _model_row(spec: ModelSpec) -> ModelRow:
 
 
 def list_cache() -> CacheDocument:
-    """`plainfilm cache ls`: what lies in the cache folder."""
+    """`plainfilm cache ls`: the contents of the cache folder."""
     return _cache_document(entries(cache_folder()), removed=False)
 
 
 def clear_cache() -> CacheDocument:
-    """`plainfilm cache clear`: remove all that can be made again.
+    """`plainfilm cache clear`: remove everything that can be made again.
 
     Raises:
         OccupiedError: another process is decoding into it.

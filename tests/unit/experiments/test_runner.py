@@ -377,7 +377,7 @@ def test_a_file_that_names_no_images_asks_for_them(stage):
 
 def test_runs_are_not_written_into_the_images(stage):
     done = CliRunner().invoke(app, ["experiments", "run", str(stage.file), "--out", str(stage.data / "runs")])
-    assert done.exit_code == 2 and "lies inside DATA" in done.stderr
+    assert done.exit_code == 2 and "is inside DATA" in done.stderr
 
 
 def test_a_damaged_cost_file_fails_its_run_alone(stage):
