@@ -48,7 +48,7 @@ def test_ctrl_c_reaches_every_child_once_and_nothing_new_begins(tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         crew.work(places(tmp_path, 3), lambda place, ended: None)
     assert time.monotonic() - begun < 30
-    assert [child.returncode for child in crew.children] == [130, 130]  # the third was never begun
+    assert [child.returncode for child in crew.children] == [130, 130]  # the third was never started
 
 
 def test_a_failed_child_gives_its_code_and_last_line_and_its_share_of_the_cores(tmp_path, monkeypatch):
@@ -57,7 +57,7 @@ def test_a_failed_child_gives_its_code_and_last_line_and_its_share_of_the_cores(
     assert found == [Ended(5, str(max(1, (os.cpu_count() or 1) // 2)))] * 3
 
 
-def test_a_child_that_answers_nothing_is_a_bug_and_not_a_success(tmp_path, monkeypatch):
+def test_a_child_that_prints_nothing_is_a_bug_and_not_a_success(tmp_path, monkeypatch):
     found: list[Ended] = []
     crew_of("pass", 1, tmp_path, monkeypatch).work(places(tmp_path, 1), lambda place, ended: found.append(ended))
     assert found[0].code == 101

@@ -1,4 +1,4 @@
-"""`plainfilm compare`: rows, refusals, and what it never opens."""
+"""`plainfilm compare`: rows, refusals, and the files it never opens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def document(*args: object) -> dict:
     return found
 
 
-def test_the_better_run_comes_first_and_the_other_is_told_apart(save_run):
+def test_the_better_run_comes_first_and_the_other_is_distinguishable(save_run):
     worse, better = save_run("a", skill=0.5), save_run("b", skill=4.0, options={"model.dense": 64})
     found = document(worse.root, better.root)
     assert [row["name"] for row in found["rows"]] == ["b", "a"] and found["best"] == "b"
@@ -46,7 +46,7 @@ def test_the_better_run_comes_first_and_the_other_is_told_apart(save_run):
     assert "below the best row" in compare(worse.root, better.root).stdout
 
 
-def test_equal_runs_are_called_not_distinguishable_and_never_better(save_run):
+def test_equal_runs_are_reported_as_not_distinguishable_and_never_better(save_run):
     runs = [save_run(name, noise=k, options={"model.dense": 60 + k}) for k, name in enumerate("abc", start=1)]
     said = compare(*(run.root for run in runs)).stdout
     assert said.count("not distinguishable from the best row") == 2
@@ -87,7 +87,7 @@ def test_seeds_of_one_config_are_one_row_with_mean_and_sd(save_run):
     assert found["rows"][1]["differences"]["auroc"]["pairs"] == 3
 
 
-def test_seeds_that_divide_the_patients_anew_are_paired_seed_by_seed(save_run):
+def test_seeds_that_split_the_patients_differently_are_paired_seed_by_seed(save_run):
     runs = [save_run(f"{name}-seed{seed}", seed=seed, first=20 * seed, options={"model.dense": dense}, noise=dense + seed)
             for name, dense in (("wide", 128), ("narrow", 8)) for seed in (0, 1)]  # fmt: skip
     difference = document(*(run.root for run in runs))["rows"][1]["differences"]["auroc"]
@@ -126,20 +126,20 @@ def test_three_classes_are_compared_by_the_mean_over_them(save_run):
     assert found["rows"][0]["metrics"]["sensitivity_at_specificity_90"]["mean"] is None
 
 
-def test_no_image_file_is_there_to_be_opened(save_run):
+def test_no_image_file_is_opened(save_run):
     """The paths in the tables of these runs do not exist, and the comparison needs none."""
     one, other = save_run("a"), save_run("b", noise=5, options={"model.dense": 64})
     assert "/data/" in one.table.read_text() and not one.root.joinpath("/data/NORMAL").exists()
     compare(one.root, other.root)
 
 
-def test_test_scores_are_compared_only_where_both_have_looked(save_run):
+def test_test_scores_are_compared_only_if_both_were_evaluated_on_test(save_run):
     one, other = save_run("a", looked=True), save_run("b", noise=5, options={"model.dense": 64})
-    assert "No look at the test set is recorded" in refused(one.root, other.root, "--split", "test")
+    assert "No test-set access is recorded" in refused(one.root, other.root, "--split", "test")
     assert not other.predictions("test").exists() and not other.ledger.exists()
     third = save_run("c", noise=6, options={"model.dense": 32}, looked=True)
     assert document(one.root, third.root, "--split", "test")["split"] == "test"
-    assert len(one.ledger.read_text().splitlines()) == 1  # no look was added
+    assert len(one.ledger.read_text().splitlines()) == 1  # no access was added
 
 
 def test_a_ledger_that_was_edited_is_refused(save_run):
@@ -166,7 +166,7 @@ def test_the_same_run_twice_is_refused_also_by_another_path(save_run, tmp_path):
     assert "given twice" in refused(run, run.parent / ".." / run.parent.name / "a")
 
 
-def test_a_copy_of_a_run_is_no_second_seed(save_run):
+def test_a_copy_of_a_run_is_not_a_second_seed(save_run):
     runs = [save_run("a"), save_run("b"), save_run("c", options={"model.dense": 64})]
     assert "same config and seed" in refused(*(run.root for run in runs))
 
@@ -195,7 +195,7 @@ def test_other_valid_images_are_refused_with_how_many_are_shared(save_run):
     assert "80 and 80, 20 of them in both" in said
 
 
-def test_a_folder_that_is_no_run_and_one_that_is_not_there_are_refused(save_run, tmp_path):
+def test_a_folder_without_a_run_and_a_missing_one_are_refused(save_run, tmp_path):
     assert "not a run folder" in refused(save_run("a").root, tmp_path)
     assert "not a run folder" in refused(tmp_path / "nowhere", tmp_path)
 
