@@ -10,22 +10,22 @@ import numpy as np
 from contestants import SWITCHES
 
 NAMES = {
-    "fastai": "plain fastai notebook", "torch": "plain PyTorch loop", "keras": "the paper's way in Keras 3",
+    "fastai": "plain fastai notebook", "torch": "plain PyTorch loop", "keras": "the paper's recipe in Keras 3",
     "in-memory": "hand-written loop, all in RAM", "bare-step": "our step alone, no data path",
     **{f"without-{name}": f"ours without {name}" for name in SWITCHES},
 }  # fmt: skip
 
 
 def write_results(results: Path, out: Path) -> None:
-    """RESULTS.md from the JSON of each size and peer; other parts of the file below the marker stay."""
+    """Write RESULTS.md from the JSON of each size and peer; the part of the file below the marker is kept."""
     records = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
     lines = [
         "# Benchmarks",
         "",
         "Written by `make bench`. One row per peer: blocks of training on the same images, network (Zelenina et al.),",
         "batch size and fp32, in ABBA order with ours, each with its own loading, augmentation and a small validation.",
-        "Ours and the loop in RAM decoded the pictures before the first block; the others decode in every epoch, as they",
-        "do. All run with OMP_WAIT_POLICY=PASSIVE. What a run of ours writes after an epoch is not in it (below).",
+        "Ours and the loop in RAM decode the images before the first block; the others decode in every epoch, as usual.",
+        "All run with OMP_WAIT_POLICY=PASSIVE. The files that a run of ours writes after an epoch are not included (below).",
         "The ratio is the median of ours over the median of the peer with a 95 % bootstrap interval over pairs.",
         "Roofline: the network's arithmetic per second as a share of what fp32 sgemm of 1024, and the forward pass of a",
         "convolution that suits the kernels (5x5, 64 to 64 channels), reached on all cores just before and after each",
@@ -34,7 +34,7 @@ def write_results(results: Path, out: Path) -> None:
     ]
     for size_px in sorted({record["peer"]["size_px"] for record in records}):
         mine = [record for record in records if record["peer"]["size_px"] == size_px]
-        lines += [f"## {size_px} px, batch size {mine[0]['bs']}, {mine[0]['images']} images a block", ""]
+        lines += [f"## {size_px} px, batch size {mine[0]['bs']}, {mine[0]['images']} images per block", ""]
         lines += [
             "| | img/s | of sgemm | of convolution | CPU ms/img | page faults/img | peak MB | ours / this |",
             "|---|---|---|---|---|---|---|---|",
