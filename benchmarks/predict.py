@@ -3,7 +3,7 @@
 python benchmarks/predict.py BUNDLE IMAGES [--images 1000] [--starts 7]
 
 BUNDLE: of the paper's network; IMAGES: a folder of images, e.g. chest_xray_224/train. Each row is a separate process:
-its time from the start to the first prediction, the latency of one image in process on one core, images per second with
+its time from the start to the first score, the latency of one image in process on one core, images per second with
 the processor time per image, and its peak memory. The weights do not affect the times; fastai's learner is made here
 with random ones.
 """
@@ -110,7 +110,7 @@ def main() -> None:
         learner = make_learner(Path(scratch), size_px, chosen)
         paths = Path(scratch) / "paths.json"
         print(
-            "| | start to first prediction, s | one image, ms (p50, p95), one core | img/s, all cores | CPU ms per image | peak MB |"
+            "| | start to first score, s | one image, ms (p50, p95), one core | img/s, all cores | CPU ms per image | peak MB |"
         )
         print("|---|---|---|---|---|---|")
         starts: dict[str, list[float]] = {name: [] for name in WAYS}

@@ -1,4 +1,4 @@
-"""`plainfilm compare`: rows, refusals, and the files it never opens."""
+"""`plainfilm compare`: rows, refusals, and that it reads no image."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_better_run_comes_first_and_the_other_is_distinguishable(save_run):
     assert "below the best row" in compare(worse.root, better.root).stdout
 
 
-def test_equal_runs_are_reported_as_not_distinguishable_and_never_better(save_run):
+def test_equal_runs_are_not_distinguishable_and_never_better(save_run):
     runs = [save_run(name, noise=k, options={"model.dense": 60 + k}) for k, name in enumerate("abc", start=1)]
     said = compare(*(run.root for run in runs)).stdout
     assert said.count("not distinguishable from the best row") == 2
@@ -87,7 +87,7 @@ def test_seeds_of_one_config_are_one_row_with_mean_and_sd(save_run):
     assert found["rows"][1]["differences"]["auroc"]["pairs"] == 3
 
 
-def test_seeds_that_split_the_patients_differently_are_paired_seed_by_seed(save_run):
+def test_seeds_with_different_splits_are_paired_seed_by_seed(save_run):
     runs = [save_run(f"{name}-seed{seed}", seed=seed, first=20 * seed, options={"model.dense": dense}, noise=dense + seed)
             for name, dense in (("wide", 128), ("narrow", 8)) for seed in (0, 1)]  # fmt: skip
     difference = document(*(run.root for run in runs))["rows"][1]["differences"]["auroc"]
@@ -95,7 +95,7 @@ def test_seeds_that_split_the_patients_differently_are_paired_seed_by_seed(save_
     assert difference["patients"] == 60  # 0-39 and 20-59: the twenty in both count once
 
 
-def test_a_seed_that_only_one_row_has_is_left_out_of_the_test_and_said(save_run):
+def test_a_seed_that_only_one_row_has_is_left_out_and_noted(save_run):
     runs = [
         save_run("wide-seed0"),
         save_run("wide-seed1", seed=1, first=20),
@@ -106,7 +106,7 @@ def test_a_seed_that_only_one_row_has_is_left_out_of_the_test_and_said(save_run)
     assert any("on 1 of 2 runs" in note for note in found["notes"])
 
 
-def test_the_rank_by_accuracy_is_another_than_by_auroc_when_asked(save_run):
+def test_rows_can_be_ranked_by_accuracy(save_run):
     one, other = save_run("a"), save_run("b", noise=5, options={"model.dense": 64})
     found = document(one.root, other.root, "--metric", "accuracy")
     first, second = (row["metrics"]["accuracy"]["mean"] for row in found["rows"])
@@ -126,14 +126,14 @@ def test_three_classes_are_compared_by_the_mean_over_them(save_run):
     assert found["rows"][0]["metrics"]["sensitivity_at_specificity_90"]["mean"] is None
 
 
-def test_no_image_file_is_opened(save_run):
+def test_no_image_file_is_needed(save_run):
     """The paths in the tables of these runs do not exist, and the comparison needs none."""
     one, other = save_run("a"), save_run("b", noise=5, options={"model.dense": 64})
     assert "/data/" in one.table.read_text() and not one.root.joinpath("/data/NORMAL").exists()
     compare(one.root, other.root)
 
 
-def test_test_scores_are_compared_only_if_both_were_evaluated_on_test(save_run):
+def test_test_scores_are_compared_only_if_both_runs_were_evaluated_on_test(save_run):
     one, other = save_run("a", looked=True), save_run("b", noise=5, options={"model.dense": 64})
     assert "No test-set access is recorded" in refused(one.root, other.root, "--split", "test")
     assert not other.predictions("test").exists() and not other.ledger.exists()
@@ -148,7 +148,7 @@ def test_a_ledger_that_was_edited_is_refused(save_run):
     assert "was edited" in refused(one.root, other.root, "--split", "test")
 
 
-def test_other_test_sets_are_refused_by_their_seals(save_run):
+def test_different_test_sets_are_refused_by_their_seals(save_run):
     one = save_run("a", looked=True)
     other = save_run("b", looked=True, patients=30, noise=5, options={"model.dense": 64})
     assert "different test sets" in refused(one.root, other.root, "--split", "test")
@@ -161,7 +161,7 @@ def test_one_run_is_not_enough(save_run):
     assert "at least two" in refused(save_run("a").root)
 
 
-def test_the_same_run_twice_is_refused_also_by_another_path(save_run, tmp_path):
+def test_the_same_run_by_another_path_is_refused(save_run, tmp_path):
     run = save_run("a").root
     assert "given twice" in refused(run, run.parent / ".." / run.parent.name / "a")
 
@@ -171,7 +171,7 @@ def test_a_copy_of_a_run_is_not_a_second_seed(save_run):
     assert "same config and seed" in refused(*(run.root for run in runs))
 
 
-def test_seeds_alone_are_one_row_and_nothing_to_compare(save_run):
+def test_seeds_of_one_config_alone_are_refused(save_run):
     assert "differ only in their seed" in refused(save_run("a-seed0").root, save_run("a-seed1", seed=1).root)
 
 
@@ -180,7 +180,7 @@ def test_an_unfinished_run_is_refused_with_its_resume_command(save_run):
     assert "'interrupted', not 'done'" in said and "plainfilm resume" in said
 
 
-def test_other_classes_are_refused(save_run):
+def test_different_classes_are_refused(save_run):
     other = save_run("b", vocab=("NORMAL", "TB"), positive="TB", options={"model.dense": 64})
     assert "only runs of the same classes" in refused(save_run("a").root, other.root)
 
@@ -190,17 +190,17 @@ def test_another_positive_class_is_refused(save_run):
     assert "--positive" in refused(save_run("a").root, other.root)
 
 
-def test_other_valid_images_are_refused_with_how_many_are_shared(save_run):
+def test_different_valid_images_are_refused_with_the_number_shared(save_run):
     said = refused(save_run("a").root, save_run("b", first=30, options={"model.dense": 64}).root)
     assert "80 and 80, 20 of them in both" in said
 
 
-def test_a_folder_without_a_run_and_a_missing_one_are_refused(save_run, tmp_path):
+def test_a_folder_that_is_not_a_run_and_a_missing_one_are_refused(save_run, tmp_path):
     assert "not a run folder" in refused(save_run("a").root, tmp_path)
     assert "not a run folder" in refused(tmp_path / "nowhere", tmp_path)
 
 
-def test_a_run_of_a_newer_version_is_named_so(save_run):
+def test_a_run_of_a_newer_version_is_refused_with_both_versions(save_run):
     one, other = save_run("a"), save_run("b")
     other.config.write_text("newer_key: 1\n" + other.config.read_text())
     other.environment.write_text(json.dumps({"plainfilm": "9.0.0"}))
