@@ -1,8 +1,8 @@
 """Our engine against its peers, in one run: `make bench`.
 
-Each contestant is a process of its own that sleeps between its blocks. Blocks come in ABBA order (ours, peer, peer,
-ours), with the yardstick between them, because the machine's speed changes from minute to minute: what counts is the
-ratio of medians within the run, with an interval over pairs, and the fraction of what the machine gave just then.
+Each contestant is a separate process that sleeps between its blocks. Blocks are in ABBA order (ours, peer, peer, ours),
+with the yardstick between them, because the machine's speed changes from minute to minute: the results are the ratio of
+medians within the run, with an interval over pairs, and the fraction of what the machine could do at that moment.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import numpy as np
 from contestants import SWITCHES
 
 HERE = Path(__file__).parent
-# multiply-adds count two; the first layer needs no gradient of its input; measured on the network by `flops()`
+# a multiply-add counts as two; the first layer needs no gradient of its input; computed for the network by `flops()`
 SETTINGS = {128: (64, 768), 224: (64, 384), 512: (16, 96)}  # size -> batch size, train images per block
 VALID_IMAGES = 32
 PEERS = ("fastai", "torch", "in-memory", "bare-step")
 
 
 def flops(size_px: int) -> tuple[float, float]:
-    """GFLOP per image of the paper's network: forward, and forward with backward (none to the input picture)."""
+    """GFLOP per image of the paper's network: forward, and forward with backward (without the gradient of the input image)."""
     side, n_in, forward, first = size_px, 3, 0.0, 0.0
     for n_out in (16, 32, 64):
         out = side - 4
@@ -42,7 +42,7 @@ def flops(size_px: int) -> tuple[float, float]:
 
 
 class Worker:
-    """A contestant in a process of its own."""
+    """A contestant in a separate process."""
 
     def __init__(self, name: str, python: str, folder: Path, size_px: int, bs: int, log: Path) -> None:
         script = "keras_paper.py" if name == "keras" else "contestants.py"
@@ -60,8 +60,8 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"a contestant ended (exit {self.process.wait()}); see the log")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        response: dict[str, Any] = json.loads(line)
+        return response
 
     def block(self) -> dict[str, Any]:
         return self.ask(do="block")
@@ -73,7 +73,7 @@ class Worker:
 
 
 def link_images(source: Path, target: Path, images: int) -> None:
-    """train/ and valid/ class folders of links, half of the images from each class where it has enough."""
+    """train/ and valid/ class folders of links, half of the images from each class if it has enough."""
     files = {
         label.name: sorted(p for p in label.rglob("*") if p.is_file()) for label in source.iterdir() if label.is_dir()
     }
@@ -92,7 +92,7 @@ def link_images(source: Path, target: Path, images: int) -> None:
 
 
 def copy_instead_of_links(target: Path) -> None:
-    """Real files: our own walk ignores links by default."""
+    """Replace links by files: our own scan ignores links by default."""
     for link in target.rglob("*"):
         if link.is_symlink():
             data = link.resolve().read_bytes()
@@ -128,16 +128,16 @@ def compare(
     for pair in range(pairs):
         for who in order[:2] if pair % 2 == 0 else order[2:]:
             before = yard.block()
-            answer = workers[who].block()
+            result = workers[who].block()
             after = yard.block()
-            rate = answer["images"] / answer["wall"]
+            rate = result["images"] / result["wall"]
             shares = {
                 share: rate * cost / ((before[rated] + after[rated]) / 2)
                 for share, rated in (("sgemm", "gflops"), ("conv", "conv_gflops"))
             }
-            seen[who].append({**answer, "rate": rate, **shares})
-            told = f"{shares['sgemm']:.2f} of sgemm, {shares['conv']:.2f} of the convolution"
-            print(f"{size_px} px {who:22} {rate:8.1f} img/s  {told}", file=sys.stderr, flush=True)
+            seen[who].append({**result, "rate": rate, **shares})
+            described = f"{shares['sgemm']:.2f} of sgemm, {shares['conv']:.2f} of the convolution"
+            print(f"{size_px} px {who:22} {rate:8.1f} img/s  {described}", file=sys.stderr, flush=True)
     for worker in workers.values():
         worker.end()
 
@@ -164,7 +164,7 @@ def ratio(row: Row, draws: int = 4000) -> tuple[float, float, float]:
 
 
 def machine_facts() -> list[str]:
-    """What a reader must know of the machine."""
+    """Facts about the machine for the reader."""
     model = "unknown"
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -196,9 +196,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "results")
     args = parser.parse_args()
     if args.data is None:
-        raise SystemExit("Give --data or PLAINFILM_DATA: the folder that holds chest_xray_224 and chest_xray_full.")
+        raise SystemExit("Give --data or PLAINFILM_DATA: the folder with chest_xray_224 and chest_xray_full.")
     args.out.mkdir(exist_ok=True)
-    facts = machine_facts()  # before anything of this runs
+    facts = machine_facts()  # before any benchmark runs
     for size_px in args.sizes:
         bs, images = SETTINGS[size_px]
         source = args.data / ("chest_xray_full" if size_px == 512 else "chest_xray_224/train")

@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
                 rows[some[first : first + 64]]
         reading = (time.perf_counter() - started) / 20 / len(some)
         print(
-            f"decode {1e3 * decoding:.2f} ms a picture in one thread, read {1e3 * reading:.4f} ms: {decoding / reading:.0f} times"
+            f"decode {1e3 * decoding:.2f} ms per image in one thread, read {1e3 * reading:.4f} ms: {decoding / reading:.0f} times"
         )
 
 

@@ -1,4 +1,4 @@
-"""Seconds from the start of a process to its end: what a person waits for before anything happens.
+"""Seconds from the start of a process to its end: the time a user waits before anything happens.
 
 python benchmarks/cold.py
 """
@@ -19,7 +19,7 @@ STARTS = 7
 
 
 def seconds(arguments: list[str]) -> float:
-    """Of one start, with warm disk caches."""
+    """Seconds of one start, with warm disk caches."""
     started = time.perf_counter()
     subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
     return time.perf_counter() - started
@@ -27,7 +27,7 @@ def seconds(arguments: list[str]) -> float:
 
 def main() -> None:
     found = {name: [seconds(arguments)] for name, arguments in COMMANDS.items()}  # the first fills the disk cache
-    for _ in range(STARTS):  # in turn, so that a busy minute hits all
+    for _ in range(STARTS):  # in turn, so that a busy minute affects all
         for name, arguments in COMMANDS.items():
             found[name].append(seconds(arguments))
     for name, values in found.items():

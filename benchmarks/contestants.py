@@ -1,8 +1,8 @@
-"""What is timed: our engine and the ways people train the same network without it.
+"""The contestants: our engine and the usual ways to train the same network without it.
 
 Each contestant trains the paper's network (Zelenina et al.) with the same images, batch size and fp32, one pass over
 the train folder and one over the same small valid folder per block. Run as `python contestants.py NAME`; the worker
-reads one JSON line per request on stdin and answers with one on stdout.
+reads one JSON line per request on stdin and responds with one on stdout.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ SWITCHES = ("allocator", "channels_last", "pool_first", "fused", "plain_tensors"
 
 
 class Ours:
-    """plainfilm's Learner as `plainfilm train` builds it. Decoding was done when the cache was built, before the first
-    block; what a run writes after each epoch (state, best weights, history) is left out and measured by write_cost.py.
+    """plainfilm's Learner as `plainfilm train` builds it. Images are decoded when the cache is built, before the first
+    block; writing after each epoch (state, best weights, history) is excluded and measured by write_cost.py.
 
-    `off`: a speed switch that is left off.
+    `off`: a speed switch to turn off.
     """
 
     def __init__(self, folder: Path, size_px: int, bs: int, off: str | None = None) -> None:
@@ -59,7 +59,7 @@ class Ours:
 
 
 def paper_net_as_published(size_px: int) -> Any:
-    """The network as papers write it: ReLU before the pool."""
+    """The network as in the paper: ReLU before the pool."""
     from torch import nn
 
     side, blocks, n_in = size_px, [], 3
@@ -123,7 +123,7 @@ class TorchLoop:
             loss = self.loss(self.model(x), y)
             loss.backward()
             self.optimiser.step()
-            loss.item()  # every tutorial prints it
+            loss.item()  # as every tutorial prints it
         self.model.eval()
         with torch.no_grad():
             for x, y in self.valid:
@@ -131,7 +131,7 @@ class TorchLoop:
 
 
 class InMemory:
-    """The honest upper bound: everything in RAM, every lever we know, a loop with nothing else in it."""
+    """The upper bound: everything in RAM, every optimisation we know, and a minimal loop."""
 
     def __init__(self, folder: Path, size_px: int, bs: int) -> None:
         import torch
@@ -184,7 +184,7 @@ class InMemory:
 
 
 class BareStep(InMemory):
-    """Forward, backward and optimiser step of our network on one batch that never changes: no data path at all."""
+    """Forward, backward and optimiser step of our network on one constant batch: no data path at all."""
 
     def block(self) -> None:
         import torch
@@ -202,8 +202,8 @@ class BareStep(InMemory):
 
 
 class Yardstick:
-    """What this machine can do at this moment, on all threads: fp32 sgemm of 1024, the forward pass of a convolution
-    that suits the kernels (5x5, 64 to 64 channels, 112 px, channels_last), and memory copy.
+    """Speed of this machine at this moment, on all threads: fp32 sgemm of 1024, the forward pass of a convolution that
+    suits the kernels (5x5, 64 to 64 channels, 112 px, channels_last), and memory copy.
     """
 
     def __init__(self, folder: Path, size_px: int, bs: int) -> None:
@@ -213,7 +213,7 @@ class Yardstick:
         self.out, self.copy = torch.empty(1024, 1024), torch.rand(32 << 20)
         self.target = torch.empty_like(self.copy)
         last = torch.channels_last
-        self.picture = torch.rand(4, 64, 112, 112).to(memory_format=last)
+        self.image = torch.rand(4, 64, 112, 112).to(memory_format=last)
         self.conv = torch.nn.Conv2d(64, 64, 5, bias=False).to(memory_format=last).requires_grad_(False)
         self.images = 0
 
@@ -231,7 +231,7 @@ class Yardstick:
             self.target.copy_(self.copy)
             copies.append(2 * self.copy.numel() * 4 / (time.perf_counter() - started) / 1e9)
             started = time.perf_counter()
-            self.conv(self.picture)
+            self.conv(self.image)
             convs.append(conv_flop / (time.perf_counter() - started) / 1e9)
         return {
             "gflops": float(np.median(rates)), "conv_gflops": float(np.median(convs)), "best_gflops": max(rates),
@@ -253,26 +253,26 @@ def usage() -> tuple[float, int]:
 
 
 def serve(make: dict[str, Any]) -> None:
-    """Answer requests until stdin ends."""
-    answers = os.fdopen(os.dup(1), "w")
+    """Serve requests until stdin ends."""
+    responses = os.fdopen(os.dup(1), "w")
     with contextlib.redirect_stdout(sys.stderr):
         name, contestant = sys.argv[1], None
         for line in sys.stdin:
             request = json.loads(line)
             if request["do"] == "start":
                 contestant = make[name](Path(request["folder"]), request["size_px"], request["bs"])
-                answer: dict[str, Any] = {"images": contestant.images}
+                response: dict[str, Any] = {"images": contestant.images}
             else:
                 cpu, faults = usage()
                 started = time.perf_counter()
-                told = contestant.block() or {}
+                rates = contestant.block() or {}
                 wall = time.perf_counter() - started
                 cpu_after, faults_after = usage()
-                answer = {
+                response = {
                     "wall": wall, "cpu": cpu_after - cpu, "faults": faults_after - faults, "images": contestant.images,
-                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **told,
+                    "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **rates,
                 }  # fmt: skip
-            print(json.dumps(answer), file=answers, flush=True)
+            print(json.dumps(response), file=responses, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The paper's own way, in Keras 3: image_dataset_from_directory, augmentation layers, Adam, model.fit.
+"""The paper's recipe in Keras 3: image_dataset_from_directory, augmentation layers, Adam, model.fit.
 
-Runs in an environment of its own (requirements-keras.txt), since TensorFlow and the project pin different libraries.
+Runs in a separate environment (requirements-keras.txt), since TensorFlow and the project pin different libraries.
 """
 
 from __future__ import annotations

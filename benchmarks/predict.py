@@ -1,10 +1,11 @@
-"""Predicting: a bundle of ours beside fastai's load_learner and learn.predict, with the same network and files.
+"""Prediction: our bundle against fastai's load_learner and learn.predict, with the same network and files.
 
-python benchmarks/predict.py BUNDLE PICTURES [--images 1000] [--starts 7]
+python benchmarks/predict.py BUNDLE IMAGES [--images 1000] [--starts 7]
 
-BUNDLE: of the paper's network; PICTURES: a folder of pictures, e.g. chest_xray_224/train. Each row is a process of
-its own: its time from the start to the first answer, the time of one picture in process on one core, pictures per
-second with the processor time of each, and its largest memory. Weights do not matter to any of them; fastai's learner is made here and has random ones.
+BUNDLE: of the paper's network; IMAGES: a folder of images, e.g. chest_xray_224/train. Each row is a separate process:
+its time from the start to the first score, the latency of one image in process on one core, images per second with
+the processor time per image, and its peak memory. The weights do not affect the times; fastai's learner is made here
+with random ones.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ WAYS = {
 
 
 def run(code: str, *args: object) -> tuple[list[float], float, float]:
-    """What a process printed, its seconds from start to end, and its largest memory in MB."""
+    """The output of a process, its seconds from start to end, and its peak memory in MB."""
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -77,8 +78,8 @@ def run(code: str, *args: object) -> tuple[list[float], float, float]:
     return json.loads(text.splitlines()[-1]), seconds, usage.ru_maxrss / 1024
 
 
-def make_learner(folder: Path, size_px: int, pictures: list[str]) -> Path:
-    """fastai's export of the paper's network on these pictures."""
+def make_learner(folder: Path, size_px: int, images: list[str]) -> Path:
+    """fastai's export of the paper's network on these images."""
     code = (
         "import sys, json\nfrom pathlib import Path\nsys.path.insert(0, sys.argv[4])\n"
         "from contestants import paper_net_as_published\nfrom fastai.vision.all import *\n"
@@ -88,7 +89,7 @@ def make_learner(folder: Path, size_px: int, pictures: list[str]) -> Path:
         "learn = Learner(dls, paper_net_as_published(int(sys.argv[3])), loss_func=CrossEntropyLossFlat(), path=sys.argv[1])\n"
         "learn.export('learner.pkl')\nprint('[0]')"
     )
-    (folder / "paths.json").write_text(json.dumps(pictures), encoding="utf-8")
+    (folder / "paths.json").write_text(json.dumps(images), encoding="utf-8")
     run(code, folder, folder / "paths.json", size_px, HERE)
     return folder / "learner.pkl"
 
@@ -96,15 +97,15 @@ def make_learner(folder: Path, size_px: int, pictures: list[str]) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("folder", metavar="images", type=Path)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--starts", type=int, default=7)
-    asked = parser.parse_args()
-    size_px = json.loads((asked.bundle / "card.json").read_text())["decode"]["size_px"]
-    every = sorted(str(path) for path in asked.pictures.rglob("*") if path.suffix in (".png", ".jpeg", ".jpg"))
-    chosen = list(itertools.islice(every, 0, None, max(1, len(every) // asked.images)))[: asked.images]
+    args = parser.parse_args()
+    size_px = json.loads((args.bundle / "card.json").read_text())["decode"]["size_px"]
+    every = sorted(str(path) for path in args.folder.rglob("*") if path.suffix in (".png", ".jpeg", ".jpg"))
+    chosen = list(itertools.islice(every, 0, None, max(1, len(every) // args.images)))[: args.images]
     cores = len(os.sched_getaffinity(0))
-    print(f"{len(chosen)} pictures, {size_px} px, {cores} processors, load average {os.getloadavg()[0]:.2f}\n")
+    print(f"{len(chosen)} images, {size_px} px, {cores} processors, load average {os.getloadavg()[0]:.2f}\n")
     with tempfile.TemporaryDirectory() as scratch:
         learner = make_learner(Path(scratch), size_px, chosen)
         paths = Path(scratch) / "paths.json"
@@ -113,25 +114,25 @@ def main() -> None:
         )
         print("|---|---|---|---|---|---|")
         starts: dict[str, list[float]] = {name: [] for name in WAYS}
-        for _ in range(asked.starts + 1):  # in turn, so that a busy minute hits both; the first fills the disk cache
+        for _ in range(args.starts + 1):  # in turn, so that a busy minute affects both; the first fills the disk cache
             for name, (setup, one, _many) in WAYS.items():
-                source = asked.bundle if name == "plainfilm" else learner
+                source = args.bundle if name == "plainfilm" else learner
                 starts[name].append(run(f"{setup}path = paths[0]\n{one}\nprint('[0]')", source, paths, cores)[1])
-        command = [sys.executable, "-m", "plainfilm", "predict", str(asked.bundle), chosen[0], "-q"]
+        command = [sys.executable, "-m", "plainfilm", "predict", str(args.bundle), chosen[0], "-q"]
         cli = []
-        for _ in range(asked.starts):
+        for _ in range(args.starts):
             began = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True)
             cli.append(time.perf_counter() - began)
         for name, (setup, one, many) in WAYS.items():
-            source = asked.bundle if name == "plainfilm" else learner
+            source = args.bundle if name == "plainfilm" else learner
             taken, _, _ = run(setup + LOOP.format(one=one), source, paths, 1, "one core")
             speed, _, peak = run(setup + MANY.format(many=many), source, paths, cores)
             p50, p95 = (1000 * statistics.quantiles(taken, n=100)[k] for k in (49, 94))
             print(
                 f"| {name} | {statistics.median(starts[name][1:]):.2f} | {p50:.1f}, {p95:.1f} | {speed[0]:.0f} | {speed[1]:.1f} | {peak:.0f} |"
             )
-        print(f"\nplainfilm predict BUNDLE FILE, the command: median {statistics.median(cli):.2f} s of {asked.starts}")
+        print(f"\nplainfilm predict BUNDLE FILE, the command: median {statistics.median(cli):.2f} s of {args.starts}")
 
 
 if __name__ == "__main__":

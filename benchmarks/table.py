@@ -10,14 +10,14 @@ import numpy as np
 from contestants import SWITCHES
 
 NAMES = {
-    "fastai": "plain fastai notebook", "torch": "plain PyTorch loop", "keras": "the paper's way in Keras 3",
+    "fastai": "plain fastai notebook", "torch": "plain PyTorch loop", "keras": "the paper's recipe in Keras 3",
     "in-memory": "hand-written loop, all in RAM", "bare-step": "our step alone, no data path",
     **{f"without-{name}": f"ours without {name}" for name in SWITCHES},
 }  # fmt: skip
 
 
 def write_results(results: Path, out: Path) -> None:
-    """RESULTS.md from the JSON of each size and peer; other parts of the file below the marker stay."""
+    """Write RESULTS.md from the JSON of each size and peer; the part of the file below the marker is kept."""
     records = [json.loads(path.read_text()) for path in sorted(results.glob("*-*.json"))]
     lines = [
         "# Benchmarks",
@@ -34,7 +34,7 @@ def write_results(results: Path, out: Path) -> None:
     ]
     for size_px in sorted({record["peer"]["size_px"] for record in records}):
         mine = [record for record in records if record["peer"]["size_px"] == size_px]
-        lines += [f"## {size_px} px, batch size {mine[0]['bs']}, {mine[0]['images']} images a block", ""]
+        lines += [f"## {size_px} px, batch size {mine[0]['bs']}, {mine[0]['images']} images per block", ""]
         lines += [
             "| | img/s | of sgemm | of convolution | CPU ms/img | page faults/img | peak MB | ours / this |",
             "|---|---|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Seconds that a run spends after each epoch on writing its state and its best weights, flushed to the disk.
+"""Seconds that a run spends after each epoch on writing its state and its best weights, flushed to disk.
 
 python benchmarks/write_cost.py
 """

@@ -245,8 +245,8 @@ def test_json_is_ascii_whatever_the_class_names(tmp_path):
 
 
 def test_an_output_inside_the_data_is_refused(good, monkeypatch):
-    refused(["train", good, "--out", good / "NORMAL" / "run"], 2, "lies inside DATA")
-    refused(["lr-find", good, "--out", good / "finder"], 2, "lies inside DATA")
+    refused(["train", good, "--out", good / "NORMAL" / "run"], 2, "is inside DATA")
+    refused(["lr-find", good, "--out", good / "finder"], 2, "is inside DATA")
     monkeypatch.chdir(good)
     result = runner.invoke(app, ["train", "."])
     assert result.exit_code == 2

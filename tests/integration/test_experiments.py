@@ -144,8 +144,8 @@ def test_the_test_set_opens_once_per_run_when_asked(grid, place, tmp_path):
         ("experiments/tiny.yaml, small", 0), ("experiments/tiny.yaml, small", 1),
         ("experiments/tiny.yaml, smaller", 0), ("experiments/tiny.yaml, smaller", 1),
     ]  # fmt: skip
-    told = plainfilm("experiments", "table", copy, "--out", tmp_path / "results")
-    assert "Test set, opened" in (tmp_path / "results" / "RESULTS.md").read_text(), told.stdout
+    printed = plainfilm("experiments", "table", copy, "--out", tmp_path / "results")
+    assert "### Test set" in (tmp_path / "results" / "RESULTS.md").read_text(), printed.stdout
     plainfilm("compare", *(copy / name for name in FOUR), "--split", "test")
 
 

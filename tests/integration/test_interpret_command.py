@@ -98,7 +98,7 @@ def test_without_the_images_the_saved_largest_losses_are_checked(run: Path, data
         moved.rename(data)
     assert lacking(done.stderr, "valid", "cannot be read", "the saved largest losses") == []
     heat = json.loads(done.stdout)["heat"]
-    assert heat["chosen"] == "valid pictures of the largest losses" and 0 < heat["pictures"] <= 24
+    assert heat["chosen"] == "valid images of the largest losses" and 0 < heat["pictures"] <= 24
 
 
 @pytest.mark.parametrize("args", [("--split", "train"), ("--heat", "lime"), ("--heat-maps", "-1")])

@@ -305,10 +305,10 @@ def test_a_diverged_run_is_refused_and_left_no_nan(small, runs):
 @pytest.mark.parametrize(
     ("name", "old", "new", "words"),
     [
-        ("config.yaml", "wd: 0.01", "wd: 0.1", ["config.yaml train.wd: 0.01 then, 0.1 now", "Put back"]),
+        ("config.yaml", "wd: 0.01", "wd: 0.1", ["config.yaml train.wd: 0.01 then, 0.1 now", "Restore what changed"]),
         ("table.csv", ",valid\n", ",train\n", ["table.csv: edited"]),
         ("environment.json", '"torch": "', '"torch": "1.', ["torch: '1.", "now"]),
-        ("checkpoints/last.json", '"step": 1', '"step": 2', ["last.json is not as it was written"]),
+        ("checkpoints/last.json", '"step": 1', '"step": 2', ["last.json was changed after it was written"]),
         ("status.json", '"status"', "", ["status.json", "damaged"]),
     ],
 )
@@ -330,7 +330,7 @@ def test_a_changed_image_is_refused_and_named_and_a_restored_one_is_not(data, co
     before = Path(path).read_bytes()
     try:
         Path(path).write_bytes(before + b"\x00")
-        refused(copy, 2, Path(path).name, "other bytes than at the scan")
+        refused(copy, 2, Path(path).name, "changed since the scan")
     finally:
         Path(path).write_bytes(before)
     plainfilm("resume", copy)

@@ -102,7 +102,7 @@ def test_without_a_first_state_the_file_is_read_again_and_must_be_the_same(data,
     (tmp_path / "run" / "checkpoints" / "last.json").unlink()
     good = (tmp_path / "w").read_bytes()
     (tmp_path / "w").write_bytes(good[:-4] + b"\0\0\0\0")
-    assert "another content now" in plainfilm("resume", tmp_path / "run", "-q", code=2).stderr
+    assert "weights it started from has changed" in plainfilm("resume", tmp_path / "run", "-q", code=2).stderr
     (tmp_path / "w").unlink()
     assert "no such file" in plainfilm("resume", tmp_path / "run", "-q", code=3).stderr
     (tmp_path / "w").write_bytes(good)

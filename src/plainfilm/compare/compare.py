@@ -1,8 +1,8 @@
-"""Tests of configurations against the best of them, and the document that tells the answer.
+"""Test configurations against the best of them, and report the result as a document.
 
-The best row is found by looking at all of them, so a test against it is a test of every pair: p values are adjusted
-for all pairs (Holm). Of 1,000 simulated tables of twenty equal models, 2.8 % held a false "not as good as the best"
-this way, and 22.5 % when adjusted only for the 19 tests against the row that came out best.
+The best row is selected among all of them, so a test against it is in effect a test of every pair: p values are
+adjusted for all pairs (Holm). Of 1,000 simulated tables of twenty equal models, 2.8 % had a false "not as good as the
+best" this way, and 22.5 % when adjusted only for the 19 tests against the best row.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Diffe
 from plainfilm.schemas.documents import Metric
 
 _METRICS = ("auroc", "accuracy")
-_MIN_PAIRS = 3  # of trainings, before their spread is worth a verdict
+_MIN_PAIRS = 3  # of trainings, before their spread is used for a verdict
 _BOOT_DRAWS = 2_000
 
 
@@ -43,7 +43,7 @@ def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "
 
     Raises:
         UsageError: fewer than two configurations, or a run twice. DataError: an unfinished run, other classes, or
-            other images. SealError: `split` is test and a run has not opened it.
+            other images. SealError: `split` is test and a run has not been evaluated on it.
     """
     if len(roots) < 2:
         raise UsageError(
@@ -52,16 +52,16 @@ def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "
     refuse_twice(roots)
     runs = [read_scored(root, split) for root in roots]
     refuse_other_classes(runs)
-    rivals = gather(runs)
-    if len(rivals) < 2:
+    configurations = gather(runs)
+    if len(configurations) < 2:
         raise UsageError(
-            f"These {len(runs)} runs differ only in their seed: they are one configuration, and its row is their mean. "
-            "Give runs of another one too."
+            f"These {len(runs)} runs differ only in their seed: they are one configuration, whose row is their mean. "
+            "Give runs of another configuration too."
         )
-    lineup = line_up(rivals, metric)
+    lineup = line_up(configurations, metric)
     for pair, matched in lineup.pairs.items():
         if not matched:
-            raise DataError(_other_images(*(lineup.rivals[i] for i in pair)))
+            raise DataError(_other_images(*(lineup.configurations[i] for i in pair)))
     return _as_document(lineup, split, metric)
 
 
@@ -74,14 +74,14 @@ def _other_images(one: Configuration, other: Configuration) -> str:
         )
     shared = len(set(a.images) & set(b.images))
     return (
-        f"{one.name} and {other.name} have no {a.split} images in common as a set ({len(a.images)} and {len(b.images)}, "
-        f"{shared} of them in both); scores on different images cannot be paired. Train both with the same --split and --seed."
+        f"{one.name} and {other.name} have different sets of {a.split} images ({len(a.images)} and {len(b.images)}, "
+        f"{shared} in both); scores on different images cannot be paired. Train both with the same --split and --seed."
     )
 
 
 def tested_pairs(lineup: Lineup, metric: str) -> dict[Pair, Difference]:
-    """Row j minus the best row for each row that shares images with it; adjusted over all pairs of the lineup."""
-    pairs = [pair for pair, matched in lineup.pairs.items() if matched and _answers(matched, metric)]
+    """Row j minus the best row for each row on the same images; p values adjusted over all pairs of the lineup."""
+    pairs = [pair for pair, matched in lineup.pairs.items() if matched and _is_estimable(matched, metric)]
     if not pairs:
         return {}
     blocks = {pair: lineup.blocks(pair) for pair in pairs}
@@ -101,21 +101,21 @@ def tested_pairs(lineup: Lineup, metric: str) -> dict[Pair, Difference]:
         value, low, high, method = paired_tests.difference_interval(-float(shares[:, column].sum()), moved, patients)
         second = paired_tests.SECOND_TESTS[metric](renumbered, patients)
         of_seeds = _seed_limits(lineup.pairs[pair], metric)
-        told_apart = adjusted[column] <= LEVEL and (of_seeds is None or of_seeds[0] > 0 or of_seeds[1] < 0)
+        distinguishable = adjusted[column] <= LEVEL and (of_seeds is None or of_seeds[0] > 0 or of_seeds[1] < 0)
         found[pair] = Difference(
             value=value, ci_low=low, ci_high=high, method=method, p=float(p[column]), p_holm=float(adjusted[column]),
             second=second.method, second_p=None if second.p != second.p else second.p, pairs=len(blocks[pair]),
             patients=patients, seeds_low=None if of_seeds is None else of_seeds[0],
-            seeds_high=None if of_seeds is None else of_seeds[1], distinguishable=bool(told_apart),
+            seeds_high=None if of_seeds is None else of_seeds[1], distinguishable=bool(distinguishable),
         )  # fmt: skip
     return found
 
 
 def _seed_limits(matched: list[tuple[Scored, Scored]], metric: str) -> tuple[float, float] | None:
-    """95 % limits of the mean difference over pairs of trainings; None below three.
+    """95 % limits of the mean difference over pairs of trainings; None with fewer than three.
 
-    An exchange of patients holds the networks fixed. Training them again moves the difference too: at 25 images of a
-    class four times as far as other patients would.
+    A permutation of patients keeps the networks fixed. Training them again changes the difference too: at 25 images per
+    class four times as much as other patients would.
     """
     if len(matched) < _MIN_PAIRS:
         return None
@@ -125,19 +125,21 @@ def _seed_limits(matched: list[tuple[Scored, Scored]], metric: str) -> tuple[flo
 
 
 def _draws_for(tests: int) -> int:
-    """Enough that the smallest p can survive the adjustment."""
+    """Number of permutations, enough for the smallest possible p to survive the adjustment."""
     return max(paired_tests.DRAWS, paired_tests.DRAWS_PER_TEST * tests)
 
 
-def _answers(matched: list[tuple[Scored, Scored]], metric: str) -> bool:
+def _is_estimable(matched: list[tuple[Scored, Scored]], metric: str) -> bool:
     return all(run.metrics[metric].value is not None for pair in matched for run in pair)
 
 
 def _bootstrap(lineup: Lineup, metric: str, n_boot: int = _BOOT_DRAWS, seed: int = 0) -> dict[Path, Floats]:
-    """Each run's metric in the same draws of whole patients: float (n_boot,)."""
+    """Each run's metric in the same bootstrap draws of whole patients: float (n_boot,)."""
     rng, drawn = np.random.default_rng(seed), []
     step = max(1, CHUNK // lineup.m)
-    statistics = {run.root: _statistic(run, metric) for rival in lineup.rivals for run in rival.runs}
+    statistics = {
+        run.root: _statistic(run, metric) for configuration in lineup.configurations for run in configuration.runs
+    }
     for start in range(0, n_boot, step):
         b = min(step, n_boot - start)
         picks = rng.integers(lineup.m, size=(b, lineup.m)) + lineup.m * np.arange(b)[:, None]
@@ -157,13 +159,13 @@ def _as_document(lineup: Lineup, split: str, metric: str) -> CompareDocument:
     tested = {name: tested_pairs(lineup, name) for name in _METRICS}
     rows = [
         ComparedRow(
-            name=rival.name, runs=[str(run.root) for run in rival.runs], seeds=[run.repeat[0] for run in rival.runs],
-            metrics={name: over_seeds([run.metrics[name] for run in rival.runs]) for name in rival.runs[0].metrics},
+            name=configuration.name, runs=[str(run.root) for run in configuration.runs], seeds=[run.repeat[0] for run in configuration.runs],
+            metrics={name: over_seeds([run.metrics[name] for run in configuration.runs]) for name in configuration.runs[0].metrics},
             differences={name: found[0, i] for name, found in tested.items() if (0, i) in found},
         )
-        for i, rival in enumerate(lineup.rivals)
+        for i, configuration in enumerate(lineup.configurations)
     ]  # fmt: skip
-    best = lineup.rivals[0]
+    best = lineup.configurations[0]
     auroc = rows[0].metrics["auroc"]
     return CompareDocument(
         split=split, metric=metric, best=best.name, n=auroc.n, n_patients=auroc.n_patients,
@@ -188,20 +190,20 @@ def over_seeds(found: Sequence[Metric]) -> MeanSd:
 
 
 def _notes(lineup: Lineup, split: str) -> list[str]:
-    runs = [run for rival in lineup.rivals for run in rival.runs]
+    runs = [run for configuration in lineup.configurations for run in configuration.runs]
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes))
     if split == "valid":
         kept = [run.card for run in runs if run.card.kept_by == KEPT_BEST] or [run.card for run in runs]
         notes += chosen_on_valid(kept[0])
     for (i, j), matched in lineup.pairs.items():
-        most = max(len(lineup.rivals[i].runs), len(lineup.rivals[j].runs))
+        most = max(len(lineup.configurations[i].runs), len(lineup.configurations[j].runs))
         if i == 0 and 0 < len(matched) < most:
             notes.append(
-                f"{lineup.rivals[j].name} is tested against {lineup.rivals[i].name} on {len(matched)} of {most} runs: "
-                "only these share their images."
+                f"{lineup.configurations[j].name} is tested against {lineup.configurations[i].name} on {len(matched)} of {most} runs: "
+                "only these are on the same images."
             )
     notes.append(
-        "The tests speak of these trained networks; with three seeds or more a row is called worse only if the mean over "
+        "The tests apply to these trained networks; with three seeds or more a row counts as worse only if the mean over "
         "seeds is worse too (95 % limits)."
     )
     return notes

@@ -1,4 +1,4 @@
-"""Configurations set beside each other: runs that differ only in their seed are one row, and rows are tested in pairs."""
+"""Group runs into configurations: runs that differ only in their seed are one row, and rows are tested in pairs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plainfilm.evaluate.stats.intervals import Ints
 from plainfilm.evaluate.stats.paired_tests import PairedScores
 
 Pair = tuple[int, int]
-_REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first was half-made
+_REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first is incomplete
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,27 @@ class Configuration:
     runs: list[Scored]
 
     def mean(self, metric: str) -> float:
-        """Mean over the runs; NaN where a run cannot answer."""
+        """Mean over the runs; NaN if it is not estimable in one of them."""
         found = [run.metrics[metric].value for run in self.runs]
         return float("nan") if None in found else float(np.mean([value for value in found if value is not None]))
 
     def rank(self, metric: str) -> tuple[float, float, str]:
-        """Sorts the best first: by `metric`, then by log loss; a metric that is not estimable comes last."""
+        """Sort key, best first: by `metric`, then by log loss; a metric that is not estimable comes last."""
         value, loss = self.mean(metric), self.mean("log_loss")
         return (-value if value == value else np.inf, loss if loss == loss else np.inf, self.name)
 
 
 @dataclass
 class Lineup:
-    """Rivals, best first, with a number for each patient of all of them: of run i, `codes[i]` int (n,), 0..m-1."""
+    """Configurations, best first. `codes`: run folder -> patient of each image, int (n,), 0..m-1, shared by all runs."""
 
-    rivals: list[Configuration]
+    configurations: list[Configuration]
     codes: dict[Path, Ints]
     m: int
     pairs: dict[Pair, list[tuple[Scored, Scored]]] = field(default_factory=dict)
 
     def blocks(self, pair: Pair) -> list[PairedScores]:
-        """What the two rows of a pair scored alike."""
+        """The scores of the two rows of a pair on the same images."""
         return [
             PairedScores(
                 a.probs[:, a.views], b.probs[:, b.views], np.stack([a.targs == c for c in a.views], axis=1),
@@ -71,7 +71,7 @@ def refuse_other_classes(runs: Sequence[Scored]) -> None:
     for run in runs[1:]:
         if run.card.vocab != first.card.vocab:
             raise DataError(
-                f"{run.root.name} tells {', '.join(run.card.vocab)} apart, {first.root.name} "
+                f"{run.root.name} has the classes {', '.join(run.card.vocab)}, {first.root.name} "
                 f"{', '.join(first.card.vocab)}; only runs of the same classes can be compared."
             )
         if run.card.positive != first.card.positive:
@@ -82,26 +82,26 @@ def refuse_other_classes(runs: Sequence[Scored]) -> None:
 
 
 def gather(runs: Sequence[Scored]) -> list[Configuration]:
-    """Runs of one config but for seed and fold become one rival.
+    """Runs whose configs differ only in seed and fold become one configuration.
 
     Raises:
-        UsageError: two runs have the same config and the same seed: a copy is no second seed.
+        UsageError: two runs have the same config and the same seed: a copy does not count as a second seed.
     """
     by_key: dict[str, list[Scored]] = {}
     for run in runs:
         by_key.setdefault(run.key, []).append(run)
-    rivals: list[Configuration] = []
+    configurations: list[Configuration] = []
     names = _names(list(by_key.values()))
     for name, members in zip(names, by_key.values(), strict=True):
         members = sorted(members, key=lambda run: run.repeat)
         for one, other in pairwise(members):
             if one.repeat == other.repeat:
                 raise UsageError(
-                    f"{one.root} and {other.root} have the same config and seed: a repeated run is no second seed. "
+                    f"{one.root} and {other.root} have the same config and seed: a repeated run is not a second seed. "
                     "Give one of them."
                 )
-        rivals.append(Configuration(name, members))
-    return rivals
+        configurations.append(Configuration(name, members))
+    return configurations
 
 
 def configuration_name(root: Path) -> str:
@@ -111,7 +111,7 @@ def configuration_name(root: Path) -> str:
 
 
 def _names(rows: list[list[Scored]]) -> list[str]:
-    """A short name per row; where two would be the same, the folder above is added."""
+    """A short name per row; where two would be equal, the parent folder is added."""
     short = [", ".join(dict.fromkeys(configuration_name(run.root) for run in row)) for row in rows]
     return [
         name if short.count(name) == 1 else f"{row[0].root.parent.name}/{row[0].root.name}"
@@ -119,10 +119,10 @@ def _names(rows: list[list[Scored]]) -> list[str]:
     ]
 
 
-def line_up(rivals: Sequence[Configuration], metric: str) -> Lineup:
-    """The rivals, best first, and for each pair of them the runs on the same images."""
-    ranked = sorted(rivals, key=lambda rival: rival.rank(metric))
-    runs = [run for rival in ranked for run in rival.runs]
+def line_up(configurations: Sequence[Configuration], metric: str) -> Lineup:
+    """The configurations, best first, and for each pair of them the runs on the same images."""
+    ranked = sorted(configurations, key=lambda configuration: configuration.rank(metric))
+    runs = [run for configuration in ranked for run in configuration.runs]
     codes, m = _number_patients(runs)
     lineup = Lineup(ranked, codes, m)
     for i, j in combinations(range(len(ranked)), 2):
@@ -131,7 +131,7 @@ def line_up(rivals: Sequence[Configuration], metric: str) -> Lineup:
 
 
 def _number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
-    """One number per patient in all runs: images that a run keeps together, or that are the same file, share it."""
+    """One number per patient over all runs: images that a run keeps together, or that are the same file, share it."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -153,7 +153,7 @@ def _number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
 
 
 def _match(ours: Sequence[Scored], theirs: Sequence[Scored]) -> list[tuple[Scored, Scored]]:
-    """Runs of two configurations on the same images: of the same seed and fold first, then in their order."""
+    """Pairs of runs of two configurations on the same images: first those of equal seed and fold, then in their order."""
     free = list(theirs)
     found: list[tuple[Scored, Scored]] = []
     for same_repeat in (True, False):

@@ -1,6 +1,6 @@
-"""A finished run's saved scores of one split, in an order that other runs on the same images share.
+"""A finished run's saved scores on one split, in the same order as other runs on the same images.
 
-No picture is opened and no network runs; test scores are read only where `evaluate` has recorded a look.
+No image is opened and no network runs; test scores are read only if `evaluate` has recorded a test-set access.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from plainfilm.schemas.documents import Metric
 
 _SPECIFICITY = 0.90
 SENSITIVITY_AT = "sensitivity_at_specificity_90"
-# What a repeat of the same experiment may differ in, and what changes no result.
+# Config keys in which repeats of one experiment may differ, and keys that change no result.
 REPEATS, WITHOUT_EFFECT = (("train", "seed"), ("data", "fold")), (("data", "cache"),)
 LEVEL, BOOT_DRAWS = 0.95, 1_000
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One run on one split. Rows are sorted by content, so row i is the same picture in every run on these images.
+    """One run on one split. Rows are sorted by content, so row i is the same image in every run on these images.
 
     `key`: the config without its repeat, as JSON; `repeat`: (seed, fold); `images`: str (n,), SHA-256 of each file;
     `fingerprint` of the sorted (file, label) pairs; `groups`: int (n,); `patients`: str (n,) or None.
@@ -70,12 +70,12 @@ class Scored:
 
     @property
     def views(self) -> tuple[int, ...]:
-        """Columns that are each set against the rest: the positive class of two, or every class of more."""
+        """Columns scored one against the rest: the positive class of two, or every class of more."""
         return tuple(range(len(self.card.vocab))) if self.positive is None else (self.positive,)
 
     @property
     def hits(self) -> Bools:
-        """bool (n,), called rightly at the threshold stored in the run (more than two classes: the largest score)."""
+        """bool (n,), predicted correctly at the run's stored threshold (more than two classes: by the largest score)."""
         return np.asarray(
             predicted_classes(self.probs, positive=self.positive, threshold=self.card.threshold) == self.targs
         )
@@ -103,7 +103,7 @@ class Scored:
 
 
 def _config_key(cfg: ExperimentConfig) -> str:
-    """The config as JSON, without what a repeat differs in."""
+    """The config as JSON, without the keys in which repeats differ."""
     tree = cfg.model_dump(mode="json")
     for section, name in (*REPEATS, *WITHOUT_EFFECT):
         del tree[section][name]
@@ -111,17 +111,17 @@ def _config_key(cfg: ExperimentConfig) -> str:
 
 
 def read_scored(root: Path, split: str) -> Scored:
-    """The scores that a finished run saved of `split`.
+    """The scores that a finished run saved for `split`.
 
     Raises:
-        DataError: no finished run, a damaged file, or one of another version. SealError: no look at test is recorded.
+        DataError: no finished run, a damaged file, or one of another version. SealError: no test-set access is recorded.
     """
     run = RunDir.open(root)
     cfg, card = read_run_config(run), read_card(run)
     if split == "test" and not count_accesses(run, card.seal)[0]:
         raise SealError(
-            f"No look at the test set is recorded for {root}, and none is made here. Open it first: plainfilm evaluate "
-            f"{root} --split test."
+            f"No test-set access is recorded for {root}, and none is made here. Evaluate it on test first: plainfilm "
+            f"evaluate {root} --split test."
         )
     rows = read_table(run.table)
     part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
@@ -137,7 +137,7 @@ def read_scored(root: Path, split: str) -> Scored:
 
 
 def _content_order(part: pd.DataFrame) -> Ints:
-    """Identical files have identical scores, so which of them comes first does not matter."""
+    """Row order by file content; the order of identical files does not matter, as they have identical scores."""
     last = [CHANGE] if CHANGE in part else []
     return np.lexsort([part[name].to_numpy(dtype=str) for name in (*last, "relative", "label", "sha256")])
 
@@ -145,7 +145,8 @@ def _content_order(part: pd.DataFrame) -> Ints:
 def _sensitivity_at(sample: Sample, specificity: float = _SPECIFICITY) -> Metric:
     """Sensitivity at the lowest threshold whose specificity on the same images is at least `specificity`.
 
-    Draws of whole patients find the threshold anew: taken as given, its interval covered 0.60 to 0.79 of 0.95.
+    Each bootstrap draw of whole patients finds the threshold again: with a fixed threshold, the nominal coverage of 0.95
+    was 0.60 to 0.79.
     """
     if sample.positive is None:
         return missing("more than two classes", sample, sample.everyone)
@@ -165,7 +166,7 @@ def _sensitivity_at(sample: Sample, specificity: float = _SPECIFICITY) -> Metric
 def _log_loss(losses: Floats, groups: np.ndarray, sample: Sample) -> Metric:
     """Mean cross-entropy in nats, Student's t over patients.
 
-    The upper limit also has room for wrong calls that were not seen.
+    The upper limit also allows for wrong predictions that were not observed.
     """
     value, (n, people) = float(losses.mean()), counts(sample, sample.everyone)
     if len(np.unique(losses)) < 2:

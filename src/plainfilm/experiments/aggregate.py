@@ -1,4 +1,4 @@
-"""Run folders become rows: one per configuration, ranked on valid, each tested against the best."""
+"""Turn run folders into rows: one per configuration, ranked on valid, each tested against the best."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Costs:
 
 @dataclass(frozen=True)
 class _HeldOutScores:
-    """What the looks at test said; `n_runs` of the configuration's runs have looked. `baseline`: AUROC of the best
-    shortcut probe on the same images; None where the runs were not probed."""
+    """Scores on test of the `n_runs` runs that were evaluated on it. `baseline`: AUROC of the best shortcut probe on the
+    same images; None if the runs have no probes."""
 
     __test__ = False  # not a test class
     n_runs: int
@@ -65,9 +65,9 @@ class _HeldOutScores:
 class Row:
     """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so.
 
-    `per_class`: the train images of each class where the experiment asked for so many; `best`: the row that it was set
-    beside, itself where it is that row (where the number of train images varies, the best of the same number). `beyond`: on valid, the share of
-    pairs that the best shortcut probe orders wrongly and the network rightly; None where a run does not tell it.
+    `per_class`: train images per class if the experiment limits them; `best`: the row that it is tested against, or
+    itself if it is that row (where the number of train images varies, the best of the same number). `discordant`: on
+    valid, the share of discordant pairs that the network ranks correctly; None if a run does not have it.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Row:
     metrics: dict[str, MeanSd]
     difference: Difference | None
     costs: Costs | None
-    looks: int
+    accesses: int
     test: _HeldOutScores | None
     command: str
     why: str = ""
     per_class: int | None = None
     best: str = ""
-    beyond: MeanSd | None = None
+    discordant: MeanSd | None = None
 
     @property
     def way(self) -> str:
@@ -92,9 +92,9 @@ class Row:
 
 @dataclass(frozen=True)
 class ResultsSection:
-    """One experiment; `split` is what it is ranked on. `baseline`: the probe on the plain valid images of the best row.
+    """One experiment, ranked on `split`. `baseline`: the shortcut probe on the unchanged valid images of the best row.
 
-    `seals`: the test sets of its runs. `sized`: the number of train images varies. `kept_last`: no epoch was chosen.
+    `seals`: the test sets of its runs. `sized`: the number of train images varies. `kept_last`: no epoch was selected.
     """
 
     name: str
@@ -112,7 +112,7 @@ class ResultsSection:
 
 
 def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
-    """The experiment whose runs lie in `folder` (which may be missing), its configurations named by `file`.
+    """The experiment whose runs are in `folder` (which may be missing), with the configurations of `file`.
 
     Raises:
         DataError: there is neither a run nor a file; a run is damaged or of a newer version.
@@ -136,11 +136,11 @@ def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
         lineup = line_up(gather(runs), "auroc")
         rows = _rows(lineup, experiment, file)
     rows += _not_run(rows, experiment, unfinished, file)
-    probe, baseline = _shortcut_baseline(lineup.rivals[0].runs) if lineup else ("", None)
+    probe, baseline = _shortcut_baseline(lineup.configurations[0].runs) if lineup else ("", None)
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
     return ResultsSection(
         name, experiment.about if experiment else About(), rows, baseline, probe,
-        notes + _unlike([root for root, _ in done], split, rows), len(runs),
+        notes + _comparability_notes([root for root, _ in done], split, rows), len(runs),
         [f"{root.name} ({status})" for root, status in unfinished], split,
         frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class for row in rows} - {None}) > 1,
         bool(runs) and all(run.card.kept_by == KEPT_LAST for run in runs),
@@ -148,7 +148,7 @@ def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
 
 
 def _ranked_on(roots: Sequence[Path]) -> str:
-    """valid-shifted where every run has scores of it, else valid."""
+    """valid-shifted if every run has scores on it, else valid."""
     return SHIFTED if roots and all(_has_shifted(root) for root in roots) else "valid"
 
 
@@ -156,17 +156,17 @@ def _has_shifted(root: Path) -> bool:
     return RunDir(root).predictions(SHIFTED).is_file()
 
 
-def _unlike(roots: Sequence[Path], split: str, rows: Sequence[Row]) -> list[str]:
-    """What keeps rows from being set beside each other on equal terms."""
+def _comparability_notes(roots: Sequence[Path], split: str, rows: Sequence[Row]) -> list[str]:
+    """Notes on why rows are not compared on equal terms."""
     found = []
     shifted = sum(map(_has_shifted, roots))
     if split != SHIFTED and shifted:
-        found.append(f"Ranked on valid: {len(roots) - shifted} of {len(roots)} runs have no scores of {SHIFTED}.")
+        found.append(f"Ranked on valid: {len(roots) - shifted} of {len(roots)} runs have no scores on {SHIFTED}.")
     seeds = {row.name: len(row.seeds) for row in rows if row.metrics}
     if len(set(seeds.values())) > 1:
         few = [f"{name} {n}" for name, n in seeds.items() if n < max(seeds.values())]
         found.append(
-            f"Rows with fewer seeds than the others ({max(seeds.values())}): {', '.join(few)}; a mean of few moves more."
+            f"Rows with fewer seeds than the others ({max(seeds.values())}): {', '.join(few)}; their means vary more."
         )
     return found
 
@@ -186,32 +186,39 @@ def _read_file(file: Path | None) -> Experiment | None:
 
 
 def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None) -> list[Row]:
-    """Ranked rows, each tested against the best; where the number of train images varies, of the same number."""
-    sizes = [_per_class(rival.runs[0]) for rival in lineup.rivals]
-    beside: dict[str, tuple[str, Difference | None]] = {}
+    """Ranked rows, each tested against the best; where the number of train images varies, the best of that number."""
+    sizes = [_per_class(configuration.runs[0]) for configuration in lineup.configurations]
+    against: dict[str, tuple[str, Difference | None]] = {}
     for size in dict.fromkeys(sizes):
-        same = [rival for rival, other in zip(lineup.rivals, sizes, strict=True) if other == size]
+        same = [
+            configuration for configuration, other in zip(lineup.configurations, sizes, strict=True) if other == size
+        ]
         part = lineup if len(same) == len(sizes) else line_up(same, "auroc")
         tested = tested_pairs(part, "auroc")
-        beside |= {rival.name: (part.rivals[0].name, tested.get((0, i))) for i, rival in enumerate(part.rivals)}
+        against |= {
+            configuration.name: (part.configurations[0].name, tested.get((0, i)))
+            for i, configuration in enumerate(part.configurations)
+        }
     return [
-        _row(rival, i, beside[rival.name], size, _command(rival.name, experiment, file))
-        for i, (rival, size) in enumerate(zip(lineup.rivals, sizes, strict=True))
+        _row(configuration, i, against[configuration.name], size, _command(configuration.name, experiment, file))
+        for i, (configuration, size) in enumerate(zip(lineup.configurations, sizes, strict=True))
     ]
 
 
-def _row(rival: Configuration, i: int, beside: tuple[str, Difference | None], size: int | None, command: str) -> Row:
-    looks = [count_accesses(RunDir(run.root), run.card.seal)[0] for run in rival.runs]
+def _row(
+    configuration: Configuration, i: int, against: tuple[str, Difference | None], size: int | None, command: str
+) -> Row:
+    accesses = [count_accesses(RunDir(run.root), run.card.seal)[0] for run in configuration.runs]
     return Row(
-        name=rival.name, rank=i + 1, seeds=[run.repeat[0] for run in rival.runs],
-        metrics={name: over_seeds([run.metrics[name] for run in rival.runs]) for name in rival.runs[0].metrics},
-        difference=beside[1], costs=_costs([read_cost(RunDir(run.root)) for run in rival.runs]),
-        looks=sum(looks), test=_test_scores([run for run, n in zip(rival.runs, looks, strict=True) if n]),
-        command=command, per_class=size, best=beside[0], beyond=_beyond(rival.runs),
+        name=configuration.name, rank=i + 1, seeds=[run.repeat[0] for run in configuration.runs],
+        metrics={name: over_seeds([run.metrics[name] for run in configuration.runs]) for name in configuration.runs[0].metrics},
+        difference=against[1], costs=_costs([read_cost(RunDir(run.root)) for run in configuration.runs]),
+        accesses=sum(accesses), test=_test_scores([run for run, n in zip(configuration.runs, accesses, strict=True) if n]),
+        command=command, per_class=size, best=against[0], discordant=_discordant(configuration.runs),
     )  # fmt: skip
 
 
-def _beyond(runs: Sequence[Scored]) -> MeanSd | None:
+def _discordant(runs: Sequence[Scored]) -> MeanSd | None:
     found = [(baseline_of(_saved(run).get("valid", {})) or {}).get("beyond") for run in runs]
     if not all(each and each["value"] is not None for each in found):
         return None
@@ -249,9 +256,9 @@ def _costs(found: Sequence[Cost]) -> Costs:
     )  # fmt: skip
 
 
-def _test_scores(opened: Sequence[Scored]) -> _HeldOutScores | None:
-    """From metrics.json, where evaluate left them; no test score is computed here."""
-    saved = [part for run in opened if (part := _saved(run).get("test"))]
+def _test_scores(evaluated: Sequence[Scored]) -> _HeldOutScores | None:
+    """Test scores that `evaluate` saved in metrics.json; none is computed here."""
+    saved = [part for run in evaluated if (part := _saved(run).get("test"))]
     if not saved:
         return None
     metrics = {

@@ -1,4 +1,4 @@
-"""What a configuration costs: time, memory and size of its training, and how long one image takes on this CPU."""
+"""Cost of a configuration: training time, memory, model size, and latency of one image on this CPU."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Latency(BaseModel):
 
 
 class Cost(BaseModel):
-    """cost.json of a run; None: not measured. `peak_rss_exact` is False where the process had used as much before."""
+    """cost.json of a run; None: not measured. `peak_rss_exact` is False if the process had used as much before."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_version: Literal[1] = 1
@@ -46,7 +46,7 @@ class Cost(BaseModel):
 
 
 def read_cost(run: RunDir) -> Cost:
-    """The saved cost, or what the run folder tells without it.
+    """The saved cost, or what can be read from the run folder without it.
 
     Raises:
         DataError: cost.json is damaged, or the weights are.
@@ -59,11 +59,11 @@ def read_cost(run: RunDir) -> Cost:
         raise DataError(
             f"{run.cost} is damaged or of a newer version. Remove it; experiments run measures again."
         ) from None
-    return saved.model_copy(update=_size(run))  # what is counted has changed between versions; a header is read at once
+    return saved.model_copy(update=_size(run))  # versions count parameters differently; reading a header is fast
 
 
 def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb: float | None = None) -> None:
-    """Save what the training took. `peak_before_mb`: the process's peak before it; None: a process of its own."""
+    """Save the cost of a training. `peak_before_mb`: the process's peak before it; None: a process of its own."""
     facts: dict[str, Any] = _time(run)
     if trained is not None and trained.timing is not None:
         peak = trained.timing.peak_rss_mb
@@ -83,7 +83,7 @@ def write_latency(run: RunDir) -> _Latency:
 
 
 def peak_memory_mb() -> float:
-    """Peak of this process so far."""
+    """Peak memory of this process so far."""
     return peak_rss_mb()
 
 
@@ -92,7 +92,7 @@ def _save(run: RunDir, cost: Cost) -> None:
 
 
 def _size(run: RunDir) -> dict[str, Any]:
-    """Trainable weights in the file, BatchNorm's statistics left out, and its size with them."""
+    """Number of weights in the file without BatchNorm's statistics, and the file's size with them."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -108,7 +108,7 @@ def _size(run: RunDir) -> dict[str, Any]:
 
 
 def _time(run: RunDir) -> dict[str, Any]:
-    """From timing.csv: the epochs alone, without scan, decoding and probes."""
+    """Times from timing.csv: epochs only, without scan, decoding and probes."""
     try:
         rows = pd.read_csv(run.timing)
         return {

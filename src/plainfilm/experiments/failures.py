@@ -1,4 +1,4 @@
-"""failures.json beside the runs of an experiment: why a run failed that may have left no folder of its own."""
+"""failures.json of an experiment: why runs failed, including runs that left no folder."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.schemas.compare import ExperimentRun
 
 _FILE = "failures.json"
-# A message may name files of the user's, and their names may be patients'; the table is meant to be shown.
+# A message may contain the user's file names, which may contain patient names; the table is meant to be published.
 _QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\")")
 _PATH = re.compile(r"\S*[/\\]\S*")
 _LONGEST = 120  # characters of a reason
 
 
 def _why(message: str) -> str:
-    """The first sentence of an error, without what might be a path or a file's name."""
+    """The first sentence of an error, without anything that might be a path or a file name."""
     first = re.split(r"(?<=[.!?])\s+(?=[A-Z])", message.strip(), maxsplit=1)[0]
-    told = _PATH.sub("...", _QUOTED.sub("...", first.removesuffix(".")))
-    return told if len(told) <= _LONGEST else f"{told[: _LONGEST - 3]}..."
+    reason = _PATH.sub("...", _QUOTED.sub("...", first.removesuffix(".")))
+    return reason if len(reason) <= _LONGEST else f"{reason[: _LONGEST - 3]}..."
 
 
 def keep_failures(folder: Path, runs: Iterable[ExperimentRun], trained: Sequence[str]) -> None:
-    """Remember those of `runs` that failed, and forget what is in the outcomes `trained` now."""
+    """Record those of `runs` that failed, and remove those whose outcome is now one of `trained`."""
     before = _read_failures(folder)
     now = dict(before)
     for run in runs:
@@ -38,7 +38,7 @@ def keep_failures(folder: Path, runs: Iterable[ExperimentRun], trained: Sequence
 
 
 def _read_failures(folder: Path) -> dict[str, str]:
-    """Folder name of each failed run -> why; nothing where the file is missing or damaged: it decides no number."""
+    """Folder name of each failed run -> reason; empty if the file is missing or damaged, as no number depends on it."""
     try:
         found = json.loads((folder / _FILE).read_text(encoding="utf-8"))["failures"]
         return {str(name): str(reason) for name, reason in found.items()}
@@ -47,7 +47,7 @@ def _read_failures(folder: Path) -> dict[str, str]:
 
 
 def with_failures(folder: Path, done: Sequence[Path], unfinished: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """`unfinished` runs with 'failed: why' as their status where that is known, those without a folder among them."""
+    """`unfinished` runs and failed ones without a folder; the status is 'failed: reason' where the reason is known."""
     failed = {folder / name: f"failed: {reason}" for name, reason in _read_failures(folder).items()}
     found = {
         root: failed.get(root, status) if status in ("failed", "diverged") else status for root, status in unfinished

@@ -1,4 +1,4 @@
-"""An experiment file: one config, and the lists of values that make many of it.
+"""An experiment file: one config, and lists of values that expand it into many.
 
 ```
 about: {title: ..., command: ..., hardware: ..., time: ..., expected: ...}
@@ -6,9 +6,9 @@ data: ...                      the keys of any config
 grid: {model.name: [paper, compact], train.seed: [0, 1, 2]}
 configurations: [{name: wide, model.filters: [32, 64, 128]}, {name: huge, model.dense: 4096, skip: takes hours}]
 ```
-Each value of the grid meets each other and each configuration. `train.seed` and `data.fold` repeat a configuration;
-every other key makes another one. A configuration with `skip` is checked, listed as not run, and trained only when it
-is asked for by name. Nothing runs before all of them are found to be possible.
+The grid is the product of all its values and the configurations. `train.seed` and `data.fold` repeat a configuration;
+every other key makes a new one. A configuration with `skip` is checked, listed as not run, and trained only when
+requested by name. Nothing runs until all of them have been checked.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from plainfilm.models.registry import check_options
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
 _NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
-_BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as make_config joins them; runs share most of their faults
+_BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as joined by make_config; runs share most of their faults
 SEED, FOLD = "train.seed", "data.fold"
 _SKIP = "skip"
 _OWN_KEYS = ("about", "grid", "configurations")
@@ -40,7 +40,7 @@ _Overrides = dict[str, Any]
 
 
 class About(BaseModel):
-    """What an experiment is for, in short texts; `test_set` names the images in the log of test looks."""
+    """Short texts that describe an experiment; `test_set` names the images in the log of test-set accesses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     title: str = ""
@@ -53,7 +53,7 @@ class About(BaseModel):
 
 @dataclass(frozen=True)
 class Planned:
-    """One run: its configuration's name, its folder's name, its config, and why it is not run unless asked for."""
+    """One run: the names of its configuration and folder, its config, and why it is skipped unless requested."""
 
     configuration: str
     folder: str
@@ -63,7 +63,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A file read and found possible; `planned` in the order of running, all repeats of a configuration together."""
+    """A checked experiment file; `planned` is in running order, with all repeats of a configuration together."""
 
     path: Path
     about: About
@@ -79,7 +79,7 @@ class Experiment:
         return list(dict.fromkeys(run.configuration for run in self.planned))
 
     def only(self, names: Sequence[str]) -> list[Planned]:
-        """The runs of these configurations; of all that are not to be skipped, where no name is given.
+        """The runs of these configurations; without a name, of all that are not skipped.
 
         Raises:
             ConfigError: no such configuration.
@@ -93,10 +93,10 @@ class Experiment:
 
 
 def read_experiment(path: Path, data: Path | None = None) -> Experiment:
-    """The experiment of a YAML file; a file without a grid is a grid of one. `data` lies over data.path.
+    """The experiment of a YAML file; a file without a grid is a grid of one. `data` overrides data.path.
 
     Raises:
-        ConfigError: the file cannot be read, or some of its configurations are not possible; names every fault.
+        ConfigError: the file cannot be read, or some of its configurations are invalid; names every fault.
     """
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give one experiment file, e.g. {path / 'smoke.yaml'}.")
@@ -109,7 +109,7 @@ def read_experiment(path: Path, data: Path | None = None) -> Experiment:
         near = difflib.get_close_matches(key, [*_OWN_KEYS, *ExperimentConfig.model_fields], n=1)
         if near and near[0] in _OWN_KEYS:
             faults.append(f"{key}: unknown key; did you mean {near[0]!r}?")
-    told = _about(about, faults)
+    described = _about(about, faults)
     axes = _axes(grid, faults)
     rows = _configurations(configurations, faults)
     if faults:
@@ -120,10 +120,10 @@ def read_experiment(path: Path, data: Path | None = None) -> Experiment:
     if faults:
         raise ConfigError(f"{path}: " + "; ".join(dict.fromkeys(faults)))
     if all(run.skip for run in planned):
-        raise ConfigError(f"{path}: every configuration has a skip, which makes no run at all; take one away")
+        raise ConfigError(f"{path}: every configuration has a skip, so there is nothing to run; remove one")
     section = raw.get("data")
     named = isinstance(section, Mapping) and bool(section.get("path") or section.get("phantom"))
-    return Experiment(path, told, planned, named or all(run.cfg.data.path for run in planned))
+    return Experiment(path, described, planned, named or all(run.cfg.data.path for run in planned))
 
 
 def _about(raw: Any, faults: list[str]) -> About:
@@ -133,7 +133,7 @@ def _about(raw: Any, faults: list[str]) -> About:
         for fault in error.errors():
             key = ".".join(("about", *map(str, fault["loc"])))
             known = f"; known: {', '.join(About.model_fields)}" if fault["type"] == "extra_forbidden" else ""
-            faults.append(f"{key}: a short text was expected{known}" if not known else f"{key}: unknown key{known}")
+            faults.append(f"{key}: expected a short text{known}" if not known else f"{key}: unknown key{known}")
         return About()
 
 
@@ -150,10 +150,10 @@ def _axes(raw: Any, faults: list[str]) -> dict[str, list[Any]]:
             faults.append(f"grid.{key}: found {values!r}; expected a list of values, e.g. [{values}]")
         elif not values:
             faults.append(
-                f"grid.{key}: the list is empty, which makes no run at all; give it a value or remove the key"
+                f"grid.{key}: the list is empty, so there is nothing to run; give it a value or remove the key"
             )
         elif twice := [value for i, value in enumerate(values) if value in values[:i]]:
-            faults.append(f"grid.{key}: {twice[0]!r} is there twice; keep one")
+            faults.append(f"grid.{key}: {twice[0]!r} is listed twice; keep one")
         elif "." not in str(key):
             faults.append(f"grid.{key}: expected a dotted key, e.g. 'train.{key}'")
         else:
@@ -162,17 +162,17 @@ def _axes(raw: Any, faults: list[str]) -> dict[str, list[Any]]:
 
 
 def _configurations(raw: Any, faults: list[str]) -> list[tuple[str, _Overrides]]:
-    """(name, overrides) of each; one nameless without overrides where the file lists none."""
+    """(name, overrides) of each; one without name and overrides if the file lists none."""
     if raw is None:
         return [("", {})]
     if not isinstance(raw, list) or not raw:
-        faults.append("configurations: a list of at least one was expected, each with a name and dotted keys")
+        faults.append("configurations: expected a list of at least one, each with a name and dotted keys")
         return []
     found: list[tuple[str, _Overrides]] = []
     for number, entry in enumerate(raw, start=1):
         name = entry.get("name") if isinstance(entry, Mapping) else None
         if not isinstance(entry, Mapping) or not isinstance(name, str):
-            faults.append(f"configurations, entry {number}: a text 'name' was expected, found {entry!r}")
+            faults.append(f"configurations, entry {number}: expected a text 'name', found {entry!r}")
             continue
         if not _NAME.match(name):
             faults.append(f"configurations: {name!r} cannot name a folder; use {_NAMES_ARE}")
@@ -196,7 +196,7 @@ def _plan(
     for name, given in rows:
         overrides = {key: value for key, value in given.items() if key != _SKIP}
         clash = sorted(overrides.keys() & axes.keys())
-        faults += [f"{key} stands in the grid and in the configuration {name!r}; keep one" for key in clash]
+        faults += [f"{key} is in the grid and in the configuration {name!r}; keep one" for key in clash]
         for values in itertools.product(*others.values()):
             chosen = dict(zip(others, values, strict=True))
             for again in itertools.product(*repeats.values()):
@@ -213,7 +213,9 @@ def _plan(
 
 def _config(path: Path, raw: dict[str, Any], overrides: _Overrides, faults: list[str]) -> ExperimentConfig | None:
     tree = copy.deepcopy(raw)
-    for key in (key for key, value in overrides.items() if value is None):  # 'none' as a value, not as 'not given'
+    for key in (
+        key for key, value in overrides.items() if value is None
+    ):  # null is a value here, it does not mean "not given"
         *sections, last = key.split(".")
         target = tree
         for section in sections:
@@ -232,7 +234,7 @@ def _config(path: Path, raw: dict[str, Any], overrides: _Overrides, faults: list
 
 
 def _part(key: str, value: Any) -> str:
-    """What a grid's value adds to a name: 'compact', 'size_px_128', 'filters_8x16x32'."""
+    """The part of a name for a grid value: 'compact', 'size_px_128', 'filters_8x16x32'."""
     if isinstance(value, list):
         text = "x".join(map(str, value))
     elif isinstance(value, bool) or value is None:
@@ -249,7 +251,7 @@ def _refuse_twins(planned: list[Planned], faults: list[str]) -> None:
     for run in planned:
         if not _NAME.match(run.folder):
             faults.append(f"{run.folder!r} cannot name a run folder; name it under configurations: with {_NAMES_ARE}")
-        if run.folder.casefold() in folders:  # Windows and macOS know no capitals in names
+        if run.folder.casefold() in folders:  # Windows and macOS ignore case in names
             faults.append(f"two runs would be named {run.folder!r}; name them under configurations:")
         resolved = run.cfg.as_yaml()
         if resolved in configs and configs[resolved].folder != run.folder:

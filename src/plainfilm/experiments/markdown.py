@@ -1,4 +1,4 @@
-"""Rows become text: RESULTS.md, one marked section per experiment, and results.csv."""
+"""Turn rows into text: RESULTS.md, one marked section per experiment, and results.csv."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from plainfilm.schemas.documents import RESEARCH_ONLY
 
 _HEAD = f"""# Results
 
-One row per configuration, the mean of its seeds; made by `plainfilm experiments table` from run folders, never by hand.
-Text outside the marks of a section stays when the section is made again. {RESEARCH_ONLY}
+One row per configuration, the mean of its seeds; written by `plainfilm experiments table` from run folders, never by hand.
+Text outside the marks of a section is kept when the section is written again. {RESEARCH_ONLY}
 """
-_HOW = """- Rows are ranked on {split} by AUROC, then log loss; {chosen} chosen on valid too, so these scores flatter.{shifted}
-- `±` is the standard deviation over seeds. The brackets are 95 % limits over patients of a single trained network, averaged over the runs: they do not hold what another training would change.
-- Right where the probe errs: of the pairs of a positive and a negative valid image that the best probe without lungs orders wrongly, the share that the network orders rightly; a network that knows the shortcut alone has 0.
-- Against the best{sized}: the paired difference of AUROC on the same images with its 95 % limits over patients, tested by exchange of whole patients (p adjusted by Holm for all pairs of these rows){seeds}."""
-_ONE_SEED = ". One seed: it speaks of these trained networks alone"
-_SEEDS = "; with three seeds or more, the 95 % limits of the mean over seeds (t) must leave 0 out as well"
-_SHIFTED_IS = " valid-shifted is valid as it is and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
-_TESTED = "No row was chosen by the test set; its scores stand in the order of valid."
+_HOW = """- Rows are ranked on {split} by AUROC, then log loss; {chosen} chosen on valid too, so these scores are optimistic.{shifted}
+- `±` is the standard deviation over seeds. The brackets are 95 % limits over patients for a single trained network, averaged over the runs: they do not include the variation between trainings.
+- Discordant pairs: of the pairs of a positive and a negative valid image that the best shortcut probe ranks wrongly, the share that the network ranks correctly; a network that has learned only the shortcut has 0.
+- Against the best{sized}: the paired difference of AUROC on the same images with its 95 % limits over patients, and a permutation test over whole patients (p adjusted by Holm for all pairs of these rows){seeds}."""
+_ONE_SEED = ". One seed: it applies to these trained networks alone"
+_SEEDS = "; with three seeds or more, the 95 % limits of the mean over seeds (t) must exclude 0 as well"
+_SHIFTED_IS = " valid-shifted is valid unchanged and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
+_TESTED = "No row was chosen on the test set; its scores are in the order of valid."
 
 
 def _begin(name: str) -> str:
@@ -55,23 +55,25 @@ def put_section(page: str, name: str, text: str) -> str:
     start, stop = page.find(_begin(name)), page.find(_end(name))
     if counts != (1, 1) or stop < start:
         raise DataError(
-            f"RESULTS.md has {counts[0]} opening and {counts[1]} closing marks of {name!r}, one of each was expected. "
-            "Mend them, or remove that section."
+            f"RESULTS.md has {counts[0]} opening and {counts[1]} closing marks of {name!r}; expected one of each. "
+            "Fix them, or remove that section."
         )
     return page[:start] + whole + page[stop + len(_end(name)) :]
 
 
-def section_text(section: ResultsSection, figures: Mapping[str, str], looks: Sequence[Mapping[str, Any]] = ()) -> str:
-    """One experiment as Markdown that also reads as plain text.
+def section_text(
+    section: ResultsSection, figures: Mapping[str, str], accesses: Sequence[Mapping[str, Any]] = ()
+) -> str:
+    """One experiment as Markdown that is also readable as plain text.
 
-    `figures`: title -> path relative to the page; `looks`: the lines of looks.jsonl, the whole project's.
+    `figures`: title -> path relative to the page; `accesses`: the lines of looks.jsonl, those of the whole project.
     """
     about = section.about
     lines = [f"## {section.name}" + (f": {about.title}" if about.title else ""), ""]
-    told = (("Command", f"`{about.command}`" if about.command else ""), ("Hardware", about.hardware),
-            ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
-    said = [f"- {name}: {text}" for name, text in told if text] + [f"- NOTE: {note}" for note in section.marks]
-    lines += [*said, ""] if said else []
+    facts = (("Command", f"`{about.command}`" if about.command else ""), ("Hardware", about.hardware),
+             ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
+    listed = [f"- {name}: {text}" for name, text in facts if text] + [f"- NOTE: {note}" for note in section.marks]
+    lines += [*listed, ""] if listed else []
     how = _HOW.format(
         split=section.split, shifted=_SHIFTED_IS if section.split == SHIFTED else "",
         chosen="the threshold was" if section.kept_last else "the epoch and the threshold were",
@@ -84,45 +86,45 @@ def section_text(section: ResultsSection, figures: Mapping[str, str], looks: Seq
     lines += ["", "### Cost", "", *_cost_table(section.rows), ""]
     threads = sorted({row.costs.threads for row in section.rows if row.costs and row.costs.threads})
     lines += [
-        "- Minutes and img/s: mean over the runs, as they shared their machine; minutes of a run hold scan, decoding and probes.",
-        f"- Latency: one image through the network on the CPU (threads: {'/'.join(map(str, threads)) or '-'}), median, decoding not counted.",
-        "- Memory: peak of the process; `<=` where the same process had needed as much for an earlier run.",
+        "- Minutes and img/s: mean over the runs, as they shared the machine; minutes include scan, decoding and probes.",
+        f"- Latency: one image through the network on the CPU (threads: {'/'.join(map(str, threads)) or '-'}), median, without decoding.",
+        "- Memory: peak of the process; `<=` if an earlier run in the same process had needed as much.",
     ]
     if any(row.test for row in section.rows):
         lines += [
             "",
-            "### Test set, opened",
+            "### Test set",
             "",
             *_test_table(section.rows),
             "",
             f"- {_TESTED}",
-            *_looks_at(section.seals, looks),
+            *_access_lines(section.seals, accesses),
         ]
     for title, path in figures.items():
         lines += ["", f"![{title}]({path})"]
     return "\n".join(lines)
 
 
-def _looks_at(seals: Iterable[str], looks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How often the whole project has opened each test set of a section: every look makes the next one worth less."""
+def _access_lines(seals: Iterable[str], accesses: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How often the whole project has accessed each test set of a section: every access makes the next one worth less."""
     lines = []
     for seal in sorted(seals):
-        same = [str(look.get("what", "?")) for look in looks if look.get("seal") == seal]
+        same = [str(access.get("what", "?")) for access in accesses if access.get("seal") == seal]
         if same:
             kinds = Counter(same)
-            told = ", ".join(f"{what} ({n})" for what, n in kinds.items())
+            listed = ", ".join(f"{what} ({n})" for what, n in kinds.items())
             lines.append(
-                f"- The test set with seal {seal[:8]} was opened {len(same)} times by {len(kinds)} configurations in all, by looks.jsonl: {told}."
+                f"- The test set with seal {seal[:8]} was accessed {len(same)} times by {len(kinds)} configurations in total, according to looks.jsonl: {listed}."
             )
     return lines
 
 
 def _scores(section: ResultsSection) -> list[str]:
     head = ["rank", "configuration", "seeds", "AUROC", "accuracy", "sensitivity at specificity 0.90", "log loss",
-            "right where the probe errs", "AUROC against the best", "images (patients)"]  # fmt: skip
+            "right in discordant pairs", "AUROC against the best", "images (patients)"]  # fmt: skip
     body = [
         [str(row.rank), row.name, str(len(row.seeds)), *(_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
-         _mean_text(row.beyond) if row.beyond else "-", _against(row), _count(row.metrics["auroc"])]
+         _mean_text(row.discordant) if row.discordant else "-", _against(row), _count(row.metrics["auroc"])]
         if row.metrics else ["", row.name, "0", row.why, *[""] * 6]
         for row in section.rows
     ]  # fmt: skip
@@ -149,11 +151,11 @@ def _against(row: Row) -> str:
         return "the best" if row.rank == 1 else f"the best of {row.per_class} images"
     found = row.difference
     if found is None:
-        return "not tested: other images"
+        return "not tested: different images"
     p = f"p {found.p_holm:.3f}" if found.p_holm >= 0.001 else "p < 0.001"
-    told = p if found.distinguishable else f"not distinguishable from the best row, {p}"
+    verdict = p if found.distinguishable else f"not distinguishable from the best row, {p}"
     seeds = "" if found.seeds_low is None else f"; over seeds [{found.seeds_low:+.3f}, {found.seeds_high:+.3f}]"
-    return f"{found.value:+.3f} [{found.ci_low:+.3f}, {found.ci_high:+.3f}], {told}{seeds}"
+    return f"{found.value:+.3f} [{found.ci_low:+.3f}, {found.ci_high:+.3f}], {verdict}{seeds}"
 
 
 def _cost_table(rows: Sequence[Row]) -> list[str]:
@@ -165,11 +167,16 @@ def _cost_table(rows: Sequence[Row]) -> list[str]:
         "img/s",
         "latency ms",
         "memory MB",
-        "test looks",
+        "test accesses",
         "command",
     ]
     body = [
-        [row.name, *(_cost_cells(row.costs) if row.costs else [row.why, *[""] * 5]), str(row.looks), f"`{row.command}`"]
+        [
+            row.name,
+            *(_cost_cells(row.costs) if row.costs else [row.why, *[""] * 5]),
+            str(row.accesses),
+            f"`{row.command}`",
+        ]
         for row in rows
     ]
     return _aligned(head, body)
@@ -188,17 +195,17 @@ def _number(value: float | None, form: str) -> str:
 def _test_table(rows: Sequence[Row]) -> list[str]:
     head = [
         "configuration",
-        "runs opened",
-        "looks",
+        "runs evaluated",
+        "accesses",
         "AUROC",
         "accuracy",
         "sensitivity",
         "specificity",
-        "AUROC, no lungs needed",
+        "AUROC, shortcut baseline",
         "images (patients)",
     ]
     body = [
-        [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.looks),
+        [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.accesses),
          *(_mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")),
          _mean_text(row.test.baseline) if row.test.baseline else "-", _count(row.test.metrics["auroc"])]
         for row in rows if row.test
@@ -207,7 +214,7 @@ def _test_table(rows: Sequence[Row]) -> list[str]:
 
 
 def _aligned(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table whose columns also stand in line as plain text."""
+    """A Markdown table whose columns are also aligned as plain text."""
     body = [[cell.replace("|", "\\|") for cell in row] for row in body]
     widths = [max(len(row[i]) for row in (head, *body)) for i in range(len(head))]
     rule = ["-" * max(width, 3) for width in widths]
@@ -234,8 +241,8 @@ def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
         found |= _spread(f"valid_{name}", metric)
     if row.metrics:
         found |= {"valid_n": row.metrics["auroc"].n, "valid_patients": row.metrics["auroc"].n_patients}
-    if row.beyond is not None:
-        found |= _spread("valid_beyond_shortcut", row.beyond)
+    if row.discordant is not None:
+        found |= _spread("valid_beyond_shortcut", row.discordant)
     if row.difference is not None:
         found |= {f"to_best_{name}": value for name, value in row.difference.model_dump().items()}
     if row.costs is not None:
@@ -243,7 +250,7 @@ def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
                   "train_img_per_s": row.costs.img_per_s, "latency_ms": row.costs.latency_ms,
                   "latency_threads": row.costs.threads, "peak_rss_mb": row.costs.peak_rss_mb,
                   "peak_rss_exact": row.costs.peak_exact}  # fmt: skip
-    found["test_looks"] = row.looks
+    found["test_looks"] = row.accesses
     if row.test is not None:
         found["test_runs"] = row.test.n_runs
         for name, metric in row.test.metrics.items():
@@ -266,7 +273,7 @@ def put_rows(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     """The text of results.csv with these rows in place of the same experiments' old ones.
 
     Raises:
-        DataError: the file there is no such table.
+        DataError: the existing file is not such a table.
     """
     old = _read_rows(path)
     replaced = {row["experiment"] for row in rows}
@@ -290,7 +297,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         return rows
     except (ValueError, csv.Error, OSError):
         raise DataError(
-            f"{path} is no table of experiments (no column 'experiment'). Move it, or choose another --out."
+            f"{path} is not a table of experiments (no column 'experiment'). Move it, or choose another --out."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Whether every run that is to be trained can begin: asked before the first one, which may take hours."""
+"""Check that every run can start, before the first one begins, which may take hours."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from plainfilm.models.registry import check_options, require_library
 
 
 def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventCallback) -> None:
-    """Networks, sizes and weights of all runs that are new; ImageNet's weights are fetched now where they may be.
+    """Check networks, sizes and weights of all new runs; ImageNet's weights are downloaded now if allowed.
 
-    A stopped run holds its own weights, and a finished one needs none.
+    A stopped run has its own weights, and a finished one needs none.
 
     Raises:
-        PlainfilmError: of the kind that all faults share, else ConfigError; names every configuration with its fault.
+        PlainfilmError: the type that all faults share, else ConfigError; names every configuration with its fault.
     """
     faults: dict[str, PlainfilmError] = {}
-    asked: set[str] = set()
+    checked: set[str] = set()
     for place in places:
         cfg, name = place.planned.cfg, place.planned.configuration
-        question = f"{cfg.model!r} {cfg.train.size_px} {cfg.train.norm}"
-        if place.standing != "new" or question in asked:
+        key = f"{cfg.model!r} {cfg.train.size_px} {cfg.train.norm}"
+        if place.standing != "new" or key in checked:
             continue
-        asked.add(question)
+        checked.add(key)
         try:
             _require(cfg, offline=offline, on_event=on_event)
         except PlainfilmError as error:
@@ -35,9 +35,9 @@ def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventC
     if not faults:
         return
     kinds = {type(error) for error in faults.values()}
-    told = "; ".join(f"{name}: {str(error).rstrip('.')}" for name, error in faults.items())
+    listed = "; ".join(f"{name}: {str(error).rstrip('.')}" for name, error in faults.items())
     of = len({place.planned.configuration for place in places})
-    message = f"{len(faults)} of {of} configurations cannot be trained, and none was begun: {told}."
+    message = f"{len(faults)} of {of} configurations cannot be trained, and none was started: {listed}."
     raise kinds.pop()(message) if len(kinds) == 1 else ConfigError(message)
 
 

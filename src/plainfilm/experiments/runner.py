@@ -1,4 +1,4 @@
-"""`plainfilm experiments run`: a grid becomes finished runs; what is done stays, what was stopped goes on."""
+"""`plainfilm experiments run`: train all runs of a grid; finished runs are kept, stopped ones are resumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plainfilm.experiments.failures import keep_failures
 from plainfilm.experiments.grid import Experiment, read_experiment
 from plainfilm.experiments.preflight import require_possible
 from plainfilm.experiments.status import Place, find_place
-from plainfilm.experiments.test_log import access_log_file, open_test, require_writable
+from plainfilm.experiments.test_log import access_log_file, evaluate_on_test, require_writable
 from plainfilm.experiments.workers import BUG, INTERRUPTED, Ended, Workers, train_here
 from plainfilm.pipeline import train
 from plainfilm.pipeline.prepare import keep_out_of_data
@@ -27,14 +27,14 @@ _TRAINED = ("skipped", "trained", "resumed")
 
 @dataclass(frozen=True)
 class Order:
-    """What the user asked for; `command` is how to ask for it again."""
+    """The user's options; `command` is the command line that repeats them."""
 
     path: Path
     data: Path | None = None
     out: Path = OUT
     jobs: int = 1
     only: Sequence[str] = ()
-    open_test: bool = False
+    on_test: bool = False
     device: str = "auto"
     offline: bool = False
 
@@ -47,12 +47,12 @@ class Order:
         words += [word for name in self.only for word in ("--only", name)]
         words += ["--device", self.device] if self.device != "auto" else []
         words += ["--offline"] if self.offline else []
-        return shlex.join([*words, "--open-test"] if self.open_test else words)
+        return shlex.join([*words, "--open-test"] if self.on_test else words)
 
 
 @dataclass
 class _Progress:
-    """What became of each run so far, by folder name."""
+    """The outcome of each run so far, by folder name."""
 
     places: list[Place]
     ended: dict[str, ExperimentRun] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class _Progress:
         )  # fmt: skip
 
     def is_trained(self, place: Place) -> bool:
-        """Whether the run's model is there."""
+        """Whether the run has a trained model."""
         ended = self.ended.get(place.planned.folder)
         return ended is not None and ended.outcome in _TRAINED
 
@@ -79,11 +79,11 @@ class _Progress:
 
 
 def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallback = silent) -> ExperimentDocument:
-    """Train every run of the file that is not finished; a failure does not stop the rest, and stands in the answer.
+    """Train every unfinished run of the file; a failure does not stop the rest, and is in the document.
 
     Raises:
-        ConfigError: the file or one of its configurations is not possible. DataError: the images are not there.
-        OccupiedError: a run of another config lies where one of these would. StoppedError: Ctrl-C.
+        ConfigError: the file or one of its configurations is invalid. DataError: the images are missing.
+        OccupiedError: one of the folders has a run of another config. StoppedError: Ctrl-C.
     """
     if order.jobs < 1:
         raise UsageError(f"--jobs {order.jobs} would train nothing; expected 1 or more.")
@@ -95,7 +95,7 @@ def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallba
         keep_out_of_data(folder, each.cfg)
     progress = _Progress(_places(folder, experiment, order))
     require_possible(progress.places, offline=order.offline, on_event=on_event)
-    if order.open_test:
+    if order.on_test:
         require_writable(access_log_file(experiment))
     done, left = (
         [place for place in progress.places if place.standing in which] for which in (("done",), ("new", "stopped"))
@@ -119,7 +119,7 @@ def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallba
 
 
 def exit_code(document: ExperimentDocument) -> int:
-    """0; else the code that all failed runs share, or 5 where they failed for different reasons."""
+    """0; else the code that all failed runs share, or 5 if they failed for different reasons."""
     codes = {run.code for run in document.runs if run.code}
     return 0 if not codes else codes.pop() if len(codes) == 1 else _FAILED
 
@@ -128,16 +128,16 @@ def _require_data(experiment: Experiment, order: Order) -> None:
     if not experiment.names_data:
         raise DataError(
             f"{order.path} names no images. Give a folder: {order.command} --data FOLDER "
-            "(or write 'data: {phantom: {...}}' into it, for the drawn set)."
+            "(or write 'data: {phantom: {...}}' into it, for the synthetic set)."
         )
     paths = dict.fromkeys(run.cfg.data.path for run in experiment.planned if run.cfg.data.path)
     missing = [path for path in paths if not Path(path).exists()]
     if missing:
-        raise DataError(f"The images of {order.path} are not there: {missing[0]!r} does not exist. Give --data FOLDER.")
+        raise DataError(f"The images of {order.path} are missing: {missing[0]!r} does not exist. Give --data FOLDER.")
 
 
 def _places(folder: Path, experiment: Experiment, order: Order) -> list[Place]:
-    """Where each run stands; all that are in the way are told at once."""
+    """The place of each run; all conflicts are reported at once."""
     found, refused = [], []
     for planned in experiment.only(order.only):
         try:
@@ -151,7 +151,7 @@ def _places(folder: Path, experiment: Experiment, order: Order) -> list[Place]:
 
 
 def _estimate(done: Sequence[Place], left: Sequence[Place], jobs: int) -> float | None:
-    """Seconds for the runs that are `left`, from those that are `done`; None where there is none to learn from."""
+    """Seconds for the runs that are `left`, from those that are `done`; None if there is none to estimate from."""
     known: dict[str, list[float]] = {}
     for place in done:
         try:
@@ -176,7 +176,7 @@ def _timed(progress: _Progress, order: Order, on_event: EventCallback) -> float:
     for place in progress.places:
         name = place.planned.configuration
         if name not in by_name:
-            root = place.run.root.with_name(f"{place.run.root.name}.dry")  # of a stopped run its own is taken
+            root = place.run.root.with_name(f"{place.run.root.name}.dry")  # a stopped run's own folder is in use
             try:
                 by_name[name] = train.train_run(
                     place.planned.cfg, root, device=order.device, dry_run=True, offline=order.offline, on_event=on_event
@@ -202,16 +202,16 @@ def _work(experiment: Experiment, progress: _Progress, order: Order, folder: Pat
             if place.standing == "done":
                 _finish(experiment, progress, place, "skipped", order, folder, on_event)
             elif place.standing == "busy":
-                progress.note(place, "busy", OccupiedError.exit_code, "another process is training it; left alone")
+                progress.note(place, "busy", OccupiedError.exit_code, "another process is training it; skipped")
             elif place.standing == "diverged":
-                progress.note(place, "failed", _FAILED, "it diverged before, and would again: lower train.lr")
+                progress.note(place, "failed", _FAILED, "it diverged before and would again: lower train.lr")
         keep_failures(folder, progress.ended.values(), _TRAINED)
         _train_all(experiment, progress, order, folder, on_event)
         _measure_latency(progress)
     except (KeyboardInterrupt, StoppedError):
         done = sum(progress.is_trained(place) for place in progress.places)
         raise StoppedError(
-            f"Interrupted with {done} of {len(progress.places)} runs done; the one that was training is kept. "
+            f"Interrupted with {done} of {len(progress.places)} runs done; the state of the current run is kept. "
             f"Go on: {order.command}"
         ) from None
 
@@ -260,11 +260,13 @@ def _train_all(
 def _finish(
     experiment: Experiment, progress: _Progress, place: Place, outcome: Outcome, order: Order, folder: Path, on_event: EventCallback
 ) -> None:  # fmt: skip
-    """A run is trained: its cost is there, and its test set is opened where that was asked for."""
+    """After training: save the run's cost, and evaluate it on test if requested."""
     try:
         if not place.run.cost.is_file():
             write_cost(place.run)
-        opened = order.open_test and open_test(experiment, place.planned, place.run, on_event, folder / ".looks.lock")
+        opened = order.on_test and evaluate_on_test(
+            experiment, place.planned, place.run, on_event, folder / ".looks.lock"
+        )
         progress.note(place, outcome, opened=opened)
     except PlainfilmError as error:
         progress.note(place, "failed", error.exit_code, f"trained, but: {error}")
@@ -273,7 +275,7 @@ def _finish(
 
 
 def _measure_latency(progress: _Progress) -> None:
-    """Once per configuration, when nothing else of ours is running."""
+    """Measure latency once per configuration, when none of our trainings is running."""
     done = [place for place in progress.places if progress.is_trained(place)]
     measured = {place.planned.configuration for place in done if read_cost(place.run).latency is not None}
     for place in done:

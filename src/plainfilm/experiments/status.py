@@ -1,4 +1,4 @@
-"""Where each planned run stands on disk: new, finished, stopped, or in the way."""
+"""The state of each planned run on disk: new, finished, stopped, or in conflict."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
 
 _Standing = Literal["new", "done", "stopped", "busy", "diverged"]
-_SHOWN = 5  # differing keys named one by one
-_MOST_FOLDERS = 100  # half-made folders of one run; more is a fault elsewhere
+_SHOWN = 5  # differing keys listed individually
+_MOST_FOLDERS = 100  # incomplete folders of one run; more means a fault elsewhere
 
 
 @dataclass(frozen=True)
 class Place:
-    """The folder of a planned run and what is in it; `half_made`: earlier ones that hold nothing to go on with."""
+    """The folder of a planned run and its state; `half_made`: earlier folders with nothing to resume from."""
 
     planned: Planned
     run: RunDir
@@ -29,10 +29,10 @@ class Place:
 
 
 def find_place(folder: Path, planned: Planned) -> Place:
-    """The first of NAME, NAME.2, NAME.3 ... that is free or holds a run that counts.
+    """The first of NAME, NAME.2, NAME.3 ... that is free or has a usable run.
 
     Raises:
-        OccupiedError: a run of another config lies there; names what differs. DataError: a run of another version.
+        OccupiedError: it has a run of another config; names what differs. DataError: a run of another version.
     """
     half_made: list[Path] = []
     for number in range(1, _MOST_FOLDERS):
@@ -48,11 +48,13 @@ def find_place(folder: Path, planned: Planned) -> Place:
         if standing is not None:
             return Place(planned, run, standing, tuple(half_made))
         half_made.append(root)
-    raise OccupiedError(f"{folder / planned.folder} was begun {_MOST_FOLDERS} times in vain. Remove these folders.")
+    raise OccupiedError(
+        f"{folder / planned.folder} was started {_MOST_FOLDERS} times without success. Remove these folders."
+    )
 
 
 def _standing(run: RunDir) -> _Standing | None:
-    """None: it stopped before it could be gone on with."""
+    """State of a run folder; None: it stopped before it could be resumed."""
     if not run.status.is_file():
         return "busy" if (run.root / ".lock").is_file() and run.is_locked() else None
     try:

@@ -1,4 +1,4 @@
-"""`plainfilm experiments table`: run folders become RESULTS.md, results.csv and a figure of score against cost."""
+"""`plainfilm experiments table`: turn run folders into RESULTS.md, results.csv and a figure of score against cost."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
-    """Sections for the given folders of runs or experiment files; other sections of the page stay as they are.
+    """Write sections for the given run folders or experiment files; other sections of the page are not changed.
 
     Args:
         given: None: every experiment in runs/experiments.
         out: the folder of RESULTS.md; an experiment's file there names the configurations that were not run.
     Raises:
-        DataError: no run, a damaged one, or a page or CSV that is not ours. Nothing is written then.
+        DataError: no run, a damaged one, or a page or CSV of another format. Nothing is written then.
     """
     places = _places(list(given) if given else [OUT], out)
     sections = [read_section(name, folder, file) for name, (folder, file) in places.items()]
@@ -37,12 +37,12 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
-    looks = read_access_log(out / "looks.jsonl")
+    accesses = read_access_log(out / "looks.jsonl")
     figures = {section.name: _draw(section) for section in sections}
     rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
     for section in sections:
         links = {title: f"figures/{name}" for title, (name, _) in figures[section.name].items()}
-        text = put_section(text, section.name, section_text(section, links, looks))
+        text = put_section(text, section.name, section_text(section, links, accesses))
     drawn = []
     for name, png in (figure for of_one in figures.values() for figure in of_one.values()):
         drawn.append(out / "figures" / name)
@@ -51,12 +51,12 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
     atomic_write(page, text)
     return TableDocument(
         page=str(page), csv=str(table), figures=[str(path) for path in drawn],
-        sections=[_told(section) for section in sections],
+        sections=[_summary(section) for section in sections],
         notes=[f"{section.name}: not finished: {', '.join(section.unfinished)}" for section in sections if section.unfinished],
     )  # fmt: skip
 
 
-def _told(section: ResultsSection) -> TableSection:
+def _summary(section: ResultsSection) -> TableSection:
     best = section.rows[0].name if section.rows and section.rows[0].metrics else None
     not_run = [row.name for row in section.rows if not row.metrics]
     return TableSection(experiment=section.name, rows=len(section.rows), runs=section.runs, not_run=not_run, best=best)
@@ -82,10 +82,10 @@ def _places(given: Sequence[Path], out: Path) -> dict[str, tuple[Path, Path | No
 
 
 def _with_runs(path: Path) -> list[Path]:
-    """`path`, or the folders in it, that hold run folders."""
+    """`path`, or the folders in it that contain run folders."""
     if not path.is_dir():
         raise DataError(
-            f"{path} is no folder. Train first (plainfilm experiments run FILE.yaml), or give a folder of runs."
+            f"{path} is not a folder. Train first (plainfilm experiments run FILE.yaml), or give a folder of runs."
         )
     path = path.resolve()  # '.' has no name
     if (path / "status.json").is_file():
@@ -95,13 +95,13 @@ def _with_runs(path: Path) -> list[Path]:
     found = [child for child in sorted(path.iterdir()) if not child.name.startswith(".") and run_folders(child)]
     if not found:
         raise DataError(
-            f"{path} holds no run folder, nor does a folder in it. Train first: plainfilm experiments run FILE.yaml."
+            f"{path} has no run folder, nor does a folder in it. Train first: plainfilm experiments run FILE.yaml."
         )
     return found
 
 
 def _draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
-    """Title -> file name and PNG of each figure; none where nothing was run."""
+    """Title -> file name and PNG of each figure; empty if nothing was run."""
     from plainfilm.plots.base import as_png
 
     rows = [row for row in section.rows if row.costs is not None and row.metrics["auroc"].mean is not None]
@@ -143,7 +143,7 @@ def _draw_cost(section: ResultsSection, rows: list[Row]) -> Figure:
         numbers([row.metrics["auroc"].mean for row in rows]),
         numbers([row.metrics["auroc"].sd for row in rows]),
         [
-            ("training time, minutes a run", numbers([cost.minutes for cost in costs])),
+            ("training time, minutes per run", numbers([cost.minutes for cost in costs])),
             ("latency on the CPU, ms per image", numbers([cost.latency_ms for cost in costs])),
         ],
         section.name,

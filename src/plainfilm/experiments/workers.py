@@ -1,4 +1,4 @@
-"""How one planned run is trained: in this process, or in one of its own beside others."""
+"""Train one planned run: in this process, or in a process of its own in parallel with others."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _GRACE_SECONDS = 120.0  # for a child to finish its step and write its state aft
 
 @dataclass(frozen=True)
 class Ended:
-    """How a training ended: exit code and message, 0 and '' when it is done."""
+    """How a training ended: exit code and message, 0 and '' on success."""
 
     code: int
     message: str
 
 
 def train_here(place: Place, device: str, on_event: EventCallback, *, offline: bool = False) -> Ended:
-    """Train or go on in this process; what fails is returned, so that other runs can follow.
+    """Train or resume in this process; a failure is returned, so that the other runs continue.
 
     Raises:
         KeyboardInterrupt, StoppedError: Ctrl-C.
@@ -57,7 +57,7 @@ def train_here(place: Place, device: str, on_event: EventCallback, *, offline: b
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return Ended(BUG, f"A bug in plainfilm: {what}")
     finally:
-        gc.collect()  # a Learner and its callbacks hold each other, and with them all decoded pictures of the run
+        gc.collect()  # a Learner and its callbacks form a reference cycle, which keeps all decoded images of the run
     return Ended(0, "")
 
 
@@ -68,7 +68,7 @@ def _resume(place: Place, on_event: EventCallback) -> TrainDocument:
     try:
         return train.resume_run(place.run.root, on_event=on_event)
     finally:
-        torch.set_num_threads(threads)  # a resumed run works with its own number; the next run must not
+        torch.set_num_threads(threads)  # a resumed run uses its own number of threads; the next run must not
 
 
 class Workers:
@@ -80,7 +80,7 @@ class Workers:
         self.stopping, self.guard = threading.Event(), threading.Lock()
 
     def work(self, places: list[Place], ended: Any) -> None:
-        """Train all; `ended(place, Ended)` is called in this thread as they end.
+        """Train all; `ended(place, Ended)` runs in this thread as they end.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, after every child has written its state.
@@ -99,20 +99,20 @@ class Workers:
     def _train(self, place: Place) -> Ended:
         with self.guard:
             if self.stopping.is_set():
-                return Ended(INTERRUPTED, "not begun")
+                return Ended(INTERRUPTED, "not started")
             child = subprocess.Popen(
                 self._command(place), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment(),
-                start_new_session=True,  # a Ctrl-C in the terminal reaches us alone, and we hand it on once
+                start_new_session=True,  # Ctrl-C in the terminal reaches only this process, which forwards it once
             )  # fmt: skip
             self.children.append(child)
-        answer, errors = child.communicate()
+        output, errors = child.communicate()
         if child.returncode:
-            said = [line for line in errors.splitlines() if line.strip()] or ["no message"]
-            return Ended(child.returncode if child.returncode > 0 else BUG, said[-1].removeprefix("plainfilm: "))
+            lines = [line for line in errors.splitlines() if line.strip()] or ["no message"]
+            return Ended(child.returncode if child.returncode > 0 else BUG, lines[-1].removeprefix("plainfilm: "))
         try:
-            write_cost(place.run, TrainDocument.model_validate(json.loads(answer)))
+            write_cost(place.run, TrainDocument.model_validate(json.loads(output)))
         except (PlainfilmError, ValueError) as error:
-            return Ended(BUG, f"its answer cannot be read: {type(error).__name__}")
+            return Ended(BUG, f"its document cannot be read: {type(error).__name__}")
         return Ended(0, "")
 
     def _command(self, place: Place) -> list[str]:
@@ -149,4 +149,4 @@ class Workers:
             try:
                 child.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                child.kill()  # its last state holds
+                child.kill()  # its last state is kept

@@ -1,6 +1,6 @@
-"""Networks of torchvision and timm, and what of them is stem, stages and head.
+"""Networks of torchvision and timm, with the names of their stem, stages and head.
 
-Their parameters keep the names of the library, so that its weight files fit.
+Parameters keep the library's names, so its weight files load.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _Pooled = Callable[[Any, torch.Tensor], torch.Tensor]
 class BackboneParts:
     """Names inside a network.
 
-    `head`: its last linear layer; `stems`: the convolutions that see the picture; `stages`: module names from stem to
-    head, in groups that train at one rate; `pooled`: network, normalised pictures -> what the head sees, (n, d).
+    `head`: its last linear layer; `stems`: the convolutions that take the image; `stages`: module names from stem to
+    head, one group per learning rate; `pooled`: network, normalised images -> input of the head, (n, d).
     """
 
     head: str
@@ -53,7 +53,7 @@ def _densenet_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _timm_pooled(network: Any, x: torch.Tensor) -> torch.Tensor:
-    """timm's own way to the input of the classifier."""
+    """The input of the classifier, as timm computes it."""
     features: torch.Tensor = network.forward_head(network.forward_features(x), pre_logits=True)
     return features
 
@@ -104,8 +104,8 @@ _PARTS = {
         _chain_pooled,
     ),
 }  # fmt: skip
-# The second output of training is left off. The builder's own draw (deviation 0.1 everywhere) gave logits of 5e9 before
-# BatchNorm had seen anything, which would count as diverged; torch's default draw does not.
+# The auxiliary classifier is left out. The builder's own initialisation (standard deviation 0.1 everywhere) gave logits
+# of 5e9 before BatchNorm had seen any batch, which would count as diverged; torch's default does not.
 _SETTINGS: dict[str, dict[str, Any]] = {"inception_v3": {"aux_logits": False, "init_weights": False}}
 
 
@@ -129,27 +129,27 @@ def build_backbone(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Mo
 def _build_timm(spec: ModelSpec, n_classes: int, size_px: int) -> tuple[nn.Module, BackboneParts]:
     import timm
 
-    # pretrained=False: timm then reaches for no network; weights come from models.weights alone
+    # pretrained=False: timm downloads nothing; weights come only from models.load_weights
     sized: dict[str, Any] = {"img_size": size_px} if spec.patch_px > 1 else {}
     try:
         network = timm.create_model(spec.builder, pretrained=False, num_classes=n_classes, in_chans=3, **sized)
-        anatomy = _timm_anatomy(spec, network)
+        parts = _timm_parts(spec, network)
         with torch.no_grad():
             shape = network.eval()(torch.zeros(1, 3, size_px, size_px)).shape
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"The network {spec.name!r} cannot be used with {size_px} px pictures ({why}). Choose --size {spec.size_px}, or another --model."
+            f"The network {spec.name!r} cannot be used with {size_px} px images ({why}). Choose --size {spec.size_px}, or another --model."
         ) from None
     if tuple(shape) != (1, n_classes):
         raise ConfigError(f"The network {spec.name!r} gives outputs of shape {tuple(shape)}, not one score per class. Choose another --model.")  # fmt: skip
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", (1,))[0]
-    if size_px % patch:  # timm would leave the rest of the picture out without a word
-        raise ConfigError(f"train.size_px: {spec.name!r} cuts pictures into patches of {patch} px; {size_px} is no multiple. Choose --size {size_px - size_px % patch}.")  # fmt: skip
-    return network.train(), anatomy
+    if size_px % patch:  # timm would silently drop the rest of the image
+        raise ConfigError(f"train.size_px: {spec.name!r} cuts images into patches of {patch} px; {size_px} is not a multiple. Choose --size {size_px - size_px % patch}.")  # fmt: skip
+    return network.train(), parts
 
 
-def _timm_anatomy(spec: ModelSpec, network: Any) -> BackboneParts:
+def _timm_parts(spec: ModelSpec, network: Any) -> BackboneParts:
     facts = network.default_cfg
     head, stem = facts["classifier"], facts["first_conv"]
     if not isinstance(head, str) or not isinstance(network.get_submodule(head), nn.Linear):
@@ -165,14 +165,14 @@ def _timm_anatomy(spec: ModelSpec, network: Any) -> BackboneParts:
 
 
 def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:
-    """Make the first convolutions take one channel: a kernel is the sum of its three.
+    """Make the first convolutions take one channel: each kernel is summed over its three.
 
-    For pictures whose channels are equal after normalisation the outputs stay the same, padding included.
+    For images whose channels are equal after normalisation the outputs stay the same, padding included.
     """
     for name in stems:
         old = network.get_submodule(name)
         if not isinstance(old, nn.Conv2d) or old.groups != 1:
-            raise ConfigError(f"The first layer {name!r} is no plain convolution; grey pictures cannot be fed. Choose another --model.")  # fmt: skip
+            raise ConfigError(f"The first layer {name!r} is not a plain convolution and cannot take grey images. Choose another --model.")  # fmt: skip
         new = nn.Conv2d(
             1, old.out_channels, old.kernel_size, old.stride, old.padding, old.dilation, bias=old.bias is not None,  # type: ignore[arg-type]
             padding_mode=old.padding_mode,

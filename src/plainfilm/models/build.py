@@ -1,4 +1,4 @@
-"""A network from its name: the registry's facts and the config become an nn.Module."""
+"""Build a network by name: the registry's facts and the config become an nn.Module."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from plainfilm.models.paper import PaperNet
 from plainfilm.models.paper_gap import PaperGapNet
 from plainfilm.models.registry import check_options, statistics
 
-_ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that a picture is divided by
+_ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that an image is divided by
 
 
 class Normalised(nn.Module):
     """A network with its own normalisation in front; pixels 0..1, (n, 1 or 3, h, w) -> logits (n, k).
 
-    `standardise`: each picture is normalised by its own mean and standard deviation over all pixels and channels, and
-    `mean` and `std` are not used; a picture of one grey level becomes zeros.
+    `standardise`: each image is normalised by its own mean and standard deviation over all pixels and channels, and
+    `mean` and `std` are not used; an image of one grey level becomes zeros.
 
-    Normalisation travels with the network, so training, evaluation and export cannot differ in it. A network with
-    three input channels gets a grey batch expanded, right before the network; one with a single channel is
-    normalised with the channel means of `mean` and `std`.
+    Normalisation is part of the network, so training, evaluation and export cannot differ in it. For a network with
+    three input channels, a grey batch is expanded right before the network; for one with a single channel, `mean` and
+    `std` are averaged over the channels.
 
     `initial_weights`: what was loaded into it before training, for the card; None when it starts from scratch.
     """
@@ -44,14 +44,14 @@ class Normalised(nn.Module):
         network: nn.Module,
         mean: tuple[float, ...],
         std: tuple[float, ...],
-        anatomy: BackboneParts | None = None,
+        parts: BackboneParts | None = None,
         channels: int = 3,
         *,
         standardise: bool = False,
         channels_last: bool = True,
     ) -> None:
         super().__init__()
-        self.network, self.anatomy, self.standardise = network, anatomy, standardise
+        self.network, self._parts, self.standardise = network, parts, standardise
         if channels == 1:
             mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
@@ -71,20 +71,20 @@ class Normalised(nn.Module):
         return x.contiguous(memory_format=self.memory_format)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n, k), of pictures, or of features (n, d) that were computed before."""
+        """Logits (n, k) of images, or of precomputed features (n, d)."""
         logits: torch.Tensor = self.head(x) if x.ndim == 2 else self.network(self._normalised(x))
         return logits
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
-        """What the last layer sees, (n, d); `head` makes logits of it."""
+        """Input of the last layer, (n, d); `head` turns it into logits."""
         return self.parts.pooled(self.network, self._normalised(x))
 
     @property
     def parts(self) -> BackboneParts:
-        """What of the network is stem, stages and head."""
-        if self.anatomy is None:
-            raise TypeError("this network was wrapped without saying what its parts are")
-        return self.anatomy
+        """The names of the network's stem, stages and head."""
+        if self._parts is None:
+            raise TypeError("this network was wrapped without naming its parts")
+        return self._parts
 
     @property
     def head(self) -> nn.Linear:
@@ -106,13 +106,13 @@ def build_model(
 ) -> Normalised:
     """A fresh network whose weights are a function of (cfg, n_classes, size_px, seed, channels).
 
-    It looks at no weights file, whatever `cfg.weights` says: weights.build_model(), the public one, loads them.
+    It reads no weights file, whatever `cfg.weights` says: the public load_weights.build_model() does.
 
     Args:
-        channels: of the pictures, 1 or 3. The paper's network has three input channels for both; the others get as
-            many as the pictures have.
+        channels: of the images, 1 or 3. The paper's network has three input channels for both; the others get as
+            many as the images have.
     Raises:
-        ConfigError: unknown name, an option the network does not have, or a size it cannot take.
+        ConfigError: unknown name, an option the network does not have, or an unsupported size.
         MissingError: the network's library is not installed.
     """
     spec, speed = check_options(cfg, size_px), speed or SpeedConfig()
@@ -120,12 +120,12 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, INIT))
         if spec.library == "plainfilm":
-            network, anatomy = _OWN[spec.name](cfg, n_classes, size_px, channels, speed)
+            network, parts = _OWN[spec.name](cfg, n_classes, size_px, channels, speed)
         else:
-            network, anatomy = build_backbone(spec, n_classes, size_px)
+            network, parts = build_backbone(spec, n_classes, size_px)
             if channels == 1:
-                grey_stem(network, anatomy.stems)
-    return Normalised(network, *statistics(cfg), anatomy, channels,
+                grey_stem(network, parts.stems)
+    return Normalised(network, *statistics(cfg), parts, channels,
                       standardise=cfg.standardise, channels_last=speed.channels_last)  # fmt: skip
 
 
@@ -165,11 +165,11 @@ _OWN: dict[str, _Builder] = {"paper": _paper, "paper-gap": _paper_gap, "compact"
 
 
 def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:
-    """All parameters, in groups from stem to head; what belongs to no named stage (a class token) is in the first.
+    """All parameters, in groups from stem to head; those of no named stage (a class token) are in the first.
 
-    A network whose parts nobody named (a user's own module) is one group.
+    A network whose parts are not named (a user's own module) is one group.
     """
-    if not isinstance(model, Normalised) or model.anatomy is None:
+    if not isinstance(model, Normalised) or model._parts is None:
         return [list(model.parameters())]
     stages = model.parts.stages
     groups: list[list[nn.Parameter]] = [[] for _ in stages]
@@ -180,12 +180,12 @@ def parameter_groups(model: nn.Module) -> list[list[nn.Parameter]]:
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Trainable numbers in `model`."""
+    """Number of trainable parameters in `model`."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def load_weights(model: Normalised, path: Path) -> None:
-    """Put the weights of a safetensors file into a network built for them.
+    """Load a safetensors file into a network built for it.
 
     Raises:
         DataError: names or shapes differ.

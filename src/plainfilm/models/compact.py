@@ -9,11 +9,12 @@ _WIDTHS = (16, 32, 64, 128)
 
 
 class CompactNet(nn.Module):
-    """(n, channels, h, w) -> logits (n, n_classes); no size is fixed.
+    """(n, channels, h, w) -> logits (n, n_classes); images of any size.
 
-    Two strided 3x3 convolutions take the picture to a quarter, where one residual block works; two more stages halve
-    it and double the width. Kernels are dense: on CPUs a depthwise 3x3 takes about as long as a dense one of these
-    widths. At 128 px one thread trained 408 pictures/s, and 247 with the paper's network. The head sees the mean and the maximum of the last map, since a finding may fill a lung or a few pixels.
+    Two strided 3x3 convolutions reduce the image to a quarter of its side, followed by one residual block; two more
+    stages halve it and double the width. Kernels are dense: on CPUs a depthwise 3x3 takes about as long as a dense one
+    of these widths. At 128 px one thread trained 408 images/s, and 247 with the paper's network. The head takes the
+    mean and the maximum of the last map, since a finding may fill a lung or a few pixels.
     """
 
     def __init__(self, n_classes: int, *, channels: int = 1, dropout: float = 0.2) -> None:
@@ -27,18 +28,18 @@ class CompactNet(nn.Module):
         self.head = nn.Linear(2 * high, n_classes)
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """What the last layer sees, (n, 256): mean and maximum of the 128 maps."""
+        """Input of the last layer, (n, 256): mean and maximum of the 128 maps."""
         x = self.stage3(self.stage2(self.stage1(self.stem(x))))
         return torch.cat((x.mean((2, 3)), x.amax((2, 3))), dim=1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n, n_classes) of normalised pictures."""
+        """Logits (n, n_classes) of normalised images."""
         logits: torch.Tensor = self.head(self.dropout(self.pooled(x)))
         return logits
 
 
 class _Down(nn.Sequential):
-    """Half the side, more channels."""
+    """Halves the side and changes the number of channels."""
 
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__(*_conv(n_in, n_out, stride=2), nn.ReLU(inplace=True))

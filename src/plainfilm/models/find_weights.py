@@ -1,4 +1,4 @@
-"""Where the weights lie that a training starts from. No torch here, so that what is missing is told at once."""
+"""Find the weights that training starts from. No torch here, so that missing weights are reported at once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class FoundWeights:
-    """Weights on this machine. `card`: of the run that made them; None for a file or ImageNet's."""
+    """Weights on this machine. `card`: of the run that trained them; None for a file or ImageNet's."""
 
     kind: _Kind
     path: Path
@@ -37,14 +37,14 @@ class FoundWeights:
 
 
 def _torch_hub_folder() -> Path:
-    """Where torch.hub, and torchvision with it, keeps checkpoints."""
+    """Where torch.hub and torchvision keep checkpoints."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or f"{cache}/torch"
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def _hugging_face_folder() -> Path:
-    """Where huggingface_hub, and timm with it, keeps repositories."""
+    """Where huggingface_hub and timm keep repositories."""
     given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
@@ -56,18 +56,18 @@ def _is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
 
 
-def at_hand(spec: ModelSpec) -> Path | None:
-    """The network's ImageNet weights on this machine; looks at names only."""
-    return next((path for file in spec.imagenet if (path := _lies(file)) is not None), None)
+def imagenet_on_disk(spec: ModelSpec) -> Path | None:
+    """The network's ImageNet weights on this machine, found by file name only."""
+    return next((path for file in spec.imagenet if (path := _cached(file)) is not None), None)
 
 
-def _lies(file: WeightsFile) -> Path | None:
+def _cached(file: WeightsFile) -> Path | None:
     if file.torch_hub:
         path = _torch_hub_folder() / file.torch_hub
         return path if path.is_file() else None
     root = _hugging_face_folder() / f"models--{file.hugging_face.replace('/', '--')}"
     snapshots = sorted(root.glob("snapshots/*"))
-    with contextlib.suppress(OSError):  # the one that the hub calls main comes first
+    with contextlib.suppress(OSError):  # the snapshot of refs/main comes first
         main = root / "snapshots" / (root / "refs" / "main").read_text(encoding="utf-8").strip()
         snapshots = [main, *snapshots]
     found = (folder / name for folder in snapshots for name in _HUB_NAMES)
@@ -75,12 +75,12 @@ def _lies(file: WeightsFile) -> Path | None:
 
 
 def find_weights(cfg: ModelConfig, *, offline: bool = False, on_event: EventCallback = silent) -> FoundWeights | None:
-    """What `--weights` names, with its SHA-256; None for 'none'. Only ImageNet's may be fetched from the network.
+    """The weights that `--weights` names, with their SHA-256; None for 'none'. Only ImageNet's may be downloaded.
 
     Raises:
         ConfigError: the network has no ImageNet weights, or no such option.
-        MissingError: they are not on this machine and cannot be fetched, or there is no such file.
-        DataError: the file is damaged, or the run is not finished or of another network.
+        MissingError: they are not on this machine and cannot be downloaded, or there is no such file.
+        DataError: the file is damaged, or the run is unfinished or has another network.
     """
     spec = check_options(cfg)
     if cfg.weights == "none":
@@ -98,7 +98,7 @@ def find_weights(cfg: ModelConfig, *, offline: bool = False, on_event: EventCall
 
 
 def _file_sha256(path: Path) -> str:
-    """SHA-256 of a file, read in pieces.
+    """SHA-256 of a file, read in chunks.
 
     Raises:
         DataError: it cannot be read.
@@ -116,10 +116,10 @@ def _file_sha256(path: Path) -> str:
 def _from_run(root: Path, cfg: ModelConfig, spec: ModelSpec) -> FoundWeights:
     run = RunDir(root)
     if run.status.is_file():
-        RunDir.open(root)  # refuses what is not finished
+        RunDir.open(root)  # refuses an unfinished run
     elif not run.card.is_file():
         raise DataError(
-            f"--weights {root} is a folder, but no run (no card.json in it). Give a run folder, or a weights file."
+            f"--weights {root} is a folder, but not a run (it has no card.json). Give a run folder, or a weights file."
         )
     card = read_card(run)
     differ = [
@@ -137,26 +137,26 @@ def _from_run(root: Path, cfg: ModelConfig, spec: ModelSpec) -> FoundWeights:
 def starting_point(
     cfg: ExperimentConfig, *, offline: bool, on_event: EventCallback
 ) -> tuple[ExperimentConfig, FoundWeights | None]:
-    """The weights to start from, looked for before anything else, and the config with their mean and std."""
+    """The config with mean and std of the weights to start from, and these weights; found before anything else."""
     require_library(check_options(cfg.model, cfg.train.size_px))
     found = find_weights(cfg.model, offline=offline, on_event=on_event)
     return cfg.model_copy(update={"model": with_statistics(cfg.model, found)}), found
 
 
 def without_path(cfg: ModelConfig) -> ModelConfig:
-    """The model's config for a card, which names no file: what the weights were stands in `initial_weights`."""
+    """The model's config for a card, which names no file; `initial_weights` describes the weights."""
     return cfg if cfg.weights in ("none", "imagenet") else cfg.model_copy(update={"weights": "none"})
 
 
 def with_absolute_weights(cfg: ModelConfig) -> ModelConfig:
-    """The same config, also from another folder: a weights file or run is named by its absolute path."""
+    """The config with the absolute path of a weights file or run, so that it works from any folder."""
     if cfg.weights in ("none", "imagenet"):
         return cfg
     return cfg.model_copy(update={"weights": str(Path(cfg.weights).expanduser().absolute())})
 
 
 def as_it_began(cfg: ModelConfig, begun: ModelConfig) -> ModelConfig:
-    """`cfg` with what with_statistics() had written into `begun` from its weights, where `cfg` leaves that to them."""
+    """`cfg` with the statistics that with_statistics() wrote into `begun`, where `cfg` leaves them to the weights."""
     if cfg.weights == "none":
         return cfg
     left = {name: getattr(begun, name) for name in ("mean", "std") if getattr(cfg, name) is None}
@@ -165,7 +165,7 @@ def as_it_began(cfg: ModelConfig, begun: ModelConfig) -> ModelConfig:
 
 
 def with_statistics(cfg: ModelConfig, found: FoundWeights | None) -> ModelConfig:
-    """The config with the mean and std of the weights written out, where it does not name its own."""
+    """The config with the mean and std of the weights filled in, where it does not set its own."""
     if found is None:
         return cfg
     spec = check_options(cfg)
@@ -178,18 +178,18 @@ def with_statistics(cfg: ModelConfig, found: FoundWeights | None) -> ModelConfig
 
 
 def find_again(cfg: ModelConfig, initial: dict[str, Any] | None) -> FoundWeights | None:
-    """The weights that a run began with, for a resume from its first step.
+    """The initial weights of a run, for a resume from its first step.
 
     Raises:
-        MissingError: they are gone. DataError: they are others now.
+        MissingError: they are gone. DataError: they have changed.
     """
     if initial is None:
         return None
     found = find_weights(cfg, offline=True)
     if found is None or found.sha256 != initial["sha256"]:
         raise DataError(
-            "The run cannot go on as it began: the weights it started from have another content now. "
-            "Put back what changed, or train again into another folder."
+            "The run cannot be resumed: the content of the weights it started from has changed. "
+            "Restore the weights, or train again into another folder."
         )
     return found
 
@@ -204,17 +204,17 @@ def _imagenet(spec: ModelSpec, *, offline: bool, on_event: EventCallback) -> Fou
             f"model.weights: the network {spec.name!r} has no ImageNet weights; it starts from scratch. "
             f"Choose --weights none, a file or a run, or one of: {with_weights}."
         )
-    path = at_hand(spec)
+    path = imagenet_on_disk(spec)
     if path is None:
         file = spec.imagenet[0]
         if offline or _is_offline():
             raise MissingError(_how_to_get(spec, "and --offline or HF_HUB_OFFLINE forbids fetching them"))
-        if file.mb:  # known beforehand: host and size are told before anything is asked of the host
+        if file.mb:  # known in advance: host and size are shown before the host is contacted
             on_event("download", {"host": file.host, "name": file.name, "mb": file.mb})
         if not _reachable(file.host):
             raise MissingError(_how_to_get(spec, f"and {file.host} was not reached within {_SECONDS:.0f} s"))
         if not file.mb:
-            on_event("download", {"host": file.host, "name": file.name, "mb": _asked_mb(file)})
+            on_event("download", {"host": file.host, "name": file.name, "mb": _size_on_hub_mb(file)})
         path = _download(spec, file)
     sha256 = _file_sha256(path)
     _refuse_damaged(path, sha256, spec)
@@ -247,34 +247,34 @@ def _how_to_get(spec: ModelSpec, why: str) -> str:
 
 
 def _reachable(host: str) -> bool:
-    """One attempt, bounded also where the name service does not answer."""
+    """Whether one attempt to connect succeeds; the time limit also holds when name resolution hangs."""
     proxy = urllib.request.getproxies().get("https")
     parts = urlsplit(proxy if proxy and "//" in proxy else f"//{proxy or host}")
-    answered: list[bool] = []
+    connected: list[bool] = []
 
     def attempt() -> None:
         with contextlib.suppress(OSError, ValueError), socket.create_connection((parts.hostname or host, parts.port or 443), _SECONDS):  # fmt: skip
-            answered.append(True)
+            connected.append(True)
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
     thread.join(_SECONDS)
-    return bool(answered)
+    return bool(connected)
 
 
-def _asked_mb(file: WeightsFile) -> float:
-    """The size that the hub tells, for a network that the registry does not know; 0.0 where it does not."""
+def _size_on_hub_mb(file: WeightsFile) -> float:
+    """The size that the hub reports, for a network that is not in the registry; 0.0 where it reports none."""
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         url = hf_hub_url(file.hugging_face, _HUB_NAMES[0])
         return (get_hf_file_metadata(url, timeout=_SECONDS).size or 0) / 1e6
-    except Exception:  # noqa: BLE001 - whatever is wrong with the hub, the download itself says it
+    except Exception:  # noqa: BLE001 - whatever is wrong with the hub, the download itself reports it
         return 0.0
 
 
 def _download(spec: ModelSpec, file: WeightsFile) -> Path:
-    """Fetch with the library's own machinery into the library's own cache: the one place that uses the network."""
+    """Download with the library's own functions into its own cache: the only place that uses the network."""
     try:
         if file.torch_hub:
             import torch
@@ -288,6 +288,6 @@ def _download(spec: ModelSpec, file: WeightsFile) -> Path:
         return Path(hf_hub_download(file.hugging_face, _HUB_NAMES[0], cache_dir=_hugging_face_folder()))
     except ImportError as error:
         raise MissingError(_how_to_get(spec, f"and {error.name} is not installed")) from None
-    except (OSError, RuntimeError, ValueError) as error:  # a server's answer, a broken transfer, another hash
+    except (OSError, RuntimeError, ValueError) as error:  # an HTTP error, a broken transfer, a wrong hash
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise MissingError(_how_to_get(spec, f"and the download failed ({why})")) from None

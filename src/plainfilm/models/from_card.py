@@ -1,4 +1,4 @@
-"""A network built again from a run's card, with its kept weights or with random ones."""
+"""Rebuild a run's network from its card, with its kept weights or with random ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def kept_network(run: RunDir, card: Card, device: str) -> tuple[Normalised, str]:
-    """The run's network with its kept weights, and the device to work on."""
+    """The run's network with its kept weights, and the device to use."""
     from plainfilm.models.build import load_weights, pick_device
 
     model = bare_network(card)
@@ -21,7 +21,7 @@ def kept_network(run: RunDir, card: Card, device: str) -> tuple[Normalised, str]
 
 
 def bare_network(card: Card, seed: int = 0) -> Normalised:
-    """The run's network with random weights, as `seed` draws them."""
+    """The run's network with random weights drawn from `seed`."""
     from plainfilm.models.build import build_model
 
     return build_model(

@@ -1,4 +1,4 @@
-"""Weights from a foreign file or an earlier run, put into a network, and a report of what fitted."""
+"""Load weights from any file or an earlier run into a network, and report which tensors fit."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _Tensors = dict[str, torch.Tensor]
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "network")
 _PREFIXES = ("module.", "network.", "backbone.", "model.", "encoder.", "_orig_mod.")
 _SAFETENSORS_HEADER_MAX = 100_000_000  # bytes; the format's own limit
-# Before 2017 DenseNet's layers were called norm.1, conv.2; torchvision's file still is.
+# Before 2017 DenseNet's layers were named norm.1, conv.2; torchvision's file still uses these names.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-# Share of the network's tensors that may lack, and of strangers among its own layers. resnet18 fits half of resnet34
-# and resnet34 all of resnet18: neither may pass.
-_STRANGE = 0.1
+# Largest share of the network's tensors that may be missing, and of unknown tensors among its own layers. resnet18 fits
+# half of resnet34 and resnet34 all of resnet18: neither may pass.
+_MAX_MISFIT = 0.1
 
 
 @dataclass(frozen=True)
 class _KeyReport:
-    """What became of each tensor. `fresh`: keys of the network that keep their initial values on purpose (the head,
-    and what a new picture size unfits); `notes`: conversions, for people."""
+    """What happened to each tensor. `fresh`: keys that keep their random values on purpose (the head, and layers that
+    depend on the image size); `notes`: conversions, as text."""
 
     loaded: int
     missing: tuple[str, ...]
@@ -56,17 +56,17 @@ def build_model(
     cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0, *, channels: int = 3, speed: SpeedConfig | None = None,
     vocab: list[str] | None = None, offline: bool = False, on_event: EventCallback = silent,
 ) -> Normalised:  # fmt: skip
-    """A network as training begins with it: `cfg.weights` loaded, normalised as those weights expect, the head anew.
+    """A network ready for training: `cfg.weights` loaded, normalised as those weights expect, with a new head.
 
-    pixels in 0..1, (n, 1 or 3, h, w) -> logits (n, n_classes). What became of each tensor stands in its
-    `initial_weights`; None where `cfg.weights` is 'none'.
+    pixels in 0..1, (n, 1 or 3, h, w) -> logits (n, n_classes). `initial_weights` says what happened to each tensor;
+    None where `cfg.weights` is 'none'.
 
     Args:
-        seed: decides what is not loaded. channels: of the pictures, 1 or 3.
-        vocab: class names; with those of the run that `cfg.weights` names, its head is kept.
-        offline: fetch no ImageNet weights; else `on_event` is told host and size before they are fetched.
+        seed: initialises what is not loaded. channels: of the images, 1 or 3.
+        vocab: class names; where they are those of the run that `cfg.weights` names, its head is kept.
+        offline: download no ImageNet weights; else `on_event` receives host and size before a download.
     Raises:
-        ConfigError, MissingError, DataError: what find_weights(), load_initial() and a fresh network raise.
+        ConfigError, MissingError, DataError: those of find_weights(), load_initial() and build.build_model().
     """
     found = find_weights(cfg, offline=offline, on_event=on_event)
     model = build_fresh(with_statistics(cfg, found), n_classes, size_px, seed, channels=channels, speed=speed)
@@ -76,11 +76,11 @@ def build_model(
 
 
 def _read_tensors(path: Path) -> _Tensors:
-    """The tensors of a weights file, told apart by content: safetensors, or a file of torch read without unpickling
-    anything but tensors.
+    """The tensors of a weights file, whose format is found by content: safetensors, or a PyTorch file from which
+    nothing but tensors is unpickled.
 
     Raises:
-        DataError: it is neither, is damaged, or wants to run code.
+        DataError: it is neither, is damaged, or would run code.
     """
     with path.open("rb") as file:
         head = file.read(16)
@@ -94,27 +94,27 @@ def _read_tensors(path: Path) -> _Tensors:
     if head.startswith(b"PK\x03\x04") or head.startswith(b"\x80"):
         return _unwrapped(_read_torch(path), path)
     raise DataError(
-        f"{path} is no weights file: it begins with {head[:12]!r}. Expected safetensors, or a state_dict saved with PyTorch (.pth, .pt, .bin)."
+        f"{path} is not a weights file: it begins with {head[:12]!r}. Expected safetensors, or a state_dict saved with PyTorch (.pth, .pt, .bin)."
     )
 
 
 def _read_torch(path: Path) -> Any:
     try:
-        # an open file: by the name torch would choose another reader. The warnings are about pickle protocols that it
-        # may not know, and then it fails.
+        # an open file: given a name, torch would choose the reader by it. The warnings are about pickle protocols
+        # that it may not know, and then it fails.
         with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - a foreign file can fail in any way, and all of them mean the same
+    except Exception as error:  # noqa: BLE001 - a file from elsewhere can fail in any way, and all of them mean the same
         if re.search(r"Unsupported (global|class|operand)|GLOBAL", str(error)):
             raise DataError(
-                f"{path} holds Python objects besides tensors, which could run code; none was made. "
-                "Where you trust it, save its state_dict alone, with save_file of safetensors."
+                f"{path} holds Python objects besides tensors, which could run code; none was loaded. "
+                "If you trust it, save only its state_dict with safetensors.torch.save_file."
             ) from None
-        raise DataError(f"{path} is damaged or no PyTorch file ({_first_line(error)}). Get it again.") from None
+        raise DataError(f"{path} is damaged or not a PyTorch file ({_first_line(error)}). Get it again.") from None
 
 
 def _unwrapped(content: Any, path: Path) -> _Tensors:
-    """The tensors inside the containers that trainers write."""
+    """The tensors inside the containers that training scripts write."""
     for _ in range(len(_CONTAINERS)):
         if not isinstance(content, Mapping):
             break
@@ -126,21 +126,19 @@ def _unwrapped(content: Any, path: Path) -> _Tensors:
     if isinstance(content, Mapping):
         tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise DataError(
-            f"{path} holds no tensors by name. Expected a state_dict, or one under {', '.join(_CONTAINERS)}."
-        )
+        raise DataError(f"{path} holds no named tensors. Expected a state_dict, or one under {', '.join(_CONTAINERS)}.")
     return tensors
 
 
 def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab: list[str]) -> _KeyReport:
-    """Put weights into a fresh network, and remember them in `model.initial_weights`.
+    """Load weights into a new network, and record them in `model.initial_weights`.
 
-    The head is loaded where it has as many classes, from a run only where they are the same classes; else it keeps
-    its initial values. A three-channel first kernel is summed for grey pictures; a grey one is spread over three
+    The head is loaded if it has the same number of classes, and from a run only if they are the same classes; else it
+    keeps its random values. A three-channel first kernel is summed for grey images; a grey one is spread over three
     channels in equal thirds.
 
     Raises:
-        DataError: the weights are those of another architecture, or are not finite.
+        DataError: the weights belong to another architecture, or are not finite.
     """
     target = model.network.state_dict()
     given = _named_as(_read_tensors(found.path), target)
@@ -149,13 +147,13 @@ def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab:
     given, notes = _fitted(given, target, model.parts.stems)
     if spec.name == "paper" and _size_differs(given, target):
         fresh |= {name for name in target if name.startswith("head.")}
-        notes.append("the dense layers belong to another picture size and start anew")
+        notes.append("the dense layers belong to another image size and start from random weights")
     sort = _sorted(given, target, head, fresh)
     _refuse_other_architecture(sort, given, target, head, found.path)
     with torch.no_grad():
         for name in sort["loaded"]:
             if not bool(torch.isfinite(given[name].float()).all()):
-                raise DataError(f"{found.path}: {name} holds values that are no numbers. Take other weights.")
+                raise DataError(f"{found.path}: {name} holds NaN or infinite values. Use other weights.")
             target[name].copy_(given[name])
     missing, unexpected, mismatched, kept = (tuple(sort[k]) for k in ("missing", "unexpected", "mismatched", "fresh"))
     report = _KeyReport(len(sort["loaded"]), missing, unexpected, mismatched, kept, tuple(notes))
@@ -164,7 +162,7 @@ def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab:
 
 
 def _named_as(given: _Tensors, target: Mapping[str, torch.Tensor]) -> _Tensors:
-    """The same tensors under the network's names, as far as dropping a wrapper's prefix or an old name gets there."""
+    """The same tensors under the network's names, as far as dropping wrapper prefixes and old names leads there."""
 
     def hits(tensors: _Tensors) -> int:
         return len(tensors.keys() & target.keys())
@@ -178,13 +176,13 @@ def _named_as(given: _Tensors, target: Mapping[str, torch.Tensor]) -> _Tensors:
             deeper = [each for each in wrapped if len(each) == len(given)]
             if not deeper:
                 return given
-            given = deeper[0]  # a wrapper in a wrapper: nothing fits before both are off
+            given = deeper[0]  # a wrapper in a wrapper: nothing fits until both prefixes are dropped
             continue
         given = best
 
 
 def _fitted(given: _Tensors, target: Mapping[str, torch.Tensor], stems: tuple[str, ...]) -> tuple[_Tensors, list[str]]:
-    """Tensors whose shape another number of channels or a grid of other size explains, converted."""
+    """The tensors, with stems converted to the number of channels and position embeddings to the grid size."""
     given, notes = dict(given), []
     for name in (f"{stem}.weight" for stem in stems):
         if name not in given or name not in target or given[name].ndim != 4:
@@ -192,7 +190,7 @@ def _fitted(given: _Tensors, target: Mapping[str, torch.Tensor], stems: tuple[st
         has, wants = given[name].shape[1], target[name].shape[1]
         if (has, wants) == (3, 1):
             given[name] = given[name].sum(1, keepdim=True)
-            notes.append(f"{name} summed over its three channels for grey pictures")
+            notes.append(f"{name} summed over its three channels for grey images")
         elif (has, wants) == (1, 3):
             given[name] = given[name].expand(-1, 3, -1, -1) / 3
             notes.append(f"{name} spread over three channels in equal thirds")
@@ -201,12 +199,13 @@ def _fitted(given: _Tensors, target: Mapping[str, torch.Tensor], stems: tuple[st
         resized = _resized_grid(given[positions], target[positions].shape)
         if resized is not None:
             given[positions] = resized
-            notes.append("pos_embed resized to the grid of this picture size")
+            notes.append("pos_embed resized to the grid of this image size")
     return given, notes
 
 
 def _resized_grid(old: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
-    """Position embeddings (1, t + g*g, d) bicubically on another grid, the t tokens before it kept; None if unlike."""
+    """Position embeddings (1, t + g*g, d) resized bicubically to another grid, with the first t tokens kept; None if
+    the shapes do not match."""
     if old.ndim != 3 or len(shape) != 3 or old.shape[2] != shape[2]:
         return None
     for tokens in (1, 0, 2):
@@ -235,7 +234,7 @@ def _sorted(given: _Tensors, target: Mapping[str, torch.Tensor], head: str, fres
             sort["mismatched"].append(name)
         elif not name.endswith("num_batches_tracked"):  # older files lack it, and training does not read it
             sort["missing"].append(name)
-    # a head of which only one part fits would be neither the old nor a new one
+    # a head of which only one part fits would be a mix of old and new
     if any(name.startswith(head) for name in sort["fresh"]):
         part = [name for name in sort["loaded"] if name.startswith(head)]
         sort["loaded"] = [name for name in sort["loaded"] if name not in part]
@@ -255,7 +254,7 @@ def _refuse_other_architecture(
     loaded = set(sort["loaded"]) & set(body)
     tops = {name.split(".")[0] for name in body}
     siblings = [n for n in sort["unexpected"] if n.split(".")[0] in tops and not n.endswith("num_batches_tracked")]
-    if max(len(body) - len(loaded), len(siblings)) <= _STRANGE * len(body):
+    if max(len(body) - len(loaded), len(siblings)) <= _MAX_MISFIT * len(body):
         return
     if sort["mismatched"]:
         name = sort["mismatched"][0]

@@ -14,11 +14,11 @@ class PaperNet(nn.Module):
     """Three convolution blocks and two dense layers; (n, 3, size, size) -> logits (n, n_classes).
 
     A block is convolution (no padding, stride 1), 2x2 max-pool, ReLU, dropout. The paper puts ReLU before the pool;
-    both are monotone, so the results are bit-equal and the ReLU has a quarter of the work. Softmax is in the loss.
+    both are monotone, so the results are bit-identical and the ReLU has a quarter of the work. Softmax is in the loss.
     At 512 px with two classes: 29,556,898 parameters.
 
     Raises:
-        ValueError: the picture is too small for the blocks.
+        ValueError: the image is too small for the blocks.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class PaperNet(nn.Module):
         )
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """What the last layer sees, (n, dense)."""
+        """Input of the last layer, (n, dense)."""
         features: torch.Tensor = self.head[:-1](self.features(x))
         return features
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n, n_classes) of normalised pictures (n, 3, size, size)."""
+        """Logits (n, n_classes) of normalised images (n, 3, size, size)."""
         logits: torch.Tensor = self.head(self.features(x))
         return logits

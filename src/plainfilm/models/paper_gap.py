@@ -1,4 +1,4 @@
-"""The paper's convolutions on pictures of any size: BatchNorm in the blocks, a global average in place of Flatten."""
+"""The paper's convolutions on images of any size: BatchNorm in the blocks, global average pooling instead of Flatten."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import nn
 class PaperGapNet(nn.Module):
     """(n, channels, h, w) -> logits (n, n_classes).
 
-    A block is convolution (no padding, no bias: BatchNorm has one), 2x2 max-pool, BatchNorm, ReLU, dropout: the pool
+    A block is convolution (no padding, no bias: BatchNorm has one), 2x2 max-pool, BatchNorm, ReLU, dropout: pooling
     comes first, so that three layers work on a quarter of the map. The dense layers are the paper's. Their input is
-    the mean over the map, so nothing depends on the size.
+    the mean over the map, so nothing depends on the image size.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class PaperGapNet(nn.Module):
         self.head = nn.Linear(dense, n_classes)
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
-        """What the last layer sees, (n, dense)."""
+        """Input of the last layer, (n, dense)."""
         features: torch.Tensor = self.dense(self.blocks(x).mean((2, 3)))
         return features
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (n, n_classes) of normalised pictures."""
+        """Logits (n, n_classes) of normalised images."""
         logits: torch.Tensor = self.head(self.pooled(x))
         return logits

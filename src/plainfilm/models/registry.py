@@ -1,4 +1,4 @@
-"""What can be trained: one row of facts per network (no torch here)."""
+"""The networks that can be trained: one row of facts each (no torch here)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _Triple = tuple[float, float, float]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # The weights that Google trained in TensorFlow expect -1..1.
 _HALF = (0.5, 0.5, 0.5)
-# Fixed numbers near a radiograph's own, not statistics of the data: nothing of valid or test can enter.
+# Fixed numbers typical of radiographs, not statistics of the data: nothing can leak from valid or test.
 _QUARTER = (0.25, 0.25, 0.25)
-_IMAGENET_TERMS = "trained on ImageNet, whose pictures are for non-commercial research"
+_IMAGENET_TERMS = "trained on ImageNet, whose images are for non-commercial research"
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Where ImageNet weights lie: a file of torch hub, or a repository of the Hugging Face hub with either file name.
+    """Where ImageNet weights come from: a torch hub file, or a Hugging Face hub repository with either file name.
 
-    `mb`: size of the download. The eight hex digits in a torch hub name begin the file's SHA-256.
+    `mb`: size of the download. The eight hex digits in a torch hub name are the start of the file's SHA-256.
     """
 
     mb: float
@@ -38,19 +38,19 @@ class WeightsFile:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         return self.torch_hub or f"{self.hugging_face}/model.safetensors"
 
     @property
     def url(self) -> str:
-        """Where a browser or curl gets it."""
+        """Its address for a browser or curl."""
         if self.torch_hub:
             return f"https://{self.host}/models/{self.torch_hub}"
         return f"https://{self.host}/{self.hugging_face}/resolve/main/model.safetensors"
 
     @property
     def sha256_prefix(self) -> str:
-        """What its SHA-256 begins with; '' where the name does not say."""
+        """The start of its SHA-256; '' where the name does not contain it."""
         found = re.search(r"-([0-9a-f]{8,})\.", self.torch_hub)
         return found[1] if found else ""
 
@@ -59,13 +59,13 @@ class WeightsFile:
 class ModelSpec:
     """Facts that train, card and table need before the network is built.
 
-    `size_px`: what the paper or the weights were made for; `min_size_px`: below it the last map has one cell or none.
-    `channels`: those of the first convolution; '1 or 3' follows the pictures.
+    `size_px`: the size of the paper or of the weights; `min_size_px`: below it the last map has one cell or none.
+    `channels`: those of the first convolution; '1 or 3' follows the images.
     `mean`, `std`: per channel, on pixels in 0..1; applied inside the network's wrapper.
     `parameters`: at size_px with two classes and three channels (one: 2/3 of the first kernel less); None: not known
     before it is built.
-    `options`: the keys of ModelConfig that shape it. `phases`: how it can be trained; 'frozen' (the head alone) needs
-    weights to start from, which for our own networks are a file's or a run's.
+    `options`: the keys of ModelConfig that shape it. `phases`: how it can be trained; 'frozen' (only the head) needs
+    initial weights, which for our own networks come from a file or a run.
     `patch_px`: the size must be a multiple of it. `batch_norm`: whether it has BatchNorm layers, True where not known.
     """
 
@@ -90,7 +90,7 @@ class ModelSpec:
 
     @property
     def installed(self) -> bool:
-        """Whether the library that builds it is there; nothing is imported to see it."""
+        """Whether the library that builds it is installed; nothing is imported to find out."""
         return self.library == "plainfilm" or importlib.util.find_spec(self.library) is not None
 
 
@@ -154,7 +154,7 @@ MODELS = {
             "vgg16", 134_268_738, "Simonyan & Zisserman 2014, arXiv 1409.1556; torchvision",
             WeightsFile(527.8, "vgg16-397923af.pth"), min_size_px=32, batch_norm=False,
         ),
-        # torchvision's with the second output left off; its weights are Google's and expect -1..1
+        # torchvision's without the auxiliary classifier; its weights are Google's and expect -1..1
         _torchvision(
             "inception_v3", 21_789_666, "Szegedy et al. 2015, arXiv 1512.00567; torchvision",
             WeightsFile(103.9, "inception_v3_google-0cc3c7bd.pth"), WeightsFile(95.5, hugging_face="timm/inception_v3.tv_in1k"),
@@ -185,12 +185,12 @@ MODELS = {
 
 
 def get_spec(name: str) -> ModelSpec:
-    """The facts of one network: ours by name, and any other of timm as timm/NAME or NAME.
+    """The facts of one network: those listed here by name, any other of timm as timm/NAME or NAME.
 
     timm, and torch with it, is imported only for a name that is not in MODELS.
 
     Raises:
-        ConfigError: no such network; near names are suggested. MissingError: it needs timm, which is not installed.
+        ConfigError: no such network; similar names are suggested. MissingError: it needs timm, which is not installed.
     """
     if name in MODELS:
         return MODELS[name]
@@ -203,13 +203,13 @@ def get_spec(name: str) -> ModelSpec:
         return spec
     near = difflib.get_close_matches(bare, list(dict.fromkeys((*MODELS, *others))), n=3)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    more = "" if there else " Other networks of timm can be had once it is installed: pip install timm."
+    more = "" if there else " More networks are available with timm: pip install timm."
     any_of_timm = f", and timm/NAME with any of timm's {len(others):,} names" if there else ""
     raise ConfigError(f"There is no model {name!r}; known: {', '.join(MODELS)}{any_of_timm}.{hint}{more}")
 
 
 def _ask_timm(name: str) -> tuple[ModelSpec | None, list[str]]:
-    """timm's own facts of a network, or the names it knows."""
+    """timm's own facts about a network, or the names it knows."""
     import timm
 
     if not timm.is_model(name):
@@ -235,16 +235,16 @@ def require_library(spec: ModelSpec) -> None:
 
 
 def statistics(cfg: ModelConfig) -> tuple[_Triple, _Triple]:
-    """Mean and standard deviation that a network's input is normalised with: the config's, else the registry's."""
+    """Mean and standard deviation for normalising a network's input: the config's, else the registry's."""
     spec = get_spec(cfg.name)
     return cfg.mean or spec.mean, cfg.std or spec.std
 
 
 def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
-    """The facts of the config's network, when config and size fit it.
+    """The facts of the config's network, checked against config and size.
 
     Raises:
-        ConfigError: an option that this network does not have, or a size that it cannot take.
+        ConfigError: an option that this network does not have, or an unsupported size.
     """
     spec, plain = get_spec(cfg.name), ModelConfig()
     idle = [name for name in _BLOCKS if name not in spec.options and getattr(cfg, name) != getattr(plain, name)]
@@ -265,7 +265,7 @@ def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
     if size_px is not None and size_px % spec.patch_px:
         near = max(spec.min_size_px, round(size_px / spec.patch_px) * spec.patch_px)
         raise ConfigError(
-            f"train.size_px: {cfg.name!r} cuts pictures into patches of {spec.patch_px} px; {size_px} is no multiple. "
+            f"train.size_px: {cfg.name!r} cuts images into patches of {spec.patch_px} px; {size_px} is not a multiple. "
             f"Choose --size {near}."
         )
     return spec
@@ -275,7 +275,7 @@ def features_side(size_px: int, kernel: int, blocks: int) -> int:
     """Side of the last feature map, in cells.
 
     Raises:
-        ValueError: nothing is left of the picture.
+        ValueError: nothing is left of the image.
     """
     side = size_px
     for _ in range(blocks):

@@ -1,4 +1,4 @@
-"""`plainfilm audit`: the images of DATA before anything is trained on them."""
+"""`plainfilm audit`: check the images of DATA before training."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _FILE_FACTS = PROBES[0]
 
 
 def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCallback = silent) -> AuditDocument:
-    """`plainfilm audit`: scan, decode and judge all images; writes audit.json and audit.html into a new folder.
+    """`plainfilm audit`: scan, decode and audit all images; writes audit.json and audit.html into a new folder.
 
     Raises:
-        DataError: there is no image to judge.
+        DataError: there is no usable image.
     """
     folder = RunDir.plan(out, "audit")
     keep_out_of_data(folder.root, cfg)
@@ -45,11 +45,11 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCa
         )
     plain = _decoded(cfg, table, on_event, harmonise=False)
     positive = pick_positive(table.classes, cfg.data) if len(table.classes) > 1 else None
-    judge = _Judge(table, positive, cfg.train.seed)
-    shortcuts = [judge.probe(_FILE_FACTS, "file", file_features(table.rows))]
-    shortcuts += judge.pictures("plain", plain, on_event)
+    probes = _TableProbes(table, positive, cfg.train.seed)
+    shortcuts = [probes.probe(_FILE_FACTS, "file", file_features(table.rows))]
+    shortcuts += probes.pixel_probes("plain", plain, on_event)
     if cfg.data.harmonise:
-        shortcuts += judge.pictures("harmonised", _decoded(cfg, table, on_event, harmonise=True), on_event)
+        shortcuts += probes.pixel_probes("harmonised", _decoded(cfg, table, on_event, harmonise=True), on_event)
     document = _document(path, table, find(table, plain), positive, shortcuts, folder)
     from plainfilm.report.audit_page import draw_page
 
@@ -66,15 +66,15 @@ def _decoded(cfg: ExperimentConfig, table: ImageTable, on_event: EventCallback, 
     )
     spec = decode_spec(cfg.model_copy(update={"data": data}), table)
     test = (table.rows["given"] == "test").to_numpy()
-    # the pictures of a given test folder join the cache at the first look, not here
+    # the images of a given test folder join the cache at the first test-set access, not here
     parts = ((~test, cfg.data.cache), (test, False))
     return PixelRows.joined(
         [(part, decode_with_events(table.rows[part], spec, on_event, keep=keep)) for part, keep in parts]
     )
 
 
-class _Judge:
-    """The probes of one table, cross-validated over its groups of patients and copies."""
+class _TableProbes:
+    """Shortcut probes on one table, cross-validated over its groups of patients and copies."""
 
     def __init__(self, table: ImageTable, positive: str | None, seed: int) -> None:
         self.rows, self.seed, self.vocab, self.positive = table.rows, seed, table.classes, positive
@@ -82,8 +82,8 @@ class _Judge:
         self.groups = grouped(self.rows, wide=True)["group"].to_numpy()
         self.patients = self.groups if table.has_patients else None
 
-    def pictures(self, pixels: Any, decoded: PixelRows, on_event: EventCallback) -> list[Shortcut]:
-        """The probes that see pixels."""
+    def pixel_probes(self, pixels: Any, decoded: PixelRows, on_event: EventCallback) -> list[Shortcut]:
+        """The probes on pixels."""
         on_event("probe", {"pixels": pixels})
         return [self.probe(name, pixels, features) for name, features in image_statistics(decoded).items()]
 
@@ -126,14 +126,14 @@ def _notes(shortcuts: list[Shortcut], has_patients: bool) -> list[str]:
     named = {s.probe if s.pixels == "file" else f"{s.probe} ({s.pixels} pixels)": s.auroc for s in shortcuts}
     notes = shortcut_note(named, "in cross-validation")
     if all(s.auroc.value is None for s in shortcuts):
-        notes.append(f"Shortcuts could not be judged: {shortcuts[0].auroc.method.removeprefix('not estimable: ')}")
+        notes.append(f"Shortcuts could not be tested: {shortcuts[0].auroc.method.removeprefix('not estimable: ')}")
     if not has_patients:
-        notes.append("No patient key: pictures of one patient on both sides of a fold may flatter the probes.")
+        notes.append("No patient key: images of one patient on both sides of a fold may inflate the probes' scores.")
     return notes
 
 
 def _given_notes(rows: pd.DataFrame, found: Findings) -> list[str]:
-    """Where `train` judges given folders otherwise: it pools train and val and divides them anew by patient."""
+    """A note where `train` treats given folders differently: it pools train and val and splits them again by patient."""
     given = rows[rows["given"] != ""]
     named = set(found.across_patients) - set(
         leaks(given.assign(split=given["given"].replace("valid", "train"))).patients

@@ -15,13 +15,11 @@ from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
 from plainfilm.train.system_limits import free_bytes, physical_cores, usable_cores
 
 _LOW_DISK_BYTES = 2_000_000_000
-_BUSY_SHARE = (
-    0.5  # of the processors: two training threads wait for each other, so one busy neighbour costs 3 to 4 times
-)
+_BUSY_SHARE = 0.5  # of the processors: training threads wait for each other, so one busy neighbour makes a step 3 to 4 times slower
 
 
 def examine() -> DoctorDocument:
-    """Look at the machine; nothing is changed but the allocator of this process."""
+    """Examine the machine; nothing is changed but the allocator of this process."""
     import torch
 
     from plainfilm.train.speed import keep_memory, threads_for
@@ -40,7 +38,7 @@ def examine() -> DoctorDocument:
 
 
 def _cache_facts() -> CacheFacts:
-    """The cache folder, made or not."""
+    """The cache folder, whether it exists or not."""
     folder = cache_folder()
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     return CacheFacts(
@@ -52,39 +50,39 @@ def _cache_facts() -> CacheFacts:
 
 
 def levers(kept_memory: bool) -> list[Lever]:
-    """Every speed setting of a training on the CPU as it is without options, in a sentence, with its switch."""
+    """Every speed setting of CPU training at its default, described in a sentence, with its switch."""
     found = [
         Lever(name=name, on=kept_memory if name == "allocator" else True, what=str(field.description),
               switch=f"--without {name}" if name in SPEED_SWITCHES else "--threads N")
         for name, field in SpeedConfig.model_fields.items()
     ]  # fmt: skip
-    cache = "a picture is decoded once for all runs, and no epoch opens a file"
+    cache = "an image is decoded once for all runs, and no epoch opens a file"
     return [*found, Lever(name="cache", on=True, what=cache, switch="--no-cache")]
 
 
 def _warnings_for(found: DoctorDocument) -> list[str]:
-    """What makes this machine slow or a run fail, each with what to do."""
-    told = []
+    """What makes this machine slow or a run fail, each with its remedy."""
+    warnings = []
     if found.load is not None and found.load > _BUSY_SHARE * found.processors:
-        told.append(
+        warnings.append(
             f"The machine is busy (load {found.load:.1f} on {found.processors} processors): training may take several times as long."
         )
     if found.cores is not None and found.threads < found.cores:
-        told.append(
+        warnings.append(
             f"{found.threads} of {found.cores} cores are used; unset OMP_NUM_THREADS, or set it to {found.cores}."
         )
     if not found.levers[0].on:
-        told.append(
+        warnings.append(
             "The allocator's setting needs glibc, which this system does not have; a step takes about 1.3 times as long."
         )
     if not found.cache.writable:
-        told.append(
-            f"The cache folder {found.cache.folder} cannot be written; pictures are decoded anew for every run. Set PLAINFILM_CACHE."
+        warnings.append(
+            f"The cache folder {found.cache.folder} cannot be written; images are decoded again for every run. Set PLAINFILM_CACHE."
         )
     elif found.cache.free_bytes < _LOW_DISK_BYTES:
-        told.append(
-            f"{found.cache.free_bytes / 1e9:.1f} GB are free where the cache lies; make room, or set PLAINFILM_CACHE."
+        warnings.append(
+            f"{found.cache.free_bytes / 1e9:.1f} GB are free on the disk of the cache; free some space, or set PLAINFILM_CACHE."
         )
     if sys.platform == "win32" and len(found.cache.folder) > 150:
-        told.append("The cache folder's path is long for Windows; set PLAINFILM_CACHE to a short one.")
-    return told
+        warnings.append("The cache folder's path is long for Windows; set PLAINFILM_CACHE to a short one.")
+    return warnings

@@ -1,4 +1,4 @@
-"""What `evaluate` asks beside the metrics of a split: external images, subgroups, other prevalences, and what is kept."""
+"""`plainfilm evaluate`: metrics of a split or of external images, with subgroups and other prevalences on request."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument, marks
 
 
-def _questions(
+def _extra_blocks(
     card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, prevalences: list[float] | None, by: str | None,
     data: Path | None = None,
 ) -> ExtraBlocks:  # fmt: skip
-    """What is asked of these rows, checked; `by` may be a column of `data`, by default the DATA of the run.
+    """The requested extra blocks for these rows, checked; `by` may be a column of `data`, by default the run's DATA.
 
     Raises:
-        UsageError: more than two classes, or no such column. DataError: the CSV is gone.
+        UsageError: more than two classes, or no such column. DataError: the CSV is missing.
     """
     if prevalences and card.positive is None:
         raise UsageError(f"--prevalence needs two classes; this run has {len(card.vocab)}. Leave it out.")
@@ -46,23 +46,23 @@ def _evaluate_external(
     run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, path: Path, prevalences: list[float] | None,
     by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, on_event: EventCallback,
 ) -> EvaluateDocument:  # fmt: skip
-    """All that can be refused is refused before the look."""
+    """Evaluate on external images; everything that can be refused is refused before the access is recorded."""
     external = read_external(
         path.absolute(), card, cfg, rows, names=names, patient_pattern=patient_pattern, on_event=on_event
     )
-    first = refuse_overlap(external.rows, run, card)
-    asked = _questions(card, cfg, external.rows, prevalences, by, external.path)
+    overlap_notes = refuse_overlap(external.rows, run, card)
+    extra = _extra_blocks(card, cfg, external.rows, prevalences, by, external.path)
     probes = read_train_probes(run, rows)
-    predictions, pixels, looks = score_external(run, card, external, device, on_event, keep=cfg.data.cache)
-    document = evaluate_document(run, card, external.name, predictions, cfg, looks, asked)
+    predictions, pixels, accesses = score_external(run, card, external, device, on_event, keep=cfg.data.cache)
+    document = evaluate_document(run, card, external.name, predictions, cfg, accesses, extra)
     block = external_block(run, card, cfg, rows, external, document.metrics, probes, pixels)
     return document.model_copy(
-        update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes, *first]))}
+        update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes, *overlap_notes]))}
     )
 
 
 def _save(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDocument:
-    """The document, with its place in metrics.json and its figure where it is to be kept."""
+    """The document; with `keep` it is also saved in metrics.json, and its figure is drawn."""
     if keep:
         save_metrics(run, document)
         _draw_decision_curve(run, document)
@@ -70,7 +70,7 @@ def _save(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDoc
 
 
 def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> None:
-    """The figure beside the numbers, of two classes."""
+    """Draw the decision curve; only with two classes."""
     if document.decision_curve is None or document.positive is None:
         return
     from plainfilm.plots.base import as_png
@@ -95,15 +95,15 @@ def evaluate_run(
     device: str = "cpu",
     on_event: EventCallback = silent,
 ) -> EvaluateDocument:
-    """`plainfilm evaluate`: metrics with intervals from one inference pass; a look at test is recorded first.
+    """`plainfilm evaluate`: metrics with intervals from one inference pass; a test-set access is recorded first.
 
     Args:
-        split: valid, test, or valid-shifted: the valid pictures as they are and under each of a fixed list of changes.
-        threshold: a rule or number in place of the stored threshold, chosen on valid all the same.
-        prevalences: shares of positive images, 0..1, for which PPV and NPV are restated.
+        split: valid, test, or valid-shifted: the valid images unchanged and under each of a fixed list of changes.
+        threshold: a rule or number in place of the stored threshold; a rule is still applied to valid.
+        prevalences: shares of positive images, 0..1, for which PPV and NPV are recomputed.
         by: a column of subgroups, see `subgroup_names`.
-        external: a folder or CSV of images that the run never saw, in place of a split; `names` maps their class names
-            to the run's, `patient_pattern` finds the patient in their file names.
+        external: a folder or CSV of images that are not in the run's data, in place of a split; `names` maps their
+            class names to the run's, `patient_pattern` finds the patient in their file names.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
         UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
@@ -114,29 +114,29 @@ def evaluate_run(
         card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
         part = rows[rows["split"] == split]
         if threshold is not None:
-            card = _other_threshold(run, card, rows, threshold)  # before the look: a wrong rule must not cost one
+            card = _other_threshold(run, card, rows, threshold)  # before the access: a wrong rule must not cost one
         if external is not None:
             shared = (prevalences, by, names or {}, patient_pattern, device, on_event)
             return _save(run, _evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
-        asked = _questions(
+        extra = _extra_blocks(
             card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by
-        )  # before it too
+        )  # also before the access
         if split == "test":
             if card.seal is None:
                 raise SealError(
-                    "This run has no test set (VALIDATION ONLY); --split test cannot be answered. Use data with a test folder, or --split patient."
+                    "This run has no test set (VALIDATION ONLY), so there is nothing for --split test. Train on data with a test folder, or with --split patient."
                 )
-            predictions, looks = score_test(run, card, rows, device, on_event, keep=cfg.data.cache)
+            predictions, accesses = score_test(run, card, rows, device, on_event, keep=cfg.data.cache)
         elif split == SHIFTED:
             part = shifted_rows(rows)
-            predictions, looks = (
+            predictions, accesses = (
                 score_shifted_valid(run, card, rows, device, on_event, keep=cfg.data.cache),
                 count_accesses(run, card.seal),
             )
         else:
             predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
-            looks = count_accesses(run, card.seal)
-        document = evaluate_document(run, card, split, predictions, cfg, looks, asked)
+            accesses = count_accesses(run, card.seal)
+        document = evaluate_document(run, card, split, predictions, cfg, accesses, extra)
         if split == SHIFTED:
             positive = card.vocab.index(card.positive) if card.positive else None
             document = document.model_copy(update={"changes": score_changes(predictions, positive)})
@@ -149,7 +149,7 @@ def evaluate_run(
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:
     if card.positive is None:
-        raise UsageError("--threshold needs two classes; with more, the class with the highest score is called.")
+        raise UsageError("--threshold needs two classes; with more, the class with the highest score is predicted.")
     rule = load_config(options={"evaluate.threshold": rule}).evaluate.threshold
     split = SHIFTED if card.threshold_chosen_on == SHIFTED else "valid"
     part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == "valid"]

@@ -1,4 +1,4 @@
-"""`plainfilm models` and `plainfilm cache`: what is on this machine."""
+"""`plainfilm models` and `plainfilm cache`: networks, weights and cache on this machine."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from filelock import Timeout
 from plainfilm.data.cache.admin import Entry, clear, entries
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.errors import OccupiedError
-from plainfilm.models.find_weights import at_hand
+from plainfilm.models.find_weights import imagenet_on_disk
 from plainfilm.models.registry import MODELS, ModelSpec
 from plainfilm.schemas.data import CacheDocument, CacheEntry
 from plainfilm.schemas.documents import ModelRow, ModelsDocument
 
 
 def list_models() -> ModelsDocument:
-    """`plainfilm models`: what can be trained, and which weights are on this machine; nothing heavy is imported."""
+    """`plainfilm models`: the networks that can be trained, and the weights on this machine; no heavy imports."""
     return ModelsDocument(models=[_model_row(spec) for spec in MODELS.values()])
 
 
 def _model_row(spec: ModelSpec) -> ModelRow:
-    here = at_hand(spec)
+    here = imagenet_on_disk(spec)
     shared = ("name", "family", "library", "installed", "size_px", "min_size_px", "channels", "mean", "std",
               "parameters", "licence", "weights_licence", "source")  # fmt: skip
     return ModelRow(
@@ -30,12 +30,12 @@ def _model_row(spec: ModelSpec) -> ModelRow:
 
 
 def list_cache() -> CacheDocument:
-    """`plainfilm cache ls`: what lies in the cache folder."""
+    """`plainfilm cache ls`: the contents of the cache folder."""
     return _cache_document(entries(cache_folder()), removed=False)
 
 
 def clear_cache() -> CacheDocument:
-    """`plainfilm cache clear`: remove all that can be made again.
+    """`plainfilm cache clear`: remove everything that can be made again.
 
     Raises:
         OccupiedError: another process is decoding into it.

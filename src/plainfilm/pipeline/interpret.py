@@ -1,7 +1,7 @@
-"""`plainfilm interpret`: what a finished run shows, in figures, heat maps with their checks, and a list of suspect labels.
+"""`plainfilm interpret`: figures of a finished run, heat maps with their checks, and a list of likely label errors.
 
-Figures come from saved predictions. The network runs for heat maps alone: on the saved pictures of the largest
-losses, and on a fixed number of valid pictures. No test picture is opened and no look at the test set is made.
+Figures come from saved predictions. The network runs only for heat maps: on the saved images of the largest losses,
+and on a fixed number of valid images. No test image is opened and the test set is not accessed.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from plainfilm.interpret.heatmap_study import HeatStudy
     from plainfilm.interpret.run_figures import SplitView
 
-_HEAT_IMAGES = 32  # 900 looks of the network; with `compact` at 128 px all of interpret takes 7 s on one core
+_HEAT_IMAGES = 32  # 900 forward passes; with `compact` at 128 px all of interpret takes 7 s on one core
 
 
 @dataclass(frozen=True)
 class _Finished:
-    """A run that is read once."""
+    """A finished run, read once."""
 
     run: RunDir
     card: Card
@@ -69,10 +69,10 @@ def interpret_run(
     """Draw and check what a run learned; writes figures/ and suspects.csv into it.
 
     Args:
-        split: valid or test; None takes test where it has been looked at, else valid.
-        heat_images: on how many valid pictures the heat maps are checked; 0 leaves heat maps out, and no network runs.
+        split: valid or test; None takes test if the run has been evaluated on it, else valid.
+        heat_images: number of valid images on which heat maps are checked; 0 skips heat maps, and no network runs.
     Raises:
-        SealError: no look at test is recorded.
+        SealError: no test-set access is recorded.
     """
     from plainfilm.interpret.run_figures import confused_pairs, draw_run_figures, make_view
     from plainfilm.plots.base import as_png
@@ -82,7 +82,7 @@ def interpret_run(
     finished = _Finished(run, read_card(run), read_run_config(run), read_table(run.table))
     if split == "test" and not count_accesses(run, finished.card.seal)[0]:
         raise SealError(
-            "No look at the test set is recorded for this run. Open it first: plainfilm evaluate RUN --split test."
+            "No test-set access is recorded for this run. Evaluate it on test first: plainfilm evaluate RUN --split test."
         )
     valid = finished.predictions("valid")
     view = make_view(run, finished.card, split, valid if split == "valid" else finished.predictions(split))
@@ -90,18 +90,18 @@ def interpret_run(
     if heat_images:
         view, study = _heat(finished, view, valid, heat_images, method, device, on_event)
     drawn = draw_run_figures(run, view, finished.cfg) | (study.figures(finished.card) if study else {})
-    suspects, listed = _suspects(finished, valid)
+    label_errors, listed = _label_errors(finished, valid)
     with run.lock():
         for name, figure in drawn.items():
             atomic_write(run.figure(name), as_png(figure))
-        for stale in run.figure("any").parent.glob("heat_*.png"):  # they belonged to the sheets that were just replaced
+        for stale in run.figure("any").parent.glob("heat_*.png"):  # of the sheets that were just replaced
             if stale.stem not in drawn:
                 stale.unlink()
         atomic_write(run.label_errors, listed)
     return InterpretDocument(
         run=str(run.root), split=split, figures={name: str(run.figure(name)) for name in drawn}, notes=finished.card.notes,
         confused=confused_pairs(view.matrix, finished.card.vocab), heat=study.findings() if study else None,
-        suspects=suspects,
+        suspects=label_errors,
     )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def _heat(
     device: str,
     on_event: EventCallback,
 ) -> tuple[SplitView, HeatStudy]:
-    """Heat maps of the largest losses, and the checks on valid pictures."""
+    """Heat maps of the largest losses, and their checks on valid images."""
     from plainfilm.evaluate.metrics.predicted_class import predicted_classes
     from plainfilm.interpret.gradcam import heat_maps
     from plainfilm.interpret.heatmap_study import choose_images, study_heat
@@ -122,42 +122,42 @@ def _heat(
 
     card, rows = finished.card, finished.part("valid")
     model, device = kept_network(finished.run, card, device)
-    called = predicted_classes(valid.probs, positive=view.positive, threshold=card.threshold)
+    predicted = predicted_classes(valid.probs, positive=view.positive, threshold=card.threshold)
     chosen = choose_images(rows, n)
-    told = "valid pictures, one of each patient" if card.has_patients else "valid pictures"
+    described = "valid images, one of each patient" if card.has_patients else "valid images"
     try:
         pixels = decode_with_events(
             rows.iloc[chosen], DecodeSpec(**card.decode), on_event, keep=finished.cfg.data.cache
         )[:]
     except DataError:
         on_event(
-            "note", {"text": "The valid pictures cannot be read; heat maps are checked on the saved largest losses."}
+            "note", {"text": "The valid images cannot be read; heat maps are checked on the saved largest losses."}
         )
-        pixels, chosen, told = _saved(finished, valid, n)
+        pixels, chosen, described = _saved(finished, valid, n)
     keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)
-    study = study_heat(model, lambda seed: bare_network(card, seed), pixels, called[chosen], keys, card,
-                       method=method, device=device, chosen=told, on_event=on_event)  # fmt: skip
+    study = study_heat(model, lambda seed: bare_network(card, seed), pixels, predicted[chosen], keys, card,
+                       method=method, device=device, chosen=described, on_event=on_event)  # fmt: skip
     worst = view.predictions.worst(len(view.worst))
     heat = heat_maps(model, view.worst, view.predicted[worst], place=study.place, method=method, device=device)
     return with_heat(view, heat), study
 
 
 def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """The saved valid pictures of the largest losses, one of each patient at most, and their rows."""
-    pictures = np.load(finished.run.top_images("valid"), allow_pickle=False)
-    rows = valid.worst(len(pictures))
+    """The saved valid images of the largest losses, at most one per patient, their rows, and their description."""
+    images = np.load(finished.run.top_images("valid"), allow_pickle=False)
+    rows = valid.worst(len(images))
     _, first = np.unique(valid.groups[rows], return_index=True)
     first = np.sort(first)[:n]
-    return pictures[first], rows[first], "valid pictures of the largest losses"
+    return images[first], rows[first], "valid images of the largest losses"
 
 
-def _suspects(finished: _Finished, valid: Predictions) -> tuple[LabelErrorFindings, str]:
-    """What was found, and the file's text."""
-    asked = out_of_fold(finished.run, finished.cfg, finished.card, finished.rows, valid)
-    found = find_label_errors(asked.probs, asked.targs)
-    text = label_errors_csv(found, asked.relative, asked.probs, asked.targs, finished.card.vocab)
+def _label_errors(finished: _Finished, valid: Predictions) -> tuple[LabelErrorFindings, str]:
+    """The likely label errors, and the text of suspects.csv."""
+    scored = out_of_fold(finished.run, finished.cfg, finished.card, finished.rows, valid)
+    found = find_label_errors(scored.probs, scored.targs)
+    text = label_errors_csv(found, scored.relative, scored.probs, scored.targs, finished.card.vocab)
     return LabelErrorFindings(
-        file=str(finished.run.label_errors), found=len(found.order), images=len(asked.targs),
-        folds=asked.folds if asked.of_folds else None, of_folds=asked.of_folds or None,
-        says=describe_label_errors(found, len(asked.targs), (asked.folds, asked.of_folds) if asked.of_folds else None),
+        file=str(finished.run.label_errors), found=len(found.order), images=len(scored.targs),
+        folds=scored.folds if scored.of_folds else None, of_folds=scored.of_folds or None,
+        says=describe_label_errors(found, len(scored.targs), (scored.folds, scored.of_folds) if scored.of_folds else None),
     ), text  # fmt: skip

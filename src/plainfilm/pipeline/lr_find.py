@@ -1,4 +1,4 @@
-"""`plainfilm lr-find`: the curve of the rate finder and what it suggests."""
+"""`plainfilm lr-find`: the curve of the learning-rate finder and its suggestions."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def find_learning_rate(
     offline: bool = False,
     on_event: EventCallback = silent,
 ) -> LrFindDocument:
-    """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is touched.
+    """`plainfilm lr-find`: curve and suggestions, saved into a folder of their own; no run is changed.
 
     Args:
-        phase: the phase of training to look at, from 1; those before it are not trained, and a note says so.
+        phase: the training phase, from 1; earlier phases are not trained, and a note says so.
     Raises:
         UsageError: there is no such phase.
     """
@@ -76,7 +76,7 @@ def find_learning_rate(
 
 
 def _rate_option(train: TrainConfig, phase: int) -> str:
-    """What of `train` takes the peak rate of a phase, numbered from 1."""
+    """The option or key that sets the peak rate of a phase, numbered from 1."""
     if train.phases != tuple(Phase.model_validate(each) for each in phases_of(train.model_dump())):
         return f"train.phases, entry {phase}, lr:"
     return "--freeze-lr" if train.phases[phase - 1].freeze and not train.freeze else "--lr"
@@ -84,16 +84,16 @@ def _rate_option(train: TrainConfig, phase: int) -> str:
 
 def _about_phase(train: TrainConfig, phase: int) -> list[str]:
     found = train.phases[phase - 1]
-    said = []
+    notes = []
     if found.freeze:
         option = _rate_option(train, phase)
         name = f"{option}, or train.freeze_lr in a file" if option.startswith("--") else option.rstrip(":")
-        said.append(f"The rate is for the head alone ({name}), not for the whole network.")
+        notes.append(f"The rate is for the head alone ({name}), not for the whole network.")
     if found.lr_ratio != 1:
-        said.append(f"The rate is the head's; the first layers had {found.lr_ratio:g} of it, as in training.")
+        notes.append(f"The rate is the head's; the first layers had {found.lr_ratio:g} of it, as in training.")
     if phase > 1:
-        said.append(
-            f"PHASE {phase} OF {len(train.phases)}: the phases before it were not trained, so the head is as it began; "
-            "after them another rate may be better. train --lr auto looks then."
+        notes.append(
+            f"PHASE {phase} OF {len(train.phases)}: the earlier phases were not trained, so the head is untrained; "
+            "after them another rate may be better. train --lr auto runs the finder then."
         )
-    return said
+    return notes

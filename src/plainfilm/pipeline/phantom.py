@@ -1,4 +1,4 @@
-"""`plainfilm phantom`: the drawn set."""
+"""`plainfilm phantom`: draw the synthetic set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def draw_phantom(
     out: Path, *, images: int, size_px: int, seed: int, faults: Faults | None = None, on_event: EventCallback = silent
 ) -> PhantomDocument:
-    """`plainfilm phantom`: draw the synthetic set, with faults where asked, into a new folder."""
+    """`plainfilm phantom`: draw the synthetic set into a new folder, with planted faults if requested."""
     from plainfilm.data.synthetic.phantom import CLASSES
     from plainfilm.data.synthetic.planted_faults import Faults, write_planted
 

@@ -1,4 +1,4 @@
-"""What train, lr-find and split do first: DATA and config become a table, a split and a decode spec."""
+"""The first step of train, lr-find and split: DATA and config become a table, a split and a decode spec."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.schemas.documents import DataCounts
 
-# Of two classes the one that is none of these is the positive one.
+# With two classes, the one whose name is not in this list is the positive class.
 _NEGATIVE_NAMES = frozenset({"normal", "negative", "healthy", "benign", "control", "no_finding", "0", "no"})
 
 
@@ -40,7 +40,8 @@ class Prepared:
 
 
 def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
-    """Scan, divide and count; opens every file once; writes into the cache folder alone (facts, and the phantom set where DATA is left out).
+    """Scan, split and count; opens every file once; writes only into the cache folder (facts, and the phantom set if
+    no DATA is given).
 
     Raises:
         PlainfilmError: the data, the split or the positive class is refused.
@@ -73,10 +74,10 @@ def decode_spec(cfg: ExperimentConfig, table: ImageTable) -> DecodeSpec:
 
 
 def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
-    """The positive class by name: the user's, else of two the one that is not a name for normal, else the last.
+    """Name of the positive class: the user's, else the one of two that does not mean normal, else the last.
 
     Raises:
-        ConfigError: the name is no class, or there are more than two classes.
+        ConfigError: the name is not a class, or there are more than two classes.
     """
     if cfg.positive is not None and cfg.positive not in classes:
         raise ConfigError(
@@ -95,7 +96,7 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
 
 
 def default_phantom(cfg: PhantomConfig, on_event: EventCallback) -> Path:
-    """The drawn set that stands in for DATA; drawn at the first use, then found in the cache folder."""
+    """The folder of the synthetic set, used without DATA; drawn at the first use, then kept in the cache folder."""
     from plainfilm import __version__
     from plainfilm.data.synthetic.phantom import write_phantom
     from plainfilm.errors import OccupiedError
@@ -104,7 +105,7 @@ def default_phantom(cfg: PhantomConfig, on_event: EventCallback) -> Path:
     drawn = folder.is_dir()
     on_event("phantom", {"folder": str(folder), "drawn": drawn, "images": cfg.images})
     if not drawn:
-        with contextlib.suppress(OccupiedError):  # another process drew the same set meanwhile
+        with contextlib.suppress(OccupiedError):  # another process has drawn the same set meanwhile
             try:
                 write_phantom(
                     folder,
@@ -115,14 +116,14 @@ def default_phantom(cfg: PhantomConfig, on_event: EventCallback) -> Path:
                 )
             except OSError as error:
                 raise DataError(
-                    f"The phantom set cannot be drawn into {folder} ({error.strerror}). Name a folder that can be "
-                    "written in PLAINFILM_CACHE, or give DATA."
+                    f"The phantom set cannot be drawn into {folder} ({error.strerror}). Set PLAINFILM_CACHE to a "
+                    "writable folder, or give DATA."
                 ) from None
     return folder
 
 
 def keep_out_of_data(out: Path, cfg: ExperimentConfig) -> None:
-    """Figures inside DATA would be read as images of a class the next time."""
+    """Refuse an output folder inside DATA: its figures would be read as images of a class the next time."""
     data = Path(cfg.data.path).resolve() if cfg.data.path else None
     if data is not None and data.is_dir() and out.resolve().is_relative_to(data):
-        raise UsageError(f"The output {out} lies inside DATA ({data}). Choose an --out elsewhere.")
+        raise UsageError(f"The output {out} is inside DATA ({data}). Choose an --out elsewhere.")

@@ -1,7 +1,7 @@
-"""What a run began with: written before its first step, read and compared when it is resumed.
+"""The inputs of a run: written before its first step, read and compared when it is resumed.
 
-A resumed run does not scan DATA again. Its images, their splits and hashes are those of table.csv; files that came
-later are not seen, and one that changed is refused.
+A resumed run does not scan DATA again. Its images, their splits and hashes are those of table.csv; files added later
+are ignored, and a changed file is refused.
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from plainfilm.runs.environment import Environment, read_environment, versions, 
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import DataCounts
 
-# What decides the bits of a result; another version of one of these is another run.
+# Libraries that can change the bits of a result; a run is not resumed with another version of one of these.
 _DECISIVE = ("plainfilm", "torch", "torchvision", "timm", "fastai", "numpy", "pillow", "pydicom", "scikit-learn")
-_SHOWN = 5  # differences named one by one
+_SHOWN = 5  # differences listed individually
 
 
 class _Start(BaseModel):
-    """checkpoints/start.json: what table.csv, config.yaml and data.json do not say, and what they said."""
+    """checkpoints/start.json: inputs that are not in table.csv, config.yaml and data.json, and the content or hash of
+    these."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     schema_version: Literal[1] = 1
@@ -53,7 +54,7 @@ class _Start(BaseModel):
 
 @dataclass(frozen=True)
 class _Resumed:
-    """A run's beginning, as train had it."""
+    """A run's inputs, as train had them."""
 
     cfg: ExperimentConfig
     ready: Prepared
@@ -66,7 +67,7 @@ def write_inputs(
     run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any], *, seal: str | None, estimate: float,
     initial_weights: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Everything a run begins with; start.json comes last, so that where it is, the rest is too."""
+    """Write all inputs of a run; start.json comes last, so that if it exists, the rest does too."""
     run.write_status("running", seal=seal, ledger_head=None)
     atomic_write(run.config, cfg.as_yaml())
     write_environment(run, speed)
@@ -84,10 +85,10 @@ def write_inputs(
 
 
 def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None) -> _Resumed:
-    """What train had before its first step, from the run folder alone.
+    """The inputs that train had before its first step, from the run folder alone.
 
     Raises:
-        DataError: config, table, an image of train or valid, or a version is not what it was; says what, then and
+        DataError: config, table, an image of train or valid, or a library version has changed; says what, then and
             now.
     """
     start, environment = _read_start(run), read_environment(run)
@@ -96,7 +97,7 @@ def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None)
         *_differences("config.yaml ", _flat(start.config), _flat(read_yaml(run.config))),
         *_differences("", then, now),
         *(
-            f"{path.name}: edited or lost since"
+            f"{path.name}: edited or deleted since"
             for path, sha256 in ((run.table, start.table_sha256), (run.data, start.data_sha256))
             if sha256_of(path) != sha256
         ),
@@ -141,18 +142,18 @@ def _differences(title: str, then: dict[str, Any], now: dict[str, Any]) -> list[
 
 
 def _changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """Those of `rows` whose file is no longer what its sha256 says; each is read once."""
+    """A line for each of `rows` whose file no longer has its sha256; each file is read once."""
     differ = []
 
-    def look(row: tuple[str, str, str]) -> str:
+    def check(row: tuple[str, str, str]) -> str:
         path, relative, sha256 = row
         try:
-            return "" if digest(read_bytes(path)) == sha256 else f"{relative!r}: other bytes than at the scan"
+            return "" if digest(read_bytes(path)) == sha256 else f"{relative!r}: changed since the scan"
         except DecodeError as error:
             return f"{relative!r}: {error.why}"
 
     files = zip(rows["path"], rows["relative"], rows["sha256"], strict=True)
-    for done, line in enumerate(in_threads(look, files), start=1):
+    for done, line in enumerate(in_threads(check, files), start=1):
         differ += [line] if line else []
         if progress:
             progress(done, len(rows))
@@ -164,6 +165,6 @@ def _refuse(run: RunDir, differ: list[str]) -> None:
         return
     more = f"; and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
     raise DataError(
-        f"The run {run.root} cannot go on as it began: {'; '.join(differ[:_SHOWN])}{more}. "
-        "Put back what changed, or train again into another folder."
+        f"The run {run.root} cannot be resumed: {'; '.join(differ[:_SHOWN])}{more}. "
+        "Restore what changed, or train again into another folder."
     )

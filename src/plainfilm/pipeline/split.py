@@ -1,4 +1,4 @@
-"""`plainfilm split`: the split file."""
+"""`plainfilm split`: write the split file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def split_data(cfg: ExperimentConfig, out: Path, on_event: EventCallback = silen
     """`plainfilm split`: write the split file."""
     if out.exists():
         raise OccupiedError(f"{out} exists; a split file is never overwritten. Choose another --out.")
-    # the same with and without the images that a run leaves out: a split file names everybody
-    everybody = cfg.data.model_copy(update={"exclude": None})
-    ready = prepare(cfg.model_copy(update={"data": everybody}), on_event)
+    # a split file lists all images, including those that a run excludes
+    all_images = cfg.data.model_copy(update={"exclude": None})
+    ready = prepare(cfg.model_copy(update={"data": all_images}), on_event)
     write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,

@@ -1,6 +1,6 @@
-"""`plainfilm train` and `resume`: one fit, from its first step or from where it was stopped, to a finished run.
+"""`plainfilm train` and `resume`: one fit, from its first step or from where it stopped, to a finished run.
 
-torch and fastai are imported inside the functions, so that what is refused is refused at once.
+torch and fastai are imported inside the functions, so that invalid input is refused at once.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def train_run(
     offline: bool = False,
     on_event: EventCallback = silent,
 ) -> TrainDocument:
-    """`plainfilm train`: one-cycle training into a new run folder; after the scan no test picture is opened.
+    """`plainfilm train`: one-cycle training into a new run folder; after the scan no test image is opened.
 
     Args:
-        checkpoint_minutes: how often the state is written, besides each epoch's end.
-        max_minutes: training stops after so long with a StoppedError, and resume_run() goes on.
-        offline: fetch no weights; where they are not on this machine, a MissingError says how to get them.
+        checkpoint_minutes: how often the state is written, besides at each epoch's end.
+        max_minutes: training stops after this time with a StoppedError, and resume_run() continues it.
+        offline: download no weights; if they are not on this machine, a MissingError says how to get them.
     """
     started = time.perf_counter()
     run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
@@ -63,7 +63,7 @@ def train_run(
     cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
     ready = prepare_without_overlap(
         cfg, found, on_event
-    )  # before torch is imported: the counts are there within seconds
+    )  # before torch is imported: the counts are shown within seconds
     from plainfilm.models.build import pick_device
     from plainfilm.train.speed import facts, speed_up
 
@@ -95,13 +95,13 @@ def resume_run(
     max_minutes: float | None = None,
     on_event: EventCallback = silent,
 ) -> TrainDocument:
-    """`plainfilm resume`: go on with a stopped run from its last state, on the CPU to the same bytes at the end.
+    """`plainfilm resume`: continue a stopped run from its last state; on the CPU the result is bit-identical.
 
     Args:
         device: None = the run's own.
     Raises:
-        UsageError: the run is done or diverged. OccupiedError: it is being written.
-        DataError: it cannot go on as it began, or its state is damaged; says what.
+        UsageError: the run is done or diverged. OccupiedError: another process is writing it.
+        DataError: its inputs have changed, or its state is damaged; says what.
     """
     started = time.perf_counter()
     run = RunDir.existing(root)
@@ -120,7 +120,7 @@ def resume_run(
             on_event = logged(run.log, on_event)
             run.write_status("running")
             on_event("run", {"path": str(run.root)})
-            # a state holds every tensor; only where there is none are the weights read again
+            # a state has every tensor; the initial weights are read again only without one
             found = None if checkpoint else find_again(cfg.model, began.initial_weights)
             learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
             learn.model.initial_weights = began.initial_weights
@@ -138,7 +138,7 @@ def resume_run(
 
 
 def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> dict[str, Any]:
-    """Where a resumed run goes on, for people: phases and epochs from 1, steps that are done."""
+    """Where a resumed run continues, for display: phases and epochs from 1, number of finished steps."""
     from plainfilm.train.fit import work
 
     phases, at = cfg.train.phases, checkpoint and checkpoint.state
@@ -163,7 +163,7 @@ def _estimate(learn: Learner, cfg: ExperimentConfig, on_event: EventCallback) ->
 def _probe(
     run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, on_event: EventCallback
 ) -> tuple[Prepared, ShortcutBaseline | None]:
-    """The short audit: shortcut probes on the run's own train and valid rows, and a note for each that does well."""
+    """The short audit: shortcut probes on the run's own train and valid rows, and a note for each with a high score."""
     if not cfg.data.audit:
         return ready, None
     on_event("probe", {"pixels": "the train and valid"})
@@ -179,7 +179,7 @@ def _probe(
 def _fit(
     learn: Learner, cfg: ExperimentConfig, run: RunDir, pace: Pace, on_event: EventCallback, checkpoint: Checkpoint | None = None
 ) -> tuple[int, int]:  # fmt: skip
-    """Train, from the first step or the checkpoint's; the learner ends with the kept weights. Returns their (phase, epoch)."""
+    """Train from the first step or from the checkpoint; then the learner has the kept weights. Returns their (phase, epoch)."""
     from plainfilm.models.build import load_weights
     from plainfilm.plots.base import as_png, plot_batch
     from plainfilm.train.fit import find_lr
@@ -187,9 +187,9 @@ def _fit(
 
     x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
-    pictures = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
+    images = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
     title = f"A training batch as the network sees it ({cfg.train.augment})"
-    atomic_write(run.figure("batch"), as_png(plot_batch(pictures, names, title)))
+    atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
 
     def find(phase: Phase) -> float:
         lr = find_lr(learn, cfg.train, ratio=phase.lr_ratio).lr
@@ -267,7 +267,7 @@ def build_learner(
     on_event: EventCallback,
     found: FoundWeights | None = None,
 ) -> tuple[Learner, PixelRows]:
-    """A Learner over the train and valid rows, and the pixels of the valid rows; `found` are the weights to start from."""
+    """A Learner over the train and valid rows, and the pixels of the valid rows; `found`: the initial weights."""
     from plainfilm.data.loaders.block import make_dls
     from plainfilm.models.build import build_model, parameter_count
     from plainfilm.models.load_weights import load_initial
@@ -275,7 +275,7 @@ def build_learner(
     from plainfilm.train.memory import require_memory
 
     rows = ready.split.seen
-    # first: refuses a wrong size
+    # first, since it refuses a wrong size
     model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed,
                         channels=ready.spec.channels, speed=cfg.train.speed)  # fmt: skip
     if found is not None:
@@ -298,7 +298,7 @@ def build_learner(
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip
     pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
-    # training sees of valid only what may choose the epoch; the rest is for what turns its scores into calls
+    # training uses only the part of valid for model selection; the rest calibrates scores and chooses the threshold
     shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))
     dls = make_dls(shown, pixels, cfg.train, vocab=ready.vocab, device=device)
     on_event(
@@ -316,5 +316,5 @@ def build_learner(
 
 
 def seal_or_none(ready: Prepared) -> str | None:
-    """Fingerprint of the test rows; None where there are none."""
+    """Fingerprint of the test rows; None if there are none."""
     return seal_of(ready.split.of("test")) if ready.split.has_test else None

@@ -1,6 +1,6 @@
-"""What the weights of `--weights RUN` have seen: images that taught them must not stand in the new valid or test.
+"""Check the weights of `--weights RUN` for leakage: images they were trained on must not be in the new valid or test.
 
-Only tables are compared, which hold hashes from the scan: no picture is opened, of test least of all.
+Only tables are compared, which have hashes from the scan: no image is opened, least of all one of test.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from plainfilm.runs.folder import RunDir
 
 _PIXEL_CONTENT = ("sha256", "content")  # the same file; the same pixels in another file
 _UNKNOWN = (
-    "UNCHECKED WEIGHTS: whether the weights have seen images of valid or test cannot be checked, "
+    "UNCHECKED WEIGHTS: whether the weights were trained on images of valid or test cannot be checked, "
     "since {what} without a table of images."
 )
-# What of the source shaped its weights: its train rows taught them, its valid rows chose among their epochs. A valid
-# image that has chosen before chooses once more, as valid images do; a test image must have done neither.
+# Rows of the source run that shaped its weights: train rows trained them, valid rows selected the epoch. An image of the
+# new valid may come from the source's valid, since both select a model; a test image must come from neither.
 _SHAPED_BY = {"valid": ("train",), "test": ("train", "valid")}
 
 
 @dataclass(frozen=True)
 class _Shared:
-    """Images of one split of the new run that shaped the weights; `by_key` of them by their patient's key alone."""
+    """Images of one split of the new run that shaped the weights; `by_key` of them match by patient key alone."""
 
     split: str
     images: int
@@ -47,7 +47,7 @@ class _Shared:
 
 
 def prepare_without_overlap(cfg: ExperimentConfig, found: FoundWeights | None, on_event: EventCallback) -> Prepared:
-    """What prepare() finds out, with the weights to start from checked against its split; raises what both raise."""
+    """The result of prepare(), with the initial weights checked against its split; raises what both raise."""
     ready = prepare(cfg, on_event)
     split = _check_weights(ready.split, found, allow_leak=cfg.data.allow_leak)
     for note in split.notes[len(ready.split.notes) :]:
@@ -56,10 +56,10 @@ def prepare_without_overlap(cfg: ExperimentConfig, found: FoundWeights | None, o
 
 
 def _check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool) -> Split:
-    """The split with a note, where the weights have seen its valid or test images, or nobody can tell.
+    """The split, with a note if the weights were trained on its valid or test images, or if that is unknown.
 
     Raises:
-        GateError: they have seen some, and `allow_leak` is not set. DataError: the table of a source is damaged.
+        GateError: there is such an overlap, and `allow_leak` is not set. DataError: a source's table is damaged.
     """
     if found is None or found.kind == "imagenet":
         return split
@@ -70,11 +70,11 @@ def _check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool
         what = f"{' and '.join(part.words() for part in shared)} ({_how(shared)})"
         if not allow_leak:
             raise GateError(
-                f"The weights that --weights names have seen {what} when they were made. Give both runs the same split file "
-                "(plainfilm split DATA --out split.csv; train --split split.csv), take other weights, or repeat with "
+                f"The weights of --weights were trained or selected on {what}. Give both runs the same split file "
+                "(plainfilm split DATA --out split.csv; train --split split.csv), use other weights, or repeat with "
                 "--allow-leak, which every output will say."
             )
-        notes.append(f"LEAKY WEIGHTS, allowed by --allow-leak: the weights have seen {what} when they were made.")
+        notes.append(f"LEAKY WEIGHTS, allowed by --allow-leak: the weights were trained or selected on {what}.")
     if not whole:
         what = "they come" if not tables else "an earlier one of the weights they were trained from comes"
         notes.append(_UNKNOWN.format(what=what))
@@ -82,15 +82,15 @@ def _check_weights(split: Split, found: FoundWeights | None, *, allow_leak: bool
 
 
 def _how(shared: list[_Shared]) -> str:
-    """By what they are the same; a key alone may also be that of another patient, of a set that counts anew."""
+    """How the images match; a key alone may also belong to another patient, in a set with its own numbering."""
     keys, images = sum(part.by_key for part in shared), sum(part.images for part in shared)
     if keys == 0:
-        return "the same pictures"
-    return "patients of the same key, no picture the same" if keys == images else f"{keys} by the patient's key alone"
+        return "the same images"
+    return "the same patient keys, but no identical image" if keys == images else f"{keys} by patient key alone"
 
 
 def _tables_behind(found: FoundWeights) -> tuple[list[pd.DataFrame], bool]:
-    """The tables of the run whose weights these are, and of the runs that it started from; False where one lacks.
+    """The tables of the run that trained these weights, and of the runs that it started from; False if one is missing.
 
     Raises:
         DataError: a table is damaged.
@@ -103,7 +103,7 @@ def _tables_behind(found: FoundWeights) -> tuple[list[pd.DataFrame], bool]:
 
 
 def _tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd.DataFrame], bool]:
-    """The tables of the runs that this one started from, and of those before them; False where one lacks.
+    """The tables of all runs that this one started from, directly or not; False if one is missing.
 
     Args:
         initial: `initial_weights` of the run's card.
@@ -121,7 +121,7 @@ def _tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd
 
 
 def _source(run: RunDir, sha256: str) -> tuple[RunDir, dict[str, Any] | None] | None:
-    """The run that this one started from, if its weights are still those, and what that one started from."""
+    """The run that this one started from, if it still has those weights, and its own initial weights."""
     try:
         source = RunDir(Path(read_yaml(run.config)["model"]["weights"]))
         card = read_card(source) if source.card.is_file() else None
@@ -131,51 +131,51 @@ def _source(run: RunDir, sha256: str) -> tuple[RunDir, dict[str, Any] | None] | 
 
 
 def _shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[_Shared]:
-    """Valid and test rows that shaped the weights of the runs behind `tables`; a split without one is left out."""
+    """Valid and test rows that shaped the weights of the runs of `tables`; a split without one is left out."""
     found = []
-    for name, taught in _SHAPED_BY.items():
+    for name, used in _SHAPED_BY.items():
         part = rows[rows["split"] == name]
-        picture, patient = np.zeros(len(part), dtype=bool), np.zeros(len(part), dtype=bool)
+        image, patient = np.zeros(len(part), dtype=bool), np.zeros(len(part), dtype=bool)
         for table in tables:
-            source = table[table["split"].isin(taught)]
+            source = table[table["split"].isin(used)]
             for column in _PIXEL_CONTENT:
-                picture |= part[column].isin(set(source[column])).to_numpy()
+                image |= part[column].isin(set(source[column])).to_numpy()
             patient |= part["patient"].isin(set(source["patient"]) - {""}).to_numpy()
-        if (picture | patient).any():
-            found.append(_Shared(name, int((picture | patient).sum()), len(part), int((patient & ~picture).sum())))
+        if (image | patient).any():
+            found.append(_Shared(name, int((image | patient).sum()), len(part), int((patient & ~image).sum())))
     return found
 
 
 def refuse_overlap(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]:
-    """What must be said of external images beside weights that the run started from.
+    """Notes about external images and the weights that the run started from.
 
     Args:
         external: rows with sha256, content, patient, relative.
     Raises:
-        DataError: a picture among them shaped those weights.
+        DataError: an image among them shaped those weights.
     """
     tables, whole = _tables_before(run, card.initial_weights)
-    picture, patients = np.zeros(len(external), dtype=bool), set[str]()
+    image, patients = np.zeros(len(external), dtype=bool), set[str]()
     for table in tables:
         source = table[table["split"].isin(_SHAPED_BY["test"])]
         for column in _PIXEL_CONTENT:
-            picture |= external[column].isin(set(source[column])).to_numpy()
+            image |= external[column].isin(set(source[column])).to_numpy()
         patients |= set(source["patient"])
-    if picture.any():
+    if image.any():
         raise DataError(
-            f"{int(picture.sum())} of {len(external)} external images shaped the weights that this run started from "
-            f"(first: {external['relative'].to_numpy()[picture.argmax()]!r}). They are not external; remove them. Nothing was evaluated."
+            f"{int(image.sum())} of {len(external)} external images shaped the weights that this run started from "
+            f"(first: {external['relative'].to_numpy()[image.argmax()]!r}). They are not external; remove them. Nothing was evaluated."
         )
     people = set(external["patient"]) - {""}
     notes = []
     if known := people & patients:
         notes.append(
-            f"KNOWN PATIENTS: {len(known)} of {len(people)} external patients have a key that images behind the run's first "
-            "weights have too. If they are the same people, the score flatters."
+            f"KNOWN PATIENTS: {len(known)} of {len(people)} external patients have a patient key that images behind the run's initial "
+            "weights have too. If they are the same people, the score is optimistic."
         )
     if not whole:
         notes.append(
-            "UNCHECKED WEIGHTS: whether the weights that this run started from have seen external images cannot be "
-            "checked: the table of what taught them is not there."
+            "UNCHECKED WEIGHTS: whether the weights that this run started from were trained on external images cannot "
+            "be checked: the table of their training images is missing."
         )
     return notes

@@ -1,8 +1,8 @@
-"""What happens beside the training loop: keyed randomness, history, the best epoch, divergence.
+"""Callbacks of the training loop: keyed randomness, history, the best epoch, divergence.
 
-Nothing here writes a file; `train.stops` does, in an order that a kill at any moment cannot break.
+Nothing here writes a file; `train.interruption` does, in an order that survives a kill at any moment.
 
-A callback's class name becomes an attribute of the Learner; none here is named after one it already has.
+fastai makes each callback's class name an attribute of the Learner; none here clashes with an existing one.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from plainfilm.train.ema import weights_of
 
 
 class KeyedRandomness(Callback):
-    """Order, augmentation and dropout as functions of (seed, phase, epoch, step); plain tensors in the loop.
+    """Makes order, augmentation and dropout functions of (seed, phase, epoch, step); keeps plain tensors in the loop.
 
-    `iter` counts from the epoch's first batch also where a resumed epoch starts later.
+    `iter` counts from the epoch's first batch even if a resumed epoch starts later.
     """
 
     order = -5  # before the batch reaches any other callback
@@ -43,7 +43,7 @@ class KeyedRandomness(Callback):
 
     def after_train(self) -> None:
         if isinstance(self.dls.train, CacheDL):
-            self.dls.train.skip = 0  # whoever reads the loader later gets whole epochs
+            self.dls.train.skip = 0  # later readers of the loader get whole epochs
 
     def before_batch(self) -> None:
         if self.training:
@@ -55,10 +55,10 @@ class KeyedRandomness(Callback):
 
 
 class NoSlowdown(Callback):
-    """Refuses what makes a CPU slower: mixed precision and torch.compile.
+    """Refuses what makes training on a CPU slower: mixed precision and torch.compile.
 
-    Measured on processors without bfloat16 arithmetic, 11 to 34 times the time per step, and 1.1 to 1.5 times with
-    torch.compile after a minute of compiling.
+    Measured on processors without bfloat16 arithmetic: 11 to 34 times the time per step with mixed precision, and 1.1
+    to 1.5 times with torch.compile after a minute of compiling.
     """
 
     order = -100
@@ -67,20 +67,18 @@ class NoSlowdown(Callback):
         if event_name != "before_fit" or (self.dls.device or torch.device("cpu")).type != "cpu":
             return
         if hasattr(self.learn, "mixed_precision"):
-            raise UsageError(
-                "Mixed precision on a CPU takes 11 to 34 times as long. Leave out to_fp16() and to_bf16()."
-            )
+            raise UsageError("Mixed precision on a CPU takes 11 to 34 times as long. Remove to_fp16() and to_bf16().")
         if hasattr(self.model, "_orig_mod"):
             raise UsageError(
                 "torch.compile on a CPU compiles for a minute and trains no faster. Pass the model itself."
             )
 
 
-def meet_request(learn: Any) -> None:
-    """Stop where there is no state to write: a resumed run does this work again.
+def raise_if_stop_requested(learn: Any) -> None:
+    """Stop where there is no state to write: a resumed run repeats this work.
 
     Raises:
-        KeyboardInterrupt: fit_with_stops() heard Ctrl-C.
+        KeyboardInterrupt: fit_with_stops() has received Ctrl-C.
     """
     request = getattr(learn, "stop_request", None)
     if request is not None and request.wanted:
@@ -88,24 +86,24 @@ def meet_request(learn: Any) -> None:
 
 
 class MeetRequest(Callback):
-    """Lets the rate finder's own Learner hear what `learn` was asked."""
+    """Stops the rate finder's own Learner when `source`, the Learner in training, is asked to stop."""
 
     order = 61
 
-    def __init__(self, asked: Any) -> None:
-        self.asked = asked
+    def __init__(self, source: Any) -> None:
+        self.source = source
 
     def after_batch(self) -> None:
-        meet_request(self.asked)
+        raise_if_stop_requested(self.source)
 
 
 class HoldNorm(Callback):
-    """Keeps the running statistics of every BatchNorm as they came with the weights: few pictures give bad ones.
+    """Keeps the running statistics of every BatchNorm as loaded with the weights: few images give bad estimates.
 
-    Their scale and shift still learn.
+    Scale and shift are still trained.
     """
 
-    order = -9  # after fastai's TrainEval has put the network into training mode
+    order = -9  # after fastai's TrainEval has switched the network to training mode
 
     def before_train(self) -> None:
         for module in self.model.modules():
@@ -114,17 +112,17 @@ class HoldNorm(Callback):
 
 
 class StopWhenDiverged(Callback):
-    """Ends a fit whose loss is no longer a number, or beyond any use; fastai alone would go on to a network of NaN.
+    """Stops a fit whose loss is NaN or has become uselessly large; fastai alone would train on to a network of NaN.
 
     With a rate 1,000 times the default the largest loss was 968 nats and the network never recovered; at 10,000
-    times it was 5e7. A loss of 1,000 says that the truth was given a probability of e**-1000.
+    times it was 5e7. A loss of 1,000 means a probability of e**-1000 for the true class.
     """
 
     order, limit = 60, 1000.0
 
     def __call__(self, event_name: str) -> None:
-        # not a method named after the event: fastai rewrites the message of what is raised there
-        finder = hasattr(self.learn, "lr_finder")  # it looks for the diverging end
+        # not a method named after the event: fastai rewrites the message of an exception raised there
+        finder = hasattr(self.learn, "lr_finder")  # it searches for the rate that diverges
         if event_name != "after_batch" or finder:
             return
         loss = self.loss_grad.detach().mean().item()
@@ -138,7 +136,7 @@ class StopWhenDiverged(Callback):
 
 @dataclass(frozen=True)
 class Partial:
-    """Sums over the running epoch's train batches so far, and the seconds it has taken."""
+    """Sums over the current epoch's train batches so far, and the seconds it has taken."""
 
     seen: int = 0
     right: int = 0
@@ -149,7 +147,7 @@ class Partial:
 class RunHistory(Callback):
     """One row per epoch for history.csv, seconds for timing.csv.
 
-    Train loss and accuracy are means over the epoch's batches, dropout and augmentation on, as in Keras.
+    Train loss and accuracy are means over the epoch's batches with dropout and augmentation on, as in Keras.
     """
 
     order = 65
@@ -158,19 +156,19 @@ class RunHistory(Callback):
         self.phase = 0
         self.rows: list[dict[str, Any]] = []
         self.seconds: list[dict[str, Any]] = []
-        self.go_on(Partial())
+        self.continue_from(Partial())
 
-    def go_on(self, so_far: Partial) -> None:
-        """Count on from `so_far` in the running epoch."""
+    def continue_from(self, so_far: Partial) -> None:
+        """Continue the current epoch's sums from `so_far`."""
         self.start = time.perf_counter() - so_far.seconds
         self.seen, self.right, self.loss_sum = so_far.seen, so_far.right, so_far.loss_sum
 
     def so_far(self) -> Partial:
-        """What go_on() needs after a stop."""
+        """The argument that continue_from() needs after a stop."""
         return Partial(self.seen, self.right, self.loss_sum, time.perf_counter() - self.start)
 
     def before_epoch(self) -> None:
-        self.go_on(Partial())
+        self.continue_from(Partial())
 
     def after_batch(self) -> None:
         if self.training:
@@ -200,13 +198,13 @@ class RunHistory(Callback):
 
 
 def _epoch_record(learn: Any) -> dict[str, float]:
-    """valid_loss and the metrics of the epoch that ends; empty for one that a resumed run has behind it."""
+    """valid_loss and the metrics of the epoch that ends; empty for an epoch that a resumed run skips."""
     values = learn.recorder.values[-1]
     return dict(zip(learn.recorder.metric_names[2:-1], values[1:], strict=True)) if values else {}
 
 
 def as_csv(rows: list[dict[str, Any]]) -> str:
-    """Equal rows are equal bytes: floats by repr."""
+    """The rows as CSV; equal rows give equal bytes, as floats are written by repr."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows[0])
@@ -217,8 +215,8 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
 class KeepBest(Callback):
     """Finds the epoch with the highest valid AUROC; ties go to the lower valid loss.
 
-    AUROC, not accuracy, since it needs no threshold. The images that choose the epoch are the valid set, and every
-    output says so. `weights`: the best epoch's, from when it ended until they are written.
+    AUROC, not accuracy, since it needs no threshold. The epoch is chosen on the valid set, and every output says so.
+    `weights`: the best epoch's, from its end until they are written.
     """
 
     order = 66
@@ -250,9 +248,9 @@ def weights_bytes(model: Any) -> bytes:
 
 
 class EventProgress(Callback):
-    """Tells an event callback about the fit instead of drawing fastai's own bars.
+    """Sends events to a callback instead of drawing fastai's own progress bars.
 
-    It is called `progress`, fastai's own name for the role, so that `no_bar()` finds and removes it.
+    It is named `progress`, as fastai's own, so that `no_bar()` finds and removes it.
     """
 
     name, order = "progress", 62

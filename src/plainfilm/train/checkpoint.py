@@ -1,8 +1,8 @@
-"""A training's state on disk: all that a stopped run needs to end with the same bytes as one that never stopped.
+"""The training state on disk: everything that makes a stopped run end bit-identical to one that never stopped.
 
-`checkpoints/last.json` is the whole truth: it says where the run stands, and names and hashes the tensors file
-beside it. The tensors are written first, under a new number; only then is last.json replaced, and only then does the
-older tensors file go. A kill at any moment leaves one valid pair.
+`checkpoints/last.json` is the single source of truth: it says how far the run is, and has the name and hash of the
+tensors file beside it. The tensors are written first, under a new number; only then is last.json replaced, and only
+then is the older tensors file removed. A kill at any moment leaves one valid pair.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class Best(BaseModel):
 
 
 class State(BaseModel):
-    """Where a training stands: `step` batches of `epoch` in `phase` are done; the tensors lie in their own file.
+    """How far training is: `step` batches of `epoch` in `phase` are done; the tensors are in their own file.
 
     `pct_train`, `train_iter`, `hypers` (of each parameter group) and `smooth_loss` (count, value) are fastai's;
-    `seen`, `right`, `loss_sum` and `epoch_seconds` are the running epoch's sums; `lr` is the rate that the finder
-    found, if it was asked; `seconds` were spent on the run.
+    `seen`, `right`, `loss_sum` and `epoch_seconds` are the current epoch's sums; `lr` is the rate that the finder
+    found, if it ran; `seconds` is the time spent on the run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -79,9 +79,10 @@ class Checkpoint:
 
 
 def tensors_of(learn: Learner) -> dict[str, torch.Tensor]:
-    """The network, the optimiser's moments and the averaged weights by name; contiguous, on the CPU, not copied where they are both."""
+    """The network, the optimiser's moments and the averaged weights by name; contiguous, on the CPU, copied only if
+    they are not both already."""
     average: AverageWeights | None = getattr(learn, "average_weights", None)
-    exchanged = average is not None and average.in_use  # then what is named here does not outlast the block
+    exchanged = average is not None and average.in_use  # then the tensors change when the block ends
     with weights_of(learn, averaged=False):
         found = {f"{MODEL}.{name}": value for name, value in learn.model.state_dict().items()}
         for name, parameter in learn.model.named_parameters():
@@ -94,15 +95,15 @@ def tensors_of(learn: Learner) -> dict[str, torch.Tensor]:
 
 
 def write_checkpoint(run: RunDir, facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-    """Save a state; `facts` are those of State but for the version and the tensors' hash.
+    """Save a state; `facts` are the fields of State except the version and the tensors' hash.
 
     Raises:
-        DivergedError: a tensor holds something that is no number; nothing is written.
+        DivergedError: a tensor has NaN or infinite values; nothing is written.
     """
     odd = [name for name, value in tensors.items() if not bool(torch.isfinite(value).all())]
     if odd:
         raise DivergedError(
-            f"The weights or the optimiser's moments stopped being numbers in epoch {facts['epoch'] + 1}, after "
+            f"The weights or the optimiser's moments became NaN or infinite in epoch {facts['epoch'] + 1}, after "
             f"step {facts['step']} (first: {odd[0]}). Train again with a smaller --lr (try a tenth)."
         )
     data = save(tensors)
@@ -114,10 +115,10 @@ def write_checkpoint(run: RunDir, facts: dict[str, Any], tensors: dict[str, torc
 
 
 def read_checkpoint(run: RunDir, start_sha256: str) -> Checkpoint | None:
-    """The state to go on from; None when the run stopped before its first one.
+    """The state to resume from; None when the run stopped before its first one.
 
     Raises:
-        DataError: it is damaged, lost, or of another run.
+        DataError: it is damaged, missing, or belongs to another run.
     """
     if not run.state.is_file():
         if run.history.is_file() or run.checkpoint("best").is_file():
@@ -125,7 +126,7 @@ def read_checkpoint(run: RunDir, start_sha256: str) -> Checkpoint | None:
         return None
     state = _read_state(run)
     if state.start_sha256 != start_sha256:
-        raise _damaged(run, "last.json and start.json are not of one run")
+        raise _damaged(run, "last.json and start.json belong to different runs")
     path = run.state_tensors(state.number)
     try:
         data = path.read_bytes()
@@ -145,13 +146,13 @@ def _read_state(run: RunDir) -> State:
     try:
         found = json.loads(run.state.read_text(encoding="utf-8"))
         if set(found) != {"sha256", "state"} or _digest(found["state"]) != found["sha256"]:
-            raise _damaged(run, "last.json is not as it was written")
+            raise _damaged(run, "last.json was changed after it was written")
         return State.model_validate(found["state"])
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise _damaged(run, f"last.json: {where}: {error.errors()[0]['msg']}") from None
     except (ValueError, TypeError):
-        raise _damaged(run, "last.json is no JSON") from None
+        raise _damaged(run, "last.json is not JSON") from None
 
 
 def _digest(state: Any) -> str:
@@ -165,18 +166,18 @@ def _damaged(run: RunDir, what: str) -> DataError:
 
 
 def _forget_others(run: RunDir, number: int) -> None:
-    """Remove the tensors of older states, and of one whose last.json was never written."""
+    """Remove the tensors of older states, and those whose last.json was never written."""
     for path in run.state.parent.glob("last-*.safetensors"):
         if path != run.state_tensors(number):
-            with contextlib.suppress(OSError):  # it is in nobody's way; the next one sweeps again
+            with contextlib.suppress(OSError):  # harmless; the next state tries again
                 path.unlink(missing_ok=True)
 
 
 def restore(learn: Learner, tensors: dict[str, torch.Tensor], run: RunDir) -> None:
-    """Put weights and moments back; every trainable parameter must have all its moments, and nothing may be over.
+    """Restore weights and moments; every trainable parameter must have all its moments, and nothing may be left over.
 
-    The moments are copied into tensors laid out like their parameter. Fused AdamW walks raw memory: a contiguous
-    moment beside a channels_last parameter is updated at the wrong places, silently.
+    The moments are copied into tensors with the memory layout of their parameter. Fused AdamW walks raw memory: a
+    contiguous moment of a channels_last parameter would silently be updated at the wrong places.
 
     Raises:
         DataError: names, shapes or types differ.

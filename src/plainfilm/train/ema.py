@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights: it is what an epoch is judged by, and what is kept."""
+"""An exponential moving average of the weights, which is what each epoch is validated with and what is kept."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import torch
 from fastai.callback.core import Callback
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-PREFIX, STEPS = "average.", "average_steps"  # of the average in a checkpoint
+PREFIX, STEPS = "average.", "average_steps"  # names of the average in a checkpoint
 
 
 class AverageWeights(Callback):
-    """Follows the weights with a decay per step; validation and get_preds see the average, training the weights.
+    """Averages the weights with a decay per step; validation and get_preds use the average, training the weights.
 
-    In the first steps the decay is (1 + step) / (10 + step) where that is smaller, so that the average does not
-    remember the random start. Running statistics of BatchNorm are averaged too; counters are copied.
+    In the first steps the decay is (1 + step) / (10 + step) where that is smaller, so that the random initial weights
+    do not linger in the average. Running statistics of BatchNorm are averaged too; counters are copied.
     """
 
-    order = 45  # a validation that is cancelled or read by others has the average in place
+    order = 45  # the average is in place when other callbacks cancel or read a validation
 
     def __init__(self, decay: float) -> None:
         self.decay, self.steps, self.in_use, self.validating = decay, 0, False, False
@@ -31,7 +31,7 @@ class AverageWeights(Callback):
             self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def before_train(self) -> None:
-        if self.in_use:  # a validation ended by an exception, or the average was kept: train what was trained
+        if self.in_use:  # an exception ended validation, or the average was kept: train the raw weights
             self.swap()
 
     def after_step(self) -> None:
@@ -49,7 +49,7 @@ class AverageWeights(Callback):
             self.swap()
 
     def after_validate(self) -> None:
-        if self.validating:  # not one who keeps the average in place
+        if self.validating:  # not where the average was already in place
             self.swap()
         self.validating = False
 
@@ -62,12 +62,12 @@ class AverageWeights(Callback):
         self.in_use = not self.in_use
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint needs of it, while the average is not in use."""
+        """Its tensors for a checkpoint, while the average is not in use."""
         named = {PREFIX + name: value for name, value in self.average.items()}
         return {**named, STEPS: torch.tensor(self.steps)}
 
     def load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Go on from tensors() of a checkpoint."""
+        """Restore tensors() from a checkpoint."""
         live = self.model.state_dict()
         self.average = {name: torch.empty_like(value).copy_(tensors[PREFIX + name]) for name, value in live.items()}
         self.steps, self.in_use = int(tensors[STEPS]), False
@@ -75,7 +75,7 @@ class AverageWeights(Callback):
 
 @contextmanager
 def weights_of(learn: Any, *, averaged: bool) -> Iterator[None]:
-    """Inside, the network holds the averaged weights, or those that are trained; without an average they are one."""
+    """Inside, the network has the averaged weights or the trained ones; without an average both are the same."""
     average: AverageWeights | None = getattr(learn, "average_weights", None)
     if average is None or not average.average or average.in_use == averaged:
         yield

@@ -1,4 +1,4 @@
-"""One-cycle training in phases, the learning-rate finder, and how long it will all take."""
+"""One-cycle training in phases, the learning-rate finder, and an estimate of the time."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from plainfilm.train.learner import make_learner
 _SUGGESTIONS = ("valley", "slide", "minimum", "steep")
 _FALLBACK_LR = 1e-3
 FIRST_LR, LAST_LR = 1e-7, 10.0  # of the finder
-_INFERENCE = 1 / 3  # cost of a pass without gradients, about, as a share of one with them
-_LR_FIND_PHASE = 1_000_000  # its own place in the keyed randomness, apart from any phase of training
+_INFERENCE = 1 / 3  # approximate cost of a pass without gradients, as a share of one with them
+_LR_FIND_PHASE = 1_000_000  # its own stream of keyed randomness, distinct from every training phase
 
 
 def fit_phases(
@@ -39,16 +39,17 @@ def fit_phases(
     *,
     first: int = 0,
     found: float | None = None,
-    go_on: Callable[[], Sequence[Callback]] = tuple,
+    on_resume: Callable[[], Sequence[Callback]] = tuple,
 ) -> None:
-    """Train the phases one after the other, each a one-cycle of its own.
+    """Train the phases one after the other, each with its own one-cycle schedule.
 
     Args:
-        find: called for a phase whose lr is 'auto', with the network as the phase trains it; None leaves the choice
-            to fastai's default. `learn.found_lr` is what it found.
-        cbs: callbacks with a `phase` attribute, told which phase runs.
-        first: the phase to start in; those before it are done. `found`: what `find` gave for it.
-        go_on: called when that phase's parameters are frozen or not, before it trains; returns callbacks for it alone.
+        find: finds the rate of a phase whose lr is 'auto', with the network frozen as in that phase; None leaves the
+            choice to fastai's default. The result is in `learn.found_lr`.
+        cbs: callbacks with a `phase` attribute, which is set to the current phase.
+        first: the phase to start in; earlier ones are done. `found`: the rate that `find` returned for it.
+        on_resume: runs after that phase's parameters are frozen or unfrozen and before it trains; returns extra
+            callbacks for this phase.
     """
     for number, phase in enumerate(phases):
         if number < first:
@@ -56,56 +57,56 @@ def fit_phases(
         for cb in (learn.keyed_randomness, *cbs):
             cb.phase = number
         learn.found_lr = found if number == first else None
-        with _memory_estimate(), as_in_phase(learn, phase, go_on if number == first else tuple) as back:
+        with _memory_estimate(), as_in_phase(learn, phase, on_resume if number == first else tuple) as extra:
             if phase.lr == "auto" and learn.found_lr is None and find is not None:
                 learn.found_lr = find(phase)
             lr = phase.lr if isinstance(phase.lr, float) else learn.found_lr
-            learn.fit_one_cycle(phase.epochs, lr_max=_rates(lr, phase.lr_ratio), cbs=[*cbs, *back])
+            learn.fit_one_cycle(phase.epochs, lr_max=_rates(lr, phase.lr_ratio), cbs=[*cbs, *extra])
 
 
 @contextmanager
 def as_in_phase(
-    learn: Learner, phase: Phase, go_on: Callable[[], Sequence[Callback]] = tuple
+    learn: Learner, phase: Phase, on_resume: Callable[[], Sequence[Callback]] = tuple
 ) -> Iterator[Sequence[Callback]]:
-    """Inside, the network is frozen or not as the phase says; a frozen one is fed its own features.
+    """Inside, the network is frozen or not as in the phase; a frozen one is trained on its precomputed features.
 
-    `go_on` is called before the features are computed, since it may put other weights in place.
+    `on_resume` runs before the features are computed, since it may restore other weights.
     """
     frozen = not all(parameter.requires_grad for parameter in learn.model.parameters())
     if phase.freeze and not frozen:
         learn.freeze()
     elif frozen and not phase.freeze:
-        learn.unfreeze()  # not otherwise: fastai forgets the optimiser's moments in it
-    back = go_on()
+        learn.unfreeze()  # only if needed: it makes fastai discard the optimiser's moments
+    extra = on_resume()
     if phase.freeze:
         hold_features(learn)
     try:
-        yield back
+        yield extra
     finally:
         release_features(learn)
 
 
 def _rates(lr: float | None, ratio: float) -> float | slice | None:
-    """The peak rates of the groups of parameters: `ratio` of `lr` for the first layers, growing to `lr` for the head."""
+    """The peak rates of the parameter groups: `ratio` of `lr` for the first layers, growing to `lr` for the head."""
     return lr if lr is None or ratio == 1 else slice(lr * ratio, lr)
 
 
 @contextmanager
 def _memory_estimate() -> Iterator[None]:
-    """Turns running out of memory into our own error.
+    """Turns an out-of-memory error into our own.
 
     Raises:
-        TrainingError: says what to make smaller.
+        TrainingError: says what to reduce.
     """
     try:
         yield
     except (MemoryError, torch.OutOfMemoryError):
-        raise TrainingError("Memory ran out in training. Train again with a smaller --batch-size or --size.") from None
+        raise TrainingError("Training ran out of memory. Train again with a smaller --batch-size or --size.") from None
 
 
 @dataclass(frozen=True)
 class _LrCurve:
-    """Smoothed loss against the growing learning rate; both float (n,)."""
+    """Smoothed loss against the increasing learning rate; both float (n,)."""
 
     lrs: np.ndarray
     losses: np.ndarray
@@ -113,20 +114,20 @@ class _LrCurve:
 
     @property
     def lr(self) -> float:
-        """The rate to use: valley, else the next suggestion there is, else 1e-3."""
+        """The rate to use: valley, else the next suggestion that exists, else 1e-3."""
         return next((value for name in _SUGGESTIONS if (value := self.suggestions[name])), _FALLBACK_LR)
 
 
 def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 1.0) -> _LrCurve:
-    """Train a copy of the network with a growing rate; `learn`, its weights and its files stay as they are.
+    """Train a copy of the network with an increasing rate; `learn`, its weights and its files are not changed.
 
     fastai's finder saves and restores weights through a .pth beside the data; here it works on a deep copy in a
-    temporary folder. The rates are the head's; the first layers have `ratio` of them, as in training.
+    temporary folder. The rates are the head's; the first layers get `ratio` of them, as in training.
     """
     place = learn.dls.train.phase, learn.dls.train.epoch
     with tempfile.TemporaryDirectory() as folder:
         trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder))
-        trial.remove_cb(trial.stop_when_diverged)  # a diverging end is what the finder looks for
+        trial.remove_cb(trial.stop_when_diverged)  # the finder trains until the loss diverges
         trial.keyed_randomness.phase = _LR_FIND_PHASE
         finder = LRFinder(num_it=num_it)
         shares = np.geomspace(ratio, 1, len(parameter_groups(trial.model))).tolist()
@@ -135,7 +136,7 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
             with trial.no_logging():
                 trial.fit(num_it // len(learn.dls.train) + 1, cbs=[finder, MeetRequest(learn)])
         finally:
-            if hasattr(finder, "tmp_d"):  # fastai's own, which it leaves behind when a fit is interrupted
+            if hasattr(finder, "tmp_d"):  # fastai's own temporary folder, left behind when a fit is interrupted
                 finder.tmp_d.cleanup()
     learn.dls.train.phase, learn.dls.train.epoch = place
     lrs = np.array([float(lr) for lr in trial.recorder.lrs])
@@ -149,7 +150,7 @@ def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
     """fastai's four suggestions from a curve; None where the curve is too short or flat for one.
 
     fastai always cuts the first tenth and the last five points and then indexes, which fails on short curves;
-    here the cuts shrink with the curve, and everything after the first loss that is no number is left out.
+    here the cuts shrink with the curve, and everything from the first loss that is not finite is left out.
     """
     finite = np.isfinite(losses)
     end = len(losses) if finite.all() else int(np.argmin(finite))
@@ -160,7 +161,7 @@ def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
     for name, rule in zip(_SUGGESTIONS, (valley, slide, minimum, steep), strict=True):
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # slide() mixes tensors into numpy calls
+                warnings.simplefilter("ignore", DeprecationWarning)  # slide() passes tensors to numpy functions
                 value = float(rule(cut_lrs, cut_losses, len(cut_lrs))[0])
         except (IndexError, ValueError, RuntimeError):
             value = float("nan")
@@ -169,7 +170,7 @@ def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
 
 
 def estimate_seconds(learn: Learner, phases: Sequence[Phase], steps: int = 5) -> float:
-    """Seconds the phases will take, from `steps` timed steps of a copy of the network after one to warm up."""
+    """Seconds the phases will take, from `steps` timed steps of a copy of the network after one warm-up step."""
     model, train = copy.deepcopy(learn.model).train(), learn.dls.train
     with torch.random.fork_rng(devices=[]):
         x, y = train.one_batch()
@@ -180,7 +181,7 @@ def estimate_seconds(learn: Learner, phases: Sequence[Phase], steps: int = 5) ->
 
 
 def work(phase: Phase) -> float:
-    """What a phase costs, in epochs of the whole network; a frozen one is a single pass without gradients."""
+    """Cost of a phase in epochs of the whole network; a frozen one is a single pass without gradients."""
     return _INFERENCE if phase.freeze else float(phase.epochs)
 
 

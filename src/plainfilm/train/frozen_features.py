@@ -1,4 +1,4 @@
-"""The pooled features of a frozen network, computed once: an epoch of its head then takes a fraction of a second."""
+"""Pooled features of a frozen network, computed once: an epoch of the head then takes a fraction of a second."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import torch
 from fastai.learner import Learner
 
 from plainfilm.data.loaders.block import CacheDL
-from plainfilm.train.callbacks import meet_request
+from plainfilm.train.callbacks import raise_if_stop_requested
 
 _BATCH = 64
 
 
 def hold_features(learn: Learner) -> None:
-    """Let the loaders give the network's features of each picture, without augmentation, in place of the picture.
+    """Let the loaders yield the network's features of each image, without augmentation, instead of the image.
 
-    The network stands in its inference mode for this: a BatchNorm uses the statistics of its weights.
+    The network is in inference mode for this: BatchNorm uses its running statistics.
     """
     learn.model.eval()
     pixels, found = learn.dls.train.pixels, []
     with torch.no_grad():
         for start in range(0, len(pixels), _BATCH):
-            meet_request(learn)
+            raise_if_stop_requested(learn)
             batch = torch.from_numpy(pixels[start : start + _BATCH]).to(learn.dls.device or "cpu")
             batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
             found.append(learn.model.features(batch.float().div_(255)).float().cpu().numpy())
-    _give(learn, np.concatenate(found))
+    _set_features(learn, np.concatenate(found))
 
 
 def release_features(learn: Learner) -> None:
-    """Let the loaders give pictures again."""
-    _give(learn, None)
+    """Let the loaders yield images again."""
+    _set_features(learn, None)
 
 
-def _give(learn: Learner, features: np.ndarray | None) -> None:
+def _set_features(learn: Learner, features: np.ndarray | None) -> None:
     for dl in learn.dls.loaders:
         if isinstance(dl, CacheDL):
             dl.features = features

@@ -1,5 +1,5 @@
-"""Where a training may stop and how it goes on: its state is written by the clock and after each epoch; Ctrl-C and a
-time limit are met at the next batch; a resumed fit is led back to its place.
+"""Stop and resume training: the state is written at intervals and after each epoch; Ctrl-C and a time limit take effect
+at the next batch; a resumed fit skips to where it stopped.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors
 from plainfilm.train.ema import weights_of
 from plainfilm.train.fit import fit_phases
 
-_Report = Callable[[str, dict[str, Any]], None]
+_OnEvent = Callable[[str, dict[str, Any]], None]
 
 
 class _StopRequest:
-    """Whether somebody asked to stop."""
+    """Whether the user asked to stop."""
 
     wanted = False
 
 
 @contextmanager
-def _stop_requests(tell: _Report) -> Iterator[_StopRequest]:
+def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
     """The first Ctrl-C (or SIGTERM) becomes a request, the second stops at once.
 
-    An exception in the middle of an optimiser step would leave weights of no step at all.
+    An exception in the middle of an optimiser step would leave inconsistent weights.
 
     Raises:
-        KeyboardInterrupt: at the end, when the request came too late to be met inside.
+        KeyboardInterrupt: at the end, when the request came too late to take effect inside.
     """
     request = _StopRequest()
 
-    def hear(number: int, frame: Any) -> None:
+    def handle(number: int, frame: Any) -> None:
         if request.wanted:
             raise KeyboardInterrupt
         request.wanted = True
-        with contextlib.suppress(RuntimeError):  # it may have come in the middle of a print
-            tell("stopping", {})
+        with contextlib.suppress(RuntimeError):  # the signal may have arrived in the middle of a print
+            on_event("stopping", {})
 
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
         for sent in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(sent) is not signal.SIG_IGN:  # a background job that must not hear Ctrl-C
-                before[sent] = signal.signal(sent, hear)
+            if signal.getsignal(sent) is not signal.SIG_IGN:  # a background job must ignore Ctrl-C
+                before[sent] = signal.signal(sent, handle)
     try:
         yield request
     finally:
@@ -69,13 +69,13 @@ def _stop_requests(tell: _Report) -> Iterator[_StopRequest]:
 
 
 class WriteState(Callback):
-    """Writes the state, the history and the best weights, in the order that a kill at any moment cannot break.
+    """Writes the state, the history and the best weights, in an order that survives a kill at any moment.
 
-    The state comes first and holds the history and the hash of the best weights; the two files are made from it
-    again when a kill came between.
+    The state is written first and holds the history and the hash of the best weights; after a kill in between, the
+    other two files are restored from it.
     """
 
-    order = 70  # after everything that counts a batch or an epoch
+    order = 70  # after every callback that counts a batch or an epoch
 
     def __init__(
         self, run: RunDir, history: RunHistory, best: KeepBest, *, pace: Pace, request: _StopRequest, last_phase: int,
@@ -88,7 +88,7 @@ class WriteState(Callback):
         self.begun = self.written = time.monotonic()
 
     def __call__(self, event_name: str) -> None:
-        # not methods named after the events: fastai rewrites the message of what is raised there
+        # not methods named after the events: fastai rewrites the message of an exception raised there
         if event_name == "after_batch":
             self._at_batch()
         elif event_name == "after_epoch" and self.recorder.values[-1]:
@@ -99,7 +99,7 @@ class WriteState(Callback):
         if self.request.wanted:
             self._write(self.epoch, step)
             raise KeyboardInterrupt
-        if not self.training:  # a limit here would never let a long valid pass end
+        if not self.training:  # with a limit here a long valid pass would never finish
             return
         if self._is_time_up():
             self._write(self.epoch, step)
@@ -149,17 +149,17 @@ class WriteState(Callback):
 
 
 def _write_history(run: RunDir, history: RunHistory) -> None:
-    """history.csv, and timing.csv, which no comparison reads."""
+    """Write history.csv, and timing.csv, which no comparison reads."""
     atomic_write(run.history, as_csv(history.rows))
     atomic_write(run.timing, as_csv(history.seconds))
 
 
 class ResumeCallback(Callback):
-    """Leads the first fit after restore() to its place: epochs that are done are skipped, and the running one goes on
-    after its last step.
+    """Continues the first fit after restore(): finished epochs are skipped, and the current one continues after its
+    last step.
     """
 
-    order = 52  # after the Recorder opened the epoch's record (50), which a skipped epoch needs too
+    order = 52  # after the Recorder (50) has started the epoch's record, which a skipped epoch needs too
 
     def __init__(self, state: State, history: RunHistory) -> None:
         self.state, self.history = state, history
@@ -180,33 +180,33 @@ class ResumeCallback(Callback):
         self.learn.pct_train = state.pct_train
         for name in ("lr", "mom"):
             self.opt.set_hyper(name, L(group[name] for group in state.hypers))
-        self.history.go_on(Partial(state.seen, state.right, state.loss_sum, state.epoch_seconds))
+        self.history.continue_from(Partial(state.seen, state.right, state.loss_sum, state.epoch_seconds))
         if isinstance(self.dls.train, CacheDL):
             self.dls.train.skip = state.step
 
 
 def fit_with_stops(
-    learn: Learner, phases: Sequence[Phase], find: Callable[[Phase], float] | None, run: RunDir, pace: Pace, start_sha256: str, tell: _Report,
+    learn: Learner, phases: Sequence[Phase], find: Callable[[Phase], float] | None, run: RunDir, pace: Pace, start_sha256: str, on_event: _OnEvent,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[int, int]:  # fmt: skip
-    """fit_phases() that writes history.csv, the best weights and its state, stops when asked, and goes on from
+    """fit_phases() that writes history.csv, the best weights and its state, stops on request, and resumes from
     `checkpoint`. Returns the (phase, epoch) of the best weights.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C. StoppedError: the time was up. DivergedError: the loss or the weights are of no use.
+        KeyboardInterrupt: Ctrl-C. StoppedError: the time limit. DivergedError: the loss or the weights diverged.
         DataError: the checkpoint does not fit.
     """
     history, best = RunHistory(), KeepBest()
     state = checkpoint.state if checkpoint else None
 
-    def go_on() -> list[Callback]:
+    def on_resume() -> list[Callback]:
         if checkpoint is None:
             return []
         restore(learn, checkpoint.tensors, run)
-        _reopen(run, learn, checkpoint.state, history, best)
+        _restore_history(run, learn, checkpoint.state, history, best)
         return [ResumeCallback(checkpoint.state, history)]
 
-    with _stop_requests(tell) as request:
+    with _stop_requests(on_event) as request:
         learn.stop_request = request
         keeper = WriteState(
             run, history, best, pace=pace, request=request, last_phase=len(phases) - 1,
@@ -214,13 +214,13 @@ def fit_with_stops(
         )  # fmt: skip
         fit_phases(
             learn, phases, find, [history, best, keeper], first=state.phase if state else 0,
-            found=state.lr if state else None, go_on=go_on,
+            found=state.lr if state else None, on_resume=on_resume,
         )  # fmt: skip
     return best.best_at
 
 
-def _reopen(run: RunDir, learn: Learner, state: State, history: RunHistory, best: KeepBest) -> None:
-    """Take up the epochs that are done: their history and the best one; `learn` holds the state's weights.
+def _restore_history(run: RunDir, learn: Learner, state: State, history: RunHistory, best: KeepBest) -> None:
+    """Restore the finished epochs: their history and the best one; `learn` has the state's weights.
 
     Raises:
         DataError: the best weights are not those that the state describes.

@@ -39,11 +39,11 @@ def make_learner(
 ) -> Learner:
     """A fastai Learner: cross-entropy on logits, fused AdamW, accuracy and AUROC after each epoch.
 
-    The losses of its history are those it minimises: with class weights and label smoothing where they are asked for.
+    The losses in its history are those it minimises: with class weights and label smoothing where configured.
 
     Args:
         path: where fastai may write (its own default is the data folder).
-        on_event: told of each batch and epoch; None is silent.
+        on_event: event callback for each batch and epoch; None is silent.
     """
     device = dls.device or torch.device("cpu")
     if cfg.norm == "hold" and not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
@@ -68,10 +68,10 @@ def make_learner(
         ),
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=cfg.speed.fused and device.type in FUSED_ON),
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
-        wd=cfg.wd,  # of every number, biases and norms too: torch's AdamW knows no other
+        wd=cfg.wd,  # on all parameters, biases and norms too: torch's AdamW makes no exception
         metrics=[accuracy, AccumMetric(_auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
         splitter=parameter_groups,
-        train_bn=False,  # a frozen BatchNorm stays as it is: the features of a frozen network are computed once
+        train_bn=False,  # a frozen BatchNorm does not change, as the features of a frozen network are computed once
         path=path,
         default_cbs=False,
         cbs=[TrainEval(), Recorder(), *own],
@@ -79,11 +79,11 @@ def make_learner(
 
 
 def _auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
-    """Area under the ROC curve, 0..1; the mean of one against the rest for more than two classes.
+    """Area under the ROC curve, 0..1; with more than two classes the mean of one against the rest.
 
     Args:
         probs: (n, k), rows sum to 1.
-        targs: (n,), class numbers; a class without images, or without others, is left out of the mean.
+        targs: (n,), class indices; a class without images, or without images of other classes, is left out of the mean.
     """
     p, y = probs.cpu().double().numpy(), targs.cpu().numpy()
     classes = [1] if p.shape[1] == 2 else range(p.shape[1])
@@ -92,7 +92,8 @@ def _auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:
 
 
 def _class_weights(dls: DataLoaders) -> torch.Tensor:
-    """Weight of each class in the loss, (k,): inverse to its train images, mean 1 over the images."""
+    """Weight of each class in the loss, (k,): inversely proportional to its number of train images, mean 1 over the
+    images."""
     from plainfilm.data.loaders.block import targets_of
 
     sizes = np.bincount(targets_of(dls.train_ds), minlength=len(dls.vocab))

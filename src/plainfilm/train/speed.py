@@ -1,4 +1,4 @@
-"""Settings of the process that make training faster; SpeedConfig names every switch, environment.json what was on."""
+"""Process settings that make training faster; SpeedConfig has every switch, environment.json what was on."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.train.system_limits import usable_cores
 
-# glibc malloc parameters: trim never, no mmap, one arena, grow by 256 MB. By default every large activation is
-# mapped and unmapped again each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.
+# glibc malloc parameters: never trim, no mmap, one arena, grow by 256 MB. By default every large activation is
+# mapped and unmapped in each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.
 _MALLOPT = {-1: -1, -4: 0, -8: 1, -2: 256 << 20}
 
 
@@ -20,7 +20,7 @@ FUSED_ON = ("cpu", "cuda")  # torch has no fused AdamW for others
 
 
 def keep_memory() -> bool:
-    """Tell glibc's allocator to keep what it has, for good; False (and no effect) where there is no glibc."""
+    """Make glibc's allocator keep freed memory, permanently; False (and no effect) where there is no glibc."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -34,15 +34,15 @@ def speed_up(speed: SpeedConfig, threads: int | None = None) -> bool:
     """Set allocator and threads of this process; True where the allocator now keeps its memory.
 
     Args:
-        threads: of the run that goes on; another number adds the sums up in another order. Measured with the
-            paper's network at 48 and 128 px: 1, 2 and 3 threads gave three different sets of weights.
+        threads: of the run that is resumed; another number changes the order of summation. Measured with the paper's
+            network at 48 and 128 px: 1, 2 and 3 threads gave three different sets of weights.
     """
     torch.set_num_threads(threads or threads_for(speed))
     return speed.allocator and keep_memory()
 
 
 def threads_for(speed: SpeedConfig) -> int:
-    """Threads to work with; auto is torch's own choice (it follows OMP_NUM_THREADS), but no more than the usable cores.
+    """Number of threads; auto is torch's own choice (it follows OMP_NUM_THREADS), but at most the usable cores.
 
     In a container with two cores of 64, torch starts 64 threads that wait for each other.
     """
@@ -52,7 +52,7 @@ def threads_for(speed: SpeedConfig) -> int:
 
 
 def facts(device: str, speed: SpeedConfig, kept_memory: bool) -> dict[str, Any]:
-    """What environment.json says about speed: the switches as they were in effect."""
+    """The entries of environment.json about speed: the switches as they were in effect."""
     return {
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else device,

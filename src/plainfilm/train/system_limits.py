@@ -1,4 +1,4 @@
-"""What the machine, and the control groups around this process, let it have: cores and memory (no torch here)."""
+"""The cores and memory that the machine and this process's control groups allow (no torch here)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def physical_cores(proc: Path = PROC) -> int | None:
 
 
 def usable_cores(proc: Path = PROC, root: Path = GROUPS) -> int | None:
-    """Physical cores, within the processors this process may run on and the time its groups are given, at least 1."""
+    """Physical cores, limited by the process's CPU affinity and the quota of its control groups, at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     known = [
         physical_cores(proc),
@@ -38,8 +38,11 @@ def usable_cores(proc: Path = PROC, root: Path = GROUPS) -> int | None:
 
 
 def free_bytes(proc: Path = PROC, root: Path = GROUPS) -> int | None:
-    """Memory that can still be had without swapping, within the limits set for this process; None where unknown."""
-    known = [_machine_free(proc), *(_room(folder, version) for folder, version in _groups("memory", proc, root))]
+    """Memory available without swapping, within the limits set for this process; None where unknown."""
+    known = [
+        _machine_free(proc),
+        *(_free_in_group(folder, version) for folder, version in _groups("memory", proc, root)),
+    ]
     return min((value for value in known if value is not None), default=None)
 
 
@@ -53,15 +56,15 @@ def _groups(controller: str, proc: Path, root: Path) -> Iterator[tuple[Path, int
         if controllers and controller not in controllers.split(","):
             continue
         top, version = (root / controller, 1) if controllers else (root, 2)
-        here = top / path.strip("/")  # not there when the container sees its own group as the top
+        here = top / path.strip("/")  # missing when the container sees its own group as the top
         yield from ((folder, version) for folder in (here, *here.parents) if folder.is_relative_to(top))
 
 
 def _cores(folder: Path, version: int) -> int | None:
-    """A limit of 1.5 cores is worth two threads, one of a third of a core one."""
+    """Cores of a group's quota, rounded up: a limit of 1.5 cores gives 2, one of a third of a core 1."""
     try:
         if version == 2:
-            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()  # 'max' is no number: no limit
+            quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()  # 'max' is not a number: no limit
         else:
             quota = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii")  # -1 is no limit
             period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii")
@@ -79,12 +82,12 @@ def _machine_free(proc: Path) -> int | None:
     return int(facts["MemAvailable"].split()[0]) * 1024 if "MemAvailable" in facts else None
 
 
-def _room(folder: Path, version: int) -> int | None:
+def _free_in_group(folder: Path, version: int) -> int | None:
     names = ("memory.max", "memory.current", "inactive_file") if version == 2 else (
         "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")  # fmt: skip
     limit, used, cached = names
     try:
-        top = int((folder / limit).read_text(encoding="ascii"))  # 'max' is no number: no limit
+        top = int((folder / limit).read_text(encoding="ascii"))  # 'max' is not a number: no limit
         stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
         return top - int((folder / used).read_text(encoding="ascii")) + int(stat.get(cached, 0))
     except (OSError, ValueError):

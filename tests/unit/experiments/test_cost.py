@@ -1,4 +1,4 @@
-"""What a configuration costs, as the run's files tell it."""
+"""The cost of a configuration, from the run's files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every YAML in experiments/ is read in a test, the grids among them too."""
+"""Every YAML in experiments/ is read in a test, including the grids."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def folders(experiment: Experiment) -> list[str]:
     return [run.folder for run in experiment.planned]
 
 
-def test_each_value_meets_each_other_and_seeds_repeat_a_configuration(read):
+def test_the_grid_is_a_product_and_seeds_repeat_a_configuration(read):
     found = read("grid: {model.dense: [64, 32], train.size_px: [64, 96], train.seed: [0, 1]}")
     assert folders(found) == [
         "dense_64-size_px_64-seed0", "dense_64-size_px_64-seed1", "dense_64-size_px_96-seed0", "dense_64-size_px_96-seed1",
@@ -48,7 +48,7 @@ def test_each_value_meets_each_other_and_seeds_repeat_a_configuration(read):
     assert last.train.phases[0].size_px == 96
 
 
-def test_configurations_meet_the_grid_and_keep_their_names(read):
+def test_configurations_are_crossed_with_the_grid_and_keep_their_names(read):
     found = read(
         "train: {epochs: 3}\n"
         "configurations: [{name: wide, model.filters: [32, 64]}, {name: slow, train.lr: 1e-4, train.epochs: 9}]\n"
@@ -63,7 +63,7 @@ def test_a_file_without_a_grid_is_a_grid_of_one(read):
     assert folders(read("train: {seed: 7}")) == ["paper-seed7"]
 
 
-def test_the_models_name_alone_names_its_configuration(read):
+def test_a_model_name_alone_names_its_configuration(read):
     assert folders(read("grid: {model.name: [paper]}")) == ["paper-seed0"]
 
 
@@ -91,7 +91,7 @@ def test_the_file_itself_is_not_changed_by_one_run_for_the_next(read):
     assert [run.cfg.model.dropout for run in found.planned] == [0.5, 0.2]
 
 
-def test_data_of_the_command_line_lies_over_the_files(read, tmp_path):
+def test_data_of_the_command_line_overrides_the_files(read, tmp_path):
     found = read("data: {path: elsewhere}", data=tmp_path)
     assert found.planned[0].cfg.data.path == str(tmp_path) and found.names_data
 
@@ -105,7 +105,7 @@ def test_it_is_known_whether_the_file_names_its_images(read, text, named):
     assert read(text).names_data is named
 
 
-def test_only_the_asked_configurations_are_planned(read):
+def test_only_the_requested_configurations_are_planned(read):
     found = read("configurations: [{name: a}, {name: b, model.dense: 3}]\ngrid: {train.seed: [0, 1]}")
     assert [run.folder for run in found.only(["b"])] == ["b-seed0", "b-seed1"]
     with pytest.raises(ConfigError, match="no configuration 'c'; it has a, b"):
@@ -120,7 +120,7 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
     assert [(run.folder, run.skip) for run in found.only(["b"])] == [("b-seed0", "takes hours")]
     assert "model.dense: Input should be greater" in refused(text.replace("dense: 3", "dense: 0"))
     assert "expected the reason" in refused(text.replace("takes hours", "true"))
-    assert "makes no run at all" in refused("configurations: [{name: a, skip: why}]")
+    assert "nothing to run" in refused("configurations: [{name: a, skip: why}]")
 
 
 @pytest.mark.parametrize(
@@ -128,15 +128,15 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
     [
         ("grid: {model.nam: [paper]}", "model.nam: unknown key; did you mean 'name'?"),
         ("modle: {}", "modle: unknown key; did you mean 'model'?"),
-        ("grid: {train.seed: []}", ("grid.train.seed: the list is empty", "makes no run at all")),
+        ("grid: {train.seed: []}", ("grid.train.seed: the list is empty", "nothing to run")),
         ("grid: {}", "grid: found {}"),
         ("grid: [1]", "expected dotted keys with lists"),
         ("grid: {train.seed: 3}", ("grid.train.seed: found 3", "expected a list of values", "[3]")),
         ("grid: {train.seed: ['zero']}", "train.seed: Input should be a valid integer"),
         ("grid: {train.seed: [-1]}", ("train.seed:", "greater than or equal to 0", "found -1")),
-        ("grid: {train.seed: [1, 1]}", "grid.train.seed: 1 is there twice"),
-        ("grid: {train.seed: [0, 0]}", "grid.train.seed: 0 is there twice; keep one"),
-        ("grid: {data.bits: [null, 8, null]}", "grid.data.bits: None is there twice"),
+        ("grid: {train.seed: [1, 1]}", "grid.train.seed: 1 is listed twice"),
+        ("grid: {train.seed: [0, 0]}", "grid.train.seed: 0 is listed twice; keep one"),
+        ("grid: {data.bits: [null, 8, null]}", "grid.data.bits: None is listed twice"),
         ("gird: {train.seed: [0, 1]}", "gird: unknown key; did you mean 'grid'?"),
         ("configuration: [{name: a}]", ("configuration: unknown key", "did you mean 'configurations'?")),
         ("abuot: {title: x}", "did you mean 'about'?"),
@@ -147,9 +147,9 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
         ("grid: {model.filters: [[4, 4], [4, 4, 4, 4, 4]], train.size_px: [64]}", "64 px is too small for 5 blocks"),
         ("grid: {model.name: [vit_tiny], train.size_px: [100]}", "patches of 16 px"),
         ("grid: {model.name: [compact], model.dense: [64]}", ("model.dense:", "'compact' has no such option")),
-        ("configurations: []", "a list of at least one was expected"),
-        ("configurations: [paper]", "entry 1: a text 'name' was expected"),
-        ("configurations: [{model.dense: 3}]", "entry 1: a text 'name' was expected"),
+        ("configurations: []", "expected a list of at least one"),
+        ("configurations: [paper]", "entry 1: expected a text 'name'"),
+        ("configurations: [{model.dense: 3}]", "entry 1: expected a text 'name'"),
         ("configurations: [{name: 'a/b'}]", "'a/b' cannot name a folder"),
         ("configurations: [{name: ..}]", "'..' cannot name a folder"),
         ("configurations: [{name: a}, {name: a, model.dense: 3}]", "two are named 'a'"),
@@ -159,7 +159,7 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
         ("configurations: [{name: a, model.dense: 3}]\ngrid: {model.dense: [1, 2]}", "in the grid and in the configuration"),
         ("grid: {evaluate.threshold: ['sensitivity>=0.9', 'sensitivity>= 0.9']}", "two runs would be named"),
         ("about: {titel: x}", "about.titel: unknown key"),
-        ("about: text", "about: a short text was expected"),
+        ("about: text", "about: expected a short text"),
         ("- a", "holds list"),
         ("a: [", "not valid YAML"),
     ],
@@ -168,7 +168,7 @@ def test_a_fault_is_one_line(refused, text, said):
     assert lacking(refused(text), *([said] if isinstance(said, str) else said)) == []
 
 
-def test_all_faults_are_told_at_once_and_each_once(refused):
+def test_all_faults_are_reported_at_once_and_each_once(refused):
     said = refused("modle: {}\ngrid: {train.epochs: [0, -1], train.seed: [0, 1, 2], model.dens: [3]}")
     for fault in ("modle: unknown key", "model.dens: unknown key", "(found 0)", "(found -1)"):
         assert fault in said
@@ -176,7 +176,7 @@ def test_all_faults_are_told_at_once_and_each_once(refused):
         assert len(re.findall(rf"\btrain\.epochs: [^;]+ \(found {value}\)", said)) == 1
 
 
-def test_configurations_that_no_network_can_take_are_all_told(refused):
+def test_all_impossible_configurations_are_reported(refused):
     said = refused("train: {size_px: 40}\ngrid: {model.name: [resnet18, vit_tiny, paper, compact], train.seed: [0, 1]}")
     assert said.count("'resnet18'") == 1 and said.count("'vit_tiny'") == 1 and "'compact'" not in said
 

@@ -1,4 +1,4 @@
-"""`experiments table`: rows by hand from saved runs, a page that keeps what is not its own, and what it refuses."""
+"""`experiments table`: rows checked by hand from saved runs, a page that keeps other text, and refusals."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_row_is_the_mean_and_sd_of_its_seeds_ranked_on_valid(grid, out):
     assert first["to_best_value"] == ""
 
 
-def test_the_page_says_it_in_words_and_in_line_as_plain_text(grid, out):
+def test_the_page_is_readable_as_plain_text(grid, out):
     table(grid, "--out", out)
     page = (out / "RESULTS.md").read_text(encoding="utf-8")
     assert "## race" in page and "Research use only" in page
@@ -79,14 +79,14 @@ def test_the_page_says_it_in_words_and_in_line_as_plain_text(grid, out):
     assert cells[:3] == ["1", "wide", "3"] and "the best" in line
     assert re.fullmatch(r"0\.\d{3} ± 0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\].*", cells[3])
     for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
-        assert len({len(line) for line in block.splitlines()}) == 1  # columns stand in line
-    (alternative,) = re.findall(r"!\[([^\]]+)\]\(figures/race\.png\)", page)  # for who cannot see it
+        assert len({len(line) for line in block.splitlines()}) == 1  # columns are aligned
+    (alternative,) = re.findall(r"!\[([^\]]+)\]\(figures/race\.png\)", page)  # alternative text
     assert lacking(alternative, "AUROC on valid", "training time", "latency") == []
     assert (out / "figures" / "race.png").read_bytes().startswith(b"\x89PNG")
     assert str(out) not in page and str(grid.parent) not in page  # no path of this machine
 
 
-def test_equal_configurations_are_called_not_distinguishable(save_run, tmp_path, out):
+def test_equal_configurations_are_reported_as_not_distinguishable(save_run, tmp_path, out):
     for k, options in enumerate((WIDE, NARROW)):
         save_run(f"{'ab'[k]}-seed0", root=tmp_path / "runs" / "even", options=options, noise=k)
     table(tmp_path / "runs" / "even", "--out", out)
@@ -123,8 +123,8 @@ def test_where_the_number_of_train_images_varies_rows_of_one_number_are_tested(s
             save_run(f"{name}-per_class_{n}-seed0", root=tmp_path / "runs" / "few", skill=skill + more, options=options)
     table(tmp_path / "runs" / "few", "--out", out)
     page = (out / "RESULTS.md").read_text(encoding="utf-8")
-    told = {line.split("|")[2].strip(): line for line in page.splitlines() if re.match(r"\| +\d", line)}
-    assert "the best of 10 images" in told["weights-per_class_10"] and "the best " in told["weights-per_class_400"]
+    ranked = {line.split("|")[2].strip(): line for line in page.splitlines() if re.match(r"\| +\d", line)}
+    assert "the best of 10 images" in ranked["weights-per_class_10"] and "the best " in ranked["weights-per_class_400"]
     found = {row["configuration"]: row for row in rows(out)}
     aurocs = {name: float(row["valid_auroc_mean"]) for name, row in found.items()}
     assert float(found["scratch-per_class_10"]["to_best_value"]) == pytest.approx(
@@ -133,7 +133,7 @@ def test_where_the_number_of_train_images_varies_rows_of_one_number_are_tested(s
     assert lacking(page, "the best of the same number of train images") == []
 
 
-def test_what_makes_rows_unlike_is_said(grid, save_run, out):
+def test_notes_say_why_rows_are_not_comparable(grid, save_run, out):
     (grid / "wide-seed0" / "predictions" / "valid-shifted.csv").write_text("x")
     save_run("late-seed0", root=grid, options={"model.dense": 5})
     table(grid, "--out", out)
@@ -143,11 +143,11 @@ def test_what_makes_rows_unlike_is_said(grid, save_run, out):
     assert any(lacking(note, "fewer seeds", "(3)", "late 1") == [] for note in notes)
 
 
-def test_every_look_of_the_project_at_the_same_test_set_is_counted(save_run, tmp_path, out):
+def test_every_access_of_the_project_to_the_same_test_set_is_counted(save_run, tmp_path, out):
     run = save_run("a-seed0", root=tmp_path / "runs" / "seal", looked=True)
     seal = json.loads(run.card.read_text())["seal"]
-    looks = [(seal, "by hand"), (seal, "a"), (seal, "a"), ("f" * 64, "another set")]
-    lines = [json.dumps({"seal": s, "what": what, "model_sha256": "0"}) for s, what in looks]
+    accesses = [(seal, "by hand"), (seal, "a"), (seal, "a"), ("f" * 64, "another set")]
+    lines = [json.dumps({"seal": s, "what": what, "model_sha256": "0"}) for s, what in accesses]
     (out / "looks.jsonl").write_text("\n".join(lines) + "\n")
     table(tmp_path / "runs" / "seal", "--out", out)
     lines = (out / "RESULTS.md").read_text(encoding="utf-8").splitlines()
@@ -179,10 +179,10 @@ def test_the_rank_never_comes_from_the_test_set(save_run, tmp_path, out):
     first, second = rows(out)
     assert first["configuration"] == "good" and float(second["test_auroc_mean"]) == 1.0
     assert (first["test_looks"], first["test_runs"]) == ("1", "1")
-    assert "### Test set, opened" in (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert "### Test set" in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_what_needs_no_lungs_stands_beside_the_test_scores(save_run, tmp_path, out):
+def test_the_shortcut_baseline_is_beside_the_test_scores(save_run, tmp_path, out):
     root = tmp_path / "runs" / "probed"
     for seed, value in ((0, 0.7), (1, 0.8)):
         run = save_run(f"a-seed{seed}", root=root, seed=seed, looked=True)
@@ -194,20 +194,20 @@ def test_what_needs_no_lungs_stands_beside_the_test_scores(save_run, tmp_path, o
     table(root, "--out", out)
     found = {row["configuration"]: row["test_no_lungs_auroc_mean"] for row in rows(out)}
     assert float(found["a"]) == pytest.approx(0.75) and found["b"] == ""
-    head, _, *body = (out / "RESULTS.md").read_text(encoding="utf-8").partition("opened\n\n")[2].splitlines()[:4]
-    place = [cell.strip() for cell in head.split("|")].index("AUROC, no lungs needed")
+    head, _, *body = (out / "RESULTS.md").read_text(encoding="utf-8").partition("### Test set\n\n")[2].splitlines()[:4]
+    place = [cell.strip() for cell in head.split("|")].index("AUROC, shortcut baseline")
     cells = {line.split("|")[1].strip(): line.split("|")[place].strip() for line in body}
     assert cells["a"].startswith("0.750 ± 0.071") and cells["b"] == "-"
 
 
-def test_test_columns_stay_away_while_no_test_set_is_opened(grid, out):
+def test_there_are_no_test_columns_before_an_evaluation_on_test(grid, out):
     table(grid, "--out", out)
-    assert "Test set, opened" not in (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert "### Test set" not in (out / "RESULTS.md").read_text(encoding="utf-8")
     assert not [name for name in rows(out)[0] if name.startswith("test_auroc")]
     assert {row["test_looks"] for row in rows(out)} == {"0"}
 
 
-def test_test_scores_without_a_recorded_look_are_not_shown(save_run, tmp_path, out):
+def test_test_scores_without_a_recorded_access_are_not_shown(save_run, tmp_path, out):
     run = save_run("a-seed0", root=tmp_path / "runs" / "one")
     saved = json.loads(run.metrics.read_text())
     run.metrics.write_text(json.dumps({**saved, "test": saved["valid"]}))
@@ -215,7 +215,7 @@ def test_test_scores_without_a_recorded_look_are_not_shown(save_run, tmp_path, o
     assert "test_auroc_mean" not in rows(out)[0]
 
 
-def test_what_needs_no_lungs_is_its_own_row(save_run, tmp_path, out):
+def test_the_shortcut_baseline_is_its_own_row(save_run, tmp_path, out):
     for seed, value in ((0, 0.6), (1, 0.8)):
         run = save_run(f"a-seed{seed}", root=tmp_path / "runs" / "probe", seed=seed)
         saved = json.loads(run.metrics.read_text())
@@ -240,25 +240,25 @@ def test_what_needs_no_lungs_is_its_own_row(save_run, tmp_path, out):
     assert "shortcut baseline (thumbnail 8x8)" in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_configurations_that_the_file_names_and_nobody_ran_say_not_run(grid, out):
+def test_configurations_of_the_file_that_were_not_run_say_not_run(grid, out):
     (out / "race.yaml").write_text(
-        "about: {title: who is best, command: 'plainfilm experiments run experiments/race.yaml --data films'}\n"
+        "about: {title: who is best, command: 'plainfilm experiments run experiments/race.yaml --data images'}\n"
         "configurations: [{name: wide}, {name: narrow, model.dense: 8}, {name: huge, model.dense: 999}, {name: vast, model.dense: 9999, skip: takes hours}]"
     )
-    told = json.loads(table(grid, "--out", out, "--json").stdout)["sections"][0]
-    assert (told["best"], told["not_run"], told["runs"]) == ("wide", ["huge", "vast"], 6)
+    section = json.loads(table(grid, "--out", out, "--json").stdout)["sections"][0]
+    assert (section["best"], section["not_run"], section["runs"]) == ("wide", ["huge", "vast"], 6)
     page = (out / "RESULTS.md").read_text(encoding="utf-8")
     assert "## race: who is best" in page and "NOT RUN" in page
     for name in ("wide", "huge"):
-        assert f"`plainfilm experiments run experiments/race.yaml --data films --only {name}`" in page
+        assert f"`plainfilm experiments run experiments/race.yaml --data images --only {name}`" in page
     assert [row["status"] for row in rows(out)] == ["done", "done", "NOT RUN", "NOT RUN: takes hours"]
 
 
 def test_a_file_alone_gives_a_section_of_rows_not_run(out, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (out / "later.yaml").write_text("configurations: [{name: a}, {name: b, model.dense: 3}]")
-    told = json.loads(table(out / "later.yaml", "--out", out, "--json").stdout)
-    assert told["sections"][0]["not_run"] == ["a", "b"] and told["figures"] == []
+    document = json.loads(table(out / "later.yaml", "--out", out, "--json").stdout)
+    assert document["sections"][0]["not_run"] == ["a", "b"] and document["figures"] == []
 
 
 def test_unfinished_runs_are_in_no_row_and_named(grid, out, save_run):
@@ -274,10 +274,10 @@ def test_rows_on_other_images_are_ranked_and_not_tested(save_run, tmp_path, out)
     save_run("a-seed0", root=tmp_path / "runs" / "apart", options=WIDE)
     save_run("b-seed0", root=tmp_path / "runs" / "apart", options=NARROW, first=500)
     table(tmp_path / "runs" / "apart", "--out", out)
-    assert "not tested: other images" in (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert "not tested: different images" in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def test_making_a_section_again_keeps_the_others_and_what_people_wrote(grid, save_run, tmp_path, out):
+def test_writing_a_section_again_keeps_the_others_and_text_by_hand(grid, save_run, tmp_path, out):
     save_run("a-seed0", root=tmp_path / "runs" / "other")
     table(tmp_path / "runs" / "other", "--out", out)
     page = out / "RESULTS.md"
@@ -294,11 +294,11 @@ def test_making_a_section_again_keeps_the_others_and_what_people_wrote(grid, sav
 
 def test_a_folder_of_experiments_gives_a_section_each(grid, save_run, tmp_path, out):
     save_run("a-seed0", root=tmp_path / "runs" / "other")
-    told = json.loads(table(tmp_path / "runs", "--out", out, "--json").stdout)
-    assert [section["experiment"] for section in told["sections"]] == ["other", "race"]
+    document = json.loads(table(tmp_path / "runs", "--out", out, "--json").stdout)
+    assert [section["experiment"] for section in document["sections"]] == ["other", "race"]
 
 
-def test_a_section_is_put_in_the_place_of_its_old_text():
+def test_a_section_replaces_its_old_text():
     page = put_section("", "a", "one")
     page = put_section(page, "b", "two")
     page = put_section(page, "a", "three")
@@ -328,10 +328,10 @@ def test_columns_that_come_later_leave_older_rows_empty(tmp_path):
 
 def test_a_folder_without_runs_an_empty_one_and_none_are_refused(tmp_path, out, monkeypatch):
     (tmp_path / "empty" / "sub").mkdir(parents=True)
-    assert "holds no run folder" in refused(tmp_path / "empty", "--out", out)
-    assert "is no folder" in refused(tmp_path / "nowhere", "--out", out)
+    assert "has no run folder" in refused(tmp_path / "empty", "--out", out)
+    assert "is not a folder" in refused(tmp_path / "nowhere", "--out", out)
     monkeypatch.chdir(tmp_path)
-    assert "is no folder. Train first" in refused("--out", out)
+    assert "is not a folder. Train first" in refused("--out", out)
     assert list(out.iterdir()) == []
 
 
@@ -362,7 +362,7 @@ def test_a_damaged_or_newer_file_of_a_run_is_named_and_nothing_is_written(grid, 
     assert list(out.iterdir()) == []
 
 
-def test_a_csv_that_is_no_table_of_experiments_is_kept(grid, out):
+def test_a_csv_that_is_not_a_table_of_experiments_is_kept(grid, out):
     (out / "results.csv").write_text("a,b\n1,2\n")
     assert "no column 'experiment'" in refused(grid, "--out", out)
     assert (out / "results.csv").read_text() == "a,b\n1,2\n" and not (out / "RESULTS.md").exists()

@@ -1,4 +1,4 @@
-"""`experiments run` without a training: what is skipped, resumed, refused, and what a failure or Ctrl-C leaves."""
+"""`experiments run` without training: what is skipped, resumed, refused, and what a failure or Ctrl-C leaves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Stage:
         self.resumed: list[str] = []
         self.timed: list[str] = []
         self.trouble: dict[str, BaseException] = {}
-        self.looks: list[str] = []
+        self.evaluated_on_test: list[str] = []
 
     def root(self, name: str) -> Path:
         return self.out / "grid" / name
@@ -172,7 +172,7 @@ def test_failures_end_with_the_code_they_share_or_with_5(stage, troubles, code):
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt(), StoppedError("Interrupted. Go on: plainfilm resume X")])
-def test_ctrl_c_stops_and_says_how_to_go_on(stage, trouble):
+def test_ctrl_c_stops_and_says_how_to_resume(stage, trouble):
     stage.trouble["b-seed0"] = trouble
     last = stage.run("--only", "a", "--only", "b", code=130).stderr.strip().splitlines()[-1]
     assert stage.trained == ["a-seed0", "a-seed1", "b-seed0"]
@@ -194,18 +194,18 @@ def stop(stage: Stage, name: str, *, resumable: bool = True, status: str = "inte
     return run.root
 
 
-def test_a_stopped_run_goes_on_and_the_others_are_trained(stage):
+def test_a_stopped_run_is_resumed_and_the_others_are_trained(stage):
     stop(stage, "a-seed1")
     assert stage.outcomes() == {"a-seed0": "trained", "a-seed1": "resumed", "b-seed0": "trained", "b-seed1": "trained"}
     assert stage.resumed == ["a-seed1"]
 
 
-def test_a_killed_run_reads_running_and_goes_on(stage):
+def test_a_killed_run_reads_running_and_is_resumed(stage):
     stop(stage, "a-seed0", status="running")
     assert stage.outcomes()["a-seed0"] == "resumed"
 
 
-def test_a_run_that_another_process_trains_is_left_alone(stage):
+def test_a_run_that_another_process_trains_is_skipped(stage):
     root = stop(stage, "a-seed0", status="running")
     with RunDir(root).lock():
         assert stage.outcomes(code=4)["a-seed0"] == "busy"
@@ -218,7 +218,7 @@ def test_a_diverged_run_is_not_repeated(stage):
     assert stage.trained == FOUR[1:] and not stage.resumed
 
 
-def test_a_half_made_run_stays_and_is_trained_into_a_folder_beside_it(stage):
+def test_an_incomplete_run_stays_and_is_trained_into_a_new_folder(stage):
     root = stop(stage, "a-seed0", resumable=False)
     before = sorted(path.name for path in root.iterdir())
     said = stage.run().stderr
@@ -245,15 +245,15 @@ def with_weights(stage: Stage, **weights: object) -> None:
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--json"])
-def test_weights_that_are_not_there_are_all_told_before_anything_is_trained(stage, option):
+def test_all_missing_weights_are_reported_before_anything_is_trained(stage, option):
     with_weights(stage, c=stage.folder / "gone", d=stage.folder / "gone.pth")
     said = stage.refused(option, code=3)
     assert said.startswith("plainfilm: 2 of 4 configurations")
     assert (
-        lacking(said, "cannot be trained", "none was begun: c:", "gone.pth:", "no such file or run folder", "; d:")
+        lacking(said, "cannot be trained", "none was started: c:", "gone.pth:", "no such file or run folder", "; d:")
         == []
     )
-    stage.run("--only", "a")  # those that can be are trained by name
+    stage.run("--only", "a")  # the possible ones can be trained by name
 
 
 def test_faults_of_different_kinds_end_with_the_code_of_a_config(stage):
@@ -262,7 +262,7 @@ def test_faults_of_different_kinds_end_with_the_code_of_a_config(stage):
     assert "d: " in stage.refused(code=2)
 
 
-def test_imagenet_weights_are_looked_for_first_and_offline_fetches_none(stage, monkeypatch, tmp_path):
+def test_imagenet_weights_are_searched_first_and_offline_downloads_none(stage, monkeypatch, tmp_path):
     for name in ("TORCH_HOME", "HF_HOME"):
         monkeypatch.setenv(name, str(tmp_path / "nothing"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -275,7 +275,7 @@ def test_imagenet_weights_are_looked_for_first_and_offline_fetches_none(stage, m
     assert tried == ["download.pytorch.org"]  # once for both seeds
 
 
-def test_norm_hold_without_batch_norm_is_told_first(stage):
+def test_norm_hold_without_batch_norm_is_reported_first(stage):
     (stage.folder / "w.pth").write_bytes(b"x")
     file = stage.file.read_text()
     stage.file.write_text(
@@ -299,22 +299,22 @@ def test_a_configuration_that_cannot_be_timed_does_not_stop_a_dry_run(stage, mon
     assert lacking(last, "2 of 4 runs could not begin", "b-seed0: No such images") == [] and "are done" not in last
 
 
-def test_why_a_run_failed_stands_in_the_table_until_it_is_trained(stage):
+def test_why_a_run_failed_is_in_the_table_until_it_is_trained(stage):
     stage.trouble["b-seed0"] = DataError("The images of '/home/u/Smith, John.png' are gone. Put them back.")
     stage.trouble["b-seed1"] = DivergedError("The loss became nan in epoch 1, step 3. Train again.")
     stage.run(code=5)
 
-    def told() -> str:
+    def written() -> str:
         table = ["experiments", "table", str(stage.out / "grid"), "--out", str(stage.folder)]
         assert CliRunner().invoke(app, table).exit_code == 0
         return (stage.folder / "RESULTS.md").read_text()
 
-    page = told()
+    page = written()
     assert "failed: The images of ... are gone" in page and "Smith" not in page and "NOT RUN" not in page
     assert lacking(page, "b-seed1 (failed: The loss became nan", "epoch 1, step 3") == []
     assert "failed: The loss became nan" in (stage.folder / "results.csv").read_text()
     stage.run()
-    assert "failed:" not in told()
+    assert "failed:" not in written()
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_why_a_run_failed_stands_in_the_table_until_it_is_trained(stage):
         ("The loss became nan in epoch 1. Train again.", "The loss became nan in epoch 1"),
         ("/data/x.png cannot be read (No such file). Check it.", "... cannot be read (No such file)"),
         ("the class 'A B' isn't in \"x y\".", "the class ... isn't in ..."),
-        ("C:\\films\\a.png is damaged.", "... is damaged"),
+        ("C:\\images\\a.png is damaged.", "... is damaged"),
         ("x" * 300, "x" * 117 + "..."),
         ("", ""),
     ],
@@ -368,7 +368,7 @@ def test_a_wrong_option_is_one_line(stage, args, said):
     assert said in stage.refused(*args)
 
 
-def test_a_file_that_names_no_images_asks_for_them(stage):
+def test_a_file_without_images_is_refused_with_the_option(stage):
     stage.file.write_text("grid: {train.seed: [0]}")
     assert "names no images. Give a folder" in stage.refused()
     stage.run("--data", stage.data)
@@ -377,7 +377,7 @@ def test_a_file_that_names_no_images_asks_for_them(stage):
 
 def test_runs_are_not_written_into_the_images(stage):
     done = CliRunner().invoke(app, ["experiments", "run", str(stage.file), "--out", str(stage.data / "runs")])
-    assert done.exit_code == 2 and "lies inside DATA" in done.stderr
+    assert done.exit_code == 2 and "is inside DATA" in done.stderr
 
 
 def test_a_damaged_cost_file_fails_its_run_alone(stage):
@@ -391,14 +391,14 @@ def test_a_damaged_cost_file_fails_its_run_alone(stage):
 
 
 @pytest.fixture
-def looked(stage, monkeypatch) -> Stage:
-    """evaluate_run records a look and its scores, as the real one does, without a network."""
+def evaluated(stage, monkeypatch) -> Stage:
+    """evaluate_run records an access and its scores, as the real one does, without a network."""
 
     def evaluate(root, *, split, on_event=None, **_):
         from plainfilm.evaluate.test_ledger import record_access
 
         run = RunDir(root)
-        stage.looks.append(root.name)
+        stage.evaluated_on_test.append(root.name)
         saved = json.loads(run.metrics.read_text())
         run.metrics.write_text(json.dumps({**saved, "test": {**saved["valid"], "split": "test"}}))
         record_access(run, run.read_status()["seal"], [], {"model_sha256": "x", "inference": True})
@@ -411,34 +411,40 @@ def logged(stage: Stage) -> list[dict]:
     return [json.loads(line) for line in (stage.folder / "looks.jsonl").read_text().splitlines()]
 
 
-def test_no_test_set_is_opened_unless_asked(looked):
-    looked.run()
-    assert looked.looks == [] and not (looked.folder / "looks.jsonl").exists()
+def test_no_run_is_evaluated_on_test_unless_requested(evaluated):
+    evaluated.run()
+    assert evaluated.evaluated_on_test == [] and not (evaluated.folder / "looks.jsonl").exists()
 
 
-def test_each_run_opens_its_test_set_once_and_the_look_is_logged_beside_the_file(looked):
-    (looked.folder / "looks.jsonl").write_text(json.dumps({"model_sha256": None, "what": "an earlier look"}) + "\n")
-    looked.run()
-    assert all(run["test_opened"] for run in json.loads(looked.run("--open-test", "--json").stdout)["runs"])
-    assert looked.looks == FOUR
-    looked.run("--open-test")
-    assert looked.looks == FOUR and len(logged(looked)) == 5
-    look = logged(looked)[1]
-    assert list(look) == ["time", "test_set", "seal", "what", "seed", "model_sha256", "auroc", "accuracy"]
-    assert (look["what"], look["seed"], look["test_set"]) == ("experiments/grid.yaml, a", 0, "DATA, patient split")
-    card = json.loads((looked.root("a-seed0") / "card.json").read_text())
-    assert (look["model_sha256"], look["seal"]) == (card["weights_sha256"], card["seal"])
+def test_each_run_is_evaluated_on_test_once_and_the_access_is_logged_beside_the_file(evaluated):
+    (evaluated.folder / "looks.jsonl").write_text(
+        json.dumps({"model_sha256": None, "what": "an earlier access"}) + "\n"
+    )
+    evaluated.run()
+    assert all(run["test_opened"] for run in json.loads(evaluated.run("--open-test", "--json").stdout)["runs"])
+    assert evaluated.evaluated_on_test == FOUR
+    evaluated.run("--open-test")
+    assert evaluated.evaluated_on_test == FOUR and len(logged(evaluated)) == 5
+    access = logged(evaluated)[1]
+    assert list(access) == ["time", "test_set", "seal", "what", "seed", "model_sha256", "auroc", "accuracy"]
+    assert (access["what"], access["seed"], access["test_set"]) == (
+        "experiments/grid.yaml, a",
+        0,
+        "DATA, patient split",
+    )
+    card = json.loads((evaluated.root("a-seed0") / "card.json").read_text())
+    assert (access["model_sha256"], access["seal"]) == (card["weights_sha256"], card["seal"])
 
 
-def test_a_look_that_was_made_but_not_logged_is_logged_without_another_look(looked):
-    looked.run("--open-test")
-    kept = logged(looked)[:2]
-    (looked.folder / "looks.jsonl").write_text("".join(json.dumps(look) + "\n" for look in kept))
-    looked.run("--open-test")
-    assert looked.looks == FOUR and len(logged(looked)) == 4
+def test_an_access_that_was_not_logged_is_logged_without_another_access(evaluated):
+    evaluated.run("--open-test")
+    kept = logged(evaluated)[:2]
+    (evaluated.folder / "looks.jsonl").write_text("".join(json.dumps(access) + "\n" for access in kept))
+    evaluated.run("--open-test")
+    assert evaluated.evaluated_on_test == FOUR and len(logged(evaluated)) == 4
 
 
-def test_a_log_that_cannot_be_read_stops_everything_before_a_look(looked):
-    (looked.folder / "looks.jsonl").write_text("not json\n")
-    assert "is not a log of looks" in looked.refused("--open-test")
-    assert looked.looks == []
+def test_a_log_that_cannot_be_read_stops_everything_before_an_access(evaluated):
+    (evaluated.folder / "looks.jsonl").write_text("not json\n")
+    assert "is not a log of test-set accesses" in evaluated.refused("--open-test")
+    assert evaluated.evaluated_on_test == []

@@ -70,7 +70,7 @@ def test_ctrl_c_reaches_every_child_once_and_nothing_new_begins(tmp_path, childr
     with pytest.raises(KeyboardInterrupt):
         crew.work(places(tmp_path, 3), lambda place, ended: None)
     assert time.monotonic() - begun < 30
-    assert [child.returncode for child in crew.children] == [130, 130]  # the third was never begun
+    assert [child.returncode for child in crew.children] == [130, 130]  # the third was never started
 
 
 def endings(jobs: int, todo: list[Place], **options: bool) -> list[Ended]:

@@ -62,7 +62,7 @@ def test_grey_equals_three_equal_channels_normalised_alike(name):
     x = torch.rand(2, 1, MODELS[name].min_size_px, MODELS[name].min_size_px)
     mean, std = colour.mean.mean(), colour.std.mean()
     with torch.no_grad():
-        # what the three-channel network makes of pictures normalised with the channel mean, padding included
+        # what the three-channel network makes of images normalised with the channel mean, padding included
         same = colour.network(((x - mean) / std).expand(-1, 3, -1, -1).contiguous())
         if MODELS[name].library == "plainfilm" and MODELS[name].channels == "1 or 3":
             pytest.skip("our own networks draw their one-channel stem themselves")
@@ -118,13 +118,13 @@ def test_a_grey_backbone_is_normalised_with_the_channel_mean():
     assert model.std.flatten().tolist() == pytest.approx([(0.229 + 0.224 + 0.225) / 3])
 
 
-def test_the_configs_statistics_come_before_the_registrys():
+def test_the_configs_statistics_override_the_registrys():
     model = build_model(ModelConfig(name="compact", mean=0.1, std=0.2), 2, 32, channels=3)
     assert model.mean.flatten().tolist() == pytest.approx([0.1] * 3)
     assert model.std.flatten().tolist() == pytest.approx([0.2] * 3)
 
 
-def test_a_standardised_picture_tells_nothing_of_its_exposure():
+def test_a_standardised_image_does_not_depend_on_its_exposure():
     model = build_model(ModelConfig(name="compact", standardise=True), 2, 32, channels=1).eval()
     x = torch.rand(4, 1, 32, 32)
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_standardised_by_hand(channels):
     x = torch.rand(3, channels, 36, 36)
     own = torch.stack([(one - one.mean()) / one.std(correction=0) for one in x]).expand(-1, 3, -1, -1)
     assert torch.allclose(model._normalised(x), own, atol=1e-5)
-    picture = torch.zeros(1, channels, 36, 36)
-    picture[..., 0] = 1  # 1 column of 36 is white: mean 1/36, variance 1/36 * 35/36
-    white, black = model._normalised(picture)[0, 0, 0, :2].tolist()
+    image = torch.zeros(1, channels, 36, 36)
+    image[..., 0] = 1  # 1 column of 36 is white: mean 1/36, variance 1/36 * 35/36
+    white, black = model._normalised(image)[0, 0, 0, :2].tolist()
     assert white == pytest.approx(35**0.5, rel=1e-5) and black == pytest.approx(-(35**-0.5), rel=1e-5)

@@ -1,4 +1,4 @@
-"""Where weights are looked for, and what is said at once when they are not there."""
+"""Where weights are searched for, and what is reported at once when they are missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from plainfilm.cli import app
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models import find_weights as weight_files
-from plainfilm.models.find_weights import at_hand, find_again, find_weights, with_statistics
+from plainfilm.models.find_weights import find_again, find_weights, imagenet_on_disk, with_statistics
 from plainfilm.models.registry import MODELS, WeightsFile
 
 RESNET = ModelConfig(name="resnet18", weights="imagenet")
@@ -51,19 +51,19 @@ def test_the_places_of_both_libraries_are_searched(variable, below, tmp_path, mo
         monkeypatch.delenv("TORCH_HOME")
         monkeypatch.delenv("HF_HOME")
     monkeypatch.setenv(variable, str(tmp_path / "own"))
-    assert at_hand(MODELS["resnet18"]) is None
+    assert imagenet_on_disk(MODELS["resnet18"]) is None
     path = place(tmp_path / "own" / below)
-    assert at_hand(MODELS["resnet18"]) == path
+    assert imagenet_on_disk(MODELS["resnet18"]) == path
     row = next(r for r in json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)["models"] if r["name"] == "resnet18")  # fmt: skip
     assert row["imagenet"] == "here"
 
 
-def test_the_snapshot_that_the_hub_calls_main_comes_first(tmp_path):
+def test_the_snapshot_of_the_main_branch_comes_first(tmp_path):
     root = tmp_path / "hf" / "hub" / "models--timm--resnet18.tv_in1k"
     place(root / "snapshots" / "aaa" / "model.safetensors")
     main = place(root / "snapshots" / "bbb" / "model.safetensors")
     place(root / "refs" / "main", b"bbb\n")
-    assert at_hand(MODELS["resnet18"]) == main
+    assert imagenet_on_disk(MODELS["resnet18"]) == main
 
 
 @pytest.mark.parametrize("how", ["option", "variable"])
@@ -79,7 +79,7 @@ def test_offline_says_at_once_what_is_missing_and_both_ways_to_get_it(how, monke
         assert word in message
 
 
-def test_a_server_that_never_answers_costs_one_second(monkeypatch, refusal):
+def test_an_unreachable_server_costs_one_second(monkeypatch, refusal):
     def silence(*_):
         time.sleep(4)
         raise OSError
@@ -129,12 +129,12 @@ def test_networks_from_scratch_have_no_imagenet_weights(refusal):
         assert "resnet18" in message
 
 
-def test_none_is_nothing():
+def test_none_gives_no_weights():
     assert find_weights(ModelConfig()) is None
     assert with_statistics(ModelConfig(), None) == ModelConfig()
 
 
-def test_a_path_that_is_not_there_and_a_folder_that_is_no_run(tmp_path, refusal):
+def test_a_missing_path_and_a_folder_that_is_not_a_run(tmp_path, refusal):
     assert "no such file" in refusal(lambda: find_weights(ModelConfig(weights=str(tmp_path / "no.pth"))), MissingError)
     assert "no card.json" in refusal(lambda: find_weights(ModelConfig(weights=str(tmp_path))))
 
@@ -142,8 +142,8 @@ def test_a_path_that_is_not_there_and_a_folder_that_is_no_run(tmp_path, refusal)
 def test_statistics_come_from_the_option_then_from_the_registry(tmp_path):
     path = str(place(tmp_path / "w"))
     cfg = ModelConfig(name="resnet18", weights=path)
-    told = with_statistics(cfg, find_weights(cfg))
-    assert (told.mean, told.std) == (MODELS["resnet18"].mean, MODELS["resnet18"].std)
+    filled = with_statistics(cfg, find_weights(cfg))
+    assert (filled.mean, filled.std) == (MODELS["resnet18"].mean, MODELS["resnet18"].std)
     own = cfg.model_copy(update={"mean": (0.1, 0.1, 0.1)})
     assert with_statistics(own, find_weights(own)).mean == (0.1, 0.1, 0.1)
 
@@ -155,7 +155,7 @@ def test_a_resume_refuses_other_weights(tmp_path, refusal):
     assert find_again(cfg, initial) is not None
     assert find_again(cfg, None) is None
     path.write_bytes(b"others")
-    assert "another content" in refusal(lambda: find_again(cfg, initial))
+    assert "weights it started from has changed" in refusal(lambda: find_again(cfg, initial))
 
 
 def test_the_download_goes_into_torch_hubs_folder(tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_the_download_goes_into_torch_hubs_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(weight_files, "_reachable", lambda host: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
-    with pytest.raises(DataError, match="is damaged"):  # the hash is looked at again
+    with pytest.raises(DataError, match="is damaged"):  # the hash is checked again
         find_weights(RESNET)
     assert (tmp_path / "torch" / "hub" / "checkpoints" / "resnet18-f37072fd.pth").is_file()
 
@@ -183,7 +183,7 @@ def test_a_broken_download_is_one_line(monkeypatch, refusal):
     assert "403" in refusal(lambda: find_weights(RESNET), MissingError)
 
 
-def test_the_size_of_an_unregistered_networks_file_is_asked_of_the_hub(tmp_path, monkeypatch, refusal):
+def test_the_size_of_an_unregistered_networks_file_comes_from_the_hub(tmp_path, monkeypatch, refusal):
     import huggingface_hub
 
     asked: list[tuple[str, float]] = []

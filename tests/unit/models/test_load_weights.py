@@ -1,4 +1,4 @@
-"""Weights from anywhere: what fits is loaded and told, what does not is one clear line, and nothing runs code."""
+"""Weights from any source: what fits is loaded and reported, what does not is one clear error, and no code runs."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_old_densenet_names_are_understood(tmp_path):
     assert (report.missing, report.unexpected) == ((), ())
 
 
-def test_the_papers_convolutions_go_to_another_size_and_the_dense_layers_start_anew(tmp_path):
+def test_the_papers_convolutions_go_to_another_size_and_the_dense_layers_are_initialised_again(tmp_path):
     old = build_model(ModelConfig(), 2, 64, seed=9)
     save_file({k: v.contiguous() for k, v in old.network.state_dict().items()}, tmp_path / "w")
     model, report = from_file(tmp_path / "w", name="paper", size=48)
@@ -164,7 +164,7 @@ def test_the_papers_convolutions_go_to_another_size_and_the_dense_layers_start_a
     untouched = build_model(ModelConfig(), 2, 48, seed=1)
     assert torch.equal(model.network.head[4].weight, untouched.network.head[4].weight)
     assert (report.loaded, len(report.fresh)) == (6, 4)
-    assert any("another picture size" in note for note in report.notes)
+    assert any("another image size" in note for note in report.notes)
 
 
 def test_position_embeddings_keep_what_a_grid_of_another_size_can_keep():
@@ -215,13 +215,13 @@ def test_the_bomb_would_go_off(tmp_path):
     assert (tmp_path / "was-run").exists()
 
 
-def test_what_is_no_weights_file_is_one_clear_line(tmp_path, original, refusal):
+def test_a_file_without_weights_is_one_clear_error(tmp_path, original, refusal):
     save_file(original.state_dict(), tmp_path / "good")
     torch.save(original.state_dict(), tmp_path / "good.pth")
     cases = {
         "empty": (b"", "is empty"),
         "page": (b"<!DOCTYPE html><html>", "begins with b'<!DOCTYPE"),
-        "picture": (b"\x89PNG\r\n\x1a\n" + bytes(99), "no weights file"),
+        "image": (b"\x89PNG\r\n\x1a\n" + bytes(99), "not a weights file"),
         "short safetensors": ((tmp_path / "good").read_bytes()[:5000], "damaged safetensors"),
         "short zip": ((tmp_path / "good.pth").read_bytes()[:5000], "damaged"),
         "other zip": (None, "damaged"),
@@ -247,12 +247,12 @@ def test_weights_of_another_architecture_are_refused_with_counts(made, wanted, t
     assert f"of the network's {body} tensors fit" in message
 
 
-def test_a_head_alone_is_no_network(tmp_path, refusal):
+def test_a_head_alone_is_refused(tmp_path, refusal):
     save_file({"fc.weight": torch.zeros(2, 512), "fc.bias": torch.zeros(2)}, tmp_path / "w")
     assert "0 of the network's 100 tensors fit" in refusal(lambda: from_file(tmp_path / "w"))
 
 
-def test_values_that_are_no_numbers_are_refused(original, tmp_path, refusal):
+def test_values_that_are_not_finite_are_refused(original, tmp_path, refusal):
     state = {k: v.clone() for k, v in original.state_dict().items()}
     state["layer2.0.conv1.weight"][0, 0, 0, 0] = float("nan")
     save_file(state, tmp_path / "w")
@@ -270,7 +270,7 @@ def test_one_wrong_shape_and_one_stranger_are_reported(original, tmp_path):
 
 
 def test_imagenet_weights_from_either_cache_load(original, tmp_path, monkeypatch):
-    """The files stand where torchvision's and timm's users have them; names and keys are the libraries'."""
+    """The files are where torchvision's and timm's users have them; names and keys are the libraries'."""
     hub = tmp_path / "torch" / "hub" / "checkpoints"
     hub.mkdir(parents=True)
     torch.save(original.state_dict(), hub / "new.pth")
@@ -294,4 +294,4 @@ def test_imagenet_weights_from_either_cache_load(original, tmp_path, monkeypatch
         snapshot = tmp_path / "hf" / "hub" / "models--timm--resnet18.tv_in1k" / "snapshots" / "abc"
         snapshot.mkdir(parents=True, exist_ok=True)
         save_file(original.state_dict(), snapshot / "model.safetensors")
-    assert weight_files.at_hand(spec) is not None
+    assert weight_files.imagenet_on_disk(spec) is not None

@@ -21,7 +21,7 @@ def test_the_papers_network_has_its_parameters_at_512_px():
     assert parameter_count(network) == by_hand == 29_556_898
 
 
-def test_its_layers_stand_in_the_papers_order():
+def test_its_layers_are_in_the_papers_order():
     network = PaperNet(2, 64)
     kinds = [type(layer).__name__ for layer in [*network.features, *network.head]]
     block = ["Conv2d", "MaxPool2d", "ReLU", "Dropout"]
@@ -35,7 +35,7 @@ def test_its_layers_stand_in_the_papers_order():
     ]
 
 
-def test_pooling_before_the_relu_gives_the_same_bits():
+def test_pooling_before_the_relu_is_bit_identical():
     x = torch.randn(2, 16, 20, 20, requires_grad=True)
     pooled_first = torch.relu(nn.functional.max_pool2d(x, 2))
     (grad_first,) = torch.autograd.grad(pooled_first.square().sum(), x)
@@ -52,7 +52,7 @@ def test_options_change_the_network():
 
 
 @pytest.mark.parametrize(("size", "fits"), [(35, False), (36, True)])
-def test_the_smallest_picture(size, fits):
+def test_the_smallest_image(size, fits):
     if fits:
         assert build_model(ModelConfig(), 2, size)(torch.zeros(1, 1, size, size)).shape == (1, 2)
     else:
@@ -86,7 +86,7 @@ def test_weights_are_a_function_of_the_seed_and_leave_the_global_generator_alone
     assert digest(build_model(ModelConfig(), 2, 40, seed=6)) != first
 
 
-def test_an_unknown_model_suggests_a_near_one():
+def test_an_unknown_model_suggests_a_similar_name():
     with pytest.raises(ConfigError, match="no model 'papr'.*Did you mean 'paper'"):
         get_spec("papr")
 

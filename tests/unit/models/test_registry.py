@@ -47,7 +47,7 @@ def test_compact_is_compact():
 
 
 @pytest.mark.parametrize("name", [n for n, s in MODELS.items() if s.library == "torchvision"])
-def test_file_names_are_those_that_torchvision_looks_for(name):
+def test_file_names_are_those_that_torchvision_expects(name):
     spec = MODELS[name]
     enum = torchvision.models.get_model_weights(spec.builder)
     weights = enum["IMAGENET1K_V1"]
@@ -70,8 +70,8 @@ def test_the_command_prints_every_network_narrow_and_as_json():
     for name, spec in MODELS.items():
         assert sum(line.startswith(f"{name} ") for line in table) == 1
         assert f"{name}: {spec.source}" in shown.stdout
-    told = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)
-    document = ModelsDocument.model_validate(told)
+    printed = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)
+    document = ModelsDocument.model_validate(printed)
     assert [row.name for row in document.models] == list(MODELS)
 
 
@@ -84,7 +84,7 @@ def test_the_command_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize(("given", "near"), [("resnet81", "resnet18"), ("densnet121", "densenet121"), ("vit-tiny", "vit_tiny")])  # fmt: skip
-def test_near_names_are_suggested(given, near, refusal):
+def test_similar_names_are_suggested(given, near, refusal):
     message = refusal(lambda: get_spec(given), ConfigError)
     assert f"{near!r}" in message.split("Did you mean")[1]
     assert f"timm/NAME with any of timm's {len(timm.list_models()):,} names" in message
@@ -107,12 +107,12 @@ def test_an_option_that_would_do_nothing_is_refused(refusal):
     ("name", "size", "says"),
     [("resnet18", 63, "needs 64"), ("compact", 31, "32"), ("paper-gap", 35, "too small"), ("vit_tiny", 100, "Choose --size 96")],
 )  # fmt: skip
-def test_a_size_that_cannot_be_is_refused_before_anything_is_built(name, size, says, refusal):
+def test_an_impossible_size_is_refused_before_anything_is_built(name, size, says, refusal):
     assert says in refusal(lambda: build_model(ModelConfig(name=name), 2, size), ConfigError)
 
 
 @pytest.mark.parametrize("std", [0, [0.1, 0.1, -1], [1, 1], "nan"])
-def test_statistics_that_cannot_be_are_refused(std):
+def test_impossible_statistics_are_refused(std):
     with pytest.raises(ValueError, match="std"):
         ModelConfig(std=std)
 

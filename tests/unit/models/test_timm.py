@@ -1,4 +1,4 @@
-"""What is asked of timm, on a stand-in whose answers are known, and the same of timm itself."""
+"""How timm is used, on a stand-in with known results, and the same with timm itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import nn
 from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import build_model, parameter_groups
-from plainfilm.models.find_weights import at_hand, find_weights
+from plainfilm.models.find_weights import find_weights, imagenet_on_disk
 from plainfilm.models.load_weights import _resized_grid, load_initial
 from plainfilm.models.registry import get_spec
 
@@ -44,10 +44,10 @@ class Tiny(nn.Module):
 def timm(monkeypatch):
     module = ModuleType("timm")
     module.__spec__ = ModuleSpec("timm", None)
-    module.calls = []
+    module.created = []
 
     def create_model(name, pretrained, **options):
-        module.calls.append((name, pretrained, options))
+        module.created.append((name, pretrained, options))
         return Tiny(options["num_classes"], options["in_chans"], outputs=2 if name == "twoheads" else 1)
 
     facts = SimpleNamespace(
@@ -68,12 +68,12 @@ def test_a_name_of_timm_brings_its_facts(name, timm, tmp_path, monkeypatch):
     assert (spec.name, spec.size_px, spec.mean) == ("timm/tiny", 160, (0.5, 0.4, 0.3))
     assert [file.hugging_face for file in spec.imagenet] == ["timm/tiny.a1_in1k"]
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    assert at_hand(spec) is None
+    assert imagenet_on_disk(spec) is None
 
 
 def test_it_is_built_without_a_download_and_has_its_parts(timm):
     model = build_model(ModelConfig(name="timm/tiny"), 2, 64, channels=1)
-    assert timm.calls == [("tiny", False, {"num_classes": 2, "in_chans": 3})]
+    assert timm.created == [("tiny", False, {"num_classes": 2, "in_chans": 3})]
     assert model.network.stem.conv.weight.shape == (4, 1, 3, 3)
     groups = parameter_groups(model)
     assert [len(group) for group in groups] == [3, 2, 2]  # the token goes with the stem
@@ -87,15 +87,15 @@ def test_near_names_come_from_timm_too(timm, refusal):
     assert "'resnetv2_50'" in refusal(lambda: get_spec("timm/resnetv2_5"), ConfigError)
 
 
-def test_a_network_that_does_not_fit_is_one_line(timm, refusal):
+def test_a_network_that_does_not_fit_is_a_one_line_error(timm, refusal):
     assert "shape (1, 4)" in refusal(lambda: build_model(ModelConfig(name="twoheads"), 2, 64), ConfigError)
     timm.create_model = lambda name, **_: (_ for _ in ()).throw(RuntimeError("bad size\nmore"))
-    assert "cannot be used with 64 px pictures (bad size)" in refusal(lambda: build_model(ModelConfig(name="tiny"), 2, 64), ConfigError)  # fmt: skip
+    assert "cannot be used with 64 px images (bad size)" in refusal(lambda: build_model(ModelConfig(name="tiny"), 2, 64), ConfigError)  # fmt: skip
 
 
-def test_a_patch_network_is_told_its_size(timm):
+def test_a_patch_network_is_given_its_size(timm):
     build_model(ModelConfig(name="vit_tiny"), 2, 64)
-    assert timm.calls[0] == ("vit_tiny_patch16_224", False, {"num_classes": 2, "in_chans": 3, "img_size": 64})
+    assert timm.created[0] == ("vit_tiny_patch16_224", False, {"num_classes": 2, "in_chans": 3, "img_size": 64})
 
 
 # timm itself -------------------------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ def test_timms_weights_in_the_hubs_cache_give_timms_features(name, of_timm, repo
     mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (pretrained.mean, pretrained.std))
     with torch.no_grad():
         features = original.forward_head(original.forward_features((x - mean) / std), pre_logits=True)
-        # of their largest: inception's own draw gives features of 3e8 before BatchNorm has seen anything
+        # of their largest: inception's own initialisation gives features of 3e8 before BatchNorm has seen anything
         assert (model.features(x) - features).abs().max() < 1e-5 * features.abs().max()
 
 
@@ -152,7 +152,7 @@ def test_positions_go_to_another_grid_as_timm_takes_them_there(tmp_path):
     assert torch.allclose(new, layers.resample_abs_pos_embed(old, [6, 6], num_prefix_tokens=1), atol=1e-5)
 
 
-def test_a_rest_of_the_picture_is_not_left_out_in_silence(refusal):
+def test_no_part_of_the_image_is_dropped_silently(refusal):
     pytest.importorskip("timm")
     name = "timm/vit_tiny_patch16_224"
     assert "Choose --size 96" in refusal(lambda: build_model(ModelConfig(name=name), 2, 100), ConfigError)

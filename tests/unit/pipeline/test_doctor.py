@@ -1,4 +1,4 @@
-"""What the doctor says of a machine, and when it warns."""
+"""What `doctor` reports about a machine, and when it warns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from plainfilm.schemas.data import DoctorDocument
 
 @pytest.fixture(scope="module")
 def healthy() -> DoctorDocument:
-    """A quiet machine of four cores with room."""
+    """An idle machine of four cores with free disk space."""
     found = examine()
     cache = found.cache.model_copy(update={"writable": True, "free_bytes": 10**11})
     levers = [lever.model_copy(update={"on": True}) for lever in found.levers]
@@ -36,27 +36,27 @@ def test_a_healthy_machine_has_no_warning(healthy: DoctorDocument) -> None:
         ({"threads": 1}, "1 of 4 cores are used"),
     ],
 )
-def test_what_slows_a_training_is_told_with_what_to_do(healthy: DoctorDocument, change: dict, words: str) -> None:
-    told = _warnings_for(healthy.model_copy(update=change))
-    assert len(told) == 1
-    assert words in told[0]
+def test_what_slows_training_is_reported_with_a_remedy(healthy: DoctorDocument, change: dict, words: str) -> None:
+    warnings = _warnings_for(healthy.model_copy(update=change))
+    assert len(warnings) == 1
+    assert words in warnings[0]
 
 
 @pytest.mark.parametrize(
     ("change", "words"), [({"writable": False}, "cannot be written"), ({"free_bytes": 10**9}, "1.0 GB are free")]
 )
-def test_a_cache_without_room_is_told(healthy: DoctorDocument, change: dict, words: str) -> None:
+def test_a_cache_without_room_is_reported(healthy: DoctorDocument, change: dict, words: str) -> None:
     found = healthy.model_copy(update={"cache": healthy.cache.model_copy(update=change)})
     assert words in _warnings_for(found)[0]
     assert "PLAINFILM_CACHE" in _warnings_for(found)[0]
 
 
-def test_no_glibc_is_told(healthy: DoctorDocument) -> None:
+def test_missing_glibc_is_reported(healthy: DoctorDocument) -> None:
     levers = [healthy.levers[0].model_copy(update={"on": False}), *healthy.levers[1:]]
     assert "needs glibc" in _warnings_for(healthy.model_copy(update={"levers": levers}))[0]
 
 
-def test_the_command_says_all_of_it_and_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_everything_and_makes_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "not" / "there"))
     done = CliRunner().invoke(app, ["doctor", "--json"])
     assert done.exit_code == 0, done.output

@@ -1,4 +1,4 @@
-"""What comes before a network: the positive class, the cache folder, and everything prepare() finds out."""
+"""Everything before the network: the positive class, the cache folder, and the result of prepare()."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -42,12 +42,12 @@ def test_the_positive_class_is_by_default_the_one_that_is_not_normal(classes: li
     assert pick_positive(classes, DataConfig()) == positive
 
 
-def test_the_positive_class_that_is_named_is_taken() -> None:
+def test_a_named_positive_class_is_used() -> None:
     assert pick_positive(["NORMAL", "PNEUMONIA"], DataConfig(positive="NORMAL")) == "NORMAL"
 
 
 @pytest.mark.parametrize("name", ["pneumonia", "1", "", "COVID"])
-def test_a_positive_class_that_is_not_there_is_refused_with_those_that_are(refusal: Refusal, name: str) -> None:
+def test_an_unknown_positive_class_is_refused_with_the_known_ones(refusal: Refusal, name: str) -> None:
     message = refusal(lambda: pick_positive(["NORMAL", "PNEUMONIA"], DataConfig(positive=name)), ConfigError)
     assert f"--positive {name!r} is not a class" in message and lacking(message, "NORMAL, PNEUMONIA") == []
 
@@ -65,8 +65,8 @@ def test_the_cache_folder_is_where_the_environment_says(tmp_path: Path, monkeypa
     assert cache_folder() == tmp_path / "xdg" / "plainfilm"
     monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "mine"))
     assert cache_folder() == tmp_path / "mine"
-    monkeypatch.setenv("PLAINFILM_CACHE", "~/films")
-    assert cache_folder() == Path.home() / "films"
+    monkeypatch.setenv("PLAINFILM_CACHE", "~/images")
+    assert cache_folder() == Path.home() / "images"
 
 
 def test_the_phantom_set_is_drawn_once_into_the_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_the_phantom_set_is_drawn_once_into_the_cache_folder(tmp_path: Path, mon
     assert default_phantom(PhantomConfig(images=12, size_px=32, seed=4), silent) != folder
 
 
-def test_prepare_tells_table_split_counts_positive_and_spec(tiny_cxr: Path) -> None:
+def test_prepare_returns_table_split_counts_positive_and_spec(tiny_cxr: Path) -> None:
     heard: list[tuple[str, dict[str, Any]]] = []
     cfg = load_config(options={"data.path": str(tiny_cxr), "train.size_px": 16, "train.seed": 3})
     prepared = prepare(cfg, lambda what, facts: heard.append((what, facts)))
@@ -116,7 +116,7 @@ def test_prepare_refuses_data_with_one_class(tmp_path: Path, draw_cxr: Callable[
         prepare(load_config(options={"data.path": str(root)}), silent)
 
 
-def test_the_spec_of_a_set_knows_its_depth_from_python_too(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+def test_the_spec_of_a_set_has_its_depth_from_python_too(tmp_path: Path, write_image: Callable[..., Path]) -> None:
     """Twelve bits stored in sixteen: 2000 of 4095 is 125 of 255 (124.54); read as sixteen bits it would be 8."""
     for label, value in (("A", 2000), ("B", 4000)):
         for k in range(3):

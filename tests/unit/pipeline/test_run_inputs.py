@@ -1,4 +1,4 @@
-"""What a run began with is read back as it was, and whatever changed since is told."""
+"""The inputs of a run are read back unchanged, and any change since is reported."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def test_everything_is_there_again_without_a_scan(run, cfg, ready):
         ("checkpoints/start.json", '"fold"', '"felt"', ["config.yaml data.felt: 0 then, 'nothing' now"]),
     ],
 )
-def test_a_change_is_told_with_what_it_was(run, name, old, new, words):
+def test_a_change_is_reported_with_the_old_value(run, name, old, new, words):
     edit(run.root / name, old, new)
     refused(run, *words)
 
 
 @pytest.mark.parametrize("name", ["table.csv", "data.json", "environment.json", "checkpoints/start.json"])
 @pytest.mark.parametrize("damage", [None, b"", b"\x00{"])
-def test_a_lost_or_damaged_input_is_told(run, name, damage):
+def test_a_missing_or_damaged_input_is_reported(run, name, damage):
     path = run.root / name
     path.unlink() if damage is None else path.write_bytes(damage)
     refused(run, path.name)
@@ -99,13 +99,13 @@ def test_every_version_that_decides_the_bits_is_recorded_and_compared(run):
         assert f'"{name}": "' in run.environment.read_text()
 
 
-def test_a_config_that_is_none_is_told_as_such(run):
+def test_an_invalid_config_is_reported_as_such(run):
     run.config.write_text("train: [\n")
     with pytest.raises(ConfigError, match="config.yaml"):
         read_inputs(run)
 
 
-def test_comments_and_order_in_the_config_are_no_change(run, cfg):
+def test_comments_and_order_in_the_config_do_not_count_as_a_change(run, cfg):
     sections = run.config.read_text().split("\ndata:")
     run.config.write_text("# mine\n" + sections[0] + "\n# here\ndata:" + sections[1])
     assert read_inputs(run).cfg == cfg
@@ -117,9 +117,9 @@ def test_changed_and_lost_images_of_train_and_valid_are_counted_and_named(run, r
     for path in paths[: _SHOWN + 2]:
         with open(path, "ab") as file:
             file.write(b"\x00")
-    line = refused(run, "other bytes than at the scan", "and 2 more")
-    assert line.count("other bytes") == _SHOWN
-    assert "Put back what changed" in line
+    line = refused(run, "changed since the scan", "and 2 more")
+    assert line.count("changed since the scan") == _SHOWN
+    assert "Restore what changed" in line
 
 
 def test_a_lost_image_is_named(run, ready):
@@ -135,13 +135,13 @@ def test_the_test_images_are_not_opened(run, ready):
     assert read_inputs(run).cfg
 
 
-def test_new_images_are_not_seen(run, ready, write_image, tiny_cxr):
+def test_new_images_are_ignored(run, ready, write_image, tiny_cxr):
     first = next(tiny_cxr.rglob("*.png"))
     (tiny_cxr / "NORMAL" / "phantom-99999-1.png").write_bytes(first.read_bytes() + b"\x00")
     assert len(read_inputs(run).ready.split.rows) == len(ready.split.rows)
 
 
-def test_the_last_file_written_says_that_the_others_are_there(tmp_path, cfg, ready, monkeypatch):
+def test_the_last_file_written_shows_that_the_others_exist(tmp_path, cfg, ready, monkeypatch):
     from plainfilm.pipeline import run_inputs
 
     written = []

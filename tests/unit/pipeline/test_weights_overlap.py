@@ -1,4 +1,4 @@
-"""What the weights of a run have seen must not stand in the next run's valid or test; tables alone say so."""
+"""Images that a run's weights were trained on must not be in the next run's valid or test; found from tables alone."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from wording import lacking
 
 
 def table(*rows: str) -> pd.DataFrame:
-    """Rows from 'split picture patient'; '-' is no patient key."""
+    """Rows from 'split image patient'; '-' is no patient key."""
     found = []
     for row in rows:
-        split, picture, patient = row.split()
+        split, image, patient = row.split()
         found.append({
-            **dict.fromkeys(_COLUMNS, ""), "sha256": f"sha-{picture}", "content": f"pixels-{picture}", "split": split,
+            **dict.fromkeys(_COLUMNS, ""), "sha256": f"sha-{image}", "content": f"pixels-{image}", "split": split,
             "patient": "" if patient == "-" else patient, "bytes": 1, "width": 1, "height": 1, "depth": 8, "channels": 1,
             "quantisation": 0, "grey": True, "group": 0, "role": "",
         })  # fmt: skip
@@ -76,28 +76,28 @@ def split(*rows: str) -> Split:
 NEW = ("train a p1", "train b p2", "valid c p3", "valid d p4", "test e p5", "test f p6", "test g -")
 
 
-def test_a_source_of_other_images_and_patients_passes_without_a_word(source):
+def test_a_source_of_other_images_and_patients_passes_without_a_note(source):
     run = source(table("train x q1", "valid y q2", "test z q3"))
     assert _check_weights(split(*NEW), found_in(run), allow_leak=False).notes == ("first note",)
 
 
 def test_the_same_split_for_both_passes(source):
-    """The source's valid is the new valid: it chooses once more, as valid images do."""
+    """The source's valid is the new valid: it is used for model selection again, as valid images are."""
     assert _check_weights(split(*NEW), found_in(source(table(*NEW))), allow_leak=False).notes == ("first note",)
 
 
 @pytest.mark.parametrize(
-    ("taught", "said"),
+    ("trained_on", "said"),
     [
         (["train c q"], ["1 of 2 valid images", "the same"]),
         (["train e q", "train g -"], ["2 of 3 test images", "the same"]),
-        (["valid e q"], ["1 of 3 test images", "the same"]),  # it chose the source's epoch
-        (["train x p5", "train y p3"], ["1 of 2 valid images", "1 of 3 test images", "patients of the same key"]),
-        (["train c p3", "train x p5"], ["1 of 2 valid images", "1 of 3 test images", "1 by the patient's key alone"]),
+        (["valid e q"], ["1 of 3 test images", "the same"]),  # it selected the source's epoch
+        (["train x p5", "train y p3"], ["1 of 2 valid images", "1 of 3 test images", "the same patient keys"]),
+        (["train c p3", "train x p5"], ["1 of 2 valid images", "1 of 3 test images", "1 by patient key alone"]),
     ],
 )  # fmt: skip
-def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, taught, said):
-    found = found_in(source(table(*taught, "test d p4", "train n -")))  # a test image taught the source nothing
+def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, trained_on, said):
+    found = found_in(source(table(*trained_on, "test d p4", "train n -")))  # the source is not trained on its test
     line = refusal(lambda: _check_weights(split(*NEW), found, allow_leak=False), GateError)
     first, note = _check_weights(split(*NEW), found, allow_leak=True).notes
     assert lacking(line, *said, "same split file", "--allow-leak") == lacking(note, *said) == []
@@ -108,25 +108,25 @@ def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, 
     assert not any(key in line for key in ("p3", "p5"))  # no patient is named
 
 
-def test_the_same_pixels_in_another_file_are_the_same_picture(source, refusal):
+def test_the_same_pixels_in_another_file_are_the_same_image(source, refusal):
     rows = table("train c q")
     rows["sha256"] = "another file"
     line = refusal(lambda: _check_weights(split(*NEW), found_in(source(rows)), allow_leak=False), GateError)
     assert lacking(line, "1 of 2 valid images") == [] and "key" not in line
 
 
-def test_the_sources_of_the_source_are_asked_too(source, refusal):
+def test_the_sources_of_the_source_are_checked_too(source, refusal):
     first = source(table("train e q"), "first")
     second = source(table("train x q2"), "second", first)
     third = source(table("train y q3"), "third", second)
     assert "1 of 3 test" in refusal(lambda: _check_weights(split(*NEW), found_in(third), allow_leak=False), GateError)
     assert [len(rows) for rows in _tables_behind(found_in(third))[0]] == [1, 1, 1]
-    shutil.rmtree(first.root)  # nobody can tell any more, and that is said
+    shutil.rmtree(first.root)  # this can no longer be checked, and the note says so
     notes = _check_weights(split(*NEW), found_in(third), allow_leak=False).notes
     assert len(notes) == 2 and notes[1].startswith("UNCHECKED WEIGHTS") and "an earlier one" in notes[1]
 
 
-def test_another_run_in_the_sources_place_is_not_taken_for_it(source):
+def test_another_run_at_the_sources_path_is_not_mistaken_for_it(source):
     first = source(table("train e q"), "first")
     second = source(table("train x q2"), "second", first)
     facts = json.loads(first.card.read_text())
@@ -162,17 +162,17 @@ def test_external_images_must_not_have_shaped_the_weights_that_the_run_started_f
     first = source(table("train a p1", "valid b p2", "test c p3"), "first")
     second = source(table("train x q1"), "second", first)
     third = source(table("train y q2"), "third", second)
-    for picture in "ab":
-        outside = table("- new n1", f"- {picture} n2").assign(relative=["new.png", "old.png"])
-        line = refusal(lambda outside=outside: refuse_overlap(outside, third, card_of(third)), DataError)
+    for image in "ab":
+        external = table("- new n1", f"- {image} n2").assign(relative=["new.png", "old.png"])
+        line = refusal(lambda external=external: refuse_overlap(external, third, card_of(third)), DataError)
         assert "1 of 2 external images shaped the weights" in line and "'old.png'" in line
-    outside = table("- c p3", "- x2 q1", "- y q2").assign(relative="one.png")
+    external = table("- c p3", "- x2 q1", "- y q2").assign(relative="one.png")
     (note,) = refuse_overlap(
-        outside, third, card_of(third)
-    )  # a test picture taught nothing; its own are asked elsewhere
+        external, third, card_of(third)
+    )  # test images trained nothing; the run's own images are checked elsewhere
     assert note.startswith("KNOWN PATIENTS: 1 of 3 external patients")
     assert refuse_overlap(table("- new n1"), third, card_of(third)) == []
-    assert refuse_overlap(outside, first, card_of(first)) == []
+    assert refuse_overlap(external, first, card_of(first)) == []
     shutil.rmtree(first.root)
     assert "UNCHECKED WEIGHTS" in refuse_overlap(table("- new n1"), third, card_of(third))[0]
 
@@ -182,16 +182,16 @@ ROW = st.tuples(st.sampled_from(["train", "valid", "test"]), st.integers(0, 8), 
 
 @settings(max_examples=60, deadline=None)
 @given(new=st.lists(ROW, min_size=1, max_size=8), old=st.lists(ROW, min_size=1, max_size=8))
-def test_it_counts_what_a_loop_over_all_pairs_counts(new, old):
+def test_its_counts_equal_a_loop_over_all_pairs(new, old):
     shaped = {"valid": {"train"}, "test": {"train", "valid"}}
     expected = {}
     for name, by in shaped.items():
         mine, theirs = [row for row in new if row[0] == name], [row for row in old if row[0] in by]
-        picture = [any(row[1] == other[1] for other in theirs) for row in mine]
+        image = [any(row[1] == other[1] for other in theirs) for row in mine]
         patient = [any(row[2] == other[2] != "-" for other in theirs) for row in mine]
-        hits = sum(a or b for a, b in zip(picture, patient, strict=True))
+        hits = sum(a or b for a, b in zip(image, patient, strict=True))
         if hits:
-            expected[name] = (hits, len(mine), sum(b and not a for a, b in zip(picture, patient, strict=True)))
+            expected[name] = (hits, len(mine), sum(b and not a for a, b in zip(image, patient, strict=True)))
     words = lambda rows: table(*(f"{s} {n} {p}" for s, n, p in rows))  # noqa: E731
     found = _shared_images(words(new), [words(old)])
     assert {part.split: (part.images, part.of, part.by_key) for part in found} == expected

@@ -21,8 +21,8 @@ SIZE = 40
 
 @pytest.fixture
 def make_learn(tmp_path) -> Callable[..., Any]:
-    """make_learn(seed=0, **train): 40 train, 20 valid, 12 test pictures of 40 px in batches of 8; class SICK has a
-    bright square. `seed` is that of the first weights.
+    """make_learn(seed=0, **train): 40 train, 20 valid, 12 test images of 40 px in batches of 8; class SICK has a
+    bright square. `seed` initialises the weights.
     """
     rng = np.random.default_rng(0)
     label = np.arange(72) % 2

@@ -1,4 +1,4 @@
-"""A state that went to disk and back is the same to the last bit, or is refused."""
+"""A state read back from disk is bit-identical, or is refused."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def moments(learn):
     }
 
 
-def test_weights_and_moments_come_back_to_the_last_bit_and_in_the_same_layout(written, trained, make_learn):
+def test_weights_and_moments_are_restored_bit_identical_and_in_the_same_layout(written, trained, make_learn):
     other = make_learn(seed=5)
     ck.restore(other, ck.read_checkpoint(written, START).tensors, written)
     assert other.model.state_dict().keys() == trained.model.state_dict().keys()
@@ -75,7 +75,7 @@ def test_weights_and_moments_come_back_to_the_last_bit_and_in_the_same_layout(wr
         assert torch.equal(after[key], value), key
         assert (after[key].dtype, after[key].stride()) == (value.dtype, value.stride()), key
     strides = [value.is_contiguous() for (name, slot), value in after.items() if slot == "exp_avg"]
-    assert not all(strides)  # some parameter is channels_last, or this test shows nothing
+    assert not all(strides)  # some parameter is channels_last, else this test shows nothing
 
 
 def test_the_next_steps_are_the_same_as_without_the_stop(written, trained, make_learn):
@@ -88,7 +88,7 @@ def test_the_next_steps_are_the_same_as_without_the_stop(written, trained, make_
 
 
 def test_moments_in_another_layout_would_be_updated_at_wrong_places(written, trained, make_learn):
-    """The trap that restore() avoids: fused AdamW walks raw memory. If torch mends it, this test says so."""
+    """The trap that restore() avoids: fused AdamW walks raw memory. If torch fixes it, this test fails."""
     other = make_learn(seed=5)
     ck.restore(other, ck.read_checkpoint(written, START).tensors, written)
     for p in other.model.parameters():
@@ -100,7 +100,7 @@ def test_moments_in_another_layout_would_be_updated_at_wrong_places(written, tra
     assert not all(same)
 
 
-def test_every_number_of_a_state_comes_back_as_it_was(written):
+def test_every_number_of_a_state_is_restored_exactly(written):
     state = ck.read_checkpoint(written, START).state
     for name, value in FACTS.items():
         assert getattr(state, name) == value, name
@@ -123,7 +123,7 @@ def test_a_state_without_one_of_its_keys_is_refused(written, key):
         ({"pct_train": None}, "pct_train"),
         ({"also": 1}, "also: Extra inputs"),
         ({"schema_version": 2}, "schema_version"),
-        ({"start_sha256": "another"}, "not of one run"),
+        ({"start_sha256": "another"}, "belong to different runs"),
         ({"number": 7}, "last-7.safetensors is missing"),
         ({"tensors_sha256": "0" * 64}, "not the file"),
     ],
@@ -137,9 +137,9 @@ def test_an_unsigned_state_is_refused(written):
     found = json.loads(written.state.read_text())
     found["state"]["step"] = 4
     written.state.write_text(json.dumps(found))
-    refused(written, "not as it was written")
+    refused(written, "changed after it was written")
     sign(written, found["state"], note="more")
-    refused(written, "not as it was written")
+    refused(written, "changed after it was written")
     for text in ("", "[]", "{", "null", '{"state": {}}'):
         written.state.write_text(text)
         refused(written, "last.json")
@@ -149,7 +149,7 @@ def test_flipped_bits_are_refused_wherever_they_are(written):
     """100 single bits of each file; of last.json, an e of a number may become E, which is the same number."""
     rng, before = np.random.default_rng(0), ck.read_checkpoint(written, START)
     for path in (written.state, written.state_tensors(1)):
-        whole, told = path.read_bytes(), 0
+        whole, refused_bits = path.read_bytes(), 0
         for place in rng.integers(0, len(whole), 100):
             bent = bytearray(whole)
             bent[place] ^= 1 << int(rng.integers(0, 8))
@@ -157,8 +157,8 @@ def test_flipped_bits_are_refused_wherever_they_are(written):
             try:
                 assert ck.read_checkpoint(written, START).state == before.state
             except DataError:
-                told += 1
-        assert told >= 99
+                refused_bits += 1
+        assert refused_bits >= 99
         path.write_bytes(whole)
 
 
@@ -169,8 +169,8 @@ def test_a_cut_tensors_file_is_refused(written, length):
     refused(written, "not the file")
 
 
-def test_tensors_that_are_lost_surplus_or_of_another_kind_are_refused(written, trained, make_learn):
-    """Each in turn, behind a hash that fits."""
+def test_missing_surplus_and_wrongly_typed_tensors_are_refused(written, trained, make_learn):
+    """Each in turn, with a matching hash."""
     whole = load_file(written.state_tensors(1))
     cases = [({k: v for k, v in whole.items() if k != name}, f"{name} is missing") for name in whole]
     cases += [({**whole, "exp_avg.network.other": torch.zeros(1)}, "belongs to no trained parameter")]
@@ -185,7 +185,7 @@ def test_tensors_that_are_lost_surplus_or_of_another_kind_are_refused(written, t
             ck.restore(other, tensors, written)
 
 
-def test_tensors_that_are_no_safetensors_are_refused_behind_a_fitting_hash(written):
+def test_a_file_that_is_not_safetensors_is_refused_despite_a_matching_hash(written):
     import hashlib
 
     data = b"\x00" * 64
@@ -195,7 +195,7 @@ def test_tensors_that_are_no_safetensors_are_refused_behind_a_fitting_hash(writt
     refused(written, "holds no tensors")
 
 
-def test_a_kill_between_the_two_files_leaves_the_state_before(written, trained):
+def test_a_kill_between_the_two_files_leaves_the_previous_state(written, trained):
     before = ck.read_checkpoint(written, START)
     written.state_tensors(2).write_bytes(save(ck.tensors_of(trained)))
     found = ck.read_checkpoint(written, START)
@@ -203,13 +203,13 @@ def test_a_kill_between_the_two_files_leaves_the_state_before(written, trained):
     assert [path.name for path in written.root.glob("checkpoints/last-*")] == ["last-1.safetensors"]
 
 
-def test_a_new_state_takes_the_place_of_the_old_one(written, trained):
+def test_a_new_state_replaces_the_old_one(written, trained):
     ck.write_checkpoint(written, {**FACTS, "number": 2, "step": 4}, ck.tensors_of(trained))
     assert ck.read_checkpoint(written, START).state.step == 4
     assert [path.name for path in written.root.glob("checkpoints/last-*")] == ["last-2.safetensors"]
 
 
-def test_before_the_first_state_there_is_none_and_a_lost_one_is_told(run, trained):
+def test_before_the_first_state_there_is_none_and_a_missing_one_is_reported(run, trained):
     assert ck.read_checkpoint(run, START) is None
     run.state.parent.mkdir()
     run.state_tensors(1).write_bytes(save(ck.tensors_of(trained)))
@@ -220,7 +220,7 @@ def test_before_the_first_state_there_is_none_and_a_lost_one_is_told(run, traine
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("where", ["weights", "moments"])
-def test_nothing_that_is_no_number_reaches_the_disk(run, trained, value, where):
+def test_no_nan_or_infinity_reaches_the_disk(run, trained, value, where):
     with torch.no_grad():
         weight = trained.model.network.head[1].weight
         (weight if where == "weights" else trained.opt.opt.state[weight]["exp_avg_sq"])[0, 0] = value

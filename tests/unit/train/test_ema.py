@@ -27,7 +27,7 @@ def same(one, other):
 class Trace(Callback):
     """The trained weights after each step, and those that each validation saw."""
 
-    order = 46  # after the average followed
+    order = 46  # after the average is updated
 
     def __init__(self):
         self.steps, self.validated = [], []
@@ -51,7 +51,7 @@ def test_the_average_is_the_weighted_sum_worked_out_by_hand(make_learn):
         torch.testing.assert_close(value, average[name], atol=1e-6, rtol=1e-5)
 
 
-def test_validation_sees_the_average_and_training_goes_on_from_the_trained_weights(make_learn):
+def test_validation_uses_the_average_and_training_continues_from_the_trained_weights(make_learn):
     plain, averaged = make_learn(), make_learn(ema=0.8)
     one, other = Trace(), Trace()
     fit_phases(plain, PHASES, cbs=[one])
@@ -85,7 +85,7 @@ def test_a_state_written_while_the_average_is_in_place_holds_the_trained_weights
 
 
 @pytest.mark.parametrize("averaged", [True, False])
-def test_weights_are_given_back_after_an_error(make_learn, averaged):
+def test_weights_are_restored_after_an_error(make_learn, averaged):
     learn = make_learn(ema=0.8)
     fit_phases(learn, PHASES)
     before = state(learn)
@@ -105,7 +105,7 @@ def test_predictions_of_a_fitted_learner_are_those_of_the_average(make_learn):
     torch.testing.assert_close(probs.as_subclass(torch.Tensor), direct)
 
 
-def test_an_interrupted_validation_and_a_kept_average_mislead_nobody(make_learn):
+def test_an_interrupted_validation_and_a_kept_average_train_the_right_weights(make_learn):
     learn, twin = make_learn(ema=0.8), make_learn(ema=0.8)
     for each in (learn, twin):
         fit_phases(each, PHASES)
@@ -117,7 +117,7 @@ def test_an_interrupted_validation_and_a_kept_average_mislead_nobody(make_learn)
 
     with pytest.raises(KeyboardInterrupt), learn.added_cbs([Break()]):
         learn.validate()
-    assert not same(state(learn), trained)  # nobody could put them back
+    assert not same(state(learn), trained)  # nothing could restore them
     for each in (learn, twin):
         fit_phases(each, PHASES)
     assert same(state(learn), state(twin))

@@ -1,4 +1,4 @@
-"""A frozen network's head trains on features that are computed once; a BatchNorm can keep what its weights knew."""
+"""A frozen network's head trains on features that are computed once; BatchNorm can keep its loaded statistics."""
 
 import numpy as np
 import pytest
@@ -17,34 +17,34 @@ FROZEN = Phase(epochs=3, size_px=40, freeze=True, lr=1e-2)
 
 
 def count_forward(learn):
-    """Pictures that pass the first convolution."""
+    """Batch sizes of the images that pass the first convolution."""
     seen = []
     first = next(m for m in learn.model.network.modules() if isinstance(m, torch.nn.Conv2d))
     first.register_forward_hook(lambda module, given, made: seen.append(len(made)))
     return seen
 
 
-def test_the_loaders_give_the_networks_features_of_their_own_rows(make_learn):
+def test_the_loaders_yield_the_networks_features_of_their_own_rows(make_learn):
     learn = make_learn()
     hold_features(learn)
     learn.model.eval()
     for dl in learn.dls.loaders[:2]:
         features, targets = next(iter(dl))
-        pictures = torch.from_numpy(learn.dls.train.pixels[dl.batch_rows])[:, None].float().div_(255)
+        images = torch.from_numpy(learn.dls.train.pixels[dl.batch_rows])[:, None].float().div_(255)
         with torch.no_grad():
-            torch.testing.assert_close(features, learn.model.features(pictures))
-            torch.testing.assert_close(learn.model(features), learn.model(pictures))
+            torch.testing.assert_close(features, learn.model.features(images))
+            torch.testing.assert_close(learn.model(features), learn.model(images))
         assert len(targets) == len(features)
     release_features(learn)
     assert learn.dls.train.one_batch()[0].shape[1:] == (1, 40, 40)
 
 
-def test_each_picture_passes_a_frozen_network_once_however_many_epochs(make_learn):
+def test_each_image_passes_a_frozen_network_once_however_many_epochs(make_learn):
     learn = make_learn()
     seen = count_forward(learn)
     before = {name: value.clone() for name, value in learn.model.state_dict().items()}
     fit_phases(learn, [FROZEN])
-    assert sum(seen) == 72  # 40 train, 20 valid and 12 test pictures of the fixture
+    assert sum(seen) == 72  # 40 train, 20 valid and 12 test images of the fixture
     changed = {name for name, value in learn.model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"network.head.4.weight", "network.head.4.bias"}
 
@@ -137,7 +137,7 @@ def test_held_statistics_stay_and_others_move(make_learn, tmp_path):
 @pytest.mark.parametrize(
     ("bs", "sizes"), [(13, [13, 13, 14]), (8, [8] * 5), (39, [40]), (40, [40]), (3, [3] * 12 + [4])]
 )
-def test_no_train_batch_holds_a_single_picture(make_learn, bs, sizes):
+def test_no_train_batch_holds_a_single_image(make_learn, bs, sizes):
     dl = make_learn(batch_size=bs).dls.train
     assert isinstance(dl, CacheDL)
     seen, rows = [], []

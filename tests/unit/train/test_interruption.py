@@ -1,4 +1,4 @@
-"""A training that is stopped anywhere and goes on ends with the bytes of one that never stopped."""
+"""A training that is stopped anywhere and resumed ends bit-identical to one that never stopped."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def twice(_):
 def start(tmp_path, make_learn):
     """start(name, ...): trains from the state in a run folder, or from the beginning; returns the Learner."""
 
-    def train(name, n=0, strike=interrupt, phases=PHASES, pace=None, tell=lambda what, facts: None, **cfg):
+    def train(name, n=0, strike=interrupt, phases=PHASES, pace=None, on_event=lambda what, facts: None, **cfg):
         run = RunDir(tmp_path / name)
         run.root.mkdir(exist_ok=True)
         learn = make_learn(**cfg)
         learn.add_cb(Strike(n, strike))
         pace = pace or Pace(5.0, None, time.perf_counter())
-        fit_with_stops(learn, phases, None, run, pace, START, tell, read_checkpoint(run, START))
+        fit_with_stops(learn, phases, None, run, pace, START, on_event, read_checkpoint(run, START))
         return learn
 
     return train
@@ -69,7 +69,7 @@ def start(tmp_path, make_learn):
 
 @pytest.fixture
 def files(tmp_path):
-    """files(name): the bytes that must be equal, of a run."""
+    """files(name): the bytes of a run that must be equal."""
 
     def read(name):
         root = tmp_path / name
@@ -89,7 +89,7 @@ WHOLE = {}
 
 @pytest.fixture
 def whole(start, files):
-    """whole(...): what a training ends with that is never stopped; trained once."""
+    """whole(...): the result of a training that is never stopped; trained once."""
 
     def read(**more):
         key = repr(sorted(more.items()))
@@ -101,7 +101,7 @@ def whole(start, files):
     return read
 
 
-def stop_and_go_on(start, n, **more):
+def stop_and_resume(start, n, **more):
     with pytest.raises(KeyboardInterrupt):
         start("stopped", n, **more)
     start("stopped", **more)
@@ -109,7 +109,7 @@ def stop_and_go_on(start, n, **more):
 
 @pytest.mark.parametrize("n", range(1, BATCHES + 1))
 def test_stopped_at_any_batch_of_train_or_valid_it_ends_the_same(start, files, whole, n):
-    stop_and_go_on(start, n)
+    stop_and_resume(start, n)
     assert files("stopped") == whole()
 
 
@@ -122,8 +122,8 @@ def test_stopped_at_any_batch_of_train_or_valid_it_ends_the_same(start, files, w
     ],
     ids=["frozen first", "frozen last"],
 )
-def test_frozen_phases_go_on_frozen_and_the_next_unfrozen(start, files, whole, phases, n):
-    stop_and_go_on(start, n, phases=phases)
+def test_frozen_phases_resume_frozen_and_the_next_unfrozen(start, files, whole, phases, n):
+    stop_and_resume(start, n, phases=phases)
     assert files("stopped") == whole(phases=phases)
 
 
@@ -135,7 +135,7 @@ def test_a_frozen_phase_leaves_the_frozen_weights(make_learn):
         assert torch.equal(value, before[name]) != name.startswith("network.head.4"), name
 
 
-def test_balanced_drawing_and_class_weights_go_on_too(start, files, whole):
+def test_balanced_sampling_and_class_weights_resume_too(start, files, whole):
     for cfg in ({"balance": "auto"}, {"class_weights": True}):
         name = next(iter(cfg))
         with pytest.raises(KeyboardInterrupt):
@@ -145,20 +145,20 @@ def test_balanced_drawing_and_class_weights_go_on_too(start, files, whole):
 
 
 @pytest.mark.parametrize("n", [2, 6, 7, 13, 17])
-def test_averaged_clipped_and_smoothed_training_goes_on_too(start, files, whole, n):
+def test_averaged_clipped_and_smoothed_training_resumes_too(start, files, whole, n):
     cfg = {"ema": 0.9, "clip": 0.5, "label_smoothing": 0.1}
-    stop_and_go_on(start, n, **cfg)
+    stop_and_resume(start, n, **cfg)
     assert files("stopped") == whole(**cfg)
 
 
 @pytest.mark.parametrize("n", [3, 8])
-def test_rates_that_grow_from_the_first_layers_go_on_too(start, files, whole, n):
+def test_rates_that_grow_from_the_first_layers_resume_too(start, files, whole, n):
     phases = (Phase(epochs=1, size_px=40, freeze=True), Phase(epochs=2, size_px=40, lr=2e-3, lr_ratio=0.1))
-    stop_and_go_on(start, n, phases=phases)
+    stop_and_resume(start, n, phases=phases)
     assert files("stopped") == whole(phases=phases)
 
 
-def test_a_request_is_met_in_the_rate_finder_and_in_the_feature_pass(make_learn):
+def test_a_request_stops_the_rate_finder_and_the_feature_pass(make_learn):
     learn, steps = make_learn(), []
     learn.stop_request = _StopRequest()
     learn.model.network.features.register_forward_hook(lambda *_: steps.append(1))
@@ -178,12 +178,12 @@ def test_many_stops_in_a_row_end_the_same(start, files, whole, tmp_path):
         with contextlib.suppress(KeyboardInterrupt):
             start("stopped", VALID + 1)  # fewer would be stopped in valid again and again
             break
-    assert sessions == 7  # after 4, 5, 6 steps, as valid is begun anew each time, and so on
+    assert sessions == 7  # after 4, 5, 6 steps, as valid starts again each time, and so on
     assert files("stopped") == whole()
 
 
 def test_the_time_limit_stops_after_a_step_and_never_within_valid(start, files, whole, tmp_path):
-    """With no time at all each session makes one step, and the one whose step ends an epoch also validates."""
+    """With a limit of zero each session makes one step, and the one whose step ends an epoch also validates."""
     sessions, messages = 0, []
     while True:
         sessions += 1
@@ -193,12 +193,12 @@ def test_the_time_limit_stops_after_a_step_and_never_within_valid(start, files, 
         except StoppedError as error:
             messages.append(str(error))
     assert files("stopped") == whole()
-    assert sessions == 3 * STEPS + 2 + 1  # after each step, after each epoch but the last, and that
+    assert sessions == 3 * STEPS + 2 + 1  # after each step, after each epoch but the last, and the final one
     assert lacking(messages[0], "--max-minutes", "0 minutes", "epoch 1 of 2", "step 1") == []
     assert messages[0].endswith(f": plainfilm resume {tmp_path / 'stopped'}")
 
 
-def test_the_state_is_written_by_the_clock_and_after_each_epoch(start, files, tmp_path):
+def test_the_state_is_written_at_intervals_and_after_each_epoch(start, files, tmp_path):
     def states(name):
         return json.loads((tmp_path / name / "checkpoints" / "last.json").read_text())["state"]["number"]
 
@@ -208,7 +208,7 @@ def test_the_state_is_written_by_the_clock_and_after_each_epoch(start, files, tm
     assert files("often") == files("whole")
 
 
-def test_a_second_interrupt_stops_at_once_and_the_state_before_holds(start, files, whole, tmp_path):
+def test_a_second_interrupt_stops_at_once_and_the_previous_state_is_kept(start, files, whole, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         start("stopped", STEPS + VALID + 3, strike=twice)
     at = read_checkpoint(RunDir(tmp_path / "stopped"), START).state
@@ -217,12 +217,12 @@ def test_a_second_interrupt_stops_at_once_and_the_state_before_holds(start, file
     assert files("stopped") == whole()
 
 
-def test_a_termination_is_met_like_an_interrupt(start, files, whole):
-    stop_and_go_on(start, 4, strike=lambda _: signal.raise_signal(signal.SIGTERM))
+def test_a_termination_is_handled_like_an_interrupt(start, files, whole):
+    stop_and_resume(start, 4, strike=lambda _: signal.raise_signal(signal.SIGTERM))
     assert files("stopped") == whole()
 
 
-def test_after_a_resumed_epoch_the_loader_gives_whole_epochs_again(start):
+def test_after_a_resumed_epoch_the_loader_yields_whole_epochs_again(start):
     one = (Phase(epochs=1, size_px=40),)
     with pytest.raises(KeyboardInterrupt):
         start("stopped", 3, phases=one)
@@ -231,14 +231,14 @@ def test_after_a_resumed_epoch_the_loader_gives_whole_epochs_again(start):
     assert learn.recorder.values[-1]
 
 
-def test_who_asks_to_stop_is_told_that_it_was_heard(start):
-    told = []
+def test_a_stop_request_is_acknowledged(start):
+    events = []
     with pytest.raises(KeyboardInterrupt):
-        start("stopped", 4, tell=lambda what, facts: told.append(what))
-    assert told == ["stopping"]
+        start("stopped", 4, on_event=lambda what, facts: events.append(what))
+    assert events == ["stopping"]
 
 
-def test_the_handlers_are_given_back_and_a_late_request_is_not_lost():
+def test_the_handlers_are_restored_and_a_late_request_is_not_lost():
     before = [signal.getsignal(sent) for sent in (signal.SIGINT, signal.SIGTERM)]
     with pytest.raises(KeyboardInterrupt), _stop_requests(lambda what, facts: None) as request:
         interrupt()
@@ -256,7 +256,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
         signal.signal(signal.SIGINT, before)
 
 
-def test_it_trains_in_a_thread_too_where_no_signal_can_be_heard(start, files, whole):
+def test_it_also_trains_in_a_thread_where_no_signal_arrives(start, files, whole):
     thread = threading.Thread(target=start, args=("threaded",))
     thread.start()
     thread.join()
@@ -274,7 +274,7 @@ def poison_weights(strike):
 
 @pytest.mark.parametrize("n", range(1, BATCHES + 1, 3))
 @pytest.mark.parametrize("strike", [poison, poison_weights])
-def test_what_is_no_number_ends_it_at_any_batch_and_stays_off_the_disk(start, files, whole, tmp_path, n, strike):
+def test_nan_stops_training_at_any_batch_and_is_not_written(start, files, whole, tmp_path, n, strike):
     with pytest.raises(DivergedError, match="smaller --lr"):
         start("poisoned", n, strike=strike, pace=Pace(0.0, None, time.perf_counter()))
     for path in (tmp_path / "poisoned").rglob("*.safetensors"):
@@ -283,7 +283,7 @@ def test_what_is_no_number_ends_it_at_any_batch_and_stays_off_the_disk(start, fi
     assert files("poisoned") == whole()
 
 
-def test_best_weights_that_a_kill_kept_from_the_disk_are_made_from_the_state(start, files, whole, tmp_path):
+def test_best_weights_not_written_before_a_kill_are_restored_from_the_state(start, files, whole, tmp_path):
     """The state after an epoch is written before that epoch's history and best weights."""
 
     with pytest.raises(KeyboardInterrupt):
@@ -294,7 +294,7 @@ def test_best_weights_that_a_kill_kept_from_the_disk_are_made_from_the_state(sta
     assert files("stopped") == whole()
 
 
-def test_best_weights_of_an_earlier_epoch_that_were_lost_are_told(start, tmp_path):
+def test_missing_best_weights_of_an_earlier_epoch_are_reported(start, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         start("stopped", STEPS + VALID + 2)
     best = tmp_path / "stopped" / "checkpoints" / "best.safetensors"

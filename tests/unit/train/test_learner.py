@@ -1,4 +1,4 @@
-"""The Learner is fastai's own: its tools work on it, and leave no trace."""
+"""The Learner is fastai's own: its tools work on it, and change nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from fastai.callback.core import Callback
 from fastai.interpret import ClassificationInterpretation
 from fastai.learner import Learner
-from fastai.vision import data as _show  # noqa: F401 - registers fastai's picture views
+from fastai.vision import data as _show  # noqa: F401 - registers fastai's image views
 from fastai.vision import learner as _results  # noqa: F401
 from safetensors.torch import load
 
@@ -53,7 +53,7 @@ def test_lr_find_changes_nothing_ours_or_fastais(learn, tmp_path):
 
 
 @pytest.mark.parametrize("ratio", [1.0, 0.01])
-def test_the_finder_shares_its_rate_out_as_training_does(learn, ratio, monkeypatch):
+def test_the_finder_scales_its_rates_as_training_does(learn, ratio, monkeypatch):
     seen = []
 
     class Watching(fit.LRFinder):
@@ -139,7 +139,7 @@ def test_fastais_tools_work(learn):
     learn.dls.show_batch(max_n=4)
 
 
-def test_a_loss_that_is_no_number_ends_the_training(learn):
+def test_a_nan_loss_stops_training(learn):
     with torch.no_grad():
         learn.model.network.head[1].weight.fill_(float("nan"))
     with pytest.raises(TrainingError, match="^The loss became nan") as error:
@@ -156,7 +156,7 @@ def test_the_estimate_is_a_time_and_leaves_the_weights(learn):
 
 
 def test_no_callback_hides_an_attribute_of_the_learner():
-    """A callback's name becomes a Learner attribute; one called Save would hide learn.save."""
+    """A callback's name becomes a Learner attribute; one named Save would hide learn.save."""
     ours = [
         c
         for module in (callbacks, interruption)
@@ -216,8 +216,8 @@ def test_a_network_that_diverges_in_the_last_step_is_caught_on_valid(learn):
         fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
 
 
-def test_a_loss_beyond_any_use_ends_the_training(learn):
-    """A number still, but e**-1000 is no probability."""
+def test_a_uselessly_large_loss_stops_training(learn):
+    """Still finite, but e**-1000 is not a usable probability."""
     learn.model.network.head[1].register_forward_hook(lambda module, x, y: y * 1e6)
     with pytest.raises(DivergedError, match=r"^The loss became \d+(\.\d+)?(e\+\d+)? in ") as error:
         fit_phases(learn, [Phase(epochs=1, size_px=SIZE)])
@@ -225,7 +225,7 @@ def test_a_loss_beyond_any_use_ends_the_training(learn):
 
 
 @pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
-def test_running_out_of_memory_says_what_to_make_smaller(learn, error):
+def test_running_out_of_memory_says_what_to_reduce(learn, error):
     def fail(module, x, y):
         raise error("no memory")
 
@@ -237,7 +237,7 @@ def test_running_out_of_memory_says_what_to_make_smaller(learn, error):
 
 
 class Bright(torch.nn.Module):
-    """A user's own module: mean brightness -> two logits; nothing of it is known to plainfilm."""
+    """A user's own module: mean brightness -> two logits; plainfilm knows nothing about it."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What will not fit is refused before it is tried, with a batch that fits."""
+"""A training that does not fit is refused before it starts, with a batch size that fits."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_training_that_does_not_fit_is_refused_with_the_largest_batch_that_doe
 
 
 def test_where_no_batch_fits_a_smaller_size_is_advised(paper, monkeypatch):
-    with pytest.raises(TrainingError, match="No batch size fits; take a smaller --size"):
+    with pytest.raises(TrainingError, match="No batch size fits; use a smaller --size"):
         need(paper, monkeypatch, 20_000_000)
 
 
@@ -64,7 +64,7 @@ def test_a_batch_is_never_larger_than_the_set(paper, monkeypatch):
     need(paper, monkeypatch, 250_000_000, batch_size=100_000, images=20)
 
 
-def test_where_the_system_does_not_tell_nothing_is_refused(paper, monkeypatch):
+def test_nothing_is_refused_where_the_free_memory_is_unknown(paper, monkeypatch):
     need(paper, monkeypatch, None, batch_size=10**9, images=10**9)
 
 

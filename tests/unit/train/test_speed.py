@@ -36,7 +36,7 @@ def test_a_switch_that_changes_the_order_of_sums_changes_little(make_learn, name
     torch.testing.assert_close(trained(make_learn), trained(make_learn, **{name: False}), atol=2e-4, rtol=0)
 
 
-def test_the_layout_of_the_pictures_changes_gradients_by_rounding_alone(make_learn):
+def test_the_memory_format_of_the_images_changes_gradients_only_by_rounding(make_learn):
     found = []
     for on in (True, False):
         model = make_learn(speed=SpeedConfig(channels_last=on)).model.eval()
@@ -45,7 +45,7 @@ def test_the_layout_of_the_pictures_changes_gradients_by_rounding_alone(make_lea
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-4 * float(found[0].abs().max()))
 
 
-def test_max_pool_before_relu_gives_the_same_bits_forward_and_backward():
+def test_max_pool_before_relu_is_bit_identical_forward_and_backward():
     x = torch.rand(4, 1, 40, 40)
     found = []
     for first in (True, False):
@@ -57,7 +57,7 @@ def test_max_pool_before_relu_gives_the_same_bits_forward_and_backward():
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
-def test_pictures_lie_as_the_switch_says(make_learn):
+def test_images_have_the_memory_format_of_the_switch(make_learn):
     for on in (True, False):
         learn = make_learn(speed=SpeedConfig(channels_last=on))
         seen = []
@@ -81,7 +81,7 @@ def test_each_switch_has_a_sentence_and_the_config_refuses_others_with_the_reaso
 def test_what_makes_a_cpu_slower_is_refused_with_the_reason(make_learn):
     with pytest.raises(UsageError, match=r"^Mixed precision on a CPU") as error:
         fit_phases(make_learn().to_fp16(), PHASES)
-    assert lacking(str(error.value), "11 to 34 times as long", "Leave out to_fp16()") == []
+    assert lacking(str(error.value), "11 to 34 times as long", "Remove to_fp16()") == []
     learn = make_learn()
     learn.model = torch.compile(learn.model)
     with pytest.raises(UsageError, match=r"^torch.compile on a CPU"):
@@ -98,29 +98,29 @@ def test_threads_are_those_asked_for_and_never_more_than_the_cores(monkeypatch):
 
 
 def test_a_run_records_what_was_in_effect():
-    told = speed.facts("cpu", SpeedConfig(fused=False), kept_memory=False)
-    assert told["fused"] is False
-    assert told["allocator"] is False
-    assert told["channels_last"] is True
-    assert told["threads"] == torch.get_num_threads()
+    facts = speed.facts("cpu", SpeedConfig(fused=False), kept_memory=False)
+    assert facts["fused"] is False
+    assert facts["allocator"] is False
+    assert facts["channels_last"] is True
+    assert facts["threads"] == torch.get_num_threads()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator's setting is glibc's")
-def test_a_step_maps_almost_no_memory_anew():
+def test_a_step_maps_almost_no_new_memory():
     """Page faults per image at 128 px: hundreds with glibc's own settings.
 
-    In processes of their own: the setting holds for good, and memory that tests before this one gave back would hide
-    the difference. Without huge pages, of which a machine has more or fewer free: 20 runs lay at 0.1 to 75 with the
-    setting and at 460 to 1,139 without it.
+    In separate processes: the setting is permanent, and memory freed by earlier tests would hide the difference.
+    Without huge pages, since the number of free ones varies between machines: 20 runs had 0.1 to 75 with the setting
+    and 460 to 1,139 without it.
     """
     done = subprocess.run([sys.executable, str(Path(__file__).with_name("faults.py"))], capture_output=True, text=True)
-    kept, its_bits, given_back, other_bits = done.stdout.split()
+    kept, kept_hash, given_back, given_back_hash = done.stdout.split()
     assert float(kept) < 100
     assert float(given_back) > 300
-    assert its_bits == other_bits
+    assert kept_hash == given_back_hash
 
 
-def test_a_step_copies_each_picture_a_known_number_of_times(make_learn):
+def test_a_step_copies_each_image_a_known_number_of_times(make_learn):
     """Copies of whole batches between the gathered pixels and the first convolution, counted by torch's profiler:
     the cast to float, two coordinates of the sampling grid, and the layout that the convolution wants.
     """

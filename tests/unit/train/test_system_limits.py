@@ -13,7 +13,7 @@ V1, V2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "mem
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux's")
-def test_this_machine_tells_what_it_has():
+def test_this_machine_reports_its_limits():
     assert 50_000_000 < system_limits.free_bytes() < 10**13
     assert 1 <= system_limits.usable_cores() <= 4096
 
@@ -82,5 +82,5 @@ def test_a_process_that_is_bound_to_processors_counts_those(tmp_path, proc, monk
     assert system_limits.usable_cores(proc(""), tmp_path) == 3
 
 
-def test_without_groups_there_is_nothing_to_say(tmp_path):
+def test_without_control_groups_there_is_no_limit(tmp_path):
     assert system_limits.free_bytes(tmp_path / "nothing", tmp_path) is None

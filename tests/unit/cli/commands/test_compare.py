@@ -135,7 +135,7 @@ def test_no_image_file_is_needed(save_run):
 
 def test_test_scores_are_compared_only_if_both_runs_were_evaluated_on_test(save_run):
     one, other = save_run("a", looked=True), save_run("b", noise=5, options={"model.dense": 64})
-    assert "No look at the test set is recorded" in refused(one.root, other.root, "--split", "test")
+    assert "No test-set access is recorded" in refused(one.root, other.root, "--split", "test")
     assert not other.predictions("test").exists() and not other.ledger.exists()
     third = save_run("c", noise=6, options={"model.dense": 32}, looked=True)
     assert document(one.root, third.root, "--split", "test")["split"] == "test"
