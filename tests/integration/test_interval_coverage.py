@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.evaluate.stats import delong, intervals
+from plainfilm.evaluate.stats import auroc_interval, intervals
 
 pytestmark = pytest.mark.slow
 ICCS = (0.1, 0.3, 0.5)
@@ -72,7 +72,7 @@ def test_areas_are_covered(patients, repeats, area, icc):
     rng, held = np.random.default_rng(patients), []
     for _ in range(repeats):
         scores, labels, ids = simulated_scores(patients, area, icc, rng)
-        found = delong.auroc_interval([delong.curve(scores, labels)], ids)
+        found = auroc_interval.auroc_interval([auroc_interval.curve(scores, labels)], ids)
         held.append(found.low <= area <= found.high)
     # at 0.99 a few misplaced patients decide, and the bound on the variance makes it 0.99
     assert (0.92 if patients == 45 else 0.90) <= np.mean(held) <= 0.998
@@ -82,7 +82,7 @@ def test_control_delong_on_images_covers_less():
     rng, held = np.random.default_rng(0), []
     for _ in range(300):
         scores, labels, ids = simulated_scores(45, 0.8, 0.5, rng)
-        found = delong.auroc_interval([delong.curve(scores, labels)], np.arange(len(ids)))
+        found = auroc_interval.auroc_interval([auroc_interval.curve(scores, labels)], np.arange(len(ids)))
         held.append(found.low <= 0.8 <= found.high)
     assert np.mean(held) < 0.88
 
@@ -169,8 +169,8 @@ def test_areas_are_covered_in_at_least_93_of_100_and_the_naive_interval_in_fewer
             rng, held = np.random.default_rng(patients), np.zeros(2)
             for _ in range(repeats):
                 scores, labels, ids = simulated_scores(patients, area, 0.5, rng)
-                roc = delong.curve(scores, labels)
-                found = [delong.auroc_interval([roc], unit) for unit in (ids, np.arange(len(ids)))]
+                roc = auroc_interval.curve(scores, labels)
+                found = [auroc_interval.auroc_interval([roc], unit) for unit in (ids, np.arange(len(ids)))]
                 held += [each.low <= area <= each.high for each in found]
             ours.append(held[0] / repeats)
             naive.append(held[1] / repeats)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from plainfilm.data.audit.probes import cross_validated, fit_and_score
-from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, raises_banner, shortcut_metric
 from plainfilm.schemas.documents import Metric
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # in .ci/run

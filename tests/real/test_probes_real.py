@@ -12,7 +12,8 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import grouped
 from plainfilm.data.table.image_table import build_table
-from plainfilm.evaluate.shortcuts.probe_auroc import best_probe, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.probe_baseline import _best_probe
+from plainfilm.evaluate.shortcuts.shortcut_warning import raises_banner, shortcut_metric
 
 
 def pneumonia(rows: pd.DataFrame) -> np.ndarray:
@@ -75,7 +76,7 @@ def test_every_probe_finds_a_shortcut_in_the_small_copies(rows, features):
         assert (on_train[name].value, on_test.value) == pytest.approx(expected[name], abs=0.015), name
         assert raises_banner(on_train[name]) and raises_banner(on_test)
         assert (on_test.n, on_test.n_patients) == (624, 428)
-    assert best_probe(on_train) == "thumbnail 8x8"
+    assert _best_probe(on_train) == "thumbnail 8x8"
 
 
 def test_the_34_identical_pairs_are_found_and_no_other(rows, pixels):

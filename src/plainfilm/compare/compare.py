@@ -13,25 +13,17 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student_t
 
-from plainfilm.compare.configurations import (
-    Configuration,
-    Lineup,
-    Pair,
-    gather,
-    line_up,
-    refuse_other_classes,
-    refuse_twice,
-)
+from plainfilm.compare.configurations import Configuration, Lineup, Pair, gather, line_up, refuse_other_classes
+from plainfilm.compare.mean_over_seeds import over_seeds
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.document import chosen_on_valid
 from plainfilm.evaluate.metrics.point_metrics import macro_statistic
 from plainfilm.evaluate.stats import paired_tests
-from plainfilm.evaluate.stats.intervals import CHUNK, Floats, Statistic
+from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Statistic
 from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.runs.card import KEPT_BEST
-from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Difference, MeanSd
-from plainfilm.schemas.documents import Metric
+from plainfilm.schemas.compare import LEVEL, CompareDocument, ComparedRow, Difference
 
 _METRICS = ("auroc", "accuracy")
 _MIN_PAIRS = 3  # of trainings, before their spread is used for a verdict
@@ -49,7 +41,7 @@ def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "
         raise UsageError(
             f"compare got {len(roots)} run; at least two are needed. Give another: plainfilm compare RUN RUN."
         )
-    refuse_twice(roots)
+    _refuse_twice(roots)
     runs = [read_scored(root, split) for root in roots]
     refuse_other_classes(runs)
     configurations = gather(runs)
@@ -150,7 +142,7 @@ def _bootstrap(lineup: Lineup, metric: str, n_boot: int = _BOOT_DRAWS, seed: int
 
 def _statistic(run: Scored, metric: str) -> Statistic:
     if metric == "accuracy":
-        return paired_tests.accuracy_statistic(run.hits)
+        return _accuracy_statistic(run.hits)
     return macro_statistic([paired_tests.auroc_statistic(run.probs[:, c], run.targs == c) for c in run.views])
 
 
@@ -173,22 +165,6 @@ def _as_document(lineup: Lineup, split: str, metric: str) -> CompareDocument:
     )  # fmt: skip
 
 
-def over_seeds(found: Sequence[Metric]) -> MeanSd:
-    """Mean and sd of a metric over runs; limits are the means of the runs' limits, n the largest of theirs."""
-    values = [metric.value for metric in found if metric.value is not None]
-    if not found or len(values) < len(found):
-        n, people, method = (found[0].n, found[0].n_patients, found[0].method) if found else (0, None, "no runs")
-        return MeanSd(mean=None, sd=None, ci_low=None, ci_high=None, n=n, n_patients=people, method=method)
-    low, high = ([limit for m in found if (limit := getattr(m, side)) is not None] for side in ("ci_low", "ci_high"))
-    largest = max(found, key=lambda metric: metric.n)
-    several = "; mean of the runs' limits" if len(found) > 1 else ""
-    return MeanSd(
-        mean=float(np.mean(values)), sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        ci_low=float(np.mean(low)), ci_high=float(np.mean(high)), n=largest.n, n_patients=largest.n_patients,
-        method=found[0].method + several,
-    )  # fmt: skip
-
-
 def _notes(lineup: Lineup, split: str) -> list[str]:
     runs = [run for configuration in lineup.configurations for run in configuration.runs]
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes))
@@ -207,3 +183,21 @@ def _notes(lineup: Lineup, split: str) -> list[str]:
         "seeds is worse too (95 % limits)."
     )
     return notes
+
+
+def _accuracy_statistic(hits: Bools) -> Statistic:
+    """Share of true `hits` (n,) among weighted images; NaN where a draw has none."""
+
+    def statistic(weights: Floats) -> Floats:
+        total = weights.sum(axis=1)
+        return np.where(total > 0, weights @ hits / np.where(total > 0, total, 1.0), np.nan)
+
+    return statistic
+
+
+def _refuse_twice(roots: Sequence[Path]) -> None:
+    """Refuse a folder that is given twice."""
+    resolved = [root.resolve() for root in roots]
+    for i, root in enumerate(resolved):
+        if root in resolved[:i]:
+            raise UsageError(f"The run {roots[i]} is given twice. Give each run once.")

@@ -57,14 +57,6 @@ class Lineup:
         ]  # fmt: skip
 
 
-def refuse_twice(roots: Sequence[Path]) -> None:
-    """Refuse a folder that is given twice."""
-    resolved = [root.resolve() for root in roots]
-    for i, root in enumerate(resolved):
-        if root in resolved[:i]:
-            raise UsageError(f"The run {roots[i]} is given twice. Give each run once.")
-
-
 def refuse_other_classes(runs: Sequence[Scored]) -> None:
     """Refuse runs whose classes, or whose positive class, differ."""
     first = runs[0]

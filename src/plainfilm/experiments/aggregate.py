@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.compare.compare import over_seeds, tested_pairs
+from plainfilm.compare.compare import tested_pairs
 from plainfilm.compare.configurations import (
     Configuration,
     Lineup,
@@ -19,6 +19,7 @@ from plainfilm.compare.configurations import (
     line_up,
     refuse_other_classes,
 )
+from plainfilm.compare.mean_over_seeds import over_seeds
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError

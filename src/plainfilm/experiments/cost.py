@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.errors import DataError
 from plainfilm.runs.card import read_card
-from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import TrainDocument
 
@@ -74,19 +73,6 @@ def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb
     _save(run, Cost(**_size(run), **facts))
 
 
-def write_latency(run: RunDir) -> _Latency:
-    """Time the run's network on one image, and add it to cost.json."""
-    cost = read_cost(run)
-    latency = _measure_latency(run)
-    _save(run, cost.model_copy(update={"latency": latency}))
-    return latency
-
-
-def peak_memory_mb() -> float:
-    """Peak memory of this process so far."""
-    return peak_rss_mb()
-
-
 def _save(run: RunDir, cost: Cost) -> None:
     atomic_write(run.cost, dump_json(cost.model_dump(mode="json")))
 
@@ -141,3 +127,11 @@ def _measure_latency(run: RunDir) -> _Latency:
     low, median, high = (float(x) * 1e3 for x in np.percentile(taken[WARM_UP:], [10, 50, 90]))
     threads = torch.get_num_threads()
     return _Latency(median_ms=median, low_ms=low, high_ms=high, n=len(taken) - WARM_UP, threads=threads)
+
+
+def write_latency(run: RunDir) -> _Latency:
+    """Time the run's network on one image, and add it to cost.json."""
+    cost = read_cost(run)
+    latency = _measure_latency(run)
+    _save(run, cost.model_copy(update={"latency": latency}))
+    return latency

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from plainfilm.compare.scored_run import SENSITIVITY_AT
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
-from plainfilm.experiments.aggregate import NOT_RUN, Costs, ResultsSection, Row
+from plainfilm.experiments.aggregate import Costs, ResultsSection, Row
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
@@ -299,8 +298,3 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         raise DataError(
             f"{path} is not a table of experiments (no column 'experiment'). Move it, or choose another --out."
         ) from None
-
-
-def safe_name(name: str) -> str:
-    """A section's name as a figure's file name."""
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name) or NOT_RUN

@@ -118,12 +118,6 @@ def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallba
     )  # fmt: skip
 
 
-def exit_code(document: ExperimentDocument) -> int:
-    """0; else the code that all failed runs share, or 5 if they failed for different reasons."""
-    codes = {run.code for run in document.runs if run.code}
-    return 0 if not codes else codes.pop() if len(codes) == 1 else _FAILED
-
-
 def _require_data(experiment: Experiment, order: Order) -> None:
     if not experiment.names_data:
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +12,8 @@ import numpy as np
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
-from plainfilm.experiments.aggregate import ResultsSection, Row, read_section, run_folders
-from plainfilm.experiments.markdown import csv_rows, put_rows, put_section, safe_name, section_text
+from plainfilm.experiments.aggregate import NOT_RUN, ResultsSection, Row, read_section, run_folders
+from plainfilm.experiments.markdown import csv_rows, put_rows, put_section, section_text
 from plainfilm.experiments.runner import OUT
 from plainfilm.experiments.test_log import read_access_log
 from plainfilm.schemas.compare import TableDocument, TableSection
@@ -107,7 +108,7 @@ def _draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
     rows = [row for row in section.rows if row.costs is not None and row.metrics["auroc"].mean is not None]
     if not rows:
         return {}
-    name = safe_name(section.name)
+    name = _safe_name(section.name)
     found = {
         f"AUROC on {section.split} against training time and latency": (
             f"{name}.png",
@@ -150,3 +151,8 @@ def _draw_cost(section: ResultsSection, rows: list[Row]) -> Figure:
         section.baseline.mean if section.baseline and section.split != SHIFTED else None,
         section.split,
     )
+
+
+def _safe_name(name: str) -> str:
+    """A section's name as a figure's file name."""
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", name) or NOT_RUN

@@ -17,9 +17,10 @@ from typing import Any
 from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import PlainfilmError, StoppedError
-from plainfilm.experiments.cost import peak_memory_mb, write_cost
+from plainfilm.experiments.cost import write_cost
 from plainfilm.experiments.status import Place
 from plainfilm.pipeline import train
+from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.schemas.documents import TrainDocument
 
 BUG, INTERRUPTED = 101, 130
@@ -40,7 +41,7 @@ def train_here(place: Place, device: str, on_event: EventCallback, *, offline: b
     Raises:
         KeyboardInterrupt, StoppedError: Ctrl-C.
     """
-    before = peak_memory_mb()
+    before = _peak_memory_mb()
     try:
         if place.standing == "stopped":
             document = _resume(place, on_event)
@@ -150,3 +151,8 @@ class Workers:
                 child.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 child.kill()  # its last state is kept
+
+
+def _peak_memory_mb() -> float:
+    """Peak memory of this process so far."""
+    return peak_rss_mb()

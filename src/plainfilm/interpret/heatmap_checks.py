@@ -83,11 +83,6 @@ def _on_pixels(cells: np.ndarray, images: np.ndarray) -> np.ndarray:
     return mask if images.ndim == 3 else mask[..., None]
 
 
-def area_under(curves: Floats) -> Floats:
-    """Mean score over the removed share, 0..1, by the trapezoidal rule; curves (..., 11)."""
-    return np.asarray(np.trapezoid(curves, SHARES, axis=-1))
-
-
 def rank_correlation(one: np.ndarray, two: np.ndarray) -> _Correlation:
     """Spearman's rank correlation over the patches of two sets of heat maps, (n, h, w) each, image by image."""
     from scipy.stats import rankdata

@@ -14,8 +14,10 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.seeds import HEAT, content_key, uniform
 from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.predictions import predict
+from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.interpret import heatmap_checks as checks
 from plainfilm.plots import heatmaps
+from plainfilm.plots.heatmaps import SHARES
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric, marks
 from plainfilm.schemas.interpret import HeatFindings
@@ -45,7 +47,7 @@ class HeatStudy:
     @property
     def areas(self) -> dict[str, Metric]:
         """Area under the mean score curve, by order of removal."""
-        found = checks.area_under(self.curves)
+        found = _area_under(self.curves)
         return {name: self._mean(values) for name, values in zip(heatmaps.ORDERS, found, strict=True)}
 
     def _mean(self, values: np.ndarray, low: float = 0.0) -> Metric:
@@ -53,7 +55,7 @@ class HeatStudy:
 
     def findings(self) -> HeatFindings:
         """The results of the checks as numbers and sentences."""
-        first, random, _ = checks.area_under(self.curves)
+        first, random, _ = _area_under(self.curves)
         shares, area = checks.central_share(self.heat)
         gain, alike, central = self._mean(random - first, -1), self._mean(self.ranks, -1), self._mean(shares)
         return HeatFindings(
@@ -142,3 +144,8 @@ def study_heat(
     others = [heat_maps(fresh(1 + i), pixels, predicted, **shared) for i in range(_RANDOM_NETWORKS)]
     ranks = np.mean([checks.rank_correlation(heat, other).ranks for other in others], axis=0)
     return HeatStudy(place, method, heat, curves, ranks, chosen, card.has_patients)
+
+
+def _area_under(curves: Floats) -> Floats:
+    """Mean score over the removed share, 0..1, by the trapezoidal rule; curves (..., 11)."""
+    return np.asarray(np.trapezoid(curves, SHARES, axis=-1))

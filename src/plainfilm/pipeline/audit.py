@@ -17,8 +17,8 @@ from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.split.splits import count_patients, grouped, label_index, leaks
 from plainfilm.data.table.image_table import ImageTable, scan_table
 from plainfilm.errors import DataError
-from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_note
+from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.pipeline.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback, silent
+from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.split.splits import write_split
 from plainfilm.errors import OccupiedError
 from plainfilm.pipeline.prepare import prepare
 from plainfilm.pipeline.train import seal_or_none
@@ -24,8 +24,15 @@ def split_data(cfg: ExperimentConfig, out: Path, on_event: EventCallback = silen
     # a split file lists all images, including those that a run excludes
     all_images = cfg.data.model_copy(update={"exclude": None})
     ready = prepare(cfg.model_copy(update={"data": all_images}), on_event)
-    write_split(out, ready.split)
+    _write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
         seal=seal_or_none(ready), notes=list(ready.split.notes),
     )  # fmt: skip
+
+
+def _write_split(path: Path, split: Split) -> None:
+    """Save the split file: relative path, label, patient, group, split, sha256."""
+    columns = ["relative", "label", "patient", "group", "split", "sha256"]
+    frame = split.rows[columns].rename(columns={"relative": "path"})
+    atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT
+from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT
 from plainfilm.report.formatting import between, many, number
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import Number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 
 import numpy as np
@@ -34,8 +33,3 @@ def overlay(heat: np.ndarray) -> np.ndarray:
     colours = [np.interp(share, at, _HEAT[:, i]) for i in range(3)]
     layers: np.ndarray = np.rint(np.stack([*colours, 190 * share**0.75], axis=2)).astype(np.uint8)
     return layers
-
-
-def data_uri(image: bytes) -> str:
-    """A PNG as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

@@ -7,9 +7,7 @@ fastai makes each callback's class name an attribute of the Learner; none here c
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -201,15 +199,6 @@ def _epoch_record(learn: Any) -> dict[str, float]:
     """valid_loss and the metrics of the epoch that ends; empty for an epoch that a resumed run skips."""
     values = learn.recorder.values[-1]
     return dict(zip(learn.recorder.metric_names[2:-1], values[1:], strict=True)) if values else {}
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """The rows as CSV; equal rows give equal bytes, as floats are written by repr."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows([[repr(value) if isinstance(value, float) else value for value in row.values()] for row in rows])
-    return text.getvalue()
 
 
 class KeepBest(Callback):

@@ -5,7 +5,9 @@ at the next batch; a resumed fit skips to where it stopped.
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
+import io
 import signal
 import threading
 import time
@@ -22,7 +24,7 @@ from plainfilm.config import Phase
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
 from plainfilm.runs.folder import Pace, RunDir
-from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, as_csv, weights_bytes
+from plainfilm.train.callbacks import KeepBest, Partial, RunHistory, weights_bytes
 from plainfilm.train.checkpoint import Best, Checkpoint, State, restore, tensors_of, write_checkpoint
 from plainfilm.train.ema import weights_of
 from plainfilm.train.fit import fit_phases
@@ -150,8 +152,8 @@ class WriteState(Callback):
 
 def _write_history(run: RunDir, history: RunHistory) -> None:
     """Write history.csv, and timing.csv, which no comparison reads."""
-    atomic_write(run.history, as_csv(history.rows))
-    atomic_write(run.timing, as_csv(history.seconds))
+    atomic_write(run.history, _as_csv(history.rows))
+    atomic_write(run.timing, _as_csv(history.seconds))
 
 
 class ResumeCallback(Callback):
@@ -243,3 +245,12 @@ def _restore_history(run: RunDir, learn: Learner, state: State, history: RunHist
             f"{path} is missing or damaged; it is the best epoch so far. Restore it from a backup, or train again."
         )
     atomic_write(path, weights)
+
+
+def _as_csv(rows: list[dict[str, Any]]) -> str:
+    """The rows as CSV; equal rows give equal bytes, as floats are written by repr."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([[repr(value) if isinstance(value, float) else value for value in row.values()] for row in rows])
+    return text.getvalue()

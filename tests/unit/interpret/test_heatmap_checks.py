@@ -5,15 +5,8 @@ import pytest
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
-from plainfilm.interpret.heatmap_checks import (
-    _blur,
-    _in_cells,
-    area_under,
-    central_share,
-    deletion,
-    mean_metric,
-    rank_correlation,
-)
+from plainfilm.interpret.heatmap_checks import _blur, _in_cells, central_share, deletion, mean_metric, rank_correlation
+from plainfilm.interpret.heatmap_study import _area_under
 from plainfilm.plots.heatmaps import SHARES
 
 RNG = np.random.default_rng(0)
@@ -42,15 +35,15 @@ def test_removing_the_hottest_patches_first_drops_the_score_at_once_and_last_kee
     # the square is 16 of 256 patches, 6.25 %: removed at 10 %, untouched until 90 %
     assert (first[:, 0] == 1).all() and (first[:, 1:] == 0).all()
     assert (last[:, :-2] == 1).all()
-    np.testing.assert_allclose(area_under(first), 0.05)  # one triangle of 0.1 x 1
+    np.testing.assert_allclose(_area_under(first), 0.05)  # one triangle of 0.1 x 1
     np.testing.assert_allclose(random.mean(axis=0), 1 - SHARES, atol=0.2)
-    assert (area_under(first) < area_under(random)).all() and (area_under(random) < area_under(last)).all()
+    assert (_area_under(first) < _area_under(random)).all() and (_area_under(random) < _area_under(last)).all()
 
 
 def test_heat_in_the_wrong_place_is_no_better_than_chance():
     images, heat = spotted(40)
     elsewhere = np.roll(heat, 1, axis=0)
-    first, random, _ = area_under(deletion(images, elsewhere, np.ones(40, int), np.arange(40), square_score))
+    first, random, _ = _area_under(deletion(images, elsewhere, np.ones(40, int), np.arange(40), square_score))
     assert abs((first - random).mean()) < 0.15 and (first - random).mean() > -0.1
 
 

@@ -9,7 +9,8 @@ import typer
 
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
-from plainfilm.errors import RunsFailedError, UsageError
+from plainfilm.errors import RunsFailedError, TrainingError, UsageError
+from plainfilm.schemas.compare import ExperimentDocument
 
 
 def compare(
@@ -81,13 +82,13 @@ def run(
     verbose: opt.Verbose = False,
 ) -> None:
     """Train every unfinished run of a grid; stopped runs are resumed."""
-    from plainfilm.experiments.runner import OUT, Order, exit_code, run_experiment
+    from plainfilm.experiments.runner import OUT, Order, run_experiment
 
     order = Order(file, data, out or OUT, jobs, tuple(only or ()), evaluate_test, device, offline)
     with Terminal(quiet=quiet, json=json) as terminal:
         document = run_experiment(order, dry_run=dry_run, on_event=terminal)
         terminal.result(document)
-    code = exit_code(document)
+    code = _exit_code(document)
     if code:
         failed = [run for run in document.runs if run.code]
         what, after = ("could not begin", "") if dry_run else ("did not finish", " The others are done.")
@@ -119,3 +120,9 @@ def table(
 
     with Terminal(quiet=quiet, json=json) as terminal:
         terminal.result(make_table(folders or None, out))
+
+
+def _exit_code(document: ExperimentDocument) -> int:
+    """0; else the code that all failed runs share, or 5 if they failed for different reasons."""
+    codes = {run.code for run in document.runs if run.code}
+    return 0 if not codes else codes.pop() if len(codes) == 1 else TrainingError.exit_code

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import allocate
 from plainfilm.data.table.image_table import ImageTable
@@ -290,10 +289,3 @@ def count_patients(rows: pd.DataFrame, known: bool) -> int | None:
         return None
     named = rows.loc[rows["patient"] != "", "patient"].nunique()
     return int(named + (rows["patient"] == "").sum())
-
-
-def write_split(path: Path, split: Split) -> None:
-    """Save the split file: relative path, label, patient, group, split, sha256."""
-    columns = ["relative", "label", "patient", "group", "split", "sha256"]
-    frame = split.rows[columns].rename(columns={"relative": "path"})
-    atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

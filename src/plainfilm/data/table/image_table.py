@@ -11,10 +11,11 @@ import pandas as pd
 from plainfilm.base.files import atomic_write
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import ImageFacts
+from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.table.csv_list import read_csv
 from plainfilm.data.table.folders import FoundFiles, label_by_folder, set_aside, walk
 from plainfilm.data.table.patients import join_groups, key_from_name, require_matches
-from plainfilm.data.table.scan import refuse_deeper, scan, stored_bits
+from plainfilm.data.table.scan import refuse_deeper, scan
 from plainfilm.errors import DataError
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # above the larger of the two, training does not start, unless max_bad says so
@@ -96,7 +97,7 @@ def scan_table(
     if not found:
         raise DataError(_nothing_found(path, ignored))
     facts, broken = scan(found, cfg, progress)
-    bits = cfg.bits or stored_bits(facts)
+    bits = cfg.bits or _stored_bits(facts)
     facts, too_deep = refuse_deeper(root, facts, bits)
     rows = _rows([(file, facts[file.relative]) for file in found if file.relative in facts], cfg)
     rows, conflicts, groups = _without_conflicts(rows)
@@ -251,3 +252,9 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from None
     except (OSError, ValueError):
         raise DataError(f"{path} is missing or damaged. Restore it from a backup, or train again.") from None
+
+
+def _stored_bits(facts: dict[str, ImageFacts]) -> int | None:
+    """The smallest usual depth that holds the largest value of the whole set; None without deep images."""
+    deepest = [fact.deep_max for fact in facts.values() if fact.deep_max is not None and fact.deep_max < 2**16]
+    return smallest_depth(max(deepest)) if deepest else None

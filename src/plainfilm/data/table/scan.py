@@ -11,7 +11,6 @@ from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import ImageFacts, digest, inspect, read_bytes
-from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.table.file_facts import FactsBook
 from plainfilm.data.table.folders import FoundFiles, set_aside
 from plainfilm.data.table.patients import PatientSecret
@@ -48,12 +47,6 @@ def scan(
     if book:
         book.add(list(facts.values()))
     return facts, broken
-
-
-def stored_bits(facts: dict[str, ImageFacts]) -> int | None:
-    """The smallest usual depth that holds the largest value of the whole set; None without deep images."""
-    deepest = [fact.deep_max for fact in facts.values() if fact.deep_max is not None and fact.deep_max < 2**16]
-    return smallest_depth(max(deepest)) if deepest else None
 
 
 def refuse_deeper(

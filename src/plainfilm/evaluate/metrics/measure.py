@@ -23,9 +23,9 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mcc_statistic,
     mean_statistic,
 )
-from plainfilm.evaluate.metrics.sample import Sample, basis, drawn, make_sample, metric, missing, noted, to_metric
+from plainfilm.evaluate.metrics.sample import Sample, drawn, make_sample, metric, missing, noted
 from plainfilm.evaluate.stats import intervals
-from plainfilm.evaluate.stats.delong import auroc_interval, curve, misplaced_patients
+from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve, misplaced_patients
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.schemas.documents import Metric
 
@@ -126,7 +126,7 @@ def _balanced_metric(sample: Sample, level: float) -> Metric:
     if len(np.unique(sample.targs)) < 2:
         return missing(REASONS["balanced_accuracy"], sample, sample.everyone)
     found = _macro_rate("sensitivity", sample.all_classes, sample, level)
-    return to_metric(found, REASONS["balanced_accuracy"], sample, sample.everyone)
+    return _to_metric(found, REASONS["balanced_accuracy"], sample, sample.everyone)
 
 
 def rate_metric(name: str, classes: Sequence[int], sample: Sample, level: float) -> Metric:
@@ -135,7 +135,7 @@ def rate_metric(name: str, classes: Sequence[int], sample: Sample, level: float)
     rows = sample.everyone if len(classes) > 1 or name == "f1" else among
     found = _macro_rate(name, classes, sample, level)
     trivial = name in _OF_PREDICTED_CLASS and not _rankable(classes, sample)
-    return to_metric(found, REASONS["balanced_accuracy" if trivial else name], sample, rows)
+    return _to_metric(found, REASONS["balanced_accuracy" if trivial else name], sample, rows)
 
 
 def _macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float) -> Interval | None:
@@ -184,7 +184,7 @@ def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, 
     value = float(np.mean([auprc(sample.probs[:, c], sample.targs == c) for c in ranked]))
     curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
     rarer = min(intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves)
-    limits = basis(sample) | {"rarer": rarer, "seen": misplaced_patients(curves, sample.clusters)}
+    limits = _basis(sample) | {"rarer": rarer, "seen": misplaced_patients(curves, sample.clusters)}
     found = drawn(intervals.drawn_mean(value, draws, level=level, **limits), sample)
     return metric(noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
@@ -213,7 +213,7 @@ def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     # the variance depends on the few patients with errors, fewest in the rarer class
     seen = min(len(np.unique(sample.clusters[wrong == side])) for side in (True, False))
     rarer = min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in classes)
-    limits = basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
+    limits = _basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
     return metric(drawn(intervals.drawn_correlation(float(value), draws, **limits), sample), sample, sample.everyone)
 
 
@@ -236,7 +236,7 @@ def _brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     by_patient = np.bincount(sample.clusters, weights=losses).astype(np.float64)
     seen = intervals.kish_weights(by_patient) if by_patient.any() else 0.0  # few patients may hold most of the error
     top = 1.0 if sample.positive is not None else 2.0
-    found = intervals.drawn_mean(float(losses.mean()), draws, **basis(sample), seen=seen, level=level, top=top)
+    found = intervals.drawn_mean(float(losses.mean()), draws, **_basis(sample), seen=seen, level=level, top=top)
     cost = top * float((sample.probs.max(axis=1) ** 2).mean())
     up = with_room(found.high - found.value, cost, sample, level)
     found = found._replace(high=min(top, found.value + up))
@@ -265,7 +265,7 @@ def _ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     """Calibration error over all images, corrected for noise; `draws` float (n_boot, bins) are signed gaps."""
     gaps = gap_statistic(*confidences(sample))(np.ones((1, len(sample.targs))))
     lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - gaps).sum(axis=1)
-    found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **basis(sample))
+    found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **_basis(sample))
     # draws without a wrong prediction do not vary: then the mean of the largest scores against the share correct bounds
     # the error from above and below (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
     right, mean = _share_correct(sample, level), float(sample.probs.max(axis=1).mean())
@@ -294,3 +294,13 @@ def _line_metrics(
         return {name: missing(why, sample, sample.everyone) for name in _LINE}
     each = {name: line_interval(line[i], draws[:, i], patients, level) for i, name in enumerate(_LINE)}
     return {name: metric(drawn(found, sample), sample, sample.everyone) for name, found in each.items()}
+
+
+def _to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools) -> Metric:
+    """The interval as a metric, or the reason that there is none."""
+    return missing(why_not, sample, rows) if found is None else metric(found, sample, rows)
+
+
+def _basis(sample: Sample) -> dict[str, Any]:
+    """Number of patients behind a mean over all images: effective, and counted."""
+    return {"rarer": intervals.kish_patients(sample.clusters), "patients": len(np.unique(sample.clusters))}

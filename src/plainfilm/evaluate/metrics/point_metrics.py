@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.stats.delong import curve
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, Statistic
 
 ECE_BINS = 15
@@ -42,28 +41,6 @@ def confusion_matrix(predicted: Ints, targs: Ints, k: int) -> Ints:
     return np.bincount(np.asarray(targs) * k + np.asarray(predicted), minlength=k * k).reshape(k, k)
 
 
-def rate(name: str, predicted: Bools, truth: Bools) -> float:
-    """Sensitivity, specificity, ppv, npv or f1 (a key of RATES) in 0..1, from bool (n,) predictions and truth.
-
-    Raises:
-        DataError: the rate has no denominator.
-    """
-    among, hits = RATES[name](predicted, truth)
-    if not among.any():
-        raise DataError(f"{name} is undefined: {REASONS[name]}. Use `measure`, which reports that instead of a number.")
-    share = float(hits[among].mean())
-    return 2 * share / (1 + share) if name == "f1" else share
-
-
-def auroc(scores: Floats, labels: Bools) -> float:
-    """Area under the ROC curve, 0..1, of float (n,) scores for bool (n,) labels; ties count half.
-
-    Raises:
-        DataError: `labels` holds one class only.
-    """
-    return curve(np.asarray(scores, float), _both_classes(labels, "auroc")).area
-
-
 def auprc(scores: Floats, labels: Bools) -> float:
     """Average precision, 0..1: precision at each distinct score weighted by the recall gained there, as scikit-learn.
 
@@ -72,23 +49,6 @@ def auprc(scores: Floats, labels: Bools) -> float:
     """
     scores = np.asarray(scores, float)
     return _once(auprc_statistic(scores, _both_classes(labels, "auprc")), len(scores))
-
-
-def brier(probs: Floats, targs: Ints, *, positive: int | None) -> float:
-    """Mean squared error of float (n, k) probs: 0..1 for two classes, 0..2 for more. Source: Brier 1950."""
-    return float(brier_losses(probs, targs, positive).mean())
-
-
-def ece(confidence: Floats, correct: Bools) -> float:
-    """Expected calibration error, 0..1, in 15 bins of equal mass; equal confidences share a bin.
-
-    Args:
-        confidence: float (n,), positive probability for two classes, top-label probability for more.
-        correct: bool (n,), whether the truth is positive; whether the top label is correct.
-    Source: Guo et al., ICML 2017 (error); Nixon et al., CVPR-W 2019 (equal mass).
-    """
-    gaps = gap_statistic(np.asarray(confidence, float), np.asarray(correct, bool))
-    return float(np.abs(gaps(np.ones((1, len(confidence))))).sum())
 
 
 def _both_classes(labels: Bools, name: str) -> Bools:
@@ -154,19 +114,6 @@ def gap_statistic(confidence: Floats, correct: Bools) -> Statistic:
     """
     gaps = np.eye(ECE_BINS)[ece_bins(confidence)] * (correct - confidence)[:, None]
     return lambda weights: np.asarray(weights @ gaps / weights.sum(axis=1, keepdims=True))
-
-
-def mcc(predicted: Ints, targs: Ints, k: int) -> float:
-    """Matthews correlation of predictions and truth, int (n,) in 0..k-1: -1..1, and 0 for uninformative predictions.
-
-    Raises:
-        DataError: the truth or the predictions hold one class only; then it is 0 / 0.
-    Source: Matthews, Biochim Biophys Acta 1975;405:442; Gorodkin, Comput Biol Chem 2004;28:367 (more classes).
-    """
-    value = _once(mcc_statistic(np.asarray(predicted), np.asarray(targs), k), len(targs))
-    if np.isnan(value):
-        raise DataError(f"mcc is undefined: {REASONS['mcc']}. It needs images of two classes, and predictions of two.")
-    return value
 
 
 def mcc_statistic(predicted: Ints, targs: Ints, k: int) -> Statistic:

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints
 from plainfilm.schemas.documents import Metric
 
@@ -142,12 +141,7 @@ def _canonical_order(probs: Floats, targs: Ints, clusters: Ints) -> tuple[Ints, 
     return np.concatenate(groups), codes.astype(np.int64)
 
 
-_WITHOUT = "mean without class"
-
-
-def basis(sample: Sample) -> dict[str, Any]:
-    """Number of patients behind a mean over all images: effective, and counted."""
-    return {"rarer": intervals.kish_patients(sample.clusters), "patients": len(np.unique(sample.clusters))}
+WITHOUT = "mean without class"
 
 
 def drawn(found: Interval, sample: Sample) -> Interval:
@@ -161,17 +155,7 @@ def noted(found: Interval, left_out: Sequence[int]) -> Interval:
     if not left_out:
         return found
     names = ", ".join(map(str, left_out))
-    return found._replace(method=f"{found.method}; {_WITHOUT} {names} (undefined)")
-
-
-def left_out_of(found: Metric) -> str:
-    """The classes left out of a mean, as written by `noted`; '' for none."""
-    return found.method.partition(_WITHOUT)[2]
-
-
-def to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools) -> Metric:
-    """The interval as a metric, or the reason that there is none."""
-    return missing(why_not, sample, rows) if found is None else metric(found, sample, rows)
+    return found._replace(method=f"{found.method}; {WITHOUT} {names} (undefined)")
 
 
 def metric(found: Interval, sample: Sample, rows: Bools) -> Metric:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample, missing
-from plainfilm.evaluate.stats.delong import auroc_interval, curve
+from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import (
@@ -23,7 +23,6 @@ from plainfilm.evaluate.stats.subgroup_permutation import (
     exchanges,
     inverted_p,
     share_gap,
-    two_sided_p,
 )
 from plainfilm.schemas.evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
 
@@ -180,7 +179,7 @@ def _gap(pair: _SubgroupPair, names: tuple[str, str, str | None], draws: int, se
         return difference(pair.estimate(pair.a, level), pair.estimate(pair.b, level))
 
     found = at(level)
-    p = max(two_sided_p(*pair.exchanged(draws, seed)), inverted_p(at))
+    p = max(_two_sided_p(*pair.exchanged(draws, seed)), inverted_p(at))
     return Gap(**facts, value=found.value, ci_low=found.low, ci_high=found.high, p=p,
                method=f"{found.method}; p: permutation of patients, at least that of the interval")  # fmt: skip
 
@@ -199,3 +198,9 @@ def _notes(sample: Sample, column: str, among: int | None, vocab: Sequence[str])
         f"Only images of {vocab[among]} have a {column}: its subgroups are compared on those images, "
         f"with AUROC against all {int((sample.targs != among).sum())} images of {vocab[1 - among]}."
     ]
+
+
+def _two_sided_p(observed: float, drawn: Floats) -> float:
+    """(1 + draws at least as extreme) / (1 + draws)."""
+    far = abs(observed) - 1e-9 if np.isfinite(observed) else abs(observed)
+    return float((1 + np.count_nonzero(np.abs(drawn) >= far)) / (1 + len(drawn)))

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
 from plainfilm.data.audit.probes import PERCENTILES, Pixels, cross_validated, image_statistics
-from plainfilm.evaluate.shortcuts.probe_auroc import shortcut_metric
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
-from plainfilm.evaluate.stats.delong import midranks
+from plainfilm.evaluate.shortcuts.shortcut_warning import shortcut_metric
 from plainfilm.schemas.evaluate import DomainShift
 
 _PROBE = "picture statistics"
@@ -69,5 +69,5 @@ def _same_shares(internal: np.ndarray, external: np.ndarray, rng: np.random.Gene
 
 def _as_probs(values: np.ndarray) -> np.ndarray:
     """Ranks of a statistic in 0..1, float (n, 2): an AUROC depends on the order alone."""
-    ranks = midranks(values.astype(np.float64)) / len(values)
+    ranks = rankdata(values.astype(np.float64)) / len(values)
     return np.column_stack([1 - ranks, ranks])

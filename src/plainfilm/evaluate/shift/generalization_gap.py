@@ -7,7 +7,7 @@ import pandas as pd
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit.probes import Pixels
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.evaluate.metrics.sample import left_out_of
+from plainfilm.evaluate.metrics.sample import WITHOUT
 from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.shift.domain_shift import domain_shift
 from plainfilm.evaluate.shift.external_set import ExternalSet
@@ -73,7 +73,7 @@ def _change(external: Metric, internal: Metric) -> Change:
     if both[0] is None or both[1] is None:
         missing = external if both[0] is None else internal
         return Change(value=None, ci_low=None, ci_high=None, method=missing.method)
-    if left_out_of(external) != left_out_of(internal):
+    if _left_out_of(external) != _left_out_of(internal):
         why = "not estimable: the two are means over different classes, since one set lacks some"
         return Change(value=None, ci_low=None, ci_high=None, method=why)
     value, low, high, _ = difference(both[0], both[1])
@@ -85,3 +85,8 @@ def _interval(metric: Metric) -> Interval | None:
     if metric.value is None or metric.ci_low is None or metric.ci_high is None:
         return None
     return Interval(metric.value, metric.ci_low, metric.ci_high, metric.method)
+
+
+def _left_out_of(found: Metric) -> str:
+    """The classes left out of a mean, as written by `noted`; '' for none."""
+    return found.method.partition(WITHOUT)[2]

@@ -22,7 +22,7 @@ from plainfilm.data.audit.probes import file_features, fit_and_score, image_stat
 from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shortcuts.discordant_pairs import discordant_concordance
-from plainfilm.evaluate.shortcuts.probe_auroc import LIMIT, best_probe, not_estimable, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, ShortcutBaseline
@@ -56,7 +56,7 @@ def probe_valid(
     scores = _scored(known, rows[train], {name: values[~train] for name, values in features.items()}, vocab)
     found = {name: _metric(probs, valid, vocab, positive, has_patients=has_patients) for name, probs in scores.items()}
     atomic_write(run.probe_scores("valid"), _as_csv(scores, valid, vocab))
-    best = best_probe(found)
+    best = _best_probe(found)
     check = hashlib.sha256(buffer.getvalue()).hexdigest()
     about = {"schema_version": 1, "columns": columns, "features_sha256": check, "best": best}
     atomic_write(run.probes, dump_json(about))
@@ -190,7 +190,7 @@ def _metric(
 def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
     """The banner for probes by name: none, or one sentence that every output repeats."""
     above = {name: metric for name, metric in found.items() if raises_banner(metric)}
-    best = best_probe(above)
+    best = _best_probe(above)
     if best is None:
         return []
     top, others = above[best], [name for name in above if name != best]
@@ -199,3 +199,12 @@ def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
         f"SHORTCUT: AUROC {top.value:.3f} [{top.ci_low:.3f}, {top.ci_high:.3f}] {where} without any detail of a lung, "
         f"by the {best} alone{also}."
     ]
+
+
+def _best_probe(metrics: Mapping[str, Metric]) -> str | None:
+    """Name of the probe with the highest value, the first of equals; None when none could be estimated.
+
+    The highest of several is optimistic by chance: choose on valid, report on images not used for the choice.
+    """
+    values = {name: metric.value for name, metric in metrics.items() if metric.value is not None}
+    return max(values, key=lambda name: values[name]) if values else None

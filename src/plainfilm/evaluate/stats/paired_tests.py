@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
-from plainfilm.evaluate.stats.delong import curve, errors_by_cluster, midranks
+from plainfilm.evaluate.stats.auroc_interval import curve, errors_by_cluster
 from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, Ints, Statistic, t_quantile
 
 DRAWS = 9_999
@@ -59,7 +60,7 @@ def _auroc_shares(block: PairedScores, m: int) -> Floats:
         if labels.all() or not labels.any():
             continue
         known += 1
-        a, b = midranks(a), midranks(b)
+        a, b = rankdata(a), rankdata(b)
         for side in (True, False):
             rows = labels == side
             others = np.sort(np.concatenate([a[~rows], b[~rows]]))
@@ -192,16 +193,6 @@ def auroc_statistic(scores: Floats, labels: Bools) -> Statistic:
         below = np.cumsum(passed, axis=1) - passed / 2
         pairs = found.sum(axis=1) * passed.sum(axis=1)
         return np.where(pairs > 0, (found * below).sum(axis=1) / np.where(pairs > 0, pairs, 1.0), np.nan)
-
-    return statistic
-
-
-def accuracy_statistic(hits: Bools) -> Statistic:
-    """Share of true `hits` (n,) among weighted images; NaN where a draw has none."""
-
-    def statistic(weights: Floats) -> Floats:
-        total = weights.sum(axis=1)
-        return np.where(total > 0, weights @ hits / np.where(total > 0, total, 1.0), np.nan)
 
     return statistic
 

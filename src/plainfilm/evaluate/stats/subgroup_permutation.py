@@ -118,12 +118,6 @@ def _studentised(difference: Floats, variance: Floats) -> Floats:
     return np.where(variance > 1e-15, difference / np.sqrt(np.where(variance > 1e-15, variance, 1.0)), exact)
 
 
-def two_sided_p(observed: float, drawn: Floats) -> float:
-    """(1 + draws at least as extreme) / (1 + draws)."""
-    far = abs(observed) - 1e-9 if np.isfinite(observed) else abs(observed)
-    return float((1 + np.count_nonzero(np.abs(drawn) >= far)) / (1 + len(drawn)))
-
-
 def inverted_p(at: Callable[[float], Interval]) -> float:
     """1 - the highest level at which the interval `at(level)` of a difference excludes 0, within 0.0001.
 

@@ -10,7 +10,7 @@ from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.metrics.subgroups import _draws_for, _SubgroupPair, subgroup_table
 from plainfilm.evaluate.stats import subgroup_permutation
-from plainfilm.evaluate.stats.delong import _variance, auroc_interval, curve
+from plainfilm.evaluate.stats.auroc_interval import _variance, auroc_interval, curve
 from plainfilm.evaluate.stats.intervals import Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import Sides

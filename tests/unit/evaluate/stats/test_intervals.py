@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import binomtest, norm
 from scipy.stats import t as student
 
-from plainfilm.evaluate.stats import delong, intervals
+from plainfilm.evaluate.stats import auroc_interval, intervals
 from plainfilm.evaluate.stats.intervals import Interval
 
 
@@ -38,20 +38,22 @@ def ranked_images(seed=0, n=120, ties=True):
 def test_the_clustered_variance_is_that_of_the_paper(ties):
     scores, labels, ids = ranked_images(ties=ties)
     area, variance = brute_force_obuchowski(scores, labels, ids)
-    roc = delong.curve(scores, labels)
+    roc = auroc_interval.curve(scores, labels)
     assert roc.area == pytest.approx(area, abs=1e-12)
-    assert delong._variance(roc, np.unique(ids, return_inverse=True)[1]) == pytest.approx(variance, rel=1e-10)
+    assert auroc_interval._variance(roc, np.unique(ids, return_inverse=True)[1]) == pytest.approx(variance, rel=1e-10)
 
 
 def test_one_image_per_patient_gives_delongs_variance():
     scores, labels, _ = ranked_images()
     wins = (scores[labels][:, None] > scores[~labels]) + 0.5 * (scores[labels][:, None] == scores[~labels])
     expected = wins.mean(1).var(ddof=1) / labels.sum() + wins.mean(0).var(ddof=1) / (~labels).sum()
-    assert delong._variance(delong.curve(scores, labels), np.arange(120)) == pytest.approx(expected, rel=1e-10)
+    assert auroc_interval._variance(auroc_interval.curve(scores, labels), np.arange(120)) == pytest.approx(
+        expected, rel=1e-10
+    )
 
 
 def test_the_area_by_hand_with_a_tie():
-    roc = delong.curve(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]))
+    roc = auroc_interval.curve(np.array([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False]))
     assert roc.area == (2 + 1.5) / 4
     assert roc.placed.tolist() == [1.0, 0.75, 0.75, 1.0]
 
@@ -59,7 +61,9 @@ def test_the_area_by_hand_with_a_tie():
 def test_a_large_sample_needs_no_square_of_memory():
     rng = np.random.default_rng(0)
     labels = rng.random(200_000) < 0.5  # all pairs would be 80 GB
-    found = delong.auroc_interval([delong.curve(rng.normal(size=200_000) + labels, labels)], np.arange(200_000))
+    found = auroc_interval.auroc_interval(
+        [auroc_interval.curve(rng.normal(size=200_000) + labels, labels)], np.arange(200_000)
+    )
     assert found.value == pytest.approx(norm.cdf(2**-0.5), abs=0.005)
     assert found.low < norm.cdf(2**-0.5) < found.high
 
@@ -67,7 +71,7 @@ def test_a_large_sample_needs_no_square_of_memory():
 @pytest.mark.parametrize(("scores", "area"), [([0, 1, 2, 3], 1.0), ([3, 2, 1, 0], 0.0), ([1, 1, 1, 1], 0.5)])
 def test_an_area_without_variance_gets_the_bound_of_the_rarer_class(scores, area):
     labels = np.array([False, False, True, True])
-    found = delong.auroc_interval([delong.curve(np.array(scores, float), labels)], np.arange(4))
+    found = auroc_interval.auroc_interval([auroc_interval.curve(np.array(scores, float), labels)], np.arange(4))
     assert found.value == area and found.method.startswith("wilson/patients of the rarer class")
     assert (found.low, found.high) == intervals.wilson(area, 2)
 
@@ -75,17 +79,17 @@ def test_an_area_without_variance_gets_the_bound_of_the_rarer_class(scores, area
 def test_a_class_in_one_patient_has_no_variance():
     scores, labels, _ = ranked_images()
     ids = np.where(labels, 0, np.arange(120))
-    roc = delong.curve(scores, labels)
-    assert np.isnan(delong._variance(roc, ids))
-    assert delong.auroc_interval([roc], ids).method.startswith("wilson/")
+    roc = auroc_interval.curve(scores, labels)
+    assert np.isnan(auroc_interval._variance(roc, ids))
+    assert auroc_interval.auroc_interval([roc], ids).method.startswith("wilson/")
 
 
 def test_several_curves_lie_around_their_mean():
     rng = np.random.default_rng(0)
     y, ids = rng.integers(0, 3, 300), np.arange(300)
-    curves = [delong.curve(rng.normal(size=300) + (y == c), y == c) for c in range(3)]
-    found = delong.auroc_interval(curves, ids)
-    alone = [delong.auroc_interval([roc], ids) for roc in curves]
+    curves = [auroc_interval.curve(rng.normal(size=300) + (y == c), y == c) for c in range(3)]
+    found = auroc_interval.auroc_interval(curves, ids)
+    alone = [auroc_interval.auroc_interval([roc], ids) for roc in curves]
     assert found.value == pytest.approx(np.mean([each.value for each in alone]))
     assert found.high - found.low < min(each.high - each.low for each in alone)
 
@@ -134,9 +138,9 @@ def test_copies_within_a_patient_tell_less_than_new_patients():
 
 def test_copies_do_not_shrink_the_interval_of_an_area():
     scores, labels, _ = ranked_images()
-    alone = delong.auroc_interval([delong.curve(scores, labels)], np.arange(120))
-    copies = delong.auroc_interval(
-        [delong.curve(*(np.repeat(a, 5) for a in (scores, labels)))], np.repeat(range(120), 5)
+    alone = auroc_interval.auroc_interval([auroc_interval.curve(scores, labels)], np.arange(120))
+    copies = auroc_interval.auroc_interval(
+        [auroc_interval.curve(*(np.repeat(a, 5) for a in (scores, labels)))], np.repeat(range(120), 5)
     )
     assert copies[:3] == pytest.approx(alone[:3], abs=1e-9)
 
@@ -405,7 +409,7 @@ def test_a_distance_that_no_draw_moves_has_wilsons_limits_at_its_level():
 def test_95_percent_is_meant_where_no_level_is_given():
     hits, ids = np.arange(9) < 6, np.array([0, 0, 1, 1, 2, 3, 4, 5, 6])
     draws, parts = np.linspace(0.3, 0.6, 50), {"rarer": 6.0, "patients": 7}
-    roc = delong.curve(np.array([0.9, 0.3, 0.5, 0.1, 0.4, 0.6, 0.2, 0.8, 0.7]), hits)
+    roc = auroc_interval.curve(np.array([0.9, 0.3, 0.5, 0.1, 0.4, 0.6, 0.2, 0.8, 0.7]), hits)
     for found in (
         lambda **level: intervals.wilson(0.4, 7, **level),
         lambda **level: intervals._effective_n(hits, ids, **level),
@@ -414,7 +418,7 @@ def test_95_percent_is_meant_where_no_level_is_given():
         lambda **level: intervals.drawn_mean(0.4, draws, seen=3, **parts, **level),
         lambda **level: intervals.drawn_correlation(0.4, draws, seen=3, **parts, **level),
         lambda **level: intervals.drawn_distance(0.4, draws, draws / 3, **parts, **level),
-        lambda **level: delong.auroc_interval([roc], ids, **level),
+        lambda **level: auroc_interval.auroc_interval([roc], ids, **level),
     ):
         assert found() == found(level=0.95) != found(level=0.94)
 
@@ -422,15 +426,10 @@ def test_95_percent_is_meant_where_no_level_is_given():
 # --- areas -----------------------------------------------------------------------------------------------------------
 
 
-def test_midranks_are_those_of_scipy():
-    values = np.array([3.0, 1, 1, 2, 3, 3, 0])
-    assert delong.midranks(values) == pytest.approx(rankdata(values))
-
-
 def test_the_error_of_an_area_by_cluster_by_hand():
     """Placements 1 and 0.5 of the positives, 0.5 and 1 of the negatives around 0.75, each over two images."""
-    roc = delong.curve(np.array([0.9, 0.3, 0.5, 0.1]), np.array([True, True, False, False]))
-    pos, neg = delong.errors_by_cluster(roc, np.array([0, 1, 1, 3]))
+    roc = auroc_interval.curve(np.array([0.9, 0.3, 0.5, 0.1]), np.array([True, True, False, False]))
+    pos, neg = auroc_interval.errors_by_cluster(roc, np.array([0, 1, 1, 3]))
     assert pos == pytest.approx([0.125, -0.125, 0, 0]) and neg == pytest.approx([0, -0.125, 0, 0.125])
 
 
@@ -438,7 +437,7 @@ def three_curves(seed=0, n=90):
     rng = np.random.default_rng(seed)
     y, ids = rng.integers(0, 3, n), np.arange(n) // 2
     scores = rng.normal(size=(n, 3)) + np.eye(3)[y]
-    return [delong.curve(scores[:, c], y == c) for c in range(3)], scores, y, ids
+    return [auroc_interval.curve(scores[:, c], y == c) for c in range(3)], scores, y, ids
 
 
 def test_the_variance_of_a_mean_area_is_that_of_its_summed_placements():
@@ -453,60 +452,67 @@ def test_the_variance_of_a_mean_area_is_that_of_its_summed_placements():
         for j, mean in zip(other, wins.mean(axis=0), strict=True):
             error[ids[j]] += (mean - wins.mean()) / len(other) / 3
     expected = 45 / 44 * (error**2).sum()
-    assert delong._mean_variance(curves, ids) == pytest.approx(expected)
-    assert delong._mean_variance(curves[:1], ids) == delong._variance(curves[0], ids)
-    assert np.isnan(delong._mean_variance(curves, np.where(y == 1, 0, ids + 1)))  # class 1 in one patient
+    assert auroc_interval._mean_variance(curves, ids) == pytest.approx(expected)
+    assert auroc_interval._mean_variance(curves[:1], ids) == auroc_interval._variance(curves[0], ids)
+    assert np.isnan(auroc_interval._mean_variance(curves, np.where(y == 1, 0, ids + 1)))  # class 1 in one patient
 
 
 def test_a_perfect_curve_beside_another_halves_its_error():
     scores, labels, ids = ranked_images(n=80)
-    noisy, perfect = delong.curve(scores, labels), delong.curve(labels.astype(float), labels)
+    noisy, perfect = auroc_interval.curve(scores, labels), auroc_interval.curve(labels.astype(float), labels)
     clusters = np.unique(ids, return_inverse=True)[1]
-    m, error = clusters.max() + 1, np.add(*delong.errors_by_cluster(noisy, clusters)) / 2
-    assert delong._mean_variance([noisy, perfect], clusters) == pytest.approx(m / (m - 1) * (error**2).sum())
-    assert delong._mean_variance([perfect, perfect], clusters) == 0
+    m, error = clusters.max() + 1, np.add(*auroc_interval.errors_by_cluster(noisy, clusters)) / 2
+    assert auroc_interval._mean_variance([noisy, perfect], clusters) == pytest.approx(m / (m - 1) * (error**2).sum())
+    assert auroc_interval._mean_variance([perfect, perfect], clusters) == 0
 
 
 def test_the_patients_behind_an_area_by_hand():
     labels = np.array([True, True, True, False, False, False])
-    roc = delong.curve(np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), labels)
+    roc = auroc_interval.curve(np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), labels)
     ids = np.array([0, 0, 1, 2, 3, 4])
-    assert delong._rarer_patients([roc], ids) == pytest.approx(9 / 5)  # positives: two images and one
-    assert delong.misplaced_patients([roc], ids) == 1  # the positive at 0.2, and the negative at 0.3
-    worse = delong.curve(np.array([0.1, 0.2, 0.9, 0.6, 0.7, 0.8]), labels)  # area 1/3: the well placed ones
-    assert worse.area == pytest.approx(1 / 3) and delong.misplaced_patients([worse], ids) == 1
-    assert delong.misplaced_patients([worse], np.array([0, 0, 1, 2, 2, 2])) == 1
-    perfect = delong.curve(np.array([3.0, 3, 3, 0, 0, 0]), labels)
-    assert delong.misplaced_patients([perfect], ids) == delong.misplaced_patients([roc, perfect], ids) == 0
-    assert delong.misplaced_patients([perfect, roc], ids) == 0
-    assert delong.misplaced_patients([worse], np.arange(6)) == 1  # the positive at 0.9
-    turned = delong.curve(-np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), ~labels)  # the same with the classes turned round
-    assert delong._rarer_patients([turned], ids) == pytest.approx(9 / 5)
+    assert auroc_interval._rarer_patients([roc], ids) == pytest.approx(9 / 5)  # positives: two images and one
+    assert auroc_interval.misplaced_patients([roc], ids) == 1  # the positive at 0.2, and the negative at 0.3
+    worse = auroc_interval.curve(np.array([0.1, 0.2, 0.9, 0.6, 0.7, 0.8]), labels)  # area 1/3: the well placed ones
+    assert worse.area == pytest.approx(1 / 3) and auroc_interval.misplaced_patients([worse], ids) == 1
+    assert auroc_interval.misplaced_patients([worse], np.array([0, 0, 1, 2, 2, 2])) == 1
+    perfect = auroc_interval.curve(np.array([3.0, 3, 3, 0, 0, 0]), labels)
+    assert (
+        auroc_interval.misplaced_patients([perfect], ids) == auroc_interval.misplaced_patients([roc, perfect], ids) == 0
+    )
+    assert auroc_interval.misplaced_patients([perfect, roc], ids) == 0
+    assert auroc_interval.misplaced_patients([worse], np.arange(6)) == 1  # the positive at 0.9
+    turned = auroc_interval.curve(
+        -np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), ~labels
+    )  # the same with the classes turned round
+    assert auroc_interval._rarer_patients([turned], ids) == pytest.approx(9 / 5)
     scores = np.array([0.9, 0.2, 0.2, 0.3, 0.1, 0.0])  # two positive patients are misplaced, and one negative
-    for curve in (delong.curve(scores, labels), delong.curve(-scores, ~labels)):
-        assert delong.misplaced_patients([curve], ids) == 1
+    for curve in (auroc_interval.curve(scores, labels), auroc_interval.curve(-scores, ~labels)):
+        assert auroc_interval.misplaced_patients([curve], ids) == 1
     # an area of exactly 0.5: of the positives two are misplaced, of the negatives three
-    half = delong.curve(np.array([0.9, 0.15, 0.15, 0.1, 0.2, 0.3, 0.4]), np.arange(7) < 3)
-    assert half.area == 0.5 and delong.misplaced_patients([half], np.arange(7)) == 2
-    even = delong.curve(np.zeros(6), labels)  # 0.5: all tied, none well placed
-    assert delong.misplaced_patients([even], ids) == 2
+    half = auroc_interval.curve(np.array([0.9, 0.15, 0.15, 0.1, 0.2, 0.3, 0.4]), np.arange(7) < 3)
+    assert half.area == 0.5 and auroc_interval.misplaced_patients([half], np.arange(7)) == 2
+    even = auroc_interval.curve(np.zeros(6), labels)  # 0.5: all tied, none well placed
+    assert auroc_interval.misplaced_patients([even], ids) == 2
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
 def test_the_interval_of_an_area_is_made_of_its_parts(level):
     curves, _, _, ids = three_curves()
     area = np.mean([roc.area for roc in curves])
-    variance = delong._mean_variance(curves, ids)
+    variance = auroc_interval._mean_variance(curves, ids)
     half = student.ppf((1 + level) / 2, 44) * variance**0.5 / (area * (1 - area))
-    found = delong.auroc_interval(curves, ids, level)
+    found = auroc_interval.auroc_interval(curves, ids, level)
     assert found.method == "obuchowski/logit" and found.value == pytest.approx(area)
     logit = np.log(area / (1 - area))
-    seen, bound = delong.misplaced_patients(curves, ids), area * (1 - area) / delong._rarer_patients(curves, ids)
+    seen, bound = (
+        auroc_interval.misplaced_patients(curves, ids),
+        area * (1 - area) / auroc_interval._rarer_patients(curves, ids),
+    )
     mixed = (seen * variance + 0.25 * bound) / (seen + 0.25)
     half *= max(1.0, (mixed / variance) ** 0.5)
     assert found[1:3] == pytest.approx((expit(logit - half), expit(logit + half)))
 
 
 def test_an_area_without_variance_has_wilsons_limits_at_its_level():
-    roc = delong.curve(np.arange(4.0), np.array([False, False, True, True]))
-    assert delong.auroc_interval([roc], np.arange(4), 0.8)[1:3] == intervals.wilson(1.0, 2, 0.8)
+    roc = auroc_interval.curve(np.arange(4.0), np.array([False, False, True, True]))
+    assert auroc_interval.auroc_interval([roc], np.arange(4), 0.8)[1:3] == intervals.wilson(1.0, 2, 0.8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -56,12 +55,3 @@ def not_estimable(why: str, n: int) -> Metric:
 def raises_banner(metric: Metric) -> bool:
     """Whether the whole interval of the probe is above LIMIT."""
     return metric.ci_low is not None and metric.ci_low > LIMIT
-
-
-def best_probe(metrics: Mapping[str, Metric]) -> str | None:
-    """Name of the probe with the highest value, the first of equals; None when none could be estimated.
-
-    The highest of several is optimistic by chance: choose on valid, report on images not used for the choice.
-    """
-    values = {name: metric.value for name, metric in metrics.items() if metric.value is not None}
-    return max(values, key=lambda name: values[name]) if values else None

@@ -6,7 +6,8 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.shortcuts.probe_auroc import _CROSSED_LEVEL, LIMIT, best_probe, raises_banner, shortcut_metric
+from plainfilm.evaluate.shortcuts.probe_baseline import _best_probe
+from plainfilm.evaluate.shortcuts.shortcut_warning import _CROSSED_LEVEL, LIMIT, raises_banner, shortcut_metric
 from plainfilm.schemas.documents import Metric
 from wording import lacking
 
@@ -114,6 +115,6 @@ def test_the_banner_needs_the_whole_interval_above_the_limit(ci_low, banner):
 
 def test_the_best_probe_is_the_highest_that_could_be_estimated():
     found = {"a": metric(None), "b": metric(0.7), "c": metric(0.9), "d": metric(0.9)}
-    assert best_probe(found) == "c"
-    assert best_probe({"a": metric(None)}) is None
-    assert best_probe({}) is None
+    assert _best_probe(found) == "c"
+    assert _best_probe({"a": metric(None)}) is None
+    assert _best_probe({}) is None

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.stats import rankdata
 
 from plainfilm.evaluate.stats.intervals import (
     Bools,
@@ -32,12 +33,6 @@ class _Curve(NamedTuple):
     labels: Bools
 
 
-def midranks(values: Floats) -> Floats:
-    """Ranks 1..n of `values` (n,); ties share their mean rank."""
-    _, group, size = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(size) - (size - 1) / 2)[group])
-
-
 def curve(scores: Floats, labels: Bools) -> _Curve:
     """Area and placements; `labels` holds both classes.
 
@@ -45,10 +40,10 @@ def curve(scores: Floats, labels: Bools) -> _Curve:
         scores: float (n,), higher = more positive.
         labels: bool (n,), True = positive.
     """
-    ranks, placed = midranks(scores), np.empty(len(scores))
+    ranks, placed = rankdata(scores), np.empty(len(scores))
     for side in (True, False):
         rows = labels == side
-        below = (ranks[rows] - midranks(scores[rows])) / np.count_nonzero(~rows)
+        below = (ranks[rows] - rankdata(scores[rows])) / np.count_nonzero(~rows)
         placed[rows] = below if side else 1 - below
     return _Curve(float(placed[labels].mean()), placed, labels)
 
