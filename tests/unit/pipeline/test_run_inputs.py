@@ -68,7 +68,7 @@ def test_everything_is_there_again_without_a_scan(run, cfg, ready):
     [
         ("config.yaml", "lr: 0.002", "lr: 0.02", ["config.yaml train.lr: 0.002 then, 0.02 now"]),
         ("config.yaml", "seed: 0", "seed: 1", ["config.yaml data.phantom.seed: 0 then, 1 now"]),
-        ("table.csv", ",train\n", ",valid\n", ["table.csv: edited or lost since"]),
+        ("table.csv", ",train\n", ",valid\n", ["table.csv: edited or deleted since"]),
         ("data.json", '"found": 32', '"found": 33', ["data.json: edited"]),
         ("environment.json", '"numpy": "', '"numpy": "0.', ["numpy: '0.", "then, '"]),
         ("environment.json", '"plainfilm": "', '"plainfilm": "0.', ["plainfilm: '0."]),
