@@ -8,7 +8,8 @@ from typing import Any
 # Unicode categories: control, format (includes right-to-left overrides), lone surrogate, private use, unassigned,
 # line and paragraph separators.
 INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-_FORMULA = "=+-@"
+# what a spreadsheet takes for the start of a formula, and the full-width forms
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 _LONGEST = 120
 
 
@@ -23,3 +24,17 @@ def sanitized(text: Any, limit: int = _LONGEST) -> str:
     )
     seen = seen if len(str(text)) <= limit else seen[:limit] + "\u2026"
     return f"'{seen}" if seen[:1] and seen[0] in _FORMULA else seen
+
+
+def spreadsheet_cell(text: str) -> str:
+    """A text that is safe in a spreadsheet: what would start a formula gets an apostrophe.
+
+    Source: OWASP, CSV Injection.
+    """
+    begins = text.lstrip()[:1]
+    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or (begins and begins in _FORMULA) else text
+
+
+def visible(text: str) -> str:
+    """A text that is safe in a terminal: what moves the cursor or changes the reading direction is escaped."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)

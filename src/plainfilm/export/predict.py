@@ -6,7 +6,6 @@ import json
 import sys
 import tempfile
 import time
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import IO, Literal, TextIO
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_file, atomic_write
-from plainfilm.base.sanitize import INVISIBLE
+from plainfilm.base.sanitize import spreadsheet_cell, visible
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.input_paths import image_paths
 from plainfilm.export.scorer import ABSTAIN, OOD, Bundle, Prediction, open_bundle
@@ -143,7 +142,7 @@ def _sink(out: Path | None, stdout: TextIO) -> Iterator[_Write]:
     encoding, terminal = stdout.encoding or "utf-8", stdout.isatty()
 
     def write(line: str) -> None:
-        shown = _visible(line[:-1]) + "\n" if terminal else line
+        shown = visible(line[:-1]) + "\n" if terminal else line
         stdout.write(shown.encode(encoding, "backslashreplace").decode(encoding))
 
     yield write
@@ -172,11 +171,6 @@ def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Pred
     return draw
 
 
-_FORMULA = (
-    "=+-@\uff1d\uff0b\uff0d\uff20"  # what a spreadsheet takes for the start of a formula, and the full-width forms
-)
-
-
 _Line = Callable[[str | Path, Prediction], str]
 
 
@@ -185,23 +179,9 @@ def _columns(vocab: Sequence[str]) -> list[str]:
     return ["path", "label", "score", *(f"prob_{name}" for name in vocab), "flag", "error"]
 
 
-def _inert(text: str) -> str:
-    """A text that is safe in a spreadsheet: what would start a formula gets an apostrophe.
-
-    Source: OWASP, CSV Injection.
-    """
-    begins = text.lstrip()[:1]
-    return f"'{text}" if text[:1] in ("\t", "\r", "\n") or (begins and begins in _FORMULA) else text
-
-
-def _visible(text: str) -> str:
-    """A text that is safe in a terminal: what moves the cursor or changes the reading direction is escaped."""
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)
-
-
 def _csv_header(vocab: Sequence[str]) -> str:
     """The header line, with its line end."""
-    return _csv([_inert(name) for name in _columns(vocab)])
+    return _csv([spreadsheet_cell(name) for name in _columns(vocab)])
 
 
 def _csv_line(vocab: Sequence[str]) -> _Line:
@@ -210,8 +190,8 @@ def _csv_line(vocab: Sequence[str]) -> _Line:
     def line(path: str | Path, found: Prediction) -> str:
         numbers = [found.score, *(found.probs.get(name) for name in vocab)]
         shown = ["" if value is None else f"{value:.9g}" for value in numbers]
-        texts = [_inert(text) for text in ("; ".join(found.flags), found.error)]
-        return _csv([_inert(str(path)), _inert(found.label), *shown, *texts])
+        texts = [spreadsheet_cell(text) for text in ("; ".join(found.flags), found.error)]
+        return _csv([spreadsheet_cell(str(path)), spreadsheet_cell(found.label), *shown, *texts])
 
     return line
 

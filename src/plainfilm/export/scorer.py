@@ -145,11 +145,9 @@ class Bundle:
         card = self.card
         positive = card.vocab.index(card.positive) if card.positive else None
         predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
-        kept = (
-            np.ones(len(predicted), bool)
-            if card.band is None
-            else is_singleton(card.band, probs, predicted, card.vocab)
-        )
+        kept = np.ones(len(predicted), bool)
+        if card.band is not None:
+            kept = is_singleton(card.band, probs, predicted, card.vocab)
         return [self._prediction(*row, positive) for row in zip(probs, predicted, kept, unlike, strict=True)]
 
     def _prediction(

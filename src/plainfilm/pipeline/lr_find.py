@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
@@ -16,9 +15,6 @@ from plainfilm.pipeline.train import build_learner
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import LrFindDocument
-
-if TYPE_CHECKING:
-    pass
 
 
 def find_learning_rate(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig
+from plainfilm.data.split.splits import Split
 from plainfilm.errors import OccupiedError
 from plainfilm.pipeline.prepare import prepare
 from plainfilm.pipeline.train import seal_or_none
 from plainfilm.schemas.data import SplitDocument
-
-if TYPE_CHECKING:
-    pass
 
 
 def split_data(cfg: ExperimentConfig, out: Path, on_event: EventCallback = silent) -> SplitDocument:

@@ -100,10 +100,8 @@ def plot_pair(image: np.ndarray, heat: np.ndarray, caption: str, label: str) -> 
     Args:
         image: uint8 (h, w) or (h, w, 3). heat: float (h, w) in 0..1, evidence for the class `label`.
     """
-    lines = [
-        *wrapped(caption, _PAIR),
-        *wrapped(f"Heat: what raises the score for {short(label)}. Not evidence of location.", _PAIR),
-    ]
+    about = f"Heat: what raises the score for {short(label)}. Not evidence of location."
+    lines = [*wrapped(caption, _PAIR), *wrapped(about, _PAIR)]
     head = 0.08 + HEADLINE * len(lines)
     side = (_PAIR - 3 * GAP) / 2
     figure = Figure(figsize=(_PAIR, head + side + GAP))

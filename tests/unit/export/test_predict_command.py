@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from plainfilm.base.sanitize import spreadsheet_cell
 from plainfilm.cli import app
 from plainfilm.data.table.image_table import read_table
-from plainfilm.export.predict import _inert
 from plainfilm.export.scorer import open_bundle
 
 
@@ -191,7 +191,7 @@ def test_sixty_hostile_names_are_sixty_rows(exported, tmp_path, monkeypatch):
     assert len(rows) == len(names)
     assert [row for row in rows if row["error"]] == []
     shown = [name.encode("utf-8", "backslashreplace").decode() for name in written]
-    assert [row["path"] for row in rows] == [_inert(name) for name in shown]
+    assert [row["path"] for row in rows] == [spreadsheet_cell(name) for name in shown]
     assert not [row for row in rows if row["path"].lstrip()[:1] in tuple("=+-@\uff1d")]
 
 

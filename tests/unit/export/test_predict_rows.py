@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plainfilm.export.predict import _FORMULA, _csv_header, _csv_line, _inert, _json_line, _visible
+from plainfilm.base.sanitize import _FORMULA, spreadsheet_cell, visible
+from plainfilm.export.predict import _csv_header, _csv_line, _json_line
 from plainfilm.export.scorer import Prediction
 
 VOCAB = ["NORMAL", "=1+1"]
@@ -35,12 +36,12 @@ def test_a_row_as_it_is_written():
     "text", ["=1+1", "+1", "-1", "@sum(A1)", "\t=1", "\r=1", "\n=1", "  =cmd", "\uff1d1", "-rf.png", "\u00a0=1"]
 )
 def test_what_begins_a_formula_gets_an_apostrophe(text):
-    assert _inert(text) == "'" + text
+    assert spreadsheet_cell(text) == "'" + text
 
 
 @pytest.mark.parametrize("text", ["a=1", "C:\\x.png", "/data/-1.png", "1.png", "", " a.png", "'=1"])
 def test_what_begins_none_stays_as_it_is(text):
-    assert _inert(text) == text
+    assert spreadsheet_cell(text) == text
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -62,5 +63,5 @@ def test_any_path_survives_and_no_cell_begins_a_formula(path, error):
 
 
 def test_a_terminal_gets_nothing_that_it_would_obey():
-    assert _visible("a\x1b[2Jb\u202egnp\x07\ud800") == "a\\x1b[2Jb\\u202egnp\\x07\\ud800"
-    assert _visible("Röntgen 影.png") == "Röntgen 影.png"
+    assert visible("a\x1b[2Jb\u202egnp\x07\ud800") == "a\\x1b[2Jb\\u202egnp\\x07\\ud800"
+    assert visible("Röntgen 影.png") == "Röntgen 影.png"

@@ -125,9 +125,8 @@ def print_doctor(out: Console, document: DoctorDocument) -> None:
     out.print(f"{document.platform}: {cores}{document.processors} processors{load}{memory}")
     out.print(f"devices: {', '.join(document.devices)}; torch uses {document.threads} threads")
     cache = document.cache
-    out.print(
-        f"cache: {cache.folder}, {size_text(cache.bytes)}; {size_text(cache.free_bytes)} free there", soft_wrap=True
-    )
+    sizes = f"{size_text(cache.bytes)}; {size_text(cache.free_bytes)} free there"
+    out.print(f"cache: {cache.folder}, {sizes}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for name in ("speed setting", "", "what it does", "option of train"):
         table.add_column(name, overflow="fold", no_wrap=name == "option of train")

@@ -21,9 +21,8 @@ from plainfilm.evaluate.metrics.point_metrics import (
     gap_statistic,
     macro_statistic,
     mcc_statistic,
-    mean_statistic,
 )
-from plainfilm.evaluate.metrics.sample import Sample, drawn, make_sample, metric, missing, noted
+from plainfilm.evaluate.metrics.sample import WITHOUT, Sample, drawn, make_sample, metric, missing
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve, misplaced_patients
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
@@ -155,7 +154,7 @@ def _macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float)
     if not parts:
         return None
     found = parts[0] if len(classes) == 1 else intervals.mean_of(parts, residuals)
-    return noted(found, left_out)
+    return _noted(found, left_out)
 
 
 def _against_rest(c: int, sample: Sample) -> tuple[Bools, Bools]:
@@ -173,7 +172,7 @@ def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric
         return missing(REASONS["auroc"], sample, sample.everyone)
     curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
     found = auroc_interval(curves, sample.clusters, level)
-    return metric(noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
+    return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 
 def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, level: float) -> Metric:
@@ -186,7 +185,7 @@ def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, 
     rarer = min(intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves)
     limits = _basis(sample) | {"rarer": rarer, "seen": misplaced_patients(curves, sample.clusters)}
     found = drawn(intervals.drawn_mean(value, draws, level=level, **limits), sample)
-    return metric(noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
+    return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 
 def _auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dict[Key, Statistic]:
@@ -220,7 +219,7 @@ def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
 def _error_statistics(sample: Sample) -> dict[str, Statistic]:
     """Brier score and calibration gaps by bin as functions of weights."""
     losses = brier_losses(sample.probs, sample.targs, sample.positive)
-    return {"brier": mean_statistic(losses), "gaps": gap_statistic(*confidences(sample))}
+    return {"brier": _mean_statistic(losses), "gaps": gap_statistic(*confidences(sample))}
 
 
 def confidences(sample: Sample) -> tuple[Floats, Bools]:
@@ -304,3 +303,16 @@ def _to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools
 def _basis(sample: Sample) -> dict[str, Any]:
     """Number of patients behind a mean over all images: effective, and counted."""
     return {"rarer": intervals.kish_patients(sample.clusters), "patients": len(np.unique(sample.clusters))}
+
+
+def _noted(found: Interval, left_out: Sequence[int]) -> Interval:
+    """The interval with the classes that were left out in its method."""
+    if not left_out:
+        return found
+    names = ", ".join(map(str, left_out))
+    return found._replace(method=f"{found.method}; {WITHOUT} {names} (undefined)")
+
+
+def _mean_statistic(losses: Floats) -> Statistic:
+    """Weighted mean of losses (n,)."""
+    return lambda weights: np.asarray(weights @ losses / weights.sum(axis=1))

@@ -130,11 +130,6 @@ def mcc_statistic(predicted: Ints, targs: Ints, k: int) -> Statistic:
     return statistic
 
 
-def mean_statistic(losses: Floats) -> Statistic:
-    """Weighted mean of losses (n,)."""
-    return lambda weights: np.asarray(weights @ losses / weights.sum(axis=1))
-
-
 def macro_statistic(statistics: Sequence[Statistic]) -> Statistic:
     """Mean of several statistics over those defined in a draw; NaN where there is none."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,14 +147,6 @@ def drawn(found: Interval, sample: Sample) -> Interval:
     """The interval with the unit that the bootstrap draws in its method: images without a patient key."""
     unit = "images" if sample.patients is None else "patients"
     return found._replace(method=found.method.replace("bootstrap", f"bootstrap/{unit}"))
-
-
-def noted(found: Interval, left_out: Sequence[int]) -> Interval:
-    """The interval with the classes that were left out in its method."""
-    if not left_out:
-        return found
-    names = ", ".join(map(str, left_out))
-    return found._replace(method=f"{found.method}; {WITHOUT} {names} (undefined)")
 
 
 def metric(found: Interval, sample: Sample, rows: Bools) -> Metric:

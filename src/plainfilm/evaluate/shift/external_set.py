@@ -147,14 +147,12 @@ def _refuse_own_images(rows: pd.DataFrame, own: pd.DataFrame) -> None:
 
 def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card, spec: DecodeSpec) -> list[str]:
     notes = []
-    missing = [name for name in card.vocab if name not in set(rows["label"])]
-    if missing:
+    if missing := [name for name in card.vocab if name not in set(rows["label"])]:
         notes.append(f"No external image is of class {' or '.join(missing)}: metrics that need one are not estimable.")
     if (rows["given"] != "").any():
         notes.append("The external train/val/test folders were pooled; the network was trained on none of them.")
     patients = set(rows["patient"]) - {""}
-    known = patients & set(own.loc[own["split"] != "test", "patient"])
-    if known:
+    if known := patients & set(own.loc[own["split"] != "test", "patient"]):
         notes.append(
             f"KNOWN PATIENTS: {len(known)} of {len(patients)} external patients have a key that the run's train or valid set "
             "has too. If they are the same people, the score is optimistic."
