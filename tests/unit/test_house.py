@@ -1,0 +1,71 @@
+"""The house stays a size that a stranger can walk: modules, functions, rooms, and what is shown to others."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "plainfilm"
+MODULES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {path: ast.parse(text) for path, text in MODULES.items()}
+ROOMY = {"pipeline": 20, "cli/commands": 20}  # one module per command
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def test_modules_are_short():
+    lines = [len(text.splitlines()) for text in MODULES.values() if text]
+    assert len(lines) > 150
+    assert median(lines) <= 135 and max(lines) <= 320
+
+
+def test_functions_fit_a_screen():
+    lengths = sorted(
+        node.end_lineno - node.lineno + 1
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, DEFINITIONS[:2]) and node.end_lineno
+    )
+    assert len(lengths) > 1000
+    assert median(lengths) <= 8 and lengths[int(0.9 * len(lengths))] <= 22
+
+
+def test_rooms_are_small():
+    folders = {path.parent for path in MODULES}
+    sizes = {
+        folder.relative_to(PACKAGE).as_posix(): sum(path.name != "__init__.py" for path in folder.glob("*.py"))
+        for folder in folders
+    }
+    assert {room: size for room, size in sizes.items() if size > ROOMY.get(room, 14)} == {}
+    entries = [path for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 24
+
+
+def test_modules_show_little_to_each_other():
+    shown = [
+        node.name
+        for tree in TREES.values()
+        for node in tree.body
+        if isinstance(node, DEFINITIONS) and not node.name.startswith("_")
+    ]
+    assert len(shown) <= 640
+
+
+def test_every_other_init_is_empty():
+    """config re-exports its models, cli holds the app, the package its public names."""
+    full = {
+        path.parent.relative_to(PACKAGE).as_posix()
+        for path, text in MODULES.items()
+        if text and path.name == "__init__.py"
+    }
+    assert full == {".", "cli", "config"}
+
+
+def test_the_tests_mirror_the_rooms():
+    rooms = {path.parent.relative_to(PACKAGE).as_posix() for path in MODULES} - {"."}
+    folders = {
+        path.parent.relative_to(ROOT / "tests" / "unit").as_posix()
+        for path in (ROOT / "tests" / "unit").rglob("test_*.py")
+    }
+    assert folders - {"."} <= rooms
