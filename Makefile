@@ -27,7 +27,7 @@ setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB 
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-train: setup  ## The whole main job: train, open the test set once, draw the figures, write the report
+train: setup  ## The whole main job: train, evaluate on test once, draw the figures, write the report
 	@set -e; run="runs/$$(date +%Y%m%d-%H%M%S)-$$$$"; \
 	$(BIN)/plainfilm train $(OPTIONS) --out "$$run"; \
 	if [ ! -f "$$run/status.json" ]; then exit 0; fi; \
@@ -39,7 +39,7 @@ train: setup  ## The whole main job: train, open the test set once, draw the fig
 lr-find: setup  ## Find a learning rate; changes nothing
 	$(BIN)/plainfilm lr-find $(OPTIONS)
 
-evaluate: setup  ## Valid metrics of RUN (default: the newest run); ARGS='--split test' opens the test set
+evaluate: setup  ## Valid metrics of RUN (default: the newest run); ARGS='--split test' evaluates on test
 	$(NEED_RUN)$(BIN)/plainfilm evaluate $(RUN) $(ARGS)
 
 interpret: setup  ## Figures of RUN (default: the newest run)

@@ -28,6 +28,22 @@ def test_every_file_that_it_names_is_there() -> None:
     assert [name for name in sorted(named) if not any((place / name).exists() for place in places)] == []
 
 
+def test_every_constant_that_it_names_is_in_a_file_of_its_line() -> None:
+    found = 0
+    for line in PAGE.splitlines():
+        files = [
+            path.read_text(encoding="utf-8")
+            for name in FILE.findall(line)
+            for path in (ROOT / name, ROOT / "src" / "plainfilm" / name)
+            if path.is_file()
+        ]
+        for constant in re.findall(r"`(_?[A-Z][A-Z_]{2,})`", line):
+            if constant == "VERSION" or files:
+                found += 1
+                assert any(re.search(rf"\b{constant}\b", text) for text in files), (constant, line[:60])
+    assert found >= 4
+
+
 def test_every_commit_that_it_names_is_there_with_its_subject() -> None:
     if (
         shutil.which("git") is None

@@ -166,3 +166,17 @@ def test_the_readme_is_short_and_says_early_that_it_is_for_research_only():
 
 def test_the_picture_of_the_readme_is_small():
     assert (ROOT / "docs" / "images" / "report.png").stat().st_size < 300_000
+
+
+def test_every_source_and_test_file_that_a_page_cites_is_there():
+    pages = [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    cited = {
+        (page.name, path)
+        for page in pages
+        for path in re.findall(
+            r"`((?:tests|src|benchmarks|tools|experiments)/[\w./-]+\.(?:py|yaml|md|jsonl))`",
+            page.read_text(encoding="utf-8"),
+        )
+    }
+    assert len(cited) > 50
+    assert sorted(pair for pair in cited if not (ROOT / pair[1]).exists()) == []

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLACES = ("src/**/*.py", "src/**/*.j2", "src/**/*.js", "src/**/*.css", "docs/**/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PLACES = (
+    "src/**/*.py",
+    "src/**/*.j2",
+    "src/**/*.js",
+    "src/**/*.css",
+    "docs/**/*.md",
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+)
 
 # pattern (case-blind, whole words) -> what is said instead
 REPLACED = {

@@ -228,7 +228,7 @@ def test_only_decode_opens_images():
 )
 def test_no_module_uses(word: str):
     users = [m for m, path in MODULES.items() if word in path.read_text(encoding="utf-8")]
-    # models.weights reads foreign files, and makes nothing of them but tensors
+    # load_weights reads foreign files, and makes nothing of them but tensors
     assert users == (["plainfilm.models.load_weights"] if word == "torch.load" else [])
 
 

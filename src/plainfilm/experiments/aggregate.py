@@ -30,9 +30,8 @@ from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs.card import KEPT_LAST
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.metrics_file import baseline_of
 from plainfilm.schemas.compare import Difference, MeanSd
-from plainfilm.schemas.documents import Metric
+from plainfilm.schemas.documents import Metric, baseline_of
 
 NOT_RUN = "NOT RUN"
 

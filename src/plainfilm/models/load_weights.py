@@ -108,7 +108,7 @@ def _read_torch(path: Path) -> Any:
         if re.search(r"Unsupported (global|class|operand)|GLOBAL", str(error)):
             raise DataError(
                 f"{path} holds Python objects besides tensors, which could run code; none was loaded. "
-                "If you trust it, save only its state_dict with safetensors.torch.save_file."
+                "If you trust it, write only its state_dict, with save_file of safetensors."
             ) from None
         raise DataError(f"{path} is damaged or not a PyTorch file ({_first_line(error)}). Get it again.") from None
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import Confusion
+from plainfilm.schemas.documents import Confusion, baseline_of
 
 
 class _ReadModel(BaseModel):
@@ -127,14 +127,6 @@ class _External(_ReadModel):
     used: int
     patients: int | None = None
     drops: dict[str, dict[str, Number]] = {}
-
-
-_BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # 0.1.0 wrote the second
-
-
-def baseline_of(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The shortcut baseline of one split of metrics.json, under either of its keys."""
-    return next((document[key] for key in _BASELINE_KEYS if document.get(key)), None)
 
 
 class MetricsDocument(_ReadModel):

@@ -67,7 +67,12 @@ class ShortcutBaseline(BaseModel):
     beyond: Metric | None = None
 
 
-_OLDER_KEY = "no_lungs_needed"  # its name in 0.1.0
+_BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # the second is the older one
+
+
+def baseline_of(document: Mapping[str, Any]) -> Any:
+    """The shortcut baseline of a document under either of its keys; the newer one unless it is empty."""
+    return next((document[key] for key in _BASELINE_KEYS if document.get(key)), None)
 
 
 class HasShortcutBaseline(BaseModel):
@@ -78,10 +83,10 @@ class HasShortcutBaseline(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _either_key(cls, found: Any) -> Any:
-        if isinstance(found, Mapping) and _OLDER_KEY in found:
-            rest = {key: value for key, value in found.items() if key != _OLDER_KEY}
-            return rest if rest.get("shortcut_baseline") else {**rest, "shortcut_baseline": found[_OLDER_KEY]}
-        return found
+        if not isinstance(found, Mapping):
+            return found
+        rest = {key: value for key, value in found.items() if key not in _BASELINE_KEYS}
+        return {**rest, "shortcut_baseline": baseline_of(found)}
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -105,7 +105,7 @@ def stage(tmp_path, save_run, monkeypatch) -> Stage:
     made = Stage(tmp_path, save_run)
     monkeypatch.setattr("plainfilm.pipeline.train.train_run", made.train)
     monkeypatch.setattr("plainfilm.pipeline.train.resume_run", made.resume)
-    monkeypatch.setattr(runner, "_write_latency", made.latency)
+    monkeypatch.setattr(runner, "write_latency", made.latency)
     return made
 
 

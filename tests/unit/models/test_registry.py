@@ -63,7 +63,7 @@ def test_file_names_are_those_that_torchvision_expects(name):
 def test_the_command_prints_every_network_narrow_and_as_json():
     shown = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"})
     assert shown.exit_code == 0
-    table = shown.stdout.split("px: the size")[0].splitlines()
+    table = shown.stdout.split("px: default input size")[0].splitlines()
     assert max(map(len, table)) <= 72
     for statistics in ("mean 0.485/0.456/0.406, std 0.229/0.224/0.225", "mean 0.5, std 0.25"):
         assert lacking(shown.stdout, f"Pixels: {statistics}") == []

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from plainfilm.export.bundle_card import SplitScores
-from plainfilm.runs.metrics_file import MetricsDocument, baseline_of
-from plainfilm.schemas.documents import HasShortcutBaseline
+from plainfilm.runs.metrics_file import MetricsDocument
+from plainfilm.schemas.documents import HasShortcutBaseline, baseline_of
 
 PROBES = {"best": "border ring", "auroc": None, "probes": {}, "beyond": None}
 OTHER = {**PROBES, "best": "file facts"}

@@ -86,7 +86,7 @@ def _print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split
 def _print_train(out: Console, document: TrainDocument) -> None:
     if document.timing is None:
         out.print(
-            f"Dry run: the data is valid; training would take about {duration(document.estimate_seconds)}. Nothing was written."
+            f"Dry run: no fault found in the data; training would take about {duration(document.estimate_seconds)}. Nothing was written."
         )
         return
     _print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])

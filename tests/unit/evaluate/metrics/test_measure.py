@@ -640,7 +640,7 @@ def test_the_reason_is_that_of_the_metric():
     one = score([0.1, 0.6, 0.9], [1, 1, 1])
     assert one["balanced_accuracy"].method == one["auprc"].method == "not estimable: one class only"
     assert one["mcc"].method == "not estimable: one class only, in the labels or the predictions"
-    assert score([0.1, 0.2, 0.3], [0, 1, 1])["ppv"].method == "not estimable: no image called positive"
+    assert score([0.1, 0.2, 0.3], [0, 1, 1])["ppv"].method == "not estimable: no image predicted positive"
     assert score([0.1, 0.2, 0.3], [0, 1, 1])["accuracy"].ci_low < 1 / 3
 
 

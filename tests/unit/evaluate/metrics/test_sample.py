@@ -8,9 +8,10 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, recall_score
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics import point_metrics, predicted_class
+from plainfilm.evaluate.metrics import measure, point_metrics, predicted_class
 from plainfilm.evaluate.metrics import sample as estimates
 from plainfilm.evaluate.metrics.sample import Sample, _canonical_order, _label_codes, make_sample
+from plainfilm.evaluate.shift import generalization_gap
 from plainfilm.evaluate.stats.intervals import Interval
 
 
@@ -128,9 +129,9 @@ def test_a_metric_counts_the_images_and_patients_of_its_rows():
     none = estimates.missing("one class only", sample, ~rows)
     assert (none.value, none.ci_low, none.ci_high, none.n, none.n_patients) == (None, None, None, 3, 1)
     assert none.method == "not estimable: one class only"
-    assert estimates.to_metric(None, "one class only", sample, ~rows) == none
-    assert estimates.to_metric(Interval(0.5, 0.25, 0.75, "m"), "why", sample, rows) == found
-    assert estimates.basis(sample) == {"rarer": pytest.approx(36 / 14), "patients": 3}
+    assert measure._to_metric(None, "one class only", sample, ~rows) == none
+    assert measure._to_metric(Interval(0.5, 0.25, 0.75, "m"), "why", sample, rows) == found
+    assert measure._basis(sample) == {"rarer": pytest.approx(36 / 14), "patients": 3}
 
 
 def test_a_method_says_what_was_drawn_and_who_is_left_out():
@@ -138,14 +139,19 @@ def test_a_method_says_what_was_drawn_and_who_is_left_out():
     assert estimates.drawn(found, people()) == (0.5, 0.25, 0.75, "bootstrap/patients (t)")
     alone = made(two([0.2]), [0])
     assert estimates.drawn(found, alone).method == "bootstrap/images (t)"
-    assert estimates.noted(found, []) is found
-    noted = estimates.noted(found, [1, 3])
+    assert measure._noted(found, []) is found
+    noted = measure._noted(found, [1, 3])
     assert noted == (0.5, 0.25, 0.75, "bootstrap (t); mean without class 1, 3 (undefined)")
-    assert estimates.left_out_of(estimates.metric(noted, alone, alone.everyone)) == " 1, 3 (undefined)"
-    assert estimates.left_out_of(estimates.metric(found, alone, alone.everyone)) == ""
+    assert generalization_gap._left_out_of(estimates.metric(noted, alone, alone.everyone)) == " 1, 3 (undefined)"
+    assert generalization_gap._left_out_of(estimates.metric(found, alone, alone.everyone)) == ""
 
 
 # --- plain numbers -------------------------------------------------------------------------------------------------------
+
+
+def once(statistic, n) -> float:
+    """A statistic of weighted images with every image counted once."""
+    return statistic(np.ones((1, n)))[0]
 
 
 def test_rates_are_those_of_scikit_learn():
@@ -155,22 +161,10 @@ def test_rates_are_those_of_scikit_learn():
         "sensitivity": recall_score(truth, predicted), "specificity": recall_score(~truth, ~predicted),
         "ppv": precision_score(truth, predicted), "npv": precision_score(~truth, ~predicted), "f1": f1_score(truth, predicted),
     }  # fmt: skip
+    found = measure.measure(two(predicted), truth, clusters=np.arange(80), positive=1, threshold=0.5, n_boot=20)
     assert set(expected) == set(point_metrics.RATES)
     for name, value in expected.items():
-        assert point_metrics.rate(name, predicted, truth) == pytest.approx(value), name
-
-
-@pytest.mark.parametrize(
-    ("name", "predicted", "truth", "why"),
-    [
-        ("sensitivity", 1, 0, "no positive image"), ("specificity", 0, 1, "no negative image"),
-        ("ppv", 0, 1, "no image predicted positive"), ("npv", 1, 0, "no image predicted negative"),
-        ("f1", 1, 0, "no positive image"),
-    ],
-)  # fmt: skip
-def test_a_rate_without_images_is_refused_by_name_and_reason(name, predicted, truth, why):
-    with pytest.raises(DataError, match=f"^{name} is undefined: {why}. Use `measure`"):
-        point_metrics.rate(name, np.full(3, bool(predicted)), np.full(3, bool(truth)))
+        assert found[name].value == pytest.approx(value), name
 
 
 @pytest.mark.parametrize("positive", [None, 2])
@@ -182,24 +176,27 @@ def test_a_threshold_needs_a_positive_class_of_two(positive):
 
 
 def test_lists_and_numbers_are_taken_for_scores_and_labels():
-    assert point_metrics.auroc([1, 2, 3, 4], [0, 1, 0, 1]) == 0.75
     assert point_metrics.auprc([1, 2, 3, 4], [0, 1, 0, 1]) == pytest.approx(
         average_precision_score([0, 1, 0, 1], [1, 2, 3, 4])
     )
-    assert point_metrics.ece([0, 1, 1], [0, 1, 0]) == pytest.approx(1 / 3)
     assert point_metrics.confusion_matrix([0, 1], [0, 0], 2).tolist() == [[1, 1], [0, 0]]
-    for name, of in (("auroc", point_metrics.auroc), ("auprc", point_metrics.auprc)):
-        for labels in ([1, 1], [0, 0]):
-            with pytest.raises(DataError, match=f"^{name} is undefined: one class only"):
-                of([0.1, 0.2], labels)
+    for labels in ([1, 1], [0, 0]):
+        with pytest.raises(DataError, match="^auprc is undefined: one class only"):
+            point_metrics.auprc([0.1, 0.2], labels)
+
+
+def test_the_calibration_error_of_three_images_by_hand():
+    gaps = once(point_metrics.gap_statistic(np.array([0.0, 1, 1]), np.array([False, True, False])), 3)
+    assert np.abs(gaps).sum() == pytest.approx(1 / 3)
 
 
 def test_brier_scores_are_those_of_scikit_learn():
     rng = np.random.default_rng(1)
     p, y = rng.random(30), rng.integers(0, 2, 30)
-    assert point_metrics.brier(two(p), y, positive=1) == pytest.approx(brier_score_loss(y, p))
-    assert point_metrics.brier(two(p), y, positive=0) == pytest.approx(brier_score_loss(1 - y, 1 - p))
-    assert point_metrics.brier(two(p), y, positive=None) == pytest.approx(2 * brier_score_loss(y, p))
+    losses = point_metrics.brier_losses
+    assert losses(two(p), y, 1).mean() == pytest.approx(brier_score_loss(y, p))
+    assert losses(two(p), y, 0).mean() == pytest.approx(brier_score_loss(1 - y, 1 - p))
+    assert losses(two(p), y, None).mean() == pytest.approx(2 * brier_score_loss(y, p))
 
 
 def test_bins_hold_equal_mass_as_far_as_equal_scores_allow():
@@ -243,7 +240,7 @@ def test_a_mean_over_classes_leaves_out_what_a_draw_leaves_undefined():
 
 
 def test_means_of_weighted_losses_and_precisions_of_draws_without_positives():
-    assert point_metrics.mean_statistic(np.array([1.0, 3]))(np.array([[1.0, 1], [3, 1]])).tolist() == [2, 1.5]
+    assert measure._mean_statistic(np.array([1.0, 3]))(np.array([[1.0, 1], [3, 1]])).tolist() == [2, 1.5]
     draws = point_metrics.auprc_statistic(np.array([0.9, 0.5, 0.1]), np.array([True, False, True]))(
         np.array([[0.0, 1, 0], [0, 1, 1], [2, 0, 0]])
     )
