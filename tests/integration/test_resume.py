@@ -75,7 +75,7 @@ def stopped(small, runs) -> Path:
     """A run that stopped after its first step."""
     done = plainfilm("train", *small, "--out", runs / "stopped", "--max-minutes", 0, "--json", code=130)
     assert done.stdout == ""
-    assert done.stderr.strip().splitlines()[-1].endswith(f"Go on: plainfilm resume {runs / 'stopped'}")
+    assert done.stderr.strip().splitlines()[-1].endswith(f"Resume with: plainfilm resume {runs / 'stopped'}")
     return runs / "stopped"
 
 

@@ -63,7 +63,7 @@ class Terminal:
         self._close_bar()
         self.redirect.__exit__(kind, error, trace)
         if kind is KeyboardInterrupt and self.run is not None:
-            raise StoppedError(f"Interrupted. Go on: {self.run.resume_command}") from None
+            raise StoppedError(f"Interrupted. Resume with: {self.run.resume_command}") from None
 
     def __call__(self, what: str, facts: dict[str, Any]) -> None:
         """Handle one event."""

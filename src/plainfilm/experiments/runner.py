@@ -206,7 +206,7 @@ def _work(experiment: Experiment, progress: _Progress, order: Order, folder: Pat
         done = sum(progress.is_trained(place) for place in progress.places)
         raise StoppedError(
             f"Interrupted with {done} of {len(progress.places)} runs done; the state of the current run is kept. "
-            f"Go on: {order.command}"
+            f"Resume with: {order.command}"
         ) from None
 
 

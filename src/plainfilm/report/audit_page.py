@@ -20,7 +20,7 @@ from plainfilm.schemas.documents import RESEARCH_ONLY
 
 _MAX_GROUPS = 12  # of duplicates that are drawn; all are in audit.json
 _MEANING = {
-    "ok": "Nothing was found that readers of a score need to know about.",
+    "ok": "No findings.",
     "warn": "The images can be used; state the findings below beside every score made with them.",
     "fail": "A given split shares patients or copies, or identical images have two labels. Split again, or repair the data.",
 }

@@ -85,7 +85,7 @@ def _drawn(found: ReportedRun) -> list[Caveat]:
         Caveat(
             "mind",
             "Synthetic images",
-            "These are synthetic phantoms: the numbers show that the pipeline works, and nothing about radiographs.",
+            "These are synthetic phantoms: the numbers show that the pipeline works, they say nothing about radiographs.",
         )
     ]
 
@@ -109,8 +109,8 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
         return [Caveat("stop", _TITLES["SHORTCUT"], text) for text in said]
     network = found.document.metric("auroc")
     text = (
-        f"Shortcut baseline: the {probes.best} alone, which holds no lung detail, reaches AUROC {number(best.value)} "
-        f"{between(best)} on these images; the network {number(network.value)} {between(network)}."
+        f"Shortcut baseline: AUROC {number(best.value)} {between(best)} on these images from the {probes.best} alone, "
+        f"without lung detail; the network: {number(network.value)} {between(network)}."
     )
     if network.value is not None and network.value <= best.value:
         text += " The network is no better than the baseline."

@@ -127,7 +127,9 @@ class WriteState(Callback):
 
     def _stopped(self, where: str) -> StoppedError:
         minutes = "1 minute" if self.pace.max_minutes == 1 else f"{self.pace.max_minutes:g} minutes"
-        return StoppedError(f"Stopped by --max-minutes after {minutes}, {where}. Go on: {self.run_dir.resume_command}")
+        return StoppedError(
+            f"Stopped by --max-minutes after {minutes}, {where}. Resume with: {self.run_dir.resume_command}"
+        )
 
     def _write(self, epoch: int, step: int) -> None:
         self.number += 1

@@ -112,7 +112,7 @@ def stage(tmp_path, save_run, monkeypatch) -> Stage:
 def test_all_runs_are_trained_in_the_order_of_the_file_and_skipped_the_next_time(stage):
     said = stage.run().stderr
     assert stage.trained == FOUR
-    assert "4 runs of 2 configurations" in said and "unknown until the first has run" in said
+    assert "4 runs of 2 configurations" in said and "unknown until" in said
     assert "1/4 done: a-seed0; about 3 min left" in said  # three more of 60 s
     assert stage.timed == ["a-seed0", "b-seed0"]  # latency once per configuration
     stage.trained.clear()
@@ -171,7 +171,7 @@ def test_failures_end_with_the_code_they_share_or_with_5(stage, troubles, code):
     assert list(outcomes.values()).count("trained") == 4 - len(troubles)
 
 
-@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), StoppedError("Interrupted. Go on: plainfilm resume X")])
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), StoppedError("Interrupted. Resume with: plainfilm resume X")])
 def test_ctrl_c_stops_and_says_how_to_resume(stage, trouble):
     stage.trouble["b-seed0"] = trouble
     last = stage.run("--only", "a", "--only", "b", code=130).stderr.strip().splitlines()[-1]
@@ -222,7 +222,7 @@ def test_an_incomplete_run_stays_and_is_trained_into_a_new_folder(stage):
     root = stop(stage, "a-seed0", resumable=False)
     before = sorted(path.name for path in root.iterdir())
     said = stage.run().stderr
-    assert any(lacking(line, "a-seed0 stopped", "it stays", "a new folder") == [] for line in said.splitlines())
+    assert any(lacking(line, "a-seed0 stopped", "it is kept", "a new folder") == [] for line in said.splitlines())
     assert stage.trained[0] == "a-seed0.2"
     assert sorted(path.name for path in root.iterdir() if path.name != ".lock") == before
     stage.trained.clear()

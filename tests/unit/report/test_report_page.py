@@ -77,7 +77,7 @@ def test_the_numbers_are_those_of_metrics_json(finish):
         assert f"{m['value']:.3f} [{m['ci_low']:.3f}, {m['ci_high']:.3f}]" in text, name
     assert f"{metrics['auroc']['value'] * 100:.1f} %" in text
     assert "On 80 test images of 40 patients" in text
-    assert text.index("Evaluated on the test set once") < text.index("where every file went")  # on the first screen
+    assert text.index("Evaluated on the test set once") < text.index("how each file was used")  # on the first screen
 
 
 def test_the_files_add_up_on_the_page(finish):
@@ -102,7 +102,7 @@ def test_a_page_makes_no_request(finish):
 def test_research_use_is_shown_in_prominent_places(finish):
     run = finish()
     html, page = draw(run)
-    head, text = page.text[: page.text.index("Data: where")], page.flat()
+    head, text = page.text[: page.text.index("Data: how")], page.flat()
     assert shows_research_use_only(head) and shows_research_use_only(text)
     assert shows_research_use_only(json.loads(run.card.read_text(encoding="utf-8"))["notice"])
     assert "Research use only; not a medical device." in head

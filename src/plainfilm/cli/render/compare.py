@@ -32,7 +32,7 @@ def _seed_spread(difference: Difference) -> str:
     """Why a small p is not enough: with other seeds, the row could as well be better."""
     if difference.p_holm > LEVEL or difference.seeds_low is None or difference.seeds_high is None:
         return ""
-    return f": the seeds vary as much [{difference.seeds_low:+.3f}, {difference.seeds_high:+.3f}]"
+    return f"; the interval over seeds includes 0 [{difference.seeds_low:+.3f}, {difference.seeds_high:+.3f}]"
 
 
 def p_text(p: float) -> str:

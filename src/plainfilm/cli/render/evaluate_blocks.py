@@ -152,9 +152,9 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
         for name in ("", "value", "95 % interval", "n"):
             table.add_column(name, justify="right" if name in ("value", "n") else "left")
         for label, metric in band.coverage.items():
-            table.add_row(f"true {label} not ruled out", *as_text(metric))
+            table.add_row(f"coverage, {label}", *as_text(metric))
         table.add_row("not abstained", *as_text(band.kept))
-        table.add_row("wrong among these", *as_text(band.error_among_kept))
+        table.add_row("error rate of these", *as_text(band.error_among_kept))
         out.print(table)
         out.print(band.holds)
     if gate is not None:

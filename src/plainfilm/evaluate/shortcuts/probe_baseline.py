@@ -196,8 +196,8 @@ def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
     top, others = above[best], [name for name in above if name != best]
     also = f" (also above {LIMIT:g}: {', '.join(others)})" if others else ""
     return [
-        f"SHORTCUT: AUROC {top.value:.3f} [{top.ci_low:.3f}, {top.ci_high:.3f}] {where} without any detail of a lung, "
-        f"by the {best} alone{also}."
+        f"SHORTCUT: the {best} alone, without lung detail, reaches AUROC {top.value:.3f} "
+        f"[{top.ci_low:.3f}, {top.ci_high:.3f}] {where}{also}."
     ]
 
 
