@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from plainfilm.cli import app
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 
 
 def plainfilm(*words: object) -> Result:

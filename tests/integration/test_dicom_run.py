@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 
 TEXT_TAGS = [
     "PatientName",

@@ -17,7 +17,7 @@ from plainfilm.config import load_config
 from plainfilm.pipeline.train import train_run
 from plainfilm.runs.folder import RunDir
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 plainfilm = partial(commands.plainfilm, COLUMNS="200")
 GRID = """about: {title: small and smaller, command: plainfilm experiments run experiments/tiny.yaml}
 data: {phantom: {images: 60, size_px: 32, seed: 3}}
@@ -62,7 +62,6 @@ def grid(place) -> Path:
     return out / "tiny"
 
 
-@pytest.mark.campaign  # .ci/run asks for this file
 def test_a_grid_that_starts_from_weights_is_gone_on_with_and_then_skipped(grid, tmp_path, monkeypatch):
     """The runs hold an absolute path and the weights' mean and std; the file holds neither."""
     source, file, out = grid / FOUR[0], tmp_path / "started.yaml", tmp_path / "runs"
@@ -149,7 +148,6 @@ def test_the_test_set_opens_once_per_run_when_asked(grid, place, tmp_path):
     plainfilm("compare", *(copy / name for name in FOUR), "--split", "test")
 
 
-@pytest.mark.campaign  # in .ci/run
 def test_two_at_a_time_train_in_processes_of_their_own(place, tmp_path):
     """One configuration that can be trained and one whose loss ends as no number."""
     file = tmp_path / "pair.yaml"

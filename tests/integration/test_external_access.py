@@ -16,7 +16,7 @@ import pytest
 from plainfilm.data.synthetic.phantom import write_phantom
 from wording import lacking
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 plainfilm = partial(commands.plainfilm, COLUMNS="80")
 
 

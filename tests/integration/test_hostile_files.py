@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (40, 50), dtype=np.uint8)
 USED = "used"
@@ -238,7 +239,6 @@ def test_the_file_names_survive_the_round_trip(audited: tuple, tree: Path, tmp_p
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
-@pytest.mark.campaign  # in .ci/run
 def test_memory_stays_below_512_mb(tree: Path) -> None:
     """The scan and the decoding of the whole corpus in a process of its own."""
     code = (

@@ -26,7 +26,7 @@ from plainfilm.pipeline.train import train_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 LOGITS = ["logit_NORMAL", "logit_PNEUMONIA"]
 
 

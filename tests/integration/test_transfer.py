@@ -18,7 +18,7 @@ from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import read_table
 from wording import lacking
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.slow, pytest.mark.campaign, pytest.mark.usefixtures("one_thread")]
 SAME = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "metrics.json")
 
 
