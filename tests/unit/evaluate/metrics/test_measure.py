@@ -11,6 +11,7 @@ from plainfilm.evaluate.metrics import measure as metrics
 from plainfilm.evaluate.metrics.calibration import calibration_line, line_interval, line_statistic
 from plainfilm.evaluate.metrics.measure import _PER_CLASS, METRICS, measure, measure_per_class
 from plainfilm.evaluate.metrics.point_metrics import (
+    _once,
     auprc,
     auprc_statistic,
     brier_losses,
@@ -26,13 +27,8 @@ from plainfilm.evaluate.stats import auroc_interval, intervals
 from plainfilm.evaluate.stats.auroc_interval import curve
 
 
-def once(statistic, n):
-    """A statistic of weighted images with every image counted once."""
-    return statistic(np.ones((1, n)))[0]
-
-
 def ece(confidence, correct):
-    return np.abs(once(gap_statistic(confidence, correct), len(correct))).sum()
+    return np.abs(gap_statistic(confidence, correct)(np.ones((1, len(correct))))).sum()
 
 
 def two_columns(positive_probs):
@@ -139,11 +135,11 @@ def test_the_matthews_correlation_of_each_draw_is_that_of_repeated_images(k):
     found = mcc_statistic(predicted, y, k)(weights.astype(float))
     expected = [matthews_corrcoef(np.repeat(y, row), np.repeat(predicted, row)) for row in weights]
     assert found == pytest.approx(expected, abs=1e-12)
-    assert once(mcc_statistic(predicted, y, k), 60) == pytest.approx(matthews_corrcoef(y, predicted), abs=1e-12)
+    assert _once(mcc_statistic(predicted, y, k), 60) == pytest.approx(matthews_corrcoef(y, predicted), abs=1e-12)
 
 
 def test_a_matthews_correlation_without_two_predicted_classes_is_undefined_and_not_0():
-    assert np.isnan(once(mcc_statistic(np.zeros(4, int), np.array([0, 1, 0, 1]), 2), 4))
+    assert np.isnan(_once(mcc_statistic(np.zeros(4, int), np.array([0, 1, 0, 1]), 2), 4))
     draws = np.array([[1.0, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
     found = mcc_statistic(np.array([0, 0, 0, 1]), np.array([0, 1, 0, 1]), 2)(draws)
     assert np.isnan(found[0]) and found[1] == 1 and found[2] == pytest.approx((4 * 3 - 2 * 3 - 2 * 1) / (8 * 6) ** 0.5)

@@ -149,11 +149,6 @@ def test_a_method_says_what_was_drawn_and_who_is_left_out():
 # --- plain numbers -------------------------------------------------------------------------------------------------------
 
 
-def once(statistic, n) -> float:
-    """A statistic of weighted images with every image counted once."""
-    return statistic(np.ones((1, n)))[0]
-
-
 def test_rates_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     truth, predicted = rng.random(80) < 0.3, rng.random(80) < 0.5
@@ -186,7 +181,7 @@ def test_lists_and_numbers_are_taken_for_scores_and_labels():
 
 
 def test_the_calibration_error_of_three_images_by_hand():
-    gaps = once(point_metrics.gap_statistic(np.array([0.0, 1, 1]), np.array([False, True, False])), 3)
+    gaps = point_metrics.gap_statistic(np.array([0.0, 1, 1]), np.array([False, True, False]))(np.ones((1, 3)))
     assert np.abs(gaps).sum() == pytest.approx(1 / 3)
 
 
