@@ -1,12 +1,17 @@
 """plainfilm turns a folder of medical images into a classifier whose score can be believed.
 
-The public names are resolved when first used: importing plainfilm imports neither torch nor fastai.
+The public names are resolved when first used: importing plainfilm imports neither torch nor fastai. It asks torch, if
+it is not loaded yet, to let waiting threads sleep (base.wait_policy).
 """
 
 from importlib import import_module
 from typing import Any
 
+from plainfilm.base.wait_policy import sleep_while_waiting
+
 __version__ = "0.1.0"
+
+sleep_while_waiting()  # here, since every entry passes here before it loads torch
 
 _HOMES = {
     "load_config": "plainfilm.config",

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from plainfilm.base.wait_policy import wait_policy
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.train.system_limits import usable_cores
 
@@ -57,6 +58,7 @@ def facts(device: str, speed: SpeedConfig, kept_memory: bool) -> dict[str, Any]:
         "device": device,
         "device_name": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads(),
+        "wait_policy": wait_policy(),
         **{name: getattr(speed, name) for name in SPEED_SWITCHES},
         "allocator": kept_memory,
         "fused": speed.fused and device in FUSED_ON,
