@@ -251,6 +251,15 @@ CheckpointMinutes = Annotated[
         help="Save the state every N minutes, besides at the end of each epoch; changes no result.",
     ),
 ]
+Threads = Annotated[
+    str | None,
+    typer.Option(
+        "--threads",
+        metavar="auto|N",
+        help="CPU threads; auto is one for each core. Another number gives a result that is not bit-identical. \\[default: auto]",
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Balance = Annotated[
     str | None,

@@ -8,6 +8,7 @@ import typer
 
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
+from plainfilm.errors import UsageError
 from plainfilm.runs.folder import CHECKPOINT_MINUTES
 
 
@@ -122,16 +123,7 @@ def train(
     ] = None,
     allow_leak: opt.AllowLeak = None,
     device: opt.Device = "auto",
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads",
-            metavar="N",
-            min=1,
-            help="CPU threads; another number gives a result that is not bit-identical. \\[default: one for each core]",
-            show_default=False,
-        ),
-    ] = None,
+    threads: opt.Threads = None,
     without: Annotated[
         list[str] | None,
         typer.Option(
@@ -160,7 +152,7 @@ def train(
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
         "data.positive": positive, "train.balance": balance,
         "train.class_weights": class_weights, "train.label_smoothing": label_smoothing, "train.clip": clip,
-        "train.ema": ema, "train.speed.threads": threads, **{f"train.speed.{name}": False for name in without or ()},
+        "train.ema": ema, "train.speed.threads": _threads(threads), **{f"train.speed.{name}": False for name in without or ()},
         "train.augment": augment, "train.keep": keep,
         "evaluate.threshold": threshold, "evaluate.threshold_on": threshold_on, "data.patient_pattern": pattern, "data.follow_links": follow_links,
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
@@ -258,6 +250,7 @@ def lr_find(
     max_bad: opt.MaxBad = None,
     cache: opt.Cache = None,
     allow_leak: opt.AllowLeak = None,
+    threads: opt.Threads = None,
     iterations: Annotated[int, typer.Option("--iterations", min=2, help="Steps with an increasing rate.")] = 100,
     device: opt.Device = "auto",
     offline: opt.Offline = False,
@@ -276,6 +269,7 @@ def lr_find(
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
         "data.per_class": per_class, "data.exclude": exclude, "model.standardise": standardise, "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
         "data.drop_duplicates": drop_duplicates, "data.max_bad": max_bad, "data.cache": cache,
+        "train.speed.threads": _threads(threads),
     })  # fmt: skip
     from plainfilm.pipeline.lr_find import find_learning_rate
 
@@ -293,3 +287,12 @@ def _rate(text: str | None) -> Any:
         return None if text is None else float(text)
     except ValueError:
         return text
+
+
+def _threads(text: str | None) -> int | str | None:
+    """The number of threads, or 'auto'."""
+    if text is None or text == "auto":
+        return text
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--threads {text!r} is not a number of threads; expected auto, or a number from 1.")
+    return int(text)
