@@ -16,7 +16,7 @@ _LOGGED = {
     "run": (),
     "network": ("name", "parameters", "size_px", "device", "balanced"),
     "weights": ("kind", "loaded", "missing", "unexpected", "mismatched", "fresh"),
-    "estimate": ("seconds", "epochs"),
+    "estimate": ("seconds", "epochs", "load", "slowdown"),
     "lr": ("lr",),
     "resume": ("phase", "epoch", "step", "device"),
     "stopping": (),

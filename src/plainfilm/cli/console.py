@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ _WEIGHT_WORDS = {
     "missing": "missing in the file", "unexpected": "unexpected and not used", "mismatched": "skipped, of another shape",
     "fresh": "newly initialised",
 }  # fmt: skip
+_WRONG, _WORTH_SAYING_S = 1.5, 60  # by which factor an estimate is wrong, and from which time left it is corrected
 _BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
 
 
@@ -50,6 +52,8 @@ class Terminal:
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.greeted = False
+        self.epoch_seconds: float | None = None  # as estimated, until the first epoch has shown it
+        self.epoch_began = 0.0
         self.run: RunDir | None = None
 
     def __enter__(self) -> Terminal:
@@ -182,7 +186,12 @@ class Terminal:
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:
         epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
-        self.say(f"{epochs} will take about {duration(facts['seconds'])} (from five timed steps)")
+        text = f"{epochs} will take about {duration(facts['seconds'])} (from timed steps)"
+        if facts["slowdown"] > 1:
+            alone = duration(facts["seconds"] / facts["slowdown"])
+            text += f": {facts['load']}; alone it would be about {alone}"
+        self.say(text)
+        self.epoch_seconds = facts["seconds"] / facts["epochs"]
 
     def _on_probe(self, facts: dict[str, Any]) -> None:
         self.say(f"Probing for shortcuts on {facts['pixels']} pixels ...")
@@ -223,6 +232,8 @@ class Terminal:
         self.say("Stopping after this step and saving the state. Ctrl-C again stops at once.")
 
     def _on_batch(self, facts: dict[str, Any]) -> None:
+        if facts["step"] == 1:
+            self.epoch_began = time.perf_counter()
         if not self.err.is_terminal:
             return
         done = facts["epoch"] * facts["steps"] + facts["step"]
@@ -237,6 +248,16 @@ class Terminal:
             f"epoch {facts['epoch'] + 1}/{facts['of']}  train loss {facts['train_loss']:.4f}  valid loss {facts['valid_loss']:.4f}  "
             f"valid accuracy {facts['accuracy']:.4f}  valid AUROC {facts['auroc']:.4f}"
         )
+        self._correct_estimate(time.perf_counter() - self.epoch_began, facts["of"] - facts["epoch"] - 1)
+
+    def _correct_estimate(self, seconds: float, left: int) -> None:
+        """Say once that the first epoch took much longer or shorter than estimated, if it matters."""
+        expected, self.epoch_seconds = self.epoch_seconds, None
+        if expected is None or not left or max(seconds, expected) * left < _WORTH_SAYING_S:
+            return
+        if not expected / _WRONG < seconds < expected * _WRONG:
+            took = f"{duration(seconds)} instead of {duration(expected)}"
+            self.say(f"The epoch took {took}; about {duration(seconds * left)} left in this phase")
 
     # experiments -----------------------------------------------------------------------------------------------
 

@@ -6,16 +6,19 @@ import os
 import platform
 import shutil
 import sys
+import time
 
+from plainfilm.base.wait_policy import wait_policy
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.data.cache.admin import entries
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.runs.environment import versions
 from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
+from plainfilm.train.other_processes import Load, LoadMeter
 from plainfilm.train.system_limits import free_bytes, physical_cores, usable_cores
 
 _LOW_DISK_BYTES = 2_000_000_000
-_BUSY_SHARE = 0.5  # of the processors: training threads wait for each other, so one busy neighbour makes a step 3 to 4 times slower
+_WATCHED_S = 0.5  # how long the load by other processes is measured
 
 
 def examine() -> DoctorDocument:
@@ -24,6 +27,9 @@ def examine() -> DoctorDocument:
 
     from plainfilm.train.speed import keep_memory, threads_for
 
+    meter = LoadMeter()
+    time.sleep(_WATCHED_S)
+    load = meter.read()
     kept = keep_memory()
     devices = ["cpu"]
     devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -31,7 +37,7 @@ def examine() -> DoctorDocument:
     document = DoctorDocument(
         versions=versions(), python=platform.python_version(), platform=platform.platform(),
         processors=os.cpu_count() or 1, cores=usable_cores() or physical_cores(), threads=threads_for(SpeedConfig()), devices=devices,
-        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None, memory_free_bytes=free_bytes(),
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None, others_cores=round(load.others, 2), memory_free_bytes=free_bytes(),
         cache=_cache_facts(), levers=levers(kept), warnings=[],
     )  # fmt: skip
     return document.model_copy(update={"warnings": _warnings_for(document)})
@@ -56,16 +62,21 @@ def levers(kept_memory: bool) -> list[Lever]:
               switch=f"--without {name}" if name in SPEED_SWITCHES else "--threads N")
         for name, field in SpeedConfig.model_fields.items()
     ]  # fmt: skip
+    waiting = Lever(
+        name="wait_policy", on=wait_policy() == "passive", switch="OMP_WAIT_POLICY=ACTIVE",
+        what="a thread that waits for the others sleeps: beside other work training gets its share of the processor",
+    )  # fmt: skip
     cache = "an image is decoded once for all runs, and no epoch opens a file"
-    return [*found, Lever(name="cache", on=True, what=cache, switch="--no-cache")]
+    return [*found, waiting, Lever(name="cache", on=True, what=cache, switch="--no-cache")]
 
 
 def _warnings_for(found: DoctorDocument) -> list[str]:
     """What makes this machine slow or a run fail, each with its remedy."""
     warnings = []
-    if found.load is not None and found.load > _BUSY_SHARE * found.processors:
+    load = Load(found.others_cores, 0.0, found.processors)
+    if (slowdown := load.slowdown(found.threads)) > 1:
         warnings.append(
-            f"The machine is busy (load {found.load:.1f} on {found.processors} processors): training may take several times as long."
+            f"The machine is busy: {load}. Training takes about {slowdown:.1f} times as long as alone. Pause the other work, or wait for it."
         )
     if found.cores is not None and found.threads < found.cores:
         warnings.append(

@@ -116,7 +116,7 @@ class CacheDocument(Document):
 
 
 class Lever(BaseModel):
-    """A speed setting: `on` or off, and `what` it does; `switch`: the option of train that turns it off."""
+    """A speed setting: `on` or off, and `what` it does; `switch`: the option of train, or environment variable, for off."""
 
     name: str
     on: bool
@@ -134,7 +134,8 @@ class CacheFacts(BaseModel):
 
 
 class DoctorDocument(Document):
-    """`plainfilm doctor --json`; None where the system does not report it."""
+    """`plainfilm doctor --json`; None where the system does not report it. `others_cores`: processors that other processes
+    keep busy."""
 
     versions: dict[str, str]
     python: str
@@ -144,6 +145,7 @@ class DoctorDocument(Document):
     threads: int
     devices: list[str]
     load: float | None
+    others_cores: float
     memory_free_bytes: int | None
     cache: CacheFacts
     levers: list[Lever]

@@ -169,15 +169,28 @@ def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
     return found
 
 
-def estimate_seconds(learn: Learner, phases: Sequence[Phase], steps: int = 5) -> float:
-    """Seconds the phases will take, from `steps` timed steps of a copy of the network after one warm-up step."""
+def estimate_seconds(learn: Learner, phases: Sequence[Phase]) -> float:
+    """Seconds the phases will take, from timed steps of a copy of the network after one warm-up step."""
     model, train = copy.deepcopy(learn.model).train(), learn.dls.train
     with torch.random.fork_rng(devices=[]):
         x, y = train.one_batch()
-        loss_func = learn.loss_func
-        seconds = [_timed_step(model, loss_func, x, y) for _ in range(steps + 1)][1:]
+        _timed_step(model, learn.loss_func, x, y)
+        seconds: list[float] = []
+        while not _enough(seconds):
+            seconds.append(_timed_step(model, learn.loss_func, x, y))
     images = len(train.dataset) + len(learn.dls.valid.dataset) * _INFERENCE
     return float(np.median(seconds)) / len(y) * images * sum(work(phase) for phase in phases)
+
+
+def _enough(seconds: Sequence[float]) -> bool:
+    """Whether these timed steps give an estimate: five, and a second of them, three if they differ.
+
+    Five steps of a small network take less time than the pause that another program's start causes.
+    """
+    if len(seconds) < 5:
+        return False
+    differ = max(seconds) > 2 * min(seconds)
+    return len(seconds) >= 50 or sum(seconds) >= (3 if differ else 1)
 
 
 def work(phase: Phase) -> float:

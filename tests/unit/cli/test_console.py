@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from plainfilm.cli import console
 from plainfilm.cli.console import Terminal
 from plainfilm.cli.render.registry import _NAMES, duration, metric_text
 from plainfilm.errors import StoppedError
@@ -13,6 +14,10 @@ from plainfilm.schemas.documents import Metric
 from wording import lacking
 
 DOCUMENT = PhantomDocument(out="o", images=12, patients=5, size_px=32, seed=0, classes={"NORMAL": 6, "PNEUMONIA": 6})
+
+
+ESTIMATE = {"seconds": 600.0, "epochs": 10, "load": "other processes use 0.7 of 2 cores", "slowdown": 1.0}
+EPOCH = {"of": 10, "train_loss": 0.5, "valid_loss": 0.4, "accuracy": 0.8, "auroc": 0.9}
 
 
 @pytest.mark.parametrize(
@@ -35,11 +40,50 @@ def test_json_is_the_only_thing_on_stdout(capsys):
 
 def test_quiet_prints_only_the_result(capsys):
     with Terminal(quiet=True) as terminal:
-        terminal("estimate", {"seconds": 3, "epochs": 2})
+        terminal("estimate", ESTIMATE)
         terminal.result(DOCUMENT)
     out, err = capsys.readouterr()
     assert "12 images of 5 patients" in out
     assert err == ""
+
+
+def test_the_estimate_says_what_a_busy_machine_costs(capsys):
+    with Terminal() as terminal:
+        terminal("estimate", ESTIMATE)
+        terminal("estimate", ESTIMATE | {"slowdown": 1.5})
+    alone, busy = capsys.readouterr().err.splitlines()[1:]
+    assert alone == "10 epochs will take about 10 min (from timed steps)"
+    assert busy == f"{alone}: other processes use 0.7 of 2 cores; alone it would be about 7 min"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "correction"),
+    [
+        (61.0, None), (89.0, None), (41.0, None),
+        (180.0, "The epoch took 3 min instead of 60 s; about 27 min left in this phase"),
+        (12.0, "The epoch took 12 s instead of 60 s; about 2 min left in this phase"),
+    ],
+)  # fmt: skip
+def test_a_wrong_estimate_is_corrected_once(seconds, correction, capsys, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(console.time, "perf_counter", lambda: now)
+    with Terminal() as terminal:
+        terminal("estimate", ESTIMATE)
+        for epoch in range(3):
+            for step in (1, 2):
+                terminal("batch", {"epoch": epoch, "of": 10, "step": step, "steps": 2, "images": 8})
+            now += seconds
+            terminal("epoch", EPOCH | {"epoch": epoch})
+    said = [line for line in capsys.readouterr().err.splitlines() if "instead" in line]
+    assert said == [correction] * (correction is not None)
+
+
+def test_a_short_training_is_not_corrected(capsys):
+    with Terminal() as terminal:
+        terminal("estimate", ESTIMATE | {"seconds": 0.01})
+        terminal("batch", {"epoch": 0, "of": 10, "step": 1, "steps": 2, "images": 8})
+        terminal("epoch", EPOCH | {"epoch": 0})
+    assert "instead" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("quiet", [False, True])

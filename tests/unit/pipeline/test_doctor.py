@@ -21,7 +21,15 @@ def healthy() -> DoctorDocument:
     cache = found.cache.model_copy(update={"writable": True, "free_bytes": 10**11})
     levers = [lever.model_copy(update={"on": True}) for lever in found.levers]
     return found.model_copy(
-        update={"processors": 8, "cores": 4, "threads": 4, "load": 0.2, "cache": cache, "levers": levers}
+        update={
+            "processors": 8,
+            "cores": 4,
+            "threads": 4,
+            "load": 0.2,
+            "others_cores": 0.1,
+            "cache": cache,
+            "levers": levers,
+        }
     )
 
 
@@ -32,7 +40,7 @@ def test_a_healthy_machine_has_no_warning(healthy: DoctorDocument) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"load": 6.0}, "busy (load 6.0 on 8 processors)"),
+        ({"others_cores": 6.0}, "other processes use 6.0 of 8 cores. Training takes about 1.2 times as long"),
         ({"threads": 1}, "1 of 4 cores are used"),
     ],
 )
@@ -40,6 +48,10 @@ def test_what_slows_training_is_reported_with_a_remedy(healthy: DoctorDocument, 
     warnings = _warnings_for(healthy.model_copy(update=change))
     assert len(warnings) == 1
     assert words in warnings[0]
+
+
+def test_a_load_of_the_past_or_beside_free_cores_is_no_warning(healthy: DoctorDocument) -> None:
+    assert _warnings_for(healthy.model_copy(update={"load": 9.0, "others_cores": 3.5})) == []
 
 
 @pytest.mark.parametrize(
@@ -64,7 +76,7 @@ def test_the_command_prints_everything_and_makes_no_folder(tmp_path: Path, monke
     assert found["versions"]["plainfilm"]
     assert found["threads"] >= 1
     assert found["devices"][0] == "cpu"
-    assert {lever["name"] for lever in found["levers"]} == {*SpeedConfig.model_fields, "cache"}
+    assert {lever["name"] for lever in found["levers"]} == {*SpeedConfig.model_fields, "wait_policy", "cache"}
     assert {lever["switch"] for lever in found["levers"]} >= {"--without allocator", "--threads N", "--no-cache"}
     assert found["cache"]["folder"] == str(tmp_path / "not" / "there")
     assert not (tmp_path / "not").exists()

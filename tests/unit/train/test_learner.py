@@ -155,6 +155,24 @@ def test_the_estimate_is_a_time_and_leaves_the_weights(learn):
     assert torch.equal(torch.get_rng_state(), random)
 
 
+@pytest.mark.parametrize(
+    ("steps", "median"),
+    [
+        ([0.4] * 5, 0.4),
+        ([0.4, 90.0, 0.4, 0.4, 0.4], 0.4),  # one slow step
+        ([0.3] * 4 + [0.02] * 60, 0.02),  # another program starts: four of the first five steps are slow
+        ([2.0, 0.5, 0.5, 0.5, 2.0], 0.5),
+    ],
+)
+def test_slow_steps_do_not_mislead_the_estimate(learn, monkeypatch, steps, median):
+    timed = iter([7.0, *steps])  # the first is the warm-up
+    monkeypatch.setattr(fit, "_timed_step", lambda *_: next(timed))
+    images = len(learn.dls.train.dataset) + len(learn.dls.valid.dataset) / 3
+    batch = len(learn.dls.train.one_batch()[1])
+    expected = 2 * median * images / batch
+    assert estimate_seconds(learn, [Phase(epochs=2, size_px=SIZE)]) == pytest.approx(expected)
+
+
 def test_no_callback_hides_an_attribute_of_the_learner():
     """A callback's name becomes a Learner attribute; one named Save would hide learn.save."""
     ours = [

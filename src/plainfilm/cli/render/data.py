@@ -120,9 +120,9 @@ def print_doctor(out: Console, document: DoctorDocument) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in document.versions.items())
     out.print(f"{versions}, Python {document.python}")
     cores = f"{document.cores} cores, " if document.cores else ""
-    load = f", load {document.load:.1f}" if document.load is not None else ""
     memory = f", {size_text(document.memory_free_bytes)} of memory free" if document.memory_free_bytes else ""
-    out.print(f"{document.platform}: {cores}{document.processors} processors{load}{memory}")
+    out.print(f"{document.platform}: {cores}{document.processors} processors{memory}")
+    out.print(f"other processes use {document.others_cores:.1f} of {document.processors} cores")
     out.print(f"devices: {', '.join(document.devices)}; torch uses {document.threads} threads")
     cache = document.cache
     sizes = f"{size_text(cache.bytes)}; {size_text(cache.free_bytes)} free there"

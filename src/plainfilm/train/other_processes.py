@@ -1,0 +1,54 @@
+"""How much of the processor other processes use while this one works (no torch here)."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+import psutil
+
+_BUSY_TIMES = ("user", "system", "nice", "irq", "softirq")  # the last three exist on some systems only
+_NOTICED = 0.2  # cores: what an idle desktop uses
+_AT_WORK = 0.5  # cores: above this, this process was computing and so kept the others from running
+
+
+class Load(NamedTuple):
+    """Cores that other processes and this one kept busy on average, and the machine's logical cores."""
+
+    others: float
+    own: float
+    cores: int
+
+    def slowdown(self, threads: int) -> float:
+        """Time of a step of `threads` threads in times its time alone; waiting threads sleep, and all get equal shares.
+
+        Beside others a computing process gets fewer cores than it has threads; an idle one sees what the others want.
+        """
+        if self.others < _NOTICED:
+            return 1.0
+        wanted = min(threads, self.cores)
+        return max(1.0, wanted / self.own if self.own > _AT_WORK else (threads + self.others) / self.cores)
+
+    def __str__(self) -> str:
+        return f"other processes use {self.others:.1f} of {self.cores} cores"
+
+
+class LoadMeter:
+    """Measures the load from its creation on; ended children of this process count as its own."""
+
+    def __init__(self) -> None:
+        self._began = self._times()
+
+    def read(self) -> Load:
+        """The mean load so far."""
+        seconds, busy, own = (now - then for now, then in zip(self._times(), self._began, strict=True))
+        cores = os.cpu_count() or 1
+        return Load(min(max(0.0, (busy - own) / seconds), cores), own / seconds, cores)
+
+    @staticmethod
+    def _times() -> tuple[float, float, float]:
+        """Wall time, busy time of all cores, and processor time of this process with its ended children, in s."""
+        system, own = psutil.cpu_times(), os.times()
+        busy = sum(getattr(system, name, 0.0) for name in _BUSY_TIMES)
+        return time.perf_counter(), busy, own.user + own.system + own.children_user + own.children_system
