@@ -105,7 +105,7 @@ def print_cache(out: Console, document: CacheDocument) -> None:
     """Each entry and its size."""
     table = Table(box=None, pad_edge=False)
     for name in ("name", "what", "size"):
-        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+        table.add_column(name, justify="right" if name == "size" else "left", no_wrap=name == "name")
     for entry in document.entries:
         table.add_row(entry.name, entry.what, size_text(entry.bytes))
     if document.entries:
@@ -129,12 +129,12 @@ def print_doctor(out: Console, document: DoctorDocument) -> None:
     out.print(f"cache: {cache.folder}, {sizes}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for name in ("speed setting", "", "what it does", "option of train"):
-        table.add_column(name, overflow="fold", no_wrap=name == "option of train")
+        table.add_column(name, no_wrap=name == "option of train")
     for lever in document.levers:
         table.add_row(lever.name, "on" if lever.on else "off", lever.what, lever.switch)
     out.print(table)
     for text in document.warnings:
-        out.print(f"SLOW: {text}")
+        out.print(f"SLOW: {text}", soft_wrap=cache.folder in text)
     if not document.warnings:
         out.print("Nothing found that would slow down training.")
 
@@ -152,7 +152,7 @@ def print_models(out: Console, document: ModelsDocument) -> None:
     """A table of sizes and weights; below it, a line with source and licence for each."""
     table = Table(box=None, pad_edge=False)
     for name in ("model", "px", "at least", "channels", "parameters", "ImageNet weights"):
-        table.add_column(name, justify="right" if name in ("px", "at least", "parameters") else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in ("px", "at least", "parameters") else "left")
     for row in document.models:
         parameters = f"{row.parameters:,}" if row.parameters else "-"
         weights = row.imagenet if row.installed else f"needs {row.library}"
