@@ -185,7 +185,7 @@ def models(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbos
     """List the networks: sizes, sources, licences, and which ImageNet weights are on this machine."""
     from plainfilm.pipeline.housekeeping import list_models
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         terminal.result(list_models())
 
 
