@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import plainfilm, plainfilm_in_one_place
 
 from plainfilm.data.synthetic.phantom import write_phantom
+from plainfilm.pipeline import prepare
 
 pytestmark = pytest.mark.slow
 SMALL = ["--model", "compact", "--size", "32", "--batch-size", "16"]
@@ -43,6 +46,7 @@ def screens(place: Path, trained: list[str]) -> dict[str, list[str]]:
         "test": ["evaluate", run, "--split", "test"],
         "interpret": ["interpret", run, "--heat-maps", 3],
         "report": ["report", run],
+        "models": ["models"],
         "cache": ["cache", "ls"],
     }
     return {
@@ -78,7 +82,7 @@ def test_a_terminal_of_80_columns_breaks_no_path_and_nothing_else_goes_past_its_
     }
     for name, line in named.items():
         assert line.split() in [each.split() for each in screens[name]], name
-    assert [line for lines in screens.values() for line in lines if line.endswith("precision_recall_te")] == []
+    assert [line for lines in screens.values() for line in lines if line.endswith(("precision_recall_te", "Pi"))] == []
 
 
 def test_a_pipe_gets_whole_lines_on_both_streams(trained: list[str]):
@@ -105,3 +109,46 @@ def test_the_warning_comes_before_the_long_work(trained: list[str]):
         if line.startswith(start)
     }
     assert first[ONE_SET] < first["epoch 1/1"]
+
+
+@pytest.mark.parametrize("command", ["train", "lr-find", "evaluate", "interpret", "resume", "experiments run"])
+@pytest.mark.parametrize(
+    ("device", "code", "words"), [("gpu", 2, "expected auto, cpu, cuda or mps"), ("mps", 3, "No mps")]
+)
+def test_a_device_that_is_not_there_is_refused_before_the_scan(
+    place: Path,
+    trained: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    device: str,
+    code: int,
+    words: str,
+):
+    if sys.platform == "darwin" and device == "mps":
+        pytest.skip("this machine may have it")
+    monkeypatch.setattr(prepare, "build_table", lambda *given: pytest.fail("the images were scanned"))
+    (tmp_path / "grid.yaml").write_text(f"data:\n  path: {place / 'my films'}\n")
+    of = {"train": place / "my films", "lr-find": place / "my films", "experiments run": tmp_path / "grid.yaml"}
+    done = plainfilm(*command.split(), of.get(command, place / "one"), "--device", device, code=code)
+    assert words in done.stderr and "Data:" not in done.stderr and done.stdout == ""
+
+
+def test_the_config_without_data_is_that_of_real_images_and_loads_again(place: Path, tmp_path: Path):
+    shown = plainfilm("train", "--print-config").stdout
+    assert shown.startswith("# For images of your own: plainfilm train DATA --config") and "phantom.yaml" in shown
+    (tmp_path / "mine.yaml").write_text(shown)
+    data = place / "my films"
+    given = plainfilm("train", data, "--print-config").stdout
+    assert plainfilm("train", data, "--config", tmp_path / "mine.yaml", "--print-config").stdout == given
+    found = yaml.safe_load(given)
+    assert (found["train"]["size_px"], found["train"]["epochs"], found["train"]["batch_size"]) == (224, 10, 64)
+    assert found["data"]["path"] == str(data) and yaml.safe_load(shown)["data"]["path"] is None
+    changed = yaml.safe_load(plainfilm("train", "--size", 128, "--print-config").stdout)
+    assert changed["train"]["size_px"] == 128
+
+
+def test_a_detour_to_the_data_is_not_shown(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (place / "work").mkdir()
+    monkeypatch.chdir(place / "work")
+    assert f"Data: {place / 'my films'}\n" in plainfilm("split", "../my films", "--out", tmp_path / "s.csv").stderr
