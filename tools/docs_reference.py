@@ -197,9 +197,10 @@ def config_page() -> str:
         MADE,
         "A config is a YAML file for `plainfilm train --config FILE` and `lr-find`; a grid of `plainfilm experiments run` "
         "holds the same keys ([how-to](../how-to/experiments.md)). Every key may be left out. An unknown key, a wrong type "
-        "or a value out of range is an error; all faults are reported at once. `plainfilm train --print-config` prints the "
-        "resolved config, and each run keeps it as `config.yaml`. An option of the command line replaces the value of "
-        "the file.",
+        "or a value out of range is an error; all faults are reported at once. `plainfilm train DATA --print-config` prints "
+        "the resolved config, and each run keeps it as `config.yaml`; without DATA and a file it prints the defaults for "
+        "images of your own, not the experiment on phantoms that `plainfilm train` alone runs. An option of the command "
+        "line replaces the value of the file.",
         "`null` means: not set. The last column names the option of `plainfilm train` that sets the key.",
     ]
     head = ("key", "default", "allowed", "unit", "what it does", "option")

@@ -90,7 +90,7 @@ def all_broken(root: Path) -> None:
         (one_class, ["Only one class", "'A'", "two or more"]),
         (empty_class, ["class folder 'B'", "no image"]),
         (two_patients, ["class 'B' has 2 patients", "at least 3"]),
-        (loose, ["3 files", "no class folder"]),
+        (loose, ["3 files", "no class folder", "If 'data' is itself one class, give the folder above"]),
         (all_broken, ["'B'", "E_FORMAT", "no usable image"]),
     ],
 )
@@ -141,7 +141,7 @@ def test_csv_that_cannot_be_used(tmp_path, text, words):
         (["--patient-pattern", "("], 2, ["regular expression"]),
         (["--patient-pattern", "p\\d+"], 2, ["no group"]),
         (["--patient-pattern", "^(zebra\\d+)"], 2, ["fits none of 12"]),
-        (["--config", "nowhere.yaml"], 2, ["nowhere.yaml", "cannot be read"]),
+        (["--config", "nowhere.yaml"], 2, ["nowhere.yaml", "does not exist"]),
         (["--seed", "-1"], 2, ["train.seed"]),
         (["--balance", "auto", "--class-weights"], 2, ["choose one"]),
         (["--epocs", "3"], 2, ["--epocs", "--epochs"]),

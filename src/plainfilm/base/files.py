@@ -16,6 +16,14 @@ from typing import IO, Any
 TEMP_PREFIX = ".partial-"
 
 
+def tidy(path: Path) -> Path:
+    """The absolute path without `..`; kept where a link before the `..` makes it another place."""
+    short, plain = Path(os.path.abspath(path)), path.absolute()
+    with contextlib.suppress(OSError):
+        return short if short.samefile(plain) else plain
+    return plain if plain.exists() else short
+
+
 def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write `content` atomically: `path` is the old file or the new one, never a mix; `private`: for the owner only."""
     with atomic_file(path, private=private) as file:

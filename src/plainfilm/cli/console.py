@@ -1,24 +1,26 @@
 """Terminal output: progress and notes on stderr, the result on stdout.
 
-In a terminal there are progress bars; otherwise one line per epoch, and none for quick work.
+In a terminal there are progress bars; otherwise one line per epoch, and none for quick work. Where both streams end in
+the same place, the result leaves out what progress has said; redirected elsewhere, each is complete.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from plainfilm import __version__
 from plainfilm.cli.render.registry import PRINTERS, duration
+from plainfilm.cli.screen import Screen
 from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import (
@@ -38,23 +40,37 @@ _WRONG, _WORTH_SAYING_S = 1.5, 60  # by which factor an estimate is wrong, and f
 _BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
 
 
+def _same_place(stdout: Any, stderr: Any) -> bool:
+    """True where both streams end in one terminal, pipe or file, as with 2>&1."""
+    try:
+        if stdout.isatty() and stderr.isatty():
+            return True
+        out, err = os.fstat(stdout.fileno()), os.fstat(stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # a stream in memory, or closed
+        return False
+    return out.st_ino != 0 and (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
+
+
 class Terminal:
     """Event callback of the pipeline; as a context manager, keeps everything but the result off stdout."""
 
-    def __init__(self, *, quiet: bool = False, json: bool = False) -> None:
-        self.quiet, self.json = quiet, json
-        self.err = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    def __init__(self, *, quiet: bool = False, json: bool = False, verbose: bool = False) -> None:
+        self.quiet, self.json, self.verbose = quiet, json, verbose
+        self.err = Screen(set(), stderr=True)
         if sys.stdout is None:  # plainfilm ... >&-
             raise UsageError(
                 "Standard output is closed, but the result is written there. Redirect it to a file, or to /dev/null."
             )
         self.stdout = sys.stdout
+        self.said: set[str] = set()  # what the result need not repeat
+        self.in_one_place = _same_place(sys.stdout, sys.stderr)
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.greeted = False
         self.epoch_seconds: float | None = None  # as estimated, until the first epoch has shown it
         self.epoch_began = 0.0
         self.run: RunDir | None = None
+        self.data: tuple[Any, ...] = ()  # that was described last
 
     def __enter__(self) -> Terminal:
         self.redirect = contextlib.redirect_stdout(sys.stderr)  # fastai prints, which would break --json
@@ -82,12 +98,14 @@ class Terminal:
         if handler is not None:
             handler(facts)
 
-    def say(self, text: str) -> None:
-        """Print one line on stderr, the banner before the first."""
+    def say(self, text: str, *, whole: bool = False) -> None:
+        """Print one line on stderr, the banner before the first; `whole`: a path is in it, so only the terminal may break it."""
         if not self.greeted:
             self.greeted = True
             self.say(f"plainfilm {__version__}. {RESEARCH_ONLY}")
-        (self.bar.console if self.bar else self.err).print(text, soft_wrap=not self.err.is_terminal)
+            self.said.add(RESEARCH_ONLY)
+        self.said.add(" ".join(text.split()))
+        self.err.print(text, soft_wrap=whole)
 
     def result(self, document: Document) -> None:
         """Print the document of the command on stdout."""
@@ -96,7 +114,7 @@ class Terminal:
             # ASCII only: a class name must not break a terminal or pipe with another encoding
             print(json.dumps(document.model_dump(mode="json"), indent=2), file=self.stdout)
             return
-        out = Console(file=self.stdout, markup=False, highlight=False, emoji=False)
+        out = Screen(self.said if self.in_one_place else set(), verbose=self.verbose, file=self.stdout)
         PRINTERS[type(document)](out, document)
 
     # progress ------------------------------------------------------------------------------------------------
@@ -129,22 +147,30 @@ class Terminal:
 
     def _on_phantom(self, facts: dict[str, Any]) -> None:
         done = "already drawn" if facts["drawn"] else "drawing them once"
-        self.say(f"No DATA given: using {facts['images']} drawn phantom radiographs ({done}) in {facts['folder']}")
+        self.say(
+            f"No DATA given: using {facts['images']} drawn phantom radiographs ({done}) in {facts['folder']}",
+            whole=True,
+        )
 
     def _on_data(self, facts: dict[str, Any]) -> None:
+        shown, self.data = self.data, (facts["path"], facts["counts"], facts["positive"])
+        if self.data != shown:  # the runs of a grid share their data
+            self._describe_data(facts)
+        for note in facts["split"].notes:
+            self.say(f"NOTE: {note}")
+
+    def _describe_data(self, facts: dict[str, Any]) -> None:
         counts: DataCounts = facts["counts"]
-        self.say(f"Data: {facts['path']}")
+        self.say(f"Data: {facts['path']}", whole=True)
         self.say(
             f"{counts.found} files found = {counts.used} used + {counts.quarantined} quarantined + {counts.duplicates} duplicates dropped "
             f"+ {counts.ignored} ignored; {counts.identical_files} used files are copies of others"
         )
         for _, row in facts["excluded"].query("state == 'quarantined'").head(5).iterrows():
-            self.say(f"  quarantined {row['relative']!r}: {row['code']}, {row['why']}")
+            self.say(f"  quarantined {row['relative']!r}: {row['code']}, {row['why']}", whole=True)
         self._print_splits(counts)
         positive = facts["positive"]
         self.say(f"Positive class: {positive}" if positive else f"{len(counts.classes)} classes, each against the rest")
-        for note in facts["split"].notes:
-            self.say(f"NOTE: {note}")
 
     def _print_splits(self, counts: DataCounts) -> None:
         table = Table(box=None, pad_edge=False)
@@ -209,7 +235,7 @@ class Terminal:
         self.say(f"Learning rate found: {facts['lr']:.2g}")
 
     def _on_run(self, facts: dict[str, Any]) -> None:
-        self.say(f"Run: {facts['path']}")
+        self.say(f"Run: {facts['path']}", whole=True)
 
     def _on_resume(self, facts: dict[str, Any]) -> None:
         if facts["device"] != facts["began_on"]:
@@ -277,7 +303,8 @@ class Terminal:
         self.say(f"{facts['runs']} runs of {facts['configurations']} configurations{states}{jobs}; {time}")
         for path in facts["half_made"]:
             self.say(
-                f"NOTE: {path} stopped before it could be resumed; it is kept, and a new folder next to it is used."
+                f"NOTE: {path} stopped before it could be resumed; it is kept, and a new folder next to it is used.",
+                whole=True,
             )
 
     def _on_grid_run(self, facts: dict[str, Any]) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from plainfilm.base.files import tidy
 from plainfilm.config import ExperimentConfig, experiment_file, load_config
+from plainfilm.errors import UsageError
 
 Data = Annotated[
     Path | None,
@@ -260,7 +262,32 @@ Threads = Annotated[
         show_default=False,
     ),
 ]
-Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
+
+
+def _known_device(name: str | None) -> str | None:
+    """The value of --device, refused before any image is read; torch is loaded only where a GPU was asked for."""
+    if name in ("cuda", "mps"):
+        from plainfilm.models.build import pick_device
+
+        return pick_device(name)
+    if name not in (None, "auto", "cpu"):
+        raise UsageError(f"--device {name!r} is not known; expected auto, cpu, cuda or mps.")
+    return name
+
+
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.", callback=_known_device)
+]
+OtherDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="auto, cpu, cuda or mps; another device gives a result that is not bit-identical. \\[default: the run's own]",
+        show_default=False,
+        callback=_known_device,
+    ),
+]
 Balance = Annotated[
     str | None,
     typer.Option(
@@ -281,9 +308,15 @@ Augment = Annotated[
 ]
 
 
-def config_from(data: Path | None, config: Path | None, options: dict[str, Any]) -> ExperimentConfig:
-    """The config of a command line: the file overridden by options; without DATA and file, the phantom experiment."""
-    path = config if config or data else experiment_file("phantom.yaml")
+def config_from(
+    data: Path | None, config: Path | None, options: dict[str, Any], *, template: bool = False
+) -> ExperimentConfig:
+    """The config of a command line: the file overridden by options; without DATA and file, the phantom experiment.
+
+    Args:
+        template: it is to be printed, so that without DATA and file it is that of images of the user's own.
+    """
+    path = config if config or data or template else experiment_file("phantom.yaml")
     split = options.get("data.split")
     if split is not None and Path(split).is_file():
         options = {**options, "data.split": str(Path(split).absolute())}
@@ -292,4 +325,4 @@ def config_from(data: Path | None, config: Path | None, options: dict[str, Any])
     weights = options.get("model.weights")
     if weights not in (None, "none", "imagenet", ""):
         options = {**options, "model.weights": str(Path(weights).expanduser().absolute())}
-    return load_config(path, {**options, "data.path": str(data.absolute()) if data else None})
+    return load_config(path, {**options, "data.path": str(tidy(data)) if data else None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
-    except (OSError, UnicodeDecodeError) as error:
+    except FileNotFoundError:
+        raise ConfigError(f"The config {path} does not exist. Give the path of a YAML file.") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"The config {path} is not UTF-8 text. Give the path of a YAML file.") from None
+    except OSError as error:
         raise ConfigError(
-            f"The config {path} cannot be read ({type(error).__name__}). Give the path of a YAML file."
+            f"The config {path} cannot be read ({error.strerror}). Give the path of a YAML file."
         ) from None
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
@@ -74,4 +79,4 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def dump_yaml(value: dict[str, Any]) -> str:
     """`value` as YAML text; read_yaml() reads it back unchanged, keys in the order given."""
-    return yaml.dump(value, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True)
+    return yaml.dump(value, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)

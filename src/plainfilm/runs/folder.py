@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from plainfilm.base.files import atomic_write, dump_json, sweep
+from plainfilm.base.files import atomic_write, dump_json, sweep, tidy
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
 _Status = Literal["running", "done", "diverged", "interrupted", "failed"]
@@ -44,7 +44,7 @@ class RunDir:
     """A run's folder; the only place that names the paths in it."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
+        self.root = tidy(root)
         self.config = self.root / "config.yaml"
         self.environment = self.root / "environment.json"
         self.table = self.root / "table.csv"
@@ -113,11 +113,21 @@ class RunDir:
         """
         root = out or runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{model}-{secrets.token_hex(2)}"
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            begun = f" Or resume it: {cls(root).resume_command}" if (root / "status.json").is_file() else ""
             raise OccupiedError(
-                f"{root} exists and is not empty; a run is never overwritten. Choose another --out.{begun}"
+                f"{root} exists and is not empty; a run is never overwritten. Choose another --out.{cls(root)._or_else()}"
             )
         return cls(root)
+
+    def _or_else(self) -> str:
+        """What can be done with a folder that is in the way, as a sentence; '' where it is no run, or one that cannot go on."""
+        try:
+            status = self.read_status()["status"] if self.status.is_file() else ""
+        except DataError:
+            return ""
+        if status == "done":
+            return f" It holds a finished run; see its results: plainfilm evaluate {shlex.quote(str(self.root))}"
+        go_on = status in ("interrupted", "failed") and self.start.is_file()
+        return f" Or resume it: {self.resume_command}" if go_on else ""
 
     def make(self) -> None:
         """Create the planned folder; it must still be empty.

@@ -189,6 +189,8 @@ def test_it_fits_a_phone_and_the_card_can_be_read(browse: Open, served: Served):
                 visit.page.wait_for_url("**/card")  # its load event: without the style sheet a page is wider
                 visit.page.get_by_role("heading", level=1, name="Model card").wait_for()
             assert visit.page.evaluate("document.documentElement.scrollWidth") <= 390, address
+            cut_off = "[...document.querySelectorAll('pre')].filter(pre => pre.scrollWidth > pre.clientWidth).length"
+            assert visit.page.evaluate(cut_off) == 0, address
         assert "NOT REPORTED" in visit.page.locator("main").text_content()
         assert visit.complaints == []
 

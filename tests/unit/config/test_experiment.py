@@ -146,9 +146,16 @@ def test_yaml_cannot_make_python_objects(yaml: Yaml) -> None:
 
 
 def test_a_file_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
-    assert "cannot be read" in _refusal(lambda: load_config(tmp_path / "gone.yaml"))
+    gone = _refusal(lambda: load_config(tmp_path / "gone.yaml"))
+    assert gone == f"The config {tmp_path / 'gone.yaml'} does not exist. Give the path of a YAML file."
+    assert "cannot be read (Is a directory)" in _refusal(lambda: load_config(tmp_path))
     (tmp_path / "image.yaml").write_bytes(b"\x89PNG\xff\xfe")
-    assert "cannot be read" in _refusal(lambda: load_config(tmp_path / "image.yaml"))
+    assert "is not UTF-8 text" in _refusal(lambda: load_config(tmp_path / "image.yaml"))
+
+
+def test_a_long_path_is_written_on_one_line(tmp_path: Path) -> None:
+    path = str(tmp_path / ("a long folder " * 9) / "my films")
+    assert f"\n  path: {path}\n" in load_config(options={"data.path": path}).as_yaml()
 
 
 def test_the_short_keys_give_one_phase() -> None:

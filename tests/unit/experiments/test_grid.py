@@ -182,6 +182,6 @@ def test_all_impossible_configurations_are_reported(refused):
 
 
 def test_a_missing_file_a_folder_and_a_name_that_names_no_folder_are_refused(tmp_path, refusal, refused):
-    assert "cannot be read" in refusal(lambda: read_experiment(tmp_path / "nowhere.yaml"), ConfigError)
+    assert "does not exist" in refusal(lambda: read_experiment(tmp_path / "nowhere.yaml"), ConfigError)
     assert "is a folder" in refusal(lambda: read_experiment(tmp_path), ConfigError)
     assert "cannot name a folder" in refused("train: {seed: 1}", name="my grid.yaml")

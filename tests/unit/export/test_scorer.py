@@ -77,9 +77,12 @@ def test_a_bad_image_fills_the_error_and_raises_nothing(exported, tmp_path, cont
     path = tmp_path / "bad.png"
     if content is not None:
         path.write_bytes(content)
-    found = open_bundle(exported[1]).predict_path(path)
+    bundle = open_bundle(exported[1])
+    found = bundle.predict_path(path)
     assert found == Prediction(error=found.error) and found.error.startswith(code)
     assert str(tmp_path) not in found.error
+    if content is not None:  # an upload, as serve gets it
+        assert bundle.predict_bytes(content) == found
 
 
 def test_names_no_system_can_open_are_rows_too(exported):

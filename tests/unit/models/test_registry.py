@@ -63,13 +63,17 @@ def test_file_names_are_those_that_torchvision_expects(name):
 def test_the_command_prints_every_network_narrow_and_as_json():
     shown = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"})
     assert shown.exit_code == 0
-    table = shown.stdout.split("px: default input size")[0].splitlines()
-    assert max(map(len, table)) <= 72
-    for statistics in ("mean 0.485/0.456/0.406, std 0.229/0.224/0.225", "mean 0.5, std 0.25"):
-        assert lacking(shown.stdout, f"Pixels: {statistics}") == []
+    lines = shown.stdout.splitlines()
+    assert len(lines) < 24 and max(map(len, lines)) <= 80  # on one screen
+    assert lines[0].split() == ["model", "px", "min", "channels", "parameters", "ImageNet", "licence"]
     for name, spec in MODELS.items():
-        assert sum(line.startswith(f"{name} ") for line in table) == 1
-        assert f"{name}: {spec.source}" in shown.stdout
+        (row,) = [line for line in lines if line.startswith(f"{name} ")]
+        assert row.split()[-1] == spec.licence == (spec.weights_licence or spec.licence).partition(",")[0]
+    more = CliRunner().invoke(app, ["models", "-v"], env={"COLUMNS": "80"}).stdout
+    for statistics in ("mean 0.485/0.456/0.406, std 0.229/0.224/0.225", "mean 0.5, std 0.25"):
+        assert lacking(more, f"Pixels: {statistics}") == []
+    assert [name for name, spec in MODELS.items() if f"{name}: {spec.source}" not in more] == []
+    assert more.endswith("".join(f"{line}\n" for line in lines[:-1]))  # the table is what is left on the screen
     printed = json.loads(CliRunner().invoke(app, ["models", "--json"]).stdout)
     document = ModelsDocument.model_validate(printed)
     assert [row.name for row in document.models] == list(MODELS)

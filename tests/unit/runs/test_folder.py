@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -25,9 +26,42 @@ def test_a_run_is_never_overwritten(tmp_path):
     with pytest.raises(OccupiedError, match="not empty") as error:
         RunDir.plan(tmp_path / "run", "paper")
     assert error.value.exit_code == 4
-    (tmp_path / "run" / "status.json").write_text("{}")
-    with pytest.raises(OccupiedError, match=f"Or resume it: plainfilm resume {tmp_path / 'run'}$"):
+    (tmp_path / "run" / "status.json").write_text("{}")  # damaged: nothing is known of it
+    with pytest.raises(OccupiedError, match=r"Choose another --out\.$"):
         RunDir.plan(tmp_path / "run", "paper")
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        ("done", ". It holds a finished run; see its results: plainfilm evaluate '{run}'"),
+        ("interrupted", ". Or resume it: plainfilm resume '{run}'"),
+        ("failed", ". Or resume it: plainfilm resume '{run}'"),
+        ("diverged", "Choose another --out."),  # resume would diverge again
+    ],
+)
+def test_a_run_in_the_way_is_resumed_only_where_resume_would_go_on(tmp_path, status, advice):
+    run = RunDir(tmp_path / "my run")
+    run.start.parent.mkdir(parents=True)
+    run.start.write_text("{}")
+    run.write_status(status)
+    with pytest.raises(OccupiedError) as error:
+        RunDir.plan(run.root, "paper")
+    assert str(error.value).endswith(advice.format(run=run.root))
+    run.start.unlink()  # it stopped before its inputs were written
+    with pytest.raises(OccupiedError) as error:
+        RunDir.plan(run.root, "paper")
+    assert "resume" not in str(error.value)
+
+
+def test_a_run_s_path_is_shown_without_detours(tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "far" / "there").mkdir(parents=True)
+    (tmp_path / "work" / "link").symlink_to(tmp_path / "far" / "there")
+    monkeypatch.chdir(tmp_path / "work")
+    assert RunDir(Path("../runs/one")).root == tmp_path / "runs" / "one"
+    # here the two dots lead to the folder of the link's target
+    assert RunDir(Path("link/../there")).root == tmp_path / "work" / "link" / ".." / "there"
 
 
 def test_planning_a_run_creates_nothing(tmp_path):

@@ -141,7 +141,12 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the data and time five steps; no training, no files.")
     ] = False,
-    print_config: Annotated[bool, typer.Option("--print-config", help="Print the resolved config and stop.")] = False,
+    print_config: Annotated[
+        bool,
+        typer.Option(
+            "--print-config", help="Print the resolved config and stop; without DATA, the defaults for your own images."
+        ),
+    ] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
@@ -158,9 +163,9 @@ def train(
         "data.bits": bits, "data.allow_leak": allow_leak, "data.tiff": tiff, "data.frame": frame,
         "data.per_class": per_class, "data.exclude": exclude, "model.standardise": standardise, "data.resize": resize, "data.harmonise": harmonise, "data.requantise": requantise,
         "data.drop_duplicates": drop_duplicates, "data.max_bad": max_bad, "data.cache": cache, "data.audit": audit,
-    })  # fmt: skip
+    }, template=print_config)  # fmt: skip
     if print_config:
-        print(cfg.as_yaml(), end="")
+        print(_OPEN_CONFIG * (cfg.data.path is None) + cfg.as_yaml(), end="")
         return
     from plainfilm.pipeline.train import train_run
 
@@ -177,21 +182,13 @@ def models(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbos
     """List the networks: sizes, sources, licences, and which ImageNet weights are on this machine."""
     from plainfilm.pipeline.housekeeping import list_models
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         terminal.result(list_models())
 
 
 def resume(
     run: opt.Run,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            "--device",
-            metavar="NAME",
-            help="auto, cpu, cuda or mps; another device gives a result that is not bit-identical. \\[default: the run's own]",
-            show_default=False,
-        ),
-    ] = None,
+    device: opt.OtherDevice = None,
     max_minutes: opt.MaxMinutes = None,
     checkpoint_minutes: opt.CheckpointMinutes = CHECKPOINT_MINUTES,
     json: opt.Json = False,
@@ -279,6 +276,12 @@ def lr_find(
                 cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, on_event=terminal
             )
         )
+
+
+_OPEN_CONFIG = """\
+# For images of your own: plainfilm train DATA --config THIS_FILE. data.path is open; where it stays so, drawn phantom
+# images are used. plainfilm train alone, without DATA and --config, is another experiment: experiments/phantom.yaml.
+"""
 
 
 def _rate(text: str | None) -> Any:

@@ -48,7 +48,7 @@ def print_compare(out: Console, document: CompareDocument) -> None:
     )
     table = Table(box=None, pad_edge=False)
     for name in ("row", "seeds", "AUROC", "accuracy", "log loss"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name == "row")
     for row in document.rows:
         shown = (_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", "log_loss"))
         table.add_row(row.name, str(len(row.runs)), *shown)
@@ -56,7 +56,7 @@ def print_compare(out: Console, document: CompareDocument) -> None:
     out.print(f"{document.metric} minus that of {document.best}, paired by whole patients (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
     table = Table(box=None, pad_edge=False)
     for name in ("row", "difference", "p", "adjusted", "closed-form test", ""):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name == "row")
     for row in document.rows[1:]:
         found = row.differences.get(document.metric)
         if found is None:
@@ -78,7 +78,7 @@ def print_experiment(out: Console, document: ExperimentDocument) -> None:
     """One line per run."""
     table = Table(box=None, pad_edge=False)
     for name in ("run", "", "test"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name == "run")
     for run in document.runs:
         word = _WORDS.get(run.outcome, run.outcome)
         table.add_row(run.run.replace("\\", "/").rpartition("/")[2], f"{word}: {run.message}" if run.message else word,

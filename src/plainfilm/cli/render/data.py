@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
+from plainfilm.cli.screen import Screen
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
-from plainfilm.schemas.documents import ModelsDocument
+from plainfilm.schemas.documents import ModelRow, ModelsDocument
 
 _VERDICTS = {
     "ok": "ok: no findings to report with the score",
@@ -105,7 +106,7 @@ def print_cache(out: Console, document: CacheDocument) -> None:
     """Each entry and its size."""
     table = Table(box=None, pad_edge=False)
     for name in ("name", "what", "size"):
-        table.add_column(name, justify="right" if name == "size" else "left", overflow="fold")
+        table.add_column(name, justify="right" if name == "size" else "left", no_wrap=name == "name")
     for entry in document.entries:
         table.add_row(entry.name, entry.what, size_text(entry.bytes))
     if document.entries:
@@ -129,12 +130,12 @@ def print_doctor(out: Console, document: DoctorDocument) -> None:
     out.print(f"cache: {cache.folder}, {sizes}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for name in ("speed setting", "", "what it does", "option of train"):
-        table.add_column(name, overflow="fold", no_wrap=name == "option of train")
+        table.add_column(name, no_wrap=name == "option of train")
     for lever in document.levers:
         table.add_row(lever.name, "on" if lever.on else "off", lever.what, lever.switch)
     out.print(table)
     for text in document.warnings:
-        out.print(f"SLOW: {text}")
+        out.print(f"SLOW: {text}", soft_wrap=cache.folder in text)
     if not document.warnings:
         out.print("Nothing found that would slow down training.")
 
@@ -148,26 +149,34 @@ def print_split(out: Console, document: SplitDocument) -> None:
     out.print(f"Split file: {document.out}", soft_wrap=True)
 
 
-def print_models(out: Console, document: ModelsDocument) -> None:
-    """A table of sizes and weights; below it, a line with source and licence for each."""
+def print_models(out: Screen, document: ModelsDocument) -> None:
+    """A table of sizes, weights and licences; with -v also the source and pixel statistics of each network."""
     table = Table(box=None, pad_edge=False)
-    for name in ("model", "px", "at least", "channels", "parameters", "ImageNet weights"):
-        table.add_column(name, justify="right" if name in ("px", "at least", "parameters") else "left", overflow="fold")
+    for name in ("model", "px", "min", "channels", "parameters", "ImageNet", "licence"):
+        table.add_column(name, justify="right" if name in ("px", "min", "parameters") else "left")
     for row in document.models:
         parameters = f"{row.parameters:,}" if row.parameters else "-"
         weights = row.imagenet if row.installed else f"needs {row.library}"
-        table.add_row(row.name, str(row.size_px), str(row.min_size_px), row.channels, parameters, weights)
-    out.print(table)
-    out.print("px: default input size of the network or its weights; parameters: at that size, for two classes.")
-    out.print("channels: of the first convolution; '1 or 3' depends on the images.")
-    out.print(
-        "Every network can train as a whole; with weights also the head alone, or first the head and then the whole."
-    )
-    for row in document.models:
-        weights = f"; weights {row.weights_licence}" if row.weights_licence else ""
+        table.add_row(
+            row.name, str(row.size_px), str(row.min_size_px), row.channels, parameters, weights, _licences(row)
+        )
+    for row in document.models if out.verbose else ():
         pixels = f"mean {_numbers(row.mean)}, std {_numbers(row.std)}"
-        out.print(f"{row.name}: {row.source}. Pixels: {pixels}. Licence: {row.licence}{weights}.", soft_wrap=True)
-    out.print("Any other network of timm: --model timm/NAME. Start from: --weights none, imagenet, FILE or RUN.")
+        out.print(f"{row.name}: {row.source}. Pixels: {pixels}.", soft_wrap=True)
+    out.print(table)
+    out.print("px: default input size; min: the smallest; parameters: at px, for two classes.")
+    out.print("channels: of the first convolution; '1 or 3' depends on the images.")
+    out.print("licence: of code and weights; ImageNet's images are for non-commercial research.")
+    out.print("Every network trains as a whole; with weights also its head alone, or first.")
+    out.print("--weights: none, imagenet, FILE or RUN. Any other network of timm: timm/NAME.")
+    if not out.verbose:
+        out.print("Sources and pixel statistics: plainfilm models -v")
+
+
+def _licences(row: ModelRow) -> str:
+    """'BSD-3-Clause', or 'Apache-2.0; weights CC-BY-4.0' where the weights have another."""
+    weights = (row.weights_licence or row.licence).partition(",")[0]
+    return row.licence if weights == row.licence else f"{row.licence}; weights {weights}"
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 from rich.console import Console
 
 from plainfilm.schemas.documents import ExportDocument, PredictDocument
@@ -17,13 +15,13 @@ def print_export(out: Console, document: ExportDocument) -> None:
     out.print(f"ONNX (opset {document.opset}) differs from torch by at most {apart:.1e} on {document.pictures} images.")
     out.print(f"MODEL_CARD.md: {document.not_reported} fields are NOT REPORTED; only a person can fill them in.")
     for note in document.notes:
-        out.print(textwrap.fill(f"NOTE: {note}", out.width, subsequent_indent="  "))
+        out.print(f"NOTE: {note}")
     out.print(f"Bundle: {document.out}", soft_wrap=True)
 
 
 def print_predict(out: Console, document: PredictDocument) -> None:
     """Counts by predicted class, and where the rows are."""
-    out.print("\n".join(textwrap.wrap(predict_summary(document), out.width)))
+    out.print(predict_summary(document))
     if document.out:
         out.print(f"Predictions: {document.out}", soft_wrap=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,7 @@ from plainfilm.cli.render.data import (
 )
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
 from plainfilm.cli.render.predict import print_export, print_predict
+from plainfilm.cli.screen import Screen
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import (
@@ -202,13 +202,13 @@ def _print_interpret(out: Console, document: InterpretDocument) -> None:
         out.print(f"Heat maps ({heat.method}, {heat.cells[0]} x {heat.cells[1]} cells) are not evidence of location.")
         out.print(f"Checked on {heat.pictures} {heat.chosen}{flat}:")
         for line in heat.says:
-            out.print(textwrap.fill(line, out.width, initial_indent="- ", subsequent_indent="  "))
+            out.print(f"- {line}")
     if document.suspects is not None:
         out.print(document.suspects.says)
         out.print(f"{'label errors':22} {document.suspects.file}", soft_wrap=True)
 
 
-PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
+PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     TrainDocument: _print_train,
     EvaluateDocument: _print_evaluate,
     LrFindDocument: _print_lr_find,

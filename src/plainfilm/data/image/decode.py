@@ -210,6 +210,8 @@ def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.
 
 
 def _header(data: bytes, tiff: bool) -> Image.Image:
+    if not data:
+        raise DecodeError("E_EMPTY", "the file has no bytes")
     formats = _FORMATS + _TIFF if tiff else _FORMATS
     with _one_error():
         try:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.table.folders import GIVEN_NAMES, FoundFiles
 from plainfilm.errors import DataError
 
@@ -47,11 +48,29 @@ def read_column(path: Path, name: str) -> dict[str, str] | None:
     return dict(zip(frame["relative"], frame[name].str.strip(), strict=True))
 
 
+_NOT_TEXT = {
+    b"\xff\xd8\xff": "a JPEG image", b"\x89PNG": "a PNG image", b"BM": "a BMP image", b"GIF8": "a GIF image",
+    b"II*\0": "a TIFF image", b"MM\0*": "a TIFF image", b"%PDF": "a PDF",
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\x1f\x8b": "a gzip archive",
+}  # fmt: skip
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as text ({type(error).__name__}). Save the CSV as UTF-8.") from None
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Make it readable.") from None
+    kinds = ["a DICOM file"] * is_dicom(data) + [kind for magic, kind in _NOT_TEXT.items() if data.startswith(magic)]
+    try:
+        if not kinds:
+            return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        kinds = ["not UTF-8 text; if it is a CSV, save it as UTF-8"]
+    raise DataError(
+        f"{path} is {kinds[0]}. Expected a folder of class folders, DATA/<class>/<images>, or a CSV with columns "
+        "path,label[,patient][,split]."
+    )
 
 
 def _parse(path: Path, text: str) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from plainfilm.base.files import atomic_write
+from plainfilm.base.files import atomic_write, tidy
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
@@ -120,7 +120,8 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
         if loose
         else f"No images under {path} ({len(ignored)} other files)"
     )
-    hint = f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
+    hint = f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}" if loose else ""
+    hint += f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
     return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
 
 

@@ -195,13 +195,20 @@ def test_a_split_column_that_is_filled_in_part_is_refused(image_folder: Path, re
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
 def test_a_file_that_is_not_utf8_is_refused(image_folder: Path, refusal: Refusal, encoding: str) -> None:
-    assert "Save the CSV as UTF-8" in refusal(
-        lambda: read_csv(csv(image_folder, "path,label\n0.png,Fülle\n", encoding))
-    )
+    message = refusal(lambda: read_csv(csv(image_folder, "path,label\n0.png,Fülle\n", encoding)))
+    assert "not UTF-8 text; if it is a CSV, save it as UTF-8" in message
 
 
-def test_an_image_in_place_of_a_csv_is_refused(image_folder: Path, refusal: Refusal) -> None:
-    assert "cannot be read as text" in refusal(lambda: build_table(image_folder / "0.png", DataConfig()))
+@pytest.mark.parametrize(
+    ("begins", "kind"),
+    [(b"\xff\xd8\xff\xe0", "a JPEG image"), (b"\x89PNG\r\n", "a PNG image"), (b"%PDF-1.7\n", "a PDF"),
+     (b"PK\x03\x04", "a ZIP archive or an Excel workbook"), (bytes(128) + b"DICM", "a DICOM file")],
+)  # fmt: skip
+def test_a_file_that_is_no_csv_is_called_what_it_is(tmp_path: Path, refusal: Refusal, begins: bytes, kind: str) -> None:
+    (tmp_path / "film.csv").write_bytes(begins + b"\n0.png,A\n")
+    message = refusal(lambda: build_table(tmp_path / "film.csv", DataConfig()))
+    assert message.startswith(f"{tmp_path / 'film.csv'} is {kind}. Expected a folder of class folders")
+    assert "or a CSV with columns path,label[,patient][,split]" in message and "Error" not in message
 
 
 def test_a_quote_that_is_never_closed_is_refused_in_a_long_file_too(image_folder: Path, refusal: Refusal) -> None:

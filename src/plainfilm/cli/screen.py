@@ -1,0 +1,64 @@
+"""Where lines and tables are printed: no word is broken, nothing is wrapped in a pipe, and nothing is said twice."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+
+_PIPE_WIDTH = 100_000  # rich takes 80 columns where there is no terminal
+
+
+class Screen(Console):
+    """A console that breaks no word and no line that is not wrapped; outside a terminal nothing is, unless COLUMNS is set."""
+
+    def __init__(self, said: set[str], *, verbose: bool = False, **where: Any) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False, **where)
+        self.said, self.verbose = said, verbose  # `said`: lines that are not printed again
+        if not (self.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
+            self.width = _PIPE_WIDTH
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print one object; a line that was said, or a note printed twice, is left out."""
+        if objects and isinstance(objects[0], str):
+            line = " ".join(objects[0].split())
+            if line in self.said:
+                return
+            self.said |= {line} if line.startswith("NOTE: ") else set()
+            if not options.get("soft_wrap"):
+                objects = (self._wrapped(objects[0]),)
+        elif objects and isinstance(objects[0], Table):
+            _fit(objects[0], self.width)
+        super().print(*objects, **{"crop": False, "overflow": "ignore", **options})
+
+    def _wrapped(self, text: str) -> str:
+        """The lines of `text`, broken between words; rich would fold a word that is longer than the screen."""
+        return "\n".join(
+            textwrap.fill(
+                line, self.width, subsequent_indent="  " if line.startswith("- ") else "", break_long_words=False, break_on_hyphens=False,
+                replace_whitespace=False, expand_tabs=False,
+            )
+            for line in text.split("\n")
+        )  # fmt: skip
+
+
+def _fit(table: Table, width: int) -> None:
+    """Narrow the columns, the widest first, until the table fits or the next step would break a word."""
+    cells = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    least = [
+        max(cell_len(part) for text in texts for part in ([text] if column.no_wrap else text.split() or [""]))
+        for column, texts in zip(table.columns, cells, strict=True)
+    ]
+    widths, gaps = [max(map(cell_len, texts)) for texts in cells], 2 * (len(cells) - 1)
+    while sum(widths) + gaps > width:
+        loose = [i for i, each in enumerate(widths) if each > least[i]]
+        if not loose:
+            break
+        widths[max(loose, key=widths.__getitem__)] -= 1
+    for column, each in zip(table.columns, widths, strict=True):
+        column.width = each
+    table.width = sum(widths) + gaps
