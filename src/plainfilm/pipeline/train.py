@@ -261,6 +261,7 @@ def _timing(run: RunDir, seconds: float) -> Timing:
     rows = pd.read_csv(run.timing)
     return Timing(
         seconds=round(seconds, 2),
+        epochs_seconds=round(float(rows["epoch_seconds"].sum()), 2),
         train_img_per_s=round(float(rows["images"].sum() / rows["train_seconds"].sum()), 2),
         peak_rss_mb=round(peak_rss_mb(), 1),
     )

@@ -95,9 +95,10 @@ class HasShortcutBaseline(BaseModel):
 
 
 class Timing(BaseModel):
-    """Time and memory of the run on this machine."""
+    """Time and memory of the run on this machine; `epochs_seconds` of `seconds` went into the epochs."""
 
     seconds: float
+    epochs_seconds: float
     train_img_per_s: float
     peak_rss_mb: float
 

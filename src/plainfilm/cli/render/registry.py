@@ -99,7 +99,8 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     if document.temperature is not None:
         out.print(f"Logits are divided by the temperature {document.temperature:.3f} (fitted on valid)")
     out.print(
-        f"Trained in {duration(document.timing.seconds)}, {document.timing.train_img_per_s:.0f} img/s, {document.timing.peak_rss_mb:.0f} MB"
+        f"Epochs took {duration(document.timing.epochs_seconds)} at {document.timing.train_img_per_s:.0f} img/s, "
+        f"everything {duration(document.timing.seconds)}; peak memory {document.timing.peak_rss_mb:.0f} MB"
     )
     print_notes(out, document.notes)
     out.print(f"Run: {document.run}", soft_wrap=True)
