@@ -70,7 +70,7 @@ def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
         raise KeyboardInterrupt
 
 
-class WriteState(Callback):
+class _WriteState(Callback):
     """Writes the state, the history and the best weights, in an order that survives a kill at any moment.
 
     The state is written first and holds the history and the hash of the best weights; after a kill in between, the
@@ -212,7 +212,7 @@ def fit_with_stops(
 
     with _stop_requests(on_event) as request:
         learn.stop_request = request
-        keeper = WriteState(
+        keeper = _WriteState(
             run, history, best, pace=pace, request=request, last_phase=len(phases) - 1,
             start_sha256=start_sha256, number=state.number if state else 0,
         )  # fmt: skip
