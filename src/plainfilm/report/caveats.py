@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT
 from plainfilm.report.formatting import between, many, number
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import Number
+from plainfilm.schemas.documents import DRAWN
 
 _TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
 _PATIENTS = ("No patient key", "no patient key")
@@ -16,18 +18,23 @@ _PATIENTS = ("No patient key", "no patient key")
 
 @dataclass(frozen=True)
 class Caveat:
-    """One caveat. `level`: stop (the number may not mean what it seems to), mind, or fact."""
+    """One caveat. `level`: stop (the number may not mean what it seems to), mind, or fact.
+
+    `about_heat`: it is shown at the heat maps; `on_top`: it is shown on the first screen.
+    """
 
     level: Literal["stop", "mind", "fact"]
     title: str
     text: str
+    about_heat: bool = False
+    on_top: bool = True
 
 
 def caveats(found: ReportedRun) -> list[Caveat]:
     """All caveats, most severe first."""
-    listed = [_seal(found), *_notes(found), *_shortcut(found), *_drawn(found)]
+    listed = [_seal(found), *_notes(found), *_shortcut(found), *_drawn(found), *_heat(found)]
     order = {"stop": 0, "mind": 1, "fact": 2}
-    return sorted(listed, key=lambda caveat: order[caveat.level])
+    return sorted(listed, key=lambda caveat: (order[caveat.level], caveat.title != DRAWN.capitalize()))
 
 
 def _seal(found: ReportedRun) -> Caveat:
@@ -78,16 +85,11 @@ def _notes(found: ReportedRun) -> list[Caveat]:
 
 
 def _drawn(found: ReportedRun) -> list[Caveat]:
-    """The caveat of a run without DATA, which was trained on phantoms."""
-    if found.cfg.data.path is not None:
+    """The caveat of a run on phantoms whose notes do not say so: one of an older version."""
+    if any(note.startswith(DRAWN) for note in found.document.notes):
         return []
-    return [
-        Caveat(
-            "mind",
-            "Synthetic images",
-            "These are synthetic phantoms: the numbers show that the pipeline works, they say nothing about radiographs.",
-        )
-    ]
+    texts = [note.partition(": ")[2] for note in drawn_note(found.rows)]
+    return [Caveat("mind", DRAWN.capitalize(), text[:1].upper() + text[1:]) for text in texts]
 
 
 def _raises_banner(probe: Number | None) -> bool:
@@ -115,3 +117,19 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
     if network.value is not None and network.value <= best.value:
         text += " The network is no better than the baseline."
     return [Caveat("stop", _TITLES["SHORTCUT"], text)]
+def _heat(found: ReportedRun) -> list[Caveat]:
+    """What the checks of the heat maps say against them; nothing where both passed or there are no maps."""
+    if not found.has_heat:
+        return []
+    if found.heat is None:
+        text = "This run holds no result of their checks. Make it: plainfilm interpret RUN, then plainfilm report RUN."
+        return [Caveat("mind", "Not known whether these heat maps can be trusted", text, about_heat=True, on_top=False)]
+    listed = []
+    for says in found.heat.says:
+        mark, _, text = says.partition(": ")
+        if mark.startswith("HEAT MAPS"):
+            listed.append(Caveat("stop", mark.capitalize(), text[:1].upper() + text[1:], about_heat=True))
+        elif mark.startswith("NOT ENOUGH IMAGES"):
+            title = "Not enough images to tell whether these heat maps can be trusted"
+            listed.append(Caveat("mind", title, text[:1].upper() + text[1:], about_heat=True, on_top=False))
+    return listed
