@@ -13,6 +13,7 @@ from plainfilm.runs.metrics_file import Number
 from plainfilm.schemas.documents import DRAWN
 
 _TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
+_ONE_SET = "ONE VALID SET"
 _PATIENTS = ("No patient key", "no patient key")
 
 
@@ -40,12 +41,12 @@ def caveats(found: ReportedRun) -> list[Caveat]:
 def _seal(found: ReportedRun) -> Caveat:
     own, of_set = len(found.accesses), found.accesses_set
     if found.split == "test":
-        others = f"; {of_set} times in total by all runs in its folder" if of_set > own else ""
+        others = f" The set was accessed {of_set} times in total by all runs in its folder." if of_set > own else ""
         if own == 1:
             level: Literal["mind", "fact"] = "mind" if of_set > own else "fact"
-            text = f"This run was evaluated on its sealed test set once{others}."
+            text = f"This was the only access of this run.{others}"
             return Caveat(level, "Evaluated on the test set once", text)
-        text = f"This run was evaluated on its test set {own} times{others}. Each access after the first makes the score less of an independent test."
+        text = f"Each access after the first makes the score less of an independent test.{others}"
         return Caveat("mind", f"Evaluated on the test set {own} times", text)
     if found.card.seal is None:
         return Caveat("stop", "No test score", "The data has no test set, so no number on this page is a test score.")
@@ -75,6 +76,10 @@ def _notes(found: ReportedRun) -> list[Caveat]:
             listed.append(Caveat("stop", _TITLES[kind], text[:1].upper() + text[1:]))
         elif any(words in note for words in _PATIENTS):
             listed.append(Caveat("mind", "Patients unknown", note))
+        elif note.startswith(_ONE_SET):
+            listed.append(
+                Caveat("mind", _ONE_SET.capitalize(), f"The same images are{note.removeprefix(_ONE_SET + ' is')}")
+            )
         elif "chosen on the valid images" in note:
             listed.append(Caveat("mind", "Chosen on these images", note))
         elif mark.isupper() and text:
@@ -92,9 +97,9 @@ def _drawn(found: ReportedRun) -> list[Caveat]:
     return [Caveat("mind", DRAWN.capitalize(), text[:1].upper() + text[1:]) for text in texts]
 
 
-def _raises_banner(probe: Number | None) -> bool:
+def _raises_banner(probe: Number) -> bool:
     """Whether the lower bound of the probe's AUROC is above LIMIT."""
-    return probe is not None and probe.ci_low is not None and probe.ci_low > LIMIT
+    return probe.ci_low is not None and probe.ci_low > LIMIT
 
 
 def _shortcut(found: ReportedRun) -> list[Caveat]:
@@ -106,17 +111,26 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
             "No shortcut baseline was run, so it is unknown whether these classes can be separated without lung detail."
         )
         return [Caveat("mind", "Shortcuts not tested", text)]
-    best = probes.auroc if probes else None
-    if probes is None or best is None or best.value is None or not (said or _raises_banner(best)):
-        return [Caveat("stop", _TITLES["SHORTCUT"], text) for text in said]
-    network = found.document.metric("auroc")
+    known = {name: metric for name, metric in (probes.probes if probes else {}).items() if metric.value is not None}
+    if not known or not (said or any(map(_raises_banner, known.values()))):
+        return [Caveat("stop", _TITLES["SHORTCUT"], text[:1].upper() + text[1:]) for text in said]
+    return [Caveat("stop", _TITLES["SHORTCUT"], _beside_the_network(found, known, probes.best if probes else None))]
+
+
+def _beside_the_network(found: ReportedRun, known: dict[str, Number], best: str | None) -> str:
+    """The highest probe, which the table of probes marks too; the one that was chosen on valid; and the network."""
+    highest, network = found.highest_probe, found.document.metric("auroc")
+    top = known[highest]
+    chosen = f" (the {best}, best on valid: {number(known[best].value)} {between(known[best])})" if best in known and best != highest else ""  # fmt: skip
     text = (
-        f"Shortcut baseline: AUROC {number(best.value)} {between(best)} on these images from the {probes.best} alone, "
-        f"without lung detail; the network: {number(network.value)} {between(network)}."
+        f"AUROC {number(top.value)} {between(top)} on these images from the {highest} alone, without lung detail{chosen}; "
+        f"the network: {number(network.value)} {between(network)}."
     )
-    if network.value is not None and network.value <= best.value:
-        text += " The network is no better than the baseline."
-    return [Caveat("stop", _TITLES["SHORTCUT"], text)]
+    if network.value is not None and top.value is not None and network.value <= top.value:
+        text += " The network is no better than this baseline."
+    return text
+
+
 def _heat(found: ReportedRun) -> list[Caveat]:
     """What the checks of the heat maps say against them; nothing where both passed or there are no maps."""
     if not found.has_heat:

@@ -72,6 +72,13 @@ class ReportedRun:
         return self.run.figure("heat_deletion").is_file()
 
     @property
+    def highest_probe(self) -> str:
+        """The shortcut probe with the highest AUROC on the images of the first screen, the first of equals; '' without one."""
+        baseline = self.document.shortcut_baseline
+        values = {name: m.value for name, m in (baseline.probes if baseline else {}).items() if m.value is not None}
+        return max(values, key=lambda name: values[name], default="")
+
+    @property
     def kept(self) -> int:
         """Position of the kept epoch in the history."""
         places = list(zip(self.history["phase"], self.history["epoch"], strict=True))

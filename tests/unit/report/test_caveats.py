@@ -75,8 +75,36 @@ def test_the_banner_says_when_the_network_is_no_better(finish):
     assert (
         "thumbnail 8x8 alone" in text
         and "0.990" in text
-        and text.endswith("The network is no better than the baseline.")
+        and text.endswith("The network is no better than this baseline.")
     )
+
+
+def test_the_banner_names_the_highest_probe_of_the_table_and_the_one_chosen_on_valid(finish):
+    run = finish()
+    block = probe(0.55, 0.690)
+    baseline = block["shortcut_baseline"]
+    baseline["probes"]["image statistics"] = {**baseline["auroc"], "value": 0.750, "ci_low": 0.626, "ci_high": 0.843}
+    edit_metrics(run, "test", **block)
+    (text,) = [c.text for c in caveats(read_reported_run(run)) if c.title == "Shortcut"]
+    assert text.startswith("AUROC 0.750 [0.626, 0.843] on these images from the image statistics alone")
+    assert "(the thumbnail 8x8, best on valid: 0.690 [0.550, 0.800])" in text
+
+
+def test_no_caveat_begins_with_its_title(finish):
+    run = finish()
+    edit_metrics(
+        run, "test", **probe(0.7), notes=[f"{ONE_SET}: valid has 59 patients, and 100 are needed to split it."]
+    )
+    found = caveats(read_reported_run(run))
+    assert {c.title for c in found} >= {"Shortcut", "One valid set", "Evaluated on the test set once"}
+    stutter = [c.title for c in found if c.text.casefold().startswith(c.title.casefold())]
+    assert stutter == [] and not any(c.text.startswith("This run was evaluated on its") for c in found)
+    assert not any(c.title == "Note" for c in found)
+
+
+ONE_SET = (
+    "ONE VALID SET is used for model selection (the epoch) and for temperature, threshold, abstain band and OOD gate"
+)
 
 
 def test_notes_of_the_run_are_repeated(finish):

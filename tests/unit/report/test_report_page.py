@@ -204,7 +204,7 @@ def test_a_copied_run_keeps_the_access_count_of_its_former_folder(finish):
     run = finish()  # its ledger holds only its own access
     edit_metrics(run, "test", opened_set=5)
     text = draw(run)[1].flat()
-    assert lacking(text, "sealed test set once; 5 times in total by all runs") == []
+    assert lacking(text, "accessed 5 times in total by all runs") == []
 
 
 def test_more_than_two_classes(finish):
@@ -244,6 +244,18 @@ def test_blocks_that_other_commands_add_appear(finish):
     for part in ("38 patients", "2 patients with images of several", "Subgroups by sex", "F minus M", "3.7 %", "like valid only",
                  "marks 0.810", "External set 1: 9 images", "-0.200 [-0.300, -0.100]", "0.200"):  # fmt: skip
         assert part in text, part
+
+
+def test_the_table_of_probes_marks_the_one_that_the_banner_names(finish):
+    run = finish()
+    known = {"ci_low": 0.61, "ci_high": 0.84, "n": 80, "n_patients": 40, "method": "obuchowski/logit"}
+    probes = {"thumbnail 8x8": known | {"value": 0.69}, "image statistics": known | {"value": 0.75}}
+    baseline = {"best": "thumbnail 8x8", "auroc": probes["thumbnail 8x8"], "probes": probes}
+    edit_metrics(run, "test", shortcut_baseline=baseline)
+    text = draw(run)[1].flat()
+    assert "Shortcut. AUROC 0.750 [0.610, 0.840] on these images from the image statistics alone" in text
+    assert "image statistics (highest on these images) 0.750 [0.610, 0.840]" in text
+    assert "thumbnail 8x8 (best on valid) 0.690 [0.610, 0.840]" in text
 
 
 def test_figures_of_interpret_are_shown_and_others_are_not(finish):
