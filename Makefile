@@ -57,7 +57,7 @@ demo: setup  ## Everything once on drawn phantoms, in minutes: train, evaluate, 
 	$(BIN)/plainfilm phantom $(DEMO)/phantoms --images 1200 --size 128 -q
 	$(BIN)/plainfilm train $(DEMO)/phantoms --config experiments/phantom.yaml --out $(DEMO)/run
 	$(BIN)/plainfilm evaluate $(DEMO)/run --split test
-	$(BIN)/plainfilm interpret $(DEMO)/run --heat-maps 8 -q
+	$(BIN)/plainfilm interpret $(DEMO)/run -q
 	$(BIN)/plainfilm report $(DEMO)/run -q
 	$(BIN)/plainfilm export $(DEMO)/run --out $(DEMO)/bundle -q
 	$(BIN)/plainfilm predict $(DEMO)/bundle $(DEMO)/phantoms --out $(DEMO)/predictions.csv -q

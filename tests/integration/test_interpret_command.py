@@ -70,6 +70,20 @@ def test_the_document_has_the_number_of_images_and_the_findings(run: Path):
     assert all(len(line) <= 80 or "/" in line for line in shown.splitlines())
 
 
+def test_the_report_says_what_the_checks_of_the_heat_maps_found(run: Path, tmp_path: Path):
+    heat = interpret(run, "--split", "test", "--heat-maps", 2)["heat"]
+    assert heat["verdicts"]["deletion"] == "not_enough_images" and heat["available"] > 2
+    assert heat["says"][0].startswith("NOT ENOUGH IMAGES TO TELL: ")
+    page = tmp_path / "report.html"
+    plainfilm("report", run, "--out", page)
+    assert "Not enough images to tell whether these heat maps can be trusted" in page.read_text(encoding="utf-8")
+    assert "on 2 valid images, one of each patient: not enough images to tell." in page.read_text(encoding="utf-8")
+    interpret(run, "--split", "valid", "--heat-maps", 0)  # takes the maps away, and the verdict with them
+    plainfilm("report", run, "--out", page)
+    assert "Not enough images" not in page.read_text(encoding="utf-8")
+    assert "Heat maps were not made" in page.read_text(encoding="utf-8")
+
+
 def test_without_heat_maps_no_network_runs(run: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("plainfilm.pipeline.interpret.kept_network", lambda *_: pytest.fail("the network was built"))
     found = interpret(run, "--split", "valid", "--heat-maps", 0)

@@ -19,6 +19,10 @@ from typer.testing import Result
 
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.evaluate.test_ledger import seal_of
+from plainfilm.export.scorer import open_bundle
+from plainfilm.serve.limits import Limits
+from plainfilm.serve.pages import Pages
+from plainfilm.serve.predictor import Predictor
 from wording import lacking
 
 pytestmark = pytest.mark.slow
@@ -291,6 +295,23 @@ def test_report_tells_the_test_score_without_the_images_and_without_their_names(
         assert word not in page, word
     plainfilm("report", run, "--names", "--out", run.parent / "n.html")
     assert "phantom-" in (run.parent / "n.html").read_text(encoding="utf-8")
+
+
+def test_drawn_images_in_a_folder_of_the_user_are_named_as_drawn_in_every_output(evaluated, data, tmp_path):
+    run, found = evaluated
+    said = "DRAWN IMAGES: all images are phantoms drawn by plainfilm"
+    assert any(note.startswith(said) for note in found["notes"])
+    assert lacking(plainfilm("evaluate", run).stdout.replace("\n", " "), said) == []
+    page, bundle = tmp_path / "report.html", tmp_path / "bundle"
+    plainfilm("report", run, "--out", page)
+    assert "<b>Drawn images.</b> All images are phantoms" in page.read_text(encoding="utf-8")
+    plainfilm("export", run, "--out", bundle)
+    assert f"**{said}" in (bundle / "MODEL_CARD.md").read_text(encoding="utf-8").partition("## ")[0]
+    done = plainfilm("predict", bundle, sorted(data.rglob("*.png"))[0], "--out", tmp_path / "rows.csv")
+    assert said in done.stderr.replace("\n", " ")
+    predictor = Predictor(open_bundle(bundle), None)
+    html = Pages(predictor, Limits(), port=8000, token=False)._made["/"][0].decode()
+    assert f'<p class="flag stop">{said}' in html
 
 
 def test_lr_find_writes_its_own_folder_and_its_rate_can_be_used(data, runs):

@@ -58,6 +58,7 @@ ALLOWED = [
     ("*", r"[\"`]picture statistics[\"`]", "name of a probe in run files"),
     ("*", r"no_lungs_needed", "the older key, still written and read"),
     ("src/plainfilm/interpret/heatmap_study.py", r"\bpictures=", "field of HeatFindings"),
+    ("src/plainfilm/schemas/interpret.py", r"\bself\.pictures\b", "field of HeatFindings"),
     ("src/plainfilm/interpret/run_figures.py", r"\bpair\.called\b|\bcalled=(?=vocab)", "field of Confused"),
     ("src/plainfilm/templates/report.html.j2", r"\baccess\.look\b", "key of ledger lines"),
     ("src/plainfilm/templates/report.html.j2", r'section id="answer"', "section id, which ReportDocument.sections lists"),

@@ -23,6 +23,7 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.ood.ood_gate import read_gate
@@ -36,7 +37,7 @@ from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
-from plainfilm.schemas.documents import DataCounts, EvaluateDocument, ExportDocument
+from plainfilm.schemas.documents import DRAWN, DataCounts, EvaluateDocument, ExportDocument
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
@@ -57,7 +58,8 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     out = (out or run.bundle).absolute()
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
-    card, rows = read_card(run), read_table(run.table)
+    rows = read_table(run.table)
+    card = _named_as_drawn(read_card(run), rows)
     read_gate(run, card)  # refuses a modified gate
     from plainfilm.export.onnx import OPSET, OUTPUTS, TOLERANCE, differences, export_onnx
     from plainfilm.models.build import parameter_count
@@ -91,6 +93,12 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
         bytes=sum(map(len, files.values())), opset=OPSET, pictures=len(sample.pixels), differences=apart,
         not_reported=text.count(NOT_REPORTED) - 1, notes=card.notes,
     )  # fmt: skip
+
+
+def _named_as_drawn(card: Card, rows: pd.DataFrame) -> Card:
+    """The card with the note on drawn images, which runs of older versions lack."""
+    said = any(note.startswith(DRAWN) for note in card.notes)
+    return card if said else card.model_copy(update={"notes": [*drawn_note(rows), *card.notes]})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import unicodedata
 from plainfilm.base.sanitize import INVISIBLE
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
-from plainfilm.schemas.documents import Metric
+from plainfilm.schemas.documents import DRAWN, Metric
 
 NOT_REPORTED = "NOT REPORTED"
 _SETS = {
@@ -39,7 +39,8 @@ def model_card(card: BundleCard) -> str:
     body = "\n\n".join("\n".join(lines) for lines in sections)
     title = f"# Model card: score for {_classes(card)}"
     counted = f"{body.count(NOT_REPORTED)} fields are {NOT_REPORTED}: only a person can fill them."
-    return f"{title}\n\n**{card.notice}**\n\n{counted}\n\n{body}\n"
+    drawn = "".join(f"**{_plain(note, 1000)}**\n\n" for note in card.notes if note.startswith(DRAWN))
+    return f"{title}\n\n**{card.notice}**\n\n{drawn}{counted}\n\n{body}\n"
 
 
 def _plain(text: str, limit: int = 120) -> str:
@@ -171,7 +172,7 @@ def _caveats(card: BundleCard) -> list[str]:
         if card.seal and others:
             why = f"this run never accessed its test set; runs in the same folder did, {times.format(others)}"
         lines.append(f"- No test score: {why}. No number above is from test images.")
-    return lines + [f"- {_plain(note, 1000)}" for note in card.notes]
+    return lines + [f"- {_plain(note, 1000)}" for note in card.notes if not note.startswith(DRAWN)]
 
 
 def _licence(card: BundleCard) -> list[str]:

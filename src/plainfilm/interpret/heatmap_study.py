@@ -16,6 +16,7 @@ from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.predictions import predict
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.interpret import heatmap_checks as checks
+from plainfilm.interpret.heatmap_verdicts import HeatVerdict
 from plainfilm.plots import heatmaps
 from plainfilm.plots.heatmaps import SHARES
 from plainfilm.runs.card import Card
@@ -33,7 +34,8 @@ _Fresh = Callable[[int], "Normalised"]  # seed -> the same network with random w
 @dataclass(frozen=True)
 class HeatStudy:
     """The measurements: `heat` float32 (n, h, w) for the predicted class; `curves` float (3, n, 11), the score as patches
-    are removed; `ranks` float (n,), mean rank correlation with the heat of random weights; `chosen`: which images.
+    are removed; `ranks` float (n,), mean rank correlation with the heat of random weights; `chosen`: which images;
+    `available`: how many there were to choose from.
     """
 
     place: LastMap
@@ -43,6 +45,7 @@ class HeatStudy:
     ranks: np.ndarray
     chosen: str
     has_patients: bool
+    available: int | None = None
 
     @property
     def areas(self) -> dict[str, Metric]:
@@ -58,11 +61,15 @@ class HeatStudy:
         first, random, _ = _area_under(self.curves)
         shares, area = checks.central_share(self.heat)
         gain, alike, central = self._mean(random - first, -1), self._mean(self.ranks, -1), self._mean(shares)
+        by_deletion = HeatVerdict.of_deletion(gain, self.available)
+        by_weights = HeatVerdict.of_randomised(alike, self.available)
         return HeatFindings(
             method=self.method, layer=self.place.name, cells=self.place.cells, pictures=len(self.heat), chosen=self.chosen,
             flat=int((self.heat.max(axis=(1, 2)) == 0).sum()), deletion=self.areas, deletion_gain=gain,
             randomised=alike, random_networks=_RANDOM_NETWORKS, central=central, central_area=area,
-            says=[_says_deletion(gain), _says_randomised(alike), _says_central(central, area)],
+            says=[by_deletion.says, by_weights.says, _says_central(central, area)],
+            verdicts={"deletion": by_deletion.verdict, "randomised": by_weights.verdict},
+            images_needed={"deletion": by_deletion.needed, "randomised": by_weights.needed}, available=self.available,
         )  # fmt: skip
 
     def figures(self, card: Card) -> dict[str, Figure]:
@@ -76,28 +83,6 @@ class HeatStudy:
             ),
             "heat_field": heatmaps.plot_field(self.heat, found.central, found.central_area, title.format("Mean heat")),
         }
-
-
-def _says_deletion(gain: Metric) -> str:
-    """`gain`: area under the score with random order, minus that with the hottest patches removed first."""
-    if gain.value is None or gain.ci_low is None or gain.ci_high is None:
-        return "The deletion check is inconclusive: too few images with heat."
-    by = f"{gain.value:+.3f} [{gain.ci_low:+.3f}, {gain.ci_high:+.3f}] of area against random order"
-    if gain.ci_low > 0:
-        return f"Removing the hottest patches first lowers the score sooner ({by})."
-    if gain.ci_high < 0:
-        return f"HEAT MAPS MISLEAD: removing the hottest patches first lowers the score later than random order ({by})."
-    return f"HEAT MAPS DO NOT SHOW WHAT THE SCORE DEPENDS ON: removing the hottest patches first is indistinguishable from random order ({by})."
-
-
-def _says_randomised(alike: Metric) -> str:
-    """`alike`: rank correlation of the heat with that of random weights."""
-    if alike.value is None:
-        return "The random-weights check is inconclusive: no image."
-    reach = "" if alike.ci_low is None else f" [{alike.ci_low:.2f}, {alike.ci_high:.2f}]"
-    if alike.value >= heatmaps.SAME:
-        return f"HEAT MAPS DO NOT DEPEND ON WHAT WAS LEARNED: random weights give nearly the same maps (rank correlation {alike.value:.2f}{reach})."  # fmt: skip
-    return f"Random weights give different heat maps (rank correlation {alike.value:.2f}{reach}; maps count as similar from {heatmaps.SAME})."
 
 
 def _says_central(central: Metric, area: float) -> str:
@@ -118,13 +103,13 @@ def choose_images(rows: pd.DataFrame, n: int) -> np.ndarray:
 
 def study_heat(
     model: Normalised, fresh: _Fresh, pixels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, card: Card,
-    *, method: Method, device: str, chosen: str, on_event: EventCallback = silent,
+    *, method: Method, device: str, chosen: str, available: int | None = None, on_event: EventCallback = silent,
 ) -> HeatStudy:  # fmt: skip
     """Heat maps of the images for their predicted class, and the three checks.
 
     Args:
         pixels: uint8 (n, h, w) or (n, h, w, 3). predicted: int (n,). keys: int (n,), derived from the image content.
-        chosen: which images these are, in words. on_event: gets `heat` at each forward pass of the deletion check.
+        chosen: which images these are, in words. available: how many there were to choose from. on_event: gets `heat` at each forward pass of the deletion check.
     """
     from plainfilm.interpret.gradcam import find_last_map, heat_maps
 
@@ -143,7 +128,7 @@ def study_heat(
     curves = checks.deletion(pixels, heat, predicted, keys, score)
     others = [heat_maps(fresh(1 + i), pixels, predicted, **shared) for i in range(_RANDOM_NETWORKS)]
     ranks = np.mean([checks.rank_correlation(heat, other).ranks for other in others], axis=0)
-    return HeatStudy(place, method, heat, curves, ranks, chosen, card.has_patients)
+    return HeatStudy(place, method, heat, curves, ranks, chosen, card.has_patients, available)
 
 
 def _area_under(curves: Floats) -> Floats:

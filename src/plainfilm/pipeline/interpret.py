@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.events import EventCallback, silent
-from plainfilm.base.files import atomic_write
+from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.base.seeds import content_key
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache.rows import decode_with_events
@@ -29,9 +29,11 @@ from plainfilm.models.from_card import bare_network, kept_network
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
-from plainfilm.schemas.interpret import InterpretDocument, LabelErrorFindings
+from plainfilm.schemas.interpret import HeatFindings, InterpretDocument, LabelErrorFindings
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from plainfilm.interpret.gradcam import Method
     from plainfilm.interpret.heatmap_study import HeatStudy
     from plainfilm.interpret.run_figures import SplitView
@@ -75,7 +77,6 @@ def interpret_run(
         SealError: no test-set access is recorded.
     """
     from plainfilm.interpret.run_figures import confused_pairs, draw_run_figures, make_view
-    from plainfilm.plots.base import as_png
 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")
@@ -90,19 +91,41 @@ def interpret_run(
     if heat_images:
         view, study = _heat(finished, view, valid, heat_images, method, device, on_event)
     drawn = draw_run_figures(run, view, finished.cfg) | (study.figures(finished.card) if study else {})
+    found = study.findings() if study else None
     label_errors, listed = _label_errors(finished, valid)
     with run.lock():
-        for name, figure in drawn.items():
-            atomic_write(run.figure(name), as_png(figure))
-        for stale in run.figure("any").parent.glob("heat_*.png"):  # of the sheets that were just replaced
-            if stale.stem not in drawn:
-                stale.unlink()
+        found = found and found.model_copy(update={"sheets": _sheets(run, split, found)})
+        _write(run, drawn, found)
         atomic_write(run.label_errors, listed)
     return InterpretDocument(
         run=str(run.root), split=split, figures={name: str(run.figure(name)) for name in drawn}, notes=finished.card.notes,
-        confused=confused_pairs(view.matrix, finished.card.vocab), heat=study.findings() if study else None,
+        confused=confused_pairs(view.matrix, finished.card.vocab), heat=found,
         suspects=label_errors,
     )  # fmt: skip
+
+
+def _write(run: RunDir, drawn: dict[str, Figure], found: HeatFindings | None) -> None:
+    """Write the figures and the checks of the heat maps; take away those of earlier heat maps."""
+    from plainfilm.plots.base import as_png
+
+    run.heat_checks.unlink(missing_ok=True)  # first: a verdict must not outlive the maps that it judges
+    for name, figure in drawn.items():
+        atomic_write(run.figure(name), as_png(figure))
+    for stale in run.figure("any").parent.glob("heat_*.png"):  # of the sheets that were just replaced
+        if stale.stem not in drawn:
+            stale.unlink()
+    if found:
+        atomic_write(run.heat_checks, dump_json(found.model_dump(mode="json")))
+
+
+def _sheets(run: RunDir, split: str, found: HeatFindings) -> list[str]:
+    """The splits whose sheets have these heat maps: this one, and one drawn before by the same method."""
+    try:
+        before = HeatFindings.model_validate_json(run.heat_checks.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return [split]
+    same = (before.method, before.layer) == (found.method, found.layer)
+    return sorted({split, *(before.sheets if same else [])})
 
 
 def _heat(
@@ -123,7 +146,7 @@ def _heat(
     card, rows = finished.card, finished.part("valid")
     model, device = kept_network(finished.run, card, device)
     predicted = predicted_classes(valid.probs, positive=view.positive, threshold=card.threshold)
-    chosen = choose_images(rows, n)
+    chosen, available = choose_images(rows, n), rows["group"].nunique()
     described = "valid images, one of each patient" if card.has_patients else "valid images"
     try:
         pixels = decode_with_events(
@@ -134,9 +157,10 @@ def _heat(
             "note", {"text": "The valid images cannot be read; heat maps are checked on the saved largest losses."}
         )
         pixels, chosen, described = _saved(finished, valid, n)
+        available = len(chosen)
     keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)
     study = study_heat(model, lambda seed: bare_network(card, seed), pixels, predicted[chosen], keys, card,
-                       method=method, device=device, chosen=described, on_event=on_event)  # fmt: skip
+                       method=method, device=device, chosen=described, available=available, on_event=on_event)  # fmt: skip
     worst = view.predictions.worst(len(view.worst))
     heat = heat_maps(model, view.worst, view.predicted[worst], place=study.place, method=method, device=device)
     return with_heat(view, heat), study

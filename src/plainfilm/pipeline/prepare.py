@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from plainfilm.data.split.exclude import leave_out
 from plainfilm.data.split.splits import Split, count, make_split
 from plainfilm.data.split.subsample import keep_per_class
 from plainfilm.data.split.valid_roles import cut_valid
+from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.schemas.documents import DataCounts
@@ -55,6 +56,7 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     if cfg.data.per_class is not None:
         table, split = keep_per_class(table, split, cfg.data.per_class, cfg.train.seed)
     split = cut_valid(split, table.classes, cfg.train.seed)
+    split = replace(split, notes=(*drawn_note(split.rows), *split.notes))
     counts = count(table, split)
     spec = decode_spec(cfg, table)
     on_event(

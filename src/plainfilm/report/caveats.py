@@ -5,40 +5,48 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT
 from plainfilm.report.formatting import between, many, number
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import Number
+from plainfilm.schemas.documents import DRAWN
 
 _TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
+_ONE_SET = "ONE VALID SET"
 _PATIENTS = ("No patient key", "no patient key")
 
 
 @dataclass(frozen=True)
 class Caveat:
-    """One caveat. `level`: stop (the number may not mean what it seems to), mind, or fact."""
+    """One caveat. `level`: stop (the number may not mean what it seems to), mind, or fact.
+
+    `about_heat`: it is shown at the heat maps; `on_top`: it is shown on the first screen.
+    """
 
     level: Literal["stop", "mind", "fact"]
     title: str
     text: str
+    about_heat: bool = False
+    on_top: bool = True
 
 
 def caveats(found: ReportedRun) -> list[Caveat]:
     """All caveats, most severe first."""
-    listed = [_seal(found), *_notes(found), *_shortcut(found), *_drawn(found)]
+    listed = [_seal(found), *_notes(found), *_shortcut(found), *_drawn(found), *_heat(found)]
     order = {"stop": 0, "mind": 1, "fact": 2}
-    return sorted(listed, key=lambda caveat: order[caveat.level])
+    return sorted(listed, key=lambda caveat: (order[caveat.level], caveat.title != DRAWN.capitalize()))
 
 
 def _seal(found: ReportedRun) -> Caveat:
     own, of_set = len(found.accesses), found.accesses_set
     if found.split == "test":
-        others = f"; {of_set} times in total by all runs in its folder" if of_set > own else ""
+        others = f" The set was accessed {of_set} times in total by all runs in its folder." if of_set > own else ""
         if own == 1:
             level: Literal["mind", "fact"] = "mind" if of_set > own else "fact"
-            text = f"This run was evaluated on its sealed test set once{others}."
+            text = f"This was the only access of this run.{others}"
             return Caveat(level, "Evaluated on the test set once", text)
-        text = f"This run was evaluated on its test set {own} times{others}. Each access after the first makes the score less of an independent test."
+        text = f"Each access after the first makes the score less of an independent test.{others}"
         return Caveat("mind", f"Evaluated on the test set {own} times", text)
     if found.card.seal is None:
         return Caveat("stop", "No test score", "The data has no test set, so no number on this page is a test score.")
@@ -68,6 +76,10 @@ def _notes(found: ReportedRun) -> list[Caveat]:
             listed.append(Caveat("stop", _TITLES[kind], text[:1].upper() + text[1:]))
         elif any(words in note for words in _PATIENTS):
             listed.append(Caveat("mind", "Patients unknown", note))
+        elif note.startswith(_ONE_SET):
+            listed.append(
+                Caveat("mind", _ONE_SET.capitalize(), f"The same images are{note.removeprefix(_ONE_SET + ' is')}")
+            )
         elif "chosen on the valid images" in note:
             listed.append(Caveat("mind", "Chosen on these images", note))
         elif mark.isupper() and text:
@@ -78,21 +90,16 @@ def _notes(found: ReportedRun) -> list[Caveat]:
 
 
 def _drawn(found: ReportedRun) -> list[Caveat]:
-    """The caveat of a run without DATA, which was trained on phantoms."""
-    if found.cfg.data.path is not None:
+    """The caveat of a run on phantoms whose notes do not say so: one of an older version."""
+    if any(note.startswith(DRAWN) for note in found.document.notes):
         return []
-    return [
-        Caveat(
-            "mind",
-            "Synthetic images",
-            "These are synthetic phantoms: the numbers show that the pipeline works, they say nothing about radiographs.",
-        )
-    ]
+    texts = [note.partition(": ")[2] for note in drawn_note(found.rows)]
+    return [Caveat("mind", DRAWN.capitalize(), text[:1].upper() + text[1:]) for text in texts]
 
 
-def _raises_banner(probe: Number | None) -> bool:
+def _raises_banner(probe: Number) -> bool:
     """Whether the lower bound of the probe's AUROC is above LIMIT."""
-    return probe is not None and probe.ci_low is not None and probe.ci_low > LIMIT
+    return probe.ci_low is not None and probe.ci_low > LIMIT
 
 
 def _shortcut(found: ReportedRun) -> list[Caveat]:
@@ -104,14 +111,39 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
             "No shortcut baseline was run, so it is unknown whether these classes can be separated without lung detail."
         )
         return [Caveat("mind", "Shortcuts not tested", text)]
-    best = probes.auroc if probes else None
-    if probes is None or best is None or best.value is None or not (said or _raises_banner(best)):
-        return [Caveat("stop", _TITLES["SHORTCUT"], text) for text in said]
-    network = found.document.metric("auroc")
+    known = {name: metric for name, metric in (probes.probes if probes else {}).items() if metric.value is not None}
+    if not known or not (said or any(map(_raises_banner, known.values()))):
+        return [Caveat("stop", _TITLES["SHORTCUT"], text[:1].upper() + text[1:]) for text in said]
+    return [Caveat("stop", _TITLES["SHORTCUT"], _beside_the_network(found, known, probes.best if probes else None))]
+
+
+def _beside_the_network(found: ReportedRun, known: dict[str, Number], best: str | None) -> str:
+    """The highest probe, which the table of probes marks too; the one that was chosen on valid; and the network."""
+    highest, network = found.highest_probe, found.document.metric("auroc")
+    top = known[highest]
+    chosen = f" (the {best}, best on valid: {number(known[best].value)} {between(known[best])})" if best in known and best != highest else ""  # fmt: skip
     text = (
-        f"Shortcut baseline: AUROC {number(best.value)} {between(best)} on these images from the {probes.best} alone, "
-        f"without lung detail; the network: {number(network.value)} {between(network)}."
+        f"AUROC {number(top.value)} {between(top)} on these images from the {highest} alone, without lung detail{chosen}; "
+        f"the network: {number(network.value)} {between(network)}."
     )
-    if network.value is not None and network.value <= best.value:
-        text += " The network is no better than the baseline."
-    return [Caveat("stop", _TITLES["SHORTCUT"], text)]
+    if network.value is not None and top.value is not None and network.value <= top.value:
+        text += " The network is no better than this baseline."
+    return text
+
+
+def _heat(found: ReportedRun) -> list[Caveat]:
+    """What the checks of the heat maps say against them; nothing where both passed or there are no maps."""
+    if not found.has_heat:
+        return []
+    if found.heat is None:
+        text = "This run holds no result of their checks. Make it: plainfilm interpret RUN, then plainfilm report RUN."
+        return [Caveat("mind", "Not known whether these heat maps can be trusted", text, about_heat=True, on_top=False)]
+    listed = []
+    for says in found.heat.says:
+        mark, _, text = says.partition(": ")
+        if mark.startswith("HEAT MAPS"):
+            listed.append(Caveat("stop", mark.capitalize(), text[:1].upper() + text[1:], about_heat=True))
+        elif mark.startswith("NOT ENOUGH IMAGES"):
+            title = "Not enough images to tell whether these heat maps can be trusted"
+            listed.append(Caveat("mind", title, text[:1].upper() + text[1:], about_heat=True, on_top=False))
+    return listed

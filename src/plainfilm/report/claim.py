@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plainfilm.report.formatting import many, number
-from plainfilm.report.images import has_heat
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.schemas.documents import marks
 
@@ -104,6 +103,21 @@ def _model(found: ReportedRun) -> dict[int, str]:
     }  # fmt: skip
 
 
+def _heat(found: ReportedRun) -> str:
+    """Whether heat maps were made, and whether they passed their checks."""
+    if not found.has_heat:
+        return "Heat maps were not made; plainfilm interpret makes and checks them."
+    if found.heat is None:
+        return "Heat maps of the largest losses. Whether they passed their checks is not known: the run holds no result of them."
+    checked = f"Heat maps of the largest losses, checked by deletion and by random weights on {found.heat.checked_on}"
+    if found.heat.verdict == "failed":
+        failed = " ".join(says for says in found.heat.says if says.startswith("HEAT MAPS"))
+        return f"{checked}: FAILED. {failed}"
+    if found.heat.verdict == "not_enough_images":
+        return f"{checked}: not enough images to tell."
+    return f"{checked}: both checks passed."
+
+
 def _results(found: ReportedRun) -> dict[int, str]:
     document, split = found.document, found.split
     external = [part for part in found.documents.values() if part.external]
@@ -114,7 +128,7 @@ def _results(found: ReportedRun) -> dict[int, str]:
         28: f"{len(document.metrics)} metrics, AUROC first; each with its own n.",
         29: "95 % intervals over patients, with the method named beside each." if found.card.has_patients else "95 % intervals over images, likely too narrow: patients are not known.",
         30: f"Valid images under {len(changed.changes) - 1} fixed changes, under Robustness." if changed and changed.changes else "",
-        31: "Heat maps of the largest losses, checked by deletion and by random weights." if has_heat(found) else "",
+        31: _heat(found),
         32: f"On {split} images of the same data set; {'a sealed test set' if split == 'test' else 'not a test set'}.",
         33: f"On {many(len(external), 'external set')}, under Metrics." if external else "",
         37: f"AUROC {number(document.metric('auroc').value)} on {split}; all under Metrics.",

@@ -66,14 +66,10 @@ def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
     return drawn
 
 
-def has_heat(found: ReportedRun) -> bool:
-    """Whether `interpret` made heat maps: only then is its sheet of the largest losses shown."""
-    return found.run.figure("heat_deletion").is_file()
-
-
 def heat_sheet(found: ReportedRun) -> _EmbeddedImage | None:
-    """The largest losses with heat, as `interpret` drew them."""
-    png = _saved(found, f"top_losses_{found.split}") if has_heat(found) else None
+    """The largest losses with heat, as `interpret` drew them; None where the sheet of this split was drawn without."""
+    drawn = found.has_heat and (found.heat is None or found.split in found.heat.sheets)
+    png = _saved(found, f"top_losses_{found.split}") if drawn else None
     caption = f"Largest losses of {found.split}, each beside its heat map for the predicted class. {HEAT_NOTE}"
     return _EmbeddedImage(_data_uri(png), caption) if png else None
 

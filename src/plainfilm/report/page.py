@@ -21,7 +21,7 @@ from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_co
 from plainfilm.report.run_data import ReportedRun, read_reported_run
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, Number
-from plainfilm.schemas.documents import RESEARCH_ONLY, ReportDocument, marks
+from plainfilm.schemas.documents import DRAWN, RESEARCH_ONLY, ReportDocument, marks
 
 _GENERATOR = '<meta name="generator" content="plainfilm report">'
 _NAMES = {
@@ -80,7 +80,7 @@ def _write(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
     filled, missing = claim_items(found)
     return ReportDocument(
         run=str(found.run.root), out=str(path), split=found.split, bytes=len(html.encode("utf-8")), names=names,
-        sections=re.findall(r'<section id="([a-z]+)"', html), caveats=[f"{c.title}: {c.text}" for c in listed],
+        sections=re.findall(r'<section id="([a-z]+)"', html), caveats=[f"{c.title}: {c.text}" for c in listed if c.on_top],
         claim_reported=len(filled), claim_not_reported=len(missing),
     )  # fmt: skip
 
@@ -102,14 +102,26 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
         run=found, document=found.document, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
-        caveats=listed, figures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
+        caveats=[c for c in listed if c.on_top], heat_caveats=[c for c in listed if c.about_heat], heat_says=_heat_says(found), figures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
         worst=worst_images(found, names=names), prevalences=by_prevalence(found.document), tiles=_TILES,
         columns=_columns(found), calibration=_CALIBRATION, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
         externals=[part for part in found.documents.values() if part.external], shifted=found.documents.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
-        leaks=[mark for mark in _LEAKS if mark in marks(found.document.notes)], names=names, version=__version__, research_only=RESEARCH_ONLY,
+        leaks=_leaks(found, listed), names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
+
+
+def _leaks(found: ReportedRun, listed: list[Caveat]) -> list[str]:
+    """Marks beside the split: what makes the number say less than it seems to."""
+    drawn = [DRAWN] if any(caveat.title == DRAWN.capitalize() for caveat in listed) else []
+    return drawn + [mark for mark in _LEAKS if mark in marks(found.document.notes)]
+
+
+def _heat_says(found: ReportedRun) -> list[str]:
+    """What the checks of the heat maps say, without what the caveats say of them."""
+    says = found.heat.says if found.heat else []
+    return [text for text in says if not text.startswith(("HEAT MAPS", "NOT ENOUGH IMAGES"))]
 
 
 def _metric_name(name: str) -> str:

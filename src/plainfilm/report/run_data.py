@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, read_metrics_file
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
+from plainfilm.schemas.interpret import HeatFindings
 
 _T = TypeVar("_T")
 
@@ -31,7 +33,8 @@ class ReportedRun:
 
     `documents`: metrics documents by split, always with valid, and with test after its evaluation; `excluded`: excluded
     files, by (state, code); `accesses`: the ledger of the run; `accesses_set`: accesses to this test set by all runs in
-    the same folder; `history`: columns of history.csv; `set_aside`: rows of excluded.csv.
+    the same folder; `history`: columns of history.csv; `set_aside`: rows of excluded.csv;
+    `heat`: the checks of the heat maps, None where `interpret` made no maps or saved no checks.
     """
 
     run: RunDir
@@ -46,6 +49,7 @@ class ReportedRun:
     accesses_set: int
     rows: pd.DataFrame
     set_aside: pd.DataFrame
+    heat: HeatFindings | None = None
 
     @property
     def split(self) -> str:
@@ -61,6 +65,18 @@ class ReportedRun:
     def excluded(self) -> Counter[tuple[str, str]]:
         """Excluded files, by state and code; unlike the column `why`, a code cannot contain a file name."""
         return Counter(zip(self.set_aside["state"], self.set_aside["code"], strict=True))
+
+    @property
+    def has_heat(self) -> bool:
+        """Whether `interpret` made heat maps."""
+        return self.run.figure("heat_deletion").is_file()
+
+    @property
+    def highest_probe(self) -> str:
+        """The shortcut probe with the highest AUROC on the images of the first screen, the first of equals; '' without one."""
+        baseline = self.document.shortcut_baseline
+        values = {name: m.value for name, m in (baseline.probes if baseline else {}).items() if m.value is not None}
+        return max(values, key=lambda name: values[name], default="")
 
     @property
     def kept(self) -> int:
@@ -96,6 +112,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),
         history=_read(run, "history.csv", lambda _: _history(run)), accesses=read_chain(run.ledger), accesses_set=of_set,
         rows=read_table(run.table), set_aside=_read(run, "excluded.csv", lambda _: _set_aside(run)),
+        heat=_heat(run),
     )  # fmt: skip
     _check(finished)
     return finished
@@ -130,6 +147,17 @@ def _history(run: RunDir) -> dict[str, list[float]]:
 
 def _set_aside(run: RunDir) -> pd.DataFrame:
     return pd.read_csv(run.excluded, dtype=str, keep_default_na=False)[["relative", "state", "code", "why"]]
+
+
+def _heat(run: RunDir) -> HeatFindings | None:
+    if not run.heat_checks.is_file():
+        return None
+    try:
+        return HeatFindings.model_validate_json(run.heat_checks.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(
+            f"{run.heat_checks.name} of {run.root} is damaged. Make it again: plainfilm interpret {shlex.quote(str(run.root))}"
+        ) from None
 
 
 def _check(found: ReportedRun) -> None:

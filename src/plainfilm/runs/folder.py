@@ -62,6 +62,7 @@ class RunDir:
         self.bundle = self.root / "bundle"
         self.probes = self.root / "probes" / "probes.json"
         self.probe_features = self.root / "probes" / "train_features.npy"
+        self.heat_checks = self.root / "heat_checks.json"
         self.label_errors = self.root / "suspects.csv"
         self.ledger = self.root / "test_ledger.jsonl"
         self.log = self.root / "log.txt"

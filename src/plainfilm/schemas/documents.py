@@ -14,6 +14,7 @@ from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, Pe
 from plainfilm.schemas.evaluate import Metric as Metric
 
 RESEARCH_ONLY = "Research use only; not a medical device."
+DRAWN = "DRAWN IMAGES"  # begins the note of a run on phantoms
 
 
 def marks(notes: list[str]) -> str:

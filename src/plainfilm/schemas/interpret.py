@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 from plainfilm.schemas.documents import Document, Metric
+
+_Verdict = Literal["passed", "failed", "not_enough_images"]
+_Check = Literal["deletion", "randomised"]
 
 
 class Confused(BaseModel):
@@ -22,7 +27,10 @@ class HeatFindings(BaseModel):
     area under the score of the predicted class as patches are deleted, by order of deletion; `deletion_gain`: the area
     with random order minus that with most heat first, above 0 when the score depends on the hot patches. `randomised`:
     rank correlation with the heat of random weights, -1..1. `central`: share of the heat in the central field, which
-    covers `central_area` of the image.
+    covers `central_area` of the image. `verdicts`: of the two checks that can fail; `not_enough_images`: the interval
+    allows both. `images_needed`: about how many images would decide such a check, None where that is unknown or the check
+    is decided; `available`: how many there are to choose from. `says`: deletion, random weights and central field as
+    sentences. `sheets`: the splits whose sheet of the largest losses was drawn with these heat maps.
     """
 
     method: str
@@ -38,6 +46,23 @@ class HeatFindings(BaseModel):
     central: Metric
     central_area: float
     says: list[str]
+    verdicts: dict[_Check, _Verdict] = {}
+    images_needed: dict[_Check, int | None] = {}
+    available: int | None = None
+    sheets: list[str] = []
+
+    @property
+    def checked_on(self) -> str:
+        """The images of the checks, e.g. '32 valid images, one of each patient'."""
+        return f"{self.pictures} {self.chosen}"
+
+    @property
+    def verdict(self) -> _Verdict:
+        """Of both checks together: failed if one failed, passed if both passed."""
+        found = self.verdicts.values()
+        if "failed" in found:
+            return "failed"
+        return "not_enough_images" if not found or "not_enough_images" in found else "passed"
 
 
 class LabelErrorFindings(BaseModel):

@@ -7,10 +7,14 @@ import io
 import numpy as np
 from PIL import Image
 
-# From no colour to a strong one; readable on grey images and with red-green colour blindness.
+# matplotlib's cividis, in steps of a tenth: the colours of the report (plots.heatmaps), which a bundle cannot import
 _HEAT = np.array(
-    [(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], float
-)  # matplotlib's inferno
+    [
+        (0, 34, 78), (12, 52, 112), (53, 69, 108), (79, 87, 108), (102, 105, 112), (125, 124, 120), (148, 142, 119),
+        (173, 162, 114), (200, 184, 102), (229, 207, 82), (254, 232, 56),
+    ], float,
+)  # fmt: skip
+_PALER = 0.35  # the report draws the heat over an image that is this much nearer to white
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -26,10 +30,16 @@ def network_input(pixels: np.ndarray) -> np.ndarray:
 
 
 def overlay(heat: np.ndarray) -> np.ndarray:
-    """uint8 (h, w, 4) from a heat map float (h, w) >= 0: the hotter a place, the more opaque."""
+    """uint8 (h, w, 4) from a heat map float (h, w) >= 0: laid over the image it is as in the report.
+
+    The hotter a place, the more opaque; a map of zeros only makes the image paler.
+    """
     top = float(heat.max())
     share = np.clip(heat / top, 0, 1) if top > 0 else np.zeros_like(heat)
     at = np.linspace(0, 1, len(_HEAT))
-    colours = [np.interp(share, at, _HEAT[:, i]) for i in range(3)]
-    layers: np.ndarray = np.rint(np.stack([*colours, 190 * share**0.75], axis=2)).astype(np.uint8)
+    colours = np.stack([np.interp(share, at, _HEAT[:, i]) for i in range(3)], axis=2)
+    own = (0.25 + 0.5 * share if top > 0 else share)[..., None]
+    both = own + _PALER * (1 - own)  # of the heat and, below it, the white that makes the image paler
+    mixed = (own * colours + _PALER * (1 - own) * 255) / both
+    layers: np.ndarray = np.rint(np.concatenate([mixed, 255 * both], axis=2)).astype(np.uint8)
     return layers

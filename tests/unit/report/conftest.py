@@ -6,12 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from report_edits import rename_files
 
 from plainfilm.base.files import dump_json
 from plainfilm.runs.folder import RunDir
@@ -92,19 +92,3 @@ def finish(save_run: Any) -> Finish:
         return run
 
     return finish_one
-
-
-def rename_files(run: RunDir, names: dict[str, str]) -> None:
-    """Rename files in table.csv and predictions; labels, scores and order stay."""
-    rows = pd.read_csv(run.table, dtype=str, keep_default_na=False)
-    places = {old: new for old, new in names.items() if old in set(rows["relative"])}
-    assert places, "none of the files is in the table"
-    paths = {f"/data/{old}": f"/data/{new}" for old, new in places.items()}
-    rows["relative"], rows["path"] = rows["relative"].replace(places), rows["path"].replace(paths)
-    rows.to_csv(run.table, index=False, lineterminator="\n")
-    for split in ("valid", "test"):
-        path: Path = run.predictions(split)
-        if path.is_file():
-            scores = pd.read_csv(path, dtype=str, keep_default_na=False)
-            scores["path"] = scores["path"].replace(paths)
-            scores.to_csv(path, index=False, lineterminator="\n")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+import pandas as pd
 import pytest
-from report_edits import edit_card, edit_metrics
+from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, rename_files, save_heat, with_heat
 
 from plainfilm.data.table.image_table import read_table
+from plainfilm.errors import DataError
 from plainfilm.evaluate.test_ledger import check_before_access, record_access
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import _TOPICS, claim_items
@@ -73,8 +75,36 @@ def test_the_banner_says_when_the_network_is_no_better(finish):
     assert (
         "thumbnail 8x8 alone" in text
         and "0.990" in text
-        and text.endswith("The network is no better than the baseline.")
+        and text.endswith("The network is no better than this baseline.")
     )
+
+
+def test_the_banner_names_the_highest_probe_of_the_table_and_the_one_chosen_on_valid(finish):
+    run = finish()
+    block = probe(0.55, 0.690)
+    baseline = block["shortcut_baseline"]
+    baseline["probes"]["image statistics"] = {**baseline["auroc"], "value": 0.750, "ci_low": 0.626, "ci_high": 0.843}
+    edit_metrics(run, "test", **block)
+    (text,) = [c.text for c in caveats(read_reported_run(run)) if c.title == "Shortcut"]
+    assert text.startswith("AUROC 0.750 [0.626, 0.843] on these images from the image statistics alone")
+    assert "(the thumbnail 8x8, best on valid: 0.690 [0.550, 0.800])" in text
+
+
+def test_no_caveat_begins_with_its_title(finish):
+    run = finish()
+    edit_metrics(
+        run, "test", **probe(0.7), notes=[f"{ONE_SET}: valid has 59 patients, and 100 are needed to split it."]
+    )
+    found = caveats(read_reported_run(run))
+    assert {c.title for c in found} >= {"Shortcut", "One valid set", "Evaluated on the test set once"}
+    stutter = [c.title for c in found if c.text.casefold().startswith(c.title.casefold())]
+    assert stutter == [] and not any(c.text.startswith("This run was evaluated on its") for c in found)
+    assert not any(c.title == "Note" for c in found)
+
+
+ONE_SET = (
+    "ONE VALID SET is used for model selection (the epoch) and for temperature, threshold, abstain band and OOD gate"
+)
 
 
 def test_notes_of_the_run_are_repeated(finish):
@@ -107,11 +137,19 @@ def test_a_run_without_test_images_says_so_once(finish):
     assert [c.title for c in found] == ["No test score", UNTESTED] and "no test set" in found[0].text
 
 
-def test_synthetic_images_are_marked(finish):
+def test_drawn_images_are_named_whoever_gave_the_folder_and_whichever_version_trained(finish):
     run = finish()
-    text = run.config.read_text(encoding="utf-8")
-    run.config.write_text(text.replace("path: /data", "path: null"), encoding="utf-8")
-    assert levels(run)["Synthetic images"] == "mind"
+    rows = pd.read_csv(run.table, dtype=str, keep_default_na=False)
+    assert "Drawn images" not in levels(run)
+    drawn = {name: f"{name.rpartition('/')[0]}/phantom-{i:05d}-1.png" for i, name in enumerate(rows["relative"])}
+    rename_files(run, drawn)
+    rows = pd.read_csv(run.table, dtype=str, keep_default_na=False)
+    rows.assign(mode="L", width=64, height=64, bytes=64 * 65 + 68).to_csv(run.table, index=False, lineterminator="\n")
+    assert "path: /data" in run.config.read_text(encoding="utf-8")
+    assert levels(run)["Drawn images"] == "mind"
+    edit_metrics(run, "test", notes=["DRAWN IMAGES: all images are phantoms."])  # as a run of this version says it
+    said = [c.text for c in caveats(read_reported_run(run)) if c.title == "Drawn images"]
+    assert said == ["All images are phantoms."]
 
 
 def test_the_checklist_has_44_items_each_listed_once(finish):
@@ -119,7 +157,7 @@ def test_the_checklist_has_44_items_each_listed_once(finish):
     numbers = [item.number for item in filled] + [n for n, _ in missing]
     assert sorted(numbers) == list(range(1, 45)) == sorted(_TOPICS)
     assert len(filled) >= 12
-    assert {n for n, _ in missing} >= {5, 8, 11, 14, 16, 31, 33, 34, 36, 40, 44}  # a run has no data on these
+    assert {n for n, _ in missing} >= {5, 8, 11, 14, 16, 33, 34, 36, 40, 44}  # a run has no data on these
 
 
 def test_the_checklist_says_what_the_run_did(finish):
@@ -131,7 +169,51 @@ def test_the_checklist_says_what_the_run_did(finish):
     assert {i.number: i.text for i in claim_items(read_reported_run(run))[0]}[20].startswith("NOT disjoint")
 
 
-def test_the_checklist_counts_heat_and_robustness_only_where_they_are(finish):
+def item_31(run: RunDir) -> str:
+    return {item.number: item.text for item in claim_items(read_reported_run(run))[0]}[31]
+
+
+def about_heat(run: RunDir) -> dict[str, tuple[str, bool]]:
+    """Title -> level and whether it is on the first screen, of the caveats at the heat maps."""
+    return {c.title: (c.level, c.on_top) for c in caveats(read_reported_run(run)) if c.about_heat}
+
+
+def test_heat_maps_that_failed_are_a_caveat_on_the_first_screen_and_at_the_maps(finish):
+    run = with_heat(finish(), "failed", FAILED)
+    assert about_heat(run) == {"Heat maps do not show what the score depends on": ("stop", True)}
+    assert "FAILED" in item_31(run) and FAILED in item_31(run)
+
+
+def test_too_few_images_are_a_caveat_at_the_maps_alone_and_no_failure(finish):
+    run = with_heat(finish(), "not_enough_images", UNDECIDED)
+    title = "Not enough images to tell whether these heat maps can be trusted"
+    assert about_heat(run) == {title: ("mind", False)}
+    assert item_31(run).endswith("on 8 valid images: not enough images to tell.") and "FAILED" not in item_31(run)
+
+
+def test_heat_maps_that_passed_need_no_caveat(finish):
+    run = with_heat(finish(), "passed", "Removing the hottest patches first lowers the score sooner.")
+    assert about_heat(run) == {} and item_31(run).endswith("on 8 valid images: both checks passed.")
+
+
+def test_heat_maps_of_a_run_that_saved_no_verdict_are_not_said_to_have_passed(finish):
+    run = with_heat(finish(), None)
+    ((title, shown),) = about_heat(run).items()
+    assert title.startswith("Not known") and shown == ("mind", False)
+    assert "not known" in item_31(run) and "passed." not in item_31(run)
+    text = next(c.text for c in caveats(read_reported_run(run)) if c.about_heat)
+    assert "plainfilm interpret RUN" in text
+
+
+def test_a_run_without_heat_maps_says_so_and_a_left_over_verdict_counts_for_nothing(finish):
     run = finish()
-    run.figure("heat_deletion").write_bytes(b"\x89PNG\r\n\x1a\n")
-    assert 31 in {item.number for item in claim_items(read_reported_run(run))[0]}
+    save_heat(run, {"deletion": "failed", "randomised": "passed"}, [FAILED])
+    assert about_heat(run) == {} and item_31(run).startswith("Heat maps were not made")
+
+
+def test_a_damaged_verdict_is_one_line_with_the_remedy(finish):
+    run = with_heat(finish(), "failed", FAILED)
+    run.heat_checks.write_text("{", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        read_reported_run(run)
+    assert lacking(str(error.value), "heat_checks.json", "damaged", "plainfilm interpret") == []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_edits import edit_card, edit_metrics
+from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, with_heat
 from typer.testing import CliRunner
 
 from medical_claims import shows_research_use_only
@@ -204,7 +204,7 @@ def test_a_copied_run_keeps_the_access_count_of_its_former_folder(finish):
     run = finish()  # its ledger holds only its own access
     edit_metrics(run, "test", opened_set=5)
     text = draw(run)[1].flat()
-    assert lacking(text, "sealed test set once; 5 times in total by all runs") == []
+    assert lacking(text, "accessed 5 times in total by all runs") == []
 
 
 def test_more_than_two_classes(finish):
@@ -246,6 +246,18 @@ def test_blocks_that_other_commands_add_appear(finish):
         assert part in text, part
 
 
+def test_the_table_of_probes_marks_the_one_that_the_banner_names(finish):
+    run = finish()
+    known = {"ci_low": 0.61, "ci_high": 0.84, "n": 80, "n_patients": 40, "method": "obuchowski/logit"}
+    probes = {"thumbnail 8x8": known | {"value": 0.69}, "image statistics": known | {"value": 0.75}}
+    baseline = {"best": "thumbnail 8x8", "auroc": probes["thumbnail 8x8"], "probes": probes}
+    edit_metrics(run, "test", shortcut_baseline=baseline)
+    text = draw(run)[1].flat()
+    assert "Shortcut. AUROC 0.750 [0.610, 0.840] on these images from the image statistics alone" in text
+    assert "image statistics (highest on these images) 0.750 [0.610, 0.840]" in text
+    assert "thumbnail 8x8 (best on valid) 0.690 [0.610, 0.840]" in text
+
+
 def test_figures_of_interpret_are_shown_and_others_are_not(finish):
     run = finish()
     before = draw(run)[1].tags.count("img")
@@ -256,6 +268,28 @@ def test_figures_of_interpret_are_shown_and_others_are_not(finish):
     html, page = draw(run)
     assert page.tags.count("img") == before + 2
     assert "Mueller" not in html
+
+
+def test_a_failed_verdict_is_on_the_first_screen_and_at_the_heat_maps(finish):
+    run = with_heat(finish(), "failed", FAILED)
+    text, title = draw(run)[1].flat(), "Heat maps do not show what the score depends on."
+    head, errors = text[: text.index("how each file was used")], text[text.index("Errors: the largest losses") :]
+    assert title in head and title in errors and errors.index(title) < errors.index("each beside its heat map")
+    assert "Checked on 8 valid images: Random weights give different heat maps." in errors
+    assert any(title[:-1] in caveat for caveat in report_run(run.root).caveats)  # as the terminal lists them
+
+
+def test_an_undecided_verdict_is_at_the_heat_maps_alone(finish):
+    run = with_heat(finish(), "not_enough_images", UNDECIDED)
+    text, title = draw(run)[1].flat(), "Not enough images to tell whether these heat maps can be trusted."
+    assert text.count(title) == 1 and text.index(title) > text.index("Errors: the largest losses")
+    assert not any("Not enough" in caveat for caveat in report_run(run.root).caveats)
+
+
+def test_a_sheet_drawn_without_heat_is_not_shown_as_one_with_heat(finish):
+    said = "each beside its heat map"
+    assert said in draw(with_heat(finish("one"), "passed", "x"))[1].flat()
+    assert said not in draw(with_heat(finish("two"), "passed", "x", sheets=("valid",)))[1].flat()
 
 
 def test_history_and_scores_are_drawn_without_interpret(finish):

@@ -32,7 +32,7 @@ class GreyImage(TensorImageBW):
     _show_args: ClassVar[dict[str, str]] = {"cmap": "gray"}
 
 
-class FromPixels(Transform):
+class _FromPixels(Transform):
     """Row number -> TensorImage: (3, h, w), or (1, h, w) GreyImage where the set is grey; uint8."""
 
     def __init__(self, pixels: np.ndarray | PixelRows) -> None:
@@ -247,7 +247,7 @@ def make_dls(
     parts = [np.flatnonzero(rows["split"].to_numpy() == name).tolist() for name in ("train", "valid", "test")]
     block = DataBlock(
         blocks=(
-            TransformBlock(type_tfms=FromPixels(pixels), batch_tfms=IntToFloatTensor),
+            TransformBlock(type_tfms=_FromPixels(pixels), batch_tfms=IntToFloatTensor),
             CategoryBlock(vocab=vocab, sort=False),
         ),
         get_y=lambda row: labels[row],
