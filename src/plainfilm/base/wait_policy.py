@@ -10,6 +10,7 @@ import sys
 
 _POLICY = "OMP_WAIT_POLICY"
 _USERS_CHOICE = (_POLICY, "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+TOO_LATE = "active, torch came first"
 TORCH_CAME_FIRST = (
     "torch was imported before plainfilm, so its threads spin while they wait for each other: beside another busy "
     "process training takes several times as long. Import plainfilm before torch and fastai, or set OMP_WAIT_POLICY=PASSIVE."
@@ -26,15 +27,10 @@ def sleep_while_waiting() -> None:
         os.environ[_POLICY] = "PASSIVE"
 
 
-def came_too_late() -> bool:
-    """True where torch had been loaded before the policy was set."""
-    return _too_late
-
-
 def wait_policy() -> str:
-    """The policy in effect, for the record: 'passive', 'active', or the user's own settings, 'GOMP_SPINCOUNT=1000'."""
+    """The policy in effect, for the record: 'passive', 'active', TOO_LATE, or the user's settings, 'GOMP_SPINCOUNT=1000'."""
     if _too_late:
-        return "active"
+        return TOO_LATE
     if _POLICY in os.environ:
         return os.environ[_POLICY].lower()
-    return ", ".join(f"{name}={os.environ[name]}" for name in _USERS_CHOICE if name in os.environ) or "active"
+    return ", ".join(f"{name}={os.environ[name]}" for name in _USERS_CHOICE if name in os.environ)

@@ -14,7 +14,7 @@ from plainfilm.data.cache.admin import entries
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.runs.environment import versions
 from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
-from plainfilm.train.other_processes import Load, LoadMeter
+from plainfilm.train.other_processes import LoadMeter
 from plainfilm.train.system_limits import free_bytes, physical_cores, usable_cores
 
 _LOW_DISK_BYTES = 2_000_000_000
@@ -30,15 +30,16 @@ def examine() -> DoctorDocument:
     meter = LoadMeter()
     time.sleep(_WATCHED_S)
     load = meter.read()
-    kept = keep_memory()
+    kept, threads = keep_memory(), threads_for(SpeedConfig())
     devices = ["cpu"]
     devices += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     devices += ["mps"] if torch.backends.mps.is_available() else []
     document = DoctorDocument(
         versions=versions(), python=platform.python_version(), platform=platform.platform(),
-        processors=os.cpu_count() or 1, cores=usable_cores() or physical_cores(), threads=threads_for(SpeedConfig()), devices=devices,
-        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None, others_cores=round(load.others, 2), memory_free_bytes=free_bytes(),
-        cache=_cache_facts(), levers=levers(kept), warnings=[],
+        processors=os.cpu_count() or 1, cores=usable_cores() or physical_cores(), threads=threads, devices=devices,
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None, others_cores=round(load.others, 2),
+        slowdown=round(load.slowdown(threads), 2), memory_free_bytes=free_bytes(),
+        cache=_cache_facts(), levers=_levers(kept), warnings=[],
     )  # fmt: skip
     return document.model_copy(update={"warnings": _warnings_for(document)})
 
@@ -55,7 +56,7 @@ def _cache_facts() -> CacheFacts:
     )
 
 
-def levers(kept_memory: bool) -> list[Lever]:
+def _levers(kept_memory: bool) -> list[Lever]:
     """Every speed setting of CPU training at its default, described in a sentence, with its switch."""
     found = [
         Lever(name=name, on=kept_memory if name == "allocator" else True, what=str(field.description),
@@ -73,10 +74,10 @@ def levers(kept_memory: bool) -> list[Lever]:
 def _warnings_for(found: DoctorDocument) -> list[str]:
     """What makes this machine slow or a run fail, each with its remedy."""
     warnings = []
-    load = Load(found.others_cores, 0.0, found.processors)
-    if (slowdown := load.slowdown(found.threads)) > 1:
+    if found.slowdown > 1:
         warnings.append(
-            f"The machine is busy: {load}. Training takes about {slowdown:.1f} times as long as alone. Pause the other work, or wait for it."
+            f"The machine is busy: other processes use {found.others_cores:.1f} of {found.processors} cores. Training "
+            f"takes about {found.slowdown:.1f} times as long as alone. Pause the other work, or wait for it."
         )
     if found.cores is not None and found.threads < found.cores:
         warnings.append(

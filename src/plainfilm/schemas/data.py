@@ -134,8 +134,8 @@ class CacheFacts(BaseModel):
 
 
 class DoctorDocument(Document):
-    """`plainfilm doctor --json`; None where the system does not report it. `others_cores`: processors that other processes
-    keep busy."""
+    """`plainfilm doctor --json`; None where the system does not report it. `others_cores`: cores that other processes
+    keep busy; `slowdown`: time of a training step beside them, in times its time alone."""
 
     versions: dict[str, str]
     python: str
@@ -146,6 +146,7 @@ class DoctorDocument(Document):
     devices: list[str]
     load: float | None
     others_cores: float
+    slowdown: float
     memory_free_bytes: int | None
     cache: CacheFacts
     levers: list[Lever]

@@ -21,7 +21,7 @@ from fastai.optimizer import OptimWrapper
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from plainfilm.base.wait_policy import TORCH_CAME_FIRST, came_too_late
+from plainfilm.base.wait_policy import TOO_LATE, TORCH_CAME_FIRST, wait_policy
 from plainfilm.config import TrainConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
@@ -48,7 +48,7 @@ def make_learner(
         on_event: event callback for each batch and epoch; None is silent.
     """
     device = dls.device or torch.device("cpu")
-    if device.type == "cpu" and came_too_late():
+    if device.type == "cpu" and wait_policy() == TOO_LATE:
         warnings.warn(TORCH_CAME_FIRST, stacklevel=2)
     if cfg.norm == "hold" and not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         raise ConfigError(

@@ -13,7 +13,7 @@ _NOTICED = 0.2  # cores: what an idle desktop uses
 _AT_WORK = 0.5  # cores: above this, this process was computing and so kept the others from running
 
 
-class Load(NamedTuple):
+class _Load(NamedTuple):
     """Cores that other processes and this one kept busy on average, and the machine's logical cores."""
 
     others: float
@@ -40,11 +40,11 @@ class LoadMeter:
     def __init__(self) -> None:
         self._began = self._times()
 
-    def read(self) -> Load:
+    def read(self) -> _Load:
         """The mean load so far."""
         seconds, busy, own = (now - then for now, then in zip(self._times(), self._began, strict=True))
         cores = os.cpu_count() or 1
-        return Load(min(max(0.0, (busy - own) / seconds), cores), own / seconds, cores)
+        return _Load(min(max(0.0, (busy - own) / seconds), cores), own / seconds, cores)
 
     @staticmethod
     def _times() -> tuple[float, float, float]:

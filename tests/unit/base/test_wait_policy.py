@@ -73,7 +73,7 @@ print(wait_policy())
 def test_where_torch_came_first_the_learner_says_so():
     late = python("import torch" + LEARNER)
     assert "torch was imported before plainfilm" in late.stderr and "OMP_WAIT_POLICY=PASSIVE" in late.stderr
-    assert late.stdout == "active\n"
+    assert late.stdout == "active, torch came first\n"
 
 
 @pytest.mark.parametrize(("first", "settings"), [("", {}), ("import torch", {"OMP_WAIT_POLICY": "PASSIVE"})])

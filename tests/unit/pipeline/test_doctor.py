@@ -12,6 +12,7 @@ from plainfilm.cli import app
 from plainfilm.config import SpeedConfig
 from plainfilm.pipeline.doctor import _warnings_for, examine
 from plainfilm.schemas.data import DoctorDocument
+from plainfilm.train.other_processes import LoadMeter, _Load
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +28,7 @@ def healthy() -> DoctorDocument:
             "threads": 4,
             "load": 0.2,
             "others_cores": 0.1,
+            "slowdown": 1.0,
             "cache": cache,
             "levers": levers,
         }
@@ -40,7 +42,10 @@ def test_a_healthy_machine_has_no_warning(healthy: DoctorDocument) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"others_cores": 6.0}, "other processes use 6.0 of 8 cores. Training takes about 1.2 times as long"),
+        (
+            {"others_cores": 6.0, "slowdown": 1.25},
+            "other processes use 6.0 of 8 cores. Training takes about 1.2 times as long",
+        ),
         ({"threads": 1}, "1 of 4 cores are used"),
     ],
 )
@@ -50,8 +55,15 @@ def test_what_slows_training_is_reported_with_a_remedy(healthy: DoctorDocument, 
     assert words in warnings[0]
 
 
-def test_a_load_of_the_past_or_beside_free_cores_is_no_warning(healthy: DoctorDocument) -> None:
-    assert _warnings_for(healthy.model_copy(update={"load": 9.0, "others_cores": 3.5})) == []
+def test_a_load_of_the_past_is_no_warning(healthy: DoctorDocument) -> None:
+    assert _warnings_for(healthy.model_copy(update={"load": 9.0})) == []
+
+
+def test_the_load_is_measured_and_its_cost_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoadMeter, "read", lambda _: _Load(1.5, 0.1, 2))
+    monkeypatch.setattr("plainfilm.train.speed.threads_for", lambda _: 2)
+    found = examine()
+    assert (found.others_cores, found.slowdown) == (1.5, 1.75)
 
 
 @pytest.mark.parametrize(
