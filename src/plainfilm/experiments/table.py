@@ -109,8 +109,11 @@ def _draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
     if not rows:
         return {}
     name = _safe_name(section.name)
+    against = (
+        "training time and latency" if any(row.costs and row.costs.latency_ms for row in rows) else "training time"
+    )
     found = {
-        f"AUROC on {section.split} against training time and latency": (
+        f"AUROC on {section.split} against {against}": (
             f"{name}.png",
             as_png(_draw_cost(section, rows)),
         )
