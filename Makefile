@@ -64,7 +64,7 @@ demo: setup  ## Everything once on drawn phantoms, in minutes: train, evaluate, 
 	@printf '\nOpen:\n  %s\n  %s\n  %s\n' "$(DEMO)/run/report.html" "$(DEMO)/bundle/MODEL_CARD.md" "$(DEMO)/predictions.csv"
 
 GRID = $(or $(CONFIG),experiments/smoke.yaml)
-experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table in experiments/
+experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table beside the runs
 	$(BIN)/plainfilm experiments run $(GRID) $(if $(DATA),--data $(DATA)) $(ARGS)
 	$(BIN)/plainfilm experiments table runs/experiments/$(basename $(notdir $(GRID)))
 
