@@ -22,7 +22,7 @@ from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
 from plainfilm.train import callbacks, fit, interruption
-from plainfilm.train.fit import _FALLBACK_LR, _suggest, estimate_seconds, find_lr, fit_phases
+from plainfilm.train.fit import _FALLBACK_LR, _is_flat, _suggest, _unsmoothed, estimate_seconds, find_lr, fit_phases
 from plainfilm.train.learner import _auroc, _class_weights, make_learner
 from wording import lacking
 
@@ -167,6 +167,54 @@ def test_no_callback_hides_an_attribute_of_the_learner():
     for kind in ours:
         name = kind.name if isinstance(kind.name, str) else kind.name.fget(kind.__new__(kind))
         assert name == "progress" or not hasattr(Learner, name), name
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """As fastai's Recorder keeps them: a running mean with weights 0.98, without its bias."""
+    mean, found = 0.0, []
+    for i, loss in enumerate(losses, start=1):
+        mean = 0.98 * mean + 0.02 * loss
+        found.append(mean / (1 - 0.98**i))
+    return np.array(found)
+
+
+FALL = np.r_[np.full(60, 0.7), np.linspace(0.7, 0.4, 30), np.geomspace(0.4, 50, 10)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "noise", "flat"),
+    [
+        (np.full(100, 0.697), 0.0, True),
+        (np.full(100, 0.697), 0.03, True),
+        (np.r_[np.full(85, 0.697), np.geomspace(0.697, 90, 15)], 0.03, True),  # it diverges and never falls
+        (np.linspace(0.697, 0.6932, 100), 0.0, True),  # down to chance: the bias is learned, and no image
+        (FALL, 0.0, False),
+        (FALL, 0.05, False),
+        (FALL, 2.0, True),  # the fall drowns in noise
+        (np.linspace(0.7, 0.1, 6), 0.0, False),  # too short to tell
+        (np.r_[FALL, np.nan], 0.05, False),
+    ],
+)
+def test_a_curve_is_flat_if_the_loss_falls_by_no_more_than_noise(losses, noise, flat):
+    drawn = losses + noise * np.random.default_rng(1).normal(size=len(losses))
+    assert _is_flat(smoothed(drawn)) is flat
+
+
+def test_few_curves_of_pure_noise_are_taken_for_a_fall():
+    rng = np.random.default_rng(0)
+    found = [_is_flat(smoothed(0.7 + 0.03 * rng.normal(size=100))) for _ in range(300)]
+    assert np.mean(found) > 0.93
+
+
+def test_the_losses_of_the_steps_come_back_from_the_smoothed_ones():
+    losses = np.random.default_rng(0).random(50)
+    np.testing.assert_allclose(_unsmoothed(smoothed(losses)), losses, atol=1e-9)
+
+
+def test_on_a_flat_curve_the_finder_suggests_nothing_and_keeps_the_default(learn):
+    learn.model.network.head[1].register_forward_hook(lambda module, x, y: y * 0)
+    curve = find_lr(learn, TrainConfig(size_px=SIZE), num_it=30)
+    assert curve.flat and set(curve.suggestions.values()) == {None} and curve.lr == _FALLBACK_LR
 
 
 def test_auroc_of_binary_and_multi_class_scores():
