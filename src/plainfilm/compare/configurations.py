@@ -26,6 +26,11 @@ class Configuration:
     name: str
     runs: list[Scored]
 
+    @property
+    def has_own_splits(self) -> bool:
+        """Whether its runs are scored on different images: each seed drew its own split."""
+        return len({run.fingerprint for run in self.runs}) > 1
+
     def mean(self, metric: str) -> float:
         """Mean over the runs; NaN if it is not estimable in one of them."""
         found = [run.metrics[metric].value for run in self.runs]
@@ -79,12 +84,7 @@ def gather(runs: Sequence[Scored]) -> list[Configuration]:
     Raises:
         UsageError: two runs have the same config and the same seed: a copy does not count as a second seed.
     """
-    rows: list[list[Scored]] = []
-    for run in runs:
-        same = [row for row in rows if any(_repeats(run, other) for other in row)]
-        rest = [row for row in rows if not any(row is each for each in same)]
-        at = rows.index(same[0]) if same else len(rest)
-        rows = [*rest[:at], [*(each for row in same for each in row), run], *rest[at:]]
+    rows = _in_rows(runs)
     configurations: list[Configuration] = []
     names = _names(rows)
     for name, members in zip(names, rows, strict=True):
@@ -97,6 +97,18 @@ def gather(runs: Sequence[Scored]) -> list[Configuration]:
                 )
         configurations.append(Configuration(name, members))
     return configurations
+
+
+def _in_rows(runs: Sequence[Scored]) -> list[list[Scored]]:
+    """The runs by configuration, in the order of each one's first run."""
+    rows: list[list[Scored]] = []
+    for run in runs:
+        same = [any(_repeats(run, other) for other in row) for row in rows]
+        joined = [each for row, is_same in zip(rows, same, strict=True) if is_same for each in row]
+        at = same.index(True) if joined else len(rows)
+        rest = [row for row, is_same in zip(rows, same, strict=True) if not is_same]
+        rows = [*rest[:at], [*joined, run], *rest[at:]]
+    return rows
 
 
 def _repeats(one: Scored, other: Scored) -> bool:
@@ -112,11 +124,6 @@ def _repeats(one: Scored, other: Scored) -> bool:
 def _in_grid(root: Path) -> tuple[Path, str] | None:
     """The grid's folder and the configuration, of a run folder that `experiments run` named; else None."""
     return (root.resolve().parent, configuration_name(root)) if _REPEATED.match(root.name) else None
-
-
-def have_other_images(runs: Sequence[Scored]) -> bool:
-    """Whether the runs of one row are scored on different images: each seed drew its own split."""
-    return len({run.fingerprint for run in runs}) > 1
 
 
 def configuration_name(root: Path) -> str:

@@ -16,7 +16,6 @@ from plainfilm.compare.configurations import (
     Lineup,
     configuration_name,
     gather,
-    have_other_images,
     line_up,
     refuse_other_classes,
 )
@@ -173,7 +172,7 @@ def _comparability_notes(roots: Sequence[Path], split: str, rows: Sequence[Row])
 
 
 def _own_splits(lineup: Lineup | None) -> list[str]:
-    apart = [row.name for row in lineup.configurations if have_other_images(row.runs)] if lineup else []
+    apart = [row.name for row in lineup.configurations if row.has_own_splits] if lineup else []
     if not apart:
         return []
     which = "every row" if lineup and len(apart) == len(lineup.configurations) > 1 else ", ".join(apart)

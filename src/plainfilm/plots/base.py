@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 RESEARCH_ONLY = "Research use only."
 WIDE = 4.2  # inches
+_SUGGESTION_MARKS = tuple(zip("osD^", (VERMILION, ORANGE, GREEN, GREY), strict=True))
 _SUGGESTED = {"minimum": "minimum, a tenth of the lowest point:"}
 
 
@@ -47,16 +48,13 @@ def plot_lr_curve(
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     ax = figure.subplots()
     finite = np.isfinite(losses)
-    ax.plot(lrs[finite], losses[finite], color=BLUE)
-    low, high, start = float(losses[finite].min()), float(losses[finite].max()), float(losses[finite][0])
+    lrs, losses = lrs[finite], losses[finite]
+    ax.plot(lrs, losses, color=BLUE)
+    low, high, start = float(losses.min()), float(losses.max()), float(losses[0])
     top = min(high, start + max(0.5 * (start - low), 0.1))  # otherwise the diverging end would hide the valley
-    styles = zip(suggestions.items(), "osD^", (VERMILION, ORANGE, GREEN, GREY), strict=True)
-    for (name, value), marker, colour in styles:
+    for (name, value), style in zip(suggestions.items(), _SUGGESTION_MARKS, strict=True):
         if value is not None:
-            at = float(np.interp(np.log10(value), np.log10(lrs[finite]), losses[finite]))
-            what, above = _SUGGESTED.get(name, name), "; loss above the plot" if at > top else ""
-            ax.plot([value], [min(at, top)], marker, color=colour, markersize=8, clip_on=False, zorder=3,
-                    label=f"{what} {value:.2g}{above}")  # fmt: skip
+            _mark_suggestion(ax, name, value, float(np.interp(np.log10(value), np.log10(lrs), losses)), top, style)
     margin = 0.05 * (top - low) + 1e-9
     ax.set_ylim(low - margin, top + margin)
     ax.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed")
@@ -64,6 +62,13 @@ def plot_lr_curve(
     clean(ax)
     key_below(figure)
     return figure
+
+
+def _mark_suggestion(ax: Axes, name: str, lr: float, loss: float, top: float, style: tuple[str, str]) -> None:
+    """Mark a rate on the curve, or on the upper edge where the loss is above it."""
+    above = "; loss above the plot" if loss > top else ""
+    label = f"{_SUGGESTED.get(name, name)} {lr:.2g}{above}"
+    ax.plot([lr], [min(loss, top)], style[0], color=style[1], markersize=8, clip_on=False, zorder=3, label=label)
 
 
 def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) -> Figure:

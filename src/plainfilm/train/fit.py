@@ -17,6 +17,7 @@ from fastai.callback.core import Callback
 from fastai.callback.schedule import LRFinder, minimum, slide, steep, valley
 from fastai.learner import Learner
 
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import TrainingError
 from plainfilm.models.build import parameter_groups
@@ -125,6 +126,15 @@ class _LrCurve:
         return next((value for name in _SUGGESTIONS if (value := self.suggestions[name])), _FALLBACK_LR)
 
 
+def found_rate(learn: Learner, phase: Phase, cfg: TrainConfig, on_event: EventCallback) -> float:
+    """The rate that `--lr auto` takes for a phase."""
+    curve = find_lr(learn, cfg, ratio=phase.lr_ratio)
+    if curve.flat:
+        on_event("note", {"text": FLAT})
+    on_event("lr", {"lr": curve.lr})
+    return curve.lr
+
+
 def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 1.0) -> _LrCurve:
     """Train a copy of the network with an increasing rate; `learn`, its weights and its files are not changed.
 
@@ -133,7 +143,7 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
     """
     place = learn.dls.train.phase, learn.dls.train.epoch
     with tempfile.TemporaryDirectory() as folder:
-        trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder))
+        trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder), on_event=silent)
         trial.remove_cb(trial.stop_when_diverged)  # the finder trains until the loss diverges
         trial.keyed_randomness.phase = _LR_FIND_PHASE
         finder = LRFinder(num_it=num_it)
@@ -158,7 +168,7 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
 def _is_flat(losses: np.ndarray) -> bool:
     """Whether the loss falls at no rate: its lowest stretch of a tenth of the steps is no lower than noise makes it.
 
-    The steps' own losses are compared, since smoothing makes their noise look like a trend. Of 4,000 curves of pure
+    The steps' own losses are compared, since smoothing turns their noise into a trend. Of 4,000 curves of pure
     noise 3.5 % have a stretch that is 3 standard errors lower.
 
     Args:
@@ -178,7 +188,8 @@ def _is_flat(losses: np.ndarray) -> bool:
 def _unsmoothed(losses: np.ndarray) -> np.ndarray:
     """The loss of each step, from the running mean without bias that the Recorder keeps."""
     sums = losses * (1 - _SMOOTHING ** np.arange(1, len(losses) + 1))
-    return (sums - _SMOOTHING * np.concatenate([[0.0], sums[:-1]])) / (1 - _SMOOTHING)
+    own: np.ndarray = (sums - _SMOOTHING * np.concatenate([[0.0], sums[:-1]])) / (1 - _SMOOTHING)
+    return own
 
 
 def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:

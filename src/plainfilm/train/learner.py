@@ -23,7 +23,7 @@ from torch import nn
 from plainfilm.config import TrainConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
-from plainfilm.train.callbacks import EventProgress, HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged
+from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, progress_of
 from plainfilm.train.ema import AverageWeights
 from plainfilm.train.memory import PlainLosses
 from plainfilm.train.speed import FUSED_ON
@@ -43,7 +43,7 @@ def make_learner(
 
     Args:
         path: where fastai may write (its own default is the data folder).
-        on_event: event callback for each batch and epoch; None is silent.
+        on_event: event callback for each batch and epoch; without one fastai's own bars and epoch table are shown.
     """
     device = dls.device or torch.device("cpu")
     if cfg.norm == "hold" and not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules()):
@@ -54,7 +54,7 @@ def make_learner(
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
         PlainLosses(),
         StopWhenDiverged(),
-        EventProgress(on_event),
+        progress_of(on_event),
         NoSlowdown(),
     ]
     own += [GradientClip(cfg.clip)] if cfg.clip else []

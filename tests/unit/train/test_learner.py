@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback
 from fastai.interpret import ClassificationInterpretation
 from fastai.learner import Learner
 from fastai.vision import data as _show  # noqa: F401 - registers fastai's image views
@@ -303,6 +304,44 @@ def test_a_module_of_the_users_own_learns_and_is_one_group(learn, tmp_path):
     assert own.recorder.values[-1][3] == 1.0  # SICK is the brighter class: AUROC
     assert len(own.opt.param_lists) == 1
     assert find_lr(own, TrainConfig(size_px=SIZE), num_it=12).lr > 0
+
+
+def test_a_script_sees_fastais_epoch_table_and_no_bar_in_a_pipe(tmp_path):
+    code = f"""
+import hashlib
+from pathlib import Path
+import numpy as np, pandas as pd
+from plainfilm import build_model, load_config, make_dls, make_learner
+cfg = load_config(options={{"train.size_px": 40, "train.batch_size": 8}})
+pixels = np.random.default_rng(0).integers(0, 120, (30, 40, 40), dtype=np.uint8)
+rows = pd.DataFrame({{"label": ["A", "B"] * 15, "split": ["train"] * 20 + ["valid"] * 10,
+                     "sha256": [hashlib.sha256(p.tobytes()).hexdigest() for p in pixels]}})
+dls = make_dls(rows, pixels, cfg.train, vocab=["A", "B"])
+model = build_model(cfg.model, 2, 40)
+learn = make_learner(dls, model, cfg.train, path=Path({str(tmp_path)!r}))
+learn.fit_one_cycle(2, 1e-3)
+print("then")
+learn.validate()
+learn.lr_find(num_it=5, show_plot=False)
+with learn.no_logging():
+    learn.fit_one_cycle(1, 1e-3)
+make_learner(dls, model, cfg.train, path=Path({str(tmp_path)!r}), on_event=lambda what, facts: None).fit(1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr  # no warning of a library either
+    head, first, second, *rest = done.stdout.splitlines()
+    assert head.split() == ["epoch", "train_loss", "valid_loss", "accuracy", "auroc", "time"]
+    for epoch, row in enumerate((first, second)):
+        number, *values, clock = row.split()
+        assert number == str(epoch) and all(0 <= float(value) < 5 for value in values) and ":" in clock
+        assert row.index(values[0]) == head.index("train_loss")
+    assert rest == ["then"]  # validate(), the rate finder, no_logging() and one's own on_event print none
+
+
+def test_on_a_terminal_the_learner_has_fastais_own_progress(learn, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert type(callbacks.progress_of(None)) is ProgressCallback
+    assert type(callbacks.progress_of(lambda what, facts: None)) is callbacks._EventProgress
 
 
 def test_a_learner_can_fit_in_a_process_that_never_imported_fastais_schedule():
