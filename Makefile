@@ -5,10 +5,16 @@ CONFIG ?=
 ARGS ?=
 BIN := .venv/bin
 UV_VERSION := 0.13.9
-OPTIONS = $(DATA) $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+RUN ?=
+# The text of a variable as one word of the shell, whatever is in it: spaces, quotes, dollar signs.
+quoted = '$(subst ','\'',$(1))'
+one_word = $(call quoted,$(value $(1)))
+OPTIONS = $(if $(value DATA),$(call one_word,DATA)) $(if $(value CONFIG),--config $(call one_word,CONFIG)) $(ARGS)
 # The run that evaluate and interpret speak of: RUN=..., else the newest finished one.
-RUN ?= $(patsubst %/status.json,%,$(shell grep -l '"status": "done"' runs/*/status.json 2>/dev/null | xargs -r ls -t | head -n 1))
-NEED_RUN = $(if $(RUN),,$(error No run found under runs/. Give one: make $@ RUN=runs/NAME, or train one: make train))
+NEWEST = $(shell ls -t runs/*/status.json runs/*/*/status.json 2>/dev/null | while IFS= read -r file; do \
+	if grep -q '"status": "done"' "$$file"; then dirname "$$file"; break; fi; done)
+THE_RUN = $(if $(value RUN),$(call one_word,RUN),$(call quoted,$(or $(NEWEST),$(error No finished run in runs/*/ or runs/*/*/. \
+	Give one: make $@ RUN=runs/NAME, or train one: make train))))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train lr-find evaluate interpret report export demo experiments test test-all bench docs check format clean
@@ -40,33 +46,33 @@ lr-find: setup  ## Find a learning rate; changes nothing
 	$(BIN)/plainfilm lr-find $(OPTIONS)
 
 evaluate: setup  ## Valid metrics of RUN (default: the newest run); ARGS='--split test' evaluates on test
-	$(NEED_RUN)$(BIN)/plainfilm evaluate $(RUN) $(ARGS)
+	$(BIN)/plainfilm evaluate $(THE_RUN) $(ARGS)
 
 interpret: setup  ## Figures of RUN (default: the newest run)
-	$(NEED_RUN)$(BIN)/plainfilm interpret $(RUN) $(ARGS)
+	$(BIN)/plainfilm interpret $(THE_RUN) $(ARGS)
 
 report: setup  ## One HTML file of RUN (default: the newest run): RUN/report.html
-	$(NEED_RUN)$(BIN)/plainfilm report $(RUN) $(ARGS)
+	$(BIN)/plainfilm report $(THE_RUN) $(ARGS)
 
 export: setup  ## A bundle of RUN (default: the newest run) that predicts without torch: RUN/bundle
-	$(NEED_RUN)$(BIN)/plainfilm export $(RUN) $(ARGS)
+	$(BIN)/plainfilm export $(THE_RUN) $(ARGS)
 
 DEMO ?= runs/demo
 demo: setup  ## Everything once on drawn phantoms, in minutes: train, evaluate, report, export, predict
-	@if [ -e "$(DEMO)" ]; then echo "$(DEMO) exists; remove it, or: make demo DEMO=runs/another"; exit 4; fi
-	$(BIN)/plainfilm phantom $(DEMO)/phantoms --images 1200 --size 128 -q
-	$(BIN)/plainfilm train $(DEMO)/phantoms --config experiments/phantom.yaml --out $(DEMO)/run
-	$(BIN)/plainfilm evaluate $(DEMO)/run --split test
-	$(BIN)/plainfilm interpret $(DEMO)/run -q
-	$(BIN)/plainfilm report $(DEMO)/run -q
-	$(BIN)/plainfilm export $(DEMO)/run --out $(DEMO)/bundle -q
-	$(BIN)/plainfilm predict $(DEMO)/bundle $(DEMO)/phantoms --out $(DEMO)/predictions.csv -q
-	@printf '\nOpen:\n  %s\n  %s\n  %s\n' "$(DEMO)/run/report.html" "$(DEMO)/bundle/MODEL_CARD.md" "$(DEMO)/predictions.csv"
+	@if [ -e $(call one_word,DEMO) ]; then echo $(call one_word,DEMO)" exists; remove it, or: make demo DEMO=runs/another"; exit 4; fi
+	$(BIN)/plainfilm phantom $(call one_word,DEMO)/phantoms --images 1200 --size 128 -q
+	$(BIN)/plainfilm train $(call one_word,DEMO)/phantoms --config experiments/phantom.yaml --out $(call one_word,DEMO)/run
+	$(BIN)/plainfilm evaluate $(call one_word,DEMO)/run --split test
+	$(BIN)/plainfilm interpret $(call one_word,DEMO)/run -q
+	$(BIN)/plainfilm report $(call one_word,DEMO)/run -q
+	$(BIN)/plainfilm export $(call one_word,DEMO)/run --out $(call one_word,DEMO)/bundle -q
+	$(BIN)/plainfilm predict $(call one_word,DEMO)/bundle $(call one_word,DEMO)/phantoms --out $(call one_word,DEMO)/predictions.csv -q
+	@printf '\nOpen:\n  %s\n  %s\n  %s\n' $(call one_word,DEMO)/run/report.html $(call one_word,DEMO)/bundle/MODEL_CARD.md $(call one_word,DEMO)/predictions.csv
 
-GRID = $(or $(CONFIG),experiments/smoke.yaml)
-experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table in experiments/
-	$(BIN)/plainfilm experiments run $(GRID) $(if $(DATA),--data $(DATA)) $(ARGS)
-	$(BIN)/plainfilm experiments table runs/experiments/$(basename $(notdir $(GRID)))
+GRID = $(if $(value CONFIG),$(call one_word,CONFIG),experiments/smoke.yaml)
+experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table beside the runs
+	$(BIN)/plainfilm experiments run $(GRID) $(if $(value DATA),--data $(call one_word,DATA)) $(ARGS)
+	name=$$(basename $(GRID)) && $(BIN)/plainfilm experiments table "runs/experiments/$${name%.*}"
 
 test: setup  ## Unit and integration tests on drawn images
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration tests/unit -m "not campaign" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -51,7 +51,9 @@ class Ours:
         pixels = decode_rows(rows, DecodeSpec(size_px))
         dls = make_dls(rows, pixels, cfg.train, vocab=table.classes)
         model = build_model(cfg.model, 2, size_px, 0, speed=cfg.train.speed)
-        self.learn = make_learner(dls, model, cfg.train, path=Path(tempfile.mkdtemp()))
+        self.learn = make_learner(
+            dls, model, cfg.train, path=Path(tempfile.mkdtemp()), on_event=lambda what, facts: None
+        )
         self.images = len(dls.train_ds)
 
     def block(self) -> None:

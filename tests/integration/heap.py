@@ -45,6 +45,12 @@ rows = pd.DataFrame({
 cfg = TrainConfig(size_px=SIZE, batch_size=64, epochs=EPOCHS, augment="robust")
 model = build_model(ModelConfig(name="compact"), 2, SIZE)
 with tempfile.TemporaryDirectory() as folder:
-    learn = make_learner(make_dls(rows, pixels, cfg, vocab=["SICK", "WELL"]), model, cfg, path=Path(folder))
+    learn = make_learner(
+        make_dls(rows, pixels, cfg, vocab=["SICK", "WELL"]),
+        model,
+        cfg,
+        path=Path(folder),
+        on_event=lambda what, facts: None,
+    )
     learn.add_cb(Note())
     learn.fit(EPOCHS)

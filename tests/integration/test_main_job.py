@@ -325,6 +325,22 @@ def test_lr_find_writes_its_own_folder_and_its_rate_can_be_used(data, runs):
     plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--lr", found["lr"], "--out", runs / "with-found-rate")
 
 
+def test_a_flat_curve_is_said_to_be_flat_and_gives_no_rate(runs, tmp_path, write_image):
+    """Blank images that differ in one pixel: the loss is ln 2 at every rate, and 2.8e-04 was suggested all the same."""
+    for i in range(60):
+        pixels = np.full((48, 48), 128, np.uint8)
+        pixels.flat[i] += 1
+        write_image(tmp_path / "blank" / "AB"[i % 2] / f"{i}.png", pixels)
+    small = ("--size", 48, "--batch-size", 8)
+    finder = ("lr-find", tmp_path / "blank", *small, "--iterations", 60)
+    found = as_json(plainfilm(*finder, "--out", tmp_path / "a", "--json"))
+    assert set(found["suggestions"].values()) == {None} and found["flat"] and found["lr"] == 1e-3
+    said = plainfilm(*finder, "--out", tmp_path / "b", "-q").stdout
+    assert "--lr 1.0e-03" not in said and "curve is flat" in said
+    done = plainfilm("train", tmp_path / "blank", *small, "--epochs", 1, "--lr", "auto", "--out", runs / "flat")
+    assert "FLAT CURVE" in done.stderr and "lr=0.001" in (runs / "flat" / "log.txt").read_text()
+
+
 def test_lr_auto_and_class_weights_and_balance_train(data, runs):
     plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--lr", "auto", "--class-weights", "--out", runs / "auto")
     assert "lr lr=" in (runs / "auto" / "log.txt").read_text()

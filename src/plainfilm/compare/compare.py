@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as student_t
 
-from plainfilm.compare.configurations import Configuration, Lineup, Pair, gather, line_up, refuse_other_classes
+from plainfilm.compare.configurations import (
+    Configuration,
+    Lineup,
+    Pair,
+    gather,
+    line_up,
+    refuse_other_classes,
+)
 from plainfilm.compare.mean_over_seeds import over_seeds
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.errors import DataError, UsageError
@@ -65,6 +72,12 @@ def _other_images(one: Configuration, other: Configuration) -> str:
             "scores on different images cannot be paired. Train both on the same split."
         )
     shared = len(set(a.images) & set(b.images))
+    if a.key == b.key:
+        return (
+            f"{a.root.name} and {b.root.name} differ only in their seed, which drew another split for each: "
+            f"{len(a.images)} and {len(b.images)} {a.split} images, {shared} in both, so they cannot be paired. "
+            "Train both on one split: plainfilm split DATA --out split.csv, then train --split split.csv."
+        )
     return (
         f"{one.name} and {other.name} have different sets of {a.split} images ({len(a.images)} and {len(b.images)}, "
         f"{shared} in both); scores on different images cannot be paired. Train both with the same --split and --seed."

@@ -1,4 +1,4 @@
-"""Group runs into configurations: runs that differ only in their seed are one row, and rows are tested in pairs."""
+"""Group runs into configurations: runs that repeat each other are one row, and rows are tested in pairs."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ class Configuration:
 
     name: str
     runs: list[Scored]
+
+    @property
+    def has_own_splits(self) -> bool:
+        """Whether its runs are scored on different images: each seed drew its own split."""
+        return len({run.fingerprint for run in self.runs}) > 1
 
     def mean(self, metric: str) -> float:
         """Mean over the runs; NaN if it is not estimable in one of them."""
@@ -74,17 +79,15 @@ def refuse_other_classes(runs: Sequence[Scored]) -> None:
 
 
 def gather(runs: Sequence[Scored]) -> list[Configuration]:
-    """Runs whose configs differ only in seed and fold become one configuration.
+    """Runs that repeat each other become one configuration.
 
     Raises:
         UsageError: two runs have the same config and the same seed: a copy does not count as a second seed.
     """
-    by_key: dict[str, list[Scored]] = {}
-    for run in runs:
-        by_key.setdefault(run.key, []).append(run)
+    rows = _in_rows(runs)
     configurations: list[Configuration] = []
-    names = _names(list(by_key.values()))
-    for name, members in zip(names, by_key.values(), strict=True):
+    names = _names(rows)
+    for name, members in zip(names, rows, strict=True):
         members = sorted(members, key=lambda run: run.repeat)
         for one, other in pairwise(members):
             if one.repeat == other.repeat:
@@ -96,6 +99,33 @@ def gather(runs: Sequence[Scored]) -> list[Configuration]:
     return configurations
 
 
+def _in_rows(runs: Sequence[Scored]) -> list[list[Scored]]:
+    """The runs by configuration, in the order of each one's first run."""
+    rows: list[list[Scored]] = []
+    for run in runs:
+        same = [any(_repeats(run, other) for other in row) for row in rows]
+        joined = [each for row, is_same in zip(rows, same, strict=True) if is_same for each in row]
+        at = same.index(True) if joined else len(rows)
+        rest = [row for row, is_same in zip(rows, same, strict=True) if not is_same]
+        rows = [*rest[:at], [*joined, run], *rest[at:]]
+    return rows
+
+
+def _repeats(one: Scored, other: Scored) -> bool:
+    """Whether two runs differ only in seed or fold and are scored on the same images, or were planned as repeats: by a
+    grid, whose folders are named so, or as folds of one partition. A seed alone also draws another split.
+    """
+    if one.key != other.key:
+        return False
+    folds = one.cfg.data.split == "kfold" and one.cfg.train.seed == other.cfg.train.seed
+    return one.fingerprint == other.fingerprint or folds or _in_grid(one.root) == _in_grid(other.root) is not None
+
+
+def _in_grid(root: Path) -> tuple[Path, str] | None:
+    """The grid's folder and the configuration, of a run folder that `experiments run` named; else None."""
+    return (root.resolve().parent, configuration_name(root)) if _REPEATED.match(root.name) else None
+
+
 def configuration_name(root: Path) -> str:
     """A run folder's name without its repeat: 'paper-fold1-seed2' -> 'paper'."""
     found = _REPEATED.match(root.name)
@@ -103,11 +133,16 @@ def configuration_name(root: Path) -> str:
 
 
 def _names(rows: list[list[Scored]]) -> list[str]:
-    """A short name per row; where two would be equal, the parent folder is added."""
+    """A short name per row; where two would be equal, the parent folder is added, and the seed where only it differs."""
     short = [", ".join(dict.fromkeys(configuration_name(run.root) for run in row)) for row in rows]
-    return [
+    keys = [row[0].key for row in rows]
+    names = [
         name if short.count(name) == 1 else f"{row[0].root.parent.name}/{row[0].root.name}"
         for name, row in zip(short, rows, strict=True)
+    ]
+    return [
+        name if keys.count(key) == 1 else f"{name} (seed {row[0].repeat[0]}, own split)"
+        for name, key, row in zip(names, keys, rows, strict=True)
     ]
 
 

@@ -13,7 +13,7 @@ from plainfilm.compare.scored_run import SENSITIVITY_AT
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
 from plainfilm.experiments.aggregate import Costs, ResultsSection, Row
-from plainfilm.schemas.compare import MeanSd
+from plainfilm.schemas.compare import Difference, MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY
 
 _HEAD = f"""# Results
@@ -224,6 +224,21 @@ def _aligned(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
 # --- results.csv -----------------------------------------------------------------------------------------------------
 
 
+def _spreads(*names: str) -> list[str]:
+    return [f"{name}_{part}" for name in names for part in ("mean", "sd", "low", "high")]
+
+
+# Always all of them and in this order: otherwise a new experiment would rewrite the rows of the others.
+_COLUMNS = (
+    "experiment", "configuration", "rank", "status", "seeds",
+    *_spreads("valid_auroc", "valid_accuracy", f"valid_{SENSITIVITY_AT}", "valid_log_loss"),
+    "valid_n", "valid_patients", *_spreads("valid_beyond_shortcut"),
+    "parameters", "weights_mb", "train_minutes", "train_img_per_s", "latency_ms", "latency_threads", "peak_rss_mb",
+    "peak_rss_exact", "test_looks", *(f"to_best_{name}" for name in Difference.model_fields), "test_runs",
+    *_spreads("test_auroc", "test_accuracy", "test_sensitivity", "test_specificity", "test_no_lungs_auroc"),
+)  # fmt: skip
+
+
 def csv_rows(section: ResultsSection) -> list[dict[str, Any]]:
     """One flat row per configuration, and one for the probe; numbers by repr, None empty."""
     rows = [_flat_row(section.name, row) for row in section.rows]
@@ -260,12 +275,7 @@ def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
 
 
 def _spread(name: str, found: MeanSd) -> dict[str, float | None]:
-    return {
-        f"{name}_mean": found.mean,
-        f"{name}_sd": found.sd,
-        f"{name}_low": found.ci_low,
-        f"{name}_high": found.ci_high,
-    }
+    return dict(zip(_spreads(name), (found.mean, found.sd, found.ci_low, found.ci_high), strict=True))
 
 
 def put_rows(path: Path, rows: Sequence[dict[str, Any]]) -> str:
@@ -277,7 +287,7 @@ def put_rows(path: Path, rows: Sequence[dict[str, Any]]) -> str:
     old = _read_rows(path)
     replaced = {row["experiment"] for row in rows}
     kept = [row for row in old if row["experiment"] not in replaced]
-    columns = list(dict.fromkeys(name for row in (*rows, *kept) for name in row))
+    columns = list(dict.fromkeys([*_COLUMNS, *(name for row in (*kept, *rows) for name in row)]))
     columns = [name for name in columns if name != "command"] + ["command"]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

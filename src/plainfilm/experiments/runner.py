@@ -114,8 +114,15 @@ def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallba
         _work(experiment, progress, order, folder, on_event)
     return ExperimentDocument(
         experiment=experiment.name, out=str(folder), configurations=list(dict.fromkeys(p.configuration for p in planned)),
-        estimate_seconds=seconds, runs=progress.runs(),
+        estimate_seconds=seconds, runs=progress.runs(), next=_next(progress, order, folder),
     )  # fmt: skip
+
+
+def _next(progress: _Progress, order: Order, folder: Path) -> str:
+    if any(run.outcome == "planned" for run in progress.runs()):
+        return order.command
+    trained = any(run.outcome in _TRAINED for run in progress.runs())
+    return shlex.join(["plainfilm", "experiments", "table", str(folder)]) if trained else ""
 
 
 def _require_data(experiment: Experiment, order: Order) -> None:

@@ -22,23 +22,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
+def make_table(given: Sequence[Path] | None, out: Path | None = None) -> TableDocument:
     """Write sections for the given run folders or experiment files; other sections of the page are not changed.
 
     Args:
         given: None: every experiment in runs/experiments.
-        out: the folder of RESULTS.md; an experiment's file there names the configurations that were not run.
+        out: the folder of RESULTS.md; None: the one given folder that is read. An experiment's file there names
+            the configurations that were not run.
     Raises:
+        UsageError: several folders and no `out`.
         DataError: no run, a damaged one, or a page or CSV of another format. Nothing is written then.
     """
-    places = _places(list(given) if given else [OUT], out)
+    out, given = out or _beside(given), list(given) if given else [OUT]
+    places = _places(given, out)
     sections = [read_section(name, folder, file) for name, (folder, file) in places.items()]
     page, table = out / "RESULTS.md", out / "results.csv"
     try:
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
-    accesses = read_access_log(out / "looks.jsonl")
+    accesses = read_access_log(_access_log(out))
     figures = {section.name: _draw(section) for section in sections}
     rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
     for section in sections:
@@ -55,6 +58,28 @@ def make_table(given: Sequence[Path] | None, out: Path) -> TableDocument:
         sections=[_summary(section) for section in sections],
         notes=[f"{section.name}: not finished: {', '.join(section.unfinished)}" for section in sections if section.unfinished],
     )  # fmt: skip
+
+
+def _beside(given: Sequence[Path] | None) -> Path:
+    """The folder that is read: results lie beside their runs, and no file of a checkout changes unasked."""
+    read = list(dict.fromkeys(OUT / path.stem if path.suffix in (".yaml", ".yml") else path for path in given or [OUT]))
+    if len(read) > 1:
+        raise UsageError(
+            f"One table of {len(read)} folders has no place of its own. Say where to write it: --out FOLDER."
+        )
+    return read[0]
+
+
+def _file_of(folder: Path, out: Path) -> Path | None:
+    """The experiment's file: in `out`, or, of a folder of runs/experiments, in experiments/."""
+    name, own = f"{folder.name}.yaml", folder.parent == OUT.resolve()
+    places = (out / name, Path("experiments") / name) if own else (out / name,)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _access_log(out: Path) -> Path:
+    """looks.jsonl in `out`, else the project's; a section counts only the accesses to its own test sets."""
+    return out / "looks.jsonl" if (out / "looks.jsonl").is_file() else Path("experiments") / "looks.jsonl"
 
 
 def _summary(section: ResultsSection) -> TableSection:
@@ -77,8 +102,7 @@ def _places(given: Sequence[Path], out: Path) -> dict[str, tuple[Path, Path | No
             add(path.stem, OUT / path.stem, path)
             continue
         for folder in _with_runs(path):
-            file = out / f"{folder.name}.yaml"
-            add(folder.name, folder, file if file.is_file() else None)
+            add(folder.name, folder, _file_of(folder, out))
     return found
 
 
@@ -109,8 +133,11 @@ def _draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
     if not rows:
         return {}
     name = _safe_name(section.name)
+    against = (
+        "training time and latency" if any(row.costs and row.costs.latency_ms for row in rows) else "training time"
+    )
     found = {
-        f"AUROC on {section.split} against training time and latency": (
+        f"AUROC on {section.split} against {against}": (
             f"{name}.png",
             as_png(_draw_cost(section, rows)),
         )

@@ -139,7 +139,7 @@ def _reliability(view: SplitView) -> Figure:
     series = {"scores": _bins(view.sample)}
     if view.card.temperature != 1:
         series = {"before temperature": _bins(_at_temperature_one(view)), "after": series["scores"]}
-    scored = f"score for class {view.card.positive}" if view.card.positive else "largest score"
+    scored = f"score for class {short(view.card.positive, 28)}" if view.card.positive else "largest score"
     return curves.plot_reliability(series, scored, view.title("Reliability"))
 
 
@@ -164,7 +164,8 @@ def _top_losses(view: SplitView) -> Figure:
 
 
 def _mistakes(view: SplitView) -> Figure:
-    """For two classes both errors with their worst images, for more the most frequent confusions."""
+    """For two classes both errors with the worst images that the largest losses do not show, for more the most frequent
+    confusions."""
     vocab, matrix = view.card.vocab, view.matrix
     if len(vocab) > 2:
         places = {name: i for i, name in enumerate(vocab)}
@@ -176,13 +177,21 @@ def _mistakes(view: SplitView) -> Figure:
         n, of = int(matrix[truth, 1 - truth]), int(matrix[truth].sum())
         here = np.flatnonzero((view.predictions.targs[rows] == truth) & (view.predicted[rows] == 1 - truth))
         share = f" ({n / of:.1%})" if of else ""
-        few = n and len(here) < min(n, WORST)
-        shown = f"; {len(here) or 'none'} among the {len(rows)} largest losses" if few else ""
+        above, more = int((here < SHOWN).sum()), here[here >= SHOWN][:WORST]
+        shown = f"; {_saved_images(above, len(more))}" if n else ""
         headline = f"{short(vocab[truth])} predicted as {short(vocab[1 - truth])}: {n} of {of}{share}{shown}"
-        here = here[:WORST]
+        here = more
         heat = None if view.heat is None else view.heat[here]
         kinds.append((headline, view.worst[here], heat, [view.caption(rows[i]) for i in here]))
-    return heatmaps.plot_blocks(kinds, f"{view.title('Both errors, worst first')}; {view.scored}")
+    return heatmaps.plot_blocks(
+        kinds, f"{view.title('Both errors, after those among the largest losses')}; {view.scored}"
+    )
+
+
+def _saved_images(above: int, more: int) -> str:
+    """Where the images of one kind of error are: each is drawn once."""
+    found = [f"{above} among the largest losses" if above else "", f"the next {more} here" if above and more else ""]
+    return ", ".join(filter(None, found)) or ("the worst here" if more else "none kept: their losses are too small")
 
 
 def with_heat(view: SplitView, heat: np.ndarray) -> SplitView:

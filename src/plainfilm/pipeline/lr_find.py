@@ -47,7 +47,7 @@ def find_learning_rate(
     cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
     ready = prepare_without_overlap(cfg, found, on_event)
     from plainfilm.models.build import pick_device
-    from plainfilm.train.fit import as_in_phase, find_lr
+    from plainfilm.train.fit import FLAT, as_in_phase, find_lr
     from plainfilm.train.speed import speed_up
 
     device = pick_device(device)
@@ -57,17 +57,20 @@ def find_learning_rate(
         curve = find_lr(learn, cfg.train, num_it, phases[phase - 1].lr_ratio)
     run.make()
     figure, table = run.root / "lr_find.png", run.root / "lr_find.csv"
-    atomic_write(figure, as_png(plot_lr_curve(curve.lrs, curve.losses, curve.suggestions, curve.lr)))
+    atomic_write(
+        figure, as_png(plot_lr_curve(curve.lrs, curve.losses, curve.suggestions, None if curve.flat else curve.lr))
+    )
     lines = [f"{lr!r},{loss!r}\n" for lr, loss in zip(curve.lrs.tolist(), curve.losses.tolist(), strict=True)]
     atomic_write(table, "lr,loss\n" + "".join(lines))
     return LrFindDocument(
         suggestions=curve.suggestions,
         lr=curve.lr,
+        flat=curve.flat,
         phase=phase,
         option=_rate_option(cfg.train, phase),
         figure=str(figure),
         curve=str(table),
-        notes=[*_about_phase(cfg.train, phase), *ready.split.notes],
+        notes=[*([FLAT] if curve.flat else []), *_about_phase(cfg.train, phase), *ready.split.notes],
     )
 
 

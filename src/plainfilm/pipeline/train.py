@@ -189,7 +189,7 @@ def _fit(
     """Train from the first step or from the checkpoint; then the learner has the kept weights. Returns their (phase, epoch)."""
     from plainfilm.models.build import load_weights
     from plainfilm.plots.base import as_png, plot_batch
-    from plainfilm.train.fit import find_lr
+    from plainfilm.train.fit import found_rate
     from plainfilm.train.interruption import fit_with_stops
 
     x, y = learn.dls.train.one_batch()
@@ -199,9 +199,7 @@ def _fit(
     atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
 
     def find(phase: Phase) -> float:
-        lr = find_lr(learn, cfg.train, ratio=phase.lr_ratio).lr
-        on_event("lr", {"lr": lr})
-        return lr
+        return found_rate(learn, phase, cfg.train, on_event)
 
     best_at = fit_with_stops(learn, cfg.train.phases, find, run, pace, sha256_of(run.start), on_event, checkpoint)
     if cfg.train.keep == "last":

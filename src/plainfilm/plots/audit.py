@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION
+from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, key_below
 
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILION, GREY)
 _HATCHES = ("", "//", "..", "xx", "--")
@@ -21,7 +21,7 @@ def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) 
     """
     columns = 2 if len(values) > 1 else 1
     rows = -(-len(values) // columns)
-    figure = Figure(figsize=(4.2 * columns, 2.7 * rows + 0.4), layout="constrained")
+    figure = Figure(figsize=(2.8 * columns, 2.2 * rows + 0.7), layout="constrained")
     figure.suptitle(title)
     axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
     for ax, (name, per_class) in zip(axes, values.items(), strict=False):
@@ -36,7 +36,7 @@ def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) 
             )  # fmt: skip
         ax.set(xlabel=name, ylabel="share of the class")
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8)
+    key_below(figure)
     for ax in axes[len(values) :]:
         ax.set_visible(False)
     return figure
@@ -46,19 +46,22 @@ def plot_probes(
     names: Sequence[str], values: Sequence[float], lows: Sequence[float], highs: Sequence[float], limit: float
 ) -> Figure:
     """AUROC and interval of each probe, with chance and the limit above which a probe raises the banner."""
-    figure = Figure(figsize=(7, 0.45 * len(names) + 1.3), layout="constrained")
+    figure = Figure(figsize=(WIDE + 0.8, 0.4 * len(names) + 1.4), layout="constrained")
     ax = figure.subplots()
     for i, (value, low, high) in enumerate(zip(values, lows, highs, strict=True)):
         loud = low > limit
         ax.plot([low, high], [i, i], color=VERMILION if loud else BLUE, linewidth=2)
         ax.plot([value], [i], "D" if loud else "o", color=VERMILION if loud else BLUE, markersize=7)
-    ax.axvline(0.5, color=GREY, linewidth=1)
-    ax.axvline(limit, color=GREY, linewidth=1, linestyle="--")
+    ax.axvline(0.5, color=GREY, linewidth=1, label="chance")
+    ax.axvline(
+        limit, color=GREY, linewidth=1, linestyle="--", label=f"{limit:g}: a warning if the whole interval is above"
+    )
     ax.set_yticks(range(len(names)), list(names))
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlim(min(0.4, *lows) - 0.01, 1.01)
-    ax.set_xlabel(f"AUROC (solid line: chance; dashed: {limit:g}, a warning if the whole interval is above)")
+    ax.set_xlabel("AUROC with its 95 % interval")
     ax.spines[["top", "right"]].set_visible(False)
+    key_below(figure)
     return figure
 
 

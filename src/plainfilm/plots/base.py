@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +19,8 @@ from matplotlib.ticker import MaxNLocator
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 RESEARCH_ONLY = "Research use only."
 WIDE = 4.2  # inches
+_SUGGESTION_MARKS = tuple(zip("osD^", (VERMILION, ORANGE, GREEN, GREY), strict=True))
+_SUGGESTED = {"minimum": "minimum, a tenth of the lowest point:"}
 
 
 def as_png(figure: Figure) -> bytes:
@@ -38,30 +41,34 @@ def plot_batch(images: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     return figure
 
 
-def plot_lr_curve(lrs: np.ndarray, losses: np.ndarray, suggestions: Mapping[str, float | None], lr: float) -> Figure:
-    """Smoothed loss against learning rate, with the suggestions marked."""
+def plot_lr_curve(
+    lrs: np.ndarray, losses: np.ndarray, suggestions: Mapping[str, float | None], lr: float | None
+) -> Figure:
+    """Smoothed loss against learning rate, with the suggestions marked; `lr`: the one to use, or None."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     ax = figure.subplots()
     finite = np.isfinite(losses)
-    ax.plot(lrs[finite], losses[finite], color=BLUE)
-    styles = zip(suggestions.items(), "osD^", (VERMILION, ORANGE, GREEN, GREY), strict=True)
-    for (name, value), marker, colour in styles:
-        if value is not None:
-            at = float(np.interp(np.log10(value), np.log10(lrs[finite]), losses[finite]))
-            ax.plot([value], [at], marker, color=colour, markersize=8, label=f"{name} {value:.2g}")
-    low, high, start = float(losses[finite].min()), float(losses[finite].max()), float(losses[finite][0])
+    lrs, losses = lrs[finite], losses[finite]
+    ax.plot(lrs, losses, color=BLUE)
+    low, high, start = float(losses.min()), float(losses.max()), float(losses[0])
     top = min(high, start + max(0.5 * (start - low), 0.1))  # otherwise the diverging end would hide the valley
+    for (name, value), style in zip(suggestions.items(), _SUGGESTION_MARKS, strict=True):
+        if value is not None:
+            _mark_suggestion(ax, name, value, float(np.interp(np.log10(value), np.log10(lrs), losses)), top, style)
     margin = 0.05 * (top - low) + 1e-9
     ax.set_ylim(low - margin, top + margin)
-    ax.set(
-        xscale="log",
-        xlabel="learning rate",
-        ylabel="training loss, smoothed",
-        title=f"Learning-rate finder: use {lr:.2g}",
-    )
-    ax.legend(frameon=False)
+    ax.set(xscale="log", xlabel="learning rate", ylabel="training loss, smoothed")
+    entitle(figure, f"Learning-rate finder: {f'use {lr:.2g}' if lr else 'the curve is flat, no suggestion'}")
     clean(ax)
+    key_below(figure)
     return figure
+
+
+def _mark_suggestion(ax: Axes, name: str, lr: float, loss: float, top: float, style: tuple[str, str]) -> None:
+    """Mark a rate on the curve, or on the upper edge where the loss is above it."""
+    above = "; loss above the plot" if loss > top else ""
+    label = f"{_SUGGESTED.get(name, name)} {lr:.2g}{above}"
+    ax.plot([lr], [min(loss, top)], style[0], color=style[1], markersize=8, clip_on=False, zorder=3, label=label)
 
 
 def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) -> Figure:
@@ -72,14 +79,15 @@ def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) 
         best: position of the kept epoch, 0-based.
     """
     panels = ["accuracy", "loss", *(["learning rate"] if "lr" in history else [])]
-    figure = Figure(figsize=(WIDE, 2.1 * len(panels) + 0.4), layout="constrained")
+    figure = Figure(figsize=(WIDE, 1.75 * len(panels) + 0.8), layout="constrained")
     entitle(figure, title)
     axes = figure.subplots(len(panels), 1, sharex=True)
     epochs = np.arange(1, len(history["train_loss"]) + 1)
     dots = "o" if len(epochs) <= 30 else None
     for ax, name in zip(axes, panels, strict=True):
         if name == "learning rate":
-            ax.plot(epochs, history["lr"], color="black", marker=dots, markersize=3, label="at the epoch's end")
+            ax.plot(epochs, history["lr"], color="black", marker=dots, markersize=3,
+                    label="rate at epoch's end")  # fmt: skip
             ax.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
         else:
             ax.plot(epochs, history[f"train_{name}"], color=ORANGE, linestyle="--", marker=dots, markersize=3,
@@ -90,9 +98,9 @@ def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) 
         ax.axvline(best + 1, color=GREY, linestyle=":", label=f"kept epoch {best + 1}")
         ax.set_ylabel(name, fontsize=9)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.legend(frameon=False, fontsize=8)
         clean(ax)
     axes[-1].set_xlabel("epoch", fontsize=9)
+    key_below(figure)
     return figure
 
 
@@ -131,21 +139,39 @@ def plot_scores(
         labels: bool (n,), True = positive.
         names: the negative and the positive class.
     """
-    figure = Figure(figsize=(WIDE, 3.2), layout="constrained")
+    figure = Figure(figsize=(WIDE, 3.6), layout="constrained")
     ax = figure.subplots()
     bins = np.linspace(0, 1, 41).tolist()
-    legend = [f"truth {name} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
+    legend = [f"truth {short(name, 28)} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
     ax.hist(scores[~labels], bins, color=BLUE, alpha=0.6, label=legend[0])
     ax.hist(scores[labels], bins, histtype="step", color=VERMILION, linewidth=2, label=legend[1])
     if threshold is not None:
         ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     ax.set(yscale="log", xlim=(0, 1))
-    ax.set_xlabel(f"score for class {names[1]}", fontsize=9)
+    ax.set_xlabel(f"score for class {short(names[1], 28)}", fontsize=9)
     ax.set_ylabel("images (log scale)", fontsize=9)
     entitle(figure, title)
-    ax.legend(frameon=False, fontsize=8)
     clean(ax)
+    key_below(figure)
     return figure
+
+
+def key_below(figure: Figure, *, last: str = "") -> None:
+    """One legend for all axes of the figure, below them: inside, a line would cross it sooner or later.
+
+    `last`: the label that comes last.
+    """
+    entries: dict[str, Any] = {}
+    for ax in figure.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if last in entries:
+        entries[last] = entries.pop(last)
+    widest = 0.5 + 0.07 * max(map(len, entries), default=0)  # inches, at 8 points
+    columns = min(len(entries), int(figure.get_size_inches()[0] / widest)) or 1
+    figure.legend(
+        list(entries.values()), list(entries), loc="outside lower center", ncols=columns, frameon=False, fontsize=8
+    )
 
 
 def entitle(figure: Figure, title: str) -> None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from plainfilm.plots.base import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION
+from plainfilm.plots.base import BLUE, GREEN, ORANGE, RESEARCH_ONLY, VERMILION, key_below
 
 _BASELINE = "shortcut baseline"
 COLOURS, MARKERS = (BLUE, VERMILION, GREEN, ORANGE), "osD^vPX*"
@@ -27,9 +27,11 @@ def plot_cost(
     """AUROC on `split` (mean, with sd over seeds where there are several) against each of `costs`, a title and (n,) values.
 
     Each point carries the number of its name in the legend, since colours and markers repeat. A point with NaN is left
-    out. `baseline`: AUROC of the best shortcut probe, drawn as a line if it is close to the points.
+    out, and a cost that nothing has been measured of. `baseline`: AUROC of the best shortcut probe, drawn as a line if it is close to the points.
     """
     names = [f"{i}  {name}" for i, name in enumerate(names, start=1)]
+    measured = [(label, values) for label, values in costs if np.isfinite(np.asarray(values, float)).any()]
+    costs = measured or costs[:1]
     figure = Figure(figsize=(4.6 * len(costs), 4.4 + 0.16 * len(names)), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(costs), sharey=True))
     for ax, (label, values) in zip(axes, costs, strict=True):
@@ -39,16 +41,7 @@ def plot_cost(
         if baseline is not None and baseline > low - 0.15:
             ax.axhline(baseline, color="black", linestyle=":", linewidth=1, label=_BASELINE)
     axes[0].set_ylabel(f"AUROC on {split}, mean ± sd over seeds")
-    handles, labels = axes[0].get_legend_handles_labels()
-    order = np.argsort([label == _BASELINE for label in labels], kind="stable")
-    figure.legend(
-        [handles[i] for i in order],
-        [labels[i] for i in order],
-        loc="outside lower center",
-        ncols=2,
-        frameon=False,
-        fontsize=8,
-    )
+    key_below(figure, last=_BASELINE)
     figure.suptitle(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
     return figure
 

@@ -7,14 +7,18 @@ from typing import Literal, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from plainfilm.evaluate.metrics.calibration import Bin
 from plainfilm.evaluate.metrics.curve_bands import GRID, CurveBand
-from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, short
+from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, key_below, short
 from plainfilm.schemas.documents import Metric
 
 _LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
 _BANDS = 3  # more bands would hide each other
+_Corner = tuple[tuple[float, float], tuple[float, float]]  # limits of x and y
+_ROC_CORNER: _Corner = ((-0.003, 0.2), (0.8, 1.003))
+_RECALL_CORNER: _Corner = ((0.8, 1.003), (0.8, 1.003))
 
 
 class Point(NamedTuple):
@@ -32,16 +36,15 @@ def plot_roc(bands: Mapping[str, CurveBand], point: Point | None, title: str) ->
         bands: by class name; for two classes only the positive one.
         point: the operating point, with specificity as x.
     """
-    figure, ax = _square(title)
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
-    _draw(ax, bands, "steps-post")
-    if point is not None:
-        _mark(ax, point, mirrored=True)
-    if all(band.low[20] > 0.8 for band in bands.values()):  # the corner that matters would be a few pixels wide
-        inset = ax.inset_axes((0.35, 0.3, 0.6, 0.5), xlim=(0, 0.2), ylim=(0.8, 1.003))
-        _draw(inset, bands, "steps-post")
-        _enlarge(ax, inset, point, mirrored=True)
-    _axes(ax, "1 - specificity", "sensitivity", "lower right")
+    steep = all(band.low[20] > 0.8 for band in bands.values())  # the corner that matters would be a few pixels wide
+    figure, axes = _squares(title, _ROC_CORNER if steep else None)
+    axes[0].plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="chance")
+    for ax in axes:
+        _draw(ax, bands, "steps-post")
+        if point is not None:
+            _mark(ax, point, mirrored=True)
+        _axes(ax, "1 - specificity", "sensitivity")
+    key_below(figure)
     return figure
 
 
@@ -51,17 +54,16 @@ def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, s
     Args:
         shares: share of the images, by class name.
     """
-    figure, ax = _square(title)
+    steep = all(band.low[80] > 0.8 for band in bands.values())
+    figure, axes = _squares(title, _RECALL_CORNER if steep else None)
     for name in bands:
-        ax.axhline(shares[name], color=GREY, linewidth=0.8, linestyle=":")
-    _draw(ax, bands, "steps-pre")
-    if point is not None:
-        _mark(ax, point, mirrored=False)
-    if all(band.low[80] > 0.8 for band in bands.values()):
-        inset = ax.inset_axes((0.12, 0.3, 0.6, 0.5), xlim=(0.8, 1.003), ylim=(0.8, 1.003))
-        _draw(inset, bands, "steps-pre")
-        _enlarge(ax, inset, point, mirrored=False)
-    _axes(ax, "recall (sensitivity)", "precision (PPV)", "lower left")
+        axes[0].axhline(shares[name], color=GREY, linewidth=0.8, linestyle=":", label="chance")
+    for ax in axes:
+        _draw(ax, bands, "steps-pre")
+        if point is not None:
+            _mark(ax, point, mirrored=False)
+        _axes(ax, "recall (sensitivity)", "precision (PPV)")
+    key_below(figure)
     return figure
 
 
@@ -72,7 +74,7 @@ def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str)
         series: bins by name; before and after the temperature where one was fitted.
         axis: label of the score axis.
     """
-    figure, ax = _square(title)
+    figure, (ax,) = _squares(title, None)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="perfect calibration")
     for (name, bins), (colour, line), marker in zip(series.items(), _LINES, "os^D", strict=False):
         x, y = [part.score for part in bins], [part.share.value for part in bins]
@@ -80,25 +82,23 @@ def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str)
                  [part.share.high - part.share.value for part in bins]]  # fmt: skip
         ax.errorbar(x, y, reach, color=colour, linestyle=line, marker=marker, markersize=4, linewidth=1, elinewidth=0.8,
                     capsize=2, label=name)  # fmt: skip
-    _axes(ax, axis, "observed frequency", "upper left")
+    _axes(ax, axis, "observed frequency")
+    key_below(figure)
     return figure
 
 
-def _square(title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDE, WIDE), layout="constrained")
+def _squares(title: str, corner: _Corner | None) -> tuple[Figure, list[Axes]]:
+    """A figure with the axes from 0 to 1, and below them the corner enlarged: over the curve it would cover it."""
+    figure = Figure(figsize=(WIDE, WIDE + 0.4 + (3.3 if corner else 0)), layout="constrained")
     entitle(figure, title)
-    ax = figure.subplots()
-    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    return figure, ax
-
-
-def _enlarge(ax: Axes, inset: Axes, point: Point | None, *, mirrored: bool) -> None:
-    """Finish the inset, which enlarges a corner of the axes, and draw the operating point in it."""
-    if point is not None:
-        _mark(inset, point, mirrored=mirrored)
-    inset.grid(alpha=0.25, linewidth=0.6)
-    inset.tick_params(labelsize=8)
-    ax.indicate_inset_zoom(inset, edgecolor=GREY)
+    axes: list[Axes] = list(figure.subplots(2 if corner else 1, 1, squeeze=False)[:, 0])
+    axes[0].set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    if corner:
+        (left, right), (low, high) = corner
+        axes[0].add_patch(Rectangle((left, low), right - left, high - low, fill=False, edgecolor=GREY, linestyle="--"))
+        axes[1].set(xlim=corner[0], ylim=corner[1])
+        axes[1].set_title("the marked corner, enlarged", fontsize=9, loc="left")
+    return figure, axes
 
 
 def _draw(ax: Axes, bands: Mapping[str, CurveBand], steps: Literal["steps-post", "steps-pre"]) -> None:
@@ -127,8 +127,7 @@ def _reach(metric: Metric) -> tuple[float, float, float] | None:
     return metric.value, metric.value - metric.ci_low, metric.ci_high - metric.value
 
 
-def _axes(ax: Axes, x: str, y: str, where: Literal["lower right", "lower left", "upper left"]) -> None:
+def _axes(ax: Axes, x: str, y: str) -> None:
     ax.set_xlabel(x, fontsize=9)
     ax.set_ylabel(y, fontsize=9)
-    ax.legend(frameon=False, fontsize=8, loc=where)
     clean(ax)

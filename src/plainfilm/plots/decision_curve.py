@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from plainfilm.plots.base import BLUE, GREY, RESEARCH_ONLY, VERMILION
+from plainfilm.plots.base import BLUE, GREY, RESEARCH_ONLY, VERMILION, short
 from plainfilm.schemas.evaluate import DecisionCurve
 
 
@@ -27,7 +27,7 @@ def plot_decision_curve(curve: DecisionCurve, positive: str, title: str, thresho
         ax.axvline(threshold, color=GREY, linestyle="-.", linewidth=1, label=f"the run's threshold, {threshold:.2f}")
     top = max([*curve.ci_high, 0.05])
     ax.set(xlim=(0, 1), ylim=(-0.25 * top, 1.08 * top), ylabel="net benefit per image",
-           xlabel=f"threshold probability for class {positive}")  # fmt: skip
+           xlabel=f"threshold probability for class {short(positive, 28)}")  # fmt: skip
     ax.set_title(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)

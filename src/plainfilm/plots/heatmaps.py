@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from plainfilm.plots.base import BLUE, GREY, VERMILION, WIDE, clean, entitle, short, show, wrapped
+from plainfilm.plots.base import BLUE, GREY, VERMILION, WIDE, clean, entitle, key_below, short, show, wrapped
 from plainfilm.schemas.documents import Metric
 
 # axes shared by interpret.heatmap_checks, which measures, and this module, which draws
@@ -144,7 +144,7 @@ def plot_deletion(curves: np.ndarray, areas: Mapping[str, Metric], title: str) -
     Args:
         curves: float (3, n, 11), by ORDERS, image and SHARES. areas: area under each curve, by ORDERS.
     """
-    figure = Figure(figsize=(WIDE, 3.6), layout="constrained")
+    figure = Figure(figsize=(WIDE, 4.1), layout="constrained")
     entitle(figure, title)
     ax = figure.subplots()
     styles = ((VERMILION, "-", "o"), (GREY, ":", "s"), (BLUE, "--", "^"))
@@ -158,8 +158,8 @@ def plot_deletion(curves: np.ndarray, areas: Mapping[str, Metric], title: str) -
     ax.set(xlim=(-0.01, 1.01), ylim=(0, 1.02))
     ax.set_xlabel("share of the image removed (blurred)", fontsize=9)
     ax.set_ylabel("mean score of the predicted class", fontsize=9)
-    ax.legend(frameon=False, fontsize=8, loc="lower left")
     clean(ax)
+    key_below(figure)
     return figure
 
 
@@ -169,7 +169,7 @@ def plot_randomised(ranks: np.ndarray, mean: Metric, title: str) -> Figure:
     Args:
         ranks: float (n,), rank correlation, averaged over the random networks.
     """
-    figure = Figure(figsize=(WIDE, 2.8), layout="constrained")
+    figure = Figure(figsize=(WIDE, 3.1), layout="constrained")
     entitle(figure, title)
     ax = figure.subplots()
     ax.hist(ranks, np.linspace(-1, 1, 21).tolist(), color=BLUE, alpha=0.7, label="images")
@@ -179,8 +179,8 @@ def plot_randomised(ranks: np.ndarray, mean: Metric, title: str) -> Figure:
     ax.set(xlim=(-1, 1), xticks=[-1, -0.5, 0, 0.5, 1])
     ax.set_xlabel("rank correlation with the heat of random weights", fontsize=9)
     ax.set_ylabel("images", fontsize=9)
-    ax.legend(frameon=False, fontsize=8, loc="upper left")
     clean(ax)
+    key_below(figure)
     return figure
 
 

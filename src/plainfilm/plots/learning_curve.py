@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from plainfilm.plots.base import RESEARCH_ONLY
+from plainfilm.plots.base import RESEARCH_ONLY, key_below
 from plainfilm.plots.cost import COLOURS, MARKERS
 
 _LINES = ("-", "--", "-.", ":")
@@ -40,6 +40,6 @@ def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figu
     ax.set_ylabel(f"AUROC on {split}, mean ± sd over seeds")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    key_below(figure)
     figure.suptitle(f"{title}\n{RESEARCH_ONLY}", fontsize=10)
     return figure

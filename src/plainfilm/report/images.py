@@ -22,13 +22,19 @@ _MOST_BYTES = 8_000_000  # of one figure; those of plainfilm have at most 0.5 MB
 HEAT_NOTE = "Heat maps are not evidence of location: they show roughly what the score depends on."
 # name of the figure -> (section, caption); {split} is filled in
 _FIGURES = {
-    "history": ("training", "Accuracy and loss per epoch; the kept epoch is marked"),
+    "history": (
+        "training",
+        "Accuracy, loss and learning rate per epoch; the kept epoch is marked. Train scores are measured with dropout on, so they may be below those on valid.",
+    ),
     "scores_{split}": ("operating", "Score distributions of both classes, with the threshold"),
     "roc_{split}": ("metrics", "ROC curve with a 95 % band and the operating point"),
     "precision_recall_{split}": ("metrics", "Precision-recall curve with a 95 % band"),
-    "reliability_{split}": ("calibration", "Reliability diagram: observed frequency against score"),
+    "reliability_{split}": (
+        "calibration",
+        "Reliability diagram: observed frequency against score. Above the diagonal the scores are too low, below it too high.",
+    ),
     "decision_curve_{split}": ("operating", "Decision curve: net benefit against threshold"),
-    "confused_{split}": ("errors", "Both errors, worst first"),
+    "confused_{split}": ("errors", "The errors by true class"),
     "heat_deletion": ("heat", "Deletion: how the score falls as the hottest or random patches are removed"),
     "heat_randomised": ("heat", "Heat maps after randomising the weights"),
     "heat_field": ("heat", "Mean heat and the central field"),

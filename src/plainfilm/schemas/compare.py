@@ -96,13 +96,15 @@ class ExperimentRun(BaseModel):
 
 
 class ExperimentDocument(Document):
-    """`plainfilm experiments run --json`; `estimate_seconds` is None while unknown."""
+    """`plainfilm experiments run --json`; `estimate_seconds` is None while unknown. `next`: the command that goes on: the
+    runs themselves after a dry run, else the table; empty if no run is finished."""
 
     experiment: str
     out: str
     configurations: list[str]
     estimate_seconds: float | None
     runs: list[ExperimentRun]
+    next: str = ""
 
 
 class TableSection(BaseModel):

@@ -140,11 +140,13 @@ class ModelsDocument(Document):
 
 
 class LrFindDocument(Document):
-    """`plainfilm lr-find --json`; a suggestion is None if the curve is too short for it. `phase`: the phase
-    examined, from 1; `option`: the option of train that takes this rate."""
+    """`plainfilm lr-find --json`; a suggestion is None if the curve is too short for it, all are if it is `flat`; then
+    `lr` is what `--lr auto` takes without one. `phase`: the phase examined, from 1; `option`: the option of train that
+    takes this rate."""
 
     suggestions: dict[Literal["valley", "slide", "minimum", "steep"], float | None]
     lr: float
+    flat: bool = False
     phase: int = 1
     option: str = "--lr"
     figure: str

@@ -8,14 +8,16 @@ fastai makes each callback's class name an attribute of the Learner; none here c
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback
-from fastai.imports import noop
+from fastai.callback.progress import ProgressCallback
+from fastai.imports import IN_NOTEBOOK, noop
 from safetensors.torch import save
 
 from plainfilm.base.seeds import DROPOUT, torch_seed
@@ -236,7 +238,7 @@ def weights_bytes(model: Any) -> bytes:
     return save({name: state[name].detach().cpu().contiguous().clone() for name in sorted(state)})
 
 
-class EventProgress(Callback):
+class _EventProgress(Callback):
     """Sends events to a callback instead of drawing fastai's own progress bars.
 
     It is named `progress`, as fastai's own, so that `no_bar()` finds and removes it.
@@ -273,3 +275,24 @@ class EventProgress(Callback):
 
     def after_fit(self) -> None:
         self.learn.logger = self.old_logger
+
+
+class _PlainTable(_EventProgress):
+    """fastai's epoch table without its bars: in a pipe or a file they would be block characters."""
+
+    def before_fit(self) -> None:
+        super().before_fit()
+        if not self.silent:
+            self.learn.logger, self.widths = self._print_row, [max(len(name), 8) for name in self.recorder.metric_names]
+            self._print_row(self.recorder.metric_names)
+
+    def _print_row(self, cells: Sequence[Any]) -> None:
+        shown = [f"{cell:.6f}" if isinstance(cell, float) else str(cell) for cell in cells]
+        print("  ".join(map(str.ljust, shown, self.widths)).rstrip(), flush=True)
+
+
+def progress_of(on_event: Callable[[str, dict[str, Any]], None] | None) -> Callback:
+    """Sends events to the callback; without one, what fastai shows of a fit: bars and the epoch table."""
+    if on_event is not None:
+        return _EventProgress(on_event)
+    return ProgressCallback() if IN_NOTEBOOK or sys.stdout.isatty() else _PlainTable()

@@ -17,6 +17,7 @@ from fastai.callback.core import Callback
 from fastai.callback.schedule import LRFinder, minimum, slide, steep, valley
 from fastai.learner import Learner
 
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import Phase, TrainConfig
 from plainfilm.errors import TrainingError
 from plainfilm.models.build import parameter_groups
@@ -26,6 +27,12 @@ from plainfilm.train.learner import make_learner
 
 _SUGGESTIONS = ("valley", "slide", "minimum", "steep")
 _FALLBACK_LR = 1e-3
+_SMOOTHING = 0.98  # of the losses that fastai's Recorder keeps
+_CLEAR, _NOTICEABLE = 3.0, 0.02  # a fall of fewer standard errors, or of a smaller share of the loss, counts as flat
+FLAT = (
+    "FLAT CURVE: at no rate did the loss of the learning-rate finder fall by more than its noise and 2 %, so no rate "
+    f"is suggested; --lr auto takes {_FALLBACK_LR:g}. Try more --iterations or a smaller --batch-size."
+)
 FIRST_LR, LAST_LR = 1e-7, 10.0  # of the finder
 _INFERENCE = 1 / 3  # approximate cost of a pass without gradients, as a share of one with them
 _LR_FIND_PHASE = 1_000_000  # its own stream of keyed randomness, distinct from every training phase
@@ -106,16 +113,26 @@ def _memory_estimate() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _LrCurve:
-    """Smoothed loss against the increasing learning rate; both float (n,)."""
+    """Smoothed loss against the increasing learning rate; both float (n,). A flat curve has no suggestions."""
 
     lrs: np.ndarray
     losses: np.ndarray
     suggestions: dict[str, float | None]
+    flat: bool = False
 
     @property
     def lr(self) -> float:
         """The rate to use: valley, else the next suggestion that exists, else 1e-3."""
         return next((value for name in _SUGGESTIONS if (value := self.suggestions[name])), _FALLBACK_LR)
+
+
+def found_rate(learn: Learner, phase: Phase, cfg: TrainConfig, on_event: EventCallback) -> float:
+    """The rate that `--lr auto` takes for a phase."""
+    curve = find_lr(learn, cfg, ratio=phase.lr_ratio)
+    if curve.flat:
+        on_event("note", {"text": FLAT})
+    on_event("lr", {"lr": curve.lr})
+    return curve.lr
 
 
 def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 1.0) -> _LrCurve:
@@ -126,7 +143,7 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
     """
     place = learn.dls.train.phase, learn.dls.train.epoch
     with tempfile.TemporaryDirectory() as folder:
-        trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder))
+        trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder), on_event=silent)
         trial.remove_cb(trial.stop_when_diverged)  # the finder trains until the loss diverges
         trial.keyed_randomness.phase = _LR_FIND_PHASE
         finder = LRFinder(num_it=num_it)
@@ -143,7 +160,36 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
     losses = np.array([float(loss) for loss in trial.recorder.losses])
     if len(losses) == 0:
         raise TrainingError("The learning-rate finder made no step. Are there fewer images than one batch?")
+    if _is_flat(losses):
+        return _LrCurve(lrs, losses, dict.fromkeys(_SUGGESTIONS), flat=True)
     return _LrCurve(lrs, losses, _suggest(lrs, losses))
+
+
+def _is_flat(losses: np.ndarray) -> bool:
+    """Whether the loss falls at no rate: its lowest stretch of a tenth of the steps is no lower than noise makes it.
+
+    The steps' own losses are compared, since smoothing turns their noise into a trend. Of 4,000 curves of pure
+    noise 3.5 % have a stretch that is 3 standard errors lower.
+
+    Args:
+        losses: smoothed, float (n,).
+    """
+    own = _unsmoothed(losses)
+    own = own[: len(own) if np.isfinite(own).all() else int(np.argmin(np.isfinite(own)))]
+    m = max(3, len(own) // 10)
+    if len(own) < 3 * m:
+        return False  # too short to tell
+    means = np.convolve(own, np.ones(m) / m, "valid")
+    at = m + int(means[m:].argmin())
+    noise = float(np.sqrt(np.mean(np.diff(own[: at + m]) ** 2) / 2))
+    return bool(means[0] - means[at] < max(_CLEAR * noise * (2 / m) ** 0.5, _NOTICEABLE * abs(means[0])))
+
+
+def _unsmoothed(losses: np.ndarray) -> np.ndarray:
+    """The loss of each step, from the running mean without bias that the Recorder keeps."""
+    sums = losses * (1 - _SMOOTHING ** np.arange(1, len(losses) + 1))
+    own: np.ndarray = (sums - _SMOOTHING * np.concatenate([[0.0], sums[:-1]])) / (1 - _SMOOTHING)
+    return own
 
 
 def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:

@@ -25,7 +25,7 @@ from plainfilm.base.wait_policy import TOO_LATE, TORCH_CAME_FIRST, wait_policy
 from plainfilm.config import TrainConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
-from plainfilm.train.callbacks import EventProgress, HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged
+from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, progress_of
 from plainfilm.train.ema import AverageWeights
 from plainfilm.train.memory import PlainLosses
 from plainfilm.train.speed import FUSED_ON
@@ -45,7 +45,7 @@ def make_learner(
 
     Args:
         path: where fastai may write (its own default is the data folder).
-        on_event: event callback for each batch and epoch; None is silent.
+        on_event: event callback for each batch and epoch; without one fastai's own bars and epoch table are shown.
     """
     device = dls.device or torch.device("cpu")
     if device.type == "cpu" and wait_policy() == TOO_LATE:
@@ -58,7 +58,7 @@ def make_learner(
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
         PlainLosses(),
         StopWhenDiverged(),
-        EventProgress(on_event),
+        progress_of(on_event),
         NoSlowdown(),
     ]
     own += [GradientClip(cfg.clip)] if cfg.clip else []

@@ -141,6 +141,20 @@ def test_a_dry_run_says_how_long_and_trains_nothing(stage):
     assert stage.trained == [] and not stage.out.exists()
 
 
+def test_next_is_the_run_after_a_dry_run_and_the_table_after_the_runs(stage):
+    again = f"plainfilm experiments run {stage.file} --out {stage.out}"
+    assert json.loads(stage.run("--dry-run", "--json").stdout)["next"] == again
+    assert f"Next: {again}\n" in stage.run("--dry-run").stdout
+    assert f"Next: plainfilm experiments table {stage.out / 'grid'}\n" in stage.run().stdout
+    assert f"Next: plainfilm experiments table {stage.out / 'grid'}\n" in stage.run("--dry-run").stdout  # all are done
+
+
+def test_where_no_run_finished_nothing_is_next(stage):
+    for name in FOUR:
+        stage.trouble[name] = DivergedError("The loss is no number.")
+    assert "Next:" not in stage.run(code=5).stdout
+
+
 def test_the_estimate_comes_from_finished_runs_of_the_same_configuration(stage):
     stage.run("--only", "a")
     document = json.loads(stage.run("--dry-run", "--json").stdout)

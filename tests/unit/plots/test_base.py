@@ -27,7 +27,7 @@ def test_the_history_shows_each_epoch_with_its_lr_and_marks_the_kept_one():
     }
     figure = base.plot_history({**history, "lr": [1e-4, 1e-3, 1e-5]}, best=1, title="t")
     assert [ax.get_ylabel() for ax in figure.axes] == ["accuracy", "loss", "learning rate"]
-    for ax, name in zip(figure.axes, ("valid", "valid", "at the epoch's end"), strict=True):
+    for ax, name in zip(figure.axes, ("valid", "valid", "rate at epoch's end"), strict=True):
         lines = {line.get_label(): line for line in ax.lines}
         assert list(lines[name].get_xdata()) == [1, 2, 3]
         assert set(lines["kept epoch 2"].get_xdata()) == {2}
@@ -43,9 +43,12 @@ def test_a_single_epoch_is_still_visible():
 def test_the_lr_curve_survives_a_diverging_end_and_missing_suggestions():
     lrs, losses = np.geomspace(1e-7, 10, 20), np.r_[np.linspace(0.7, 0.3, 18), 40.0, np.nan]
     suggestions = {"valley": 1e-3, "slide": None, "minimum": 0.01, "steep": None}
-    ax = base.plot_lr_curve(lrs, losses, suggestions, 1e-3).axes[0]
-    assert ax.get_ylim()[1] < 1.5  # the diverging end would hide the valley
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["valley 0.001", "minimum 0.01"]
+    figure = base.plot_lr_curve(lrs, losses, suggestions, 1e-3)
+    assert figure.axes[0].get_ylim()[1] < 1.5  # the diverging end would hide the valley
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names[0] == "valley 0.001" and len(names) == 2 and names[1].endswith(" 0.01")
+    assert "use 0.001" in figure.get_suptitle()
+    assert "flat, no suggestion" in base.plot_lr_curve(lrs, losses, dict.fromkeys(suggestions), None).get_suptitle()
 
 
 @pytest.mark.parametrize("n", [1, 3, 16, 20])
@@ -58,7 +61,7 @@ def test_a_batch_sheet_shows_at_most_sixteen_images(n, channels):
 def test_scores_of_both_classes_are_counted_separately():
     scores, labels = np.array([0.1, 0.2, 0.9, 0.95, 0.99]), np.array([0, 0, 0, 1, 1], bool)
     figure = base.plot_scores(scores, labels, 0.5, ("WELL", "SICK"), "t")
-    legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["truth WELL (n = 3)", "truth SICK (n = 2)", "threshold 0.500"]
 
 

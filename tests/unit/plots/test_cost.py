@@ -41,9 +41,15 @@ def test_a_baseline_far_below_the_networks_does_not_stretch_the_axis():
     assert figure.axes[0].get_ylim()[0] > 0.9
 
 
-def test_a_cost_that_was_not_measured_leaves_an_empty_panel():
+def test_a_cost_that_was_not_measured_has_no_panel():
     figure = plot_cost(NAMES, AUROC, SD, [("minutes", np.array([1.0, 2, 3])), ("ms", np.full(3, np.nan))], "x")
-    measured, empty = figure.axes
-    assert len(points(measured)) == 3 and numbers(measured) == ["1", "2", "3"]
-    assert points(empty) == [] and numbers(empty) == []
+    (measured,) = figure.axes
+    assert len(points(measured)) == 3 and numbers(measured) == ["1", "2", "3"] and measured.get_xlabel() == "minutes"
+    assert as_png(figure).startswith(b"\x89PNG")
+
+
+def test_without_any_measured_cost_one_panel_still_shows_the_scores_names():
+    nothing = np.full(3, np.nan)
+    figure = plot_cost(NAMES, AUROC, SD, [("minutes", nothing), ("ms", nothing)], "x")
+    assert len(figure.axes) == 1 and len(figure.legends[0].get_texts()) == 3
     assert as_png(figure).startswith(b"\x89PNG")

@@ -116,7 +116,7 @@ def test_the_checks_show_their_numbers():
     areas = {name: mean_metric(np.array([0.5, 0.6]), has_patients=True) for name in ORDERS}
     ax = heatmaps.plot_deletion(curves, areas, "t").axes[0]
     assert [line.get_ydata()[-1] for line in ax.lines] == [0.0, 0.5, 1.0]
-    assert ax.get_legend().get_texts()[0].get_text().startswith("heat first: area 0.550 [")
+    assert ax.figure.legends[0].get_texts()[0].get_text().startswith("heat first: area 0.550 [")
     ranks = np.array([0.1, 0.3])
     ax = heatmaps.plot_randomised(ranks, mean_metric(ranks, has_patients=True), "t").axes[0]
     assert sum(bar.get_height() for bar in ax.patches) == 2
@@ -152,7 +152,7 @@ def test_the_operating_point_lies_on_both_curves(apart: float):
     figure = curve_figures.plot_precision_recall({"SICK": recall}, point, {"SICK": 0.3}, "t")
     marked = next(line for line in figure.axes[0].lines if line.get_marker() == "o")
     assert np.hypot(recall.x - marked.get_xdata()[0], recall.y - marked.get_ydata()[0]).min() < 1e-9
-    assert bool(figure.axes[0].child_axes) == (apart == 8.0)  # the corner is enlarged where the curve hugs it
+    assert len(figure.axes) == (2 if apart == 8.0 else 1)  # the corner is enlarged where the curve hugs it
 
 
 def test_reliability_draws_each_series_with_its_intervals():
@@ -161,7 +161,7 @@ def test_reliability_draws_each_series_with_its_intervals():
     ax = curve_figures.plot_reliability({"before temperature": bins, "after": bins}, "score", "t").axes[0]
     assert len(ax.containers) == 2
     assert list(ax.containers[0][0].get_ydata()) == [part.share.value for part in bins]
-    assert {text.get_text() for text in ax.get_legend().get_texts()} == {
+    assert {text.get_text() for text in ax.figure.legends[0].get_texts()} == {
         "perfect calibration",
         "before temperature",
         "after",

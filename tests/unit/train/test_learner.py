@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback
 from fastai.interpret import ClassificationInterpretation
 from fastai.learner import Learner
 from fastai.vision import data as _show  # noqa: F401 - registers fastai's image views
@@ -22,7 +23,7 @@ from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
 from plainfilm.train import callbacks, fit, interruption
-from plainfilm.train.fit import _FALLBACK_LR, _suggest, estimate_seconds, find_lr, fit_phases
+from plainfilm.train.fit import _FALLBACK_LR, _is_flat, _suggest, _unsmoothed, estimate_seconds, find_lr, fit_phases
 from plainfilm.train.learner import _auroc, _class_weights, make_learner
 from wording import lacking
 
@@ -187,6 +188,54 @@ def test_no_callback_hides_an_attribute_of_the_learner():
         assert name == "progress" or not hasattr(Learner, name), name
 
 
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """As fastai's Recorder keeps them: a running mean with weights 0.98, without its bias."""
+    mean, found = 0.0, []
+    for i, loss in enumerate(losses, start=1):
+        mean = 0.98 * mean + 0.02 * loss
+        found.append(mean / (1 - 0.98**i))
+    return np.array(found)
+
+
+FALL = np.r_[np.full(60, 0.7), np.linspace(0.7, 0.4, 30), np.geomspace(0.4, 50, 10)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "noise", "flat"),
+    [
+        (np.full(100, 0.697), 0.0, True),
+        (np.full(100, 0.697), 0.03, True),
+        (np.r_[np.full(85, 0.697), np.geomspace(0.697, 90, 15)], 0.03, True),  # it diverges and never falls
+        (np.linspace(0.697, 0.6932, 100), 0.0, True),  # down to chance: the bias is learned, and no image
+        (FALL, 0.0, False),
+        (FALL, 0.05, False),
+        (FALL, 2.0, True),  # the fall drowns in noise
+        (np.linspace(0.7, 0.1, 6), 0.0, False),  # too short to tell
+        (np.r_[FALL, np.nan], 0.05, False),
+    ],
+)
+def test_a_curve_is_flat_if_the_loss_falls_by_no_more_than_noise(losses, noise, flat):
+    drawn = losses + noise * np.random.default_rng(1).normal(size=len(losses))
+    assert _is_flat(smoothed(drawn)) is flat
+
+
+def test_few_curves_of_pure_noise_are_taken_for_a_fall():
+    rng = np.random.default_rng(0)
+    found = [_is_flat(smoothed(0.7 + 0.03 * rng.normal(size=100))) for _ in range(300)]
+    assert np.mean(found) > 0.93
+
+
+def test_the_losses_of_the_steps_come_back_from_the_smoothed_ones():
+    losses = np.random.default_rng(0).random(50)
+    np.testing.assert_allclose(_unsmoothed(smoothed(losses)), losses, atol=1e-9)
+
+
+def test_on_a_flat_curve_the_finder_suggests_nothing_and_keeps_the_default(learn):
+    learn.model.network.head[1].register_forward_hook(lambda module, x, y: y * 0)
+    curve = find_lr(learn, TrainConfig(size_px=SIZE), num_it=30)
+    assert curve.flat and set(curve.suggestions.values()) == {None} and curve.lr == _FALLBACK_LR
+
+
 def test_auroc_of_binary_and_multi_class_scores():
     scores = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.65, 0.35], [0.2, 0.8]])
     assert _auroc(scores, torch.tensor([0, 0, 1, 1])) == pytest.approx(3 / 4)
@@ -273,6 +322,44 @@ def test_a_module_of_the_users_own_learns_and_is_one_group(learn, tmp_path):
     assert own.recorder.values[-1][3] == 1.0  # SICK is the brighter class: AUROC
     assert len(own.opt.param_lists) == 1
     assert find_lr(own, TrainConfig(size_px=SIZE), num_it=12).lr > 0
+
+
+def test_a_script_sees_fastais_epoch_table_and_no_bar_in_a_pipe(tmp_path):
+    code = f"""
+import hashlib
+from pathlib import Path
+import numpy as np, pandas as pd
+from plainfilm import build_model, load_config, make_dls, make_learner
+cfg = load_config(options={{"train.size_px": 40, "train.batch_size": 8}})
+pixels = np.random.default_rng(0).integers(0, 120, (30, 40, 40), dtype=np.uint8)
+rows = pd.DataFrame({{"label": ["A", "B"] * 15, "split": ["train"] * 20 + ["valid"] * 10,
+                     "sha256": [hashlib.sha256(p.tobytes()).hexdigest() for p in pixels]}})
+dls = make_dls(rows, pixels, cfg.train, vocab=["A", "B"])
+model = build_model(cfg.model, 2, 40)
+learn = make_learner(dls, model, cfg.train, path=Path({str(tmp_path)!r}))
+learn.fit_one_cycle(2, 1e-3)
+print("then")
+learn.validate()
+learn.lr_find(num_it=5, show_plot=False)
+with learn.no_logging():
+    learn.fit_one_cycle(1, 1e-3)
+make_learner(dls, model, cfg.train, path=Path({str(tmp_path)!r}), on_event=lambda what, facts: None).fit(1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr  # no warning of a library either
+    head, first, second, *rest = done.stdout.splitlines()
+    assert head.split() == ["epoch", "train_loss", "valid_loss", "accuracy", "auroc", "time"]
+    for epoch, row in enumerate((first, second)):
+        number, *values, clock = row.split()
+        assert number == str(epoch) and all(0 <= float(value) < 5 for value in values) and ":" in clock
+        assert row.index(values[0]) == head.index("train_loss")
+    assert rest == ["then"]  # validate(), the rate finder, no_logging() and one's own on_event print none
+
+
+def test_on_a_terminal_the_learner_has_fastais_own_progress(learn, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert type(callbacks.progress_of(None)) is ProgressCallback
+    assert type(callbacks.progress_of(lambda what, facts: None)) is callbacks._EventProgress
 
 
 def test_a_learner_can_fit_in_a_process_that_never_imported_fastais_schedule():

@@ -109,8 +109,14 @@ def table(
         ),
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FOLDER", help="Where to write RESULTS.md, results.csv and the figures.")
-    ] = Path("experiments"),
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Where to write RESULTS.md, results.csv and the figures. \\[default: into DIR]",
+            show_default=False,
+        ),
+    ] = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,

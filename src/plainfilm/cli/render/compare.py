@@ -87,7 +87,8 @@ def print_experiment(out: Console, document: ExperimentDocument) -> None:
     if document.estimate_seconds and all(run.outcome in ("planned", "skipped") for run in document.runs):
         out.print(f"About {document.estimate_seconds / 60:.1f} min. Nothing was trained.")
     out.print(f"Runs: {document.out}", soft_wrap=True)
-    out.print(f"Next: plainfilm experiments table {document.out}", soft_wrap=True)
+    if document.next:
+        out.print(f"Next: {document.next}", soft_wrap=True)
 
 
 def print_table(out: Console, document: TableDocument) -> None:

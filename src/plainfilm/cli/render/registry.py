@@ -170,8 +170,9 @@ def _print_changes(out: Console, document: EvaluateDocument) -> None:
 
 def _print_lr_find(out: Console, document: LrFindDocument) -> None:
     for name, value in document.suggestions.items():
-        out.print(f"{name:8} {'-' if value is None else f'{value:.2e}'}")
-    out.print(f"Use: {document.option} {document.lr:.1e}")
+        about = ", a tenth of the rate with the lowest loss" if name == "minimum" and value else ""
+        out.print(f"{name:8} {'-' if value is None else f'{value:.2e}'}{about}")
+    out.print("Use: no suggestion, the curve is flat" if document.flat else f"Use: {document.option} {document.lr:.1e}")
     print_notes(out, document.notes)
     out.print(f"Figure: {document.figure}", soft_wrap=True)
 

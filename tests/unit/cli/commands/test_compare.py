@@ -175,6 +175,12 @@ def test_seeds_of_one_config_alone_are_refused(save_run):
     assert "differ only in their seed" in refused(save_run("a-seed0").root, save_run("a-seed1", seed=1).root)
 
 
+def test_another_seed_with_another_split_is_no_repeat_and_cannot_be_paired(save_run):
+    said = refused(save_run("first run").root, save_run("second", seed=1, first=20).root)
+    for fact in ("differ only in their seed", "another split", "80 and 80", "40 in both", "--split split.csv"):
+        assert fact in said
+
+
 def test_an_unfinished_run_is_refused_with_its_resume_command(save_run):
     said = refused(save_run("a").root, save_run("b", status="interrupted").root)
     assert "'interrupted', not 'done'" in said and "plainfilm resume" in said
