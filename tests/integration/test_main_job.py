@@ -166,6 +166,31 @@ def test_a_second_access_opens_no_file_is_counted_and_gives_the_same_numbers(eva
     assert again["metrics"] == found["metrics"]
 
 
+@pytest.mark.parametrize("change", ["changed since it was scanned", "cannot be read any more"])
+@pytest.mark.parametrize("split", ["test", "valid-shifted"])
+def test_a_changed_or_absent_image_stops_a_scoring_although_the_cache_has_its_pixels(
+    evaluated, tmp_path, split, change
+):
+    """Refused before the access is recorded; the pixels in the cache are those of the scan."""
+    run = shutil.copytree(evaluated[0], tmp_path / "warm")
+    plainfilm("evaluate", run, "--split", "valid-shifted")  # valid is in the cache from the training
+    (run / "predictions" / f"{split}.csv").unlink()
+    table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
+    file = Path(table.loc[table["split"] == split.partition("-")[0], "path"].iloc[-1])
+    kept, ledger = file.read_bytes(), (run / "test_ledger.jsonl").read_bytes()
+    if "changed" in change:
+        Image.fromarray(np.zeros((48, 48), np.uint8)).save(file)
+    else:
+        file.unlink()
+    try:
+        said = plainfilm("evaluate", run, "--split", split, code=2).stderr
+    finally:
+        file.write_bytes(kept)
+    assert file.name in said and change in said
+    assert (run / "test_ledger.jsonl").read_bytes() == ledger
+    plainfilm("evaluate", run, "--split", split)
+
+
 def test_a_gate_that_says_no_is_exit_1_after_the_result_is_printed(trained):
     run, found = trained
     value = found["metrics"]["valid"]["accuracy"]["value"]
