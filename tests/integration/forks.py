@@ -257,7 +257,7 @@ def lose_moments() -> None:
 
 
 def lose_place() -> None:
-    interruption.ResumeCallback.before_train = lambda self: None
+    interruption._ResumeCallback.before_train = lambda self: None
 
 
 def lose_weights() -> None:

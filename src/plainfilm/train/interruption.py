@@ -70,7 +70,7 @@ def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
         raise KeyboardInterrupt
 
 
-class WriteState(Callback):
+class _WriteState(Callback):
     """Writes the state, the history and the best weights, in an order that survives a kill at any moment.
 
     The state is written first and holds the history and the hash of the best weights; after a kill in between, the
@@ -158,7 +158,7 @@ def _write_history(run: RunDir, history: RunHistory) -> None:
     atomic_write(run.timing, _as_csv(history.seconds))
 
 
-class ResumeCallback(Callback):
+class _ResumeCallback(Callback):
     """Continues the first fit after restore(): finished epochs are skipped, and the current one continues after its
     last step.
     """
@@ -208,11 +208,11 @@ def fit_with_stops(
             return []
         restore(learn, checkpoint.tensors, run)
         _restore_history(run, learn, checkpoint.state, history, best)
-        return [ResumeCallback(checkpoint.state, history)]
+        return [_ResumeCallback(checkpoint.state, history)]
 
     with _stop_requests(on_event) as request:
         learn.stop_request = request
-        keeper = WriteState(
+        keeper = _WriteState(
             run, history, best, pace=pace, request=request, last_phase=len(phases) - 1,
             start_sha256=start_sha256, number=state.number if state else 0,
         )  # fmt: skip

@@ -26,14 +26,14 @@ from plainfilm.data.loaders.augment import PROFILES, Profile, Texture, draw, dra
 _IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
 
 
-class GreyImage(TensorImageBW):
+class _GreyImage(TensorImageBW):
     """A grey image that fastai shows like a radiograph, 0 = black; fastai's default colour map shows the negative."""
 
     _show_args: ClassVar[dict[str, str]] = {"cmap": "gray"}
 
 
-class FromPixels(Transform):
-    """Row number -> TensorImage: (3, h, w), or (1, h, w) GreyImage where the set is grey; uint8."""
+class _FromPixels(Transform):
+    """Row number -> TensorImage: (3, h, w), or (1, h, w) _GreyImage where the set is grey; uint8."""
 
     def __init__(self, pixels: np.ndarray | PixelRows) -> None:
         self.pixels = pixels
@@ -45,7 +45,7 @@ class FromPixels(Transform):
 def _as_image(pixels: torch.Tensor) -> TensorImage:
     """uint8 (n, h, w) or (n, h, w, 3) -> (n, 1, h, w) or (n, 3, h, w) with fastai's type."""
     if pixels.ndim == 3:
-        return GreyImage(pixels[:, None])
+        return _GreyImage(pixels[:, None])
     return TensorImage(pixels.permute(0, 3, 1, 2).contiguous())
 
 
@@ -247,7 +247,7 @@ def make_dls(
     parts = [np.flatnonzero(rows["split"].to_numpy() == name).tolist() for name in ("train", "valid", "test")]
     block = DataBlock(
         blocks=(
-            TransformBlock(type_tfms=FromPixels(pixels), batch_tfms=IntToFloatTensor),
+            TransformBlock(type_tfms=_FromPixels(pixels), batch_tfms=IntToFloatTensor),
             CategoryBlock(vocab=vocab, sort=False),
         ),
         get_y=lambda row: labels[row],
