@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import shlex
 import time
 import traceback
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from plainfilm.base.command_line import command_line
 from plainfilm.base.files import atomic_write, dump_json, sweep
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
@@ -80,7 +80,7 @@ class RunDir:
     @property
     def resume_command(self) -> str:
         """Shell command that resumes this run."""
-        return f"plainfilm resume {shlex.quote(str(self.root))}"
+        return command_line("resume", self.root)
 
     def predictions(self, split: str) -> Path:
         """CSV with one row per image of `split`."""
@@ -113,11 +113,17 @@ class RunDir:
         """
         root = out or runs / f"{time.strftime('%Y%m%d-%H%M%S')}-{model}-{secrets.token_hex(2)}"
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            begun = f" Or resume it: {cls(root).resume_command}" if (root / "status.json").is_file() else ""
             raise OccupiedError(
-                f"{root} exists and is not empty; a run is never overwritten. Choose another --out.{begun}"
+                f"{root} exists and is not empty; a run is never overwritten. Choose another --out.{cls(root)._or_resume()}"
             )
         return cls(root)
+
+    def _or_resume(self) -> str:
+        """Advice to resume this run, if it has stopped."""
+        with contextlib.suppress(PlainfilmError, OSError):
+            if self.read_status()["status"] in ("interrupted", "failed"):
+                return f" Or resume it: {self.resume_command}"
+        return ""
 
     def make(self) -> None:
         """Create the planned folder; it must still be empty.

@@ -25,9 +25,13 @@ def test_a_run_is_never_overwritten(tmp_path):
     with pytest.raises(OccupiedError, match="not empty") as error:
         RunDir.plan(tmp_path / "run", "paper")
     assert error.value.exit_code == 4
-    (tmp_path / "run" / "status.json").write_text("{}")
+    RunDir(tmp_path / "run").write_status("interrupted")
     with pytest.raises(OccupiedError, match=f"Or resume it: plainfilm resume {tmp_path / 'run'}$"):
         RunDir.plan(tmp_path / "run", "paper")
+    for ended in ("done", "diverged"):  # resume refuses both
+        RunDir(tmp_path / "run").write_status(ended)
+        with pytest.raises(OccupiedError, match="Choose another --out.$"):
+            RunDir.plan(tmp_path / "run", "paper")
 
 
 def test_planning_a_run_creates_nothing(tmp_path):
