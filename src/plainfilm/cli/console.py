@@ -85,8 +85,8 @@ class Terminal:
             self.say(f"plainfilm {__version__}. {RESEARCH_ONLY}")
         (self.bar.console if self.bar else self.err).print(text, soft_wrap=not self.err.is_terminal)
 
-    def result(self, document: Document) -> None:
-        """Print the document of the command on stdout."""
+    def result(self, document: Document, *after: str) -> None:
+        """Print the document of the command on stdout, with lines after it where it is no JSON."""
         self._close_bar()
         if self.json:
             # ASCII only: a class name must not break a terminal or pipe with another encoding
@@ -94,6 +94,8 @@ class Terminal:
             return
         out = Console(file=self.stdout, markup=False, highlight=False, emoji=False)
         PRINTERS[type(document)](out, document)
+        for line in after:
+            out.print(line, soft_wrap=True)
 
     # progress ------------------------------------------------------------------------------------------------
 
@@ -195,6 +197,15 @@ class Terminal:
 
     def _on_note(self, facts: dict[str, Any]) -> None:
         self.say(f"NOTE: {facts['text']}")
+
+    def _on_saved(self, facts: dict[str, Any]) -> None:
+        unchanged = (
+            "nothing has changed since"
+            if facts["checked"]
+            else "from a version that did not record what they come from, so whether that has changed is not known"
+        )
+        free, costs = ("; no test-set access", ", which is one") if facts["split"] == "test" else ("", "")
+        self.say(f"Saved numbers, {unchanged}{free}. --again computes them again{costs}.")
 
     def _on_lr(self, facts: dict[str, Any]) -> None:
         self.say(f"Learning rate found: {facts['lr']:.2g}")

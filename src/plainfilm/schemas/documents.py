@@ -219,7 +219,11 @@ class Reliability(BaseModel):
 
 
 class EvaluateDocument(Document, HasShortcutBaseline):
-    """`plainfilm evaluate --json`."""
+    """`plainfilm evaluate --json` and `show --json`.
+
+    `inputs`: SHA-256 of each file of the run that the numbers come from, and the version of plainfilm; empty in documents
+    of earlier versions. `written`: files of the run that this command wrote, none where saved numbers are shown.
+    """
 
     run: str
     split: str
@@ -242,6 +246,8 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     decision_curve: DecisionCurve | None = None  # two classes only
     subgroups: Subgroups | None = None
     external: External | None = None
+    inputs: dict[str, str] = {}
+    written: list[str] = []
 
 
 class ReportDocument(Document):
