@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -273,6 +274,46 @@ def test_show_loads_no_network_library(evaluated):
     assert done.stderr.split() == []
 
 
+def test_every_printed_command_can_be_pasted(trained, data, tmp_path, monkeypatch):
+    """In a folder whose name has a space, a quote and a letter beyond ASCII; `sh` says what each word is."""
+    place = tmp_path / "o'b dir é"
+    (place / "IMAGES").mkdir(parents=True)
+    shutil.copy(next((data / "NORMAL").iterdir()), place / "IMAGES")
+    monkeypatch.chdir(place)
+    run = place / "-run $HOME;x"
+    plainfilm("train", data, *SMALL, "--epochs", 1, "--no-audit", "--out", run.name)
+    said = [plainfilm("evaluate", run).stdout, plainfilm("interpret", run, "--heat-maps", 0).stdout]
+    said += [
+        plainfilm("interpret", run, "--split", "test", code=2).stderr,
+        plainfilm("predict", run, data, code=2).stderr,
+    ]
+    said += [plainfilm("compare", run, run, "--split", "test", code=2).stderr]
+    shutil.copytree(run, place / "two")
+    said += [plainfilm("compare", run, "two", "--split", "test", code=2).stderr]
+    (place / "two" / "metrics.json").unlink()
+    said += [plainfilm("report", "two", code=2).stderr, plainfilm("export", "two", code=2).stderr]
+    said += [plainfilm("evaluate", run, "--split", "test").stdout, plainfilm("show", run).stdout]
+    said += [plainfilm("report", run).stdout, plainfilm("export", run, "--out", run.name + "/b").stdout]
+    printed = {line for text in said for line in re.findall(r"(?m)plainfilm [a-z]+ .*/.*$", text)}
+    assert {line.split()[1] for line in printed} == {
+        "evaluate",
+        "interpret",
+        "report",
+        "export",
+        "predict",
+        "serve",
+        "show",
+    }
+    for line in sorted(printed):
+        shell = f"plainfilm() {{ printf '%s\\0' \"$@\"; }}\n{line}"
+        words = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True).stdout.split("\0")[
+            :-1
+        ]
+        assert Path(words[1]).is_dir(), line
+        if words[0] != "serve":
+            plainfilm(*words, *(["--heat-maps", "0"] if words[0] == "interpret" else []))
+
+
 def test_saved_numbers_come_with_the_accesses_as_they_are_counted_now(copied):
     """The second was made for another threshold, whose numbers are not saved."""
     plainfilm("evaluate", copied, "--split", "test", "--threshold", "0.4")
@@ -532,8 +573,10 @@ def test_without_a_terminal_there_is_one_line_per_epoch(data, runs):
     done = in_a_process("train", data, *SMALL, "--out", runs / "piped")
     assert len([line for line in done.stderr.splitlines() if line.startswith("epoch ")]) == 2
     assert not set("█▏▎▍▌▋▊▉━╸\r\x1b") & set(done.stderr + done.stdout)
-    for needed in ("accuracy", "AUROC", "95 % interval", "Run:", "Next: plainfilm evaluate"):
+    for needed in ("accuracy", "AUROC", "95 % interval", "Run:", "Next: plainfilm interpret", "plainfilm report"):
         assert needed in done.stdout
+    *_, end, last = done.stdout.splitlines()
+    assert end.startswith("At the end, once") and last.strip() == f"plainfilm evaluate {runs / 'piped'} --split test"
     for needed in ("Positive class: PNEUMONIA", "parameters", "on cpu", "patients", "epochs will take about"):
         assert needed in done.stderr
     assert plainfilm("evaluate", runs / "piped", "-q").stderr == ""

@@ -368,8 +368,10 @@ def test_the_command(finish, tmp_path):
     assert document["claim_reported"] + document["claim_not_reported"] == 44
     assert document["sections"][:3] == ["answer", "data", "audit"] and document["sections"][-2:] == ["claim", "limits"]
     done = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["report", str(run.root)])
-    assert done.exit_code == 0 and done.stdout.rstrip().endswith(f"Report: {run.report}")
-    assert max(len(line) for line in done.stdout.splitlines()[:-1]) <= 80
+    assert done.exit_code == 0
+    *lines, where, what_next = done.stdout.splitlines()
+    assert (where, what_next) == (f"Report: {run.report}", f"Next: plainfilm export {run.root}")
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(("break_it", "code"), [("status", 2), ("lock", 4), ("nothing", 2)])

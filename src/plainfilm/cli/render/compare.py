@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.render.next_steps import print_next
 from plainfilm.schemas.compare import LEVEL, CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY, marks
 
@@ -87,7 +90,8 @@ def print_experiment(out: Console, document: ExperimentDocument) -> None:
     if document.estimate_seconds and all(run.outcome in ("planned", "skipped") for run in document.runs):
         out.print(f"About {document.estimate_seconds / 60:.1f} min. Nothing was trained.")
     out.print(f"Runs: {document.out}", soft_wrap=True)
-    out.print(f"Next: plainfilm experiments table {document.out}", soft_wrap=True)
+    if any(Path(run.run).is_dir() for run in document.runs):  # none after a dry run
+        print_next(out, ("experiments", "table", Path(document.out)))
 
 
 def print_table(out: Console, document: TableDocument) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 
 from rich.console import Console
 
+from plainfilm.cli.render.next_steps import print_next
 from plainfilm.schemas.documents import ExportDocument, PredictDocument
 
 
@@ -19,6 +21,8 @@ def print_export(out: Console, document: ExportDocument) -> None:
     for note in document.notes:
         out.print(textwrap.fill(f"NOTE: {note}", out.width, subsequent_indent="  "))
     out.print(f"Bundle: {document.out}", soft_wrap=True)
+    bundle = Path(document.out)
+    print_next(out, ("predict", bundle, "IMAGES", "--out", "scores.csv"), ("serve", bundle))
 
 
 def print_predict(out: Console, document: PredictDocument) -> None:

@@ -20,6 +20,7 @@ from plainfilm.cli.render.data import (
     size_text,
 )
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
+from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
@@ -103,9 +104,8 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     )
     print_notes(out, document.notes)
     out.print(f"Run: {document.run}", soft_wrap=True)
-    if "test" in document.data.splits:
-        out.print(f"Next: plainfilm evaluate {document.run} --split test", soft_wrap=True)
-    out.print(f"      plainfilm interpret {document.run}", soft_wrap=True)
+    run = str(document.run)
+    print_next(out, ("interpret", run), ("report", run), test_of=run if "test" in document.data.splits else None)
 
 
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
@@ -138,6 +138,20 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         )
     print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)
+    if document.written:
+        out.print(f"Written: {', '.join(document.written)} in {document.run}", soft_wrap=True)
+    _print_next_of_evaluate(out, document)
+
+
+def _print_next_of_evaluate(out: Console, document: EvaluateDocument) -> None:
+    run = document.run
+    if document.split == "test":
+        print_next(out, ("interpret", run, "--split", "test"), ("report", run), ("export", run))
+    elif document.external is not None:
+        print_next(out, ("report", run))
+    else:
+        sealed = not document.opened and "VALIDATION ONLY" not in marks(document.notes)
+        print_next(out, ("interpret", run), ("report", run), test_of=run if sealed else None)
 
 
 def _print_per_class(out: Console, document: EvaluateDocument) -> None:
@@ -185,6 +199,7 @@ def _print_report(out: Console, document: ReportDocument) -> None:
     if document.names:
         out.print("The page shows file names: do not share it if they identify patients.")
     out.print(f"Report: {document.out}", soft_wrap=True)
+    print_next(out, ("export", document.run))
 
 
 def _print_interpret(out: Console, document: InterpretDocument) -> None:
@@ -206,6 +221,7 @@ def _print_interpret(out: Console, document: InterpretDocument) -> None:
     if document.suspects is not None:
         out.print(document.suspects.says)
         out.print(f"{'label errors':22} {document.suspects.file}", soft_wrap=True)
+    print_next(out, ("report", document.run))
 
 
 PRINTERS: dict[type[Document], Callable[[Console, Any], None]] = {
