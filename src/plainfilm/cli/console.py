@@ -149,7 +149,7 @@ class Terminal:
         for name in ("split", "images", "patients", *counts.classes):
             table.add_column(name, justify="left" if name == "split" else "right")
         for name, split in counts.splits.items():
-            patients = "unknown" if split.patients is None else str(split.patients)
+            patients = "unknown" if split.patients is None else f"{split.patients}{split.more_keys()}"
             table.add_row(
                 name, str(split.images), patients, *(str(split.classes.get(label, 0)) for label in counts.classes)
             )

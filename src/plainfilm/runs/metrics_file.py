@@ -127,6 +127,7 @@ class _External(_ReadModel):
     found: int
     used: int
     patients: int | None = None
+    patient_keys: int | None = None
     drops: dict[str, dict[str, Number]] = {}
 
 

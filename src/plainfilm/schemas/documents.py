@@ -33,15 +33,26 @@ class Document(BaseModel):
     schema_version: Literal[1] = 1
 
 
-class SplitCounts(BaseModel):
-    """Size of one split; `patients` is None without a patient key."""
+class _PatientCounts(BaseModel):
+    """`patients` as they are resampled: keys that may be one patient count once; None without a patient key.
+    `patient_keys`: the distinct keys, which are never fewer; None in documents of earlier versions."""
+
+    patients: int | None
+    patient_keys: int | None = None
+
+    def more_keys(self) -> str:
+        """' (72 keys)' where keys were joined, else ''."""
+        return "" if self.patient_keys in (None, self.patients) else f" ({self.patient_keys:,} keys)"
+
+
+class SplitCounts(_PatientCounts):
+    """Size of one split."""
 
     images: int
-    patients: int | None
     classes: dict[str, int]
 
 
-class DataCounts(BaseModel):
+class DataCounts(_PatientCounts):
     """Accounting of all files: found = used + quarantined + duplicates + ignored."""
 
     found: int
@@ -50,7 +61,6 @@ class DataCounts(BaseModel):
     duplicates: int
     ignored: int
     identical_files: int
-    patients: int | None
     classes: dict[str, int]
     splits: dict[str, SplitCounts]
 

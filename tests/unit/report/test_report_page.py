@@ -397,3 +397,14 @@ def test_a_report_loads_no_torch_and_opens_no_image(finish):
         "heavy = {'torch', 'fastai', 'torchvision', 'timm'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code, str(run.root)], check=True, capture_output=True, timeout=60)
+
+
+def test_where_patient_keys_were_joined_both_numbers_stand(finish):
+    run = finish()
+    data = json.loads(run.data.read_text())
+    patients = data["splits"]["valid"]["patients"]
+    data["splits"]["valid"]["patient_keys"] = patients + 5
+    run.data.write_text(json.dumps(data))
+    report_run(run.root)
+    page = run.report.read_text(encoding="utf-8")
+    assert f"{patients} patients ({patients + 5} keys)" in page and page.count(" keys)") == 1

@@ -38,6 +38,7 @@ from plainfilm.schemas.documents import (
     TrainDocument,
     marks,
 )
+from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
 
 _NAMES = {
@@ -122,7 +123,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.per_patient is not None:
         left = document.per_patient.disagreeing
         without = f" ({left} left out: their images belong to several classes)" if left else ""
-        _print_metrics(out, f"Per patient, mean score of {document.per_patient.patients} patients{without}:", document.per_patient.metrics)  # fmt: skip
+        _print_metrics(out, f"Per patient, mean score of {_people(document.per_patient)}{without}:", document.per_patient.metrics)  # fmt: skip
     print_blocks(out, document, _NAMES)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
@@ -141,6 +142,12 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.written:
         out.print(f"Written: {', '.join(document.written)} in {document.run}", soft_wrap=True)
     _print_next_of_evaluate(out, document)
+
+
+def _people(found: PerPatient) -> str:
+    """'59 patients', or '72 keys of 59 patients'."""
+    people = found.metrics["accuracy"].n_patients
+    return f"{found.patients} keys of {people} patients" if found.patients != people else f"{people} patients"
 
 
 def _print_next_of_evaluate(out: Console, document: EvaluateDocument) -> None:
