@@ -63,6 +63,11 @@ def scored(first, tmp_path) -> Path:
     return tmp_path / "runs" / "one"
 
 
+def widest(text: str, run: Path) -> int:
+    """Of the lines that name no path: those are not broken."""
+    return max(len(line) for line in text.splitlines() if str(run) not in line)
+
+
 def ledger(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "test_ledger.jsonl").read_text().splitlines()]
 
@@ -162,7 +167,7 @@ def test_one_class_or_one_image_of_each_is_scored_as_far_as_it_goes(run, drawn, 
         auroc = found["metrics"]["auroc"]
         assert auroc["n"] == 2 and auroc["ci_high"] - auroc["ci_low"] > 0.5
     text = plainfilm("evaluate", run, "--external", tmp_path / "few").stdout
-    assert "External minus valid" in text and max(map(len, text.splitlines())) <= 80
+    assert "External minus valid" in text and widest(text, run) <= 80
 
 
 def test_the_test_files_are_no_external_set_and_none_is_opened(run, drawn):
@@ -244,4 +249,4 @@ def test_a_column_of_the_csv_makes_subgroups(drawn, tmp_path):
     assert [group["name"] for group in found["groups"]] == ["east", "west"]
     assert {gap["metric"] for gap in found["gaps"]} == {"auroc", "sensitivity", "specificity"}
     text = plainfilm("evaluate", run, "--by", "site").stdout
-    assert "By site:" in text and "Gaps, first minus second" in text and max(map(len, text.splitlines())) <= 80
+    assert "By site:" in text and "Gaps, first minus second" in text and widest(text, run) <= 80

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -161,15 +162,193 @@ def test_the_test_set_is_scored_and_the_access_is_counted(evaluated):
     )
 
 
-def test_a_second_access_opens_no_file_is_counted_and_gives_the_same_numbers(evaluated, data):
-    run, found = evaluated
+def everything_in(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Content and time stamp of each file."""
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+def accesses(run: Path) -> list[bool]:
+    """For each recorded access, whether the network ran."""
+    return [json.loads(line)["inference"] for line in (run / "test_ledger.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def copied(evaluated, tmp_path) -> Path:
+    """A copy of the evaluated run, alone in its folder of runs."""
+    return Path(shutil.copytree(evaluated[0], tmp_path / "runs" / "copied"))
+
+
+def test_a_second_access_opens_no_file_is_counted_and_gives_the_same_numbers(evaluated, copied, data):
     moved = data.rename(data.parent / "away")
     try:
-        again = as_json(plainfilm("evaluate", run, "--split", "test", "--json"))
+        again = as_json(plainfilm("evaluate", copied, "--split", "test", "--again", "--json"))
     finally:
         moved.rename(data)
-    assert again["opened"] == found["opened"] + 1
-    assert again["metrics"] == found["metrics"]
+    assert again["opened"] == evaluated[1]["opened"] + 1 and accesses(copied) == [True, False]
+    assert again["metrics"] == evaluated[1]["metrics"]
+
+
+@pytest.mark.parametrize("split", ["test", "valid", "valid-shifted"])
+def test_the_same_question_again_shows_the_saved_numbers_and_writes_nothing(copied, data, split):
+    first = as_json(plainfilm("evaluate", copied, "--split", split, "--json"))
+    before = everything_in(copied.parent)
+    moved = data.rename(data.parent / "away")
+    try:
+        again = plainfilm("evaluate", copied, "--split", split, "--json", "--fail-under", "accuracy=1", code=1)
+        shown = as_json(plainfilm("show", copied, "--split", split, "--json"))
+    finally:
+        moved.rename(data)
+    assert everything_in(copied.parent) == before
+    assert as_json(again) == shown == {**first, "written": []}
+    assert lacking(again.stderr, "Saved numbers", "nothing has changed since", "--again", "below 1") == []
+    assert ("no test-set access" in again.stderr) == (split == "test")
+    assert accesses(copied) == [True]
+
+
+def test_the_first_evaluation_of_a_split_names_the_files_it_wrote(trained, tmp_path):
+    run = shutil.copytree(trained[0], tmp_path / "run", ignore=shutil.ignore_patterns("test_ledger.jsonl", "*test*"))
+    status = json.loads((run / "status.json").read_text())
+    (run / "status.json").write_text(json.dumps({**status, "ledger_head": None}))
+    before = everything_in(run)
+    done = plainfilm("evaluate", run, "--split", "test", "--json")
+    now = everything_in(run)
+    changed = {Path(path).relative_to(run).as_posix() for path in now if now[path] != before.get(path)}
+    assert set(as_json(done)["written"]) == changed - {"test_ledger.jsonl", "status.json", ".lock"}
+    assert "predictions/test.csv" in changed and "Written: " not in plainfilm("show", run).stdout
+
+
+@pytest.mark.parametrize(
+    "question", [["--threshold", "0.5"], ["--by", "grey"], ["--prevalence", "0.1"], ["--again"]], ids=" ".join
+)
+def test_on_test_only_a_new_question_is_an_access(copied, question):
+    plainfilm("evaluate", copied, "--split", "test", *question)
+    assert accesses(copied) == [True, False]
+    plainfilm("evaluate", copied, "--split", "test")
+    assert accesses(copied) == [True, False]
+
+
+def test_blocks_of_earlier_questions_stay_and_are_no_access_again(copied):
+    first = as_json(plainfilm("evaluate", copied, "--split", "test", "--prevalence", "0.1,0.3", "--json"))
+    both = as_json(plainfilm("evaluate", copied, "--split", "test", "--by", "grey", "--json"))
+    assert both["at_prevalence"] == first["at_prevalence"] and both["subgroups"]["column"] == "grey"
+    for question in ([], ["--prevalence", "0.3"], ["--by", "grey"], ["--by", "grey", "--prevalence", "0.1"]):
+        again = as_json(plainfilm("evaluate", copied, "--split", "test", *question, "--json"))
+        assert again == {**both, "written": []}
+    assert accesses(copied) == [True, False, False]
+    computed = as_json(plainfilm("evaluate", copied, "--split", "test", "--again", "--json"))
+    assert computed["at_prevalence"] == first["at_prevalence"] and accesses(copied)[3:] == [False]
+
+
+def test_saved_numbers_of_changed_files_are_computed_again(copied):
+    """The threshold in the card is what a person might edit; another process might score again."""
+    plainfilm("evaluate", copied)
+    card = json.loads((copied / "card.json").read_text())
+    (copied / "card.json").write_text(json.dumps({**card, "threshold": 0.123}))
+    assert "Changed since these numbers were computed: card.json" in plainfilm("show", copied).stderr
+    assert as_json(plainfilm("evaluate", copied, "--json"))["threshold"] == 0.123
+    done = plainfilm("evaluate", copied, "--split", "test", "--json")
+    assert as_json(done)["threshold"] == 0.123 and as_json(done)["opened"] == 2
+    assert lacking(done.stderr, "Changed since the saved numbers: card.json", "counted") == []
+
+
+def test_show_names_the_other_splits_and_refuses_what_is_not_saved(copied, trained):
+    plainfilm("evaluate", copied)
+    shown = plainfilm("show", copied).stdout
+    assert shown.startswith("test at threshold") and "Also saved: valid. " in shown.splitlines()[-1]
+    assert plainfilm("show", copied, "--split", "valid").stdout.startswith("valid at threshold")
+    assert lacking(plainfilm("show", copied, "--split", "trial", code=2).stderr, "'trial'", "valid", "test") == []
+    (copied / "metrics.json").write_text("[1]")
+    assert "damaged" in plainfilm("show", copied, code=2).stderr
+
+
+def test_show_gives_no_test_numbers_without_their_ledger(copied):
+    (copied / "test_ledger.jsonl").unlink()
+    for command in (["show", copied], ["evaluate", copied, "--split", "test"]):
+        done = plainfilm(*command, code=2)
+        assert "removed or replaced" in done.stderr and done.stdout == ""
+
+
+def test_show_loads_no_network_library(evaluated):
+    code = (
+        "import sys\nfrom plainfilm.cli import app\ntry:\n    app(['show', sys.argv[1]])\n"
+        "except SystemExit as end:\n    assert not end.code\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules} & {'torch', 'fastai'}), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, evaluated[0]], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr.split() == []
+
+
+def test_every_printed_command_can_be_pasted(trained, data, tmp_path, monkeypatch):
+    """In a folder whose name has a space, a quote and a letter beyond ASCII; `sh` says what each word is."""
+    place = tmp_path / "o'b dir é"
+    (place / "IMAGES").mkdir(parents=True)
+    shutil.copy(next((data / "NORMAL").iterdir()), place / "IMAGES")
+    monkeypatch.chdir(place)
+    run = place / "-run $HOME;x"
+    plainfilm("train", data, *SMALL, "--epochs", 1, "--no-audit", "--out", run.name)
+    said = [plainfilm("evaluate", run).stdout, plainfilm("interpret", run, "--heat-maps", 0).stdout]
+    said += [
+        plainfilm("interpret", run, "--split", "test", code=2).stderr,
+        plainfilm("predict", run, data, code=2).stderr,
+    ]
+    said += [plainfilm("compare", run, run, "--split", "test", code=2).stderr]
+    shutil.copytree(run, place / "two")
+    said += [plainfilm("compare", run, "two", "--split", "test", code=2).stderr]
+    (place / "two" / "metrics.json").unlink()
+    said += [plainfilm("report", "two", code=2).stderr, plainfilm("export", "two", code=2).stderr]
+    said += [plainfilm("evaluate", run, "--split", "test").stdout, plainfilm("show", run).stdout]
+    said += [plainfilm("report", run).stdout, plainfilm("export", run, "--out", run.name + "/b").stdout]
+    printed = {line for text in said for line in re.findall(r"(?m)plainfilm [a-z]+ .*/.*$", text)}
+    assert {line.split()[1] for line in printed} == {
+        "evaluate",
+        "interpret",
+        "report",
+        "export",
+        "predict",
+        "serve",
+        "show",
+    }
+    for line in sorted(printed):
+        shell = f"plainfilm() {{ printf '%s\\0' \"$@\"; }}\n{line}"
+        words = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True).stdout.split("\0")[
+            :-1
+        ]
+        assert Path(words[1]).is_dir(), line
+        if words[0] != "serve":
+            plainfilm(*words, *(["--heat-maps", "0"] if words[0] == "interpret" else []))
+
+
+def test_saved_numbers_come_with_the_accesses_as_they_are_counted_now(copied):
+    """The second was made for another threshold, whose numbers are not saved."""
+    plainfilm("evaluate", copied, "--split", "test", "--threshold", "0.4")
+    assert as_json(plainfilm("show", copied, "--json"))["opened"] == 2
+
+
+@pytest.mark.parametrize("change", ["changed since it was scanned", "cannot be read any more"])
+@pytest.mark.parametrize("split", ["test", "valid-shifted"])
+def test_a_changed_or_absent_image_stops_a_scoring_although_the_cache_has_its_pixels(
+    evaluated, tmp_path, split, change
+):
+    """Refused before the access is recorded; the pixels in the cache are those of the scan."""
+    run = shutil.copytree(evaluated[0], tmp_path / "warm")
+    plainfilm("evaluate", run, "--split", "valid-shifted")  # valid is in the cache from the training
+    (run / "predictions" / f"{split}.csv").unlink()
+    table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
+    file = Path(table.loc[table["split"] == split.partition("-")[0], "path"].iloc[-1])
+    kept, ledger = file.read_bytes(), (run / "test_ledger.jsonl").read_bytes()
+    if "changed" in change:
+        Image.fromarray(np.zeros((48, 48), np.uint8)).save(file)
+    else:
+        file.unlink()
+    try:
+        said = plainfilm("evaluate", run, "--split", split, code=2).stderr
+    finally:
+        file.write_bytes(kept)
+    assert file.name in said and change in said
+    assert (run / "test_ledger.jsonl").read_bytes() == ledger
+    plainfilm("evaluate", run, "--split", split)
 
 
 def test_a_gate_that_says_no_is_exit_1_after_the_result_is_printed(trained):
@@ -177,7 +356,7 @@ def test_a_gate_that_says_no_is_exit_1_after_the_result_is_printed(trained):
     value = found["metrics"]["valid"]["accuracy"]["value"]
     passed = plainfilm("evaluate", run, "--json", "--fail-under", f"accuracy={value:.4f}"[:-1])
     stopped = plainfilm("evaluate", run, "--json", "--fail-under", "auroc=0", "--fail-under", "accuracy=1", code=1)
-    assert as_json(stopped) == as_json(passed)
+    assert as_json(stopped)["metrics"] == as_json(passed)["metrics"]
     assert f"accuracy is {value:.4f}, below 1" in stopped.stderr
     for wrong in ("acuracy=0.9", "auroc=high", "auroc=90", "brier=0.1"):  # of the last, less is better
         assert "expected METRIC=X" in plainfilm("evaluate", run, "--fail-under", wrong, code=2).stderr
@@ -433,8 +612,10 @@ def test_without_a_terminal_there_is_one_line_per_epoch(data, runs):
     done = in_a_process("train", data, *SMALL, "--out", runs / "piped")
     assert len([line for line in done.stderr.splitlines() if line.startswith("epoch ")]) == 2
     assert not set("█▏▎▍▌▋▊▉━╸\r\x1b") & set(done.stderr + done.stdout)
-    for needed in ("accuracy", "AUROC", "95 % interval", "Run:", "Next: plainfilm evaluate"):
+    for needed in ("accuracy", "AUROC", "95 % interval", "Run:", "Next: plainfilm interpret", "plainfilm report"):
         assert needed in done.stdout
+    *_, end, last = done.stdout.splitlines()
+    assert end.startswith("At the end, once") and last.strip() == f"plainfilm evaluate {runs / 'piped'} --split test"
     for needed in ("Positive class: PNEUMONIA", "parameters", "on cpu", "patients", "epochs will take about"):
         assert needed in done.stderr
     assert plainfilm("evaluate", runs / "piped", "-q").stderr == ""

@@ -62,6 +62,18 @@ def test_valid_is_evaluated_again_to_the_same_numbers_without_its_images(grid, e
         assert found[block] == before[block], block
 
 
+def test_test_numbers_saved_by_that_commit_are_shown_without_an_access(grid, evaluated):
+    """They name no inputs: whether these changed is not known, and the line says so."""
+    before = (grid / RUN / "test_ledger.jsonl").read_bytes(), (grid / RUN / "metrics.json").read_bytes()
+    for command in (["evaluate", grid / RUN, "--split", "test"], ["show", grid / RUN]):
+        assert json.loads(plainfilm(*command, "--json").stdout)["metrics"] == evaluated["test"]["metrics"]
+        assert "AUROC" in plainfilm(*command).stdout
+    assert "not known" in plainfilm("evaluate", grid / RUN, "--split", "test").stderr
+    assert before == ((grid / RUN / "test_ledger.jsonl").read_bytes(), (grid / RUN / "metrics.json").read_bytes())
+    plainfilm("evaluate", grid / RUN, "--split", "test", "--again")
+    assert (grid / RUN / "test_ledger.jsonl").read_bytes() != before[0]
+
+
 def test_compare_finds_no_difference_between_a_run_and_its_own_scores(grid):
     """The copy's config names another network, so that it is another configuration; the scores are the same."""
     copy = Path(shutil.copytree(grid / RUN, grid / "other"))

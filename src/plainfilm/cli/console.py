@@ -107,8 +107,8 @@ class Terminal:
         self.said.add(" ".join(text.split()))
         self.err.print(text, soft_wrap=whole)
 
-    def result(self, document: Document) -> None:
-        """Print the document of the command on stdout."""
+    def result(self, document: Document, *after: str) -> None:
+        """Print the document of the command on stdout, with lines after it where it is no JSON."""
         self._close_bar()
         if self.json:
             # ASCII only: a class name must not break a terminal or pipe with another encoding
@@ -116,6 +116,8 @@ class Terminal:
             return
         out = Screen(self.said if self.in_one_place else set(), verbose=self.verbose, file=self.stdout)
         PRINTERS[type(document)](out, document)
+        for line in after:
+            out.print(line, soft_wrap=True)
 
     # progress ------------------------------------------------------------------------------------------------
 
@@ -177,7 +179,7 @@ class Terminal:
         for name in ("split", "images", "patients", *counts.classes):
             table.add_column(name, justify="left" if name == "split" else "right")
         for name, split in counts.splits.items():
-            patients = "unknown" if split.patients is None else str(split.patients)
+            patients = "unknown" if split.patients is None else f"{split.patients}{split.more_keys()}"
             table.add_row(
                 name, str(split.images), patients, *(str(split.classes.get(label, 0)) for label in counts.classes)
             )
@@ -230,6 +232,15 @@ class Terminal:
 
     def _on_note(self, facts: dict[str, Any]) -> None:
         self.say(f"NOTE: {facts['text']}")
+
+    def _on_saved(self, facts: dict[str, Any]) -> None:
+        unchanged = (
+            "nothing has changed since"
+            if facts["checked"]
+            else "from a version that did not record what they come from, so whether that has changed is not known"
+        )
+        free, costs = ("; no test-set access", ", which is one") if facts["split"] == "test" else ("", "")
+        self.say(f"Saved numbers, {unchanged}{free}. --again computes them again{costs}.")
 
     def _on_lr(self, facts: dict[str, Any]) -> None:
         self.say(f"Learning rate found: {facts['lr']:.2g}")

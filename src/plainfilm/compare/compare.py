@@ -46,7 +46,7 @@ def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "
     """
     if len(roots) < 2:
         raise UsageError(
-            f"compare got {len(roots)} run; at least two are needed. Give another: plainfilm compare RUN RUN."
+            f"compare got {len(roots)} run; at least two are needed. Give another: plainfilm compare RUN RUN"
         )
     _refuse_twice(roots)
     runs = [read_scored(root, split) for root in roots]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.command_line import command_line
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
@@ -120,8 +121,8 @@ def read_scored(root: Path, split: str) -> Scored:
     cfg, card = read_run_config(run), read_card(run)
     if split == "test" and not count_accesses(run, card.seal)[0]:
         raise SealError(
-            f"No test-set access is recorded for {root}, and none is made here. Evaluate it on test first: plainfilm "
-            f"evaluate {root} --split test."
+            f"No test-set access is recorded for {root}, and none is made here. Evaluate it on test first: "
+            + command_line("evaluate", root, "--split", "test")
         )
     rows = read_table(run.table)
     part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]

@@ -81,7 +81,10 @@ def _unused_rows(predictions: Predictions) -> tuple[Bools, str]:
 def _share(hits: Bools, rows: Bools, predictions: Predictions) -> Metric:
     """Share of `hits` among `rows`, both bool (n,), with n, patients and interval."""
     n, patients = int(rows.sum()), predictions.patients
-    counted: dict[str, Any] = {"n": n, "n_patients": None if patients is None else len(np.unique(patients[rows]))}
+    counted: dict[str, Any] = {
+        "n": n,
+        "n_patients": None if patients is None else len(np.unique(predictions.groups[rows])),
+    }
     if not n:
         return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no such image", **counted)
     clusters = np.unique(predictions.groups[rows], return_inverse=True)[1]

@@ -144,7 +144,7 @@ def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
         saved = json.loads(run.metrics.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         saved = {"schema_version": 1}
-    kept = document.model_dump(mode="json", exclude={"run"})
+    kept = document.model_dump(mode="json", exclude={"run", "written"})
     atomic_write(run.metrics, dump_json({**saved, document.split: kept}))
 
 

@@ -44,7 +44,8 @@ def score_test(
         return predictions, record_access(
             run, seal, accesses, {"model_sha256": card.weights_sha256, "inference": False}
         )
-    pixels = decode_with_events(part, DecodeSpec(**card.decode), on_event, keep=keep)
+    # the cache may hold the pixels of a file that is no longer there or another one
+    pixels = decode_with_events(part, DecodeSpec(**card.decode), on_event, keep=keep, files_too=True)
     model, device = kept_network(run, card, device)
     logits, features = predict(model, pixels, device)
     predictions = make_predictions(
@@ -93,7 +94,8 @@ def score_shifted_valid(
     if path.is_file():
         return read_predictions(path, shifted_rows(rows), card.vocab, has_patients=card.has_patients)
     gate = read_gate(run, card)
-    pixels = decode_with_events(rows[rows["split"] == "valid"], DecodeSpec(**card.decode), on_event, keep=keep)
+    valid = rows[rows["split"] == "valid"]
+    pixels = decode_with_events(valid, DecodeSpec(**card.decode), on_event, keep=keep, files_too=True)
     model, device = kept_network(run, card, device)
     predictions = predict_shifted(
         rows, model, pixels, device, vocab=card.vocab, has_patients=card.has_patients, gate=gate

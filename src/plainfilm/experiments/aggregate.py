@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.base.command_line import command_line
 from plainfilm.compare.compare import tested_pairs
 from plainfilm.compare.configurations import (
     Configuration,
@@ -241,9 +243,9 @@ def _per_class(run: Scored) -> int | None:
 
 def _command(name: str, experiment: Experiment | None, file: Path | None) -> str:
     if experiment is not None and experiment.about.command:
-        return f"{experiment.about.command} --only {name}"
+        return f"{experiment.about.command} --only {shlex.quote(name)}"
     if file is not None:
-        return f"plainfilm experiments run experiments/{file.name} --only {name}"
+        return command_line("experiments", "run", f"experiments/{file.name}", "--only", name)
     return "plainfilm train --config RUN/config.yaml"
 
 
@@ -296,7 +298,7 @@ def _saved(run: Scored) -> dict[str, Any]:
         return found
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
-            f"metrics.json of {run.root} is missing or damaged. Make it again: plainfilm evaluate {run.root}."
+            f"metrics.json of {run.root} is missing or damaged. Make it again: {command_line('evaluate', run.root)}"
         ) from None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.errors import DataError, OccupiedError, PlainfilmError, StoppedError, UsageError
 from plainfilm.experiments.cost import read_cost, write_cost, write_latency
@@ -40,14 +40,14 @@ class Order:
 
     @property
     def command(self) -> str:
-        words = ["plainfilm", "experiments", "run", str(self.path)]
-        words += ["--data", str(self.data)] if self.data else []
-        words += ["--out", str(self.out)] if self.out != OUT else []
+        words: list[str | Path] = ["experiments", "run", self.path]
+        words += ["--data", self.data] if self.data else []
+        words += ["--out", self.out] if self.out != OUT else []
         words += ["--jobs", str(self.jobs)] if self.jobs != 1 else []
         words += [word for name in self.only for word in ("--only", name)]
         words += ["--device", self.device] if self.device != "auto" else []
         words += ["--offline"] if self.offline else []
-        return shlex.join([*words, "--open-test"] if self.on_test else words)
+        return command_line(*words, *(["--open-test"] if self.on_test else []))
 
 
 @dataclass

@@ -120,7 +120,7 @@ def _with_runs(path: Path) -> list[Path]:
     found = [child for child in sorted(path.iterdir()) if not child.name.startswith(".") and run_folders(child)]
     if not found:
         raise DataError(
-            f"{path} has no run folder, nor does a folder in it. Train first: plainfilm experiments run FILE.yaml."
+            f"{path} has no run folder, nor does a folder in it. Train first: plainfilm experiments run FILE.yaml"
         )
     return found
 

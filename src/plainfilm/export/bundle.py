@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.data.cache.rows import decode_rows
@@ -163,7 +164,7 @@ def _read(run: RunDir, name: str, kind: Any) -> Any:
 
 def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
     """What metrics.json says of valid, test and external sets."""
-    again = f"Make it again: plainfilm evaluate {run.root}."
+    again = f"Make it again: {command_line('evaluate', run.root)}"
     try:
         found = json.loads(run.metrics.read_text(encoding="utf-8"))
         documents = {

@@ -17,6 +17,7 @@ from typing import IO, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from plainfilm.base.command_line import command_line
 from plainfilm.errors import BundleError
 
 MANIFEST, CARD, WEIGHTS, ONNX, GATE, MODEL_CARD = (
@@ -31,7 +32,7 @@ _CHUNK = 1 * _MB
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # what a desktop leaves in every folder that it shows
 
 
-_UNPACK = "Unpack it and give the folder, or make a zip by: plainfilm export RUN --out NAME.zip."
+_UNPACK = "Unpack it and give the folder, or make a zip by: plainfilm export RUN --out NAME.zip"
 
 
 class _FileFacts(BaseModel):
@@ -98,7 +99,7 @@ def opened(path: Path) -> Iterator[Source]:
             with zipfile.ZipFile(path) as archive:
                 yield _zip(archive)
         else:
-            raise BundleError(f"There is no bundle at {path}. Make one: plainfilm export RUN --out {path}.")
+            raise BundleError(f"There is no bundle at {path}. Make one: {command_line('export', 'RUN', '--out', path)}")
     except (
         OSError,
         zipfile.BadZipFile,
@@ -123,7 +124,7 @@ def _folder(path: Path) -> Source:
         ]
     names = [name for name, _ in found]
     if "status.json" in names and MANIFEST not in names:
-        raise BundleError(f"{path} is a run, not a bundle. Make a bundle from it: plainfilm export {path}.")
+        raise BundleError(f"{path} is a run, not a bundle. Make a bundle from it: {command_line('export', path)}")
     if odd := sorted(name for name, mode in found if not stat.S_ISREG(mode)):
         raise BundleError(
             f"The bundle {path} holds something that is not a regular file ({odd[0]!r}). Export it again."
@@ -151,7 +152,7 @@ def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict
         BundleError: a file is modified, missing or unexpected, or the manifest is damaged.
     """
     if MANIFEST not in source.names:
-        raise BundleError("This is not a bundle: MANIFEST.json is missing. Make one: plainfilm export RUN.")
+        raise BundleError("This is not a bundle: MANIFEST.json is missing. Make one: plainfilm export RUN")
     try:
         manifest = Manifest.model_validate_json(source.read(MANIFEST))
     except (ValidationError, RecursionError):

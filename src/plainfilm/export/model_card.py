@@ -90,7 +90,7 @@ def _data(card: BundleCard) -> list[str]:
         "", f"| split | images | patients | {' | '.join(map(_plain, data.classes))} |", f"|---|{'---:|' * (2 + len(data.classes))}",
     ]  # fmt: skip
     for name, split in data.splits.items():
-        patients = "unknown" if split.patients is None else f"{split.patients:,}"
+        patients = "unknown" if split.patients is None else f"{split.patients:,}{split.more_keys()}"
         counts = " | ".join(f"{split.classes.get(label, 0):,}" for label in data.classes)
         lines.append(f"| {_plain(name)} | {split.images:,} | {patients} | {counts} |")
     return lines

@@ -20,7 +20,8 @@ from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, score_changes, shi
 from plainfilm.evaluate.shift.external_set import read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes, shortcut_baseline
-from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.evaluate.test_ledger import accesses_to, check_before_access, count_accesses, seal_of
+from plainfilm.pipeline.saved_document import SavedDocument
 from plainfilm.pipeline.weights_overlap import refuse_overlap
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
@@ -44,7 +45,7 @@ def _extra_blocks(
 
 def _evaluate_external(
     run: RunDir, card: Card, cfg: ExperimentConfig, rows: pd.DataFrame, path: Path, prevalences: list[float] | None,
-    by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, on_event: EventCallback,
+    by: str | None, names: dict[str, str], patient_pattern: str | None, device: str, on_event: EventCallback, *, keep: bool,
 ) -> EvaluateDocument:  # fmt: skip
     """Evaluate on external images; everything that can be refused is refused before the access is recorded."""
     external = read_external(
@@ -52,34 +53,48 @@ def _evaluate_external(
     )
     overlap_notes = refuse_overlap(external.rows, run, card)
     extra = _extra_blocks(card, cfg, external.rows, prevalences, by, external.path)
+    before = _scored_files(run, external.name)
     probes = read_train_probes(run, rows)
     predictions, pixels, accesses = score_external(run, card, external, device, on_event, keep=cfg.data.cache)
     document = evaluate_document(run, card, external.name, predictions, cfg, accesses, extra)
     block = external_block(run, card, cfg, rows, external, document.metrics, probes, pixels)
-    return document.model_copy(
+    document = document.model_copy(
         update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes, *overlap_notes]))}
     )
+    return _save(run, document, extra, before) if keep else document
 
 
-def _save(run: RunDir, document: EvaluateDocument, *, keep: bool) -> EvaluateDocument:
-    """The document; with `keep` it is also saved in metrics.json, and its figure is drawn."""
-    if keep:
-        save_metrics(run, document)
-        _draw_decision_curve(run, document)
-    return document
+def _save(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, before: set[str]) -> EvaluateDocument:
+    """The document with its inputs, saved in metrics.json, and its figure; blocks of earlier questions stay."""
+    document = document.model_copy(update={"inputs": SavedDocument.inputs_of(run, document.split, asked)})
+    saved = SavedDocument.read(run, document.split)
+    if saved is not None and not saved.changed(run, ExtraBlocks()):
+        document = document.model_copy(update=saved.blocks_besides(asked))
+        document = document.model_copy(update={"inputs": {**saved.document.inputs, **document.inputs}})
+    save_metrics(run, document)
+    written = ["metrics.json", *_draw_decision_curve(run, document)]
+    return document.model_copy(update={"written": sorted({*written, *(_scored_files(run, document.split) - before)})})
 
 
-def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> None:
-    """Draw the decision curve; only with two classes."""
+def _scored_files(run: RunDir, split: str) -> set[str]:
+    """Files of a scoring that are there, relative to the run."""
+    files = (run.predictions(split), run.top_images(split), run.probe_scores(split))
+    return {path.relative_to(run.root).as_posix() for path in files if path.is_file()}
+
+
+def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> list[str]:
+    """Draw the decision curve, only with two classes; returns the file's name in the run."""
     if document.decision_curve is None or document.positive is None:
-        return
+        return []
     from plainfilm.plots.base import as_png
     from plainfilm.plots.decision_curve import plot_decision_curve
 
     curve = document.decision_curve
     title = f"{marks(document.notes)}Decision curve, {document.split}, {curve.n} images"
     figure = plot_decision_curve(curve, document.positive, title, document.threshold)
-    atomic_write(run.figure(f"decision_curve_{document.split}"), as_png(figure))
+    path = run.figure(f"decision_curve_{document.split}")
+    atomic_write(path, as_png(figure))
+    return [path.relative_to(run.root).as_posix()]
 
 
 def evaluate_run(
@@ -93,9 +108,12 @@ def evaluate_run(
     names: dict[str, str] | None = None,
     patient_pattern: str | None = None,
     device: str = "cpu",
+    again: bool = False,
     on_event: EventCallback = silent,
 ) -> EvaluateDocument:
     """`plainfilm evaluate`: metrics with intervals from one inference pass; a test-set access is recorded first.
+
+    Where the saved document holds all that is asked, and its inputs have not changed, it is returned: no access, no file.
 
     Args:
         split: valid, test, or valid-shifted: the valid images unchanged and under each of a fixed list of changes.
@@ -104,23 +122,26 @@ def evaluate_run(
         by: a column of subgroups, see `subgroup_names`.
         external: a folder or CSV of images that are not in the run's data, in place of a split; `names` maps their
             class names to the run's, `patient_pattern` finds the patient in their file names.
+        again: compute also what is saved; on test this is an access.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
         UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
         DataError: the external images cannot be read, or are not external.
     """
     run = RunDir.open(root)
+    if external is None and threshold is None and not again:
+        saved = _saved_document(run, split, prevalences, by, on_event)
+        if saved is not None:
+            return saved
     with run.lock():
         card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
-        part = rows[rows["split"] == split]
         if threshold is not None:
             card = _other_threshold(run, card, rows, threshold)  # before the access: a wrong rule must not cost one
         if external is not None:
             shared = (prevalences, by, names or {}, patient_pattern, device, on_event)
-            return _save(run, _evaluate_external(run, card, cfg, rows, external, *shared), keep=threshold is None)
-        extra = _extra_blocks(
-            card, cfg, shifted_rows(rows) if split == SHIFTED else part, prevalences, by
-        )  # also before the access
+            return _evaluate_external(run, card, cfg, rows, external, *shared, keep=threshold is None)
+        part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
+        extra, before = _extra_blocks(card, cfg, part, prevalences, by), _scored_files(run, split)  # before the access
         if split == "test":
             if card.seal is None:
                 raise SealError(
@@ -128,7 +149,6 @@ def evaluate_run(
                 )
             predictions, accesses = score_test(run, card, rows, device, on_event, keep=cfg.data.cache)
         elif split == SHIFTED:
-            part = shifted_rows(rows)
             predictions, accesses = (
                 score_shifted_valid(run, card, rows, device, on_event, keep=cfg.data.cache),
                 count_accesses(run, card.seal),
@@ -144,7 +164,34 @@ def evaluate_run(
             document = document.model_copy(
                 update={"shortcut_baseline": shortcut_baseline(run, card, split, part, predictions.probs)}
             )
-        return _save(run, document, keep=threshold is None)
+        return _save(run, document, extra, before) if threshold is None else document
+
+
+def _saved_document(
+    run: RunDir, split: str, prevalences: list[float] | None, by: str | None, on_event: EventCallback
+) -> EvaluateDocument | None:
+    """The saved document if it holds all that is asked and nothing it comes from has changed; writes nothing.
+
+    Documents of earlier versions do not name their inputs: on test, where computing is an access, they count as
+    unchanged, with a word about it.
+    """
+    saved = SavedDocument.read(run, split)
+    if saved is None:
+        return None
+    card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
+    part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
+    if split == "test" and not (len(part) and accesses_to(check_before_access(run, part)[1], seal_of(part))):
+        return None
+    asked, checked = _extra_blocks(card, cfg, part, prevalences, by), bool(saved.document.inputs)
+    if not saved.holds(asked) or not (checked or split == "test"):
+        return None
+    if checked and (changed := saved.changed(run, asked)):
+        if split == "test":  # why an access is made now
+            text = f"Changed since the saved numbers: {', '.join(changed)}. They are computed again, and the access is counted."
+            on_event("note", {"text": text})
+        return None
+    on_event("saved", {"split": split, "checked": checked})
+    return saved.counted(run, card.seal)
 
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.base.seeds import content_key
@@ -83,7 +84,8 @@ def interpret_run(
     finished = _Finished(run, read_card(run), read_run_config(run), read_table(run.table))
     if split == "test" and not count_accesses(run, finished.card.seal)[0]:
         raise SealError(
-            "No test-set access is recorded for this run. Evaluate it on test first: plainfilm evaluate RUN --split test."
+            "No test-set access is recorded for this run. Evaluate it on test first: "
+            + command_line("evaluate", run.root, "--split", "test")
         )
     valid = finished.predictions("valid")
     view = make_view(run, finished.card, split, valid if split == "valid" else finished.predictions(split))

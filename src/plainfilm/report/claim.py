@@ -59,7 +59,7 @@ def _data(found: ReportedRun) -> dict[int, str]:
     size = f"{card.decode['size_px']} x {card.decode['size_px']} px ({card.decode.get('resize', 'squish')})"
     grey = "grey" if card.decode.get("channels") == 1 else "colour"
     harmonised = ", low-pass harmonised" if card.decode.get("harmonise") else ""
-    people = "" if counts.patients is None else f" of {many(counts.patients, 'patient')}"
+    people = "" if counts.patients is None else f" of {many(counts.patients, 'patient')}{counts.more_keys()}"
     parts = ", ".join(f"{name} {part.images:,}" for name, part in counts.splits.items())
     level = (
         "patients, and groups of identical images"

@@ -59,7 +59,7 @@ def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> R
 def _refuse_foreign(path: Path) -> None:
     if path.is_dir():
         raise UsageError(
-            f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {path / 'report.html'}."
+            f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {shlex.quote(str(path / 'report.html'))}"
         )
     if not path.exists():
         return

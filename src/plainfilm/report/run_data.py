@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import ValidationError
 
+from plainfilm.base.command_line import command_line
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
@@ -167,7 +168,8 @@ def _check(found: ReportedRun) -> None:
         raise DataError(f"The counts in data.json of {root} do not add up. Restore it from a backup, or train again.")
     if found.document.confusion.labels != found.card.vocab:
         raise DataError(
-            f"metrics.json and card.json of {root} name different classes. Make metrics.json again: plainfilm evaluate {root}."
+            f"metrics.json and card.json of {root} name different classes. Make metrics.json again: "
+            + command_line("evaluate", root)
         )
     try:
         _ = found.kept

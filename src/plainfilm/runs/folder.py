@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-import shlex
 import time
 import traceback
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from plainfilm.base.command_line import command_line
 from plainfilm.base.files import atomic_write, dump_json, sweep, tidy
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
@@ -81,7 +81,7 @@ class RunDir:
     @property
     def resume_command(self) -> str:
         """Shell command that resumes this run."""
-        return f"plainfilm resume {shlex.quote(str(self.root))}"
+        return command_line("resume", self.root)
 
     def predictions(self, split: str) -> Path:
         """CSV with one row per image of `split`."""
@@ -126,7 +126,7 @@ class RunDir:
         except DataError:
             return ""
         if status == "done":
-            return f" It holds a finished run; see its results: plainfilm evaluate {shlex.quote(str(self.root))}"
+            return f" It holds a finished run; see its results: {command_line('show', self.root)}"
         go_on = status in ("interrupted", "failed") and self.start.is_file()
         return f" Or resume it: {self.resume_command}" if go_on else ""
 

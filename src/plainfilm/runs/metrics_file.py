@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
+from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion, baseline_of
@@ -126,6 +127,7 @@ class _External(_ReadModel):
     found: int
     used: int
     patients: int | None = None
+    patient_keys: int | None = None
     drops: dict[str, dict[str, Number]] = {}
 
 
@@ -167,7 +169,7 @@ def read_metrics_file(run: RunDir) -> dict[str, MetricsDocument]:
     Raises:
         DataError: the file is missing, damaged, or without the valid images.
     """
-    again = f"Recreate it: plainfilm evaluate {run.root}."
+    again = f"Recreate it: {command_line('evaluate', run.root)}"
     try:
         found: dict[str, Any] = json.loads(run.metrics.read_text(encoding="utf-8"))
         documents = {

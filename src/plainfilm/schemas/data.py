@@ -89,7 +89,8 @@ class AuditDocument(Document):
     label_conflicts: list[list[str]]
     patients_across_splits: list[str]
     duplicates_across_splits: list[list[str]]
-    patients: int | None
+    patients: int | None  # as they are resampled
+    patient_keys: int | None = None
     positive: str | None
     shortcuts: list[Shortcut]
     verdict: Literal["ok", "warn", "fail"]

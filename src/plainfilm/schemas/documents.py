@@ -34,15 +34,26 @@ class Document(BaseModel):
     schema_version: Literal[1] = 1
 
 
-class SplitCounts(BaseModel):
-    """Size of one split; `patients` is None without a patient key."""
+class _PatientCounts(BaseModel):
+    """`patients` as they are resampled: keys that may be one patient count once; None without a patient key.
+    `patient_keys`: the distinct keys, which are never fewer; None in documents of earlier versions."""
+
+    patients: int | None
+    patient_keys: int | None = None
+
+    def more_keys(self) -> str:
+        """' (72 keys)' where keys were joined, else ''."""
+        return "" if self.patient_keys in (None, self.patients) else f" ({self.patient_keys:,} keys)"
+
+
+class SplitCounts(_PatientCounts):
+    """Size of one split."""
 
     images: int
-    patients: int | None
     classes: dict[str, int]
 
 
-class DataCounts(BaseModel):
+class DataCounts(_PatientCounts):
     """Accounting of all files: found = used + quarantined + duplicates + ignored."""
 
     found: int
@@ -51,7 +62,6 @@ class DataCounts(BaseModel):
     duplicates: int
     ignored: int
     identical_files: int
-    patients: int | None
     classes: dict[str, int]
     splits: dict[str, SplitCounts]
 
@@ -223,7 +233,11 @@ class Reliability(BaseModel):
 
 
 class EvaluateDocument(Document, HasShortcutBaseline):
-    """`plainfilm evaluate --json`."""
+    """`plainfilm evaluate --json` and `show --json`.
+
+    `inputs`: SHA-256 of each file of the run that the numbers come from, and the version of plainfilm; empty in documents
+    of earlier versions. `written`: files of the run that this command wrote, none where saved numbers are shown.
+    """
 
     run: str
     split: str
@@ -246,6 +260,8 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     decision_curve: DecisionCurve | None = None  # two classes only
     subgroups: Subgroups | None = None
     external: External | None = None
+    inputs: dict[str, str] = {}
+    written: list[str] = []
 
 
 class ReportDocument(Document):

@@ -14,8 +14,8 @@ class _Part(BaseModel):
 class Metric(_Part):
     """One number with its 95 % interval.
 
-    `n` counts the images in the metric's own denominator, `n_patients` their patients (None: no patient
-    key). `value` is None when the metric cannot be estimated, for example a sensitivity without positives.
+    `n` counts the images in the metric's own denominator, `n_patients` their patients as they are resampled (keys that
+    may be one patient count once; None: no patient key). `value` is None when the metric cannot be estimated, for example a sensitivity without positives.
     """
 
     value: float | None
@@ -27,7 +27,9 @@ class Metric(_Part):
 
 
 class PerPatient(_Part):
-    """Metrics of the mean score of each patient; `n` in them counts patients.
+    """Metrics of the mean score of each patient key; `n` in them counts keys, `n_patients` patients as resampled.
+
+    `patients`: the keys.
 
     `disagreeing`: patients whose images belong to several classes; they have no single truth and are left out.
     """
@@ -127,7 +129,7 @@ class DomainShift(_Part):
 
 
 class External(_Part):
-    """Images that the run never saw. `drops`: external minus internal, by internal split (valid, and test once
+    """Images that the run never saw. `patients` as they are resampled, `patient_keys`: their keys. `drops`: external minus internal, by internal split (valid, and test once
     evaluated), then by metric; `drift`: the domain shift.
     """
 
@@ -137,6 +139,7 @@ class External(_Part):
     duplicates: int
     ignored: int
     patients: int | None
+    patient_keys: int | None = None
     classes: dict[str, int]
     drops: dict[str, dict[str, Change]]
     drift: DomainShift | None

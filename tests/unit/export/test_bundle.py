@@ -202,7 +202,7 @@ def test_a_run_is_not_taken_for_a_bundle(tmp_path, refusal):
     (tmp_path / "run" / "status.json").write_text("{}")
     message = refusal(lambda: open_bundle(tmp_path / "run"), BundleError)
     assert message.startswith(f"{tmp_path / 'run'} is a run, not a bundle")
-    assert message.endswith(f": plainfilm export {tmp_path / 'run'}.")
+    assert message.endswith(f": plainfilm export {tmp_path / 'run'}")
 
 
 def test_surplus_files_links_and_folders_are_refused(copied, refusal, nothing_is_loaded):

@@ -402,8 +402,10 @@ def test_the_command(finish, tmp_path):
     assert document["claim_reported"] + document["claim_not_reported"] == 44
     assert document["sections"][:3] == ["answer", "data", "audit"] and document["sections"][-2:] == ["claim", "limits"]
     done = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["report", str(run.root)])
-    assert done.exit_code == 0 and done.stdout.rstrip().endswith(f"Report: {run.report}")
-    assert max(len(line) for line in done.stdout.splitlines()[:-1]) <= 80
+    assert done.exit_code == 0
+    *lines, where, what_next = done.stdout.splitlines()
+    assert (where, what_next) == (f"Report: {run.report}", f"Next: plainfilm export {run.root}")
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(("break_it", "code"), [("status", 2), ("lock", 4), ("nothing", 2)])
@@ -429,3 +431,14 @@ def test_a_report_loads_no_torch_and_opens_no_image(finish):
         "heavy = {'torch', 'fastai', 'torchvision', 'timm'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code, str(run.root)], check=True, capture_output=True, timeout=60)
+
+
+def test_where_patient_keys_were_joined_both_numbers_stand(finish):
+    run = finish()
+    data = json.loads(run.data.read_text())
+    patients = data["splits"]["valid"]["patients"]
+    data["splits"]["valid"]["patient_keys"] = patients + 5
+    run.data.write_text(json.dumps(data))
+    report_run(run.root)
+    page = run.report.read_text(encoding="utf-8")
+    assert f"{patients} patients ({patients + 5} keys)" in page and page.count(" keys)") == 1

@@ -34,7 +34,7 @@ def test_a_run_is_never_overwritten(tmp_path):
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        ("done", ". It holds a finished run; see its results: plainfilm evaluate '{run}'"),
+        ("done", ". It holds a finished run; see its results: plainfilm show '{run}'"),
         ("interrupted", ". Or resume it: plainfilm resume '{run}'"),
         ("failed", ". Or resume it: plainfilm resume '{run}'"),
         ("diverged", "Choose another --out."),  # resume would diverge again

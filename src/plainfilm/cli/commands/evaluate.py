@@ -1,4 +1,4 @@
-"""evaluate, interpret and report: the results of a finished run."""
+"""evaluate, show, interpret and report: the results of a finished run."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from plainfilm.base.command_line import command_line
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
+from plainfilm.schemas.evaluate import Metric
 
 
 def evaluate(
@@ -74,11 +76,15 @@ def evaluate(
             "--fail-under", metavar="METRIC=X", help="Exit 1 when a metric is below X, e.g. auroc=0.9; may be repeated."
         ),
     ] = None,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Compute also what is saved and has not changed; on test, a test-set access."),
+    ] = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Metrics with 95 % intervals, from one inference pass."""
+    """Metrics with 95 % intervals, from one inference pass; the same question again shows the saved numbers."""
     gates = [_gate(text) for text in fail_under or []]
     if split not in ("valid", "valid-shifted", "test"):
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
@@ -95,18 +101,42 @@ def evaluate(
     with Terminal(quiet=quiet, json=json) as terminal:
         document = evaluate_run(
             run, split=split, threshold=threshold, prevalences=shares, by=by, external=external, names=names,
-            patient_pattern=patient_pattern, device=device, on_event=terminal,
+            patient_pattern=patient_pattern, device=device, again=again, on_event=terminal,
         )  # fmt: skip
         terminal.result(document)
-    below = [line for name, bound in gates if (line := _shortfall(name, document.metrics[name].value, bound))]
+    below = [line for name, bound in gates if (line := _shortfall(name, document.metrics.get(name), bound))]
     if below:
         raise GateError(f"--fail-under on {document.split}: " + "; ".join(below) + ".")
 
 
-def _shortfall(name: str, value: float | None, bound: float) -> str:
-    if value is None:
-        return f"{name} is not estimable"
-    return f"{name} is {value:.4f}, below {bound:g}" if value < bound else ""
+def show(
+    run: opt.Run,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="WHICH",
+            help="A split with saved numbers. \\[default: test once evaluated on it, else valid]",
+            show_default=False,
+        ),
+    ] = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+) -> None:
+    """Show the saved numbers of a run. Reads no image, writes nothing, and is no test-set access."""
+    from plainfilm.pipeline.show import show_run
+
+    with Terminal(quiet=quiet, json=json) as terminal:
+        document, others = show_run(run, split=split, on_event=terminal)
+        one = command_line("show", document.run, "--split", others[0]) if others else ""
+        terminal.result(document, *([f"Also saved: {', '.join(others)}. Show one: {one}"] if others else []))
+
+
+def _shortfall(name: str, metric: Metric | None, bound: float) -> str:
+    if metric is None or metric.value is None:
+        return f"{name} is {'not estimable' if metric else 'not in the saved numbers (--again computes it)'}"
+    return f"{name} is {metric.value:.4f}, below {bound:g}" if metric.value < bound else ""
 
 
 def _gate(text: str) -> tuple[str, float]:

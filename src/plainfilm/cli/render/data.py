@@ -73,8 +73,15 @@ def _by_class_table(document: AuditDocument) -> Table:
     table.add_column("by class")
     for name in document.classes:
         table.add_column(name, justify="right")
-    for fact in ("images", "patients"):
-        table.add_row(fact, *(str(facts[fact]) for facts in document.classes.values()))
+    table.add_row("images", *(str(facts["images"]) for facts in document.classes.values()))
+    keys = (
+        facts["patients"] != facts["patient_keys"] and document.patients is not None
+        for facts in document.classes.values()
+    )
+    table.add_row("patients", *(
+        f"{facts['patients']} ({facts['patient_keys']} keys)" if more else str(facts["patients"])
+        for facts, more in zip(document.classes.values(), keys, strict=True)
+    ))  # fmt: skip
     for fact, form in (("width", "{:.0f}"), ("height", "{:.0f}"), ("bytes_per_pixel", "{:.3f}")):
         medians = (form.format(facts[fact]["median"]) for facts in document.classes.values())
         table.add_row(f"{fact.replace('_', ' ')}, median", *medians)
@@ -143,7 +150,7 @@ def print_doctor(out: Console, document: DoctorDocument) -> None:
 def print_split(out: Console, document: SplitDocument) -> None:
     """The counts of each split."""
     for name, split in document.data.splits.items():
-        patients = "" if split.patients is None else f", {split.patients} patients"
+        patients = "" if split.patients is None else f", {split.patients} patients{split.more_keys()}"
         out.print(f"{name}: {split.images} images{patients}")
     print_notes(out, document.notes)
     out.print(f"Split file: {document.out}", soft_wrap=True)

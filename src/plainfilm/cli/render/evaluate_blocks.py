@@ -100,6 +100,7 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
 def _print_external(out: Console, found: External, names: Mapping[str, str]) -> None:
     classes = ", ".join(f"{name} {n}" for name, n in found.classes.items())
     people = f" of {found.patients} patients" if found.patients is not None else ""
+    people += f" ({found.patient_keys} keys)" if found.patient_keys not in (None, found.patients) else ""
     out.print(
         f"External: {found.found} files found = {found.used} used + {found.quarantined} quarantined + {found.ignored} "
         f"ignored; {found.used} images{people} ({classes})"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 
+from plainfilm.cli.render.next_steps import print_next
 from plainfilm.schemas.documents import ExportDocument, PredictDocument
 
 
@@ -17,6 +20,8 @@ def print_export(out: Console, document: ExportDocument) -> None:
     for note in document.notes:
         out.print(f"NOTE: {note}")
     out.print(f"Bundle: {document.out}", soft_wrap=True)
+    bundle = Path(document.out)
+    print_next(out, ("predict", bundle, "IMAGES", "--out", "scores.csv"), ("serve", bundle))
 
 
 def print_predict(out: Console, document: PredictDocument) -> None:

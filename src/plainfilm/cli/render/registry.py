@@ -19,6 +19,7 @@ from plainfilm.cli.render.data import (
     size_text,
 )
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
+from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.screen import Screen
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
@@ -37,6 +38,7 @@ from plainfilm.schemas.documents import (
     TrainDocument,
     marks,
 )
+from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
 
 _NAMES = {
@@ -104,9 +106,8 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     )
     print_notes(out, document.notes)
     out.print(f"Run: {document.run}", soft_wrap=True)
-    if "test" in document.data.splits:
-        out.print(f"Next: plainfilm evaluate {document.run} --split test", soft_wrap=True)
-    out.print(f"      plainfilm interpret {document.run}", soft_wrap=True)
+    run = str(document.run)
+    print_next(out, ("interpret", run), ("report", run), test_of=run if "test" in document.data.splits else None)
 
 
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
@@ -123,7 +124,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.per_patient is not None:
         left = document.per_patient.disagreeing
         without = f" ({left} left out: their images belong to several classes)" if left else ""
-        _print_metrics(out, f"Per patient, mean score of {document.per_patient.patients} patients{without}:", document.per_patient.metrics)  # fmt: skip
+        _print_metrics(out, f"Per patient, mean score of {_people(document.per_patient)}{without}:", document.per_patient.metrics)  # fmt: skip
     print_blocks(out, document, _NAMES)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)
@@ -139,6 +140,26 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         )
     print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)
+    if document.written:
+        out.print(f"Written: {', '.join(document.written)} in {document.run}", soft_wrap=True)
+    _print_next_of_evaluate(out, document)
+
+
+def _people(found: PerPatient) -> str:
+    """'59 patients', or '72 keys of 59 patients'."""
+    people = found.metrics["accuracy"].n_patients
+    return f"{found.patients} keys of {people} patients" if found.patients != people else f"{people} patients"
+
+
+def _print_next_of_evaluate(out: Console, document: EvaluateDocument) -> None:
+    run = document.run
+    if document.split == "test":
+        print_next(out, ("interpret", run, "--split", "test"), ("report", run), ("export", run))
+    elif document.external is not None:
+        print_next(out, ("report", run))
+    else:
+        sealed = not document.opened and "VALIDATION ONLY" not in marks(document.notes)
+        print_next(out, ("interpret", run), ("report", run), test_of=run if sealed else None)
 
 
 def _print_per_class(out: Console, document: EvaluateDocument) -> None:
@@ -187,6 +208,7 @@ def _print_report(out: Console, document: ReportDocument) -> None:
     if document.names:
         out.print("The page shows file names: do not share it if they identify patients.")
     out.print(f"Report: {document.out}", soft_wrap=True)
+    print_next(out, ("export", document.run))
 
 
 def _print_interpret(out: Console, document: InterpretDocument) -> None:
@@ -208,6 +230,7 @@ def _print_interpret(out: Console, document: InterpretDocument) -> None:
     if document.suspects is not None:
         out.print(document.suspects.says)
         out.print(f"{'label errors':22} {document.suspects.file}", soft_wrap=True)
+    print_next(out, ("report", document.run))
 
 
 PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {

@@ -10,7 +10,7 @@ import pandas as pd
 
 from plainfilm.data.audit.near_duplicates import near_groups, near_pairs, perceptual_hashes
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.split.splits import count_patients, leaks
+from plainfilm.data.split.splits import count_keys, grouped, leaks
 from plainfilm.data.table.image_table import ImageTable
 
 _Verdict = Literal["ok", "warn", "fail"]
@@ -65,13 +65,14 @@ def find(table: ImageTable, pixels: PixelRows) -> Findings:
 
 
 def by_class(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Per class: images, patients, median (smallest to largest) of width, height and bytes per pixel, depths, channels."""
+    """Per class: images, patients as they are resampled and their keys, median (smallest to largest) of width, height and bytes per pixel, depths, channels."""
     per_pixel = rows["bytes"] / (rows["width"] * rows["height"])
     summary: dict[str, dict[str, Any]] = {}
-    for label, part in rows.assign(bytes_per_pixel=per_pixel).groupby("label"):
+    for label, part in grouped(rows, wide=True).assign(bytes_per_pixel=per_pixel).groupby("label"):
         summary[str(label)] = {
             "images": len(part),
-            "patients": count_patients(part, known=True),
+            "patients": part["group"].nunique(),
+            "patient_keys": count_keys(part, known=True),
             **{name: _spread(part[name].to_numpy()) for name in ("width", "height", "bytes_per_pixel")},
             **{name: _counts(part[name]) for name in ("depth", "channels")},
         }

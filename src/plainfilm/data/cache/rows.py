@@ -83,6 +83,7 @@ def decode_rows(
     *,
     keep: bool = True,
     on_note: _OnNote | None = None,
+    files_too: bool = False,
 ) -> PixelRows:
     """Pixels of every row, uint8 (n, size, size), or (n, size, size, 3) for three channels, in row order.
 
@@ -92,9 +93,12 @@ def decode_rows(
 
     Args:
         rows: needs `path`, `relative` and `sha256`.
+        files_too: first read every file and compare its hash, also where the cache has its pixels.
     Raises:
         DataError: a file changed or broke since the scan; the message names it and says what to do.
     """
+    if files_too:
+        _refuse_changed(rows)
     shape = (spec.size_px, spec.size_px) + ((3,) if spec.channels == 3 else ())
     if not len(rows):
         return PixelRows.of_array(np.empty((0, *shape), np.uint8))
@@ -105,12 +109,22 @@ def decode_rows(
     return PixelRows([block.pixels for block in blocks], where[:, 0], where[:, 1])
 
 
-def decode_with_events(rows: pd.DataFrame, spec: DecodeSpec, on_event: EventCallback, *, keep: bool) -> PixelRows:
+def decode_with_events(
+    rows: pd.DataFrame, spec: DecodeSpec, on_event: EventCallback, *, keep: bool, files_too: bool = False
+) -> PixelRows:
     """decode_rows() with progress and notes sent to the event callback."""
     return decode_rows(
         rows, spec, lambda done, of: on_event("decode", {"done": done, "of": of}),
-        keep=keep, on_note=lambda text: on_event("note", {"text": text}),
+        keep=keep, on_note=lambda text: on_event("note", {"text": text}), files_too=files_too,
     )  # fmt: skip
+
+
+def _refuse_changed(rows: pd.DataFrame) -> None:
+    def check(row: tuple[str, str, str]) -> None:  # returns nothing: the bytes of all files would fill the memory
+        _read_unchanged(*row)
+
+    for _ in in_threads(check, zip(rows["sha256"], rows["path"], rows["relative"], strict=True)):
+        pass
 
 
 def _about(spec: DecodeSpec) -> dict[str, Any]:
@@ -204,12 +218,24 @@ def _decoded(
 
 
 def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:
+    data = _read_unchanged(sha256, path, relative)
     try:
-        data = read_bytes(path)
-        if digest(data) != sha256:
-            raise DataError(f"{relative!r} changed since it was scanned. Restore the file, or start a new run.")
         out[:] = decode_bytes(data, spec)
     except DecodeError as error:
-        raise DataError(
-            f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, or start a new run."
-        ) from None
+        raise _unreadable(relative, error) from None
+
+
+def _read_unchanged(sha256: str, path: str, relative: str) -> bytes:
+    try:
+        data = read_bytes(path)
+    except DecodeError as error:
+        raise _unreadable(relative, error) from None
+    if digest(data) != sha256:
+        raise DataError(f"{relative!r} changed since it was scanned. Restore the file, or start a new run.")
+    return data
+
+
+def _unreadable(relative: str, error: DecodeError) -> DataError:
+    return DataError(
+        f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, or start a new run."
+    )

@@ -80,6 +80,7 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
                 f"The given split leaks: {found}. Use --split patient, or repeat with --allow-leak, which every output will state."
             )
         notes.append(f"LEAKY SPLIT, allowed by --allow-leak: {found}.")
+    notes += _joined_note(rows) if table.has_patients else []
     if not (rows["split"] == "test").any():
         notes.append("VALIDATION ONLY: there is no test folder, so no number here is a test score.")
     _refuse_thin(rows, table.classes)
@@ -98,6 +99,20 @@ def _patient_notes(table: ImageTable) -> list[str]:
             f"{unknown} of {n} images have no patient key and count as their own patients; the intervals are likely too narrow."
         ]
     return []
+
+
+def _joined_note(rows: pd.DataFrame) -> list[str]:
+    """Both counts of every split in which patient keys were joined."""
+    joined = [
+        f"{name} has {part['group'].nunique():,} patients with {keys:,} keys"
+        for name in _SPLITS
+        if (keys := count_keys(part := rows[rows["split"] == name], known=True)) != part["group"].nunique()
+    ]
+    if not joined:
+        return []
+    return [
+        f"Patient keys that may be one patient (the same number, or an identical image) count once: {'; '.join(joined)}."
+    ]
 
 
 def grouped(rows: pd.DataFrame, *, wide: bool) -> pd.DataFrame:
@@ -271,10 +286,10 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
         duplicates=table.count("duplicate"),  # without --drop-duplicates identical files stay in use, as one group
         ignored=table.count("ignored"),
         identical_files=int((rows["duplicate_of"] != "").sum()),
-        patients=count_patients(rows, table.has_patients),
+        **_people(rows, table),
         classes=dict(Counter(sorted(rows["label"]))),
         splits={} if split is None else {
-            name: SplitCounts(images=len(part), patients=count_patients(part, table.has_patients), classes=dict(Counter(sorted(part["label"]))))
+            name: SplitCounts(images=len(part), **_people(part, table), classes=dict(Counter(sorted(part["label"]))))
             for name in _SPLITS if len(part := split.of(name))
         },
     )  # fmt: skip
@@ -283,8 +298,16 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
     return counts
 
 
-def count_patients(rows: pd.DataFrame, known: bool) -> int | None:
-    """Patients of these rows, an image without a key as its own patient; None where no patient is known at all."""
+def _people(rows: pd.DataFrame, table: ImageTable) -> dict[str, int | None]:
+    rows = rows if "group" in rows else grouped(rows, wide=True)
+    return {
+        "patients": rows["group"].nunique() if table.has_patients else None,
+        "patient_keys": count_keys(rows, table.has_patients),
+    }
+
+
+def count_keys(rows: pd.DataFrame, known: bool) -> int | None:
+    """Patient keys of these rows, an image without one as its own; None where no patient is known at all."""
     if not known:
         return None
     named = rows.loc[rows["patient"] != "", "patient"].nunique()

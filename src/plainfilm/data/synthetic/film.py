@@ -131,7 +131,7 @@ def _lungs(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
     return _ramp(cage, 0.10) * _ramp(beside, 0.035) * _ramp(_diaphragm(x, a) - y, 0.025)
 
 
-def heart(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
+def _heart(x: _Plane, y: _Plane, a: _DrawnAnatomy) -> _Plane:
     """Heart and aortic arch, 0..1."""
     low = a.dome - 0.13
     left = _ramp(_ellipse(x, y - 0.25 * x, (0.06, low), (a.heart, 0.30)), 0.16)
@@ -200,7 +200,7 @@ def _mottle(rng: np.random.Generator, size_px: int) -> _Plane:
 
 def _draw_chest(x: _Plane, y: _Plane, a: _DrawnAnatomy, rng: np.random.Generator) -> _Plane:
     """A chest without disease, whiteness about 0..1.3, before exposure; `rng` is the patient's."""
-    beat = heart(x, y, a)
+    beat = _heart(x, y, a)
     aerated = _lungs(x, y, a) * (1.0 - 0.9 * beat)
     below = _ramp(y - _diaphragm(x, a), 0.03)
     tissue = 0.49 + 0.16 * np.exp(-np.square(x / 0.55)) + 0.08 * below - 0.40 * aerated + 0.08 * beat
@@ -224,7 +224,7 @@ def _draw_opacity(x: _Plane, y: _Plane, a: _DrawnAnatomy, rng: np.random.Generat
         side = -1.0 if rng.random() < 0.5 else 1.0
         at = (side * rng.uniform(0.26, 0.50), rng.uniform(-0.40, 0.30))
         patches = np.maximum(patches, _blob(x, y, at, low, high, rng))
-    where = _ramp(patches - 0.35, 0.35) * _lungs(x, y, a) * (1.0 - 0.7 * heart(x, y, a))
+    where = _ramp(patches - 0.35, 0.35) * _lungs(x, y, a) * (1.0 - 0.7 * _heart(x, y, a))
     return rng.uniform(*STRENGTH) * where * grain
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from plainfilm.evaluate.metrics.sample import Sample
+from plainfilm.evaluate.metrics.sample import Sample, counts
 from plainfilm.evaluate.stats.intervals import Floats, bootstrap
 from plainfilm.schemas.evaluate import DecisionCurve
 
@@ -53,7 +53,7 @@ def decision_curve(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
         thresholds=_THRESHOLDS.tolist(), net_benefit=_rounded(model.mean(axis=0)), ci_low=_rounded(low),
         ci_high=_rounded(high), treat_all=_rounded(treat_all.mean(axis=0)),
         useful=_THRESHOLDS[gain > 0].tolist(), n=len(positive),
-        n_patients=None if sample.patients is None else len(np.unique(sample.patients)),
+        n_patients=counts(sample, sample.everyone)[1],
         method=f"bootstrap/{unit} (pointwise percentiles)",
     )  # fmt: skip
 

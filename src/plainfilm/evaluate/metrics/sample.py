@@ -163,6 +163,6 @@ def missing(why: str, sample: Sample, rows: Bools) -> Metric:
 
 
 def counts(sample: Sample, rows: Bools) -> tuple[int, int | None]:
-    """Images in `rows`, and distinct patients among them; None without a patient key."""
-    patients = None if sample.patients is None else len(np.unique(sample.patients[rows]))
+    """Images in `rows`, and their patients as they are resampled, which is by cluster; None without a patient key."""
+    patients = None if sample.patients is None else len(np.unique(sample.clusters[rows]))
     return int(rows.sum()), patients

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
-from plainfilm.evaluate.metrics.sample import Sample, missing
+from plainfilm.evaluate.metrics.sample import Sample, counts, missing
 from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm
@@ -46,7 +46,7 @@ def subgroup_table(
         rows = {name: row & (sample.targs == among) for name, row in rows.items()}
         rows = {name: row for name, row in rows.items() if row.any()}
     groups = [
-        Subgroup(name=name, images=int(row.sum()), patients=_people(sample, row),
+        Subgroup(name=name, images=int(row.sum()), patients=counts(sample, row)[1],
                  metrics=_metrics(sample, row, among, vocab, level))
         for name, row in rows.items()
     ]  # fmt: skip
@@ -185,10 +185,6 @@ def _gap(pair: _SubgroupPair, names: tuple[str, str, str | None], draws: int, se
 
 
 _TOO_FEW = f"fewer than {MIN_PATIENTS} patients of a class in a subgroup"
-
-
-def _people(sample: Sample, rows: Bools) -> int | None:
-    return None if sample.patients is None else len(np.unique(sample.patients[rows]))
 
 
 def _notes(sample: Sample, column: str, among: int | None, vocab: Sequence[str]) -> list[str]:

@@ -45,7 +45,7 @@ def _discordant_pairs(score: Floats, probe: Floats, positive: Bools) -> _Discord
 
 
 def discordant_concordance(
-    score: Floats, probe: Floats, positive: Bools, clusters: Any, patients: Any = None, *, level: float = 0.95
+    score: Floats, probe: Floats, positive: Bools, clusters: Any, *, has_patients: bool = False, level: float = 0.95
 ) -> Metric:
     """Share of the discordant pairs that the network ranks correctly, with an interval over patients.
 
@@ -54,21 +54,20 @@ def discordant_concordance(
 
     Args:
         score, probe: float (n,), scores for the positive class. positive: bool (n,).
-        clusters: (n,) int or str, a patient or a group of identical images.
-        patients: (n,) int or str, to be counted; None: no patient key, each image is its own.
+        clusters: (n,) int or str, a patient or a group of identical images; has_patients: whether they are patients.
     """
     codes = np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
     pairs = _discordant_pairs(score, probe, positive)
     among = pairs.wrong > 0
     sides = [among & positive, among & ~positive]
-    n, counted = int(among.sum()), None if patients is None else len(np.unique(np.asarray(patients)[among]))
+    n, counted = int(among.sum()), len(np.unique(codes[among])) if has_patients else None
     if min(len(np.unique(codes[side])) for side in sides) < _MIN_PATIENTS:
         why = f"not estimable: the probe misranks images of fewer than {_MIN_PATIENTS} patients of a class"
         return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=counted, method=why)
     total = float(pairs.wrong[positive].sum())
     value = float(pairs.right[positive].sum()) / total
     found = _interval(pairs, value, total, sides, codes, level)
-    narrow = "; likely too narrow" if patients is None else ""  # each image counts as its own patient
+    narrow = "" if has_patients else "; likely too narrow"  # each image counts as its own patient
     return Metric(
         value=found.value, ci_low=found.low, ci_high=found.high, n=n, n_patients=counted, method=found.method + narrow
     )

@@ -130,8 +130,7 @@ def shortcut_baseline(
 def _discordant(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> Metric:
     k = card.vocab.index(card.positive or "")
     positive = label_index(part, card.vocab) == k
-    patients = part["patient"] if card.has_patients else None
-    return discordant_concordance(network[:, k], probe[:, k], positive, part["group"], patients)
+    return discordant_concordance(network[:, k], probe[:, k], positive, part["group"], has_patients=card.has_patients)
 
 
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:

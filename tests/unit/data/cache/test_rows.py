@@ -151,6 +151,24 @@ def test_identical_files_are_decoded_and_kept_once(tiny_cxr: Path, fresh_cache: 
     assert [len(np.load(path)) for path in block_files(fresh_cache, ".npy")] == [32]
 
 
+@pytest.mark.parametrize("what", ["changed since it was scanned", "cannot be read any more (E_READ"])
+def test_asked_for_the_files_too_a_warm_cache_hides_no_change(
+    tiny_cxr: Path, fresh_cache: Path, refusal: Refusal, what: str
+) -> None:
+    """The second of two identical files, which is never decoded, counts like any other."""
+    twin = tiny_cxr / "NORMAL" / "phantom-00099-1.png"
+    twin.write_bytes((tiny_cxr / "NORMAL" / "phantom-00001-1.png").read_bytes())
+    rows = build_table(tiny_cxr, DataConfig()).rows
+    assert len(decode_rows(rows, SPEC, files_too=True)) == 33
+    if "changed" in what:
+        Image.fromarray(np.zeros((24, 24), np.uint8)).save(twin)
+    else:
+        twin.unlink()
+    assert len(decode_rows(rows, SPEC)) == 33  # from the cache alone
+    message = refusal(lambda: decode_rows(rows, SPEC, files_too=True))
+    assert "phantom-00099-1.png" in message and what in message
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -1,6 +1,7 @@
 """Splits: whole patients, every class everywhere, shares met; given folders kept and their leaks refused."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import _even_out, _fill, allocate
 from plainfilm.data.split.splits import NO_PATIENTS, Split, _Leaks, count, grouped, leaks, make_split
+from plainfilm.data.split.valid_roles import cut_valid
 from plainfilm.data.table.image_table import _COLUMNS, ImageTable, build_table
 from plainfilm.data.table.patients import key_from_name
 from plainfilm.errors import DataError, GateError
+from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.pipeline.split import _write_split
 from wording import lacking
 
@@ -859,3 +862,35 @@ def test_what_is_filled_and_evened_out_stays_what_it_was(seed: int, expected: st
     evened = drawn.choice(3, 30, p=[0.2, 0.3, 0.5])
     _even_out(evened, counts, SHARES)
     assert "".join(map(str, part[15:])) + " " + "".join(map(str, evened)) == expected
+
+
+def test_patients_have_one_count_and_their_keys_another(tmp_path: Path, write_image) -> None:
+    """person7 of both subtypes may be one child, and so may two patients of whom one image is the same.
+
+    The table of the splits, its note, the note on valid's two parts, and a metric's n_patients agree.
+    """
+    rng = np.random.default_rng(0)
+    for i in range(1, 31):
+        for subtype in ("bacteria", "virus"):
+            write_image(tmp_path / "PNEUMONIA" / f"person{i}_{subtype}_{i}.png", rng.integers(0, 255, (9, 9), np.uint8))
+            write_image(
+                tmp_path / "NORMAL" / f"IM-{i:04d}-{'01'[subtype == 'virus']}.png",
+                rng.integers(0, 255, (9, 9), np.uint8),
+            )
+    shutil.copy(tmp_path / "NORMAL" / "IM-0001-0.png", tmp_path / "NORMAL" / "IM-0099-0.png")
+    table = build_table(tmp_path, DataConfig())
+    split = make_split(table, DataConfig(), seed=0)
+    counts = count(table, split)
+    assert (counts.patients, counts.patient_keys) == (60, 91)  # 30 + 30 of 60 + 31
+    for name, size in counts.splits.items():
+        part = split.of(name)
+        assert (size.patients, size.patient_keys) == (part["group"].nunique(), part["patient"].nunique())
+        note = next(note for note in split.notes if note.startswith("Patient keys"))
+        assert f"{name} has {size.patients} patients with {size.patient_keys} keys" in note
+    valid, told = split.of("valid"), counts.splits["valid"]
+    assert any(f"valid has {told.patients} patients" in note for note in cut_valid(split, table.classes, 0).notes)
+    probs = np.tile([0.4, 0.6], (len(valid), 1))
+    found = measure(probs, np.arange(len(valid)) % 2, clusters=valid["group"], patients=valid["patient"], positive=1, threshold=0.5, n_boot=20)  # fmt: skip
+    assert found["accuracy"].n_patients == told.patients
+    assert told.more_keys() == f" ({told.patient_keys} keys)" and told.patients < told.patient_keys
+    assert counts.model_copy(update={"patient_keys": counts.patients}).more_keys() == ""

@@ -86,9 +86,9 @@ def test_without_a_patient_key_patients_are_none_and_images_are_drawn():
     assert found["brier"].method == "bootstrap/images (logit)"
 
 
-def test_clusters_may_be_wider_than_patients():
+def test_clusters_may_be_wider_than_patient_keys_and_are_what_is_counted():
     found = score(TEN_P, TEN_Y, clusters=[0] * 5 + list(range(1, 6)), patients=list("abcdefghij"))
-    assert found["accuracy"].n_patients == 10
+    assert found["accuracy"].n_patients == 6
 
 
 def test_predicted_classes_follow_the_threshold_and_count_equality_as_positive():

@@ -122,12 +122,13 @@ def people() -> Sample:
     )
 
 
-def test_a_metric_counts_the_images_and_patients_of_its_rows():
+def test_a_metric_counts_the_images_of_its_rows_and_their_patients_as_they_are_resampled():
+    """a and b are one cluster, which is drawn as one; the images of c are in two."""
     sample, rows = people(), people().targs == 0
     found = estimates.metric(Interval(0.5, 0.25, 0.75, "m"), sample, rows)
-    assert found.model_dump() == {"value": 0.5, "ci_low": 0.25, "ci_high": 0.75, "n": 3, "n_patients": 2, "method": "m"}
+    assert found.model_dump() == {"value": 0.5, "ci_low": 0.25, "ci_high": 0.75, "n": 3, "n_patients": 1, "method": "m"}
     none = estimates.missing("one class only", sample, ~rows)
-    assert (none.value, none.ci_low, none.ci_high, none.n, none.n_patients) == (None, None, None, 3, 1)
+    assert (none.value, none.ci_low, none.ci_high, none.n, none.n_patients) == (None, None, None, 3, 2)
     assert none.method == "not estimable: one class only"
     assert measure._to_metric(None, "one class only", sample, ~rows) == none
     assert measure._to_metric(Interval(0.5, 0.25, 0.75, "m"), "why", sample, rows) == found

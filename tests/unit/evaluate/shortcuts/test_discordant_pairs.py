@@ -47,8 +47,8 @@ def test_the_probe_itself_is_never_right_there_and_the_truth_always():
     rng = np.random.default_rng(0)
     positive, patient = some(100, rng)
     probe = positive + rng.normal(size=200)
-    itself = discordant_concordance(probe, probe, positive, patient, patient)
-    truth = discordant_concordance(positive * 1.0, probe, positive, patient, patient)
+    itself = discordant_concordance(probe, probe, positive, patient, has_patients=True)
+    truth = discordant_concordance(positive * 1.0, probe, positive, patient, has_patients=True)
     assert itself.value == 0 and itself.ci_low == 0 < itself.ci_high < 0.2
     assert truth.value == 1 and 0.8 < truth.ci_low < truth.ci_high == 1
     noise = discordant_concordance(rng.normal(size=200), probe, positive, patient)
@@ -59,10 +59,10 @@ def test_a_probe_with_few_errors_gives_no_number():
     positive, patient = np.arange(40) < 20, np.arange(40)
     probe = positive * 1.0
     probe[: _MIN_PATIENTS - 1] = -1  # so many positives are below all negatives
-    found = discordant_concordance(probe, probe, positive, patient, patient)
+    found = discordant_concordance(probe, probe, positive, patient, has_patients=True)
     assert found.value is None and f"fewer than {_MIN_PATIENTS} patients" in found.method
     probe[_MIN_PATIENTS - 1] = -1
-    assert discordant_concordance(probe, probe, positive, patient, patient).value == 0
+    assert discordant_concordance(probe, probe, positive, patient, has_patients=True).value == 0
 
 
 @pytest.mark.parametrize("shortcut", [1.5, 2.5])
@@ -84,15 +84,15 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(shortcut):
     held = 0
     for _ in range(300):
         positive, patient, probe, score = draw(400)
-        found = discordant_concordance(score, probe, positive, patient, patient)
+        found = discordant_concordance(score, probe, positive, patient, has_patients=True)
         held += found.ci_low <= truth <= found.ci_high
     assert held / 300 > 0.95 - 3 * (0.95 * 0.05 / 300) ** 0.5  # three standard deviations
 
 
-def test_patients_are_counted_where_images_of_two_are_identical():
-    """Two patients with the same image vary as one and are still two."""
+def test_patients_are_counted_as_they_are_resampled():
+    """Patients whose images are identical vary as one, and count as one."""
     rng = np.random.default_rng(4)
     positive = np.arange(40) % 2 == 0
-    patient, cluster = np.arange(40), np.arange(40) // 4
-    found = discordant_concordance(rng.normal(size=40), 1.0 - positive, positive, cluster, patient)
-    assert (found.n, found.n_patients) == (40, 40)
+    cluster = np.arange(40) // 4
+    found = discordant_concordance(rng.normal(size=40), 1.0 - positive, positive, cluster, has_patients=True)
+    assert (found.n, found.n_patients) == (40, 10)

@@ -1,0 +1,76 @@
+"""The saved document of a split in metrics.json: whether its inputs have changed, and what it holds."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from plainfilm import __version__
+from plainfilm.base.files import hash_json, sha256_of
+from plainfilm.evaluate.document import ExtraBlocks
+from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.documents import EvaluateDocument
+
+_VERSION, _SUBGROUPS = "plainfilm", "--by"  # keys of `inputs` beside the file names
+
+
+@dataclass(frozen=True)
+class SavedDocument:
+    """What `evaluate` saved for one split."""
+
+    document: EvaluateDocument
+
+    @classmethod
+    def read(cls, run: RunDir, split: str) -> SavedDocument | None:
+        """The document, or None if there is none that can be read: then it is computed again."""
+        try:
+            saved = json.loads(run.metrics.read_text(encoding="utf-8"))[split]
+            return cls(EvaluateDocument.model_validate({**saved, "run": str(run.root)}))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    @staticmethod
+    def inputs_of(run: RunDir, split: str, asked: ExtraBlocks) -> dict[str, str]:
+        """SHA-256 of the files that the numbers of a split come from, by name, and the version that computes them.
+
+        The weights are in it through the hash in card.json, which is compared whenever the card is read.
+        """
+        files = (run.card, run.config, run.table, run.predictions(split), run.probes, run.probe_scores(split))
+        inputs = {path.relative_to(run.root).as_posix(): sha256_of(path) for path in files if path.is_file()}
+        if asked.column is not None:  # of a CSV beside the images, which may be edited
+            inputs[_SUBGROUPS] = hash_json([asked.column, *asked.names])
+        return {_VERSION: __version__, **inputs}
+
+    def changed(self, run: RunDir, asked: ExtraBlocks) -> list[str]:
+        """The inputs that are not what they were; subgroups are compared only where they are asked for."""
+        then, now = self.document.inputs, self.inputs_of(run, self.document.split, asked)
+        if asked.column is None:
+            then = {name: value for name, value in then.items() if name != _SUBGROUPS}
+        return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+
+    def holds(self, asked: ExtraBlocks) -> bool:
+        """Whether all that is asked is in it; it may hold more."""
+        known = {row.prevalence for row in self.document.at_prevalence}
+        column = self.document.subgroups.column if self.document.subgroups else None
+        return set(asked.prevalences) <= known and asked.column in (None, column)
+
+    def blocks_besides(self, asked: ExtraBlocks) -> dict[str, object]:
+        """The blocks of earlier questions, to be kept beside the blocks of another one."""
+        blocks: dict[str, object] = {}
+        if not asked.prevalences:
+            blocks["at_prevalence"] = self.document.at_prevalence
+        if asked.column is None and self.document.subgroups is not None:
+            blocks["subgroups"] = self.document.subgroups
+        return blocks
+
+    def counted(self, run: RunDir, seal: str | None) -> EvaluateDocument:
+        """The document with the accesses as they are counted now.
+
+        Raises:
+            SealError: a ledger is broken.
+        """
+        if self.document.external is not None:  # its seal is that of images which are not read here
+            return self.document
+        own, of_set = count_accesses(run, seal)
+        return self.document.model_copy(update={"opened": own, "opened_set": of_set})

@@ -1,0 +1,63 @@
+"""`plainfilm show`: the saved numbers of a run; no image is read, nothing is written and no access is made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from plainfilm.base.command_line import command_line
+from plainfilm.base.events import EventCallback, silent
+from plainfilm.errors import DataError, SealError, UsageError
+from plainfilm.evaluate.document import ExtraBlocks
+from plainfilm.pipeline.saved_document import SavedDocument
+from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.documents import EvaluateDocument
+
+
+def show_run(
+    root: Path, *, split: str | None = None, on_event: EventCallback = silent
+) -> tuple[EvaluateDocument, list[str]]:
+    """The document that `evaluate` saved for a split, and the names of the other saved ones.
+
+    Args:
+        split: None takes test if the run was evaluated on it, else valid.
+    Raises:
+        UsageError: nothing is saved for `split`. DataError: nothing that can be read is saved.
+        SealError: the ledger is broken, or no test-set access is recorded.
+    """
+    run = RunDir.open(root)
+    names = _saved_splits(run)
+    split = split or ("test" if "test" in names else "valid")
+    if split not in names:
+        others = f"Saved are: {', '.join(names)}." if names else "Nothing is saved."
+        compute = "" if split not in ("valid", "valid-shifted") else f" Compute them: {_evaluate(run, split)}"
+        raise UsageError(f"The run {run.root} has no saved numbers of {split!r}. {others}{compute}")
+    saved = SavedDocument.read(run, split)
+    if saved is None:
+        raise DataError(
+            f"The saved numbers of {split} in metrics.json of {run.root} are damaged or from another version. "
+            f"Compute them again: {_evaluate(run, split)}"
+        )
+    document = saved.counted(run, run.read_status().get("seal"))
+    if split == "test" and not document.opened:
+        raise SealError(f"metrics.json of {run.root} has test scores, but no test-set access is recorded.")
+    changed = saved.changed(run, ExtraBlocks()) if saved.document.inputs else []
+    if changed:
+        on_event("note", {"text": f"Changed since these numbers were computed: {', '.join(changed)}."})
+    return document, [name for name in names if name != split]
+
+
+def _saved_splits(run: RunDir) -> list[str]:
+    try:
+        found = dict(json.loads(run.metrics.read_text(encoding="utf-8")))
+        return [name for name in found if name != "schema_version"]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise DataError(
+            f"metrics.json of {run.root} is damaged. Compute its numbers again: {_evaluate(run, 'valid')}"
+        ) from None
+
+
+def _evaluate(run: RunDir, split: str) -> str:
+    return command_line("evaluate", run.root, *(() if split == "valid" else ("--split", split)))
