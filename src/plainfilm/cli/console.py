@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from plainfilm import __version__
+from plainfilm.cli.experiment_events import ExperimentEvents
 from plainfilm.cli.render.registry import PRINTERS, duration
 from plainfilm.cli.screen import Screen
 from plainfilm.errors import StoppedError, UsageError
@@ -51,7 +52,7 @@ def _same_place(stdout: Any, stderr: Any) -> bool:
     return out.st_ino != 0 and (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
 
 
-class Terminal:
+class Terminal(ExperimentEvents):
     """Event callback of the pipeline; as a context manager, keeps everything but the result off stdout."""
 
     def __init__(self, *, quiet: bool = False, json: bool = False, verbose: bool = False) -> None:
@@ -295,35 +296,3 @@ class Terminal:
         if not expected / _WRONG < seconds < expected * _WRONG:
             took = f"{duration(seconds)} instead of {duration(expected)}"
             self.say(f"The epoch took {took}; about {duration(seconds * left)} left in this phase")
-
-    # experiments -----------------------------------------------------------------------------------------------
-
-    def _on_plan(self, facts: dict[str, Any]) -> None:
-        title = f": {facts['title']}" if facts["title"] else ""
-        self.say(f"Experiment {facts['experiment']}{title}")
-        counts = {name: facts["standing"].count(name) for name in ("done", "stopped", "busy", "diverged")}
-        states = "".join(f", {n} {name}" for name, n in counts.items() if n)
-        left = facts["runs"] - counts["done"] - counts["busy"] - counts["diverged"]
-        if not left:
-            time = "nothing is left to train"
-        elif facts["seconds"] is None:
-            time = "the time is unknown until the first run is done (--dry-run times five steps of each)"
-        else:
-            time = f"{left} to train, about {duration(facts['seconds'])}, estimated from the finished runs"
-        jobs = f", {facts['jobs']} at a time" if facts["jobs"] > 1 else ""
-        self.say(f"{facts['runs']} runs of {facts['configurations']} configurations{states}{jobs}; {time}")
-        for path in facts["half_made"]:
-            self.say(
-                f"NOTE: {path} stopped before it could be resumed; it is kept, and a new folder next to it is used.",
-                whole=True,
-            )
-
-    def _on_grid_run(self, facts: dict[str, Any]) -> None:
-        self.say(f"--- {facts['number']}/{facts['of']} {facts['name']}{' (resuming)' if facts['resumes'] else ''}")
-
-    def _on_grid_done(self, facts: dict[str, Any]) -> None:
-        ahead = f"; about {duration(facts['seconds'])} left" if facts["seconds"] else ""
-        self.say(f"{facts['done']}/{facts['of']} done: {facts['name']}{ahead}")
-
-    def _on_grid_failed(self, facts: dict[str, Any]) -> None:
-        self.say(f"FAILED: {facts['name']}: {facts['message']}")

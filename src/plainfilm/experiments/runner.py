@@ -122,7 +122,7 @@ def _next(progress: _Progress, order: Order, folder: Path) -> str:
     if any(run.outcome == "planned" for run in progress.runs()):
         return order.command
     trained = any(run.outcome in _TRAINED for run in progress.runs())
-    return shlex.join(["plainfilm", "experiments", "table", str(folder)]) if trained else ""
+    return command_line("experiments", "table", folder) if trained else ""
 
 
 def _require_data(experiment: Experiment, order: Order) -> None:

@@ -10,8 +10,8 @@ from plainfilm.config import ExperimentConfig, Phase, TrainConfig, phases_of
 from plainfilm.errors import UsageError
 from plainfilm.models.find_weights import starting_point
 from plainfilm.models.registry import get_spec
+from plainfilm.pipeline.learner import build_learner
 from plainfilm.pipeline.prepare import keep_out_of_data
-from plainfilm.pipeline.train import build_learner
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import LrFindDocument

@@ -18,6 +18,7 @@ from plainfilm.data.split.valid_roles import cut_valid
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.errors import ConfigError, DataError, UsageError
+from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.schemas.documents import DataCounts
 
 # With two classes, the one whose name is not in this list is the positive class.
@@ -38,6 +39,11 @@ class Prepared:
     def vocab(self) -> list[str]:
         """Class names in the order of the network's outputs."""
         return self.table.classes
+
+    @property
+    def seal(self) -> str | None:
+        """Fingerprint of the test rows; None if there are none."""
+        return seal_of(self.split.of("test")) if self.split.has_test else None
 
 
 def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:

@@ -10,7 +10,6 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.data.split.splits import Split
 from plainfilm.errors import OccupiedError
 from plainfilm.pipeline.prepare import prepare
-from plainfilm.pipeline.train import seal_or_none
 from plainfilm.schemas.data import SplitDocument
 
 
@@ -24,7 +23,7 @@ def split_data(cfg: ExperimentConfig, out: Path, on_event: EventCallback = silen
     _write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
-        seal=seal_or_none(ready), notes=list(ready.split.notes),
+        seal=ready.seal, notes=list(ready.split.notes),
     )  # fmt: skip
 
 

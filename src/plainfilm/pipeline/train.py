@@ -16,15 +16,14 @@ import pandas as pd
 from plainfilm.base.events import EventCallback, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
-from plainfilm.data.cache.rows import PixelRows, decode_with_events
-from plainfilm.data.split.valid_roles import selects
+from plainfilm.data.cache.rows import PixelRows
 from plainfilm.evaluate.document import evaluate_document, save_metrics
 from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_baseline, shortcut_note
-from plainfilm.evaluate.test_ledger import seal_of
-from plainfilm.models.find_weights import FoundWeights, find_again, starting_point, without_path
+from plainfilm.models.find_weights import find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
+from plainfilm.pipeline.learner import build_learner, estimate
 from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
@@ -70,14 +69,14 @@ def train_run(
     device = pick_device(device)
     kept_memory = speed_up(cfg.train.speed)
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
-    seconds = _estimate(learn, cfg, on_event)
+    seconds = estimate(learn, cfg, on_event)
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
         learn.progress.on_event = on_event
-        write_inputs(run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=seal_or_none(ready),
+        write_inputs(run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=ready.seal,
                      estimate=seconds, initial_weights=learn.model.initial_weights)  # fmt: skip
         on_event("run", {"path": str(run.root)})
         ready, probes = _probe(run, cfg, ready, learn, on_event)
@@ -150,21 +149,6 @@ def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> 
         "epochs": epochs, "step": step, "finished": epoch == epochs,
         "share_left": 1 - done / sum(map(work, phases)),
     }  # fmt: skip
-
-
-def _estimate(learn: Learner, cfg: ExperimentConfig, on_event: EventCallback) -> float:
-    """Seconds the training will take under the machine's load of this moment."""
-    from plainfilm.train.fit import estimate_seconds
-    from plainfilm.train.other_processes import LoadMeter
-    from plainfilm.train.speed import threads_for
-
-    meter = LoadMeter()
-    seconds = estimate_seconds(learn, cfg.train.phases)
-    load = meter.read()
-    slowdown = load.slowdown(threads_for(cfg.train.speed)) if str(learn.dls.device) == "cpu" else 1.0
-    on_event("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases),
-                          "load": str(load), "slowdown": slowdown})  # fmt: skip
-    return seconds
 
 
 def _probe(
@@ -250,7 +234,7 @@ def _card(
         kept_phase=best_at[0], kept_epoch=best_at[1],
         kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
-        seal=seal_or_none(ready), notes=list(ready.split.notes), weights_sha256=sha256,
+        seal=ready.seal, notes=list(ready.split.notes), weights_sha256=sha256,
         initial_weights=initial_weights,
     )  # fmt: skip
 
@@ -263,64 +247,3 @@ def _timing(run: RunDir, seconds: float) -> Timing:
         train_img_per_s=round(float(rows["images"].sum() / rows["train_seconds"].sum()), 2),
         peak_rss_mb=round(peak_rss_mb(), 1),
     )
-
-
-def build_learner(
-    cfg: ExperimentConfig,
-    ready: Prepared,
-    device: str,
-    path: Path,
-    on_event: EventCallback,
-    found: FoundWeights | None = None,
-) -> tuple[Learner, PixelRows]:
-    """A Learner over the train and valid rows, and the pixels of the valid rows; `found`: the initial weights."""
-    from plainfilm.data.loaders.block import make_dls
-    from plainfilm.models.build import build_model, parameter_count
-    from plainfilm.models.load_weights import load_initial
-    from plainfilm.train.learner import make_learner
-    from plainfilm.train.memory import require_memory
-
-    rows = ready.split.seen
-    # first, since it refuses a wrong size
-    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed,
-                        channels=ready.spec.channels, speed=cfg.train.speed)  # fmt: skip
-    if found is not None:
-        report = load_initial(model, get_spec(cfg.model.name), found, ready.vocab)
-        mean, std = statistics(cfg.model)
-        counts = {name: len(value) if isinstance(value, list) else value for name, value in report.as_dict().items()}
-        on_event(
-            "weights",
-            {
-                **counts,
-                "kind": found.kind,
-                "sha256": found.sha256,
-                "report": report,
-                "mean": mean,
-                "std": std,
-                "standardise": cfg.model.standardise,
-            },
-        )
-    if device == "cpu":
-        require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
-                       batch_size=cfg.train.batch_size)  # fmt: skip
-    pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
-    # training uses only the part of valid for model selection; the rest calibrates scores and chooses the threshold
-    shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))
-    dls = make_dls(shown, pixels, cfg.train, vocab=ready.vocab, device=device)
-    on_event(
-        "network",
-        {
-            "name": cfg.model.name,
-            "parameters": parameter_count(model),
-            "size_px": cfg.train.size_px,
-            "device": device,
-            "balanced": dls.train.balance,
-        },
-    )
-    learn = make_learner(dls, model, cfg.train, path=path, on_event=on_event)
-    return learn, pixels.part((rows["split"] == "valid").to_numpy())
-
-
-def seal_or_none(ready: Prepared) -> str | None:
-    """Fingerprint of the test rows; None if there are none."""
-    return seal_of(ready.split.of("test")) if ready.split.has_test else None

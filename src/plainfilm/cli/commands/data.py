@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
+from plainfilm.cli.config_options import config_from
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 
@@ -85,7 +86,7 @@ def audit(
     """Find faults in the images: damage, copies, leaks, label conflicts, shortcuts. Exit 1 on verdict fail."""
     if fail_on not in ("warn", "fail", "never"):
         raise UsageError(f"--fail-on {fail_on!r} is not a verdict; expected warn, fail or never.")
-    cfg = opt.config_from(data, config, {
+    cfg = config_from(data, config, {
         "train.size_px": size, "data.harmonise": harmonise, "data.requantise": requantise,
         "data.patient_pattern": pattern, "data.positive": positive, "data.follow_links": follow_links,
         "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.resize": resize,
@@ -156,7 +157,7 @@ def split(
     """Split the images into train, valid and test, and write the split file for `train --split FILE`."""
     from plainfilm.pipeline.split import split_data
 
-    cfg = opt.config_from(data, config, {
+    cfg = config_from(data, config, {
         "data.split": kind, "data.folds": folds, "data.fold": fold, "train.seed": seed, "data.positive": positive,
         "data.patient_pattern": pattern, "data.follow_links": follow_links, "data.allow_leak": allow_leak,
         "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.drop_duplicates": drop_duplicates,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from plainfilm.cli import options as opt
+from plainfilm.cli.config_options import config_from
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import UsageError
 from plainfilm.runs.folder import CHECKPOINT_MINUTES
@@ -152,7 +153,7 @@ def train(
     verbose: opt.Verbose = False,
 ) -> None:
     """Train a network into a new run folder. No test image is read after the scan."""
-    cfg = opt.config_from(data, config, {
+    cfg = config_from(data, config, {
         "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.freeze_lr": _rate(freeze_lr), "train.lr_ratio": lr_ratio, "train.norm": norm, "train.epochs": epochs, "train.size_px": size, "train.batch_size": batch_size,
         "train.lr": _rate(lr), "train.seed": seed, "data.split": split, "data.folds": folds, "data.fold": fold,
         "data.positive": positive, "train.balance": balance,
@@ -258,7 +259,7 @@ def lr_find(
     verbose: opt.Verbose = False,
 ) -> None:
     """Find a learning rate: loss against an increasing rate, saved as a figure and a table. Changes nothing."""
-    cfg = opt.config_from(data, config, {
+    cfg = config_from(data, config, {
         "model.name": model, "model.weights": weights, "train.freeze": freeze, "train.freeze_epochs": freeze_epochs, "train.lr_ratio": lr_ratio,
         "train.norm": norm, "train.size_px": size, "train.batch_size": batch_size, "train.seed": seed,
         "data.split": split, "train.balance": balance, "train.augment": augment, "data.patient_pattern": pattern,

@@ -1,0 +1,88 @@
+"""The Learner of a command, and the time that its training will take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from plainfilm.base.events import EventCallback
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.cache.rows import PixelRows, decode_with_events
+from plainfilm.data.split.valid_roles import selects
+from plainfilm.models.find_weights import FoundWeights
+from plainfilm.models.registry import get_spec, statistics
+from plainfilm.pipeline.prepare import Prepared
+
+if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+
+def build_learner(
+    cfg: ExperimentConfig,
+    ready: Prepared,
+    device: str,
+    path: Path,
+    on_event: EventCallback,
+    found: FoundWeights | None = None,
+) -> tuple[Learner, PixelRows]:
+    """A Learner over the train and valid rows, and the pixels of the valid rows; `found`: the initial weights."""
+    from plainfilm.data.loaders.block import make_dls
+    from plainfilm.models.build import build_model, parameter_count
+    from plainfilm.models.load_weights import load_initial
+    from plainfilm.train.learner import make_learner
+    from plainfilm.train.memory import require_memory
+
+    rows = ready.split.seen
+    # first, since it refuses a wrong size
+    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed,
+                        channels=ready.spec.channels, speed=cfg.train.speed)  # fmt: skip
+    if found is not None:
+        report = load_initial(model, get_spec(cfg.model.name), found, ready.vocab)
+        mean, std = statistics(cfg.model)
+        counts = {name: len(value) if isinstance(value, list) else value for name, value in report.as_dict().items()}
+        on_event(
+            "weights",
+            {
+                **counts,
+                "kind": found.kind,
+                "sha256": found.sha256,
+                "report": report,
+                "mean": mean,
+                "std": std,
+                "standardise": cfg.model.standardise,
+            },
+        )
+    if device == "cpu":
+        require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
+                       batch_size=cfg.train.batch_size)  # fmt: skip
+    pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
+    # training uses only the part of valid for model selection; the rest calibrates scores and chooses the threshold
+    shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))
+    dls = make_dls(shown, pixels, cfg.train, vocab=ready.vocab, device=device)
+    on_event(
+        "network",
+        {
+            "name": cfg.model.name,
+            "parameters": parameter_count(model),
+            "size_px": cfg.train.size_px,
+            "device": device,
+            "balanced": dls.train.balance,
+        },
+    )
+    learn = make_learner(dls, model, cfg.train, path=path, on_event=on_event)
+    return learn, pixels.part((rows["split"] == "valid").to_numpy())
+
+
+def estimate(learn: Learner, cfg: ExperimentConfig, on_event: EventCallback) -> float:
+    """Seconds the training will take under the machine's load of this moment."""
+    from plainfilm.train.fit import estimate_seconds
+    from plainfilm.train.other_processes import LoadMeter
+    from plainfilm.train.speed import threads_for
+
+    meter = LoadMeter()
+    seconds = estimate_seconds(learn, cfg.train.phases)
+    load = meter.read()
+    slowdown = load.slowdown(threads_for(cfg.train.speed)) if str(learn.dls.device) == "cpu" else 1.0
+    on_event("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases),
+                          "load": str(load), "slowdown": slowdown})  # fmt: skip
+    return seconds
