@@ -15,6 +15,9 @@ from PIL import Image
 from plainfilm.errors import DataError, PlainfilmError
 
 
+os.environ.pop("COLUMNS", None)  # pytest's workers set it, and then our output is wrapped outside a terminal too
+
+
 @pytest.fixture(autouse=True, scope="session")
 def interrupts_are_heard() -> None:
     """A shell's background job ignores SIGINT and hands that on to every child: Ctrl-C could not be tested there."""

@@ -216,7 +216,7 @@ class Terminal(ExperimentEvents):
     def _on_estimate(self, facts: dict[str, Any]) -> None:
         epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
         text = f"{epochs} will take about {duration(facts['seconds'])} (from timed steps)"
-        if facts["slowdown"] > 1:
+        if facts["slowdown"] > 1 and facts["seconds"] >= 10:
             alone = duration(facts["seconds"] / facts["slowdown"])
             text += f": {facts['load']}; alone it would be about {alone}"
         self.say(text)

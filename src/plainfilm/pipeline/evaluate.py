@@ -7,11 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from plainfilm.base.events import EventCallback, silent
-from plainfilm.base.files import atomic_write
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import SealError, UsageError
-from plainfilm.evaluate.document import ExtraBlocks, evaluate_document, save_metrics
+from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.heldout import score_external, score_shifted_valid, score_test
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.operating.operating_point import threshold_of
@@ -21,11 +20,11 @@ from plainfilm.evaluate.shift.external_set import read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes, shortcut_baseline
 from plainfilm.evaluate.test_ledger import accesses_to, check_before_access, count_accesses, seal_of
-from plainfilm.pipeline.saved_document import SavedDocument
+from plainfilm.pipeline.saved_document import SavedDocument, save_document, scored_files
 from plainfilm.pipeline.weights_overlap import refuse_overlap
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import EvaluateDocument, marks
+from plainfilm.schemas.documents import EvaluateDocument
 
 
 def _extra_blocks(
@@ -53,7 +52,7 @@ def _evaluate_external(
     )
     overlap_notes = refuse_overlap(external.rows, run, card)
     extra = _extra_blocks(card, cfg, external.rows, prevalences, by, external.path)
-    before = _scored_files(run, external.name)
+    before = scored_files(run, external.name)
     probes = read_train_probes(run, rows)
     predictions, pixels, accesses = score_external(run, card, external, device, on_event, keep=cfg.data.cache)
     document = evaluate_document(run, card, external.name, predictions, cfg, accesses, extra)
@@ -61,40 +60,7 @@ def _evaluate_external(
     document = document.model_copy(
         update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes, *overlap_notes]))}
     )
-    return _save(run, document, extra, before) if keep else document
-
-
-def _save(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, before: set[str]) -> EvaluateDocument:
-    """The document with its inputs, saved in metrics.json, and its figure; blocks of earlier questions stay."""
-    document = document.model_copy(update={"inputs": SavedDocument.inputs_of(run, document.split, asked)})
-    saved = SavedDocument.read(run, document.split)
-    if saved is not None and not saved.changed(run, ExtraBlocks()):
-        document = document.model_copy(update=saved.blocks_besides(asked))
-        document = document.model_copy(update={"inputs": {**saved.document.inputs, **document.inputs}})
-    save_metrics(run, document)
-    written = ["metrics.json", *_draw_decision_curve(run, document)]
-    return document.model_copy(update={"written": sorted({*written, *(_scored_files(run, document.split) - before)})})
-
-
-def _scored_files(run: RunDir, split: str) -> set[str]:
-    """Files of a scoring that are there, relative to the run."""
-    files = (run.predictions(split), run.top_images(split), run.probe_scores(split))
-    return {path.relative_to(run.root).as_posix() for path in files if path.is_file()}
-
-
-def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> list[str]:
-    """Draw the decision curve, only with two classes; returns the file's name in the run."""
-    if document.decision_curve is None or document.positive is None:
-        return []
-    from plainfilm.plots.base import as_png
-    from plainfilm.plots.decision_curve import plot_decision_curve
-
-    curve = document.decision_curve
-    title = f"{marks(document.notes)}Decision curve, {document.split}, {curve.n} images"
-    figure = plot_decision_curve(curve, document.positive, title, document.threshold)
-    path = run.figure(f"decision_curve_{document.split}")
-    atomic_write(path, as_png(figure))
-    return [path.relative_to(run.root).as_posix()]
+    return save_document(run, document, extra, before) if keep else document
 
 
 def evaluate_run(
@@ -141,7 +107,7 @@ def evaluate_run(
             shared = (prevalences, by, names or {}, patient_pattern, device, on_event)
             return _evaluate_external(run, card, cfg, rows, external, *shared, keep=threshold is None)
         part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
-        extra, before = _extra_blocks(card, cfg, part, prevalences, by), _scored_files(run, split)  # before the access
+        extra, before = _extra_blocks(card, cfg, part, prevalences, by), scored_files(run, split)  # before the access
         if split == "test":
             if card.seal is None:
                 raise SealError(
@@ -164,7 +130,7 @@ def evaluate_run(
             document = document.model_copy(
                 update={"shortcut_baseline": shortcut_baseline(run, card, split, part, predictions.probs)}
             )
-        return _save(run, document, extra, before) if threshold is None else document
+        return save_document(run, document, extra, before) if threshold is None else document
 
 
 def _saved_document(

@@ -6,11 +6,11 @@ import json
 from dataclasses import dataclass
 
 from plainfilm import __version__
-from plainfilm.base.files import hash_json, sha256_of
-from plainfilm.evaluate.document import ExtraBlocks
+from plainfilm.base.files import atomic_write, hash_json, sha256_of
+from plainfilm.evaluate.document import ExtraBlocks, save_metrics
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import EvaluateDocument
+from plainfilm.schemas.documents import EvaluateDocument, marks
 
 _VERSION, _SUBGROUPS = "plainfilm", "--by"  # keys of `inputs` beside the file names
 
@@ -74,3 +74,36 @@ class SavedDocument:
             return self.document
         own, of_set = count_accesses(run, seal)
         return self.document.model_copy(update={"opened": own, "opened_set": of_set})
+
+
+def save_document(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, before: set[str]) -> EvaluateDocument:
+    """The document with its inputs, saved in metrics.json, and its figure; blocks of earlier questions stay."""
+    document = document.model_copy(update={"inputs": SavedDocument.inputs_of(run, document.split, asked)})
+    saved = SavedDocument.read(run, document.split)
+    if saved is not None and not saved.changed(run, ExtraBlocks()):
+        document = document.model_copy(update=saved.blocks_besides(asked))
+        document = document.model_copy(update={"inputs": {**saved.document.inputs, **document.inputs}})
+    save_metrics(run, document)
+    written = ["metrics.json", *_draw_decision_curve(run, document)]
+    return document.model_copy(update={"written": sorted({*written, *(scored_files(run, document.split) - before)})})
+
+
+def scored_files(run: RunDir, split: str) -> set[str]:
+    """Files of a scoring that are there, relative to the run."""
+    files = (run.predictions(split), run.top_images(split), run.probe_scores(split))
+    return {path.relative_to(run.root).as_posix() for path in files if path.is_file()}
+
+
+def _draw_decision_curve(run: RunDir, document: EvaluateDocument) -> list[str]:
+    """Draw the decision curve, only with two classes; returns the file's name in the run."""
+    if document.decision_curve is None or document.positive is None:
+        return []
+    from plainfilm.plots.base import as_png
+    from plainfilm.plots.decision_curve import plot_decision_curve
+
+    curve = document.decision_curve
+    title = f"{marks(document.notes)}Decision curve, {document.split}, {curve.n} images"
+    figure = plot_decision_curve(curve, document.positive, title, document.threshold)
+    path = run.figure(f"decision_curve_{document.split}")
+    atomic_write(path, as_png(figure))
+    return [path.relative_to(run.root).as_posix()]

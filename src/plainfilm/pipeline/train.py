@@ -17,7 +17,7 @@ from plainfilm.base.events import EventCallback, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.evaluate.document import evaluate_document, save_metrics
+from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_baseline, shortcut_note
@@ -26,6 +26,7 @@ from plainfilm.models.registry import get_spec, statistics
 from plainfilm.pipeline.learner import build_learner, estimate
 from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
+from plainfilm.pipeline.saved_document import save_document
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
 from plainfilm.runs.environment import peak_rss_mb
@@ -211,7 +212,7 @@ def _finish(
     document = evaluate_document(run, card, "valid", valid, cfg, accesses=(0, 0)).model_copy(
         update={"shortcut_baseline": probes}
     )
-    save_metrics(run, document)
+    save_document(run, document, ExtraBlocks(), set())
     return TrainDocument(
         run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
         threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature,
