@@ -1,8 +1,10 @@
 """Our engine against its peers, in one run: `make bench`.
 
-Each contestant is a separate process that sleeps between its blocks. Blocks are in ABBA order (ours, peer, peer, ours),
+Each contestant is a separate process that sleeps between its blocks, with the environment as a user has it. Blocks are in ABBA order (ours, peer, peer, ours),
 with the yardstick between them, because the machine's speed changes from minute to minute: the results are the ratio of
 medians within the run, with an interval over pairs, and the fraction of what the machine could do at that moment.
+With --busy N, the same beside N processes that want a core each: ours, the notebook and the PyTorch loop, each also
+against itself alone.
 """
 
 from __future__ import annotations
@@ -20,12 +22,14 @@ from typing import Any
 
 import numpy as np
 from contestants import SWITCHES
+from neighbours import Neighbours
 
 HERE = Path(__file__).parent
 # a multiply-add counts as two; the first layer needs no gradient of its input; computed for the network by `flops()`
 SETTINGS = {128: (64, 768), 224: (64, 384), 512: (16, 96)}  # size -> batch size, train images per block
 VALID_IMAGES = 32
 PEERS = ("fastai", "torch", "in-memory", "bare-step")
+BESIDE = ("ours", "two-per-core", "fastai", "torch")  # contestants beside busy processes
 
 
 def flops(size_px: int) -> tuple[float, float]:
@@ -48,7 +52,7 @@ class Worker:
         script = "keras_paper.py" if name == "keras" else "contestants.py"
         self.process = subprocess.Popen(
             [python, str(HERE / script), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=log.open("a"), text=True, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            stderr=log.open("a"), text=True,
         )  # fmt: skip
         self.ask(do="start", folder=str(folder), size_px=size_px, bs=bs)
         self.block()  # warm-up: first steps fill the allocator and the caches
@@ -153,14 +157,45 @@ def compare(
     return row(name), row("ours")
 
 
-def ratio(row: Row, draws: int = 4000) -> tuple[float, float, float]:
-    """Median of ours over median of the peer, with a 95 % bootstrap interval over pairs of blocks."""
-    ours, peer = np.array(row.ours_img_s), np.array(row.img_s)
-    rng = np.random.default_rng(0)
-    picks = rng.integers(0, len(peer), (draws, len(peer)))
-    drawn = np.median(ours[picks], axis=1) / np.median(peer[picks], axis=1)
+def beside(folder: Path, size_px: int, bs: int, pairs: int, log: Path, busy: int) -> list[dict[str, Any]]:
+    """Blocks of every contestant alone and beside `busy` processes, in turn; img/s of both, pair by pair."""
+    workers = {name: Worker(name, sys.executable, folder, size_px, bs, log) for name in BESIDE}
+    rates: dict[str, dict[str, list[float]]] = {name: {"alone": [], "beside": []} for name in BESIDE}
+    with Neighbours(busy) as neighbours:
+        for pair in range(pairs):
+            for how in ("alone", "beside") if pair % 2 == 0 else ("beside", "alone"):
+                (neighbours.work if how == "beside" else neighbours.pause)()
+                for name in BESIDE if pair % 2 == 0 else reversed(BESIDE):
+                    result = workers[name].block()
+                    rates[name][how].append(result["images"] / result["wall"])
+                    print(
+                        f"{size_px} px {how} {busy} {name:10} {rates[name][how][-1]:8.1f} img/s",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+    for worker in workers.values():
+        worker.end()
+    ours = rates["ours"]
+    return [
+        {"name": name, "busy": busy, "size_px": size_px, "bs": bs, **rates[name],
+         "own_share": ratio_of(rates[name]["beside"], rates[name]["alone"]),
+         "ours": ratio_of(ours["beside"], rates[name]["beside"])}
+        for name in BESIDE
+    ]  # fmt: skip
+
+
+def ratio(row: Row) -> tuple[float, float, float]:
+    """Median of ours over median of the peer."""
+    return ratio_of(row.ours_img_s, row.img_s)
+
+
+def ratio_of(above: list[float], below: list[float], draws: int = 4000) -> tuple[float, float, float]:
+    """Ratio of two medians, with a 95 % bootstrap interval over pairs of blocks."""
+    upper, lower = np.array(above), np.array(below)
+    picks = np.random.default_rng(0).integers(0, len(lower), (draws, len(lower)))
+    drawn = np.median(upper[picks], axis=1) / np.median(lower[picks], axis=1)
     low, high = np.percentile(drawn, [2.5, 97.5])
-    return float(np.median(ours) / np.median(peer)), float(low), float(high)
+    return float(np.median(upper) / np.median(lower)), float(low), float(high)
 
 
 def machine_facts() -> list[str]:
@@ -175,8 +210,14 @@ def machine_facts() -> list[str]:
     return [
         f"{model}, {os.cpu_count()} logical processors, {platform.system()}, Python {platform.python_version()}",
         ", ".join(f"{name} {version(name)}" for name in names),
+        "each with the environment of a user; plainfilm lets waiting threads sleep" + _policy(),
         f"load average at the start {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown",
     ]
+
+
+def _policy() -> str:
+    found = os.environ.get("OMP_WAIT_POLICY")
+    return f"; OMP_WAIT_POLICY={found} was set for all" if found else ""
 
 
 def main() -> None:
@@ -189,10 +230,11 @@ def main() -> None:
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SETTINGS))
     parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--peers", nargs="+", help="default: all; each speed switch at 224 px")
+    parser.add_argument("--peers", nargs="*", help="default: all; each speed switch at 224 px")
     parser.add_argument(
         "--keras-python", default=None, help="a Python with requirements-keras.txt; adds keras at 224 px"
     )
+    parser.add_argument("--busy", type=int, nargs="*", default=[1], help="beside how many busy processes, at 224 px")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     args = parser.parse_args()
     if args.data is None:
@@ -203,7 +245,7 @@ def main() -> None:
         bs, images = SETTINGS[size_px]
         source = args.data / ("chest_xray_full" if size_px == 512 else "chest_xray_224/train")
         at_224 = [*(["keras"] if args.keras_python else []), *(f"without-{name}" for name in SWITCHES)]
-        peers = args.peers or [*PEERS, *(at_224 if size_px == 224 else [])]
+        peers = [*PEERS, *(at_224 if size_px == 224 else [])] if args.peers is None else args.peers
         with tempfile.TemporaryDirectory() as temp:
             folder = Path(temp) / "data"
             link_images(source, folder, images)
@@ -219,6 +261,9 @@ def main() -> None:
                 }  # fmt: skip
                 (args.out / f"{size_px}-{peer}.json").write_text(json.dumps(record, indent=1))
             yard.end()
+            for busy in args.busy if size_px == 224 else []:
+                rows = beside(folder, size_px, bs, args.pairs, log, busy)
+                (args.out / f"busy-{busy}.json").write_text(json.dumps({"rows": rows, "machine": facts}, indent=1))
     from table import write_results
 
     write_results(args.out, HERE / "RESULTS.md")

@@ -28,12 +28,13 @@ class Ours:
     """plainfilm's Learner as `plainfilm train` builds it. Images are decoded when the cache is built, before the first
     block; writing after each epoch (state, best weights, history) is excluded and measured by write_cost.py.
 
-    `off`: a speed switch to turn off.
+    `off`: a speed switch to turn off; `per_core`: threads for each core, or None for plainfilm's own choice.
     """
 
-    def __init__(self, folder: Path, size_px: int, bs: int, off: str | None = None) -> None:
-        import fastai.callback.schedule  # noqa: F401 - gives the Learner fit_one_cycle
-
+    def __init__(
+        self, folder: Path, size_px: int, bs: int, off: str | None = None, per_core: int | None = None
+    ) -> None:
+        # plainfilm first, as in the command: torch reads how threads wait when it is loaded
         from plainfilm.config import load_config
         from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
@@ -43,7 +44,8 @@ class Ours:
         from plainfilm.train.learner import make_learner
         from plainfilm.train.speed import speed_up
 
-        switches = {f"train.speed.{off}": False} if off else {}
+        switches: dict[str, Any] = {f"train.speed.{off}": False} if off else {}
+        switches |= {"train.speed.threads": per_core * (os.cpu_count() or 1)} if per_core else {}
         cfg = load_config(options={"train.size_px": size_px, "train.batch_size": bs, **switches})
         speed_up(cfg.train.speed)
         table, _ = scan_table(folder, cfg.data)
@@ -242,7 +244,7 @@ class Yardstick:
 
 
 CONTESTANTS = {
-    "ours": Ours, "fastai": FastaiNotebook, "torch": TorchLoop, "in-memory": InMemory, "bare-step": BareStep,
+    "ours": Ours, "two-per-core": partial(Ours, per_core=2), "fastai": FastaiNotebook, "torch": TorchLoop, "in-memory": InMemory, "bare-step": BareStep,
     "yardstick": Yardstick, **{f"without-{name}": partial(Ours, off=name) for name in SWITCHES},
 }  # fmt: skip
 

@@ -63,16 +63,17 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--neighbours", type=int, default=2)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("options", nargs="*", help="of train, after --")
-    args = parser.parse_args()
-    train_seconds(args.data, args.options)  # fills the cache
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    args, options = parser.parse_args(given[:end]), given[end + 1 :]
+    train_seconds(args.data, options)  # fills the cache
     alone: list[float] = []
     beside: list[float] = []
     with Neighbours(args.neighbours) as neighbours:
         for pair in range(args.pairs):
             for busy in (False, True) if pair % 2 == 0 else (True, False):
                 (neighbours.work if busy else neighbours.pause)()
-                (beside if busy else alone).append(train_seconds(args.data, args.options))
+                (beside if busy else alone).append(train_seconds(args.data, options))
                 print(f"{'beside' if busy else 'alone'} {(beside if busy else alone)[-1]:.1f} s", file=sys.stderr)
     ratios = sorted(b / a for a, b in zip(alone, beside, strict=True))
     print(

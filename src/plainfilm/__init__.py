@@ -4,7 +4,6 @@ The public names are resolved when first used: importing plainfilm imports neith
 it is not loaded yet, to let waiting threads sleep (base.wait_policy).
 """
 
-import warnings
 from importlib import import_module
 from typing import Any
 
@@ -41,10 +40,7 @@ __all__ = ["__version__", *_HOMES]
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'plainfilm' has no attribute {name!r}")
-    with warnings.catch_warnings():
-        # by fastai, as soon as it is imported
-        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", FutureWarning)
-        return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

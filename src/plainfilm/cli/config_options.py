@@ -26,4 +26,4 @@ def config_from(
     weights = options.get("model.weights")
     if weights not in (None, "none", "imagenet", ""):
         options = {**options, "model.weights": str(Path(weights).expanduser().absolute())}
-    return load_config(path, {**options, "data.path": str(tidy(data)) if data else None})
+    return load_config(path, {**options, "data.path": str(tidy(data.expanduser())) if data else None})

@@ -57,7 +57,7 @@ class Terminal(ExperimentEvents):
 
     def __init__(self, *, quiet: bool = False, json: bool = False, verbose: bool = False) -> None:
         self.quiet, self.json, self.verbose = quiet, json, verbose
-        self.err = Screen(set(), stderr=True)
+        self.err = Screen(set(), once=False, stderr=True)  # each run of a grid has its own notes
         if sys.stdout is None:  # plainfilm ... >&-
             raise UsageError(
                 "Standard output is closed, but the result is written there. Redirect it to a file, or to /dev/null."
@@ -68,7 +68,7 @@ class Terminal(ExperimentEvents):
         self.bar: Progress | None = None
         self.tasks: dict[str, TaskID] = {}
         self.greeted = False
-        self.epoch_seconds: float | None = None  # as estimated, until the first epoch has shown it
+        self.estimated: tuple[int, float] | None = None  # epochs and seconds of one, until the first has shown it
         self.epoch_began = 0.0
         self.run: RunDir | None = None
         self.data: tuple[Any, ...] = ()  # that was described last
@@ -220,7 +220,7 @@ class Terminal(ExperimentEvents):
             alone = duration(facts["seconds"] / facts["slowdown"])
             text += f": {facts['load']}; alone it would be about {alone}"
         self.say(text)
-        self.epoch_seconds = facts["seconds"] / facts["epochs"]
+        self.estimated = facts["epochs"], facts["seconds"] / facts["epochs"]
 
     def _on_probe(self, facts: dict[str, Any]) -> None:
         self.say(f"Probing for shortcuts on {facts['pixels']} pixels ...")
@@ -286,13 +286,17 @@ class Terminal(ExperimentEvents):
             f"epoch {facts['epoch'] + 1}/{facts['of']}  train loss {facts['train_loss']:.4f}  valid loss {facts['valid_loss']:.4f}  "
             f"valid accuracy {facts['accuracy']:.4f}  valid AUROC {facts['auroc']:.4f}"
         )
-        self._correct_estimate(time.perf_counter() - self.epoch_began, facts["of"] - facts["epoch"] - 1)
+        self._correct_estimate(time.perf_counter() - self.epoch_began, facts["of"], facts["epoch"] + 1)
 
-    def _correct_estimate(self, seconds: float, left: int) -> None:
-        """Say once that the first epoch took much longer or shorter than estimated, if it matters."""
-        expected, self.epoch_seconds = self.epoch_seconds, None
-        if expected is None or not left or max(seconds, expected) * left < _WORTH_SAYING_S:
+    def _correct_estimate(self, seconds: float, epochs: int, done: int) -> None:
+        """Say once that the first epoch took much longer or shorter than estimated, if it matters.
+
+        With several phases an estimate is for all, and a frozen one is many times faster.
+        """
+        (estimated, expected), self.estimated = self.estimated or (0, 0.0), None
+        left = epochs - done
+        if estimated != epochs or max(seconds, expected) * left < _WORTH_SAYING_S:
             return
         if not expected / _WRONG < seconds < expected * _WRONG:
             took = f"{duration(seconds)} instead of {duration(expected)}"
-            self.say(f"The epoch took {took}; about {duration(seconds * left)} left in this phase")
+            self.say(f"The epoch took {took}; about {duration(seconds * left)} left")

@@ -23,7 +23,7 @@ class ExperimentEvents:
         if not left:
             time = "nothing is left to train"
         elif facts["seconds"] is None:
-            time = "the time is unknown until the first run is done (--dry-run times five steps of each)"
+            time = "the time is unknown until the first run is done (--dry-run times a few steps of each)"
         else:
             time = f"{left} to train, about {duration(facts['seconds'])}, estimated from the finished runs"
         jobs = f", {facts['jobs']} at a time" if facts["jobs"] > 1 else ""

@@ -16,9 +16,10 @@ _PIPE_WIDTH = 100_000  # rich takes 80 columns where there is no terminal
 class Screen(Console):
     """A console that breaks no word and no line that is not wrapped; outside a terminal nothing is, unless COLUMNS is set."""
 
-    def __init__(self, said: set[str], *, verbose: bool = False, **where: Any) -> None:
+    def __init__(self, said: set[str], *, once: bool = True, verbose: bool = False, **where: Any) -> None:
         super().__init__(markup=False, highlight=False, emoji=False, **where)
-        self.said, self.verbose = said, verbose  # `said`: lines that are not printed again
+        # `said`: lines that are not printed again; `once`: nor is any note
+        self.said, self.once, self.verbose = said, once, verbose
         if not (self.is_terminal or os.environ.get("COLUMNS", "").isdigit()):
             self.width = _PIPE_WIDTH
 
@@ -28,7 +29,7 @@ class Screen(Console):
             line = " ".join(objects[0].split())
             if line in self.said:
                 return
-            self.said |= {line} if line.startswith("NOTE: ") else set()
+            self.said |= {line} if self.once and line.startswith("NOTE: ") else set()
             if not options.get("soft_wrap"):
                 objects = (self._wrapped(objects[0]),)
         elif objects and isinstance(objects[0], Table):

@@ -171,7 +171,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _timed(progress: _Progress, order: Order, on_event: EventCallback) -> float:
-    """Seconds from five timed steps of the first run of each configuration; one that fails does not stop the others."""
+    """Seconds from timed steps of the first run of each configuration; one that fails does not stop the others."""
     total = 0.0
     by_name: dict[str, float | PlainfilmError] = {}
     for place in progress.places:

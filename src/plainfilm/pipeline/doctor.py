@@ -77,7 +77,7 @@ def _warnings_for(found: DoctorDocument) -> list[str]:
     if found.slowdown > 1:
         warnings.append(
             f"The machine is busy: other processes use {found.others_cores:.1f} of {found.processors} cores. Training "
-            f"takes about {found.slowdown:.1f} times as long as alone. Pause the other work, or wait for it."
+            f"takes at least {found.slowdown:.1f} times as long as alone. Pause the other work, or wait for it."
         )
     if found.cores is not None and found.threads < found.cores:
         warnings.append(

@@ -75,13 +75,10 @@ def build_learner(
 
 def estimate(learn: Learner, cfg: ExperimentConfig, on_event: EventCallback) -> float:
     """Seconds the training will take under the machine's load of this moment."""
-    from plainfilm.train.fit import estimate_seconds
-    from plainfilm.train.other_processes import LoadMeter
+    from plainfilm.train.fit import estimate_time
     from plainfilm.train.speed import threads_for
 
-    meter = LoadMeter()
-    seconds = estimate_seconds(learn, cfg.train.phases)
-    load = meter.read()
+    seconds, load = estimate_time(learn, cfg.train.phases)
     slowdown = load.slowdown(threads_for(cfg.train.speed)) if str(learn.dls.device) == "cpu" else 1.0
     on_event("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases),
                           "load": str(load), "slowdown": slowdown})  # fmt: skip

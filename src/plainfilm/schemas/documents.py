@@ -21,7 +21,7 @@ def marks(notes: list[str]) -> str:
     """Warning prefix of every title, e.g. 'LEAKY SPLIT: ', from the notes that begin with one; else ''."""
     found = [
         mark
-        for mark in ("LEAKY SPLIT", "LEAKY WEIGHTS", "VALIDATION ONLY", "KNOWN PATIENTS")
+        for mark in (DRAWN, "LEAKY SPLIT", "LEAKY WEIGHTS", "VALIDATION ONLY", "KNOWN PATIENTS")
         if any(note.startswith(mark) for note in notes)
     ]
     return ", ".join(found) + ": " if found else ""

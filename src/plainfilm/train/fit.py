@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,14 +25,17 @@ from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import MeetRequest
 from plainfilm.train.frozen_features import hold_features, release_features
 from plainfilm.train.learner import make_learner
+from plainfilm.train.other_processes import Load, LoadMeter
 
 _SUGGESTIONS = ("valley", "slide", "minimum", "steep")
 _FALLBACK_LR = 1e-3
 _SMOOTHING = 0.98  # of the losses that fastai's Recorder keeps
+_RISEN = 0.1  # of the loss: so much above its lowest value, it rises
 _CLEAR, _NOTICEABLE = 3.0, 0.02  # a fall of fewer standard errors, or of a smaller share of the loss, counts as flat
 FLAT = (
     "FLAT CURVE: at no rate did the loss of the learning-rate finder fall by more than its noise and 2 %, so no rate "
-    f"is suggested; --lr auto takes {_FALLBACK_LR:g}. Try more --iterations or a smaller --batch-size."
+    f"is suggested; --lr auto takes {_FALLBACK_LR:g}, or a tenth of the rate at which the loss rises. A smaller "
+    "--batch-size gives more steps."
 )
 FIRST_LR, LAST_LR = 1e-7, 10.0  # of the finder
 _INFERENCE = 1 / 3  # approximate cost of a pass without gradients, as a share of one with them
@@ -122,8 +126,9 @@ class _LrCurve:
 
     @property
     def lr(self) -> float:
-        """The rate to use: valley, else the next suggestion that exists, else 1e-3."""
-        return next((value for name in _SUGGESTIONS if (value := self.suggestions[name])), _FALLBACK_LR)
+        """The rate to use: valley, else the next suggestion that exists, else 1e-3 or a tenth of where the loss rises."""
+        found = next((value for name in _SUGGESTIONS if (value := self.suggestions.get(name))), None)
+        return found or min(_FALLBACK_LR, _rising_rate(self.lrs, self.losses) / 10)
 
 
 def found_rate(learn: Learner, phase: Phase, cfg: TrainConfig, on_event: EventCallback) -> float:
@@ -185,6 +190,14 @@ def _is_flat(losses: np.ndarray) -> bool:
     return bool(means[0] - means[at] < max(_CLEAR * noise * (2 / m) ** 0.5, _NOTICEABLE * abs(means[0])))
 
 
+def _rising_rate(lrs: np.ndarray, losses: np.ndarray) -> float:
+    """The rate from which the smoothed loss stays clearly above its lowest value so far; inf if it does not rise."""
+    finite = np.where(np.isfinite(losses), losses, np.inf)
+    high = finite > (1 + _RISEN) * np.minimum.accumulate(finite)
+    stays = int(np.argmin(high[::-1])) if not high.all() else len(high)  # steps at the end that are all high
+    return float(lrs[len(lrs) - stays]) if stays else float("inf")
+
+
 def _unsmoothed(losses: np.ndarray) -> np.ndarray:
     """The loss of each step, from the running mean without bias that the Recorder keeps."""
     sums = losses * (1 - _SMOOTHING ** np.arange(1, len(losses) + 1))
@@ -215,17 +228,25 @@ def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
     return found
 
 
-def estimate_seconds(learn: Learner, phases: Sequence[Phase]) -> float:
-    """Seconds the phases will take, from timed steps of a copy of the network after one warm-up step."""
+class Estimate(NamedTuple):
+    """Seconds that the phases will take, and the load of the machine while steps were timed."""
+
+    seconds: float
+    load: Load
+
+
+def estimate_time(learn: Learner, phases: Sequence[Phase]) -> Estimate:
+    """The time of the phases, from timed steps of a copy of the network after one warm-up step."""
     model, train = copy.deepcopy(learn.model).train(), learn.dls.train
     with torch.random.fork_rng(devices=[]):
         x, y = train.one_batch()
         _timed_step(model, learn.loss_func, x, y)
-        seconds: list[float] = []
+        meter, seconds = LoadMeter(), list[float]()
         while not _enough(seconds):
             seconds.append(_timed_step(model, learn.loss_func, x, y))
     images = len(train.dataset) + len(learn.dls.valid.dataset) * _INFERENCE
-    return float(np.median(seconds)) / len(y) * images * sum(work(phase) for phase in phases)
+    epochs = sum(work(phase) for phase in phases)
+    return Estimate(float(np.median(seconds)) / len(y) * images * epochs, meter.read())
 
 
 def _enough(seconds: Sequence[float]) -> bool:

@@ -10,10 +10,12 @@ import psutil
 
 _BUSY_TIMES = ("user", "system", "nice", "irq", "softirq")  # the last three exist on some systems only
 _NOTICED = 0.2  # cores: what an idle desktop uses
+_FULL = 0.9  # of all cores: more is never measured, since threads wait for each other
+_USED_ALONE = 0.88  # of its threads' cores that a step keeps busy alone: the paper's network on two cores, 1.77 of 2
 _AT_WORK = 0.5  # cores: above this, this process was computing and so kept the others from running
 
 
-class _Load(NamedTuple):
+class Load(NamedTuple):
     """Cores that other processes and this one kept busy on average, and the machine's logical cores."""
 
     others: float
@@ -21,14 +23,18 @@ class _Load(NamedTuple):
     cores: int
 
     def slowdown(self, threads: int) -> float:
-        """Time of a step of `threads` threads in times its time alone; waiting threads sleep, and all get equal shares.
+        """Time of a step of `threads` threads in times its time alone, at least 1; waiting threads sleep.
 
-        Beside others a computing process gets fewer cores than it has threads; an idle one sees what the others want.
+        An idle process sees what the others want: with equal shares a step takes at least this much longer. A computing
+        one sees what it got itself, if no core was idle.
         """
         if self.others < _NOTICED:
             return 1.0
-        wanted = min(threads, self.cores)
-        return max(1.0, wanted / self.own if self.own > _AT_WORK else (threads + self.others) / self.cores)
+        if self.own < _AT_WORK:
+            return max(1.0, (threads + self.others) / self.cores)
+        if self.own + self.others < _FULL * self.cores:
+            return 1.0
+        return max(1.0, _USED_ALONE * min(threads, self.cores) / self.own)
 
     def __str__(self) -> str:
         return f"other processes use {self.others:.1f} of {self.cores} cores"
@@ -40,11 +46,11 @@ class LoadMeter:
     def __init__(self) -> None:
         self._began = self._times()
 
-    def read(self) -> _Load:
+    def read(self) -> Load:
         """The mean load so far."""
         seconds, busy, own = (now - then for now, then in zip(self._times(), self._began, strict=True))
         cores = os.cpu_count() or 1
-        return _Load(min(max(0.0, (busy - own) / seconds), cores), own / seconds, cores)
+        return Load(min(max(0.0, (busy - own) / seconds), cores), own / seconds, cores)
 
     @staticmethod
     def _times() -> tuple[float, float, float]:

@@ -60,8 +60,8 @@ def test_the_estimate_says_what_a_busy_machine_costs(capsys):
     ("seconds", "correction"),
     [
         (61.0, None), (89.0, None), (41.0, None),
-        (180.0, "The epoch took 3 min instead of 60 s; about 27 min left in this phase"),
-        (12.0, "The epoch took 12 s instead of 60 s; about 2 min left in this phase"),
+        (180.0, "The epoch took 3 min instead of 60 s; about 27 min left"),
+        (12.0, "The epoch took 12 s instead of 60 s; about 2 min left"),
     ],
 )  # fmt: skip
 def test_a_wrong_estimate_is_corrected_once(seconds, correction, capsys, monkeypatch):

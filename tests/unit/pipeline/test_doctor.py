@@ -12,7 +12,7 @@ from plainfilm.cli import app
 from plainfilm.config import SpeedConfig
 from plainfilm.pipeline.doctor import _warnings_for, examine
 from plainfilm.schemas.data import DoctorDocument
-from plainfilm.train.other_processes import LoadMeter, _Load
+from plainfilm.train.other_processes import Load, LoadMeter
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_healthy_machine_has_no_warning(healthy: DoctorDocument) -> None:
     [
         (
             {"others_cores": 6.0, "slowdown": 1.25},
-            "other processes use 6.0 of 8 cores. Training takes about 1.2 times as long",
+            "other processes use 6.0 of 8 cores. Training takes at least 1.2 times as long",
         ),
         ({"threads": 1}, "1 of 4 cores are used"),
     ],
@@ -60,7 +60,7 @@ def test_a_load_of_the_past_is_no_warning(healthy: DoctorDocument) -> None:
 
 
 def test_the_load_is_measured_and_its_cost_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LoadMeter, "read", lambda _: _Load(1.5, 0.1, 2))
+    monkeypatch.setattr(LoadMeter, "read", lambda _: Load(1.5, 0.1, 2))
     monkeypatch.setattr("plainfilm.train.speed.threads_for", lambda _: 2)
     found = examine()
     assert (found.others_cores, found.slowdown) == (1.5, 1.75)

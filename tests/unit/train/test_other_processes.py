@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from plainfilm.train import other_processes
-from plainfilm.train.other_processes import LoadMeter, _Load
+from plainfilm.train.other_processes import Load, LoadMeter
 
 
 def clocks(monkeypatch, wall: float, own: float, child: float, **system: float) -> None:
@@ -52,14 +52,16 @@ def test_rounded_clocks_give_no_negative_load(monkeypatch):
 @pytest.mark.parametrize(
     ("load", "threads", "slowdown"),
     [
-        (_Load(0.1, 0.0, 2), 2, 1.0),  # an idle desktop
-        (_Load(1.0, 0.0, 2), 2, 1.5),  # three runnable threads on two cores
-        (_Load(2.0, 0.0, 2), 2, 2.0),
-        (_Load(1.0, 0.0, 8), 4, 1.0),  # room for all
-        (_Load(0.7, 1.25, 2), 2, 1.6),  # at work: 1.25 cores for two threads
-        (_Load(0.7, 1.3, 2), 8, 2 / 1.3),  # more threads than cores want no more than the cores
-        (_Load(0.1, 1.25, 2), 2, 1.0),  # the rest was idle: own waiting, not other work
-        (_Load(3.0, 2.5, 8), 2, 1.0),
+        (Load(0.1, 0.0, 2), 2, 1.0),  # an idle desktop
+        (Load(1.0, 0.0, 2), 2, 1.5),  # three runnable threads on two cores
+        (Load(2.0, 0.0, 2), 2, 2.0),
+        (Load(1.0, 0.0, 8), 4, 1.0),  # room for all
+        (Load(0.8, 1.1, 2), 2, 1.6),  # at work beside one busy process: alone the two threads use 1.76 cores
+        (Load(0.8, 1.1, 2), 8, 1.6),  # more threads than cores want no more than the cores
+        (Load(0.1, 1.1, 2), 2, 1.0),  # the rest was idle: own waiting, not other work
+        (Load(0.2, 1.6, 2), 2, 1.1),
+        (Load(0.3, 3.0, 16), 8, 1.0),  # cores are free: nobody was in the way
+        (Load(0.9, 1.76, 4), 2, 1.0),
     ],
 )  # fmt: skip
 def test_what_a_busy_machine_costs(load, threads, slowdown):

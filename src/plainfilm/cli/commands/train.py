@@ -140,7 +140,7 @@ def train(
     out: opt.Out = None,
     config: opt.Config = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check the data and time five steps; no training, no files.")
+        bool, typer.Option("--dry-run", help="Check the data and time a few steps; no training, no files.")
     ] = False,
     print_config: Annotated[
         bool,
