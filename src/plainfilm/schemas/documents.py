@@ -36,7 +36,7 @@ class Document(BaseModel):
 
 class _PatientCounts(BaseModel):
     """`patients` as they are resampled: keys that may be one patient count once; None without a patient key.
-    `patient_keys`: the distinct keys, which are never fewer; None in documents of earlier versions."""
+    `patient_keys`: the distinct keys; None in documents of earlier versions."""
 
     patients: int | None
     patient_keys: int | None = None
