@@ -236,7 +236,7 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     """`plainfilm evaluate --json` and `show --json`.
 
     `inputs`: SHA-256 of each file of the run that the numbers come from, and the version of plainfilm; empty in documents
-    of earlier versions. `written`: files of the run that this command wrote, none where saved numbers are shown.
+    of earlier versions. `notes`: where saved numbers are shown, also what has changed since. `written`: files of the run that this command wrote, none where saved numbers are shown.
     """
 
     run: str
