@@ -79,6 +79,7 @@ def test_every_shared_patient_is_found_and_nobody_else(faulty: tuple) -> None:
     planted, document = faulty
     assert document["patients_across_splits"] == sorted(f"phantom-{number}" for number in planted["shared_patients"])
     assert len(planted["shared_patients"]) == 30
+    assert "patient keys in two given folders" in Path(document["page"]).read_text(encoding="utf-8")
 
 
 def test_the_verdict_is_fail_and_the_page_shows_the_copies(faulty: tuple) -> None:

@@ -200,7 +200,7 @@ def test_the_same_question_again_shows_the_saved_numbers_and_writes_nothing(copi
         moved.rename(data)
     assert everything_in(copied.parent) == before
     assert as_json(again) == shown == {**first, "written": []}
-    assert lacking(again.stderr, "Saved numbers", "nothing has changed since", "--again", "below 1") == []
+    assert lacking(again.stderr, "Saved numbers", "files have not changed since", "--again", "below 1") == []
     assert ("no test-set access" in again.stderr) == (split == "test")
     assert accesses(copied) == [True]
 
@@ -239,16 +239,65 @@ def test_blocks_of_earlier_questions_stay_and_are_no_access_again(copied):
     assert computed["at_prevalence"] == first["at_prevalence"] and accesses(copied)[3:] == [False]
 
 
+def test_an_old_prevalence_question_is_no_new_access(copied):
+    for share in ("0.3", "0.1", "0.3", "0.1"):
+        found = as_json(plainfilm("evaluate", copied, "--split", "test", "--prevalence", share, "--json"))
+    assert [row["prevalence"] for row in found["at_prevalence"]] == [0.1, 0.3]
+    assert accesses(copied) == [True, False, False]
+
+
+def test_the_subgroups_of_one_column_are_kept(copied):
+    for column in ("grey", "mode", "mode", "grey"):
+        found = as_json(plainfilm("evaluate", copied, "--split", "test", "--by", column, "--json"))
+        assert found["subgroups"]["column"] == column
+    assert accesses(copied) == [True, False, False, False]
+
+
 def test_saved_numbers_of_changed_files_are_computed_again(copied):
     """The threshold in the card is what a person might edit; another process might score again."""
     plainfilm("evaluate", copied)
     card = json.loads((copied / "card.json").read_text())
     (copied / "card.json").write_text(json.dumps({**card, "threshold": 0.123}))
-    assert "Changed since these numbers were computed: card.json" in plainfilm("show", copied).stderr
+    changed = "Changed since these numbers were computed: card.json."
+    assert changed in plainfilm("show", copied, "-q").stdout
+    assert changed in as_json(plainfilm("show", copied, "--json"))["notes"]
     assert as_json(plainfilm("evaluate", copied, "--json"))["threshold"] == 0.123
     done = plainfilm("evaluate", copied, "--split", "test", "--json")
     assert as_json(done)["threshold"] == 0.123 and as_json(done)["opened"] == 2
     assert lacking(done.stderr, "Changed since the saved numbers: card.json", "counted") == []
+
+
+def test_show_says_that_the_weights_are_others(copied):
+    """Their hash is in the card, which still is what it was."""
+    weights = bytearray((copied / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copied / "model.safetensors").write_bytes(weights)
+    changed = "Changed since these numbers were computed: model.safetensors."
+    assert changed in plainfilm("show", copied, "-q").stdout
+    assert changed in as_json(plainfilm("show", copied, "--split", "valid", "--json"))["notes"]
+    assert "model.safetensors" in plainfilm("evaluate", copied, "--split", "test", code=2).stderr
+
+
+def test_another_version_is_no_access_to_test_and_is_named(copied):
+    """Valid, which costs nothing, is computed again; a changed file is still an access."""
+    plainfilm("evaluate", copied, "--split", "test", "--prevalence", "0.1")
+    saved = json.loads((copied / "metrics.json").read_text())
+    for split in ("test", "valid"):
+        saved[split]["inputs"]["plainfilm"] = "0.0.9"
+    (copied / "metrics.json").write_text(json.dumps(saved))
+    shown = as_json(plainfilm("evaluate", copied, "--split", "test", "--json"))
+    assert (shown["metrics"], shown["written"]) == (saved["test"]["metrics"], [])
+    for command in (["evaluate", copied, "--split", "test", "-q"], ["show", copied, "-q"]):
+        printed = " ".join(plainfilm(*command).stdout.split())
+        note = printed.partition("NOTE: These numbers were ")[2]
+        assert lacking(note, "computed by plainfilm 0.0.9", "--again", "a test-set access") == []
+        assert printed.count("0.0.9") == 1
+    assert accesses(copied) == [True, False]
+    valid = as_json(plainfilm("evaluate", copied, "--json"))
+    assert "metrics.json" in valid["written"] and not any("0.0.9" in note for note in valid["notes"])
+    computed = as_json(plainfilm("evaluate", copied, "--split", "test", "--again", "--json"))
+    assert not any("0.0.9" in note for note in computed["notes"]) and accesses(copied) == [True, False, False]
+    assert computed["at_prevalence"] == []  # computed by the other version
 
 
 def test_show_names_the_other_splits_and_refuses_what_is_not_saved(copied, trained):

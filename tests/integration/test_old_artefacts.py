@@ -63,12 +63,13 @@ def test_valid_is_evaluated_again_to_the_same_numbers_without_its_images(grid, e
 
 
 def test_test_numbers_saved_by_that_commit_are_shown_without_an_access(grid, evaluated):
-    """They name no inputs: whether these changed is not known, and the line says so."""
+    """They name no inputs: whether these changed is not known, and a note says so."""
     before = (grid / RUN / "test_ledger.jsonl").read_bytes(), (grid / RUN / "metrics.json").read_bytes()
     for command in (["evaluate", grid / RUN, "--split", "test"], ["show", grid / RUN]):
-        assert json.loads(plainfilm(*command, "--json").stdout)["metrics"] == evaluated["test"]["metrics"]
-        assert "AUROC" in plainfilm(*command).stdout
-    assert "not known" in plainfilm("evaluate", grid / RUN, "--split", "test").stderr
+        found = json.loads(plainfilm(*command, "--json").stdout)
+        assert found["metrics"] == evaluated["test"]["metrics"] and "not known" in found["notes"][-1]
+        printed = plainfilm(*command, "-q").stdout
+        assert "AUROC" in printed and printed.count("not known") == 1
     assert before == ((grid / RUN / "test_ledger.jsonl").read_bytes(), (grid / RUN / "metrics.json").read_bytes())
     plainfilm("evaluate", grid / RUN, "--split", "test", "--again")
     assert (grid / RUN / "test_ledger.jsonl").read_bytes() != before[0]

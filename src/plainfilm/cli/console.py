@@ -235,13 +235,9 @@ class Terminal(ExperimentEvents):
         self.say(f"NOTE: {facts['text']}")
 
     def _on_saved(self, facts: dict[str, Any]) -> None:
-        unchanged = (
-            "nothing has changed since"
-            if facts["checked"]
-            else "from a version that did not record what they come from, so whether that has changed is not known"
-        )
+        unchanged = ": the run's files have not changed since" if facts["checked"] else ""
         free, costs = ("; no test-set access", ", which is one") if facts["split"] == "test" else ("", "")
-        self.say(f"Saved numbers, {unchanged}{free}. --again computes them again{costs}.")
+        self.say(f"Saved numbers{unchanged}{free}. --again computes them again{costs}.")
 
     def _on_lr(self, facts: dict[str, Any]) -> None:
         self.say(f"Learning rate found: {facts['lr']:.2g}")

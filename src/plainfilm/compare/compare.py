@@ -180,7 +180,7 @@ def _as_document(lineup: Lineup, split: str, metric: str) -> CompareDocument:
 
 def _notes(lineup: Lineup, split: str) -> list[str]:
     runs = [run for configuration in lineup.configurations for run in configuration.runs]
-    notes = list(dict.fromkeys(note for run in runs for note in run.card.notes))
+    notes = list(dict.fromkeys(note for run in runs for note in run.card.notes)) + lineup.own_splits_note()
     if split == "valid":
         kept = [run.card for run in runs if run.card.kept_by == KEPT_BEST] or [run.card for run in runs]
         notes += chosen_on_valid(kept[0])

@@ -14,6 +14,7 @@ from plainfilm.compare.scored_run import Scored
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.stats.intervals import Ints
 from plainfilm.evaluate.stats.paired_tests import PairedScores
+from plainfilm.runs.folder import RunDir
 
 Pair = tuple[int, int]
 _REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first is incomplete
@@ -28,8 +29,11 @@ class Configuration:
 
     @property
     def has_own_splits(self) -> bool:
-        """Whether its runs are scored on different images: each seed drew its own split."""
-        return len({run.fingerprint for run in self.runs}) > 1
+        """Whether its seeds drew different splits, which on a given test set its scores do not show; folds differ anyway."""
+        by_fold: dict[int, set[tuple[str, str]]] = {}
+        for run in self.runs:
+            by_fold.setdefault(run.cfg.data.fold, set()).add((run.fingerprint, run.fingerprint_valid))
+        return any(len(splits) > 1 for splits in by_fold.values())
 
     def mean(self, metric: str) -> float:
         """Mean over the runs; NaN if it is not estimable in one of them."""
@@ -50,6 +54,16 @@ class Lineup:
     codes: dict[Path, Ints]
     m: int
     pairs: dict[Pair, list[tuple[Scored, Scored]]] = field(default_factory=dict)
+
+    def own_splits_note(self) -> list[str]:
+        """The note that the sd of some rows covers more than trainings; empty where no row's seeds drew their own splits."""
+        apart = [row.name for row in self.configurations if row.has_own_splits]
+        if not apart:
+            return []
+        which = "every row" if len(apart) == len(self.configurations) > 1 else ", ".join(apart)
+        return [
+            f"Each seed drew its own split in {which}: there the sd covers other images as well as other trainings."
+        ]
 
     def blocks(self, pair: Pair) -> list[PairedScores]:
         """The scores of the two rows of a pair on the same images."""
@@ -113,7 +127,7 @@ def _in_rows(runs: Sequence[Scored]) -> list[list[Scored]]:
 
 def _repeats(one: Scored, other: Scored) -> bool:
     """Whether two runs differ only in seed or fold and are scored on the same images, or were planned as repeats: by a
-    grid, whose folders are named so, or as folds of one partition. A seed alone also draws another split.
+    grid, or as folds of one partition. A seed alone also draws another split.
     """
     if one.key != other.key:
         return False
@@ -122,8 +136,12 @@ def _repeats(one: Scored, other: Scored) -> bool:
 
 
 def _in_grid(root: Path) -> tuple[Path, str] | None:
-    """The grid's folder and the configuration, of a run folder that `experiments run` named; else None."""
-    return (root.resolve().parent, configuration_name(root)) if _REPEATED.match(root.name) else None
+    """The grid's folder and the configuration, of a run that `experiments run` trained; else None.
+
+    A name can also be given by hand; cost.json is written by `experiments run` alone.
+    """
+    planned = _REPEATED.match(root.name) and RunDir(root).cost.is_file()
+    return (root.resolve().parent, configuration_name(root)) if planned else None
 
 
 def configuration_name(root: Path) -> str:

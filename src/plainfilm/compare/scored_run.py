@@ -43,7 +43,7 @@ class Scored:
     """One run on one split. Rows are sorted by content, so row i is the same image in every run on these images.
 
     `key`: the config without its repeat, as JSON; `repeat`: (seed, fold); `images`: str (n,), SHA-256 of each file;
-    `fingerprint` of the sorted (file, label) pairs; `groups`: int (n,); `patients`: str (n,) or None.
+    `fingerprint` of the sorted (file, label) pairs, `fingerprint_valid` of the valid images; `groups`: int (n,); `patients`: str (n,) or None.
     """
 
     root: Path
@@ -52,6 +52,7 @@ class Scored:
     split: str
     images: np.ndarray
     fingerprint: str
+    fingerprint_valid: str
     groups: np.ndarray
     patients: np.ndarray | None
     probs: Floats
@@ -132,8 +133,8 @@ def read_scored(root: Path, split: str) -> Scored:
     if split == SHIFTED:
         images = np.char.add(images, np.char.add(" ", part[CHANGE].to_numpy(dtype=str)))
     return Scored(
-        run.root, cfg, card, split, images[order], seal_of(part), predictions.groups[order],
-        None if people is None else people[order], predictions.probs[order], predictions.targs[order],
+        run.root, cfg, card, split, images[order], seal_of(part), seal_of(rows[rows["split"] == "valid"]),
+        predictions.groups[order], None if people is None else people[order], predictions.probs[order], predictions.targs[order],
     )  # fmt: skip
 
 

@@ -142,7 +142,8 @@ def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
     return ResultsSection(
         name, experiment.about if experiment else About(), rows, baseline, probe,
-        notes + _comparability_notes([root for root, _ in done], split, rows) + _own_splits(lineup), len(runs),
+        notes + _comparability_notes([root for root, _ in done], split, rows)
+        + (lineup.own_splits_note() if lineup else []), len(runs),
         [f"{root.name} ({status})" for root, status in unfinished], split,
         frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class for row in rows} - {None}) > 1,
         bool(runs) and all(run.card.kept_by == KEPT_LAST for run in runs),
@@ -171,14 +172,6 @@ def _comparability_notes(roots: Sequence[Path], split: str, rows: Sequence[Row])
             f"Rows with fewer seeds than the others ({max(seeds.values())}): {', '.join(few)}; their means vary more."
         )
     return found
-
-
-def _own_splits(lineup: Lineup | None) -> list[str]:
-    apart = [row.name for row in lineup.configurations if row.has_own_splits] if lineup else []
-    if not apart:
-        return []
-    which = "every row" if lineup and len(apart) == len(lineup.configurations) > 1 else ", ".join(apart)
-    return [f"Each seed drew its own split in {which}: there the sd covers other images as well as other trainings."]
 
 
 def run_folders(folder: Path) -> list[Path]:

@@ -122,7 +122,9 @@ def _next(progress: _Progress, order: Order, folder: Path) -> str:
     if any(run.outcome == "planned" for run in progress.runs()):
         return order.command
     trained = any(run.outcome in _TRAINED for run in progress.runs())
-    return command_line("experiments", "table", folder) if trained else ""
+    # it names what was not run, and the log of test-set accesses lies beside it
+    file = [] if order.out == OUT and order.path.absolute().parent == Path("experiments").absolute() else [order.path]
+    return command_line("experiments", "table", folder, *file) if trained else ""
 
 
 def _require_data(experiment: Experiment, order: Order) -> None:

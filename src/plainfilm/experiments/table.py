@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
 from plainfilm.experiments.aggregate import NOT_RUN, ResultsSection, Row, read_section, run_folders
 from plainfilm.experiments.markdown import csv_rows, put_rows, put_section, section_text
 from plainfilm.experiments.runner import OUT
-from plainfilm.experiments.test_log import read_access_log
+from plainfilm.experiments.test_log import LOG, read_access_log
 from plainfilm.schemas.compare import TableDocument, TableSection
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ def make_table(given: Sequence[Path] | None, out: Path | None = None) -> TableDo
     """Write sections for the given run folders or experiment files; other sections of the page are not changed.
 
     Args:
-        given: None: every experiment in runs/experiments.
-        out: the folder of RESULTS.md; None: the one given folder that is read. An experiment's file there names
-            the configurations that were not run.
+        given: None: every experiment in runs/experiments. An experiment's file beside a folder of its name belongs to
+            the runs in it; alone, to those in runs/experiments.
+        out: the folder of RESULTS.md; None: the one given folder that is read. An experiment's file, given or there,
+            names the configurations that were not run.
     Raises:
         UsageError: several folders and no `out`.
         DataError: no run, a damaged one, or a page or CSV of another format. Nothing is written then.
@@ -41,12 +42,12 @@ def make_table(given: Sequence[Path] | None, out: Path | None = None) -> TableDo
         text = page.read_text(encoding="utf-8") if page.is_file() else ""
     except (OSError, UnicodeDecodeError):
         raise DataError(f"{page} cannot be read as text. Move it, or choose another --out.") from None
-    accesses = read_access_log(_access_log(out))
+    accesses = {name: _logged(file, out) for name, (_, file) in places.items()}
     figures = {section.name: _draw(section) for section in sections}
     rows = put_rows(table, [row for section in sections for row in csv_rows(section)])
     for section in sections:
         links = {title: f"figures/{name}" for title, (name, _) in figures[section.name].items()}
-        text = put_section(text, section.name, section_text(section, links, accesses))
+        text = put_section(text, section.name, section_text(section, links, accesses[section.name]))
     drawn = []
     for name, png in (figure for of_one in figures.values() for figure in of_one.values()):
         drawn.append(out / "figures" / name)
@@ -62,7 +63,9 @@ def make_table(given: Sequence[Path] | None, out: Path | None = None) -> TableDo
 
 def _beside(given: Sequence[Path] | None) -> Path:
     """The folder that is read: results lie beside their runs, and no file of a checkout changes unasked."""
-    read = list(dict.fromkeys(OUT / path.stem if path.suffix in (".yaml", ".yml") else path for path in given or [OUT]))
+    folders, files = _folders_and_files(given or [OUT])
+    paired = {found.name for path in folders for found in _with_runs(path)}
+    read = [*dict.fromkeys(folders), *(OUT / name for name in files if name not in paired)]
     if len(read) > 1:
         raise UsageError(
             f"One table of {len(read)} folders has no place of its own. Say where to write it: --out FOLDER."
@@ -77,9 +80,14 @@ def _file_of(folder: Path, out: Path) -> Path | None:
     return next((path for path in places if path.is_file()), None)
 
 
-def _access_log(out: Path) -> Path:
-    """looks.jsonl in `out`, else the project's; a section counts only the accesses to its own test sets."""
-    return out / "looks.jsonl" if (out / "looks.jsonl").is_file() else Path("experiments") / "looks.jsonl"
+def _logged(file: Path | None, out: Path) -> list[dict[str, Any]]:
+    """The accesses in looks.jsonl beside the experiment's file, and in `out`, else in the project's.
+
+    A section counts only those to its own test sets.
+    """
+    project = out / LOG if (out / LOG).is_file() else Path("experiments") / LOG
+    logs = [project, *([file.parent / LOG] if file else [])]
+    return [access for path in dict.fromkeys(path.resolve() for path in logs) for access in read_access_log(path)]
 
 
 def _summary(section: ResultsSection) -> TableSection:
@@ -97,13 +105,20 @@ def _places(given: Sequence[Path], out: Path) -> dict[str, tuple[Path, Path | No
             raise UsageError(f"Two folders are named {name!r} ({found[name][0]} and {folder}); rename one of them.")
         found[name] = folder, file
 
-    for path in given:
-        if path.is_file() and path.suffix in (".yaml", ".yml"):
-            add(path.stem, OUT / path.stem, path)
-            continue
+    folders, files = _folders_and_files(given)
+    for path in folders:
         for folder in _with_runs(path):
-            add(folder.name, folder, _file_of(folder, out))
+            add(folder.name, folder, files.get(folder.name) or _file_of(folder, out))
+    for name, file in files.items():
+        if name not in found:
+            add(name, OUT / name, file)
     return found
+
+
+def _folders_and_files(given: Sequence[Path]) -> tuple[list[Path], dict[str, Path]]:
+    """The folders, and the experiment files by name; what is neither counts as a folder, and is refused as one."""
+    files = {path.stem: path for path in given if path.is_file() and path.suffix in (".yaml", ".yml")}
+    return [path for path in given if path not in files.values()], files
 
 
 def _with_runs(path: Path) -> list[Path]:

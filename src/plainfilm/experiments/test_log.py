@@ -22,10 +22,12 @@ from plainfilm.pipeline import evaluate
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 
+LOG = "looks.jsonl"
+
 
 def access_log_file(experiment: Experiment) -> Path:
-    """looks.jsonl beside the experiment's file."""
-    return experiment.path.absolute().parent / "looks.jsonl"
+    """The log beside the experiment's file."""
+    return experiment.path.absolute().parent / LOG
 
 
 def require_writable(path: Path) -> None:

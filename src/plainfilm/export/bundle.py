@@ -179,7 +179,8 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
     own, of_set = count_accesses(run, card.seal)
     if "test" in documents and not own:
         raise DataError(
-            f"metrics.json of {run.root} has test scores, but no access to the test set is recorded. {again}"
+            f"metrics.json of {run.root} has test scores, but no test-set access is recorded. Restore test_ledger.jsonl and "
+            f"status.json from a backup, or score it again, which records one: {command_line('evaluate', run.root, '--split', 'test')}"
         )
     return {
         name: SplitScores(

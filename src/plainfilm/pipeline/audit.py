@@ -141,4 +141,6 @@ def _given_notes(rows: pd.DataFrame, found: Findings) -> list[str]:
     )
     if not named:
         return []
-    return [f"{len(named)} of the patients in two folders are in train and val only; --split official pools those two."]
+    return [
+        f"{len(named)} of the patient keys in two folders are in train and val only; --split official pools those two."
+    ]

@@ -138,8 +138,8 @@ def _saved_document(
 ) -> EvaluateDocument | None:
     """The saved document if it holds all that is asked and nothing it comes from has changed; writes nothing.
 
-    Documents of earlier versions do not name their inputs: on test, where computing is an access, they count as
-    unchanged, with a word about it.
+    On test, where computing is an access, neither another version nor a document that does not name its inputs is a
+    reason to compute: its notes say so.
     """
     saved = SavedDocument.read(run, split)
     if saved is None:
@@ -149,7 +149,7 @@ def _saved_document(
     if split == "test" and not (len(part) and accesses_to(check_before_access(run, part)[1], seal_of(part))):
         return None
     asked, checked = _extra_blocks(card, cfg, part, prevalences, by), bool(saved.document.inputs)
-    if not saved.holds(asked) or not (checked or split == "test"):
+    if not saved.holds(asked) or (saved.from_another_version and split != "test"):
         return None
     if checked and (changed := saved.changed(run, asked)):
         if split == "test":  # why an access is made now
@@ -157,7 +157,8 @@ def _saved_document(
             on_event("note", {"text": text})
         return None
     on_event("saved", {"split": split, "checked": checked})
-    return saved.counted(run, card.seal)
+    document = saved.counted(run, card.seal)
+    return document.model_copy(update={"notes": [*document.notes, *saved.doubts()]})
 
 
 def _other_threshold(run: RunDir, card: Card, rows: pd.DataFrame, rule: str) -> Card:

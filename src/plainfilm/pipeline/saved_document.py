@@ -1,8 +1,9 @@
-"""The saved document of a split in metrics.json: whether its inputs have changed, and what it holds."""
+"""The saved document of a split in metrics.json: what it holds, and whether what it comes from has changed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plainfilm import __version__
@@ -34,7 +35,7 @@ class SavedDocument:
     def inputs_of(run: RunDir, split: str, asked: ExtraBlocks) -> dict[str, str]:
         """SHA-256 of the files that the numbers of a split come from, by name, and the version that computes them.
 
-        The weights are in it through the hash in card.json, which is compared whenever the card is read.
+        The weights are in it through their hash in card.json; `show`, which needs no card, compares the two.
         """
         files = (run.card, run.config, run.table, run.predictions(split), run.probes, run.probe_scores(split))
         inputs = {path.relative_to(run.root).as_posix(): sha256_of(path) for path in files if path.is_file()}
@@ -43,11 +44,37 @@ class SavedDocument:
         return {_VERSION: __version__, **inputs}
 
     def changed(self, run: RunDir, asked: ExtraBlocks) -> list[str]:
-        """The inputs that are not what they were; subgroups are compared only where they are asked for."""
+        """The inputs that are not what they were; subgroups are compared only where they are asked for.
+
+        The version is not among them: see `from_another_version`.
+        """
         then, now = self.document.inputs, self.inputs_of(run, self.document.split, asked)
-        if asked.column is None:
-            then = {name: value for name, value in then.items() if name != _SUBGROUPS}
-        return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
+        left_out = {_VERSION, *([_SUBGROUPS] if asked.column is None else [])}
+        differ = sorted(name for name in (then.keys() | now.keys()) - left_out if then.get(name) != now.get(name))
+        return [f"the values of {asked.column}" if name == _SUBGROUPS else name for name in differ]
+
+    @property
+    def from_another_version(self) -> bool:
+        """Whether another version computed it, or one that does not say which it is."""
+        return self.document.inputs.get(_VERSION) != __version__
+
+    def doubts(self, changed: Sequence[str] = ()) -> list[str]:
+        """Notes on why a new computation may give other numbers; `changed`: its files that are not what they were."""
+        again = "--again computes them with this version" + (
+            ", which is a test-set access." if self.document.split == "test" else "."
+        )
+        notes = [f"Changed since these numbers were computed: {', '.join(changed)}."] if changed else []
+        if not self.document.inputs:
+            notes.append(
+                "These numbers were saved by a version that did not record what they come from, so whether that has "
+                f"changed is not known; evaluate {again}"
+            )
+        elif self.from_another_version:
+            then = self.document.inputs.get(_VERSION, "of an unknown version")
+            notes.append(
+                f"These numbers were computed by plainfilm {then}, and this is {__version__}; evaluate {again}"
+            )
+        return notes
 
     def holds(self, asked: ExtraBlocks) -> bool:
         """Whether all that is asked is in it; it may hold more."""
@@ -55,14 +82,16 @@ class SavedDocument:
         column = self.document.subgroups.column if self.document.subgroups else None
         return set(asked.prevalences) <= known and asked.column in (None, column)
 
-    def blocks_besides(self, asked: ExtraBlocks) -> dict[str, object]:
-        """The blocks of earlier questions, to be kept beside the blocks of another one."""
-        blocks: dict[str, object] = {}
-        if not asked.prevalences:
-            blocks["at_prevalence"] = self.document.at_prevalence
-        if asked.column is None and self.document.subgroups is not None:
-            blocks["subgroups"] = self.document.subgroups
-        return blocks
+    def kept_in(self, document: EvaluateDocument) -> EvaluateDocument:
+        """A new document with what earlier questions left here: every prevalence, and the subgroups of one column."""
+        rows = {row.prevalence: row for row in (*self.document.at_prevalence, *document.at_prevalence)}
+        return document.model_copy(
+            update={
+                "at_prevalence": [rows[share] for share in sorted(rows)],
+                "subgroups": document.subgroups or self.document.subgroups,
+                "inputs": {**self.document.inputs, **document.inputs},
+            }
+        )
 
     def counted(self, run: RunDir, seal: str | None) -> EvaluateDocument:
         """The document with the accesses as they are counted now.
@@ -80,9 +109,8 @@ def save_document(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, b
     """The document with its inputs, saved in metrics.json, and its figure; blocks of earlier questions stay."""
     document = document.model_copy(update={"inputs": SavedDocument.inputs_of(run, document.split, asked)})
     saved = SavedDocument.read(run, document.split)
-    if saved is not None and not saved.changed(run, ExtraBlocks()):
-        document = document.model_copy(update=saved.blocks_besides(asked))
-        document = document.model_copy(update={"inputs": {**saved.document.inputs, **document.inputs}})
+    if saved is not None and not saved.from_another_version and not saved.changed(run, ExtraBlocks()):
+        document = saved.kept_in(document)
     save_metrics(run, document)
     written = ["metrics.json", *_draw_decision_curve(run, document)]
     return document.model_copy(update={"written": sorted({*written, *(scored_files(run, document.split) - before)})})

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from plainfilm.base.command_line import command_line
-from plainfilm.base.events import EventCallback, silent
+from plainfilm.base.files import sha256_of
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.document import ExtraBlocks
 from plainfilm.pipeline.saved_document import SavedDocument
@@ -14,10 +14,10 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument
 
 
-def show_run(
-    root: Path, *, split: str | None = None, on_event: EventCallback = silent
-) -> tuple[EvaluateDocument, list[str]]:
+def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument, list[str]]:
     """The document that `evaluate` saved for a split, and the names of the other saved ones.
+
+    Its notes say what of the run has changed since, or that this is not known.
 
     Args:
         split: None takes test if the run was evaluated on it, else valid.
@@ -40,11 +40,22 @@ def show_run(
         )
     document = saved.counted(run, run.read_status().get("seal"))
     if split == "test" and not document.opened:
-        raise SealError(f"metrics.json of {run.root} has test scores, but no test-set access is recorded.")
+        raise SealError(
+            f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "
+            "Restore test_ledger.jsonl and status.json from a backup."
+        )
     changed = saved.changed(run, ExtraBlocks()) if saved.document.inputs else []
-    if changed:
-        on_event("note", {"text": f"Changed since these numbers were computed: {', '.join(changed)}."})
+    doubts = saved.doubts([*changed, *([] if _has_own_weights(run) else [run.weights.name])])
+    document = document.model_copy(update={"notes": [*document.notes, *doubts]})
     return document, [name for name in names if name != split]
+
+
+def _has_own_weights(run: RunDir) -> bool:
+    """Whether the weights are those that card.json describes; a damaged card or absent weights are not."""
+    try:
+        return bool(sha256_of(run.weights) == json.loads(run.card.read_text(encoding="utf-8"))["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def _saved_splits(run: RunDir) -> list[str]:

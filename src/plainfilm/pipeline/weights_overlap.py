@@ -170,8 +170,8 @@ def refuse_overlap(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]
     notes = []
     if known := people & patients:
         notes.append(
-            f"KNOWN PATIENTS: {len(known)} of {len(people)} external patients have a patient key that images behind the run's initial "
-            "weights have too. If they are the same people, the score is optimistic."
+            f"KNOWN PATIENTS: {len(known)} of {len(people)} external patient keys are those of images behind the run's initial "
+            "weights too. If they are the same people, the score is optimistic."
         )
     if not whole:
         notes.append(

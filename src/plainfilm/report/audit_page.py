@@ -61,7 +61,7 @@ def _findings(audit: AuditDocument) -> list[tuple[str, int]]:
         ("groups of identical images", len(audit.duplicates)),
         ("groups of nearly identical images", len(audit.near_duplicates)),
         ("groups of identical images under two labels", len(audit.label_conflicts)),
-        ("patients in two given folders", len(audit.patients_across_splits)),
+        ("patient keys in two given folders", len(audit.patients_across_splits)),
         ("groups of identical images in two given folders", len(audit.duplicates_across_splits)),
         *((f"ignored: {rule}", count) for rule, count in sorted(rules.items())),
     ]

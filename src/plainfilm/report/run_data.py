@@ -17,7 +17,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.evaluate.test_ledger import count_accesses, read_chain
+from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, read_chain
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, read_metrics_file
@@ -33,8 +33,8 @@ class ReportedRun:
     """The data of the page.
 
     `documents`: metrics documents by split, always with valid, and with test after its evaluation; `excluded`: excluded
-    files, by (state, code); `accesses`: the ledger of the run; `accesses_set`: accesses to this test set by all runs in
-    the same folder; `history`: columns of history.csv; `set_aside`: rows of excluded.csv;
+    files, by (state, code); `accesses`: to the run's test set; `accesses_external`: to external sets, which are in the same
+    ledger; `accesses_set`: to this test set by all runs in the same folder; `history`: columns of history.csv; `set_aside`: rows of excluded.csv;
     `heat`: the checks of the heat maps, None where `interpret` made no maps or saved no checks.
     """
 
@@ -47,6 +47,7 @@ class ReportedRun:
     finished: str
     history: dict[str, list[float]]
     accesses: list[dict[str, Any]]
+    accesses_external: int
     accesses_set: int
     rows: pd.DataFrame
     set_aside: pd.DataFrame
@@ -98,7 +99,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         DataError: a file is missing or damaged. SealError: the test-set ledger was changed.
     """
     card, cfg = read_card(run), read_run_config(run)
-    status = run.read_status()
+    status, ledger = run.read_status(), read_chain(run.ledger)
     own, of_set = count_accesses(run, card.seal)
     documents = read_metrics_file(run)
     if "test" in documents and not own:
@@ -108,10 +109,12 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         )
     if "test" in documents:  # copying a run leaves the accesses of the other runs behind
         of_set = max(of_set, documents["test"].opened_set)
+    accesses = [] if card.seal is None else accesses_to(ledger, card.seal)
     finished = ReportedRun(
         run=run, card=card, cfg=cfg, documents=documents, counts=_read(run, "data.json", DataCounts.model_validate_json),
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),
-        history=_read(run, "history.csv", lambda _: _history(run)), accesses=read_chain(run.ledger), accesses_set=of_set,
+        history=_read(run, "history.csv", lambda _: _history(run)), accesses=accesses,
+        accesses_external=len(ledger) - len(accesses), accesses_set=of_set,
         rows=read_table(run.table), set_aside=_read(run, "excluded.csv", lambda _: _set_aside(run)),
         heat=_heat(run),
     )  # fmt: skip

@@ -36,7 +36,7 @@ class Document(BaseModel):
 
 class _PatientCounts(BaseModel):
     """`patients` as they are resampled: keys that may be one patient count once; None without a patient key.
-    `patient_keys`: the distinct keys, which are never fewer; None in documents of earlier versions."""
+    `patient_keys`: the distinct keys; None in documents of earlier versions."""
 
     patients: int | None
     patient_keys: int | None = None
@@ -236,7 +236,7 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     """`plainfilm evaluate --json` and `show --json`.
 
     `inputs`: SHA-256 of each file of the run that the numbers come from, and the version of plainfilm; empty in documents
-    of earlier versions. `written`: files of the run that this command wrote, none where saved numbers are shown.
+    of earlier versions. `notes`: where saved numbers are shown, also what has changed since. `written`: files of the run that this command wrote, none where saved numbers are shown.
     """
 
     run: str

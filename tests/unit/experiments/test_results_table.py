@@ -365,6 +365,15 @@ def test_two_runs_of_ones_own_with_other_seeds_and_splits_are_two_rows(save_run,
     assert "not tested: different images" in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
+def test_a_name_given_by_hand_makes_no_grid(save_run, tmp_path, out):
+    """Without cost.json, which `experiments run` writes."""
+    root = tmp_path / "runs" / "mine"
+    for seed in (1, 2):
+        save_run(f"paper-seed{seed}", root=root, seed=seed, first=20 * seed).cost.unlink()
+    table(root, "--out", out)
+    assert [row["seeds"] for row in sorted(rows(out), key=lambda row: row["seeds"])] == ["1", "2"]
+
+
 def test_two_runs_of_ones_own_on_the_same_images_are_seeds_of_one_row(save_run, tmp_path, out):
     root = tmp_path / "runs" / "mine"
     save_run("first run", root=root)
@@ -390,6 +399,7 @@ def test_folds_of_one_partition_are_one_row(save_run, tmp_path, out):
         save_run(f"f{fold}", root=tmp_path / "runs" / "folds", first=40 * fold, options={**folds, "data.fold": fold})
     table(tmp_path / "runs" / "folds", "--out", out)
     assert [row["configuration"] for row in rows(out)] == ["f0, f1"]
+    assert "drew its own split" not in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
 def test_columns_that_come_later_leave_older_rows_empty(tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import json
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -145,8 +147,9 @@ def test_next_is_the_run_after_a_dry_run_and_the_table_after_the_runs(stage):
     again = f"plainfilm experiments run {stage.file} --out {stage.out}"
     assert json.loads(stage.run("--dry-run", "--json").stdout)["next"] == again
     assert f"Next: {again}\n" in stage.run("--dry-run").stdout
-    assert f"Next: plainfilm experiments table {stage.out / 'grid'}\n" in stage.run().stdout
-    assert f"Next: plainfilm experiments table {stage.out / 'grid'}\n" in stage.run("--dry-run").stdout  # all are done
+    then = f"Next: plainfilm experiments table {stage.out / 'grid'} {stage.file}\n"
+    assert then in stage.run().stdout
+    assert then in stage.run("--dry-run").stdout  # all are done
 
 
 def test_where_no_run_finished_nothing_is_next(stage):
@@ -448,6 +451,24 @@ def test_each_run_is_evaluated_on_test_once_and_the_access_is_logged_beside_the_
     )
     card = json.loads((evaluated.root("a-seed0") / "card.json").read_text())
     assert (access["model_sha256"], access["seal"]) == (card["weights_sha256"], card["seal"])
+
+
+def test_the_table_named_next_has_the_log_beside_the_file_and_what_was_not_run(evaluated):
+    evaluated.file.write_text(evaluated.file.read_text() + "about: {title: of a file elsewhere}\n")
+    command = json.loads(evaluated.run("--only", "a", "--open-test", "--json").stdout)["next"]
+    assert CliRunner().invoke(app, shlex.split(command)[1:]).exit_code == 0
+    page = (evaluated.out / "grid" / "RESULTS.md").read_text(encoding="utf-8")
+    assert re.search(r"\| *NOT RUN *\| *b ", page) or re.search(r"\| *b .*NOT RUN", page)
+    assert lacking(page, "of a file elsewhere", "was accessed 2 times by 1 configurations") == []
+
+
+def test_next_is_short_where_the_table_finds_the_file_by_itself(evaluated, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").mkdir()
+    file = Path("experiments") / evaluated.file.name
+    file.write_text(evaluated.file.read_text())
+    evaluated.file, evaluated.out = file, runner.OUT
+    assert json.loads(evaluated.run("--only", "a", "--json").stdout)["next"].endswith(f" table {runner.OUT / 'grid'}")
 
 
 def test_an_access_that_was_not_logged_is_logged_without_another_access(evaluated):

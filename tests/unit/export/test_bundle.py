@@ -107,6 +107,15 @@ def test_exporting_twice_gives_the_same_bytes_and_never_overwrites(exported, tmp
         export_run(run.root, tmp_path / "again")
 
 
+def test_test_scores_without_an_access_are_refused_with_a_command_that_makes_one(exported, tmp_path, refusal):
+    run = RunDir(Path(shutil.copytree(exported[0].root, tmp_path / "run")))
+    saved = json.loads(run.metrics.read_text())
+    run.metrics.write_text(json.dumps({**saved, "test": {**saved["valid"], "split": "test"}}))
+    line = refusal(lambda: export_run(run.root, tmp_path / "bundle"), DataError)
+    assert lacking(line, "no test-set access is recorded", "test_ledger.jsonl", "from a backup") == []
+    assert line.endswith(f"plainfilm evaluate {run.root} --split test")
+
+
 def test_what_a_killed_export_left_in_the_run_stops_nobody_and_goes(exported, tmp_path):
     shutil.copytree(exported[0].root, tmp_path / "run")
     left = tmp_path / "run" / f"{TEMP_PREFIX}0123"

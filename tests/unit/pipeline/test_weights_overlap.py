@@ -170,7 +170,7 @@ def test_external_images_must_not_have_shaped_the_weights_that_the_run_started_f
     (note,) = refuse_overlap(
         external, third, card_of(third)
     )  # test images trained nothing; the run's own images are checked elsewhere
-    assert note.startswith("KNOWN PATIENTS: 1 of 3 external patients")
+    assert note.startswith("KNOWN PATIENTS: 1 of 3 external patient keys")
     assert refuse_overlap(table("- new n1"), third, card_of(third)) == []
     assert refuse_overlap(external, first, card_of(first)) == []
     shutil.rmtree(first.root)

@@ -10,9 +10,10 @@ from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, rename_file
 
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError
-from plainfilm.evaluate.test_ledger import check_before_access, record_access
+from plainfilm.evaluate.test_ledger import check_before_access, read_chain, record_access
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import _TOPICS, claim_items
+from plainfilm.report.page import report_run
 from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
 from wording import lacking
@@ -47,6 +48,24 @@ def test_each_further_access_is_reported(finish):
         seal, looks = check_before_access(run, rows[rows["split"] == "test"])
         record_access(run, seal, looks, {"model_sha256": "x", "inference": False})
     assert levels(run) == {"Evaluated on the test set 3 times": "mind"}
+
+
+def test_accesses_to_external_sets_are_none_to_the_test_set(finish):
+    """They are in the same ledger, under another seal."""
+    for name, looked in (("one", True), ("two", False)):
+        run = finish(name, looked=looked, seed=int(looked))
+        record_access(run, "e" * 64, read_chain(run.ledger), {"model_sha256": "x", "inference": True, "external": True})
+        found = read_reported_run(run)
+        assert (len(found.accesses), found.accesses_external) == (int(looked), 1)
+        if looked:
+            assert "Evaluated on the test set once" in levels(run)
+            shutil.rmtree(run.root.parent / ".looks")  # else the other run counts this access
+        else:
+            assert any("still sealed" in caveat.text for caveat in caveats(found))
+        report_run(run.root)
+        page = (run.root / "report.html").read_text(encoding="utf-8")
+        said = "test set <b>1 time</b>" if looked else "it is still sealed"
+        assert lacking(page, said, "external images 1 time") == []
 
 
 def test_accesses_of_other_runs_are_reported(finish):

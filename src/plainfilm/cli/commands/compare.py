@@ -104,7 +104,7 @@ def table(
         list[Path] | None,
         typer.Argument(
             metavar="DIR...",
-            help="Folders of runs, or experiment files. \\[default: all in runs/experiments]",
+            help="Folders of runs, experiment files, or a folder and its file. \\[default: all in runs/experiments]",
             show_default=False,
         ),
     ] = None,

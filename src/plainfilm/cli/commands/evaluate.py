@@ -84,7 +84,8 @@ def evaluate(
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
 ) -> None:
-    """Metrics with 95 % intervals, from one inference pass; the same question again shows the saved numbers."""
+    """Metrics with 95 % intervals, from one inference pass. A split's saved numbers are shown again while its files are
+    unchanged; --threshold, --external and --again always compute."""
     gates = [_gate(text) for text in fail_under or []]
     if split not in ("valid", "valid-shifted", "test"):
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
@@ -128,7 +129,7 @@ def show(
     from plainfilm.pipeline.show import show_run
 
     with Terminal(quiet=quiet, json=json) as terminal:
-        document, others = show_run(run, split=split, on_event=terminal)
+        document, others = show_run(run, split=split)
         one = command_line("show", document.run, "--split", others[0]) if others else ""
         terminal.result(document, *([f"Also saved: {', '.join(others)}. Show one: {one}"] if others else []))
 

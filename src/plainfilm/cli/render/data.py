@@ -56,7 +56,7 @@ def print_audit(out: Console, document: AuditDocument) -> None:
         ("groups of identical images", len(document.duplicates)),
         ("groups of nearly identical images", len(document.near_duplicates)),
         ("groups of identical images under two labels", len(document.label_conflicts)),
-        ("patients in two given folders", len(document.patients_across_splits)),
+        ("patient keys in two given folders", len(document.patients_across_splits)),
         ("groups of identical images in two given folders", len(document.duplicates_across_splits)),
     ):
         out.print(f"{count:6}  {what}")

@@ -259,7 +259,7 @@ class _Leaks:
 
     def sentence(self) -> str:
         """What was found, without naming a patient."""
-        patients = "1 patient" if len(self.patients) == 1 else f"{len(self.patients)} patients"
+        patients = "1 patient key" if len(self.patients) == 1 else f"{len(self.patients)} patient keys"
         groups = "1 group" if self.identical == 1 else f"{self.identical} groups"
         shared = f", and {self.kin} more by a copy that was set aside" if self.kin else ""
         return f"{patients} and {groups} of identical files are in two splits{shared}"

@@ -154,8 +154,8 @@ def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card, spec: DecodeSpec) 
     patients = set(rows["patient"]) - {""}
     if known := patients & set(own.loc[own["split"] != "test", "patient"]):
         notes.append(
-            f"KNOWN PATIENTS: {len(known)} of {len(patients)} external patients have a key that the run's train or valid set "
-            "has too. If they are the same people, the score is optimistic."
+            f"KNOWN PATIENTS: {len(known)} of {len(patients)} external patient keys are in the run's train or valid set "
+            "too. If they are the same people, the score is optimistic."
         )
     unknown = int((rows["patient"] == "").sum())
     if unknown == len(rows):

@@ -95,6 +95,14 @@ def test_seeds_with_different_splits_are_paired_seed_by_seed(save_run):
     assert difference["patients"] == 60  # 0-39 and 20-59: the twenty in both count once
 
 
+def test_on_a_given_test_set_rows_whose_seeds_drew_other_valid_images_are_named(save_run):
+    """Their test images are the same, so that the scores do not show it."""
+    runs = [save_run(f"{name}-seed{seed}", seed=seed, first=20 * seed * moved, looked=True, options={"model.dense": dense})
+            for name, dense, moved in (("wide", 128, 1), ("narrow", 8, 0)) for seed in (0, 1)]  # fmt: skip
+    notes = document(*(run.root for run in runs), "--split", "test")["notes"]
+    assert [note for note in notes if note.startswith("Each seed drew its own split in wide:")]
+
+
 def test_a_seed_that_only_one_row_has_is_left_out_and_noted(save_run):
     runs = [
         save_run("wide-seed0"),

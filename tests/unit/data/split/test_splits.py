@@ -408,11 +408,11 @@ def test_official_keeps_both_subtypes_together_where_it_divides_and_apart_where_
 LEAKS = {
     "the same patient": (
         [image("A", "A-train-0", given="test")],
-        ["1 patient", "0 groups of identical files", "in two splits"],
+        ["1 patient key", "0 groups of identical files", "in two splits"],
     ),
     "an identical file": (
         [image("A", "one", given="train", content="same"), image("A", "two", given="test", content="same")],
-        ["0 patients", "1 group of identical files", "in two splits"],
+        ["0 patient keys", "1 group of identical files", "in two splits"],
     ),
 }
 
@@ -616,9 +616,9 @@ def test_shares_hold_with_many_classes_of_single_images_too(classes: int, seed: 
 
 def test_the_sentence_on_leaks_counts_each_kind_and_is_silent_on_what_there_is_none_of() -> None:
     assert _Leaks(("p1", "p2"), 3, 1).sentence() == (
-        "2 patients and 3 groups of identical files are in two splits, and 1 more by a copy that was set aside"
+        "2 patient keys and 3 groups of identical files are in two splits, and 1 more by a copy that was set aside"
     )
-    assert _Leaks(("p1",), 1).sentence() == "1 patient and 1 group of identical files are in two splits"
+    assert _Leaks(("p1",), 1).sentence() == "1 patient key and 1 group of identical files are in two splits"
 
 
 def test_patients_who_share_an_image_that_was_set_aside_are_reported_where_nothing_else_crosses() -> None:
@@ -687,7 +687,7 @@ def test_identical_files_with_different_labels_are_a_leak_of_a_given_split_alone
 ) -> None:
     clean = table(given_image_rows())
     data = ImageTable(clean.root, clean.rows, conflict(2), None)
-    found = "0 patients and 0 groups of identical files are in two splits; 2 identical files have different labels"
+    found = "0 patient keys and 0 groups of identical files are in two splits; 2 identical files have different labels"
     assert f"The given split leaks: {found}. Use" in refusal(lambda: make_split(data, OFFICIAL, seed=0), GateError)
     allowed = make_split(data, DataConfig(split="official", allow_leak=True), seed=0)
     assert allowed.notes == (f"LEAKY SPLIT, allowed by --allow-leak: {found}.",) and not allowed.leaky
@@ -696,7 +696,7 @@ def test_identical_files_with_different_labels_are_a_leak_of_a_given_split_alone
     for kind in ("patient", "kfold", "image"):  # these divide what is left, and no copy is left
         assert not any("different labels" in note for note in make_split(data, DataConfig(split=kind), seed=0).notes)
     one = make_split(table([*given_image_rows(), *LEAKS["the same patient"][0]]), DataConfig(split="official", allow_leak=True), 0)  # fmt: skip
-    assert one.notes == ("LEAKY SPLIT, allowed by --allow-leak: 1 patient and 0 groups of identical files are in two splits.",)  # fmt: skip
+    assert one.notes == ("LEAKY SPLIT, allowed by --allow-leak: 1 patient key and 0 groups of identical files are in two splits.",)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["patient", "kfold", "image"])

@@ -156,7 +156,7 @@ def test_known_patients_are_noted_loudly_and_not_refused(read, tmp_path: Path, d
     path = draw_cxr(tmp_path / "again", patients=8, size_px=26)  # the same keys, other images
     known = own.loc[own["split"] != "test", "patient"].nunique()
     note = read(path).notes[0]
-    assert note.startswith(f"KNOWN PATIENTS: {known} of 16 external patients")
+    assert note.startswith(f"KNOWN PATIENTS: {known} of 16 external patient keys")
 
 
 def test_images_without_a_key_count_as_their_own_patients_and_a_pattern_finds_one(read, tmp_path: Path, write_image):
