@@ -56,7 +56,7 @@ def test_data_and_config_are_single_words(place: Path, odd: str):
     grid = make(place, "experiments", f"CONFIG=my grids/{odd}.yaml", f"DATA={odd}")[0]
     assert grid == [
         ["experiments", "run", f"my grids/{odd}.yaml", "--data", odd],
-        ["experiments", "table", f"runs/experiments/{odd}"],
+        ["experiments", "table", f"runs/experiments/{odd}", f"my grids/{odd}.yaml"],
     ]
     assert not (place / "gone").exists()
 
