@@ -107,12 +107,17 @@ def test_of_test_only_saved_images_are_shown_and_no_access_is_made(run: Path, tm
 def test_without_the_images_the_saved_largest_losses_are_checked(run: Path, data: Path, tmp_path: Path):
     moved = data.rename(data.parent / "gone")
     try:
-        done = plainfilm("interpret", run, "--split", "valid", "--json", PLAINFILM_CACHE=str(tmp_path / "empty"))
+        done = plainfilm(
+            "interpret", run, "--split", "valid", "--heat-maps", 3, "--json", PLAINFILM_CACHE=str(tmp_path / "empty")
+        )
     finally:
         moved.rename(data)
     assert lacking(done.stderr, "valid", "cannot be read", "the saved largest losses") == []
     heat = json.loads(done.stdout)["heat"]
-    assert heat["chosen"] == "valid images of the largest losses" and 0 < heat["pictures"] <= 24
+    assert heat["chosen"] == "valid images of the largest losses" and heat["pictures"] == 3
+    scores = pd.read_csv(run / "predictions" / "valid.csv")
+    saved = len(np.load(run / "predictions" / "valid_top.npy"))
+    assert 3 < heat["available"] <= min(saved, len(scores))  # those that could have been taken, not those that were
 
 
 @pytest.mark.parametrize("args", [("--split", "train"), ("--heat", "lime"), ("--heat-maps", "-1")])

@@ -37,8 +37,9 @@ from plainfilm.models.registry import get_spec
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.saved_config import read_run_config
-from plainfilm.schemas.documents import DRAWN, DataCounts, EvaluateDocument, ExportDocument
+from plainfilm.schemas.documents import DRAWN, HEAT_MAPS, DataCounts, EvaluateDocument, ExportDocument
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
@@ -60,7 +61,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
     rows = read_table(run.table)
-    card = _named_as_drawn(read_card(run), rows)
+    card = _with_heat_verdict(run, _named_as_drawn(read_card(run), rows))
     read_gate(run, card)  # refuses a modified gate
     from plainfilm.export.onnx import OPSET, OUTPUTS, TOLERANCE, differences, export_onnx
     from plainfilm.models.build import parameter_count
@@ -100,6 +101,18 @@ def _named_as_drawn(card: Card, rows: pd.DataFrame) -> Card:
     """The card with the note on drawn images, which runs of older versions lack."""
     said = any(note.startswith(DRAWN) for note in card.notes)
     return card if said else card.model_copy(update={"notes": [*drawn_note(rows), *card.notes]})
+
+
+def _with_heat_verdict(run: RunDir, card: Card) -> Card:
+    """The card with a note where the heat maps failed a check; a bundle's maps are made by this method."""
+    found = read_heat_checks(run)
+    if found is None or found.method != "hires-cam":
+        return card
+    notes = [
+        says if says.startswith(HEAT_MAPS) else f"{HEAT_MAPS} FAILED A CHECK: {says}"
+        for says in found.said("failed").values()
+    ]
+    return card.model_copy(update={"notes": [*card.notes, *notes]})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from plainfilm.base.sanitize import spreadsheet_cell, visible
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.input_paths import image_paths
 from plainfilm.export.scorer import ABSTAIN, OOD, Bundle, Prediction, open_bundle
-from plainfilm.schemas.documents import DRAWN, PredictDocument, marks
+from plainfilm.schemas.documents import DRAWN, HEAT_MAPS, PredictDocument, marks
 
 _Format = Literal["csv", "jsonl"]
 _REPORT_EVERY = 10.0  # seconds
@@ -69,7 +69,7 @@ def predict_files(
     if heat is not None:
         _make(heat)
     for note in bundle.card.notes:
-        if marks([note]) or note.startswith(DRAWN):
+        if marks([note]) or note.startswith(DRAWN) or (heat is not None and note.startswith(HEAT_MAPS)):
             on_event("note", {"text": note})
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
     line = (_csv_line if form == "csv" else _json_line)(vocab)

@@ -123,3 +123,26 @@ def mean_metric(values: Floats, *, has_patients: bool, within: tuple[float, floa
         half = t_quantile(0.95, n - 1) * float(values.std(ddof=1)) / n**0.5
         low, high, method = max(within[0], value - half), min(within[1], value + half), unit
     return Metric(value=value, ci_low=low, ci_high=high, method=method, **shared)
+
+
+def ratio_metric(above: Floats, below: Floats, *, has_patients: bool) -> Metric:
+    """Mean of `above` over mean of `below`, one value of each per image, with Fieller's interval.
+
+    It holds the ratios r for which a t test on above - r * below finds no difference from 0, so it excludes 0 where the t
+    interval of `above` does. Images whose `below` is near 0 need no special case, as they would in a mean of ratios.
+    Where `below` may have a mean of 0 any ratio is possible, and there is no interval.
+    Source: Fieller, J R Stat Soc B 1954;16:175.
+    """
+    n = len(above)
+    shared = {"n": n, "n_patients": n if has_patients else None}
+    if not n or below.mean() == 0:
+        return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: nothing to divide by", **shared)
+    a, b = float(above.mean()), float(below.mean())
+    spread = np.cov(above, below) / n * t_quantile(0.95, n - 1) ** 2 if n > 1 else np.full((2, 2), np.inf)
+    if b**2 <= spread[1, 1]:
+        return Metric(value=a / b, ci_low=None, ci_high=None, method="not estimable: the divisor may be 0", **shared)
+    outer, mixed, inner = b**2 - spread[1, 1], a * b - spread[0, 1], a**2 - spread[0, 0]
+    half = max(float(mixed**2 - outer * inner), 0.0) ** 0.5
+    unit = "fieller, one image per patient" if has_patients else "fieller, images; likely too narrow"
+    low, high = (float(mixed - half) / float(outer), float(mixed + half) / float(outer))
+    return Metric(value=a / b, ci_low=low, ci_high=high, method=unit, **shared)

@@ -59,14 +59,18 @@ class HeatStudy:
     def findings(self) -> HeatFindings:
         """The results of the checks as numbers and sentences."""
         first, random, _ = _area_under(self.curves)
+        moved = np.abs(
+            self.curves[0, :, -1] - self.curves[0, :, 0]
+        )  # the same in each order, so independent of the maps
         shares, area = checks.central_share(self.heat)
         gain, alike, central = self._mean(random - first, -1), self._mean(self.ranks, -1), self._mean(shares)
-        by_deletion = HeatVerdict.of_deletion(gain, self.available)
+        change, share = self._mean(moved), checks.ratio_metric(random - first, moved, has_patients=self.has_patients)
+        by_deletion = HeatVerdict.of_deletion(gain, share, change, self.available)
         by_weights = HeatVerdict.of_randomised(alike, self.available)
         return HeatFindings(
             method=self.method, layer=self.place.name, cells=self.place.cells, pictures=len(self.heat), chosen=self.chosen,
             flat=int((self.heat.max(axis=(1, 2)) == 0).sum()), deletion=self.areas, deletion_gain=gain,
-            randomised=alike, random_networks=_RANDOM_NETWORKS, central=central, central_area=area,
+            deletion_change=change, deletion_share=share, randomised=alike, random_networks=_RANDOM_NETWORKS, central=central, central_area=area,
             says=[by_deletion.says, by_weights.says, _says_central(central, area)],
             verdicts={"deletion": by_deletion.verdict, "randomised": by_weights.verdict},
             images_needed={"deletion": by_deletion.needed, "randomised": by_weights.needed}, available=self.available,

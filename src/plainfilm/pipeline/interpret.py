@@ -158,8 +158,7 @@ def _heat(
         on_event(
             "note", {"text": "The valid images cannot be read; heat maps are checked on the saved largest losses."}
         )
-        pixels, chosen, described = _saved(finished, valid, n)
-        available = len(chosen)
+        pixels, chosen, described, available = _saved(finished, valid, n)
     keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)
     study = study_heat(model, lambda seed: bare_network(card, seed), pixels, predicted[chosen], keys, card,
                        method=method, device=device, chosen=described, available=available, on_event=on_event)  # fmt: skip
@@ -168,13 +167,15 @@ def _heat(
     return with_heat(view, heat), study
 
 
-def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str]:
-    """The saved valid images of the largest losses, at most one per patient, their rows, and their description."""
+def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str, int]:
+    """At most `n` saved valid images of the largest losses, one per patient, their rows, their description, and how many
+    there were to choose from.
+    """
     images = np.load(finished.run.top_images("valid"), allow_pickle=False)
     rows = valid.worst(len(images))
     _, first = np.unique(valid.groups[rows], return_index=True)
-    first = np.sort(first)[:n]
-    return images[first], rows[first], "valid images of the largest losses"
+    available, first = len(first), np.sort(first)[:n]
+    return images[first], rows[first], "valid images of the largest losses", available
 
 
 def _label_errors(finished: _Finished, valid: Predictions) -> tuple[LabelErrorFindings, str]:

@@ -13,6 +13,11 @@ from plainfilm.runs.metrics_file import Number
 from plainfilm.schemas.documents import DRAWN
 
 _TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", "VALIDATION ONLY": "Validation only"}  # fmt: skip
+_FAILED = {"deletion": "Heat maps do not show what the score depends on", "randomised": "Heat maps do not depend on what was learned"}  # fmt: skip
+_UNDECIDED: dict[Literal["not_enough_images", "not_judged"], str] = {
+    "not_enough_images": "Not enough images to tell whether these heat maps can be trusted",
+    "not_judged": "These heat maps cannot be judged: the score hardly depends on detail",
+}
 _ONE_SET = "ONE VALID SET"
 _PATIENTS = ("No patient key", "no patient key")
 
@@ -138,12 +143,17 @@ def _heat(found: ReportedRun) -> list[Caveat]:
     if found.heat is None:
         text = "This run holds no result of their checks. Make it: plainfilm interpret RUN, then plainfilm report RUN."
         return [Caveat("mind", "Not known whether these heat maps can be trusted", text, about_heat=True, on_top=False)]
-    listed = []
-    for says in found.heat.says:
-        mark, _, text = says.partition(": ")
-        if mark.startswith("HEAT MAPS"):
-            listed.append(Caveat("stop", mark.capitalize(), text[:1].upper() + text[1:], about_heat=True))
-        elif mark.startswith("NOT ENOUGH IMAGES"):
-            title = "Not enough images to tell whether these heat maps can be trusted"
-            listed.append(Caveat("mind", title, text[:1].upper() + text[1:], about_heat=True, on_top=False))
+    failed = [_said(says, _FAILED[check]) for check, says in found.heat.said("failed").items()]
+    listed = [Caveat("stop", title, text, about_heat=True) for title, text in failed]
+    for verdict, title in _UNDECIDED.items():
+        said = [_said(says, title)[1] for says in found.heat.said(verdict).values()]
+        listed += [Caveat("mind", title, text, about_heat=True, on_top=False) for text in said]
     return listed
+
+
+def _said(says: str, title: str) -> tuple[str, str]:
+    """Title and text of a sentence: its own mark in capitals where it has one, else `title`."""
+    mark, _, text = says.partition(": ")
+    if not mark.isupper():
+        mark, text = title, says
+    return mark.capitalize(), text[:1].upper() + text[1:]

@@ -111,8 +111,9 @@ def _heat(found: ReportedRun) -> str:
         return "Heat maps of the largest losses. Whether they passed their checks is not known: the run holds no result of them."
     checked = f"Heat maps of the largest losses, checked by deletion and by random weights on {found.heat.checked_on}"
     if found.heat.verdict == "failed":
-        failed = " ".join(says for says in found.heat.says if says.startswith("HEAT MAPS"))
-        return f"{checked}: FAILED. {failed}"
+        return f"{checked}: FAILED. {' '.join(found.heat.said('failed').values())}".rstrip()
+    if found.heat.verdict == "not_judged":
+        return f"{checked}: not judged. {' '.join(found.heat.said('not_judged').values())}".rstrip()
     if found.heat.verdict == "not_enough_images":
         return f"{checked}: not enough images to tell."
     return f"{checked}: both checks passed."

@@ -119,9 +119,10 @@ def _leaks(found: ReportedRun, listed: list[Caveat]) -> list[str]:
 
 
 def _heat_says(found: ReportedRun) -> list[str]:
-    """What the checks of the heat maps say, without what the caveats say of them."""
-    says = found.heat.says if found.heat else []
-    return [text for text in says if not text.startswith(("HEAT MAPS", "NOT ENOUGH IMAGES"))]
+    """What the checks of the heat maps say, without what the caveats say of them: those that passed, and the central field."""
+    if found.heat is None:
+        return []
+    return [*found.heat.said("passed").values(), *found.heat.says[len(found.heat.verdicts) :]]
 
 
 def _metric_name(name: str) -> str:

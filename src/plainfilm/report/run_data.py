@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, read_chain
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import MetricsDocument, read_metrics_file
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
@@ -116,7 +116,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         history=_read(run, "history.csv", lambda _: _history(run)), accesses=accesses,
         accesses_external=len(ledger) - len(accesses), accesses_set=of_set,
         rows=read_table(run.table), set_aside=_read(run, "excluded.csv", lambda _: _set_aside(run)),
-        heat=_heat(run),
+        heat=read_heat_checks(run),
     )  # fmt: skip
     _check(finished)
     return finished
@@ -151,17 +151,6 @@ def _history(run: RunDir) -> dict[str, list[float]]:
 
 def _set_aside(run: RunDir) -> pd.DataFrame:
     return pd.read_csv(run.excluded, dtype=str, keep_default_na=False)[["relative", "state", "code", "why"]]
-
-
-def _heat(run: RunDir) -> HeatFindings | None:
-    if not run.heat_checks.is_file():
-        return None
-    try:
-        return HeatFindings.model_validate_json(run.heat_checks.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise DataError(
-            f"{run.heat_checks.name} of {run.root} is damaged. Make it again: plainfilm interpret {shlex.quote(str(run.root))}"
-        ) from None
 
 
 def _check(found: ReportedRun) -> None:

@@ -15,6 +15,7 @@ from plainfilm.schemas.evaluate import Metric as Metric
 
 RESEARCH_ONLY = "Research use only; not a medical device."
 DRAWN = "DRAWN IMAGES"  # begins the note of a run on phantoms
+HEAT_MAPS = "HEAT MAPS"  # begins the sentence of a check that heat maps failed, in a bundle's notes too
 
 
 def marks(notes: list[str]) -> str:

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from plainfilm.schemas.documents import Document, Metric
 
-_Verdict = Literal["passed", "failed", "not_enough_images"]
+_Verdict = Literal["passed", "failed", "not_enough_images", "not_judged"]
 _Check = Literal["deletion", "randomised"]
+_CHECKS: tuple[_Check, ...] = ("deletion", "randomised")  # the first sentences of HeatFindings.says, in this order
 
 
 class Confused(BaseModel):
@@ -25,12 +26,15 @@ class HeatFindings(BaseModel):
 
     `layer`: the layer whose map is drawn, of `cells` (rows, columns). `flat`: images without any heat. `deletion`:
     area under the score of the predicted class as patches are deleted, by order of deletion; `deletion_gain`: the area
-    with random order minus that with most heat first, above 0 when the score depends on the hot patches. `randomised`:
-    rank correlation with the heat of random weights, -1..1. `central`: share of the heat in the central field, which
-    covers `central_area` of the image. `verdicts`: of the two checks that can fail; `not_enough_images`: the interval
-    allows both. `images_needed`: about how many images would decide such a check, None where that is unknown or the check
-    is decided; `available`: how many there are to choose from. `says`: deletion, random weights and central field as
-    sentences. `sheets`: the splits whose sheet of the largest losses was drawn with these heat maps.
+    with random order minus that with most heat first, above 0 when the score depends on the hot patches;
+    `deletion_change`: by how much the score differs, up or down, when all patches are removed; `deletion_share`: the gain
+    over this change, which the verdict is about (both None in runs of earlier versions). `randomised`: rank correlation
+    with the heat of random weights, -1..1. `central`: share of the heat in the central field, which covers `central_area`
+    of the image. `verdicts`: of the two checks that can fail; `not_enough_images`: the interval allows both; `not_judged`:
+    the score hardly changes, whatever is removed. `images_needed`: about how many images would decide such a check four
+    times in five if spread and effect stay as measured, None where that is unknown or the check is decided; `available`:
+    how many there are to choose from. `says`: deletion, random weights and central field as sentences. `sheets`: the
+    splits whose sheet of the largest losses was drawn with these heat maps.
     """
 
     method: str
@@ -41,6 +45,8 @@ class HeatFindings(BaseModel):
     flat: int
     deletion: dict[str, Metric]
     deletion_gain: Metric
+    deletion_change: Metric | None = None
+    deletion_share: Metric | None = None
     randomised: Metric
     random_networks: int
     central: Metric
@@ -59,10 +65,14 @@ class HeatFindings(BaseModel):
     @property
     def verdict(self) -> _Verdict:
         """Of both checks together: failed if one failed, passed if both passed."""
+        worst: tuple[_Verdict, ...] = ("failed", "not_judged", "not_enough_images")
         found = self.verdicts.values()
-        if "failed" in found:
-            return "failed"
-        return "not_enough_images" if not found or "not_enough_images" in found else "passed"
+        return next((verdict for verdict in worst if verdict in found), "passed" if found else "not_enough_images")
+
+    def said(self, verdict: _Verdict) -> dict[_Check, str]:
+        """The sentences of the checks with this verdict; '' where the file lost one."""
+        sentences = dict(zip(_CHECKS, self.says, strict=False))
+        return {check: sentences.get(check, "") for check in _CHECKS if self.verdicts.get(check) == verdict}
 
 
 class LabelErrorFindings(BaseModel):

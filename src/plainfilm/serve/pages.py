@@ -14,7 +14,7 @@ from starlette.responses import Response
 from plainfilm import __version__
 from plainfilm.base.sanitize import sanitized
 from plainfilm.export.scorer import ABSTAIN, OOD
-from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.schemas.documents import HEAT_MAPS, RESEARCH_ONLY
 from plainfilm.serve.limits import MB, Limits
 from plainfilm.serve.markdown import blocks
 from plainfilm.serve.predictor import Predictor
@@ -52,9 +52,11 @@ class Pages:
             "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
             "heat": predictor.heat is not None, "flags": _FLAGS,
         }  # fmt: skip
+        about_heat = [note for note in card.notes if note.startswith(HEAT_MAPS)]  # shown with each heat map
+        notes = [note for note in card.notes if note not in about_heat]
         facts: dict[str, Any] = {
-            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in card.notes if _LOUD.match(note)],
-            "notes": [note for note in card.notes if not _LOUD.match(note)], "metrics": list(_scores(card)), "limits": limits, "mb": MB,
+            "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in notes if _LOUD.match(note)],
+            "notes": [note for note in notes if not _LOUD.match(note)], "about_heat": about_heat, "metrics": list(_scores(card)), "limits": limits, "mb": MB,
             "heat": predictor.heat is not None, "port": port, "token": token,
             "examples": [f"examples/{i}.png" for i in range(len(_EXAMPLES))],
         }  # fmt: skip

@@ -18,9 +18,12 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from report_edits import FAILED, save_heat
 from safetensors.numpy import load_file
+from typer.testing import CliRunner
 
 from plainfilm.base.files import TEMP_PREFIX, dump_json
+from plainfilm.cli import app
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import BundleError, DataError, GateError, OccupiedError
 from plainfilm.export import bundle as bundling
@@ -29,6 +32,9 @@ from plainfilm.export.bundle import export_run
 from plainfilm.export.onnx_runtime import onnx_runtime
 from plainfilm.export.scorer import open_bundle
 from plainfilm.runs.folder import RunDir
+from plainfilm.serve.limits import Limits
+from plainfilm.serve.pages import Pages
+from plainfilm.serve.predictor import Predictor
 from wording import lacking
 
 FILES = {"MANIFEST.json", "card.json", "model.safetensors", "model.onnx", "gate.safetensors", "MODEL_CARD.md"}
@@ -114,6 +120,32 @@ def test_test_scores_without_an_access_are_refused_with_a_command_that_makes_one
     line = refusal(lambda: export_run(run.root, tmp_path / "bundle"), DataError)
     assert lacking(line, "no test-set access is recorded", "test_ledger.jsonl", "from a backup") == []
     assert line.endswith(f"plainfilm evaluate {run.root} --split test")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "method", "told"),
+    [("failed", "hires-cam", True), ("failed", "grad-cam", False), ("not_enough_images", "hires-cam", False)],
+)
+def test_heat_maps_that_failed_a_check_are_named_in_the_bundle_and_beside_each_map(
+    exported, tmp_path, verdict, method, told
+):
+    run = RunDir(shutil.copytree(exported[0].root, tmp_path / "run"))
+    save_heat(run, {"deletion": verdict, "randomised": "passed"}, [FAILED, "Fine.", "x"])
+    saved = json.loads(run.heat_checks.read_text(encoding="utf-8")) | {
+        "method": method
+    }  # a bundle's maps are hires-cam
+    run.heat_checks.write_text(json.dumps(saved), encoding="utf-8")
+    document = export_run(run.root, tmp_path / "bundle")
+    bundle = open_bundle(tmp_path / "bundle")
+    assert (FAILED in bundle.card.notes) is (FAILED in document.notes) is told
+    assert (FAILED in bundle.card_markdown()) is told
+    pages = Pages(Predictor(bundle, lambda pixels: pixels[0]), Limits(), port=8000, token=False)
+    page = pages._made["/"][0].decode()
+    assert page.count(FAILED) == told and (f"Not evidence of location. {FAILED}" in page) is told
+    image, begins = read_table(run.table)["path"][0], FAILED.partition(":")[0]
+    for asks, expected in (([], False), (["--heatmaps", str(tmp_path / "maps")], told)):
+        done = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["predict", str(tmp_path / "bundle"), image, *asks])
+        assert done.exit_code == 0 and (begins in done.stderr) is expected
 
 
 def test_what_a_killed_export_left_in_the_run_stops_nobody_and_goes(exported, tmp_path):

@@ -5,7 +5,15 @@ import pytest
 from scipy.stats import spearmanr
 from scipy.stats import t as student
 
-from plainfilm.interpret.heatmap_checks import _blur, _in_cells, central_share, deletion, mean_metric, rank_correlation
+from plainfilm.interpret.heatmap_checks import (
+    _blur,
+    _in_cells,
+    central_share,
+    deletion,
+    mean_metric,
+    rank_correlation,
+    ratio_metric,
+)
 from plainfilm.interpret.heatmap_study import _area_under
 from plainfilm.plots.heatmaps import SHARES
 
@@ -115,3 +123,38 @@ def test_a_mean_has_a_student_interval_or_says_that_it_has_none():
         found = mean_metric(np.array(lone), has_patients=False)
         assert (found.value, found.ci_low, found.n_patients) == (0.3, None, None) and "not estimable" in found.method
     assert mean_metric(np.array([np.nan]), has_patients=True).value is None
+
+
+def test_a_ratio_over_a_constant_has_the_interval_of_the_mean():
+    found = ratio_metric(np.array([1.0, 3.0]), np.array([2.0, 2.0]), has_patients=True)
+    half = 12.7062 * 1 / 2  # 97.5 % quantile of t with 1 degree of freedom, standard error of 1 and 3, divisor
+    assert (found.value, found.n, found.n_patients) == (1, 2, 2)
+    np.testing.assert_allclose((found.ci_low, found.ci_high), (1 - half, 1 + half), rtol=1e-4)
+
+
+def test_at_the_limits_of_a_ratio_a_t_test_is_just_significant():
+    rng = np.random.default_rng(3)
+    below = rng.uniform(0, 1, 20)
+    above = 0.3 * below + 0.1 * rng.normal(size=20)
+    found = ratio_metric(above, below, has_patients=False)
+    assert found.ci_low < found.value < found.ci_high and "too narrow" in found.method
+    for limit in (found.ci_low, found.ci_high):
+        apart = above - limit * below
+        assert abs(apart.mean()) / (apart.std(ddof=1) / 20**0.5) == pytest.approx(student.ppf(0.975, 19))
+
+
+def test_a_ratio_over_what_may_be_nothing_has_no_interval():
+    found = ratio_metric(np.array([0.1, 0.2, 0.3]), np.array([-1.0, 0.1, 1.1]), has_patients=True)
+    assert found.value is not None and found.ci_low is None and "may be 0" in found.method
+    assert ratio_metric(np.array([0.1]), np.array([0.5]), has_patients=True).ci_low is None
+    assert ratio_metric(np.zeros(3), np.zeros(3), has_patients=True).value is None
+    assert ratio_metric(np.zeros(0), np.zeros(0), has_patients=True).value is None
+
+
+def test_the_interval_of_a_ratio_holds_it_in_95_of_100_samples_of_any_size():
+    rng, held, of = np.random.default_rng(0), 0, 2000
+    for _ in range(of):
+        below = np.abs(rng.normal(0.4, 0.3, 12))  # some images hardly change
+        found = ratio_metric(0.3 * below + 0.1 * rng.normal(size=12), below, has_patients=True)
+        held += found.ci_low is None or found.ci_low <= 0.3 <= found.ci_high
+    assert 0.935 <= held / of <= 0.965

@@ -1,6 +1,7 @@
 """The study finds what each network was built to do; images are chosen by content, one per patient."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -59,8 +60,8 @@ def images() -> np.ndarray:
     return drawn
 
 
-def study(model: Normalised, fresh, images: np.ndarray):
-    return study_heat(model, fresh, images, np.ones(len(images), int), np.arange(len(images)), CARD,
+def study(model: Normalised, fresh, images: np.ndarray, card: Card = CARD):
+    return study_heat(model, fresh, images, np.ones(len(images), int), np.arange(len(images)), card,
                       method="hires-cam", device="cpu", chosen="images")  # fmt: skip
 
 
@@ -77,6 +78,20 @@ def test_a_network_that_detects_a_spot_passes_and_its_heat_is_on_the_spot(images
     assert found.curves[0, :, 1].mean() < 0.6 * found.curves[2, :, 1].mean()
 
 
+@pytest.mark.parametrize("temperature", [1.0, 30.0])
+def test_right_maps_pass_at_any_temperature_and_wrong_ones_at_none(images, temperature):
+    card = CARD.model_copy(update={"temperature": temperature})
+    right = study(spot_model(None), spot_model, images, card).findings()
+    assert (right.deletion_gain.value < 0.05) is (temperature == 30)  # too little for a limit in units of the score
+    assert right.verdicts["deletion"] == "passed" and right.deletion_share.ci_low > 0.1
+
+    wrong = study(spot_model(None), spot_model, images, card)
+    wrong = replace(
+        wrong, curves=wrong.curves[::-1]
+    ).findings()  # as if the coldest patches had been called the hottest
+    assert wrong.verdicts["deletion"] == "failed" and wrong.says[0].startswith("HEAT MAPS MISLEAD")
+
+
 def test_a_network_whose_random_weights_give_the_same_heat_is_reported(images):
     findings = study(spot_model(None), lambda seed: spot_model(None), images).findings()
     assert findings.randomised.value == pytest.approx(1)
@@ -89,8 +104,9 @@ def test_a_network_with_a_constant_score_has_no_heat_and_no_invented_number(imag
     model.network.head.weight.data.zero_()
     findings = study(model, spot_model, images).findings()
     assert findings.flat == 12 and findings.central.value is None
-    assert findings.says[2] == "No image has heat." and findings.verdict == "not_enough_images"
-    assert lacking(findings.says[0], "NOT ENOUGH IMAGES TO TELL", "too few images with heat") == []
+    assert findings.says[2] == "No image has heat." and findings.verdict == "not_judged"
+    assert findings.deletion_change.value == 0 and findings.deletion_share.value is None
+    assert lacking(findings.says[0], "THE SCORE HARDLY DEPENDS ON DETAIL", "changes the score by 0,") == []
 
 
 def test_the_figures_are_those_that_the_document_names(images):

@@ -236,3 +236,30 @@ def test_a_damaged_verdict_is_one_line_with_the_remedy(finish):
     with pytest.raises(DataError) as error:
         read_reported_run(run)
     assert lacking(str(error.value), "heat_checks.json", "damaged", "plainfilm interpret") == []
+
+
+REWORDED = "Taking the hottest places away first does nothing: the maps are wrong."
+
+
+@pytest.mark.parametrize("check", ["deletion", "randomised"])
+def test_the_saved_verdict_counts_and_not_the_words_of_its_sentence(finish, check):
+    run = with_heat(finish(), "passed", "x")
+    says = {"deletion": "Fine.", "randomised": "Fine."} | {check: REWORDED}
+    verdicts = dict.fromkeys(says, "passed") | {check: "failed"}
+    save_heat(run, verdicts, [*says.values(), "50% of the heat is in the middle."])
+    ((title, shown),) = about_heat(run).items()
+    assert title.startswith("Heat maps do not ") and shown == ("stop", True)
+    assert [c.text for c in caveats(read_reported_run(run)) if c.about_heat] == [REWORDED]
+    assert item_31(run).endswith(f"FAILED. {REWORDED}")
+    save_heat(run, verdicts, [])  # no sentence at all
+    assert about_heat(run) == {title: ("stop", True)} and item_31(run).endswith("FAILED.")
+
+
+def test_maps_of_a_score_that_hardly_depends_on_the_image_are_a_caveat_at_the_maps(finish):
+    run = with_heat(
+        finish(), "not_judged", "THE SCORE HARDLY DEPENDS ON DETAIL: it changes by 0, so the maps cannot be judged."
+    )
+    title = "These heat maps cannot be judged: the score hardly depends on detail"
+    assert about_heat(run) == {title: ("mind", False)}
+    assert "not judged" in item_31(run) and lacking(item_31(run), "changes by 0") == []
+    assert "passed" not in item_31(run) and "FAILED" not in item_31(run)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, with_heat
+from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, save_heat, with_heat
 from typer.testing import CliRunner
 
 from medical_claims import shows_research_use_only
@@ -277,6 +277,15 @@ def test_a_failed_verdict_is_on_the_first_screen_and_at_the_heat_maps(finish):
     assert title in head and title in errors and errors.index(title) < errors.index("each beside its heat map")
     assert "Checked on 8 valid images: Random weights give different heat maps." in errors
     assert any(title[:-1] in caveat for caveat in report_run(run.root).caveats)  # as the terminal lists them
+
+
+def test_what_passed_is_listed_by_its_verdict_whatever_its_words(finish):
+    run = with_heat(finish(), None)
+    says = ["HEAT MAPS are sound.", "The maps are wrong.", "50% of the heat is in the middle."]
+    save_heat(run, {"deletion": "passed", "randomised": "failed"}, says)
+    text = draw(run)[1].flat()
+    listed = text[text.index("Checked on 8 valid images:") :][:120]
+    assert says[0] in listed and says[2] in listed and says[1] not in listed
 
 
 def test_an_undecided_verdict_is_at_the_heat_maps_alone(finish):

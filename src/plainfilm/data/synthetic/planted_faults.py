@@ -16,6 +16,7 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 from PIL import Image
 
+from plainfilm.data.synthetic.drawn_files import COPY_QUALITY, JPEG_QUALITY
 from plainfilm.data.synthetic.film import Film, draw_phantom
 from plainfilm.data.synthetic.phantom import CLASSES, check_request, fill, films_of, save_png
 from plainfilm.errors import UsageError
@@ -23,7 +24,6 @@ from plainfilm.schemas.data import Planted
 
 _T = TypeVar("_T")
 _SHORTCUTS = ("none", "jpeg", "marker")
-_JPEG_QUALITY = {"NORMAL": 95, "PNEUMONIA": 80}  # file length alone: AUROC 1.000 at 64 and 256 px; 90 and 80: 0.997
 _MARKED_SHARE = {"NORMAL": 0.1, "PNEUMONIA": 0.9}  # of the drawn films; copies keep what their source has
 _TEST_SHARE = 0.2
 _HIGHEST_PATIENT = 99_999  # a sixth digit would reveal the copies by the length of their names
@@ -153,7 +153,7 @@ def _plain_images(images: int, seed: int) -> list[_DrawnImage]:
 def _with_shortcut(kind: str, films: list[_DrawnImage], rng: np.random.Generator) -> list[_DrawnImage]:
     """The films with a shortcut, JPEG quality or a corner marker, that reveals the class."""
     if kind == "jpeg":
-        return [replace(film, quality=_JPEG_QUALITY[film.label]) for film in films]
+        return [replace(film, quality=JPEG_QUALITY[film.label]) for film in films]
     if kind == "marker":
         chosen: set[int] = set()
         for label, share in _MARKED_SHARE.items():
@@ -233,7 +233,7 @@ def _changed(copy: _DrawnImage, i: int, rng: np.random.Generator) -> _DrawnImage
     if kind == "exposure":  # bounded away from no change, which would be a duplicate
         contrast, brightness = rng.uniform((0.03, 4.0), (0.10, 12.0)) * rng.choice((-1, 1), 2)
         return replace(copy, contrast=float(1.0 + contrast), brightness=float(brightness))
-    return replace(copy, quality=int(rng.integers(60, 96)))
+    return replace(copy, quality=int(rng.integers(COPY_QUALITY.start, COPY_QUALITY.stop)))
 
 
 def _change_in_words(copy: _DrawnImage) -> str:

@@ -19,6 +19,7 @@ from plainfilm.base.events import EventCallback
 from plainfilm.config import DataConfig, ExperimentConfig
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import NO_PATIENTS, grouped
+from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.test_ledger import seal_of
@@ -146,7 +147,7 @@ def _refuse_own_images(rows: pd.DataFrame, own: pd.DataFrame) -> None:
 
 
 def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card, spec: DecodeSpec) -> list[str]:
-    notes = []
+    notes = drawn_note(rows, "external images")
     if missing := [name for name in card.vocab if name not in set(rows["label"])]:
         notes.append(f"No external image is of class {' or '.join(missing)}: metrics that need one are not estimable.")
     if (rows["given"] != "").any():

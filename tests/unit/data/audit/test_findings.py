@@ -15,6 +15,7 @@ from plainfilm.config import DataConfig, load_config
 from plainfilm.data.audit.findings import Findings, by_class, find
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import scan_table
 from plainfilm.pipeline.audit import audit_data
 
@@ -91,6 +92,15 @@ def test_a_patient_in_train_and_val_is_distinguished_from_one_in_test(
     document = audit_data(cfg, tmp_path / "audit")
     assert document.verdict == "fail"
     assert any("train and val only; --split official pools" in note for note in document.notes)
+
+
+def test_drawn_images_are_named_as_drawn_in_the_document_and_on_the_page(tmp_path: Path) -> None:
+    write_phantom(tmp_path / "drawn", images=24, size_px=32)
+    document = audit_data(
+        load_config(options={"data.path": str(tmp_path / "drawn"), "train.size_px": 24}), tmp_path / "audit"
+    )
+    assert document.notes[0].startswith("DRAWN IMAGES: all images are phantoms drawn by plainfilm")
+    assert document.notes[0] in (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
 
 
 def _decode_in_a_process(folder: str, barrier: object, results: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
-from plainfilm.data.synthetic.drawn_files import drawn_note
+from plainfilm.data.synthetic.drawn_files import _quantisation, drawn_note
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.synthetic.planted_faults import Faults, write_planted
 from plainfilm.data.table.image_table import build_table
@@ -55,3 +55,36 @@ def test_real_images_are_not_taken_for_drawn_ones(tmp_path):
             Image.radial_gradient("L").rotate(7 * i + ord(label)).save(tmp_path / label / name)
     Image.radial_gradient("L").rotate(3).save(tmp_path / "a" / "my-phantom-00004-1.png", compress_level=0)
     assert note(tmp_path) == ""
+
+
+def real_jpegs(folder: Path, names: list[str], quality: int, size_px: int = 224) -> None:
+    """Grey, square films of a phantom of plastic, all different."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        film = Image.radial_gradient("L").rotate(3 * i + quality).resize((size_px, size_px))
+        film.save(folder / name, quality=quality)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90])
+def test_a_real_jpeg_is_not_taken_for_a_drawn_one_by_its_name(tmp_path, quality):
+    real_jpegs(tmp_path / "a", ["phantom-00012-1.jpg", "phantom-00013-1.jpg"], quality)
+    real_jpegs(tmp_path / "b", ["phantom-00014-1.jpg"], quality + 1)
+    assert note(tmp_path) == ""
+
+
+def test_one_jpeg_among_others_is_no_drawn_one_even_with_the_quality_of_drawn_ones(tmp_path):
+    real_jpegs(tmp_path / "a", ["phantom-00012-1.jpg", "1.jpg", "2.jpg"], 95)
+    real_jpegs(tmp_path / "b", ["3.jpg"], 80)
+    assert note(tmp_path) == ""
+
+
+def test_jpeg_copies_in_a_drawn_set_are_recognised_with_it(tmp_path):
+    write_planted(tmp_path / "set", Faults(near_duplicates=9), images=40, size_px=64)
+    assert list((tmp_path / "set").rglob("*.jpg")) and note(tmp_path / "set").startswith(ALL)
+
+
+@pytest.mark.parametrize("quality", [60, 73, 80, 95])
+def test_the_quantisation_of_a_drawn_jpeg_is_the_one_in_the_table(tmp_path, quality):
+    for label in "ab":
+        real_jpegs(tmp_path / label, [f"{label}.jpg"], quality, 64 + ord(label))
+    assert set(build_table(tmp_path, DataConfig()).rows["quantisation"]) == {_quantisation(quality)}

@@ -14,6 +14,7 @@ from PIL import Image
 from plainfilm.base.events import silent
 from plainfilm.config import DataConfig, ModelConfig, load_config
 from plainfilm.data.split.splits import make_split
+from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.shift.external_set import ExternalSet, parse_map, read_external
@@ -62,6 +63,14 @@ def test_images_of_other_patients_are_read_with_their_labels_by_name(read, outsi
     assert [Path(path).parent.name for path in found.rows["path"]] == found.rows["label"].tolist()
     assert found.rows["group"].nunique() == 8  # whole patients
     assert found.name == f"external-{found.seal[:8]}" and len(found.seal) == 64
+
+
+def test_drawn_images_are_named_as_drawn(read, outside: Path, tmp_path: Path):
+    write_phantom(tmp_path / "drawn", images=12, size_px=64)
+    assert read(tmp_path / "drawn").notes[0].startswith("DRAWN IMAGES: all external images are phantoms drawn")
+    (film,) = list((tmp_path / "drawn" / "NORMAL").glob("*"))[:1]
+    shutil.copy(film, outside / "NORMAL")
+    assert "DRAWN IMAGES: 1 of 17 external images are phantoms drawn by plainfilm." in read(outside).notes
 
 
 def test_the_order_of_the_classes_is_the_runs_and_changes_no_label(read, outside: Path):

@@ -1,0 +1,24 @@
+"""heat_checks.json: what `interpret` found out about the heat maps of a run."""
+
+from __future__ import annotations
+
+from plainfilm.base.command_line import command_line
+from plainfilm.errors import DataError
+from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.interpret import HeatFindings
+
+
+def read_heat_checks(run: RunDir) -> HeatFindings | None:
+    """The saved checks; None where there are none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not run.heat_checks.is_file():
+        return None
+    try:
+        return HeatFindings.model_validate_json(run.heat_checks.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise DataError(
+            f"{run.heat_checks.name} of {run.root} is damaged. Make it again: {command_line('interpret', run.root)}"
+        ) from None
