@@ -14,7 +14,6 @@ from PIL import Image
 
 from plainfilm.errors import DataError, PlainfilmError
 
-
 os.environ.pop("COLUMNS", None)  # pytest's workers set it, and then our output is wrapped outside a terminal too
 
 

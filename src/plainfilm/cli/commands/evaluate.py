@@ -8,10 +8,13 @@ from typing import Annotated
 import typer
 
 from plainfilm.base.command_line import command_line
+from plainfilm.cli import completion
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 from plainfilm.schemas.evaluate import Metric
+
+_SPLITS = ("valid", "valid-shifted", "test")
 
 
 def evaluate(
@@ -22,6 +25,7 @@ def evaluate(
             "--split",
             metavar="WHICH",
             help="valid; valid-shifted (under a fixed list of changes); or test: evaluates on the sealed test set and records the access.",
+            autocompletion=completion.of(_SPLITS),
         ),
     ] = "valid",
     threshold: Annotated[
@@ -86,7 +90,7 @@ def evaluate(
 ) -> None:
     """Metrics with 95 % intervals, from one inference pass; the same question again shows the saved numbers."""
     gates = [_gate(text) for text in fail_under or []]
-    if split not in ("valid", "valid-shifted", "test"):
+    if split not in _SPLITS:
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
     if external is None and (class_map or patient_pattern):
         raise UsageError("--map and --patient-pattern apply to external images. Add --external DIR, or leave them out.")
@@ -118,6 +122,7 @@ def show(
             metavar="WHICH",
             help="A split with saved numbers. \\[default: test once evaluated on it, else valid]",
             show_default=False,
+            autocompletion=completion.of(_SPLITS),
         ),
     ] = None,
     json: opt.Json = False,
@@ -166,6 +171,7 @@ def interpret(
             metavar="WHICH",
             help="valid or test. \\[default: test once evaluated on it, else valid]",
             show_default=False,
+            autocompletion=completion.of(("valid", "test")),
         ),
     ] = None,
     heat_maps: Annotated[
