@@ -220,7 +220,8 @@ def commands_page() -> str:
     for path, command in [("plainfilm", root), *walk("plainfilm", root)]:
         parts += [f"## {path}", prose(command.help), *help_of(path, command)]
         if command.epilog:
-            parts.append(f"```text\n{inspect.cleandoc(command.epilog).partition(chr(10))[2]}\n```")
+            examples = inspect.cleandoc(command.epilog).partition("\n")[2]
+            parts.append(f"```text\n{textwrap.dedent(examples)}\n```")
     return "\n\n".join(parts) + "\n"
 
 
