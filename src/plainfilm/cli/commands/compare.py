@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from plainfilm.cli import completion
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import RunsFailedError, TrainingError, UsageError
-from plainfilm.schemas.compare import ExperimentDocument
+
+if TYPE_CHECKING:
+    from plainfilm.schemas.compare import ExperimentDocument
 
 
 def compare(

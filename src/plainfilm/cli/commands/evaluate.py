@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +12,9 @@ from plainfilm.cli import completion
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
-from plainfilm.schemas.evaluate import Metric
+
+if TYPE_CHECKING:
+    from plainfilm.schemas.evaluate import Metric
 
 _SPLITS = ("valid", "valid-shifted", "test")
 
