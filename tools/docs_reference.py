@@ -18,7 +18,6 @@ import sys
 import textwrap
 import tokenize
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ from typer.main import get_command
 
 import plainfilm
 from plainfilm.cli import app
-from plainfilm.config import ExperimentConfig, Phase
+from plainfilm.config import OPTIONS, ExperimentConfig, Phase
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 MADE = "<!-- Made by tools/docs_reference.py (make docs); edit the code, not this page. -->"
@@ -56,9 +55,6 @@ def prose(docstring: str | None) -> str:
 
 # --- config.md --------------------------------------------------------------------------------------------------------
 
-# The option of `train` that sets a key, where it is not `--` plus the key's own name.
-OPTIONS = {"data.path": "DATA", "model.name": "--model", "train.speed.threads": "--threads"}
-
 
 class Key(NamedTuple):
     """One key of the config as the page shows it; empty where the model says nothing."""
@@ -69,13 +65,11 @@ class Key(NamedTuple):
     unit: str
     what: str
     option: str
-    described: bool
 
 
 def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel], list[Key]]]:
     """Each section of the config: its dotted name, its model and its keys; inner sections after the outer one."""
     schema = model.model_json_schema()
-    comments = comments_of(model)
     keys, inner = [], []
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -83,15 +77,17 @@ def keys_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, typ
             continue
         found = schema["properties"][name]
         default = "required" if field.is_required() else shown(field.default)
+        option = OPTIONS.get(f"{prefix}{name}")
+        if option and option.option.unset:
+            default += f": {option.option.unset}"
         keys.append(
             Key(
                 f"{prefix}{name}",
                 "the phases that the short keys mean" if name == "phases" else default,
                 "a list of phases" if name == "phases" else allowed(found, schema.get("$defs", {})),
                 unit_of(name, found),
-                what_of(f"{prefix}{name}", field.description or comments.get(name, "")),
+                field.description or "",
                 " / ".join(f"`{option}`" for option in options_of(f"{prefix}{name}")),
-                bool(field.description),
             )
         )
     yield prefix.rstrip("."), model, keys
@@ -167,28 +163,12 @@ def comments_of(model: type[BaseModel]) -> dict[str, str]:
     return found
 
 
-def what_of(key: str, said: str) -> str:
-    """What the model says of a key, else the help of the option that sets it."""
-    params = train_params()
-    helps = [params[option].help for option in options_of(key) if option in params]
-    return re.sub(r"\bNone\b", "`null`", said) or (without_default(helps[0] or "")[0] if helps else "")
-
-
 def options_of(key: str) -> list[str]:
-    """The option of `train` that sets a key, and the one that unsets it; most keys have neither."""
+    """The option that sets a key, and the one that unsets it; most keys of a network have neither."""
     section, _, name = key.rpartition(".")
-    if section == "train.speed" and name != "threads":
-        return [f"--without {name}"]
-    plain = f"--{name.removesuffix('_px').replace('_', '-')}" if section and "." not in section else ""
-    written = OPTIONS.get(key, plain)
-    return [written, *train_params()[written].secondary_opts] if written in train_params() else []
-
-
-@cache
-def train_params() -> dict[str, Any]:
-    """Options of `train` by name, and its argument by its metavar."""
-    params = get_command(app).commands["train"].params  # type: ignore[attr-defined]
-    return {name: param for param in params for name in [*param.opts, param.metavar] if name}
+    if key in OPTIONS:
+        return OPTIONS[key].names
+    return [f"--without {name}"] if section == "train.speed" else []
 
 
 def config_page() -> str:
@@ -201,7 +181,7 @@ def config_page() -> str:
         "the resolved config, and each run keeps it as `config.yaml`; without DATA and a file it prints the defaults for "
         "images of your own, not the experiment on phantoms that `plainfilm train` alone runs. An option of the command "
         "line replaces the value of the file.",
-        "`null` means: not set. The last column names the option of `plainfilm train` that sets the key.",
+        "`null` means: not set. The last column names the option that sets the key; the [commands](commands.md) say which takes it.",
     ]
     head = ("key", "default", "allowed", "unit", "what it does", "option")
     sections = list(keys_of(ExperimentConfig))
@@ -216,11 +196,10 @@ def config_page() -> str:
 def missing() -> str:
     """Config keys whose model gives no description, and numbers without a unit."""
     keys = [key for _, _, found in keys_of(ExperimentConfig) for key in found]
-    bare = [key.name for key in keys if not key.described]
-    helped = [key.name for key in keys if not key.described and key.what]
+    bare = [key.name for key in keys if not key.what]
     unitless = [key.name for key in keys if re.search("number|integer", key.allowed) and not key.unit]
     return (
-        f"no description ({len(bare)} of {len(keys)}; {len(helped)} of them have a comment or the help of an option): {', '.join(bare)}\n"
+        f"no description ({len(bare)} of {len(keys)}): {', '.join(bare)}\n"
         f"number without a unit ({len(unitless)}): {', '.join(unitless)}"
     )
 
@@ -240,6 +219,9 @@ def commands_page() -> str:
     ]
     for path, command in [("plainfilm", root), *walk("plainfilm", root)]:
         parts += [f"## {path}", prose(command.help), *help_of(path, command)]
+        if command.epilog:
+            examples = inspect.cleandoc(command.epilog).partition("\n")[2]
+            parts.append(f"```text\n{textwrap.dedent(examples)}\n```")
     return "\n\n".join(parts) + "\n"
 
 

@@ -111,6 +111,11 @@ def test_the_config_page_has_every_key_of_a_resolved_config():
     assert "| `train.lr` | `0.001` | number > 0 or `auto` |" in page
 
 
+def test_every_key_has_a_description_and_every_number_a_unit():
+    assert [name for name, key in keys().items() if len(key.what) < 10] == []
+    assert [line.partition(": ")[2] for line in reference.missing().splitlines()] == ["", ""]
+
+
 # A value of each option that is not the default; bare options need none.
 VALUES = {
     "--model": "compact", "--weights": "none", "--freeze-epochs": "0", "--freeze-lr": "0.5", "--lr-ratio": "1", "--norm": "batch",

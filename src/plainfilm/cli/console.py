@@ -20,18 +20,14 @@ from rich.table import Table
 
 from plainfilm import __version__
 from plainfilm.cli.experiment_events import ExperimentEvents
-from plainfilm.cli.render.registry import PRINTERS, duration
-from plainfilm.cli.screen import Screen
+from plainfilm.cli.screen import Screen, duration
 from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import (
-    RESEARCH_ONLY,
-    DataCounts,
-    Document,
-)
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from plainfilm.schemas.documents import DataCounts, Document
 
 _WEIGHT_WORDS = {
     "missing": "missing in the file", "unexpected": "unexpected and not used", "mismatched": "skipped, of another shape",
@@ -103,6 +99,8 @@ class Terminal(ExperimentEvents):
         """Print one line on stderr, the banner before the first; `whole`: a path is in it, so only the terminal may break it."""
         if not self.greeted:
             self.greeted = True
+            from plainfilm.schemas.documents import RESEARCH_ONLY
+
             self.say(f"plainfilm {__version__}. {RESEARCH_ONLY}")
             self.said.add(RESEARCH_ONLY)
         self.said.add(" ".join(text.split()))
@@ -116,6 +114,8 @@ class Terminal(ExperimentEvents):
             print(json.dumps(document.model_dump(mode="json"), indent=2), file=self.stdout)
             return
         out = Screen(self.said if self.in_one_place else set(), verbose=self.verbose, file=self.stdout)
+        from plainfilm.cli.render.registry import PRINTERS  # 40 ms that --help need not wait for
+
         PRINTERS[type(document)](out, document)
         for line in after:
             out.print(line, soft_wrap=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plainfilm.cli.render.registry import duration
+from plainfilm.cli.screen import duration
 
 
 class ExperimentEvents:

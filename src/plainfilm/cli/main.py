@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from plainfilm import __version__
 from plainfilm.base.files import TEMP_PREFIX
@@ -19,13 +19,14 @@ from plainfilm.cli.commands import evaluate as results
 from plainfilm.cli.commands import predict as delivery
 from plainfilm.cli.commands import serve as serving
 from plainfilm.cli.commands import train as training
+from plainfilm.cli.help import EXAMPLES, HelpCommand, HelpGroup
 from plainfilm.errors import PlainfilmError
 
 BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 141 = 128 + SIGPIPE, as in other tools
 STOPPED = "Interrupted. Finished work is kept, and no file is half-written."
 
 
-class _OneLineErrors(TyperGroup):
+class _OneLineErrors(HelpGroup):
     """Exits with our own codes; an error is one line on stderr, with a traceback only with -v."""
 
     def main(self, *words: Any, **extra: Any) -> Any:
@@ -47,7 +48,9 @@ class _OneLineErrors(TyperGroup):
             return _report(STOPPED, code, verbose) if code == INTERRUPTED else code
         except PlainfilmError as error:
             return _report(str(error), error.exit_code, verbose)
-        except (BrokenPipeError, SystemExit):  # typer turns the first into the second
+        except (BrokenPipeError, SystemExit) as end:  # typer turns the first into the second
+            if isinstance(end, SystemExit) and not end.code:
+                return 0  # what completes a word in a shell ends so
             sys.stderr.close()  # the reader left; nobody reads further output
             return READER_LEFT
         except OSError as error:
@@ -110,30 +113,22 @@ def root(
         print(ctx.get_help())
 
 
-app.command("phantom")(data.phantom)
-app.command("audit")(data.audit)
-app.command("split")(data.split)
-app.command("models")(training.models)
-app.command("lr-find")(training.lr_find)
-app.command("train")(training.train)
-app.command("resume")(training.resume)
-app.command("evaluate")(results.evaluate)
-app.command("show")(results.show)
-app.command("interpret")(results.interpret)
-app.command("report")(results.report)
-app.command("export")(delivery.export)
-app.command("predict")(delivery.predict)
-app.command("serve")(serving.serve)
-app.command("compare")(comparing.compare)
-app.command("doctor")(data.doctor)
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "phantom": data.phantom, "audit": data.audit, "split": data.split, "models": training.models,
+    "lr-find": training.lr_find, "train": training.train, "resume": training.resume, "evaluate": results.evaluate,
+    "show": results.show, "interpret": results.interpret, "report": results.report, "export": delivery.export,
+    "predict": delivery.predict, "serve": serving.serve, "compare": comparing.compare, "doctor": data.doctor,
+}  # fmt: skip
+for _name, _command in _COMMANDS.items():
+    app.command(_name, cls=HelpCommand, epilog=EXAMPLES.get(_name))(_command)
 
-experiments_app = typer.Typer(help="Grids of runs: run FILE.yaml, table.")
-experiments_app.command("run")(comparing.run)
-experiments_app.command("table")(comparing.table)
+experiments_app = typer.Typer(cls=HelpGroup, help="Grids of runs: run FILE.yaml, table.")
+experiments_app.command("run", cls=HelpCommand)(comparing.run)
+experiments_app.command("table", cls=HelpCommand)(comparing.table)
 app.add_typer(experiments_app, name="experiments")
 
-cache_app = typer.Typer(help="The folder of decoded images: ls, clear.", invoke_without_command=True)
+cache_app = typer.Typer(cls=HelpGroup, help="The folder of decoded images: ls, clear.", invoke_without_command=True)
 cache_app.callback()(data.cache)
-cache_app.command("ls")(data.cache_ls)
-cache_app.command("clear")(data.cache_clear)
+cache_app.command("ls", cls=HelpCommand)(data.cache_ls)
+cache_app.command("clear", cls=HelpCommand)(data.cache_clear)
 app.add_typer(cache_app, name="cache")

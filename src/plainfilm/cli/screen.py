@@ -63,3 +63,10 @@ def _fit(table: Table, width: int) -> None:
     for column, each in zip(table.columns, widths, strict=True):
         column.width = each
     table.width = sum(widths) + gaps
+
+
+def duration(seconds: float) -> str:
+    """'40 s', '3 min', '2.5 h'."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,17 +1,12 @@
-from plainfilm.config.experiment import ExperimentConfig, experiment_file, load_config, make_config
-from plainfilm.config.sections import (
-    SPEED_SWITCHES,
-    DataConfig,
-    EvaluateConfig,
-    ModelConfig,
-    PhantomConfig,
-    Phase,
-    SpeedConfig,
-    TrainConfig,
-    phases_of,
-)
+from plainfilm.config.data import DataConfig, PhantomConfig
+from plainfilm.config.evaluate import EvaluateConfig
+from plainfilm.config.experiment import OPTIONS, ExperimentConfig, experiment_file, load_config, make_config
+from plainfilm.config.keys import PANELS, ConfigOption
+from plainfilm.config.model import ModelConfig
+from plainfilm.config.train import SPEED_SWITCHES, Phase, SpeedConfig, TrainConfig, phases_of
 
 __all__ = [
-    "SPEED_SWITCHES", "DataConfig", "EvaluateConfig", "ExperimentConfig", "ModelConfig", "PhantomConfig", "Phase",
-    "SpeedConfig", "TrainConfig", "experiment_file", "load_config", "make_config", "phases_of",
+    "OPTIONS", "PANELS", "SPEED_SWITCHES", "ConfigOption", "DataConfig", "EvaluateConfig", "ExperimentConfig",
+    "ModelConfig", "PhantomConfig", "Phase", "SpeedConfig", "TrainConfig", "experiment_file", "load_config",
+    "make_config", "phases_of",
 ]  # fmt: skip

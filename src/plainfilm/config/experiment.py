@@ -13,25 +13,19 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError, model_validator
 
-from plainfilm.config.sections import (
-    SHORT_WAY,
-    DataConfig,
-    EvaluateConfig,
-    ModelConfig,
-    Phase,
-    Section,
-    TrainConfig,
-    phases_of,
-    short_way_of,
-)
+from plainfilm.config.data import DataConfig
+from plainfilm.config.evaluate import EvaluateConfig
+from plainfilm.config.keys import ConfigOption, Section, key, options_of
+from plainfilm.config.model import ModelConfig
 from plainfilm.config.strict_yaml import dump_yaml, read_yaml
+from plainfilm.config.train import SHORT_WAY, Phase, TrainConfig, phases_of, short_way_of
 from plainfilm.errors import ConfigError
 
 
 class ExperimentConfig(Section):
     """Everything that determines a run's result."""
 
-    task: Literal["single"] = "single"  # one label per image; other tasks are refused for now
+    task: Literal["single"] = key("single", "One label per image; other tasks are refused for now.")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
@@ -54,6 +48,10 @@ class ExperimentConfig(Section):
         return dump_yaml(self.model_dump(mode="json"))
 
 
+# Every option that sets a key, by the key.
+OPTIONS: dict[str, ConfigOption] = {option.key: option for option in options_of(ExperimentConfig)}
+
+
 def load_config(path: Path | None = None, options: Mapping[str, Any] | None = None) -> ExperimentConfig:
     """The config of a file (or the defaults), overridden by single options.
 
@@ -68,9 +66,9 @@ def load_config(path: Path | None = None, options: Mapping[str, Any] | None = No
 
 def make_config(raw: dict[str, Any], options: Mapping[str, Any] | None = None, *, source: str) -> ExperimentConfig:
     """The config of a mapping as read from YAML; `raw` is changed in place, `source` is named in errors."""
-    for key, value in (options or {}).items():
+    for dotted, value in (options or {}).items():
         if value is not None:
-            _override(raw, key, value)
+            _override(raw, dotted, value)
     train = raw.get("train")
     if isinstance(train, dict) and train.get("freeze") is True and (options or {}).get("train.lr") is not None:
         rate = train.pop("lr")  # the only rate in use
@@ -81,8 +79,8 @@ def make_config(raw: dict[str, Any], options: Mapping[str, Any] | None = None, *
         raise ConfigError(f"{source}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
 
 
-def _override(raw: dict[str, Any], key: str, value: Any) -> None:
-    *sections, name = key.split(".")
+def _override(raw: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, name = dotted.split(".")
     target: Any = raw
     for section in sections:
         target = target.setdefault(section, {})

@@ -10,34 +10,34 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from plainfilm.config import ExperimentConfig
+from plainfilm.config import OPTIONS, SPEED_SWITCHES, ConfigOption, ExperimentConfig
 
 _COMMANDS = {"train", "resume", "experiments run"}
-_FLAGS = {
-    "--freeze", "--class-weights", "--harmonise", "--standardise", "--drop-duplicates", "--follow-links", "--tiff", "--cache",
-    "--no-cache", "--audit", "--no-audit", "--allow-leak", "--offline", "--json", "-q", "--quiet", "-v", "--verbose",
-    "--dry-run", "--open-test",
-}  # fmt: skip
 _PLAIN = re.compile(r"[0-9A-Za-z.>=%+-]{1,24}", re.ASCII)
-_NUMBER = re.compile(r"[0-9.eE+%-]{1,24}", re.ASCII)
-_NUMBERS = {
-    "--epochs", "--size", "--batch-size", "--seed", "--folds", "--fold", "--bits", "--frame", "--requantise",
-    "--per-class", "--max-bad", "--threads", "--max-minutes", "--checkpoint-minutes", "--freeze-epochs", "--lr-ratio",
-    "--label-smoothing", "--clip", "--ema", "--jobs",
+_NUMBER = r"[0-9.eE+%-]{1,24}"
+
+# Options of those commands that set no config key: what a value must be to be shown, and what is shown instead.
+_FLAGS = {"--offline", "--json", "-q", "--quiet", "-v", "--verbose", "--dry-run", "--open-test"}
+_OTHERS = {
+    **dict.fromkeys(("--max-minutes", "--checkpoint-minutes", "--jobs"), (_NUMBER, "VALUE")),
+    "--device": ("auto|cpu|cuda|mps", "VALUE"), "--without": ("|".join(SPEED_SWITCHES), "VALUE"),
+    "--out": ("", "OUT"), "--config": ("", "CONFIG.yaml"), "--data": ("", "DATA"),
 }  # fmt: skip
-_WORDS = {
-    "--split": {"patient", "official", "image", "kfold"}, "--weights": {"none", "imagenet"}, "--lr": {"auto"},
-    "--balance": {"auto", "none"}, "--augment": {"radiograph", "robust", "strong", "natural", "none"},
-    "--keep": {"best", "last"}, "--threshold": {"accuracy", "youden"}, "--threshold-on": {"valid", "valid-shifted"},
-    "--resize": {"squish", "pad", "crop"}, "--norm": {"batch", "hold"}, "--device": {"auto", "cpu", "cuda", "mps"},
-    "--without": {"allocator", "channels_last", "pool_first", "fused", "plain_tensors", "gather", "grey_augment"},
-}  # fmt: skip
-_RULE = re.compile(r"(sensitivity|specificity)>=[0-9.]{1,8}", re.ASCII)
-_MODEL = re.compile(r"[a-z0-9_-]{1,40}|timm/[a-z0-9_.-]{1,60}", re.ASCII)
-_HIDDEN = {
-    "--out": "OUT", "--config": "CONFIG.yaml", "--data": "DATA", "--weights": "WEIGHTS", "--split": "SPLIT.csv",
-    "--positive": "CLASS", "--patient-pattern": "REGEX", "--exclude": "LIST.csv",
-}  # fmt: skip
+
+
+def _harmless(option: ConfigOption) -> str:
+    """The pattern of values of an option that may be shown: its words, numbers where it is one, and what it names."""
+    kinds = [*map(re.escape, option.words), *([_NUMBER] if option.number else []), option.option.harmless]
+    return "|".join(kind for kind in kinds if kind)
+
+
+_BY_NAME = {name: option for option in OPTIONS.values() for name in option.names}
+_FLAGS |= {name for name, option in _BY_NAME.items() if option.is_flag}
+_VALUES = _OTHERS | {
+    name: (_harmless(option), option.option.hides or "VALUE")
+    for name, option in _BY_NAME.items()
+    if not option.is_flag and name.startswith("--")
+}
 NOT_A_COMMAND = "not known: the run was made from Python, not from the command line"
 
 
@@ -56,7 +56,7 @@ def redacted_command(argv: Sequence[Any]) -> str | None:
             shown.append(next(positional, "WORD"))
         elif option in _FLAGS:
             shown.append(option)
-        elif option not in _NUMBERS | _WORDS.keys() | _HIDDEN.keys() | {"--model"}:
+        elif option not in _VALUES:
             shown.append("--OPTION")
             if not joined and left:
                 left.pop(0)
@@ -67,18 +67,10 @@ def redacted_command(argv: Sequence[Any]) -> str | None:
 
 
 def _value(option: str, value: str) -> str:
-    harmless = (
-        value in _WORDS.get(option, ())
-        or (option in _NUMBERS | {"--lr", "--threshold"} and _NUMBER.fullmatch(value))
-        or (option == "--threshold" and _RULE.fullmatch(value))
-        or (option == "--model" and _MODEL.fullmatch(value))
-    )
-    if not harmless:
-        return _HIDDEN.get(option, "VALUE")
+    harmless, hidden = _VALUES[option]
+    if not harmless or not re.fullmatch(harmless, value, re.ASCII):
+        return hidden
     return f"'{value}'" if ">" in value else value
-
-
-_KEPT_BACK = {"data.path", "data.patient_pattern", "data.exclude"}
 
 
 def redacted_config(cfg: ExperimentConfig, *, names: bool) -> list[tuple[str, str]]:
@@ -104,9 +96,8 @@ def _setting(key: str, value: Any, *, names: bool) -> str:
         return {None: "not set", True: "yes", False: "no"}[value]
     if not isinstance(value, str) or names or key == "data.positive":
         return str(value)
-    harmless = _PLAIN.fullmatch(value) or (key == "model.name" and _MODEL.fullmatch(value))
-    if key == "data.split" and value not in _WORDS["--split"]:
-        harmless = None
-    if key == "model.weights" and value not in _WORDS["--weights"]:
-        harmless = None
-    return value if harmless and key not in _KEPT_BACK else "(in config.yaml)"
+    option = OPTIONS.get(key)
+    if option and option.option.hides:
+        return value if value in option.words else "(in config.yaml)"
+    named = option and option.option.harmless and re.fullmatch(option.option.harmless, value, re.ASCII)
+    return value if named or _PLAIN.fullmatch(value) else "(in config.yaml)"

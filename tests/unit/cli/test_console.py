@@ -6,7 +6,8 @@ import pytest
 
 from plainfilm.cli import console
 from plainfilm.cli.console import Terminal
-from plainfilm.cli.render.registry import _NAMES, duration, metric_text
+from plainfilm.cli.render.registry import _NAMES, metric_text
+from plainfilm.cli.screen import duration
 from plainfilm.errors import StoppedError
 from plainfilm.evaluate.metrics.measure import METRICS
 from plainfilm.schemas.data import PhantomDocument

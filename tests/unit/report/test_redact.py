@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import load_config
-from plainfilm.report.redact import _FLAGS, _HIDDEN, _NUMBERS, _WORDS, redacted_command, redacted_config
+from plainfilm.report.redact import _FLAGS, _VALUES, redacted_command, redacted_config
 
 SELF = "/home/mueller/.venv/bin/plainfilm"
 
@@ -36,6 +36,14 @@ SELF = "/home/mueller/.venv/bin/plainfilm"
         ([SELF, "train", "d", "--from-2031", "anna"], "plainfilm train DATA --OPTION VALUE"),
         ([SELF, "train", "d", "--epochs", "anna"], "plainfilm train DATA --epochs VALUE"),
         (
+            [SELF, "train", "d", "--norm", "hold", "--threads", "auto"],
+            "plainfilm train DATA --norm hold --threads auto",
+        ),
+        ([SELF, "train", "d", "--norm", "anna"], "plainfilm train DATA --norm VALUE"),
+        ([SELF, "train", "d", "--freeze-lr", "0.01"], "plainfilm train DATA --freeze-lr 0.01"),
+        ([SELF, "train", "d", "--exclude", "anna.csv"], "plainfilm train DATA --exclude LIST.csv"),
+        ([SELF, "train", "d", "--positive", "anna"], "plainfilm train DATA --positive CLASS"),
+        (
             ["/x/__main__.py", "experiments", "run", "r1.yaml", "--data", "/d"],
             "plainfilm experiments run EXPERIMENT.yaml --data DATA",
         ),
@@ -48,7 +56,7 @@ def test_a_command_is_redacted(argv: list[str], shown: str | None):
     assert redacted_command(argv) == shown
 
 
-OPTIONS = sorted(_FLAGS | _NUMBERS | _WORDS.keys() | _HIDDEN.keys() | {"--model", "--new-option", "-x"})
+OPTIONS = sorted(_FLAGS | _VALUES.keys() | {"--new-option", "-x"})
 SECRET = st.sampled_from(
     ["/home/Mueller_Anna/x", "Mueller_Anna", "C:\\Mueller_Anna\\y", "Mueller_Anna.csv", "../Mueller_Anna"]
 )

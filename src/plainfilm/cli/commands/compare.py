@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plainfilm.cli import completion
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import RunsFailedError, TrainingError, UsageError
-from plainfilm.schemas.compare import ExperimentDocument
+
+if TYPE_CHECKING:
+    from plainfilm.schemas.compare import ExperimentDocument
 
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders; seeds of one config are one row.")
+        list[Path],
+        typer.Argument(
+            metavar="RUN RUN...",
+            help="Run folders; seeds of one config are one row.",
+            autocompletion=completion.run_folders,
+        ),
     ],
     split: Annotated[
         str,
@@ -23,6 +31,7 @@ def compare(
             "--split",
             metavar="WHICH",
             help="valid; valid-shifted or test if each run has already been evaluated on it.",
+            autocompletion=completion.of(("valid", "valid-shifted", "test")),
         ),
     ] = "valid",
     metric: Annotated[

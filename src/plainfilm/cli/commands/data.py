@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plainfilm.cli import options as opt
-from plainfilm.cli.config_options import config_from
+from plainfilm.cli.config_options import ConfigKeys, config_from, takes_config_options
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 
@@ -59,21 +59,11 @@ def phantom(
         terminal.result(draw_phantom(out, images=images, size_px=size, seed=seed, faults=faults, on_event=terminal))
 
 
+@takes_config_options("audit")
 def audit(
     data: opt.Data = None,
-    size: opt.Size = None,
-    harmonise: opt.Harmonise = None,
-    requantise: opt.Requantise = None,
-    pattern: opt.Pattern = None,
-    positive: opt.Positive = None,
-    follow_links: opt.FollowLinks = None,
-    bits: opt.Bits = None,
-    tiff: opt.Tiff = None,
-    frame: opt.Frame = None,
-    resize: opt.Resize = None,
-    drop_duplicates: opt.DropDuplicates = None,
-    cache: opt.Cache = None,
-    seed: opt.Seed = None,
+    *,
+    keys: ConfigKeys,
     fail_on: Annotated[
         str, typer.Option("--fail-on", metavar="VERDICT", help="Exit 1 at this verdict or worse: warn, fail or never.")
     ] = "fail",
@@ -86,12 +76,7 @@ def audit(
     """Find faults in the images: damage, copies, leaks, label conflicts, shortcuts. Exit 1 on verdict fail."""
     if fail_on not in ("warn", "fail", "never"):
         raise UsageError(f"--fail-on {fail_on!r} is not a verdict; expected warn, fail or never.")
-    cfg = config_from(data, config, {
-        "train.size_px": size, "data.harmonise": harmonise, "data.requantise": requantise,
-        "data.patient_pattern": pattern, "data.positive": positive, "data.follow_links": follow_links,
-        "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.resize": resize,
-        "data.drop_duplicates": drop_duplicates, "data.cache": cache, "train.seed": seed,
-    })  # fmt: skip
+    cfg = config_from(data, config, keys)
     from plainfilm.pipeline.audit import audit_data
 
     with Terminal(quiet=quiet, json=json) as terminal:
@@ -132,23 +117,12 @@ def cache_clear(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.V
         terminal.result(clear_cache())
 
 
+@takes_config_options("split")
 def split(
     data: opt.Data = None,
+    *,
+    keys: ConfigKeys,
     out: Annotated[Path, typer.Option("--out", metavar="CSV", help="The split file to write.")] = Path("split.csv"),
-    kind: opt.SplitKind = None,
-    folds: opt.Folds = None,
-    fold: opt.Fold = None,
-    seed: opt.Seed = None,
-    pattern: opt.Pattern = None,
-    positive: opt.Positive = None,
-    follow_links: opt.FollowLinks = None,
-    bits: opt.Bits = None,
-    tiff: opt.Tiff = None,
-    frame: opt.Frame = None,
-    drop_duplicates: opt.DropDuplicates = None,
-    max_bad: opt.MaxBad = None,
-    cache: opt.Cache = None,
-    allow_leak: opt.AllowLeak = None,
     config: opt.Config = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -157,11 +131,6 @@ def split(
     """Split the images into train, valid and test, and write the split file for `train --split FILE`."""
     from plainfilm.pipeline.split import split_data
 
-    cfg = config_from(data, config, {
-        "data.split": kind, "data.folds": folds, "data.fold": fold, "train.seed": seed, "data.positive": positive,
-        "data.patient_pattern": pattern, "data.follow_links": follow_links, "data.allow_leak": allow_leak,
-        "data.bits": bits, "data.tiff": tiff, "data.frame": frame, "data.drop_duplicates": drop_duplicates,
-        "data.max_bad": max_bad, "data.cache": cache,
-    })  # fmt: skip
+    cfg = config_from(data, config, keys)
     with Terminal(quiet=quiet, json=json) as terminal:
         terminal.result(split_data(cfg, out, terminal))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from plainfilm.base.command_line import command_line
+from plainfilm.cli import completion
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
-from plainfilm.schemas.evaluate import Metric
+
+if TYPE_CHECKING:
+    from plainfilm.schemas.evaluate import Metric
+
+_SPLITS = ("valid", "valid-shifted", "test")
 
 
 def evaluate(
@@ -22,6 +27,7 @@ def evaluate(
             "--split",
             metavar="WHICH",
             help="valid; valid-shifted (under a fixed list of changes); or test: evaluates on the sealed test set and records the access.",
+            autocompletion=completion.of(_SPLITS),
         ),
     ] = "valid",
     threshold: Annotated[
@@ -87,7 +93,7 @@ def evaluate(
     """Metrics with 95 % intervals, from one inference pass. A split's saved numbers are shown again while its files are
     unchanged; --threshold, --external and --again always compute."""
     gates = [_gate(text) for text in fail_under or []]
-    if split not in ("valid", "valid-shifted", "test"):
+    if split not in _SPLITS:
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
     if external is None and (class_map or patient_pattern):
         raise UsageError("--map and --patient-pattern apply to external images. Add --external DIR, or leave them out.")
@@ -119,6 +125,7 @@ def show(
             metavar="WHICH",
             help="A split with saved numbers. \\[default: test once evaluated on it, else valid]",
             show_default=False,
+            autocompletion=completion.of(_SPLITS),
         ),
     ] = None,
     json: opt.Json = False,
@@ -167,6 +174,7 @@ def interpret(
             metavar="WHICH",
             help="valid or test. \\[default: test once evaluated on it, else valid]",
             show_default=False,
+            autocompletion=completion.of(("valid", "test")),
         ),
     ] = None,
     heat_maps: Annotated[

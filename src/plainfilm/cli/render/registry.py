@@ -21,7 +21,7 @@ from plainfilm.cli.render.data import (
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.predict import print_export, print_predict
-from plainfilm.cli.screen import Screen
+from plainfilm.cli.screen import Screen, duration
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import (
@@ -47,13 +47,6 @@ _NAMES = {
     "brier": "Brier (0 is best)", "ece": "ECE (0 is best)",
     "calibration_intercept": "calibration intercept (0)", "calibration_slope": "calibration slope (1)",
 }  # fmt: skip
-
-
-def duration(seconds: float) -> str:
-    """'40 s', '3 min', '2.5 h'."""
-    if seconds < 90:
-        return f"{max(seconds, 1):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None:

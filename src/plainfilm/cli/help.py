@@ -1,0 +1,76 @@
+"""How `--help` is laid out: panels in the order of the work, flags without a type, examples at the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+# The panel of options that set no config key, in a help with panels; that of the others is Output.
+_PANELS = {
+    "--phase": "Training", "--iterations": "Training", "--max-minutes": "Training", "--checkpoint-minutes": "Training",
+    "--without": "Speed", "--device": "Speed", "--offline": "Weights",
+}  # fmt: skip
+
+EXAMPLES = {
+    "train": r"""
+        Examples:
+          plainfilm train                          drawn images, to try it
+          plainfilm train DATA --dry-run           check the data, time five steps
+          plainfilm train DATA --patient-pattern '^(\d+)_' --out runs/first
+          plainfilm train DATA --model resnet18 --weights imagenet --lr-ratio 0.1
+          plainfilm train DATA --config my.yaml --seed 1
+    """,
+    "lr-find": """
+        Examples:
+          plainfilm lr-find DATA
+          plainfilm lr-find DATA --model resnet18 --weights imagenet --freeze
+          plainfilm lr-find DATA --weights runs/first --freeze-epochs 1 --phase 2
+    """,
+    "audit": r"""
+        Examples:
+          plainfilm audit DATA
+          plainfilm audit DATA --patient-pattern '^(\d+)_' --out audit
+          plainfilm audit DATA --fail-on warn --json > audit.json
+    """,
+    "split": """
+        Examples:
+          plainfilm split DATA --out split.csv     whole patients, 60/25/15 %
+          plainfilm split DATA --split kfold --folds 5 --fold 0
+          plainfilm train DATA --split split.csv   trains on what was written
+    """,
+    "evaluate": """
+        Examples:
+          plainfilm evaluate RUN                   on valid
+          plainfilm evaluate RUN --split test      once, at the end; recorded
+          plainfilm evaluate RUN --threshold 'sensitivity>=0.95'
+          plainfilm evaluate RUN --external OTHER --map healthy=NORMAL
+    """,
+}
+
+
+class HelpCommand(TyperCommand):
+    """A command whose help shows flags without a type, and every option in a panel where any is."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, as typer's help shows them."""
+        return _shown(super().get_params(ctx))
+
+
+class HelpGroup(TyperGroup):
+    """A group whose help shows flags without a type."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, as typer's help shows them."""
+        return _shown(super().get_params(ctx))
+
+
+def _shown(params: list[Any]) -> list[Any]:
+    options = [param for param in params if param.param_type_name == "option"]
+    in_panels = any(option.rich_help_panel for option in options)
+    for option in options:
+        if option.is_flag:
+            option.metavar = ""  # typer would show <bool>
+        if in_panels and not option.rich_help_panel:
+            option.rich_help_panel = _PANELS.get(option.opts[0], "Output")
+    return params

@@ -1,0 +1,177 @@
+"""The section data: which images, and how they are split."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from plainfilm.config.keys import DECODES, LEARNS, READS, SPLITS, Option, Section, key
+
+_MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
+_SPLITS = ("patient", "official", "image", "kfold")
+
+
+class PhantomConfig(Section):
+    """The synthetic set that is used when no DATA is given."""
+
+    images: int = key(600, "Number of drawn images, several per patient.", unit="images", ge=12)
+    size_px: int = key(256, "Side of the square drawn images.", unit="px", ge=32, le=1024)
+    seed: int = key(0, "Same seed, same images.", unit="none")
+
+
+class DataConfig(Section):
+    """Which images, and how they are split."""
+
+    path: str | None = key(
+        None,
+        "Folder of class folders (with or without train/val/test above them), or a CSV path,label[,patient][,split].",
+        Option("DATA", "Data", on=(), unset="the drawn phantom set", hides="DATA"),
+    )
+    split: str = key(
+        "patient",
+        "How images are split: patient (whole patients), official (the given folders), image (leaky, for comparison), kfold, or a split file.",
+        Option("--split", "Split", SPLITS, "KIND", words=_SPLITS, path="file", hides="SPLIT.csv"),
+    )
+    shares: tuple[float, float, float] = key(
+        (0.60, 0.25, 0.15), "Shares of train, valid and test, which sum to 1; as in the paper.", unit="share"
+    )
+    folds: int = key(5, "Number of folds for kfold.", Option("--folds", "Split", SPLITS, "N"), unit="folds", ge=3)
+    fold: int = key(
+        0,
+        "Which fold is test, 0 to folds - 1; the next one is valid.",
+        Option("--fold", "Split", SPLITS, "N"),
+        unit="index from 0",
+        ge=0,
+    )
+    patient_pattern: str | None = key(
+        None,
+        "Regular expression that finds the patient in the file name; its first group is the key.",
+        Option("--patient-pattern", "Split", READS, "REGEX", unset="the patterns that plainfilm knows", hides="REGEX"),
+    )
+    positive: str | None = key(
+        None,
+        "The positive class, by name.",
+        Option("--positive", "Data", READS, "NAME", unset="chosen by the names, and printed", hides="CLASS"),
+    )
+    follow_links: bool = key(False, "Also enter links, each folder once.", Option("--follow-links", "Data", READS))
+    bits: Literal[8, 10, 12, 14, 16] | None = key(
+        None,
+        "Stored bit depth of integer images above 8 bits.",
+        Option("--bits", "Data", READS, "N", unset="measured"),
+        unit="bits",
+    )
+    tiff: bool = key(
+        False,
+        "Also read TIFF files; off because their library is large and often attacked.",
+        Option("--tiff", "Data", READS),
+    )
+    frame: int | None = key(
+        None,
+        "Which frame of files with several, counted from 0.",
+        Option("--frame", "Data", READS, "N", unset="such files are quarantined"),
+        unit="index from 0",
+        ge=0,
+    )
+    resize: Literal["squish", "pad", "crop"] = key(
+        "squish",
+        "How an image becomes square: squish (aspect ratio changes), pad (with black) or crop (central square).",
+        Option("--resize", "Data", DECODES, "MODE"),
+    )
+    harmonise: bool = key(
+        False,
+        "Decode every file through one common grey path with a low-pass filter: fewer compression artefacts (docs/explanation/shortcuts.md).",
+        Option("--harmonise", "Data", DECODES),
+    )
+    requantise: int | None = key(
+        None,
+        "With --harmonise: reduce to this many grey levels.",
+        Option("--requantise", "Data", DECODES, "LEVELS", unset="as harmonised"),
+        unit="grey levels",
+        ge=2,
+        le=256,
+    )
+    drop_duplicates: bool = key(
+        False,
+        "Use identical files once; never applied to a given test folder.",
+        Option("--drop-duplicates", "Data", READS),
+    )
+    max_bad: str | None = key(
+        None,
+        "How many damaged files are accepted: a number (20) or a share of the files (2%).",
+        Option(
+            "--max-bad", "Data", SPLITS, "N or P%", unset="5 files or 1 %, whichever is larger",
+            harmless=r"[0-9.eE+%-]{1,24}",
+        ),
+    )  # fmt: skip
+    audit: bool = key(
+        True,
+        "Run shortcut probes, which cannot see the lungs, before training.",
+        Option("--audit/--no-audit", "Data"),
+    )
+    cache: bool = key(
+        True,
+        "Keep decoded images on disk (in PLAINFILM_CACHE, else the user's cache folder); the pixels are the same without.",
+        Option("--cache/--no-cache", "Speed", READS),
+    )
+    per_class: int | None = key(
+        None,
+        "Train on N images of each class, by whole patients, for learning curves; valid and test stay.",
+        Option("--per-class", "Split", LEARNS, "N", unset="all"),
+        unit="images",
+        ge=1,
+    )
+    exclude: str | None = key(
+        None,
+        "Exclude the images in this file (such as suspects.csv of interpret) from train and valid; test stays.",
+        Option("--exclude", "Split", LEARNS, "CSV", path="any", hides="LIST.csv"),
+    )
+    allow_leak: bool = key(
+        False,
+        "Continue although given folders share patients, or --weights RUN has seen valid or test; every output says so.",
+        Option("--allow-leak", "Split", SPLITS),
+    )
+    phantom: PhantomConfig = PhantomConfig()
+
+    @field_validator("shares")
+    @classmethod
+    def shares_sum_to_one(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"three positive shares that sum to 1 are needed, found {list(shares)}")
+        return shares
+
+    @field_validator("max_bad", mode="before")
+    @classmethod
+    def max_bad_is_a_number_or_share(cls, text: Any) -> str | None:
+        if text is None:
+            return None
+        written = str(text).replace(" ", "")
+        if not _MAX_BAD.match(written):
+            raise ValueError(f"found {written!r}; expected a number of files, '20', or a share, '2%'")
+        return written
+
+    @field_validator("patient_pattern")
+    @classmethod
+    def pattern_has_a_group(cls, pattern: str | None) -> str | None:
+        if pattern is None:
+            return None
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+        if groups < 1:
+            raise ValueError(f"{pattern!r} has no group; put parentheses around the patient: '(\\d+)_'")
+        return pattern
+
+    @model_validator(mode="after")
+    def requantise_needs_harmonise(self) -> DataConfig:
+        if self.requantise is not None and not self.harmonise:
+            raise ValueError("requantise is a step of harmonise; also set harmonise: true (--harmonise)")
+        return self
+
+    @model_validator(mode="after")
+    def fold_exists(self) -> DataConfig:
+        if self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} does not exist; {self.folds} folds are numbered 0 to {self.folds - 1}")
+        return self

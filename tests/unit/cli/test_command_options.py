@@ -1,0 +1,88 @@
+"""Names of options are a contract: those of every command, as they were before they were made from the config."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
+
+NAMES = {
+    "phantom": "--duplicates --given-folders --images --json --label-conflicts --near-duplicates --seed --shared-patients --shortcut --size -q,--quiet -v,--verbose OUT",
+    "audit": "--bits --cache/--no-cache --config --drop-duplicates --fail-on --follow-links --frame --harmonise --json --out --patient-pattern --positive --requantise --resize --seed --size --tiff -q,--quiet -v,--verbose DATA?",
+    "split": "--allow-leak --bits --cache/--no-cache --config --drop-duplicates --fold --folds --follow-links --frame --json --max-bad --out --patient-pattern --positive --seed --split --tiff -q,--quiet -v,--verbose DATA?",
+    "models": "--json -q,--quiet -v,--verbose",
+    "lr-find": "--allow-leak --augment --balance --batch-size --bits --cache/--no-cache --config --device --drop-duplicates --exclude --fold --folds --follow-links --frame --freeze --freeze-epochs --harmonise --iterations --json --lr-ratio --max-bad --model --norm --offline --out --patient-pattern --per-class --phase --positive --requantise --resize --seed --size --split --standardise --threads --tiff --weights -q,--quiet -v,--verbose DATA?",
+    "train": "--allow-leak --audit/--no-audit --augment --balance --batch-size --bits --cache/--no-cache --checkpoint-minutes --class-weights --clip --config --device --drop-duplicates --dry-run --ema --epochs --exclude --fold --folds --follow-links --frame --freeze --freeze-epochs --freeze-lr --harmonise --json --keep --label-smoothing --lr --lr-ratio --max-bad --max-minutes --model --norm --offline --out --patient-pattern --per-class --positive --print-config --requantise --resize --seed --size --split --standardise --threads --threshold --threshold-on --tiff --weights --without -q,--quiet -v,--verbose DATA?",
+    "resume": "--checkpoint-minutes --device --json --max-minutes -q,--quiet -v,--verbose RUN",
+    "evaluate": "--again --by --device --external --fail-under --json --map --patient-pattern --prevalence --split --threshold -q,--quiet -v,--verbose RUN",
+    "show": "--json --split -q,--quiet -v,--verbose RUN",
+    "interpret": "--device --heat --heat-maps --json --split -q,--quiet -v,--verbose RUN",
+    "report": "--json --names --out -q,--quiet -v,--verbose RUN",
+    "export": "--json --out -q,--quiet -v,--verbose RUN",
+    "predict": "--format --heatmaps --json --out --threads --threshold -q,--quiet -v,--verbose BUNDLE PATH...",
+    "serve": "--host --max-mb --open --port --queue --token -q,--quiet -v,--verbose BUNDLE",
+    "compare": "--json --metric --split -q,--quiet -v,--verbose RUN RUN...",
+    "doctor": "--json -q,--quiet -v,--verbose",
+    "experiments": "",
+    "experiments run": "--data --device --dry-run --jobs --json --offline --only --open-test --out -q,--quiet -v,--verbose FILE.yaml",
+    "experiments table": "--json --out -q,--quiet -v,--verbose DIR...?",
+    "cache": "",
+    "cache ls": "--json -q,--quiet -v,--verbose",
+    "cache clear": "--json -q,--quiet -v,--verbose",
+}  # fmt: skip
+
+
+def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        yield f"{path}{name}", command
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{path}{name} ")
+
+
+def names_of(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return f"{param.metavar}{'' if param.required else '?'}"
+    return "/".join([",".join(param.opts), *([",".join(param.secondary_opts)] if param.secondary_opts else [])])
+
+
+def test_every_command_has_the_options_it_had():
+    found = {path: " ".join(sorted(map(names_of, command.params))) for path, command in commands(get_command(app))}
+    assert found == NAMES
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--threads", "many"], "plainfilm: --threads 'many' is not a number of threads; expected auto, or a number from 1."),
+        (["--threads", "0"], "plainfilm: --threads '0' is not a number of threads; expected auto, or a number from 1."),
+        (["--lr", "fast"], "train.lr.constrained-float: Input should be a valid number"),
+        (["--epochs", "x"], "Invalid value for '--epochs'"),
+        (["--norm", "x"], "train.norm: Input should be 'batch' or 'hold' (found 'x')"),
+        (["--without", "brakes"], "train.speed.brakes: unknown key"),
+        (["--size", "3"], "train.size_px: Input should be greater than or equal to 16 (found 3)"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused_in_one_line(words, said):
+    told = CliRunner().invoke(app, ["train", "DATA", *words, "--print-config"])
+    assert told.exit_code == 2
+    assert said in told.stderr and told.stderr.count("\n") == 1
+
+
+def test_paths_of_options_are_kept_from_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "split.csv").write_text("path,split\n")
+    told = CliRunner().invoke(
+        app, ["train", "DATA", "--split", "split.csv", "--weights", "runs/a", "--exclude", "x.csv", "--print-config"]
+    )
+    assert told.exit_code == 0, told.stderr
+    for line in (f"split: {tmp_path}/split.csv", f"weights: {tmp_path}/runs/a", f"exclude: {tmp_path}/x.csv"):
+        assert line in told.stdout
+    told = CliRunner().invoke(app, ["train", "DATA", "--split", "kfold", "--weights", "imagenet", "--print-config"])
+    assert "split: kfold" in told.stdout and "weights: imagenet" in told.stdout
+    told = CliRunner().invoke(app, ["train", "DATA", "--split", "none.csv", "--print-config"])
+    assert "split: none.csv" in told.stdout  # what is no file is refused where the split is made, as it was typed
