@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -28,6 +27,7 @@ from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.ood.ood_gate import read_gate
+from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
@@ -37,6 +37,7 @@ from plainfilm.models.registry import get_spec
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import validated_splits
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DRAWN, DataCounts, EvaluateDocument, ExportDocument
 
@@ -165,17 +166,11 @@ def _read(run: RunDir, name: str, kind: Any) -> Any:
 def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
     """What metrics.json says of valid, test and external sets."""
     again = f"Make it again: {command_line('evaluate', run.root)}"
-    try:
-        found = json.loads(run.metrics.read_text(encoding="utf-8"))
-        documents = {
-            name: EvaluateDocument.model_validate({"run": "", **part})
-            for name, part in found.items()
-            if name in ("valid", "test") or name.startswith("external-")
-        }
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-        raise DataError(f"metrics.json of {run.root} is missing, damaged or of another version. {again}") from None
-    if "valid" not in documents or any(one.confusion.labels != card.vocab for one in documents.values()):
-        raise DataError(f"metrics.json of {run.root} lacks the valid images or names other classes. {again}")
+    documents = validated_splits(
+        run, EvaluateDocument, lambda name: name in ("valid", "test") or name.startswith(PREFIX)
+    )
+    if any(one.confusion.labels != card.vocab for one in documents.values()):
+        raise DataError(f"metrics.json of {run.root} names other classes than card.json. {again}")
     own, of_set = count_accesses(run, card.seal)
     if "test" in documents and not own:
         raise DataError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from plainfilm.base.command_line import command_line
@@ -11,6 +10,7 @@ from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.document import ExtraBlocks
 from plainfilm.pipeline.saved_document import SavedDocument
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import EvaluateDocument
 
 
@@ -26,7 +26,7 @@ def show_run(
         SealError: the ledger is broken, or no test-set access is recorded.
     """
     run = RunDir.open(root)
-    names = _saved_splits(run)
+    names = list(saved_splits(run)) if run.metrics.exists() else []
     split = split or ("test" if "test" in names else "valid")
     if split not in names:
         others = f"Saved are: {', '.join(names)}." if names else "Nothing is saved."
@@ -45,18 +45,6 @@ def show_run(
     if changed:
         on_event("note", {"text": f"Changed since these numbers were computed: {', '.join(changed)}."})
     return document, [name for name in names if name != split]
-
-
-def _saved_splits(run: RunDir) -> list[str]:
-    try:
-        found = dict(json.loads(run.metrics.read_text(encoding="utf-8")))
-        return [name for name in found if name != "schema_version"]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, RecursionError):
-        raise DataError(
-            f"metrics.json of {run.root} is damaged. Compute its numbers again: {_evaluate(run, 'valid')}"
-        ) from None
 
 
 def _evaluate(run: RunDir, split: str) -> str:
