@@ -11,6 +11,7 @@ from plainfilm.base.sanitize import INVISIBLE
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, Metric
+from plainfilm.schemas.number_text import THREE, limits_text
 
 NOT_REPORTED = "NOT REPORTED"
 _SETS = {
@@ -187,15 +188,13 @@ def _people(heading: str) -> list[str]:
 
 
 def _value(metric: Metric | None) -> str:
-    return "\u2013" if metric is None or metric.value is None else f"{metric.value:.3f}"
+    return "\u2013" if metric is None or metric.value is None else f"{metric.value:{THREE}}"
 
 
 def _between(metric: Metric) -> str:
     if metric.value is None:
         return _plain(metric.method)
-    if metric.ci_low is None or metric.ci_high is None:
-        return "no interval"
-    return f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
+    return limits_text(metric.ci_low, metric.ci_high) or "no interval"
 
 
 def _list(values: tuple[float, ...]) -> str:

@@ -15,6 +15,7 @@ from plainfilm import __version__
 from plainfilm.base.sanitize import sanitized
 from plainfilm.export.scorer import ABSTAIN, OOD
 from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.schemas.number_text import estimate_text
 from plainfilm.serve.limits import MB, Limits
 from plainfilm.serve.markdown import blocks
 from plainfilm.serve.predictor import Predictor
@@ -95,5 +96,4 @@ def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
         for name, title in (_MEASURED if card.positive else _OF_CLASSES).items():
             metric = card.metrics[where].metrics.get(name)
             if metric is not None and metric.value is not None:
-                between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
-                yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n\u00a0=\u00a0{metric.n:,}"
+                yield f"{title}, {where} images", f"{estimate_text(metric)}, n\u00a0=\u00a0{metric.n:,}"
