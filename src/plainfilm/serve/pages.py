@@ -17,7 +17,7 @@ from plainfilm.export.scorer import ABSTAIN, OOD
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.schemas.number_text import estimate_text
 from plainfilm.serve.limits import MB, Limits
-from plainfilm.serve.markdown import blocks
+from plainfilm.serve.markdown import as_html
 from plainfilm.serve.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Pages:
             "/": (environment.get_template("serve.html.j2").render(facts).encode(), "text/html"),
             "/card": (
                 environment.get_template("serve_card.html.j2")
-                .render(facts, blocks=blocks(predictor.bundle.card_markdown()))
+                .render(facts, body=as_html(predictor.bundle.card_markdown()))
                 .encode(),
                 "text/html",
             ),
