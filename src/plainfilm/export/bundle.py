@@ -23,6 +23,7 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.data.image.layout import channels_first
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
@@ -128,8 +129,7 @@ def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
 
 
 def _as_input(pixels: np.ndarray) -> np.ndarray:
-    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(channels_first(pixels))
 
 
 def _bundle_card(run: RunDir, card: Card, rows: pd.DataFrame, onnx: OnnxFacts, parameters: int) -> BundleCard:
