@@ -5,9 +5,7 @@ Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 
 from __future__ import annotations
 
-import unicodedata
-
-from plainfilm.base.sanitize import INVISIBLE
+from plainfilm.base.sanitize import visible
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, Metric
@@ -46,8 +44,7 @@ def model_card(card: BundleCard) -> str:
 
 def _plain(text: str, limit: int = 120) -> str:
     """Foreign text, such as a class name, escaped so that Markdown and HTML show it literally."""
-    seen = "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text[:limit])
-    seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in seen).replace("://", ":\\/\\/")
+    seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in visible(text[:limit])).replace("://", ":\\/\\/")
     seen = seen.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"\\{seen}" if seen[:1] in tuple("#+-=.") else seen
 
