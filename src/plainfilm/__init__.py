@@ -22,7 +22,7 @@ _HOMES = {
     "decode_spec": "plainfilm.pipeline.prepare",
     "decode_rows": "plainfilm.data.cache.rows",
     "make_dls": "plainfilm.data.loaders.block",
-    "build_model": "plainfilm.models.load_weights",
+    "build_model": "plainfilm.models.build",
     "make_learner": "plainfilm.train.learner",
     "measure": "plainfilm.evaluate.metrics.measure",
     "train_run": "plainfilm.pipeline.train",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -85,6 +86,11 @@ def sweep(folder: Path) -> int:
 def dump_json(value: Any) -> str:
     """JSON text in the format of all our files: indented by two spaces, keys in the order given, a final newline."""
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def png_uri(png: bytes) -> str:
+    """A PNG as the source of an img element that needs no request."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def hash_json(value: Any) -> str:

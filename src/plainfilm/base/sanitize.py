@@ -19,9 +19,7 @@ def sanitized(text: Any, limit: int = _LONGEST) -> str:
     A leading character that a spreadsheet reads as a formula gets an apostrophe, since people copy tables from pages.
     HTML is not escaped here; the templates do that.
     """
-    seen = "".join(
-        repr(c)[1:-1].replace("'", "") if unicodedata.category(c) in INVISIBLE else c for c in str(text)[: limit + 1]
-    )
+    seen = visible(str(text)[: limit + 1])
     seen = seen if len(str(text)) <= limit else seen[:limit] + "\u2026"
     return f"'{seen}" if seen[:1] and seen[0] in _FORMULA else seen
 

@@ -16,7 +16,7 @@ EXAMPLES = {
     "train": r"""
         Examples:
           plainfilm train                          drawn images, to try it
-          plainfilm train DATA --dry-run           check the data, time five steps
+          plainfilm train DATA --dry-run           check the data, time a few steps
           plainfilm train DATA --patient-pattern '^(\d+)_' --out runs/first
           plainfilm train DATA --model resnet18 --weights imagenet --lr-ratio 0.1
           plainfilm train DATA --config my.yaml --seed 1

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.compare.scored_run import Scored
+from plainfilm.data.table.groups import connected
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.stats.intervals import Ints
 from plainfilm.evaluate.stats.paired_tests import PairedScores
@@ -177,9 +178,6 @@ def line_up(configurations: Sequence[Configuration], metric: str) -> Lineup:
 
 def _number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
     """One number per patient over all runs: images that a run keeps together, or that are the same file, share it."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     files, where = np.unique(np.concatenate([run.images for run in runs]), return_inverse=True)
     starts = np.cumsum([0, *(len(run.images) for run in runs)])
     left, right = [], []
@@ -190,11 +188,9 @@ def _number_patients(runs: Sequence[Scored]) -> tuple[dict[Path, Ints], int]:
         first[group[::-1]] = mine[::-1]
         left.append(mine)
         right.append(first[group])
-    rows, columns = np.concatenate(left), np.concatenate(right)
-    graph = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(files), len(files)))
-    m, label = connected_components(graph, directed=False)
-    parts = np.split(label[where].astype(np.int64), starts[1:-1])
-    return {run.root: part for run, part in zip(runs, parts, strict=True)}, int(m)
+    label = connected(len(files), np.concatenate(left), np.concatenate(right))
+    parts = np.split(label[where], starts[1:-1])
+    return {run.root: part for run, part in zip(runs, parts, strict=True)}, int(label.max()) + 1
 
 
 def _match(ours: Sequence[Scored], theirs: Sequence[Scored]) -> list[tuple[Scored, Scored]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
+from plainfilm.errors import DataError
 from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
 from plainfilm.evaluate.metrics.decision_curve import decision_curve
 from plainfilm.evaluate.metrics.measure import measure, measure_per_class
@@ -24,6 +25,7 @@ from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.stats.intervals import Floats, Ints
 from plainfilm.runs.card import KEPT_BEST, Card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import PerPatient
 
@@ -140,12 +142,11 @@ def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
 
 def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
     """Put one split's document into metrics.json; a damaged file is replaced: it can be computed again."""
-    try:
-        saved = json.loads(run.metrics.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        saved = {"schema_version": 1}
+    saved: dict[str, Any] = {}
+    with suppress(DataError):
+        saved = saved_splits(run)
     kept = document.model_dump(mode="json", exclude={"run", "written"})
-    atomic_write(run.metrics, dump_json({**saved, document.split: kept}))
+    atomic_write(run.metrics, dump_json({"schema_version": 1, **saved, document.split: kept}))
 
 
 class _Patients(NamedTuple):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write
 from plainfilm.data.cache.rows import PixelRows
+from plainfilm.data.image.layout import channels_first
 from plainfilm.data.split.valid_roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.calibration import softmax
@@ -88,8 +89,7 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
     logits, features = [], []
     with torch.inference_mode():
         for start in range(0, len(pixels), _BATCH):
-            batch = torch.from_numpy(pixels[start : start + _BATCH]).to(device)
-            batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
+            batch = torch.from_numpy(channels_first(pixels[start : start + _BATCH])).to(device)
             found = model.features(batch.float().div_(255))
             features.append(found.float().cpu().numpy())
             logits.append(model(found).cpu().double().numpy())

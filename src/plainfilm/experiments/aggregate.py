@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +31,7 @@ from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs.card import KEPT_LAST
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.compare import Difference, MeanSd
 from plainfilm.schemas.documents import Metric, baseline_of
 
@@ -222,7 +222,7 @@ def _row(
 
 
 def _discordant(runs: Sequence[Scored]) -> MeanSd | None:
-    found = [(baseline_of(_saved(run).get("valid", {})) or {}).get("beyond") for run in runs]
+    found = [(baseline_of(saved_splits(RunDir(run.root)).get("valid", {})) or {}).get("beyond") for run in runs]
     if not all(each and each["value"] is not None for each in found):
         return None
     return over_seeds([Metric.model_validate(each) for each in found])
@@ -261,7 +261,7 @@ def _costs(found: Sequence[Cost]) -> Costs:
 
 def _test_scores(evaluated: Sequence[Scored]) -> _HeldOutScores | None:
     """Test scores that `evaluate` saved in metrics.json; none is computed here."""
-    saved = [part for run in evaluated if (part := _saved(run).get("test"))]
+    saved = [part for run in evaluated if (part := saved_splits(RunDir(run.root)).get("test"))]
     if not saved:
         return None
     metrics = {
@@ -272,7 +272,7 @@ def _test_scores(evaluated: Sequence[Scored]) -> _HeldOutScores | None:
 
 
 def _shortcut_baseline(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:
-    return _probed([_saved(run).get("valid", {}) for run in runs])
+    return _probed([saved_splits(RunDir(run.root)).get("valid", {}) for run in runs])
 
 
 def _probed(parts: Sequence[dict[str, Any]]) -> tuple[str, MeanSd | None]:
@@ -282,17 +282,6 @@ def _probed(parts: Sequence[dict[str, Any]]) -> tuple[str, MeanSd | None]:
         return "", None
     probes = ", ".join(dict.fromkeys(each["best"] for each in known))
     return probes, over_seeds([Metric.model_validate(each["auroc"]) for each in known])
-
-
-def _saved(run: Scored) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(RunDir(run.root).metrics.read_text(encoding="utf-8"))
-        found["schema_version"]
-        return found
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(
-            f"metrics.json of {run.root} is missing or damaged. Make it again: {command_line('evaluate', run.root)}"
-        ) from None
 
 
 def _not_run(

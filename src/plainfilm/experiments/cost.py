@@ -109,11 +109,11 @@ def _measure_latency(run: RunDir) -> _Latency:
     """One image after another, at least 10 and at most 50, for about three seconds."""
     import torch
 
-    from plainfilm.models.build import build_model, load_weights
+    from plainfilm.models.build import fresh_model, load_weights
 
     card = read_card(run)
     size_px, channels = card.decode["size_px"], card.decode["channels"]
-    model = build_model(card.model, len(card.vocab), size_px, channels=channels)
+    model = fresh_model(card.model, len(card.vocab), size_px, channels=channels)
     load_weights(model, run.weights)
     model.eval()
     image, taken, started = torch.full((1, channels, size_px, size_px), 0.5), [], time.perf_counter()

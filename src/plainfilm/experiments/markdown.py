@@ -15,6 +15,7 @@ from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
 from plainfilm.experiments.aggregate import Costs, ResultsSection, Row
 from plainfilm.schemas.compare import Difference, MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.schemas.number_text import estimate_text
 
 _HEAD = f"""# Results
 
@@ -122,23 +123,15 @@ def _scores(section: ResultsSection) -> list[str]:
     head = ["rank", "configuration", "seeds", "AUROC", "accuracy", "sensitivity at specificity 0.90", "log loss",
             "right in discordant pairs", "AUROC against the best", "images (patients)"]  # fmt: skip
     body = [
-        [str(row.rank), row.name, str(len(row.seeds)), *(_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
-         _mean_text(row.discordant) if row.discordant else "-", _against(row), _count(row.metrics["auroc"])]
+        [str(row.rank), row.name, str(len(row.seeds)), *(row.metrics[name].as_text() for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
+         row.discordant.as_text() if row.discordant else "-", _against(row), _count(row.metrics["auroc"])]
         if row.metrics else ["", row.name, "0", row.why, *[""] * 6]
         for row in section.rows
     ]  # fmt: skip
     if section.baseline is not None:
         probe = f"shortcut baseline ({section.baseline_probe})" + (", plain valid" if section.split == SHIFTED else "")
-        body.append(["", probe, "", _mean_text(section.baseline), *[""] * 5, _count(section.baseline)])
+        body.append(["", probe, "", section.baseline.as_text(), *[""] * 5, _count(section.baseline)])
     return _aligned(head, body)
-
-
-def _mean_text(found: MeanSd) -> str:
-    """'0.953 ± 0.004 [0.940, 0.963]'."""
-    if found.mean is None:
-        return "-"
-    sd = f" ± {found.sd:.3f}" if found.sd is not None else ""
-    return f"{found.mean:.3f}{sd} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
 
 
 def _count(found: MeanSd) -> str:
@@ -153,8 +146,8 @@ def _against(row: Row) -> str:
         return "not tested: different images"
     p = f"p {found.p_holm:.3f}" if found.p_holm >= 0.001 else "p < 0.001"
     verdict = p if found.distinguishable else f"not distinguishable from the best row, {p}"
-    seeds = "" if found.seeds_low is None else f"; over seeds [{found.seeds_low:+.3f}, {found.seeds_high:+.3f}]"
-    return f"{found.value:+.3f} [{found.ci_low:+.3f}, {found.ci_high:+.3f}], {verdict}{seeds}"
+    seeds = f"; over seeds {found.seeds_text()}" if found.seeds_text() else ""
+    return f"{estimate_text(found, '+.3f')}, {verdict}{seeds}"
 
 
 def _cost_table(rows: Sequence[Row]) -> list[str]:
@@ -205,8 +198,8 @@ def _test_table(rows: Sequence[Row]) -> list[str]:
     ]
     body = [
         [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.accesses),
-         *(_mean_text(row.test.metrics[name]) for name in ("auroc", "accuracy", "sensitivity", "specificity")),
-         _mean_text(row.test.baseline) if row.test.baseline else "-", _count(row.test.metrics["auroc"])]
+         *(row.test.metrics[name].as_text() for name in ("auroc", "accuracy", "sensitivity", "specificity")),
+         row.test.baseline.as_text() if row.test.baseline else "-", _count(row.test.metrics["auroc"])]
         for row in rows if row.test
     ]  # fmt: skip
     return _aligned(head, body)

@@ -21,6 +21,7 @@ from plainfilm.experiments.grid import Experiment, Planned
 from plainfilm.pipeline import evaluate
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import saved_splits
 
 LOG = "looks.jsonl"
 
@@ -70,7 +71,7 @@ def evaluate_on_test(
     evaluated = count_accesses(run, card.seal)[0] > 0
     if not evaluated:
         evaluate.evaluate_run(run.root, split="test", on_event=on_event)
-    saved = json.loads(run.metrics.read_text(encoding="utf-8")).get("test")
+    saved = saved_splits(run).get("test")
     if saved is None:  # evaluated by hand with another threshold; the ledger has it
         return False
     path = access_log_file(experiment)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -24,10 +23,12 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.data.image.layout import channels_first
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.ood.ood_gate import read_gate
+from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
@@ -38,6 +39,7 @@ from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
+from plainfilm.runs.metrics_file import validated_splits
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DRAWN, HEAT_MAPS, DataCounts, EvaluateDocument, ExportDocument
 
@@ -140,8 +142,7 @@ def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
 
 
 def _as_input(pixels: np.ndarray) -> np.ndarray:
-    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(pixels)
+    return np.ascontiguousarray(channels_first(pixels))
 
 
 def _bundle_card(run: RunDir, card: Card, rows: pd.DataFrame, onnx: OnnxFacts, parameters: int) -> BundleCard:
@@ -178,17 +179,11 @@ def _read(run: RunDir, name: str, kind: Any) -> Any:
 def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
     """What metrics.json says of valid, test and external sets."""
     again = f"Make it again: {command_line('evaluate', run.root)}"
-    try:
-        found = json.loads(run.metrics.read_text(encoding="utf-8"))
-        documents = {
-            name: EvaluateDocument.model_validate({"run": "", **part})
-            for name, part in found.items()
-            if name in ("valid", "test") or name.startswith("external-")
-        }
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
-        raise DataError(f"metrics.json of {run.root} is missing, damaged or of another version. {again}") from None
-    if "valid" not in documents or any(one.confusion.labels != card.vocab for one in documents.values()):
-        raise DataError(f"metrics.json of {run.root} lacks the valid images or names other classes. {again}")
+    documents = validated_splits(
+        run, EvaluateDocument, lambda name: name in ("valid", "test") or name.startswith(PREFIX)
+    )
+    if any(one.confusion.labels != card.vocab for one in documents.values()):
+        raise DataError(f"metrics.json of {run.root} names other classes than card.json. {again}")
     own, of_set = count_accesses(run, card.seal)
     if "test" in documents and not own:
         raise DataError(

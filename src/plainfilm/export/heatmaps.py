@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plainfilm.data.image.layout import channels_last
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, WEIGHTS, opened, verify
@@ -47,8 +48,7 @@ def heat_maps(bundle: Path, pixels: np.ndarray, label: str | None = None) -> np.
     card, model, place = _network(Path(bundle).absolute())
     from plainfilm.interpret.gradcam import heat_maps as explain
 
-    image = pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0)
-    image = np.ascontiguousarray(image)[None]
+    image = np.ascontiguousarray(channels_last(pixels[None]))
     k = card.vocab.index(label) if label is not None else _predicted_class(card, model, image)
     heat: np.ndarray = explain(model, image, np.array([k]), place=place, method="hires-cam")[0]
     return heat
@@ -84,4 +84,4 @@ def heat_figure(pixels: np.ndarray, heat: np.ndarray, caption: str, label: str) 
     """An image beside its heat map; `caption` names the row and the predicted class, never a file."""
     from plainfilm.plots.heatmaps import plot_pair
 
-    return plot_pair(pixels[0] if pixels.shape[0] == 1 else pixels.transpose(1, 2, 0), heat, caption, label)
+    return plot_pair(channels_last(pixels[None])[0], heat, caption, label)

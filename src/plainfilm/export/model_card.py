@@ -5,12 +5,11 @@ Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 
 from __future__ import annotations
 
-import unicodedata
-
-from plainfilm.base.sanitize import INVISIBLE
+from plainfilm.base.sanitize import visible
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, Metric
+from plainfilm.schemas.number_text import THREE, limits_text
 
 NOT_REPORTED = "NOT REPORTED"
 _SETS = {
@@ -45,8 +44,7 @@ def model_card(card: BundleCard) -> str:
 
 def _plain(text: str, limit: int = 120) -> str:
     """Foreign text, such as a class name, escaped so that Markdown and HTML show it literally."""
-    seen = "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text[:limit])
-    seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in seen).replace("://", ":\\/\\/")
+    seen = "".join(f"\\{c}" if c in "\\`*_[]|~$@" else c for c in visible(text[:limit])).replace("://", ":\\/\\/")
     seen = seen.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return f"\\{seen}" if seen[:1] in tuple("#+-=.") else seen
 
@@ -187,15 +185,13 @@ def _people(heading: str) -> list[str]:
 
 
 def _value(metric: Metric | None) -> str:
-    return "\u2013" if metric is None or metric.value is None else f"{metric.value:.3f}"
+    return "\u2013" if metric is None or metric.value is None else f"{metric.value:{THREE}}"
 
 
 def _between(metric: Metric) -> str:
     if metric.value is None:
         return _plain(metric.method)
-    if metric.ci_low is None or metric.ci_high is None:
-        return "no interval"
-    return f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
+    return limits_text(metric.ci_low, metric.ci_high) or "no interval"
 
 
 def _list(values: tuple[float, ...]) -> str:

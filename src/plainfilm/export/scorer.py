@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import decode_bytes, read_bytes
+from plainfilm.data.image.layout import channels_first, channels_last
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
@@ -78,7 +79,7 @@ class Bundle:
             DecodeError: it cannot be read as a single still image.
         """
         found = decode_bytes(data if isinstance(data, bytes) else read_bytes(data), self._spec)
-        return found[None] if found.ndim == 2 else np.ascontiguousarray(found.transpose(2, 0, 1))
+        return np.ascontiguousarray(channels_first(found[None])[0])
 
     def predict_path(self, path: Path | str) -> Prediction:
         """The prediction for one file; a file that cannot be read has its `error` filled."""
@@ -137,7 +138,9 @@ class Bundle:
         try:
             _, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
             probs = probs.astype(np.float64)
-            unlike = np.zeros(len(probs)) if self._gate is None else self._gate.score(_as_decoded(pixels), features)[0]
+            unlike = (
+                np.zeros(len(probs)) if self._gate is None else self._gate.score(channels_last(pixels), features)[0]
+            )
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types of its own, which share only Exception
             raise BundleError(
                 f"The network or the gate of the bundle fails ({type(error).__name__}). Export it again."
@@ -164,11 +167,6 @@ class Bundle:
 def _fact(error: DecodeError) -> str:
     """Why a trained model cannot read an image; training options, which the error may suggest, cannot help here."""
     return "more than 8 bits; this model takes 8-bit images" if error.fact == NO_DEPTH else error.fact
-
-
-def _as_decoded(pixels: np.ndarray) -> np.ndarray:
-    """(n, c, h, w) -> (n, h, w) or (n, h, w, 3), as the gate takes them."""
-    return pixels[:, 0] if pixels.shape[1] == 1 else pixels.transpose(0, 2, 3, 1)
 
 
 def open_bundle(path: Path, threads: int | None = None) -> Bundle:

@@ -19,6 +19,7 @@ from captum.attr import LayerGradCam, LayerGradientXActivation
 from torch import nn
 from torch.nn.functional import interpolate
 
+from plainfilm.data.image.layout import channels_first
 from plainfilm.errors import UsageError
 from plainfilm.models.build import Normalised
 
@@ -159,8 +160,8 @@ def heat_maps(
     heats = [np.empty((0, *pixels.shape[1:3]), np.float32)]
     with _watched(model, place) as layer, torch.enable_grad():
         for start in range(0, len(pixels), _BATCH):
-            x = torch.from_numpy(np.ascontiguousarray(pixels[start : start + _BATCH])).to(device)
-            x = (x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)).float().div_(255)
+            x = torch.from_numpy(channels_first(np.ascontiguousarray(pixels[start : start + _BATCH]))).to(device)
+            x = x.float().div_(255)
             named = torch.from_numpy(np.asarray(classes[start : start + _BATCH], dtype=np.int64)).to(device)
             cells = _attributed(model, layer, x, named, method)
             heat = interpolate(cells, size=x.shape[2:], mode="bilinear", align_corners=False)[:, 0]

@@ -10,14 +10,17 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.seeds import INIT, torch_seed
 from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError, MissingError, UsageError
 from plainfilm.models.backbones import BackboneParts, build_backbone, grey_stem, own_pooled
 from plainfilm.models.compact import CompactNet
+from plainfilm.models.find_weights import find_weights, with_statistics
+from plainfilm.models.load_weights import load_initial
 from plainfilm.models.paper import PaperNet
 from plainfilm.models.paper_gap import PaperGapNet
-from plainfilm.models.registry import check_options, statistics
+from plainfilm.models.registry import check_options, get_spec, statistics
 
 _ONE_GREY_LEVEL = 1 / 255  # the smallest standard deviation that an image is divided by
 
@@ -95,7 +98,7 @@ class Normalised(nn.Module):
         return layer
 
 
-def build_model(
+def fresh_model(
     cfg: ModelConfig,
     n_classes: int,
     size_px: int,
@@ -106,7 +109,7 @@ def build_model(
 ) -> Normalised:
     """A fresh network whose weights are a function of (cfg, n_classes, size_px, seed, channels).
 
-    It reads no weights file, whatever `cfg.weights` says: the public load_weights.build_model() does.
+    It reads no weights file, whatever `cfg.weights` says: build_model() does.
 
     Args:
         channels: of the images, 1 or 3. The paper's network has three input channels for both; the others get as
@@ -127,6 +130,29 @@ def build_model(
                 grey_stem(network, parts.stems)
     return Normalised(network, *statistics(cfg), parts, channels,
                       standardise=cfg.standardise, channels_last=speed.channels_last)  # fmt: skip
+
+
+def build_model(
+    cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0, *, channels: int = 3, speed: SpeedConfig | None = None,
+    vocab: list[str] | None = None, offline: bool = False, on_event: EventCallback = silent,
+) -> Normalised:  # fmt: skip
+    """A network ready for training: `cfg.weights` loaded, normalised as those weights expect, with a new head.
+
+    pixels in 0..1, (n, 1 or 3, h, w) -> logits (n, n_classes). `initial_weights` says what happened to each tensor;
+    None where `cfg.weights` is 'none'.
+
+    Args:
+        seed: initialises what is not loaded. channels: of the images, 1 or 3.
+        vocab: class names; where they are those of the run that `cfg.weights` names, its head is kept.
+        offline: download no ImageNet weights; else `on_event` receives host and size before a download.
+    Raises:
+        ConfigError, MissingError, DataError: those of find_weights(), load_initial() and fresh_model().
+    """
+    found = find_weights(cfg, offline=offline, on_event=on_event)
+    model = fresh_model(with_statistics(cfg, found), n_classes, size_px, seed, channels=channels, speed=speed)
+    if found is not None:
+        load_initial(model, get_spec(cfg.name), found, vocab or [])
+    return model
 
 
 def _paper(

@@ -22,9 +22,9 @@ def kept_network(run: RunDir, card: Card, device: str) -> tuple[Normalised, str]
 
 def bare_network(card: Card, seed: int = 0) -> Normalised:
     """The run's network with random weights drawn from `seed`."""
-    from plainfilm.models.build import build_model
+    from plainfilm.models.build import fresh_model
 
-    return build_model(
+    return fresh_model(
         card.model.model_copy(update={"mean": card.mean, "std": card.std}),
         len(card.vocab), card.decode["size_px"], seed, channels=card.decode["channels"],
     )  # fmt: skip

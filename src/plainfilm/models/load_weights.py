@@ -9,20 +9,19 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from plainfilm.base.events import EventCallback, silent
-from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError
-from plainfilm.models.build import Normalised
-from plainfilm.models.build import build_model as build_fresh
-from plainfilm.models.find_weights import FoundWeights, find_weights, with_statistics
-from plainfilm.models.registry import ModelSpec, get_spec
+from plainfilm.models.find_weights import FoundWeights
+from plainfilm.models.registry import ModelSpec
+
+if TYPE_CHECKING:
+    from plainfilm.models.build import Normalised
 
 _Tensors = dict[str, torch.Tensor]
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "network")
@@ -50,29 +49,6 @@ class _KeyReport:
     def as_dict(self) -> dict[str, Any]:
         """Plain values for card.json."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-
-
-def build_model(
-    cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0, *, channels: int = 3, speed: SpeedConfig | None = None,
-    vocab: list[str] | None = None, offline: bool = False, on_event: EventCallback = silent,
-) -> Normalised:  # fmt: skip
-    """A network ready for training: `cfg.weights` loaded, normalised as those weights expect, with a new head.
-
-    pixels in 0..1, (n, 1 or 3, h, w) -> logits (n, n_classes). `initial_weights` says what happened to each tensor;
-    None where `cfg.weights` is 'none'.
-
-    Args:
-        seed: initialises what is not loaded. channels: of the images, 1 or 3.
-        vocab: class names; where they are those of the run that `cfg.weights` names, its head is kept.
-        offline: download no ImageNet weights; else `on_event` receives host and size before a download.
-    Raises:
-        ConfigError, MissingError, DataError: those of find_weights(), load_initial() and build.build_model().
-    """
-    found = find_weights(cfg, offline=offline, on_event=on_event)
-    model = build_fresh(with_statistics(cfg, found), n_classes, size_px, seed, channels=channels, speed=speed)
-    if found is not None:
-        load_initial(model, get_spec(cfg.name), found, vocab or [])
-    return model
 
 
 def _read_tensors(path: Path) -> _Tensors:

@@ -27,14 +27,14 @@ def build_learner(
 ) -> tuple[Learner, PixelRows]:
     """A Learner over the train and valid rows, and the pixels of the valid rows; `found`: the initial weights."""
     from plainfilm.data.loaders.block import make_dls
-    from plainfilm.models.build import build_model, parameter_count
+    from plainfilm.models.build import fresh_model, parameter_count
     from plainfilm.models.load_weights import load_initial
     from plainfilm.train.learner import make_learner
     from plainfilm.train.memory import require_memory
 
     rows = ready.split.seen
     # first, since it refuses a wrong size
-    model = build_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed,
+    model = fresh_model(cfg.model, len(ready.vocab), cfg.train.size_px, cfg.train.seed,
                         channels=ready.spec.channels, speed=cfg.train.speed)  # fmt: skip
     if found is not None:
         report = load_initial(model, get_spec(cfg.model.name), found, ready.vocab)

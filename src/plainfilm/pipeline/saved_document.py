@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from plainfilm import __version__
 from plainfilm.base.files import atomic_write, hash_json, sha256_of
+from plainfilm.errors import DataError
 from plainfilm.evaluate.document import ExtraBlocks, save_metrics
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import EvaluateDocument, marks
 
 _VERSION, _SUBGROUPS = "plainfilm", "--by"  # keys of `inputs` beside the file names
@@ -26,9 +27,9 @@ class SavedDocument:
     def read(cls, run: RunDir, split: str) -> SavedDocument | None:
         """The document, or None if there is none that can be read: then it is computed again."""
         try:
-            saved = json.loads(run.metrics.read_text(encoding="utf-8"))[split]
+            saved = saved_splits(run)[split]
             return cls(EvaluateDocument.model_validate({**saved, "run": str(run.root)}))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (DataError, ValueError, KeyError):
             return None
 
     @staticmethod

@@ -11,6 +11,7 @@ from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.document import ExtraBlocks
 from plainfilm.pipeline.saved_document import SavedDocument
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import EvaluateDocument
 
 
@@ -26,7 +27,7 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
         SealError: the ledger is broken, or no test-set access is recorded.
     """
     run = RunDir.open(root)
-    names = _saved_splits(run)
+    names = list(saved_splits(run)) if run.metrics.exists() else []
     split = split or ("test" if "test" in names else "valid")
     if split not in names:
         others = f"Saved are: {', '.join(names)}." if names else "Nothing is saved."
@@ -56,18 +57,6 @@ def _has_own_weights(run: RunDir) -> bool:
         return bool(sha256_of(run.weights) == json.loads(run.card.read_text(encoding="utf-8"))["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
-
-
-def _saved_splits(run: RunDir) -> list[str]:
-    try:
-        found = dict(json.loads(run.metrics.read_text(encoding="utf-8")))
-        return [name for name in found if name != "schema_version"]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, TypeError, RecursionError):
-        raise DataError(
-            f"metrics.json of {run.root} is damaged. Compute its numbers again: {_evaluate(run, 'valid')}"
-        ) from None
 
 
 def _evaluate(run: RunDir, split: str) -> str:

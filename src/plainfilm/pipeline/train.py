@@ -17,6 +17,7 @@ from plainfilm.base.events import EventCallback, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.cache.rows import PixelRows
+from plainfilm.data.image.layout import channels_last
 from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
@@ -179,7 +180,7 @@ def _fit(
 
     x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
-    images = x[:16].cpu().numpy().transpose(0, 2, 3, 1)
+    images = channels_last(x[:16].cpu().numpy())
     title = f"A training batch as the network sees it ({cfg.train.augment})"
     atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
 

@@ -31,7 +31,7 @@ def as_png(figure: Figure) -> bytes:
 
 
 def plot_batch(images: np.ndarray, labels: Sequence[str], title: str) -> Figure:
-    """A contact sheet of at most 16 images, float (n, h, w, 1 or 3) in 0..1, with their labels."""
+    """A contact sheet of at most 16 images, float (n, h, w) or (n, h, w, 3) in 0..1, with their labels."""
     shown = min(len(images), 16)
     columns = min(shown, 4)
     figure, axes = _sheet(shown, columns, title, row_height=2.1)

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from plainfilm.evaluate.metrics.calibration import Bin
 from plainfilm.evaluate.metrics.curve_bands import GRID, CurveBand
+from plainfilm.evaluate.stats.intervals import interval_of
 from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, key_below, short
 from plainfilm.schemas.documents import Metric
 
@@ -122,9 +123,8 @@ def _mark(ax: Axes, point: Point, *, mirrored: bool) -> None:
 
 def _reach(metric: Metric) -> tuple[float, float, float] | None:
     """The value, and how far its interval extends below and above it."""
-    if metric.value is None or metric.ci_low is None or metric.ci_high is None:
-        return None
-    return metric.value, metric.value - metric.ci_low, metric.ci_high - metric.value
+    found = interval_of(metric)
+    return None if found is None else (found.value, found.value - found.low, found.high - found.value)
 
 
 def _axes(ax: Axes, x: str, y: str) -> None:

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from plainfilm.plots.base import BLUE, GREY, VERMILION, WIDE, clean, entitle, key_below, short, show, wrapped
 from plainfilm.schemas.documents import Metric
+from plainfilm.schemas.number_text import estimate_text
 
 # axes shared by interpret.heatmap_checks, which measures, and this module, which draws
 SHARES = np.linspace(0, 1, 11)  # of the patches that are removed
@@ -150,8 +151,7 @@ def plot_deletion(curves: np.ndarray, areas: Mapping[str, Metric], title: str) -
     styles = ((VERMILION, "-", "o"), (GREY, ":", "s"), (BLUE, "--", "^"))
     for name, curve, (colour, line, marker) in zip(ORDERS, curves, styles, strict=True):
         area = areas[name]
-        legend = "" if area.value is None else f": area {area.value:.3f}"
-        legend += "" if area.ci_low is None else f" [{area.ci_low:.3f}, {area.ci_high:.3f}]"
+        legend = "" if area.value is None else f": area {estimate_text(area)}"
         ax.plot(
             SHARES, curve.mean(axis=0), color=colour, linestyle=line, marker=marker, markersize=4, label=name + legend
         )

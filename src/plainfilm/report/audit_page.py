@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from plainfilm import __version__
+from plainfilm.base.files import png_uri
 from plainfilm.plots.audit import plot_copies, plot_histograms, plot_probes
 from plainfilm.plots.base import as_png
 from plainfilm.schemas.data import AuditDocument
@@ -68,7 +68,7 @@ def _findings(audit: AuditDocument) -> list[tuple[str, int]]:
 
 
 def _png(figure: Figure) -> str:
-    return base64.b64encode(as_png(figure)).decode()
+    return png_uri(as_png(figure))
 
 
 def _probes(audit: AuditDocument, limit: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from plainfilm.data.synthetic.drawn_files import drawn_note
-from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT
+from plainfilm.evaluate.shortcuts.shortcut_warning import raises_banner
 from plainfilm.report.formatting import between, many, number
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import Number
@@ -102,11 +102,6 @@ def _drawn(found: ReportedRun) -> list[Caveat]:
     return [Caveat("mind", DRAWN.capitalize(), text[:1].upper() + text[1:]) for text in texts]
 
 
-def _raises_banner(probe: Number) -> bool:
-    """Whether the lower bound of the probe's AUROC is above LIMIT."""
-    return probe.ci_low is not None and probe.ci_low > LIMIT
-
-
 def _shortcut(found: ReportedRun) -> list[Caveat]:
     """The shortcut baseline beside the network, on the same images; no caveat if neither valid nor test shows a shortcut."""
     said = [note.partition(": ")[2] for note in found.document.notes if note.startswith("SHORTCUT")]
@@ -117,7 +112,7 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
         )
         return [Caveat("mind", "Shortcuts not tested", text)]
     known = {name: metric for name, metric in (probes.probes if probes else {}).items() if metric.value is not None}
-    if not known or not (said or any(map(_raises_banner, known.values()))):
+    if not known or not (said or any(map(raises_banner, known.values()))):
         return [Caveat("stop", _TITLES["SHORTCUT"], text[:1].upper() + text[1:]) for text in said]
     return [Caveat("stop", _TITLES["SHORTCUT"], _beside_the_network(found, known, probes.best if probes else None))]
 

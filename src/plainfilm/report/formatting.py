@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from plainfilm.runs.metrics_file import Number
+from plainfilm.schemas.number_text import limits_text
 
 
 def number(value: float | None, digits: int = 3) -> str:
     """'0.953'; a dash where there is none. A number that rounds to 0 has no sign."""
     if value is None:
         return "\u2013"
-    text = f"{value:.{digits}f}"
-    return text.lstrip("-") if float(text) == 0 else text
+    return f"{value:z.{digits}f}"
 
 
 def figure(metric: Number) -> str:
@@ -22,10 +22,7 @@ def between(metric: Number) -> str:
     """'[0.935, 0.966]', or the reason why there is no interval."""
     if metric.value is None:
         return metric.method
-    if metric.ci_low is None or metric.ci_high is None:
-        return "no interval"
-    digits = _digits(metric)
-    return f"[{number(metric.ci_low, digits)}, {number(metric.ci_high, digits)}]"
+    return limits_text(metric.ci_low, metric.ci_high, f"z.{_digits(metric)}f") or "no interval"
 
 
 def _digits(metric: Number) -> int:

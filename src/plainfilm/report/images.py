@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from plainfilm.base.files import png_uri
 from plainfilm.base.sanitize import sanitized
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
@@ -68,7 +68,7 @@ def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
         name = pattern.format(split=found.split)
         png = _saved(found, name) or _drawn(found, pattern)
         if png:
-            drawn[section].append(_EmbeddedImage(_data_uri(png), caption))
+            drawn[section].append(_EmbeddedImage(png_uri(png), caption))
     return drawn
 
 
@@ -77,12 +77,7 @@ def heat_sheet(found: ReportedRun) -> _EmbeddedImage | None:
     drawn = found.has_heat and (found.heat is None or found.split in found.heat.sheets)
     png = _saved(found, f"top_losses_{found.split}") if drawn else None
     caption = f"Largest losses of {found.split}, each beside its heat map for the predicted class. {HEAT_NOTE}"
-    return _EmbeddedImage(_data_uri(png), caption) if png else None
-
-
-def _data_uri(png: bytes) -> str:
-    """The PNG as a source for an img element that needs no request."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+    return _EmbeddedImage(png_uri(png), caption) if png else None
 
 
 def _saved(found: ReportedRun, name: str) -> bytes | None:
@@ -122,7 +117,7 @@ def worst_images(found: ReportedRun, *, names: bool) -> list[_Worst]:
     relative = found.rows.loc[found.rows["split"] == found.split, "relative"].tolist()
     return [
         _Worst(
-            _data_uri(_as_png(image)), int(i), found.card.vocab[scored.targs[i]], found.card.vocab[predicted[i]],
+            png_uri(_as_png(image)), int(i), found.card.vocab[scored.targs[i]], found.card.vocab[predicted[i]],
             float(scored.probs[i, predicted[i] if positive is None else positive]), relative[i] if names else "",
         )
         for i, image in zip(scored.worst(len(images)), images[:_SHOWN], strict=False)

@@ -12,11 +12,11 @@ from plainfilm import __version__
 from plainfilm.base.files import atomic_write
 from plainfilm.base.sanitize import sanitized
 from plainfilm.errors import OccupiedError, UsageError
+from plainfilm.evaluate.metrics.prevalence import by_prevalence
 from plainfilm.report import formatting
 from plainfilm.report.caveats import Caveat, caveats
 from plainfilm.report.claim import claim_items
 from plainfilm.report.images import HEAT_NOTE, collect, heat_sheet, worst_images
-from plainfilm.report.prevalence import by_prevalence
 from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_config
 from plainfilm.report.run_data import ReportedRun, read_reported_run
 from plainfilm.runs.folder import RunDir

@@ -20,7 +20,7 @@ from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, read_cha
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
-from plainfilm.runs.metrics_file import MetricsDocument, read_metrics_file
+from plainfilm.runs.metrics_file import MetricsDocument, validated_splits
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
 from plainfilm.schemas.interpret import HeatFindings
@@ -101,7 +101,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     card, cfg = read_card(run), read_run_config(run)
     status, ledger = run.read_status(), read_chain(run.ledger)
     own, of_set = count_accesses(run, card.seal)
-    documents = read_metrics_file(run)
+    documents = validated_splits(run, MetricsDocument)
     if "test" in documents and not own:
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "

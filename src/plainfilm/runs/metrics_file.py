@@ -1,20 +1,22 @@
-"""metrics.json as the report reads it: the required and the optional blocks of a split's metrics document.
+"""metrics.json: the one place that reads it, and its documents as the report takes them.
 
-Lenient on purpose: unknown blocks are ignored, known ones are validated.
+The documents are lenient on purpose: unknown blocks are ignored, known ones are validated.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
-from plainfilm.schemas.documents import Confusion, baseline_of
+from plainfilm.schemas.documents import Confusion, ReadsEitherKey
+
+_Document = TypeVar("_Document", bound=BaseModel)
 
 
 class _ReadModel(BaseModel):
@@ -131,7 +133,7 @@ class _External(_ReadModel):
     drops: dict[str, dict[str, Number]] = {}
 
 
-class MetricsDocument(_ReadModel):
+class MetricsDocument(_ReadModel, ReadsEitherKey):
     """What `evaluate` saved for one split."""
 
     split: str
@@ -153,37 +155,48 @@ class MetricsDocument(_ReadModel):
     gate: _OODBlock | None = None
     external: _External | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _either_key(cls, found: Any) -> Any:
-        return {**found, "shortcut_baseline": baseline_of(found)} if isinstance(found, Mapping) else found
-
     def metric(self, name: str) -> Number:
         """The metric, or one without a value."""
         return self.metrics.get(name) or Number(value=None, method="not computed by the version that wrote the run")
 
 
-def read_metrics_file(run: RunDir) -> dict[str, MetricsDocument]:
-    """The metrics document of each split in metrics.json, by its name; valid is always there.
+def saved_splits(run: RunDir) -> dict[str, dict[str, Any]]:
+    """What `evaluate` saved for each split, by its name, not validated.
 
     Raises:
-        DataError: the file is missing, damaged, or without the valid images.
+        DataError: the file is missing, or is no JSON object of objects.
     """
-    again = f"Recreate it: {command_line('evaluate', run.root)}"
     try:
-        found: dict[str, Any] = json.loads(run.metrics.read_text(encoding="utf-8"))
-        documents = {
-            name: MetricsDocument.model_validate(part) for name, part in found.items() if name != "schema_version"
-        }
+        found = dict(json.loads(run.metrics.read_text(encoding="utf-8")))
+        del found["schema_version"]
+        return {name: dict(part) for name, part in found.items()}
     except FileNotFoundError:
-        raise DataError(f"The run {run.root} has no metrics.json, which the report needs. {again}") from None
+        raise DataError(f"The run {run.root} has no metrics.json. {_again(run)}") from None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise DataError(f"metrics.json of {run.root} is damaged. {_again(run)}") from None
+
+
+def validated_splits(run: RunDir, kind: type[_Document], names: Callable[[str], bool] = bool) -> dict[str, _Document]:
+    """The saved documents as `kind`, by the name of their split, of those splits that `names` takes.
+
+    Raises:
+        DataError: the file is missing, damaged, from another version, or without the valid images.
+    """
+    try:
+        documents = {
+            name: kind.model_validate({**part, "run": str(run.root)})
+            for name, part in saved_splits(run).items()
+            if names(name)
+        }
     except ValidationError as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) or "the document"
         raise DataError(
-            f"metrics.json of {run.root} is damaged or from another version ({where} is invalid). {again}"
+            f"metrics.json of {run.root} is damaged or from another version ({where} is invalid). {_again(run)}"
         ) from None
-    except (OSError, ValueError, AttributeError, RecursionError):
-        raise DataError(f"metrics.json of {run.root} is damaged. {again}") from None
     if "valid" not in documents:
-        raise DataError(f"metrics.json of {run.root} lacks the valid images. {again}")
+        raise DataError(f"metrics.json of {run.root} lacks the valid images. {_again(run)}")
     return documents
+
+
+def _again(run: RunDir) -> str:
+    return f"Make it again: {command_line('evaluate', run.root)}"

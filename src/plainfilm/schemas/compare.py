@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas.documents import Document
+from plainfilm.schemas.number_text import THREE, limits_text
 
 
 class MeanSd(BaseModel):
@@ -24,6 +25,13 @@ class MeanSd(BaseModel):
     n: int
     n_patients: int | None
     method: str
+
+    def as_text(self) -> str:
+        """'0.953 ± 0.004 [0.940, 0.963]'; '-' without a mean."""
+        if self.mean is None:
+            return "-"
+        sd = f" ± {self.sd:.3f}" if self.sd is not None else ""
+        return f"{self.mean:{THREE}}{sd} {limits_text(self.ci_low, self.ci_high)}".rstrip()
 
 
 LEVEL = 0.05  # of the adjusted p; at or below it, two rows are distinguishable
@@ -52,6 +60,10 @@ class Difference(BaseModel):
     seeds_low: float | None = None
     seeds_high: float | None = None
     distinguishable: bool
+
+    def seeds_text(self) -> str:
+        """'[-0.012, +0.003]', the limits over seeds; '' where there are too few pairs."""
+        return limits_text(self.seeds_low, self.seeds_high, "+.3f")
 
 
 class ComparedRow(BaseModel):

@@ -87,10 +87,8 @@ def baseline_of(document: Mapping[str, Any]) -> Any:
     return next((document[key] for key in _BASELINE_KEYS if document.get(key)), None)
 
 
-class HasShortcutBaseline(BaseModel):
-    """Has the shortcut baseline; its older key, `no_lungs_needed`, is written too, and either is read."""
-
-    shortcut_baseline: ShortcutBaseline | None = None
+class ReadsEitherKey(BaseModel):
+    """Reads the shortcut baseline under its key or the older one, `no_lungs_needed`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -99,6 +97,12 @@ class HasShortcutBaseline(BaseModel):
             return found
         rest = {key: value for key, value in found.items() if key not in _BASELINE_KEYS}
         return {**rest, "shortcut_baseline": baseline_of(found)}
+
+
+class HasShortcutBaseline(ReadsEitherKey):
+    """Has the shortcut baseline; its older key is written too."""
+
+    shortcut_baseline: ShortcutBaseline | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -7,6 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from plainfilm.data.image.layout import channels_last
+
 # matplotlib's cividis, in steps of a tenth: the colours of the report (plots.heatmaps), which a bundle cannot import
 _HEAT = np.array(
     [
@@ -26,7 +28,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def network_input(pixels: np.ndarray) -> np.ndarray:
     """uint8 (h, w) or (h, w, 3) from the network's input, uint8 (1 or 3, h, w)."""
-    return pixels[0] if len(pixels) == 1 else np.moveaxis(pixels, 0, 2)
+    return np.asarray(channels_last(pixels[None])[0])
 
 
 def overlay(heat: np.ndarray) -> np.ndarray:

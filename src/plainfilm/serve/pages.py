@@ -15,8 +15,9 @@ from plainfilm import __version__
 from plainfilm.base.sanitize import sanitized
 from plainfilm.export.scorer import ABSTAIN, OOD
 from plainfilm.schemas.documents import HEAT_MAPS, RESEARCH_ONLY
+from plainfilm.schemas.number_text import estimate_text
 from plainfilm.serve.limits import MB, Limits
-from plainfilm.serve.markdown import blocks
+from plainfilm.serve.markdown import as_html
 from plainfilm.serve.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Pages:
             "/": (environment.get_template("serve.html.j2").render(facts).encode(), "text/html"),
             "/card": (
                 environment.get_template("serve_card.html.j2")
-                .render(facts, blocks=blocks(predictor.bundle.card_markdown()))
+                .render(facts, body=as_html(predictor.bundle.card_markdown()))
                 .encode(),
                 "text/html",
             ),
@@ -97,5 +98,4 @@ def _scores(card: BundleCard) -> Iterator[tuple[str, str]]:
         for name, title in (_MEASURED if card.positive else _OF_CLASSES).items():
             metric = card.metrics[where].metrics.get(name)
             if metric is not None and metric.value is not None:
-                between = "" if metric.ci_low is None else f" [{metric.ci_low:.3f}, {metric.ci_high:.3f}]"
-                yield f"{title}, {where} images", f"{metric.value:.3f}{between}, n\u00a0=\u00a0{metric.n:,}"
+                yield f"{title}, {where} images", f"{estimate_text(metric)}, n\u00a0=\u00a0{metric.n:,}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plainfilm.base.files import png_uri
 from plainfilm.errors import PlainfilmError
 from plainfilm.serve.images import network_input, overlay, png
 
@@ -38,17 +38,12 @@ class Predictor:
         }  # fmt: skip
         if show and not found.error:
             pixels = self.bundle.pixels(image)
-            result["seen"] = _data_uri(png(network_input(pixels))) if "seen" in show else None
+            result["seen"] = png_uri(png(network_input(pixels))) if "seen" in show else None
             result["heat"] = self._heated(pixels) if "heat" in show else None
         return result
 
     def _heated(self, pixels: np.ndarray) -> str | None:
         try:
-            return _data_uri(png(overlay(self.heat(pixels)))) if self.heat else None
+            return png_uri(png(overlay(self.heat(pixels)))) if self.heat else None
         except PlainfilmError:  # a network without a feature map, or the bundle's folder is gone since startup
             return None
-
-
-def _data_uri(image: bytes) -> str:
-    """A PNG as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from fastai.learner import Learner
 
+from plainfilm.data.image.layout import channels_first
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.train.callbacks import raise_if_stop_requested
 
@@ -22,8 +23,7 @@ def hold_features(learn: Learner) -> None:
     with torch.no_grad():
         for start in range(0, len(pixels), _BATCH):
             raise_if_stop_requested(learn)
-            batch = torch.from_numpy(pixels[start : start + _BATCH]).to(learn.dls.device or "cpu")
-            batch = batch[:, None] if batch.ndim == 3 else batch.permute(0, 3, 1, 2)
+            batch = torch.from_numpy(channels_first(pixels[start : start + _BATCH])).to(learn.dls.device or "cpu")
             found.append(learn.model.features(batch.float().div_(255)).float().cpu().numpy())
     _set_features(learn, np.concatenate(found))
 

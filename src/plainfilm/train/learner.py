@@ -19,6 +19,7 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import AccumMetric, accuracy
 from fastai.optimizer import OptimWrapper
 from sklearn.metrics import roc_auc_score
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from plainfilm.base.wait_policy import TOO_LATE, TORCH_CAME_FIRST, wait_policy
@@ -100,5 +101,7 @@ def _class_weights(dls: DataLoaders) -> torch.Tensor:
     images."""
     from plainfilm.data.loaders.block import targets_of
 
-    sizes = np.bincount(targets_of(dls.train_ds), minlength=len(dls.vocab))
-    return torch.tensor(sizes.sum() / (len(sizes) * sizes), dtype=torch.float32)
+    targs = targets_of(dls.train_ds)
+    return torch.tensor(
+        compute_class_weight("balanced", classes=np.arange(len(dls.vocab)), y=targs), dtype=torch.float32
+    )

@@ -439,7 +439,7 @@ def test_two_folders_of_one_name_are_refused(grid, save_run, tmp_path, out):
         ("config.yaml", "newer: 1\n", "newer: unknown key"),
         ("status.json", "{", "is damaged"),
         ("card.json", "{}", "cannot be read"),
-        ("metrics.json", "{}", "is missing or damaged"),
+        ("metrics.json", "{}", "is damaged"),
         ("cost.json", dump_json({"schema_version": 2}), "of a newer version"),
         ("predictions/valid.csv", "path,label\n", "is damaged"),
     ],

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 import plainfilm
 from plainfilm.config import ModelConfig
 from plainfilm.errors import MissingError
+from plainfilm.models import build, registry
 from plainfilm.models import find_weights as weight_files
-from plainfilm.models import load_weights, registry
-from plainfilm.models.build import build_model
+from plainfilm.models.build import build_model, fresh_model
 from plainfilm.models.find_weights import FoundWeights, _file_sha256, find_weights
 from plainfilm.models.load_weights import _read_tensors, load_initial
 from plainfilm.models.registry import MODELS, WeightsFile
@@ -89,7 +89,7 @@ def test_the_public_build_model_loads_what_the_config_names(channels, original, 
     with torch.no_grad():
         assert torch.allclose(model.features(x), body_of(original, (x.expand(-1, 3, -1, -1) - 0.4) / 0.3), atol=1e-5)
     assert model.initial_weights["sha256"] == _file_sha256(path) and model.initial_weights["report"]["loaded"] == 120
-    fresh = build_model(cfg, 2, 64, seed=3, channels=channels)  # the head is the seed's
+    fresh = fresh_model(cfg, 2, 64, seed=3, channels=channels)  # the head is the seed's
     assert torch.equal(model.head.weight, fresh.head.weight)
 
 
@@ -107,7 +107,7 @@ def test_the_public_build_model_keeps_a_runs_head_for_the_same_classes(vocab, ke
     source = build_model(ModelConfig(name="compact"), 2, 32, seed=8)
     save_file({name: value.contiguous() for name, value in source.network.state_dict().items()}, tmp_path / "w")
     card = SimpleNamespace(vocab=VOCAB, mean=(0.4,) * 3, std=(0.3,) * 3, model=ModelConfig(name="compact"))
-    monkeypatch.setattr(load_weights, "find_weights", lambda *_, **__: FoundWeights("run", tmp_path / "w", "x", card))
+    monkeypatch.setattr(build, "find_weights", lambda *_, **__: FoundWeights("run", tmp_path / "w", "x", card))
     model = plainfilm.build_model(ModelConfig(name="compact", weights="run"), 2, 32, seed=1, vocab=vocab)
     assert torch.equal(model.head.weight, source.head.weight) is kept
     assert torch.equal(model.network.stem[0].weight, source.network.stem[0].weight)

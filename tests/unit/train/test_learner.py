@@ -272,6 +272,10 @@ def test_class_weights_are_inverse_to_the_class_sizes(learn):
     torch.testing.assert_close(_class_weights(learn.dls), torch.ones(2))
     learn.dls.train_ds._plainfilm_targets = np.repeat([0, 1], [5, 45])
     torch.testing.assert_close(_class_weights(learn.dls), torch.tensor([50 / (2 * 5), 50 / (2 * 45)]))
+    for sizes in ([1, 3], [700, 41], [13, 999]):  # a loss of earlier versions came from these bits
+        learn.dls.train_ds._plainfilm_targets = np.repeat([0, 1], sizes)
+        exact = torch.tensor(np.sum(sizes) / (2 * np.array(sizes)), dtype=torch.float32)
+        assert torch.equal(_class_weights(learn.dls), exact)
 
 
 def keep_best(epochs):

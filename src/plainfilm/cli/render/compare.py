@@ -7,14 +7,12 @@ from rich.table import Table
 
 from plainfilm.schemas.compare import LEVEL, CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY, marks
+from plainfilm.schemas.number_text import estimate_text
 
 
 def _mean_text(found: MeanSd) -> str:
-    """'0.953 ± 0.004 [0.940, 0.963]'."""
-    if found.mean is None:
-        return f"- ({found.method})"
-    sd = f" ± {found.sd:.3f}" if found.sd is not None else ""
-    return f"{found.mean:.3f}{sd} [{found.ci_low:.3f}, {found.ci_high:.3f}]"
+    """The mean with its spread and limits, or why there is none."""
+    return f"- ({found.method})" if found.mean is None else found.as_text()
 
 
 def _verdict(difference: Difference | None) -> str:
@@ -30,9 +28,8 @@ def _verdict(difference: Difference | None) -> str:
 
 def _seed_spread(difference: Difference) -> str:
     """Why a small p is not enough: with other seeds, the row could as well be better."""
-    if difference.p_holm > LEVEL or difference.seeds_low is None or difference.seeds_high is None:
-        return ""
-    return f"; the interval over seeds includes 0 [{difference.seeds_low:+.3f}, {difference.seeds_high:+.3f}]"
+    seeds = difference.seeds_text()
+    return f"; the interval over seeds includes 0 {seeds}" if seeds and difference.p_holm <= LEVEL else ""
 
 
 def p_text(p: float) -> str:
@@ -63,7 +60,7 @@ def print_compare(out: Console, document: CompareDocument) -> None:
             table.add_row(row.name, "-", "-", "-", "-", _verdict(None))
             continue
         second = f"{found.second} {'-' if found.second_p is None else p_text(found.second_p)}"
-        table.add_row(row.name, f"{found.value:+.4f} [{found.ci_low:+.4f}, {found.ci_high:+.4f}]", p_text(found.p),
+        table.add_row(row.name, estimate_text(found, "+.4f"), p_text(found.p),
                       p_text(found.p_holm), second, _verdict(found))  # fmt: skip
     out.print(table)
     for note in document.notes:

@@ -10,6 +10,7 @@ from rich.table import Table
 from plainfilm.cli.render.compare import p_text
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import CONFINED, External, Subgroups
+from plainfilm.schemas.number_text import THREE, estimate_text, limits_text
 
 _SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
 
@@ -24,7 +25,7 @@ def metric_text(metric: Metric) -> tuple[str, str, str]:
     """Value, interval and n as they are printed."""
     if metric.value is None:
         return "-", metric.method, str(metric.n)
-    return f"{metric.value:.3f}", f"[{metric.ci_low:.3f}, {metric.ci_high:.3f}]", str(metric.n)
+    return f"{metric.value:{THREE}}", limits_text(metric.ci_low, metric.ci_high), str(metric.n)
 
 
 def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
@@ -53,7 +54,7 @@ def _fine_text(metric: Metric) -> str:
     """Four digits: at a low prevalence an NPV is very close to 1."""
     if metric.value is None:
         return f"- {metric.method}"
-    return f"{metric.value:.4f} [{metric.ci_low:.4f}, {metric.ci_high:.4f}]"
+    return estimate_text(metric, "z.4f")
 
 
 def _print_decision_curve(out: Console, document: EvaluateDocument) -> None:
@@ -89,9 +90,10 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
             if gap.p is None or gap.value is None or gap.p_holm is None:
                 table.add_row(pair, _SHORT[gap.metric], gap.method, "-", "-", "")
                 continue
-            gap_text = f"{gap.value:+.3f} [{gap.ci_low:+.3f}, {gap.ci_high:+.3f}]"
             differ = "yes" if gap.p_holm <= 0.05 else "-"
-            table.add_row(pair, _SHORT[gap.metric], gap_text, p_text(gap.p), p_text(gap.p_holm), differ)
+            table.add_row(
+                pair, _SHORT[gap.metric], estimate_text(gap, "+.3f"), p_text(gap.p), p_text(gap.p_holm), differ
+            )
         out.print(table)
     for note in found.notes:
         out.print(f"NOTE: {note}")
@@ -113,7 +115,7 @@ def _print_external(out: Console, found: External, names: Mapping[str, str]) -> 
             if change.value is None:
                 table.add_row(names[name], "-", change.method)
             else:
-                table.add_row(names[name], f"{change.value:+.3f}", f"[{change.ci_low:+.3f}, {change.ci_high:+.3f}]")
+                table.add_row(names[name], f"{change.value:+.3f}", limits_text(change.ci_low, change.ci_high, "+.3f"))
         out.print(table)
     if found.drops:
         out.print("Accuracy, AUPRC, PPV, NPV, F1 and MCC also move with the share of positive images.")

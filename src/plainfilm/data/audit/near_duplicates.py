@@ -13,6 +13,7 @@ import numpy as np
 
 from plainfilm.data.audit.probes import Pixels
 from plainfilm.data.image.resize import resize
+from plainfilm.data.table.groups import connected
 
 # Of 256 bits. On the Kermany set at 224 px (17 million pairs) 30 finds all 34 pairs of identical files and no other;
 # 40 finds 3 others, 50 finds 44, 60 finds 789.
@@ -68,16 +69,11 @@ def near_groups(pairs: Iterable[tuple[int, int]], identical: np.ndarray) -> list
         pairs: as from `near_pairs`.
         identical: (n,), content hashes; a pair of the same content is an exact duplicate and joins nothing here.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     identical = np.asarray(identical)
     joined = [(i, j) for i, j in pairs if identical[i] != identical[j]]
     if not joined:
         return []
-    first, second = np.array(joined).T
-    graph = coo_matrix((np.ones(len(joined), bool), (first, second)), shape=(len(identical),) * 2)
-    group = connected_components(graph, directed=False)[1]
+    group = connected(len(identical), *np.array(joined).T)
     groups: dict[int, list[int]] = {}
     for row in np.unique(joined):
         groups.setdefault(int(group[row]), []).append(int(row))

@@ -21,6 +21,7 @@ from torch.nn import functional
 from plainfilm.base.seeds import ORDER, content_key, uniform
 from plainfilm.config import TrainConfig
 from plainfilm.data.cache.rows import PixelRows
+from plainfilm.data.image.layout import channels_first
 from plainfilm.data.loaders.augment import PROFILES, Profile, Texture, draw, draw_texture
 
 _IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
@@ -39,14 +40,13 @@ class _FromPixels(Transform):
         self.pixels = pixels
 
     def encodes(self, row: int) -> TensorImage:
-        return _as_image(torch.from_numpy(self.pixels[row][None]))[0]
+        return _as_image(self.pixels[row][None])[0]
 
 
-def _as_image(pixels: torch.Tensor) -> TensorImage:
+def _as_image(pixels: np.ndarray) -> TensorImage:
     """uint8 (n, h, w) or (n, h, w, 3) -> (n, 1, h, w) or (n, 3, h, w) with fastai's type."""
-    if pixels.ndim == 3:
-        return _GreyImage(pixels[:, None])
-    return TensorImage(pixels.permute(0, 3, 1, 2).contiguous())
+    kind = _GreyImage if pixels.ndim == 3 else TensorImage
+    return kind(torch.from_numpy(channels_first(pixels)).contiguous())
 
 
 class Augment(Transform):
@@ -182,7 +182,7 @@ class CacheDL(TfmdDL):
         if self.features is not None:
             return torch.from_numpy(self.features[self.batch_rows])
         if self.gather:
-            gathered: torch.Tensor = _as_image(torch.from_numpy(self.pixels[self.batch_rows]))
+            gathered: torch.Tensor = _as_image(self.pixels[self.batch_rows])
             return gathered
         items = [self.dataset[int(i)][0] for i in picked]  # as in any other loader
         stacked: torch.Tensor = type(items[0])(torch.stack(items))

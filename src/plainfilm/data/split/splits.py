@@ -11,8 +11,8 @@ import pandas as pd
 
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import allocate
+from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.image_table import ImageTable
-from plainfilm.data.table.patients import join_groups
 from plainfilm.errors import DataError, GateError
 from plainfilm.schemas.documents import DataCounts, SplitCounts
 

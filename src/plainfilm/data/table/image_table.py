@@ -14,7 +14,8 @@ from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.table.csv_list import read_csv
 from plainfilm.data.table.folders import FoundFiles, label_by_folder, set_aside, walk
-from plainfilm.data.table.patients import join_groups, key_from_name, require_matches
+from plainfilm.data.table.groups import join_groups
+from plainfilm.data.table.patients import key_from_name, require_matches
 from plainfilm.data.table.scan import refuse_deeper, scan
 from plainfilm.errors import DataError
 

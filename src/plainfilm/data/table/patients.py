@@ -1,4 +1,4 @@
-"""Patient keys from file names, and the groups of images that must stay together."""
+"""Patient keys from file names, and the secret behind those of DICOM files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError
@@ -85,30 +83,6 @@ def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, fir
             f"The patient pattern {pattern!r} fits none of {len(keys)} file names (first: {first_name!r}). "
             "Its first group must catch the patient, e.g. --patient-pattern '^(p\\d+)_'."
         )
-
-
-def join_groups(*keys: Iterable[Hashable | None]) -> np.ndarray:
-    """Groups of rows that must stay together: int (n,), rows that share any key (directly or in a chain) get one number.
-
-    Args:
-        keys: one iterable per kind of key, each of length n; None joins nothing.
-    """
-    columns = [list(column) for column in keys]
-    parent = list(range(len(columns[0])))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for column in columns:
-        first_with: dict[Hashable, int] = {}
-        for i, key in enumerate(column):
-            if key is not None:
-                a, b = root(first_with.setdefault(key, i)), root(i)
-                parent[max(a, b)] = min(a, b)
-    return np.array([root(i) for i in range(len(parent))], dtype=np.int64)
 
 
 class PatientSecret:

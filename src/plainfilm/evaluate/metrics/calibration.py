@@ -69,9 +69,9 @@ def fit_temperature(logits: Floats, targs: Ints) -> _Temperature:
 
 def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
     """Probabilities float (n, k) of logits (n, k)."""
-    scaled = logits / temperature
-    exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(exp / exp.sum(axis=1, keepdims=True))
+    from scipy.special import softmax as softmax_of
+
+    return np.asarray(softmax_of(logits / temperature, axis=1))
 
 
 # --- the calibration line --------------------------------------------------------------------------------------------
@@ -83,6 +83,9 @@ def calibration_line(confidence: Floats, correct: Bools) -> tuple[float, float] 
     A slope below 1 means that the scores are too extreme. The intercept is that of this line, not of a line with its
     slope fixed at 1 (calibration in the large). None where one class is missing, or where the scores separate the two
     perfectly, so that the slope diverges.
+
+    scikit-learn's LogisticRegression without a penalty ends within 1e-11 of it (a test compares the two), but its last
+    digits differ, which metrics.json keeps; the check for separation would remain.
     Source: Cox, Biometrika 1958;45:562; Van Calster et al., BMC Medicine 2019;17:230.
     """
     x, y = _logit(confidence), np.asarray(correct, dtype=np.float64)

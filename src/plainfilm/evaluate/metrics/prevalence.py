@@ -13,8 +13,13 @@ from plainfilm.errors import UsageError
 from plainfilm.evaluate.metrics.point_metrics import REASONS
 from plainfilm.evaluate.metrics.sample import Sample, metric, missing
 from plainfilm.evaluate.stats import intervals
-from plainfilm.evaluate.stats.intervals import Interval
-from plainfilm.schemas.evaluate import AtPrevalence, Metric
+from plainfilm.evaluate.stats.intervals import Interval, interval_of
+from plainfilm.runs.metrics_file import AtPrevalence as SavedAtPrevalence
+from plainfilm.runs.metrics_file import MetricsDocument, Number
+from plainfilm.schemas.evaluate import AtPrevalence
+
+_PREVALENCES = (0.01, 0.05, 0.1, 0.3, 0.5)
+_WHY_NOT = {"ppv": "no image predicted positive", "npv": "no image predicted negative"}
 
 
 def parse_prevalences(text: str) -> list[float]:
@@ -59,16 +64,39 @@ def restated(sample: Sample, prevalences: list[float], level: float = 0.95) -> l
         for side in (True, False)
         for outcome in (True, False)
     }
-    false_positives = ratio(rate[False, True], rate[True, True])
-    false_negatives = ratio(rate[True, False], rate[False, False])
+    ratios = ratio(rate[False, True], rate[True, True]), ratio(rate[True, False], rate[False, False])
     return [
-        AtPrevalence(
-            prevalence=share,
-            ppv=_predictive(false_positives, (1 - share) / share, "no image predicted positive", sample),
-            npv=_predictive(false_negatives, share / (1 - share), "no image predicted negative", sample),
-        )
+        AtPrevalence(prevalence=share, **{
+            name: missing(_WHY_NOT[name], sample, sample.everyone) if found is None else metric(found, sample, sample.everyone)
+            for name, found in _predictive_values(share, *ratios).items()
+        })
         for share in prevalences
-    ]
+    ]  # fmt: skip
+
+
+def by_prevalence(document: MetricsDocument, prevalences: tuple[float, ...] = _PREVALENCES) -> list[SavedAtPrevalence]:
+    """As restated(), from the saved sensitivity and specificity; the rows that `evaluate` saved, if any.
+
+    Empty if a rate cannot be estimated, and for more than two classes.
+    """
+    if document.at_prevalence or document.positive is None:
+        return document.at_prevalence
+    sensitivity, specificity = (interval_of(document.metric(name)) for name in ("sensitivity", "specificity"))
+    if sensitivity is None or specificity is None:
+        return []
+    ratios = ratio(_complement(specificity), sensitivity), ratio(_complement(sensitivity), specificity)
+    return [
+        SavedAtPrevalence(prevalence=share, **{
+            name: Number(value=None, method=f"not estimable: {_WHY_NOT[name]}") if found is None
+            else Number(value=found.value, ci_low=found.low, ci_high=found.high, method=found.method)
+            for name, found in _predictive_values(share, *ratios).items()
+        })
+        for share in prevalences
+    ]  # fmt: skip
+
+
+def _complement(share: Interval) -> Interval:
+    return Interval(1 - share.value, 1 - share.high, 1 - share.low, share.method)
 
 
 def ratio(above: Interval, below: Interval) -> Interval | None:
@@ -90,9 +118,19 @@ def ratio(above: Interval, below: Interval) -> Interval | None:
     return Interval(a / b if b else math.inf, low, high, f"mover-r/{above.method}")
 
 
-def _predictive(found: Interval | None, odds: float, why_not: str, sample: Sample) -> Metric:
+def _predictive_values(
+    share: float, false_positives: Interval | None, false_negatives: Interval | None
+) -> dict[str, Interval | None]:
+    """PPV and NPV at a prevalence, from the ratios of false to true predictions; None where nothing is predicted so."""
+    return {
+        "ppv": _predictive(false_positives, (1 - share) / share),
+        "npv": _predictive(false_negatives, share / (1 - share)),
+    }
+
+
+def _predictive(found: Interval | None, odds: float) -> Interval | None:
     """1 / (1 + odds x ratio): decreases in the ratio, so the limits are swapped."""
     if found is None:
-        return missing(why_not, sample, sample.everyone)
+        return None
     value, low, high = (float(1 / (1 + odds * np.float64(x))) for x in (found.value, found.high, found.low))
-    return metric(intervals.around(value, low, high, found.method), sample, sample.everyone)
+    return intervals.around(value, low, high, found.method)

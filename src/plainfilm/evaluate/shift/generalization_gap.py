@@ -13,7 +13,7 @@ from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.shift.domain_shift import domain_shift
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
-from plainfilm.evaluate.stats.intervals import Interval, difference
+from plainfilm.evaluate.stats.intervals import difference, interval_of
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
@@ -71,7 +71,7 @@ def _changes(external: dict[str, Metric], internal: dict[str, Metric]) -> dict[s
 
 
 def _change(external: Metric, internal: Metric) -> Change:
-    both = [_interval(metric) for metric in (external, internal)]
+    both = [interval_of(metric) for metric in (external, internal)]
     if both[0] is None or both[1] is None:
         missing = external if both[0] is None else internal
         return Change(value=None, ci_low=None, ci_high=None, method=missing.method)
@@ -81,12 +81,6 @@ def _change(external: Metric, internal: Metric) -> Change:
     value, low, high, _ = difference(both[0], both[1])
     narrow = "; likely too narrow" if any("too narrow" in metric.method for metric in (external, internal)) else ""
     return Change(value=value, ci_low=low, ci_high=high, method=f"mover{narrow}")
-
-
-def _interval(metric: Metric) -> Interval | None:
-    if metric.value is None or metric.ci_low is None or metric.ci_high is None:
-        return None
-    return Interval(metric.value, metric.ci_low, metric.ci_high, metric.method)
 
 
 def _left_out_of(found: Metric) -> str:

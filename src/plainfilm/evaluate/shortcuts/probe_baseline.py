@@ -26,6 +26,7 @@ from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, not_estimable, 
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, ShortcutBaseline
+from plainfilm.schemas.number_text import estimate_text
 
 _MIN_PATIENTS = 2  # of each class in train: a probe cannot learn from one
 _Features = dict[str, np.ndarray]  # probe -> float (n, columns of the probe)
@@ -194,10 +195,7 @@ def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
         return []
     top, others = above[best], [name for name in above if name != best]
     also = f" (also above {LIMIT:g}: {', '.join(others)})" if others else ""
-    return [
-        f"SHORTCUT: the {best} alone, without lung detail, reaches AUROC {top.value:.3f} "
-        f"[{top.ci_low:.3f}, {top.ci_high:.3f}] {where}{also}."
-    ]
+    return [f"SHORTCUT: the {best} alone, without lung detail, reaches AUROC {estimate_text(top)} {where}{also}."]
 
 
 def _best_probe(metrics: Mapping[str, Metric]) -> str | None:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from plainfilm.evaluate.metrics.measure import auroc_metric
 from plainfilm.evaluate.metrics.sample import make_sample, missing
+from plainfilm.runs.metrics_file import Number
 from plainfilm.schemas.documents import Metric
 
 LIMIT = 0.6  # an interval entirely above it raises the banner
@@ -52,6 +53,6 @@ def not_estimable(why: str, n: int) -> Metric:
     return Metric(value=None, ci_low=None, ci_high=None, n=n, n_patients=None, method=f"not estimable: {why}")
 
 
-def raises_banner(metric: Metric) -> bool:
+def raises_banner(metric: Metric | Number) -> bool:
     """Whether the whole interval of the probe is above LIMIT."""
     return metric.ci_low is not None and metric.ci_low > LIMIT

@@ -10,10 +10,12 @@ never zero; the bootstrap serves metrics without a closed form, with a fallback 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from plainfilm.schemas.number_text import Estimate
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -38,6 +40,20 @@ class Interval(NamedTuple):
     low: float
     high: float
     method: str
+
+
+class _Estimate(Estimate, Protocol):
+    """A metric of a document."""
+
+    @property
+    def method(self) -> str: ...
+
+
+def interval_of(metric: _Estimate) -> Interval | None:
+    """The interval of a saved metric; None where it could not be estimated."""
+    if metric.value is None or metric.ci_low is None or metric.ci_high is None:
+        return None
+    return Interval(metric.value, metric.ci_low, metric.ci_high, metric.method)
 
 
 def _normal_quantile(level: float) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 
 from plainfilm.evaluate.stats.auroc_interval import curve, errors_by_cluster
 from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, Ints, Statistic, t_quantile
@@ -152,11 +152,9 @@ def _accuracy_test(blocks: Sequence[PairedScores], m: int) -> _Closed:
     Source: McNemar, Psychometrika 1947;12:153; Obuchowski, Stat Med 1998;17:1495.
     """
     if _one_image_each(blocks):
-        from scipy.special import bdtr
-
-        only_a, only_b = (np.count_nonzero(x & ~y) for x, y in _both_ways(blocks[0]))
+        only_a, only_b = (int(np.count_nonzero(x & ~y)) for x, y in _both_ways(blocks[0]))
         n = only_a + only_b
-        return _Closed(min(1.0, 2 * float(bdtr(min(only_a, only_b), n, 0.5))) if n else 1.0, "mcnemar, exact")
+        return _Closed(float(binomtest(only_a, n).pvalue) if n else 1.0, "mcnemar, exact")
     error = np.zeros(m)
     for block in blocks:
         sizes = np.bincount(block.patients, minlength=m) / len(block.patients)

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig, load_config
-from plainfilm.data.table.patients import _PatientKey, join_groups, key_from_name, require_matches
+from plainfilm.data.table.groups import join_groups
+from plainfilm.data.table.patients import _PatientKey, key_from_name, require_matches
 from plainfilm.errors import ConfigError, DataError
 from wording import lacking
 

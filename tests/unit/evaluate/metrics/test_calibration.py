@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import softmax as scipy_softmax
 from scipy.stats import t as student
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -232,11 +231,22 @@ def test_the_diagrams_points_are_the_bins_means():
 # by hand, at levels that are not the default -----------------------------------------------------------------------------
 
 
-def test_softmax_is_that_of_scipy_at_any_temperature_and_size():
-    logits = np.array([[1.0, 2, 3], [1000, 0, -1000], [-5, -5, -5]])
-    for temperature in (0.5, 1.0, 3.0):
-        assert softmax(logits, temperature) == pytest.approx(scipy_softmax(logits / temperature, axis=1))
-    assert softmax(logits) == pytest.approx(scipy_softmax(logits, axis=1))
+@given(
+    st.integers(2, 12), st.integers(1, 40), st.sampled_from([np.float32, np.float64]), st.floats(0.1, 10),
+    st.floats(-3, 2.5), st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_softmax_has_the_bytes_of_the_formula(k, n, kind, temperature, power, seed):
+    """Saved probabilities of earlier versions came from it; in the order of these operations."""
+    logits = (np.random.default_rng(seed).normal(size=(n, k)) * 10**power).astype(kind)
+    scaled = logits / temperature
+    exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    found, expected = softmax(logits, temperature), exp / exp.sum(axis=1, keepdims=True)
+    assert found.dtype == expected.dtype == kind and found.tobytes() == expected.tobytes()
+
+
+def test_softmax_by_hand_at_a_temperature():
+    assert softmax(np.array([[2 * np.log(3), 0.0]]), 2.0) == pytest.approx(np.array([[0.75, 0.25]]))
+    assert softmax(np.array([[1000.0, 0, -1000]])).tolist() == [[1, 0, 0]]
 
 
 def test_a_temperature_at_the_upper_limit_is_noted_and_one_inside_has_no_note():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, recall_score, roc_auc_score
+from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics import measure as metrics
@@ -109,6 +110,13 @@ def test_the_confusion_matrix_has_truth_in_rows():
         [0, 1, 0],
         [1, 0, 1],
     ]
+
+
+@given(st.integers(2, 8), st.integers(1, 200), st.integers(0, 2**32 - 1))
+def test_the_confusion_matrix_is_that_of_scikit_learn(k, n, seed):
+    targs, predicted = np.random.default_rng(seed).integers(0, k, (2, n))
+    found, expected = confusion_matrix(predicted, targs, k), sklearn_confusion(targs, predicted, labels=range(k))
+    assert found.dtype == expected.dtype and found.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import product
+from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 from scipy.stats import t as student
 
 from plainfilm.compare.compare import _accuracy_statistic
@@ -123,8 +124,19 @@ def test_mcnemar_by_hand():
     a[:2], b[2:11] = wrong[:2], wrong[2:11]
     found = paired_tests._accuracy_test([block(a, b, labels)], 40)
     assert found == (pytest.approx(2 * 67 / 2048), "mcnemar, exact")
-    assert found.p == pytest.approx(binomtest(2, 11).pvalue)
     assert paired_tests._accuracy_test([block(right, right, labels)], 40).p == 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 11, 40, 150])
+def test_the_exact_mcnemar_test_is_twice_the_smaller_tail(n: int):
+    """The formula, in integers; equal halves give 1, not more. Of `n` images, `a` alone predicts the first k correctly."""
+    labels = np.resize([True, False], n)
+    right, wrong = np.where(labels, 0.9, 0.1), np.where(labels, 0.1, 0.9)
+    for k in range(n + 1):
+        first = np.arange(n) < k
+        found = block(np.where(first, right, wrong), np.where(first, wrong, right), labels)
+        tail = sum(comb(n, i) for i in range(min(k, n - k) + 1))
+        assert paired_tests._accuracy_test([found], n).p == pytest.approx(min(1.0, 2 * tail / 2**n), rel=1e-11)
 
 
 def delong(a, b, labels) -> float:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from plainfilm.evaluate.metrics.measure import rate_metric
+from plainfilm.evaluate.metrics.prevalence import by_prevalence, restated
+from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.stats.intervals import wilson
-from plainfilm.report.prevalence import by_prevalence
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 
 
@@ -67,3 +69,14 @@ def test_values_saved_by_evaluate_take_precedence():
     assert [row.prevalence for row in by_prevalence(document(share(5, 10), share(5, 10), at_prevalence=[saved]))] == [
         0.02
     ]
+
+
+def test_the_saved_rates_say_what_the_images_say():
+    truth, predicted = np.repeat([1, 1, 0, 0], [90, 10, 40, 160]), np.repeat([1, 0, 1, 0], [90, 10, 40, 160])
+    people = np.arange(len(truth))
+    sample = make_sample(np.eye(2)[predicted], truth, people, people, positive=1, threshold=0.5)
+    rates = [Number.model_validate(rate_metric(name, [1], sample, 0.95).model_dump()) for name in ("sensitivity", "specificity")]  # fmt: skip
+    for here, saved in zip(restated(sample, [0.01, 0.3]), by_prevalence(document(*rates), (0.01, 0.3)), strict=True):
+        for own, other in ((here.ppv, saved.ppv), (here.npv, saved.npv)):
+            assert (other.value, other.ci_low, other.ci_high) == pytest.approx((own.value, own.ci_low, own.ci_high))
+            assert other.method == own.method
