@@ -72,7 +72,8 @@ demo: setup  ## Everything once on drawn phantoms, in minutes: train, evaluate, 
 GRID = $(if $(value CONFIG),$(call one_word,CONFIG),experiments/smoke.yaml)
 experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms), then its table beside the runs
 	$(BIN)/plainfilm experiments run $(GRID) $(if $(value DATA),--data $(call one_word,DATA)) $(ARGS)
-	name=$$(basename $(GRID)) && $(BIN)/plainfilm experiments table "runs/experiments/$${name%.*}" $(GRID)
+	@name=$$(basename $(GRID)); runs="runs/experiments/$${name%.*}"; \
+	if [ -d "$$runs" ]; then $(BIN)/plainfilm experiments table "$$runs" $(GRID); fi  # none after a dry run
 
 test: setup  ## Unit and integration tests on drawn images
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration tests/unit -m "not campaign" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

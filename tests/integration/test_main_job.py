@@ -181,11 +181,56 @@ def copied(evaluated, tmp_path) -> Path:
 def test_a_second_access_opens_no_file_is_counted_and_gives_the_same_numbers(evaluated, copied, data):
     moved = data.rename(data.parent / "away")
     try:
-        again = as_json(plainfilm("evaluate", copied, "--split", "test", "--again", "--json"))
+        again = as_json(plainfilm("evaluate", copied, "--split", "test", "--prevalence", "0.1", "--json"))
     finally:
         moved.rename(data)
     assert again["opened"] == evaluated[1]["opened"] + 1 and accesses(copied) == [True, False]
     assert again["metrics"] == evaluated[1]["metrics"]
+
+
+def test_again_scores_the_images_as_they_are_now(evaluated, copied, data):
+    """Edited scores are replaced; where the images cannot be scored, nothing is counted."""
+    scores = copied / "predictions" / "test.csv"
+    right = scores.read_bytes()
+    table = pd.read_csv(scores, dtype=str, keep_default_na=False)
+    table["prob_NORMAL"], table["prob_PNEUMONIA"] = table["prob_PNEUMONIA"], table["prob_NORMAL"]
+    for edited in (True, False):
+        if edited:
+            table.to_csv(scores, index=False)
+        moved = data.rename(data.parent / "away")
+        try:
+            plainfilm("evaluate", copied, "--split", "test", *([] if edited else ["--again"]), code=2)
+        finally:
+            moved.rename(data)
+        assert accesses(copied) == [True] * (1 if edited else 2)
+        again = plainfilm("evaluate", copied, "--split", "test", *([] if edited else ["--again"]), "--json")
+        assert ("Changed or gone since the numbers were saved: predictions/test.csv" in again.stderr) is edited
+        assert as_json(again)["metrics"] == evaluated[1]["metrics"] and scores.read_bytes() == right
+        assert accesses(copied) == [True] * (2 if edited else 3)
+
+
+def test_edited_numbers_are_no_saved_numbers(evaluated, copied):
+    for split in ("test", "valid"):
+        saved = json.loads((copied / "metrics.json").read_text())
+        saved[split]["metrics"]["auroc"]["value"] = 0.999
+        (copied / "metrics.json").write_text(json.dumps(saved))
+        assert (
+            "Changed since these numbers were computed: metrics.json."
+            in as_json(plainfilm("show", copied, "--split", split, "--json"))["notes"]
+        )
+        done = plainfilm("evaluate", copied, "--split", split, "--json")
+        assert as_json(done)["metrics"]["auroc"]["value"] < 0.999
+        assert ("Changed or gone since the numbers were saved: metrics.json" in done.stderr) is (split == "test")
+    assert as_json(plainfilm("show", copied, "--json"))["metrics"] == evaluated[1]["metrics"]
+    assert accesses(copied) == [True, False]
+
+
+@pytest.mark.parametrize("damage", ["{", None])
+def test_unreadable_test_numbers_cost_an_access_with_a_word(copied, damage):
+    (copied / "metrics.json").write_text(damage) if damage else (copied / "metrics.json").unlink()
+    done = plainfilm("evaluate", copied, "--split", "test")
+    assert lacking(done.stderr, "saved numbers of test cannot be read", "is a test-set access") == []
+    assert accesses(copied) == [True, False]
 
 
 @pytest.mark.parametrize("split", ["test", "valid", "valid-shifted"])
@@ -222,9 +267,9 @@ def test_the_first_evaluation_of_a_split_names_the_files_it_wrote(trained, tmp_p
 )
 def test_on_test_only_a_new_question_is_an_access(copied, question):
     plainfilm("evaluate", copied, "--split", "test", *question)
-    assert accesses(copied) == [True, False]
+    assert accesses(copied) == [True, question == ["--again"]]
     plainfilm("evaluate", copied, "--split", "test")
-    assert accesses(copied) == [True, False]
+    assert len(accesses(copied)) == 2
 
 
 def test_blocks_of_earlier_questions_stay_and_are_no_access_again(copied):
@@ -236,7 +281,7 @@ def test_blocks_of_earlier_questions_stay_and_are_no_access_again(copied):
         assert again == {**both, "written": []}
     assert accesses(copied) == [True, False, False]
     computed = as_json(plainfilm("evaluate", copied, "--split", "test", "--again", "--json"))
-    assert computed["at_prevalence"] == first["at_prevalence"] and accesses(copied)[3:] == [False]
+    assert computed["at_prevalence"] == first["at_prevalence"] and accesses(copied)[3:] == [True]
 
 
 def test_an_old_prevalence_question_is_no_new_access(copied):
@@ -264,7 +309,7 @@ def test_saved_numbers_of_changed_files_are_computed_again(copied):
     assert as_json(plainfilm("evaluate", copied, "--json"))["threshold"] == 0.123
     done = plainfilm("evaluate", copied, "--split", "test", "--json")
     assert as_json(done)["threshold"] == 0.123 and as_json(done)["opened"] == 2
-    assert lacking(done.stderr, "Changed since the saved numbers: card.json", "counted") == []
+    assert lacking(done.stderr, "Changed or gone since the numbers were saved: card.json", "test-set access") == []
 
 
 def test_show_says_that_the_weights_are_others(copied):
@@ -296,14 +341,14 @@ def test_another_version_is_no_access_to_test_and_is_named(copied):
     valid = as_json(plainfilm("evaluate", copied, "--json"))
     assert "metrics.json" in valid["written"] and not any("0.0.9" in note for note in valid["notes"])
     computed = as_json(plainfilm("evaluate", copied, "--split", "test", "--again", "--json"))
-    assert not any("0.0.9" in note for note in computed["notes"]) and accesses(copied) == [True, False, False]
+    assert not any("0.0.9" in note for note in computed["notes"]) and accesses(copied) == [True, False, True]
     assert computed["at_prevalence"] == []  # computed by the other version
 
 
 def test_show_names_the_other_splits_and_refuses_what_is_not_saved(copied, trained):
     plainfilm("evaluate", copied)
     shown = plainfilm("show", copied).stdout
-    assert shown.startswith("test at threshold") and "Also saved: valid. " in shown.splitlines()[-1]
+    assert shown.startswith("DRAWN IMAGES: test at threshold") and "Also saved: valid. " in shown.splitlines()[-1]
     assert plainfilm("show", copied, "--split", "valid").stdout.startswith("valid at threshold")
     assert lacking(plainfilm("show", copied, "--split", "trial", code=2).stderr, "'trial'", "valid", "test") == []
     (copied / "metrics.json").write_text("[1]")

@@ -29,17 +29,18 @@ from plainfilm.runs.folder import RunDir
 
 
 def score_test(
-    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True
-) -> tuple[Predictions, tuple[int, int]]:
+    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True,
+    again: bool = False,
+) -> tuple[Predictions, tuple[int, int]]:  # fmt: skip
     """The test predictions, new or as saved, with the access recorded before anything is shown or stored.
 
-    `keep`: the decoded test images are added to the cache.
+    `keep`: the decoded test images are added to the cache. `again`: the images are scored also where scores are saved.
     """
     part = rows[rows["split"] == "test"]
     seal, accesses = check_before_access(run, part)
     probes, gate = read_train_probes(run, rows), read_gate(run, card)  # first: a damaged file must not cost an access
     path, scores = run.predictions("test"), run.probe_scores("test")
-    if path.is_file() and accesses_to(accesses, seal) and (probes is None or scores.is_file()):
+    if not again and path.is_file() and accesses_to(accesses, seal) and (probes is None or scores.is_file()):
         predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
         return predictions, record_access(
             run, seal, accesses, {"model_sha256": card.weights_sha256, "inference": False}
@@ -87,11 +88,12 @@ def score_external(
 
 
 def score_shifted_valid(
-    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True
-) -> Predictions:
-    """The predictions of the corrupted valid images, as saved or new."""
+    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True,
+    again: bool = False,
+) -> Predictions:  # fmt: skip
+    """The predictions of the corrupted valid images, as saved or, with `again`, new."""
     path = run.predictions(SHIFTED)
-    if path.is_file():
+    if path.is_file() and not again:
         return read_predictions(path, shifted_rows(rows), card.vocab, has_patients=card.has_patients)
     gate = read_gate(run, card)
     valid = rows[rows["split"] == "valid"]

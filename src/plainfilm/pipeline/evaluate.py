@@ -63,6 +63,9 @@ def _evaluate_external(
     return save_document(run, document, extra, before) if keep else document
 
 
+_COSTS = "Computing them again is a test-set access."
+
+
 def evaluate_run(
     root: Path,
     *,
@@ -88,7 +91,7 @@ def evaluate_run(
         by: a column of subgroups, see `subgroup_names`.
         external: a folder or CSV of images that are not in the run's data, in place of a split; `names` maps their
             class names to the run's, `patient_pattern` finds the patient in their file names.
-        again: compute also what is saved; on test this is an access.
+        again: compute also what is saved; the images of test and valid-shifted are scored anew, on test an access.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
         UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
@@ -108,15 +111,16 @@ def evaluate_run(
             return _evaluate_external(run, card, cfg, rows, external, *shared, keep=threshold is None)
         part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
         extra, before = _extra_blocks(card, cfg, part, prevalences, by), scored_files(run, split)  # before the access
+        again = again or _edited_scores(run, split)
         if split == "test":
             if card.seal is None:
                 raise SealError(
                     "This run has no test set (VALIDATION ONLY), so there is nothing for --split test. Train on data with a test folder, or with --split patient."
                 )
-            predictions, accesses = score_test(run, card, rows, device, on_event, keep=cfg.data.cache)
+            predictions, accesses = score_test(run, card, rows, device, on_event, keep=cfg.data.cache, again=again)
         elif split == SHIFTED:
             predictions, accesses = (
-                score_shifted_valid(run, card, rows, device, on_event, keep=cfg.data.cache),
+                score_shifted_valid(run, card, rows, device, on_event, keep=cfg.data.cache, again=again),
                 count_accesses(run, card.seal),
             )
         else:
@@ -133,6 +137,12 @@ def evaluate_run(
         return save_document(run, document, extra, before) if threshold is None else document
 
 
+def _edited_scores(run: RunDir, split: str) -> bool:
+    """Whether the scores that were saved are no longer those that the saved numbers come from."""
+    saved, name = SavedDocument.read(run, split), run.predictions(split).relative_to(run.root).as_posix()
+    return saved is not None and bool(saved.document.inputs) and name in saved.changed(run, ExtraBlocks())
+
+
 def _saved_document(
     run: RunDir, split: str, prevalences: list[float] | None, by: str | None, on_event: EventCallback
 ) -> EvaluateDocument | None:
@@ -142,19 +152,20 @@ def _saved_document(
     reason to compute: its notes say so.
     """
     saved = SavedDocument.read(run, split)
-    if saved is None:
-        return None
     card, cfg, rows = read_card(run), load_config(run.config), read_table(run.table)
     part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
     if split == "test" and not (len(part) and accesses_to(check_before_access(run, part)[1], seal_of(part))):
+        return None
+    if saved is None:
+        if split == "test":
+            on_event("note", {"text": f"The saved numbers of test cannot be read from metrics.json. {_COSTS}"})
         return None
     asked, checked = _extra_blocks(card, cfg, part, prevalences, by), bool(saved.document.inputs)
     if not saved.holds(asked) or (saved.from_another_version and split != "test"):
         return None
     if checked and (changed := saved.changed(run, asked)):
         if split == "test":  # why an access is made now
-            text = f"Changed since the saved numbers: {', '.join(changed)}. They are computed again, and the access is counted."
-            on_event("note", {"text": text})
+            on_event("note", {"text": f"Changed or gone since the numbers were saved: {', '.join(changed)}. {_COSTS}"})
         return None
     on_event("saved", {"split": split, "checked": checked})
     document = saved.counted(run, card.seal)

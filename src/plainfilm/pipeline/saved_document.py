@@ -14,7 +14,8 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import EvaluateDocument, marks
 
-_VERSION, _SUBGROUPS = "plainfilm", "--by"  # keys of `inputs` beside the file names
+_VERSION, _SUBGROUPS, _ITSELF = "plainfilm", "--by", "metrics.json"  # keys of `inputs` beside the files it comes from
+_UNSIGNED = {"inputs", "run", "opened", "opened_set", "written"}  # of a document: may differ without an edit
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class SavedDocument:
 
         The version is not among them: see `from_another_version`.
         """
-        then, now = self.document.inputs, self.inputs_of(run, self.document.split, asked)
+        then = self.document.inputs
+        now = self.inputs_of(run, self.document.split, asked) | {_ITSELF: _numbers_hash(self.document)}
         left_out = {_VERSION, *([_SUBGROUPS] if asked.column is None else [])}
         differ = sorted(name for name in (then.keys() | now.keys()) - left_out if then.get(name) != now.get(name))
         return [f"the values of {asked.column}" if name == _SUBGROUPS else name for name in differ]
@@ -112,9 +114,15 @@ def save_document(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, b
     saved = SavedDocument.read(run, document.split)
     if saved is not None and not saved.from_another_version and not saved.changed(run, ExtraBlocks()):
         document = saved.kept_in(document)
+    document.inputs[_ITSELF] = _numbers_hash(document)
     save_metrics(run, document)
     written = ["metrics.json", *_draw_decision_curve(run, document)]
     return document.model_copy(update={"written": sorted({*written, *(scored_files(run, document.split) - before)})})
+
+
+def _numbers_hash(document: EvaluateDocument) -> str:
+    """SHA-256 of what the document says; an edit by hand changes it."""
+    return hash_json(document.model_dump(mode="json", exclude=_UNSIGNED))
 
 
 def scored_files(run: RunDir, split: str) -> set[str]:

@@ -19,7 +19,7 @@ from plainfilm.schemas.documents import marks
 _SHOWN = 12
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_BYTES = 8_000_000  # of one figure; those of plainfilm have at most 0.5 MB
-HEAT_NOTE = "Heat maps are not evidence of location: they show roughly what the score depends on."
+HEAT_NOTE = "Heat maps are not evidence of location; at best they show roughly what the score depends on."
 # name of the figure -> (section, caption); {split} is filled in
 _FIGURES = {
     "history": (
