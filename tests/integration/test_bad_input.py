@@ -185,7 +185,7 @@ def test_a_given_split_with_a_shared_patient_stops_training(tmp_path):
         for label in ("A", "B"):
             for i in range(4):
                 put(tmp_path / "given" / given / label, f"person{i}_virus_{given}{label}.png")
-    line = refused(["train", tmp_path / "given", "--split", "official"], 1, "leaks", "4 patients", "--allow-leak")
+    line = refused(["train", tmp_path / "given", "--split", "official"], 1, "leaks", "4 patient keys", "--allow-leak")
     assert "person" not in line
 
 

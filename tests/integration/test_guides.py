@@ -167,6 +167,7 @@ def test_a_page_can_be_typed_from_top_to_bottom(page, walk):
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_what_the_pages_promise_of_their_files_is_there(walk):
     folder = walk("your-own-folder")
     assert (folder / "runs" / "first" / "report.html").is_file()

@@ -17,7 +17,7 @@ from plainfilm.data.cache import rows
 from plainfilm.data.synthetic.phantom import write_phantom
 from wording import lacking
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 plainfilm = partial(commands.plainfilm, COLUMNS="80")
 SMALL = ["--model", "compact", "--size", "48", "--batch-size", "16", "--epochs", "2", "--device", "cpu", "--no-audit"]
 DRAWN = {"history", "confusion", "scores", "roc", "precision_recall", "reliability", "top_losses", "confused"}

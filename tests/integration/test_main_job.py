@@ -349,7 +349,7 @@ def test_show_names_the_other_splits_and_refuses_what_is_not_saved(copied, train
     plainfilm("evaluate", copied)
     shown = plainfilm("show", copied).stdout
     assert shown.startswith("DRAWN IMAGES: test at threshold") and "Also saved: valid. " in shown.splitlines()[-1]
-    assert plainfilm("show", copied, "--split", "valid").stdout.startswith("valid at threshold")
+    assert plainfilm("show", copied, "--split", "valid").stdout.startswith("DRAWN IMAGES: valid at threshold")
     assert lacking(plainfilm("show", copied, "--split", "trial", code=2).stderr, "'trial'", "valid", "test") == []
     (copied / "metrics.json").write_text("[1]")
     assert "damaged" in plainfilm("show", copied, code=2).stderr
@@ -649,8 +649,8 @@ def test_without_a_test_folder_everything_is_titled_validation_only(data, runs, 
     shutil.copytree(data, folder / "train")
     run = runs / "no-test"
     done = plainfilm("train", folder, *SMALL[:4], "--epochs", 1, "--split", "official", "--out", run)
-    assert done.stdout.startswith("VALIDATION ONLY: valid")
-    assert plainfilm("evaluate", run).stdout.startswith("VALIDATION ONLY: valid")
+    assert done.stdout.startswith("DRAWN IMAGES, VALIDATION ONLY: valid")
+    assert plainfilm("evaluate", run).stdout.startswith("DRAWN IMAGES, VALIDATION ONLY: valid")
     assert "VALIDATION ONLY" in plainfilm("interpret", run).stdout
     assert "No test score: The data has no test set" in " ".join(plainfilm("report", run).stdout.split())
     assert "no test set" in plainfilm("evaluate", run, "--split", "test", code=2).stderr

@@ -10,7 +10,7 @@ from plainfilm.export.onnx import TOLERANCE, differences, export_onnx
 from plainfilm.models.build import build_model
 from plainfilm.models.registry import MODELS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 # 18 to 38 s each on one busy core (the exporter's tracing, not the weights); vgg16 has 537 MB of them
 # .ci/run runs them
 LONG = {

@@ -13,7 +13,7 @@ from commands import plainfilm, plainfilm_in_one_place
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.pipeline import prepare
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 SMALL = ["--model", "compact", "--size", "32", "--batch-size", "16"]
 ONE_SET = "NOTE: ONE VALID SET is used"
 

@@ -91,7 +91,7 @@ def evaluate_run(
         by: a column of subgroups, see `subgroup_names`.
         external: a folder or CSV of images that are not in the run's data, in place of a split; `names` maps their
             class names to the run's, `patient_pattern` finds the patient in their file names.
-        again: compute also what is saved; the images of test and valid-shifted are scored anew, on test an access.
+        again: compute also what is saved; the images of test and valid-shifted are scored again, on test an access.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
         UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.

@@ -23,6 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the browser test
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.campaign,  # .ci/run asks for this file
     pytest.mark.skipif(CHROMIUM is None, reason="the browser test needs chromium: apt-get install chromium"),
 ]
 HOSTILE = [
