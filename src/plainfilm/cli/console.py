@@ -114,7 +114,7 @@ class Terminal(ExperimentEvents):
             print(json.dumps(document.model_dump(mode="json"), indent=2), file=self.stdout)
             return
         out = Screen(self.said if self.in_one_place else set(), verbose=self.verbose, file=self.stdout)
-        from plainfilm.cli.render.registry import PRINTERS  # 40 ms that --help need not wait for
+        from plainfilm.cli.render.registry import PRINTERS  # not for --help, which prints no document
 
         PRINTERS[type(document)](out, document)
         for line in after:
