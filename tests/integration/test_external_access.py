@@ -103,7 +103,9 @@ def test_patients_of_both_sets_are_told_before_any_number(first, scored, drawn):
     """Drawn patients are numbered from 1 in each set."""
     name = first[1]["split"]
     assert any(note.startswith("KNOWN PATIENTS") for note in first[1]["notes"])
-    assert plainfilm("evaluate", scored, "--external", drawn / "outside").stdout.startswith(f"KNOWN PATIENTS: {name}")
+    assert plainfilm("evaluate", scored, "--external", drawn / "outside").stdout.startswith(
+        f"DRAWN IMAGES, KNOWN PATIENTS: {name}"
+    )
 
 
 def test_asked_again_the_saved_scores_are_read_and_the_access_is_counted(first, scored, drawn):

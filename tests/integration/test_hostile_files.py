@@ -210,7 +210,7 @@ def test_hostile_names_are_inert_in_the_page(tmp_path: Path) -> None:
     seen.feed(page)
     assert seen.names <= {"html", "head", "meta", "title", "style", "body", "p", "h1", "h2", "span", "div", "table", "tr",
                           "th", "td", "img", "code"}  # fmt: skip
-    assert seen.attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "alt", "src"}
+    assert seen.attributes <= {"lang", "charset", "name", "content", "http-equiv", "class", "alt", "src", "data-l"}
     for name in NAMES:
         assert html.escape(f"A/{name}", quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page, name
 
