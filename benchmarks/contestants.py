@@ -35,6 +35,7 @@ class Ours:
         self, folder: Path, size_px: int, bs: int, off: str | None = None, per_core: int | None = None
     ) -> None:
         # plainfilm first, as in the command: torch reads how threads wait when it is loaded
+        from plainfilm.base.events import silent
         from plainfilm.config import load_config
         from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
@@ -53,9 +54,7 @@ class Ours:
         pixels = decode_rows(rows, DecodeSpec(size_px))
         dls = make_dls(rows, pixels, cfg.train, vocab=table.classes)
         model = build_model(cfg.model, 2, size_px, 0, speed=cfg.train.speed)
-        self.learn = make_learner(
-            dls, model, cfg.train, path=Path(tempfile.mkdtemp()), on_event=lambda what, facts: None
-        )
+        self.learn = make_learner(dls, model, cfg.train, path=Path(tempfile.mkdtemp()), on_event=silent)
         self.images = len(dls.train_ds)
 
     def block(self) -> None:

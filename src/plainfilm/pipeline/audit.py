@@ -14,7 +14,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit.findings import Findings, by_class, find
 from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, image_statistics
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
-from plainfilm.data.split.splits import count_keys, grouped, label_index, leaks
+from plainfilm.data.split.splits import grouped, label_index, leaks, people
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, scan_table
 from plainfilm.errors import DataError
@@ -117,8 +117,7 @@ def _document(
         ignored=[Ignored(path=r["relative"], rule=r["code"]) for _, r in ignored.iterrows()],
         duplicates=found.identical, near_duplicates=found.near, label_conflicts=found.conflicts,
         patients_across_splits=found.across_patients, duplicates_across_splits=found.across_identical,
-        patients=grouped(rows, wide=True)["group"].nunique() if table.has_patients else None,
-        patient_keys=count_keys(rows, table.has_patients), positive=positive, shortcuts=shortcuts,
+        **people(rows, table.has_patients), positive=positive, shortcuts=shortcuts,
         verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts)),
         notes=[*drawn_note(rows), *_notes(shortcuts, table.has_patients), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
     )  # fmt: skip

@@ -139,8 +139,8 @@ def evaluate_run(
 
 def _edited_scores(run: RunDir, split: str) -> bool:
     """Whether the scores that were saved are no longer those that the saved numbers come from."""
-    saved, name = SavedDocument.read(run, split), run.predictions(split).relative_to(run.root).as_posix()
-    return saved is not None and bool(saved.document.inputs) and name in saved.changed(run, ExtraBlocks())
+    saved = SavedDocument.read(run, split)
+    return saved is not None and saved.scores_changed(run)
 
 
 def _saved_document(

@@ -6,6 +6,7 @@ and on a fixed number of valid images. No test image is opened and the test set 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from plainfilm.interpret.out_of_fold import out_of_fold
 from plainfilm.models.from_card import bare_network, kept_network
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.interpret import HeatFindings, InterpretDocument, LabelErrorFindings
 
@@ -122,12 +124,11 @@ def _write(run: RunDir, drawn: dict[str, Figure], found: HeatFindings | None) ->
 
 def _sheets(run: RunDir, split: str, found: HeatFindings) -> list[str]:
     """The splits whose sheets have these heat maps: this one, and one drawn before by the same method."""
-    try:
-        before = HeatFindings.model_validate_json(run.heat_checks.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return [split]
-    same = (before.method, before.layer) == (found.method, found.layer)
-    return sorted({split, *(before.sheets if same else [])})
+    before = None
+    with contextlib.suppress(DataError):  # a damaged file is replaced
+        before = read_heat_checks(run)
+    same = before is not None and (before.method, before.layer) == (found.method, found.layer)
+    return sorted({split, *(before.sheets if before and same else [])})
 
 
 def _heat(

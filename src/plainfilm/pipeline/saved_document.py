@@ -56,6 +56,12 @@ class SavedDocument:
         differ = sorted(name for name in (then.keys() | now.keys()) - left_out if then.get(name) != now.get(name))
         return [f"the values of {asked.column}" if name == _SUBGROUPS else name for name in differ]
 
+    def scores_changed(self, run: RunDir) -> bool:
+        """Whether the saved predictions are not what they were; False for a document that does not name its inputs."""
+        path = run.predictions(self.document.split)
+        then = self.document.inputs.get(path.relative_to(run.root).as_posix(), "")
+        return bool(self.document.inputs) and then != sha256_of(path)
+
     @property
     def from_another_version(self) -> bool:
         """Whether another version computed it, or one that does not say which it is."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from plainfilm.data.audit.near_duplicates import near_groups, near_pairs, perceptual_hashes
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.split.splits import count_keys, grouped, leaks
+from plainfilm.data.split.splits import grouped, leaks, people
 from plainfilm.data.table.image_table import ImageTable
 
 _Verdict = Literal["ok", "warn", "fail"]
@@ -71,8 +71,7 @@ def by_class(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     for label, part in grouped(rows, wide=True).assign(bytes_per_pixel=per_pixel).groupby("label"):
         summary[str(label)] = {
             "images": len(part),
-            "patients": part["group"].nunique(),
-            "patient_keys": count_keys(part, known=True),
+            **people(part, known=True),
             **{name: _spread(part[name].to_numpy()) for name in ("width", "height", "bytes_per_pixel")},
             **{name: _counts(part[name]) for name in ("depth", "channels")},
         }

@@ -106,7 +106,7 @@ def _joined_note(rows: pd.DataFrame) -> list[str]:
     joined = [
         f"{name} has {part['group'].nunique():,} patients with {keys:,} keys"
         for name in _SPLITS
-        if (keys := count_keys(part := rows[rows["split"] == name], known=True)) != part["group"].nunique()
+        if (keys := _count_keys(part := rows[rows["split"] == name])) != part["group"].nunique()
     ]
     if not joined:
         return []
@@ -286,10 +286,10 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
         duplicates=table.count("duplicate"),  # without --drop-duplicates identical files stay in use, as one group
         ignored=table.count("ignored"),
         identical_files=int((rows["duplicate_of"] != "").sum()),
-        **_people(rows, table),
+        **people(rows, table.has_patients),
         classes=dict(Counter(sorted(rows["label"]))),
         splits={} if split is None else {
-            name: SplitCounts(images=len(part), **_people(part, table), classes=dict(Counter(sorted(part["label"]))))
+            name: SplitCounts(images=len(part), **people(part, table.has_patients), classes=dict(Counter(sorted(part["label"]))))
             for name in _SPLITS if len(part := split.of(name))
         },
     )  # fmt: skip
@@ -298,17 +298,15 @@ def count(table: ImageTable, split: Split | None) -> DataCounts:
     return counts
 
 
-def _people(rows: pd.DataFrame, table: ImageTable) -> dict[str, int | None]:
-    rows = rows if "group" in rows else grouped(rows, wide=True)
-    return {
-        "patients": rows["group"].nunique() if table.has_patients else None,
-        "patient_keys": count_keys(rows, table.has_patients),
-    }
-
-
-def count_keys(rows: pd.DataFrame, known: bool) -> int | None:
-    """Patient keys of these rows, an image without one as its own; None where no patient is known at all."""
+def people(rows: pd.DataFrame, known: bool) -> dict[str, int | None]:
+    """`patients` of these rows as they are resampled, and `patient_keys`; None where no patient is known at all."""
     if not known:
-        return None
+        return {"patients": None, "patient_keys": None}
+    rows = rows if "group" in rows else grouped(rows, wide=True)
+    return {"patients": rows["group"].nunique(), "patient_keys": _count_keys(rows)}
+
+
+def _count_keys(rows: pd.DataFrame) -> int:
+    """Patient keys of these rows, an image without one as its own."""
     named = rows.loc[rows["patient"] != "", "patient"].nunique()
     return int(named + (rows["patient"] == "").sum())

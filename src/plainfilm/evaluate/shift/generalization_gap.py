@@ -6,7 +6,7 @@ import pandas as pd
 
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit.probes import Pixels
-from plainfilm.data.split.splits import count_keys
+from plainfilm.data.split.splits import people
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import WITHOUT
 from plainfilm.evaluate.predictions import Predictions, read_predictions
@@ -34,8 +34,7 @@ def external_block(
     return External(
         found=table.found, used=len(table.rows), quarantined=table.count("quarantined"),
         duplicates=table.count("duplicate"), ignored=table.count("ignored"),
-        patients=external.rows["group"].nunique() if table.has_patients else None,
-        patient_keys=count_keys(external.rows, table.has_patients),
+        **people(external.rows, table.has_patients),
         classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
         drops={split: _changes(metrics, internal) for split, internal in _internal_metrics(run, card, cfg, own).items()},
         drift=None
