@@ -119,7 +119,7 @@ def _document(
         patients_across_splits=found.across_patients, duplicates_across_splits=found.across_identical,
         **people(rows, table.has_patients), positive=positive, shortcuts=shortcuts,
         verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts)),
-        notes=[*drawn_note(rows), *_notes(shortcuts, table.has_patients), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
+        notes=[*drawn_note(rows), *table.notes, *_notes(shortcuts, table.has_patients), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
     )  # fmt: skip
 
 

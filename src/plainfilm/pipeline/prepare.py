@@ -62,7 +62,7 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     if cfg.data.per_class is not None:
         table, split = keep_per_class(table, split, cfg.data.per_class, cfg.train.seed)
     split = cut_valid(split, table.classes, cfg.train.seed)
-    split = replace(split, notes=(*drawn_note(split.rows), *split.notes))
+    split = replace(split, notes=(*drawn_note(split.rows), *table.notes, *split.notes))
     counts = count(table, split)
     spec = decode_spec(cfg, table)
     on_event(

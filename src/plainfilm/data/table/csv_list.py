@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from plainfilm.data.dicom.read import is_dicom
-from plainfilm.data.table.folders import GIVEN_NAMES, FoundFiles
+from plainfilm.data.table.folders import DataFiles, FoundFiles
+from plainfilm.data.table.split_names import split_of
 from plainfilm.errors import DataError
 
 
-def read_csv(path: Path) -> list[FoundFiles]:
+def read_csv(path: Path) -> DataFiles:
     """The rows of a CSV with columns path,label[,patient][,split]; every cell is text (`NA` and `007` stay).
 
     Raises:
@@ -22,16 +23,18 @@ def read_csv(path: Path) -> list[FoundFiles]:
     """
     frame = _parse(path, _text(path))
     _require_cells(path, frame)
-    return [
+    found = [
         FoundFiles(
             path.absolute().parent / cells["path"],
             cells["relative"],
             cells["label"].strip(),
-            GIVEN_NAMES[cells["split"].strip().casefold()] if cells.get("split", "").strip() else "",
+            split_of(cells.get("split", "")),
             cells.get("patient", "").strip(),
+            cells["line"],
         )
         for cells in frame.to_dict("records")
     ]
+    return DataFiles(found, [])
 
 
 def read_column(path: Path, name: str) -> dict[str, str] | None:
@@ -125,7 +128,7 @@ def _require_cells(path: Path, frame: pd.DataFrame) -> None:
         raise DataError(f"{path} names {twice.iloc[0]!r} {times} times. Keep one row per image.")
     if "split" in frame:
         given = frame["split"].str.strip().str.casefold()
-        odd = sorted(set(given) - set(GIVEN_NAMES) - {""})
+        odd = sorted(name for name in set(given) - {""} if not split_of(name))
         if odd or ((given == "").any() and (given != "").any()):
             what = f"the split {odd[0]!r}" if odd else f"{int((given == '').sum())} rows without a split"
             raise DataError(f"{path} has {what}. Expected train, valid or test in every row, or no split column.")

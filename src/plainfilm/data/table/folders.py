@@ -10,13 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
+from plainfilm.data.table.split_names import split_of
 from plainfilm.errors import DataError
 
-GIVEN_NAMES = {
-    "train": "train", "training": "train",
-    "val": "valid", "valid": "valid", "validation": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 UNREADABLE = "folder cannot be read"
 _SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
@@ -30,6 +26,17 @@ class FoundFiles:
     label: str = ""
     given: str = ""
     patient: str = ""
+    line: int = 0  # where its row ends in the CSV; 0 in a folder
+
+
+@dataclass(frozen=True)
+class DataFiles:
+    """What a folder or CSV names as images, the files set aside by a rule, and how it was read, in sentences for every
+    output."""
+
+    found: list[FoundFiles]
+    ignored: list[dict[str, str]]
+    notes: tuple[str, ...] = ()
 
 
 def walk(
@@ -102,7 +109,7 @@ def _has_dicom_prefix(path: Path) -> bool:
         return False
 
 
-def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list[FoundFiles], list[dict[str, str]]]:
+def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> DataFiles:
     """Files with label and given split from their folders, and those set aside.
 
     Raises:
@@ -113,7 +120,7 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list
     for path, rule in files:
         relative = path.relative_to(root).as_posix()
         parts = PurePosixPath(relative).parts
-        given = GIVEN_NAMES.get(parts[0].casefold(), "") if given_layout else ""
+        given = split_of(parts[0]) if given_layout else ""
         if not rule and given_layout and not given:
             rule = "outside train, val and test"
         if not rule and len(parts) < (3 if given_layout else 2):
@@ -124,7 +131,7 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> tuple[list
             found.append(FoundFiles(path, relative, parts[1] if given_layout else parts[0], given))
     if found:
         _refuse_odd_class_folders(root, given_layout, {file.label for file in found})
-    return found, ignored
+    return DataFiles(found, ignored)
 
 
 def _has_given_folders(root: Path) -> bool:
@@ -134,8 +141,8 @@ def _has_given_folders(root: Path) -> bool:
     train or there are no other folders.
     """
     tops = [top for top in root.iterdir() if top.is_dir() and not _is_system(top.name)]
-    given = [GIVEN_NAMES.get(top.name.casefold()) for top in tops if any(sub.is_dir() for sub in top.iterdir())]
-    return "train" in given or (bool(given) and None not in given and len(given) == len(tops))
+    given = [split_of(top.name) for top in tops if any(sub.is_dir() for sub in top.iterdir())]
+    return "train" in given or (bool(given) and "" not in given and len(given) == len(tops))
 
 
 def _is_system(name: str) -> bool:
@@ -145,7 +152,7 @@ def _is_system(name: str) -> bool:
 def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) -> None:
     tops = [folder for folder in root.iterdir() if folder.is_dir()]
     if given_layout:
-        tops = [sub for top in tops if top.name.casefold() in GIVEN_NAMES for sub in top.iterdir() if sub.is_dir()]
+        tops = [sub for top in tops if split_of(top.name) for sub in top.iterdir() if sub.is_dir()]
     names = {top.name for top in tops if not _is_system(top.name)}
     empty = sorted(names - labels)
     if empty:

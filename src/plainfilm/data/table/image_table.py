@@ -33,6 +33,7 @@ class ImageTable:
     `excluded`: path, relative, state (quarantined | duplicate | ignored), code, why.
     `conflicts`: groups of identical images (relative paths) with different labels, all quarantined.
     `bits`: stored depth of integers above 8 bits, None where there are none.
+    `notes`: how labels, patients, columns and folders were read, in sentences for every output.
     """
 
     root: Path
@@ -40,6 +41,7 @@ class ImageTable:
     excluded: pd.DataFrame
     bits: int | None
     conflicts: tuple[tuple[str, ...], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> list[str]:
@@ -90,13 +92,10 @@ def scan_table(
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
     root = path.absolute().parent if path.is_file() else path.absolute()
-    ignored: list[dict[str, str]] = []
-    if path.is_file():
-        found = read_csv(path)
-    else:
-        found, ignored = label_by_folder(root, walk(root, cfg.follow_links, tiff=cfg.tiff))
+    files = read_csv(path) if path.is_file() else label_by_folder(root, walk(root, cfg.follow_links, tiff=cfg.tiff))
+    found = files.found
     if not found:
-        raise DataError(_nothing_found(path, ignored))
+        raise DataError(_nothing_found(path, files.ignored))
     facts, broken = scan(found, cfg, progress)
     bits = cfg.bits or _stored_bits(facts)
     facts, too_deep = refuse_deeper(root, facts, bits)
@@ -106,11 +105,11 @@ def scan_table(
     if cfg.drop_duplicates:
         rows, dropped = _without_duplicates(rows)
     excluded = pd.DataFrame(
-        [*ignored, *broken, *too_deep, *conflicts, *dropped],
+        [*files.ignored, *broken, *too_deep, *conflicts, *dropped],
         columns=["path", "relative", "state", "code", "why"],
         dtype=str,
     )
-    return ImageTable(root, rows, excluded, bits, groups), found
+    return ImageTable(root, rows, excluded, bits, groups, files.notes), found
 
 
 def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:

@@ -99,7 +99,7 @@ def read_external(
         )
     rows = grouped(table.rows.assign(label=_renamed(table, path, card.vocab, names)), wide=False)
     _refuse_own_images(rows, own)
-    return ExternalSet(rows, table, path, tuple(_notes(rows, own, card, spec)))
+    return ExternalSet(rows, table, path, (*table.notes, *_notes(rows, own, card, spec)))
 
 
 def _refuse_test_folder(path: Path, own: pd.DataFrame) -> None:

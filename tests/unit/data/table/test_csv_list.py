@@ -32,7 +32,7 @@ def csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
 def test_labels_that_resemble_nothing_or_numbers_survive_as_text(image_folder: Path) -> None:
     labels = ["NA", "None", "007", "NO", "null", "nan", "1.0", "true", "N/A"]
     path = csv(image_folder, "path,label\n" + "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels)))
-    assert [file.label for file in read_csv(path)] == labels
+    assert [file.label for file in read_csv(path).found] == labels
     table = build_table(path, DataConfig())
     assert list(table.rows["label"]) == labels
     write_table(image_folder / "table.csv", table.rows.assign(group=0, split="train"))
@@ -59,21 +59,21 @@ def test_paths_are_relative_to_the_csv_and_columns_come_in_any_order(image_folde
     (image_folder / "sub").mkdir()
     (image_folder / "0.png").rename(image_folder / "sub" / "0.png")
     path = csv(image_folder, "label,note,path\nA,x,sub/0.png\nB,y,1.png\n")
-    first, second = read_csv(path)
+    first, second = read_csv(path).found
     assert (first.path, first.relative, first.label) == (image_folder / "sub" / "0.png", "sub/0.png", "A")
     assert (second.relative, second.label) == ("1.png", "B")
 
 
 def test_windows_line_ends_a_byte_order_mark_and_spaces_round_cells_are_no_part_of_the_text(image_folder: Path) -> None:
     path = csv(image_folder, "\ufeffpath, label ,patient\r\n0.png, A , p1\r\n1.png,B,p2\r\n")
-    assert [(file.relative, file.label, file.patient) for file in read_csv(path)] == [
+    assert [(file.relative, file.label, file.patient) for file in read_csv(path).found] == [
         ("0.png", "A", "p1"),
         ("1.png", "B", "p2"),
     ]
 
 
 def test_blank_lines_are_no_rows(image_folder: Path) -> None:
-    assert len(read_csv(csv(image_folder, "path,label\n\n0.png,A\n\n1.png,B\n\n"))) == 2
+    assert len(read_csv(csv(image_folder, "path,label\n\n0.png,A\n\n1.png,B\n\n")).found) == 2
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file names")
@@ -95,11 +95,11 @@ def test_commas_quotes_and_line_ends_inside_quotes_belong_to_the_cell(
 
 def test_split_names_are_read_in_their_usual_spellings(image_folder: Path) -> None:
     path = csv(image_folder, "path,label,split\n0.png,A,train\n1.png,A,Val\n2.png,B,validation\n3.png,B, TEST \n")
-    assert [file.given for file in read_csv(path)] == ["train", "valid", "valid", "test"]
+    assert [file.given for file in read_csv(path).found] == ["train", "valid", "valid", "test"]
 
 
 def test_an_empty_split_column_gives_no_split(image_folder: Path) -> None:
-    assert {file.given for file in read_csv(csv(image_folder, "path,label,split\n0.png,A,\n1.png,B,\n"))} == {""}
+    assert {file.given for file in read_csv(csv(image_folder, "path,label,split\n0.png,A,\n1.png,B,\n")).found} == {""}
 
 
 @pytest.mark.parametrize(

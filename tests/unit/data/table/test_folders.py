@@ -37,7 +37,7 @@ def rules(root: Path, follow_links: bool = False) -> dict[str, str]:
 
 def labels(root: Path) -> dict[str, tuple[str, str]]:
     """Relative path -> (label, given)."""
-    found, _ = label_by_folder(root, walk(root))
+    found = label_by_folder(root, walk(root)).found
     return {file.relative: (file.label, file.given) for file in found}
 
 
@@ -168,7 +168,8 @@ def test_the_extras_of_the_kaggle_archive_are_counted_and_nothing_is_used_twice(
     inside = [f"{split}/{label}/{split}{label}.jpeg" for split in ("train", "val", "test") for label in "AB"]
     touch(tmp_path, *inside, *(f"chest_xray/{name}" for name in inside))
     touch(tmp_path, "__MACOSX/train/A/._trainA.jpeg", ".DS_Store", "train/.DS_Store", "train/loose.jpeg", "readme.txt")
-    found, ignored = label_by_folder(tmp_path, walk(tmp_path))
+    files = label_by_folder(tmp_path, walk(tmp_path))
+    found, ignored = files.found, files.ignored
     assert sorted(file.relative for file in found) == sorted(inside)
     assert Counter(row["code"] for row in ignored) == {
         "outside train, val and test": 6,
@@ -292,7 +293,7 @@ def test_test_and_val_without_train_are_given_folders_and_not_classes(tmp_path: 
                 write_image(
                     tmp_path / given / label / f"{given}{label}{i}.png", np.full((8, 8), 40 * i + len(label), np.uint8)
                 )
-    found, _ = label_by_folder(tmp_path, walk(tmp_path))
+    found = label_by_folder(tmp_path, walk(tmp_path)).found
     assert {(file.given, file.label) for file in found} == {
         (g, c) for g in ("test", "valid") for c in ("NORMAL", "SICK")
     }
@@ -301,7 +302,8 @@ def test_test_and_val_without_train_are_given_folders_and_not_classes(tmp_path: 
 def test_a_class_may_be_named_test(tmp_path: Path, write_image) -> None:
     for label in ("control", "test"):
         write_image(tmp_path / label / "patient1" / "a.png", np.zeros((8, 8), np.uint8))
-    found, ignored = label_by_folder(tmp_path, walk(tmp_path))
+    files = label_by_folder(tmp_path, walk(tmp_path))
+    found, ignored = files.found, files.ignored
     assert {file.label for file in found} == {"control", "test"}
     assert not ignored
 
