@@ -1,6 +1,6 @@
-"""Write the pages of docs/reference/ that are generated from the code: config.md, commands.md and json.md.
+"""Write the pages of docs/reference/ that are generated from the code: config.md, commands.md, json.md and labels.md.
 
-    python tools/docs_reference.py             # writes the three pages
+    python tools/docs_reference.py             # writes the pages
     python tools/docs_reference.py --missing   # config keys whose model gives no description, or no unit
 
 `make docs` runs it; a test compares the committed pages with its output.
@@ -28,6 +28,7 @@ from typer.main import get_command
 import plainfilm
 from plainfilm.cli import app
 from plainfilm.config import OPTIONS, ExperimentConfig, Phase
+from plainfilm.data.table.kinds import KINDS
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 MADE = "<!-- Made by tools/docs_reference.py (make docs); edit the code, not this page. -->"
@@ -37,7 +38,12 @@ Row = tuple[str, ...]
 
 def pages() -> dict[str, str]:
     """Text of each page by file name, the same on every machine and at every terminal width."""
-    return {"config.md": config_page(), "commands.md": commands_page(), "json.md": json_page()}
+    return {
+        "config.md": config_page(),
+        "commands.md": commands_page(),
+        "json.md": json_page(),
+        "labels.md": labels_page(),
+    }
 
 
 def table(head: Row, rows: list[Row]) -> str:
@@ -278,6 +284,36 @@ def without_default(text: str) -> tuple[str, str]:
             bounds = f" ({said})"
         text = text[: found.start()]
     return (text + bounds).strip(), default
+
+
+# --- labels.md --------------------------------------------------------------------------------------------------------
+
+
+def labels_page() -> str:
+    """What is done with labels and patients of every kind."""
+    rows = [
+        (
+            kind.found,
+            kind.where,
+            f"{kind.action}, exit code {kind.exit_code}",
+            kind.option and f"`{kind.option}`",
+            re.sub(r"\{(\w+)\}", r"`\1`", re.sub(r"\{(\w+)![rs]\}", r"'`\1`'", kind.words)),
+        )
+        for kind in KINDS
+    ]
+    return "\n".join(
+        [
+            "# Labels and patients",
+            "",
+            MADE,
+            "",
+            "Labels and patient cells of DATA are checked as a set, before any image is read. They are compared without the",
+            "spaces around them. `--keep-label` and `--labels-as-text` keep text as it is.",
+            "",
+            table(("kind", "where", "action", "option", "words"), rows),
+            "",
+        ]
+    )
 
 
 # --- json.md ----------------------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def test_pages_made_from_the_code_are_up_to_date(width, monkeypatch):
     monkeypatch.setenv("COLUMNS", width)
     monkeypatch.setenv("TERMINAL_WIDTH", width)
     made = reference.pages()
-    assert set(made) == {"config.md", "commands.md", "json.md"}
+    assert set(made) == {"config.md", "commands.md", "json.md", "labels.md"}
     for name, text in made.items():
         assert (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8") == text, name
 
@@ -123,7 +123,8 @@ VALUES = {
     "--fold": "1", "--positive": "x", "--balance": "auto", "--label-smoothing": "0.5", "--clip": "0.5", "--ema": "0.5",
     "--augment": "none", "--keep": "last", "--threshold": "0.25", "--threshold-on": "valid-shifted",
     "--patient-pattern": "(x)", "--bits": "12", "--frame": "1", "--resize": "pad", "--requantise": "8", "--max-bad": "7",
-    "--per-class": "3", "--exclude": "x.csv", "--threads": "3",
+    "--per-class": "3", "--exclude": "x.csv", "--threads": "3", "--missing-label": "drop", "--keep-label": "NA",
+    "--one-label": "x",
 }  # fmt: skip
 ALSO = {"--requantise": ["--harmonise"]}
 CHANGES_NOTHING = {"--weights", "--freeze-epochs", "--lr-ratio", "--norm"}  # another value needs weights

@@ -55,6 +55,26 @@ class DataConfig(Section):
         "The positive class, by name.",
         Option("--positive", "Data", READS, "NAME", unset="chosen by the names, and printed", hides="CLASS"),
     )
+    missing_label: Literal["refuse", "drop"] = key(
+        "refuse",
+        "What is done with rows of a table that have no label (empty, nan, none, null, NA, n/a, unknown, ?, -1).",
+        Option("--missing-label", "Data", READS, "ACTION"),
+    )
+    keep_label: str | None = key(
+        None,
+        "Labels that are classes although their names mean a missing label elsewhere, separated by commas: NA,None.",
+        Option("--keep-label", "Data", READS, "NAME", unset="none", hides="CLASS"),
+    )
+    labels_as_text: bool = key(
+        False,
+        "Labels that are equal as numbers (1, 1.0) stay apart, and numbers are names.",
+        Option("--labels-as-text", "Data", READS),
+    )
+    one_label: str | None = key(
+        None,
+        "Of several labels per image, the one to train: present against absent.",
+        Option("--one-label", "Data", READS, "NAME", unset="several labels are refused", hides="CLASS"),
+    )
     follow_links: bool = key(False, "Also enter links, each folder once.", Option("--follow-links", "Data", READS))
     bits: Literal[8, 10, 12, 14, 16] | None = key(
         None,

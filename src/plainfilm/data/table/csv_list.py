@@ -116,7 +116,7 @@ def _require_columns(path: Path, header: list[str]) -> None:
 
 
 def _require_cells(path: Path, frame: pd.DataFrame) -> None:
-    for name in ("path", "label"):
+    for name in ("path",):
         blank = frame.index[frame[name].str.strip() == ""]
         if len(blank):
             raise DataError(

@@ -113,7 +113,7 @@ def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> DataFiles:
     """Files with label and given split from their folders, and those set aside.
 
     Raises:
-        DataError: a class folder is empty, or two differ in case only.
+        DataError: a class folder is empty.
     """
     given_layout = _has_given_folders(root)
     found, ignored = [], []
@@ -162,12 +162,6 @@ def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) 
             f"The class folder {empty[0]!r} holds no image, {len(labels)} other "
             f"{'classes do' if len(labels) != 1 else 'class does'}. {hint}"
         )
-    folded: dict[str, str] = {}
-    for label in sorted(labels):
-        if folded.setdefault(label.casefold(), label) != label:
-            raise DataError(
-                f"The class folders {folded[label.casefold()]!r} and {label!r} differ in case only. Rename one."
-            )
 
 
 def _is_text(name: str) -> bool:

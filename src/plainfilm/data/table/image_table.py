@@ -15,6 +15,7 @@ from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.table.csv_list import read_csv
 from plainfilm.data.table.folders import FoundFiles, label_by_folder, set_aside, walk
 from plainfilm.data.table.groups import join_groups
+from plainfilm.data.table.labels import check_labels
 from plainfilm.data.table.patients import key_from_name, require_matches
 from plainfilm.data.table.scan import refuse_deeper, scan
 from plainfilm.errors import DataError
@@ -93,6 +94,7 @@ def scan_table(
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
     root = path.absolute().parent if path.is_file() else path.absolute()
     files = read_csv(path) if path.is_file() else label_by_folder(root, walk(root, cfg.follow_links, tiff=cfg.tiff))
+    files = check_labels(files, cfg, path)
     found = files.found
     if not found:
         raise DataError(_nothing_found(path, files.ignored))

@@ -89,6 +89,8 @@ def read_external(
     data = DataConfig(
         path=str(path), bits=cast(Any, spec.bits), tiff=spec.tiff, frame=spec.frame,
         patient_pattern=patient_pattern, max_bad=cfg.data.max_bad, follow_links=cfg.data.follow_links, cache=cfg.data.cache,
+        missing_label=cfg.data.missing_label, keep_label=cfg.data.keep_label, labels_as_text=cfg.data.labels_as_text,
+        one_label=cfg.data.one_label,
     )  # fmt: skip
     table, found = scan_table(path, data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     refuse_damaged(table, found, data)

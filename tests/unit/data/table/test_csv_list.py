@@ -29,21 +29,23 @@ def csv(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_labels_that_resemble_nothing_or_numbers_survive_as_text(image_folder: Path) -> None:
+def test_labels_that_resemble_nothing_or_numbers_survive_where_told_to(image_folder: Path) -> None:
     labels = ["NA", "None", "007", "NO", "null", "nan", "1.0", "true", "N/A"]
+    keep = DataConfig(keep_label="NA,None,null,nan,N/A", labels_as_text=True)
     path = csv(image_folder, "path,label\n" + "".join(f"{i}.png,{label}\n" for i, label in enumerate(labels)))
     assert [file.label for file in read_csv(path).found] == labels
-    table = build_table(path, DataConfig())
+    table = build_table(path, keep)
     assert list(table.rows["label"]) == labels
     write_table(image_folder / "table.csv", table.rows.assign(group=0, split="train"))
     assert list(read_table(image_folder / "table.csv")["label"]) == labels
 
 
-def test_patients_007_and_7_are_two_patients(image_folder: Path) -> None:
+def test_patients_007_and_7_are_two_patients_and_7_and_7_0_one(image_folder: Path) -> None:
     path = csv(image_folder, "path,label,patient\n0.png,A,007\n1.png,A,7\n2.png,B,7.0\n3.png,B,\n")
     table = build_table(path, DataConfig())
-    assert list(table.rows["patient"]) == ["007", "7", "7.0", ""]
-    assert list(table.rows["wide"]) == ["007", "7", "7.0", ""]
+    assert list(table.rows["patient"]) == ["007", "7", "7", ""]
+    assert list(table.rows["wide"]) == ["007", "7", "7", ""]
+    assert "1 patients are spelled" in table.notes[0] and "2 patients differ from another one" in table.notes[1]
 
 
 def test_the_csv_tells_the_patient_and_the_file_name_only_where_it_is_silent(
@@ -102,22 +104,17 @@ def test_an_empty_split_column_gives_no_split(image_folder: Path) -> None:
     assert {file.given for file in read_csv(csv(image_folder, "path,label,split\n0.png,A,\n1.png,B,\n")).found} == {""}
 
 
-@pytest.mark.parametrize(
-    ("cell", "found", "first_row"), [("label", "1 of 3 rows have no label", 3), ("path", "1 of 3 rows have no path", 3)]
-)
-def test_rows_without_a_label_or_a_path_are_counted_and_the_first_is_named(
-    image_folder: Path, refusal: Refusal, cell: str, found: str, first_row: int
-) -> None:
-    blank = "1.png, " if cell == "label" else ",B"
-    message = refusal(lambda: read_csv(csv(image_folder, f"path,label\n0.png,A\n{blank}\n2.png,B\n")))
-    assert f"{found} (first: row {first_row})" in message
+def test_rows_without_a_path_are_counted_and_the_first_is_named(image_folder: Path, refusal: Refusal) -> None:
+    message = refusal(lambda: read_csv(csv(image_folder, "path,label\n0.png,A\n,B\n2.png,B\n")))
+    assert "1 of 3 rows have no path (first: row 3)" in message
     assert "Fill them in, or remove the rows" in message
 
 
-def test_the_row_that_is_named_is_the_row_of_the_file_blank_lines_included(
+def test_a_missing_label_is_named_by_its_row_in_the_file_blank_lines_included(
     image_folder: Path, refusal: Refusal
 ) -> None:
-    assert "first: row 5" in refusal(lambda: read_csv(csv(image_folder, "path,label\n0.png,A\n\n\n1.png,\n")))
+    path = csv(image_folder, "path,label\n0.png,A\n\n\n1.png,\n")
+    assert "an empty cell (row 5)" in refusal(lambda: build_table(path, DataConfig()))
 
 
 @pytest.mark.parametrize(

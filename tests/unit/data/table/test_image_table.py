@@ -181,14 +181,15 @@ def test_a_table_that_is_saved_and_read_is_the_same_table(tmp_path: Path, write_
         "path,label,patient\n" + "".join(f'"{path}",{label},{patient}\n' for path, label, patient in cells),
         encoding="utf-8",
     )
-    rows = build_table(tmp_path / "list.csv", DataConfig()).rows.assign(group=np.arange(6), role="", split="train")
+    cfg = DataConfig(keep_label="NA,null", labels_as_text=True)
+    rows = build_table(tmp_path / "list.csv", cfg).rows.assign(group=np.arange(6), role="", split="train")
     write_table(tmp_path / "table.csv", rows)
     again = read_table(tmp_path / "table.csv")
     assert list(again.columns) == list(rows.columns)
     for name in rows:
         assert list(again[name]) == list(rows[name]), name
     assert list(again["label"]) == labels
-    assert list(again["patient"]) == patients
+    assert list(again["patient"]) == ["007", "7", "", "", "", "1.0"]
     assert list(again["grey"]) == [True, False, False, False, False, False]
     assert again["grey"].dtype == bool
     assert again["group"].dtype == np.int64

@@ -1,0 +1,199 @@
+"""Labels and patients as a set, before any image is read: every kind of kinds.py is refused or noted here."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from plainfilm.config import DataConfig
+from plainfilm.data.table import kinds
+from plainfilm.data.table.folders import DataFiles, FoundFiles, set_aside
+from plainfilm.data.table.kinds import as_word, some
+from plainfilm.data.table.one_label import one_each, unwrapped, with_one_label
+from plainfilm.errors import DataError
+
+_MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "unknown", "?"})
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_FEW_IMAGES, _FEW_VALUES, _SOME_IMAGES, _MANY_VALUES = 3, 5, 30, 10
+
+
+def check_labels(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles:
+    """The files with their labels and patients as they are used, and a note on all that was joined or left out.
+
+    Args:
+        path: DATA, named in messages; a file is a table, a folder holds class folders, whose names are never missing.
+    Raises:
+        DataError: a kind of kinds.py that is refused.
+    """
+    files = _stripped(files)
+    if path.is_file():
+        files = _patients(_without_missing(files, cfg, path))
+        files = files if cfg.one_label else unwrapped(one_each(files, path))
+    if cfg.one_label:
+        files = with_one_label(files, cfg.one_label, path)
+    elif path.is_file() and not cfg.labels_as_text:
+        files = _numbers(files, path)
+    _refuse_nearly_equal(files.found)
+    return _relabelled(files, lambda label: unicodedata.normalize("NFC", label))
+
+
+def _relabelled(files: DataFiles, new: Callable[[str], str], *notes: str) -> DataFiles:
+    found = [replace(file, label=new(file.label)) for file in files.found]
+    return replace(files, found=found, notes=(*files.notes, *notes))
+
+
+def _stripped(files: DataFiles) -> DataFiles:
+    """Labels without spaces around them."""
+    raw = _spellings((file.label for file in files.found), str.strip)
+    notes = [kinds.SPACES.note(spellings=_listed(names), label=label) for label, names in raw.items() if len(names) > 1]
+    return _relabelled(files, str.strip, *notes)
+
+
+def _spellings(values: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    """The different values by key, in the order in which they first come."""
+    found: dict[str, list[str]] = {}
+    for value in dict.fromkeys(values):
+        found.setdefault(key(value), []).append(value)
+    return found
+
+
+def _listed(names: Iterable[str]) -> str:
+    return some([repr(name) for name in names])
+
+
+# --- missing ----------------------------------------------------------------------------------------------------------
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.casefold() in _MISSING
+
+
+def _without_missing(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles:
+    kept = _kept_names(files, cfg, path)
+    names = {file.label for file in files.found}
+    only_signs = {_number(name) for name in names} == {-1.0, 1.0}
+    blank = {name for name in names - kept if _is_missing(name) or (_number(name) == -1 and not only_signs)}
+    missing = [file for file in files.found if file.label in blank]
+    if not missing:
+        return files
+    facts = {"n": len(missing), "of": len(files.found), "spellings": _cells(blank)}
+    if cfg.missing_label != "drop":
+        rows = f"row{'s' * (len(missing) > 1)} " + some([str(file.line) for file in missing])
+        named = sorted(blank - {""})
+        keep = f" A class that is really named so: --keep-label {as_word(named[0])}." if named else ""
+        kinds.MISSING.refuse(path=path, rows=rows, keep=keep, **facts)
+    out = [set_aside(file.path, file.relative, "ignored", "no label", "no label") for file in missing]
+    found = [file for file in files.found if file.label not in blank]
+    return DataFiles(found, [*files.ignored, *out], (*files.notes, kinds.DROPPED.note(**facts)))
+
+
+def _kept_names(files: DataFiles, cfg: DataConfig, path: Path) -> set[str]:
+    """The names of --keep-label, as they are in the table."""
+    asked = {name.strip() for name in (cfg.keep_label or "").split(",")} - {""}
+    if absent := sorted(asked - {file.label for file in files.found}):
+        raise DataError(f"--keep-label {absent[0]!r} is not a label of {path}. Write it as the table does.")
+    return asked
+
+
+def _cells(names: Iterable[str]) -> str:
+    """The cells as they are written, 'nan' and empty cells."""
+    return some([repr(name) if name else "an empty cell" for name in sorted(names)])
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def _number(text: str) -> float | None:
+    """The number that a cell is; None for text, also for nan and infinity."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _numbers(files: DataFiles, path: Path) -> DataFiles:
+    values = {label: _number(label) for label in {file.label for file in files.found}}
+    if None not in values.values():
+        files = _refuse_quantity(files, {name: value for name, value in values.items() if value is not None}, path)
+    return _joined(files, "label", lambda label: label if values.get(label) is None else f"{values[label]!r}")
+
+
+def _refuse_quantity(files: DataFiles, value_of: dict[str, float], path: Path) -> DataFiles:
+    count = Counter(value_of[file.label] for file in files.found)
+    values, typical = sorted(count), median(count.values()) if count else 0
+    facts = {"n": len(values), "low": f"{values[0]:g}", "high": f"{values[-1]:g}"}
+    codes = len(values) <= _FEW_VALUES or values[0] <= 1 or typical >= _SOME_IMAGES  # classes count from 0 or 1
+    if (len(values) > 2 and typical < _FEW_IMAGES) or not codes or any(value % 1 for value in values):
+        kinds.QUANTITY.refuse(path=path, of=len(files.found), **facts)
+    if len(values) <= _MANY_VALUES:
+        return files
+    return replace(files, notes=(*files.notes, kinds.MANY_NUMBERS.note(**facts)))
+
+
+_EQUAL = {"label": kinds.EQUAL_NUMBERS, "patient": kinds.EQUAL_PATIENTS}
+
+
+def _joined(files: DataFiles, field: str, key: Callable[[str], str]) -> DataFiles:
+    """Files with one spelling, the shortest, for the cells that are equal by `key`, and a note on them."""
+    groups = [
+        names for names in _spellings((getattr(file, field) for file in files.found), key).values() if len(names) > 1
+    ]
+    if not groups:
+        return files
+    spelled = {name: min(names, key=lambda name: (len(name), name)) for names in groups for name in names}
+    said = some([" and ".join(sorted(names)) for names in groups])  # of labels; patients are counted, never named
+    found = [replace(file, **{field: spelled.get(value := getattr(file, field), value)}) for file in files.found]
+    return replace(files, found=found, notes=(*files.notes, _EQUAL[field].note(spellings=said, n=len(groups))))
+
+
+# --- patients ---------------------------------------------------------------------------------------------------------
+
+
+def _patients(files: DataFiles) -> DataFiles:
+    """Patient cells: missing ones emptied, equal numbers joined, nearly equal ones noted."""
+    cells = [file.patient.strip() for file in files.found]
+    blank = [cell for cell in cells if _is_missing(cell)]
+    found = [
+        replace(file, patient="" if _is_missing(cell) else unicodedata.normalize("NFC", cell))
+        for file, cell in zip(files.found, cells, strict=True)
+    ]
+    words = set(blank) - {""}
+    facts = {"n": sum(bool(cell) for cell in blank), "of": len(cells), "spellings": _cells(words)}
+    notes = [kinds.MISSING_PATIENTS.note(**facts)] if words else []
+    files = _joined(replace(files, found=found, notes=(*files.notes, *notes)), "patient", _without_fraction)
+    alike = _spellings((file.patient for file in files.found), lambda cell: cell.casefold().lstrip("0"))
+    n = sum(len(names) for key, names in alike.items() if key and len(names) > 1)
+    return replace(files, notes=(*files.notes, kinds.ALIKE_PATIENTS.note(n=n))) if n else files
+
+
+def _without_fraction(cell: str) -> str:
+    """'7.0' -> '7'; '007' stays, since a leading zero may mean something."""
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", cell)
+
+
+# --- nearly equal labels ----------------------------------------------------------------------------------------------
+
+
+def _folded(label: str) -> str:
+    """Equal for labels that differ in case, spaces, invisible characters or Unicode form."""
+    visible = "".join(char for char in unicodedata.normalize("NFC", label) if unicodedata.category(char) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", visible.casefold()).split())
+
+
+def _refuse_nearly_equal(found: list[FoundFiles]) -> None:
+    for names in _spellings((file.label for file in found), _folded).values():
+        if len(names) > 1:
+            first, second = (_with_code_points(name, others=names) for name in sorted(names)[:2])
+            kinds.NEARLY_EQUAL.refuse(first=first, second=second)
+
+
+def _with_code_points(label: str, others: list[str]) -> str:
+    """The label; with the code points of what is not ASCII where case alone does not tell it from the others."""
+    if len({name.casefold() for name in others}) == 1 and all(name.isascii() for name in others):
+        return repr(label)
+    points = " ".join(f"U+{ord(char):04X}" for char in label if not char.isascii() or char.isspace())
+    return f"{label!r} ({points or 'ASCII only'})"

@@ -1,0 +1,89 @@
+"""Cells that name several labels per image, and one of them made present or absent."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from plainfilm.data.table import kinds
+from plainfilm.data.table.folders import DataFiles, FoundFiles
+from plainfilm.data.table.kinds import as_word, some
+from plainfilm.errors import DataError
+
+_LIST = re.compile(r"[\[{](.*)[\]}]", re.DOTALL)
+_QUOTES = "'\" \t"
+
+
+def tokens(cell: str) -> list[str]:
+    """The labels that one cell names: 'A|B', 'A;B' and "['A', 'B']" name two."""
+    inner = _LIST.fullmatch(cell)
+    parts = re.split(r"[|;,]" if inner else r"[|;]", inner[1] if inner else cell)
+    return [part for part in (part.strip(_QUOTES) for part in parts) if part]
+
+
+def one_each(files: DataFiles, path: Path) -> DataFiles:
+    """The files as they are; raises a DataError where a cell names several labels, or none."""
+    found = files.found
+    by_cell = {label: tokens(label) for label in {file.label for file in found}}
+    several = [file for file in found if len(by_cell[file.label]) != 1]
+    if not several:
+        return files
+    count = _count(found)
+    example = next((name for name in count if not _means_none(name)), next(iter(count), "NAME"))
+    kinds.SEVERAL.refuse(
+        path=path, n=len(several), of=len(found), first=several[0].label, row=several[0].line,
+        example=as_word(example),
+        labels=some([f"{name} ({n})" for name, n in count.items()]),
+    )  # fmt: skip
+
+
+def _count(found: list[FoundFiles]) -> dict[str, int]:
+    """Images of each label, the most frequent first."""
+    count = Counter(token for file in found for token in dict.fromkeys(tokens(file.label)))
+    return dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _means_none(label: str) -> bool:
+    return label.casefold().replace("_", " ") in ("no finding", "no findings", "normal")
+
+
+def unwrapped(files: DataFiles) -> DataFiles:
+    """Lists of one label without their brackets."""
+    lists = [file.label for file in files.found if _LIST.fullmatch(file.label) and len(tokens(file.label)) == 1]
+    if not lists:
+        return files
+    plain = {label: tokens(label)[0] for label in lists}
+    found = [replace(file, label=plain.get(file.label, file.label)) for file in files.found]
+    return replace(files, found=found, notes=(*files.notes, kinds.LISTS_OF_ONE.note(first=lists[0])))
+
+
+def with_one_label(files: DataFiles, name: str, path: Path) -> DataFiles:
+    """Two classes: the images that `name` is one of the labels of, and all others.
+
+    Raises:
+        DataError: no image has the label, or all have it.
+    """
+    table = path.is_file()
+    labels = [tokens(file.label) if table else [file.label] for file in files.found]
+    spelled = _spelling(name, {token for each in labels for token in each}, path)
+    absent = f"no {spelled}"
+    present = [spelled in each for each in labels]
+    if all(present):
+        raise DataError(
+            f"--one-label {name!r} is a label of all {len(present)} images. Nothing is left to compare with."
+        )
+    found = [replace(file, label=spelled if here else absent) for file, here in zip(files.found, present, strict=True)]
+    note = kinds.ONE_LABEL.note(label=spelled, n=sum(present), of=len(present), absent=absent)
+    return replace(files, found=found, notes=(*files.notes, note))
+
+
+def _spelling(name: str, known: set[str], path: Path) -> str:
+    """The label as DATA spells it."""
+    if name in known:
+        return name
+    same = [token for token in known if token.casefold() == name.strip().casefold()]
+    if len(same) == 1:
+        return same[0]
+    raise DataError(f"--one-label {name!r} is not a label of {path}; found {some(sorted(known))}. Choose one of them.")
