@@ -20,6 +20,15 @@ Run = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="The run folder that train printed.", autocompletion=completion.run_folders),
 ]
+MovedData = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Where DATA is now, if it was moved: images are found by their relative paths and checked by hash.",
+        show_default=False,
+    ),
+]
 Pattern = Annotated[str | None, typer_option("data.patient_pattern")]
 Out = Annotated[
     Path | None,

@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plainfilm.base.files import atomic_write, dump_json, sha256_of
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.config.strict_yaml import read_yaml
-from plainfilm.data.cache.threads import in_threads
-from plainfilm.data.errors import DecodeError
-from plainfilm.data.image.decode import DecodeSpec, digest, read_bytes
+from plainfilm.data.cache.moved_data import changed_files, find_moved
+from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable, read_table, write_table
 from plainfilm.errors import DataError
@@ -84,9 +83,13 @@ def write_inputs(
     atomic_write(run.start, dump_json(start.model_dump(mode="json")))
 
 
-def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None) -> _Resumed:
+def read_inputs(
+    run: RunDir, progress: Callable[[int, int], None] | None = None, *, data: Path | None = None
+) -> _Resumed:
     """The inputs that train had before its first step, from the run folder alone.
 
+    Args:
+        data: where DATA is now, if it was moved.
     Raises:
         DataError: config, table, an image of train or valid, or a library version has changed; says what, then and
             now.
@@ -104,7 +107,10 @@ def read_inputs(run: RunDir, progress: Callable[[int, int], None] | None = None)
     ]
     _refuse(run, differ)
     cfg, rows = load_config(run.config), read_table(run.table)
-    _refuse(run, _changed_files(rows[rows["split"] != "test"], progress))
+    if data is not None:
+        rows = find_moved(rows, data, progress)
+    else:
+        _refuse(run, changed_files(rows[rows["split"] != "test"], progress))
     spec = DecodeSpec(**start.decode)
     excluded = pd.read_csv(run.excluded, dtype=str, keep_default_na=False) if run.excluded.is_file() else pd.DataFrame()
     ready = Prepared(
@@ -141,30 +147,11 @@ def _differences(title: str, then: dict[str, Any], now: dict[str, Any]) -> list[
     ]
 
 
-def _changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> list[str]:
-    """A line for each of `rows` whose file no longer has its sha256; each file is read once."""
-    differ = []
-
-    def check(row: tuple[str, str, str]) -> str:
-        path, relative, sha256 = row
-        try:
-            return "" if digest(read_bytes(path)) == sha256 else f"{relative!r}: changed since the scan"
-        except DecodeError as error:
-            return f"{relative!r}: {error.why}"
-
-    files = zip(rows["path"], rows["relative"], rows["sha256"], strict=True)
-    for done, line in enumerate(in_threads(check, files), start=1):
-        differ += [line] if line else []
-        if progress:
-            progress(done, len(rows))
-    return differ
-
-
 def _refuse(run: RunDir, differ: list[str]) -> None:
     if not differ:
         return
     more = f"; and {len(differ) - _SHOWN} more" if len(differ) > _SHOWN else ""
     raise DataError(
         f"The run {run.root} cannot be resumed: {'; '.join(differ[:_SHOWN])}{more}. "
-        "Restore what changed, or train again into another folder."
+        "Restore what changed, give the new place of moved DATA with --data, or train again into another folder."
     )

@@ -91,6 +91,7 @@ def train_run(
 def resume_run(
     root: Path,
     *,
+    data: Path | None = None,
     device: str | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     max_minutes: float | None = None,
@@ -99,6 +100,7 @@ def resume_run(
     """`plainfilm resume`: continue a stopped run from its last state; on the CPU the result is bit-identical.
 
     Args:
+        data: where DATA is now, if it was moved.
         device: None = the run's own.
     Raises:
         UsageError: the run is done or diverged. OccupiedError: another process is writing it.
@@ -108,7 +110,8 @@ def resume_run(
     run = RunDir.existing(root)
     with run.lock():
         run.refuse_unless_stopped()
-        began = read_inputs(run, lambda done, of: on_event("scan", {"done": done, "of": of}))  # before torch is loaded
+        # before torch is loaded
+        began = read_inputs(run, lambda done, of: on_event("scan", {"done": done, "of": of}), data=data)
         from plainfilm.models.build import pick_device
         from plainfilm.train.checkpoint import read_checkpoint
         from plainfilm.train.speed import speed_up

@@ -72,6 +72,7 @@ def models(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbos
 
 def resume(
     run: opt.Run,
+    data: opt.MovedData = None,
     device: opt.OtherDevice = None,
     max_minutes: opt.MaxMinutes = None,
     checkpoint_minutes: opt.CheckpointMinutes = CHECKPOINT_MINUTES,
@@ -85,7 +86,12 @@ def resume(
     with Terminal(quiet=quiet, json=json) as terminal:
         terminal.result(
             resume_run(
-                run, device=device, checkpoint_minutes=checkpoint_minutes, max_minutes=max_minutes, on_event=terminal
+                run,
+                data=data,
+                device=device,
+                checkpoint_minutes=checkpoint_minutes,
+                max_minutes=max_minutes,
+                on_event=terminal,
             )
         )
 

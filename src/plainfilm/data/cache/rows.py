@@ -12,6 +12,7 @@ import pandas as pd
 from filelock import Timeout
 
 from plainfilm.base.events import EventCallback
+from plainfilm.data.cache.moved_data import files_of
 from plainfilm.data.cache.store import CacheBlock, Store, cache_folder
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
@@ -92,7 +93,7 @@ def decode_rows(
     Where the cache cannot be written, memory is used and `on_note` receives a message.
 
     Args:
-        rows: needs `path`, `relative` and `sha256`.
+        rows: needs `path` (or `file`, see find_moved), `relative` and `sha256`.
         files_too: first read every file and compare its hash, also where the cache has its pixels.
     Raises:
         DataError: a file changed or broke since the scan; the message names it and says what to do.
@@ -102,7 +103,7 @@ def decode_rows(
     shape = (spec.size_px, spec.size_px) + ((3,) if spec.channels == 3 else ())
     if not len(rows):
         return PixelRows.of_array(np.empty((0, *shape), np.uint8))
-    files = rows.drop_duplicates("sha256").set_index("sha256")[["path", "relative"]]
+    files = rows.assign(file=files_of(rows)).drop_duplicates("sha256").set_index("sha256")[["file", "relative"]]
     blocks = list(_cached(files, spec, shape, progress, on_note) if keep else _decoded(files, spec, shape, progress))
     place = {sha256: (i, row) for i, block in enumerate(blocks) for sha256, row in block.row_of.items()}
     where = np.array([place[sha256] for sha256 in rows["sha256"]], dtype=np.intp)
@@ -123,7 +124,7 @@ def _refuse_changed(rows: pd.DataFrame) -> None:
     def check(row: tuple[str, str, str]) -> None:  # returns nothing: the bytes of all files would fill the memory
         _read_unchanged(*row)
 
-    for _ in in_threads(check, zip(rows["sha256"], rows["path"], rows["relative"], strict=True)):
+    for _ in in_threads(check, zip(rows["sha256"], files_of(rows), rows["relative"], strict=True)):
         pass
 
 
@@ -201,7 +202,7 @@ def _decoded(
     for start in range(0, len(files), step):
         part = files.iloc[start : start + step]
         pixels = np.empty((len(part), *shape), np.uint8)
-        jobs = zip(pixels, part.index, part["path"], part["relative"], strict=True)
+        jobs = zip(pixels, part.index, part["file"], part["relative"], strict=True)
         for _ in in_threads(lambda job: _fill(*job, spec=spec), jobs):
             done += 1
             if progress:
@@ -231,11 +232,13 @@ def _read_unchanged(sha256: str, path: str, relative: str) -> bytes:
     except DecodeError as error:
         raise _unreadable(relative, error) from None
     if digest(data) != sha256:
-        raise DataError(f"{relative!r} changed since it was scanned. Restore the file, or start a new run.")
+        raise DataError(
+            f"{relative!r} changed since it was scanned. Restore the file, give the new place of moved DATA with --data, or start a new run."
+        )
     return data
 
 
 def _unreadable(relative: str, error: DecodeError) -> DataError:
     return DataError(
-        f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, or start a new run."
+        f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, give the new place of moved DATA with --data, or start a new run."
     )
