@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from commands import plainfilm
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]

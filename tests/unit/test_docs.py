@@ -122,6 +122,7 @@ VALUES = {
     "--epochs": "3", "--size": "65", "--batch-size": "3", "--lr": "0.5", "--seed": "3", "--split": "image", "--folds": "7",
     "--fold": "1", "--positive": "x", "--balance": "auto", "--label-smoothing": "0.5", "--clip": "0.5", "--ema": "0.5",
     "--augment": "none", "--keep": "last", "--threshold": "0.25", "--threshold-on": "valid-shifted",
+    **dict.fromkeys(("--path-column", "--label-column", "--patient-column", "--split-column"), "x"), "--suffix": ".png",
     "--patient-pattern": "(x)", "--bits": "12", "--frame": "1", "--resize": "pad", "--requantise": "8", "--max-bad": "7",
     "--per-class": "3", "--exclude": "x.csv", "--threads": "3", "--missing-label": "drop", "--keep-label": "NA",
     "--one-label": "x",

@@ -26,7 +26,7 @@ config
 runs
 data.errors
 data.image <> data.dicom
-data.cache
+data.cache data.csv
 data.table
 data.split
 data.loaders data.audit data.synthetic

@@ -10,7 +10,16 @@ from pydantic import field_validator, model_validator
 from plainfilm.config.keys import DECODES, LEARNS, READS, SPLITS, Option, Section, key
 
 _MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}")
 _SPLITS = ("patient", "official", "image", "kfold")
+
+
+def _column(meaning: str, text: str, *words: str) -> Any:
+    """A key that names a column of a table of images; `words` are no names."""
+    option = Option(
+        f"--{meaning}-column", "Data", READS, "NAME", unset="found by its name", words=words, hides="COLUMN"
+    )
+    return key(None, f"The column of a table that {text}", option)
 
 
 class PhantomConfig(Section):
@@ -49,6 +58,15 @@ class DataConfig(Section):
         None,
         "Regular expression that finds the patient in the file name; its first group is the key.",
         Option("--patient-pattern", "Split", READS, "REGEX", unset="the patterns that plainfilm knows", hides="REGEX"),
+    )
+    path_column: str | None = _column("path", "holds the path of each image.")
+    label_column: str | None = _column("label", "holds the class.")
+    patient_column: str | None = _column("patient", "holds the patient; none: there is no such column.", "none")
+    split_column: str | None = _column("split", "holds train, valid or test; none: there is no such column.", "none")
+    suffix: str | None = key(
+        None,
+        "Append this suffix, such as .png, to the paths of a table that have none.",
+        Option("--suffix", "Data", READS, ".EXT", unset="paths as they are", harmless=r"\.[A-Za-z0-9]{1,8}"),
     )
     positive: str | None = key(
         None,
@@ -170,6 +188,13 @@ class DataConfig(Section):
         if not _MAX_BAD.match(written):
             raise ValueError(f"found {written!r}; expected a number of files, '20', or a share, '2%'")
         return written
+
+    @field_validator("suffix")
+    @classmethod
+    def suffix_has_a_dot(cls, suffix: str | None) -> str | None:
+        if suffix is not None and not _SUFFIX.fullmatch(suffix):
+            raise ValueError(f"found {suffix!r}; expected a dot and letters or digits, such as '.png'")
+        return suffix
 
     @field_validator("patient_pattern")
     @classmethod

@@ -39,7 +39,7 @@ def _extra_blocks(
     if prevalences and card.positive is None:
         raise UsageError(f"--prevalence needs two classes; this run has {len(card.vocab)}. Leave it out.")
     data = data or (Path(cfg.data.path) if cfg.data.path else None)
-    return ExtraBlocks(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data))
+    return ExtraBlocks(prevalences or [], by, [] if by is None else subgroup_names(rows, by, data, cfg.data))
 
 
 def _evaluate_external(

@@ -1,139 +1,95 @@
-"""A CSV that lists images: path,label[,patient][,split]; every cell is text."""
+"""A table that lists images, path,label[,patient][,split] by any name; every cell is text."""
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
-from pathlib import Path, PurePosixPath
+import os
+from pathlib import Path
 
-import pandas as pd
-
-from plainfilm.data.dicom.read import is_dicom
+from plainfilm.config import DataConfig
+from plainfilm.data.csv.dialect import TextRows, read_rows
+from plainfilm.data.table.columns import Columns, find_columns, options_that_fit, path_column
 from plainfilm.data.table.folders import DataFiles, FoundFiles
+from plainfilm.data.table.listed_files import find_files, relative_of, spellings
 from plainfilm.data.table.split_names import split_of
 from plainfilm.errors import DataError
 
 
-def read_csv(path: Path) -> DataFiles:
-    """The rows of a CSV with columns path,label[,patient][,split]; every cell is text (`NA` and `007` stay).
+def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
+    """The rows of a table of images; every cell is text (`NA` and `007` stay), stripped, and labels and patients may be
+    empty.
 
+    Args:
+        cfg: names the columns; None: they are found by their names.
     Raises:
-        DataError: missing columns, cells or files, an unknown split, or a path named twice.
+        UsageError: an option names a column that does not exist. DataError: no table, doubt about its columns, missing
+            paths or files, an unknown split, or a path named twice.
     """
-    frame = _parse(path, _text(path))
-    _require_cells(path, frame)
+    cfg = cfg or DataConfig()
+    table = read_rows(path)
+    columns = find_columns(path, table, cfg)
+    _require_paths(path, table, columns)
+    given = _given(path, table, columns)
+    names, notes = find_files(path, [cells[columns.path] for _, cells in table.rows], cfg.suffix)
+    root = path.absolute().parent
+    _refuse_twice(path, [root / name for name in names], names)
+    labels, patients = table.column(columns.label), _column(table, columns.patient)
     found = [
-        FoundFiles(
-            path.absolute().parent / cells["path"],
-            cells["relative"],
-            cells["label"].strip(),
-            split_of(cells.get("split", "")),
-            cells.get("patient", "").strip(),
-            cells["line"],
-        )
-        for cells in frame.to_dict("records")
+        FoundFiles(root / name, relative_of(name), label, split, patient, line)
+        for name, label, split, patient, (line, _) in zip(names, labels, given, patients, table.rows, strict=True)
     ]
-    return DataFiles(found, [])
+    return DataFiles(found, [], (*table.notes, *columns.notes, *notes))
 
 
-def read_column(path: Path, name: str) -> dict[str, str] | None:
-    """A column of the CSV by the relative path of each image, stripped; None where it has no such column.
+def read_column(path: Path, name: str, cfg: DataConfig | None = None) -> dict[str, str] | None:
+    """A column of the table by the relative path of each image, stripped; None where it has no such column.
 
-    The image files are not checked: they may have been moved since the run was trained.
+    The image files are not checked: they may have been moved since the run was trained. So a path that could be read in
+    two ways, with a suffix appended or not, is there in both.
 
     Raises:
-        DataError: the CSV is missing or no longer valid.
+        UsageError, DataError: the table is missing or no longer valid.
     """
-    frame = _parse(path, _text(path))
-    if name not in frame or name in ("line", "relative"):
+    table = read_rows(path)
+    if name not in table.header:
         return None
-    return dict(zip(frame["relative"], frame[name].str.strip(), strict=True))
+    cfg = DataConfig(**options_that_fit(path, table, cfg)) if cfg else DataConfig()
+    paths, values = path_column(path, table, cfg), table.column(table.header.index(name))
+    both = [spellings(cells[paths], cfg.suffix) for _, cells in table.rows]
+    changed, written = zip(*((relative_of(plain), relative_of(raw)) for raw, plain in both), strict=True)
+    return {**dict(zip(changed, values, strict=True)), **dict(zip(written, values, strict=True))}
 
 
-_NOT_TEXT = {
-    b"\xff\xd8\xff": "a JPEG image", b"\x89PNG": "a PNG image", b"BM": "a BMP image", b"GIF8": "a GIF image",
-    b"II*\0": "a TIFF image", b"MM\0*": "a TIFF image", b"%PDF": "a PDF",
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook", b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"\x1f\x8b": "a gzip archive",
-}  # fmt: skip
+def _column(table: TextRows, i: int | None) -> list[str]:
+    return table.column(i) if i is not None else [""] * len(table.rows)
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}). Make it readable.") from None
-    kinds = ["a DICOM file"] * is_dicom(data) + [kind for magic, kind in _NOT_TEXT.items() if data.startswith(magic)]
-    try:
-        if not kinds:
-            return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        kinds = ["not UTF-8 text; if it is a CSV, save it as UTF-8"]
-    raise DataError(
-        f"{path} is {kinds[0]}. Expected a folder of class folders, DATA/<class>/<images>, or a CSV with columns "
-        "path,label[,patient][,split]."
-    )
-
-
-def _parse(path: Path, text: str) -> pd.DataFrame:
-    """The rows, all text; `line` is where a row ends in the file, `relative` its normalised path."""
-    reader = csv.reader(io.StringIO(text))
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        _require_columns(path, header)
-        rows = [(reader.line_num, cells) for cells in reader if any(cells)]
-    except csv.Error as error:
+def _require_paths(path: Path, table: TextRows, columns: Columns) -> None:
+    blank = [line for line, cells in table.rows if not cells[columns.path].strip()]
+    if blank:
         raise DataError(
-            f"{path} cannot be read as CSV at line {reader.line_num} ({error}). Is a quote never closed?"
-        ) from None
-    if not rows:
-        raise DataError(f"{path} has a header but no rows. Expected one row per image: path,label.")
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise DataError(
-                f"{path}: row {line} has {len(cells)} cells, the header {len(header)}. Quote commas inside cells."
-            )
-    frame = pd.DataFrame([cells for _, cells in rows], columns=header, dtype=str)
-    spelling = [PurePosixPath(cell.replace("\\", "/")).as_posix() for cell in frame["path"]]
-    return frame.assign(line=[line for line, _ in rows], relative=spelling)
-
-
-def _require_columns(path: Path, header: list[str]) -> None:
-    for name in ("path", "label"):
-        if name not in header:
-            if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-                raise DataError(
-                    f"{path} has no column {name!r}; found {header[0]!r}, not separated by commas. Save it with commas."
-                )
-            near = difflib.get_close_matches(name, header, n=1, cutoff=0.4)
-            hint = f" (is {near[0]!r} meant?)" if near else " (separated by commas)"
-            raise DataError(
-                f"{path} has no column {name!r}{hint}; found {', '.join(header) or 'nothing'}. Expected path,label[,patient][,split]."
-            )
-    if len(set(header)) != len(header):
-        raise DataError(f"{path} names a column twice: {', '.join(header)}. Keep one of each.")
-
-
-def _require_cells(path: Path, frame: pd.DataFrame) -> None:
-    for name in ("path",):
-        blank = frame.index[frame[name].str.strip() == ""]
-        if len(blank):
-            raise DataError(
-                f"{path}: {len(blank)} of {len(frame)} rows have no {name} (first: row {frame['line'][blank[0]]}). Fill them in, or remove the rows."
-            )
-    twice = frame["relative"][frame["relative"].duplicated()]
-    if len(twice):
-        times = int((frame["relative"] == twice.iloc[0]).sum())
-        raise DataError(f"{path} names {twice.iloc[0]!r} {times} times. Keep one row per image.")
-    if "split" in frame:
-        given = frame["split"].str.strip().str.casefold()
-        odd = sorted(name for name in set(given) - {""} if not split_of(name))
-        if odd or ((given == "").any() and (given != "").any()):
-            what = f"the split {odd[0]!r}" if odd else f"{int((given == '').sum())} rows without a split"
-            raise DataError(f"{path} has {what}. Expected train, valid or test in every row, or no split column.")
-    gone = [cell for cell in frame["path"] if not (path.absolute().parent / cell).is_file()]
-    if gone:
-        raise DataError(
-            f"{path}: {len(gone)} of {len(frame)} files do not exist (first: {gone[0]!r}). Paths are relative to the CSV's folder."
+            f"{path}: {len(blank)} of {len(table.rows)} rows have no path (first: row {blank[0]}). Fill them in, or remove the rows."
         )
+
+
+def _given(path: Path, table: TextRows, columns: Columns) -> list[str]:
+    """The split of each row, '' everywhere without one."""
+    cells = _column(table, columns.split)
+    odd = sorted({cell for cell in cells if cell and not split_of(cell)})
+    blank = cells.count("")
+    if odd or 0 < blank < len(cells):
+        what = f"the split {odd[0]!r}" if odd else f"{blank} rows without a split"
+        raise DataError(
+            f"{path} has {what}. Expected train, valid or test in every row, or no split column (--split-column none)."
+        )
+    return [split_of(cell) for cell in cells]
+
+
+def _refuse_twice(path: Path, files: list[Path], names: list[str]) -> None:
+    """Raises a DataError for a file that two rows name, in one spelling or in two ('a.png' and './a.png')."""
+    first: dict[str, int] = {}
+    places = [os.path.normpath(file) for file in files]
+    for i, place in enumerate(places):
+        if first.setdefault(place, i) != i:
+            raise DataError(
+                f"{path} names {relative_of(names[i])!r} {places.count(place)} times. Keep one row per image."
+            )

@@ -12,8 +12,9 @@ from plainfilm.base.files import atomic_write, tidy
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
+from plainfilm.data.table.columns import refuse_for_folder
 from plainfilm.data.table.csv_list import read_csv
-from plainfilm.data.table.folders import FoundFiles, label_by_folder, set_aside, walk
+from plainfilm.data.table.folders import DataFiles, FoundFiles, label_by_folder, set_aside, walk
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.labels import check_labels
 from plainfilm.data.table.patients import key_from_name, require_matches
@@ -93,7 +94,7 @@ def scan_table(
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
     root = path.absolute().parent if path.is_file() else path.absolute()
-    files = read_csv(path) if path.is_file() else label_by_folder(root, walk(root, cfg.follow_links, tiff=cfg.tiff))
+    files = read_csv(path, cfg) if path.is_file() else _read_folder(root, cfg)
     files = check_labels(files, cfg, path)
     found = files.found
     if not found:
@@ -112,6 +113,11 @@ def scan_table(
         dtype=str,
     )
     return ImageTable(root, rows, excluded, bits, groups, files.notes), found
+
+
+def _read_folder(root: Path, cfg: DataConfig) -> DataFiles:
+    refuse_for_folder(root, cfg)
+    return label_by_folder(root, walk(root, cfg.follow_links, tiff=cfg.tiff))
 
 
 def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:

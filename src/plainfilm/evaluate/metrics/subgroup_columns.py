@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from plainfilm.config import DataConfig
 from plainfilm.data.table.csv_list import read_column
 from plainfilm.errors import DataError, UsageError
 
@@ -28,18 +29,19 @@ def _subtype(rows: pd.DataFrame) -> list[str]:
 _BUILT_IN: dict[str, Callable[[pd.DataFrame], list[str]]] = {"subtype": _subtype}
 
 
-def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None) -> list[str]:
+def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None, cfg: DataConfig | None = None) -> list[str]:
     """The subgroup of each row, '' where nothing is given.
 
     Args:
         rows: of a run's table, or of an external set.
         data: where they came from; any column of a CSV may be named.
+        cfg: how the run reads tables.
     Raises:
         UsageError: there is no such column, or it does not define subgroups.
         DataError: the CSV is gone, or no longer lists these images.
     """
-    if data is not None and data.suffix.casefold() == ".csv" and column not in _NOT_A_SUBGROUP:
-        values = read_column(data, column)
+    if data is not None and _is_table(data) and column not in _NOT_A_SUBGROUP:
+        values = read_column(data, column, cfg)
         if values is not None:
             return _checked(_joined(rows, values, data), column)
     if column in _BUILT_IN:
@@ -50,6 +52,11 @@ def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None) -> list[s
     raise UsageError(
         f"--by {column!r}: no such column of subgroups. Expected one of {', '.join(usable)}, or a column of the CSV given as DATA."
     )
+
+
+def _is_table(data: Path) -> bool:
+    """A file of any name; of one that is gone, the name says whether it was a table."""
+    return data.is_file() or data.suffix.casefold() in (".csv", ".tsv", ".txt")
 
 
 def _joined(rows: pd.DataFrame, values: dict[str, str], csv: Path) -> list[str]:

@@ -20,6 +20,7 @@ from plainfilm.config import DataConfig, ExperimentConfig
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import NO_PATIENTS, grouped
 from plainfilm.data.synthetic.drawn_files import drawn_note
+from plainfilm.data.table.columns import options_that_fit
 from plainfilm.data.table.image_table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.test_ledger import seal_of
@@ -91,6 +92,7 @@ def read_external(
         patient_pattern=patient_pattern, max_bad=cfg.data.max_bad, follow_links=cfg.data.follow_links, cache=cfg.data.cache,
         missing_label=cfg.data.missing_label, keep_label=cfg.data.keep_label, labels_as_text=cfg.data.labels_as_text,
         one_label=cfg.data.one_label,
+        **cast(Any, options_that_fit(path, None, cfg.data)),
     )  # fmt: skip
     table, found = scan_table(path, data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     refuse_damaged(table, found, data)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from plainfilm.config import DataConfig
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from wording import lacking
@@ -84,3 +85,12 @@ def test_the_refusals_name_what_there_is(refusal: Refusal, tmp_path: Path):
 def test_a_built_in_column_that_tells_nothing_is_named(refusal: Refusal):
     rows = ROWS.assign(relative=[f"X/{i}.png" for i in range(5)])
     assert refusal(lambda: subgroup_names(rows, "subtype", None), UsageError).startswith("--by subtype: no image")
+
+
+def test_a_column_is_joined_as_the_run_reads_its_table(tmp_path: Path):
+    """Tabs, a column of paths by another name, and names without their suffix."""
+    table = tmp_path / "list.tsv"
+    lines = [f"train/X/{Path(name).stem}\tX\t{i}" for i, name in enumerate(NAMES[:4])]
+    table.write_text("\n".join(["film\tlabel\tsite", *lines]) + "\n")
+    cfg = DataConfig(path_column="film", suffix=".jpeg")
+    assert subgroup_names(ROWS[:4], "site", table, cfg) == ["0", "1", "2", "3"]

@@ -65,6 +65,23 @@ def test_images_of_other_patients_are_read_with_their_labels_by_name(read, outsi
     assert found.name == f"external-{found.seal[:8]}" and len(found.seal) == 64
 
 
+def test_a_table_is_read_by_the_columns_of_the_run_where_it_has_them(own: pd.DataFrame, outside: Path):
+    images = sorted(outside.rglob("*.png"))
+    lines = [
+        f"{image.relative_to(outside).with_suffix('')};{image.parent.name};{i // 4}" for i, image in enumerate(images)
+    ]
+    table = outside / "list.csv"
+    table.write_text("\n".join(["where;class;who", *lines]) + "\n")
+    columns = DataConfig(path_column="where", patient_column="who", label_column="dx", suffix=".png")
+    cfg = load_config().model_copy(update={"data": columns})
+    found = read_external(table, card_of(), cfg, own, names={}, patient_pattern=None, on_event=silent)
+    assert len(found.rows) == 16 and found.rows["group"].nunique() == 4
+    assert [note[:30] for note in found.notes[:2]] == [
+        "The table was read as text sep",
+        "Columns of the table: path fro",
+    ]
+
+
 def test_drawn_images_are_named_as_drawn(read, outside: Path, tmp_path: Path):
     write_phantom(tmp_path / "drawn", images=12, size_px=64)
     assert read(tmp_path / "drawn").notes[0].startswith("DRAWN IMAGES: all external images are phantoms drawn")

@@ -1,0 +1,86 @@
+"""How tables of images spell the columns path, label, patient and split, and which names could be one of them."""
+
+from __future__ import annotations
+
+import re
+
+# Compared without case, spaces, '_' and '-'. Names of public sets: NIH ChestX-ray14 (Image Index, Finding Labels,
+# Patient ID), HAM10000 (image_id, dx), MIMIC-CXR (dicom_id, subject_id), PadChest (ImageID, PatientID), APTOS (id_code).
+SYNONYMS = {
+    "path": (
+        "image", "images", "img", "imgs", "file", "files", "filename", "file name", "filepath", "file path", "image path",
+        "img path", "image file", "image file path", "image name", "img name", "Image Index", "image id", "img id", "id code",
+        "dicom", "dicom id", "dicom path", "dicom file", "relative path",
+    ),
+    "label": (
+        "labels", "lbl", "class", "classes", "class name", "label name", "target", "targets", "diagnosis", "dx",
+        "Finding Labels", "finding", "findings", "category", "pathology", "disease", "ground truth", "gt",
+    ),
+    "patient": (
+        "patients", "patient id", "patient name", "patient key", "patient number", "pid", "subject", "subjects",
+        "subject id", "case", "case id", "person", "person id", "participant", "participant id", "mrn",
+    ),
+    "split": (
+        "splits", "fold", "folds", "set", "subset", "partition", "phase", "dataset split", "data split", "split name",
+        "usage", "dataset type",
+    ),
+}  # fmt: skip
+MEANINGS = tuple(SYNONYMS)
+_GAPS = re.compile(r"[\s_-]")
+_FOLDED = {meaning: {_GAPS.sub("", name).casefold() for name in names} for meaning, names in SYNONYMS.items()}
+
+_PEOPLE = frozenset({
+    "pat", "pid", "mrn", "ptid", "case", "cases", "person", "persons", "people", "individual", "proband", "donor",
+    "animal", "identity",
+})  # fmt: skip
+_PEOPLE_STEMS = ("patient", "pacient", "pazient", "subj", "sujet", "participant", "volunteer")
+_WITHIN = frozenset({
+    "study", "studies", "series", "exam", "exams", "examination", "accession", "lesion", "lesions", "session",
+    "encounter",
+})  # fmt: skip
+_DESCRIBES = frozenset({
+    "age", "sex", "gender", "race", "ethnicity", "date", "time", "year", "month", "day", "birth", "weight",
+    "height", "size", "bmi", "position", "orientation", "description", "comment", "comments", "note", "notes",
+    "history", "status", "type", "side", "laterality", "modality", "protocol",
+})  # fmt: skip
+_COUNTS = frozenset({
+    "no", "nr", "num", "number", "index", "count",
+})  # fmt: skip
+_PARTS = frozenset({
+    "split", "splits", "fold", "folds", "kfold", "subset", "partition", "train", "training", "trainset", "testset",
+    "holdout",
+})  # fmt: skip
+_PART_FLAGS = frozenset({"test", "istest", "intest", "isval", "isvalid", "val", "validation", "isvalidation"})
+
+
+def means(name: str, meaning: str) -> int | None:
+    """How surely a column means path, label, patient or split: 0 by its own name, 1 by a synonym, None not by its name."""
+    folded = _GAPS.sub("", name).casefold()
+    return 0 if folded == meaning else 1 if folded in _FOLDED[meaning] else None
+
+
+def could_be_patient(name: str) -> int | None:
+    """0: the name speaks of persons; 1: of what lies within one person, such as a study or a lesion, or of an id alone,
+    or there is no name; None: of neither, or of an attribute ('Patient Age')."""
+    words = _words(name)
+    if words & _DESCRIBES:
+        return None
+    if words & _PEOPLE or any(word.startswith(_PEOPLE_STEMS) for word in words):
+        return 0
+    return 1 if (words & _WITHIN and not words & _COUNTS) or words == {"id"} or is_unnamed(name) else None
+
+
+def could_be_split(name: str) -> bool:
+    """True for a name that speaks of a part of the data set, such as 'cv_fold' or 'is_train'."""
+    return bool(_words(name) & _PARTS) or _GAPS.sub("", name).casefold() in _PART_FLAGS
+
+
+def is_unnamed(name: str) -> bool:
+    """True for no name, also as pandas writes it."""
+    return not name or re.fullmatch(r"Unnamed: \d+", name) is not None
+
+
+def _words(name: str) -> set[str]:
+    """'StudyInstanceUID' -> study, instance, uid; 'patientId' -> patient, id."""
+    words = {word.casefold() for word in re.findall(r"[A-Z]+(?![a-z])|[^\W\d_][^\W\d_A-Z]*", name)}
+    return words | {re.sub(r"u?id$", "", word) for word in words if len(word) > 5}  # lesionid, studyuid

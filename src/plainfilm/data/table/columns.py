@@ -1,0 +1,252 @@
+"""Which column of a table means what: as the options say, by its own name, or by a synonym; doubt is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from plainfilm.config import DataConfig
+from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, is_unnamed, means
+from plainfilm.data.csv.dialect import EXPECTED, TextRows, read_rows
+from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
+from plainfilm.data.table.split_names import split_of
+from plainfilm.errors import DataError, UsageError
+
+NONE = "none"  # --patient-column none: the table has no such column
+_MAY_BE_NONE = ("patient", "split")
+_OPTIONS = ("path_column", "label_column", "patient_column", "split_column", "suffix")
+_FLAGS = {"0", "1", "-1", ""}
+_MOST_NAMED = 8  # columns that a sentence lists
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Where the columns are, counted from 0, and a note where that was not plain from their names."""
+
+    path: int
+    label: int
+    patient: int | None
+    split: int | None
+    notes: tuple[str, ...]
+
+
+def find_columns(path: Path, table: TextRows, cfg: DataConfig) -> Columns:
+    """The columns of path, label, patient and split.
+
+    Raises:
+        UsageError: an option names a column that does not exist. DataError: no header; no column of paths or labels;
+            two columns for one meaning; or a column that could be the patient or the split, but is not plainly so.
+    """
+    found = _Finder(path, table, cfg)
+    found.refuse_header()
+    for meaning in MEANINGS:
+        found.take(meaning)
+    unused = [*found.refuse_doubtful_patients(), *found.refuse_doubtful_splits()]
+    return Columns(
+        found.of("path"), found.of("label"), found.taken["patient"], found.taken["split"], found.notes(unused)
+    )
+
+
+def path_column(path: Path, table: TextRows, cfg: DataConfig) -> int:
+    """The column of paths alone.
+
+    Raises:
+        UsageError, DataError: as find_columns().
+    """
+    found = _Finder(path, table, cfg)
+    found.take("path")
+    return found.of("path")
+
+
+def options_that_fit(path: Path, table: TextRows | None, cfg: DataConfig) -> dict[str, str]:
+    """The options of a run that hold for another table too, by key: columns that it has, and the suffix.
+
+    A column that was declined is found by its name again: another table may have one that is right.
+
+    Args:
+        table: what `path` holds; None: read it, where it is a table.
+    """
+    if table is None and not path.is_file():
+        return {}
+    header = (table or read_rows(path)).header
+    given = {name: getattr(cfg, name) for name in _OPTIONS}
+    return {name: value for name, value in given.items() if name == "suffix" or value in {*header} - {NONE} if value}
+
+
+def refuse_for_folder(path: Path, cfg: DataConfig) -> None:
+    """Raises a UsageError where an option that names a column is given and DATA is a folder."""
+    given = [name for name in _OPTIONS if getattr(cfg, name) is not None]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise UsageError(f"{option} is for tables, and {path} is a folder. Give a CSV as DATA, or leave {option} out.")
+
+
+class _Finder:
+    """One table and what each meaning was found to be so far."""
+
+    def __init__(self, path: Path, table: TextRows, cfg: DataConfig) -> None:
+        self.path, self.table, self.header = path, table, table.header
+        self.named = {meaning: getattr(cfg, f"{meaning}_column") for meaning in MEANINGS}
+        self.taken: dict[str, int | None] = {}
+
+    def of(self, meaning: str) -> int:
+        """The column of a meaning that every table has."""
+        i = self.taken[meaning]
+        if i is None:
+            raise DataError(
+                f"{self.path} has no column for the {meaning}; the columns of its first line are {self._listed(range(len(self.header)))}. "
+                f"Expected {EXPECTED}, or its name: --{meaning}-column NAME.{self._one_per_class(meaning)}"
+            )
+        return i
+
+    def refuse_header(self) -> None:
+        """Raises a DataError for a list without a header, or a column named twice."""
+        known = SUFFIXES | TIFF_SUFFIXES
+        if any(Path(name).suffix.casefold() in known for name in self.header):
+            first = repr(",".join(self.header))
+            raise DataError(
+                f"{self.path} has no header: its first line is {first[:120]}. Put a line above it that names the columns: {EXPECTED}."
+            )
+        twice = next((name for i, name in enumerate(self.header) if name and name in self.header[:i]), None)
+        if twice is not None:
+            raise DataError(f"{self.path} names the column {twice!r} twice. Keep one of them.")
+
+    def take(self, meaning: str) -> None:
+        """Finds the column of a meaning."""
+        name = self.named[meaning]
+        if name is not None:
+            self.taken[meaning] = self._by_option(meaning, name)
+            return
+        self.taken[meaning] = None
+        for rank in (0, 1):
+            fits = [i for i in self._free() if means(self.header[i], meaning) == rank]
+            if len(fits) > 1:
+                raise self._two(meaning, fits)
+            if fits:
+                self.taken[meaning] = fits[0]
+                return
+
+    def refuse_doubtful_patients(self) -> list[int]:
+        """Columns that could be the patient and may be left unused: they put no two images together.
+
+        Raises:
+            DataError: one of them would.
+        """
+        taken = self.taken["patient"]
+        own = self.table.column(taken) if taken is not None else []
+        owner = [cell or f"row {i}" for i, cell in enumerate(own or [""] * len(self.table.rows))]
+        possible = [i for i in self._free() if self._could_be_patient(i)]
+        joins = [i for i in possible if not _lies_within(self.table.column(i), owner)]
+        # a study or a lesion belongs to one patient: beside a patient column it raises no doubt
+        joins = [i for i in joins if taken is None or could_be_patient(self.header[i]) == 0]
+        if joins and self.named["patient"] is None:
+            raise self._doubt("patient", joins[0], "holds the same value in several rows")
+        return possible
+
+    def refuse_doubtful_splits(self) -> list[int]:
+        """Columns that could be the split and may be left unused: they say the same as the one that is taken.
+
+        Raises:
+            DataError: one says something else, or that which a synonym names holds no splits.
+        """
+        taken = self.taken["split"]
+        parts = [split_of(cell) for cell in self.table.column(taken)] if taken is not None else []
+        possible = [i for i in self._free() if self._could_be_split(i)]
+        if self.named["split"] is None:
+            if taken is not None and means(self.header[taken], "split") == 1:
+                self._refuse_no_splits(taken)
+            for i in possible:
+                cells = self.table.column(i)
+                if any(cells) and [split_of(cell) for cell in cells] != parts:
+                    raise self._doubt("split", i, f"holds {next(filter(None, cells))!r}")
+        return possible
+
+    def notes(self, unused: list[int]) -> tuple[str, ...]:
+        """What each column was taken as, unless the names are path, label, patient and split as they are written here."""
+        used = {meaning: i for meaning, i in self.taken.items() if i is not None}
+        others = [i for i in self._free() if means(self.header[i], "label") is not None]
+        declined = [meaning for meaning in _MAY_BE_NONE if self.named[meaning] == NONE]
+        if all(self.header[i] == meaning for meaning, i in used.items()) and not (unused or others or declined):
+            return ()
+        said = ", ".join(f"{meaning} from {self.table.spelled(i)}" for meaning, i in used.items())
+        said += "".join(f", no {meaning} as asked" for meaning in declined)
+        left = self._free()
+        return (f"Columns of the table: {said}{f'; not used: {self._listed(left)}' if left else ''}.",)
+
+    def _free(self) -> list[int]:
+        named = {name for name in self.named.values() if name is not None}
+        taken = set(self.taken.values())
+        return [i for i, name in enumerate(self.header) if i not in taken and name not in named]
+
+    def _by_option(self, meaning: str, name: str) -> int | None:
+        if name == NONE and meaning in _MAY_BE_NONE:
+            return None
+        if name not in self.header:
+            raise UsageError(
+                f"--{meaning}-column {name!r}: {self.path} has no such column; its columns are {self._listed(range(len(self.header)))}. "
+                "Give one of these."
+            )
+        return self.header.index(name)
+
+    def _could_be_patient(self, i: int) -> bool:
+        return could_be_patient(self.header[i]) is not None or means(self.header[i], "patient") is not None
+
+    def _could_be_split(self, i: int) -> bool:
+        """By its name, or because it holds nothing but names of splits."""
+        if could_be_split(self.header[i]) or means(self.header[i], "split") == 0:
+            return True
+        cells = {cell for cell in self.table.column(i) if cell}
+        return len(cells) > 1 and all(split_of(cell) for cell in cells)
+
+    def _refuse_no_splits(self, i: int) -> None:
+        odd = [cell for cell in self.table.column(i) if cell and not split_of(cell)]
+        if odd:
+            raise self._doubt("split", i, f"holds {odd[0]!r}")
+
+    def _one_per_class(self, meaning: str) -> str:
+        """A hint where several columns hold 0 and 1."""
+        flags = [
+            i
+            for i in self._free()
+            if {"0", "1"} <= {cell.removesuffix(".0") for cell in self.table.column(i)} <= _FLAGS
+        ]
+        if meaning != "label" or len(flags) < 2:
+            return ""
+        return f" {self._listed(flags)} hold 0 and 1, several labels per image: one of them can be the label."
+
+    def _listed(self, columns: Iterable[int]) -> str:
+        names = [self.table.spelled(i) for i in columns]
+        more = len(names) - _MOST_NAMED
+        return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+    def _two(self, meaning: str, fits: list[int]) -> DataError:
+        option = f"--{meaning}-column"
+        none = f", or {option} none" if meaning in _MAY_BE_NONE else ""
+        return DataError(
+            f"{self.path}: {self._listed(fits)} could all be the {meaning}. Choose one: {option} {_typed(self.header[fits[0]])}{none}."
+        )
+
+    def _doubt(self, meaning: str, i: int, why: str) -> DataError:
+        """A column that could be the patient or the split was not taken, or cannot be used as it is."""
+        option, taken = f"--{meaning}-column", self.taken[meaning]
+        use = f"{option} {_typed(self.header[i])} uses it"
+        if meaning == "split" and not all(split_of(cell) for cell in self.table.column(i)):
+            use = "Expected train, valid or test in every row"
+        elif is_unnamed(self.header[i]):
+            use = "Give it a name to use it"
+        kept = NONE if taken in (None, i) else _typed(self.header[taken or 0])
+        return DataError(
+            f"{self.path}: {self.table.spelled(i)} could be the {meaning}: it {why}. {use}; {option} {kept} leaves it out."
+        )
+
+
+def _typed(name: str) -> str:
+    """A name as it is typed in a shell."""
+    return name if name.replace("_", "").isalnum() else repr(name)
+
+
+def _lies_within(cells: list[str], owner: list[str]) -> bool:
+    """True when rows with the same cell belong to the same owner; empty cells say nothing."""
+    first: dict[str, str] = {}
+    return all(first.setdefault(cell, own) == own for cell, own in zip(cells, owner, strict=True) if cell)
