@@ -123,7 +123,7 @@ VALUES = {
     "--fold": "1", "--positive": "x", "--balance": "auto", "--label-smoothing": "0.5", "--clip": "0.5", "--ema": "0.5",
     "--augment": "none", "--keep": "last", "--threshold": "0.25", "--threshold-on": "valid-shifted",
     "--patient-pattern": "(x)", "--bits": "12", "--frame": "1", "--resize": "pad", "--requantise": "8", "--max-bad": "7",
-    "--per-class": "3", "--exclude": "x.csv", "--threads": "3",
+    "--label-pattern": "(x)", "--under": "x", "--per-class": "3", "--exclude": "x.csv", "--threads": "3",
 }  # fmt: skip
 ALSO = {"--requantise": ["--harmonise"]}
 CHANGES_NOTHING = {"--weights", "--freeze-epochs", "--lr-ratio", "--norm"}  # another value needs weights
