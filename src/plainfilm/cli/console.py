@@ -20,6 +20,7 @@ from rich.table import Table
 
 from plainfilm import __version__
 from plainfilm.cli.experiment_events import ExperimentEvents
+from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.screen import Screen, duration
 from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs.folder import RunDir
@@ -165,12 +166,13 @@ class Terminal(ExperimentEvents):
     def _describe_data(self, facts: dict[str, Any]) -> None:
         counts: DataCounts = facts["counts"]
         self.say(f"Data: {facts['path']}", whole=True)
-        self.say(
-            f"{counts.found} files found = {counts.used} used + {counts.quarantined} quarantined + {counts.duplicates} duplicates dropped "
-            f"+ {counts.ignored} ignored; {counts.identical_files} used files are copies of others"
-        )
-        for _, row in facts["excluded"].query("state == 'quarantined'").head(5).iterrows():
+        excluded = facts["excluded"]
+        line = counts_line(counts.used, zip(excluded["state"], excluded["code"], strict=True))
+        self.say(f"{line}; {counts.identical_files} used files are copies of others")
+        for _, row in excluded.query("state == 'quarantined'").head(5).iterrows():
             self.say(f"  quarantined {row['relative']!r}: {row['code']}, {row['why']}", whole=True)
+        for example in example_lines(zip(excluded["code"], excluded["relative"], strict=True)) if self.verbose else ():
+            self.say(example, whole=True)
         self._print_splits(counts)
         positive = facts["positive"]
         self.say(f"Positive class: {positive}" if positive else f"{len(counts.classes)} classes, each against the rest")

@@ -40,7 +40,12 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only the result and errors.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print warnings, and tracebacks with errors.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v", "--verbose", help="Also print warnings, names of files that are not used, and tracebacks with errors."
+    ),
+]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Download nothing; weights that are not on this machine are an error.")
 ]

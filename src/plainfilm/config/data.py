@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from plainfilm.config.keys import DECODES, LEARNS, READS, SPLITS, Option, Section, key
 
 _MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}")
-_SPLITS = ("patient", "official", "image", "kfold")
+_SPLITS = ("patient", "official", "given", "image", "kfold")
 
 
 def _column(meaning: str, text: str, *words: str) -> Any:
@@ -40,7 +40,7 @@ class DataConfig(Section):
     )
     split: str = key(
         "patient",
-        "How images are split: patient (whole patients), official (the given folders), image (leaky, for comparison), kfold, or a split file.",
+        "How images are split: patient (whole patients), official (the given test folder, train and val pooled), given (train, val and test as they are), image (leaky, for comparison), kfold, or a split file.",
         Option("--split", "Split", SPLITS, "KIND", words=_SPLITS, path="file", hides="SPLIT.csv"),
     )
     shares: tuple[float, float, float] = key(
@@ -93,6 +93,16 @@ class DataConfig(Section):
         "Of several labels per image, the one to train: present against absent.",
         Option("--one-label", "Data", READS, "NAME", unset="several labels are refused", hides="CLASS"),
     )
+    label_pattern: str | None = key(
+        None,
+        "Regular expression that finds the class in the file name, or in the relative path when it holds '/'; its first group is the class.",
+        Option("--label-pattern", "Data", READS, "REGEX", unset="the class is the folder", hides="REGEX"),
+    )
+    under: str | None = key(
+        None,
+        "Read only images below folders of this name, such as images beside masks.",
+        Option("--under", "Data", READS, "NAME", unset="all images", hides="FOLDER"),
+    )
     follow_links: bool = key(False, "Also enter links, each folder once.", Option("--follow-links", "Data", READS))
     bits: Literal[8, 10, 12, 14, 16] | None = key(
         None,
@@ -137,7 +147,7 @@ class DataConfig(Section):
     )
     max_bad: str | None = key(
         None,
-        "How many damaged files are accepted: a number (20) or a share of the files (2%).",
+        "How many files may be quarantined, damaged or identical under two labels: a number (20) or a share of the files (2%).",
         Option(
             "--max-bad", "Data", SPLITS, "N or P%", unset="5 files or 1 %, whichever is larger",
             harmless=r"[0-9.eE+%-]{1,24}",
@@ -196,9 +206,9 @@ class DataConfig(Section):
             raise ValueError(f"found {suffix!r}; expected a dot and letters or digits, such as '.png'")
         return suffix
 
-    @field_validator("patient_pattern")
+    @field_validator("patient_pattern", "label_pattern")
     @classmethod
-    def pattern_has_a_group(cls, pattern: str | None) -> str | None:
+    def pattern_has_a_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
         if pattern is None:
             return None
         try:
@@ -206,7 +216,8 @@ class DataConfig(Section):
         except re.error as error:
             raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if groups < 1:
-            raise ValueError(f"{pattern!r} has no group; put parentheses around the patient: '(\\d+)_'")
+            example = "patient: '(\\d+)_'" if info.field_name == "patient_pattern" else "class: '^([a-z]+)\\d'"
+            raise ValueError(f"{pattern!r} has no group; put parentheses around the {example}")
         return pattern
 
     @model_validator(mode="after")

@@ -32,6 +32,7 @@ _TOPICS = {
 _SPLITS = {
     "patient": "whole patients, assigned at random to train, valid and test with a fixed seed",
     "official": "the given test folder kept; valid drawn from the rest by whole patients",
+    "given": "the given train, valid and test kept as they are",
     "kfold": "k folds of whole patients; one fold is the test set, another is for model selection",
     "image": "images assigned at random, regardless of patients",
     "file": "a split file given by the user",

@@ -94,7 +94,7 @@ def run(
     from plainfilm.experiments.runner import OUT, Order, run_experiment
 
     order = Order(file, data, out or OUT, jobs, tuple(only or ()), evaluate_test, device, offline)
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         document = run_experiment(order, dry_run=dry_run, on_event=terminal)
         terminal.result(document)
     code = _exit_code(document)

@@ -79,7 +79,7 @@ def audit(
     cfg = config_from(data, config, keys)
     from plainfilm.pipeline.audit import audit_data
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         document = audit_data(cfg, out, terminal)
         terminal.result(document)
     grave = {"ok": 0, "warn": 1, "fail": 2}
@@ -132,5 +132,5 @@ def split(
     from plainfilm.pipeline.split import split_data
 
     cfg = config_from(data, config, keys)
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         terminal.result(split_data(cfg, out, terminal))

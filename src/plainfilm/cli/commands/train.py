@@ -53,7 +53,7 @@ def train(
         return
     from plainfilm.pipeline.train import train_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         terminal.result(
             train_run(
                 cfg, out, device=device, dry_run=dry_run, checkpoint_minutes=checkpoint_minutes,
@@ -123,7 +123,7 @@ def lr_find(
     cfg = config_from(data, config, keys)
     from plainfilm.pipeline.lr_find import find_learning_rate
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         terminal.result(
             find_learning_rate(
                 cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, on_event=terminal

@@ -7,6 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
 from plainfilm.cli.screen import Screen
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
@@ -42,12 +43,9 @@ def print_phantom(out: Console, document: PhantomDocument) -> None:
         out.print(f"Planted: {', '.join(faults)} (only --json lists the files)", soft_wrap=True)
 
 
-def print_audit(out: Console, document: AuditDocument) -> None:
+def print_audit(out: Screen, document: AuditDocument) -> None:
     """Counts by class, findings, shortcuts and the verdict."""
-    out.print(
-        f"{document.found} files found = {document.used} used + {len(document.quarantined)} quarantined + "
-        f"{document.dropped_duplicates} duplicates dropped + {len(document.ignored)} ignored"
-    )
+    _print_counts(out, document)
     out.print(_by_class_table(document))
     codes = Counter(row.code for row in document.quarantined)
     damage = f" ({', '.join(f'{code} {n}' for code, n in sorted(codes.items()))})" if codes else ""
@@ -66,6 +64,16 @@ def print_audit(out: Console, document: AuditDocument) -> None:
     print_notes(out, document.notes)
     out.print(f"Verdict: {_VERDICTS[document.verdict]}")
     out.print(f"Page: {document.page}", soft_wrap=True)
+
+
+def _print_counts(out: Screen, document: AuditDocument) -> None:
+    states = [("quarantined", row.code) for row in document.quarantined]
+    states += [("ignored", row.rule) for row in document.ignored]
+    states += [("duplicate", "")] * document.dropped_duplicates
+    out.print(counts_line(document.used, states))
+    names = [(row.code, row.path) for row in document.quarantined] + [(row.rule, row.path) for row in document.ignored]
+    for line in example_lines(names) if out.verbose else ():
+        out.print(line, soft_wrap=True)
 
 
 def _by_class_table(document: AuditDocument) -> Table:

@@ -218,9 +218,18 @@ def _header(data: bytes, tiff: bool) -> Image.Image:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
             hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
-            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM image", hint) from None
+            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM image{_instead(data)}", hint) from None
         _refuse_large(image)
         return image
+
+
+def _instead(data: bytes) -> str:
+    """What is often saved in place of an image, in words; else ''."""
+    if data.startswith(b"version https://git-lfs"):
+        return " but a Git LFS pointer to one; fetch the images with: git lfs pull"
+    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return " but an HTML page, such as a server sends in place of a file; fetch it again"
+    return ""
 
 
 def _refuse_large(image: Image.Image) -> None:

@@ -11,13 +11,14 @@ import pandas as pd
 
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import allocate
+from plainfilm.data.split.split_file import read_split_file
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError, GateError
 from plainfilm.schemas.documents import DataCounts, SplitCounts
 
 _SPLITS = ("train", "valid", "test")
-_KINDS = ("patient", "official", "image", "kfold")
+_KINDS = ("patient", "official", "given", "image", "kfold")
 _VALID_SHARE_OF_OFFICIAL = 0.20
 _MIN_PATIENTS = 3  # per class: one for each split
 
@@ -61,6 +62,9 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
     notes = _patient_notes(table)
     if cfg.split == "official":
         rows, kind = _official(table, rng), "official"
+        notes += _pooled_note(table.rows)
+    elif cfg.split == "given":
+        rows, kind = _given(table), "given"
     elif cfg.split == "image":
         rows, kind = _by_image(table, cfg, rng), "image"
     elif cfg.split in ("patient", "kfold"):
@@ -73,7 +77,7 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
     conflicts = int((table.excluded["code"] == "E_LABEL_CONFLICT").sum())
     if kind == "image":
         notes.append(f"LEAKY SPLIT: images, not patients, were split at random; {crossing.sentence()}.")
-    elif crossing or (conflicts and kind in ("official", "file")):
+    elif crossing or (conflicts and kind in ("official", "given", "file")):
         found = crossing.sentence() + (f"; {conflicts} identical files have different labels" if conflicts else "")
         if not cfg.allow_leak:
             raise GateError(
@@ -82,7 +86,7 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
         notes.append(f"LEAKY SPLIT, allowed by --allow-leak: {found}.")
     notes += _joined_note(rows) if table.has_patients else []
     if not (rows["split"] == "test").any():
-        notes.append("VALIDATION ONLY: there is no test folder, so no number here is a test score.")
+        notes.append("VALIDATION ONLY: there is no labelled test folder, so no number here is a test score.")
     _refuse_thin(rows, table.classes)
     return Split(rows, kind, kind == "image" or bool(crossing), tuple(notes))
 
@@ -99,6 +103,15 @@ def _patient_notes(table: ImageTable) -> list[str]:
             f"{unknown} of {n} images have no patient key and count as their own patients; the intervals are likely too narrow."
         ]
     return []
+
+
+def _pooled_note(rows: pd.DataFrame) -> list[str]:
+    if not (rows["given"] == "valid").any():
+        return []
+    share = f"{_VALID_SHARE_OF_OFFICIAL:.0%}"
+    return [
+        f"The given train and val were pooled; valid is {share} of them by patient. --split given keeps val as it is."
+    ]
 
 
 def _joined_note(rows: pd.DataFrame) -> list[str]:
@@ -166,57 +179,25 @@ def _official(table: ImageTable, rng: np.random.Generator) -> pd.DataFrame:
     return table.rows.assign(group=group, split=split)
 
 
+def _given(table: ImageTable) -> pd.DataFrame:
+    """Train, valid and test as the folders or the split column say; nothing is pooled or cut."""
+    found = [name for name in _SPLITS if (table.rows["given"] == name).any()]
+    if not {"train", "valid"} <= set(found) or (table.rows["given"] == "").any():
+        raise DataError(
+            f"--split given keeps the given folders as they are and needs train and valid; found {', '.join(found) or 'none'}. "
+            + ("--split official cuts valid out of train." if "train" in found else "Use --split patient.")
+        )
+    return grouped(table.rows, wide=False).assign(split=table.rows["given"])
+
+
 def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(
-            f"--split {str(path)!r} is neither {', '.join(_KINDS)} nor a file. Write a split file with: plainfilm split DATA --out split.csv"
-        )
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split."
-        ) from None
-    if not {"path", "split"} <= set(frame.columns):
-        raise DataError(f"The split file {path} has columns {', '.join(frame.columns)}; path and split are needed.")
-    odd = sorted(set(frame["split"]) - set(_SPLITS))
-    if odd or frame["path"].duplicated().any():
-        raise DataError(
-            f"The split file {path} has "
-            + (
-                f"the split {odd[0]!r}; expected train, valid or test."
-                if odd
-                else "a path twice; keep one row per image."
-            )
-        )
-    split_of = dict(zip(frame["path"], frame["split"], strict=True))
-    unknown = [name for name in table.rows["relative"] if name not in split_of]
-    if unknown:
-        raise DataError(
-            f"The split file {path} does not name {len(unknown)} of {len(table.rows)} images (first: {unknown[0]!r}). Write it again: plainfilm split DATA --out split.csv"
-        )
-    surplus = set(split_of) - set(table.rows["relative"]) - set(table.excluded["relative"])
-    if surplus:
-        raise DataError(
-            f"The split file {path} names {len(surplus)} images that are not in DATA (first: {min(surplus)!r}). It belongs to other data."
-        )
-    _require_same_content(path, frame, table.rows)
+    frame = read_split_file(path, table, _KINDS)
     rows = grouped(table.rows, wide=False)
     if "group" in frame:  # our own file: the wider groups that made the split are resampled together too
         made = dict(zip(frame["path"], frame["group"], strict=True))
         rows["group"] = join_groups(rows["group"], [made[name] for name in rows["relative"]])
+    split_of = dict(zip(frame["path"], frame["split"], strict=True))
     return rows.assign(split=[split_of[name] for name in rows["relative"]])
-
-
-def _require_same_content(path: Path, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
-    if "sha256" not in frame:
-        return
-    sha_of = dict(zip(frame["path"], frame["sha256"], strict=True))
-    changed = [name for name, sha in zip(rows["relative"], rows["sha256"], strict=True) if sha_of.get(name) != sha]
-    if changed:
-        raise DataError(
-            f"{len(changed)} images changed since the split file {path} was written (first: {changed[0]!r}). Restore them, or split again."
-        )
 
 
 def label_index(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:

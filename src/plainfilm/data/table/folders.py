@@ -1,16 +1,15 @@
-"""Files below a folder: found in a fixed order, labelled by their class folder, or set aside by a named rule."""
+"""Files below a folder: found in a fixed order, or set aside by a named rule."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
-from plainfilm.data.table.split_names import split_of
 from plainfilm.errors import DataError
 
 UNREADABLE = "folder cannot be read"
@@ -72,7 +71,7 @@ def walk(
             continue
         seen.add((facts.st_dev, facts.st_ino))
         for entry in entries:
-            hidden = rule or ("hidden" if _is_system(entry.name) else "")
+            hidden = rule or ("hidden" if is_system(entry.name) else "")
             if entry.is_symlink() and not follow_links:
                 todo.append((Path(entry.path), hidden or "link", entry))
             else:
@@ -109,67 +108,22 @@ def _has_dicom_prefix(path: Path) -> bool:
         return False
 
 
-def label_by_folder(root: Path, files: Iterable[tuple[Path, str]]) -> DataFiles:
-    """Files with label and given split from their folders, and those set aside.
-
-    Raises:
-        DataError: a class folder is empty.
-    """
-    given_layout = _has_given_folders(root)
-    found, ignored = [], []
-    for path, rule in files:
-        relative = path.relative_to(root).as_posix()
-        parts = PurePosixPath(relative).parts
-        given = split_of(parts[0]) if given_layout else ""
-        if not rule and given_layout and not given:
-            rule = "outside train, val and test"
-        if not rule and len(parts) < (3 if given_layout else 2):
-            rule = "outside a class folder"
-        if rule:
-            ignored.append(set_aside(path, relative, "ignored", rule, rule))
-        else:
-            found.append(FoundFiles(path, relative, parts[1] if given_layout else parts[0], given))
-    if found:
-        _refuse_odd_class_folders(root, given_layout, {file.label for file in found})
-    return DataFiles(found, ignored)
-
-
-def _has_given_folders(root: Path) -> bool:
-    """True when train (and val, test) are the parents of the class folders.
-
-    A class may be named 'test': split names count only with class folders below them, and only when one of them is
-    train or there are no other folders.
-    """
-    tops = [top for top in root.iterdir() if top.is_dir() and not _is_system(top.name)]
-    given = [split_of(top.name) for top in tops if any(sub.is_dir() for sub in top.iterdir())]
-    return "train" in given or (bool(given) and "" not in given and len(given) == len(tops))
-
-
-def _is_system(name: str) -> bool:
-    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
-
-
-def _refuse_odd_class_folders(root: Path, given_layout: bool, labels: set[str]) -> None:
-    tops = [folder for folder in root.iterdir() if folder.is_dir()]
-    if given_layout:
-        tops = [sub for top in tops if split_of(top.name) for sub in top.iterdir() if sub.is_dir()]
-    names = {top.name for top in tops if not _is_system(top.name)}
-    empty = sorted(names - labels)
-    if empty:
-        link = any(top.name == empty[0] and top.is_symlink() for top in tops)
-        hint = "It is a link: --follow-links enters it." if link else "Add its images, or remove the folder."
-        raise DataError(
-            f"The class folder {empty[0]!r} holds no image, {len(labels)} other "
-            f"{'classes do' if len(labels) != 1 else 'class does'}. {hint}"
-        )
-
-
 def _is_text(name: str) -> bool:
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_system(name: str) -> bool:
+    """True for hidden files and folders, and those that a system adds by itself."""
+    return name.startswith(".") or name.casefold() in _SYSTEM_FOLDERS
+
+
+def hides_images(path: Path) -> bool:
+    """True for a link to a folder, or to a file named as an image."""
+    return path.is_dir() or (path.is_file() and path.suffix.casefold() in SUFFIXES)
 
 
 def set_aside(path: Path, relative: str, state: str, code: str, why: str) -> dict[str, str]:

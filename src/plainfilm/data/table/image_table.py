@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,17 @@ from plainfilm.base.files import atomic_write, tidy
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
+from plainfilm.data.table.class_folders import label_by_folder
 from plainfilm.data.table.columns import refuse_for_folder
 from plainfilm.data.table.csv_list import read_csv
-from plainfilm.data.table.folders import DataFiles, FoundFiles, label_by_folder, set_aside, walk
+from plainfilm.data.table.folders import DataFiles, FoundFiles, hides_images, set_aside, walk
 from plainfilm.data.table.groups import join_groups
+from plainfilm.data.table.label_pattern import NO_MATCH, propose
 from plainfilm.data.table.labels import check_labels
+from plainfilm.data.table.masks import refuse_masks
 from plainfilm.data.table.patients import key_from_name, require_matches
 from plainfilm.data.table.scan import refuse_deeper, scan
-from plainfilm.errors import DataError
+from plainfilm.errors import ConfigError, DataError
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # above the larger of the two, training does not start, unless max_bad says so
 
@@ -94,7 +98,7 @@ def scan_table(
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
     root = path.absolute().parent if path.is_file() else path.absolute()
-    files = read_csv(path, cfg) if path.is_file() else _read_folder(root, cfg)
+    files = _read_folder(root, cfg) if path.is_dir() else _read_list(path, cfg)
     files = check_labels(files, cfg, path)
     found = files.found
     if not found:
@@ -117,19 +121,39 @@ def scan_table(
 
 def _read_folder(root: Path, cfg: DataConfig) -> DataFiles:
     refuse_for_folder(root, cfg)
-    return label_by_folder(root, walk(root, cfg.follow_links, tiff=cfg.tiff))
+    files = label_by_folder(
+        root, walk(root, cfg.follow_links, tiff=cfg.tiff), under=cfg.under, pattern=cfg.label_pattern
+    )
+    refuse_masks(files.found, tiff=cfg.tiff)
+    return files
+
+
+def _read_list(path: Path, cfg: DataConfig) -> DataFiles:
+    for option, value in (("--under", cfg.under), ("--label-pattern", cfg.label_pattern)):
+        if value is not None:
+            raise ConfigError(f"{option} is for a folder; {path} is a list, which names its classes. Leave it out.")
+    return read_csv(path, cfg)
 
 
 def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
-    loose = sum(row["code"] == "outside a class folder" for row in ignored)
+    loose = [row["relative"] for row in ignored if row["code"] == "outside a class folder"]
+    rules = Counter(row["code"] for row in ignored)
+    beside = sum(n for rule, n in rules.items() if rule.startswith("not below a folder"))
+    if beside:
+        return f"None of {beside} images under {path} lies below a folder of the name that --under gives. Correct it."
+    if unfit := rules[NO_MATCH]:
+        return f"--label-pattern fits none of {unfit} file names under {path}. Its first group must catch the class."
     tiffs = sum(row["relative"].casefold().endswith((".tif", ".tiff")) for row in ignored)
+    links = sum(row["code"] == "link" and hides_images(Path(row["path"])) for row in ignored)
     what = (
-        f"{loose} files under {path} lie in no class folder"
+        f"{len(loose)} files under {path} lie in no class folder"
         if loose
         else f"No images under {path} ({len(ignored)} other files)"
     )
-    hint = f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}" if loose else ""
+    hint = propose(name.rpartition("/")[2] for name in loose)
     hint += f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
+    hint += f" {links} links are entered with --follow-links." if links else ""
+    hint += f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}" if loose else ""
     return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
 
 
@@ -199,7 +223,7 @@ _COLUMNS = [
 
 
 def _max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
-    """How many of `found` files may be damaged, as a number and in words."""
+    """How many of `found` files may be quarantined, as a number and in words."""
     if cfg.max_bad is None:
         return max(MAX_BAD_FILES, MAX_BAD_SHARE * found), f"{MAX_BAD_FILES} files or {MAX_BAD_SHARE:.0%}"
     if cfg.max_bad.endswith("%"):
@@ -217,14 +241,14 @@ def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig
 
 
 def refuse_damaged(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
-    """Raises a DataError where too many files are damaged, or all files of a class."""
-    bad = table.excluded[(table.excluded["state"] == "quarantined") & (table.excluded["code"] != "E_LABEL_CONFLICT")]
+    """Raises a DataError where too many files are quarantined, damaged or of two labels, or all files of a class."""
+    bad = table.excluded[table.excluded["state"] == "quarantined"]
     limit, words = _max_bad_files(cfg, len(found))
     if len(bad) > limit:
         first = bad.iloc[0]
         raise DataError(
             f"{len(bad)} of {len(found)} images cannot be used (first: {first['relative']!r}, {first['code']}: {first['why']}). "
-            f"At most {words} may be damaged. Repair or remove them, or raise --max-bad."
+            f"At most {words} may be quarantined. Repair or remove them, or raise --max-bad."
         )
     lost = sorted({file.label for file in found} - set(table.classes))
     if lost:

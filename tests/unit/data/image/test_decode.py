@@ -394,6 +394,21 @@ def test_the_digest_is_sha256() -> None:
 # What options admit ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 660\n", "a Git LFS pointer.*git lfs pull"),
+        (b"\n <!DOCTYPE html><html>Sign in</html>", "an HTML page"),
+        (b"<HTML>404", "an HTML page"),
+    ],
+)
+def test_what_is_often_saved_in_place_of_an_image_is_named(content: bytes, said: str) -> None:
+    with pytest.raises(DecodeError, match=f"E_FORMAT: not a PNG.* image but {said}"):
+        load(content)
+    with pytest.raises(DecodeError, match="DICOM image$"):
+        load(b"version 1 of a text, <html> later")
+
+
 def test_tiff_is_read_by_option_only() -> None:
     data = stored(RAMP, "TIFF")
     with pytest.raises(DecodeError, match=r"E_FORMAT: .*--tiff admits TIFF"):

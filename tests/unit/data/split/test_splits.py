@@ -369,7 +369,9 @@ def given_image_rows(test: int = 10) -> list[dict[str, Any]]:
 def test_official_keeps_the_test_folder_and_divides_train_and_val_by_patient() -> None:
     data = table(given_image_rows())
     split = make_split(data, OFFICIAL, seed=0)
-    assert (split.kind, split.leaky, split.notes, split.has_test) == ("official", False, (), True)
+    assert (split.kind, split.leaky, split.has_test) == ("official", False, True)
+    assert lacking(split.notes[0], "train and val were pooled", "20%", "--split given keeps val") == []
+    assert len(split.notes) == 1
     assert set(split.of("test")["given"]) == {"test"}
     assert len(split.of("test")) == 20
     assert all(len(found) == 1 for found in parts(split).values())
@@ -446,7 +448,7 @@ def test_a_leak_that_is_allowed_is_repeated_in_a_note(what: str) -> None:
 def test_allowing_leaks_changes_nothing_where_there_is_none() -> None:
     split = make_split(table(given_image_rows()), DataConfig(split="official", allow_leak=True), seed=0)
     assert not split.leaky
-    assert split.notes == ()
+    assert split.notes == make_split(table(given_image_rows()), OFFICIAL, seed=0).notes
 
 
 def test_official_without_a_test_folder_is_a_validation_only() -> None:
@@ -466,6 +468,53 @@ def test_official_needs_two_patients_of_each_class_to_divide(refusal: Refusal) -
     images = image_rows(5, 1, "A", "train") + image_rows(1, 5, "B", "train") + image_rows(5, 1, "B", "test")
     message = refusal(lambda: make_split(table(images), OFFICIAL, seed=0))
     assert lacking(message, "class 'B' has 1 patient", "train and val folders", "at least 2 are needed") == []
+
+
+GIVEN = DataConfig(split="given")
+
+
+def test_given_keeps_train_valid_and_test_exactly() -> None:
+    data = table(given_image_rows())
+    split = make_split(data, GIVEN, seed=0)
+    assert (split.kind, split.leaky, split.notes) == ("given", False, ())
+    assert list(split.rows["split"]) == list(data.rows["given"])
+    assert list(split.rows["relative"]) == list(data.rows["relative"])
+    assert split_of(split) == split_of(make_split(data, GIVEN, seed=9))
+    both = cut_valid(split, data.classes, seed=0)
+    assert list(both.rows["split"]) == list(data.rows["given"])
+
+
+@pytest.mark.parametrize("pair", [("train", "valid"), ("valid", "test"), ("train", "test")])
+def test_given_is_checked_for_leaks_across_all_three(refusal: Refusal, pair: tuple[str, str]) -> None:
+    data = table([*given_image_rows(), image("A", f"A-{pair[0]}-0", given=pair[1])])
+    message = refusal(lambda: make_split(data, GIVEN, seed=0), GateError)
+    assert lacking(message, "The given split leaks", "1 patient key", "--allow-leak") == []
+    allowed = make_split(data, DataConfig(split="given", allow_leak=True), seed=0)
+    assert allowed.leaky and allowed.notes[0].startswith("LEAKY SPLIT")
+
+
+@pytest.mark.parametrize(
+    ("images", "found", "todo"),
+    [
+        (image_rows(4, 1, "A", "train") + image_rows(4, 1, "B", "test"), "found train, test", "--split official cuts valid"),
+        (image_rows(4, 1, "A", "valid") + image_rows(4, 1, "B", "test"), "found valid, test", "--split patient"),
+        (image_rows(4, 1, "A") + image_rows(4, 1, "B"), "found none", "--split patient"),
+    ],
+)  # fmt: skip
+def test_given_needs_train_and_valid(refusal: Refusal, images: list[dict[str, Any]], found: str, todo: str) -> None:
+    message = refusal(lambda: make_split(table(images), GIVEN, seed=0))
+    assert lacking(message, "needs train and valid", found, todo) == []
+
+
+def test_given_without_a_test_folder_is_a_validation_only() -> None:
+    split = make_split(table(given_image_rows(test=0)), GIVEN, seed=0)
+    assert not split.has_test
+    assert [note for note in split.notes if note.startswith("VALIDATION ONLY")]
+
+
+def test_official_without_val_pools_nothing_and_says_nothing() -> None:
+    rows = [row for row in given_image_rows() if row["given"] != "valid"]
+    assert make_split(table(rows), OFFICIAL, seed=0).notes == ()
 
 
 # --- split files ---------------------------------------------------------------------------------------------------
@@ -569,7 +618,7 @@ def test_a_split_file_that_is_no_table_is_refused(
 
 def test_a_split_that_is_neither_known_nor_a_file_is_refused(data: ImageTable, refusal: Refusal) -> None:
     message = refusal(lambda: make_split(data, DataConfig(split="offical"), seed=0))
-    assert lacking(message, "--split 'offical'", "patient, official, image, kfold", "nor a file") == []
+    assert lacking(message, "--split 'offical'", "patient, official, given, image, kfold", "nor a file") == []
 
 
 def test_a_split_file_that_leaks_is_refused_unless_it_is_allowed(
@@ -690,13 +739,13 @@ def test_identical_files_with_different_labels_are_a_leak_of_a_given_split_alone
     found = "0 patient keys and 0 groups of identical files are in two splits; 2 identical files have different labels"
     assert f"The given split leaks: {found}. Use" in refusal(lambda: make_split(data, OFFICIAL, seed=0), GateError)
     allowed = make_split(data, DataConfig(split="official", allow_leak=True), seed=0)
-    assert allowed.notes == (f"LEAKY SPLIT, allowed by --allow-leak: {found}.",) and not allowed.leaky
+    assert allowed.notes[1:] == (f"LEAKY SPLIT, allowed by --allow-leak: {found}.",) and not allowed.leaky
     _write_split(tmp_path / "split.csv", make_split(clean, DataConfig(), seed=0))
     assert found in refusal(lambda: from_file(data, tmp_path / "split.csv"), GateError)
     for kind in ("patient", "kfold", "image"):  # these divide what is left, and no copy is left
         assert not any("different labels" in note for note in make_split(data, DataConfig(split=kind), seed=0).notes)
     one = make_split(table([*given_image_rows(), *LEAKS["the same patient"][0]]), DataConfig(split="official", allow_leak=True), 0)  # fmt: skip
-    assert one.notes == ("LEAKY SPLIT, allowed by --allow-leak: 1 patient key and 0 groups of identical files are in two splits.",)  # fmt: skip
+    assert one.notes[1:] == ("LEAKY SPLIT, allowed by --allow-leak: 1 patient key and 0 groups of identical files are in two splits.",)  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ["patient", "kfold", "image"])

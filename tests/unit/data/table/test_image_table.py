@@ -70,10 +70,16 @@ def test_every_copy_of_a_conflict_is_quarantined(tiny_cxr: Path) -> None:
     assert len(excluded(build_table(tiny_cxr, DataConfig()))) == 3
 
 
-def test_many_label_conflicts_are_not_counted_as_damaged_files(tiny_cxr: Path) -> None:
-    for i, image in enumerate(sorted((tiny_cxr / "NORMAL").iterdir())[:6]):
+def test_label_conflicts_count_towards_the_accepted_number_of_quarantined_files(
+    tiny_cxr: Path, refusal: Refusal
+) -> None:
+    for i, image in enumerate(sorted((tiny_cxr / "NORMAL").iterdir())[:3]):  # two files each
         shutil.copy(image, tiny_cxr / "PNEUMONIA" / f"copy{i}.png")
-    assert build_table(tiny_cxr, DataConfig()).count("quarantined") == 12
+    message = refusal(lambda: build_table(tiny_cxr, DataConfig()))
+    assert lacking(message, "6 of 35 images cannot be used", "E_LABEL_CONFLICT", "At most 5 files") == []
+    assert build_table(tiny_cxr, DataConfig(max_bad="6")).count("quarantined") == 6
+    (tiny_cxr / "NORMAL" / "broken.png").write_bytes(b"x")  # one damaged file more
+    assert "7 of 36" in refusal(lambda: build_table(tiny_cxr, DataConfig(max_bad="6")))
 
 
 def test_identical_files_of_one_class_stay_in_use_and_name_the_first(tiny_cxr: Path) -> None:
@@ -109,7 +115,7 @@ def test_six_damaged_files_of_twenty_are_refused(tmp_path: Path, draw_cxr: Make,
     spoil(root, 6)
     message = refusal(lambda: build_table(root, DataConfig()))
     assert lacking(message, "6 of 20 images cannot be used", "'NORMAL/phantom-00001-1.png'", "E_CORRUPT: damaged") == []
-    assert lacking(message, "At most 5 files or 1% may be damaged", "Repair or remove them", "--max-bad") == []
+    assert lacking(message, "At most 5 files or 1% may be quarantined", "Repair or remove them", "--max-bad") == []
 
 
 def test_a_class_whose_files_are_all_damaged_is_refused(tmp_path: Path, draw_cxr: Make, refusal: Refusal) -> None:
@@ -208,7 +214,7 @@ def test_max_bad_is_a_number_of_files_or_a_share(
     if refused:
         words = max_bad if "%" in max_bad else f"{max_bad} files"
         assert f"{spoilt} of 20 images cannot be used" in (message := refusal(lambda: build_table(root, cfg)))
-        assert f"At most {words} may be damaged" in message
+        assert f"At most {words} may be quarantined" in message
         assert "--max-bad" in message
     else:
         assert len(build_table(root, cfg).rows) == 20 - spoilt
@@ -303,7 +309,7 @@ def test_a_copy_that_is_set_aside_still_keeps_its_two_patients_together(
     tmp_path: Path, write_image: Make, label_of_copy: str, drop: bool
 ) -> None:
     root = two_names_of_one_child(tmp_path / "data", write_image, label_of_copy)
-    cfg = DataConfig(drop_duplicates=drop, patient_pattern=r"^(p\d+[AB])_")
+    cfg = DataConfig(drop_duplicates=drop, patient_pattern=r"^(p\d+[AB])_", max_bad="24")
     table = build_table(root, cfg)
     assert len(table.rows) == {("same", False): 72, ("same", True): 60, ("other", False): 48}[label_of_copy, drop]
     for seed in range(5):

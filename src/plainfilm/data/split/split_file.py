@@ -1,0 +1,69 @@
+"""Split files: which split each image is in, as `plainfilm split` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from plainfilm.data.table.image_table import ImageTable
+from plainfilm.errors import DataError
+
+_SPLITS = ("train", "valid", "test")
+
+
+def read_split_file(path: Path, table: ImageTable, kinds: Sequence[str]) -> pd.DataFrame:
+    """Columns path and split, one row per image of the table, and group and sha256 where the file has them; all text.
+
+    Args:
+        kinds: the other values of --split, for the message.
+    Raises:
+        DataError: the file is missing, damaged, or of other images.
+    """
+    if not path.is_file():
+        raise DataError(
+            f"--split {str(path)!r} is neither {', '.join(kinds)} nor a file. Write a split file with: plainfilm split DATA --out split.csv"
+        )
+    try:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (ValueError, OSError) as error:
+        raise DataError(
+            f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split."
+        ) from None
+    if not {"path", "split"} <= set(frame.columns):
+        raise DataError(f"The split file {path} has columns {', '.join(frame.columns)}; path and split are needed.")
+    odd = sorted(set(frame["split"]) - set(_SPLITS))
+    if odd or frame["path"].duplicated().any():
+        raise DataError(
+            f"The split file {path} has "
+            + (
+                f"the split {odd[0]!r}; expected train, valid or test."
+                if odd
+                else "a path twice; keep one row per image."
+            )
+        )
+    named = set(frame["path"])
+    unknown = [name for name in table.rows["relative"] if name not in named]
+    if unknown:
+        raise DataError(
+            f"The split file {path} does not name {len(unknown)} of {len(table.rows)} images (first: {unknown[0]!r}). Write it again: plainfilm split DATA --out split.csv"
+        )
+    surplus = named - set(table.rows["relative"]) - set(table.excluded["relative"])
+    if surplus:
+        raise DataError(
+            f"The split file {path} names {len(surplus)} images that are not in DATA (first: {min(surplus)!r}). It belongs to other data."
+        )
+    _require_same_content(path, frame, table.rows)
+    return frame
+
+
+def _require_same_content(path: Path, frame: pd.DataFrame, rows: pd.DataFrame) -> None:
+    if "sha256" not in frame:
+        return
+    sha_of = dict(zip(frame["path"], frame["sha256"], strict=True))
+    changed = [name for name, sha in zip(rows["relative"], rows["sha256"], strict=True) if sha_of.get(name) != sha]
+    if changed:
+        raise DataError(
+            f"{len(changed)} images changed since the split file {path} was written (first: {changed[0]!r}). Restore them, or split again."
+        )

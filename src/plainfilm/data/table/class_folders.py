@@ -1,0 +1,214 @@
+"""The files of a folder with class and given split: from their folders, or from their names by a pattern."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from plainfilm.data.table.folders import DataFiles, FoundFiles, hides_images, is_system, set_aside
+from plainfilm.data.table.label_pattern import NO_MATCH, label_reader, propose
+from plainfilm.data.table.layout import Layout, Shape, find_layout
+from plainfilm.data.table.split_names import parts_in
+from plainfilm.errors import DataError
+
+_IMAGES = frozenset({"image", "images", "img", "imgs"})
+_MASKS = frozenset(
+    {"mask", "masks", "label", "labels", "annotation", "annotations", "ground_truth", "groundtruth", "gt"}
+)
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file of the walk; `shape`: its folders below DATA."""
+
+    path: Path
+    relative: str
+    rule: str
+    shape: Shape
+
+
+def label_by_folder(
+    root: Path, files: Iterable[tuple[Path, str]], *, under: str | None = None, pattern: str | None = None
+) -> DataFiles:
+    """Files with label and given split, and those set aside.
+
+    Args:
+        under: read only files below a folder of this name, which then is no class and no split.
+        pattern: finds the class in the file name (see label_reader()); None: it is the folder.
+    Raises:
+        DataError: a class folder is empty, classes are named as splits, or masks lie beside
+            images.
+    """
+    rows = [_row(root, path, rule) for path, rule in files]
+    rows = rows if under is None else [_below(row, under) for row in rows]
+    images = Counter(row.shape for row in rows if not row.rule)
+    disk = _Disk(root, under)
+    layout = find_layout(images, disk.is_alone, labelled=pattern is None)
+    found, ignored = _labelled(rows, layout, pattern)
+    notes = [*layout.notes(images), *_link_note(rows)]
+    if found:
+        _refuse_odd(layout, found, disk, rows, pattern)
+        notes += _pattern_note(found, ignored) if pattern is not None else []
+        notes += _under_note(under, rows) if under is not None else []
+    return DataFiles([file for file, _ in found], ignored, tuple(notes))
+
+
+def _row(root: Path, path: Path, rule: str) -> _File:
+    relative = path.relative_to(root).as_posix()
+    return _File(path, relative, rule, PurePosixPath(relative).parts[:-1])
+
+
+def _below(row: _File, under: str) -> _File:
+    """The row without the folder `under` in its shape; set aside where it has none."""
+    names = [name.casefold() for name in row.shape]
+    if under.casefold() in names:
+        i = names.index(under.casefold())
+        return _File(row.path, row.relative, row.rule, row.shape[:i] + row.shape[i + 1 :])
+    return row if row.rule else _File(row.path, row.relative, f"not below a folder {under}", row.shape)
+
+
+class _Disk:
+    """The folders as they are on the disk; with `under` they are not asked."""
+
+    def __init__(self, root: Path, under: str | None) -> None:
+        self.root, self.under = root, under
+
+    def folders(self, shape: Shape) -> list[Path]:
+        """The folders in a folder, links to folders too."""
+        inside = self.root.joinpath(*shape).iterdir()
+        return [path for path in inside if not is_system(path.name) and path.is_dir()]
+
+    def is_alone(self, shape: Shape) -> bool:
+        """Whether a folder holds a single folder."""
+        return self.under is not None or len(self.folders(shape)) == 1
+
+    def classes(self, layout: Layout) -> list[Path]:
+        """The class folders, with images or without."""
+        parents = [] if self.under is not None else layout.class_parents()
+        return [folder for parent in parents for folder in self.folders(parent)]
+
+
+def _labelled(
+    rows: list[_File], layout: Layout, pattern: str | None
+) -> tuple[list[tuple[FoundFiles, Shape]], list[dict[str, str]]]:
+    """Every image with its folders below the class, and the rows that are set aside."""
+    places = {row.shape: layout.place(row.shape) for row in rows if not row.rule}
+    label_of = None if pattern is None else label_reader(pattern)
+    found, ignored = [], []
+    for row in rows:
+        place = None if row.rule else places[row.shape]
+        rule = row.rule if place is None else place.rule
+        label = place.label if place else ""
+        if label_of and place and (not layout.splits or place.given):
+            label = label_of(row.relative)
+            rule = "" if label else NO_MATCH
+        if rule or place is None:
+            ignored.append(set_aside(row.path, row.relative, "ignored", rule, rule))
+        else:
+            file = FoundFiles(row.path, row.relative, label, place.given)
+            found.append((file, row.shape[place.depth + 1 :]))
+    return found, ignored
+
+
+def _link_note(rows: list[_File]) -> list[str]:
+    links = sum(row.rule == "link" and hides_images(row.path) for row in rows)
+    return [f"Links to {links} images or folders were not followed; --follow-links enters them."] if links else []
+
+
+def _pattern_note(found: list[tuple[FoundFiles, Shape]], ignored: list[dict[str, str]]) -> list[str]:
+    missed = sum(row["code"] == NO_MATCH for row in ignored)
+    also = f"; {missed} images have no such name and are not used" if missed else ""
+    return [f"Classes were read from file names by --label-pattern ({len(found)} images){also}."]
+
+
+def _under_note(under: str, rows: list[_File]) -> list[str]:
+    left = sum(row.rule == f"not below a folder {under}" for row in rows)
+    return [f"Only images below folders of the name given by --under were read; {left} others were not used."]
+
+
+def _refuse_odd(
+    layout: Layout, found: list[tuple[FoundFiles, Shape]], disk: _Disk, rows: list[_File], pattern: str | None
+) -> None:
+    labels = {file.label for file, _ in found}
+    flat = not any(inner for _, inner in found)
+    names = [PurePosixPath(file.relative).name for file, _ in found if flat]
+    if pattern is None:
+        _refuse_mask_folders(found)
+        _refuse_splits_as_classes(labels, names)
+        _refuse_empty(disk.classes(layout), labels)
+        _refuse_lost(layout, labels, rows, disk.under)
+    _refuse_other_classes([file for file, _ in found])
+
+
+def _refuse_mask_folders(found: list[tuple[FoundFiles, Shape]]) -> None:
+    """Refuse masks beside images, as folders of a class or as classes."""
+    inside: dict[str, Counter[str]] = defaultdict(Counter)
+    for file, inner in found:
+        inside[file.label][next((name for name in inner if name.casefold() in _MASKS), "")] += 1
+        inside[""][file.label] += 1  # the classes themselves
+    named = {name.casefold() for name in inside[""]}
+    for label, counts in inside.items():
+        masks = sorted(name for name in counts if name.casefold() in _MASKS)
+        if masks and len(counts) > len(masks) and (label or named & _IMAGES):
+            where = f"The class folder {label!r}" if label else "DATA"
+            raise DataError(
+                f"{where} holds a folder {masks[0]!r} beside images: {counts[masks[0]]} masks would be read as images of a class. "
+                "--under images reads only what is below folders of that name; or move the masks away."
+            )
+
+
+def _refuse_splits_as_classes(labels: set[str], names: list[str]) -> None:
+    """Refuse classes that are named as splits: the network would learn 'train' against 'test'."""
+    named = {label: parts_in(label) for label in sorted(labels)}
+    parts = set().union(*named.values())
+    if all(named.values()) or (len(parts) > 1 and "train" in parts):
+        split_like = ", ".join(repr(label) for label in named if named[label])
+        raise DataError(
+            f"The folders {split_like} are named as splits, but hold no class folders, or not where they are expected. "
+            f"Expected DATA/train/<class>/*.png and DATA/test/<class>/*.png.{propose(names)} If these are classes, rename "
+            "them or write a CSV."
+        )
+
+
+def _refuse_empty(folders: list[Path], labels: set[str]) -> None:
+    empty = sorted({folder.name for folder in folders} - labels)
+    if empty:
+        link = any(folder.name == empty[0] and folder.is_symlink() for folder in folders)
+        hint = "It is a link: --follow-links enters it." if link else "Add its images, or remove the folder."
+        raise DataError(
+            f"The class folder {empty[0]!r} holds no image, {len(labels)} other "
+            f"{'classes do' if len(labels) != 1 else 'class does'}. {hint}"
+        )
+
+
+def _refuse_lost(layout: Layout, labels: set[str], rows: list[_File], under: str | None) -> None:
+    """Refuse a class that has images, but none below a folder `under`."""
+    beside = {PurePosixPath(row.relative).parts[: _depth(row, under)] for row in rows if under and not row.rule}
+    for row in rows:
+        if under is not None and row.rule == f"not below a folder {under}":
+            place = layout.place(row.shape)
+            if place.label and place.label not in labels and row.shape[: place.depth] not in beside:
+                raise DataError(
+                    f"The class folder {place.label!r} has images, but none below a folder {under!r} (--under). "
+                    "Rename its folders as those of the other classes, or remove it."
+                )
+
+
+def _depth(row: _File, under: str | None) -> int:
+    """Where the folder `under` is in a row's path."""
+    return [name.casefold() for name in PurePosixPath(row.relative).parts].index((under or "").casefold())
+
+
+def _refuse_other_classes(found: list[FoundFiles]) -> None:
+    """Refuse a given folder none of whose classes is one of train."""
+    classes: dict[str, set[str]] = defaultdict(set)
+    for file in found:
+        classes[file.given].add(file.label)
+    for given in ("valid", "test"):
+        if classes["train"] and classes[given] and not classes["train"] & classes[given]:
+            raise DataError(
+                f"The class folders of {given} ({', '.join(sorted(classes[given])[:3])}) are none of train's "
+                f"({', '.join(sorted(classes['train'])[:3])}). Rename them; images without a class can lie in {given} itself."
+            )

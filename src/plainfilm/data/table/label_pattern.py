@@ -1,0 +1,37 @@
+"""Classes in file names: `--label-pattern`, and the pattern that would fit."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+NO_MATCH = "name does not fit --label-pattern"
+_FORMS = (r"^([A-Za-z]+)\d", r"^([A-Za-z]+)[ _.-]", r"^([A-Za-z]+)[ _-]*\(?\d")
+_MOST_CLASSES, _FEWEST_FILES = 50, 2
+
+
+def label_reader(pattern: str) -> Callable[[str], str]:
+    """A function from relative path to class, '' where the pattern finds none.
+
+    The pattern is searched in the file name, in the whole relative path when it holds a '/'; its first group is the
+    class.
+    """
+    compiled, whole = re.compile(pattern), "/" in pattern
+
+    def label_of(relative: str) -> str:
+        match = compiled.search(relative if whole else relative.rpartition("/")[2])
+        return (match[1] or "").strip() if match else ""
+
+    return label_of
+
+
+def propose(names: Iterable[str]) -> str:
+    """' Their names ...' with a pattern that fits every file name and finds two classes or more; '' where none does."""
+    names = list(names)
+    for form in _FORMS:
+        found = Counter(map(label_reader(form), names))
+        if "" not in found and 2 <= len(found) <= _MOST_CLASSES and min(found.values()) >= _FEWEST_FILES:
+            first = ", ".join(sorted(found)[:3]) + (", ..." if len(found) > 3 else "")
+            return f" Their names begin alike ({first}); if that is the class: --label-pattern '{form}'."
+    return ""
