@@ -26,7 +26,8 @@ config
 runs
 data.errors
 data.image <> data.dicom
-data.cache data.csv
+data.cache data.folders
+data.csv
 data.table
 data.split
 data.loaders data.audit data.synthetic

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from plainfilm.data.table.folders import UNREADABLE, walk
+from plainfilm.data.folders.walk import UNREADABLE, walk
 
 _STDIN = "-"
 _EMPTY = "empty folder"

@@ -71,7 +71,7 @@ def test_a_folder_that_cannot_be_read_has_its_row_and_stops_nothing(exported, fo
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    monkeypatch.setattr("plainfilm.data.table.folders.os.scandir", refuse)
+    monkeypatch.setattr("plainfilm.data.folders.walk.os.scandir", refuse)
     done = predict(exported[1], folder, "--out", tmp_path / "rows.csv", code=1)
     rows = rows_of((tmp_path / "rows.csv").read_text())
     assert [(Path(row["path"]).name, bool(row["score"])) for row in rows] == [

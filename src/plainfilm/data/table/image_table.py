@@ -11,16 +11,16 @@ import pandas as pd
 
 from plainfilm.base.files import atomic_write, tidy
 from plainfilm.config import DataConfig
+from plainfilm.data.csv.columns import refuse_for_folder
+from plainfilm.data.csv.csv_list import read_csv
+from plainfilm.data.folders.class_folders import label_by_folder
+from plainfilm.data.folders.label_pattern import NO_MATCH, propose
+from plainfilm.data.folders.masks import refuse_masks
+from plainfilm.data.folders.walk import DataFiles, FoundFiles, hides_images, set_aside, walk
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
-from plainfilm.data.table.class_folders import label_by_folder
-from plainfilm.data.table.columns import refuse_for_folder
-from plainfilm.data.table.csv_list import read_csv
-from plainfilm.data.table.folders import DataFiles, FoundFiles, hides_images, set_aside, walk
 from plainfilm.data.table.groups import join_groups
-from plainfilm.data.table.label_pattern import NO_MATCH, propose
 from plainfilm.data.table.labels import check_labels
-from plainfilm.data.table.masks import refuse_masks
 from plainfilm.data.table.patients import key_from_name, require_matches
 from plainfilm.data.table.scan import refuse_deeper, scan
 from plainfilm.errors import ConfigError, DataError

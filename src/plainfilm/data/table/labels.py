@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import median
 
 from plainfilm.config import DataConfig
+from plainfilm.data.folders.walk import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table import kinds
-from plainfilm.data.table.folders import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table.kinds import as_word, some
 from plainfilm.data.table.one_label import one_each, unwrapped, with_one_label
 from plainfilm.errors import DataError

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from plainfilm.data.folders.walk import DataFiles, FoundFiles
 from plainfilm.data.table import kinds
-from plainfilm.data.table.folders import DataFiles, FoundFiles
 from plainfilm.data.table.kinds import as_word, some
 from plainfilm.errors import DataError
 

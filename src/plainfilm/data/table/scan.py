@@ -10,9 +10,9 @@ from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.errors import DecodeError
+from plainfilm.data.folders.walk import FoundFiles, set_aside
 from plainfilm.data.image.decode import ImageFacts, digest, inspect, read_bytes
 from plainfilm.data.table.file_facts import FactsBook
-from plainfilm.data.table.folders import FoundFiles, set_aside
 from plainfilm.data.table.patients import PatientSecret
 
 

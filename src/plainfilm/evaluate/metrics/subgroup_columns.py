@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.config import DataConfig
-from plainfilm.data.table.csv_list import read_column
+from plainfilm.data.csv.csv_list import read_column
 from plainfilm.errors import DataError, UsageError
 
 _MAX_SUBGROUPS = 20

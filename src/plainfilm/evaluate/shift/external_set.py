@@ -17,10 +17,10 @@ import pandas as pd
 
 from plainfilm.base.events import EventCallback
 from plainfilm.config import DataConfig, ExperimentConfig
+from plainfilm.data.csv.columns import options_that_fit
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import NO_PATIENTS, grouped
 from plainfilm.data.synthetic.drawn_files import drawn_note
-from plainfilm.data.table.columns import options_that_fit
 from plainfilm.data.table.image_table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.test_ledger import seal_of

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig
-from plainfilm.data.table.folders import DataFiles, FoundFiles
+from plainfilm.data.folders.walk import DataFiles, FoundFiles
 from plainfilm.data.table.kinds import KINDS
 from plainfilm.data.table.labels import check_labels
 from plainfilm.errors import DataError

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from plainfilm.data.table.split_names import split_of
+from plainfilm.data.folders.split_names import split_of
 
 Shape = tuple[str, ...]  # the folders of a file below DATA, outermost first, without its name
 

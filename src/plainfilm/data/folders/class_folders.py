@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from plainfilm.data.table.folders import DataFiles, FoundFiles, hides_images, is_system, set_aside
-from plainfilm.data.table.label_pattern import NO_MATCH, label_reader, propose
-from plainfilm.data.table.layout import Layout, Shape, find_layout
-from plainfilm.data.table.split_names import parts_in
+from plainfilm.data.folders.label_pattern import NO_MATCH, label_reader, propose
+from plainfilm.data.folders.layout import Layout, Shape, find_layout
+from plainfilm.data.folders.split_names import parts_in
+from plainfilm.data.folders.walk import DataFiles, FoundFiles, hides_images, is_system, set_aside
 from plainfilm.errors import DataError
 
 _IMAGES = frozenset({"image", "images", "img", "imgs"})

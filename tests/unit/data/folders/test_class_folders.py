@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig
-from plainfilm.data.table.class_folders import label_by_folder
-from plainfilm.data.table.folders import DataFiles, walk
+from plainfilm.data.folders.class_folders import label_by_folder
+from plainfilm.data.folders.split_names import split_of
+from plainfilm.data.folders.walk import DataFiles, walk
 from plainfilm.data.table.image_table import build_table
-from plainfilm.data.table.split_names import split_of
 from plainfilm.errors import ConfigError, DataError
 from wording import lacking
 

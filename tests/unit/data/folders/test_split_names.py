@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.data.table.split_names import BESIDE, SPELLINGS, parts_in, split_of
+from plainfilm.data.folders.split_names import BESIDE, SPELLINGS, parts_in, split_of
 
 PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "folders.md"
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig
 from plainfilm.data.csv.column_names import SYNONYMS
+from plainfilm.data.csv.csv_list import read_column, read_csv
 from plainfilm.data.split.splits import make_split
-from plainfilm.data.table.csv_list import read_column, read_csv
 from plainfilm.data.table.image_table import build_table, read_table, write_table
 from plainfilm.errors import DataError, UsageError
 

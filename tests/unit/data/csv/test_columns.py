@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from plainfilm.config import DataConfig
+from plainfilm.data.csv.columns import Columns, find_columns, options_that_fit, path_column, refuse_for_folder
 from plainfilm.data.csv.dialect import TextRows
-from plainfilm.data.table.columns import Columns, find_columns, options_that_fit, path_column, refuse_for_folder
 from plainfilm.errors import DataError, UsageError
 from wording import lacking
 

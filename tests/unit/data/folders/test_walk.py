@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from plainfilm.config import DataConfig
-from plainfilm.data.table import folders
-from plainfilm.data.table.class_folders import label_by_folder
-from plainfilm.data.table.folders import UNREADABLE, walk
+from plainfilm.data.folders import walk as folders
+from plainfilm.data.folders.class_folders import label_by_folder
+from plainfilm.data.folders.walk import UNREADABLE, walk
 from plainfilm.data.table.image_table import build_table, write_table
 from plainfilm.errors import DataError
 from wording import lacking

@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 from plainfilm.config import DataConfig
+from plainfilm.data.csv.columns import Columns, find_columns, options_that_fit, path_column
 from plainfilm.data.csv.dialect import TextRows, read_rows
-from plainfilm.data.table.columns import Columns, find_columns, options_that_fit, path_column
-from plainfilm.data.table.folders import DataFiles, FoundFiles
-from plainfilm.data.table.listed_files import find_files, relative_of, spellings
-from plainfilm.data.table.split_names import split_of
+from plainfilm.data.csv.listed_files import find_files, relative_of, spellings
+from plainfilm.data.folders.split_names import split_of
+from plainfilm.data.folders.walk import DataFiles, FoundFiles
 from plainfilm.errors import DataError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.data.table.listed_files import find_files, relative_of, spellings
+from plainfilm.data.csv.listed_files import find_files, relative_of, spellings
 
 Refusal = Callable[..., str]
 

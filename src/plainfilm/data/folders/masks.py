@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from plainfilm.data.errors import DecodeError
+from plainfilm.data.folders.walk import FoundFiles
 from plainfilm.data.image.decode import load, read_bytes
-from plainfilm.data.table.folders import FoundFiles
 from plainfilm.errors import DataError
 
 _MARK = re.compile(r"[ _-](mask|masks|segmentation|gt)([ _-]?\d+)?$")  # 'benign (1)_mask.png' beside 'benign (1).png'

@@ -9,8 +9,8 @@ from pathlib import Path
 from plainfilm.config import DataConfig
 from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, is_unnamed, means
 from plainfilm.data.csv.dialect import EXPECTED, TextRows, read_rows
+from plainfilm.data.folders.split_names import split_of
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
-from plainfilm.data.table.split_names import split_of
 from plainfilm.errors import DataError, UsageError
 
 NONE = "none"  # --patient-column none: the table has no such column
