@@ -107,12 +107,14 @@ def test_folders_that_cannot_be_learned_from(tmp_path, make, words, command):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("path,label\na.png,\nb.png,B\n", ["no label", "row 2"]),
-        ("file,label\na.png,A\n", ["no column 'path'"]),
-        ("path;label\na.png;A\n", ["no column 'path'"]),
+        ("path,label\n,A\nb.png,B\n", ["no path", "row 2"]),
+        ("title,label\na.png,A\n", ["no column for the path", "'title', 'label'"]),
+        ("a.png,A\nb.png,B\n", ["has no header", "'a.png,A'"]),
+        ("path;label;fold\na.png;A;0\nb.png;B;1\n", ["'fold' could be the split", "--split-column none"]),
+        ("path,label,lesion\na.png,A,7\nb.png,B,7\n", ["'lesion' could be the patient", "--patient-column lesion"]),
         ("path,label\nmissing.png,A\n", ["do not exist", "missing.png"]),
         ("path,label,split\na.png,A,trian\n", ["'trian'", "train, valid or test"]),
-        ("", ["no column 'path'"]),
+        ("", ["is empty"]),
         ("path,label\n", ["no rows"]),
     ],
 )

@@ -117,6 +117,9 @@ def test_a_disclaimer_is_no_claim(text):
     assert claims(text) == []
 
 
+COLUMN = "diagnosis"  # a name of a column in other people's tables, quoted where these names are listed
+
+
 def texts_of(path: Path) -> list[str]:
     """The words of a page, or the strings and comments of a module."""
     text = path.read_text(encoding="utf-8")
@@ -136,7 +139,7 @@ def test_no_page_presents_a_score_as_a_diagnosis():
         path.relative_to(ROOT).as_posix(): claimed
         for path in pages
         for text in texts_of(path)
-        if (claimed := claims(text))
+        if text != COLUMN and (claimed := claims(text.replace(f"`{COLUMN}`", "")))
     }
     assert found == {}
 

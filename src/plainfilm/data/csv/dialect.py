@@ -143,7 +143,7 @@ def _fitted(path: Path, rows: list[Row]) -> TextRows:
     for line, cells in fitted:
         if len(cells) != width:
             raise DataError(
-                f"{path}: row {line} has {len(cells)} cells, the header {width}. Quote separators inside cells."
+                f"{path}: row {line} has {len(cells)} cells, the header {width} ({','.join(header)[:60]!r}). Quote separators inside cells."
             )
     notes = ("Empty cells after the last column of the table are ignored.",) if trailing else ()
     return TextRows(header[:width], fitted, notes)

@@ -96,7 +96,8 @@ def test_a_column_that_holds_something_stays_without_a_name(tmp_path: Path):
     [
         (b"", "is empty. Expected a first line path,label[,patient][,split], and one row per image"),
         (b"path,label\n", "has a header but no rows"),
-        (b"path,label\na.png,A,x\n", "row 2 has 3 cells, the header 2. Quote separators inside cells"),
+        (b"path,label\na.png,A,x\n", "row 2 has 3 cells, the header 2 ('path,label'). Quote separators inside cells"),
+        (b"My study\npath,label\na.png,A\n", "row 2 has 2 cells, the header 1 ('My study')"),
         (b"path,label\na.png,A\n\nb.png\n", "row 4 has 1 cells, the header 2"),
         (b'path,label\na.png,"A\nb.png,B\n', "cannot be read as CSV from line 2 on"),
         (
