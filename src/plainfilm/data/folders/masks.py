@@ -75,5 +75,6 @@ def _refuse(pair: tuple[FoundFiles, FoundFiles], count: int) -> None:
     todo = f"--under {name} reads the images alone." if helps else "Move the masks out of DATA."
     raise DataError(
         f"{count} images in {str(masks)!r} have two values only and the names of images in {str(images)!r}: they are masks, "
-        f"not images of a class (first: {pair[0].relative!r}). {todo}"
+        f"not images of a class (first: {pair[0].relative!r}). {todo} "
+        "If they are a class after all, list the images in a CSV."
     )

@@ -44,7 +44,7 @@ def test_masks_are_refused_with_where_they_lie(
     root = write(tmp_path, write_image, {images: IMAGE, masks: MASK, "B/b{i}.png": 255 - IMAGE})
     message = refusal(lambda: build_table(root, DataConfig()))
     folder = masks.rpartition("/")[0]
-    assert lacking(message, f"4 images in {folder!r}", "two values", "they are masks", todo) == []
+    assert lacking(message, f"4 images in {folder!r}", "two values", "they are masks", todo, "in a CSV") == []
 
 
 @pytest.mark.parametrize(
