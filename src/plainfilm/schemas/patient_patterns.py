@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -18,6 +20,11 @@ class PatientPattern(BaseModel):
     images: int
     median_images_per_group: float
     straddling: int
+
+    @property
+    def option(self) -> str:
+        """The option as it is typed in a shell."""
+        return f"--patient-pattern {shlex.quote(self.pattern)}"
 
     def sentence(self) -> str:
         """'9 groups, 98 images, median 10 images a group; 9 groups are in two given folders'."""

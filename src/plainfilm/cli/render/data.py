@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 
 from rich.console import Console
@@ -112,7 +111,7 @@ def print_patterns(out: Console, patterns: list[PatientPattern]) -> None:
     if patterns:
         out.print("Names may hold patients that nobody declared. None of these is applied; choose one that is right:")
     for found in patterns:
-        out.print(f"  --patient-pattern {shlex.quote(found.pattern)}", soft_wrap=True)
+        out.print(f"  {found.option}", soft_wrap=True)
         out.print(f"      {found.sentence()}")
 
 

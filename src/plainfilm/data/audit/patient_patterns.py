@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,7 +28,6 @@ _SHARED = 0.2  # at least this share of the images shares its key with another o
 _SEEN = 0.01  # at least this share of the images has a key that it shares
 _MANY = 100  # a median group above this is a site or a day, not a patient
 _ACROSS = 3  # median images of a key that are enough where they are of several classes or folders
-_TOKENS = (re.compile(r"\d+|[^\W\d_]+|[\W_]+"), re.compile(r"[^\W_]+|[\W_]+"))  # the second: 'a3f9c' is one token
 _FOLDERS = ("([^/]+)/[^/]+$", "([^/]+)/[^/]+/[^/]+$")
 _PATIENT_WORDS = frozenset(
     [
@@ -141,12 +140,14 @@ def _judged(rows: pd.DataFrame, pattern: str, loose: bool = False) -> _Keys:
 def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool]]:
     """Patterns that are plausible among the names of their own form, and whether they are loose."""
     stems = [_stem(name) for name in rows["relative"]]
-    for tokens in _TOKENS:
+    for tokens, kind in _TOKENS:
         forms: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for i, stem in enumerate(stems):
-            forms[tuple(map(_kind, tokens.findall(stem)))].append(i)
+            if kind is _kind and _RANDOM.search(stem):
+                continue
+            forms[tuple(map(kind, tokens.findall(stem)))].append(i)
         for places in sorted(forms.values(), key=len, reverse=True)[:_FORMS]:
-            form = _Form([tokens.findall(stems[i]) for i in places])
+            form = _Form([tokens.findall(stems[i]) for i in places], kind)
             yield from form.plausible(rows.loc[places])
     for pattern in _FOLDERS:
         if _judged(rows, pattern).plausible:
@@ -159,10 +160,18 @@ def _stem(relative: str) -> str:
 
 
 def _kind(token: str) -> str:
-    """'0' for a number, 'a' for letters, 'x' for both, else the separator itself."""
-    if not token[0].isalnum():
-        return token
-    return "0" if token.isdecimal() else "a" if not any(map(str.isdecimal, token)) else "x"
+    """'0' for a number, 'a' for letters, else the separator itself."""
+    return token if not token[0].isalnum() else "0" if token.isdecimal() else "a"
+
+
+def _coarse_kind(token: str) -> str:
+    """'x' for letters and numbers in any order, else the separator itself."""
+    return "x" if token[0].isalnum() else token
+
+
+_RANDOM = re.compile(r"(?:[^\W\d_]+\d+){3}|(?:\d+[^\W\d_]+){3}")  # 'a3f9c1' has no parts; 's3img2' has
+_FINE = re.compile(r"\d+|[^\W\d_]+|[\W_]+")
+_TOKENS = ((_FINE, _kind), (re.compile(r"[^\W_]+|[\W_]+"), _coarse_kind))  # the second: 'a3f9c' is one token
 
 
 _SLOT = {"0": r"\d+", "a": r"[^\W\d_]+", "x": r"[^\W_]+"}
@@ -171,9 +180,9 @@ _SLOT = {"0": r"\d+", "a": r"[^\W\d_]+", "x": r"[^\W_]+"}
 class _Form:
     """Names of one form, as tokens."""
 
-    def __init__(self, names: Sequence[Sequence[str]]) -> None:
+    def __init__(self, names: Sequence[Sequence[str]], kind: Callable[[str], str]) -> None:
         self.names = names
-        self.kinds = [_kind(token) for token in names[0]]
+        self.kinds = [kind(token) for token in names[0]]
         self.values = [Counter(column) for column in zip(*names, strict=True)]
         self.slots = [i for i in range(len(self.kinds)) if self._varies(i)]
 
@@ -194,7 +203,10 @@ class _Form:
                     break
 
     def _varies(self, i: int) -> bool:
-        """Whether token `i` may end a key: a number or mixed token with two values, or one of many words."""
+        """Whether token `i` may end a key: a number with two values, one of many words, or a truly mixed token."""
+        if self.kinds[i] == "x":  # img1, img2 are letters and a number
+            shapes = Counter(tuple(map(_kind, _FINE.findall(value))) for value in self.values[i])
+            return 2 * shapes.most_common(1)[0][1] <= len(self.values[i]) > 2
         return self.kinds[i] in _SLOT and len(self.values[i]) > (_FEW_WORDS if self.kinds[i] == "a" else 1)
 
     def _hinted(self, i: int) -> bool:

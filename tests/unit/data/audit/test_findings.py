@@ -82,7 +82,7 @@ def test_without_a_key_a_straddling_pattern_makes_the_audit_unknown(
     assert {facts["patients"] for facts in document.classes.values()} == {None}
     page = (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
     assert "unknown whether a patient is in two given folders" in page and "whole patients" not in page
-    assert r"--patient-pattern &#39;^(nor_\d+)_&#39;" in page.replace("'", "&#39;")
+    assert r"<code>--patient-pattern &#39;^(nor_\d+)_&#39;</code>" in page
 
 
 def test_the_pattern_once_given_is_judged(tmp_path: Path, write_image: Callable[..., Path]) -> None:

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.table.patients import key_from_name
 
+FOLDERS = [("train", "A"), ("train", "B"), ("test", "A"), ("test", "B")]
+
 
 def table(names: Iterable[str]) -> pd.DataFrame:
     """Rows of an image table: folders above the name are CLASS, or GIVEN/CLASS, and what follows."""
@@ -65,7 +67,7 @@ def two_classes(form: str, patients: Sequence[int] = range(3, 15), images: int =
 def test_a_shared_number_is_proposed(form: str, pattern: str) -> None:
     names = two_classes(form)
     found = propose_patterns(table(names))
-    assert found[0].pattern == pattern
+    assert [one.pattern for one in found] == [pattern]
     assert (found[0].groups, found[0].images, found[0].median_images_per_group, found[0].straddling) == (12, 48, 4.0, 0)
     assert len(groups(names, pattern)) == 12
 
@@ -129,6 +131,8 @@ def test_a_number_shared_by_all_classes_is_proposed_unless_it_is_a_counter() -> 
         [f"A/batch1_{k}.png" for k in range(200)] + [f"A/batch2_{k}.png" for k in range(200)],  # two big parts
         [f"A/site{s}_{k}.png" for s in range(3, 9) for k in range(101)],  # a site has more images than a patient
         [f"A/{k}_{k % 2}.png" for k in range(40)],  # a side
+        [f"{part}/{c}/scan{i}_{k}.png" for i, (part, c) in enumerate(FOLDERS) for k in range(9)],  # the folder decides
+        [f"A/nor_{p}_img_{37 * p + k}.png" for p in range(44) for k in range(2 if p < 4 else 1)],  # 8 of 48 share
         ["A/nor_1_1.png", "A/nor_1_2.png"],
         [],
     ],
@@ -150,11 +154,12 @@ def test_images_with_a_patient_key_are_left_out() -> None:
 
 
 def test_at_most_three_are_proposed_and_other_images_come_first() -> None:
-    names = [f"A/x_{p}_{q}_{k}.png" for p in range(4) for q in range(4) for k in range(3)]  # patient, study, image
+    names = [f"A/x_{p}_{q}_{k}.png" for p in range(4) for q in (17, 58, 83, 91) for k in range(3)]
     names += [f"A/y_{p}-{k}.png" for p in range(5) for k in range(3)]
     names += [f"A/{p}%{k}.png" for p in range(4) for k in range(3)]
     names += [f"A/n{p}({k}).png" for p in range(3) for k in range(3)]
     assert patterns(names) == [r"^(x_\d+)_", r"^(y_\d+)-", r"^(\d+)%"]
+    assert patterns(names[:48]) == [r"^(x_\d+)_", r"^(x_\d+_\d+)_"]  # patient, and study of the patient
 
 
 @settings(max_examples=40, deadline=None)

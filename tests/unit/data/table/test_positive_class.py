@@ -37,7 +37,7 @@ NOT_NEGATIVE = [
 # Neither is negative, or both are: the last by alphabet.
 OPEN = [
     ("bacteria", "virus"), ("Bilateral", "Unilateral"), ("cat", "dog"), ("healthy", "normal"), ("benign", "normal"),
-    ("No_1", "No_2"), ("nodule", "noise"), ("A", "B"), ("grade_10", "grade_20"), ("NORMAL_1", "NORMAL_2"), ("正常", "肺炎"),
+    ("No_1", "No_2"), ("No_1_site", "other"), ("nodule", "noise"), ("A", "B"), ("grade_10", "grade_20"), ("NORMAL_1", "NORMAL_2"), ("正常", "肺炎"),
 ]  # fmt: skip
 
 
