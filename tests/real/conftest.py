@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,12 @@ def kermany() -> Path:
 def originals() -> Path:
     """340 original-size files of its train folder."""
     return real_folder("chest_xray_full")
+
+
+@pytest.fixture(scope="session")
+def real_set() -> Callable[[str], Path]:
+    """The folder of a set by its name; skips where it is not there."""
+    return real_folder
 
 
 @pytest.fixture(scope="session")

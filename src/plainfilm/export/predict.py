@@ -16,10 +16,11 @@ from typing import IO, Literal, TextIO
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_file, atomic_write
 from plainfilm.base.sanitize import spreadsheet_cell, visible
+from plainfilm.data.table.positive_class import BY_ALPHABET
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.input_paths import image_paths
 from plainfilm.export.scorer import ABSTAIN, OOD, Bundle, Prediction, open_bundle
-from plainfilm.schemas.documents import DRAWN, HEAT_MAPS, PredictDocument, marks
+from plainfilm.schemas.documents import HEAT_MAPS, PredictDocument, marks
 
 _Format = Literal["csv", "jsonl"]
 _REPORT_EVERY = 10.0  # seconds
@@ -69,7 +70,7 @@ def predict_files(
     if heat is not None:
         _make(heat)
     for note in bundle.card.notes:
-        if marks([note]) or note.startswith(DRAWN) or (heat is not None and note.startswith(HEAT_MAPS)):
+        if marks([note]) or BY_ALPHABET in note or (heat is not None and note.startswith(HEAT_MAPS)):
             on_event("note", {"text": note})
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
     line = (_csv_line if form == "csv" else _json_line)(vocab)

@@ -12,20 +12,23 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit.findings import Findings, by_class, find
+from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, image_statistics
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
+from plainfilm.data.split.identities import IDENTITY_NOTE, without_identities
 from plainfilm.data.split.splits import grouped, label_index, leaks, people
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, scan_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_note
 from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, not_estimable, raises_banner, shortcut_metric
-from plainfilm.pipeline.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive
+from plainfilm.pipeline.prepare import decode_spec, default_phantom, keep_out_of_data, pick_positive, positive_note
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.data import AuditDocument, Ignored, Quarantined, Shortcut
 from plainfilm.schemas.documents import Metric
 
 _FILE_FACTS = PROBES[0]
+_UNKNOWN = ["Without a patient key it is unknown whether a patient is in two given folders."]
 
 
 def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCallback = silent) -> AuditDocument:
@@ -52,6 +55,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCa
     if cfg.data.harmonise:
         shortcuts += probes.pixel_probes("harmonised", _decoded(cfg, table, on_event, harmonise=True), on_event)
     document = _document(path, table, find(table, plain), positive, shortcuts, folder)
+    document = document.model_copy(update={"notes": [*document.notes, *positive_note(table.classes, cfg.data)]})
     from plainfilm.report.audit_page import draw_page
 
     page = draw_page(document, table.rows, plain, LIMIT)
@@ -109,6 +113,8 @@ def _document(
     path: Path, table: ImageTable, found: Findings, positive: str | None, shortcuts: list[Shortcut], folder: RunDir
 ) -> AuditDocument:
     rows, excluded = table.rows, table.excluded
+    patterns = propose_patterns(rows)
+    unknown = all(s.auroc.value is None for s in shortcuts) or any(pattern.straddling for pattern in patterns)
     bad, ignored = (excluded[excluded["state"] == state] for state in ("quarantined", "ignored"))
     return AuditDocument(
         data=str(path), found=table.found, used=len(rows), classes=by_class(rows),
@@ -118,25 +124,26 @@ def _document(
         duplicates=found.identical, near_duplicates=found.near, label_conflicts=found.conflicts,
         patients_across_splits=found.across_patients, duplicates_across_splits=found.across_identical,
         **people(rows, table.has_patients), positive=positive, shortcuts=shortcuts,
-        verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts)),
-        notes=[*drawn_note(rows), *table.notes, *_notes(shortcuts, table.has_patients), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
+        verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts), unknown), patient_patterns=patterns,
+        notes=[*drawn_note(rows), *table.notes, *_notes(shortcuts, table), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
     )  # fmt: skip
 
 
-def _notes(shortcuts: list[Shortcut], has_patients: bool) -> list[str]:
+def _notes(shortcuts: list[Shortcut], table: ImageTable) -> list[str]:
     named = {s.probe if s.pixels == "file" else f"{s.probe} ({s.pixels} pixels)": s.auroc for s in shortcuts}
     notes = shortcut_note(named, "in cross-validation")
     if all(s.auroc.value is None for s in shortcuts):
         notes.append(f"Shortcuts could not be tested: {shortcuts[0].auroc.method.removeprefix('not estimable: ')}")
-    if not has_patients:
+    if not table.has_patients:
         notes.append("No patient key: images of one patient on both sides of a fold may inflate the probes' scores.")
-    return notes
+        notes += _UNKNOWN if (table.rows["given"] != "").any() else []
+    return [*notes, *([IDENTITY_NOTE] if without_identities(table, "image")[1] else [])]
 
 
 def _given_notes(rows: pd.DataFrame, found: Findings) -> list[str]:
     """A note where `train` treats given folders differently: it pools train and val and splits them again by patient."""
     given = rows[rows["given"] != ""]
-    named = set(found.across_patients) - set(
+    named = set(found.across_patients or ()) - set(
         leaks(given.assign(split=given["given"].replace("valid", "train"))).patients
     )
     if not named:

@@ -12,17 +12,16 @@ from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.exclude import leave_out
+from plainfilm.data.split.identities import without_patients
 from plainfilm.data.split.splits import Split, count, make_split
 from plainfilm.data.split.subsample import keep_per_class
 from plainfilm.data.split.valid_roles import cut_valid
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, build_table
+from plainfilm.data.table.positive_class import BY_ALPHABET, positive_of_two
 from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.schemas.documents import DataCounts
-
-# With two classes, the one whose name is not in this list is the positive class.
-_NEGATIVE_NAMES = frozenset({"normal", "negative", "healthy", "benign", "control", "no_finding", "0", "no"})
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,23 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     table = build_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     positive = pick_positive(table.classes, cfg.data)
     split = make_split(table, cfg.data, cfg.train.seed)
+    table = without_patients(table) if (split.rows["patient"] == "").all() else table  # a split of identities has none
     if cfg.data.exclude is not None:
         table, split = leave_out(table, split, Path(cfg.data.exclude))
     if cfg.data.per_class is not None:
         table, split = keep_per_class(table, split, cfg.data.per_class, cfg.train.seed)
     split = cut_valid(split, table.classes, cfg.train.seed)
-    split = replace(split, notes=(*drawn_note(split.rows), *table.notes, *split.notes))
+    split = replace(split, notes=_all_notes(table, split, cfg.data))
     counts = count(table, split)
     spec = decode_spec(cfg, table)
     on_event(
         "data", {"path": str(path), "counts": counts, "positive": positive, "split": split, "excluded": table.excluded}
     )
     return Prepared(table, split, counts, positive, spec)
+
+
+def _all_notes(table: ImageTable, split: Split, cfg: DataConfig) -> tuple[str, ...]:
+    return (*drawn_note(split.rows), *table.notes, *positive_note(table.classes, cfg), *split.notes)
 
 
 def decode_spec(cfg: ExperimentConfig, table: ImageTable) -> DecodeSpec:
@@ -82,7 +86,7 @@ def decode_spec(cfg: ExperimentConfig, table: ImageTable) -> DecodeSpec:
 
 
 def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
-    """Name of the positive class: the user's, else the one of two that does not mean normal, else the last.
+    """Name of the positive class: the user's, else of two the one whose name is not negative, else the last by alphabet.
 
     Raises:
         ConfigError: the name is not a class, or there are more than two classes.
@@ -99,8 +103,15 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
         return None
     if cfg.positive is not None:
         return cfg.positive
-    candidates = [name for name in classes if name.casefold().replace(" ", "_") not in _NEGATIVE_NAMES]
-    return candidates[0] if len(candidates) == 1 else classes[-1]
+    return positive_of_two(*classes)[0]
+
+
+def positive_note(classes: list[str], cfg: DataConfig) -> list[str]:
+    """The note of every output where neither the user nor the names of two classes say which one is positive."""
+    if len(classes) != 2 or cfg.positive is not None:
+        return []
+    positive, decided = positive_of_two(*classes)
+    return [] if decided else [f"{positive!r} is the {BY_ALPHABET}."]
 
 
 def default_phantom(cfg: PhantomConfig, on_event: EventCallback) -> Path:

@@ -16,6 +16,7 @@ import pandas as pd
 from plainfilm.base.events import EventCallback, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
+from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.image.layout import channels_last
 from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
@@ -74,7 +75,8 @@ def train_run(
     seconds = estimate(learn, cfg, on_event)
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
-                             notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds)  # fmt: skip
+                             notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds,
+                             patient_patterns=propose_patterns(ready.table.rows))  # fmt: skip
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
         learn.progress.on_event = on_event

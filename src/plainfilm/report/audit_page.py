@@ -21,6 +21,7 @@ from plainfilm.schemas.documents import RESEARCH_ONLY
 _MAX_GROUPS = 12  # of duplicates that are drawn; all are in audit.json
 _MEANING = {
     "ok": "No findings.",
+    "unknown": "Nothing was found, but what the notes below name could not be judged.",
     "warn": "The images can be used; state the findings below beside every score made with them.",
     "fail": "A given split shares patients or copies, or identical images have two labels. Split again, or repair the data.",
 }
@@ -54,14 +55,15 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
     return text
 
 
-def _findings(audit: AuditDocument) -> list[tuple[str, int]]:
+def _findings(audit: AuditDocument) -> list[tuple[str, int | str]]:
     rules = Counter(row.rule for row in audit.ignored)
+    across = audit.patients_across_splits
     return [
         ("files that cannot be used (quarantined)", len(audit.quarantined)),
         ("groups of identical images", len(audit.duplicates)),
         ("groups of nearly identical images", len(audit.near_duplicates)),
         ("groups of identical images under two labels", len(audit.label_conflicts)),
-        ("patient keys in two given folders", len(audit.patients_across_splits)),
+        ("patient keys in two given folders", "unknown" if across is None else len(across)),
         ("groups of identical images in two given folders", len(audit.duplicates_across_splits)),
         *((f"ignored: {rule}", count) for rule, count in sorted(rules.items())),
     ]

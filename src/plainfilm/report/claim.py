@@ -73,11 +73,19 @@ def _data(found: ReportedRun) -> dict[int, str]:
     return {
         9: f"Decoded once to {grey} 8-bit images of {size}{harmonised}; scaled to 0..1 and normalised with mean {number(card.mean[0], 2)}, sd {number(card.std[0], 2)}.",
         12: f"Unreadable files are excluded and given a code: {many(counts.quarantined, 'file')}. No value was imputed.",
-        19: f"{_SPLITS.get(card.split, card.split).capitalize()}: {parts} images; seed {found.cfg.train.seed}.",
+        19: f"{_people(_SPLITS.get(card.split, card.split), known=card.has_patients).capitalize()}: {parts} images; seed {found.cfg.train.seed}.",
         20: f"{disjoint}{' The initial weights were trained on some of these images or patients.' if 'LEAKY WEIGHTS' in marks(card.notes) else ''}",
         35: f"{many(counts.found, 'file')} found, {counts.used:,} used{people}; {counts.quarantined:,} unreadable, {counts.duplicates:,} duplicates dropped, {counts.ignored:,} ignored by rule.",
-        **({10: f"Train reduced to {per_class:,} images of each class, by whole patients."} if (per_class := getattr(cfg, "per_class", None)) else {}),
+        **({10: f"Train reduced to {per_class:,} images of each class, {_people('by whole patients', known=card.has_patients)}."} if (per_class := getattr(cfg, "per_class", None)) else {}),
     }  # fmt: skip
+
+
+def _people(text: str, *, known: bool) -> str:
+    """The text without "whole patients" where no image names its patient."""
+    if known or "whole patients" not in text:
+        return text
+    said = text.replace("by whole patients", "by image").replace("of whole patients", "of images")
+    return f"{said.replace('whole patients', 'images')}; no patient key is known"
 
 
 def _model(found: ReportedRun) -> dict[int, str]:

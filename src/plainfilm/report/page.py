@@ -21,7 +21,7 @@ from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_co
 from plainfilm.report.run_data import ReportedRun, read_reported_run
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, Number
-from plainfilm.schemas.documents import DRAWN, RESEARCH_ONLY, ReportDocument, marks
+from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
 
 _GENERATOR = '<meta name="generator" content="plainfilm report">'
 _NAMES = {
@@ -31,7 +31,7 @@ _NAMES = {
     "calibration_slope": "Calibration slope (1 is best)", "log_loss": "Log loss (0 is best)",
 }  # fmt: skip
 _CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
-_LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS")
+_LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS", IDENTITY)
 _NO_BAR = ("mcc",)  # ranges from -1 to 1
 _TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 _AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")

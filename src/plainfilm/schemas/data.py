@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas.documents import DataCounts, Document
 from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.patient_patterns import PatientPattern
 
 
 class Planted(BaseModel):
@@ -75,7 +76,13 @@ class Shortcut(BaseModel):
 
 
 class AuditDocument(Document):
-    """`plainfilm audit --json`; paths are relative to DATA."""
+    """`plainfilm audit --json`; paths are relative to DATA.
+
+    `patients_across_splits`: None where no image has a patient key: it is unknown. `patient_patterns`: what
+    --patient-pattern could be for the images without a key; none is applied. `verdict`, the gravest first: fail, warn,
+    unknown, ok. It is unknown where nothing fails or warns, and no probe is estimable, or images without a patient key
+    are in given folders and a group of a proposed pattern is in two of them.
+    """
 
     data: str
     found: int
@@ -87,15 +94,16 @@ class AuditDocument(Document):
     duplicates: list[list[str]]
     near_duplicates: list[list[str]]
     label_conflicts: list[list[str]]
-    patients_across_splits: list[str]
+    patients_across_splits: list[str] | None
     duplicates_across_splits: list[list[str]]
     patients: int | None  # as they are resampled
     patient_keys: int | None = None
     positive: str | None
     shortcuts: list[Shortcut]
-    verdict: Literal["ok", "warn", "fail"]
+    verdict: Literal["ok", "unknown", "warn", "fail"]
     notes: list[str]
     page: str
+    patient_patterns: list[PatientPattern]
 
 
 class CacheEntry(BaseModel):

@@ -12,20 +12,13 @@ from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
 from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
 from plainfilm.schemas.evaluate import Metric as Metric
+from plainfilm.schemas.marks import DRAWN as DRAWN
+from plainfilm.schemas.marks import HEAT_MAPS as HEAT_MAPS
+from plainfilm.schemas.marks import IDENTITY as IDENTITY
+from plainfilm.schemas.marks import marks as marks
+from plainfilm.schemas.patient_patterns import PatientPattern
 
 RESEARCH_ONLY = "Research use only; not a medical device."
-DRAWN = "DRAWN IMAGES"  # begins the note of a run on phantoms
-HEAT_MAPS = "HEAT MAPS"  # begins the sentence of a check that heat maps failed, in a bundle's notes too
-
-
-def marks(notes: list[str]) -> str:
-    """Warning prefix of every title, e.g. 'LEAKY SPLIT: ', from the notes that begin with one; else ''."""
-    found = [
-        mark
-        for mark in (DRAWN, "LEAKY SPLIT", "LEAKY WEIGHTS", "VALIDATION ONLY", "KNOWN PATIENTS")
-        if any(note.startswith(mark) for note in notes)
-    ]
-    return ", ".join(found) + ": " if found else ""
 
 
 class Document(BaseModel):
@@ -170,7 +163,8 @@ class LrFindDocument(Document):
 
 
 class TrainDocument(Document, HasShortcutBaseline):
-    """`plainfilm train --json`; a dry run has no run, no metrics and no timing."""
+    """`plainfilm train --json`; a dry run has no run, no metrics and no timing. `patient_patterns`: what a dry run proposes
+    as --patient-pattern where images have no patient key."""
 
     run: str | None
     data: DataCounts
@@ -184,6 +178,7 @@ class TrainDocument(Document, HasShortcutBaseline):
     metrics: dict[str, dict[str, Metric]]
     estimate_seconds: float
     timing: Timing | None
+    patient_patterns: list[PatientPattern] = []
 
 
 class ChangeScore(BaseModel):

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.positive_class import BY_ALPHABET
 from plainfilm.export.manifest import facts_of
 from plainfilm.export.scorer import open_bundle
 from wording import lacking
@@ -108,13 +109,15 @@ def test_a_leaky_model_says_so_each_time_it_scores(exported, image, tmp_path):
     leaky.mkdir()
     files = {path.name: path.read_bytes() for path in exported[1].iterdir()}
     note = "LEAKY SPLIT: patients stand on both sides."
-    card = {**json.loads(files["card.json"]), "notes": [note, "A note that is no alarm."]}
+    alphabet = f"'VIRUS' is the {BY_ALPHABET}."
+    card = {**json.loads(files["card.json"]), "notes": [note, "A note that is no alarm.", alphabet]}
     files["card.json"] = json.dumps(card).encode()
     listed = {name: facts_of(data).model_dump() for name, data in files.items() if name != "MANIFEST.json"}
     files["MANIFEST.json"] = json.dumps({"schema_version": 1, "files": listed}).encode()
     for name, data in files.items():
         (leaky / name).write_bytes(data)
     done = predict(leaky, image)
+    assert "--positive changes it" in done.stderr
     assert f"NOTE: {note}" in done.stderr and "no alarm" not in done.stderr and "LEAKY" not in done.stdout
     assert "LEAKY" not in predict(leaky, image, "-q").stderr
     document = json.loads(predict(leaky, image, "--out", tmp_path / "rows.csv", "--json").stdout)

@@ -13,7 +13,7 @@ from plainfilm.base.events import silent
 from plainfilm.config import DataConfig, PhantomConfig, load_config
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.pipeline.prepare import default_phantom, pick_positive, prepare
+from plainfilm.pipeline.prepare import default_phantom, pick_positive, positive_note, prepare
 from wording import lacking
 
 Refusal = Callable[..., str]
@@ -40,6 +40,28 @@ Refusal = Callable[..., str]
 )
 def test_the_positive_class_is_by_default_the_one_that_is_not_normal(classes: list[str], positive: str | None) -> None:
     assert pick_positive(classes, DataConfig()) == positive
+
+
+@pytest.mark.parametrize(
+    ("classes", "named", "said"),
+    [
+        (["bacteria", "virus"], None, ["'virus' is the positive class by alphabet; --positive changes it."]),
+        (["bacteria", "virus"], "bacteria", []),
+        (["COVID", "NonCOVID"], None, []),
+        (["a", "b", "c"], None, []),
+        (["a"], None, []),
+    ],
+)
+def test_a_positive_class_that_nothing_decides_is_noted(classes: list[str], named: str | None, said: list[str]) -> None:
+    assert positive_note(classes, DataConfig(positive=named)) == said
+
+
+def test_the_note_on_the_positive_class_is_in_every_output(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
+    note = "'virus' is the positive class by alphabet; --positive changes it."
+    root = draw_cxr(tmp_path / "data", classes=("bacteria", "virus"))
+    assert note in prepare(load_config(options={"data.path": str(root)}), silent).split.notes
+    named = prepare(load_config(options={"data.path": str(root), "data.positive": "virus"}), silent)
+    assert not [text for text in named.split.notes if "by alphabet" in text]
 
 
 def test_a_named_positive_class_is_used() -> None:

@@ -263,3 +263,20 @@ def test_maps_of_a_score_that_hardly_depends_on_the_image_are_a_caveat_at_the_ma
     assert about_heat(run) == {title: ("mind", False)}
     assert "not judged" in item_31(run) and lacking(item_31(run), "changes by 0") == []
     assert "passed" not in item_31(run) and "FAILED" not in item_31(run)
+
+
+def test_whole_patients_are_named_only_where_they_are_known(finish):
+    run = finish()
+    said = {item.number: item.text for item in claim_items(read_reported_run(run))[0]}
+    assert "whole patients" in said[19].casefold()
+    edit_card(run, has_patients=False)
+    said = {item.number: item.text for item in claim_items(read_reported_run(run))[0]}
+    assert "whole patients" not in said[19].casefold() and "no patient key is known" in said[19]
+
+
+def test_identity_recognition_is_the_first_caveat(finish):
+    run = finish()
+    edit_metrics(
+        run, "test", notes=["IDENTITY RECOGNITION: every class is one patient; the score tells identities apart."]
+    )
+    assert levels(run)["Identity recognition"] == "stop"

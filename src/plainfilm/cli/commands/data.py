@@ -65,7 +65,12 @@ def audit(
     *,
     keys: ConfigKeys,
     fail_on: Annotated[
-        str, typer.Option("--fail-on", metavar="VERDICT", help="Exit 1 at this verdict or worse: warn, fail or never.")
+        str,
+        typer.Option(
+            "--fail-on",
+            metavar="VERDICT",
+            help="Exit 1 at this verdict or worse: warn (also at unknown), fail or never.",
+        ),
     ] = "fail",
     out: opt.Out = None,
     config: opt.Config = None,
@@ -82,7 +87,7 @@ def audit(
     with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
         document = audit_data(cfg, out, terminal)
         terminal.result(document)
-    grave = {"ok": 0, "warn": 1, "fail": 2}
+    grave = {"ok": 0, "unknown": 1, "warn": 1, "fail": 2}  # for a script, what could not be judged is not fine
     if fail_on != "never" and grave[document.verdict] >= grave[fail_on]:
         raise GateError(f"The audit's verdict is {document.verdict}. Findings: {document.page}")
 

@@ -50,7 +50,8 @@ def print_compare(out: Console, document: CompareDocument) -> None:
         shown = (_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", "log_loss"))
         table.add_row(row.name, str(len(row.runs)), *shown)
     out.print(table)
-    out.print(f"{document.metric} minus that of {document.best}, paired by whole patients (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
+    pairs = "whole patients" if document.n_patients is not None else "image; no patient key is known"
+    out.print(f"{document.metric} minus that of {document.best}, paired by {pairs} (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
     table = Table(box=None, pad_edge=False)
     for name in ("row", "difference", "p", "adjusted", "closed-form test", ""):
         table.add_column(name, no_wrap=name == "row")

@@ -12,9 +12,11 @@ from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
 from plainfilm.cli.screen import Screen
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
 from plainfilm.schemas.documents import ModelRow, ModelsDocument
+from plainfilm.schemas.patient_patterns import PatientPattern
 
 _VERDICTS = {
     "ok": "ok: no findings to report with the score",
+    "unknown": "unknown: nothing was found, but what the notes name could not be judged",
     "warn": "warn: report the findings above with every score",
     "fail": "fail: a given split shares patients or copies, or identical images have two labels",
 }
@@ -49,18 +51,20 @@ def print_audit(out: Screen, document: AuditDocument) -> None:
     out.print(_by_class_table(document))
     codes = Counter(row.code for row in document.quarantined)
     damage = f" ({', '.join(f'{code} {n}' for code, n in sorted(codes.items()))})" if codes else ""
+    across = document.patients_across_splits
     for what, count in (
         (f"quarantined files{damage}", len(document.quarantined)),
         ("groups of identical images", len(document.duplicates)),
         ("groups of nearly identical images", len(document.near_duplicates)),
         ("groups of identical images under two labels", len(document.label_conflicts)),
-        ("patient keys in two given folders", len(document.patients_across_splits)),
+        ("patient keys in two given folders", "unknown" if across is None else len(across)),
         ("groups of identical images in two given folders", len(document.duplicates_across_splits)),
     ):
-        out.print(f"{count:6}  {what}")
+        out.print(f"{count!s:>6}  {what}")
     for rule, count in sorted(Counter(row.rule for row in document.ignored).items()):
         out.print(f"{count:6}  ignored: {rule}")
     _print_shortcuts(out, document)
+    print_patterns(out, document.patient_patterns)
     print_notes(out, document.notes)
     out.print(f"Verdict: {_VERDICTS[document.verdict]}")
     out.print(f"Page: {document.page}", soft_wrap=True)
@@ -87,7 +91,7 @@ def _by_class_table(document: AuditDocument) -> Table:
         for facts in document.classes.values()
     )
     table.add_row("patients", *(
-        f"{facts['patients']} ({facts['patient_keys']} keys)" if more else str(facts["patients"])
+        f"{facts['patients']} ({facts['patient_keys']} keys)" if more else str(facts["patients"] or "unknown")
         for facts, more in zip(document.classes.values(), keys, strict=True)
     ))  # fmt: skip
     for fact, form in (("width", "{:.0f}"), ("height", "{:.0f}"), ("bytes_per_pixel", "{:.3f}")):
@@ -108,6 +112,15 @@ def _print_shortcuts(out: Console, document: AuditDocument) -> None:
     for shortcut in document.shortcuts:
         table.add_row(shortcut.probe, shortcut.pixels, *metric_text(shortcut.auroc))
     out.print(table)
+
+
+def print_patterns(out: Console, patterns: list[PatientPattern]) -> None:
+    """What --patient-pattern could be, with its groups; nothing where nothing is proposed."""
+    if patterns:
+        out.print("Names may hold patients that nobody declared. None of these is applied; choose one that is right:")
+    for found in patterns:
+        out.print(f"  {found.option}", soft_wrap=True)
+        out.print(f"      {found.sentence()}")
 
 
 def size_text(size: int) -> str:

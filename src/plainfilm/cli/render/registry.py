@@ -14,6 +14,7 @@ from plainfilm.cli.render.data import (
     print_cache,
     print_doctor,
     print_models,
+    print_patterns,
     print_phantom,
     print_split,
     size_text,
@@ -83,6 +84,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
         out.print(
             f"Dry run: no fault found in the data; training would take about {duration(document.estimate_seconds)}. Nothing was written."
         )
+        print_patterns(out, document.patient_patterns)
         return
     _print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
     _print_shortcut_baseline(out, document.shortcut_baseline, "valid")

@@ -13,7 +13,7 @@ from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.splits import grouped, leaks, people
 from plainfilm.data.table.image_table import ImageTable
 
-_Verdict = Literal["ok", "warn", "fail"]
+_Verdict = Literal["ok", "unknown", "warn", "fail"]
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,24 @@ class Findings:
 
     `identical`: the same bytes or the same decoded pixels, one class. `near`: nearly the same image, confirmed on
     its pixels. `conflicts`: identical, but of two classes. `across_patients` and `across_identical`: patient keys and
-    groups that are in two given folders.
+    groups that are in two given folders; no patient key at all: `across_patients` is None.
     """
 
     identical: list[list[str]]
     near: list[list[str]]
     conflicts: list[list[str]]
-    across_patients: list[str]
+    across_patients: list[str] | None
     across_identical: list[list[str]]
     quarantined: int
 
-    def verdict(self, shortcut: bool) -> _Verdict:
-        """fail: the given split or the labels are wrong; warn: something that the reader must know; else ok."""
+    def verdict(self, shortcut: bool, unknown: bool = False) -> _Verdict:
+        """fail: the given split or the labels are wrong; warn: something that the reader must know; unknown: neither was
+        found, and `unknown` says that it could not be; else ok."""
         if self.across_patients or self.across_identical or self.conflicts:
             return "fail"
-        return "warn" if self.quarantined or self.identical or self.near or shortcut else "ok"
+        if self.quarantined or self.identical or self.near or shortcut:
+            return "warn"
+        return "unknown" if unknown else "ok"
 
 
 def find(table: ImageTable, pixels: PixelRows) -> Findings:
@@ -58,20 +61,21 @@ def find(table: ImageTable, pixels: PixelRows) -> Findings:
         identical=identical,
         near=[[names[i] for i in group] for group in near_groups(pairs, content)],
         conflicts=[list(group) for group in table.conflicts],
-        across_patients=list(leaks(given.assign(split=given["given"])).patients),
+        across_patients=list(leaks(given.assign(split=given["given"])).patients) if table.has_patients else None,
         across_identical=[group for group in identical if len({split_of[name] for name in group} - {""}) > 1],
         quarantined=table.count("quarantined"),
     )
 
 
 def by_class(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Per class: images, patients as they are resampled and their keys, median (smallest to largest) of width, height and bytes per pixel, depths, channels."""
+    """Per class: images, patients as they are resampled and their keys (None without a key), median (smallest to largest) of width, height and bytes per pixel, depths, channels."""
     per_pixel = rows["bytes"] / (rows["width"] * rows["height"])
     summary: dict[str, dict[str, Any]] = {}
+    known = bool((rows["patient"] != "").any())
     for label, part in grouped(rows, wide=True).assign(bytes_per_pixel=per_pixel).groupby("label"):
         summary[str(label)] = {
             "images": len(part),
-            **people(part, known=True),
+            **people(part, known),
             **{name: _spread(part[name].to_numpy()) for name in ("width", "height", "bytes_per_pixel")},
             **{name: _counts(part[name]) for name in ("depth", "channels")},
         }

@@ -11,6 +11,7 @@ import pandas as pd
 
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import allocate
+from plainfilm.data.split.identities import IDENTITY_NOTE, refuse_identities, without_identities
 from plainfilm.data.split.split_file import read_split_file
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.image_table import ImageTable
@@ -59,14 +60,15 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
         GateError: a given split shares patients or identical files between its parts, and `allow_leak` is not set.
     """
     rng = np.random.default_rng([seed, 0x5EED])
-    notes = _patient_notes(table)
+    table, identity = without_identities(table, cfg.split)
+    notes = [IDENTITY_NOTE] if identity else _patient_notes(table)
     if cfg.split == "official":
         rows, kind = _official(table, rng), "official"
         notes += _pooled_note(table.rows)
     elif cfg.split == "given":
         rows, kind = _given(table), "given"
     elif cfg.split == "image":
-        rows, kind = _by_image(table, cfg, rng), "image"
+        rows, kind = _by_image(table, cfg, rng, apart=not identity), "image"
     elif cfg.split in ("patient", "kfold"):
         rows, kind = _by_patient(table, cfg, rng), cfg.split
     else:
@@ -75,7 +77,7 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
         notes.append("The given train/val/test folders were pooled and split again; --split official keeps them.")
     crossing = leaks(rows)
     conflicts = int((table.excluded["code"] == "E_LABEL_CONFLICT").sum())
-    if kind == "image":
+    if kind == "image" and not identity:
         notes.append(f"LEAKY SPLIT: images, not patients, were split at random; {crossing.sentence()}.")
     elif crossing or (conflicts and kind in ("official", "given", "file")):
         found = crossing.sentence() + (f"; {conflicts} identical files have different labels" if conflicts else "")
@@ -88,7 +90,7 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
     if not (rows["split"] == "test").any():
         notes.append("VALIDATION ONLY: there is no labelled test folder, so no number here is a test score.")
     _refuse_thin(rows, table.classes)
-    return Split(rows, kind, kind == "image" or bool(crossing), tuple(notes))
+    return Split(rows, kind, (kind == "image" and not identity) or bool(crossing), tuple(notes))
 
 
 NO_PATIENTS = "No patient key: each image counts as its own patient; the intervals are likely too narrow."
@@ -152,9 +154,10 @@ def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) ->
     return rows.assign(split=split)
 
 
-def _by_image(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> pd.DataFrame:
+def _by_image(table: ImageTable, cfg: DataConfig, rng: np.random.Generator, *, apart: bool) -> pd.DataFrame:
     rows = grouped(table.rows, wide=True)
-    part = allocate(np.arange(len(rows)), label_index(rows, table.classes), np.array(cfg.shares), rng)
+    unit = np.arange(len(rows)) if apart else rows["group"].to_numpy()  # apart: identical images too
+    part = allocate(unit, label_index(rows, table.classes), np.array(cfg.shares), rng)
     return rows.assign(split=np.array(_SPLITS)[part])
 
 
@@ -208,6 +211,7 @@ def label_index(rows: pd.DataFrame, classes: list[str]) -> np.ndarray:
 def _require_patients(
     rows: pd.DataFrame, classes: list[str], *, minimum: int = _MIN_PATIENTS, where: str = "the data"
 ) -> None:
+    refuse_identities(rows)
     for name in classes:
         patients = rows.loc[rows["label"] == name, "group"].nunique()
         if patients < minimum:

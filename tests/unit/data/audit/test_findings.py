@@ -18,6 +18,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import scan_table
 from plainfilm.pipeline.audit import audit_data
+from plainfilm.schemas.data import AuditDocument
 
 NOTHING = dict(identical=[], near=[], conflicts=[], across_patients=[], across_identical=[], quarantined=0)
 
@@ -26,6 +27,7 @@ NOTHING = dict(identical=[], near=[], conflicts=[], across_patients=[], across_i
     ("found", "shortcut", "verdict"),
     [
         ({}, False, "ok"),
+        ({"across_patients": None}, False, "ok"),
         ({}, True, "warn"),
         ({"identical": [["a", "b"]]}, False, "warn"),
         ({"near": [["a", "b"]]}, False, "warn"),
@@ -37,6 +39,85 @@ NOTHING = dict(identical=[], near=[], conflicts=[], across_patients=[], across_i
 )
 def test_the_verdict_is_that_of_the_gravest_finding(found: dict, shortcut: bool, verdict: str) -> None:
     assert Findings(**{**NOTHING, **found}).verdict(shortcut) == verdict
+
+
+@pytest.mark.parametrize(
+    ("found", "shortcut", "verdict"),
+    [
+        ({}, False, "unknown"),
+        ({}, True, "warn"),
+        ({"quarantined": 1}, False, "warn"),
+        ({"conflicts": [["a", "b"]]}, False, "fail"),
+    ],
+)
+def test_unknown_is_graver_than_ok_and_nothing_else(found: dict, shortcut: bool, verdict: str) -> None:
+    assert Findings(**{**NOTHING, **found}).verdict(shortcut, unknown=True) == verdict
+
+
+def slices(root: Path, write_image: Callable[..., Path], name: str) -> Path:
+    """Eight patients, four a class, each with four slices of noise, two in train and two in test."""
+    for p in range(8):
+        for k in range(4):
+            image = np.random.default_rng(10 * p + k).integers(0, 256, (24, 24), dtype=np.uint8)
+            part = "train" if k < 2 else "test"
+            write_image(root / part / "AB"[p % 2] / name.format(p=p, k=k, i=4 * p + k), image)
+    return root
+
+
+def audit_of(root: Path, out: Path, **options: object) -> AuditDocument:
+    return audit_data(load_config(options={"data.path": str(root), "train.size_px": 24, **options}), out)
+
+
+def test_without_a_key_a_straddling_pattern_makes_the_audit_unknown(
+    tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
+    root = slices(tmp_path / "data", write_image, "nor_{p}_img_{k}.png")
+    document = audit_of(root, tmp_path / "audit")
+    assert document.patients_across_splits is None
+    (found,) = document.patient_patterns
+    assert (found.pattern, found.groups, found.images, found.median_images_per_group, found.straddling) == (
+        r"^(nor_\d+)_", 8, 32, 4.0, 8
+    )  # fmt: skip
+    assert document.verdict == "unknown"
+    assert {facts["patients"] for facts in document.classes.values()} == {None}
+    page = (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
+    assert "unknown whether a patient is in two given folders" in page and "whole patients" not in page
+    assert r"<code>--patient-pattern &#39;^(nor_\d+)_&#39;</code>" in page
+
+
+def test_the_pattern_once_given_is_judged(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    root = slices(tmp_path / "data", write_image, "nor_{p}_img_{k}.png")
+    document = audit_of(root, tmp_path / "audit", **{"data.patient_pattern": r"^(nor_\d+)_"})
+    assert document.patients_across_splits == [f"nor_{p}" for p in range(8)]
+    assert (document.patient_patterns, document.verdict) == ([], "fail")
+
+
+def test_without_a_pattern_patients_are_unknown_and_the_verdict_is_that_of_the_rest(
+    tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
+    root = slices(tmp_path / "data", write_image, "img_{i}.png")
+    document = audit_of(root, tmp_path / "audit")
+    assert (document.patients_across_splits, document.patient_patterns, document.verdict) == (None, [], "ok")
+
+
+def test_with_keys_it_is_known_that_none_crosses(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
+    root = given_tree(tmp_path / "data", draw_cxr)
+    document = audit_of(root, tmp_path / "audit")
+    assert (document.patients_across_splits, document.patient_patterns) == ([], [])
+
+
+def test_one_patient_in_each_class_leaves_nothing_to_judge(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    rows = ["path,label,patient"]
+    for i in range(12):
+        label = "AB"[i % 2]
+        write_image(tmp_path / f"{i}.png", np.random.default_rng(i).integers(0, 256, (24, 24), dtype=np.uint8))
+        rows.append(f"{i}.png,{label},person {label}")
+    (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    document = audit_of(tmp_path / "list.csv", tmp_path / "audit")
+    assert all(shortcut.auroc.value is None for shortcut in document.shortcuts)
+    assert document.verdict == "unknown"
+    assert any(note.startswith("IDENTITY RECOGNITION: every class is one patient") for note in document.notes)
+    assert any("positive class by alphabet; --positive changes it" in note for note in document.notes)
 
 
 def given_tree(root: Path, draw_cxr: Callable[..., Path]) -> Path:

@@ -1,0 +1,14 @@
+"""Marks: the words in capitals with which a note begins that every title must carry."""
+
+from __future__ import annotations
+
+DRAWN = "DRAWN IMAGES"  # begins the note of a run on phantoms
+IDENTITY = "IDENTITY RECOGNITION"  # every class is one patient
+HEAT_MAPS = "HEAT MAPS"  # begins the sentence of a check that heat maps failed, in a bundle's notes too
+_IN_TITLES = (DRAWN, "LEAKY SPLIT", IDENTITY, "LEAKY WEIGHTS", "VALIDATION ONLY", "KNOWN PATIENTS")
+
+
+def marks(notes: list[str]) -> str:
+    """Warning prefix of every title, e.g. 'LEAKY SPLIT: ', from the notes that begin with one; else ''."""
+    found = [mark for mark in _IN_TITLES if any(note.startswith(mark) for note in notes)]
+    return ", ".join(found) + ": " if found else ""
