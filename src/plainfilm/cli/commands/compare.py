@@ -46,7 +46,7 @@ def compare(
         raise UsageError(f"--split {split!r} cannot be compared; expected valid, valid-shifted or test.")
     if metric not in ("auroc", "accuracy"):
         raise UsageError(f"--metric {metric!r} cannot be compared; expected auroc or accuracy.")
-    from plainfilm.compare.compare import compare_runs
+    from plainfilm.pipeline.compare import compare_runs
 
     with Terminal(quiet=quiet, json=json) as terminal:
         terminal.result(compare_runs(runs, split=split, metric=metric))

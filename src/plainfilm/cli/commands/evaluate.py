@@ -224,7 +224,7 @@ def report(
     verbose: opt.Verbose = False,
 ) -> None:
     """Put all results of a run into one HTML file; reads only the files of the run, no image."""
-    from plainfilm.report.page import report_run
+    from plainfilm.pipeline.report import report_run
 
     with Terminal(quiet=quiet, json=json) as terminal:
         terminal.result(report_run(run, out=out, names=names))
