@@ -113,12 +113,13 @@ def predict(
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
     from plainfilm.export.predict import predict_files
+    from plainfilm.export.prediction_rows import RowSink
 
     with Terminal(quiet=quiet, json=json) as terminal, _interruptible(out):
-        stdin = sys.stdin.buffer if "-" in paths else ()
+        sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
-            bundle, paths, out=out, form="csv" if form == "csv" else "jsonl", threshold=threshold, heat=heatmaps, threads=threads, stdin=stdin,
-            stdout=terminal.stdout, on_event=terminal,
+            bundle, paths, sink, threshold=threshold, heat=heatmaps, threads=threads,
+            stdin=sys.stdin.buffer if "-" in paths else (), on_event=terminal,
         )  # fmt: skip
         if out is None:
             terminal.stdout.flush()

@@ -46,10 +46,11 @@ def serve(
     verbose: opt.Verbose = False,
 ) -> None:
     """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
+    from plainfilm.serve.limits import Limits
     from plainfilm.serve.run import serve_bundle
 
     with Terminal(quiet=quiet) as terminal:
         serve_bundle(
-            bundle, host=host, port=port, token=token, max_mb=max_mb, queue=queue,
-            open_browser=open_browser, say=terminal.say, result=lambda text: print(text, file=terminal.stdout, flush=True),
+            bundle, host=host, port=port, token=token, limits=Limits.for_images_of(max_mb, queue), open_browser=open_browser,
+            say=terminal.say, result=lambda text: print(text, file=terminal.stdout, flush=True),
         )  # fmt: skip
