@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,8 @@ import typer
 
 from plainfilm.cli import completion
 from plainfilm.cli.config_options import typer_option
+from plainfilm.cli.console import Terminal
+from plainfilm.cli.parameters import option_parameter, stands_for
 from plainfilm.config import OPTIONS
 from plainfilm.errors import UsageError
 
@@ -29,9 +32,6 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="A YAML experiment; single options override it.", show_default=False),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only the result and errors.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Also print warnings, and tracebacks with errors.")]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Download nothing; weights that are not on this machine are an error.")
 ]
@@ -54,6 +54,23 @@ CheckpointMinutes = Annotated[
         help="Save the state every N minutes, besides at the end of each epoch; changes no result.",
     ),
 ]
+
+
+_JSON = "Print one JSON document on stdout and nothing else."
+_QUIET = typer.Option("-q", "--quiet", help="Print only the result and errors.")
+_VERBOSE = typer.Option("-v", "--verbose", help="Also print warnings, and tracebacks with errors.")
+
+
+def takes_terminal(json: str = _JSON) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Puts --json, -q and -v in place of a command's parameter `terminal`, which gets the Terminal they describe.
+
+    Args:
+        json: the help of --json; '' leaves it out.
+    """
+    flags = {"json": typer.Option("--json", help=json)} if json else {}
+    flags |= {"quiet": _QUIET, "verbose": _VERBOSE}
+    made = [option_parameter(name, Annotated[bool, flag], False) for name, flag in flags.items()]
+    return stands_for("terminal", made, lambda values: Terminal(**values))
 
 
 def _known_device(name: str | None) -> str | None:

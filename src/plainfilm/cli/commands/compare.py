@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plainfilm.schemas.compare import ExperimentDocument
 
 
+@opt.takes_terminal()
 def compare(
     runs: Annotated[
         list[Path],
@@ -37,9 +38,8 @@ def compare(
     metric: Annotated[
         str, typer.Option("--metric", metavar="NAME", help="auroc or accuracy (each run at its own threshold).")
     ] = "auroc",
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Paired tests between runs on their saved predictions, by patient; reads no image."""
     if split not in ("valid", "valid-shifted", "test"):
@@ -48,10 +48,11 @@ def compare(
         raise UsageError(f"--metric {metric!r} cannot be compared; expected auroc or accuracy.")
     from plainfilm.pipeline.compare import compare_runs
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(compare_runs(runs, split=split, metric=metric))
 
 
+@opt.takes_terminal()
 def run(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.yaml", help="A config with lists under grid:, or a plain config.")
@@ -86,15 +87,14 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and for how long; train nothing.")
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Train every unfinished run of a grid; stopped runs are resumed."""
     from plainfilm.experiments.runner import OUT, Order, run_experiment
 
     order = Order(file, data, out or OUT, jobs, tuple(only or ()), evaluate_test, device, offline)
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         document = run_experiment(order, dry_run=dry_run, on_event=terminal)
         terminal.result(document)
     code = _exit_code(document)
@@ -108,6 +108,7 @@ def run(
         )
 
 
+@opt.takes_terminal()
 def table(
     folders: Annotated[
         list[Path] | None,
@@ -126,14 +127,13 @@ def table(
             show_default=False,
         ),
     ] = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Write results.csv and RESULTS.md from run folders: one row per configuration, ranked on valid."""
     from plainfilm.experiments.table import make_table
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(make_table(folders or None, out))
 
 

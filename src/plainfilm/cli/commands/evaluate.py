@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SPLITS = ("valid", "valid-shifted", "test")
 
 
+@opt.takes_terminal()
 def evaluate(
     run: opt.Run,
     split: Annotated[
@@ -86,9 +87,8 @@ def evaluate(
         bool,
         typer.Option("--again", help="Compute also what is saved and has not changed; on test, a test-set access."),
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Metrics with 95 % intervals, from one inference pass. A split's saved numbers are shown again while its files are
     unchanged; --threshold, --external and --again always compute."""
@@ -105,7 +105,7 @@ def evaluate(
 
     shares = parse_prevalences(prevalence) if prevalence is not None else None
     names = parse_map(class_map or [])
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         document = evaluate_run(
             run, split=split, threshold=threshold, prevalences=shares, by=by, external=external, names=names,
             patient_pattern=patient_pattern, device=device, again=again, on_event=terminal,
@@ -116,6 +116,7 @@ def evaluate(
         raise GateError(f"--fail-under on {document.split}: " + "; ".join(below) + ".")
 
 
+@opt.takes_terminal()
 def show(
     run: opt.Run,
     split: Annotated[
@@ -128,14 +129,13 @@ def show(
             autocompletion=completion.of(_SPLITS),
         ),
     ] = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Show the saved numbers of a run. Reads no image, writes nothing, and is no test-set access."""
     from plainfilm.pipeline.show import show_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         document, others = show_run(run, split=split)
         one = command_line("show", document.run, "--split", others[0]) if others else ""
         terminal.result(document, *([f"Also saved: {', '.join(others)}. Show one: {one}"] if others else []))
@@ -165,6 +165,7 @@ def _gate(text: str) -> tuple[str, float]:
     return name, limit
 
 
+@opt.takes_terminal()
 def interpret(
     run: opt.Run,
     split: Annotated[
@@ -190,9 +191,8 @@ def interpret(
         str, typer.Option("--heat", metavar="HOW", help="hires-cam (Grad-CAM weighted per location) or grad-cam.")
     ] = "hires-cam",
     device: opt.Device = "cpu",
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Plot learning curves, errors and heat maps with sanity checks, and list likely label errors."""
     if split not in (None, "valid", "test"):
@@ -201,12 +201,13 @@ def interpret(
         raise UsageError(f"--heat {heat!r} is not known; expected grad-cam or hires-cam.")
     from plainfilm.pipeline.interpret import interpret_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(
             interpret_run(run, split=split, heat_images=heat_maps, method=heat, device=device, on_event=terminal)  # type: ignore[arg-type]
         )
 
 
+@opt.takes_terminal()
 def report(
     run: opt.Run,
     out: Annotated[
@@ -219,12 +220,11 @@ def report(
         bool,
         typer.Option("--names", help="Also show file names and the command as typed; they may name patients."),
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Put all results of a run into one HTML file; reads only the files of the run, no image."""
     from plainfilm.pipeline.report import report_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(report_run(run, out=out, names=names))

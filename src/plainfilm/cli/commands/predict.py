@@ -40,6 +40,7 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()  # only the main thread can set signal handlers
 
 
+@opt.takes_terminal()
 def export(
     run: opt.Run,
     out: Annotated[
@@ -51,18 +52,18 @@ def export(
             show_default=False,
         ),
     ] = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Make a bundle of a finished run: it predicts without torch and fastai, and holds no path or patient."""
     from plainfilm.export.bundle import export_run
 
-    with Terminal(quiet=quiet, json=json) as terminal, _interruptible(out or run / "bundle"):
+    with terminal, _interruptible(out or run / "bundle"):
         document = export_run(run, out, terminal)
         terminal.result(document)
 
 
+@opt.takes_terminal(json="Print one JSON document that summarises the rows on stdout; needs --out.")
 def predict(
     bundle: Bundle,
     paths: Annotated[
@@ -100,22 +101,19 @@ def predict(
             "--threads", metavar="N", min=1, help="CPU threads. \\[default: one for each processor]", show_default=False
         ),
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document that summarises the rows on stdout; needs --out.")
-    ] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Score images with a bundle: one row each, in order; a bad file fills the column error and does not stop the rest."""
     if form not in ("csv", "jsonl"):
         raise UsageError(f"--format {form!r} is not known; expected csv or jsonl.")
-    if json and out is None:
+    if terminal.json and out is None:
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
     from plainfilm.export.predict import predict_files
     from plainfilm.export.prediction_rows import RowSink
 
-    with Terminal(quiet=quiet, json=json) as terminal, _interruptible(out):
+    with terminal, _interruptible(out):
         sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
             bundle, paths, sink, threshold=threshold, heat=heatmaps, threads=threads,
@@ -123,7 +121,7 @@ def predict(
         )  # fmt: skip
         if out is None:
             terminal.stdout.flush()
-            if not quiet:
+            if not terminal.quiet:
                 terminal.say(predict_summary(document))
         else:
             terminal.result(document)

@@ -11,6 +11,7 @@ from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 
 
+@opt.takes_terminal(json="")
 def serve(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that export wrote.")],
     port: Annotated[
@@ -42,14 +43,14 @@ def serve(
         ),
     ] = 32,
     open_browser: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
     from plainfilm.serve.limits import Limits
     from plainfilm.serve.run import serve_bundle
 
-    with Terminal(quiet=quiet) as terminal:
+    with terminal:
         serve_bundle(
             bundle, host=host, port=port, token=token, limits=Limits.for_images_of(max_mb, queue), open_browser=open_browser,
             say=terminal.say, result=lambda text: print(text, file=terminal.stdout, flush=True),
