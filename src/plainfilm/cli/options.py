@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +15,13 @@ from plainfilm.cli.parameters import option_parameter, stands_for
 from plainfilm.config import OPTIONS
 from plainfilm.errors import UsageError
 
+
+def unless_given(name: str, metavar: str | None, text: str, default: str = "", **more: Any) -> Any:
+    """An option that is None unless it is given; the help says what is done then: `default`."""
+    text += f" \\[default: {default}]" if default else ""
+    return typer.Option(name, metavar=metavar, help=text, show_default=False, **more)
+
+
 Data = Annotated[
     Path | None,
     typer.Argument(metavar="DATA", help=f"{OPTIONS['data.path'].help} Default: {OPTIONS['data.path'].option.unset}."),
@@ -24,25 +31,15 @@ Run = Annotated[
     typer.Argument(metavar="RUN", help="The run folder that train printed.", autocompletion=completion.run_folders),
 ]
 Pattern = Annotated[str | None, typer_option("data.patient_pattern")]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FOLDER", help="Where to write; must not exist or be empty.", show_default=False),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="A YAML experiment; single options override it.", show_default=False),
-]
+Out = Annotated[Path | None, unless_given("--out", "FOLDER", "Where to write; must not exist or be empty.")]
+Config = Annotated[Path | None, unless_given("--config", "FILE", "A YAML experiment; single options override it.")]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Download nothing; weights that are not on this machine are an error.")
 ]
 MaxMinutes = Annotated[
     float | None,
-    typer.Option(
-        "--max-minutes",
-        metavar="N",
-        min=0,
-        help="Stop after N minutes of training, exit 130; plainfilm resume continues.",
-        show_default=False,
+    unless_given(
+        "--max-minutes", "N", "Stop after N minutes of training, exit 130; plainfilm resume continues.", min=0
     ),
 ]
 CheckpointMinutes = Annotated[
@@ -89,11 +86,11 @@ Device = Annotated[
 ]
 OtherDevice = Annotated[
     str | None,
-    typer.Option(
+    unless_given(
         "--device",
-        metavar="NAME",
-        help="auto, cpu, cuda or mps; another device gives a result that is not bit-identical. \\[default: the run's own]",
-        show_default=False,
+        "NAME",
+        "auto, cpu, cuda or mps; another device gives a result that is not bit-identical.",
+        "the run's own",
         callback=_known_device,
     ),
 ]

@@ -95,7 +95,7 @@ class ModelSpec:
 
 
 def _torchvision(name: str, parameters: int, source: str, *files: WeightsFile) -> ModelSpec:
-    """A network that torchvision calls `name`, at 224 px with ImageNet's statistics; replace() says what differs."""
+    """The network `name` of torchvision, at 224 px with ImageNet's statistics; replace() says what differs."""
     return ModelSpec(
         name, "backbone", "torchvision", name, 224, 64, IMAGENET_MEAN, IMAGENET_STD, "BSD-3-Clause", source, parameters,
         weights_licence=f"BSD-3-Clause, {_IMAGENET_TERMS}", imagenet=files,
@@ -103,7 +103,7 @@ def _torchvision(name: str, parameters: int, source: str, *files: WeightsFile) -
 
 
 def _timm(name: str, parameters: int, source: str, file: WeightsFile) -> ModelSpec:
-    """A network that timm calls `name`, at 224 px in -1..1; replace() says what differs."""
+    """The network `name` of timm, at 224 px in -1..1; replace() says what differs."""
     return ModelSpec(
         name, "backbone", "timm", name, 224, 64, _HALF, _HALF, "Apache-2.0", source, parameters,
         weights_licence=f"Apache-2.0, {_IMAGENET_TERMS}", imagenet=(file,),

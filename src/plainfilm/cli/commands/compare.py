@@ -58,10 +58,7 @@ def run(
         Path, typer.Argument(metavar="FILE.yaml", help="A config with lists under grid:, or a plain config.")
     ],
     data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="DATA", help="Folder or CSV, instead of the file's data.path.", show_default=False
-        ),
+        Path | None, opt.unless_given("--data", "DATA", "Folder or CSV, instead of the file's data.path.")
     ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", metavar="N", help="Runs to train in parallel; they share the cores.")
@@ -77,10 +74,7 @@ def run(
         ),
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Runs go to OUT/<experiment>/<run>. \\[default: runs/experiments]", show_default=False
-        ),
+        Path | None, opt.unless_given("--out", None, "Runs go to OUT/<experiment>/<run>.", "runs/experiments")
     ] = None,
     device: opt.Device = "auto",
     offline: opt.Offline = False,
@@ -114,18 +108,13 @@ def table(
         list[Path] | None,
         typer.Argument(
             metavar="DIR...",
-            help="Folders of runs, experiment files, or a folder and its file. \\[default: all in runs/experiments]",
             show_default=False,
+            help="Folders of runs, experiment files, or a folder and its file. \\[default: all in runs/experiments]",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            metavar="FOLDER",
-            help="Where to write RESULTS.md, results.csv and the figures. \\[default: into DIR]",
-            show_default=False,
-        ),
+        opt.unless_given("--out", "FOLDER", "Where to write RESULTS.md, results.csv and the figures.", "into DIR"),
     ] = None,
     *,
     terminal: Terminal,

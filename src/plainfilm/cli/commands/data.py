@@ -29,8 +29,7 @@ def phantom(
         int, typer.Option("--duplicates", metavar="N", help="Plant N identical copies under other patients.")
     ] = 0,
     near_duplicates: Annotated[
-        int,
-        typer.Option("--near-duplicates", metavar="N", help="Plant N re-encoded copies under other patients."),
+        int, typer.Option("--near-duplicates", metavar="N", help="Plant N re-encoded copies under other patients.")
     ] = 0,
     label_conflicts: Annotated[
         int, typer.Option("--label-conflicts", metavar="N", help="Plant N identical copies in the other class.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from plainfilm.schemas.evaluate import Metric
 
 _SPLITS = ("valid", "valid-shifted", "test")
+
+
+def _saved_split(text: str, words: tuple[str, ...]) -> Any:
+    """--split of a command that by itself takes test once it has been evaluated."""
+    default, offered = "test once evaluated on it, else valid", completion.of(words)
+    return opt.unless_given("--split", "WHICH", text, default, autocompletion=offered)
 
 
 @opt.takes_terminal()
@@ -33,38 +39,30 @@ def evaluate(
     ] = "valid",
     threshold: Annotated[
         str | None,
-        typer.Option(
-            "--threshold",
-            metavar="RULE",
-            help="Another rule or number, for this output only; chosen on valid. \\[default: the run's own]",
-            show_default=False,
+        opt.unless_given(
+            "--threshold", "RULE", "Another rule or number, for this output only; chosen on valid.", "the run's own"
         ),
     ] = None,
     prevalence: Annotated[
         str | None,
-        typer.Option(
-            "--prevalence",
-            metavar="X,X",
-            help="Also PPV and NPV at other shares of positive images, e.g. 0.01,0.1,0.3.",
-            show_default=False,
+        opt.unless_given(
+            "--prevalence", "X,X", "Also PPV and NPV at other shares of positive images, e.g. 0.01,0.1,0.3."
         ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(
+        opt.unless_given(
             "--by",
-            metavar="COLUMN",
-            help="Also by subgroup, with tests of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
-            show_default=False,
+            "COLUMN",
+            "Also by subgroup, with tests of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
         ),
     ] = None,
     external: Annotated[
         Path | None,
-        typer.Option(
+        opt.unless_given(
             "--external",
-            metavar="DIR",
-            help="Images that the run never saw, instead of a split: a folder of class folders, or a CSV.",
-            show_default=False,
+            "DIR",
+            "Images that the run never saw, instead of a split: a folder of class folders, or a CSV.",
         ),
     ] = None,
     class_map: Annotated[
@@ -119,16 +117,7 @@ def evaluate(
 @opt.takes_terminal()
 def show(
     run: opt.Run,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="WHICH",
-            help="A split with saved numbers. \\[default: test once evaluated on it, else valid]",
-            show_default=False,
-            autocompletion=completion.of(_SPLITS),
-        ),
-    ] = None,
+    split: Annotated[str | None, _saved_split("A split with saved numbers.", _SPLITS)] = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -168,16 +157,7 @@ def _gate(text: str) -> tuple[str, float]:
 @opt.takes_terminal()
 def interpret(
     run: opt.Run,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="WHICH",
-            help="valid or test. \\[default: test once evaluated on it, else valid]",
-            show_default=False,
-            autocompletion=completion.of(("valid", "test")),
-        ),
-    ] = None,
+    split: Annotated[str | None, _saved_split("valid or test.", ("valid", "test"))] = None,
     heat_maps: Annotated[
         int,
         typer.Option(
@@ -210,15 +190,9 @@ def interpret(
 @opt.takes_terminal()
 def report(
     run: opt.Run,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="The HTML file. \\[default: report.html in RUN]", show_default=False
-        ),
-    ] = None,
+    out: Annotated[Path | None, opt.unless_given("--out", "FILE", "The HTML file.", "report.html in RUN")] = None,
     names: Annotated[
-        bool,
-        typer.Option("--names", help="Also show file names and the command as typed; they may name patients."),
+        bool, typer.Option("--names", help="Also show file names and the command as typed; they may name patients.")
     ] = False,
     *,
     terminal: Terminal,

@@ -44,13 +44,7 @@ def _in_main_thread() -> bool:
 def export(
     run: opt.Run,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="PATH",
-            help="The bundle: a new folder, or a .zip file. \\[default: bundle in RUN]",
-            show_default=False,
-        ),
+        Path | None, opt.unless_given("--out", "PATH", "The bundle: a new folder, or a .zip file.", "bundle in RUN")
     ] = None,
     *,
     terminal: Terminal,
@@ -70,36 +64,22 @@ def predict(
         list[str],
         typer.Argument(metavar="PATH...", help="Files, folders or globs; - reads a list of paths from stdin."),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the rows here. \\[default: stdout]", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, opt.unless_given("--out", "FILE", "Write the rows here.", "stdout")] = None,
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="csv or jsonl (one JSON object a line).")
     ] = "csv",
     threshold: Annotated[
         float | None,
-        typer.Option(
-            "--threshold",
-            metavar="X",
-            help="Predict the positive class at this score or above. \\[default: the bundle's]",
-            show_default=False,
-        ),
+        opt.unless_given("--threshold", "X", "Predict the positive class at this score or above.", "the bundle's"),
     ] = None,
     heatmaps: Annotated[
         Path | None,
-        typer.Option(
-            "--heatmaps",
-            metavar="DIR",
-            help="Also draw a heat map of each row, named by its row number; needs torch.",
-            show_default=False,
+        opt.unless_given(
+            "--heatmaps", "DIR", "Also draw a heat map of each row, named by its row number; needs torch."
         ),
     ] = None,
     threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", metavar="N", min=1, help="CPU threads. \\[default: one for each processor]", show_default=False
-        ),
+        int | None, opt.unless_given("--threads", "N", "CPU threads.", "one for each processor", min=1)
     ] = None,
     *,
     terminal: Terminal,

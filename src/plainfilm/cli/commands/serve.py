@@ -25,12 +25,11 @@ def serve(
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
-        typer.Option(
+        opt.unless_given(
             "--token",
-            metavar="SECRET",
+            "SECRET",
+            "Required for every request, 16 characters or more. In a browser, enter any name and SECRET as the password. curl -u :SECRET",
             envvar="PLAINFILM_TOKEN",
-            help="Required for every request, 16 characters or more. In a browser, enter any name and SECRET as the password. curl -u :SECRET",
-            show_default=False,
         ),
     ] = None,
     max_mb: Annotated[

@@ -21,11 +21,8 @@ def train(
     device: opt.Device = "auto",
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            "--without",
-            metavar="LEVER",
-            help="Turn off a speed setting (plainfilm doctor lists them); may be repeated.",
-            show_default=False,
+        opt.unless_given(
+            "--without", "LEVER", "Turn off a speed setting (plainfilm doctor lists them); may be repeated."
         ),
     ] = None,
     max_minutes: opt.MaxMinutes = None,

@@ -11,6 +11,7 @@ import pandas as pd
 
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import allocate
+from plainfilm.data.split.path_list import read_path_list
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError, GateError
@@ -171,14 +172,7 @@ def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
         raise DataError(
             f"--split {str(path)!r} is neither {', '.join(_KINDS)} nor a file. Write a split file with: plainfilm split DATA --out split.csv"
         )
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split."
-        ) from None
-    if not {"path", "split"} <= set(frame.columns):
-        raise DataError(f"The split file {path} has columns {', '.join(frame.columns)}; path and split are needed.")
+    frame = read_path_list(path, "split", ("path", "split"))
     odd = sorted(set(frame["split"]) - set(_SPLITS))
     if odd or frame["path"].duplicated().any():
         raise DataError(
