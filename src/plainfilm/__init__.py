@@ -29,7 +29,7 @@ _HOMES = {
     "resume_run": "plainfilm.pipeline.train",
     "evaluate_run": "plainfilm.pipeline.evaluate",
     "interpret_run": "plainfilm.pipeline.interpret",
-    "compare_runs": "plainfilm.compare.compare",
+    "compare_runs": "plainfilm.pipeline.compare",
     "export_run": "plainfilm.export.bundle",
     "open_bundle": "plainfilm.export.scorer",
 }

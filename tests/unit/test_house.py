@@ -11,6 +11,7 @@ PACKAGE = ROOT / "src" / "plainfilm"
 MODULES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
 TREES = {path: ast.parse(text) for path, text in MODULES.items()}
 ROOMY = {"pipeline": 20, "cli/commands": 20}  # one module per command
+LONG = {"measure", "measure_per_class", "study_heat", "evaluate_run", "_evaluate_external"}  # to be shortened
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -29,6 +30,24 @@ def test_functions_fit_a_screen():
     )
     assert len(lengths) > 1000
     assert median(lengths) <= 8 and lengths[int(0.9 * len(lengths))] <= 22
+
+
+def test_functions_take_at_most_eight_parameters():
+    """More of them are an object without a name, self included; a command takes as many as it has options."""
+    commands = PACKAGE / "cli" / "commands"
+    long = {
+        node.name if node.name != "__init__" else f"{path.stem}.__init__"
+        for path, tree in TREES.items()
+        if path.parent != commands
+        for node in ast.walk(tree)
+        if isinstance(node, DEFINITIONS[:2]) and _parameters(node) > 8
+    }
+    assert long == LONG
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    takes = function.args
+    return len([*takes.posonlyargs, *takes.args, *takes.kwonlyargs, *filter(None, (takes.vararg, takes.kwarg))])
 
 
 def test_rooms_are_small():

@@ -65,6 +65,11 @@ TORCH_AT_MODULE_LEVEL = (
 )
 HEAVY = {"torch", "torchvision", "fastai", "fasttransform", "fastcore", "timm"}
 PIXEL_MODULES = {"PIL", "pydicom"}
+# Commands that need no pipeline, by their function in cli.commands, and the room that each calls instead.
+DIRECT = {"export": "export", "predict": "export", "serve": "serve", "run": "experiments", "table": "experiments"}
+# What a command may import besides: what options are read with.
+READING = {"errors", "base", "config", "cli", "runs", "data.synthetic.planted_faults"}
+READING |= {"evaluate.metrics.measure", "evaluate.metrics.prevalence", "evaluate.shift.external_set"}
 
 
 def rooms() -> dict[str, tuple[int, int]]:
@@ -126,6 +131,33 @@ def test_imports_point_downwards_only(module: str):
             assert theirs == mine or theirs[0] < mine[0], f"{module} imports {name}"
 
 
+def called_rooms() -> dict[str, set[str]]:
+    """What each function of cli.commands imports in its body, without the package's name and what READING names."""
+    found: dict[str, set[str]] = {}
+    for module in MODULES:
+        if module.startswith("plainfilm.cli.commands."):
+            for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef):
+                    names = {n.module.partition(".")[2] for n in ast.walk(node) if isinstance(n, ast.ImportFrom)}
+                    found[node.name] = {n for n in names if not {n, n.partition(".")[0]} & READING}
+    return found
+
+
+def test_run_level_commands_call_the_pipeline():
+    called = {name: modules for name, modules in called_rooms().items() if modules and not name.startswith("_")}
+    run_level = {"train", "resume", "lr_find", "evaluate", "interpret", "audit", "split", "report", "show", "compare"}
+    assert run_level | set(DIRECT) <= set(called)
+    wrong = {name: rooms for name, rooms in called.items() if {r.partition(".")[0] for r in rooms} != {DIRECT.get(name, "pipeline")}}  # fmt: skip
+    assert not wrong
+
+
+def test_commands_import_at_module_level_only_what_reads_options():
+    for module in MODULES:
+        if module.startswith("plainfilm.cli.commands."):
+            ours = {n.partition(".")[2] for n in imports(module, everywhere=False) if n.startswith("plainfilm.")}
+            assert {name for name in ours if not {name, name.partition(".")[0]} & READING} == set(), module
+
+
 def test_no_module_is_imported_in_a_circle():
     graph = {
         module: {n for n in imports(module, everywhere=True) if n in MODULES and n != "plainfilm"} for module in MODULES
@@ -170,7 +202,7 @@ def reaches(module: str) -> set[str]:
         if m.startswith(
             ("plainfilm.cli", "plainfilm.config", "plainfilm.data.image.decode", "plainfilm.report", "plainfilm.serve")
         )
-        or m == "plainfilm.export.scorer"
+        or m in ("plainfilm.export.scorer", "plainfilm.pipeline.report")
     ],
 )
 def test_the_command_line_decode_and_report_reach_no_torch(module: str):

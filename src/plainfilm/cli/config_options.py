@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from plainfilm.base.files import tidy
 from plainfilm.cli import completion
+from plainfilm.cli.parameters import option_parameter, stands_for
 from plainfilm.config import OPTIONS, PANELS, ConfigOption, ExperimentConfig, experiment_file, load_config
 from plainfilm.errors import UsageError
 
@@ -25,22 +25,10 @@ def takes_config_options(command: str) -> Callable[[Callable[..., None]], Callab
         key=lambda option: PANELS.index(option.option.panel),
     )
 
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        own = inspect.signature(function, eval_str=True).parameters
-        parameters: list[inspect.Parameter] = []
-        for name, parameter in own.items():
-            parameters += [_parameter(option) for option in made] if name == "keys" else [parameter]
+    def read(values: dict[str, Any]) -> ConfigKeys:
+        return {option.key: _read(option, values[_name(option)]) for option in made}
 
-        @functools.wraps(function)
-        def run(**given: Any) -> None:
-            keys = {option.key: _read(option, given.pop(_name(option))) for option in made}
-            function(**given, keys=keys)
-
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        return run
-
-    return decorate
+    return stands_for("keys", [_parameter(option) for option in made], read)
 
 
 def typer_option(key: str, panel: str | None = None) -> Any:
@@ -58,8 +46,7 @@ def _name(option: ConfigOption) -> str:
 
 def _parameter(option: ConfigOption) -> inspect.Parameter:
     kind: Any = bool if option.is_flag else option.number if option.number and not option.words else str
-    annotation = Annotated[kind | None, typer_option(option.key, option.option.panel)]
-    return inspect.Parameter(_name(option), inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    return option_parameter(_name(option), Annotated[kind | None, typer_option(option.key, option.option.panel)], None)
 
 
 def _default(option: ConfigOption) -> str:

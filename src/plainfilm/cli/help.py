@@ -6,11 +6,9 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-# The panel of options that set no config key, in a help with panels; that of the others is Output.
-_PANELS = {
-    "--phase": "Training", "--iterations": "Training", "--max-minutes": "Training", "--checkpoint-minutes": "Training",
-    "--without": "Speed", "--device": "Speed", "--offline": "Weights",
-}  # fmt: skip
+from plainfilm.config import OTHER_OPTIONS
+
+_PANELS = {name: option.panel for option in OTHER_OPTIONS for name in option.each_name}
 
 EXAMPLES = {
     "train": r"""
@@ -72,5 +70,5 @@ def _shown(params: list[Any]) -> list[Any]:
         if option.is_flag:
             option.metavar = ""  # typer would show <bool>
         if in_panels and not option.rich_help_panel:
-            option.rich_help_panel = _PANELS.get(option.opts[0], "Output")
+            option.rich_help_panel = _PANELS.get(option.opts[0], "Output")  # --help itself is in no table
     return params

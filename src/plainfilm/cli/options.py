@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from plainfilm.cli import completion
 from plainfilm.cli.config_options import typer_option
+from plainfilm.cli.console import Terminal
+from plainfilm.cli.parameters import option_parameter, stands_for
 from plainfilm.config import OPTIONS
 from plainfilm.errors import UsageError
+
+
+def unless_given(name: str, metavar: str | None, text: str, default: str = "", **more: Any) -> Any:
+    """An option that is None unless it is given; the help says what is done then: `default`."""
+    text += f" \\[default: {default}]" if default else ""
+    return typer.Option(name, metavar=metavar, help=text, show_default=False, **more)
+
 
 Data = Annotated[
     Path | None,
@@ -22,41 +32,22 @@ Run = Annotated[
 ]
 MovedData = Annotated[
     Path | None,
-    typer.Option(
+    unless_given(
         "--data",
-        metavar="DATA",
-        help="Where DATA is now, if it was moved: images are found by their relative paths and checked by hash.",
-        show_default=False,
+        "DATA",
+        "Where DATA is now, if it was moved: images are found by their relative paths and checked by hash.",
     ),
 ]
 Pattern = Annotated[str | None, typer_option("data.patient_pattern")]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="FOLDER", help="Where to write; must not exist or be empty.", show_default=False),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="A YAML experiment; single options override it.", show_default=False),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print only the result and errors.")]
-Verbose = Annotated[
-    bool,
-    typer.Option(
-        "-v", "--verbose", help="Also print warnings, names of files that are not used, and tracebacks with errors."
-    ),
-]
+Out = Annotated[Path | None, unless_given("--out", "FOLDER", "Where to write; must not exist or be empty.")]
+Config = Annotated[Path | None, unless_given("--config", "FILE", "A YAML experiment; single options override it.")]
 Offline = Annotated[
     bool, typer.Option("--offline", help="Download nothing; weights that are not on this machine are an error.")
 ]
 MaxMinutes = Annotated[
     float | None,
-    typer.Option(
-        "--max-minutes",
-        metavar="N",
-        min=0,
-        help="Stop after N minutes of training, exit 130; plainfilm resume continues.",
-        show_default=False,
+    unless_given(
+        "--max-minutes", "N", "Stop after N minutes of training, exit 130; plainfilm resume continues.", min=0
     ),
 ]
 CheckpointMinutes = Annotated[
@@ -68,6 +59,25 @@ CheckpointMinutes = Annotated[
         help="Save the state every N minutes, besides at the end of each epoch; changes no result.",
     ),
 ]
+
+
+_JSON = "Print one JSON document on stdout and nothing else."
+_QUIET = typer.Option("-q", "--quiet", help="Print only the result and errors.")
+_VERBOSE = typer.Option(
+    "-v", "--verbose", help="Also print warnings, names of files that are not used, and tracebacks with errors."
+)
+
+
+def takes_terminal(json: str = _JSON) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Puts --json, -q and -v in place of a command's parameter `terminal`, which gets the Terminal they describe.
+
+    Args:
+        json: the help of --json; '' leaves it out.
+    """
+    flags = {"json": typer.Option("--json", help=json)} if json else {}
+    flags |= {"quiet": _QUIET, "verbose": _VERBOSE}
+    made = [option_parameter(name, Annotated[bool, flag], False) for name, flag in flags.items()]
+    return stands_for("terminal", made, lambda values: Terminal(**values))
 
 
 def _known_device(name: str | None) -> str | None:
@@ -86,11 +96,11 @@ Device = Annotated[
 ]
 OtherDevice = Annotated[
     str | None,
-    typer.Option(
+    unless_given(
         "--device",
-        metavar="NAME",
-        help="auto, cpu, cuda or mps; another device gives a result that is not bit-identical. \\[default: the run's own]",
-        show_default=False,
+        "NAME",
+        "auto, cpu, cuda or mps; another device gives a result that is not bit-identical.",
+        "the run's own",
         callback=_known_device,
     ),
 ]

@@ -7,7 +7,6 @@ best" this way, and 22.5 % when adjusted only for the 19 tests against the best 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from plainfilm.compare.configurations import (
     refuse_other_classes,
 )
 from plainfilm.compare.mean_over_seeds import over_seeds
-from plainfilm.compare.scored_run import Scored, read_scored
+from plainfilm.compare.scored_run import Scored
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.document import chosen_on_valid
 from plainfilm.evaluate.metrics.point_metrics import macro_statistic
@@ -37,19 +36,12 @@ _MIN_PAIRS = 3  # of trainings, before their spread is used for a verdict
 _BOOT_DRAWS = 2_000
 
 
-def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "auroc") -> CompareDocument:
-    """`plainfilm compare`: rows with mean and sd over seeds, each tested against the best; no image file is opened.
+def compare_scored(runs: list[Scored], *, metric: str = "auroc") -> CompareDocument:
+    """Rows with mean and sd over seeds, each tested against the best, of runs that were scored on one split.
 
     Raises:
-        UsageError: fewer than two configurations, or a run twice. DataError: an unfinished run, other classes, or
-            other images. SealError: `split` is test and a run has not been evaluated on it.
+        UsageError: fewer than two configurations. DataError: other classes, or other images.
     """
-    if len(roots) < 2:
-        raise UsageError(
-            f"compare got {len(roots)} run; at least two are needed. Give another: plainfilm compare RUN RUN"
-        )
-    _refuse_twice(roots)
-    runs = [read_scored(root, split) for root in roots]
     refuse_other_classes(runs)
     configurations = gather(runs)
     if len(configurations) < 2:
@@ -61,7 +53,7 @@ def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "
     for pair, matched in lineup.pairs.items():
         if not matched:
             raise DataError(_other_images(*(lineup.configurations[i] for i in pair)))
-    return _as_document(lineup, split, metric)
+    return _as_document(lineup, runs[0].split, metric)
 
 
 def _other_images(one: Configuration, other: Configuration) -> str:
@@ -206,11 +198,3 @@ def _accuracy_statistic(hits: Bools) -> Statistic:
         return np.where(total > 0, weights @ hits / np.where(total > 0, total, 1.0), np.nan)
 
     return statistic
-
-
-def _refuse_twice(roots: Sequence[Path]) -> None:
-    """Refuse a folder that is given twice."""
-    resolved = [root.resolve() for root in roots]
-    for i, root in enumerate(resolved):
-        if root in resolved[:i]:
-            raise UsageError(f"The run {roots[i]} is given twice. Give each run once.")

@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Option:
-    """The option that sets a key.
+    """The option that sets a key, or one of `OTHER_OPTIONS`.
 
     names: '--norm', or '--cache/--no-cache' for a flag that is on by default; without '--' it is an argument.
     panel: where `--help` lists it.
@@ -53,6 +53,11 @@ class Option:
     harmless: str = ""
     hides: str = ""
 
+    @property
+    def each_name(self) -> list[str]:
+        """['--cache', '--no-cache']: every name, the one that sets it first."""
+        return self.names.split("/")
+
 
 @dataclass(frozen=True)
 class ConfigOption:
@@ -67,8 +72,8 @@ class ConfigOption:
 
     @property
     def names(self) -> list[str]:
-        """['--cache', '--no-cache']: every name, the one that sets it first."""
-        return self.option.names.split("/")
+        """Every name of the option, the one that sets it first."""
+        return self.option.each_name
 
     @property
     def words(self) -> tuple[str, ...]:

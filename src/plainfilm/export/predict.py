@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal, TextIO
 
 from plainfilm.base.events import EventCallback, silent
-from plainfilm.base.files import atomic_file, atomic_write
-from plainfilm.base.sanitize import spreadsheet_cell, visible
+from plainfilm.base.files import atomic_write
 from plainfilm.data.table.positive_class import BY_ALPHABET
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.input_paths import image_paths
+from plainfilm.export.prediction_rows import RowSink
 from plainfilm.export.scorer import ABSTAIN, OOD, Bundle, Prediction, open_bundle
 from plainfilm.schemas.documents import HEAT_MAPS, PredictDocument, marks
 
-_Format = Literal["csv", "jsonl"]
 _REPORT_EVERY = 10.0  # seconds
-_Write = Callable[[str], object]
 
 
 @dataclass
@@ -48,22 +42,20 @@ class _Counts:
 
 
 def predict_files(
-    path: Path, words: Sequence[str], *, out: Path | None = None, form: _Format = "csv", threshold: float | None = None,
-    heat: Path | None = None, threads: int | None = None, stdin: Iterable[bytes] = (), stdout: TextIO | None = None,
-    on_event: EventCallback = silent,
+    path: Path, words: Sequence[str], sink: RowSink, *, threshold: float | None = None, heat: Path | None = None,
+    threads: int | None = None, stdin: Iterable[bytes] = (), on_event: EventCallback = silent,
 ) -> PredictDocument:  # fmt: skip
     """Scores of all images that `words` name, written row by row; memory does not grow with their number.
 
     Args:
         words: files, folders, globs, or '-' for the lines of `stdin`.
-        out: a file that appears when everything is done; None writes to `stdout`.
         threshold: replaces the bundle's, 0..1. heat: a new folder for one heat map per row.
     Raises:
         BundleError: the bundle does not match its manifest. DataError: no image was found.
-        OccupiedError: `out` or `heat` exists. UsageError: a threshold with more than two classes, or outside 0..1.
-        MissingError: ONNX Runtime is missing, or torch for heat maps.
+        OccupiedError: the sink's file or `heat` exists. UsageError: a threshold with more than two classes, or
+            outside 0..1. MissingError: ONNX Runtime is missing, or torch for heat maps.
     """
-    _refuse_occupied(out, heat)
+    _refuse_occupied(sink.out, heat)
     draw = _drawer(path, heat) if heat else None
     began = time.monotonic()
     bundle = _at(open_bundle(path, threads), threshold)
@@ -73,15 +65,12 @@ def predict_files(
         if marks([note]) or BY_ALPHABET in note or (heat is not None and note.startswith(HEAT_MAPS)):
             on_event("note", {"text": note})
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
-    line = (_csv_line if form == "csv" else _json_line)(vocab)
     todo = image_paths(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
     reported = time.monotonic()
-    with _sink(out, stdout or sys.stdout) as write:
+    with sink.opened(vocab) as write:
         for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
-            if number == 1 and form == "csv":  # no header without an image
-                write(_csv_header(vocab))
             counts.add(found)
-            write(line(name, found))
+            write(name, found)
             if draw is not None and not found.error:
                 draw(bundle, number, name, found)
             if time.monotonic() - reported > _REPORT_EVERY:
@@ -91,7 +80,7 @@ def predict_files(
             rules = "; ".join(f"{n} {rule}" for rule, n in left_out.items())
             raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.")  # fmt: skip
     return PredictDocument(
-        bundle=str(path), out=str(out) if out else None, pictures=counts.images, scored=counts.predicted.total(),
+        bundle=str(path), out=str(sink.out) if sink.out else None, pictures=counts.images, scored=counts.predicted.total(),
         failed=counts.failed, called={name: counts.predicted[name] for name in vocab}, unsure=counts.flags[ABSTAIN],
         unlike=counts.flags[OOD], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
         seconds=round(time.monotonic() - began, 3),
@@ -133,27 +122,6 @@ def _at(bundle: Bundle, threshold: float | None) -> Bundle:
     return bundle.at(threshold)
 
 
-@contextmanager
-def _sink(out: Path | None, stdout: TextIO) -> Iterator[_Write]:
-    """Where rows go: a UTF-8 file, or a terminal without control characters; what cannot be encoded is escaped."""
-    if out is not None:
-        with atomic_file(out) as file:
-            yield _writer(file)
-        return
-    encoding, terminal = stdout.encoding or "utf-8", stdout.isatty()
-
-    def write(line: str) -> None:
-        shown = visible(line[:-1]) + "\n" if terminal else line
-        stdout.write(shown.encode(encoding, "backslashreplace").decode(encoding))
-
-    yield write
-    stdout.flush()
-
-
-def _writer(file: IO[bytes]) -> _Write:
-    return lambda line: file.write(line.encode("utf-8", "backslashreplace"))
-
-
 def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Prediction], None]:
     """A function that writes the heat map of a row, named by its number."""
     from plainfilm.export.heatmaps import heat_figure, heat_maps, require_torch
@@ -170,46 +138,3 @@ def _drawer(path: Path, folder: Path) -> Callable[[Bundle, int, str | Path, Pred
         atomic_write(folder / f"{number:06d}.png", as_png(heat_figure(pixels, heat, caption, found.label)))
 
     return draw
-
-
-_Line = Callable[[str | Path, Prediction], str]
-
-
-def _columns(vocab: Sequence[str]) -> list[str]:
-    """Names of the columns, in order."""
-    return ["path", "label", "score", *(f"prob_{name}" for name in vocab), "flag", "error"]
-
-
-def _csv_header(vocab: Sequence[str]) -> str:
-    """The header line, with its line end."""
-    return _csv([spreadsheet_cell(name) for name in _columns(vocab)])
-
-
-def _csv_line(vocab: Sequence[str]) -> _Line:
-    """A function from a path and its prediction to a CSV line with its line end; numbers with 9 significant digits."""
-
-    def line(path: str | Path, found: Prediction) -> str:
-        numbers = [found.score, *(found.probs.get(name) for name in vocab)]
-        shown = ["" if value is None else f"{value:.9g}" for value in numbers]
-        texts = [spreadsheet_cell(text) for text in ("; ".join(found.flags), found.error)]
-        return _csv([spreadsheet_cell(str(path)), spreadsheet_cell(found.label), *shown, *texts])
-
-    return line
-
-
-def _json_line(vocab: Sequence[str]) -> _Line:
-    """A function from a path and its prediction to a JSON line; ASCII only, so any name survives any terminal and pipe."""
-
-    def line(path: str | Path, found: Prediction) -> str:
-        numbers = [found.score, *(found.probs.get(name) for name in vocab)]
-        rounded = [None if value is None else float(f"{value:.9g}") for value in numbers]
-        values = [str(path), found.label, *rounded, "; ".join(found.flags), found.error]
-        return json.dumps(dict(zip(_columns(vocab), values, strict=True))) + "\n"
-
-    return line
-
-
-def _csv(cells: Sequence[str]) -> str:
-    """RFC 4180; Python's csv leaves a lone carriage return unquoted, which other readers take for a line end."""
-    quoted = ('"' + cell.replace('"', '""') + '"' if any(c in cell for c in ',"\r\n') else cell for cell in cells)
-    return ",".join(quoted) + "\n"

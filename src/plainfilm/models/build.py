@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +133,8 @@ def fresh_model(
 
 
 def build_model(
-    cfg: ModelConfig, n_classes: int, size_px: int, seed: int = 0, *, channels: int = 3, speed: SpeedConfig | None = None,
-    vocab: list[str] | None = None, offline: bool = False, on_event: EventCallback = silent,
+    cfg: ModelConfig, classes: int | Sequence[str], size_px: int, seed: int = 0, *, channels: int = 3,
+    speed: SpeedConfig | None = None, offline: bool = False, on_event: EventCallback = silent,
 ) -> Normalised:  # fmt: skip
     """A network ready for training: `cfg.weights` loaded, normalised as those weights expect, with a new head.
 
@@ -142,39 +142,36 @@ def build_model(
     None where `cfg.weights` is 'none'.
 
     Args:
+        classes: their number, or their names; where these are those of the run that `cfg.weights` names, its head is
+            kept.
         seed: initialises what is not loaded. channels: of the images, 1 or 3.
-        vocab: class names; where they are those of the run that `cfg.weights` names, its head is kept.
         offline: download no ImageNet weights; else `on_event` receives host and size before a download.
     Raises:
         ConfigError, MissingError, DataError: those of find_weights(), load_initial() and fresh_model().
     """
+    vocab: Sequence[str] = () if isinstance(classes, int) else classes
+    n_classes = classes if isinstance(classes, int) else len(classes)
     found = find_weights(cfg, offline=offline, on_event=on_event)
     model = fresh_model(with_statistics(cfg, found), n_classes, size_px, seed, channels=channels, speed=speed)
     if found is not None:
-        load_initial(model, get_spec(cfg.name), found, vocab or [])
+        load_initial(model, get_spec(cfg.name), found, list(vocab))
     return model
 
 
 def _paper(
     cfg: ModelConfig, n_classes: int, size_px: int, channels: int, speed: SpeedConfig
 ) -> tuple[nn.Module, BackboneParts]:
-    network = PaperNet(
-        n_classes, size_px, filters=cfg.filters, kernel=cfg.kernel, dropout=cfg.dropout,
-        dense=cfg.dense, dense_dropout=cfg.dense_dropout, pool_first=speed.pool_first,
-    )  # fmt: skip
     blocks = tuple((f"features.{4 * i}",) for i in range(len(cfg.filters)))
-    return network, BackboneParts("head.4", ("features.0",), (*blocks, ("head.1",), ("head.4",)), own_pooled)
+    parts = BackboneParts("head.4", ("features.0",), (*blocks, ("head.1",), ("head.4",)), own_pooled)
+    return PaperNet(n_classes, size_px, cfg, pool_first=speed.pool_first), parts
 
 
 def _paper_gap(
     cfg: ModelConfig, n_classes: int, size_px: int, channels: int, speed: SpeedConfig
 ) -> tuple[nn.Module, BackboneParts]:
-    network = PaperGapNet(
-        n_classes, channels=channels, filters=cfg.filters, kernel=cfg.kernel, dropout=cfg.dropout,
-        dense=cfg.dense, dense_dropout=cfg.dense_dropout,
-    )  # fmt: skip
     blocks = tuple((f"blocks.{i}",) for i in range(len(cfg.filters)))
-    return network, BackboneParts("head", ("blocks.0.0",), (*blocks, ("dense",), ("head",)), own_pooled)
+    parts = BackboneParts("head", ("blocks.0.0",), (*blocks, ("dense",), ("head",)), own_pooled)
+    return PaperGapNet(n_classes, cfg, channels=channels), parts
 
 
 def _compact(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
 
+from plainfilm.config import ModelConfig
 from plainfilm.models.registry import features_side
 
 
@@ -17,39 +16,33 @@ class PaperNet(nn.Module):
     both are monotone, so the results are bit-identical and the ReLU has a quarter of the work. Softmax is in the loss.
     At 512 px with two classes: 29,556,898 parameters.
 
+    Args:
+        cfg: filters, kernel, dropout, dense and dense_dropout; None: the paper's.
     Raises:
         ValueError: the image is too small for the blocks.
     """
 
     def __init__(
-        self,
-        n_classes: int,
-        size_px: int,
-        *,
-        filters: Sequence[int] = (16, 32, 64),
-        kernel: int = 5,
-        dropout: float = 0.2,
-        dense: int = 128,
-        dense_dropout: float = 0.5,
-        pool_first: bool = True,
+        self, n_classes: int, size_px: int, cfg: ModelConfig | None = None, *, pool_first: bool = True
     ) -> None:
         super().__init__()
-        side = features_side(size_px, kernel, len(filters))
+        cfg = cfg or ModelConfig()
+        side = features_side(size_px, cfg.kernel, len(cfg.filters))
         blocks: list[nn.Module] = []
-        for n_in, n_out in zip((3, *filters[:-1]), filters, strict=True):
+        for n_in, n_out in zip((3, *cfg.filters[:-1]), cfg.filters, strict=True):
             pool, relu = nn.MaxPool2d(2), nn.ReLU(inplace=True)
             blocks += [
-                nn.Conv2d(n_in, n_out, kernel),
+                nn.Conv2d(n_in, n_out, cfg.kernel),
                 *((pool, relu) if pool_first else (relu, pool)),
-                nn.Dropout(dropout),
+                nn.Dropout(cfg.dropout),
             ]
         self.features = nn.Sequential(*blocks)
         self.head = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(filters[-1] * side * side, dense),
+            nn.Linear(cfg.filters[-1] * side * side, cfg.dense),
             nn.ReLU(inplace=True),
-            nn.Dropout(dense_dropout),
-            nn.Linear(dense, n_classes),
+            nn.Dropout(cfg.dense_dropout),
+            nn.Linear(cfg.dense, n_classes),
         )
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import nn
+
+from plainfilm.config import ModelConfig
 
 
 class PaperGapNet(nn.Module):
@@ -16,27 +16,18 @@ class PaperGapNet(nn.Module):
     the mean over the map, so nothing depends on the image size.
     """
 
-    def __init__(
-        self,
-        n_classes: int,
-        *,
-        channels: int = 3,
-        filters: Sequence[int] = (16, 32, 64),
-        kernel: int = 5,
-        dropout: float = 0.2,
-        dense: int = 128,
-        dense_dropout: float = 0.5,
-    ) -> None:
+    def __init__(self, n_classes: int, cfg: ModelConfig, *, channels: int = 3) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
-        for n_in, n_out in zip((channels, *filters[:-1]), filters, strict=True):
-            conv = nn.Conv2d(n_in, n_out, kernel, bias=False)
-            blocks.append(
-                nn.Sequential(conv, nn.MaxPool2d(2), nn.BatchNorm2d(n_out), nn.ReLU(inplace=True), nn.Dropout(dropout))
-            )
+        for n_in, n_out in zip((channels, *cfg.filters[:-1]), cfg.filters, strict=True):
+            conv = nn.Conv2d(n_in, n_out, cfg.kernel, bias=False)
+            after = nn.BatchNorm2d(n_out), nn.ReLU(inplace=True), nn.Dropout(cfg.dropout)
+            blocks.append(nn.Sequential(conv, nn.MaxPool2d(2), *after))
         self.blocks = nn.Sequential(*blocks)
-        self.dense = nn.Sequential(nn.Linear(filters[-1], dense), nn.ReLU(inplace=True), nn.Dropout(dense_dropout))
-        self.head = nn.Linear(dense, n_classes)
+        self.dense = nn.Sequential(
+            nn.Linear(cfg.filters[-1], cfg.dense), nn.ReLU(inplace=True), nn.Dropout(cfg.dense_dropout)
+        )
+        self.head = nn.Linear(cfg.dense, n_classes)
 
     def pooled(self, x: torch.Tensor) -> torch.Tensor:
         """Input of the last layer, (n, dense)."""

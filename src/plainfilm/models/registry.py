@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from plainfilm.config import ModelConfig
@@ -94,25 +94,19 @@ class ModelSpec:
         return self.library == "plainfilm" or importlib.util.find_spec(self.library) is not None
 
 
-def _torchvision(
-    name: str, parameters: int, source: str, *files: WeightsFile, builder: str = "", size_px: int = 224, min_size_px: int = 64,
-    mean: _Triple = IMAGENET_MEAN, std: _Triple = IMAGENET_STD, batch_norm: bool = True,
-) -> ModelSpec:  # fmt: skip
+def _torchvision(name: str, parameters: int, source: str, *files: WeightsFile) -> ModelSpec:
+    """The network `name` of torchvision, at 224 px with ImageNet's statistics; replace() says what differs."""
     return ModelSpec(
-        name, "backbone", "torchvision", builder or name, size_px, min_size_px, mean, std, "BSD-3-Clause", source, parameters,
+        name, "backbone", "torchvision", name, 224, 64, IMAGENET_MEAN, IMAGENET_STD, "BSD-3-Clause", source, parameters,
         weights_licence=f"BSD-3-Clause, {_IMAGENET_TERMS}", imagenet=files,
-        batch_norm=batch_norm,
     )  # fmt: skip
 
 
-def _timm(
-    name: str, builder: str, parameters: int, source: str, file: WeightsFile, *, size_px: int = 224, min_size_px: int = 64,
-    mean: _Triple = _HALF, std: _Triple = _HALF, patch_px: int = 1, batch_norm: bool = True,
-) -> ModelSpec:  # fmt: skip
+def _timm(name: str, parameters: int, source: str, file: WeightsFile) -> ModelSpec:
+    """The network `name` of timm, at 224 px in -1..1; replace() says what differs."""
     return ModelSpec(
-        name, "backbone", "timm", builder, size_px, min_size_px, mean, std, "Apache-2.0", source, parameters,
-        weights_licence=f"Apache-2.0, {_IMAGENET_TERMS}", imagenet=(file,), patch_px=patch_px,
-        batch_norm=batch_norm,
+        name, "backbone", "timm", name, 224, 64, _HALF, _HALF, "Apache-2.0", source, parameters,
+        weights_licence=f"Apache-2.0, {_IMAGENET_TERMS}", imagenet=(file,),
     )  # fmt: skip
 
 
@@ -150,36 +144,35 @@ MODELS = {
             "densenet121", 6_955_906, "Huang et al. 2016, arXiv 1608.06993; torchvision",
             WeightsFile(30.8, "densenet121-a639ec97.pth"), WeightsFile(32.3, hugging_face="timm/densenet121.tv_in1k"),
         ),
-        _torchvision(
+        replace(_torchvision(
             "vgg16", 134_268_738, "Simonyan & Zisserman 2014, arXiv 1409.1556; torchvision",
-            WeightsFile(527.8, "vgg16-397923af.pth"), min_size_px=32, batch_norm=False,
-        ),
+            WeightsFile(527.8, "vgg16-397923af.pth"),
+        ), min_size_px=32, batch_norm=False),
         # torchvision's without the auxiliary classifier; its weights are Google's and expect -1..1
-        _torchvision(
+        replace(_torchvision(
             "inception_v3", 21_789_666, "Szegedy et al. 2015, arXiv 1512.00567; torchvision",
             WeightsFile(103.9, "inception_v3_google-0cc3c7bd.pth"), WeightsFile(95.5, hugging_face="timm/inception_v3.tv_in1k"),
-            size_px=299, min_size_px=107, mean=_HALF, std=_HALF,
-        ),
-        _torchvision(
+        ), size_px=299, min_size_px=107, mean=_HALF, std=_HALF),
+        replace(_torchvision(
             "mobilenetv3", 4_204_594, "Howard et al. 2019 (large), arXiv 1905.02244; torchvision",
-            WeightsFile(21.1, "mobilenet_v3_large-8738ca79.pth"), builder="mobilenet_v3_large",
-        ),
+            WeightsFile(21.1, "mobilenet_v3_large-8738ca79.pth"),
+        ), builder="mobilenet_v3_large"),
         _torchvision(
             "efficientnet_b0", 4_010_110, "Tan & Le 2019, arXiv 1905.11946; torchvision",
             WeightsFile(20.5, "efficientnet_b0_rwightman-7f5810bc.pth"),
         ),
-        _timm(
-            "xception", "legacy_xception", 20_811_050, "Chollet 2016, arXiv 1610.02357; timm",
-            WeightsFile(91.7, hugging_face="timm/legacy_xception.tf_in1k"), size_px=299, min_size_px=71,
-        ),
-        _timm(
-            "convnext_atto", "convnext_atto", 3_375_162, "Liu et al. 2022, arXiv 2201.03545; timm",
-            WeightsFile(14.8, hugging_face="timm/convnext_atto.d2_in1k"), mean=IMAGENET_MEAN, std=IMAGENET_STD, batch_norm=False,
-        ),
-        _timm(
-            "vit_tiny", "vit_tiny_patch16_224", 5_524_802, "Dosovitskiy et al. 2020, arXiv 2010.11929; Steiner et al. 2021, arXiv 2106.10270; timm",
-            WeightsFile(22.9, hugging_face="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"), min_size_px=32, patch_px=16, batch_norm=False,
-        ),
+        replace(_timm(
+            "xception", 20_811_050, "Chollet 2016, arXiv 1610.02357; timm",
+            WeightsFile(91.7, hugging_face="timm/legacy_xception.tf_in1k"),
+        ), builder="legacy_xception", size_px=299, min_size_px=71),
+        replace(_timm(
+            "convnext_atto", 3_375_162, "Liu et al. 2022, arXiv 2201.03545; timm",
+            WeightsFile(14.8, hugging_face="timm/convnext_atto.d2_in1k"),
+        ), mean=IMAGENET_MEAN, std=IMAGENET_STD, batch_norm=False),
+        replace(_timm(
+            "vit_tiny", 5_524_802, "Dosovitskiy et al. 2020, arXiv 2010.11929; Steiner et al. 2021, arXiv 2106.10270; timm",
+            WeightsFile(22.9, hugging_face="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"),
+        ), builder="vit_tiny_patch16_224", min_size_px=32, patch_px=16, batch_norm=False),
     )
 }  # fmt: skip
 

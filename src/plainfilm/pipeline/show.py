@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from plainfilm.base.command_line import command_line
-from plainfilm.base.files import sha256_of
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.document import ExtraBlocks
 from plainfilm.pipeline.saved_document import SavedDocument
+from plainfilm.runs.card import has_own_weights
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import EvaluateDocument
@@ -46,17 +45,9 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
             "Restore test_ledger.jsonl and status.json from a backup."
         )
     changed = saved.changed(run, ExtraBlocks()) if saved.document.inputs else []
-    doubts = saved.doubts([*changed, *([] if _has_own_weights(run) else [run.weights.name])])
+    doubts = saved.doubts([*changed, *([] if has_own_weights(run) else [run.weights.name])])
     document = document.model_copy(update={"notes": [*document.notes, *doubts]})
     return document, [name for name in names if name != split]
-
-
-def _has_own_weights(run: RunDir) -> bool:
-    """Whether the weights are those that card.json describes; a damaged card or absent weights are not."""
-    try:
-        return bool(sha256_of(run.weights) == json.loads(run.card.read_text(encoding="utf-8"))["weights_sha256"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
 
 
 def _evaluate(run: RunDir, split: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,11 +83,8 @@ def train_run(
         write_inputs(run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=ready.seal,
                      estimate=seconds, initial_weights=learn.model.initial_weights)  # fmt: skip
         on_event("run", {"path": str(run.root)})
-        ready, probes = _probe(run, cfg, ready, learn, on_event)
-        best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), on_event)
-        document = _finish(run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, seconds)
-        on_event("done", {"path": str(run.root)})
-    return document
+        training = _Training(run, cfg, ready, learn, valid_pixels, device, seconds, on_event)
+        return training.to_end(Pace(checkpoint_minutes, max_minutes, started))
 
 
 def resume_run(
@@ -134,13 +131,8 @@ def resume_run(
             seconds = began.estimate_seconds * place.pop("share_left")
             on_event("resume", {**place, "seconds": seconds, "device": device, "notes": ready.split.notes,
                                 "began_on": began.environment.device})  # fmt: skip
-            ready, probes = _probe(run, cfg, ready, learn, on_event)
-            best_at = _fit(learn, cfg, run, Pace(checkpoint_minutes, max_minutes, started), on_event, checkpoint)
-            document = _finish(
-                run, cfg, ready, learn, valid_pixels, probes, best_at, device, started, began.estimate_seconds
-            )  # fmt: skip
-            on_event("done", {"path": str(run.root)})
-    return document
+            training = _Training(run, cfg, ready, learn, valid_pixels, device, began.estimate_seconds, on_event)
+            return training.to_end(Pace(checkpoint_minutes, max_minutes, started), checkpoint)
 
 
 def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> dict[str, Any]:
@@ -158,73 +150,99 @@ def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> 
     }  # fmt: skip
 
 
-def _probe(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, on_event: EventCallback
-) -> tuple[Prepared, ShortcutBaseline | None]:
-    """The short audit: shortcut probes on the run's own train and valid rows, and a note for each with a high score."""
-    if not cfg.data.audit:
-        return ready, None
-    on_event("probe", {"pixels": "the train and valid"})
-    rows = ready.split.seen
-    features = probe_features(rows, learn.dls.train.pixels)
-    found = probe_valid(run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients)
-    notes = shortcut_note(found.probes, "on valid")
-    for text in notes:
-        on_event("note", {"text": text})
-    return replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes))), found
+@dataclass(frozen=True)
+class _Training:
+    """A training in its run folder: from its first step, or its last state, to the saved results on valid.
+
+    `estimate`: seconds that it was thought to take before it began.
+    """
+
+    run: RunDir
+    cfg: ExperimentConfig
+    ready: Prepared
+    learn: Learner
+    valid_pixels: PixelRows
+    device: str
+    estimate: float
+    on_event: EventCallback
+
+    def to_end(self, pace: Pace, checkpoint: Checkpoint | None = None) -> TrainDocument:
+        """Probe, train from the first step or from the checkpoint, and save the results."""
+        ready, probes = self._probe()
+        best_at = self._fit(pace, checkpoint)
+        document = replace(self, ready=ready)._finish(probes, best_at, pace.began)
+        self.on_event("done", {"path": str(self.run.root)})
+        return document
+
+    def _probe(self) -> tuple[Prepared, ShortcutBaseline | None]:
+        """The short audit: shortcut probes on the run's own train and valid rows, and a note for each with a high score."""
+        ready = self.ready
+        if not self.cfg.data.audit:
+            return ready, None
+        self.on_event("probe", {"pixels": "the train and valid"})
+        rows = ready.split.seen
+        features = probe_features(rows, self.learn.dls.train.pixels)
+        found = probe_valid(
+            self.run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients
+        )
+        notes = shortcut_note(found.probes, "on valid")
+        for text in notes:
+            self.on_event("note", {"text": text})
+        return replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes))), found
+
+    def _fit(self, pace: Pace, checkpoint: Checkpoint | None) -> tuple[int, int]:
+        """After it the learner has the kept weights. Returns their (phase, epoch)."""
+        from plainfilm.models.build import load_weights
+        from plainfilm.train.fit import found_rate
+        from plainfilm.train.interruption import fit_with_stops
+
+        run, train, learn = self.run, self.cfg.train, self.learn
+        _draw_batch(run, learn, train.augment)
+
+        def find(phase: Phase) -> float:
+            return found_rate(learn, phase, train, self.on_event)
+
+        best_at = fit_with_stops(learn, train.phases, find, run, pace, sha256_of(run.start), self.on_event, checkpoint)
+        if train.keep == "last":
+            if train.ema:
+                learn.average_weights.swap()
+            last = len(train.phases) - 1
+            return last, train.phases[last].epochs - 1
+        load_weights(learn.model, run.checkpoint("best"))
+        return best_at
+
+    def _finish(self, probes: ShortcutBaseline | None, best_at: tuple[int, int], started: float) -> TrainDocument:
+        from plainfilm.train.callbacks import weights_bytes
+
+        run, cfg, ready, learn = self.run, self.cfg, self.ready, self.learn
+        weights = weights_bytes(learn.model)
+        atomic_write(run.weights, weights)
+        card = _card(cfg, ready, best_at, hashlib.sha256(weights).hexdigest(), learn.model.initial_weights)
+        card, valid = settle(run, card, cfg, ready.split.seen, learn.model, learn.dls.train.pixels, self.device)
+        save_predictions(run, "valid", valid, self.valid_pixels)
+        write_card(run, card)
+        probes = probes and shortcut_baseline(run, card, "valid", ready.split.of("valid"), valid.probs)
+        document = evaluate_document(run, card, "valid", valid, cfg, accesses=(0, 0)).model_copy(
+            update={"shortcut_baseline": probes}
+        )
+        save_document(run, document, ExtraBlocks(), set())
+        return TrainDocument(
+            run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
+            threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature,
+            notes=document.notes, metrics={"valid": document.metrics}, shortcut_baseline=probes, estimate_seconds=self.estimate,
+            timing=_timing(run, time.perf_counter() - started),
+        )  # fmt: skip
 
 
-def _fit(
-    learn: Learner, cfg: ExperimentConfig, run: RunDir, pace: Pace, on_event: EventCallback, checkpoint: Checkpoint | None = None
-) -> tuple[int, int]:  # fmt: skip
-    """Train from the first step or from the checkpoint; then the learner has the kept weights. Returns their (phase, epoch)."""
-    from plainfilm.models.build import load_weights
+def _draw_batch(run: RunDir, learn: Learner, augment: str) -> None:
+    """Draw images of a training batch as the network sees them."""
     from plainfilm.plots.base import as_png, plot_batch
-    from plainfilm.train.fit import found_rate
-    from plainfilm.train.interruption import fit_with_stops
 
     x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
     images = channels_last(x[:16].cpu().numpy())
-    title = f"A training batch as the network sees it ({cfg.train.augment})"
+    title = f"A training batch as the network sees it ({augment})"
     atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
-
-    def find(phase: Phase) -> float:
-        return found_rate(learn, phase, cfg.train, on_event)
-
-    best_at = fit_with_stops(learn, cfg.train.phases, find, run, pace, sha256_of(run.start), on_event, checkpoint)
-    if cfg.train.keep == "last":
-        if cfg.train.ema:
-            learn.average_weights.swap()
-        last = len(cfg.train.phases) - 1
-        return last, cfg.train.phases[last].epochs - 1
-    load_weights(learn.model, run.checkpoint("best"))
-    return best_at
-
-
-def _finish(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, learn: Learner, valid_pixels: PixelRows, probes: ShortcutBaseline | None,
-    best_at: tuple[int, int], device: str, started: float, estimate: float,
-) -> TrainDocument:  # fmt: skip
-    from plainfilm.train.callbacks import weights_bytes
-
-    weights = weights_bytes(learn.model)
-    atomic_write(run.weights, weights)
-    card = _card(cfg, ready, best_at, hashlib.sha256(weights).hexdigest(), learn.model.initial_weights)
-    card, valid = settle(run, card, cfg, ready.split.seen, learn.model, learn.dls.train.pixels, device)
-    save_predictions(run, "valid", valid, valid_pixels)
-    write_card(run, card)
-    probes = probes and shortcut_baseline(run, card, "valid", ready.split.of("valid"), valid.probs)
-    document = evaluate_document(run, card, "valid", valid, cfg, accesses=(0, 0)).model_copy(
-        update={"shortcut_baseline": probes}
-    )
-    save_document(run, document, ExtraBlocks(), set())
-    return TrainDocument(
-        run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
-        threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature,
-        notes=document.notes, metrics={"valid": document.metrics}, shortcut_baseline=probes, estimate_seconds=estimate,
-        timing=_timing(run, time.perf_counter() - started),
-    )  # fmt: skip
 
 
 def _card(

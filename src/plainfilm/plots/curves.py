@@ -18,8 +18,20 @@ from plainfilm.schemas.documents import Metric
 _LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
 _BANDS = 3  # more bands would hide each other
 _Corner = tuple[tuple[float, float], tuple[float, float]]  # limits of x and y
-_ROC_CORNER: _Corner = ((-0.003, 0.2), (0.8, 1.003))
-_RECALL_CORNER: _Corner = ((0.8, 1.003), (0.8, 1.003))
+
+
+class _Kind(NamedTuple):
+    """What the two curves differ in. `mirrored`: the x axis is 1 - the operating point's metric."""
+
+    corner: _Corner
+    steps: Literal["steps-post", "steps-pre"]
+    x: str
+    y: str
+    mirrored: bool
+
+
+_ROC = _Kind(((-0.003, 0.2), (0.8, 1.003)), "steps-post", "1 - specificity", "sensitivity", mirrored=True)
+_RECALL = _Kind(((0.8, 1.003), (0.8, 1.003)), "steps-pre", "recall (sensitivity)", "precision (PPV)", mirrored=False)
 
 
 class Point(NamedTuple):
@@ -38,15 +50,9 @@ def plot_roc(bands: Mapping[str, CurveBand], point: Point | None, title: str) ->
         point: the operating point, with specificity as x.
     """
     steep = all(band.low[20] > 0.8 for band in bands.values())  # the corner that matters would be a few pixels wide
-    figure, axes = _squares(title, _ROC_CORNER if steep else None)
+    figure, axes = _squares(title, _ROC.corner if steep else None)
     axes[0].plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="chance")
-    for ax in axes:
-        _draw(ax, bands, "steps-post")
-        if point is not None:
-            _mark(ax, point, mirrored=True)
-        _axes(ax, "1 - specificity", "sensitivity")
-    key_below(figure)
-    return figure
+    return _with_curves(figure, axes, bands, point, _ROC)
 
 
 def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, shares: Mapping[str, float], title: str) -> Figure:  # fmt: skip
@@ -56,16 +62,10 @@ def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, s
         shares: share of the images, by class name.
     """
     steep = all(band.low[80] > 0.8 for band in bands.values())
-    figure, axes = _squares(title, _RECALL_CORNER if steep else None)
+    figure, axes = _squares(title, _RECALL.corner if steep else None)
     for name in bands:
         axes[0].axhline(shares[name], color=GREY, linewidth=0.8, linestyle=":", label="chance")
-    for ax in axes:
-        _draw(ax, bands, "steps-pre")
-        if point is not None:
-            _mark(ax, point, mirrored=False)
-        _axes(ax, "recall (sensitivity)", "precision (PPV)")
-    key_below(figure)
-    return figure
+    return _with_curves(figure, axes, bands, point, _RECALL)
 
 
 def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str) -> Figure:
@@ -100,6 +100,19 @@ def _squares(title: str, corner: _Corner | None) -> tuple[Figure, list[Axes]]:
         axes[1].set(xlim=corner[0], ylim=corner[1])
         axes[1].set_title("the marked corner, enlarged", fontsize=9, loc="left")
     return figure, axes
+
+
+def _with_curves(
+    figure: Figure, axes: Sequence[Axes], bands: Mapping[str, CurveBand], point: Point | None, kind: _Kind
+) -> Figure:
+    """The curves and the operating point on every axis, above what is there, and the key below."""
+    for ax in axes:
+        _draw(ax, bands, kind.steps)
+        if point is not None:
+            _mark(ax, point, mirrored=kind.mirrored)
+        _axes(ax, kind.x, kind.y)
+    key_below(figure)
+    return figure
 
 
 def _draw(ax: Axes, bands: Mapping[str, CurveBand], steps: Literal["steps-post", "steps-pre"]) -> None:

@@ -1,4 +1,4 @@
-"""`plainfilm report`: one HTML file from a run folder; it only reads files, runs no network and opens no image."""
+"""The HTML page of a run, from what was read of its folder."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plainfilm import __version__
 from plainfilm.base.files import atomic_write
 from plainfilm.base.sanitize import sanitized
-from plainfilm.errors import OccupiedError, UsageError
 from plainfilm.evaluate.metrics.prevalence import by_prevalence
 from plainfilm.report import formatting
 from plainfilm.report.caveats import Caveat, caveats
 from plainfilm.report.claim import claim_items
 from plainfilm.report.images import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_config
-from plainfilm.report.run_data import ReportedRun, read_reported_run
-from plainfilm.runs.folder import RunDir
+from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
 
-_GENERATOR = '<meta name="generator" content="plainfilm report">'
+GENERATOR = '<meta name="generator" content="plainfilm report">'
 _NAMES = {
     "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
     "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC",
@@ -37,43 +35,8 @@ _TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 _AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
 
 
-def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> ReportDocument:
-    """Write the report of a finished run.
-
-    Args:
-        out: the HTML file; None: report.html in the run folder.
-        names: also show file names, the run's folder and its command as typed. These may contain patient names.
-    Raises:
-        DataError: no finished run, or one of its files is damaged. SealError: the test-set ledger was changed.
-        OccupiedError: `out` is a file not written by `report`, or the run is being written. UsageError: `out` is a folder.
-    """
-    run = RunDir.open(root)
-    path = run.report if out is None else out.absolute()
-    _refuse_foreign(path)
-    if not path.is_relative_to(run.root):  # a read-only run can still be reported elsewhere
-        return _write(read_reported_run(run), path, names=names)
-    with run.lock():
-        return _write(read_reported_run(run), path, names=names)
-
-
-def _refuse_foreign(path: Path) -> None:
-    if path.is_dir():
-        raise UsageError(
-            f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {shlex.quote(str(path / 'report.html'))}"
-        )
-    if not path.exists():
-        return
-    head = b""
-    if path.is_file():  # reading from a pipe would block forever
-        with path.open("rb") as file:
-            head = file.read(4096)
-    if _GENERATOR.encode() not in head:
-        raise OccupiedError(
-            f"{path} exists and is not a plainfilm report; it is not overwritten. Choose another --out."
-        )
-
-
-def _write(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
+def write_report(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
+    """Write the page of a run to `path`; `names`: with file names and the command as typed."""
     listed = caveats(found)
     html = _draw_page(found, listed, names=names)
     atomic_write(path, html)

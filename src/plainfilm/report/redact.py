@@ -7,37 +7,34 @@ word missing from these lists is therefore hidden, never shown.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from plainfilm.config import OPTIONS, SPEED_SWITCHES, ConfigOption, ExperimentConfig
+from plainfilm.config import NUMBER, OPTIONS, OTHER_OPTIONS, ExperimentConfig, Option
 
 _COMMANDS = {"train", "resume", "experiments run"}
 _PLAIN = re.compile(r"[0-9A-Za-z.>=%+-]{1,24}", re.ASCII)
-_NUMBER = r"[0-9.eE+%-]{1,24}"
-
-# Options of those commands that set no config key: what a value must be to be shown, and what is shown instead.
-_FLAGS = {"--offline", "--json", "-q", "--quiet", "-v", "--verbose", "--dry-run", "--open-test"}
-_OTHERS = {
-    **dict.fromkeys(("--max-minutes", "--checkpoint-minutes", "--jobs"), (_NUMBER, "VALUE")),
-    "--device": ("auto|cpu|cuda|mps", "VALUE"), "--without": ("|".join(SPEED_SWITCHES), "VALUE"),
-    "--out": ("", "OUT"), "--config": ("", "CONFIG.yaml"), "--data": ("", "DATA"),
-}  # fmt: skip
 
 
-def _harmless(option: ConfigOption) -> str:
+def _harmless(option: Option, words: Sequence[str] = (), *, number: bool = False) -> str:
     """The pattern of values of an option that may be shown: its words, numbers where it is one, and what it names."""
-    kinds = [*map(re.escape, option.words), *([_NUMBER] if option.number else []), option.option.harmless]
+    kinds = [*map(re.escape, words or option.words), *([NUMBER] if number else []), option.harmless]
     return "|".join(kind for kind in kinds if kind)
 
 
-_BY_NAME = {name: option for option in OPTIONS.values() for name in option.names}
-_FLAGS |= {name for name, option in _BY_NAME.items() if option.is_flag}
-_VALUES = _OTHERS | {
-    name: (_harmless(option), option.option.hides or "VALUE")
-    for name, option in _BY_NAME.items()
-    if not option.is_flag and name.startswith("--")
-}
+def _shown_values() -> Iterator[tuple[str, tuple[str, str]]]:
+    """Name of each option with a value: what the value must be to be shown, and what is shown instead."""
+    for found in OPTIONS.values():
+        pattern = _harmless(found.option, found.words, number=found.number is not None)
+        yield from ((name, (pattern, found.option.hides or "VALUE")) for name in found.names if not found.is_flag)
+    for option in _OTHERS:
+        yield from ((name, (_harmless(option), option.hides or "VALUE")) for name in option.each_name if option.metavar)
+
+
+_OTHERS = [option for option in OTHER_OPTIONS if _COMMANDS & set(option.on)]
+_FLAGS = {name for found in OPTIONS.values() if found.is_flag for name in found.names}
+_FLAGS |= {name for option in _OTHERS if not option.metavar for name in option.each_name}
+_VALUES = {name: shown for name, shown in _shown_values() if name.startswith("--")}
 NOT_A_COMMAND = "not known: the run was made from Python, not from the command line"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm import __version__
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import atomic_write, dump_json, sha256_of
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
@@ -81,6 +81,14 @@ def _refuse_newer(run: RunDir) -> None:
             f"The run {run.root} was written by another version of plainfilm ({raw.get('plainfilm', 'unknown')}; {what}); "
             f"this is {__version__}. Use the version that wrote it, or a newer one."
         )
+
+
+def has_own_weights(run: RunDir) -> bool:
+    """Whether the weights are those that card.json describes, be it of any version; not where one is absent or damaged."""
+    try:
+        return bool(sha256_of(run.weights) == json.loads(run.card.read_text(encoding="utf-8"))["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def read_card(run: RunDir) -> Card:

@@ -29,8 +29,7 @@ def serve_bundle(
     host: str = "127.0.0.1",
     port: int = 8000,
     token: str | None = None,
-    max_mb: int = 32,
-    queue: int = 32,
+    limits: Limits | None = None,
     open_browser: bool = False,
     say: Callable[[str], None] = lambda text: None,
     result: Callable[[str], None] = lambda text: None,
@@ -39,7 +38,6 @@ def serve_bundle(
 
     Args:
         port: 0 takes a free one. token: required on every path; must be given when `host` is not loopback.
-        max_mb, queue: see Limits.
         say: receives messages for people; result: receives the page's address once the server is up.
     Raises:
         BundleError: the bundle is damaged. UsageError: the options conflict, or the port is taken.
@@ -47,7 +45,7 @@ def serve_bundle(
     _check_token(host, token)
     with _listening(host, port) as server_socket:
         bundle = open_bundle(path, threads=1)
-        service = Service(Predictor(bundle, _heat_of(path)), Limits.for_images_of(max_mb, queue))
+        service = Service(Predictor(bundle, _heat_of(path)), limits or Limits())
         port = server_socket.getsockname()[1]
         app = build_app(service, host=host, port=port, token=token)
         address = f"http://{_shown_host(host)}:{port}/"

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastai.callback.core import Callback, CancelEpochException
@@ -70,6 +71,48 @@ def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
         raise KeyboardInterrupt
 
 
+@dataclass
+class _Epochs:
+    """The epochs so far, as the callbacks of a fit collect them: their history, and the best of them."""
+
+    history: RunHistory = field(default_factory=RunHistory)
+    best: KeepBest = field(default_factory=KeepBest)
+
+    def write(self, run: RunDir) -> None:
+        """Write history.csv, and timing.csv, which no comparison reads."""
+        atomic_write(run.history, _as_csv(self.history.rows))
+        atomic_write(run.timing, _as_csv(self.history.seconds))
+
+    def restore(self, run: RunDir, learn: Learner, state: State) -> None:
+        """Take over the finished epochs of a state; `learn` has its weights.
+
+        Raises:
+            DataError: the best weights are not those that the state describes.
+        """
+        self.history.rows = [dict(row) for row in state.history]
+        self.history.seconds = [dict(row) for row in state.timing]
+        if self.history.rows:
+            self.write(run)
+        if state.best is None:
+            return
+        self.best.best = (state.best.auroc, -state.best.valid_loss)
+        self.best.best_at, self.best.sha256 = (state.best.phase, state.best.epoch), state.best.sha256
+        if sha256_of(run.checkpoint("best")) != state.best.sha256:
+            _restore_best(run, learn, state.best.sha256)
+
+
+def _restore_best(run: RunDir, learn: Learner, sha256: str) -> None:
+    """Write the best weights again: after a kill between last.json and best.safetensors they are the state's own."""
+    path = run.checkpoint("best")
+    with weights_of(learn, averaged=True):
+        weights = weights_bytes(learn.model)
+    if hashlib.sha256(weights).hexdigest() != sha256:
+        raise DataError(
+            f"{path} is missing or damaged; it is the best epoch so far. Restore it from a backup, or train again."
+        )
+    atomic_write(path, weights)
+
+
 class _WriteState(Callback):
     """Writes the state, the history and the best weights, in an order that survives a kill at any moment.
 
@@ -80,10 +123,10 @@ class _WriteState(Callback):
     order = 70  # after every callback that counts a batch or an epoch
 
     def __init__(
-        self, run: RunDir, history: RunHistory, best: KeepBest, *, pace: Pace, request: _StopRequest, last_phase: int,
-        start_sha256: str, number: int,
+        self, run: RunDir, epochs: _Epochs, *, pace: Pace, request: _StopRequest, last_phase: int, start_sha256: str,
+        number: int,
     ) -> None:  # fmt: skip
-        self.run_dir, self.history, self.keeper = run, history, best
+        self.run_dir, self.epochs, self.history, self.keeper = run, epochs, epochs.history, epochs.best
         self.pace, self.request, self.last_phase = pace, request, last_phase
         self.start_sha256, self.number = start_sha256, number
         self.phase = 0
@@ -111,7 +154,7 @@ class _WriteState(Callback):
 
     def _at_epoch(self) -> None:
         self._write(self.epoch + 1, 0)
-        _write_history(self.run_dir, self.history)
+        self.epochs.write(self.run_dir)
         if self.keeper.weights is not None:
             atomic_write(self.run_dir.checkpoint("best"), self.keeper.weights)
             self.keeper.weights = None
@@ -150,12 +193,6 @@ class _WriteState(Callback):
             "history": self.history.rows, "timing": self.history.seconds, "best": best,
         }, tensors_of(self.learn))  # fmt: skip
         self.written = time.monotonic()
-
-
-def _write_history(run: RunDir, history: RunHistory) -> None:
-    """Write history.csv, and timing.csv, which no comparison reads."""
-    atomic_write(run.history, _as_csv(history.rows))
-    atomic_write(run.timing, _as_csv(history.seconds))
 
 
 class _ResumeCallback(Callback):
@@ -200,53 +237,27 @@ def fit_with_stops(
         KeyboardInterrupt: Ctrl-C. StoppedError: the time limit. DivergedError: the loss or the weights diverged.
         DataError: the checkpoint does not fit.
     """
-    history, best = RunHistory(), KeepBest()
+    epochs = _Epochs()
     state = checkpoint.state if checkpoint else None
 
     def on_resume() -> list[Callback]:
         if checkpoint is None:
             return []
         restore(learn, checkpoint.tensors, run)
-        _restore_history(run, learn, checkpoint.state, history, best)
-        return [_ResumeCallback(checkpoint.state, history)]
+        epochs.restore(run, learn, checkpoint.state)
+        return [_ResumeCallback(checkpoint.state, epochs.history)]
 
     with _stop_requests(on_event) as request:
         learn.stop_request = request
         keeper = _WriteState(
-            run, history, best, pace=pace, request=request, last_phase=len(phases) - 1,
+            run, epochs, pace=pace, request=request, last_phase=len(phases) - 1,
             start_sha256=start_sha256, number=state.number if state else 0,
         )  # fmt: skip
         fit_phases(
-            learn, phases, find, [history, best, keeper], first=state.phase if state else 0,
+            learn, phases, find, [epochs.history, epochs.best, keeper], first=state.phase if state else 0,
             found=state.lr if state else None, on_resume=on_resume,
         )  # fmt: skip
-    return best.best_at
-
-
-def _restore_history(run: RunDir, learn: Learner, state: State, history: RunHistory, best: KeepBest) -> None:
-    """Restore the finished epochs: their history and the best one; `learn` has the state's weights.
-
-    Raises:
-        DataError: the best weights are not those that the state describes.
-    """
-    history.rows, history.seconds = [dict(row) for row in state.history], [dict(row) for row in state.timing]
-    if history.rows:
-        _write_history(run, history)
-    if state.best is None:
-        return
-    best.best, best.best_at = (state.best.auroc, -state.best.valid_loss), (state.best.phase, state.best.epoch)
-    best.sha256 = state.best.sha256
-    path = run.checkpoint("best")
-    if sha256_of(path) == best.sha256:
-        return
-    # A kill between last.json and best.safetensors: the state's own weights are the best ones.
-    with weights_of(learn, averaged=True):
-        weights = weights_bytes(learn.model)
-    if hashlib.sha256(weights).hexdigest() != best.sha256:
-        raise DataError(
-            f"{path} is missing or damaged; it is the best epoch so far. Restore it from a backup, or train again."
-        )
-    atomic_write(path, weights)
+    return epochs.best.best_at
 
 
 def _as_csv(rows: list[dict[str, Any]]) -> str:

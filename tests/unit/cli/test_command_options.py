@@ -10,6 +10,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
+from plainfilm.config import OPTIONS, OTHER_OPTIONS
 
 NAMES = {
     "phantom": "--duplicates --given-folders --images --json --label-conflicts --near-duplicates --seed --shared-patients --shortcut --size -q,--quiet -v,--verbose OUT",
@@ -53,6 +54,17 @@ def names_of(param: Any) -> str:
 def test_every_command_has_the_options_it_had():
     found = {path: " ".join(sorted(map(names_of, command.params))) for path, command in commands(get_command(app))}
     assert found == NAMES
+
+
+@pytest.mark.parametrize("command", ["train", "resume", "lr-find", "audit", "split", "experiments run"])
+def test_every_option_is_in_the_table_of_those_that_set_a_key_or_of_the_others(command):
+    """From these come the panels of --help and what a report shows of a command."""
+    typed = {word.replace(",", "/") for word in NAMES[command].split() if word.startswith("-")}
+    keys = {found.option.names for found in OPTIONS.values() if command in found.option.on} - {"DATA"}
+    others = [option for option in OTHER_OPTIONS if command in option.on]
+    assert typed == keys | {option.names for option in others} and len(typed) == len(keys) + len(others)
+    flags = {param.opts[0] for param in dict(commands(get_command(app)))[command].params if param.param_type_name == "option" and param.is_flag}  # fmt: skip
+    assert {o.each_name[0] for o in others if not o.metavar} == flags & {o.each_name[0] for o in others}
 
 
 @pytest.mark.parametrize(

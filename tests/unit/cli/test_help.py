@@ -44,6 +44,12 @@ def test_the_options_are_in_panels_in_the_order_of_the_work(command, expected):
     assert panels(shown(command)) == ["Arguments", *expected]
 
 
+def test_options_without_a_config_key_are_in_their_panels():
+    expected = {"--offline": "Weights", "--device": "Speed", "--max-minutes": "Training", "--out": "Output", "--without": "Speed"}  # fmt: skip
+    options = {param.opts[0]: param for param in COMMANDS["train"].get_params(COMMANDS["train"].make_context("train", ["--help"], resilient_parsing=True))}  # fmt: skip
+    assert {name: options[name].rich_help_panel for name in expected} == expected
+
+
 @pytest.mark.parametrize(
     "words", [(), *((name,) for name in sorted(COMMANDS)), ("experiments", "run"), ("cache", "ls")]
 )

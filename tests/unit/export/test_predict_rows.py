@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plainfilm.base.sanitize import _FORMULA, spreadsheet_cell, visible
-from plainfilm.export.predict import _csv_header, _csv_line, _json_line
+from plainfilm.export.prediction_rows import _csv_header, _csv_line, _json_line
 from plainfilm.export.scorer import Prediction
 
 VOCAB = ["NORMAL", "=1+1"]

@@ -102,13 +102,13 @@ def test_the_public_build_model_refuses_what_train_refuses(original, tmp_path, r
     assert plainfilm.build_model(ModelConfig(name="resnet18"), 2, 64).initial_weights is None
 
 
-@pytest.mark.parametrize(("vocab", "kept"), [(VOCAB, True), (["a", "b"], False), (None, False)])
-def test_the_public_build_model_keeps_a_runs_head_for_the_same_classes(vocab, kept, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("classes", "kept"), [(VOCAB, True), (["a", "b"], False), (2, False)])
+def test_the_public_build_model_keeps_a_runs_head_for_the_same_classes(classes, kept, tmp_path, monkeypatch):
     source = build_model(ModelConfig(name="compact"), 2, 32, seed=8)
     save_file({name: value.contiguous() for name, value in source.network.state_dict().items()}, tmp_path / "w")
     card = SimpleNamespace(vocab=VOCAB, mean=(0.4,) * 3, std=(0.3,) * 3, model=ModelConfig(name="compact"))
     monkeypatch.setattr(build, "find_weights", lambda *_, **__: FoundWeights("run", tmp_path / "w", "x", card))
-    model = plainfilm.build_model(ModelConfig(name="compact", weights="run"), 2, 32, seed=1, vocab=vocab)
+    model = plainfilm.build_model(ModelConfig(name="compact", weights="run"), classes, 32, seed=1)
     assert torch.equal(model.head.weight, source.head.weight) is kept
     assert torch.equal(model.network.stem[0].weight, source.network.stem[0].weight)
     assert model.mean.flatten().tolist() == pytest.approx([0.4] * 3)

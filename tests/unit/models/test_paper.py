@@ -46,7 +46,7 @@ def test_pooling_before_the_relu_is_bit_identical():
 
 
 def test_options_change_the_network():
-    network = PaperNet(3, 48, filters=(4, 8), kernel=3, dense=10)
+    network = PaperNet(3, 48, ModelConfig(filters=(4, 8), kernel=3, dense=10))
     assert network(torch.zeros(1, 3, 48, 48)).shape == (1, 3)
     assert features_side(48, 3, 2) == 10  # (48 - 2) / 2 = 23, (23 - 2) // 2 = 10
 

@@ -11,9 +11,9 @@ from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, rename_file
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.test_ledger import check_before_access, read_chain, record_access
+from plainfilm.pipeline.report import report_run
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import _TOPICS, claim_items
-from plainfilm.report.page import report_run
 from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
 from wording import lacking

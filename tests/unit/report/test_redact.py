@@ -47,6 +47,11 @@ SELF = "/home/mueller/.venv/bin/plainfilm"
             ["/x/__main__.py", "experiments", "run", "r1.yaml", "--data", "/d"],
             "plainfilm experiments run EXPERIMENT.yaml --data DATA",
         ),
+        (
+            [SELF, "experiments", "run", "r1.yaml", "--only", "anna", "--jobs", "2", "--device", "cpu"],
+            "plainfilm experiments run EXPERIMENT.yaml --only NAME --jobs 2 --device cpu",
+        ),
+        ([SELF, "train", "--without", "fused", "--device", "anna"], "plainfilm train --without fused --device VALUE"),
         ([SELF, "train", "a", "b"], "plainfilm train DATA WORD"),
         (["/usr/bin/pytest", "tests/anna"], None),
         (["-c"], None),

@@ -21,7 +21,8 @@ from medical_claims import shows_research_use_only
 from plainfilm.cli import app
 from plainfilm.errors import OccupiedError, SealError, UsageError
 from plainfilm.evaluate.test_ledger import _append_access
-from plainfilm.report.page import _GENERATOR, report_run
+from plainfilm.pipeline.report import report_run
+from plainfilm.report.page import GENERATOR
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 from wording import lacking
@@ -314,7 +315,7 @@ def test_history_and_scores_are_drawn_without_interpret(finish):
 )
 def test_a_damaged_run_is_one_line_and_the_old_page_stays(finish, refusal, name):
     run = finish()
-    run.report.write_text(_GENERATOR + "the old page", encoding="utf-8")
+    run.report.write_text(GENERATOR + "the old page", encoding="utf-8")
     path = run.root / name
     whole = path.read_bytes()
     # a CSV that is cut at the end of a line can be valid; one with other columns is not
@@ -384,7 +385,7 @@ def test_a_file_that_no_report_wrote_is_not_overwritten(finish, refusal, tmp_pat
     refusal(lambda: report_run(run.root, out=tmp_path), UsageError)
     refusal(lambda: report_run(run.root, out=Path(os.devnull)), OccupiedError)
     for _ in range(2):  # its own page is made again
-        assert _GENERATOR in Path(report_run(run.root).out).read_text(encoding="utf-8")[:2000]
+        assert GENERATOR in Path(report_run(run.root).out).read_text(encoding="utf-8")[:2000]
 
 
 def test_a_failed_rename_leaves_the_old_page(finish, monkeypatch):
@@ -436,7 +437,7 @@ def test_a_report_loads_no_torch_and_opens_no_image(finish):
     """The images of this run do not exist, so none can be opened."""
     run = finish()
     code = (
-        "import sys\nfrom plainfilm.report.page import report_run\nfrom pathlib import Path\nreport_run(Path(sys.argv[1]))\n"
+        "import sys\nfrom plainfilm.pipeline.report import report_run\nfrom pathlib import Path\nreport_run(Path(sys.argv[1]))\n"
         "heavy = {'torch', 'fastai', 'torchvision', 'timm'} & set(sys.modules)\nassert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code, str(run.root)], check=True, capture_output=True, timeout=60)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from plainfilm.schemas.compare import ExperimentDocument
 
 
+@opt.takes_terminal()
 def compare(
     runs: Annotated[
         list[Path],
@@ -37,30 +38,27 @@ def compare(
     metric: Annotated[
         str, typer.Option("--metric", metavar="NAME", help="auroc or accuracy (each run at its own threshold).")
     ] = "auroc",
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Paired tests between runs on their saved predictions, by patient; reads no image."""
     if split not in ("valid", "valid-shifted", "test"):
         raise UsageError(f"--split {split!r} cannot be compared; expected valid, valid-shifted or test.")
     if metric not in ("auroc", "accuracy"):
         raise UsageError(f"--metric {metric!r} cannot be compared; expected auroc or accuracy.")
-    from plainfilm.compare.compare import compare_runs
+    from plainfilm.pipeline.compare import compare_runs
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(compare_runs(runs, split=split, metric=metric))
 
 
+@opt.takes_terminal()
 def run(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.yaml", help="A config with lists under grid:, or a plain config.")
     ],
     data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="DATA", help="Folder or CSV, instead of the file's data.path.", show_default=False
-        ),
+        Path | None, opt.unless_given("--data", "DATA", "Folder or CSV, instead of the file's data.path.")
     ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", metavar="N", help="Runs to train in parallel; they share the cores.")
@@ -76,25 +74,21 @@ def run(
         ),
     ] = False,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", help="Runs go to OUT/<experiment>/<run>. \\[default: runs/experiments]", show_default=False
-        ),
+        Path | None, opt.unless_given("--out", None, "Runs go to OUT/<experiment>/<run>.", "runs/experiments")
     ] = None,
     device: opt.Device = "auto",
     offline: opt.Offline = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would run and for how long; train nothing.")
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Train every unfinished run of a grid; stopped runs are resumed."""
     from plainfilm.experiments.runner import OUT, Order, run_experiment
 
     order = Order(file, data, out or OUT, jobs, tuple(only or ()), evaluate_test, device, offline)
-    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
+    with terminal:
         document = run_experiment(order, dry_run=dry_run, on_event=terminal)
         terminal.result(document)
     code = _exit_code(document)
@@ -108,32 +102,27 @@ def run(
         )
 
 
+@opt.takes_terminal()
 def table(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="DIR...",
-            help="Folders of runs, experiment files, or a folder and its file. \\[default: all in runs/experiments]",
             show_default=False,
+            help="Folders of runs, experiment files, or a folder and its file. \\[default: all in runs/experiments]",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            metavar="FOLDER",
-            help="Where to write RESULTS.md, results.csv and the figures. \\[default: into DIR]",
-            show_default=False,
-        ),
+        opt.unless_given("--out", "FOLDER", "Where to write RESULTS.md, results.csv and the figures.", "into DIR"),
     ] = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Write results.csv and RESULTS.md from run folders: one row per configuration, ranked on valid."""
     from plainfilm.experiments.table import make_table
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(make_table(folders or None, out))
 
 

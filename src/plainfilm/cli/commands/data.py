@@ -13,6 +13,7 @@ from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 
 
+@opt.takes_terminal()
 def phantom(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder for the images.")],
     images: Annotated[int, typer.Option("--images", help="Number of images, without planted copies.")] = 600,
@@ -28,8 +29,7 @@ def phantom(
         int, typer.Option("--duplicates", metavar="N", help="Plant N identical copies under other patients.")
     ] = 0,
     near_duplicates: Annotated[
-        int,
-        typer.Option("--near-duplicates", metavar="N", help="Plant N re-encoded copies under other patients."),
+        int, typer.Option("--near-duplicates", metavar="N", help="Plant N re-encoded copies under other patients.")
     ] = 0,
     label_conflicts: Annotated[
         int, typer.Option("--label-conflicts", metavar="N", help="Plant N identical copies in the other class.")
@@ -43,9 +43,8 @@ def phantom(
     given_folders: Annotated[
         bool, typer.Option("--given-folders", help="Put about 80 % of the images in OUT/train, 20 % in OUT/test.")
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Draw a synthetic chest X-ray set: classes NORMAL and PNEUMONIA, several images per patient.
 
@@ -55,11 +54,12 @@ def phantom(
     from plainfilm.pipeline.phantom import draw_phantom
 
     faults = Faults(shortcut, duplicates, near_duplicates, label_conflicts, shared_patients, given_folders)
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(draw_phantom(out, images=images, size_px=size, seed=seed, faults=faults, on_event=terminal))
 
 
 @takes_config_options("audit")
+@opt.takes_terminal()
 def audit(
     data: opt.Data = None,
     *,
@@ -74,9 +74,7 @@ def audit(
     ] = "fail",
     out: opt.Out = None,
     config: opt.Config = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    terminal: Terminal,
 ) -> None:
     """Find faults in the images: damage, copies, leaks, label conflicts, shortcuts. Exit 1 on verdict fail."""
     if fail_on not in ("warn", "fail", "never"):
@@ -84,7 +82,7 @@ def audit(
     cfg = config_from(data, config, keys)
     from plainfilm.pipeline.audit import audit_data
 
-    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
+    with terminal:
         document = audit_data(cfg, out, terminal)
         terminal.result(document)
     grave = {"ok": 0, "unknown": 1, "warn": 1, "fail": 2}  # for a script, what could not be judged is not fine
@@ -92,11 +90,12 @@ def audit(
         raise GateError(f"The audit's verdict is {document.verdict}. Findings: {document.page}")
 
 
-def doctor(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+@opt.takes_terminal()
+def doctor(*, terminal: Terminal) -> None:
     """Show versions, devices, threads and speed settings, and what is slow and why."""
     from plainfilm.pipeline.doctor import examine
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(examine())
 
 
@@ -106,36 +105,37 @@ def cache(ctx: typer.Context) -> None:
         raise UsageError("cache needs a subcommand: plainfilm cache ls, or plainfilm cache clear.")
 
 
-def cache_ls(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+@opt.takes_terminal()
+def cache_ls(*, terminal: Terminal) -> None:
     """List the contents of the cache folder, and its size."""
     from plainfilm.pipeline.housekeeping import list_cache
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(list_cache())
 
 
-def cache_clear(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+@opt.takes_terminal()
+def cache_clear(*, terminal: Terminal) -> None:
     """Remove everything that can be recreated: decoded images, scan results, phantom sets."""
     from plainfilm.pipeline.housekeeping import clear_cache
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(clear_cache())
 
 
 @takes_config_options("split")
+@opt.takes_terminal()
 def split(
     data: opt.Data = None,
     *,
     keys: ConfigKeys,
     out: Annotated[Path, typer.Option("--out", metavar="CSV", help="The split file to write.")] = Path("split.csv"),
     config: opt.Config = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    terminal: Terminal,
 ) -> None:
     """Split the images into train, valid and test, and write the split file for `train --split FILE`."""
     from plainfilm.pipeline.split import split_data
 
     cfg = config_from(data, config, keys)
-    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
+    with terminal:
         terminal.result(split_data(cfg, out, terminal))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 _SPLITS = ("valid", "valid-shifted", "test")
 
 
+def _saved_split(text: str, words: tuple[str, ...]) -> Any:
+    """--split of a command that by itself takes test once it has been evaluated."""
+    default, offered = "test once evaluated on it, else valid", completion.of(words)
+    return opt.unless_given("--split", "WHICH", text, default, autocompletion=offered)
+
+
+@opt.takes_terminal()
 def evaluate(
     run: opt.Run,
     split: Annotated[
@@ -32,38 +39,30 @@ def evaluate(
     ] = "valid",
     threshold: Annotated[
         str | None,
-        typer.Option(
-            "--threshold",
-            metavar="RULE",
-            help="Another rule or number, for this output only; chosen on valid. \\[default: the run's own]",
-            show_default=False,
+        opt.unless_given(
+            "--threshold", "RULE", "Another rule or number, for this output only; chosen on valid.", "the run's own"
         ),
     ] = None,
     prevalence: Annotated[
         str | None,
-        typer.Option(
-            "--prevalence",
-            metavar="X,X",
-            help="Also PPV and NPV at other shares of positive images, e.g. 0.01,0.1,0.3.",
-            show_default=False,
+        opt.unless_given(
+            "--prevalence", "X,X", "Also PPV and NPV at other shares of positive images, e.g. 0.01,0.1,0.3."
         ),
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(
+        opt.unless_given(
             "--by",
-            metavar="COLUMN",
-            help="Also by subgroup, with tests of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
-            show_default=False,
+            "COLUMN",
+            "Also by subgroup, with tests of the gaps: a column of the CSV or table, or subtype (bacteria, virus).",
         ),
     ] = None,
     external: Annotated[
         Path | None,
-        typer.Option(
+        opt.unless_given(
             "--external",
-            metavar="DIR",
-            help="Images that the run never saw, instead of a split: a folder of class folders, or a CSV.",
-            show_default=False,
+            "DIR",
+            "Images that the run never saw, instead of a split: a folder of class folders, or a CSV.",
         ),
     ] = None,
     class_map: Annotated[
@@ -86,9 +85,8 @@ def evaluate(
         bool,
         typer.Option("--again", help="Compute also what is saved and has not changed; on test, a test-set access."),
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Metrics with 95 % intervals, from one inference pass. A split's saved numbers are shown again while its files are
     unchanged; --threshold, --external and --again always compute."""
@@ -105,7 +103,7 @@ def evaluate(
 
     shares = parse_prevalences(prevalence) if prevalence is not None else None
     names = parse_map(class_map or [])
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         document = evaluate_run(
             run, split=split, threshold=threshold, prevalences=shares, by=by, external=external, names=names,
             patient_pattern=patient_pattern, device=device, again=again, on_event=terminal,
@@ -116,26 +114,17 @@ def evaluate(
         raise GateError(f"--fail-under on {document.split}: " + "; ".join(below) + ".")
 
 
+@opt.takes_terminal()
 def show(
     run: opt.Run,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="WHICH",
-            help="A split with saved numbers. \\[default: test once evaluated on it, else valid]",
-            show_default=False,
-            autocompletion=completion.of(_SPLITS),
-        ),
-    ] = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    split: Annotated[str | None, _saved_split("A split with saved numbers.", _SPLITS)] = None,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Show the saved numbers of a run. Reads no image, writes nothing, and is no test-set access."""
     from plainfilm.pipeline.show import show_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         document, others = show_run(run, split=split)
         one = command_line("show", document.run, "--split", others[0]) if others else ""
         terminal.result(document, *([f"Also saved: {', '.join(others)}. Show one: {one}"] if others else []))
@@ -165,18 +154,10 @@ def _gate(text: str) -> tuple[str, float]:
     return name, limit
 
 
+@opt.takes_terminal()
 def interpret(
     run: opt.Run,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split",
-            metavar="WHICH",
-            help="valid or test. \\[default: test once evaluated on it, else valid]",
-            show_default=False,
-            autocompletion=completion.of(("valid", "test")),
-        ),
-    ] = None,
+    split: Annotated[str | None, _saved_split("valid or test.", ("valid", "test"))] = None,
     heat_maps: Annotated[
         int,
         typer.Option(
@@ -190,9 +171,8 @@ def interpret(
         str, typer.Option("--heat", metavar="HOW", help="hires-cam (Grad-CAM weighted per location) or grad-cam.")
     ] = "hires-cam",
     device: opt.Device = "cpu",
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Plot learning curves, errors and heat maps with sanity checks, and list likely label errors."""
     if split not in (None, "valid", "test"):
@@ -201,30 +181,24 @@ def interpret(
         raise UsageError(f"--heat {heat!r} is not known; expected grad-cam or hires-cam.")
     from plainfilm.pipeline.interpret import interpret_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(
             interpret_run(run, split=split, heat_images=heat_maps, method=heat, device=device, on_event=terminal)  # type: ignore[arg-type]
         )
 
 
+@opt.takes_terminal()
 def report(
     run: opt.Run,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="The HTML file. \\[default: report.html in RUN]", show_default=False
-        ),
-    ] = None,
+    out: Annotated[Path | None, opt.unless_given("--out", "FILE", "The HTML file.", "report.html in RUN")] = None,
     names: Annotated[
-        bool,
-        typer.Option("--names", help="Also show file names and the command as typed; they may name patients."),
+        bool, typer.Option("--names", help="Also show file names and the command as typed; they may name patients.")
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Put all results of a run into one HTML file; reads only the files of the run, no image."""
-    from plainfilm.report.page import report_run
+    from plainfilm.pipeline.report import report_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(report_run(run, out=out, names=names))

@@ -40,89 +40,68 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()  # only the main thread can set signal handlers
 
 
+@opt.takes_terminal()
 def export(
     run: opt.Run,
     out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            metavar="PATH",
-            help="The bundle: a new folder, or a .zip file. \\[default: bundle in RUN]",
-            show_default=False,
-        ),
+        Path | None, opt.unless_given("--out", "PATH", "The bundle: a new folder, or a .zip file.", "bundle in RUN")
     ] = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Make a bundle of a finished run: it predicts without torch and fastai, and holds no path or patient."""
     from plainfilm.export.bundle import export_run
 
-    with Terminal(quiet=quiet, json=json) as terminal, _interruptible(out or run / "bundle"):
+    with terminal, _interruptible(out or run / "bundle"):
         document = export_run(run, out, terminal)
         terminal.result(document)
 
 
+@opt.takes_terminal(json="Print one JSON document that summarises the rows on stdout; needs --out.")
 def predict(
     bundle: Bundle,
     paths: Annotated[
         list[str],
         typer.Argument(metavar="PATH...", help="Files, folders or globs; - reads a list of paths from stdin."),
     ],
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="FILE", help="Write the rows here. \\[default: stdout]", show_default=False),
-    ] = None,
+    out: Annotated[Path | None, opt.unless_given("--out", "FILE", "Write the rows here.", "stdout")] = None,
     form: Annotated[
         str, typer.Option("--format", metavar="FORMAT", help="csv or jsonl (one JSON object a line).")
     ] = "csv",
     threshold: Annotated[
         float | None,
-        typer.Option(
-            "--threshold",
-            metavar="X",
-            help="Predict the positive class at this score or above. \\[default: the bundle's]",
-            show_default=False,
-        ),
+        opt.unless_given("--threshold", "X", "Predict the positive class at this score or above.", "the bundle's"),
     ] = None,
     heatmaps: Annotated[
         Path | None,
-        typer.Option(
-            "--heatmaps",
-            metavar="DIR",
-            help="Also draw a heat map of each row, named by its row number; needs torch.",
-            show_default=False,
+        opt.unless_given(
+            "--heatmaps", "DIR", "Also draw a heat map of each row, named by its row number; needs torch."
         ),
     ] = None,
     threads: Annotated[
-        int | None,
-        typer.Option(
-            "--threads", metavar="N", min=1, help="CPU threads. \\[default: one for each processor]", show_default=False
-        ),
+        int | None, opt.unless_given("--threads", "N", "CPU threads.", "one for each processor", min=1)
     ] = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document that summarises the rows on stdout; needs --out.")
-    ] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Score images with a bundle: one row each, in order; a bad file fills the column error and does not stop the rest."""
     if form not in ("csv", "jsonl"):
         raise UsageError(f"--format {form!r} is not known; expected csv or jsonl.")
-    if json and out is None:
+    if terminal.json and out is None:
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
     from plainfilm.export.predict import predict_files
+    from plainfilm.export.prediction_rows import RowSink
 
-    with Terminal(quiet=quiet, json=json) as terminal, _interruptible(out):
-        stdin = sys.stdin.buffer if "-" in paths else ()
+    with terminal, _interruptible(out):
+        sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
-            bundle, paths, out=out, form="csv" if form == "csv" else "jsonl", threshold=threshold, heat=heatmaps, threads=threads, stdin=stdin,
-            stdout=terminal.stdout, on_event=terminal,
+            bundle, paths, sink, threshold=threshold, heat=heatmaps, threads=threads,
+            stdin=sys.stdin.buffer if "-" in paths else (), on_event=terminal,
         )  # fmt: skip
         if out is None:
             terminal.stdout.flush()
-            if not quiet:
+            if not terminal.quiet:
                 terminal.say(predict_summary(document))
         else:
             terminal.result(document)

@@ -11,6 +11,7 @@ from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 
 
+@opt.takes_terminal(json="")
 def serve(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle that export wrote.")],
     port: Annotated[
@@ -24,12 +25,11 @@ def serve(
     ] = "127.0.0.1",
     token: Annotated[
         str | None,
-        typer.Option(
+        opt.unless_given(
             "--token",
-            metavar="SECRET",
+            "SECRET",
+            "Required for every request, 16 characters or more. In a browser, enter any name and SECRET as the password. curl -u :SECRET",
             envvar="PLAINFILM_TOKEN",
-            help="Required for every request, 16 characters or more. In a browser, enter any name and SECRET as the password. curl -u :SECRET",
-            show_default=False,
         ),
     ] = None,
     max_mb: Annotated[
@@ -42,14 +42,15 @@ def serve(
         ),
     ] = 32,
     open_browser: Annotated[bool, typer.Option("--open", help="Also open the page in the browser.")] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
+    from plainfilm.serve.limits import Limits
     from plainfilm.serve.run import serve_bundle
 
-    with Terminal(quiet=quiet) as terminal:
+    with terminal:
         serve_bundle(
-            bundle, host=host, port=port, token=token, max_mb=max_mb, queue=queue,
-            open_browser=open_browser, say=terminal.say, result=lambda text: print(text, file=terminal.stdout, flush=True),
+            bundle, host=host, port=port, token=token, limits=Limits.for_images_of(max_mb, queue), open_browser=open_browser,
+            say=terminal.say, result=lambda text: print(text, file=terminal.stdout, flush=True),
         )  # fmt: skip

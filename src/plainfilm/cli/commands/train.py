@@ -13,6 +13,7 @@ from plainfilm.runs.folder import CHECKPOINT_MINUTES
 
 
 @takes_config_options("train")
+@opt.takes_terminal()
 def train(
     data: opt.Data = None,
     *,
@@ -20,11 +21,8 @@ def train(
     device: opt.Device = "auto",
     without: Annotated[
         list[str] | None,
-        typer.Option(
-            "--without",
-            metavar="LEVER",
-            help="Turn off a speed setting (plainfilm doctor lists them); may be repeated.",
-            show_default=False,
+        opt.unless_given(
+            "--without", "LEVER", "Turn off a speed setting (plainfilm doctor lists them); may be repeated."
         ),
     ] = None,
     max_minutes: opt.MaxMinutes = None,
@@ -41,9 +39,7 @@ def train(
             "--print-config", help="Print the resolved config and stop; without DATA, the defaults for your own images."
         ),
     ] = False,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    terminal: Terminal,
 ) -> None:
     """Train a network into a new run folder. No test image is read after the scan."""
     keys |= {f"train.speed.{name}": False for name in without or ()}
@@ -53,7 +49,7 @@ def train(
         return
     from plainfilm.pipeline.train import train_run
 
-    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
+    with terminal:
         terminal.result(
             train_run(
                 cfg, out, device=device, dry_run=dry_run, checkpoint_minutes=checkpoint_minutes,
@@ -62,28 +58,29 @@ def train(
         )  # fmt: skip
 
 
-def models(json: opt.Json = False, quiet: opt.Quiet = False, verbose: opt.Verbose = False) -> None:
+@opt.takes_terminal()
+def models(*, terminal: Terminal) -> None:
     """List the networks: sizes, sources, licences, and which ImageNet weights are on this machine."""
     from plainfilm.pipeline.housekeeping import list_models
 
-    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
+    with terminal:
         terminal.result(list_models())
 
 
+@opt.takes_terminal()
 def resume(
     run: opt.Run,
     data: opt.MovedData = None,
     device: opt.OtherDevice = None,
     max_minutes: opt.MaxMinutes = None,
     checkpoint_minutes: opt.CheckpointMinutes = CHECKPOINT_MINUTES,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    *,
+    terminal: Terminal,
 ) -> None:
     """Resume a stopped run from its last saved state; the result is as if it had never stopped."""
     from plainfilm.pipeline.train import resume_run
 
-    with Terminal(quiet=quiet, json=json) as terminal:
+    with terminal:
         terminal.result(
             resume_run(
                 run,
@@ -97,6 +94,7 @@ def resume(
 
 
 @takes_config_options("lr-find")
+@opt.takes_terminal()
 def lr_find(
     data: opt.Data = None,
     *,
@@ -115,15 +113,13 @@ def lr_find(
     offline: opt.Offline = False,
     out: opt.Out = None,
     config: opt.Config = None,
-    json: opt.Json = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
+    terminal: Terminal,
 ) -> None:
     """Find a learning rate: loss against an increasing rate, saved as a figure and a table. Changes nothing."""
     cfg = config_from(data, config, keys)
     from plainfilm.pipeline.lr_find import find_learning_rate
 
-    with Terminal(quiet=quiet, json=json, verbose=verbose) as terminal:
+    with terminal:
         terminal.result(
             find_learning_rate(
                 cfg, out, device=device, num_it=iterations, phase=phase, offline=offline, on_event=terminal

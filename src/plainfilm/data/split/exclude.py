@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.data.split.path_list import read_path_list
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
@@ -53,15 +54,7 @@ def leave_out(table: ImageTable, split: Split, path: Path) -> tuple[ImageTable, 
 def _named(path: Path) -> set[str]:
     if not path.is_file():
         raise DataError(f"The exclude file {path} does not exist. Expected a CSV with the column path, as plainfilm interpret writes it.")  # fmt: skip
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"The exclude file {path} cannot be read ({type(error).__name__}). Expected a CSV with the column path."
-        ) from None
-    if "path" not in frame.columns:
-        raise DataError(f"The exclude file {path} has columns {', '.join(map(str, frame.columns))}; path is needed.")
-    return set(frame["path"])
+    return set(read_path_list(path, "exclude", ("path",))["path"])
 
 
 def _refuse_emptied(rows: pd.DataFrame, gone: pd.Series, path: Path) -> None:

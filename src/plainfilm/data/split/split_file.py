@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.data.split.path_list import read_path_list
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
@@ -25,14 +26,7 @@ def read_split_file(path: Path, table: ImageTable, kinds: Sequence[str]) -> pd.D
         raise DataError(
             f"--split {str(path)!r} is neither {', '.join(kinds)} nor a file. Write a split file with: plainfilm split DATA --out split.csv"
         )
-    try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:
-        raise DataError(
-            f"The split file {path} cannot be read ({type(error).__name__}). Expected a CSV with columns path,split."
-        ) from None
-    if not {"path", "split"} <= set(frame.columns):
-        raise DataError(f"The split file {path} has columns {', '.join(frame.columns)}; path and split are needed.")
+    frame = read_path_list(path, "split", ("path", "split"))
     odd = sorted(set(frame["split"]) - set(_SPLITS))
     if odd or frame["path"].duplicated().any():
         raise DataError(

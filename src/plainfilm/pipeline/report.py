@@ -1,0 +1,48 @@
+"""`plainfilm report`: one HTML file from a run folder; it only reads files, runs no network and opens no image."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from plainfilm.errors import OccupiedError, UsageError
+from plainfilm.report.page import GENERATOR, write_report
+from plainfilm.report.run_data import read_reported_run
+from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.documents import ReportDocument
+
+
+def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> ReportDocument:
+    """Write the report of a finished run.
+
+    Args:
+        out: the HTML file; None: report.html in the run folder.
+        names: also show file names, the run's folder and its command as typed. These may contain patient names.
+    Raises:
+        DataError: no finished run, or one of its files is damaged. SealError: the test-set ledger was changed.
+        OccupiedError: `out` is a file not written by `report`, or the run is being written. UsageError: `out` is a folder.
+    """
+    run = RunDir.open(root)
+    path = run.report if out is None else out.absolute()
+    _refuse_foreign(path)
+    if not path.is_relative_to(run.root):  # a read-only run can still be reported elsewhere
+        return write_report(read_reported_run(run), path, names=names)
+    with run.lock():
+        return write_report(read_reported_run(run), path, names=names)
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError(
+            f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {shlex.quote(str(path / 'report.html'))}"
+        )
+    if not path.exists():
+        return
+    head = b""
+    if path.is_file():  # reading from a pipe would block forever
+        with path.open("rb") as file:
+            head = file.read(4096)
+    if GENERATOR.encode() not in head:
+        raise OccupiedError(
+            f"{path} exists and is not a plainfilm report; it is not overwritten. Choose another --out."
+        )
