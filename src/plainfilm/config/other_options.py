@@ -23,7 +23,7 @@ OTHER_OPTIONS = (
     Option("--device", "Speed", (*_STOPS, "lr-find", *_GRID), "NAME", words=DEVICES),
     Option("--jobs", "Speed", _GRID, "N", harmless=NUMBER),
     Option("--offline", "Weights", ("train", "lr-find", *_GRID)),
-    Option("--data", "Data", _GRID, "DATA", hides="DATA"),
+    Option("--data", "Data", ("resume", *_GRID), "DATA", hides="DATA"),
     Option("--only", "Training", _GRID, "NAME", hides="NAME"),
     Option("--open-test", "Training", _GRID),
     Option("--fail-on", "Output", ("audit",), "VERDICT"),
