@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -77,21 +77,42 @@ def evaluate_run(
         if request.threshold is not None:  # before the access: a wrong rule must not cost one
             finished = _at_other_threshold(finished, request.threshold)
         if request.external is not None:
-            return _evaluate_external(finished, request, request.external, on_event)
-        return _evaluate_split(finished, request, on_event)
+            scored = _score_external(finished, request, request.external, on_event)
+        else:
+            scored = _score_split(finished, request, on_event)
+        document = evaluate_document(finished, scored.name, scored.predictions, scored.accesses, scored.extra)
+        document = document.model_copy(update=scored.beside(document))
+        if request.threshold is not None:
+            return document
+        return save_document(finished.run, document, scored.extra, scored.before)
 
 
-def _evaluate_split(finished: FinishedRun, request: EvaluateRequest, on_event: EventCallback) -> EvaluateDocument:
-    run, split = finished.run, request.split
-    extra, before = _extra_blocks(finished, request, finished.part(split)), scored_files(run, split)
+class _Scored(NamedTuple):
+    """A set of images with its scores.
+
+    `accesses`: of the set, by this run and by all runs. `before`: files of it that were there before it was scored.
+    `beside`: what only this kind of set has beside the metrics, as fields of the document, from the document.
+    """
+
+    name: str
+    predictions: Predictions
+    accesses: tuple[int, int]
+    extra: ExtraBlocks
+    before: set[str]
+    beside: Callable[[EvaluateDocument], dict[str, Any]]
+
+
+def _score_split(finished: FinishedRun, request: EvaluateRequest, on_event: EventCallback) -> _Scored:
+    split = request.split
+    extra, before = _extra_blocks(finished, request, finished.part(split)), scored_files(finished.run, split)
     predictions, accesses = _scores(finished, request, on_event)
-    document = evaluate_document(finished, split, predictions, accesses, extra)
-    if split == SHIFTED:
-        beside: dict[str, Any] = {"changes": score_changes(predictions, finished.positive)}
-    else:
-        beside = {"shortcut_baseline": shortcut_baseline(finished, split, predictions.probs)}
-    document = document.model_copy(update=beside)
-    return save_document(run, document, extra, before) if request.threshold is None else document
+
+    def beside(_: EvaluateDocument) -> dict[str, Any]:
+        if split == SHIFTED:
+            return {"changes": score_changes(predictions, finished.positive)}
+        return {"shortcut_baseline": shortcut_baseline(finished, split, predictions.probs)}
+
+    return _Scored(split, predictions, accesses, extra, before, beside)
 
 
 def _scores(
@@ -113,22 +134,21 @@ def _scores(
     return predictions, count_accesses(run, finished.card.seal)
 
 
-def _evaluate_external(
+def _score_external(
     finished: FinishedRun, request: EvaluateRequest, asked: ExternalRequest, on_event: EventCallback
-) -> EvaluateDocument:
-    """Evaluate on external images; everything that can be refused is refused before the access is recorded."""
+) -> _Scored:
+    """The external images; everything that can be refused is refused before the access is recorded."""
     run, external = finished.run, read_external(finished, asked, on_event)
-    overlap_notes = refuse_overlap(external.rows, run, finished.card)
+    notes = [*external.notes, *refuse_overlap(external.rows, run, finished.card)]
     extra = _extra_blocks(finished, request, external.rows, external.path)
-    before = scored_files(run, external.name)
-    probes = read_train_probes(finished)
+    before, probes = scored_files(run, external.name), read_train_probes(finished)
     predictions, pixels, accesses = score_external(finished, external, request.device, on_event)
-    document = evaluate_document(finished, external.name, predictions, accesses, extra)
-    block = external_block(finished, external, document.metrics, probes, pixels)
-    document = document.model_copy(
-        update={"external": block, "notes": list(dict.fromkeys([*document.notes, *external.notes, *overlap_notes]))}
-    )
-    return save_document(run, document, extra, before) if request.threshold is None else document
+
+    def beside(document: EvaluateDocument) -> dict[str, Any]:
+        block = external_block(finished, external, document.metrics, probes, pixels)
+        return {"external": block, "notes": list(dict.fromkeys([*document.notes, *notes]))}
+
+    return _Scored(external.name, predictions, accesses, extra, before, beside)
 
 
 def _extra_blocks(
