@@ -107,3 +107,10 @@ def test_scores_are_taken_from_the_table_once(save_run):
     assert predictions.probs is predictions.probs and predictions.targs is predictions.targs
     before = predictions.probs.copy()
     assert np.abs(predictions.at(2.0).probs - before).max() > 0.01 and (predictions.probs == before).all()
+
+
+def test_a_config_that_cannot_be_read_names_the_version_that_wrote_the_run(save_run):
+    folder = save_run("r")
+    folder.config.write_text(folder.config.read_text() + "from_later: 1\n")
+    with pytest.raises(DataError, match="was made by plainfilm 0.1.0"):
+        FinishedRun.open(folder.root)
