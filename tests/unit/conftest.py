@@ -17,6 +17,7 @@ from plainfilm.base.files import dump_json
 from plainfilm.config import load_config
 from plainfilm.data.table.image_table import _COLUMNS
 from plainfilm.evaluate.document import evaluate_document, save_metrics
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.predictions import make_predictions, write_predictions
 from plainfilm.evaluate.test_ledger import check_before_access, record_access, seal_of
 from plainfilm.runs.card import KEPT_BEST, Card, write_card
@@ -89,7 +90,7 @@ def save_run(tmp_path: Path) -> SaveRun:
                 seal, before = check_before_access(run, part)
                 looks = record_access(run, seal, before, {"model_sha256": card.weights_sha256, "inference": True})
             write_predictions(run.predictions(split), found)
-            save_metrics(run, evaluate_document(run, card, split, found, quick, looks))
+            save_metrics(run, evaluate_document(FinishedRun(run, card, quick, rows), split, found, looks))
         run.cost.write_text(
             dump_json({"schema_version": 1, "parameters": 10, "weights_mb": 0.1, "seconds": 60.0 + seed, "train_img_per_s": 50.0,
                        "peak_rss_mb": 500.0, "peak_rss_exact": True, "latency": None}), encoding="utf-8")  # fmt: skip

@@ -36,6 +36,7 @@ train
 evaluate.stats
 evaluate.metrics evaluate.ood
 evaluate.predictions
+evaluate.finished
 evaluate.test_ledger
 evaluate.shortcuts
 evaluate.shift

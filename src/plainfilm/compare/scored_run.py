@@ -15,20 +15,17 @@ import pandas as pd
 
 from plainfilm.base.command_line import command_line
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
+from plainfilm.evaluate.finished import SHIFTED, FinishedRun
 from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, with_room
 from plainfilm.evaluate.metrics.point_metrics import sensitivity_statistic
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample, metric, missing
-from plainfilm.evaluate.predictions import CHANGE, read_predictions
-from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, shifted_rows
+from plainfilm.evaluate.predictions import CHANGE
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.evaluate.test_ledger import count_accesses, seal_of
-from plainfilm.runs.card import Card, read_card
-from plainfilm.runs.folder import RunDir
-from plainfilm.runs.saved_config import read_run_config
+from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric
 
 _SPECIFICITY = 0.90
@@ -68,7 +65,7 @@ class Scored:
 
     @property
     def positive(self) -> int | None:
-        return None if self.card.positive is None else self.card.vocab.index(self.card.positive)
+        return self.card.positive_index
 
     @property
     def views(self) -> tuple[int, ...]:
@@ -118,22 +115,20 @@ def read_scored(root: Path, split: str) -> Scored:
     Raises:
         DataError: no finished run, a damaged file, or one of another version. SealError: no test-set access is recorded.
     """
-    run = RunDir.open(root)
-    cfg, card = read_run_config(run), read_card(run)
+    finished = FinishedRun.open(root)
+    run, card = finished.run, finished.card
     if split == "test" and not count_accesses(run, card.seal)[0]:
         raise SealError(
             f"No test-set access is recorded for {root}, and none is made here. Evaluate it on test first: "
             + command_line("evaluate", root, "--split", "test")
         )
-    rows = read_table(run.table)
-    part = shifted_rows(rows) if split == SHIFTED else rows[rows["split"] == split]
-    predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
+    part, predictions = finished.part(split), finished.predictions(split)
     order = _content_order(part)
     people, images = predictions.patients, part["sha256"].to_numpy(dtype=str)
     if split == SHIFTED:
         images = np.char.add(images, np.char.add(" ", part[CHANGE].to_numpy(dtype=str)))
     return Scored(
-        run.root, cfg, card, split, images[order], seal_of(part), seal_of(rows[rows["split"] == "valid"]),
+        run.root, finished.cfg, card, split, images[order], seal_of(part), seal_of(finished.part("valid")),
         predictions.groups[order], None if people is None else people[order], predictions.probs[order], predictions.targs[order],
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ import numpy as np
 from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.metrics.sample import make_sample
+from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.operating.conformal import LIKE_VALID, in_set, is_singleton
 from plainfilm.evaluate.predictions import OOD, Predictions
 from plainfilm.evaluate.stats import intervals
@@ -24,9 +24,8 @@ def band_report(card: Card, predictions: Predictions) -> AbstainBandReport | Non
     """Coverage by class, the share not abstained and the error among them; None without a band."""
     if card.band is None:
         return None
-    positive = card.vocab.index(card.positive) if card.positive else None
     probs, targs = predictions.probs, predictions.targs
-    predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
+    predicted = predicted_classes(probs, positive=card.positive_index, threshold=card.threshold)
     confident, covered = (
         is_singleton(card.band, probs, predicted, card.vocab),
         in_set(card.band, probs, card.vocab)[np.arange(len(targs)), targs],
@@ -50,20 +49,16 @@ def gate_report(predictions: Predictions) -> OODGateReport | None:
     return OODGateReport(on=on, marked=_share(marked, rows, predictions))
 
 
-def reliability_report(card: Card, predictions: Predictions) -> Reliability:
-    """The diagram's points at the run's temperature and, where that is not 1, before it."""
+def reliability_report(card: Card, predictions: Predictions, sample: Sample) -> Reliability:
+    """The diagram's points at the run's temperature, from the sample, and, where that is not 1, before it."""
     return Reliability(
         temperature=card.temperature,
-        before=_bins(card, predictions.at(1.0)) if card.temperature != 1 else [],
-        after=_bins(card, predictions),
+        before=_bins(predictions.at(1.0).sample(card.positive_index, None)) if card.temperature != 1 else [],
+        after=_bins(sample),
     )
 
 
-def _bins(card: Card, predictions: Predictions) -> list[ReliabilityBin]:
-    positive = card.vocab.index(card.positive) if card.positive else None
-    sample = make_sample(
-        predictions.probs, predictions.targs, predictions.groups, None, positive=positive, threshold=None
-    )
+def _bins(sample: Sample) -> list[ReliabilityBin]:
     return [
         ReliabilityBin(score=b.score, share=b.share.value, ci_low=b.share.low, ci_high=b.share.high, n=b.n)
         for b in reliability(*confidences(sample), sample.clusters, _LEVEL)

@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.base.files import atomic_write, dump_json
-from plainfilm.config import ExperimentConfig
 from plainfilm.errors import DataError
 from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.metrics.decision_curve import decision_curve
-from plainfilm.evaluate.metrics.measure import measure, measure_per_class
+from plainfilm.evaluate.metrics.measure import measure_per_class, measure_sample
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
-from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.prevalence import restated
-from plainfilm.evaluate.metrics.sample import make_sample
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.metrics.subgroups import subgroup_table
 from plainfilm.evaluate.predictions import CHANGE, Predictions
 from plainfilm.evaluate.shift.external_set import PREFIX
@@ -46,7 +45,7 @@ _NO_EXTRA_BLOCKS = ExtraBlocks()
 
 
 def evaluate_document(
-    run: RunDir, card: Card, split: str, predictions: Predictions, cfg: ExperimentConfig, accesses: tuple[int, int],
+    finished: FinishedRun, split: str, predictions: Predictions, accesses: tuple[int, int],
     asked: ExtraBlocks = _NO_EXTRA_BLOCKS,
 ) -> EvaluateDocument:  # fmt: skip
     """The metrics document of one split, from saved predictions; the network does not run here.
@@ -54,64 +53,58 @@ def evaluate_document(
     Args:
         accesses: of this set, by this run and by all runs.
     """
-    positive = card.vocab.index(card.positive) if card.positive else None
-    sample: dict[str, Any] = dict(
-        probs=predictions.probs, targs=predictions.targs, clusters=predictions.groups, patients=predictions.patients,
-        positive=positive, n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed,
-    )  # fmt: skip
-    narrow = bool((predictions.frame["patient"] == "").any())
-    predicted = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
-    matrix = confusion_matrix(predicted, predictions.targs, len(card.vocab))
-    per_class = {} if positive is not None else measure_per_class(threshold=None, **sample)
+    card, positive, draws = finished.card, finished.positive, _draws(finished)
+    sample, narrow = predictions.sample(positive, card.threshold), bool((predictions.frame["patient"] == "").any())
+    per_class = {} if positive is not None else measure_per_class(sample, **draws)
+    at_half = measure_sample(sample.at(None if positive is None else 0.5), **draws)
+    matrix = confusion_matrix(sample.predicted, sample.targs, len(card.vocab))
     return EvaluateDocument(
-        run=str(run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
+        run=str(finished.run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
         positive=card.positive, notes=[*card.notes, *chosen_on_valid(card, split)],
-        metrics=_warned(measure(threshold=card.threshold, **sample), narrow),
-        metrics_at_half=_warned(measure(threshold=None if positive is None else 0.5, **sample), narrow),
+        metrics=_warned(measure_sample(sample, **draws), narrow), metrics_at_half=_warned(at_half, narrow),
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature,
-        reliability=reliability_report(card, predictions), band=band_report(card, predictions),
-        gate=gate_report(predictions), **_blocks_beside(card, predictions, cfg, asked, narrow),
+        reliability=reliability_report(card, predictions, sample), band=band_report(card, predictions),
+        gate=gate_report(predictions), **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
     )  # fmt: skip
+
+
+def _draws(finished: FinishedRun) -> dict[str, Any]:
+    """The options of `measure_sample` that the config sets."""
+    return {"n_boot": finished.cfg.evaluate.n_boot, "seed": finished.cfg.train.seed}
 
 
 def _blocks_beside(
-    card: Card, predictions: Predictions, cfg: ExperimentConfig, asked: ExtraBlocks, narrow: bool
+    finished: FinishedRun, predictions: Predictions, sample: Sample, asked: ExtraBlocks, *, narrow: bool
 ) -> dict[str, Any]:
     """Further blocks: metrics per patient, decision curve, PPV and NPV at other prevalences, subgroups."""
-    positive, boot = card.vocab.index(card.positive) if card.positive else None, (cfg.evaluate.n_boot, cfg.train.seed)
-    sample = make_sample(
-        predictions.probs, predictions.targs, predictions.groups, predictions.patients, positive=positive, threshold=card.threshold
-    )  # fmt: skip
-    blocks: dict[str, Any] = {}
+    draws, blocks = _draws(finished), dict[str, Any]()
     changed = CHANGE in predictions.frame  # a mean over corrupted copies of an image has no use
     if predictions.patients is not None and not changed:
-        blocks["per_patient"] = _per_patient(predictions, predictions.patients, card, *boot, narrow=narrow)
+        blocks["per_patient"] = _per_patient(finished, predictions, predictions.patients, narrow=narrow)
     if not changed:
-        blocks["decision_curve"] = decision_curve(sample, n_boot=boot[0], seed=boot[1])
+        blocks["decision_curve"] = decision_curve(sample, **draws)
     if asked.prevalences:
         rows = restated(sample, asked.prevalences)
         blocks["at_prevalence"] = [
             row.model_copy(update=_warned({"ppv": row.ppv, "npv": row.npv}, narrow)) for row in rows
         ]
     if asked.column is not None:
-        table = subgroup_table(sample, asked.names, asked.column, card.vocab, seed=boot[1])
+        table = subgroup_table(sample, asked.names, asked.column, finished.card.vocab, seed=draws["seed"])
         groups = [group.model_copy(update={"metrics": _warned(group.metrics, narrow)}) for group in table.groups]
         blocks["subgroups"] = table.model_copy(update={"groups": groups})
     return blocks
 
 
-def _per_patient(
-    predictions: Predictions, patients: np.ndarray, card: Card, n_boot: int, seed: int, *, narrow: bool
-) -> PerPatient:
+def _per_patient(finished: FinishedRun, predictions: Predictions, patients: np.ndarray, *, narrow: bool) -> PerPatient:
     """Metrics of each patient's mean score; `patients`: str (n,)."""
     people = _mean_per_patient(predictions.probs, predictions.targs, predictions.groups, patients)
-    positive = card.vocab.index(card.positive) if card.positive else None
-    metrics = measure(
-        people.probs, people.targs, clusters=people.groups, patients=np.arange(len(people.targs)), positive=positive,
-        threshold=card.threshold, n_boot=n_boot, seed=seed,
+    each = make_sample(
+        people.probs, people.targs, people.groups, np.arange(len(people.targs)), positive=finished.positive,
+        threshold=finished.card.threshold,
     )  # fmt: skip
-    return PerPatient(patients=len(people.targs), disagreeing=people.disagreeing, metrics=_warned(metrics, narrow))
+    metrics = _warned(measure_sample(each, **_draws(finished)), narrow)
+    return PerPatient(patients=len(people.targs), disagreeing=people.disagreeing, metrics=metrics)
 
 
 def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:

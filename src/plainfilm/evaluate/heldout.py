@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pandas as pd
 
@@ -11,50 +12,43 @@ from plainfilm.base.files import atomic_write
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
-from plainfilm.evaluate.ood.ood_gate import read_gate
+from plainfilm.evaluate.finished import SHIFTED, FinishedRun
+from plainfilm.evaluate.ood.ood_gate import OODGate, read_gate
 from plainfilm.evaluate.predictions import (
     Predictions,
     make_predictions,
     predict,
-    read_predictions,
     save_predictions,
 )
-from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.evaluate.shift.corrupted_valid import predict_shifted, save_shifted
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
 from plainfilm.evaluate.test_ledger import accesses_before, accesses_to, check_before_access, record_access
 from plainfilm.models.from_card import kept_network
-from plainfilm.runs.card import Card
-from plainfilm.runs.folder import RunDir
+
+_Counted = tuple[int, int]  # accesses of a set, by this run and by all runs
 
 
 def score_test(
-    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True,
-    again: bool = False,
-) -> tuple[Predictions, tuple[int, int]]:  # fmt: skip
+    finished: FinishedRun, device: str, on_event: EventCallback, *, again: bool = False
+) -> tuple[Predictions, _Counted]:
     """The test predictions, new or as saved, with the access recorded before anything is shown or stored.
 
-    `keep`: the decoded test images are added to the cache. `again`: the images are scored also where scores are saved.
+    `again`: the images are scored also where scores are saved.
     """
-    part = rows[rows["split"] == "test"]
+    run, part = finished.run, finished.part("test")
     seal, accesses = check_before_access(run, part)
-    probes, gate = read_train_probes(run, rows), read_gate(run, card)  # first: a damaged file must not cost an access
-    path, scores = run.predictions("test"), run.probe_scores("test")
-    if not again and path.is_file() and accesses_to(accesses, seal) and (probes is None or scores.is_file()):
-        predictions = read_predictions(path, part, card.vocab, has_patients=card.has_patients)
-        return predictions, record_access(
-            run, seal, accesses, {"model_sha256": card.weights_sha256, "inference": False}
-        )
+    probes, gate = read_train_probes(finished), read_gate(run, finished.card)  # a damaged file must not cost an access
+    scores = run.probe_scores("test")
+    saved = run.predictions("test").is_file() and accesses_to(accesses, seal) and (probes is None or scores.is_file())
+    if saved and not again:
+        predictions = finished.predictions("test")
+        return predictions, record_access(run, seal, accesses, _facts(finished, inference=False))
     # the cache may hold the pixels of a file that is no longer there or another one
-    pixels = decode_with_events(part, DecodeSpec(**card.decode), on_event, keep=keep, files_too=True)
-    model, device = kept_network(run, card, device)
-    logits, features = predict(model, pixels, device)
-    predictions = make_predictions(
-        part, logits, card.vocab, has_patients=card.has_patients, temperature=card.temperature,
-        ood=gate.score(pixels, features)[0] if gate else None,
-    )  # fmt: skip
-    probed = probes.score(part, pixels, card.vocab) if probes else None
-    counted = record_access(run, seal, accesses, {"model_sha256": card.weights_sha256, "inference": True})
+    pixels = _decoded(finished, part, on_event, files_too=True)
+    predictions = _predicted(finished, part, pixels, device, gate, has_patients=finished.card.has_patients)
+    probed = probes.score(part, pixels, finished.card.vocab) if probes else None
+    counted = record_access(run, seal, accesses, _facts(finished, inference=True))
     if probed is not None:
         atomic_write(scores, probed)
     save_predictions(run, "test", predictions, pixels)
@@ -62,45 +56,62 @@ def score_test(
 
 
 def score_external(
-    run: RunDir, card: Card, external: ExternalSet, device: str, on_event: EventCallback, *, keep: bool = True
-) -> tuple[Predictions, PixelRows, tuple[int, int]]:
+    finished: FinishedRun, external: ExternalSet, device: str, on_event: EventCallback
+) -> tuple[Predictions, PixelRows, _Counted]:
     """Predictions of external images, new or as saved, their pixels, and the accesses of this set, recorded first."""
-    rows, path, gate = external.rows, run.predictions(external.name), read_gate(run, card)
+    run, rows, known = finished.run, external.rows, external.table.has_patients
+    gate = read_gate(run, finished.card)
     accesses = accesses_before(run, external.seal)
-    pixels = decode_with_events(rows, DecodeSpec(**card.decode), on_event, keep=keep)
+    pixels = _decoded(finished, rows, on_event)
     predictions = None
-    if path.is_file() and accesses_to(accesses, external.seal):
+    if run.predictions(external.name).is_file() and accesses_to(accesses, external.seal):
         with contextlib.suppress(DataError):  # the images have moved since
-            predictions = read_predictions(path, rows, card.vocab, has_patients=external.table.has_patients)
+            predictions = finished.read_predictions(external.name, rows, has_patients=known)
     saved = predictions is not None
     if predictions is None:
-        model, device = kept_network(run, card, device)
-        logits, features = predict(model, pixels, device)
-        predictions = make_predictions(
-            rows, logits, card.vocab, has_patients=external.table.has_patients, temperature=card.temperature,
-            ood=gate.score(pixels, features)[0] if gate else None,
-        )  # fmt: skip
-    facts = {"model_sha256": card.weights_sha256, "inference": not saved, "external": True}
-    counted = record_access(run, external.seal, accesses, facts)
+        predictions = _predicted(finished, rows, pixels, device, gate, has_patients=known)
+    counted = record_access(run, external.seal, accesses, {**_facts(finished, inference=not saved), "external": True})
     if not saved:
         save_predictions(run, external.name, predictions, pixels)
     return predictions, pixels, counted
 
 
 def score_shifted_valid(
-    run: RunDir, card: Card, rows: pd.DataFrame, device: str, on_event: EventCallback, *, keep: bool = True,
-    again: bool = False,
-) -> Predictions:  # fmt: skip
+    finished: FinishedRun, device: str, on_event: EventCallback, *, again: bool = False
+) -> Predictions:
     """The predictions of the corrupted valid images, as saved or, with `again`, new."""
-    path = run.predictions(SHIFTED)
-    if path.is_file() and not again:
-        return read_predictions(path, shifted_rows(rows), card.vocab, has_patients=card.has_patients)
+    run, card = finished.run, finished.card
+    if run.predictions(SHIFTED).is_file() and not again:
+        return finished.predictions(SHIFTED)
     gate = read_gate(run, card)
-    valid = rows[rows["split"] == "valid"]
-    pixels = decode_with_events(valid, DecodeSpec(**card.decode), on_event, keep=keep, files_too=True)
+    pixels = _decoded(finished, finished.part("valid"), on_event, files_too=True)
     model, device = kept_network(run, card, device)
     predictions = predict_shifted(
-        rows, model, pixels, device, vocab=card.vocab, has_patients=card.has_patients, gate=gate
+        finished.rows, model, pixels, device, vocab=card.vocab, has_patients=card.has_patients, gate=gate
     ).at(card.temperature)  # fmt: skip
     save_shifted(run, predictions)
     return predictions
+
+
+def _decoded(
+    finished: FinishedRun, rows: pd.DataFrame, on_event: EventCallback, *, files_too: bool = False
+) -> PixelRows:
+    """The pixels as the network sees them, added to the cache where the run keeps one."""
+    spec = DecodeSpec(**finished.card.decode)
+    return decode_with_events(rows, spec, on_event, keep=finished.cfg.data.cache, files_too=files_too)
+
+
+def _predicted(
+    finished: FinishedRun, rows: pd.DataFrame, pixels: PixelRows, device: str, gate: OODGate | None, *, has_patients: bool
+) -> Predictions:  # fmt: skip
+    """New predictions by the kept network, at the run's temperature."""
+    card = finished.card
+    model, device = kept_network(finished.run, card, device)
+    logits, features = predict(model, pixels, device)
+    ood = gate.score(pixels, features)[0] if gate else None
+    return make_predictions(rows, logits, card.vocab, has_patients=has_patients, temperature=card.temperature, ood=ood)
+
+
+def _facts(finished: FinishedRun, *, inference: bool) -> dict[str, Any]:
+    """What an access records."""
+    return {"model_sha256": finished.card.weights_sha256, "inference": inference}

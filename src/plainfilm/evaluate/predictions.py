@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from plainfilm.data.image.layout import channels_first
 from plainfilm.data.split.valid_roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.calibration import softmax
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.runs.folder import RunDir
 
 if TYPE_CHECKING:
@@ -48,20 +50,28 @@ class Predictions:
         columns = {f"prob_{name}": _nine_digits(probs[:, k]) for k, name in enumerate(self.vocab)}
         return replace(self, frame=self.frame.assign(**columns))
 
+    def sample(self, positive: int | None, threshold: float | None) -> Sample:
+        """The scores checked and in canonical order, with predicted classes: what every metric is computed from.
+
+        Args:
+            positive: index of the positive class of two; None for more. threshold: see `predicted_classes`.
+        """
+        return make_sample(self.probs, self.targs, self.groups, self.patients, positive=positive, threshold=threshold)
+
     @property
     def logits(self) -> np.ndarray:
         """float64 (n, k), with nine digits."""
         logits: np.ndarray = self.frame[[f"logit_{name}" for name in self.vocab]].to_numpy(dtype=np.float64)
         return logits
 
-    @property
+    @cached_property
     def probs(self) -> np.ndarray:
         """float64 (n, k), rows sum to 1."""
         probs = self.frame[[f"prob_{name}" for name in self.vocab]].to_numpy(dtype=np.float64)
         normed: np.ndarray = probs / probs.sum(axis=1, keepdims=True)  # 9 digits in the file
         return normed
 
-    @property
+    @cached_property
     def targs(self) -> np.ndarray:
         """int64 (n,), class numbers of the truth."""
         return np.array([self.vocab.index(label) for label in self.frame["label"]], dtype=np.int64)

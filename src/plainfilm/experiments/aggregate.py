@@ -24,7 +24,7 @@ from plainfilm.compare.mean_over_seeds import over_seeds
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
+from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures

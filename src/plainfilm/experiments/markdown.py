@@ -11,7 +11,7 @@ from typing import Any
 
 from plainfilm.compare.scored_run import SENSITIVITY_AT
 from plainfilm.errors import DataError
-from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
+from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.experiments.aggregate import Costs, ResultsSection, Row
 from plainfilm.schemas.compare import Difference, MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY

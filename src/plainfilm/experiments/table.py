@@ -11,7 +11,7 @@ import numpy as np
 
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate.shift.corrupted_valid import SHIFTED
+from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.experiments.aggregate import NOT_RUN, ResultsSection, Row, read_section, run_folders
 from plainfilm.experiments.markdown import csv_rows, put_rows, put_section, section_text
 from plainfilm.experiments.runner import OUT

@@ -76,8 +76,7 @@ def _predicted_class(card: BundleCard, model: Normalised, image: np.ndarray) -> 
     from plainfilm.evaluate.predictions import predict
 
     probs = softmax(predict(model, image)[0], card.temperature)
-    positive = card.vocab.index(card.positive) if card.positive else None
-    return int(predicted_classes(probs, positive=positive, threshold=card.threshold)[0])
+    return int(predicted_classes(probs, positive=card.positive_index, threshold=card.threshold)[0])
 
 
 def heat_figure(pixels: np.ndarray, heat: np.ndarray, caption: str, label: str) -> Figure:

@@ -146,7 +146,7 @@ class Bundle:
                 f"The network or the gate of the bundle fails ({type(error).__name__}). Export it again."
             ) from None
         card = self.card
-        positive = card.vocab.index(card.positive) if card.positive else None
+        positive = card.positive_index
         predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
         kept = np.ones(len(predicted), bool)
         if card.band is not None:

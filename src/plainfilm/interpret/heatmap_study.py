@@ -32,6 +32,21 @@ _Fresh = Callable[[int], "Normalised"]  # seed -> the same network with random w
 
 
 @dataclass(frozen=True)
+class StudiedImages:
+    """The images of the study.
+
+    pixels: uint8 (n, h, w) or (n, h, w, 3). predicted: int (n,), class of each. keys: int (n,), derived from the image
+    content. chosen: which images these are, in words. available: how many there were to choose from.
+    """
+
+    pixels: np.ndarray
+    predicted: np.ndarray
+    keys: np.ndarray
+    chosen: str
+    available: int | None = None
+
+
+@dataclass(frozen=True)
 class HeatStudy:
     """The measurements: `heat` float32 (n, h, w) for the predicted class; `curves` float (3, n, 11), the score as patches
     are removed; `ranks` float (n,), mean rank correlation with the heat of random weights; `chosen`: which images;
@@ -106,17 +121,17 @@ def choose_images(rows: pd.DataFrame, n: int) -> np.ndarray:
 
 
 def study_heat(
-    model: Normalised, fresh: _Fresh, pixels: np.ndarray, predicted: np.ndarray, keys: np.ndarray, card: Card,
-    *, method: Method, device: str, chosen: str, available: int | None = None, on_event: EventCallback = silent,
+    model: Normalised, fresh: _Fresh, studied: StudiedImages, card: Card, *, method: Method, device: str,
+    on_event: EventCallback = silent,
 ) -> HeatStudy:  # fmt: skip
     """Heat maps of the images for their predicted class, and the three checks.
 
     Args:
-        pixels: uint8 (n, h, w) or (n, h, w, 3). predicted: int (n,). keys: int (n,), derived from the image content.
-        chosen: which images these are, in words. available: how many there were to choose from. on_event: gets `heat` at each forward pass of the deletion check.
+        on_event: gets `heat` at each forward pass of the deletion check.
     """
     from plainfilm.interpret.gradcam import find_last_map, heat_maps
 
+    pixels, predicted = studied.pixels, studied.predicted
     place = find_last_map(model, pixels.shape[1])
     shared: dict[str, Any] = {"place": place, "method": method, "device": device}
     heat = heat_maps(model, pixels, predicted, **shared)
@@ -129,10 +144,10 @@ def study_heat(
         on_event("heat", {"done": done, "of": checks.FORWARD_PASSES})
         return softmax(predict(model, images, device)[0], card.temperature)
 
-    curves = checks.deletion(pixels, heat, predicted, keys, score)
+    curves = checks.deletion(pixels, heat, predicted, studied.keys, score)
     others = [heat_maps(fresh(1 + i), pixels, predicted, **shared) for i in range(_RANDOM_NETWORKS)]
     ranks = np.mean([checks.rank_correlation(heat, other).ranks for other in others], axis=0)
-    return HeatStudy(place, method, heat, curves, ranks, chosen, card.has_patients, available)
+    return HeatStudy(place, method, heat, curves, ranks, studied.chosen, card.has_patients, studied.available)
 
 
 def _area_under(curves: Floats) -> Floats:

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.config import ExperimentConfig, load_config
-from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import PlainfilmError
-from plainfilm.evaluate.predictions import Predictions, read_predictions
-from plainfilm.runs.card import Card, read_card
+from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.predictions import Predictions
 from plainfilm.runs.folder import RunDir
 
 _Part = tuple[pd.DataFrame, Predictions]  # the valid rows of a run and their scores
@@ -33,16 +32,17 @@ class _OutOfFold:
     of_folds: int
 
 
-def out_of_fold(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame, valid: Predictions) -> _OutOfFold:
-    """The valid images of `run` and, if it is a fold, those of the other finished folds in the same folder.
+def out_of_fold(finished: FinishedRun, valid: Predictions) -> _OutOfFold:
+    """The valid images of the run and, if it is a fold, those of the other finished folds in the same folder.
 
     The valid images of fold i are the test images of fold i + 1, so over all folds each image is in valid once; no
     test score is read.
     """
-    parts: dict[int, _Part] = {cfg.data.fold: (rows[rows["split"] == "valid"], valid)}
-    if cfg.data.split == "kfold":
-        for folder in sorted(run.root.parent.iterdir()):
-            part = None if folder == run.root else _fold_of(RunDir(folder), cfg, card, rows)
+    cfg, root = finished.cfg.data, finished.run.root
+    parts: dict[int, _Part] = {cfg.fold: (finished.part("valid"), valid)}
+    if cfg.split == "kfold":
+        for folder in sorted(root.parent.iterdir()):
+            part = None if folder == root else _fold_of(RunDir(folder), finished)
             if part is not None:
                 parts.setdefault(*part)
     found = [parts[fold] for fold in sorted(parts)]
@@ -50,26 +50,24 @@ def out_of_fold(run: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFra
         [name for part, _ in found for name in part["relative"]],
         np.concatenate([predictions.probs for _, predictions in found]),
         np.concatenate([predictions.targs for _, predictions in found]),
-        len(found), cfg.data.folds if cfg.data.split == "kfold" else 0,
+        len(found), cfg.folds if cfg.split == "kfold" else 0,
     )  # fmt: skip
 
 
-def _fold_of(other: RunDir, cfg: ExperimentConfig, card: Card, rows: pd.DataFrame) -> tuple[int, _Part] | None:
+def _fold_of(other: RunDir, finished: FinishedRun) -> tuple[int, _Part] | None:
     """Fold, valid rows and scores of a run of the same experiment on the same images; None for any other folder."""
     if not (other.status.is_file() and other.config.is_file()):
         return None
     try:
-        theirs = load_config(other.config)
-        if _without_fold(theirs) != _without_fold(cfg) or other.read_status()["status"] != "done":
+        config = load_config(other.config)  # first: the weights of other runs need not be read
+        if _without_fold(config) != _without_fold(finished.cfg) or other.read_status()["status"] != "done":
             return None
-        table, found = read_table(other.table), read_card(other)
-        if found.vocab != card.vocab or not _agree(table, rows):
+        fold = FinishedRun.open(other)
+        if fold.card.vocab != finished.card.vocab or not _agree(fold.rows, finished.rows):
             return None
-        part = table[table["split"] == "valid"]
-        predictions = read_predictions(other.predictions("valid"), part, card.vocab, has_patients=card.has_patients)
+        return config.data.fold, (fold.part("valid"), fold.predictions("valid"))
     except PlainfilmError:  # a folder that cannot be read is not a fold of this experiment
         return None
-    return theirs.data.fold, (part, predictions)
 
 
 def _without_fold(cfg: ExperimentConfig) -> dict[str, Any]:

@@ -9,12 +9,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from plainfilm.config import ExperimentConfig
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.metrics.calibration import Bin, reliability
 from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
 from plainfilm.evaluate.metrics.measure import confidences, rate_metric
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.plots import base, curves, heatmaps
 from plainfilm.plots.base import short
@@ -69,28 +70,25 @@ class SplitView:
         return f"score for {self.card.positive}" if self.card.positive else "score for the predicted class"
 
 
-def make_view(run: RunDir, card: Card, split: str, predictions: Predictions) -> SplitView:
+def make_view(finished: FinishedRun, split: str, predictions: Predictions) -> SplitView:
     """The view of one split of a run, without heat maps."""
-    positive = card.vocab.index(card.positive) if card.positive else None
-    sample = make_sample(
-        predictions.probs, predictions.targs, predictions.groups, predictions.patients,
-        positive=positive, threshold=card.threshold,
-    )  # fmt: skip
+    card, positive = finished.card, finished.positive
+    sample = predictions.sample(positive, card.threshold)
     predicted = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
-    worst = np.load(run.top_images(split), allow_pickle=False)
+    worst = np.load(finished.run.top_images(split), allow_pickle=False)
     return SplitView(card, split, predictions, predicted, sample, worst)
 
 
-def draw_run_figures(run: RunDir, view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
+def draw_run_figures(finished: FinishedRun, view: SplitView) -> dict[str, Figure]:
     """All figures of one split, by name."""
     k, split = view.positive, view.split
-    drawn = {"history": _history(run, view.card)}
+    drawn = {"history": _history(finished.run, view.card)}
     drawn[f"confusion_{split}"] = base.plot_confusion(view.matrix, view.card.vocab, view.title("Confusion matrix"))
     if k is not None:
         names = (view.card.vocab[1 - k], view.card.vocab[k])
         scores, truth = view.predictions.probs[:, k], view.predictions.targs == k
         drawn[f"scores_{split}"] = base.plot_scores(scores, truth, view.card.threshold, names, view.title("Scores"))
-    drawn |= _curves(view, cfg)
+    drawn |= _curves(view, finished.cfg)
     drawn[f"reliability_{split}"] = _reliability(view)
     drawn[f"top_losses_{split}"] = _top_losses(view)
     drawn[f"confused_{split}"] = _mistakes(view)
@@ -148,10 +146,7 @@ def _bins(sample: Sample) -> list[Bin]:
 
 
 def _at_temperature_one(view: SplitView) -> Sample:
-    return make_sample(
-        view.predictions.at(1.0).probs, view.predictions.targs, view.predictions.groups, view.predictions.patients,
-        positive=view.positive, threshold=None,
-    )  # fmt: skip
+    return view.predictions.at(1.0).sample(view.positive, None)
 
 
 def _top_losses(view: SplitView) -> Figure:

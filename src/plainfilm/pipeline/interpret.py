@@ -7,31 +7,26 @@ and on a fixed number of valid images. No test image is opened and the test set 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.base.seeds import content_key
-from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache.rows import decode_with_events
 from plainfilm.data.image.decode import DecodeSpec
-from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
-from plainfilm.evaluate.predictions import Predictions, read_predictions
+from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.interpret.label_errors import describe_label_errors, find_label_errors, label_errors_csv
 from plainfilm.interpret.out_of_fold import out_of_fold
 from plainfilm.models.from_card import bare_network, kept_network
-from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
-from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.interpret import HeatFindings, InterpretDocument, LabelErrorFindings
 
 if TYPE_CHECKING:
@@ -42,24 +37,6 @@ if TYPE_CHECKING:
     from plainfilm.interpret.run_figures import SplitView
 
 _HEAT_IMAGES = 32  # 900 forward passes; with `compact` at 128 px all of interpret takes 7 s on one core
-
-
-@dataclass(frozen=True)
-class _Finished:
-    """A finished run, read once."""
-
-    run: RunDir
-    card: Card
-    cfg: ExperimentConfig
-    rows: pd.DataFrame
-
-    def part(self, split: str) -> pd.DataFrame:
-        return self.rows[self.rows["split"] == split]
-
-    def predictions(self, split: str) -> Predictions:
-        return read_predictions(
-            self.run.predictions(split), self.part(split), self.card.vocab, has_patients=self.card.has_patients
-        )
 
 
 def interpret_run(
@@ -83,18 +60,18 @@ def interpret_run(
 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")
-    finished = _Finished(run, read_card(run), read_run_config(run), read_table(run.table))
+    finished = FinishedRun.open(run)
     if split == "test" and not count_accesses(run, finished.card.seal)[0]:
         raise SealError(
             "No test-set access is recorded for this run. Evaluate it on test first: "
             + command_line("evaluate", run.root, "--split", "test")
         )
     valid = finished.predictions("valid")
-    view = make_view(run, finished.card, split, valid if split == "valid" else finished.predictions(split))
+    view = make_view(finished, split, valid if split == "valid" else finished.predictions(split))
     study = None
     if heat_images:
         view, study = _heat(finished, view, valid, heat_images, method, device, on_event)
-    drawn = draw_run_figures(run, view, finished.cfg) | (study.figures(finished.card) if study else {})
+    drawn = draw_run_figures(finished, view) | (study.figures(finished.card) if study else {})
     found = study.findings() if study else None
     label_errors, listed = _label_errors(finished, valid)
     with run.lock():
@@ -132,7 +109,7 @@ def _sheets(run: RunDir, split: str, found: HeatFindings) -> list[str]:
 
 
 def _heat(
-    finished: _Finished,
+    finished: FinishedRun,
     view: SplitView,
     valid: Predictions,
     n: int,
@@ -143,7 +120,7 @@ def _heat(
     """Heat maps of the largest losses, and their checks on valid images."""
     from plainfilm.evaluate.metrics.predicted_class import predicted_classes
     from plainfilm.interpret.gradcam import heat_maps
-    from plainfilm.interpret.heatmap_study import choose_images, study_heat
+    from plainfilm.interpret.heatmap_study import StudiedImages, choose_images, study_heat
     from plainfilm.interpret.run_figures import with_heat
 
     card, rows = finished.card, finished.part("valid")
@@ -161,14 +138,16 @@ def _heat(
         )
         pixels, chosen, described, available = _saved(finished, valid, n)
     keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)
-    study = study_heat(model, lambda seed: bare_network(card, seed), pixels, predicted[chosen], keys, card,
-                       method=method, device=device, chosen=described, available=available, on_event=on_event)  # fmt: skip
+    images = StudiedImages(pixels, predicted[chosen], keys, described, available)
+    study = study_heat(
+        model, lambda seed: bare_network(card, seed), images, card, method=method, device=device, on_event=on_event
+    )
     worst = view.predictions.worst(len(view.worst))
     heat = heat_maps(model, view.worst, view.predicted[worst], place=study.place, method=method, device=device)
     return with_heat(view, heat), study
 
 
-def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str, int]:
+def _saved(finished: FinishedRun, valid: Predictions, n: int) -> tuple[np.ndarray, np.ndarray, str, int]:
     """At most `n` saved valid images of the largest losses, one per patient, their rows, their description, and how many
     there were to choose from.
     """
@@ -179,9 +158,9 @@ def _saved(finished: _Finished, valid: Predictions, n: int) -> tuple[np.ndarray,
     return images[first], rows[first], "valid images of the largest losses", available
 
 
-def _label_errors(finished: _Finished, valid: Predictions) -> tuple[LabelErrorFindings, str]:
+def _label_errors(finished: FinishedRun, valid: Predictions) -> tuple[LabelErrorFindings, str]:
     """The likely label errors, and the text of suspects.csv."""
-    scored = out_of_fold(finished.run, finished.cfg, finished.card, finished.rows, valid)
+    scored = out_of_fold(finished, valid)
     found = find_label_errors(scored.probs, scored.targs)
     text = label_errors_csv(found, scored.relative, scored.probs, scored.targs, finished.card.vocab)
     return LabelErrorFindings(

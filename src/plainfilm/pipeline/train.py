@@ -20,6 +20,7 @@ from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.image.layout import channels_last
 from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.operating.operating_point import settle
 from plainfilm.evaluate.predictions import save_predictions
 from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_baseline, shortcut_note
@@ -221,8 +222,9 @@ class _Training:
         card, valid = settle(run, card, cfg, ready.split.seen, learn.model, learn.dls.train.pixels, self.device)
         save_predictions(run, "valid", valid, self.valid_pixels)
         write_card(run, card)
-        probes = probes and shortcut_baseline(run, card, "valid", ready.split.of("valid"), valid.probs)
-        document = evaluate_document(run, card, "valid", valid, cfg, accesses=(0, 0)).model_copy(
+        finished = FinishedRun(run, card, cfg, ready.split.rows)
+        probes = probes and shortcut_baseline(finished, "valid", valid.probs)
+        document = evaluate_document(finished, "valid", valid, accesses=(0, 0)).model_copy(
             update={"shortcut_baseline": probes}
         )
         save_document(run, document, ExtraBlocks(), set())

@@ -92,8 +92,9 @@ def _drawn(found: ReportedRun, pattern: str) -> bytes | None:
     mark = marks(found.card.notes)
     if pattern == "history":
         return base.as_png(base.plot_history(found.history, found.kept, f"{mark}Training"))
-    if pattern == "scores_{split}" and found.card.positive is not None and found.card.threshold is not None:
-        scored, k = found.predictions(found.split), found.card.vocab.index(found.card.positive)
+    k = found.positive
+    if pattern == "scores_{split}" and k is not None and found.card.threshold is not None:
+        scored = found.predictions(found.split)
         # a dollar sign starts a formula, and matplotlib raises on a broken one
         vocab = [sanitized(name, 24).replace("$", r"\$") for name in found.card.vocab]
         names = (vocab[1 - k], vocab[k])
@@ -112,9 +113,9 @@ def worst_images(found: ReportedRun, *, names: bool) -> list[_Worst]:
     if not path.is_file():
         return []
     images, scored = _images(found), found.predictions(found.split)
-    positive = found.card.vocab.index(found.card.positive) if found.card.positive else None
+    positive = found.positive
     predicted = predicted_classes(scored.probs, positive=positive, threshold=found.card.threshold)
-    relative = found.rows.loc[found.rows["split"] == found.split, "relative"].tolist()
+    relative = found.part(found.split)["relative"].tolist()
     return [
         _Worst(
             png_uri(_as_png(image)), int(i), found.card.vocab[scored.targs[i]], found.card.vocab[predicted[i]],

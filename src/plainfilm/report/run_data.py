@@ -12,25 +12,21 @@ import pandas as pd
 from pydantic import ValidationError
 
 from plainfilm.base.command_line import command_line
-from plainfilm.config import ExperimentConfig
-from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, SealError
-from plainfilm.evaluate.predictions import Predictions, read_predictions
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, read_chain
-from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import MetricsDocument, validated_splits
-from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
 from plainfilm.schemas.interpret import HeatFindings
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True)
-class ReportedRun:
-    """The data of the page.
+@dataclass(frozen=True, kw_only=True)
+class ReportedRun(FinishedRun):
+    """The data of the page: the run, and what is saved of it beside its scores.
 
     `documents`: metrics documents by split, always with valid, and with test after its evaluation; `excluded`: excluded
     files, by (state, code); `accesses`: to the run's test set; `accesses_external`: to external sets, which are in the same
@@ -38,9 +34,6 @@ class ReportedRun:
     `heat`: the checks of the heat maps, None where `interpret` made no maps or saved no checks.
     """
 
-    run: RunDir
-    card: Card
-    cfg: ExperimentConfig
     counts: DataCounts
     documents: dict[str, MetricsDocument]
     environment: dict[str, Any]
@@ -49,7 +42,6 @@ class ReportedRun:
     accesses: list[dict[str, Any]]
     accesses_external: int
     accesses_set: int
-    rows: pd.DataFrame
     set_aside: pd.DataFrame
     heat: HeatFindings | None = None
 
@@ -86,11 +78,6 @@ class ReportedRun:
         places = list(zip(self.history["phase"], self.history["epoch"], strict=True))
         return places.index((self.card.kept_phase, self.card.kept_epoch))
 
-    def predictions(self, split: str) -> Predictions:
-        """The saved scores of a split."""
-        part = self.rows[self.rows["split"] == split]
-        return read_predictions(self.run.predictions(split), part, self.card.vocab, has_patients=self.card.has_patients)
-
 
 def read_reported_run(run: RunDir) -> ReportedRun:
     """Read and check a finished run.
@@ -98,8 +85,8 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     Raises:
         DataError: a file is missing or damaged. SealError: the test-set ledger was changed.
     """
-    card, cfg = read_card(run), read_run_config(run)
-    status, ledger = run.read_status(), read_chain(run.ledger)
+    of_run = FinishedRun.open(run)
+    card, status, ledger = of_run.card, run.read_status(), read_chain(run.ledger)
     own, of_set = count_accesses(run, card.seal)
     documents = validated_splits(run, MetricsDocument)
     if "test" in documents and not own:
@@ -111,11 +98,11 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         of_set = max(of_set, documents["test"].opened_set)
     accesses = [] if card.seal is None else accesses_to(ledger, card.seal)
     finished = ReportedRun(
-        run=run, card=card, cfg=cfg, documents=documents, counts=_read(run, "data.json", DataCounts.model_validate_json),
+        run=run, card=card, cfg=of_run.cfg, rows=of_run.rows, documents=documents, counts=_read(run, "data.json", DataCounts.model_validate_json),
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),
         history=_read(run, "history.csv", lambda _: _history(run)), accesses=accesses,
         accesses_external=len(ledger) - len(accesses), accesses_set=of_set,
-        rows=read_table(run.table), set_aside=_read(run, "excluded.csv", lambda _: _set_aside(run)),
+        set_aside=_read(run, "excluded.csv", lambda _: _set_aside(run)),
         heat=read_heat_checks(run),
     )  # fmt: skip
     _check(finished)

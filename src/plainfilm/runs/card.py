@@ -61,6 +61,11 @@ class Card(BaseModel):
     weights_sha256: str
     initial_weights: dict[str, Any] | None = None  # kind, sha256, key report
 
+    @property
+    def positive_index(self) -> int | None:
+        """Position of the positive class in `vocab`; None for more than two classes."""
+        return None if self.positive is None else self.vocab.index(self.positive)
+
 
 def write_card(run: RunDir, card: Card) -> None:
     """Save card.json."""

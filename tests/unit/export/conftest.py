@@ -20,6 +20,7 @@ from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.image.decode import DecodeSpec, decode
 from plainfilm.data.table.image_table import _COLUMNS
 from plainfilm.evaluate.document import evaluate_document, save_metrics
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.image_features import image_features
 from plainfilm.evaluate.ood.ood_gate import FEATURES, fit_gate, gate_bytes
 from plainfilm.evaluate.operating.conformal import fit_band
@@ -110,7 +111,7 @@ def make_run(
     )
     run.write_status("done", seal=None, ledger_head=None)
     save_predictions(run, "valid", scored, pixels[is_valid])
-    save_metrics(run, evaluate_document(run, card, "valid", scored, cfg, (0, 0)))
+    save_metrics(run, evaluate_document(FinishedRun(run, card, cfg, rows), "valid", scored, (0, 0)))
     return run
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from plainfilm.config import ModelConfig
-from plainfilm.interpret.heatmap_study import _says_central, choose_images, study_heat
+from plainfilm.interpret.heatmap_study import StudiedImages, _says_central, choose_images, study_heat
 from plainfilm.models.backbones import BackboneParts
 from plainfilm.models.build import Normalised
 from plainfilm.runs.card import Card
@@ -61,8 +61,8 @@ def images() -> np.ndarray:
 
 
 def study(model: Normalised, fresh, images: np.ndarray, card: Card = CARD):
-    return study_heat(model, fresh, images, np.ones(len(images), int), np.arange(len(images)), card,
-                      method="hires-cam", device="cpu", chosen="images")  # fmt: skip
+    studied = StudiedImages(images, np.ones(len(images), int), np.arange(len(images)), "images")
+    return study_heat(model, fresh, studied, card, method="hires-cam", device="cpu")
 
 
 def test_a_network_that_detects_a_spot_passes_and_its_heat_is_on_the_spot(images):

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from plainfilm.config import ModelConfig, load_config
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import make_sample
@@ -66,9 +67,10 @@ def drawn(tmp_path: Path) -> Drawn:
             kept_by="x", split="patient", leaky=False, has_patients=True, seal=None, notes=list(notes), weights_sha256="",
             temperature=temperature,
         )  # fmt: skip
-        view = make_view(run, card, "valid", predictions)
+        finished = FinishedRun(run, card, load_config(options={"evaluate.n_boot": 100}), pd.DataFrame())
+        view = make_view(finished, "valid", predictions)
         view = with_heat(view, np.random.default_rng(0).random(size)) if heat else view
-        return view, draw_run_figures(run, view, load_config(options={"evaluate.n_boot": 100}))
+        return view, draw_run_figures(finished, view)
 
     return draw
 

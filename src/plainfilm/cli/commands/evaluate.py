@@ -98,16 +98,16 @@ def evaluate(
     if external is not None and split != "valid":
         raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")
     from plainfilm.evaluate.metrics.prevalence import parse_prevalences
-    from plainfilm.evaluate.shift.external_set import parse_map
-    from plainfilm.pipeline.evaluate import evaluate_run
+    from plainfilm.evaluate.shift.external_set import ExternalRequest, parse_map
+    from plainfilm.pipeline.evaluate import EvaluateRequest, evaluate_run
 
-    shares = parse_prevalences(prevalence) if prevalence is not None else None
-    names = parse_map(class_map or [])
+    outside = ExternalRequest(external, parse_map(class_map or []), patient_pattern) if external is not None else None
+    request = EvaluateRequest(
+        split=split, threshold=threshold, prevalences=parse_prevalences(prevalence) if prevalence is not None else None,
+        by=by, external=outside, device=device, again=again,
+    )  # fmt: skip
     with terminal:
-        document = evaluate_run(
-            run, split=split, threshold=threshold, prevalences=shares, by=by, external=external, names=names,
-            patient_pattern=patient_pattern, device=device, again=again, on_event=terminal,
-        )  # fmt: skip
+        document = evaluate_run(run, request, on_event=terminal)
         terminal.result(document)
     below = [line for name, bound in gates if (line := _shortfall(name, document.metrics.get(name), bound))]
     if below:

@@ -6,7 +6,7 @@ Everything is a function of arrays. A metric that is not estimable on a set of i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -39,18 +39,18 @@ METRICS = (
 _PER_CLASS = ("auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1")
 
 
+class _Draws(TypedDict, total=False):
+    """The options of `measure_sample`."""
+
+    n_boot: int
+    seed: int
+    level: float
+
+
 def measure(
-    probs: ArrayLike,
-    targs: ArrayLike,
-    *,
-    clusters: Any,
-    patients: Any = None,
-    positive: int | None,
-    threshold: float | None,
-    n_boot: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> dict[str, Metric]:
+    probs: ArrayLike, targs: ArrayLike, *, clusters: Any, patients: Any = None, positive: int | None,
+    threshold: float | None, **draws: Unpack[_Draws],
+) -> dict[str, Metric]:  # fmt: skip
     """All METRICS with intervals; for more than two classes, means over the one-vs-rest views that are defined.
 
     Args:
@@ -60,12 +60,21 @@ def measure(
         patients: (n,) int or str, to be counted; None: no patient key, `n_patients` stays None.
         positive: index of the positive class of two; None for more.
         threshold: see `predicted_classes`.
-        n_boot, seed: draws of whole clusters for auprc, mcc, brier, ece and the calibration line.
-        level: of the intervals, 0..1.
+        draws: n_boot (2000), seed (0) and level (0.95), as for `measure_sample`.
     Raises:
         DataError: lengths differ, a value is missing, or `probs` are not probabilities.
     """
     sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
+    return measure_sample(sample, **draws)
+
+
+def measure_sample(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: float = 0.95) -> dict[str, Metric]:
+    """`measure` of arrays that are checked already.
+
+    Args:
+        n_boot, seed: draws of whole clusters for auprc, mcc, brier, ece and the calibration line.
+        level: of the intervals, 0..1.
+    """
     if not len(sample.targs):
         return dict.fromkeys(METRICS, missing("no images", sample, sample.everyone))
     found = {"accuracy": accuracy_metric(sample, level), "balanced_accuracy": _balanced_metric(sample, level)}
@@ -85,19 +94,9 @@ def measure(
 
 
 def measure_per_class(
-    probs: ArrayLike,
-    targs: ArrayLike,
-    *,
-    clusters: Any,
-    patients: Any = None,
-    positive: int | None,
-    threshold: float | None,
-    n_boot: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
+    sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: float = 0.95
 ) -> dict[int, dict[str, Metric]]:
-    """_PER_CLASS metrics of each class against the rest, by class index; arguments and errors as for `measure`."""
-    sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
+    """_PER_CLASS metrics of each class against the rest, by class index; arguments as for `measure_sample`."""
     if not len(sample.targs):
         return {c: dict.fromkeys(_PER_CLASS, missing("no images", sample, sample.everyone)) for c in sample.all_classes}
     statistics = _auprc_statistics({c: (c,) for c in sample.all_classes}, sample)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,15 @@ class Sample:
     @property
     def everyone(self) -> Bools:
         return np.ones(len(self.targs), dtype=bool)
+
+    def at(self, threshold: float | None) -> Sample:
+        """The same images with the classes predicted at another threshold; their order does not depend on it.
+
+        Raises:
+            DataError: a threshold does not fit the number of classes.
+        """
+        _check_positive(self.positive, threshold, self.probs.shape[1])
+        return replace(self, predicted=predicted_classes(self.probs, positive=self.positive, threshold=threshold))
 
 
 def make_sample(

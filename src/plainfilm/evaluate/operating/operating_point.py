@@ -13,13 +13,14 @@ from plainfilm.base.files import atomic_write
 from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.valid_roles import calibrates
+from plainfilm.evaluate.finished import SHIFTED, shifted_rows
 from plainfilm.evaluate.metrics.calibration import fit_temperature
 from plainfilm.evaluate.ood.image_features import image_features
 from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, OODGate, fit_gate, gate_bytes
 from plainfilm.evaluate.operating.conformal import fit_band, patients_needed
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
-from plainfilm.evaluate.shift.corrupted_valid import SHIFTED, predict_shifted, save_shifted, shifted_rows
+from plainfilm.evaluate.shift.corrupted_valid import predict_shifted, save_shifted
 from plainfilm.runs.card import AbstainBand, Card
 from plainfilm.runs.folder import RunDir
 
@@ -100,8 +101,9 @@ def settle(
     valid, chosen_on = make_predictions(valid_rows, logits, ood=ood, **about), None
     if cfg.evaluate.threshold_on == SHIFTED and card.positive is not None:
         chosen_on = predict_shifted(rows, model, valid_pixels, device, gate=gate, **about), shifted_rows(rows)
-    positive = None if card.positive is None else card.vocab.index(card.positive)
-    point = _operating_point(valid, valid_rows, cfg.evaluate, positive, seed=cfg.train.seed, chosen_on=chosen_on)
+    point = _operating_point(
+        valid, valid_rows, cfg.evaluate, card.positive_index, seed=cfg.train.seed, chosen_on=chosen_on
+    )
     if chosen_on is not None:
         save_shifted(run, chosen_on[0].at(point.temperature))
     data = gate_bytes(gate) if gate else b""

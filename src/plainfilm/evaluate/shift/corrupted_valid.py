@@ -14,6 +14,7 @@ import pandas as pd
 from plainfilm.base.seeds import content_key
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS, corrupted
+from plainfilm.evaluate.finished import AS_IT_IS, SHIFTED, shifted_rows
 from plainfilm.evaluate.metrics.measure import auroc_metric
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.ood.ood_gate import OODGate
@@ -23,14 +24,6 @@ from plainfilm.schemas.documents import ChangeScore
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
-
-SHIFTED, AS_IT_IS = "valid-shifted", "none"
-
-
-def shifted_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The valid rows, once for each corruption; column `change` names it, 'none' first."""
-    valid = rows[rows["split"] == "valid"]
-    return pd.concat([valid.assign(**{CHANGE: name}) for name in (AS_IT_IS, *CORRUPTIONS)], ignore_index=True)
 
 
 def score_changes(predictions: Predictions, positive: int | None) -> list[ChangeScore]:

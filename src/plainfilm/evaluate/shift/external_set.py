@@ -9,24 +9,39 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 
 from plainfilm.base.events import EventCallback
-from plainfilm.config import DataConfig, ExperimentConfig
+from plainfilm.config import DataConfig
 from plainfilm.data.csv.columns import options_that_fit
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import NO_PATIENTS, grouped
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, refuse_damaged, scan_table
 from plainfilm.errors import DataError, SealError, UsageError
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.runs.card import Card
 
 PREFIX = "external-"
+
+
+@dataclass(frozen=True)
+class ExternalRequest:
+    """External images, and how to read them.
+
+    path: a folder of class folders, with or without train/val/test above them, or a CSV. names: their class names -> the
+    run's; equal names need no entry. patient_pattern: finds the patient in their file names; None: the patterns that
+    plainfilm knows.
+    """
+
+    path: Path
+    names: Mapping[str, str] = field(default_factory=dict)
+    patient_pattern: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,30 +84,24 @@ def parse_map(pairs: list[str]) -> dict[str, str]:
     return found
 
 
-def read_external(
-    path: Path, card: Card, cfg: ExperimentConfig, own: pd.DataFrame, *, names: Mapping[str, str],
-    patient_pattern: str | None, on_event: EventCallback,
-) -> ExternalSet:  # fmt: skip
+def read_external(finished: FinishedRun, asked: ExternalRequest, on_event: EventCallback) -> ExternalSet:
     """The external images; every file is read once and nothing is scored.
 
-    Args:
-        path: a folder of class folders, with or without train/val/test above them, or a CSV.
-        own: all rows of the run's table.
-        names: their class names -> the run's; equal names need no entry.
-        patient_pattern: finds the patient in their file names; None: the patterns that plainfilm knows.
     Raises:
         DataError: no image, a class that the run does not know, too many damaged files, another bit depth, or an image
             of the run's train or valid set. SealError: an image of the run's test set. UsageError: `names` has a class
             that does not exist.
     """
+    path, card, own = asked.path.absolute(), finished.card, finished.rows
     _refuse_test_folder(path, own)
-    spec = DecodeSpec(**card.decode)
+    spec, as_trained = DecodeSpec(**card.decode), finished.cfg.data
     data = DataConfig(
         path=str(path), bits=cast(Any, spec.bits), tiff=spec.tiff, frame=spec.frame,
-        patient_pattern=patient_pattern, max_bad=cfg.data.max_bad, follow_links=cfg.data.follow_links, cache=cfg.data.cache,
-        missing_label=cfg.data.missing_label, keep_label=cfg.data.keep_label, labels_as_text=cfg.data.labels_as_text,
-        one_label=cfg.data.one_label,
-        **cast(Any, options_that_fit(path, None, cfg.data)),
+        patient_pattern=asked.patient_pattern, max_bad=as_trained.max_bad, follow_links=as_trained.follow_links,
+        cache=as_trained.cache,
+        missing_label=as_trained.missing_label, keep_label=as_trained.keep_label,
+        labels_as_text=as_trained.labels_as_text, one_label=as_trained.one_label,
+        **cast(Any, options_that_fit(path, None, as_trained)),
     )  # fmt: skip
     table, found = scan_table(path, data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     refuse_damaged(table, found, data)
@@ -101,7 +110,7 @@ def read_external(
             f"{path} holds {table.bits}-bit images; the run was trained on 8-bit images only, and the two grey scales cannot be "
             "compared. Convert them to 8 bits in the same way as the train images."
         )
-    rows = grouped(table.rows.assign(label=_renamed(table, path, card.vocab, names)), wide=False)
+    rows = grouped(table.rows.assign(label=_renamed(table, path, card.vocab, asked.names)), wide=False)
     _refuse_own_images(rows, own)
     return ExternalSet(rows, table, path, (*table.notes, *_notes(rows, own, card, spec)))
 

@@ -2,66 +2,54 @@
 
 from __future__ import annotations
 
-import pandas as pd
-
-from plainfilm.config import ExperimentConfig
 from plainfilm.data.audit.probes import Pixels
 from plainfilm.data.split.splits import people
-from plainfilm.evaluate.metrics.measure import measure
+from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.metrics.measure import measure_sample
 from plainfilm.evaluate.metrics.sample import WITHOUT
-from plainfilm.evaluate.predictions import Predictions, read_predictions
 from plainfilm.evaluate.shift.domain_shift import domain_shift
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.intervals import difference, interval_of
 from plainfilm.evaluate.test_ledger import count_accesses
-from plainfilm.runs.card import Card
-from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.evaluate import Change, External, Metric
 
 
 def external_block(
-    run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame, external: ExternalSet, metrics: dict[str, Metric],
-    probes: TrainProbes | None, pixels: Pixels,
-) -> External:  # fmt: skip
+    finished: FinishedRun, external: ExternalSet, metrics: dict[str, Metric], probes: TrainProbes | None, pixels: Pixels
+) -> External:
     """The block beside the metrics of an external set.
 
     Args:
-        own: all rows of the run's table. metrics: of the external images. pixels: as the network sees them.
+        metrics: of the external images. pixels: as the network sees them.
         probes: None where the run keeps no features of its train images; then there is no domain shift.
     """
-    table = external.table
+    card, table = finished.card, external.table
     return External(
         found=table.found, used=len(table.rows), quarantined=table.count("quarantined"),
         duplicates=table.count("duplicate"), ignored=table.count("ignored"),
         **people(external.rows, table.has_patients),
         classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
-        drops={split: _changes(metrics, internal) for split, internal in _internal_metrics(run, card, cfg, own).items()},
+        drops={split: _changes(metrics, internal) for split, internal in _internal_metrics(finished).items()},
         drift=None
         if probes is None
         else domain_shift(
-            probes, external.rows, pixels, seed=cfg.train.seed, has_patients=card.has_patients and table.has_patients
+            probes, external.rows, pixels, seed=finished.cfg.train.seed, has_patients=card.has_patients and table.has_patients
         ),
     )  # fmt: skip
 
 
-def _internal_metrics(
-    run: RunDir, card: Card, cfg: ExperimentConfig, own: pd.DataFrame
-) -> dict[str, dict[str, Metric]]:
+def _internal_metrics(finished: FinishedRun) -> dict[str, dict[str, Metric]]:
     """Metrics of valid, and of test if this run was evaluated on it: from saved scores, without a new access."""
+    run, card, cfg = finished.run, finished.card, finished.cfg
     splits = ["valid"]
     if run.predictions("test").is_file() and count_accesses(run, card.seal)[0]:
         splits.append("test")
-    found = {}
-    for split in splits:
-        part = own[own["split"] == split]
-        saved: Predictions = read_predictions(run.predictions(split), part, card.vocab, has_patients=card.has_patients)
-        found[split] = measure(
-            saved.probs, saved.targs, clusters=saved.groups, patients=saved.patients,
-            positive=card.vocab.index(card.positive) if card.positive else None, threshold=card.threshold,
-            n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed,
-        )  # fmt: skip
-    return found
+    samples = {split: finished.predictions(split).sample(finished.positive, card.threshold) for split in splits}
+    return {
+        split: measure_sample(sample, n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed)
+        for split, sample in samples.items()
+    }
 
 
 def _changes(external: dict[str, Metric], internal: dict[str, Metric]) -> dict[str, Change]:

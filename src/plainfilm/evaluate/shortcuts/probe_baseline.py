@@ -21,6 +21,7 @@ from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.data.audit.probes import file_features, fit_and_score, image_statistics
 from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.shortcuts.discordant_pairs import discordant_concordance
 from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs.card import Card
@@ -55,7 +56,8 @@ def probe_valid(
     atomic_write(run.probe_features, buffer.getvalue())
     valid = rows[~train]
     scores = _scored(known, rows[train], {name: values[~train] for name, values in features.items()}, vocab)
-    found = {name: _metric(probs, valid, vocab, positive, has_patients=has_patients) for name, probs in scores.items()}
+    k = None if positive is None else vocab.index(positive)
+    found = {name: _metric(probs, valid, vocab, k, has_patients=has_patients) for name, probs in scores.items()}
     atomic_write(run.probe_scores("valid"), _as_csv(scores, valid, vocab))
     best = _best_probe(found)
     check = hashlib.sha256(buffer.getvalue()).hexdigest()
@@ -76,16 +78,16 @@ class TrainProbes:
         return _as_csv(_scored(self.known, self.rows, probe_features(part, pixels), vocab), part, vocab)
 
 
-def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
+def read_train_probes(finished: FinishedRun) -> TrainProbes | None:
     """None where the run was trained without the audit; read before an access, so that a damaged file costs none.
 
     Raises:
         DataError: a file of the probes is missing or changed.
     """
+    run, train = finished.run, finished.part("train")
     if not run.probes.is_file():
         return None
     columns, _, check = _read(run)
-    train = rows[rows["split"] == "train"]
     try:
         data = run.probe_features.read_bytes()
         stored = np.load(io.BytesIO(data), allow_pickle=False) if hashlib.sha256(data).hexdigest() == check else None
@@ -96,9 +98,7 @@ def read_train_probes(run: RunDir, rows: pd.DataFrame) -> TrainProbes | None:
     return TrainProbes({name: stored[:, a:b] for name, (a, b) in columns.items()}, train)
 
 
-def shortcut_baseline(
-    run: RunDir, card: Card, split: str, part: pd.DataFrame, network: np.ndarray
-) -> ShortcutBaseline | None:
+def shortcut_baseline(finished: FinishedRun, split: str, network: np.ndarray) -> ShortcutBaseline | None:
     """The baseline row of a split from its saved scores; None where the run was trained without the audit.
 
     Args:
@@ -106,6 +106,7 @@ def shortcut_baseline(
     Raises:
         DataError: a file of the probes is missing or changed.
     """
+    run, card, part = finished.run, finished.card, finished.part(split)
     path = run.probe_scores(split)
     if not run.probes.is_file():
         return None
@@ -120,16 +121,15 @@ def shortcut_baseline(
                 probs = frame[[_column(name, label) for label in card.vocab]].to_numpy(dtype=np.float64)
             else:
                 probs = None
-            found[name] = _metric(probs, part, card.vocab, card.positive, has_patients=card.has_patients)
-            if name == best and probs is not None and card.positive is not None:
-                discordant = _discordant(network, probs, part, card)
+            found[name] = _metric(probs, part, card.vocab, card.positive_index, has_patients=card.has_patients)
+            if name == best and probs is not None and card.positive_index is not None:
+                discordant = _discordant(network, probs, part, card, card.positive_index)
     except (OSError, ValueError, KeyError):
         raise _damaged(path) from None
     return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found, beyond=discordant)
 
 
-def _discordant(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> Metric:
-    k = card.vocab.index(card.positive or "")
+def _discordant(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card, k: int) -> Metric:
     positive = label_index(part, card.vocab) == k
     return discordant_concordance(network[:, k], probe[:, k], positive, part["group"], has_patients=card.has_patients)
 
@@ -176,14 +176,13 @@ def _as_csv(scores: dict[str, np.ndarray | None], part: pd.DataFrame, vocab: lis
 
 
 def _metric(
-    probs: np.ndarray | None, part: pd.DataFrame, vocab: list[str], positive: str | None, *, has_patients: bool
+    probs: np.ndarray | None, part: pd.DataFrame, vocab: list[str], positive: int | None, *, has_patients: bool
 ) -> Metric:
     if probs is None:
         return not_estimable(f"fewer than {_MIN_PATIENTS} patients of a class in train", len(part))
-    k = None if positive is None else vocab.index(positive)
     patients = part["patient"].to_numpy() if has_patients else None
     return shortcut_metric(
-        probs, label_index(part, vocab), part["group"].to_numpy(), patients, positive=k, crossed=False
+        probs, label_index(part, vocab), part["group"].to_numpy(), patients, positive=positive, crossed=False
     )
 
 

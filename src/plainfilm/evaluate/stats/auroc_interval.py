@@ -48,6 +48,17 @@ def curve(scores: Floats, labels: Bools) -> _Curve:
     return _Curve(float(placed[labels].mean()), placed, labels)
 
 
+def tied_runs(scores: Floats) -> tuple[Ints, Ints]:
+    """The order of ascending scores, int (n,), and where in it each run of equal scores begins, int (m,)."""
+    order = np.argsort(scores, kind="stable")
+    return order, np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)
+
+
+def weight_below(weights: Floats) -> Floats:
+    """Weight below each run of equal scores, a tie counting half; `weights` (b, m), of one class, by run."""
+    return np.asarray(np.cumsum(weights, axis=1) - weights / 2)
+
+
 def errors_by_cluster(roc: _Curve, clusters: Ints) -> tuple[Floats, Floats]:
     """Contribution of each cluster's positives and negatives to the error of the area: two float (m,), each sum 0."""
     m = int(clusters.max()) + 1

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest, rankdata
 
-from plainfilm.evaluate.stats.auroc_interval import curve, errors_by_cluster
+from plainfilm.evaluate.stats.auroc_interval import curve, errors_by_cluster, tied_runs, weight_below
 from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, Ints, Statistic, t_quantile
 
 DRAWS = 9_999
@@ -181,14 +181,13 @@ SECOND_TESTS = {"auroc": _auroc_test, "accuracy": _accuracy_test}
 
 def auroc_statistic(scores: Floats, labels: Bools) -> Statistic:
     """Area of weighted images: weights (b, n) -> (b,), NaN where a class has no weight; sorted once for all draws."""
-    order = np.argsort(scores, kind="stable")
-    first = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)  # of each run of equal scores
+    order, first = tied_runs(scores)
     positive = labels[order].astype(float)
 
     def statistic(weights: Floats) -> Floats:
         weights = weights[:, order]
         found, passed = (np.add.reduceat(weights * side, first, axis=1) for side in (positive, 1 - positive))
-        below = np.cumsum(passed, axis=1) - passed / 2
+        below = weight_below(passed)
         pairs = found.sum(axis=1) * passed.sum(axis=1)
         return np.where(pairs > 0, (found * below).sum(axis=1) / np.where(pairs > 0, pairs, 1.0), np.nan)
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plainfilm.evaluate.stats.auroc_interval import tied_runs, weight_below
 from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Interval, Ints
 
 DRAWS = 1_999
@@ -92,17 +93,15 @@ def area_gap(scores: Floats, sides: Sides, swap: Bools) -> Floats:
 
 def _weighted_areas(scores: Floats, truth: Bools, clusters: Ints, counts: Floats) -> Floats:
     """Area and its clustered variance of the images that count, float (2, draws); `counts` (draws, n) of 0 and 1."""
-    order = np.argsort(scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    starts = np.append(0, ends[:-1] + 1)
-    run = np.repeat(np.arange(len(ends)), ends - starts + 1)  # of equal scores, in sorted order
+    order, starts = tied_runs(scores)
+    run = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(scores)))  # of equal scores, in sorted order
     truth, counts = truth[order], counts[:, order]
     member = np.eye(int(clusters.max()) + 1)[clusters[order]]
     pos, neg = counts * truth, counts * ~truth
     n_pos, n_neg = pos.sum(axis=1), neg.sum(axis=1)
     tied_pos, tied_neg = (np.add.reduceat(side, starts, axis=1) for side in (pos, neg))
-    below = (np.cumsum(tied_neg, axis=1) - tied_neg / 2)[:, run] / n_neg[:, None]
-    above = 1 - (np.cumsum(tied_pos, axis=1) - tied_pos / 2)[:, run] / n_pos[:, None]
+    below = weight_below(tied_neg)[:, run] / n_neg[:, None]
+    above = 1 - weight_below(tied_pos)[:, run] / n_pos[:, None]
     area = (pos * below).sum(axis=1) / n_pos
     errors = [(side * (placed - area[:, None]) / n[:, None]) @ member
               for side, placed, n in ((pos, below, n_pos), (neg, above, n_neg))]  # fmt: skip

@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics import measure as metrics
 from plainfilm.evaluate.metrics.calibration import calibration_line, line_interval, line_statistic
-from plainfilm.evaluate.metrics.measure import _PER_CLASS, METRICS, measure, measure_per_class
+from plainfilm.evaluate.metrics.measure import _PER_CLASS, METRICS, measure, measure_per_class, measure_sample
 from plainfilm.evaluate.metrics.point_metrics import (
     _once,
     auprc,
@@ -42,6 +42,11 @@ def score(p, y, **options):
     ids = options.pop("clusters", np.arange(len(y)))
     options = {"patients": ids, "positive": 1, "threshold": 0.5, "n_boot": 50} | options
     return measure(two_columns(p), np.asarray(y, int), clusters=ids, **options)
+
+
+def per_class(probs, targs, *, clusters, patients=None, positive, threshold, **draws):
+    sample = make_sample(probs, targs, clusters, patients, positive=positive, threshold=threshold)
+    return measure_per_class(sample, **draws)
 
 
 # 4 positives: 3 found, 1 missed; 6 negatives: 5 right, 1 predicted positive
@@ -234,7 +239,7 @@ def test_more_than_two_classes_average_one_vs_rest_over_the_classes_present():
 
 def test_per_class_gives_each_class_against_the_rest():
     probs, y, ids = three_classes()
-    table = measure_per_class(probs, y, clusters=ids, patients=ids, positive=None, threshold=None, n_boot=50)
+    table = measure_per_class(make_sample(probs, y, ids, ids, positive=None, threshold=None), n_boot=50)
     assert list(table) == [0, 1, 2, 3] and all(tuple(row) == _PER_CLASS for row in table.values())
     assert table[1]["auroc"].value == pytest.approx(roc_auc_score(y == 1, probs[:, 1]))
     assert table[2]["sensitivity"].n == (y == 2).sum()
@@ -243,9 +248,9 @@ def test_per_class_gives_each_class_against_the_rest():
 
 
 def test_per_class_agrees_with_measure_on_two_classes():
-    options = {"clusters": range(10), "positive": 1, "threshold": 0.5, "n_boot": 50}
-    table = measure_per_class(two_columns(TEN_P), TEN_Y, **options)
-    whole = measure(two_columns(TEN_P), TEN_Y, **options)
+    sample = make_sample(two_columns(TEN_P), TEN_Y, range(10), None, positive=1, threshold=0.5)
+    table = measure_per_class(sample, n_boot=50)
+    whole = measure(two_columns(TEN_P), TEN_Y, clusters=range(10), positive=1, threshold=0.5, n_boot=50)
     assert table[1] == {name: whole[name] for name in _PER_CLASS}
     assert table[0]["sensitivity"] == whole["specificity"]
 
@@ -316,8 +321,8 @@ def predictions(draw):
 def run(probs, targs, ids):
     two = probs.shape[1] == 2
     positive, threshold = (1, 0.5) if two else (None, None)
-    options = {"clusters": ids, "patients": ids, "positive": positive, "threshold": threshold, "n_boot": 40}
-    return measure(probs, targs, **options), measure_per_class(probs, targs, **options)
+    sample = make_sample(probs, targs, ids, ids, positive=positive, threshold=threshold)
+    return measure_sample(sample, n_boot=40), measure_per_class(sample, n_boot=40)
 
 
 # all wrong, so every gap has one sign, and two patients of unequal size: the corrected error passes all draws
@@ -378,7 +383,7 @@ def test_a_lower_level_narrows_every_interval_and_moves_no_value():
     probs, targs, who = three_classes()
     options = {"clusters": who, "patients": who, "positive": None, "threshold": None, "n_boot": 50}
     many_wide, many_narrow = (measure(probs, targs, **options, level=level) for level in (0.95, 0.5))
-    each_wide, each_narrow = (measure_per_class(probs, targs, **options, level=level) for level in (0.95, 0.5))
+    each_wide, each_narrow = (per_class(probs, targs, **options, level=level) for level in (0.95, 0.5))
     pairs = [(wide, narrow), (many_wide, many_narrow), *((each_wide[c], each_narrow[c]) for c in range(3))]
     for one, other in pairs:
         for name in one:
@@ -387,7 +392,7 @@ def test_a_lower_level_narrows_every_interval_and_moves_no_value():
                 widths = [m.ci_high - m.ci_low for m in (one[name], other[name])]
                 assert widths[1] < 0.9 * widths[0], name
     assert score(p, y, clusters=ids) == wide  # 0.95 where nothing is said
-    assert measure_per_class(probs, targs, **options) == each_wide
+    assert per_class(probs, targs, **options) == each_wide
 
 
 def test_what_is_drawn_follows_the_seed_and_the_number_of_draws_and_nothing_else_does():
@@ -400,13 +405,13 @@ def test_what_is_drawn_follows_the_seed_and_the_number_of_draws_and_nothing_else
         two_columns(p), y, clusters=ids, patients=ids, positive=1, threshold=0.5
     )
     options = {"clusters": ids, "positive": 1, "threshold": 0.5}
-    default = measure_per_class(two_columns(p), y, **options)
-    assert default == measure_per_class(two_columns(p), y, **options, n_boot=2000, seed=0)
-    assert default[1]["auprc"] != measure_per_class(two_columns(p), y, **options, seed=1)[1]["auprc"]
+    default = per_class(two_columns(p), y, **options)
+    assert default == per_class(two_columns(p), y, **options, n_boot=2000, seed=0)
+    assert default[1]["auprc"] != per_class(two_columns(p), y, **options, seed=1)[1]["auprc"]
 
 
 def test_no_image_at_all_is_reported_for_each_class_and_metric():
-    empty = measure_per_class(np.empty((0, 3)), [], clusters=[], positive=None, threshold=None)
+    empty = per_class(np.empty((0, 3)), [], clusters=[], positive=None, threshold=None)
     assert list(empty) == [0, 1, 2] and all(tuple(row) == _PER_CLASS for row in empty.values())
     found = [*score([], []).values(), *(m for row in empty.values() for m in row.values())]
     assert {(m.method, m.value, m.n) for m in found} == {("not estimable: no images", None, 0)}
@@ -631,12 +636,12 @@ def test_each_class_counts_its_patients_and_is_called_at_the_threshold():
         "threshold": 0.35,
         "n_boot": 20,
     }
-    table = measure_per_class(two_columns(TEN_P), TEN_Y, **options)
+    table = per_class(two_columns(TEN_P), TEN_Y, **options)
     whole = measure(two_columns(TEN_P), TEN_Y, **options)
     assert table[1] == {name: whole[name] for name in _PER_CLASS}
     assert (table[1]["ppv"].n, table[1]["ppv"].value) == (6, pytest.approx(3 / 6))
     assert (table[1]["sensitivity"].n_patients, table[0]["sensitivity"].n_patients) == (2, 3)
-    without = measure_per_class(two_columns(TEN_P), TEN_Y, **(options | {"patients": None}))
+    without = per_class(two_columns(TEN_P), TEN_Y, **(options | {"patients": None}))
     assert {m.n_patients for row in without.values() for m in row.values()} == {None}
 
 

@@ -17,8 +17,10 @@ from plainfilm.data.split.splits import make_split
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import DataError, SealError, UsageError
-from plainfilm.evaluate.shift.external_set import ExternalSet, parse_map, read_external
+from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.shift.external_set import ExternalRequest, ExternalSet, parse_map, read_external
 from plainfilm.runs.card import KEPT_BEST, Card
+from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 Draw = Callable[..., Path]
@@ -44,9 +46,8 @@ def own(tiny_cxr: Path) -> pd.DataFrame:
 @pytest.fixture
 def read(own: pd.DataFrame) -> Callable[..., ExternalSet]:
     def read_it(path: Path, card: Card | None = None, pattern: str | None = None, **names: str) -> ExternalSet:
-        return read_external(
-            path, card or card_of(), load_config(), own, names=names, patient_pattern=pattern, on_event=silent
-        )  # fmt: skip
+        finished = FinishedRun(RunDir(path), card or card_of(), load_config(), own)
+        return read_external(finished, ExternalRequest(path, names, pattern), silent)
 
     return read_it
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plainfilm.config import load_config
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.shortcuts.probe_baseline import (
     probe_features,
     probe_valid,
@@ -25,7 +27,7 @@ Refusal = Callable[..., str]
 
 
 class FakeCard:
-    vocab, positive, has_patients = VOCAB, "B", True
+    vocab, positive, positive_index, has_patients = VOCAB, "B", 1, True
 
 
 def rows_of(n: int, seed: int = 0) -> pd.DataFrame:
@@ -55,10 +57,14 @@ def learn(run: RunDir, rows: pd.DataFrame, pixels: np.ndarray) -> str | None:
     return probe_valid(run, known, probe_features(known, pixels[part]), VOCAB, "B", has_patients=True).best
 
 
+def finished(run: RunDir, rows: pd.DataFrame) -> FinishedRun:
+    return FinishedRun(run, FakeCard(), load_config(), rows)
+
+
 def row_of(run: RunDir, part: pd.DataFrame, sure: float = 0.9) -> ShortcutBaseline | None:
     """The row beside a network that is always right."""
     right = np.where(part["label"] == "B", sure, 1 - sure)
-    return shortcut_baseline(run, FakeCard(), "valid", part, np.column_stack([1 - right, right]))
+    return shortcut_baseline(finished(run, part), "valid", np.column_stack([1 - right, right]))
 
 
 def test_the_network_is_scored_on_the_pairs_that_the_best_probe_ranks_wrongly(run: RunDir) -> None:
@@ -92,7 +98,7 @@ def test_only_the_train_rows_teach(run: RunDir) -> None:
     learn(run, rows, pixels)
     valid = pd.read_csv(run.probe_scores("valid"))
     test = rows["split"] == "test"
-    probes = read_train_probes(run, rows)
+    probes = read_train_probes(finished(run, rows))
     assert probes is not None
     first = probes.score(rows[test], pixels[test.to_numpy()], VOCAB)
     other = rows.copy()
@@ -100,7 +106,7 @@ def test_only_the_train_rows_teach(run: RunDir) -> None:
     other.loc[rows["split"] == "valid", "label"] = np.roll(rows.loc[rows["split"] == "valid", "label"], 1)
     learn(run, other, pixels)
     pd.testing.assert_frame_equal(pd.read_csv(run.probe_scores("valid")), valid)
-    again = read_train_probes(run, other)
+    again = read_train_probes(finished(run, other))
     assert again is not None
     assert again.score(other[test], pixels[test.to_numpy()], VOCAB) == first
     changed = pixels[test.to_numpy()].copy()
@@ -139,7 +145,7 @@ def test_damaged_train_probes_are_refused_before_an_access(
     rows = rows_of(120)
     learn(run, rows, pixels_of(rows))
     path = damage(run)
-    assert f"{path} is missing or damaged" in refusal(lambda: read_train_probes(run, rows))
+    assert f"{path} is missing or damaged" in refusal(lambda: read_train_probes(finished(run, rows)))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +169,7 @@ def test_edited_scores_are_refused_by_name(run: RunDir, refusal: Refusal, edit: 
 
 def test_a_run_without_the_audit_has_no_row(run: RunDir) -> None:
     rows = rows_of(40)
-    assert read_train_probes(run, rows) is None
+    assert read_train_probes(finished(run, rows)) is None
     assert row_of(run, rows) is None
 
 
