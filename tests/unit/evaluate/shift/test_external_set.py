@@ -75,7 +75,7 @@ def test_a_table_is_read_by_the_columns_of_the_run_where_it_has_them(own: pd.Dat
     table.write_text("\n".join(["where;class;who", *lines]) + "\n")
     columns = DataConfig(path_column="where", patient_column="who", label_column="dx", suffix=".png")
     cfg = load_config().model_copy(update={"data": columns})
-    found = read_external(table, card_of(), cfg, own, names={}, patient_pattern=None, on_event=silent)
+    found = read_external(FinishedRun(RunDir(table), card_of(), cfg, own), ExternalRequest(table), silent)
     assert len(found.rows) == 16 and found.rows["group"].nunique() == 4
     assert [note[:30] for note in found.notes[:2]] == [
         "The table was read as text sep",
