@@ -60,12 +60,15 @@ def _is_table(data: Path) -> bool:
 
 
 def _joined(rows: pd.DataFrame, values: dict[str, str], csv: Path) -> list[str]:
-    gone = [relative for relative in rows["relative"] if relative not in values]
+    names = {
+        relative: relative if relative in values else PurePosixPath(relative).name for relative in rows["relative"]
+    }
+    gone = [name for name in names.values() if name not in values]  # a table may name files without their folders
     if gone:
         raise DataError(
             f"{csv.name} no longer lists {len(gone)} of {len(rows)} images of the run. Restore the CSV that the run was trained on."
         )
-    return [values[relative] for relative in rows["relative"]]
+    return [values[names[relative]] for relative in rows["relative"]]
 
 
 def _checked(names: list[str], column: str) -> list[str]:

@@ -62,7 +62,7 @@ def test_a_suffix_is_appended_where_there_is_none_and_that_is_counted(table: Pat
         (["a"], None, "With .png appended all of them do: --suffix .png."),
         (["sub/c"], None, "With .jpg appended all of them do: --suffix .jpg."),
         (["sub/c"], ".png", "exactly one file of each name (first: 'sub/c.jpg'). Write these paths into the table."),
-        (["c.jpg", "d.v2"], None, "exactly one file of each name (first: 'sub/c.jpg')"),
+        (["c"], None, "With .jpg appended all of them do: --suffix .jpg."),
         (["c", "d"], None, "exactly one file of each name (first: 'sub/c.jpg')"),
         (["C:\\old\\c.jpg"], None, "exactly one file of each name (first: 'sub/c.jpg')"),
         (["sub"], None, "1 of 1 files do not exist (first: 'sub'). Paths"),
@@ -73,6 +73,18 @@ def test_what_may_be_meant_by_missing_files_is_proposed(
     table: Path, refusal: Refusal, cells: list[str], suffix: str | None, said: str
 ):
     assert said in refusal(lambda: find_files(table, cells, suffix))
+
+
+def test_a_name_lies_in_a_folder_below_where_only_one_file_has_it(table: Path):
+    assert find_files(table, ["c.jpg", "a.png", "d.v2"], None) == (
+        ["sub/c.jpg", "a.png", "sub/d.v2"],
+        ("In the table, 2 of 3 paths are names whose only file lies in a folder below.",),
+    )
+    (note,) = find_files(table, ["c"], ".jpg")[1]
+    assert (
+        note
+        == "In the table, .jpg is appended to 1 of 1 paths and 1 of 1 paths are names whose only file lies in a folder below."
+    )
 
 
 def test_a_name_that_two_folders_hold_is_not_proposed(table: Path, refusal: Refusal):
