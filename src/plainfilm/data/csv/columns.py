@@ -22,13 +22,17 @@ _MOST_NAMED = 8  # columns that a sentence lists
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the columns are, counted from 0, and a note where that was not plain from their names."""
+    """Where the columns are, counted from 0, and a note where that was not plain from their names.
+
+    flag: the label that column `label` gives with 1 and denies with 0; '' where it holds the labels themselves.
+    """
 
     path: int
     label: int
     patient: int | None
     split: int | None
     notes: tuple[str, ...]
+    flag: str = ""
 
 
 def find_columns(path: Path, table: TextRows, cfg: DataConfig) -> Columns:
@@ -42,9 +46,10 @@ def find_columns(path: Path, table: TextRows, cfg: DataConfig) -> Columns:
     found.refuse_header()
     for meaning in MEANINGS:
         found.take(meaning)
+    flag = found.take_flag(cfg.one_label)
     unused = [*found.refuse_doubtful_patients(), *found.refuse_doubtful_splits()]
     return Columns(
-        found.of("path"), found.of("label"), found.taken["patient"], found.taken["split"], found.notes(unused)
+        found.of("path"), found.of("label"), found.taken["patient"], found.taken["split"], found.notes(unused), flag
     )
 
 
@@ -96,7 +101,7 @@ class _Finder:
         if i is None:
             raise DataError(
                 f"{self.path} has no column for the {meaning}; the columns of its first line are {self._listed(range(len(self.header)))}. "
-                f"Expected {EXPECTED}, or its name: --{meaning}-column NAME.{self._one_per_class(meaning)}"
+                f"Expected {EXPECTED}, or its name: --{meaning}-column NAME."
             )
         return i
 
@@ -126,6 +131,28 @@ class _Finder:
             if fits:
                 self.taken[meaning] = fits[0]
                 return
+
+    def take_flag(self, label: str | None) -> str:
+        """Where one column per label holds 0 and 1 and none the label: takes that of `label`. Returns its name, or ''.
+
+        Raises:
+            DataError: there are such columns, and `label` is none of them.
+        """
+        if self.taken["label"] is not None or len(flags := [i for i in self._free() if self._is_flag(i)]) < 2:
+            return ""
+        names = {self.header[i].casefold(): i for i in flags}
+        if label is None or label.casefold() not in names:
+            last = _typed(self.header[flags[-1]])
+            what = "several labels per image" if label is None else f"--one-label {label!r} is none of them"
+            raise DataError(
+                f"{self.path} has no column for the label, but {self._listed(flags)} hold 0 and 1: {what}. "
+                f"plainfilm takes one; --one-label {last} trains {last} present against absent."
+            )
+        self.taken["label"] = names[label.casefold()]
+        return self.header[names[label.casefold()]]
+
+    def _is_flag(self, i: int) -> bool:
+        return {"0", "1"} <= {cell.removesuffix(".0") for cell in self.table.column(i)} <= _FLAGS
 
     def refuse_doubtful_patients(self) -> list[int]:
         """Columns that could be the patient and may be left unused: they put no two images together.
@@ -203,17 +230,6 @@ class _Finder:
         odd = [cell for cell in self.table.column(i) if cell and not split_of(cell)]
         if odd:
             raise self._doubt("split", i, f"holds {odd[0]!r}")
-
-    def _one_per_class(self, meaning: str) -> str:
-        """A hint where several columns hold 0 and 1."""
-        flags = [
-            i
-            for i in self._free()
-            if {"0", "1"} <= {cell.removesuffix(".0") for cell in self.table.column(i)} <= _FLAGS
-        ]
-        if meaning != "label" or len(flags) < 2:
-            return ""
-        return f" {self._listed(flags)} hold 0 and 1, several labels per image: one of them can be the label."
 
     def _listed(self, columns: Iterable[int]) -> str:
         names = [self.table.spelled(i) for i in columns]

@@ -32,7 +32,7 @@ def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
     names, notes = find_files(path, [cells[columns.path] for _, cells in table.rows], cfg.suffix)
     root = path.absolute().parent
     _refuse_twice(path, [root / name for name in names], names)
-    labels, patients = table.column(columns.label), _column(table, columns.patient)
+    labels, patients = _labels(table, columns), _column(table, columns.patient)
     found = [
         FoundFiles(root / name, relative_of(name), label, split, patient, line)
         for name, label, split, patient, (line, _) in zip(names, labels, given, patients, table.rows, strict=True)
@@ -57,6 +57,13 @@ def read_column(path: Path, name: str, cfg: DataConfig | None = None) -> dict[st
     both = [spellings(cells[paths], cfg.suffix) for _, cells in table.rows]
     changed, written = zip(*((relative_of(plain), relative_of(raw)) for raw, plain in both), strict=True)
     return {**dict(zip(changed, values, strict=True)), **dict(zip(written, values, strict=True))}
+
+
+def _labels(table: TextRows, columns: Columns) -> list[str]:
+    """The label cells; of a column of 0 and 1, its name or 'no NAME', and an unclear cell (empty, -1) as it is."""
+    cells = table.column(columns.label)
+    said = {"1": columns.flag, "0": f"no {columns.flag}"} if columns.flag else {}
+    return [said.get(cell.removesuffix(".0"), cell) if said else cell for cell in cells]
 
 
 def _column(table: TextRows, i: int | None) -> list[str]:

@@ -85,7 +85,7 @@ QUANTITY = Kind(
     "--labels-as-text",
 )  # fmt: skip
 SEVERAL = Kind(
-    "A cell names several labels: A|B, A;B, ['A', 'B']; or several columns of 0 and 1 take the place of a label.",
+    "A cell names several labels: A|B, A;B, ['A', 'B'].",
     "table", "refused",
     "{path}: several labels per image in {n} of {of} rows (first: {first!r}, row {row}). plainfilm takes one; "
     "--one-label {example} trains {example} present against absent. Labels: {labels}.",

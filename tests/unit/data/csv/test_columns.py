@@ -114,10 +114,25 @@ def test_what_is_no_header_either_shows_its_first_line(refusal: Refusal):
     assert lacking(said, "no column for the path", "first line", "'p0000_1', 'NORMAL'", "--path-column NAME") == []
 
 
-def test_one_column_per_class_is_recognised(refusal: Refusal):
-    said = refusal(lambda: find(rows("path,Mass,Edema,age", "a,1,0.0,7", "b,0,1.0,9", "c,,-1,9")))
-    assert "has no column for the label" in said
-    assert said.endswith("'Mass', 'Edema' hold 0 and 1, several labels per image: one of them can be the label.")
+FLAGS = ("path,Mass,Lung Edema,age", "a,1,0.0,7", "b,0,1.0,9", "c,,-1,9")
+
+
+def test_one_column_per_class_is_several_labels_per_image(refusal: Refusal):
+    said = refusal(lambda: find(rows(*FLAGS)))
+    assert lacking(said, "no column for the label", "'Mass', 'Lung Edema' hold 0 and 1: several labels per image") == []
+    assert said.endswith("--one-label 'Lung Edema' trains 'Lung Edema' present against absent.")
+
+
+def test_one_label_takes_its_own_column(refusal: Refusal):
+    found = find(rows(*FLAGS), one_label="lung edema")
+    assert (found.label, found.flag) == (2, "Lung Edema")
+    assert "label from 'Lung Edema'" in found.notes[0] and "not used: 'Mass', 'age'" in found.notes[0]
+    assert "--one-label 'age' is none of them" in refusal(lambda: find(rows(*FLAGS), one_label="age"))
+
+
+def test_a_table_with_a_label_column_takes_its_labels_from_there():
+    found = find(rows("path,label,Mass,Edema", "a,x,1,0", "b,y,0,1"), one_label="Mass")
+    assert (found.label, found.flag) == (1, "")
 
 
 def test_a_column_named_twice_is_refused(refusal: Refusal):

@@ -362,3 +362,14 @@ def test_a_column_that_could_be_the_patient_or_the_split_is_never_lost_in_silenc
         assert "without a name" in said or "" not in names or "Empty cells after the last column" in said
     else:
         assert any(name in refused for name in spelled_names)
+
+
+def test_a_column_of_0_and_1_is_present_absent_or_missing(image_folder: Path, refusal: Refusal) -> None:
+    text = "path,Mass,Edema\n0.png,1,0\n1.png,0.0,1\n2.png,1.0,1\n3.png,-1,0\n4.png,,1\n"
+    found = read_csv(csv(image_folder, text), DataConfig(one_label="Mass")).found
+    assert [file.label for file in found] == ["Mass", "no Mass", "Mass", "-1", ""]
+    message = refusal(lambda: build_table(csv(image_folder, text), DataConfig(one_label="Mass")))
+    assert "2 of 5 rows have no label: an empty cell, '-1' (rows 5, 6)" in message
+    table = build_table(csv(image_folder, text), DataConfig(one_label="Mass", missing_label="drop"))
+    assert list(table.rows["label"]) == ["Mass", "no Mass", "Mass"]
+    assert table.notes[-1].startswith("ONE LABEL: 'Mass' is on 2 of 3 images")
