@@ -8,7 +8,7 @@ BY_ALPHABET = "positive class by alphabet; --positive changes it"  # in the note
 
 _NEGATIVE = frozenset({
     "normal", "normals", "negative", "negatives", "neg", "healthy", "benign", "control", "controls", "controlled",
-    "unremarkable", "absent", "false", "none", "nofinding", "nofindings",
+    "unremarkable", "absent", "false", "none", "nofinding", "nofindings", "ok", "good", "intact",
 })  # fmt: skip
 _NEGATORS = frozenset({"no", "non", "not", "without"})
 # Written together with a word, "un" and "no" also begin unilateral, nodule and nose: only these words, and the name of
@@ -21,7 +21,7 @@ _FINDINGS = frozenset({
 })  # fmt: skip
 _PREFIXES = ("non", "not", "no", "un")
 _DISEASES = (("normal", "pressure"), ("normal", "tension"))  # of hydrocephalus and glaucoma
-_ZERO = re.compile(r"(?:(?:class|label|target|grade)[ _-]*)?0(?:\.0*)?", re.IGNORECASE)
+_ZERO = re.compile(r"(?:(?:class|label|target|grade)[ _-]*)?0(?:\.0*)?|-1(?:\.0*)?", re.IGNORECASE)
 _CASE_CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 

@@ -10,6 +10,7 @@ from plainfilm.data.table.positive_class import positive_of_two
 
 # (positive, negative)
 DECIDED = [
+    ("nok", "ok"), ("not_ok", "ok"), ("defect", "good"), ("1", "-1"),
     ("COVID", "NonCOVID"), ("covid", "non-covid"), ("COVID", "Non-COVID"), ("Covid", "no covid"), ("COVID", "NONCOVID"),
     ("COVID-19", "Non-COVID-19"), ("CT_COVID", "CT_NonCOVID"), ("covid19", "nocovid"),
     ("Parasitized", "Uninfected"), ("infected", "un-infected"), ("infected", "UnInfected"), ("cancer", "noncancer"),
