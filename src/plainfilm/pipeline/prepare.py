@@ -103,12 +103,17 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
         return None
     if cfg.positive is not None:
         return cfg.positive
-    return positive_of_two(*classes)[0]
+    return _present(classes, cfg) or positive_of_two(*classes)[0]
+
+
+def _present(classes: list[str], cfg: DataConfig) -> str | None:
+    """With --one-label the label itself, whatever its name says: 'no finding' too."""
+    return next((name for name in classes if cfg.one_label and f"no {name}" in classes), None)
 
 
 def positive_note(classes: list[str], cfg: DataConfig) -> list[str]:
     """The note of every output where neither the user nor the names of two classes say which one is positive."""
-    if len(classes) != 2 or cfg.positive is not None:
+    if len(classes) != 2 or cfg.positive is not None or _present(classes, cfg):
         return []
     positive, decided = positive_of_two(*classes)
     return [] if decided else [f"{positive!r} is the {BY_ALPHABET}."]

@@ -68,6 +68,13 @@ def test_a_named_positive_class_is_used() -> None:
     assert pick_positive(["NORMAL", "PNEUMONIA"], DataConfig(positive="NORMAL")) == "NORMAL"
 
 
+@pytest.mark.parametrize("label", ["Normal", "benign", "1", "no finding"])
+def test_of_one_label_the_label_is_positive_whatever_its_name(label):
+    classes = sorted([label, f"no {label}"])
+    assert pick_positive(classes, DataConfig(one_label=label)) == label
+    assert positive_note(classes, DataConfig(one_label=label)) == []
+
+
 @pytest.mark.parametrize("name", ["pneumonia", "1", "", "COVID"])
 def test_an_unknown_positive_class_is_refused_with_the_known_ones(refusal: Refusal, name: str) -> None:
     message = refusal(lambda: pick_positive(["NORMAL", "PNEUMONIA"], DataConfig(positive=name)), ConfigError)

@@ -15,8 +15,8 @@ from plainfilm.errors import DataError
 
 
 def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
-    """The rows of a table of images; every cell is text (`NA` and `007` stay), stripped, and labels and patients may be
-    empty.
+    """The rows of a table of images; every cell is text (`NA` and `007` stay); labels are as they are written, with their spaces; labels
+    and patients may be empty.
 
     Args:
         cfg: names the columns; None: they are found by their names.
@@ -60,10 +60,10 @@ def read_column(path: Path, name: str, cfg: DataConfig | None = None) -> dict[st
 
 
 def _labels(table: TextRows, columns: Columns) -> list[str]:
-    """The label cells; of a column of 0 and 1, its name or 'no NAME', and an unclear cell (empty, -1) as it is."""
-    cells = table.column(columns.label)
+    """The label cells as they are; of a column of 0 and 1, its name or 'no NAME', and an unclear cell (empty, -1) as it is."""
+    cells = [cells[columns.label] for _, cells in table.rows]
     said = {"1": columns.flag, "0": f"no {columns.flag}"} if columns.flag else {}
-    return [said.get(cell.removesuffix(".0"), cell) if said else cell for cell in cells]
+    return [said.get(cell.strip().removesuffix(".0"), cell) if said else cell for cell in cells]
 
 
 def _column(table: TextRows, i: int | None) -> list[str]:

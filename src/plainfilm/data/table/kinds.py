@@ -36,7 +36,7 @@ class Kind:
 
     def refuse(self, **facts: object) -> NoReturn:
         """Raises: DataError: always, with the words."""
-        raise DataError(self.words.format(**facts))
+        raise DataError(self.words.format(**facts).rstrip())
 
     def note(self, **facts: object) -> str:
         """The words for these facts."""
@@ -46,7 +46,7 @@ class Kind:
 NEARLY_EQUAL = Kind(
     "Two labels are equal but for upper and lower case, Unicode form (NFC), or the kind and number of inner spaces.",
     "folders and table", "refused",
-    "The classes {first} and {second} differ only in case, spaces or Unicode form. Write both the same way.",
+    "The classes {first} and {second} differ only in case, spaces or Unicode form ({here}; {there}). Write both the same way.",
 )  # fmt: skip
 SPACES = Kind(
     "Labels are equal but for spaces around them.",
@@ -56,8 +56,8 @@ SPACES = Kind(
 MISSING = Kind(
     "A cell is empty, nan, none, null, NA, n/a, unknown or ?; or -1, unless the labels are exactly -1 and 1.",
     "table", "refused",
-    "{path}: {n} of {of} rows have no label: {spellings} ({rows}). Fill them in, or leave these rows out with "
-    "--missing-label drop.{keep}",
+    "{path}: {n} of {of} rows without a label: {spellings} ({rows}). Fill them in, or leave these rows out with "
+    "--missing-label drop. {keep}",
     "--missing-label drop, --keep-label NAME",
 )  # fmt: skip
 DROPPED = Kind(
@@ -76,8 +76,9 @@ MANY_NUMBERS = Kind(
     "--label-column NAME",
 )  # fmt: skip
 QUANTITY = Kind(
-    "All labels are numbers, and one is no integer, or half of the values (of three or more) have fewer than three images, or they are "
-    "more than five, begin above 1 and half of them have fewer than thirty images.",
+    "All labels are numbers, and one is no integer; or half of the values (of three or more) have fewer than three "
+    "images; or they are more than five, begin above 1, and half of them have fewer than thirty images. "
+    "Or beside text three or more numbers, one of them no integer, on half of the images.",
     "table", "refused",
     "{path}: the labels are {n} different numbers ({low} to {high}) on {of} images: a quantity, not a class. "
     "plainfilm predicts classes; write ranges as labels (such as 'under 60'), or keep the numbers as names with "
@@ -92,7 +93,7 @@ SEVERAL = Kind(
     "--one-label NAME",
 )  # fmt: skip
 LISTS_OF_ONE = Kind(
-    "Every cell is a list of one label: ['A'].", "table", "noted",
+    "Cells are lists of one label, or empty lists: ['A'], [].", "table", "noted",
     "Labels were written as lists of one, such as {first}; the brackets are removed.",
 )  # fmt: skip
 ONE_LABEL = Kind(
@@ -106,11 +107,11 @@ MISSING_PATIENTS = Kind(
 )  # fmt: skip
 EQUAL_PATIENTS = Kind(
     "Patients are spelled differently and equal as numbers: 1 and 1.0.", "table", "noted",
-    "{n} patients are spelled in several ways that are equal as numbers (such as 1 and 1.0); each counts as one patient.",
+    "Patients spelled in several ways that are equal as numbers (such as 1 and 1.0) count as one patient each: {n}.",
 )  # fmt: skip
 ALIKE_PATIENTS = Kind(
     "Patients are equal but for leading zeros or case: 007 and 7, p1 and P1.", "table", "noted",
-    "{n} patients differ from another one only in leading zeros or case (such as 007 and 7) and are kept apart. "
+    "Patients that differ only in leading zeros or case (such as 007 and 7) are kept apart: {n}. "
     "If they are one person, write them the same way.",
 )  # fmt: skip
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from statistics import median
 
@@ -15,11 +15,11 @@ from plainfilm.config import DataConfig
 from plainfilm.data.folders.walk import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table import kinds
 from plainfilm.data.table.kinds import as_word, some
-from plainfilm.data.table.one_label import one_each, unwrapped, with_one_label
+from plainfilm.data.table.one_label import composed, one_each, tokens, unwrapped, with_one_label
 from plainfilm.errors import DataError
 
 _MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "unknown", "?"})
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d{1,3})?")
 _FEW_IMAGES, _FEW_VALUES, _SOME_IMAGES, _MANY_VALUES = 3, 5, 30, 10
 
 
@@ -31,16 +31,17 @@ def check_labels(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles:
     Raises:
         DataError: a kind of kinds.py that is refused.
     """
-    files = _stripped(files)
-    if path.is_file():
-        files = _patients(_without_missing(files, cfg, path))
-        files = files if cfg.one_label else unwrapped(one_each(files, path))
+    files, table = _stripped(files), path.is_file()
+    if table:
+        files = _patients(_without_missing(unwrapped(files), cfg, path))
     if cfg.one_label:
-        files = with_one_label(files, cfg.one_label, path)
-    elif path.is_file() and not cfg.labels_as_text:
-        files = _numbers(files, path)
-    _refuse_nearly_equal(files.found)
-    return _relabelled(files, lambda label: unicodedata.normalize("NFC", label))
+        _refuse_nearly_equal(files.found, tokens if table else lambda label: [label])
+        return with_one_label(files, cfg.one_label, path)
+    if table:
+        one_each(files.found, path)
+        files = files if cfg.labels_as_text else _numbers(files, path)
+    _refuse_nearly_equal(files.found, lambda label: [label])
+    return _relabelled(files, composed)
 
 
 def _relabelled(files: DataFiles, new: Callable[[str], str], *notes: str) -> DataFiles:
@@ -55,9 +56,9 @@ def _stripped(files: DataFiles) -> DataFiles:
     return _relabelled(files, str.strip, *notes)
 
 
-def _spellings(values: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+def _spellings(values: Iterable[str], key: Callable[[str], Hashable]) -> dict[Hashable, list[str]]:
     """The different values by key, in the order in which they first come."""
-    found: dict[str, list[str]] = {}
+    found: dict[Hashable, list[str]] = {}
     for value in dict.fromkeys(values):
         found.setdefault(key(value), []).append(value)
     return found
@@ -77,7 +78,7 @@ def _is_missing(cell: str) -> bool:
 def _without_missing(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles:
     kept = _kept_names(files, cfg, path)
     names = {file.label for file in files.found}
-    only_signs = {_number(name) for name in names} == {-1.0, 1.0}
+    only_signs = {_number(name) for name in names if not _is_missing(name)} == {-1, 1}
     blank = {name for name in names - kept if _is_missing(name) or (_number(name) == -1 and not only_signs)}
     missing = [file for file in files.found if file.label in blank]
     if not missing:
@@ -86,7 +87,7 @@ def _without_missing(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles
     if cfg.missing_label != "drop":
         rows = f"row{'s' * (len(missing) > 1)} " + some([str(file.line) for file in missing])
         named = sorted(blank - {""})
-        keep = f" A class that is really named so: --keep-label {as_word(named[0])}." if named else ""
+        keep = f"A class that is really named so: --keep-label {as_word(named[0])}." if named else ""
         kinds.MISSING.refuse(path=path, rows=rows, keep=keep, **facts)
     out = [set_aside(file.path, file.relative, "ignored", "no label", "no label") for file in missing]
     found = [file for file in files.found if file.label not in blank]
@@ -109,27 +110,30 @@ def _cells(names: Iterable[str]) -> str:
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def _number(text: str) -> float | None:
-    """The number that a cell is; None for text, also for nan and infinity."""
-    value = float(text) if _NUMBER.fullmatch(text) else math.nan
-    return value if math.isfinite(value) else None
+def _number(text: str) -> Decimal | None:
+    """The exact number that a cell is, also with a decimal comma; None for text, nan and infinity."""
+    return Decimal(text.replace(",", ".")) if _NUMBER.fullmatch(text) else None
 
 
 def _numbers(files: DataFiles, path: Path) -> DataFiles:
     values = {label: _number(label) for label in {file.label for file in files.found}}
-    if None not in values.values():
-        files = _refuse_quantity(files, {name: value for name, value in values.items() if value is not None}, path)
-    return _joined(files, "label", lambda label: label if values.get(label) is None else f"{values[label]!r}")
+    files = _refuse_quantity(files, {name: value for name, value in values.items() if value is not None}, path)
+    return _joined(files, "label", lambda label: label if values[label] is None else values[label])
 
 
-def _refuse_quantity(files: DataFiles, value_of: dict[str, float], path: Path) -> DataFiles:
-    count = Counter(value_of[file.label] for file in files.found)
-    values, typical = sorted(count), median(count.values()) if count else 0
-    facts = {"n": len(values), "low": f"{values[0]:g}", "high": f"{values[-1]:g}"}
+def _refuse_quantity(files: DataFiles, value_of: dict[str, Decimal], path: Path) -> DataFiles:
+    count = Counter(value_of[file.label] for file in files.found if file.label in value_of)
+    if not count:
+        return files
+    values, typical, images = sorted(count), median(count.values()), sum(count.values())
+    facts = {"n": len(values), "low": f"{float(values[0]):g}", "high": f"{float(values[-1]):g}"}
+    pure = images == len(files.found)
+    fractions = any(value != value.to_integral_value() for value in values)
     codes = len(values) <= _FEW_VALUES or values[0] <= 1 or typical >= _SOME_IMAGES  # classes count from 0 or 1
-    if (len(values) > 2 and typical < _FEW_IMAGES) or not codes or any(value % 1 for value in values):
-        kinds.QUANTITY.refuse(path=path, of=len(files.found), **facts)
-    if len(values) <= _MANY_VALUES:
+    measured = fractions and (pure or (len(values) > 2 and 2 * images >= len(files.found)))  # 0.5, 1.5 and 'nd'
+    if measured or (pure and ((len(values) > 2 and typical < _FEW_IMAGES) or not codes)):
+        kinds.QUANTITY.refuse(path=path, of=images, **facts)
+    if not pure or len(values) <= _MANY_VALUES:
         return files
     return replace(files, notes=(*files.notes, kinds.MANY_NUMBERS.note(**facts)))
 
@@ -137,7 +141,7 @@ def _refuse_quantity(files: DataFiles, value_of: dict[str, float], path: Path) -
 _EQUAL = {"label": kinds.EQUAL_NUMBERS, "patient": kinds.EQUAL_PATIENTS}
 
 
-def _joined(files: DataFiles, field: str, key: Callable[[str], str]) -> DataFiles:
+def _joined(files: DataFiles, field: str, key: Callable[[str], Hashable]) -> DataFiles:
     """Files with one spelling, the shortest, for the cells that are equal by `key`, and a note on them."""
     groups = [
         names for names in _spellings((getattr(file, field) for file in files.found), key).values() if len(names) > 1
@@ -166,7 +170,7 @@ def _patients(files: DataFiles) -> DataFiles:
     notes = [kinds.MISSING_PATIENTS.note(**facts)] if words else []
     files = _joined(replace(files, found=found, notes=(*files.notes, *notes)), "patient", _without_fraction)
     alike = _spellings((file.patient for file in files.found), lambda cell: cell.casefold().lstrip("0"))
-    n = sum(len(names) for key, names in alike.items() if key and len(names) > 1)
+    n = sum(len(names) for key, names in alike.items() if key != "" and len(names) > 1)
     return replace(files, notes=(*files.notes, kinds.ALIKE_PATIENTS.note(n=n))) if n else files
 
 
@@ -184,11 +188,17 @@ def _folded(label: str) -> str:
     return " ".join(unicodedata.normalize("NFC", visible.casefold()).split())
 
 
-def _refuse_nearly_equal(found: list[FoundFiles]) -> None:
-    for names in _spellings((file.label for file in found), _folded).values():
+def _refuse_nearly_equal(found: list[FoundFiles], labels_in: Callable[[str], list[str]]) -> None:
+    """`labels_in` gives the labels that one cell names."""
+    first: dict[str, str] = {}  # the first file of each label
+    for file in found:
+        for label in labels_in(file.label):
+            first.setdefault(label, file.relative)
+    for names in _spellings(first, _folded).values():
         if len(names) > 1:
-            first, second = (_with_code_points(name, others=names) for name in sorted(names)[:2])
-            kinds.NEARLY_EQUAL.refuse(first=first, second=second)
+            one, other = sorted(names)[:2]
+            shown = {"first": _with_code_points(one, others=names), "second": _with_code_points(other, others=names)}
+            kinds.NEARLY_EQUAL.refuse(**shown, here=first[one], there=first[other])
 
 
 def _with_code_points(label: str, others: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -23,13 +24,12 @@ def tokens(cell: str) -> list[str]:
     return [part for part in (part.strip(_QUOTES) for part in parts) if part]
 
 
-def one_each(files: DataFiles, path: Path) -> DataFiles:
-    """The files as they are; raises a DataError where a cell names several labels, or none."""
-    found = files.found
+def one_each(found: list[FoundFiles], path: Path) -> None:
+    """Raises a DataError where a cell names several labels, or none."""
     by_cell = {label: tokens(label) for label in {file.label for file in found}}
     several = [file for file in found if len(by_cell[file.label]) != 1]
     if not several:
-        return files
+        return
     count = _count(found)
     example = next((name for name in count if not _means_none(name)), next(iter(count), "NAME"))
     kinds.SEVERAL.refuse(
@@ -50,11 +50,11 @@ def _means_none(label: str) -> bool:
 
 
 def unwrapped(files: DataFiles) -> DataFiles:
-    """Lists of one label without their brackets."""
-    lists = [file.label for file in files.found if _LIST.fullmatch(file.label) and len(tokens(file.label)) == 1]
+    """Lists of one label or none without their brackets."""
+    lists = [file.label for file in files.found if _LIST.fullmatch(file.label) and len(tokens(file.label)) < 2]
     if not lists:
         return files
-    plain = {label: tokens(label)[0] for label in lists}
+    plain = {label: "".join(tokens(label)) for label in lists}
     found = [replace(file, label=plain.get(file.label, file.label)) for file in files.found]
     return replace(files, found=found, notes=(*files.notes, kinds.LISTS_OF_ONE.note(first=lists[0])))
 
@@ -66,8 +66,8 @@ def with_one_label(files: DataFiles, name: str, path: Path) -> DataFiles:
         DataError: no image has the label, or all have it.
     """
     table = path.is_file()
-    labels = [tokens(file.label) if table else [file.label] for file in files.found]
-    spelled = _spelling(name, {token for each in labels for token in each}, path)
+    labels = [[composed(label) for label in (tokens(file.label) if table else [file.label])] for file in files.found]
+    spelled = _spelling(composed(name), {token for each in labels for token in each}, path)
     absent = f"no {spelled}"
     present = [spelled in each for each in labels]
     if all(present):
@@ -87,3 +87,8 @@ def _spelling(name: str, known: set[str], path: Path) -> str:
     if len(same) == 1:
         return same[0]
     raise DataError(f"--one-label {name!r} is not a label of {path}; found {some(sorted(known))}. Choose one of them.")
+
+
+def composed(label: str) -> str:
+    """The label in Unicode form NFC."""
+    return unicodedata.normalize("NFC", label)

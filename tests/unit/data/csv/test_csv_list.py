@@ -51,7 +51,7 @@ def test_patients_007_and_7_are_two_patients_and_7_and_7_0_one(image_folder: Pat
     table = build_table(path, DataConfig())
     assert list(table.rows["patient"]) == ["007", "7", "7", ""]
     assert list(table.rows["wide"]) == ["007", "7", "7", ""]
-    assert "1 patients are spelled" in table.notes[0] and "2 patients differ from another one" in table.notes[1]
+    assert table.notes[0].endswith("as one patient each: 1.") and "kept apart: 2." in table.notes[1]
 
 
 def test_the_csv_tells_the_patient_and_the_file_name_only_where_it_is_silent(
@@ -74,7 +74,7 @@ def test_paths_are_relative_to_the_csv_and_columns_come_in_any_order(image_folde
 
 def test_windows_line_ends_a_byte_order_mark_and_spaces_round_cells_are_no_part_of_the_text(image_folder: Path) -> None:
     path = csv(image_folder, "\ufeffpath, label ,patient\r\n0.png, A , p1\r\n1.png,B,p2\r\n")
-    assert [(file.relative, file.label, file.patient) for file in read_csv(path).found] == [
+    assert [(file.relative, file.label.strip(), file.patient) for file in read_csv(path).found] == [
         ("0.png", "A", "p1"),
         ("1.png", "B", "p2"),
     ]
@@ -125,7 +125,7 @@ def test_a_missing_label_is_named_by_its_row_in_the_file_blank_lines_included(
 
 def test_empty_labels_and_patients_are_handed_on_with_their_line(image_folder: Path) -> None:
     found = read_csv(csv(image_folder, "path,label,patient\n0.png,A,p\n\n\n1.png, ,\n")).found
-    assert [(file.label, file.patient, file.line) for file in found] == [("A", "p", 2), ("", "", 5)]
+    assert [(file.label, file.patient, file.line) for file in found] == [("A", "p", 2), (" ", "", 5)]
 
 
 @pytest.mark.parametrize(("header", "missing"), [("path,outcome", "label"), ("picture,label", "path")])
@@ -330,7 +330,7 @@ def test_a_table_in_any_dialect_order_and_spelling_reads_back(nine, table, separ
     files = read_csv(csv(nine, text, encoding))
     expected = {meaning: [cell.strip() for cell in cells] for meaning, cells in true.items()}
     assert [file.relative for file in files.found] == expected["path"]
-    assert [file.label for file in files.found] == expected["label"]
+    assert [file.label for file in files.found] == true["label"]
     assert [file.patient for file in files.found] == expected.get("patient", [""] * len(rows))
     parts = {"train": "train", "VAL": "valid", "Test": "test"}
     assert [file.given for file in files.found] == (
@@ -369,7 +369,13 @@ def test_a_column_of_0_and_1_is_present_absent_or_missing(image_folder: Path, re
     found = read_csv(csv(image_folder, text), DataConfig(one_label="Mass")).found
     assert [file.label for file in found] == ["Mass", "no Mass", "Mass", "-1", ""]
     message = refusal(lambda: build_table(csv(image_folder, text), DataConfig(one_label="Mass")))
-    assert "2 of 5 rows have no label: an empty cell, '-1' (rows 5, 6)" in message
+    assert "2 of 5 rows without a label: an empty cell, '-1' (rows 5, 6)" in message
     table = build_table(csv(image_folder, text), DataConfig(one_label="Mass", missing_label="drop"))
     assert list(table.rows["label"]) == ["Mass", "no Mass", "Mass"]
     assert table.notes[-1].startswith("ONE LABEL: 'Mass' is on 2 of 3 images")
+
+
+def test_spaces_around_labels_are_removed_and_said(image_folder: Path) -> None:
+    table = build_table(csv(image_folder, "path,label\n0.png,A\n1.png,A \n2.png, B\n3.png, B\n"), DataConfig())
+    assert list(table.rows["label"]) == ["A", "A", "B", "B"]
+    assert table.notes == ("Spaces around a label are removed: 'A', 'A ' are one class, 'A'.",)

@@ -62,6 +62,7 @@ def test_labels_that_are_nearly_equal_are_refused_in_folders_and_tables(listed, 
     message = refused(files(first, second), tmp_path if folder else listed)
     assert message.startswith("The classes ") and "differ only in case, spaces or Unicode form" in message
     assert repr(first) in message and repr(second) in message
+    assert "(0.png; 1.png)" in message or "(1.png; 0.png)" in message
 
 
 def test_the_code_points_of_nearly_equal_labels_are_shown(listed):
@@ -89,7 +90,7 @@ MISSING = ["", "nan", "NaN", "None", "NULL", "NA", "n/a", "unknown", "?", "-1", 
 @pytest.mark.parametrize("cell", MISSING)
 def test_a_missing_label_in_a_table_is_refused_with_its_row(listed, cell):
     message = refused(files("0", "1", cell, "1", "0"), listed)
-    assert "1 of 5 rows have no label" in message and "(row 4)" in message and "--missing-label drop" in message
+    assert "1 of 5 rows without a label" in message and "(row 4)" in message and "--missing-label drop" in message
     assert (f"--keep-label {cell}" in message) == (cell not in ("", "?"))
 
 
@@ -112,6 +113,17 @@ def test_a_class_really_named_so_can_be_kept(listed):
     assert labels_of(done) == ["NA", "None", "B"] and done.notes == ()
     assert "'None'" in refused(files("NA", "None", "B"), listed, keep_label="NA")
     assert "is not a label of" in refused(files("NA", "B"), listed, keep_label="nan")
+
+
+def test_empty_lists_and_lists_of_a_missing_label_are_missing(listed):
+    assert "2 of 4 rows without a label: an empty cell, 'nan' (rows 3, 4)" in refused(
+        files("['A']", "['nan']", "[]", "['B']"), listed
+    )
+
+
+def test_a_missing_cell_beside_minus_one_and_one_drops_nothing_else(listed):
+    done = check_labels(files("-1", "1", "", "-1", "1"), DataConfig(missing_label="drop"), listed)
+    assert labels_of(done) == ["-1", "1", "-1", "1"]
 
 
 def test_minus_one_is_a_class_only_beside_one_alone(listed):
@@ -145,6 +157,9 @@ QUANTITIES = {
     "one image a value": [str(i) for i in range(20)],
     "two images a value": [str(i) for i in range(10)] * 2,
     "ages": [str(age) for age in range(20, 28)] * 4,
+    "a decimal comma": ["23,4", "25,1", "19,9"] * 4,
+    "measurements beside text": ["0.5", "1.5", "2.5", "nd"] * 3,
+    "large and small": ["1e-5", "1e300", "2"] * 4,
 }
 CLASSES = {
     "two": ["0", "1"],
@@ -154,7 +169,9 @@ CLASSES = {
     "a subset of digits": ["3", "5", "8"] * 3,
     "numbers from 1": [str(i) for i in range(1, 9)] * 4,
     "codes with many images": [str(i) for i in range(20, 28)] * 30,
-    "not all numbers": ["2.5", "3.5", "4.5", "x"],
+    "grades beside text": ["4", "5", "4a", "4b"] * 3,
+    "a release beside text": ["2.5", "x", "y", "z"],
+    "codes of twenty digits": ["10000000000000000001", "10000000000000000002"] * 3,
 }
 
 
@@ -162,7 +179,8 @@ CLASSES = {
 def test_a_quantity_is_no_class(listed, name):
     labels = QUANTITIES[name]
     message = refused(files(*labels), listed)
-    assert "a quantity, not a class" in message and f"on {len(labels)} images" in message
+    numbers = [label for label in labels if label != "nd"]
+    assert "a quantity, not a class" in message and f"on {len(numbers)} images" in message
     done = check_labels(files(*labels), DataConfig(labels_as_text=True), listed)
     assert labels_of(done) == labels
 
@@ -203,6 +221,19 @@ def test_one_label_is_present_or_absent_by_whole_tokens(listed, cell):
     assert done.notes[-1].startswith("ONE LABEL: 'Effusion' is on 1 of 4 images")
 
 
+@pytest.mark.parametrize("cell", ["effusion", "effusion|Mass", "Effusion|mass"])
+def test_one_label_does_not_take_another_spelling_for_absence(listed, tmp_path, cell):
+    cells = ["Effusion", "Mass", cell, "Mass"]
+    assert "differ only in case" in refused(files(*cells), listed, one_label="Effusion")
+    if "|" not in cell:
+        assert "differ only in case" in refused(files(*cells), tmp_path, one_label="Effusion")
+
+
+def test_one_label_is_compared_in_composed_form(listed):
+    done = check_labels(files("Caf\u00e9", "Mass"), DataConfig(one_label="Cafe\u0301"), listed)
+    assert labels_of(done) == ["Caf\u00e9", "no Caf\u00e9"]
+
+
 def test_one_label_sets_a_class_of_folders_against_the_rest(tmp_path):
     done = check_labels(files("A|B", "B", "C"), DataConfig(one_label="B"), tmp_path)
     assert labels_of(done) == ["no B", "B", "no B"]
@@ -214,7 +245,7 @@ def test_one_label_must_tell_two_classes_apart(listed, name, words):
 
 
 def test_a_missing_cell_is_not_an_absent_label(listed):
-    assert "1 of 3 rows have no label" in refused(files("Mass", "", "Effusion|Mass"), listed, one_label="Effusion")
+    assert "1 of 3 rows without a label" in refused(files("Mass", "", "Effusion|Mass"), listed, one_label="Effusion")
 
 
 def test_lists_of_one_lose_their_brackets(listed):
@@ -243,13 +274,13 @@ def test_missing_patients_are_their_own_and_said(listed):
 def test_patients_equal_as_numbers_are_one_and_never_named(listed):
     found, notes = patients_of(["81", "81.0", " 81 ", "92", "93.0"], listed)
     assert found == ["81", "81", "81", "92", "93.0"]
-    assert len(notes) == 1 and notes[0].startswith("1 patients are spelled") and "81" not in notes[0]
+    assert len(notes) == 1 and notes[0].endswith("as one patient each: 1.") and "81" not in notes[0]
 
 
 def test_patients_that_are_nearly_equal_stay_apart(listed):
     found, notes = patients_of(["0081", "81", "p5", "P5", "9"], listed)
     assert found == ["0081", "81", "p5", "P5", "9"]
-    assert len(notes) == 1 and notes[0].startswith("4 patients differ from another one") and "81" not in notes[0]
+    assert len(notes) == 1 and "are kept apart: 4." in notes[0] and "81" not in notes[0]
 
 
 # --- as a whole -------------------------------------------------------------------------------------------------------
