@@ -87,16 +87,3 @@ def test_the_tests_mirror_the_rooms():
         for path in (ROOT / "tests" / "unit").rglob("test_*.py")
     }
     assert folders - {"."} <= rooms
-
-
-def test_what_is_known_of_a_finished_run_travels_as_one_object():
-    """More than eight parameters are a missing object: here they were run, card, config and rows."""
-    rooms = ("evaluate", "report", "compare", "interpret", "pipeline/evaluate.py")
-    crowded = {
-        f"{path.relative_to(PACKAGE)}: {node.name}"
-        for path, tree in TREES.items()
-        if path.relative_to(PACKAGE).as_posix().startswith(rooms)
-        for node in ast.walk(tree)
-        if isinstance(node, DEFINITIONS[:2]) and len(node.args.posonlyargs + node.args.args + node.args.kwonlyargs) > 8
-    }
-    assert crowded == set()

@@ -17,6 +17,7 @@ from plainfilm.plots.audit import plot_copies, plot_histograms, plot_probes
 from plainfilm.plots.base import as_png
 from plainfilm.schemas.data import AuditDocument
 from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.schemas.number_text import limits_text
 
 _MAX_GROUPS = 12  # of duplicates that are drawn; all are in audit.json
 _MEANING = {
@@ -36,6 +37,7 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
         limit: a probe whose lower bound is above this raises the banner.
     """
     env = Environment(loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=False)
+    env.filters["limits"] = lambda metric: limits_text(metric.ci_low, metric.ci_high)
     place = {name: i for i, name in enumerate(rows["relative"])}
     copies = [
         (title, _copies(groups, place, pixels))

@@ -29,28 +29,10 @@ _SEEN = 0.01  # at least this share of the images has a key that it shares
 _MANY = 100  # a median group above this is a site or a day, not a patient
 _ACROSS = 3  # median images of a key that are enough where they are of several classes or folders
 _FOLDERS = ("([^/]+)/[^/]+$", "([^/]+)/[^/]+/[^/]+$")
-_PATIENT_WORDS = frozenset(
-    [
-        "p",
-        "pat",
-        "patient",
-        "patientid",
-        "pid",
-        "pt",
-        "s",
-        "sub",
-        "subj",
-        "subject",
-        "case",
-        "person",
-        "participant",
-        "id",
-        "mrn",
-        "volunteer",
-        "animal",
-        "mouse",
-    ]
-)
+_PATIENT_WORDS = frozenset({
+    "p", "pat", "patient", "patientid", "pid", "pt", "s", "sub", "subj", "subject", "case", "person", "participant", "id",
+    "mrn", "volunteer", "animal", "mouse",
+})  # fmt: skip
 
 
 def propose_patterns(rows: pd.DataFrame) -> list[PatientPattern]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from plainfilm.errors import DataError
+from plainfilm.schemas import marks
 
 ROWS_SHOWN = 5
 
@@ -98,7 +99,7 @@ LISTS_OF_ONE = Kind(
 )  # fmt: skip
 ONE_LABEL = Kind(
     "--one-label NAME.", "folders and table", "noted",
-    "ONE LABEL: {label!r} is on {n} of {of} images; all others are the class {absent!r}, whatever else they show.",
+    marks.ONE_LABEL + ": {label!r} is on {n} of {of} images; all others are the class {absent!r}, whatever else they show.",
     "--one-label NAME",
 )  # fmt: skip
 MISSING_PATIENTS = Kind(
