@@ -45,9 +45,9 @@ class Kind:
 
 
 NEARLY_EQUAL = Kind(
-    "Two labels are equal but for upper and lower case, Unicode form (NFC), or the kind and number of inner spaces.",
+    "Two labels are equal but for upper and lower case, Unicode form (NFC), dashes, or the kind and number of inner spaces.",
     "folders and table", "refused",
-    "The classes {first} and {second} differ only in case, spaces or Unicode form ({here}; {there}). Write both the same way.",
+    "The classes {first} and {second} differ only in case, spaces, dashes or Unicode form ({here}; {there}). Write both the same way.",
 )  # fmt: skip
 SPACES = Kind(
     "Labels are equal but for spaces around them.",
@@ -55,7 +55,8 @@ SPACES = Kind(
     "Spaces around a label are removed: {spellings} are one class, {label!r}.",
 )  # fmt: skip
 MISSING = Kind(
-    "A cell is empty, nan, none, null, NA, n/a, unknown or ?; or -1, unless the labels are exactly -1 and 1.",
+    "A cell is empty, nan, none, null, NA, n/a, unknown, missing, ?, - or an error of a spreadsheet (#N/A, #REF!); or -1, "
+    "unless the labels are exactly -1 and 1.",
     "table", "refused",
     "{path}: {n} of {of} rows without a label: {spellings} ({rows}). Fill them in, or leave these rows out with "
     "--missing-label drop. {keep}",
@@ -87,7 +88,7 @@ QUANTITY = Kind(
     "--labels-as-text",
 )  # fmt: skip
 SEVERAL = Kind(
-    "A cell names several labels: A|B, A;B, ['A', 'B'].",
+    "A cell names several labels: A|B, A;B, ['A', 'B']; or labels of other cells with a comma, +, /, & or a space between them.",
     "table", "refused",
     "{path}: several labels per image in {n} of {of} rows (first: {first!r}, row {row}). plainfilm takes one; "
     "--one-label {example} trains {example} present against absent. Labels: {labels}.",

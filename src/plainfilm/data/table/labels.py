@@ -18,8 +18,11 @@ from plainfilm.data.table.kinds import as_word, some
 from plainfilm.data.table.one_label import composed, one_each, tokens, unwrapped, with_one_label
 from plainfilm.errors import DataError
 
-_MISSING = frozenset({"", "nan", "none", "null", "na", "n/a", "#n/a", "<na>", "unknown", "?"})
-_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d{1,3})?")
+_MISSING = frozenset({
+    "", "nan", "nat", "none", "null", "na", "n/a", "n.a.", "<na>", "unknown", "missing", "?", "-", "--",
+    "#n/a", "#nv", "#ref!", "#value!", "#name?", "#div/0!",
+})  # fmt: skip
+_NUMBER = re.compile(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]\d{1,3})?")  # 1E30 is a code
 _FEW_IMAGES, _FEW_VALUES, _SOME_IMAGES, _MANY_VALUES = 3, 5, 30, 10
 
 
@@ -183,8 +186,9 @@ def _without_fraction(cell: str) -> str:
 
 
 def _folded(label: str) -> str:
-    """Equal for labels that differ in case, spaces, invisible characters or Unicode form."""
-    visible = "".join(char for char in unicodedata.normalize("NFC", label) if unicodedata.category(char) != "Cf")
+    """Equal for labels that differ in case, spaces, dashes, invisible characters or Unicode form."""
+    kinds_of = ((char, unicodedata.category(char)) for char in unicodedata.normalize("NFC", label))
+    visible = "".join("-" if kind == "Pd" else char for char, kind in kinds_of if kind != "Cf")
     return " ".join(unicodedata.normalize("NFC", visible.casefold()).split())
 
 

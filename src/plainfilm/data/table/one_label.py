@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from plainfilm.errors import DataError
 
 _LIST = re.compile(r"[\[{](.*)[\]}]", re.DOTALL)
 _QUOTES = "'\" \t"
+_JOINS = re.compile(r"\s*[,+/&]\s*|\s+and\s+|\s+")  # between labels that are alone in other cells
 
 
 def tokens(cell: str) -> list[str]:
@@ -24,13 +26,24 @@ def tokens(cell: str) -> list[str]:
     return [part for part in (part.strip(_QUOTES) for part in parts) if part]
 
 
+def labels_of(cells: Iterable[str]) -> dict[str, list[str]]:
+    """The labels that each cell names; 'A, B' names two where A and B are labels of other cells."""
+    found = {cell: tokens(cell) for cell in dict.fromkeys(cells)}
+    alone = {parts[0] for parts in found.values() if len(parts) == 1}
+    for cell, parts in found.items():
+        joined = _JOINS.split(parts[0]) if len(parts) == 1 else []
+        if len(joined) > 1 and alone.issuperset(joined):
+            found[cell] = joined
+    return found
+
+
 def one_each(found: list[FoundFiles], path: Path) -> None:
     """Raises a DataError where a cell names several labels, or none."""
-    by_cell = {label: tokens(label) for label in {file.label for file in found}}
+    by_cell = labels_of(file.label for file in found)
     several = [file for file in found if len(by_cell[file.label]) != 1]
     if not several:
         return
-    count = _count(found)
+    count = _count(found, by_cell)
     example = next((name for name in count if not _means_none(name)), next(iter(count), "NAME"))
     kinds.SEVERAL.refuse(
         path=path, n=len(several), of=len(found), first=several[0].label, row=several[0].line,
@@ -39,9 +52,9 @@ def one_each(found: list[FoundFiles], path: Path) -> None:
     )  # fmt: skip
 
 
-def _count(found: list[FoundFiles]) -> dict[str, int]:
+def _count(found: list[FoundFiles], by_cell: dict[str, list[str]]) -> dict[str, int]:
     """Images of each label, the most frequent first."""
-    count = Counter(token for file in found for token in dict.fromkeys(tokens(file.label)))
+    count = Counter(token for file in found for token in dict.fromkeys(by_cell[file.label]))
     return dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -65,8 +78,9 @@ def with_one_label(files: DataFiles, name: str, path: Path) -> DataFiles:
     Raises:
         DataError: no image has the label, or all have it.
     """
-    table = path.is_file()
-    labels = [[composed(label) for label in (tokens(file.label) if table else [file.label])] for file in files.found]
+    cells = {file.label for file in files.found}
+    by_cell = labels_of(cells) if path.is_file() else {cell: [cell] for cell in cells}
+    labels = [[composed(label) for label in by_cell[file.label]] for file in files.found]
     spelled = _spelling(composed(name), {token for each in labels for token in each}, path)
     absent = f"no {spelled}"
     present = [spelled in each for each in labels]

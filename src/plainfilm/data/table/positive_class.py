@@ -11,8 +11,8 @@ _NEGATIVE = frozenset({
     "unremarkable", "absent", "false", "none", "nofinding", "nofindings", "ok", "good", "intact",
 })  # fmt: skip
 _NEGATORS = frozenset({"no", "non", "not", "without"})
-# Written together with a word, "un" and "no" also begin unilateral, nodule and nose: only these words, and the name of
-# the other class, are negated by a prefix.
+# Written together with a word, "un" and "no" also begin unilateral, nodule and nose: only these words, and but for "un"
+# the name of the other class, are negated by a prefix.
 _FINDINGS = frozenset({
     "abnormal", "abnormality", "affected", "cancer", "cancerous", "covid", "damaged", "demented", "disease", "diseased",
     "dr", "effusion", "finding", "findings", "fracture", "fractured", "glaucoma", "glaucomatous", "ill", "infected",
@@ -42,7 +42,9 @@ def _negative(name: str, other: str) -> int:
     if _ZERO.fullmatch(name.strip()) or (len(words) == 1 and words[0] in _NEGATORS):
         return 2
     known = _FINDINGS | {word for word in _words(other) if len(word) > 2 and not word.isdecimal()}
-    return max((_of_word(words, i, known) for i in range(len(words))), default=0)
+    found = max((_of_word(words, i, known) for i in range(len(words))), default=0)
+    # non-COVID pneumonia is a finding beside Normal, and none beside COVID pneumonia
+    return min(found, 1) if not _NEGATIVE & {*words} and sum(word in _FINDINGS for word in words) > 1 else found
 
 
 def _of_word(words: list[str], i: int, known: frozenset[str]) -> int:
@@ -51,14 +53,19 @@ def _of_word(words: list[str], i: int, known: frozenset[str]) -> int:
     negated = any(words[k] in _NEGATORS and not words[k + 1].isdecimal() for k in range(i))  # No_1 is a number
     if word in _NEGATIVE:  # AbNormal and un-healthy are positive
         return 0 if negated or before in ("ab", "un") or tuple(words[i : i + 2]) in _DISEASES else 2
+    if word == "free" and i and i == len(words) - 1:  # cancer-free
+        return 2
     if word in known:
-        return 2 if negated or before == "un" else 0
+        return 2 if negated or (before == "un" and word in _FINDINGS) else 0
     return 2 if _prefixed(word, known) else int(negated)
 
 
 def _prefixed(word: str, known: frozenset[str]) -> bool:
-    """Whether a word is a known one with a prefix that negates it: noncovid, uninfected; not unhealthy, nodule."""
-    return any(word.startswith(prefix) and word[len(prefix) :] in known - _NEGATIVE for prefix in _PREFIXES)
+    """Whether a word is a known one with a prefix that negates it: noncovid, uninfected; not unhealthy, nodule, unstable."""
+    return any(
+        word.startswith(prefix) and word[len(prefix) :] in (_FINDINGS if prefix == "un" else known - _NEGATIVE)
+        for prefix in _PREFIXES
+    )
 
 
 def _words(name: str) -> list[str]:

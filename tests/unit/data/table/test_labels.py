@@ -53,14 +53,15 @@ def test_plain_labels_and_patients_pass_without_a_word(listed):
 
 # --- nearly equal ------------------------------------------------------------------------------------------------------
 
-ALIKE = [("A", "a"), ("é", "e\u0301"), ("Covid 19", "Covid  19"), ("Covid 19", "Covid\u00a019"), ("A", "A\u200b")]
+ALIKE = [("A", "a"), ("é", "e\u0301"), ("Covid 19", "Covid  19"), ("Covid 19", "Covid\u00a019"), ("A", "A\u200b"),
+         ("COVID-19", "COVID\u201319")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("first", "second"), ALIKE)
 @pytest.mark.parametrize("folder", [True, False])
 def test_labels_that_are_nearly_equal_are_refused_in_folders_and_tables(listed, tmp_path, first, second, folder):
     message = refused(files(first, second), tmp_path if folder else listed)
-    assert message.startswith("The classes ") and "differ only in case, spaces or Unicode form" in message
+    assert message.startswith("The classes ") and "differ only in case, spaces, dashes or Unicode form" in message
     assert repr(first) in message and repr(second) in message
     assert "(0.png; 1.png)" in message or "(1.png; 0.png)" in message
 
@@ -84,14 +85,14 @@ def test_spaces_around_a_label_are_removed_and_said(tmp_path):
 
 # --- missing ----------------------------------------------------------------------------------------------------------
 
-MISSING = ["", "nan", "NaN", "None", "NULL", "NA", "n/a", "unknown", "?", "-1", "-1.0"]
+MISSING = ["", "nan", "NaN", "None", "NULL", "NA", "n/a", "unknown", "?", "-", "#NV", "#REF!", "NaT", "-1", "-1.0"]
 
 
 @pytest.mark.parametrize("cell", MISSING)
 def test_a_missing_label_in_a_table_is_refused_with_its_row(listed, cell):
     message = refused(files("0", "1", cell, "1", "0"), listed)
     assert "1 of 5 rows without a label" in message and "(row 4)" in message and "--missing-label drop" in message
-    assert (f"--keep-label {cell}" in message) == (cell not in ("", "?"))
+    assert (f"--keep-label {cell}" in message) == (cell not in ("", "?", "#REF!"))
 
 
 @pytest.mark.parametrize("cell", MISSING)
@@ -159,7 +160,7 @@ QUANTITIES = {
     "ages": [str(age) for age in range(20, 28)] * 4,
     "a decimal comma": ["23,4", "25,1", "19,9"] * 4,
     "measurements beside text": ["0.5", "1.5", "2.5", "nd"] * 3,
-    "large and small": ["1e-5", "1e300", "2"] * 4,
+    "large and small": ["1e-5", "1e+300", "2"] * 4,
 }
 CLASSES = {
     "two": ["0", "1"],
@@ -171,6 +172,7 @@ CLASSES = {
     "codes with many images": [str(i) for i in range(20, 28)] * 30,
     "grades beside text": ["4", "5", "4a", "4b"] * 3,
     "a release beside text": ["2.5", "x", "y", "z"],
+    "codes with an E": ["1E30", "1E31", "1E50"] * 3,
     "codes of twenty digits": ["10000000000000000001", "10000000000000000002"] * 3,
 }
 
@@ -208,17 +210,27 @@ SEVERAL = {
 
 @pytest.mark.parametrize("cell", SEVERAL.values(), ids=SEVERAL)
 def test_several_labels_per_image_are_refused(listed, cell):
-    message = refused(files("No Finding", cell, "Mass", "Mass"), listed)
-    assert "several labels per image in 1 of 4 rows" in message and "row 3" in message
-    assert "--one-label Mass" in message and "Mass (3), Effusion (1)" in message
+    message = refused(files("No Finding", cell, "Mass", "Mass", "Effusion"), listed)
+    assert "several labels per image in 1 of 5 rows" in message and "row 3" in message
+    assert "--one-label Mass" in message and "Mass (3), Effusion (2)" in message
 
 
 @pytest.mark.parametrize("cell", SEVERAL.values(), ids=SEVERAL)
 def test_one_label_is_present_or_absent_by_whole_tokens(listed, cell):
-    found = files("No Finding", cell, "Mass", "Effusions")
+    found = files("No Finding", cell, "Mass", "Effusions", "Effusion")
     done = check_labels(found, DataConfig(one_label="effusion"), listed)
-    assert labels_of(done) == ["no Effusion", "Effusion", "no Effusion", "no Effusion"]
-    assert done.notes[-1].startswith("ONE LABEL: 'Effusion' is on 1 of 4 images")
+    assert labels_of(done) == ["no Effusion", "Effusion", "no Effusion", "no Effusion", "Effusion"]
+    assert done.notes[-1].startswith("ONE LABEL: 'Effusion' is on 2 of 5 images")
+
+
+@pytest.mark.parametrize("label", ["Lunge, rechts", "left lung", "pre/post", "A & E", "mild and moderate"])
+def test_a_label_whose_parts_are_no_labels_is_one_label(listed, label):
+    assert labels_of(check_labels(files(label, "other", "mild"), DataConfig(), listed)) == [label, "other", "mild"]
+
+
+def test_one_label_counts_the_images_of_every_cell(listed):
+    done = check_labels(files("Effusion", "Mass", "Effusion, Mass"), DataConfig(one_label="Mass"), listed)
+    assert labels_of(done) == ["no Mass", "Mass", "Mass"]
 
 
 @pytest.mark.parametrize("cell", ["effusion", "effusion|Mass", "Effusion|mass"])
