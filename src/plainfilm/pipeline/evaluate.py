@@ -41,6 +41,7 @@ class EvaluateRequest:
     by: a column of subgroups, see `subgroup_names`.
     external: images that are not in the run's data, in place of a split.
     again: compute also what is saved; the images of test and valid-shifted are scored again, on test an access.
+    data: where the run's DATA is now, if it was moved.
     """
 
     split: str = "valid"
@@ -50,6 +51,7 @@ class EvaluateRequest:
     external: ExternalRequest | None = None
     device: str = "cpu"
     again: bool = False
+    data: Path | None = None
 
 
 def evaluate_run(
@@ -67,7 +69,7 @@ def evaluate_run(
         DataError: the external images cannot be read, or are not external.
     """
     request = replace(request or EvaluateRequest(), **asked)
-    finished = FinishedRun.open(root)
+    finished = FinishedRun.open(root, request.data, on_event)
     if request.external is None and request.threshold is None and not request.again:
         saved = _saved_document(finished, request, on_event)
         if saved is not None:
@@ -161,7 +163,7 @@ def _extra_blocks(
     """
     if request.prevalences and finished.positive is None:
         raise UsageError(f"--prevalence needs two classes; this run has {len(finished.card.vocab)}. Leave it out.")
-    data = data or (Path(finished.cfg.data.path) if finished.cfg.data.path else None)
+    data = data or finished.data
     names = [] if request.by is None else subgroup_names(rows, request.by, data, finished.cfg.data)
     return ExtraBlocks(list(request.prevalences or []), request.by, names)
 

@@ -85,6 +85,7 @@ def evaluate(
         bool,
         typer.Option("--again", help="Compute also what is saved and has not changed; on test, a test-set access."),
     ] = False,
+    data: opt.MovedData = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -104,7 +105,7 @@ def evaluate(
     outside = ExternalRequest(external, parse_map(class_map or []), patient_pattern) if external is not None else None
     request = EvaluateRequest(
         split=split, threshold=threshold, prevalences=parse_prevalences(prevalence) if prevalence is not None else None,
-        by=by, external=outside, device=device, again=again,
+        by=by, external=outside, device=device, again=again, data=data,
     )  # fmt: skip
     with terminal:
         document = evaluate_run(run, request, on_event=terminal)
@@ -171,6 +172,7 @@ def interpret(
         str, typer.Option("--heat", metavar="HOW", help="hires-cam (Grad-CAM weighted per location) or grad-cam.")
     ] = "hires-cam",
     device: opt.Device = "cpu",
+    data: opt.MovedData = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -182,9 +184,10 @@ def interpret(
     from plainfilm.pipeline.interpret import interpret_run
 
     with terminal:
-        terminal.result(
-            interpret_run(run, split=split, heat_images=heat_maps, method=heat, device=device, on_event=terminal)  # type: ignore[arg-type]
-        )
+        document = interpret_run(
+            run, split=split, heat_images=heat_maps, method=heat, device=device, data=data, on_event=terminal,  # type: ignore[arg-type]
+        )  # fmt: skip
+        terminal.result(document)
 
 
 @opt.takes_terminal()
@@ -194,6 +197,7 @@ def report(
     names: Annotated[
         bool, typer.Option("--names", help="Also show file names and the command as typed; they may name patients.")
     ] = False,
+    data: opt.MovedData = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -201,4 +205,4 @@ def report(
     from plainfilm.pipeline.report import report_run
 
     with terminal:
-        terminal.result(report_run(run, out=out, names=names))
+        terminal.result(report_run(run, out=out, names=names, data=data, on_event=terminal))
