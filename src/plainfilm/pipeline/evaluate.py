@@ -19,7 +19,7 @@ from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.operating.operating_point import threshold_of
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.shift.corrupted_valid import score_changes
-from plainfilm.evaluate.shift.external_set import ExternalRequest, read_external
+from plainfilm.evaluate.shift.external_set import ExternalRequest, ExternalSet, read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes, shortcut_baseline
 from plainfilm.evaluate.test_ledger import accesses_to, check_before_access, count_accesses, seal_of
@@ -142,7 +142,7 @@ def _score_external(
     """The external images; everything that can be refused is refused before the access is recorded."""
     run, external = finished.run, read_external(finished, asked, on_event)
     notes = [*external.notes, *refuse_overlap(external.rows, run, finished.card)]
-    extra = _extra_blocks(finished, request, external.rows, external.path)
+    extra = _extra_blocks(finished, request, external.rows, external)
     before, probes = scored_files(run, external.name), read_train_probes(finished)
     predictions, pixels, accesses = score_external(finished, external, request.device, on_event)
 
@@ -154,17 +154,17 @@ def _score_external(
 
 
 def _extra_blocks(
-    finished: FinishedRun, request: EvaluateRequest, rows: pd.DataFrame, data: Path | None = None
+    finished: FinishedRun, request: EvaluateRequest, rows: pd.DataFrame, external: ExternalSet | None = None
 ) -> ExtraBlocks:
-    """The requested extra blocks for these rows, checked; `by` may be a column of `data`, by default the run's DATA.
+    """The requested extra blocks for these rows, checked; `by` may be a column of the external table, or of the run's DATA.
 
     Raises:
         UsageError: more than two classes, or no such column. DataError: the CSV is missing.
     """
     if request.prevalences and finished.positive is None:
         raise UsageError(f"--prevalence needs two classes; this run has {len(finished.card.vocab)}. Leave it out.")
-    data = data or finished.data
-    names = [] if request.by is None else subgroup_names(rows, request.by, data, finished.cfg.data)
+    data, cfg = (external.path, external.read_with) if external else (finished.data, finished.cfg.data)
+    names = [] if request.by is None else subgroup_names(rows, request.by, data, cfg)
     return ExtraBlocks(list(request.prevalences or []), request.by, names)
 
 

@@ -24,7 +24,7 @@ def find_moved(rows: pd.DataFrame, data: Path, progress: Callable[[int, int], No
     """The rows with a column `file`: each image below `data`; `path` stays, since saved predictions name it.
 
     Files of train and valid are read and compared; those of test only have to be there: each test-set access
-    compares them. An image that a table lists by its absolute path is looked for there.
+    compares them. An image that a table lists by its absolute path is expected there.
 
     Args:
         data: the folder, or the CSV, that was DATA before it was moved.

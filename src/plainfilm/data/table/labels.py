@@ -37,7 +37,7 @@ def check_labels(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles:
         files = files if cfg.one_label else unwrapped(one_each(files, path))
     if cfg.one_label:
         files = with_one_label(files, cfg.one_label, path)
-    elif path.is_file() and not cfg.labels_as_text:
+    elif path.is_file() and files.found and not cfg.labels_as_text:
         files = _numbers(files, path)
     _refuse_nearly_equal(files.found)
     return _relabelled(files, lambda label: unicodedata.normalize("NFC", label))

@@ -288,3 +288,8 @@ def test_every_kind_says_what_it_found():
     assert len({kind.found for kind in KINDS}) == len(KINDS)
     assert {kind.exit_code for kind in KINDS} == {0, 2}
     assert all(kind.words.endswith((".", "}")) for kind in KINDS)
+
+
+def test_a_table_whose_rows_are_all_left_out_leaves_none(listed):
+    found = DataFiles([FoundFiles(Path("0.png"), "0.png", "NA", line=2)], [])
+    assert check_labels(found, DataConfig(missing_label="drop"), listed).found == []
