@@ -9,6 +9,7 @@ import pandas as pd
 
 from plainfilm.data.cache.moved_data import files_of
 from plainfilm.data.folders.walk import NOT_READ
+from plainfilm.data.split.splits import grouped
 from plainfilm.data.table.image_table import ImageTable, set_apart
 from plainfilm.errors import DataError, SealError
 from plainfilm.schemas.evaluate import LeftOut
@@ -48,25 +49,23 @@ def refuse_own_images(rows: pd.DataFrame, own: pd.DataFrame) -> None:
 def without_known(table: ImageTable, own: pd.DataFrame) -> tuple[ImageTable, LeftOut]:
     """The table without images that the run knows and images of patients that it learned from, and their number.
 
-    An external patient with an image of train or valid is such a patient under any key.
+    A patient is known by the key, or by an image that is in train or valid; identical images are of one patient.
 
     Raises:
         DataError: no image is left.
     """
-    rows, learned = table.rows, own[own["split"] != "test"]
+    rows, learned = grouped(table.rows, wide=False), own[own["split"] != "test"]
     same = _identical(rows, own)
-    keys = {*learned["patient"], *rows.loc[_identical(rows, learned), "patient"]} - {""}
-    theirs = rows["patient"].isin(keys) & ~same
-    not_read = int((table.excluded["code"] == NOT_READ).sum())
+    known = _identical(rows, learned) | rows["patient"].isin({*learned["patient"]} - {""})
+    of_patient = rows["group"].isin(rows.loc[known, "group"]) & ~same
     counted = LeftOut(
-        images=int(same.sum()) + not_read, patient_images=int(theirs.sum()),
-        patients=rows.loc[theirs, "patient"].nunique(),
+        images=int(same.sum() + (table.excluded["code"] == NOT_READ).sum()), patient_images=int(of_patient.sum()),
+        patients=rows.loc[of_patient, "group"].nunique(),
     )  # fmt: skip
-    if (same | theirs).all():
+    if (same | of_patient).all():
         raise DataError(f"The run knows every external image: {counted.said()}. There is nothing to evaluate.")
-    table = set_apart(table, same, "known image", "identical to one of the run's own images")
-    patient = table.rows["patient"].isin(keys)
-    return set_apart(table, patient, "known patient", "its patient is in the run's train or valid set"), counted
+    table = set_apart(table, of_patient, "known patient", "its patient is in the run's train or valid set")
+    return set_apart(table, _identical(table.rows, own), "known image", "identical to one of the run's own"), counted
 
 
 def _identical(rows: pd.DataFrame, own: pd.DataFrame) -> pd.Series[bool]:
