@@ -12,6 +12,7 @@ from pathlib import Path
 import commands
 import pandas as pd
 import pytest
+from PIL import Image, ImageOps
 
 from plainfilm.data.synthetic.phantom import write_phantom
 from wording import lacking
@@ -176,6 +177,37 @@ def test_the_test_files_are_no_external_set_and_none_is_opened(run, drawn):
     refused = plainfilm("evaluate", run, "--external", drawn / "inside", code=2)
     assert "sealed test set; they are not external" in refused.stderr
     assert not (run / "test_ledger.jsonl").exists()
+
+
+def test_what_was_left_out_is_in_the_document_and_every_title(run, drawn, tmp_path):
+    """Drawn patients are numbered from 1 in each set: here all images of a key that train or valid has are left out."""
+    theirs = tmp_path / "theirs"
+    shutil.copytree(drawn / "outside", theirs)
+    table = pd.read_csv(run / "table.csv", dtype=str)
+    mine = table[table["split"] == "valid"].iloc[0]
+    shutil.copy(mine["path"], theirs / mine["label"] / "copy.png")
+    (theirs / "OTHER").mkdir()
+    with Image.open(next((theirs / "NORMAL").iterdir())) as image:
+        ImageOps.invert(image.convert("L")).save(theirs / "OTHER" / "x.png")
+    refused = plainfilm("evaluate", run, "--external", theirs, "--leave-out", "OTHER", code=2).stderr
+    assert lacking(refused, "of 41 external images", "train or valid set", "--drop-known") == []
+    options = ("--external", theirs, "--leave-out", "OTHER", "--drop-known")
+    found = as_json(run, *options)
+    left_out, external = found["external"]["left_out"], found["external"]
+    assert (left_out["images"], left_out["classes"]) == (1, {"OTHER": 1})
+    gone = left_out["images"] + left_out["patient_images"] + 1
+    assert (
+        external["used"] + external["ignored"] + external["quarantined"] == external["found"]
+        and external["ignored"] == gone
+    )
+    assert external["used"] == found["metrics"]["accuracy"]["n"] and left_out["patients"] > 0
+    said = f"without 1 known image, {left_out['patient_images']} images of {left_out['patients']} known patients, 1 image of 1 class"
+    lines = plainfilm("evaluate", run, *options, COLUMNS="200").stdout.splitlines()
+    assert lines[0].startswith(f"DRAWN IMAGES: {found['split']}, {said}, at threshold")
+    assert any("Left out by --drop-known: 1 external images" in line for line in lines)
+    plainfilm("report", run)
+    assert f"External set 1, {said}: " in (run / "report.html").read_text()
+    assert "OTHER" not in (run / "report.html").read_text()
 
 
 OPENED: list[str] = []

@@ -18,8 +18,14 @@ from plainfilm.errors import UsageError
 ConfigKeys = dict[str, Any]
 
 
-def takes_config_options(command: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Puts the options of `command` in place of its function's parameter `keys`, which gets the dict for config_from."""
+def takes_config_options(
+    command: str, panel: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Puts the options of `command` in place of its function's parameter `keys`, which gets the dict for config_from.
+
+    Args:
+        panel: where `--help` lists them; None: each in its own panel.
+    """
     made = sorted(
         (option for option in OPTIONS.values() if command in option.option.on),
         key=lambda option: PANELS.index(option.option.panel),
@@ -28,10 +34,10 @@ def takes_config_options(command: str) -> Callable[[Callable[..., None]], Callab
     def read(values: dict[str, Any]) -> ConfigKeys:
         return {option.key: _read(option, values[_name(option)]) for option in made}
 
-    return stands_for("keys", [_parameter(option) for option in made], read)
+    return stands_for("keys", [_parameter(option, panel or option.option.panel) for option in made], read)
 
 
-def typer_option(key: str, panel: str | None = None) -> Any:
+def _typer_option(key: str, panel: str) -> Any:
     """The option of a config key as typer declares it."""
     option = OPTIONS[key]
     return typer.Option(
@@ -44,9 +50,9 @@ def _name(option: ConfigOption) -> str:
     return option.key.replace(".", "__")
 
 
-def _parameter(option: ConfigOption) -> inspect.Parameter:
+def _parameter(option: ConfigOption, panel: str) -> inspect.Parameter:
     kind: Any = bool if option.is_flag else option.number if option.number and not option.words else str
-    return option_parameter(_name(option), Annotated[kind | None, typer_option(option.key, option.option.panel)], None)
+    return option_parameter(_name(option), Annotated[kind | None, _typer_option(option.key, panel)], None)
 
 
 def _default(option: ConfigOption) -> str:

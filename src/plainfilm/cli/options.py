@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from plainfilm.cli import completion
-from plainfilm.cli.config_options import typer_option
 from plainfilm.cli.console import Terminal
 from plainfilm.cli.parameters import option_parameter, stands_for
 from plainfilm.config import OPTIONS
@@ -38,7 +37,6 @@ MovedData = Annotated[
         "Where DATA is now, if it was moved: images are found by their relative paths and checked by hash.",
     ),
 ]
-Pattern = Annotated[str | None, typer_option("data.patient_pattern")]
 Out = Annotated[Path | None, unless_given("--out", "FOLDER", "Where to write; must not exist or be empty.")]
 Config = Annotated[Path | None, unless_given("--config", "FILE", "A YAML experiment; single options override it.")]
 Offline = Annotated[

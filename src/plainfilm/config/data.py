@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from plainfilm.config.keys import DECODES, LEARNS, READS, SPLITS, Option, Section, key
+from plainfilm.config.keys import DECODES, LEARNS, LISTS, READS, SPLITS, Option, Section, key
 
 _MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}")
@@ -17,7 +17,7 @@ _SPLITS = ("patient", "official", "given", "image", "kfold")
 def _column(meaning: str, text: str, *words: str) -> Any:
     """A key that names a column of a table of images; `words` are no names."""
     option = Option(
-        f"--{meaning}-column", "Data", READS, "NAME", unset="found by its name", words=words, hides="COLUMN"
+        f"--{meaning}-column", "Data", LISTS, "NAME", unset="found by its name", words=words, hides="COLUMN"
     )
     return key(None, f"The column of a table that {text}", option)
 
@@ -57,7 +57,7 @@ class DataConfig(Section):
     patient_pattern: str | None = key(
         None,
         "Regular expression that finds the patient in the file name; its first group is the key.",
-        Option("--patient-pattern", "Split", READS, "REGEX", unset="the patterns that plainfilm knows", hides="REGEX"),
+        Option("--patient-pattern", "Split", LISTS, "REGEX", unset="the patterns that plainfilm knows", hides="REGEX"),
     )
     path_column: str | None = _column("path", "holds the path of each image.")
     label_column: str | None = _column("label", "holds the class.")
@@ -66,7 +66,7 @@ class DataConfig(Section):
     suffix: str | None = key(
         None,
         "Append this suffix, such as .png, to the paths of a table that have none.",
-        Option("--suffix", "Data", READS, ".EXT", unset="paths as they are", harmless=r"\.[A-Za-z0-9]{1,8}"),
+        Option("--suffix", "Data", LISTS, ".EXT", unset="paths as they are", harmless=r"\.[A-Za-z0-9]{1,8}"),
     )
     positive: str | None = key(
         None,
@@ -76,34 +76,34 @@ class DataConfig(Section):
     missing_label: Literal["refuse", "drop"] = key(
         "refuse",
         "What is done with rows of a table that have no label (empty, nan, none, null, NA, n/a, unknown, ?, -1).",
-        Option("--missing-label", "Data", READS, "ACTION"),
+        Option("--missing-label", "Data", LISTS, "ACTION"),
     )
     keep_label: str | None = key(
         None,
         "Labels that are classes although their names mean a missing label elsewhere, separated by commas: NA,None.",
-        Option("--keep-label", "Data", READS, "NAME", unset="none", hides="CLASS"),
+        Option("--keep-label", "Data", LISTS, "NAME", unset="none", hides="CLASS"),
     )
     labels_as_text: bool = key(
         False,
         "Labels that are equal as numbers (1, 1.0) stay apart, and numbers are names.",
-        Option("--labels-as-text", "Data", READS),
+        Option("--labels-as-text", "Data", LISTS),
     )
     one_label: str | None = key(
         None,
         "Of several labels per image, the one to train: present against absent.",
-        Option("--one-label", "Data", READS, "NAME", unset="several labels are refused", hides="CLASS"),
+        Option("--one-label", "Data", LISTS, "NAME", unset="several labels are refused", hides="CLASS"),
     )
     label_pattern: str | None = key(
         None,
         "Regular expression that finds the class in the file name, or in the relative path when it holds '/'; its first group is the class.",
-        Option("--label-pattern", "Data", READS, "REGEX", unset="the class is the folder", hides="REGEX"),
+        Option("--label-pattern", "Data", LISTS, "REGEX", unset="the class is the folder", hides="REGEX"),
     )
     under: str | None = key(
         None,
         "Read only images below folders of this name, such as images beside masks.",
-        Option("--under", "Data", READS, "NAME", unset="all images", hides="FOLDER"),
+        Option("--under", "Data", LISTS, "NAME", unset="all images", hides="FOLDER"),
     )
-    follow_links: bool = key(False, "Also enter links, each folder once.", Option("--follow-links", "Data", READS))
+    follow_links: bool = key(False, "Also enter links, each folder once.", Option("--follow-links", "Data", LISTS))
     bits: Literal[8, 10, 12, 14, 16] | None = key(
         None,
         "Stored bit depth of integer images above 8 bits.",

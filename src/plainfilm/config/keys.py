@@ -20,6 +20,7 @@ LEARNS = ("train", "lr-find")
 SPLITS = ("train", "lr-find", "split")
 DECODES = ("train", "lr-find", "audit")
 READS = ("train", "lr-find", "audit", "split")
+LISTS = (*READS, "evaluate")  # of evaluate: how the images of --external are listed and labelled
 
 
 class Section(BaseModel):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig
+from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS
 from plainfilm.data.table.image_table import read_table
 from plainfilm.evaluate.predictions import CHANGE, Predictions, read_predictions
@@ -23,7 +25,8 @@ _Stamp = tuple[tuple[int, int, int], ...]
 class FinishedRun:
     """The folder of a run, its card, its config, and all rows of its table.
 
-    `stamp`: which files it was read from; empty where it was not read but made.
+    `stamp`: which files it was read from; empty where it was not read but made. `moved`: where its DATA is now, if it
+    was moved; then the rows have the column `file` of find_moved().
     """
 
     run: RunDir
@@ -31,21 +34,38 @@ class FinishedRun:
     cfg: ExperimentConfig
     rows: pd.DataFrame
     stamp: _Stamp = field(default=(), repr=False, compare=False)
+    moved: Path | None = field(default=None, repr=False, compare=False)
 
     @staticmethod
-    def open(root: Path | RunDir) -> FinishedRun:
+    def open(root: Path | RunDir, data: Path | None = None, on_event: EventCallback = silent) -> FinishedRun:
         """The run in a folder.
 
+        Args:
+            data: where DATA is now, if it was moved; every image is found there, and what was checked is a note.
         Raises:
-            DataError: no finished run, or one of its files is missing, damaged or of another version.
+            DataError: no finished run, or one of its files is missing, damaged or of another version; or an image is
+                not below `data`, or is another one.
         """
         run = root if isinstance(root, RunDir) else RunDir.open(root)
         stamp = _stamp_of(run)  # before reading: a file that is replaced meanwhile is read again
-        return FinishedRun(run, read_card(run), read_run_config(run), read_table(run.table), stamp)
+        card, cfg, rows = read_card(run), read_run_config(run), read_table(run.table)
+        if data is not None:
+            rows = find_moved(rows, data, lambda done, of: on_event("scan", {"done": done, "of": of}))
+            on_event("note", {"text": _found_again(rows, data)})
+        return FinishedRun(run, card, cfg, rows, stamp, data)
 
     def up_to_date(self) -> FinishedRun:
         """The run as its files are now: itself, or read again where one has been written since."""
-        return self if self.stamp == _stamp_of(self.run) else FinishedRun.open(self.run.root)
+        return self if self.stamp == _stamp_of(self.run) else FinishedRun.open(self.run.root, self.moved)
+
+    @property
+    def data(self) -> Path | None:
+        """The folder or CSV that is DATA now; None for drawn phantoms that were not moved."""
+        named = Path(self.cfg.data.path) if self.cfg.data.path else None
+        if self.moved is None or named is None:
+            return self.moved or named
+        table = self.moved / named.name  # of the folder that a CSV was moved with
+        return table if named.suffix and table.is_file() else self.moved
 
     @property
     def positive(self) -> int | None:
@@ -73,6 +93,12 @@ def shifted_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """The valid rows, once for each corruption; column `change` names it, 'none' first."""
     valid = rows[rows["split"] == "valid"]
     return pd.concat([valid.assign(**{CHANGE: name}) for name in (AS_IT_IS, *CORRUPTIONS)], ignore_index=True)
+
+
+def _found_again(rows: pd.DataFrame, data: Path) -> str:
+    tested = int((rows["split"] == "test").sum())
+    there = f"; the {tested} of test are there, and are compared in a test-set access" if tested else ""
+    return f"DATA is now {data}: the {len(rows) - tested} images of train and valid are unchanged{there}."
 
 
 def _stamp_of(run: RunDir) -> _Stamp:

@@ -27,6 +27,7 @@ from plainfilm.data.image.layout import channels_first
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.test_ledger import count_accesses
@@ -49,11 +50,15 @@ if TYPE_CHECKING:
 _CHECK_IMAGES = 32
 
 
-def export_run(root: Path, out: Path | None = None, on_event: EventCallback = silent) -> ExportDocument:
+def export_run(
+    root: Path, out: Path | None = None, on_event: EventCallback = silent, *, data: Path | None = None
+) -> ExportDocument:
     """`plainfilm export`: the bundle of a run, at `out` (default: bundle/ in the run); a name ending in .zip makes one file.
 
     No test image is read: ONNX is compared with torch on valid images.
 
+    Args:
+        data: where DATA is now, if it was moved.
     Raises:
         OccupiedError: `out` exists. DataError: the run is not finished, or one of its files is damaged.
         GateError: ONNX differs from torch by more than TOLERANCE; nothing is written.
@@ -62,7 +67,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     out = (out or run.bundle).absolute()
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
-    rows = read_table(run.table)
+    rows = read_table(run.table) if data is None else FinishedRun.open(run, data, on_event).rows
     card = _with_heat_verdict(run, _named_as_drawn(read_card(run), rows))
     read_gate(run, card)  # refuses a modified gate
     from plainfilm.export.onnx import OPSET, OUTPUTS, TOLERANCE, differences, export_onnx
@@ -71,8 +76,8 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     model, _ = kept_network(run, card, "cpu")
     sample = _sample(run, card, rows)
     on_event("compare", {"images": len(sample.pixels), "what": sample.what})
-    data = export_onnx(model, card.temperature, sample.pixels.shape[1:])
-    apart = differences(model, card.temperature, data, sample.pixels)
+    graph = export_onnx(model, card.temperature, sample.pixels.shape[1:])
+    apart = differences(model, card.temperature, graph, sample.pixels)
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
         name = max(apart, key=lambda key: apart[key])
         raise GateError(
@@ -84,7 +89,7 @@ def export_run(root: Path, out: Path | None = None, on_event: EventCallback = si
     whole = _bundle_card(run, card, rows, onnx, parameter_count(model))
     text = model_card(whole)
     files = {
-        CARD: dump_json(whole.model_dump(mode="json")).encode(), WEIGHTS: run.weights.read_bytes(), ONNX: data,
+        CARD: dump_json(whole.model_dump(mode="json")).encode(), WEIGHTS: run.weights.read_bytes(), ONNX: graph,
         MODEL_CARD: text.encode(), **({GATE: run.gate.read_bytes()} if card.gate_sha256 else {}),
     }  # fmt: skip
     manifest = Manifest(files={name: facts_of(content) for name, content in sorted(files.items())})
@@ -137,7 +142,7 @@ def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
     except (OSError, ValueError):
         raise DataError(
             f"Neither DATA nor predictions/valid_top.npy of {run.root} can be read, so ONNX cannot be compared with torch. "
-            "Restore one of them."
+            "Restore one of them, or give the new place of moved DATA with --data."
         ) from None
 
 

@@ -19,7 +19,7 @@ from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.operating.operating_point import threshold_of
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.shift.corrupted_valid import score_changes
-from plainfilm.evaluate.shift.external_set import ExternalRequest, read_external
+from plainfilm.evaluate.shift.external_set import ExternalRequest, ExternalSet, read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes, shortcut_baseline
 from plainfilm.evaluate.test_ledger import accesses_to, check_before_access, count_accesses, seal_of
@@ -41,6 +41,7 @@ class EvaluateRequest:
     by: a column of subgroups, see `subgroup_names`.
     external: images that are not in the run's data, in place of a split.
     again: compute also what is saved; the images of test and valid-shifted are scored again, on test an access.
+    data: where the run's DATA is now, if it was moved.
     """
 
     split: str = "valid"
@@ -50,6 +51,7 @@ class EvaluateRequest:
     external: ExternalRequest | None = None
     device: str = "cpu"
     again: bool = False
+    data: Path | None = None
 
 
 def evaluate_run(
@@ -60,14 +62,18 @@ def evaluate_run(
     Where the saved document holds all that is asked, and its inputs have not changed, it is returned: no access, no file.
 
     Args:
-        asked: fields of EvaluateRequest, e.g. split="test"; they come before those of `request`.
+        asked: fields of EvaluateRequest, e.g. split="test"; they come before those of `request`. `external` may be a path;
+            then `names` and `patient_pattern` may be given beside it.
     Raises:
         SealError: the run has no test set, or its ledger or sealed rows were changed.
         UsageError: `prevalences` with more than two classes, or `by` names no column of subgroups.
         DataError: the external images cannot be read, or are not external.
     """
+    if isinstance(asked.get("external"), str | Path):
+        about = {name: asked.pop(name) for name in ("names", "patient_pattern") if asked.get(name) is not None}
+        asked["external"] = ExternalRequest(Path(asked["external"]), **about)
     request = replace(request or EvaluateRequest(), **asked)
-    finished = FinishedRun.open(root)
+    finished = FinishedRun.open(root, request.data, on_event)
     if request.external is None and request.threshold is None and not request.again:
         saved = _saved_document(finished, request, on_event)
         if saved is not None:
@@ -140,7 +146,7 @@ def _score_external(
     """The external images; everything that can be refused is refused before the access is recorded."""
     run, external = finished.run, read_external(finished, asked, on_event)
     notes = [*external.notes, *refuse_overlap(external.rows, run, finished.card)]
-    extra = _extra_blocks(finished, request, external.rows, external.path)
+    extra = _extra_blocks(finished, request, external.rows, external)
     before, probes = scored_files(run, external.name), read_train_probes(finished)
     predictions, pixels, accesses = score_external(finished, external, request.device, on_event)
 
@@ -152,17 +158,17 @@ def _score_external(
 
 
 def _extra_blocks(
-    finished: FinishedRun, request: EvaluateRequest, rows: pd.DataFrame, data: Path | None = None
+    finished: FinishedRun, request: EvaluateRequest, rows: pd.DataFrame, external: ExternalSet | None = None
 ) -> ExtraBlocks:
-    """The requested extra blocks for these rows, checked; `by` may be a column of `data`, by default the run's DATA.
+    """The requested extra blocks for these rows, checked; `by` may be a column of the external table, or of the run's DATA.
 
     Raises:
         UsageError: more than two classes, or no such column. DataError: the CSV is missing.
     """
     if request.prevalences and finished.positive is None:
         raise UsageError(f"--prevalence needs two classes; this run has {len(finished.card.vocab)}. Leave it out.")
-    data = data or (Path(finished.cfg.data.path) if finished.cfg.data.path else None)
-    names = [] if request.by is None else subgroup_names(rows, request.by, data, finished.cfg.data)
+    data, cfg = (external.path, external.read_with) if external else (finished.data, finished.cfg.data)
+    names = [] if request.by is None else subgroup_names(rows, request.by, data, cfg)
     return ExtraBlocks(list(request.prevalences or []), request.by, names)
 
 

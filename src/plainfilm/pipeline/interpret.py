@@ -46,6 +46,7 @@ def interpret_run(
     heat_images: int = _HEAT_IMAGES,
     method: Method = "hires-cam",
     device: str = "cpu",
+    data: Path | None = None,
     on_event: EventCallback = silent,
 ) -> InterpretDocument:
     """Draw and check what a run learned; writes figures/ and suspects.csv into it.
@@ -53,6 +54,7 @@ def interpret_run(
     Args:
         split: valid or test; None takes test if the run has been evaluated on it, else valid.
         heat_images: number of valid images on which heat maps are checked; 0 skips heat maps, and no network runs.
+        data: where DATA is now, if it was moved.
     Raises:
         SealError: no test-set access is recorded.
     """
@@ -60,7 +62,7 @@ def interpret_run(
 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")
-    finished = FinishedRun.open(run)
+    finished = FinishedRun.open(run, data, on_event)
     if split == "test" and not count_accesses(run, finished.card.seal)[0]:
         raise SealError(
             "No test-set access is recorded for this run. Evaluate it on test first: "
@@ -134,7 +136,11 @@ def _heat(
         )[:]
     except DataError:
         on_event(
-            "note", {"text": "The valid images cannot be read; heat maps are checked on the saved largest losses."}
+            "note",
+            {
+                "text": "The valid images cannot be read; heat maps are checked on the saved largest losses. "
+                "Give the new place of moved DATA with --data."
+            },
         )
         pixels, chosen, described, available = _saved(finished, valid, n)
     keys = np.array([content_key(sha) for sha in rows["sha256"].iloc[chosen]], dtype=np.int64)

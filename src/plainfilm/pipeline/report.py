@@ -5,19 +5,25 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from plainfilm.base.events import EventCallback, silent
 from plainfilm.errors import OccupiedError, UsageError
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.report.page import GENERATOR, write_report
 from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import ReportDocument
 
 
-def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> ReportDocument:
+def report_run(
+    root: Path, *, out: Path | None = None, names: bool = False, data: Path | None = None,
+    on_event: EventCallback = silent,
+) -> ReportDocument:  # fmt: skip
     """Write the report of a finished run.
 
     Args:
         out: the HTML file; None: report.html in the run folder.
         names: also show file names, the run's folder and its command as typed. These may contain patient names.
+        data: where DATA is now, if it was moved: whether its images are there is checked and said; the page is the same.
     Raises:
         DataError: no finished run, or one of its files is damaged. SealError: the test-set ledger was changed.
         OccupiedError: `out` is a file not written by `report`, or the run is being written. UsageError: `out` is a folder.
@@ -25,6 +31,8 @@ def report_run(root: Path, *, out: Path | None = None, names: bool = False) -> R
     run = RunDir.open(root)
     path = run.report if out is None else out.absolute()
     _refuse_foreign(path)
+    if data is not None:
+        FinishedRun.open(run, data, on_event)
     if not path.is_relative_to(run.root):  # a read-only run can still be reported elsewhere
         return write_report(read_reported_run(run), path, names=names)
     with run.lock():

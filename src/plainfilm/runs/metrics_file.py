@@ -15,6 +15,7 @@ from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion, ReadsEitherKey
+from plainfilm.schemas.evaluate import LeftOut
 
 _Document = TypeVar("_Document", bound=BaseModel)
 
@@ -123,6 +124,12 @@ class _OODBlock(_ReadModel):
     marked: Number
 
 
+class _LeftOut(LeftOut):
+    """As it is written, and also with what later versions add."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class _External(_ReadModel):
     """Images that the run never saw; `drops`: external minus internal, by internal split, then by metric."""
 
@@ -131,6 +138,7 @@ class _External(_ReadModel):
     patients: int | None = None
     patient_keys: int | None = None
     drops: dict[str, dict[str, Number]] = {}
+    left_out: _LeftOut | None = None
 
 
 class MetricsDocument(_ReadModel, ReadsEitherKey):

@@ -128,9 +128,34 @@ class DomainShift(_Part):
     train_images: int
 
 
+class LeftOut(_Part):
+    """External images that the user left out.
+
+    `images`: identical to one of the run's own, or a file of its test set; `patient_images`: other images, of `patients`
+    patients of its train and valid sets; `classes`: images of each external class left out.
+    """
+
+    images: int = 0
+    patient_images: int = 0
+    patients: int = 0
+    classes: dict[str, int] = {}
+
+    def said(self) -> str:
+        """'12 known images, 3 images of 1 known patient, 5 images of 1 class'; '' where nothing was left out."""
+        of_classes = f"{_many(sum(self.classes.values()), 'image')} of {_many(len(self.classes), 'class')}"
+        parts = [_many(self.images, "known image")] if self.images else []
+        people = _many(self.patients, "known patient")
+        parts += [f"{_many(self.patient_images, 'image')} of {people}"] if self.patient_images else []
+        return ", ".join([*parts, of_classes] if self.classes else parts)
+
+
+def _many(n: int, one: str) -> str:
+    return f"{n:,} {one if n == 1 else one + ('es' if one.endswith('s') else 's')}"
+
+
 class External(_Part):
     """Images that the run never saw. `patients` as they are resampled, `patient_keys`: their keys. `drops`: external minus internal, by internal split (valid, and test once
-    evaluated), then by metric; `drift`: the domain shift.
+    evaluated), then by metric; `drift`: the domain shift. `left_out`: None unless the user asked for it; these files are among the ignored.
     """
 
     found: int
@@ -143,3 +168,4 @@ class External(_Part):
     classes: dict[str, int]
     drops: dict[str, dict[str, Change]]
     drift: DomainShift | None
+    left_out: LeftOut | None = None

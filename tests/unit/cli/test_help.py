@@ -27,7 +27,7 @@ def shown(*words: str, width: int = 80) -> list[str]:
 
 
 def panels(lines: list[str]) -> list[str]:
-    return [found[1] for line in lines if (found := re.match(r"╭─ ([A-Z][a-z]+) ─", line))]
+    return [found[1] for line in lines if (found := re.match(r"╭─ ([A-Z][a-z ]+) ─", line))]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,8 @@ def panels(lines: list[str]) -> list[str]:
         ("lr-find", [*PANELS]),
         ("audit", ["Data", "Split", "Network", "Speed", "Output"]),
         ("split", ["Data", "Split", "Speed", "Output"]),
-        ("evaluate", ["Options"]),
+        ("evaluate", ["Output", "External images", "Speed", "Data"]),
+        ("interpret", ["Options"]),
     ],
 )
 def test_the_options_are_in_panels_in_the_order_of_the_work(command, expected):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,3 +115,32 @@ def test_a_config_that_cannot_be_read_names_the_version_that_wrote_the_run(save_
     folder.config.write_text(folder.config.read_text() + "from_later: 1\n")
     with pytest.raises(DataError, match="was made by plainfilm 0.1.0"):
         FinishedRun.open(folder.root)
+
+
+def put_images(run: FinishedRun, data: Path) -> None:
+    """The images of a drawn run, whose content is their name."""
+    for relative in run.rows["relative"]:
+        (data / relative).parent.mkdir(parents=True, exist_ok=True)
+        (data / relative).write_bytes((data / relative).name.encode())
+
+
+def test_moved_images_stay_found_when_the_run_is_read_again(save_run, tmp_path):
+    folder, data, notes = save_run("r", patients=2, images=1), tmp_path / "new", []
+    put_images(FinishedRun.open(folder), data)
+    run = FinishedRun.open(folder, data, lambda what, facts: notes.append((what, facts)))
+    assert run.part(SHIFTED)["file"].str.startswith(str(data)).all() and run.part("test")["path"].str.startswith("/data").all()  # fmt: skip
+    assert [facts["text"] for what, facts in notes if what == "note"] == [
+        f"DATA is now {data}: the 2 images of train and valid are unchanged; the 2 of test are there, and are compared in a test-set access."
+    ]
+    folder.table.touch()
+    again = run.up_to_date()
+    assert again is not run and list(again.rows["file"]) == list(run.rows["file"]) and again.data == data
+
+
+def test_the_table_that_was_moved_is_named_itself_or_by_its_folder(save_run, tmp_path):
+    folder, data = save_run("r", patients=2, images=1, options={"data.path": "/data/list.csv"}), tmp_path / "new"
+    put_images(FinishedRun.open(folder), data)
+    assert FinishedRun.open(folder).data == Path("/data/list.csv")
+    assert FinishedRun.open(folder, data).data == data  # without its table
+    (data / "list.csv").write_text("path,label\n")
+    assert FinishedRun.open(folder, data).data == FinishedRun.open(folder, data / "list.csv").data == data / "list.csv"

@@ -10,6 +10,7 @@ import typer
 from plainfilm.base.command_line import command_line
 from plainfilm.cli import completion
 from plainfilm.cli import options as opt
+from plainfilm.cli.config_options import ConfigKeys, takes_config_options
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from plainfilm.schemas.evaluate import Metric
 
 _SPLITS = ("valid", "valid-shifted", "test")
+_EXTERNAL = "External images"  # panel of --help
 
 
 def _saved_split(text: str, words: tuple[str, ...]) -> Any:
@@ -25,6 +27,7 @@ def _saved_split(text: str, words: tuple[str, ...]) -> Any:
     return opt.unless_given("--split", "WHICH", text, default, autocompletion=offered)
 
 
+@takes_config_options("evaluate", _EXTERNAL)
 @opt.takes_terminal()
 def evaluate(
     run: opt.Run,
@@ -63,6 +66,7 @@ def evaluate(
             "--external",
             "DIR",
             "Images that the run never saw, instead of a split: a folder of class folders, or a CSV.",
+            rich_help_panel=_EXTERNAL,
         ),
     ] = None,
     class_map: Annotated[
@@ -71,9 +75,26 @@ def evaluate(
             "--map",
             metavar="THEIRS=OURS",
             help="Maps an external class to one of the run's, e.g. healthy=NORMAL; may be repeated.",
+            rich_help_panel=_EXTERNAL,
         ),
     ] = None,
-    patient_pattern: opt.Pattern = None,
+    leave_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--leave-out",
+            metavar="CLASS",
+            help="Leaves out this external class; may be repeated.",
+            rich_help_panel=_EXTERNAL,
+        ),
+    ] = None,
+    drop_known: Annotated[
+        bool,
+        typer.Option(
+            "--drop-known",
+            help="Leaves out external images that the run knows, and those of patients that it learned from.",
+            rich_help_panel=_EXTERNAL,
+        ),
+    ] = False,
     device: opt.Device = "cpu",
     fail_under: Annotated[
         list[str] | None,
@@ -85,26 +106,34 @@ def evaluate(
         bool,
         typer.Option("--again", help="Compute also what is saved and has not changed; on test, a test-set access."),
     ] = False,
+    data: opt.MovedData = None,
     *,
+    keys: ConfigKeys,
     terminal: Terminal,
 ) -> None:
     """Metrics with 95 % intervals, from one inference pass. A split's saved numbers are shown again while its files are
-    unchanged; --threshold, --external and --again always compute."""
+    unchanged; --threshold, --external and --again always compute. External images are read as the run's own
+    where no option says otherwise."""
     gates = [_gate(text) for text in fail_under or []]
     if split not in _SPLITS:
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
-    if external is None and (class_map or patient_pattern):
-        raise UsageError("--map and --patient-pattern apply to external images. Add --external DIR, or leave them out.")
+    reading = {key.removeprefix("data."): value for key, value in keys.items() if value is not None}
+    given = {"map": class_map, "leave-out": leave_out, "drop-known": drop_known, **reading}
+    if external is None and (options := [f"--{name.replace('_', '-')}" for name, value in given.items() if value]):
+        raise UsageError(f"{' and '.join(options)} apply to external images. Add --external DIR, or leave them out.")
     if external is not None and split != "valid":
         raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")
     from plainfilm.evaluate.metrics.prevalence import parse_prevalences
     from plainfilm.evaluate.shift.external_set import ExternalRequest, parse_map
     from plainfilm.pipeline.evaluate import EvaluateRequest, evaluate_run
 
-    outside = ExternalRequest(external, parse_map(class_map or []), patient_pattern) if external is not None else None
+    outside = None
+    if external is not None:
+        names = parse_map(class_map or [])
+        outside = ExternalRequest(external, names, leave_out=leave_out or [], drop_known=drop_known, reading=reading)
     request = EvaluateRequest(
         split=split, threshold=threshold, prevalences=parse_prevalences(prevalence) if prevalence is not None else None,
-        by=by, external=outside, device=device, again=again,
+        by=by, external=outside, device=device, again=again, data=data,
     )  # fmt: skip
     with terminal:
         document = evaluate_run(run, request, on_event=terminal)
@@ -171,6 +200,7 @@ def interpret(
         str, typer.Option("--heat", metavar="HOW", help="hires-cam (Grad-CAM weighted per location) or grad-cam.")
     ] = "hires-cam",
     device: opt.Device = "cpu",
+    data: opt.MovedData = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -182,9 +212,10 @@ def interpret(
     from plainfilm.pipeline.interpret import interpret_run
 
     with terminal:
-        terminal.result(
-            interpret_run(run, split=split, heat_images=heat_maps, method=heat, device=device, on_event=terminal)  # type: ignore[arg-type]
-        )
+        document = interpret_run(
+            run, split=split, heat_images=heat_maps, method=heat, device=device, data=data, on_event=terminal,  # type: ignore[arg-type]
+        )  # fmt: skip
+        terminal.result(document)
 
 
 @opt.takes_terminal()
@@ -194,6 +225,7 @@ def report(
     names: Annotated[
         bool, typer.Option("--names", help="Also show file names and the command as typed; they may name patients.")
     ] = False,
+    data: opt.MovedData = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -201,4 +233,4 @@ def report(
     from plainfilm.pipeline.report import report_run
 
     with terminal:
-        terminal.result(report_run(run, out=out, names=names))
+        terminal.result(report_run(run, out=out, names=names, data=data, on_event=terminal))

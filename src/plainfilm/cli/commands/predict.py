@@ -46,6 +46,7 @@ def export(
     out: Annotated[
         Path | None, opt.unless_given("--out", "PATH", "The bundle: a new folder, or a .zip file.", "bundle in RUN")
     ] = None,
+    data: opt.MovedData = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -53,7 +54,7 @@ def export(
     from plainfilm.export.bundle import export_run
 
     with terminal, _interruptible(out or run / "bundle"):
-        document = export_run(run, out, terminal)
+        document = export_run(run, out, terminal, data=data)
         terminal.result(document)
 
 

@@ -107,7 +107,9 @@ def _print_train(out: Console, document: TrainDocument) -> None:
 
 def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     at = f" at threshold {document.threshold:.4f}" if document.threshold is not None else ""
-    _print_metrics(out, f"{marks(document.notes)}{document.split}{at}:", document.metrics)
+    left_out = document.external and document.external.left_out
+    without = f", without {left_out.said()}," if left_out and left_out.said() else ""
+    _print_metrics(out, f"{marks(document.notes)}{document.split}{without}{at}:", document.metrics)
     _print_shortcut_baseline(out, document.shortcut_baseline, document.split)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])

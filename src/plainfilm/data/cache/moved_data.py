@@ -12,6 +12,8 @@ from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import digest, read_bytes
 from plainfilm.errors import DataError
 
+_EXPECTED = "Give the folder or CSV that was DATA when the run was trained."
+
 
 def files_of(rows: pd.DataFrame) -> pd.Series[str]:
     """Where the files of these rows are: as they were scanned, or in the new place of find_moved()."""
@@ -22,7 +24,7 @@ def find_moved(rows: pd.DataFrame, data: Path, progress: Callable[[int, int], No
     """The rows with a column `file`: each image below `data`; `path` stays, since saved predictions name it.
 
     Files of train and valid are read and compared; those of test only have to be there: each test-set access
-    compares them.
+    compares them. An image that a table lists by its absolute path is expected there.
 
     Args:
         data: the folder, or the CSV, that was DATA before it was moved.
@@ -31,14 +33,9 @@ def find_moved(rows: pd.DataFrame, data: Path, progress: Callable[[int, int], No
     """
     root = data.absolute().parent if data.is_file() else data.absolute()
     if not root.is_dir():
-        raise DataError(f"--data {data} does not exist. Give the folder or CSV that was DATA when the run was trained.")
+        raise DataError(f"--data {data} does not exist. {_EXPECTED}")
     moved = rows.assign(file=[str(root / name) for name in rows["relative"]])
-    gone = [name for name, file in zip(moved["relative"], moved["file"], strict=True) if not Path(file).is_file()]
-    if gone:
-        raise DataError(
-            f"{len(gone)} of the run's {len(rows)} images are not below {root} (first: {gone[0]!r}). "
-            "Give the folder or CSV that was DATA when the run was trained."
-        )
+    _refuse_gone(moved, root)
     changed = changed_files(moved[moved["split"] != "test"], progress)
     if changed:
         raise DataError(
@@ -46,6 +43,21 @@ def find_moved(rows: pd.DataFrame, data: Path, progress: Callable[[int, int], No
             "Restore them."
         )
     return moved
+
+
+def _refuse_gone(moved: pd.DataFrame, root: Path) -> None:
+    gone = [name for name, file in zip(moved["relative"], moved["file"], strict=True) if not Path(file).is_file()]
+    fixed = [name for name in gone if Path(name).is_absolute()]
+    if fixed:
+        raise DataError(
+            f"{len(fixed)} of the run's {len(moved)} images are gone and were listed by absolute paths (first: {fixed[0]!r}); "
+            "--data finds images by relative paths only. Put them back, or a link to them."
+        )
+    outside = ", taken from there" if any(".." in Path(name).parts for name in gone) else ""
+    if gone:
+        raise DataError(
+            f"{len(gone)} of the run's {len(moved)} images are not below {root} (first: {gone[0]!r}{outside}). {_EXPECTED}"
+        )
 
 
 def changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | None = None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plainfilm.data.dicom.read import is_dicom
@@ -13,6 +13,7 @@ from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
 from plainfilm.errors import DataError
 
 UNREADABLE = "folder cannot be read"
+NOT_READ = "test image of the run"  # the rule of files that are set aside by their path, before any is read
 _SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
 
@@ -39,7 +40,12 @@ class DataFiles:
 
 
 def walk(
-    root: Path, follow_links: bool = False, *, tiff: bool = False, unreadable: bool = False
+    root: Path,
+    follow_links: bool = False,
+    *,
+    tiff: bool = False,
+    unreadable: bool = False,
+    sealed: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[Path, str]]:
     """Every file below `root`, sorted by name, with the rule that sets it aside ('' = none).
 
@@ -47,6 +53,7 @@ def walk(
 
     Args:
         unreadable: yield a folder that cannot be read as a path with the rule UNREADABLE.
+        sealed: real paths of images that are not opened to see whether they are DICOM.
     Raises:
         DataError: a folder cannot be read, and `unreadable` is not set.
     """
@@ -55,7 +62,7 @@ def walk(
     while todo:
         here, rule, file = todo.pop()
         if file is not None:
-            yield here, rule or _file_rule(file, here, tiff)
+            yield here, rule or _file_rule(file, here, tiff, sealed)
             continue
         try:
             facts = here.stat()
@@ -85,7 +92,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool) -> str:
+def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool, sealed: frozenset[str]) -> str:
     try:
         if not stat.S_ISREG(entry.stat().st_mode):
             return "not a regular file"
@@ -96,6 +103,8 @@ def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool) -> str:
     suffix = path.suffix.casefold()
     if suffix in TIFF_SUFFIXES:
         return "" if tiff else "TIFF, read with --tiff only"
+    if sealed and os.path.realpath(path) in sealed:
+        return ""
     return "" if suffix in SUFFIXES or _has_dicom_prefix(path) else "not a PNG, JPEG, BMP or DICOM"
 
 
@@ -130,3 +139,15 @@ def set_aside(path: Path, relative: str, state: str, code: str, why: str) -> dic
     """One row of the table of files that are not used; a name that is not Unicode is escaped."""
     names = [str(name).encode("utf-8", "backslashreplace").decode("utf-8") for name in (path, relative)]
     return {"path": names[0], "relative": names[1], "state": state, "code": code, "why": why}
+
+
+def without_sealed(sealed: frozenset[str], files: DataFiles) -> DataFiles:
+    """The files without those of these real paths, which become ignored files."""
+    if not sealed:
+        return files
+    apart = [file for file in files.found if os.path.realpath(file.path) in sealed]
+    why = "in the sealed test set of the run, and was not read"
+    ignored = [set_aside(file.path, file.relative, "ignored", NOT_READ, why) for file in apart]
+    names = {file.relative for file in apart}
+    found = [file for file in files.found if file.relative not in names]
+    return replace(files, found=found, ignored=[*files.ignored, *ignored])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,7 @@ from plainfilm.data.csv.csv_list import read_csv
 from plainfilm.data.folders.class_folders import label_by_folder
 from plainfilm.data.folders.label_pattern import NO_MATCH, propose
 from plainfilm.data.folders.masks import refuse_masks
-from plainfilm.data.folders.walk import DataFiles, FoundFiles, hides_images, set_aside, walk
+from plainfilm.data.folders.walk import NOT_READ, DataFiles, FoundFiles, hides_images, set_aside, walk, without_sealed
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.table.groups import join_groups
@@ -86,10 +86,16 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
 
 
 def scan_table(
-    path: Path, cfg: DataConfig, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    cfg: DataConfig,
+    progress: Callable[[int, int], None] | None = None,
+    *,
+    sealed: frozenset[str] = frozenset(),
 ) -> tuple[ImageTable, list[FoundFiles]]:
     """The table of the files, however many of them are damaged, and all image files found.
 
+    Args:
+        sealed: real paths of files that are set aside and never read.
     Raises:
         DataError: DATA does not exist, or holds no image file.
     """
@@ -98,7 +104,7 @@ def scan_table(
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
     root = path.absolute().parent if path.is_file() else path.absolute()
-    files = _read_folder(root, cfg) if path.is_dir() else _read_list(path, cfg)
+    files = _read_folder(root, cfg, sealed) if path.is_dir() else without_sealed(sealed, _read_list(path, cfg))
     files = check_labels(files, cfg, path)
     found = files.found
     if not found:
@@ -119,11 +125,10 @@ def scan_table(
     return ImageTable(root, rows, excluded, bits, groups, files.notes), found
 
 
-def _read_folder(root: Path, cfg: DataConfig) -> DataFiles:
+def _read_folder(root: Path, cfg: DataConfig, sealed: frozenset[str]) -> DataFiles:
     refuse_for_folder(root, cfg)
-    files = label_by_folder(
-        root, walk(root, cfg.follow_links, tiff=cfg.tiff), under=cfg.under, pattern=cfg.label_pattern
-    )
+    walked = walk(root, cfg.follow_links, tiff=cfg.tiff, sealed=sealed)
+    files = without_sealed(sealed, label_by_folder(root, walked, under=cfg.under, pattern=cfg.label_pattern))
     refuse_masks(files.found, tiff=cfg.tiff)
     return files
 
@@ -138,6 +143,10 @@ def _read_list(path: Path, cfg: DataConfig) -> DataFiles:
 def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     loose = [row["relative"] for row in ignored if row["code"] == "outside a class folder"]
     rules = Counter(row["code"] for row in ignored)
+    if rules[NOT_READ]:
+        return (
+            f"{path} holds no image but {rules[NOT_READ]} of the run's test set, and none was read. Give other images."
+        )
     beside = sum(n for rule, n in rules.items() if rule.startswith("not below a folder"))
     if beside:
         return f"None of {beside} images under {path} lies below a folder of the name that --under gives. Correct it."
@@ -258,6 +267,13 @@ def refuse_damaged(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) 
             f"The class {lost[0]!r} has no usable image; all {len(mine)} were quarantined "
             f"(first: {first['relative']!r}, {first['code']}: {first['why']}). Repair them, or remove the class."
         )
+
+
+def set_apart(table: ImageTable, gone: pd.Series[bool], code: str, why: str) -> ImageTable:
+    """The table without the rows of `gone`, which become ignored files."""
+    dropped = table.rows.loc[gone, ["path", "relative"]].assign(state="ignored", code=code, why=why)
+    excluded = pd.concat([table.excluded, dropped], ignore_index=True)
+    return replace(table, rows=table.rows[~gone].reset_index(drop=True), excluded=excluded)
 
 
 def write_table(path: Path, rows: pd.DataFrame) -> None:

@@ -16,7 +16,6 @@ from plainfilm.data.folders.walk import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table import kinds
 from plainfilm.data.table.kinds import as_word, some
 from plainfilm.data.table.one_label import composed, one_each, tokens, unwrapped, with_one_label
-from plainfilm.errors import DataError
 
 _MISSING = frozenset({
     "", "nan", "nat", "none", "null", "na", "n/a", "n.a.", "<na>", "unknown", "missing", "?", "-", "--",
@@ -79,7 +78,7 @@ def _is_missing(cell: str) -> bool:
 
 
 def _without_missing(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles:
-    kept = _kept_names(files, cfg, path)
+    kept = {name.strip() for name in (cfg.keep_label or "").split(",")} - {""}
     names = {file.label for file in files.found}
     only_signs = {_number(name) for name in names if not _is_missing(name)} == {-1, 1}
     blank = {name for name in names - kept if _is_missing(name) or (_number(name) == -1 and not only_signs)}
@@ -95,14 +94,6 @@ def _without_missing(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles
     out = [set_aside(file.path, file.relative, "ignored", "no label", "no label") for file in missing]
     found = [file for file in files.found if file.label not in blank]
     return DataFiles(found, [*files.ignored, *out], (*files.notes, kinds.DROPPED.note(**facts)))
-
-
-def _kept_names(files: DataFiles, cfg: DataConfig, path: Path) -> set[str]:
-    """The names of --keep-label, as they are in the table."""
-    asked = {name.strip() for name in (cfg.keep_label or "").split(",")} - {""}
-    if absent := sorted(asked - {file.label for file in files.found}):
-        raise DataError(f"--keep-label {absent[0]!r} is not a label of {path}. Write it as the table does.")
-    return asked
 
 
 def _cells(names: Iterable[str]) -> str:

@@ -36,6 +36,11 @@ def positive_of_two(first: str, second: str) -> tuple[str, bool]:
     return (second if mine > theirs else first), True
 
 
+def is_negative(name: str, *others: str) -> bool:
+    """Whether a name says that nothing was found, by itself or by negating one of the others."""
+    return any(_negative(name, other) for other in ("", *others))
+
+
 def _negative(name: str, other: str) -> int:
     """How clearly a name is negative: 2 by a known word or as the negated other class, 1 by a negation, 0 not at all."""
     words = _words(name)

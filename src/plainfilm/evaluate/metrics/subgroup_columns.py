@@ -41,6 +41,10 @@ def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None, cfg: Data
         DataError: the CSV is gone, or no longer lists these images.
     """
     if data is not None and _is_table(data) and column not in _NOT_A_SUBGROUP:
+        if not data.is_file():
+            raise DataError(
+                f"--by {column}: {data} cannot be read, it is gone. Give the new place of moved DATA with --data."
+            )
         values = read_column(data, column, cfg)
         if values is not None:
             return _checked(_joined(rows, values, data), column)

@@ -29,7 +29,7 @@ def external_block(
         found=table.found, used=len(table.rows), quarantined=table.count("quarantined"),
         duplicates=table.count("duplicate"), ignored=table.count("ignored"),
         **people(external.rows, table.has_patients),
-        classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
+        left_out=external.left_out, classes={name: int((external.rows["label"] == name).sum()) for name in card.vocab},
         drops={split: _changes(metrics, internal) for split, internal in _internal_metrics(finished).items()},
         drift=None
         if probes is None

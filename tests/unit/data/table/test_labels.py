@@ -113,7 +113,11 @@ def test_a_class_really_named_so_can_be_kept(listed):
     done = check_labels(files("NA", "None", "B"), DataConfig(keep_label="NA, None"), listed)
     assert labels_of(done) == ["NA", "None", "B"] and done.notes == ()
     assert "'None'" in refused(files("NA", "None", "B"), listed, keep_label="NA")
-    assert "is not a label of" in refused(files("NA", "B"), listed, keep_label="nan")
+    assert "'NA'" in refused(files("NA", "B"), listed, keep_label="nan")
+    assert labels_of(check_labels(files("A", "B"), DataConfig(keep_label="NA"), listed)) == [
+        "A",
+        "B",
+    ]  # an external set
 
 
 def test_empty_lists_and_lists_of_a_missing_label_are_missing(listed):
@@ -331,3 +335,8 @@ def test_every_kind_says_what_it_found():
     assert len({kind.found for kind in KINDS}) == len(KINDS)
     assert {kind.exit_code for kind in KINDS} == {0, 2}
     assert all(kind.words.endswith((".", "}")) for kind in KINDS)
+
+
+def test_a_table_whose_rows_are_all_left_out_leaves_none(listed):
+    found = DataFiles([FoundFiles(Path("0.png"), "0.png", "NA", line=2)], [])
+    assert check_labels(found, DataConfig(missing_label="drop"), listed).found == []

@@ -1,0 +1,72 @@
+"""What a run knows of external images: those of its own train, valid and test sets, and its patients."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from plainfilm.data.cache.moved_data import files_of
+from plainfilm.data.folders.walk import NOT_READ
+from plainfilm.data.split.splits import grouped
+from plainfilm.data.table.image_table import ImageTable, set_apart
+from plainfilm.errors import DataError, SealError
+from plainfilm.schemas.evaluate import LeftOut
+
+_REMEDY = "Leave them out with --drop-known, or remove them. Nothing was evaluated."
+
+
+def sealed_files(own: pd.DataFrame) -> frozenset[str]:
+    """Real paths of the run's test files: where they were scanned, and where they are now."""
+    tested = own[own["split"] == "test"]
+    return frozenset(os.path.realpath(str(path)) for path in {*tested["path"], *files_of(tested)})
+
+
+def refuse_sealed_folder(path: Path, sealed: frozenset[str]) -> None:
+    """Compares paths only, since test files are read in test-set accesses alone."""
+    root = os.path.join(os.path.realpath(path), "")  # a link to the folder is the folder
+    count = sum(file.startswith(root) for file in sealed)
+    if count:
+        raise SealError(
+            f"{path} holds {count} files of this run's sealed test set; they are not external, and none was read. "
+            "Use --split test, or leave them out with --drop-known."
+        )
+
+
+def refuse_own_images(rows: pd.DataFrame, own: pd.DataFrame) -> None:
+    """Refuse files and decoded images that are identical to one of the run's own."""
+    for splits, kind in ((["test"], SealError), (["train", "valid"], DataError)):
+        same = _identical(rows, own[own["split"].isin(splits)])
+        if same.any():
+            where = "sealed test" if splits == ["test"] else "train or valid"
+            raise kind(
+                f"{int(same.sum())} of {len(rows)} external images are in this run's {where} set "
+                f"(first: {rows['relative'].to_numpy()[same.to_numpy().argmax()]!r}). They are not external. {_REMEDY}"
+            )
+
+
+def without_known(table: ImageTable, own: pd.DataFrame) -> tuple[ImageTable, LeftOut]:
+    """The table without images that the run knows and images of patients that it learned from, and their number.
+
+    A patient is known by the key, or by an image that is in train or valid; identical images are of one patient.
+
+    Raises:
+        DataError: no image is left.
+    """
+    rows, learned = grouped(table.rows, wide=False), own[own["split"] != "test"]
+    same = _identical(rows, own)
+    known = _identical(rows, learned) | rows["patient"].isin({*learned["patient"]} - {""})
+    of_patient = rows["group"].isin(rows.loc[known, "group"]) & ~same
+    counted = LeftOut(
+        images=int(same.sum() + (table.excluded["code"] == NOT_READ).sum()), patient_images=int(of_patient.sum()),
+        patients=rows.loc[of_patient, "group"].nunique(),
+    )  # fmt: skip
+    if (same | of_patient).all():
+        raise DataError(f"The run knows every external image: {counted.said()}. There is nothing to evaluate.")
+    table = set_apart(table, of_patient, "known patient", "its patient is in the run's train or valid set")
+    return set_apart(table, _identical(table.rows, own), "known image", "identical to one of the run's own"), counted
+
+
+def _identical(rows: pd.DataFrame, own: pd.DataFrame) -> pd.Series[bool]:
+    return rows["sha256"].isin(own["sha256"]) | rows["content"].isin(own["content"])
