@@ -70,8 +70,9 @@ def _same(unknown: str, vocab: list[str]) -> str | None:
     """The class that an unknown one seems to be: negative if and only if it is, and the only such class or near by name."""
     everything = (*vocab, unknown)
     negative = {name: is_negative(name, *(other for other in everything if other != name)) for name in everything}
-    alike = [ours for ours in vocab if negative[ours] == negative[unknown] and not _opposite(unknown, ours)]
-    near = difflib.get_close_matches(unknown.casefold(), [ours.casefold() for ours in alike], n=1, cutoff=_NEAR)
+    alike = [ours for ours in vocab if negative[ours] == negative[unknown]]
+    names = [ours.casefold() for ours in alike if not _opposite(unknown, ours)]
+    near = difflib.get_close_matches(unknown.casefold(), names, n=1, cutoff=_NEAR)
     if near:
         return next(ours for ours in alike if ours.casefold() == near[0])
     return alike[0] if len(alike) == 1 else None
