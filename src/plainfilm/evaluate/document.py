@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -27,6 +28,8 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import PerPatient
+
+_MARK = re.compile(r"[A-Z]{3}[A-Z ]+:")  # a note that is said of every score
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,20 @@ def evaluate_document(
     matrix = confusion_matrix(sample.predicted, sample.targs, len(card.vocab))
     return EvaluateDocument(
         run=str(finished.run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
-        positive=card.positive, notes=[*card.notes, *chosen_on_valid(card, split)],
+        positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split)],
         metrics=_warned(measure_sample(sample, **draws), narrow), metrics_at_half=_warned(at_half, narrow),
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature,
         reliability=reliability_report(card, predictions, sample), band=band_report(card, predictions),
         gate=gate_report(predictions), **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
     )  # fmt: skip
+
+
+def _card_notes(card: Card, split: str) -> list[str]:
+    """The notes of the run; beside external images those on how its data were read say that they speak of these."""
+    if not split.startswith(PREFIX):
+        return card.notes
+    return [note if _MARK.match(note) else f"Training data: {note}" for note in card.notes]
 
 
 def _draws(finished: FinishedRun) -> dict[str, Any]:
