@@ -17,7 +17,8 @@ DOUBTFUL = (  # they name a part, but not which: 'evaluation' may be valid or te
     "development", "derivation", "tuning", "holdout", "eval", "evaluation", "infer", "inference", "fold",
     "folds",
 )  # fmt: skip
-_SHORT = {"tr": "train", "trn": "train", "vl": "valid", "va": "valid", "tst": "test", "te": "test"}
+_SHORT = {"tr": "train", "trn": "train", "vl": "valid", "va": "valid", "tst": "test", "te": "test",
+          "ts": "test"}  # fmt: skip
 _BREAK = re.compile(  # the last three: TrainData, test1, 1st
     r"[\s_\-().\[\]]+|(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])"
 )
@@ -30,6 +31,12 @@ def split_of(name: str) -> str:
     words = _words(name)
     parts = _parts(words)
     return parts[0] if len(parts) == 1 and all(word in BESIDE for word in words if not _part(word)) else ""
+
+
+def likely_part(name: str) -> str:
+    """The part that a name says and nothing else, also by a doubtful word, an abbreviation or with a number: 'train' for
+    'Train 2' and 'tr', 'fold' for 'fold3'; '' for any other name."""
+    return _bare_part([_SHORT.get(word, word) for word in _words(name)])
 
 
 def splits_among(names: Iterable[str]) -> list[str]:
@@ -47,8 +54,7 @@ def splits_among(names: Iterable[str]) -> list[str]:
     )
     if every or len(bare) > 1 or ("train" in parts and len(parts) > 1):
         return list(named)
-    short = {_bare_part([_SHORT.get(word, word) for word in found]) for found in words.values()}
-    return list(words) if len(short) > 1 and "" not in short else []
+    return list(words) if len({*map(likely_part, words)}) > 1 and all(map(likely_part, words)) else []
 
 
 def _words(name: str) -> list[str]:
