@@ -38,7 +38,7 @@ def test_a_name_means_what_the_field_means_by_it(name: str, meaning: str, rank: 
                                  "nhs_number", "NHS No", "examinee", "mouse_id", "donor")],
         *[(name, 1) for name in ("lesion_id", "StudyInstanceUID", "study_id", "accession", "exam", "SeriesInstanceUID",
                                  "id", "ID", "", "Unnamed: 0", "lesionid", "studyuid")],
-        *[(name, 2) for name in ("record_id", "recordid", "hospital_id", "HospitalID", "client", "name", "exam_number", "Study No",
+        *[(name, 2) for name in ("record_id", "recordid", "hospital_id", "HospitalID", "hospitalid", "client", "name", "exam_number", "Study No",
                                  "patient_id_type", "patient_date_key", "accession no", "member name", "medical record number",
                                  "medical record", "unit number", "slide", "ScanID", "video_no", "uid", "code", "eye")],
         *[(name, None) for name in ("Patient Age", "Patient Gender", "patient_sex", "StudyDate", "study_time", "PatientPosition",

@@ -176,7 +176,7 @@ def test_repeated_ids_are_asked_for_under_any_name_of_a_person_or_exam(refusal: 
     [("age", "50 50 60 70"), ("sex", "F M F M"), ("view", "PA AP PA LL"), ("site", "x y z x"), ("hospital", "x y z x"),
      ("scanner", "a b c a"), ("weight", "60 60 70 80"), ("number of nodules", "0 1 2 0"), ("patient_age", "50 50 60 70"),
      ("patient_sex", "F M F M"), ("study_date", "2020-01-01 2020-01-01 2020-01-02 2020-01-03"),
-     ("patient_age_code", "1.5 1.5 2.5 3.5"), ("patient_birth_key", "1.2.1950 1.2.1950 3.4.1960 5.6.1970"), ("eye", "L R L R"),
+     ("patient_age_code", "1.5 1.5 2.5 3.5"), ("patient_birth_key", "1.2.1950 1.2.1950 3.4.1960 5.6.1970"), ("eye", "L L R R"),
      ("exam_number", "1 2 1 2"), ("record_id", "a b c d")],
 )  # fmt: skip
 def test_what_describes_an_image_is_left_out_and_named(name: str, cells: str):
@@ -194,7 +194,7 @@ def test_a_code_of_the_label_is_no_patient(refusal: Refusal):
     table = rows("path,label,code", "a,A,J1", "b,B,J2", "c,C,J3", "d,A,J1")
     assert find(table).patient is None
     assert "'code' could be the patient" in refusal(
-        lambda: find(rows("path,label,code", "a,A,J1", "b,B,J2", "c,C,J3", "d,B,J1"))
+        lambda: find(rows("path,label,code", "a,A,J1", "b,B,J2", "c,C,J3", "d,D,J1"))
     )
     assert "'code' could be the patient" in refusal(
         lambda: find(rows("path,label,code", "a,A,J1", "b,B,J2", "c,A,J3", "d,A,J1"))
@@ -265,7 +265,7 @@ def test_a_column_of_other_names_of_parts_is_asked_for(refusal: Refusal, cells: 
 
 
 @pytest.mark.parametrize(
-    "cells", ["TR1 TR2 TR3", "TR MR", "tr tr", "NIH MIMIC", "1 2", "PCR-test antigen-test", "tr te x"]
+    "cells", ["TR1 TR2 TR3", "TR MR", "tr tr", "train train", "NIH MIMIC", "1 2", "PCR-test antigen-test", "tr te x"]
 )
 def test_a_column_of_other_words_is_no_split(cells: str):
     found = find(rows("path,label,dataset", *(f"{i},A,{cell}" for i, cell in enumerate(cells.split()))))
