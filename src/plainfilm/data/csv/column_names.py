@@ -30,8 +30,8 @@ _GAPS = re.compile(r"[\s_-]")
 _FOLDED = {meaning: {_GAPS.sub("", name).casefold() for name in names} for meaning, names in SYNONYMS.items()}
 
 _PEOPLE = frozenset({
-    "pat", "pid", "mrn", "ptid", "case", "cases", "person", "persons", "people", "individual", "proband", "donor",
-    "animal", "identity",
+    "pat", "pid", "mrn", "nhs", "ptid", "case", "cases", "person", "persons", "people", "individual", "proband", "donor",
+    "examinee", "animal", "mouse", "mice", "identity",
 })  # fmt: skip
 _PEOPLE_STEMS = ("patient", "pacient", "pazient", "subj", "sujet", "participant", "volunteer")
 _WITHIN = frozenset({
@@ -46,9 +46,17 @@ _DESCRIBES = frozenset({
 _COUNTS = frozenset({
     "no", "nr", "num", "number", "index", "count",
 })  # fmt: skip
+# A name made of these and _KEYS may be an id, which its cells decide: 'client', 'exam no', 'record_id', 'slide name'.
+_BY_CELLS = frozenset({
+    "record", "client", "member", "eye", "slide", "specimen", "sample", "scan", "video", "chart", "surname", "lastname",
+    "initials", "identifier", "uid", "uuid", "pseudonym", "hash", "key", "code", "study", "exam", "examination", "accession",
+    "encounter",
+})  # fmt: skip
+_KEYS = frozenset({"id", "uid", "identifier", "key", "code", "no", "nr", "num", "number", "hash", "pseudonym"})
+_BY_KEY = frozenset({"hospital", "unit", "medical", "health", "insurance"})  # 'hospital number'; 'hospital' is a site
 _PARTS = frozenset({
-    "split", "splits", "fold", "folds", "kfold", "subset", "partition", "train", "training", "trainset", "testset",
-    "holdout",
+    "split", "splits", "fold", "folds", "kfold", "cv", "crossval", "xval", "subset", "partition", "train", "training",
+    "trainset", "testset", "holdout",
 })  # fmt: skip
 _PART_FLAGS = frozenset({"test", "istest", "intest", "isval", "isvalid", "val", "validation", "isvalidation"})
 
@@ -61,13 +69,24 @@ def means(name: str, meaning: str) -> int | None:
 
 def could_be_patient(name: str) -> int | None:
     """0: the name speaks of persons; 1: of what lies within one person, such as a study or a lesion, or of an id alone,
-    or there is no name; None: of neither, or of an attribute ('Patient Age')."""
+    or there is no name; 2: of an id, if the cells are like one ('client', 'exam no', 'patient_id_type'); None: of none of
+    these, or of an attribute ('Patient Age')."""
     words = _words(name)
+    people = bool(words & _PEOPLE) or any(word.startswith(_PEOPLE_STEMS) for word in words)
     if words & _DESCRIBES:
-        return None
-    if words & _PEOPLE or any(word.startswith(_PEOPLE_STEMS) for word in words):
+        return 2 if people and words & _KEYS else None
+    if people:
         return 0
-    return 1 if (words & _WITHIN and not words & _COUNTS) or words == {"id"} or is_unnamed(name) else None
+    if (words & _WITHIN and not words & _COUNTS) or words == {"id"} or is_unnamed(name):
+        return 1
+    return 2 if _is_key(words) else None
+
+
+def _is_key(words: set[str]) -> bool:
+    stems = {_stem(word) if _stem(word) in _BY_CELLS | _BY_KEY else word for word in words}
+    if stems & _BY_KEY:
+        return bool(words & {*_KEYS, "record"} or words - stems) and stems <= _BY_KEY | _KEYS | {"record"}
+    return stems == {"name"} or (bool(stems & _BY_CELLS) and stems <= _BY_CELLS | _KEYS | {"name"})
 
 
 def could_be_split(name: str) -> bool:
@@ -83,4 +102,9 @@ def is_unnamed(name: str) -> bool:
 def _words(name: str) -> set[str]:
     """'StudyInstanceUID' -> study, instance, uid; 'patientId' -> patient, id."""
     words = {word.casefold() for word in re.findall(r"[A-Z]+(?![a-z])|[^\W\d_][^\W\d_A-Z]*", name)}
-    return words | {re.sub(r"u?id$", "", word) for word in words if len(word) > 5}  # lesionid, studyuid
+    return words | set(map(_stem, words))
+
+
+def _stem(word: str) -> str:
+    """lesionid -> lesion, studyuid -> study."""
+    return re.sub(r"u?id$", "", word) if len(word) > 5 else word

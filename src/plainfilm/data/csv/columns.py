@@ -8,8 +8,9 @@ from pathlib import Path
 
 from plainfilm.config import DataConfig
 from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, is_unnamed, means
+from plainfilm.data.csv.column_values import are_measured, are_parts, could_be_ids
 from plainfilm.data.csv.dialect import EXPECTED, TextRows, read_rows
-from plainfilm.data.folders.split_names import split_of
+from plainfilm.data.folders.split_names import likely_part, split_of
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
 from plainfilm.errors import DataError, UsageError
 
@@ -22,7 +23,7 @@ _MOST_NAMED = 8  # columns that a sentence lists
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the columns are, counted from 0, and a note where that was not plain from their names.
+    """Where the columns are, counted from 0, and a note on them where others are left or their names are synonyms.
 
     flag: the label that column `label` gives with 1 and denies with 0; '' where it holds the labels themselves.
     """
@@ -47,9 +48,10 @@ def find_columns(path: Path, table: TextRows, cfg: DataConfig) -> Columns:
     for meaning in MEANINGS:
         found.take(meaning)
     flag = found.take_flag(cfg.one_label)
-    unused = [*found.refuse_doubtful_patients(), *found.refuse_doubtful_splits()]
+    found.refuse_doubtful_patients()
+    found.refuse_doubtful_splits()
     return Columns(
-        found.of("path"), found.of("label"), found.taken["patient"], found.taken["split"], found.notes(unused), flag
+        found.of("path"), found.of("label"), found.taken["patient"], found.taken["split"], found.notes(), flag
     )
 
 
@@ -154,51 +156,43 @@ class _Finder:
     def _is_flag(self, i: int) -> bool:
         return {"0", "1"} <= {cell.removesuffix(".0") for cell in self.table.column(i)} <= _FLAGS
 
-    def refuse_doubtful_patients(self) -> list[int]:
-        """Columns that could be the patient and may be left unused: they put no two images together.
-
-        Raises:
-            DataError: one of them would.
-        """
+    def refuse_doubtful_patients(self) -> None:
+        """Raises a DataError for a column that could be the patient, is not taken and would put two images together."""
+        if self.named["patient"] is not None:
+            return
         taken = self.taken["patient"]
-        own = self.table.column(taken) if taken is not None else []
-        owner = [cell or f"row {i}" for i, cell in enumerate(own or [""] * len(self.table.rows))]
-        possible = [i for i in self._free() if self._could_be_patient(i)]
-        joins = [i for i in possible if not _lies_within(self.table.column(i), owner)]
-        # a study or a lesion belongs to one patient: beside a patient column it raises no doubt
-        joins = [i for i in joins if taken is None or could_be_patient(self.header[i]) == 0]
-        if joins and self.named["patient"] is None:
-            raise self._doubt("patient", joins[0], "holds the same value in several rows")
-        return possible
+        own = self.table.column(taken) if taken is not None else [""] * len(self.table.rows)
+        owner = [cell or f"row {i}" for i, cell in enumerate(own)]
+        for i in self._free():
+            # a study or a lesion belongs to one patient: beside a patient column it raises no doubt
+            doubtful = self._could_be_patient(i) if taken is None else could_be_patient(self.header[i]) == 0
+            if doubtful and not _lies_within(self.table.column(i), owner):
+                raise self._doubt("patient", i, "holds the same value in several rows")
 
-    def refuse_doubtful_splits(self) -> list[int]:
-        """Columns that could be the split and may be left unused: they say the same as the one that is taken.
-
-        Raises:
-            DataError: one says something else, or that which a synonym names holds no splits.
-        """
+    def refuse_doubtful_splits(self) -> None:
+        """Raises a DataError for a column that could be the split and does not say the same as the one that is taken, and
+        for one that a synonym names and that holds no splits."""
+        if self.named["split"] is not None:
+            return
         taken = self.taken["split"]
         parts = [split_of(cell) for cell in self.table.column(taken)] if taken is not None else []
-        possible = [i for i in self._free() if self._could_be_split(i)]
-        if self.named["split"] is None:
-            if taken is not None and means(self.header[taken], "split") == 1:
-                self._refuse_no_splits(taken)
-            for i in possible:
-                cells = self.table.column(i)
-                if any(cells) and [split_of(cell) for cell in cells] != parts:
-                    raise self._doubt("split", i, f"holds {next(filter(None, cells))!r}")
-        return possible
+        if taken is not None and means(self.header[taken], "split") == 1:
+            self._refuse_no_splits(taken)
+        for i in filter(self._could_be_split, self._free()):
+            cells = self.table.column(i)
+            if any(cells) and [likely_part(cell) for cell in cells] != parts:
+                raise self._doubt("split", i, f"holds {next(filter(None, cells))!r}")
 
-    def notes(self, unused: list[int]) -> tuple[str, ...]:
-        """What each column was taken as, unless the names are path, label, patient and split as they are written here."""
+    def notes(self) -> tuple[str, ...]:
+        """What each column was taken as and which are not used, unless there are no others than path, label, patient and
+        split as they are written here."""
         used = {meaning: i for meaning, i in self.taken.items() if i is not None}
-        others = [i for i in self._free() if means(self.header[i], "label") is not None]
+        left = self._free()
         declined = [meaning for meaning in _MAY_BE_NONE if self.named[meaning] == NONE]
-        if all(self.header[i] == meaning for meaning, i in used.items()) and not (unused or others or declined):
+        if all(self.header[i] == meaning for meaning, i in used.items()) and not (left or declined):
             return ()
         said = ", ".join(f"{meaning} from {self.table.spelled(i)}" for meaning, i in used.items())
         said += "".join(f", no {meaning} as asked" for meaning in declined)
-        left = self._free()
         return (f"Columns of the table: {said}{f'; not used: {self._listed(left)}' if left else ''}.",)
 
     def _free(self) -> list[int]:
@@ -217,14 +211,18 @@ class _Finder:
         return self.header.index(name)
 
     def _could_be_patient(self, i: int) -> bool:
-        return could_be_patient(self.header[i]) is not None or means(self.header[i], "patient") is not None
+        """By its name, or by its name and cells together; cells that only spell the label otherwise are no patients."""
+        rank = could_be_patient(self.header[i])
+        if rank != 2:
+            return rank is not None or means(self.header[i], "patient") is not None
+        cells, labels = self.table.column(i), self.table.column(self.of("label"))
+        return could_be_ids(cells) and not (_lies_within(cells, labels) and _lies_within(labels, cells))
 
     def _could_be_split(self, i: int) -> bool:
-        """By its name, or because it holds nothing but names of splits."""
-        if could_be_split(self.header[i]) or means(self.header[i], "split") == 0:
-            return True
-        cells = {cell for cell in self.table.column(i) if cell}
-        return len(cells) > 1 and all(split_of(cell) for cell in cells)
+        """By its name, unless numbers were measured, or because it holds nothing but names of splits."""
+        cells = self.table.column(i)
+        named = could_be_split(self.header[i]) or means(self.header[i], "split") == 0
+        return (named and not are_measured(cells)) or are_parts(cells)
 
     def _refuse_no_splits(self, i: int) -> None:
         odd = [cell for cell in self.table.column(i) if cell and not split_of(cell)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from plainfilm.data.folders.label_pattern import NO_MATCH, label_reader, propose
 from plainfilm.data.folders.layout import Layout, Shape, find_layout
-from plainfilm.data.folders.split_names import parts_in
+from plainfilm.data.folders.split_names import splits_among
 from plainfilm.data.folders.walk import DataFiles, FoundFiles, hides_images, is_system, set_aside
 from plainfilm.errors import DataError
 
@@ -17,6 +18,7 @@ _IMAGES = frozenset({"image", "images", "img", "imgs"})
 _MASKS = frozenset(
     {"mask", "masks", "label", "labels", "annotation", "annotations", "ground_truth", "groundtruth", "gt"}
 )
+_MOST_NAMED = 4  # folders that a sentence lists
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,9 @@ def _link_note(rows: list[_File]) -> list[str]:
 def _pattern_note(found: list[tuple[FoundFiles, Shape]], ignored: list[dict[str, str]]) -> list[str]:
     missed = sum(row["code"] == NO_MATCH for row in ignored)
     also = f"; {missed} images have no such name and are not used" if missed else ""
-    return [f"Classes were read from file names by --label-pattern ({len(found)} images){also}."]
+    notes = [f"Classes were read from file names by --label-pattern ({len(found)} images){also}."]
+    tops = {file.relative.split("/")[0] for file, _ in found if not file.given and "/" in file.relative}
+    return notes + (["Folders named like splits were not taken as splits."] if splits_among(tops) else [])
 
 
 def _under_note(under: str, rows: list[_File]) -> list[str]:
@@ -161,14 +165,12 @@ def _refuse_mask_folders(found: list[tuple[FoundFiles, Shape]]) -> None:
 
 def _refuse_splits_as_classes(labels: set[str], names: list[str]) -> None:
     """Refuse classes that are named as splits: the network would learn 'train' against 'test'."""
-    named = {label: parts_in(label) for label in sorted(labels)}
-    parts = set().union(*named.values())
-    if all(named.values()) or (len(parts) > 1 and "train" in parts):
-        split_like = ", ".join(repr(label) for label in named if named[label])
+    if named := splits_among(labels):
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         raise DataError(
-            f"The folders {split_like} are named as splits, but hold no class folders, or not where they are expected. "
-            f"Expected DATA/train/<class>/*.png and DATA/test/<class>/*.png.{propose(names)} If these are classes, rename "
-            "them or write a CSV."
+            f"The folders {', '.join(map(repr, named[:_MOST_NAMED]))}{more} are named as splits, but cannot be read as such. Expected "
+            f"DATA/train/<class>/*.png, DATA/val/<class>/*.png and DATA/test/<class>/*.png, one folder per split.{propose(names)} "
+            "Or write a CSV; if these are classes, rename them."
         )
 
 
@@ -202,13 +204,20 @@ def _depth(row: _File, under: str | None) -> int:
 
 
 def _refuse_other_classes(found: list[FoundFiles]) -> None:
-    """Refuse a given folder none of whose classes is one of train."""
-    classes: dict[str, set[str]] = defaultdict(set)
+    """Refuse a given folder none of whose classes is one of train; spellings of one class are left to check_labels()."""
+    classes: dict[str, dict[str, str]] = defaultdict(dict)
     for file in found:
-        classes[file.given].add(file.label)
+        classes[file.given].setdefault(_folded(file.label), file.label)
+    train = classes["train"]
     for given in ("valid", "test"):
-        if classes["train"] and classes[given] and not classes["train"] & classes[given]:
+        if train and classes[given] and train.keys().isdisjoint(classes[given]):
             raise DataError(
-                f"The class folders of {given} ({', '.join(sorted(classes[given])[:3])}) are none of train's "
-                f"({', '.join(sorted(classes['train'])[:3])}). Rename them; images without a class can lie in {given} itself."
+                f"The class folders of {given} ({', '.join(sorted(classes[given].values())[:3])}) are none of train's "
+                f"({', '.join(sorted(train.values())[:3])}). Rename them; images without a class can lie in {given} itself."
             )
+
+
+def _folded(label: str) -> str:
+    """Equal for labels that check_labels() joins or refuses: they differ in case, spaces or Unicode form."""
+    visible = "".join(char for char in unicodedata.normalize("NFC", label) if unicodedata.category(char) != "Cf")
+    return " ".join(unicodedata.normalize("NFC", visible.casefold()).split())

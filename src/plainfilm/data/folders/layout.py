@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from plainfilm.data.folders.split_names import split_of
+from plainfilm.data.folders.split_names import split_of, splits_among
 
 Shape = tuple[str, ...]  # the folders of a file below DATA, outermost first, without its name
 
@@ -63,7 +63,8 @@ class Layout:
         Args:
             images: how many images each folder holds.
         """
-        return [*self._entered(), *self._spelled(), *self._left(images), *self._ignored(images), *self._alike(images)]
+        read = [*self._entered(), *self._spelled(), *self._pooled()]
+        return [*read, *self._left(images), *self._ignored(images), *self._alike(images)]
 
     def _entered(self) -> list[str]:
         if not self.base:
@@ -80,19 +81,33 @@ class Layout:
         ]
         return [f"Folders read as splits: {', '.join(odd)}."] if odd else []
 
+    def _pooled(self) -> list[str]:
+        """Folders of one part, each with classes."""
+        tops: dict[str, list[str]] = {}
+        for top in sorted(set(self.splits) - self.flat):
+            tops.setdefault(split_of(top), []).append(top)
+        several = [f"{' and '.join(names)} as {part}" for part, names in tops.items() if len(names) > 1]
+        return [f"Several folders are pooled as one split: {', '.join(several)}."] if several else []
+
     def _left(self, images: Counter[Shape]) -> list[str]:
         notes = []
         for top in sorted(self.flat):
             n = sum(count for shape, count in images.items() if shape[len(self.base) :][:1] == (top,))
-            where = "/".join(["DATA", *["..." for _ in self.base], top])
+            where = f"FOLDER scores them; FOLDER is {top} inside DATA" if self.base else f"DATA/{top} scores them"
             notes.append(
                 f"{n} images in {top} lie in no class folder: they are unlabelled and not used. "
-                f"plainfilm predict BUNDLE {where} scores them."
+                f"plainfilm predict BUNDLE {where}."
             )
-        left = sum(count for shape, count in images.items() if self.place(shape).rule == _OUTSIDE_SPLITS)
-        if left:
-            notes.append(f"{left} images lie beside the split folders and are not used.")
-        return notes
+        return [*notes, *self._beside(images)]
+
+    def _beside(self, images: Counter[Shape]) -> list[str]:
+        left = {shape: n for shape, n in images.items() if self.place(shape).rule == _OUTSIDE_SPLITS}
+        if not left:
+            return []
+        start = len(self.base)
+        like = sum(n for shape, n in left.items() if splits_among(shape[start : start + 1]))
+        also = f"; {like} of them lie in folders named like splits: rename these, or merge them" if like else ""
+        return [f"{sum(left.values())} images lie beside the split folders and are not used{also}."]
 
     def _ignored(self, images: Counter[Shape]) -> list[str]:
         """Split names inside class folders, which make no split."""

@@ -34,24 +34,31 @@ def test_a_name_means_what_the_field_means_by_it(name: str, meaning: str, rank: 
     ("name", "rank"),
     [
         *[(name, 0) for name in ("patientKey", "PATIENT_CODE", "anon_subject", "subj no", "case number", "Person", "MRN",
-                                 "pid", "participantId", "pat_nr", "Patienten-Nr", "animal", "patientid", "patient name")],
+                                 "pid", "participantId", "pat_nr", "Patienten-Nr", "animal", "patientid", "patient name",
+                                 "nhs_number", "NHS No", "examinee", "mouse_id", "donor")],
         *[(name, 1) for name in ("lesion_id", "StudyInstanceUID", "study_id", "accession", "exam", "SeriesInstanceUID",
                                  "id", "ID", "", "Unnamed: 0", "lesionid", "studyuid")],
+        *[(name, 2) for name in ("record_id", "recordid", "hospital_id", "HospitalID", "hospitalid", "client", "name", "exam_number", "Study No",
+                                 "patient_id_type", "patient_date_key", "accession no", "member name", "medical record number",
+                                 "medical record", "unit number", "slide", "ScanID", "video_no", "uid", "code", "eye")],
         *[(name, None) for name in ("Patient Age", "Patient Gender", "patient_sex", "StudyDate", "study_time", "PatientPosition",
                                     "SeriesDescription", "series number", "patient birth date", "age", "site", "hospital", "1",
-                                    "grade", "patch", "pattern", "path", "subtype", "Follow-up #", "view", "caseload", "casein")],
+                                    "grade", "patch", "pattern", "path", "subtype", "Follow-up #", "view", "caseload", "casein",
+                                    "number of nodules", "number of exams", "exam count", "study index", "patient_age", "scanner",
+                                    "weight", "hospital name", "unit", "record_date", "scan type", "sample_weight", "client age",
+                                    "video_quality", "class name", "file name", "number", "site_id", "key finding", "health")],
     ],
 )  # fmt: skip
 def test_who_could_be_a_patient(name: str, rank: int | None):
     assert could_be_patient(name) == rank
 
 
-@pytest.mark.parametrize("name", ["cv_fold", "kfold", "is_train", "train", "Subset2", "test", "is_test", "foldId", "data split", "val"])  # fmt: skip
+@pytest.mark.parametrize("name", ["cv_fold", "cv", "crossval", "kfold", "is_train", "train", "Subset2", "test", "is_test", "foldId", "data split", "val"])  # fmt: skip
 def test_what_could_be_a_split(name: str):
     assert could_be_split(name)
 
 
-@pytest.mark.parametrize("name", ["dataset", "test_result", "settings", "unfolded", "valid", "trained", "site", "offset", "", "phase"])  # fmt: skip
+@pytest.mark.parametrize("name", ["dataset", "test_result", "settings", "unfolded", "valid", "trained", "site", "offset", "", "phase", "cvd", "cvs"])  # fmt: skip
 def test_what_could_not_be_a_split(name: str):
     assert not could_be_split(name)
 

@@ -35,13 +35,17 @@ def places(found: Columns) -> tuple[int | None, ...]:
     ("header", "expected"),
     [
         ("path,label", (0, 1, None, None)),
-        ("site,split,label,patient,path", (4, 2, 3, 1)),
-        ("path,label,age,site", (0, 1, None, None)),
+        ("split,label,patient,path", (3, 1, 2, 0)),
     ],
 )
 def test_columns_by_their_own_names_need_no_note(header: str, expected: tuple[int | None, ...]):
     found = find(rows(header, ",".join("train" if name == "split" else "x" for name in header.split(","))))
     assert places(found) == expected and found.notes == ()
+
+
+def test_columns_that_are_not_used_are_named_beside_those_by_their_own_names():
+    found = find(rows("path,label,age,site", "a,A,50,x", "b,B,60,y"))
+    assert found.notes == ("Columns of the table: path from 'path', label from 'label'; not used: 'age', 'site'.",)
 
 
 def test_what_a_synonym_was_taken_for_is_said_with_what_is_left():
@@ -154,6 +158,49 @@ def test_a_column_that_could_be_the_patient_is_asked_for(refusal: Refusal, name:
     assert found.notes == (f"Columns of the table: path from 'path', label from 'label', no patient as asked; not used: {name!r}.",)  # fmt: skip
 
 
+def listed(name: str, cells: str, times: int = 1) -> TextRows:
+    """Rows of classes A and B in turn, with the cells in one more column."""
+    return rows(f"path,label,{name}", *(f"{i},{'AB'[i % 2]},{cell}" for i, cell in enumerate(cells.split() * times)))
+
+
+@pytest.mark.parametrize("name", ["nhs_number", "record_id", "hospital_id", "client", "name", "exam_number", "Study No",
+                                  "patient_id_type", "patient_date_key"])  # fmt: skip
+@pytest.mark.parametrize("cells", ["p1 p1 p2 p3", "7 7 8 9", "7.0 7.0 8.0 9.0"])
+def test_repeated_ids_are_asked_for_under_any_name_of_a_person_or_exam(refusal: Refusal, name: str, cells: str):
+    said = refusal(lambda: find(listed(name, cells)))
+    assert f"{name!r} could be the patient: it holds the same value in several rows" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [("age", "50 50 60 70"), ("sex", "F M F M"), ("view", "PA AP PA LL"), ("site", "x y z x"), ("hospital", "x y z x"),
+     ("scanner", "a b c a"), ("weight", "60 60 70 80"), ("number of nodules", "0 1 2 0"), ("patient_age", "50 50 60 70"),
+     ("patient_sex", "F M F M"), ("study_date", "2020-01-01 2020-01-01 2020-01-02 2020-01-03"),
+     ("patient_age_code", "1.5 1.5 2.5 3.5"), ("patient_birth_key", "1.2.1950 1.2.1950 3.4.1960 5.6.1970"), ("eye", "L L R R"),
+     ("exam_number", "1 2 1 2"), ("record_id", "a b c d")],
+)  # fmt: skip
+def test_what_describes_an_image_is_left_out_and_named(name: str, cells: str):
+    found = find(listed(name, cells))
+    assert found.patient is None and found.notes[0].endswith(f"; not used: {name!r}.")
+
+
+def test_few_values_with_many_rows_each_are_categories(refusal: Refusal):
+    assert find(listed("hospital_id", "x y z", times=11)).patient is None
+    assert "could be the patient" in refusal(lambda: find(listed("hospital_id", "x y z", times=10)))
+    assert "could be the patient" in refusal(lambda: find(listed("record_id", "a b c d e f g h i j k", times=20)))
+
+
+def test_a_code_of_the_label_is_no_patient(refusal: Refusal):
+    table = rows("path,label,code", "a,A,J1", "b,B,J2", "c,C,J3", "d,A,J1")
+    assert find(table).patient is None
+    assert "'code' could be the patient" in refusal(
+        lambda: find(rows("path,label,code", "a,A,J1", "b,B,J2", "c,C,J3", "d,D,J1"))
+    )
+    assert "'code' could be the patient" in refusal(
+        lambda: find(rows("path,label,code", "a,A,J1", "b,B,J2", "c,A,J3", "d,A,J1"))
+    )
+
+
 def test_a_column_in_which_no_value_repeats_joins_nothing_and_is_only_named():
     found = find(rows("path,label,study_id", "a,A,7", "b,A,8", "c,B,", "d,B,"))
     assert found.patient is None and found.notes[0].endswith("; not used: 'study_id'.")
@@ -202,7 +249,39 @@ def test_a_column_of_train_and_test_is_asked_for_whatever_its_name(refusal: Refu
         lambda: find(table)
     )
     assert find(table, split_column="source").split == 2
-    assert find(rows("path,label,source", "a,A,train", "b,B,site 2")).notes == ()
+    assert find(rows("path,label,source", "a,A,train", "b,B,site 2")).split is None
+
+
+@pytest.mark.parametrize(
+    "cells", ["tr te", "trn tst", "TR va ts", "fold1 fold2", "train1 train2 test", "development holdout"]
+)
+def test_a_column_of_other_names_of_parts_is_asked_for(refusal: Refusal, cells: str):
+    lines = [f"{i},A,{cell}" for i, cell in enumerate(cells.split())]
+    said = refusal(lambda: find(rows("path,label,dataset", *lines)))
+    assert (
+        f"'dataset' could be the split: it holds {cells.split()[0]!r}. Expected train, valid or test in every row"
+        in said
+    )
+
+
+@pytest.mark.parametrize(
+    "cells", ["TR1 TR2 TR3", "TR MR", "tr tr", "train train", "NIH MIMIC", "1 2", "PCR-test antigen-test", "tr te x"]
+)
+def test_a_column_of_other_words_is_no_split(cells: str):
+    found = find(rows("path,label,dataset", *(f"{i},A,{cell}" for i, cell in enumerate(cells.split()))))
+    assert found.split is None and found.notes[0].endswith("; not used: 'dataset'.")
+
+
+def test_a_second_split_column_in_short_that_says_the_same_raises_no_doubt():
+    assert find(rows("path,label,split,cv", "a,A,train,tr", "b,B,test,te")).split == 2
+
+
+@pytest.mark.parametrize("name", ["cv", "val"])
+def test_measured_numbers_are_no_split(refusal: Refusal, name: str):
+    assert find(rows(f"path,label,{name}", "a,A,0.25", "b,B,1")).split is None
+    assert f"{name!r} could be the split: it holds '2'" in refusal(
+        lambda: find(rows(f"path,label,{name}", "a,A,2", "b,B,1"))
+    )
 
 
 def test_a_second_split_column_must_say_the_same(refusal: Refusal):

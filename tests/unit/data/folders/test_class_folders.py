@@ -87,11 +87,13 @@ def test_train_alone_with_its_classes_is_a_split_and_no_wrapper(tmp_path: Path) 
 @pytest.mark.parametrize(
     "names",
     [["train/1.png", "test/2.png"], ["train/1.png", "test/A/2.png"], ["chest_train/A/1.png", "chest_test/A/2.png"],
-     ["train/1.png"], ["Training/1.png", "test1/2.png", "val/3.png"], ["train/1.png", "test/2.png", "extra/3.png"]],
+     ["train/1.png"], ["Training/1.png", "test1/2.png", "val/3.png"], ["train/1.png", "test/2.png", "extra/3.png"],
+     ["Train1/1.png", "Test1/2.png"], ["train1/A/1.png", "train1/B/2.png", "train2/A/3.png", "test/A/4.png"],
+     ["development/A/1.png", "holdout/A/2.png"], ["DATA2/train1/A/1.png", "DATA2/test1/A/2.png"]],
 )  # fmt: skip
 def test_classes_that_are_named_as_splits_are_refused(tmp_path: Path, refusal: Refusal, names: list[str]) -> None:
     message = refusal(lambda: read(touch(tmp_path, *names)))
-    assert lacking(message, "named as splits", "DATA/train/<class>/*.png", "write a CSV") == []
+    assert lacking(message, "named as splits", "DATA/train/<class>/*.png", "one folder per split", "write a CSV") == []
     assert "--label-pattern" not in message
 
 
@@ -122,6 +124,49 @@ def test_a_flat_test_folder_is_unlabelled_and_offered_to_predict(tmp_path: Path)
         "test/notes.txt": "not a PNG, JPEG, BMP or DICOM",
     }
     assert said(files, "2 images in test", "unlabelled", "plainfilm predict BUNDLE DATA/test scores them") == []
+
+
+def test_a_flat_test_folder_in_a_wrapper_is_offered_in_words_that_name_no_wrapper(tmp_path: Path) -> None:
+    files = read(touch(tmp_path, "Doe/x/train/A/1.png", "Doe/x/train/B/2.png", "Doe/x/test/t1.png"))
+    assert said(files, "predict BUNDLE FOLDER scores them; FOLDER is test inside DATA.") == []
+    assert not any("..." in note or "Doe" in note for note in files.notes)
+
+
+@pytest.mark.parametrize("twins", ["train training", "Train train"])
+def test_two_folders_of_one_split_are_pooled_and_that_is_said(tmp_path: Path, twins: str) -> None:
+    names = [f"{top}/{label}/{top}.png" for top in (*twins.split(), "test") for label in "AB"]
+    files = read(touch(tmp_path, *names))
+    assert set(labels(files).values()) == {"train:A", "train:B", "test:A", "test:B"}
+    assert files.notes == (f"Several folders are pooled as one split: {' and '.join(sorted(twins.split()))} as train.",)
+
+
+def test_a_flat_folder_is_not_said_to_be_pooled(tmp_path: Path) -> None:
+    files = read(touch(tmp_path, "train/A/1.png", "train/B/2.png", "test/A/3.png", "testing/4.png"))
+    assert not any("pooled" in note for note in files.notes) and said(files, "1 images in testing", "unlabelled") == []
+
+
+def test_folders_named_like_splits_beside_the_split_folders_are_counted(tmp_path: Path) -> None:
+    files = read(touch(tmp_path, "train/A/1.png", "train/B/2.png", "train2/A/3.png", "Doe/4.png", "holdout/A/5.png"))
+    note = "3 images lie beside the split folders and are not used; 2 of them lie in folders named like splits"
+    assert said(files, note) == []
+
+
+def test_a_pattern_takes_no_folder_named_like_a_split_in_silence(tmp_path: Path) -> None:
+    names = ["Train1/cat1.png", "Train1/dog2.png", "Test1/cat3.png"]
+    assert (
+        "Folders named like splits were not taken as splits."
+        in read(touch(tmp_path, *names), pattern=r"^([a-z]+)\d").notes
+    )
+
+
+@pytest.mark.parametrize("twin", ["normal", "NORMAL ", "Normal", "NOR\u200bMAL"])
+def test_a_test_folder_whose_classes_are_written_otherwise_is_refused_as_that(
+    tmp_path: Path, refusal: Refusal, twin: str
+) -> None:
+    root = touch(tmp_path, "train/NORMAL/1.png", "train/SICK/2.png", f"test/{twin}/3.png")
+    assert {file.label for file in read(root).found} == {"NORMAL", "SICK", twin}
+    if twin != "NORMAL ":  # spaces around a label are removed, with a note
+        assert "differ only in case, spaces or Unicode form" in refusal(lambda: build_table(root, DataConfig()))
 
 
 def test_a_test_folder_of_other_classes_is_refused(tmp_path: Path, refusal: Refusal) -> None:

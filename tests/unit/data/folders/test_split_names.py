@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.data.folders.split_names import BESIDE, SPELLINGS, parts_in, split_of
+from plainfilm.data.folders.split_names import BESIDE, DOUBTFUL, SPELLINGS, likely_part, split_of, splits_among
 
 PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "folders.md"
 
@@ -36,11 +36,24 @@ def test_a_class_is_no_split(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"),
-    [("chest_train", {"train"}), ("train_test", {"train", "test"}), ("test tube", {"test"}), ("testis", set()), ("valve", set())],
+    "names",
+    ["Train1 Test1", "train1 test train2", "train_1 train_2", "development holdout", "derivation validation extra",
+     "Hold-out development", "chest_train chest_test", "chest_train chest_holdout other", "train evaluation", "test val extra",
+     "tr te", "trn tst", "fold1 fold2 fold3", "training inference", "test(1) test(2)", "train", "TRAIN2",
+     "a_train1 b_train2", "imagesTr imagesTs"],
 )  # fmt: skip
-def test_the_parts_that_a_name_has_as_words(name: str, parts: set[str]) -> None:
-    assert parts_in(name) == parts
+def test_splits_among_classes(names: str) -> None:
+    assert splits_among(names.split()) == sorted(set(names.split()) - {"extra", "other"})
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["", "test,control", "development delay,normal", "normal development,delayed development", "fold,no fold", "testis,valve",
+     "train,car,plane", "Dev,test tube,x", "test1,control", "TR1,TR2,TR3,TR4,TR5", "TR,MR,AR", "TR,VA,US,DE", "trains,tests",
+     "needs evaluation,healthy", "inferior,superior", "developmental,acquired", "te,control", "1,2,3", "PCR,antigen test"],
+)  # fmt: skip
+def test_names_that_stay_classes(names: str) -> None:
+    assert splits_among(names.split(",")) == []
 
 
 def test_the_page_lists_every_spelling() -> None:
@@ -50,3 +63,13 @@ def test_the_page_lists_every_spelling() -> None:
     }
     assert {part: table[part] for part in SPELLINGS} == {part: set(words) for part, words in SPELLINGS.items()}
     assert table["beside"] == set(BESIDE)
+    assert set(re.findall(r"`([^`]+)`", text.split("Also refused as classes")[1].split("\n")[0])) == set(DOUBTFUL)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [("Train 2", "train"), ("dev", "valid"), ("tr", "train"), ("TST", "test"), ("te_3", "test"), ("fold4", "fold"),
+     ("holdout", "holdout"), ("PCR test", ""), ("NIH", ""), ("0", ""), ("", ""), ("set", ""), ("train test", "")],
+)  # fmt: skip
+def test_a_cell_that_says_a_part_and_nothing_else(name: str, part: str) -> None:
+    assert likely_part(name) == part
