@@ -30,10 +30,22 @@ _GAPS = re.compile(r"[\s_-]")
 _FOLDED = {meaning: {_GAPS.sub("", name).casefold() for name in names} for meaning, names in SYNONYMS.items()}
 
 _PEOPLE = frozenset({
-    "pat", "pid", "mrn", "nhs", "ptid", "case", "cases", "person", "persons", "people", "individual", "proband", "donor",
+    "pat", "patid", "patno", "pt", "ptno", "pid", "mrn", "mrno", "caseno", "casenumber", "fallnummer", "fallnr", "dossier", "nhs", "ptid", "case", "cases", "person", "persons", "people", "individual", "proband", "donor",
     "examinee", "animal", "mouse", "mice", "identity",
 })  # fmt: skip
-_PEOPLE_STEMS = ("patient", "pacient", "pazient", "subj", "sujet", "participant", "volunteer")
+_PEOPLE_STEMS = (
+    "patient",
+    "pacient",
+    "pazient",
+    "subj",
+    "sujet",
+    "participant",
+    "volunteer",
+    "versuchsperson",
+    "患者",
+    "病人",
+    "пациент",
+)
 _WITHIN = frozenset({
     "study", "studies", "series", "exam", "exams", "examination", "accession", "lesion", "lesions", "session",
     "encounter",
@@ -55,10 +67,9 @@ _BY_CELLS = frozenset({
 _KEYS = frozenset({"id", "uid", "identifier", "key", "code", "no", "nr", "num", "number", "hash", "pseudonym"})
 _BY_KEY = frozenset({"hospital", "unit", "medical", "health", "insurance"})  # 'hospital number'; 'hospital' is a site
 _PARTS = frozenset({
-    "split", "splits", "fold", "folds", "kfold", "cv", "crossval", "xval", "subset", "partition", "train", "training",
-    "trainset", "testset", "holdout",
+    "split", "splits", "fold", "folds", "kfold", "cv", "crossval", "xval", "subset", "partition", "trainset", "testset",
 })  # fmt: skip
-_PART_FLAGS = frozenset({"test", "istest", "intest", "isval", "isvalid", "val", "validation", "isvalidation"})
+_PART_FLAGS = frozenset({"train", "training", "test", "val", "valid", "validation", "holdout"})  # also with is, in
 
 
 def means(name: str, meaning: str) -> int | None:
@@ -91,7 +102,12 @@ def _is_key(words: set[str]) -> bool:
 
 def could_be_split(name: str) -> bool:
     """True for a name that speaks of a part of the data set, such as 'cv_fold' or 'is_train'."""
-    return bool(_words(name) & _PARTS) or _GAPS.sub("", name).casefold() in _PART_FLAGS
+    return bool(_words(name) & _PARTS)
+
+
+def flags_a_part(name: str) -> bool:
+    """True for a name that is one part, such as 'is_train' or 'test': its cells tell a split from a result of a test."""
+    return bool(_words(name) & _PART_FLAGS) and _words(name) <= _PART_FLAGS | {"is", "in"}
 
 
 def is_unnamed(name: str) -> bool:

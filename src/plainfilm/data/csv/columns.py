@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainfilm.config import DataConfig
-from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, is_unnamed, means
+from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, flags_a_part, is_unnamed, means
 from plainfilm.data.csv.column_values import are_measured, are_parts, could_be_ids
 from plainfilm.data.csv.dialect import EXPECTED, TextRows, read_rows
 from plainfilm.data.folders.split_names import likely_part, split_of
@@ -18,6 +18,7 @@ NONE = "none"  # --patient-column none: the table has no such column
 _MAY_BE_NONE = ("patient", "split")
 _OPTIONS = ("path_column", "label_column", "patient_column", "split_column", "suffix")
 _FLAGS = {"0", "1", "-1", ""}
+_YES_OR_NO = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f", "x", ""}
 _MOST_NAMED = 8  # columns that a sentence lists
 
 
@@ -127,12 +128,20 @@ class _Finder:
             return
         self.taken[meaning] = None
         for rank in (0, 1):
-            fits = [i for i in self._free() if means(self.header[i], meaning) == rank]
+            fits = [
+                i for i in self._free() if means(self.header[i], meaning) == rank and not self._is_status(i, meaning)
+            ]
             if len(fits) > 1:
                 raise self._two(meaning, fits)
             if fits:
                 self.taken[meaning] = fits[0]
                 return
+
+    def _is_status(self, i: int, meaning: str) -> bool:
+        """Whether a column by a synonym of the patient, such as case, tells cases from controls."""
+        cells = {cell.casefold() for cell in self.table.column(i)}
+        status = len(cells) == 2 and cells <= {*_YES_OR_NO, "case", "control"} - {""}
+        return meaning == "patient" and means(self.header[i], meaning) == 1 and status
 
     def take_flag(self, label: str | None) -> str:
         """Where one column per label holds 0 and 1 and none the label: takes that of `label`. Returns its name, or ''.
@@ -154,7 +163,8 @@ class _Finder:
         return self.header[names[label.casefold()]]
 
     def _is_flag(self, i: int) -> bool:
-        return {"0", "1"} <= {cell.removesuffix(".0") for cell in self.table.column(i)} <= _FLAGS
+        cells = {flag_of(cell) for cell in self.table.column(i)}
+        return "1" in cells and len(cells) > 1 and cells <= _FLAGS
 
     def refuse_doubtful_patients(self) -> None:
         """Raises a DataError for a column that could be the patient, is not taken and would put two images together."""
@@ -222,7 +232,8 @@ class _Finder:
         """By its name, unless numbers were measured, or because it holds nothing but names of splits."""
         cells = self.table.column(i)
         named = could_be_split(self.header[i]) or means(self.header[i], "split") == 0
-        return (named and not are_measured(cells)) or are_parts(cells)
+        flagged = flags_a_part(self.header[i]) and {cell.casefold() for cell in cells} <= _YES_OR_NO
+        return flagged or (named and not are_measured(cells)) or are_parts(cells)
 
     def _refuse_no_splits(self, i: int) -> None:
         odd = [cell for cell in self.table.column(i) if cell and not split_of(cell)]
@@ -264,3 +275,9 @@ def _lies_within(cells: list[str], owner: list[str]) -> bool:
     """True when rows with the same cell belong to the same owner; empty cells say nothing."""
     first: dict[str, str] = {}
     return all(first.setdefault(cell, own) == own for cell, own in zip(cells, owner, strict=True) if cell)
+
+
+def flag_of(cell: str) -> str:
+    """'1' or '0' of a cell that says so as 1, 1.0 or True; any other cell as it is, stripped."""
+    said = cell.strip().removesuffix(".0")
+    return {"true": "1", "false": "0"}.get(said.casefold(), said)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from plainfilm.config import DataConfig
-from plainfilm.data.csv.columns import Columns, find_columns, options_that_fit, path_column
+from plainfilm.data.csv.columns import Columns, find_columns, flag_of, options_that_fit, path_column
 from plainfilm.data.csv.dialect import TextRows, read_rows
 from plainfilm.data.csv.listed_files import find_files, relative_of, spellings
 from plainfilm.data.folders.split_names import split_of
@@ -63,7 +63,7 @@ def _labels(table: TextRows, columns: Columns) -> list[str]:
     """The label cells as they are; of a column of 0 and 1, its name or 'no NAME', and an unclear cell (empty, -1) as it is."""
     cells = [cells[columns.label] for _, cells in table.rows]
     said = {"1": columns.flag, "0": f"no {columns.flag}"} if columns.flag else {}
-    return [said.get(cell.strip().removesuffix(".0"), cell) if said else cell for cell in cells]
+    return [said.get(flag_of(cell), cell) if said else cell for cell in cells]
 
 
 def _column(table: TextRows, i: int | None) -> list[str]:

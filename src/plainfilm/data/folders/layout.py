@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from plainfilm.data.folders.split_names import split_of, splits_among
 Shape = tuple[str, ...]  # the folders of a file below DATA, outermost first, without its name
 
 _PLAIN = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})  # read without a note
+_PERSON = re.compile(r"(p|pt|pat|patient|person|sub|subject|s|case)[ _-]?\d+", re.IGNORECASE)
 _OUTSIDE_SPLITS, _OUTSIDE_CLASSES = "outside train, val and test", "outside a class folder"
 
 
@@ -123,19 +125,28 @@ class Layout:
         return [f"Folders inside class folders are named as splits ({parts} images) and were not taken as a split."]
 
     def _alike(self, images: Counter[Shape]) -> list[str]:
-        """A note where every class holds the same folders, as sites do that hold the classes."""
+        """Notes where classes may be sites or persons: most hold the same folders, or are named as persons are."""
         inside: dict[str, set[str]] = {}
         for shape in images:
             place = self.place(shape)
             if not place.rule:
                 inside.setdefault(place.label, set()).update(shape[place.depth + 1 : place.depth + 2])
-        same = next(iter(inside.values()), set())
-        if len(inside) < 2 or len(same) < 2 or any(names != same for names in inside.values()):
-            return []
-        return [
-            f"All {len(inside)} class folders hold folders of the same {len(same)} names. If those are the classes, move "
-            "them up, or name the classes in a CSV."
-        ]
+        notes = []
+        if len(inside) > 1 and all(map(_PERSON.fullmatch, inside)):
+            notes.append(
+                f"The {len(inside)} class folders are named as persons are. If each is one, a score tells identities apart, "
+                "not a finding."
+            )
+        holders = [names for names in inside.values() if names]
+        shared = {
+            name for names in holders for name in names if 2 * sum(name in other for other in holders) > len(inside)
+        }
+        if len(inside) > 1 and len(shared) > 1:
+            notes.append(
+                f"Most of the {len(inside)} class folders hold folders of the same {len(shared)} names. If those are the "
+                "classes, and the folders above them patients or sites: --label-pattern '/([^/]+)/[^/]+$'."
+            )
+        return notes
 
 
 def find_layout(shapes: Collection[Shape], is_alone: Callable[[Shape], bool], *, labelled: bool = True) -> Layout:

@@ -49,9 +49,10 @@ def splits_among(names: Iterable[str]) -> list[str]:
     named = {name: parts for name, found in words.items() if (parts := _likely_parts(found))}
     bare = {part for found in words.values() if (part := _bare_part(found))}
     parts = set().union(*named.values())
-    every = len(named) == len(words) and (
-        parts & {*SPELLINGS} or len(parts) > 1 or all(map(_bare_part, words.values()))
-    )
+    rest = {tuple(word for word in found if not (_part(word) or word.isdecimal())) for found in words.values()}
+    numbered = all(any(word.isdecimal() for word in found) for found in words.values())
+    # test_positive and test_negative are classes; a_train1 and b_train2 are not
+    every = len(named) == len(words) and (len(parts) > 1 or len(rest) == 1 or numbered)
     if every or len(bare) > 1 or ("train" in parts and len(parts) > 1):
         return list(named)
     return list(words) if len({*map(likely_part, words)}) > 1 and all(map(likely_part, words)) else []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.data.csv.column_names import MEANINGS, SYNONYMS, could_be_patient, could_be_split, means
+from plainfilm.data.csv.column_names import MEANINGS, SYNONYMS, could_be_patient, could_be_split, flags_a_part, means
 
 PAGE = Path(__file__).parents[4] / "docs" / "how-to" / "tables.md"
 
@@ -53,9 +53,19 @@ def test_who_could_be_a_patient(name: str, rank: int | None):
     assert could_be_patient(name) == rank
 
 
-@pytest.mark.parametrize("name", ["cv_fold", "cv", "crossval", "kfold", "is_train", "train", "Subset2", "test", "is_test", "foldId", "data split", "val"])  # fmt: skip
+@pytest.mark.parametrize("name", ["cv_fold", "cv", "crossval", "kfold", "Subset2", "foldId", "data split"])  # fmt: skip
 def test_what_could_be_a_split(name: str):
     assert could_be_split(name)
+
+
+@pytest.mark.parametrize("name", ["is_train", "train", "Training", "test", "is_test", "val", "in_validation"])
+def test_what_flags_a_part(name: str):
+    assert flags_a_part(name) and not could_be_split(name)
+
+
+@pytest.mark.parametrize("name", ["test_result", "trained", "valid_until", "site", "is_sick", ""])
+def test_what_flags_no_part(name: str):
+    assert not flags_a_part(name)
 
 
 @pytest.mark.parametrize("name", ["dataset", "test_result", "settings", "unfolded", "valid", "trained", "site", "offset", "", "phase", "cvd", "cvs"])  # fmt: skip

@@ -276,7 +276,23 @@ def test_a_second_split_column_in_short_that_says_the_same_raises_no_doubt():
     assert find(rows("path,label,split,cv", "a,A,train,tr", "b,B,test,te")).split == 2
 
 
-@pytest.mark.parametrize("name", ["cv", "val"])
+@pytest.mark.parametrize("name", ["case", "subject"])
+@pytest.mark.parametrize("cells", ["01", ("case", "control"), ("yes", "no")])
+def test_cases_and_controls_are_asked_for_and_no_patients(refusal: Refusal, name: str, cells: str):
+    lines = [f"{i},{'AB'[i % 2]},{cells[i % 2]}" for i in range(6)]
+    said = refusal(lambda: find(rows(f"path,label,{name}", *lines)))
+    assert f"--patient-column {name} uses it; --patient-column none leaves it out" in said
+
+
+@pytest.mark.parametrize("name", ["test", "training", "is_train", "val"])
+def test_a_column_named_as_a_part_is_asked_for_only_where_it_says_yes_and_no(refusal: Refusal, name: str):
+    for yes, no in (("1", "0"), ("True", "False"), ("train", "test")):
+        assert "could be the split" in refusal(lambda: find(rows(f"path,label,{name}", f"a,A,{yes}", f"b,B,{no}")))  # noqa: B023
+    for one, other in (("pos", "neg"), ("2", "5"), ("0.25", "1")):
+        assert find(rows(f"path,label,{name}", f"a,A,{one}", f"b,B,{other}")).split is None
+
+
+@pytest.mark.parametrize("name", ["cv"])
 def test_measured_numbers_are_no_split(refusal: Refusal, name: str):
     assert find(rows(f"path,label,{name}", "a,A,0.25", "b,B,1")).split is None
     assert f"{name!r} could be the split: it holds '2'" in refusal(

@@ -166,7 +166,7 @@ def test_a_test_folder_whose_classes_are_written_otherwise_is_refused_as_that(
     root = touch(tmp_path, "train/NORMAL/1.png", "train/SICK/2.png", f"test/{twin}/3.png")
     assert {file.label for file in read(root).found} == {"NORMAL", "SICK", twin}
     if twin != "NORMAL ":  # spaces around a label are removed, with a note
-        assert "differ only in case, spaces or Unicode form" in refusal(lambda: build_table(root, DataConfig()))
+        assert "differ only in case, spaces, dashes or Unicode form" in refusal(lambda: build_table(root, DataConfig()))
 
 
 def test_a_test_folder_of_other_classes_is_refused(tmp_path: Path, refusal: Refusal) -> None:
@@ -187,8 +187,23 @@ def test_sites_that_hold_the_classes_are_read_as_classes_and_that_is_said(tmp_pa
     names = [f"{site}/{label}/1.png" for site in ("north", "south") for label in ("A", "B")]
     files = read(touch(tmp_path, *names))
     assert set(labels(files).values()) == {"north", "south"}
-    assert said(files, "All 2 class folders hold folders of the same 2 names") == []
+    assert said(files, "Most of the 2 class folders hold folders of the same 2 names") == []
     assert "north" not in " ".join(files.notes)
+
+
+def test_most_of_the_folders_are_enough_and_a_pattern_reads_them(tmp_path: Path) -> None:
+    names = [f"{10253 + p}/{c}/{k}.png" for p in range(6) for c in "01"[: 1 if p == 3 else 2] for k in range(2)]
+    assert said(read(touch(tmp_path, *names)), "Most of the 6 class folders", "--label-pattern '/([^/]+)/[^/]+$'") == []
+    files = read(tmp_path, pattern="/([^/]+)/[^/]+$")
+    assert {file.label for file in files.found} == {"0", "1"}
+
+
+@pytest.mark.parametrize(("names", "persons"), [("pat00 pat01 pat02", True), ("s1 s2", True), ("Patient 1,Patient 2", True),
+                                                ("p53 wildtype", False), ("stage1 stage2", False), ("grade_1 grade_2", False)])  # fmt: skip
+def test_classes_that_are_named_as_persons_are_said_to_be(tmp_path: Path, names: str, persons: bool) -> None:
+    folders = names.split("," if "," in names else " ")
+    notes = " ".join(read(touch(tmp_path, *(f"{name}/1.png" for name in folders))).notes)
+    assert ("named as persons are" in notes) is persons
 
 
 # --- wrappers ----------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def test_splits_among_classes(names: str) -> None:
     "names",
     ["", "test,control", "development delay,normal", "normal development,delayed development", "fold,no fold", "testis,valve",
      "train,car,plane", "Dev,test tube,x", "test1,control", "TR1,TR2,TR3,TR4,TR5", "TR,MR,AR", "TR,VA,US,DE", "trains,tests",
-     "needs evaluation,healthy", "inferior,superior", "developmental,acquired", "te,control", "1,2,3", "PCR,antigen test"],
+     "needs evaluation,healthy", "test_positive,test_negative", "pre-training,post-training", "inferior,superior", "developmental,acquired", "te,control", "1,2,3", "PCR,antigen test"],
 )  # fmt: skip
 def test_names_that_stay_classes(names: str) -> None:
     assert splits_among(names.split(",")) == []
