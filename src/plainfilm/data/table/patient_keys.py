@@ -55,10 +55,8 @@ def final_keys(cells: Sequence[str], hashes: Sequence[str], names: Sequence[tupl
 
 def _completed(patients: list[str], hashes: Sequence[str], names: Sequence[str]) -> list[str]:
     """Patients of a table, the empty ones from the other keys, first by those that lead to a patient who is named."""
-    for keys in (hashes, names, hashes):  # the third: an image with both keys links images that have one
-        patients = _tied(patients, keys, new=False)
-    for keys in (hashes, names):
-        patients = _tied(patients, keys, new=True)
+    for new in (False, True):
+        patients = _tied(_tied(patients, hashes, new=new), names, new=new)
     return patients
 
 

@@ -88,6 +88,7 @@ def test_hashes_of_dicom_are_left_alone() -> None:
 def test_the_wide_key_is_that_of_the_name_only_where_the_name_tells_the_patient() -> None:
     both = [("person1_virus", "person1")] * 3
     assert keys(["p", "", ""], ["", "dicom-1", ""], both).wide == ["p", "p", "p"]
+    assert keys(["person1_virus"], names=both[:1]).wide == ["person1_virus"]  # the table says it
     assert keys(hashes=["", "dicom-1", ""], names=both).wide == ["person1", "dicom-1", "person1"]
 
 
@@ -141,6 +142,7 @@ def test_a_key_of_several_patients_says_nothing() -> None:
 def test_keys_of_dicom_and_names_are_linked_by_an_image_that_has_both() -> None:
     found = keys(["p1", "", ""], ["dicom-1", "dicom-1", ""], ["", "IM-1", "IM-1"])
     assert found.patient == ["p1", "p1", "p1"]
+    assert keys(["p1", "", ""], ["", "dicom-1", "dicom-1"], ["IM-1", "IM-1", ""]).patient == ["p1", "p1", "p1"]
     assert keys(["p1", "", ""], ["", "dicom-2", ""], ["", "IM-1", "IM-1"]).patient == ["p1", "dicom-2", "dicom-2"]
 
 
