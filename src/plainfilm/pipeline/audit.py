@@ -102,7 +102,7 @@ class _TableProbes:
         if len(self.vocab) < 2:
             return not_estimable("one class only", n)
         try:
-            probs = cross_validated(features, self.labels, self.groups, seed=self.seed)
+            probs = cross_validated(features, self.labels, self.groups, seed=self.seed, names=self.vocab)
         except DataError as error:
             return not_estimable(str(error), n)
         k = None if self.positive is None else self.vocab.index(self.positive)
@@ -113,8 +113,7 @@ def _document(
     path: Path, table: ImageTable, found: Findings, positive: str | None, shortcuts: list[Shortcut], folder: RunDir
 ) -> AuditDocument:
     rows, excluded = table.rows, table.excluded
-    patterns = propose_patterns(rows)
-    unknown = all(s.auroc.value is None for s in shortcuts) or any(pattern.straddling for pattern in patterns)
+    unknown = all(s.auroc.value is None for s in shortcuts) or _may_cross(rows)
     bad, ignored = (excluded[excluded["state"] == state] for state in ("quarantined", "ignored"))
     return AuditDocument(
         data=str(path), found=table.found, used=len(rows), classes=by_class(rows),
@@ -124,7 +123,8 @@ def _document(
         duplicates=found.identical, near_duplicates=found.near, label_conflicts=found.conflicts,
         patients_across_splits=found.across_patients, duplicates_across_splits=found.across_identical,
         **people(rows, table.has_patients), positive=positive, shortcuts=shortcuts,
-        verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts), unknown), patient_patterns=patterns,
+        verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts), unknown),
+        patient_patterns=propose_patterns(rows),
         notes=[*drawn_note(rows), *table.notes, *_notes(shortcuts, table), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
     )  # fmt: skip
 
@@ -134,10 +134,23 @@ def _notes(shortcuts: list[Shortcut], table: ImageTable) -> list[str]:
     notes = shortcut_note(named, "in cross-validation")
     if all(s.auroc.value is None for s in shortcuts):
         notes.append(f"Shortcuts could not be tested: {shortcuts[0].auroc.method.removeprefix('not estimable: ')}")
-    if not table.has_patients:
-        notes.append("No patient key: images of one patient on both sides of a fold may inflate the probes' scores.")
-        notes += _UNKNOWN if (table.rows["given"] != "").any() else []
+    if without := _without_patient(table.rows):
+        who = f"{without} of {len(table.rows)} images have no" if table.has_patients else "No"
+        notes.append(
+            f"{who} patient key: images of one patient on both sides of a fold may inflate the probes' scores."
+        )
+        notes += _UNKNOWN if _may_cross(table.rows) else []
     return [*notes, *([IDENTITY_NOTE] if without_identities(table, "image")[1] else [])]
+
+
+def _without_patient(rows: pd.DataFrame) -> int:
+    """Images without a patient key."""
+    return int((rows["patient"] == "").sum())
+
+
+def _may_cross(rows: pd.DataFrame) -> bool:
+    """Whether a patient whom no key names may be in two given folders."""
+    return rows.loc[rows["given"] != "", "given"].nunique() > 1 and _without_patient(rows) > 0
 
 
 def _given_notes(rows: pd.DataFrame, found: Findings) -> list[str]:

@@ -19,6 +19,7 @@ from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.image.layout import channels_last
+from plainfilm.data.split.identities import IDENTITY_NOTE
 from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.operating.operating_point import settle
@@ -35,6 +36,7 @@ from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
 from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.schemas.documents import ShortcutBaseline, Timing, TrainDocument
+from plainfilm.schemas.patient_patterns import PatientPattern
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
@@ -77,7 +79,7 @@ def train_run(
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds,
-                             patient_patterns=propose_patterns(ready.table.rows))  # fmt: skip
+                             patient_patterns=_undeclared(ready))  # fmt: skip
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
         learn.progress.on_event = on_event
@@ -86,6 +88,11 @@ def train_run(
         on_event("run", {"path": str(run.root)})
         training = _Training(run, cfg, ready, learn, valid_pixels, device, seconds, on_event)
         return training.to_end(Pace(checkpoint_minutes, max_minutes, started))
+
+
+def _undeclared(ready: Prepared) -> list[PatientPattern]:
+    """Patterns for the images without a patient key; of identities all have one, which their split leaves out."""
+    return [] if IDENTITY_NOTE in ready.split.notes else propose_patterns(ready.table.rows)
 
 
 def resume_run(

@@ -17,6 +17,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.patients import canonical_key, known_patients
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.find_weights import FoundWeights
 from plainfilm.pipeline.prepare import Prepared, prepare
@@ -140,7 +141,8 @@ def _shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[_Shar
             source = table[table["split"].isin(used)]
             for column in _PIXEL_CONTENT:
                 image |= part[column].isin(set(source[column])).to_numpy()
-            patient |= part["patient"].isin(set(source["patient"]) - {""}).to_numpy()
+            known = known_patients(part["patient"], source["patient"])
+            patient |= part["patient"].map(canonical_key).isin(known).to_numpy()
         if (image | patient).any():
             found.append(_Shared(name, int((image | patient).sum()), len(part), int((patient & ~image).sum())))
     return found
@@ -168,7 +170,7 @@ def refuse_overlap(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]
         )
     people = set(external["patient"]) - {""}
     notes = []
-    if known := people & patients:
+    if known := known_patients(people, patients):
         notes.append(
             f"KNOWN PATIENTS: {len(known)} of {len(people)} external patient keys are those of images behind the run's initial "
             "weights too. If they are the same people, the score is optimistic."

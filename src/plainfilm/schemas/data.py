@@ -78,10 +78,10 @@ class Shortcut(BaseModel):
 class AuditDocument(Document):
     """`plainfilm audit --json`; paths are relative to DATA.
 
-    `patients_across_splits`: None where no image has a patient key: it is unknown. `patient_patterns`: what
-    --patient-pattern could be for the images without a key; none is applied. `verdict`, the gravest first: fail, warn,
-    unknown, ok. It is unknown where nothing fails or warns, and no probe is estimable, or images without a patient key
-    are in given folders and a group of a proposed pattern is in two of them.
+    `patients_across_splits`: of the patient keys that are known; None where no image has one: it is unknown.
+    `patient_patterns`: what --patient-pattern could be for the images without a key; none is applied. `verdict`, the
+    gravest first: fail, warn, unknown, ok. It is unknown where nothing fails or warns, and no probe is estimable, or
+    there are two given folders or more and an image without a patient key.
     """
 
     data: str

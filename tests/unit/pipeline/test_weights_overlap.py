@@ -108,6 +108,17 @@ def test_what_the_source_was_trained_on_is_counted_and_refused(source, refusal, 
     assert not any(key in line for key in ("p3", "p5"))  # no patient is named
 
 
+def test_a_key_that_another_version_spelled_otherwise_is_the_same_patient(source, refusal):
+    """A table of before '5.0' was kept as '5', and one of another Unicode form."""
+    new = split("train a 1", "valid c 3", "test e 5", "test f p\u00e9", "test g -", "test h 6.0")
+    run = source(table("train x 5.0", "train y pe\u0301", "train z -", "train w 6"))
+    line = refusal(lambda: _check_weights(new, found_in(run), allow_leak=False), GateError)
+    assert lacking(line, "3 of 4 test images", "the same patient keys") == []
+    start = source(table("train x q"), "start", run)
+    (note,) = refuse_overlap(table("- e 5", "- g -").assign(relative="one.png"), start, card_of(start))
+    assert note.startswith("KNOWN PATIENTS: 1 of 1 external patient keys")
+
+
 def test_the_same_pixels_in_another_file_are_the_same_image(source, refusal):
     rows = table("train c q")
     rows["sha256"] = "another file"

@@ -22,7 +22,7 @@ class Findings:
 
     `identical`: the same bytes or the same decoded pixels, one class. `near`: nearly the same image, confirmed on
     its pixels. `conflicts`: identical, but of two classes. `across_patients` and `across_identical`: patient keys and
-    groups that are in two given folders; no patient key at all: `across_patients` is None.
+    groups that are in two given folders, of the images that have a key; no patient key at all: `across_patients` is None.
     """
 
     identical: list[list[str]]

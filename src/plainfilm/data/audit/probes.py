@@ -6,7 +6,7 @@ fixed classifier. Where it ranks the classes well, a network can score well by t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -167,8 +167,9 @@ def _cells(grey: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def cross_validated(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, seed: int = 0, folds: int = 5
-) -> np.ndarray:
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, seed: int = 0, folds: int = 5,
+    names: Sequence[str] = (),
+) -> np.ndarray:  # fmt: skip
     """Out-of-fold probabilities, float (n, k): the classifier was fitted without the image and its group.
 
     Every class is in every fold; a class with fewer groups than `folds` lowers the number of folds. Row order and group
@@ -180,10 +181,11 @@ def cross_validated(
         labels: int (n,), 0..k-1, all of them present.
         groups: (n,), rows of a patient or of identical files share a value.
         seed: of the assignment to folds.
+        names: of the classes, for messages; none: their numbers.
     Raises:
         DataError: a value is missing, lengths differ, or a class has fewer than two groups.
     """
-    features, labels, groups = _checked(features, labels, groups)
+    features, labels, groups = _checked(features, labels, groups, names)
     order, codes = _canonical(features, labels, groups)
     features, labels = features[order], labels[order]
     part = _divided(codes, labels, seed, folds)
@@ -267,7 +269,9 @@ def _canonical(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> 
     return np.concatenate(members), np.repeat(np.arange(len(members)), [len(rows) for rows in members])
 
 
-def _checked(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _checked(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, names: Sequence[str] = ()
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Features as float64 (n, d), labels as int64 (n,) and groups (n,), validated."""
     features = _finite(features, None)
     labels, groups = np.asarray(labels), np.asarray(groups)
@@ -281,7 +285,7 @@ def _checked(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> tu
         patients = len(np.unique(groups[labels == label]))
         if patients < 2:
             raise DataError(
-                f"Class {label} has {patients} {'patient' if patients == 1 else 'patients'}; a probe needs at least 2 in each class."
+                f"Class {repr(names[label]) if names else label} has {patients} {'patient' if patients == 1 else 'patients'}; a probe needs at least 2 in each class."
             )
     return features, labels.astype(np.int64), groups
 

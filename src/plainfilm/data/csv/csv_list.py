@@ -11,7 +11,9 @@ from plainfilm.data.csv.dialect import TextRows, read_rows
 from plainfilm.data.csv.listed_files import find_files, relative_of, spellings
 from plainfilm.data.folders.split_names import split_of
 from plainfilm.data.folders.walk import DataFiles, FoundFiles
-from plainfilm.errors import DataError
+from plainfilm.errors import DataError, UsageError
+
+_NO_PATIENT_CELL = "The patient column is empty; patients are read from DICOM or known file names, if these tell any."
 
 
 def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
@@ -21,8 +23,8 @@ def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
     Args:
         cfg: names the columns; None: they are found by their names.
     Raises:
-        UsageError: an option names a column that does not exist. DataError: no table, doubt about its columns, missing
-            paths or files, an unknown split, or a path named twice.
+        UsageError: an option names a column that does not exist, or patients are in a column and in a pattern. DataError:
+            no table, doubt about its columns, missing paths or files, an unknown split, or a path named twice.
     """
     cfg = cfg or DataConfig()
     table = read_rows(path)
@@ -32,12 +34,13 @@ def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
     names, notes = find_files(path, [cells[columns.path] for _, cells in table.rows], cfg.suffix)
     root = path.absolute().parent
     _refuse_twice(path, [root / name for name in names], names)
-    labels, patients = _labels(table, columns), _column(table, columns.patient)
+    labels, patients = _labels(table, columns), _patients(path, table, columns, cfg)
     found = [
         FoundFiles(root / name, relative_of(name), label, split, patient, line)
         for name, label, split, patient, (line, _) in zip(names, labels, given, patients, table.rows, strict=True)
     ]
-    return DataFiles(found, [], (*table.notes, *columns.notes, *notes))
+    empty = [_NO_PATIENT_CELL] if columns.patient is not None and not any(patients) else []
+    return DataFiles(found, [], (*table.notes, *columns.notes, *empty, *notes))
 
 
 def read_column(path: Path, name: str, cfg: DataConfig | None = None) -> dict[str, str] | None:
@@ -64,6 +67,16 @@ def _labels(table: TextRows, columns: Columns) -> list[str]:
     cells = [cells[columns.label] for _, cells in table.rows]
     said = {"1": columns.flag, "0": f"no {columns.flag}"} if columns.flag else {}
     return [said.get(flag_of(cell), cell) if said else cell for cell in cells]
+
+
+def _patients(path: Path, table: TextRows, columns: Columns, cfg: DataConfig) -> list[str]:
+    """The patient cells, '' everywhere without such a column."""
+    if columns.patient is not None and cfg.patient_pattern is not None:
+        raise UsageError(
+            f"{path} names patients in the column {table.spelled(columns.patient)}, and --patient-pattern finds others in the file "
+            "names. Leave the pattern out; or --patient-column none uses the pattern."
+        )
+    return _column(table, columns.patient)
 
 
 def _column(table: TextRows, i: int | None) -> list[str]:

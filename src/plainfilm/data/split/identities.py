@@ -21,9 +21,10 @@ def without_identities(table: ImageTable, kind: str) -> tuple[ImageTable, bool]:
     identical images stay together and are resampled together.
 
     Args:
-        kind: image or a split file. The others divide by patient, which refuse_identities() refuses.
+        kind: image or a split file. The others keep patients whole: refuse_identities() refuses to divide them, and given
+            parts leak where one is in two of them.
     """
-    if kind in ("patient", "kfold", "official") or not _one_patient_each(table.rows):
+    if kind in ("patient", "kfold", "official", "given") or not _one_patient_each(table.rows):
         return table, False
     return without_patients(table), True
 

@@ -21,6 +21,7 @@ from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.labels import check_labels
+from plainfilm.data.table.patient_keys import PatientKeys, final_keys
 from plainfilm.data.table.patients import key_from_name, require_matches
 from plainfilm.data.table.scan import refuse_deeper, scan
 from plainfilm.errors import ConfigError, DataError
@@ -112,7 +113,7 @@ def scan_table(
     facts, broken = scan(found, cfg, progress)
     bits = cfg.bits or _stored_bits(facts)
     facts, too_deep = refuse_deeper(root, facts, bits)
-    rows = _rows([(file, facts[file.relative]) for file in found if file.relative in facts], cfg)
+    rows, notes = _rows([(file, facts[file.relative]) for file in found if file.relative in facts], cfg)
     rows, conflicts, groups = _without_conflicts(rows)
     dropped: list[dict[str, str]] = []
     if cfg.drop_duplicates:
@@ -122,7 +123,7 @@ def scan_table(
         columns=["path", "relative", "state", "code", "why"],
         dtype=str,
     )
-    return ImageTable(root, rows, excluded, bits, groups, files.notes), found
+    return ImageTable(root, rows, excluded, bits, groups, (*files.notes, *notes)), found
 
 
 def _read_folder(root: Path, cfg: DataConfig, sealed: frozenset[str]) -> DataFiles:
@@ -166,22 +167,16 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
 
 
-def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> pd.DataFrame:
-    """Every readable file, also those that are set aside afterwards: a copy that two patients share makes them kin."""
-    names = [file.relative for file, _ in files]
-    keys = [key_from_name(name, cfg.patient_pattern) for name in names]
-    if names:
-        require_matches(keys, cfg.patient_pattern, names[0])
+def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Every readable file, also those that are set aside afterwards: a copy that two patients share makes them kin. And
+    notes on their patients."""
+    keys = _patients(files, cfg)
     first_of: dict[str, str] = {}
     rows = []
-    for (file, fact), key in zip(files, keys, strict=True):
+    for (file, fact), patient, wide in zip(files, keys.patient, keys.wide, strict=True):
         first = first_of.setdefault(fact.content, file.relative)
-        # the user's patient column comes before the file's own PatientID, and that before the file name
-        known = file.patient or ("" if cfg.patient_pattern else fact.patient)
         rows.append({
-            "path": str(file.path), "relative": file.relative, "label": file.label,
-            "patient": known or (key.patient if key else ""),
-            "wide": known or (key.wide if key else ""),
+            "path": str(file.path), "relative": file.relative, "label": file.label, "patient": patient, "wide": wide,
             "given": file.given, "sha256": fact.sha256, "bytes": fact.bytes, "width": fact.width,
             "height": fact.height, "mode": fact.mode, "grey": fact.grey, "depth": fact.depth,
             "channels": fact.channels, "quantisation": fact.quantisation, "content": fact.content,
@@ -189,7 +184,19 @@ def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> pd.Dat
         })  # fmt: skip
     table = pd.DataFrame(rows, columns=[name for name in _COLUMNS if name != "kin"])
     kin = join_groups([patient or None for patient in table["patient"]], table["content"])
-    return table.assign(kin=[str(group) for group in kin])[_COLUMNS]
+    return table.assign(kin=[str(group) for group in kin])[_COLUMNS], keys.notes
+
+
+def _patients(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> PatientKeys:
+    names = [file.relative for file, _ in files]
+    found = [key_from_name(name, cfg.patient_pattern) for name in names]
+    if names:
+        require_matches(found, cfg.patient_pattern, names[0])
+    return final_keys(
+        [file.patient for file, _ in files],
+        ["" if cfg.patient_pattern else fact.patient for _, fact in files],
+        [(key.patient, key.wide) if key else ("", "") for key in found],
+    )
 
 
 def _without_conflicts(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]], tuple[tuple[str, ...], ...]]:

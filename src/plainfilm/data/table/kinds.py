@@ -107,19 +107,30 @@ MISSING_PATIENTS = Kind(
     "A patient cell holds one of the words for a missing label.", "table", "noted",
     "{spellings} in the patient column is read as no patient ({n} of {of} rows).",
 )  # fmt: skip
+BLANK_PATIENTS = Kind(
+    "A patient cell is empty, and the DICOM PatientID or the name of the file tells a patient.", "table", "noted",
+    "{n} of {of} images have no patient in the table: {tied} have that of the images with the same DICOM PatientID or "
+    "the same key in the file name, {taken} go by that key alone, {alone} count as their own patients.",
+)  # fmt: skip
 EQUAL_PATIENTS = Kind(
     "Patients are spelled differently and equal as numbers: 1 and 1.0.", "table", "noted",
     "Patients spelled in several ways that are equal as numbers (such as 1 and 1.0) count as one patient each: {n}.",
 )  # fmt: skip
+SAME_FORM_PATIENTS = Kind(
+    "Patients are equal but for spaces around them or Unicode form (NFC).", "folders and table", "noted",
+    "Patients spelled in several ways that differ only in spaces around them or in Unicode form count as one patient "
+    "each: {n}.",
+)  # fmt: skip
 ALIKE_PATIENTS = Kind(
-    "Patients are equal but for leading zeros or case: 007 and 7, p1 and P1.", "table", "noted",
+    "Patients are equal but for leading zeros or case: 007 and 7, p1 and P1.", "folders and table", "noted",
     "Patients that differ only in leading zeros or case (such as 007 and 7) are kept apart: {n}. "
     "If they are one person, write them the same way.",
 )  # fmt: skip
 
 KINDS = (
     NEARLY_EQUAL, SPACES, MISSING, DROPPED, EQUAL_NUMBERS, MANY_NUMBERS, QUANTITY, SEVERAL, LISTS_OF_ONE, ONE_LABEL,
-    MISSING_PATIENTS, EQUAL_PATIENTS, ALIKE_PATIENTS,
+    MISSING_PATIENTS, BLANK_PATIENTS, EQUAL_PATIENTS,
+    SAME_FORM_PATIENTS, ALIKE_PATIENTS,
 )  # fmt: skip
 
 

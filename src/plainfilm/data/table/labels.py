@@ -112,7 +112,7 @@ def _number(text: str) -> Decimal | None:
 def _numbers(files: DataFiles, path: Path) -> DataFiles:
     values = {label: _number(label) for label in {file.label for file in files.found}}
     files = _refuse_quantity(files, {name: value for name, value in values.items() if value is not None}, path)
-    return _joined(files, "label", lambda label: label if values[label] is None else values[label])
+    return _joined(files, lambda label: label if values[label] is None else values[label])
 
 
 def _refuse_quantity(files: DataFiles, value_of: dict[str, Decimal], path: Path) -> DataFiles:
@@ -132,45 +132,31 @@ def _refuse_quantity(files: DataFiles, value_of: dict[str, Decimal], path: Path)
     return replace(files, notes=(*files.notes, kinds.MANY_NUMBERS.note(**facts)))
 
 
-_EQUAL = {"label": kinds.EQUAL_NUMBERS, "patient": kinds.EQUAL_PATIENTS}
-
-
-def _joined(files: DataFiles, field: str, key: Callable[[str], Hashable]) -> DataFiles:
-    """Files with one spelling, the shortest, for the cells that are equal by `key`, and a note on them."""
-    groups = [
-        names for names in _spellings((getattr(file, field) for file in files.found), key).values() if len(names) > 1
-    ]
+def _joined(files: DataFiles, key: Callable[[str], Hashable]) -> DataFiles:
+    """Files with one spelling, the shortest, for the labels that are equal by `key`, and a note on them."""
+    groups = [names for names in _spellings((file.label for file in files.found), key).values() if len(names) > 1]
     if not groups:
         return files
     spelled = {name: min(names, key=lambda name: (len(name), name)) for names in groups for name in names}
-    said = some([" and ".join(sorted(names)) for names in groups])  # of labels; patients are counted, never named
-    found = [replace(file, **{field: spelled.get(value := getattr(file, field), value)}) for file in files.found]
-    return replace(files, found=found, notes=(*files.notes, _EQUAL[field].note(spellings=said, n=len(groups))))
+    said = some([" and ".join(sorted(names)) for names in groups])
+    note = kinds.EQUAL_NUMBERS.note(spellings=said)
+    return _relabelled(files, lambda label: spelled.get(label, label), note)
 
 
 # --- patients ---------------------------------------------------------------------------------------------------------
 
 
 def _patients(files: DataFiles) -> DataFiles:
-    """Patient cells: missing ones emptied, equal numbers joined, nearly equal ones noted."""
+    """Patient cells, the missing ones emptied; final_keys() compares the others."""
     cells = [file.patient.strip() for file in files.found]
     blank = [cell for cell in cells if _is_missing(cell)]
     found = [
-        replace(file, patient="" if _is_missing(cell) else unicodedata.normalize("NFC", cell))
-        for file, cell in zip(files.found, cells, strict=True)
+        replace(file, patient="" if _is_missing(cell) else cell) for file, cell in zip(files.found, cells, strict=True)
     ]
     words = set(blank) - {""}
     facts = {"n": sum(bool(cell) for cell in blank), "of": len(cells), "spellings": _cells(words)}
     notes = [kinds.MISSING_PATIENTS.note(**facts)] if words else []
-    files = _joined(replace(files, found=found, notes=(*files.notes, *notes)), "patient", _without_fraction)
-    alike = _spellings((file.patient for file in files.found), lambda cell: cell.casefold().lstrip("0"))
-    n = sum(len(names) for key, names in alike.items() if key != "" and len(names) > 1)
-    return replace(files, notes=(*files.notes, kinds.ALIKE_PATIENTS.note(n=n))) if n else files
-
-
-def _without_fraction(cell: str) -> str:
-    """'7.0' -> '7'; '007' stays, since a leading zero may mean something."""
-    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", cell)
+    return replace(files, found=found, notes=(*files.notes, *notes))
 
 
 # --- nearly equal labels ----------------------------------------------------------------------------------------------

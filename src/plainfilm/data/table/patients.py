@@ -7,7 +7,8 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +71,22 @@ def key_from_name(relative: str, pattern: str | None = None) -> _PatientKey | No
         if match and wide:
             return _PatientKey(match[1], wide[1])
     return None
+
+
+def composed_key(key: str) -> str:
+    """The key without spaces around it, in composed Unicode form (NFC)."""
+    return unicodedata.normalize("NFC", key.strip())
+
+
+def canonical_key(key: str) -> str:
+    """One spelling for keys of a table that are one patient: composed, and '7.0' is '7'; '007' stays, since a leading zero may
+    mean something."""
+    return re.sub(r"^([+-]?\d+)\.0*$", r"\1", composed_key(key))
+
+
+def known_patients(keys: Iterable[str], others: Iterable[str]) -> set[str]:
+    """The patients, in one spelling, that are in both: tables of other programs and versions may spell one patient differently."""
+    return {canonical_key(key) for key in keys} & {canonical_key(key) for key in others} - {""}
 
 
 def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, first_name: str) -> None:

@@ -20,6 +20,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import NO_PATIENTS, grouped
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, refuse_damaged, scan_table
+from plainfilm.data.table.patients import known_patients
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.shift.external_classes import renamed, without_classes
@@ -174,7 +175,7 @@ def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card) -> list[str]:
     if (rows["given"] != "").any():
         notes.append("The external train/val/test folders were pooled; the network was trained on none of them.")
     patients = set(rows["patient"]) - {""}
-    if known := patients & set(own.loc[own["split"] != "test", "patient"]):
+    if known := known_patients(patients, own.loc[own["split"] != "test", "patient"]):
         notes.append(
             f"KNOWN PATIENTS: {len(known)} of {len(patients)} external patient keys are in the run's train or valid set "
             "too. If they are the same people, the score is optimistic; --drop-known leaves their images out."

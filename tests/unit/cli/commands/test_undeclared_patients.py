@@ -58,3 +58,20 @@ def test_a_dry_run_proposes_until_a_pattern_is_given(slices: Path) -> None:
     assert (found["pattern"], found["straddling"]) == (r"^(s\d+)_", 10)
     done = plainfilm(*dry, "--patient-pattern", found["pattern"], "--json")
     assert json.loads(done.stdout)["patient_patterns"] == []
+
+
+def test_a_dry_run_of_identities_proposes_nothing(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    """Every image names its patient; the names would also tell one, which nobody need declare."""
+    rows = ["path,label,patient"]
+    for p in range(3):
+        for k in range(9):
+            image = np.random.default_rng(10 * p + k).integers(0, 256, (48, 48), dtype=np.uint8)
+            write_image(tmp_path / f"s{k // 3 + 5 * p}_img{k}.png", image)
+            rows.append(f"s{k // 3 + 5 * p}_img{k}.png,face {p},person {p}")
+    (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    dry = ("train", tmp_path / "list.csv", "--split", "image", "--size", 48, "--dry-run", "--json")
+    document = json.loads(plainfilm(*dry).stdout)
+    assert any(note.startswith("IDENTITY RECOGNITION") for note in document["notes"])
+    assert document["patient_patterns"] == []
+    undeclared = json.loads(plainfilm(*dry, "--patient-column", "none").stdout)["patient_patterns"]
+    assert [found["groups"] for found in undeclared] == [9]

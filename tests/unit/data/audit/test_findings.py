@@ -92,18 +92,55 @@ def test_the_pattern_once_given_is_judged(tmp_path: Path, write_image: Callable[
     assert (document.patient_patterns, document.verdict) == ([], "fail")
 
 
-def test_without_a_pattern_patients_are_unknown_and_the_verdict_is_that_of_the_rest(
+def test_patients_without_a_pattern_or_a_key_make_the_audit_of_given_folders_unknown(
     tmp_path: Path, write_image: Callable[..., Path]
 ) -> None:
     root = slices(tmp_path / "data", write_image, "img_{i}.png")
     document = audit_of(root, tmp_path / "audit")
-    assert (document.patients_across_splits, document.patient_patterns, document.verdict) == (None, [], "ok")
+    assert (document.patients_across_splits, document.patient_patterns, document.verdict) == (None, [], "unknown")
+    assert document.notes[-2] == "Without a patient key it is unknown whether a patient is in two given folders."
+
+
+@pytest.mark.parametrize("parts", [(), ("train",)])
+def test_without_two_given_folders_there_is_nothing_to_cross(
+    tmp_path: Path, write_image: Callable[..., Path], parts: tuple[str, ...]
+) -> None:
+    root = slices(tmp_path / "all", write_image, "img_{i}.png")
+    for image in sorted(root.rglob("*.png")):
+        new = tmp_path.joinpath("data", *parts, image.parent.name, image.name)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        image.rename(new)
+    document = audit_of(tmp_path / "data", tmp_path / "audit")
+    assert (document.patients_across_splits, document.verdict) == (None, "ok")
+    assert document.notes[-2].startswith("No patient key: images of one patient on both sides of a fold")
+    assert not any("two given folders" in note for note in document.notes)
+
+
+def test_one_known_patient_hides_no_unknown_one(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    """Of 32 images one names its patient, which crosses nothing."""
+    root = slices(tmp_path / "data", write_image, "img_{i}.png")
+    (root / "train/A/img_0.png").rename(root / "train/A/IM-0115-0001.png")
+    document = audit_of(root, tmp_path / "audit")
+    assert (document.patients_across_splits, document.verdict) == ([], "unknown")
+    assert any(note.startswith("31 of 32 images have no patient key: ") for note in document.notes)
+    assert any(note.startswith("Without a patient key it is unknown") for note in document.notes)
+    (root / "test/A/img_2.png").rename(root / "test/A/IM-0115-0002.png")
+    document = audit_of(root, tmp_path / "again")
+    assert (document.patients_across_splits, document.verdict) == (["IM-0115"], "fail")
 
 
 def test_with_keys_it_is_known_that_none_crosses(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
     root = given_tree(tmp_path / "data", draw_cxr)
     document = audit_of(root, tmp_path / "audit")
     assert (document.patients_across_splits, document.patient_patterns) == ([], [])
+
+
+def test_given_folders_in_which_every_image_names_its_patient_are_not_unknown(
+    tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
+    document = audit_of(slices(tmp_path / "data", write_image, "IM-{i:04d}-{k}.png"), tmp_path / "audit")
+    assert (document.patients_across_splits, document.patient_keys, document.verdict) == ([], 32, "ok")
+    assert not any("patient key" in note for note in document.notes)
 
 
 def test_one_patient_in_each_class_leaves_nothing_to_judge(tmp_path: Path, write_image: Callable[..., Path]) -> None:
@@ -116,8 +153,21 @@ def test_one_patient_in_each_class_leaves_nothing_to_judge(tmp_path: Path, write
     document = audit_of(tmp_path / "list.csv", tmp_path / "audit")
     assert all(shortcut.auroc.value is None for shortcut in document.shortcuts)
     assert document.verdict == "unknown"
+    assert any("Class 'A' has 1 patient; a probe needs" in note for note in document.notes)
     assert any(note.startswith("IDENTITY RECOGNITION: every class is one patient") for note in document.notes)
     assert any("positive class by alphabet; --positive changes it" in note for note in document.notes)
+
+
+def test_how_a_table_was_read_is_in_its_audit(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    rows = ["file;class;who"]
+    for i in range(8):
+        write_image(tmp_path / f"{i}.png", np.random.default_rng(i).integers(0, 256, (24, 24), dtype=np.uint8))
+        rows.append(f"{i}.png;{'AB'[i % 2]};{'7' if i else '7.0'}")
+    (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
+    document = audit_of(tmp_path / "list.csv", tmp_path / "audit", **{"data.patient_column": "who"})
+    page = (tmp_path / "audit" / "audit.html").read_text(encoding="utf-8")
+    for said in ("Columns of the table: path from", "Patients spelled in several ways"):
+        assert any(note.startswith(said) for note in document.notes) and said in page
 
 
 def given_tree(root: Path, draw_cxr: Callable[..., Path]) -> Path:

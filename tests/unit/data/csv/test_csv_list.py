@@ -57,10 +57,30 @@ def test_patients_007_and_7_are_two_patients_and_7_and_7_0_one(image_folder: Pat
 def test_the_csv_tells_the_patient_and_the_file_name_only_where_it_is_silent(
     tmp_path: Path, write_image: Callable[..., Path]
 ) -> None:
-    for i, name in enumerate(("phantom-00001-1.png", "phantom-00001-2.png")):
+    names = [f"phantom-0000{patient}-{k}.png" for patient in (1, 2) for k in (1, 2)]
+    for i, name in enumerate(names):
         write_image(tmp_path / name, np.full((4, 4), i, np.uint8))
-    path = csv(tmp_path, "path,label,patient\nphantom-00001-1.png,A,anna\nphantom-00001-2.png,B,\n")
-    assert list(build_table(path, DataConfig()).rows["patient"]) == ["anna", "phantom-00001"]
+    cells = zip(names, "ABAB", ["anna", "", "", ""], strict=True)
+    table = build_table(csv(tmp_path, "\n".join(["path,label,patient", *map(",".join, cells)])), DataConfig())
+    assert list(table.rows["patient"]) == ["anna", "anna", "phantom-00002", "phantom-00002"]
+    assert table.notes[0].startswith("3 of 4 images have no patient in the table: 1 have that of")
+
+
+def test_an_empty_patient_column_is_said(tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    names = [f"phantom-0000{patient}-1.png" for patient in (1, 2)]
+    for i, name in enumerate(names):
+        write_image(tmp_path / name, np.full((4, 4), i, np.uint8))
+    table = build_table(csv(tmp_path, f"path,label,patient\n{names[0]},A,\n{names[1]},B,\n"), DataConfig())
+    assert list(table.rows["patient"]) == ["phantom-00001", "phantom-00002"]
+    assert [note[:28] for note in table.notes] == ["The patient column is empty;"]
+
+
+def test_a_patient_column_and_a_pattern_are_refused_together(image_folder: Path, refusal: Refusal) -> None:
+    path = csv(image_folder, "path,label,subject\n0.png,A,p\n1.png,B,q\n")
+    message = refusal(lambda: read_csv(path, DataConfig(patient_pattern=r"^(\d)")), UsageError)
+    assert "'subject'" in message and "--patient-column none uses the pattern" in message
+    cfg = DataConfig(patient_pattern=r"^(\d)", patient_column="none")
+    assert list(build_table(path, cfg).rows["patient"]) == ["0", "1"]
 
 
 def test_paths_are_relative_to_the_csv_and_columns_come_in_any_order(image_folder: Path) -> None:

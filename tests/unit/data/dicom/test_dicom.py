@@ -28,11 +28,13 @@ import pytest
 from PIL import Image
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from plainfilm.config import DataConfig
 from plainfilm.data.dicom import pixel_data
 from plainfilm.data.dicom import read as dicom
 from plainfilm.data.dicom.read import is_dicom, read_dicom
 from plainfilm.data.errors import MAX_BYTES, DecodeError
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes
+from plainfilm.data.table.image_table import build_table
 
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99"))
 JPEG, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LS, JPEG_2000, HTJ2K, MPEG4 = (
@@ -895,6 +897,22 @@ def test_one_patient_is_one_hash_in_every_character_set(charset: str, syntax: st
 def test_an_identity_of_several_values_is_one_patient() -> None:
     both, first = film(NOISE, PatientID="A\\B"), film(NOISE, PatientID="A")
     assert read_dicom(both, key=b"k").patient != read_dicom(first, key=b"k").patient
+
+
+def test_a_column_comes_before_the_patient_identity_and_a_pattern_replaces_it(tmp_path: Path) -> None:
+    """Three films of one PatientID, and a file name each that a pattern reads."""
+    for k, name in enumerate(("A/p1.dcm", "B/p2.dcm", "B/p3.dcm")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(film(np.roll(NOISE, k), PatientID="7"))
+    patients = [set(build_table(tmp_path, DataConfig(**options)).rows["patient"]) for options in
+                ({}, {"patient_pattern": r"^(p\d)"})]  # fmt: skip
+    assert len(patients[0]) == 1 and all(key.startswith("dicom-") for key in patients[0])
+    assert patients[1] == {"p1", "p2", "p3"}
+    list_of = tmp_path / "list.csv"
+    list_of.write_text("path,label,patient\nA/p1.dcm,A,anna\nB/p2.dcm,B,\nB/p3.dcm,B,bea\n", encoding="utf-8")
+    assert list(build_table(list_of, DataConfig()).rows["patient"]) == ["anna", "", "bea"]  # the PatientID is of two
+    list_of.write_text("path,label,patient\nA/p1.dcm,A,anna\nB/p2.dcm,B,\n", encoding="utf-8")
+    assert list(build_table(list_of, DataConfig()).rows["patient"]) == ["anna", "anna"]
 
 
 # ---- nothing gets out

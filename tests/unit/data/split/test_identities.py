@@ -11,9 +11,10 @@ import pytest
 
 from plainfilm.base.events import silent
 from plainfilm.config import DataConfig, load_config
+from plainfilm.data.split.identities import without_identities
 from plainfilm.data.split.splits import make_split
 from plainfilm.data.table.image_table import ImageTable, build_table
-from plainfilm.errors import DataError
+from plainfilm.errors import DataError, GateError
 from plainfilm.pipeline.prepare import prepare
 from plainfilm.schemas.documents import marks
 from wording import lacking
@@ -68,6 +69,28 @@ def test_a_split_by_patient_is_refused_and_names_the_other(faces: Path, kind: st
     assert lacking(message, "Every class is one patient (3 classes)", "--split image", "IDENTITY RECOGNITION") == []
 
 
+@pytest.mark.parametrize("kind", ["official", "given"])
+def test_given_parts_that_share_each_patient_are_refused(faces: Path, kind: str, refusal: Refusal) -> None:
+    whole = table(faces)
+    parts = np.array(["train", "train", "valid", "test"])[np.arange(len(whole.rows)) % 4]
+    shared = ImageTable(whole.root, whole.rows.assign(given=parts), whole.excluded, None)
+    if kind == "official":
+        assert "Every class is one patient" in refusal(lambda: make_split(shared, DataConfig(split=kind), 0), DataError)
+        return
+    line = refusal(lambda: make_split(shared, DataConfig(split=kind), 0), GateError)
+    assert "3 patient keys" in line
+    allowed = make_split(shared, DataConfig(split=kind, allow_leak=True), 0)
+    assert allowed.leaky and marks(list(allowed.notes)) == "LEAKY SPLIT: "
+
+
+def test_a_class_of_one_image_is_no_identity(faces: Path) -> None:
+    """Of one image nobody can be recognised: one such class, and the data is not of identities."""
+    whole = table(faces)
+    for first, recognised in ((9, False), (8, True)):  # the first class keeps one image, or two
+        few = ImageTable(whole.root, whole.rows.iloc[first:].reset_index(drop=True), whole.excluded, None)
+        assert without_identities(few, "image")[1] is recognised
+
+
 def test_the_split_file_of_such_a_split_is_taken_back(faces: Path, tmp_path: Path) -> None:
     made = make_split(table(faces), DataConfig(split="image"), 0)
     frame = made.rows[["relative", "group", "split"]].rename(columns={"relative": "path"})
@@ -81,7 +104,7 @@ def test_folders_are_identities_where_a_pattern_says_so(faces: Path) -> None:
     """s1/ and s2/ without a pattern may be anything: then each image is its own patient, and by image is leaky."""
     folders = faces.parent / "all"
     assert make_split(table(folders), DataConfig(split="image"), 0).leaky
-    said = table(faces.parent / "list.csv", patient_pattern=FACES)
+    said = table(faces.parent / "list.csv", patient_pattern=FACES, patient_column="none")
     assert not make_split(said, DataConfig(split="image"), 0).leaky
 
 

@@ -195,7 +195,7 @@ def test_a_table_that_is_saved_and_read_is_the_same_table(tmp_path: Path, write_
     for name in rows:
         assert list(again[name]) == list(rows[name]), name
     assert list(again["label"]) == labels
-    assert list(again["patient"]) == ["007", "7", "", "", "", "1.0"]
+    assert list(again["patient"]) == ["007", "7", "", "", "", "1"]
     assert list(again["grey"]) == [True, False, False, False, False, False]
     assert again["grey"].dtype == bool
     assert again["group"].dtype == np.int64

@@ -287,18 +287,6 @@ def test_missing_patients_are_their_own_and_said(listed):
     assert notes == ("'Unknown', 'nan' in the patient column is read as no patient (4 of 10 rows).",)
 
 
-def test_patients_equal_as_numbers_are_one_and_never_named(listed):
-    found, notes = patients_of(["81", "81.0", " 81 ", "92", "93.0"], listed)
-    assert found == ["81", "81", "81", "92", "93.0"]
-    assert len(notes) == 1 and notes[0].endswith("as one patient each: 1.") and "81" not in notes[0]
-
-
-def test_patients_that_are_nearly_equal_stay_apart(listed):
-    found, notes = patients_of(["0081", "81", "p5", "P5", "9"], listed)
-    assert found == ["0081", "81", "p5", "P5", "9"]
-    assert len(notes) == 1 and "are kept apart: 4." in notes[0] and "81" not in notes[0]
-
-
 # --- as a whole -------------------------------------------------------------------------------------------------------
 
 WORDS = st.one_of(

@@ -194,6 +194,17 @@ def test_known_patients_are_noted_loudly_and_not_refused(read, tmp_path: Path, d
     assert note.startswith(f"KNOWN PATIENTS: {known} of 16 external patient keys")
 
 
+def test_a_known_patient_is_known_in_another_spelling(own: pd.DataFrame, outside: Path):
+    """The run's table is of a version that kept '1.0'."""
+    images = sorted(outside.rglob("*.png"))
+    rows = [f"{image.relative_to(outside)},{image.parent.name},{i // 2}" for i, image in enumerate(images)]
+    (outside / "list.csv").write_text("\n".join(["path,label,patient", *rows]) + "\n")
+    older = own.assign(patient=[f"{i % 3}.0" for i in range(len(own))], split="train")
+    finished = FinishedRun(RunDir(outside), card_of(), load_config(), older)
+    notes = read_external(finished, ExternalRequest(outside / "list.csv"), silent).notes
+    assert [note[:46] for note in notes] == ["KNOWN PATIENTS: 3 of 8 external patient keys a"]
+
+
 def test_images_without_a_key_count_as_their_own_patients_and_a_pattern_finds_one(read, tmp_path: Path, write_image):
     for i in range(4):
         write_image(tmp_path / "x" / CLASSES[i % 2] / f"child{i // 2}_{i}.png", np.full((9, 9), 40 * i + 5, np.uint8))
