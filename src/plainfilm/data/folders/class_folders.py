@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from plainfilm.data.folders.equal_names import folded
 from plainfilm.data.folders.label_pattern import NO_MATCH, label_reader, propose
 from plainfilm.data.folders.layout import Layout, Shape, find_layout
 from plainfilm.data.folders.split_names import splits_among
@@ -207,7 +207,7 @@ def _refuse_other_classes(found: list[FoundFiles]) -> None:
     """Refuse a given folder none of whose classes is one of train; spellings of one class are left to check_labels()."""
     classes: dict[str, dict[str, str]] = defaultdict(dict)
     for file in found:
-        classes[file.given].setdefault(_folded(file.label), file.label)
+        classes[file.given].setdefault(folded(file.label), file.label)
     train = classes["train"]
     for given in ("valid", "test"):
         if train and classes[given] and train.keys().isdisjoint(classes[given]):
@@ -215,9 +215,3 @@ def _refuse_other_classes(found: list[FoundFiles]) -> None:
                 f"The class folders of {given} ({', '.join(sorted(classes[given].values())[:3])}) are none of train's "
                 f"({', '.join(sorted(train.values())[:3])}). Rename them; images without a class can lie in {given} itself."
             )
-
-
-def _folded(label: str) -> str:
-    """Equal for labels that check_labels() joins or refuses: they differ in case, spaces or Unicode form."""
-    visible = "".join(char for char in unicodedata.normalize("NFC", label) if unicodedata.category(char) != "Cf")
-    return " ".join(unicodedata.normalize("NFC", visible.casefold()).split())

@@ -28,6 +28,12 @@ class FoundFiles:
     patient: str = ""
     line: int = 0  # where its row ends in the CSV; 0 in a folder
 
+    @property
+    def inner(self) -> str:
+        """The folders of the file below its class folder; '' in a table."""
+        folders = [] if self.line else self.relative.split("/")[:-1]
+        return "/".join(folders[folders.index(self.label) + 1 :]) if self.label in folders else ""
+
 
 @dataclass(frozen=True)
 class DataFiles:

@@ -19,10 +19,11 @@ from plainfilm.data.folders.masks import refuse_masks
 from plainfilm.data.folders.walk import NOT_READ, DataFiles, FoundFiles, hides_images, set_aside, walk, without_sealed
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
+from plainfilm.data.table import kinds
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.labels import check_labels
 from plainfilm.data.table.patient_keys import PatientKeys, final_keys
-from plainfilm.data.table.patients import key_from_name, require_matches
+from plainfilm.data.table.patients import are_restarted, key_from_name, require_matches
 from plainfilm.data.table.scan import refuse_deeper, scan
 from plainfilm.errors import ConfigError, DataError
 
@@ -192,11 +193,14 @@ def _patients(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> Pa
     found = [key_from_name(name, cfg.patient_pattern) for name in names]
     if names:
         require_matches(found, cfg.patient_pattern, names[0])
-    return final_keys(
+    doubt = cfg.patient_pattern is None and are_restarted([file.inner for file, _ in files], found)
+    found = [None for _ in found] if doubt else found
+    keys = final_keys(
         [file.patient for file, _ in files],
         ["" if cfg.patient_pattern else fact.patient for _, fact in files],
         [(key.patient, key.wide) if key else ("", "") for key in found],
     )
+    return replace(keys, notes=(*keys.notes, kinds.RESTARTED_NAMES.note())) if doubt else keys
 
 
 def _without_conflicts(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str, str]], tuple[tuple[str, ...], ...]]:

@@ -107,6 +107,13 @@ MISSING_PATIENTS = Kind(
     "A patient cell holds one of the words for a missing label.", "table", "noted",
     "{spellings} in the patient column is read as no patient ({n} of {of} rows).",
 )  # fmt: skip
+RESTARTED_NAMES = Kind(
+    "File names have the form of a known set (IM-0001-0002), and most of their keys lie in several folders of a class.",
+    "folders and table", "noted",
+    "File names have the form of a known set, but their numbers restart in each folder: they were not read as patients. "
+    "--patient-pattern finds the patient.",
+    "--patient-pattern REGEX",
+)  # fmt: skip
 BLANK_PATIENTS = Kind(
     "A patient cell is empty, and the DICOM PatientID or the name of the file tells a patient.", "table", "noted",
     "{n} of {of} images have no patient in the table: {tied} have that of the images with the same DICOM PatientID or "
@@ -129,7 +136,7 @@ ALIKE_PATIENTS = Kind(
 
 KINDS = (
     NEARLY_EQUAL, SPACES, MISSING, DROPPED, EQUAL_NUMBERS, MANY_NUMBERS, QUANTITY, SEVERAL, LISTS_OF_ONE, ONE_LABEL,
-    MISSING_PATIENTS, BLANK_PATIENTS, EQUAL_PATIENTS,
+    MISSING_PATIENTS, RESTARTED_NAMES, BLANK_PATIENTS, EQUAL_PATIENTS,
     SAME_FORM_PATIENTS, ALIKE_PATIENTS,
 )  # fmt: skip
 

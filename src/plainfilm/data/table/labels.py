@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from plainfilm.config import DataConfig
+from plainfilm.data.folders.equal_names import folded
 from plainfilm.data.folders.walk import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table import kinds
 from plainfilm.data.table.kinds import as_word, some
@@ -146,12 +146,16 @@ def _joined(files: DataFiles, key: Callable[[str], Hashable]) -> DataFiles:
 # --- patients ---------------------------------------------------------------------------------------------------------
 
 
+def _is_nobody(cell: str) -> bool:
+    return _is_missing(cell) or _number(cell) == -1
+
+
 def _patients(files: DataFiles) -> DataFiles:
     """Patient cells, the missing ones emptied; final_keys() compares the others."""
     cells = [file.patient.strip() for file in files.found]
-    blank = [cell for cell in cells if _is_missing(cell)]
+    blank = [cell for cell in cells if _is_nobody(cell)]
     found = [
-        replace(file, patient="" if _is_missing(cell) else cell) for file, cell in zip(files.found, cells, strict=True)
+        replace(file, patient="" if _is_nobody(cell) else cell) for file, cell in zip(files.found, cells, strict=True)
     ]
     words = set(blank) - {""}
     facts = {"n": sum(bool(cell) for cell in blank), "of": len(cells), "spellings": _cells(words)}
@@ -162,20 +166,13 @@ def _patients(files: DataFiles) -> DataFiles:
 # --- nearly equal labels ----------------------------------------------------------------------------------------------
 
 
-def _folded(label: str) -> str:
-    """Equal for labels that differ in case, spaces, dashes, invisible characters or Unicode form."""
-    kinds_of = ((char, unicodedata.category(char)) for char in unicodedata.normalize("NFC", label))
-    visible = "".join("-" if kind == "Pd" else char for char, kind in kinds_of if kind != "Cf")
-    return " ".join(unicodedata.normalize("NFC", visible.casefold()).split())
-
-
 def _refuse_nearly_equal(found: list[FoundFiles], labels_in: Callable[[str], list[str]]) -> None:
     """`labels_in` gives the labels that one cell names."""
     first: dict[str, str] = {}  # the first file of each label
     for file in found:
         for label in labels_in(file.label):
             first.setdefault(label, file.relative)
-    for names in _spellings(first, _folded).values():
+    for names in _spellings(first, folded).values():
         if len(names) > 1:
             one, other = sorted(names)[:2]
             shown = {"first": _with_code_points(one, others=names), "second": _with_code_points(other, others=names)}

@@ -102,6 +102,21 @@ def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, fir
         )
 
 
+def are_restarted(folders: Sequence[str], keys: Sequence[_PatientKey | None]) -> bool:
+    """Whether most keys of several images lie in several folders of their class: then the numbers restart in each folder,
+    as OsiriX's IM-0001 does for each patient, and are no patients.
+
+    Args:
+        folders: of each file, below its class folder.
+    """
+    places: dict[str, list[str]] = {}
+    for folder, key in zip(folders, keys, strict=True):
+        if key is not None:
+            places.setdefault(key.patient, []).append(folder)
+    several = [len(set(found)) > 1 for found in places.values() if len(found) > 1]
+    return 2 * sum(several) > len(several)
+
+
 class PatientSecret:
     """The key of the hashes that replace DICOM PatientIDs: random, created once, readable by its owner only.
 

@@ -282,9 +282,9 @@ def patients_of(cells: list[str], path: Path) -> tuple[list[str], tuple[str, ...
 
 
 def test_missing_patients_are_their_own_and_said(listed):
-    found, notes = patients_of(["7", "nan", "Unknown", " ", "7"], listed)
-    assert found == ["7", "", "", "", "7"]
-    assert notes == ("'Unknown', 'nan' in the patient column is read as no patient (4 of 10 rows).",)
+    found, notes = patients_of(["7", "nan", "Unknown", " ", "7", "-1"], listed)
+    assert found == ["7", "", "", "", "7", ""]
+    assert notes == ("'-1', 'Unknown', 'nan' in the patient column is read as no patient (6 of 12 rows).",)
 
 
 # --- as a whole -------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from plainfilm.config import DataConfig, load_config
 from plainfilm.data.table.groups import join_groups
-from plainfilm.data.table.patients import _PatientKey, key_from_name, require_matches
+from plainfilm.data.table.patients import _PatientKey, are_restarted, key_from_name, require_matches
 from plainfilm.errors import ConfigError, DataError
 from wording import lacking
 
@@ -140,3 +140,18 @@ def test_groups_are_the_connected_rows(rows: list[tuple[int | None, int | None, 
     groups = join_groups(*columns)
     assert groups.dtype == np.int64
     assert list(groups) == by_breadth_first_search(columns)
+
+
+@pytest.mark.parametrize(
+    ("folders", "restarted"),
+    [
+        (["Ann/1", "Bob/1", "Ann/2", "Bob/2"], True),  # OsiriX: the series number, anew for each patient
+        (["/1", "/1", "/2", "/2"], False),  # Kermany: flat class folders
+        (["a/1", "b/1", "a/2", "a/2", "b/3", "b/3"], False),  # one child in two folders
+        ([], False),
+    ],
+)
+def test_numbers_that_restart_in_each_folder_are_no_patients(folders: list[str], restarted: bool) -> None:
+    places = [name.partition("/") for name in folders]
+    keys = [key_from_name(f"NORMAL/IM-{number:0>4}-0001.jpeg") for _, _, number in places]
+    assert all(keys) and are_restarted([place for place, _, _ in places], keys) is restarted
