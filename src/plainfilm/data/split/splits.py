@@ -74,7 +74,7 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
     else:
         rows, kind = _from_file(table, Path(cfg.split)), "file"
     if kind in ("patient", "kfold", "image") and (table.rows["given"] != "").any():
-        notes.append("The given train/val/test folders were pooled and split again; --split official keeps them.")
+        notes.append("The given train/val/test parts were pooled and split again; --split official keeps them.")
     crossing = leaks(rows)
     conflicts = int((table.excluded["code"] == "E_LABEL_CONFLICT").sum())
     if kind == "image" and not identity:
@@ -111,9 +111,7 @@ def _pooled_note(rows: pd.DataFrame) -> list[str]:
     if not (rows["given"] == "valid").any():
         return []
     share = f"{_VALID_SHARE_OF_OFFICIAL:.0%}"
-    return [
-        f"The given train and val were pooled; valid is {share} of them by patient. --split given keeps val as it is."
-    ]
+    return [f"The given train and val were pooled; valid is {share} of them. --split given keeps val as it is."]
 
 
 def _joined_note(rows: pd.DataFrame) -> list[str]:

@@ -173,7 +173,7 @@ def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card) -> list[str]:
     if missing := [name for name in card.vocab if name not in set(rows["label"])]:
         notes.append(f"No external image is of class {' or '.join(missing)}: metrics that need one are not estimable.")
     if (rows["given"] != "").any():
-        notes.append("The external train/val/test folders were pooled; the network was trained on none of them.")
+        notes.append("The external train/val/test parts were pooled; the network was trained on none of them.")
     patients = set(rows["patient"]) - {""}
     if known := known_patients(patients, own.loc[own["split"] != "test", "patient"]):
         notes.append(

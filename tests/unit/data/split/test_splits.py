@@ -750,7 +750,7 @@ def test_identical_files_with_different_labels_are_a_leak_of_a_given_split_alone
 
 @pytest.mark.parametrize("kind", ["patient", "kfold", "image"])
 def test_every_division_of_our_own_says_that_given_folders_were_pooled(kind: str) -> None:
-    pooled = "The given train/val/test folders were pooled"
+    pooled = "The given train/val/test parts were pooled"
     split = make_split(table(given_image_rows()), DataConfig(split=kind), seed=0)
     assert sum(note.startswith(pooled) for note in split.notes) == 1
     free = make_split(table(image_rows(20, 1, "A") + image_rows(20, 1, "B")), DataConfig(split=kind), seed=0)

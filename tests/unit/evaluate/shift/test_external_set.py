@@ -241,7 +241,7 @@ def test_given_folders_are_pooled_and_that_is_noted(read, outside: Path, tmp_pat
     found = read(tmp_path / "given")
     assert found.seal == read(outside).seal
     (note,) = found.notes
-    assert lacking(note, "external train/val/test folders", "pooled", "trained on none") == []
+    assert lacking(note, "external train/val/test parts", "pooled", "trained on none") == []
 
 
 def test_a_csv_may_list_them(read, outside: Path):
