@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from plainfilm.data.folders.mask_names import without_mask_splits
 from plainfilm.data.folders.split_names import split_of
 
 Shape = tuple[str, ...]  # the folders of a file below DATA, outermost first, without its name
@@ -173,7 +174,7 @@ def _split_tops(shapes: Collection[Shape], start: int, labelled: bool) -> set[st
     deep = {shape[0] for shape in below if len(shape) > 1} if labelled else tops
     parts = {split_of(top) for top in deep}
     if "train" in parts or (parts and "" not in parts and deep == tops):
-        return {top for top in tops if split_of(top)}
+        return without_mask_splits({top for top in tops if split_of(top)})
     return set()
 
 
