@@ -135,6 +135,7 @@ def test_the_same_command_twice_gives_the_same_bytes(trained, data, runs):
         assert (again / name).read_bytes() == (trained[0] / name).read_bytes(), name
 
 
+@pytest.mark.campaign
 def test_the_saved_config_repeats_the_run_and_another_seed_does_not(trained, runs):
     again, other = runs / "from-config", runs / "other-seed"
     plainfilm("train", "--config", trained[0] / "config.yaml", "--out", again)
@@ -374,6 +375,7 @@ def test_show_loads_no_network_library(evaluated):
     assert done.stderr.split() == []
 
 
+@pytest.mark.campaign
 def test_every_printed_command_can_be_pasted(trained, data, tmp_path, monkeypatch):
     """In a folder whose name has a space, a quote and a letter beyond ASCII; `sh` says what each word is."""
     place = tmp_path / "o'b dir é"
@@ -467,6 +469,7 @@ def test_the_stored_threshold_is_the_one_that_valid_chooses(trained):
     assert found["best_epoch"] == 1 + history["valid_auroc"].idxmax()
 
 
+@pytest.mark.campaign
 def test_what_was_not_chosen_on_valid_is_not_said_to_be(data, runs):
     run = runs / "fixed"
     done = plainfilm(
@@ -519,6 +522,7 @@ def test_changed_weights_are_refused(trained, runs):
     assert "not the file its card describes" in plainfilm("evaluate", copy, code=2).stderr
 
 
+@pytest.mark.campaign
 def test_train_reads_no_test_file_after_the_split(data, runs, tmp_path):
     """An audit hook on open() counts: the scan reads each image once, and after it no test image is opened."""
     code = (
@@ -598,6 +602,7 @@ def test_lr_find_writes_its_own_folder_and_its_rate_can_be_used(data, runs):
     plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--lr", found["lr"], "--out", runs / "with-found-rate")
 
 
+@pytest.mark.campaign
 def test_a_flat_curve_is_said_to_be_flat_and_gives_no_rate(runs, tmp_path, write_image):
     """Blank images that differ in one pixel: the loss is ln 2 at every rate, and 2.8e-04 was suggested all the same."""
     for i in range(60):
@@ -614,6 +619,7 @@ def test_a_flat_curve_is_said_to_be_flat_and_gives_no_rate(runs, tmp_path, write
     assert "FLAT CURVE" in done.stderr and "lr=0.001" in (runs / "flat" / "log.txt").read_text()
 
 
+@pytest.mark.campaign
 def test_lr_auto_and_class_weights_and_balance_train(data, runs):
     plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--lr", "auto", "--class-weights", "--out", runs / "auto")
     assert "lr lr=" in (runs / "auto" / "log.txt").read_text()
@@ -656,6 +662,7 @@ def test_without_a_test_folder_everything_is_titled_validation_only(data, runs, 
     assert "no test set" in plainfilm("evaluate", run, "--split", "test", code=2).stderr
 
 
+@pytest.mark.campaign
 def test_three_classes_work_everywhere(data, runs, tmp_path):
     folder = tmp_path / "three"
     shutil.copytree(data, folder)

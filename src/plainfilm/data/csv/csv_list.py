@@ -97,9 +97,9 @@ def _given(path: Path, table: TextRows, columns: Columns) -> list[str]:
     odd = sorted({cell for cell in cells if cell and not split_of(cell)})
     blank = cells.count("")
     if odd or 0 < blank < len(cells):
-        what = f"the split {odd[0]!r}" if odd else f"{blank} rows without a split"
+        what = f"holds {odd[0]!r}" if odd else f"is empty in {blank} of {len(cells)} rows"
         raise DataError(
-            f"{path} has {what}. Expected train, valid or test in every row, or no split column (--split-column none)."
+            f"{path}: the split column {table.spelled(columns.split or 0)} {what}. Expected train, valid or test in every row, or no split column (--split-column none)."
         )
     return [split_of(cell) for cell in cells]
 

@@ -10,14 +10,11 @@ from pathlib import Path, PurePosixPath
 from plainfilm.data.folders.equal_names import folded
 from plainfilm.data.folders.label_pattern import NO_MATCH, label_reader, propose
 from plainfilm.data.folders.layout import Layout, Shape, find_layout
+from plainfilm.data.folders.mask_names import IMAGES, says_masks
 from plainfilm.data.folders.split_names import splits_among
 from plainfilm.data.folders.walk import DataFiles, FoundFiles, hides_images, is_system, set_aside
 from plainfilm.errors import DataError
 
-_IMAGES = frozenset({"image", "images", "img", "imgs"})
-_MASKS = frozenset(
-    {"mask", "masks", "label", "labels", "annotation", "annotations", "ground_truth", "groundtruth", "gt"}
-)
 _MOST_NAMED = 4  # folders that a sentence lists
 
 
@@ -148,19 +145,28 @@ def _refuse_odd(
 
 def _refuse_mask_folders(found: list[tuple[FoundFiles, Shape]]) -> None:
     """Refuse masks beside images, as folders of a class or as classes."""
-    inside: dict[str, Counter[str]] = defaultdict(Counter)
+    inside: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for file, inner in found:
-        inside[file.label][next((name for name in inner if name.casefold() in _MASKS), "")] += 1
-        inside[""][file.label] += 1  # the classes themselves
-    named = {name.casefold() for name in inside[""]}
-    for label, counts in inside.items():
-        masks = sorted(name for name in counts if name.casefold() in _MASKS)
-        if masks and len(counts) > len(masks) and (label or named & _IMAGES):
-            where = f"The class folder {label!r}" if label else "DATA"
-            raise DataError(
-                f"{where} holds a folder {masks[0]!r} beside images: {counts[masks[0]]} masks would be read as images of a class. "
-                "--under images reads only what is below folders of that name; or move the masks away."
-            )
+        telling = (name for name in reversed(inner) if says_masks(name) or name.casefold() in IMAGES)
+        inside[file.label][next(telling, "")].append(file.relative)
+        inside[""][file.label].append(file.relative)  # the classes themselves
+    for label, names in inside.items():
+        images = next((name for name in sorted(names) if name.casefold() in IMAGES), "")
+        masks = sorted(name for name in names if says_masks(name, alone=not images))
+        if masks and len(names) > len(masks) and (label or images):
+            _refuse_mask_folder(f"The class folder {label!r}" if label else "DATA", masks[0], names[masks[0]], images)
+
+
+def _refuse_mask_folder(where: str, name: str, masks: list[str], images: str) -> None:
+    todo = (
+        f"--under {images} reads only what is below folders of that name; or move the masks away."
+        if images
+        else "Move the masks away, or move the images to folders 'images', which --under images reads alone."
+    )
+    raise DataError(
+        f"{where} holds a folder {name!r} beside images: {len(masks)} masks would be read as images of a class "
+        f"(first: {masks[0]!r}). {todo}"
+    )
 
 
 def _refuse_splits_as_classes(labels: set[str], names: list[str]) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from plainfilm.data.folders.mask_names import may_say_masks, without_mask_splits
 from plainfilm.data.folders.split_names import split_of, splits_among
 
 Shape = tuple[str, ...]  # the folders of a file below DATA, outermost first, without its name
@@ -107,9 +108,13 @@ class Layout:
         if not left:
             return []
         start = len(self.base)
-        like = sum(n for shape, n in left.items() if splits_among(shape[start : start + 1]))
+        like = sum(n for shape, n in left.items() if self._could_be_split(shape[start : start + 1]))
         also = f"; {like} of them lie in folders named like splits: rename these, or merge them" if like else ""
         return [f"{sum(left.values())} images lie beside the split folders and are not used{also}."]
+
+    def _could_be_split(self, top: Shape) -> bool:
+        """Whether a folder beside the splits is named like one, and not as the masks of one."""
+        return bool(splits_among(top)) and not any(map(may_say_masks, top))
 
     def _ignored(self, images: Counter[Shape]) -> list[str]:
         """Split names inside class folders, which make no split."""
@@ -199,7 +204,7 @@ def _split_tops(shapes: Collection[Shape], start: int, labelled: bool) -> set[st
     deep = {shape[0] for shape in below if len(shape) > 1} if labelled else tops
     parts = {split_of(top) for top in deep}
     if "train" in parts or (parts and "" not in parts and deep == tops):
-        return {top for top in tops if split_of(top)}
+        return without_mask_splits({top for top in tops if split_of(top)})
     return set()
 
 

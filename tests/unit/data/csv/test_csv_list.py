@@ -232,7 +232,7 @@ def test_files_that_do_not_exist_are_counted_and_the_first_is_named(image_folder
 
 def test_an_unknown_split_is_refused_by_name(image_folder: Path, refusal: Refusal) -> None:
     message = refusal(lambda: read_csv(csv(image_folder, "path,label,split\n0.png,A,train\n1.png,B,holdout\n")))
-    assert "the split 'holdout'" in message
+    assert "the split column 'split' holds 'holdout'" in message
     assert "Expected train, valid or test" in message
 
 
@@ -240,7 +240,7 @@ def test_a_split_column_that_is_filled_in_part_is_refused(image_folder: Path, re
     message = refusal(
         lambda: read_csv(csv(image_folder, "path,label,split\n0.png,A,train\n1.png,B,\n2.png,B,\n3.png,B,test\n"))
     )
-    assert "2 rows without a split" in message
+    assert "the split column 'split' is empty in 2 of 4 rows" in message
     assert "in every row, or no split column" in message
 
 

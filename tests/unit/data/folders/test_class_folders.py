@@ -288,13 +288,17 @@ def test_options_of_folders_are_refused_for_a_list(tiny_cxr: Path, refusal: Refu
 # --- masks -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("masks", ["masks", "Mask", "labels", "annotations", "ground_truth"])
+@pytest.mark.parametrize(
+    "masks", ["masks", "Mask", "labels", "annotations", "ground_truth", "Ground Truth", "segmentations"]
+)
 @pytest.mark.parametrize("form", ["{c}/images/{i}.png {c}/{m}/{i}.png", "{c}/{i}.png {c}/{m}/{i}.png", "images/{c}/{i}.png {m}/{c}/{i}.png",
                                   "train/{c}/images/{i}.png train/{c}/{m}/{i}.png", "data/{c}/images/{i}.png data/{c}/{m}/{i}.png"])  # fmt: skip
 def test_folders_of_masks_are_refused_by_name(tmp_path: Path, refusal: Refusal, masks: str, form: str) -> None:
     names = [name.format(c=c, i=i, m=masks) for name in form.split() for c in "AB" for i in range(2)]
     message = refusal(lambda: read(touch(tmp_path, *names)))
-    assert lacking(message, f"'{masks}'", "masks", "--under images") == []
+    first = next(name for name in names if masks in name)
+    assert lacking(message, f"'{masks}'", "masks", "--under images", f"first: {first!r}") == []
+    assert ("Move the masks away" in message) == ("images" not in form)
     if "images" in form:
         files = read(tmp_path, under="images")
         assert {name.rpartition(":")[2] for name in labels(files).values()} == {"A", "B"}
@@ -308,6 +312,20 @@ def test_folders_of_masks_are_refused_by_name(tmp_path: Path, refusal: Refusal, 
 )
 def test_a_name_of_masks_without_images_beside_it_is_no_reason(tmp_path: Path, names: list[str]) -> None:
     assert labels(read(touch(tmp_path, *names))) == {name: name.split("/")[0] for name in names}
+
+
+@pytest.mark.parametrize("masks", ["lung masks", "Infection_Mask", "lungSegmentation"])
+@pytest.mark.parametrize("form", ["{c}/imgs/{i}.png {c}/{m}/{i}.png", "imgs/{c}/{i}.png {m}/{c}/{i}.png"])
+def test_beside_images_a_word_of_masks_is_enough(tmp_path: Path, refusal: Refusal, masks: str, form: str) -> None:
+    names = [name.format(c=c, i=i, m=masks) for name in form.split(maxsplit=1) for c in "AB" for i in range(2)]
+    message = refusal(lambda: read(touch(tmp_path, *names)))
+    assert lacking(message, f"'{masks}'", "masks", "--under imgs") == []
+    assert len(read(tmp_path, under="imgs").found) == 4
+
+
+def test_elsewhere_a_word_of_masks_among_others_is_not(tmp_path: Path) -> None:
+    names = ["A/face mask/1.png", "A/2.png", "B/no mask/3.png", "B/mask/no mask/4.png", "B/5.png"]
+    assert len(read(touch(tmp_path, *names[:3])).found) == 3
 
 
 def test_a_class_without_the_folder_that_is_asked_for_is_refused(tmp_path: Path, refusal: Refusal) -> None:

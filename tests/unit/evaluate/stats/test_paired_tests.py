@@ -470,6 +470,7 @@ def test_a_real_difference_is_found():
 
 
 @pytest.mark.slow
+@pytest.mark.campaign
 def test_twenty_equal_models_seldom_give_a_false_better():
     """Adjusted for all pairs. Adjusted for the 19 tests against the best row alone, the choice of that row is
     forgotten, and false positives come in more than 5 % of the tables.
