@@ -543,6 +543,7 @@ def test_train_reads_no_test_file_after_the_split(data, runs, tmp_path):
     assert set(times[table["split"] != "test"]) == {2}  # the scan and the decoding; no epoch opens a file
 
 
+@pytest.mark.campaign
 def test_interpret_draws_from_saved_predictions_without_the_images(evaluated, data):
     moved = data.rename(data.parent / "gone")
     try:
@@ -591,6 +592,7 @@ def test_drawn_images_in_a_folder_of_the_user_are_named_as_drawn_in_every_output
     assert f'<p class="flag stop">{said}' in html
 
 
+@pytest.mark.campaign
 def test_lr_find_writes_its_own_folder_and_its_rate_can_be_used(data, runs):
     out = runs / "finder"
     found = as_json(
@@ -635,6 +637,7 @@ def test_a_split_file_is_written_and_obeyed(data, runs, tmp_path):
     assert found["seal"] == json.loads((runs / "by-file" / "status.json").read_text())["seal"]
 
 
+@pytest.mark.campaign
 def test_an_image_level_split_is_marked_leaky_everywhere(data, runs):
     run = runs / "leaky"
     done = plainfilm("train", data, *SMALL[:4], "--epochs", 1, "--split", "image", "--out", run)
@@ -650,6 +653,7 @@ def test_an_image_level_split_is_marked_leaky_everywhere(data, runs):
     assert "LEAKY SPLIT" in plainfilm("split", data, "--split", "image", "--out", runs / "leaky.csv", "-q").stdout
 
 
+@pytest.mark.campaign
 def test_without_a_test_folder_everything_is_titled_validation_only(data, runs, tmp_path):
     folder = tmp_path / "given"
     shutil.copytree(data, folder / "train")
@@ -709,6 +713,7 @@ def test_without_data_the_phantom_set_is_drawn_once_and_named(tmp_path):
     assert lacking(second.stderr, "No DATA given", "already drawn") == []
 
 
+@pytest.mark.campaign
 def test_without_a_terminal_there_is_one_line_per_epoch(data, runs):
     done = in_a_process("train", data, *SMALL, "--out", runs / "piped")
     assert len([line for line in done.stderr.splitlines() if line.startswith("epoch ")]) == 2

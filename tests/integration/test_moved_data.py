@@ -12,7 +12,7 @@ from commands import plainfilm
 
 from plainfilm.runs.folder import RunDir
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.slow, pytest.mark.campaign, pytest.mark.usefixtures("one_thread")]
 SMALL = ["--size", 32, "--batch-size", 16, "--epochs", 1, "--no-audit", "--no-cache", "--model", "compact"]
 
 

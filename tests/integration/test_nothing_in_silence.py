@@ -20,7 +20,7 @@ from plainfilm.errors import PlainfilmError
 from plainfilm.pipeline.prepare import Prepared, prepare
 
 pytestmark = pytest.mark.slow
-MANY = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MANY = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 N = 24
 
 

@@ -69,7 +69,12 @@ def test_grey_equals_three_equal_channels_normalised_alike(name):
         assert torch.allclose(grey(x), same, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+_LARGE = ("vgg16", "densenet121")  # seconds each, after make test
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.campaign) if name in _LARGE else name for name in NAMES]
+)
 def test_it_takes_a_step_and_exports(name):
     size = MODELS[name].min_size_px
     model = build_model(ModelConfig(name=name), 2, size, channels=1).train()
