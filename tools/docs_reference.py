@@ -312,6 +312,9 @@ def labels_page() -> str:
             "",
             table(("kind", "where", "action", "option", "words"), rows),
             "",
+            "Said where it is found: masks and folders named like splits ([folder layouts](../how-to/folders.md)), columns",
+            "([tables](../how-to/tables.md)), classes of one patient each ([patients](../how-to/patients.md)).",
+            "",
         ]
     )
 
