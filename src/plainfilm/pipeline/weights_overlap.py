@@ -17,14 +17,14 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import read_table
-from plainfilm.data.table.patients import canonical_key, known_patients
+from plainfilm.data.table.patients import are_known, known_patients
 from plainfilm.errors import DataError, GateError
+from plainfilm.evaluate.shift.known_images import identical_images
 from plainfilm.models.find_weights import FoundWeights
 from plainfilm.pipeline.prepare import Prepared, prepare
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 
-_PIXEL_CONTENT = ("sha256", "content")  # the same file; the same pixels in another file
 _UNKNOWN = (
     "UNCHECKED WEIGHTS: whether the weights were trained on images of valid or test cannot be checked, "
     "since {what} without a table of images."
@@ -139,10 +139,8 @@ def _shared_images(rows: pd.DataFrame, tables: list[pd.DataFrame]) -> list[_Shar
         image, patient = np.zeros(len(part), dtype=bool), np.zeros(len(part), dtype=bool)
         for table in tables:
             source = table[table["split"].isin(used)]
-            for column in _PIXEL_CONTENT:
-                image |= part[column].isin(set(source[column])).to_numpy()
-            known = known_patients(part["patient"], source["patient"])
-            patient |= part["patient"].map(canonical_key).isin(known).to_numpy()
+            image |= identical_images(part, source).to_numpy()
+            patient |= are_known(part["patient"], source["patient"]).to_numpy()
         if (image | patient).any():
             found.append(_Shared(name, int((image | patient).sum()), len(part), int((patient & ~image).sum())))
     return found
@@ -160,8 +158,7 @@ def refuse_overlap(external: pd.DataFrame, run: RunDir, card: Card) -> list[str]
     image, patients = np.zeros(len(external), dtype=bool), set[str]()
     for table in tables:
         source = table[table["split"].isin(_SHAPED_BY["test"])]
-        for column in _PIXEL_CONTENT:
-            image |= external[column].isin(set(source[column])).to_numpy()
+        image |= identical_images(external, source).to_numpy()
         patients |= set(source["patient"])
     if image.any():
         raise DataError(

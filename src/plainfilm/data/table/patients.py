@@ -11,9 +11,13 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SECRET_BYTES = 32
 
@@ -87,6 +91,11 @@ def canonical_key(key: str) -> str:
 def known_patients(keys: Iterable[str], others: Iterable[str]) -> set[str]:
     """The patients, in one spelling, that are in both: tables of other programs and versions may spell one patient differently."""
     return {canonical_key(key) for key in keys} & {canonical_key(key) for key in others} - {""}
+
+
+def are_known(keys: pd.Series[str], others: Iterable[str]) -> pd.Series[bool]:
+    """Whether each patient is among others, in any spelling; '' is nobody."""
+    return keys.map(canonical_key).isin(known_patients(keys, others))
 
 
 def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, first_name: str) -> None:

@@ -11,6 +11,7 @@ from plainfilm.data.cache.moved_data import files_of
 from plainfilm.data.folders.walk import NOT_READ
 from plainfilm.data.split.splits import grouped
 from plainfilm.data.table.image_table import ImageTable, set_apart
+from plainfilm.data.table.patients import are_known
 from plainfilm.errors import DataError, SealError
 from plainfilm.schemas.evaluate import LeftOut
 
@@ -37,7 +38,7 @@ def refuse_sealed_folder(path: Path, sealed: frozenset[str]) -> None:
 def refuse_own_images(rows: pd.DataFrame, own: pd.DataFrame) -> None:
     """Refuse files and decoded images that are identical to one of the run's own."""
     for splits, kind in ((["test"], SealError), (["train", "valid"], DataError)):
-        same = _identical(rows, own[own["split"].isin(splits)])
+        same = identical_images(rows, own[own["split"].isin(splits)])
         if same.any():
             where = "sealed test" if splits == ["test"] else "train or valid"
             raise kind(
@@ -55,8 +56,8 @@ def without_known(table: ImageTable, own: pd.DataFrame) -> tuple[ImageTable, Lef
         DataError: no image is left.
     """
     rows, learned = grouped(table.rows, wide=False), own[own["split"] != "test"]
-    same = _identical(rows, own)
-    known = _identical(rows, learned) | rows["patient"].isin({*learned["patient"]} - {""})
+    same = identical_images(rows, own)
+    known = identical_images(rows, learned) | are_known(rows["patient"], learned["patient"])
     of_patient = rows["group"].isin(rows.loc[known, "group"]) & ~same
     counted = LeftOut(
         images=int(same.sum() + (table.excluded["code"] == NOT_READ).sum()), patient_images=int(of_patient.sum()),
@@ -65,8 +66,11 @@ def without_known(table: ImageTable, own: pd.DataFrame) -> tuple[ImageTable, Lef
     if (same | of_patient).all():
         raise DataError(f"The run knows every external image: {counted.said()}. There is nothing to evaluate.")
     table = set_apart(table, of_patient, "known patient", "its patient is in the run's train or valid set")
-    return set_apart(table, _identical(table.rows, own), "known image", "identical to one of the run's own"), counted
+    return set_apart(
+        table, identical_images(table.rows, own), "known image", "identical to one of the run's own"
+    ), counted
 
 
-def _identical(rows: pd.DataFrame, own: pd.DataFrame) -> pd.Series[bool]:
+def identical_images(rows: pd.DataFrame, own: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each image is one of `own`, by its file or by its decoded pixels."""
     return rows["sha256"].isin(own["sha256"]) | rows["content"].isin(own["content"])

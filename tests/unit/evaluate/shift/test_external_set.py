@@ -203,6 +203,9 @@ def test_a_known_patient_is_known_in_another_spelling(own: pd.DataFrame, outside
     finished = FinishedRun(RunDir(outside), card_of(), load_config(), older)
     notes = read_external(finished, ExternalRequest(outside / "list.csv"), silent).notes
     assert [note[:46] for note in notes] == ["KNOWN PATIENTS: 3 of 8 external patient keys a"]
+    found = read_external(finished, ExternalRequest(outside / "list.csv", drop_known=True), silent)
+    assert found.left_out is not None and found.left_out.patients == 3
+    assert {*found.rows["patient"]} == {"3", "4", "5", "6", "7"}
 
 
 def test_images_without_a_key_count_as_their_own_patients_and_a_pattern_finds_one(read, tmp_path: Path, write_image):
