@@ -51,7 +51,7 @@ def label_by_folder(
         _refuse_odd(layout, found, disk, rows, pattern)
         notes += _pattern_note(found, ignored) if pattern is not None else []
         notes += _under_note(under, rows) if under is not None else []
-    return DataFiles([file for file, _ in found], ignored, tuple(notes))
+    return DataFiles(found, ignored, tuple(notes))
 
 
 def _row(root: Path, path: Path, rule: str) -> _File:
@@ -89,10 +89,8 @@ class _Disk:
         return [folder for parent in parents for folder in self.folders(parent)]
 
 
-def _labelled(
-    rows: list[_File], layout: Layout, pattern: str | None
-) -> tuple[list[tuple[FoundFiles, Shape]], list[dict[str, str]]]:
-    """Every image with its folders below the class, and the rows that are set aside."""
+def _labelled(rows: list[_File], layout: Layout, pattern: str | None) -> tuple[list[FoundFiles], list[dict[str, str]]]:
+    """Every image, and the rows that are set aside."""
     places = {row.shape: layout.place(row.shape) for row in rows if not row.rule}
     label_of = None if pattern is None else label_reader(pattern)
     found, ignored = [], []
@@ -106,9 +104,14 @@ def _labelled(
         if rule or place is None:
             ignored.append(set_aside(row.path, row.relative, "ignored", rule, rule))
         else:
-            file = FoundFiles(row.path, row.relative, label, place.given)
-            found.append((file, row.shape[place.depth + 1 :]))
+            inner = row.shape[place.depth + 1 :] if label_of is None else _after(label, row.shape)
+            found.append(FoundFiles(row.path, row.relative, label, place.given, inner=inner))
     return found, ignored
+
+
+def _after(label: str, shape: Shape) -> Shape:
+    """The folders below the one that a pattern found as the class; () where the class is in the file's name."""
+    return shape[shape.index(label) + 1 :] if label in shape else ()
 
 
 def _link_note(rows: list[_File]) -> list[str]:
@@ -116,11 +119,11 @@ def _link_note(rows: list[_File]) -> list[str]:
     return [f"Links to {links} images or folders were not followed; --follow-links enters them."] if links else []
 
 
-def _pattern_note(found: list[tuple[FoundFiles, Shape]], ignored: list[dict[str, str]]) -> list[str]:
+def _pattern_note(found: list[FoundFiles], ignored: list[dict[str, str]]) -> list[str]:
     missed = sum(row["code"] == NO_MATCH for row in ignored)
     also = f"; {missed} images have no such name and are not used" if missed else ""
     notes = [f"Classes were read from file names by --label-pattern ({len(found)} images){also}."]
-    tops = {file.relative.split("/")[0] for file, _ in found if not file.given and "/" in file.relative}
+    tops = {file.relative.split("/")[0] for file in found if not file.given and "/" in file.relative}
     return notes + (["Folders named like splits were not taken as splits."] if splits_among(tops) else [])
 
 
@@ -129,25 +132,23 @@ def _under_note(under: str, rows: list[_File]) -> list[str]:
     return [f"Only images below folders of the name given by --under were read; {left} others were not used."]
 
 
-def _refuse_odd(
-    layout: Layout, found: list[tuple[FoundFiles, Shape]], disk: _Disk, rows: list[_File], pattern: str | None
-) -> None:
-    labels = {file.label for file, _ in found}
-    flat = not any(inner for _, inner in found)
-    names = [PurePosixPath(file.relative).name for file, _ in found if flat]
+def _refuse_odd(layout: Layout, found: list[FoundFiles], disk: _Disk, rows: list[_File], pattern: str | None) -> None:
+    labels = {file.label for file in found}
+    flat = not any(file.inner for file in found)
+    names = [PurePosixPath(file.relative).name for file in found if flat]
     if pattern is None:
         _refuse_mask_folders(found)
         _refuse_splits_as_classes(labels, names)
         _refuse_empty(disk.classes(layout), labels)
         _refuse_lost(layout, labels, rows, disk.under)
-    _refuse_other_classes([file for file, _ in found])
+    _refuse_other_classes(found)
 
 
-def _refuse_mask_folders(found: list[tuple[FoundFiles, Shape]]) -> None:
+def _refuse_mask_folders(found: list[FoundFiles]) -> None:
     """Refuse masks beside images, as folders of a class or as classes."""
     inside: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for file, inner in found:
-        telling = (name for name in reversed(inner) if says_masks(name) or name.casefold() in IMAGES)
+    for file in found:
+        telling = (name for name in reversed(file.inner) if says_masks(name) or name.casefold() in IMAGES)
         inside[file.label][next(telling, "")].append(file.relative)
         inside[""][file.label].append(file.relative)  # the classes themselves
     for label, names in inside.items():

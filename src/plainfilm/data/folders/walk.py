@@ -27,12 +27,7 @@ class FoundFiles:
     given: str = ""
     patient: str = ""
     line: int = 0  # where its row ends in the CSV; 0 in a folder
-
-    @property
-    def inner(self) -> str:
-        """The folders of the file below its class folder; '' in a table."""
-        folders = [] if self.line else self.relative.split("/")[:-1]
-        return "/".join(folders[folders.index(self.label) + 1 :]) if self.label in folders else ""
+    inner: tuple[str, ...] = ()  # its folders below the class folder; () in a table
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -111,14 +111,14 @@ def require_matches(keys: Sequence[_PatientKey | None], pattern: str | None, fir
         )
 
 
-def are_restarted(folders: Sequence[str], keys: Sequence[_PatientKey | None]) -> bool:
+def are_restarted(folders: Sequence[Hashable], keys: Sequence[_PatientKey | None]) -> bool:
     """Whether most keys of several images lie in several folders of their class: then the numbers restart in each folder,
     as OsiriX's IM-0001 does for each patient, and are no patients.
 
     Args:
         folders: of each file, below its class folder.
     """
-    places: dict[str, list[str]] = {}
+    places: dict[str, list[Hashable]] = {}
     for folder, key in zip(folders, keys, strict=True):
         if key is not None:
             places.setdefault(key.patient, []).append(folder)

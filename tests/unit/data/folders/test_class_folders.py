@@ -401,3 +401,22 @@ def test_what_counts_as_said() -> None:
     assert is_said("train", ["seg_train"], [], "") and is_said("", [], ["valve"], "")
     assert not is_said("", ["train"], [], "entered") and not is_said("", ["Doe"], [], "")
     assert not is_said("", [], ["test"], "") and not is_said("test", ["train"], [], "")
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "inner"),
+    [
+        ("A/1.png", None, ()),
+        ("A/ann/x/1.png", None, ("ann", "x")),
+        ("train/A/ann/1.png", None, ("ann",)),
+        ("A /ann/1.png", None, ("ann",)),  # check_labels() takes the space away later
+        ("site/A/ann/1.png", "^[^/]+/([^/]+)/", ("ann",)),
+        ("ann/A1.png", r"^([A-Z])\d", ()),
+    ],
+)
+def test_a_file_knows_its_folders_below_the_class(
+    tmp_path: Path, name: str, pattern: str | None, inner: tuple[str, ...]
+) -> None:
+    other = name.replace("A", "B")
+    files = read(touch(tmp_path, name, other), **({} if pattern is None else {"pattern": pattern})).found
+    assert {file.relative: file.inner for file in files} == {name: inner, other: inner}
