@@ -14,7 +14,12 @@ def command_line(*words: str | Path) -> str:
     A Path that begins with '-' would be read as an option, so it gets './' before it.
     """
     typed = ["plainfilm", *(f".{os.sep}{word}" if _looks_like_an_option(word) else str(word) for word in words)]
-    return subprocess.list2cmdline(typed) if os.name == "nt" else shlex.join(typed)
+    return " ".join(map(shell_word, typed))
+
+
+def shell_word(word: str) -> str:
+    """A word as a shell reads it back."""
+    return subprocess.list2cmdline([word]) if os.name == "nt" else shlex.quote(word)
 
 
 def _looks_like_an_option(word: str | Path) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
+from plainfilm.base.command_line import shell_word
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.errors import OccupiedError, UsageError
 from plainfilm.evaluate.finished import FinishedRun
@@ -42,7 +42,7 @@ def report_run(
 def _refuse_foreign(path: Path) -> None:
     if path.is_dir():
         raise UsageError(
-            f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {shlex.quote(str(path / 'report.html'))}"
+            f"--out {path} is a folder; expected a file. Give a name in it, e.g. --out {shell_word(str(path / 'report.html'))}"
         )
     if not path.exists():
         return

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
-
 from pydantic import BaseModel, ConfigDict
+
+from plainfilm.base.command_line import shell_word
 
 
 class PatientPattern(BaseModel):
@@ -24,7 +24,7 @@ class PatientPattern(BaseModel):
     @property
     def option(self) -> str:
         """The option as it is typed in a shell."""
-        return f"--patient-pattern {shlex.quote(self.pattern)}"
+        return f"--patient-pattern {shell_word(self.pattern)}"
 
     def sentence(self) -> str:
         """'9 groups, 98 images, median 10 images a group; 9 groups are in two given folders'."""

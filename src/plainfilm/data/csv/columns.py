@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from plainfilm.base.command_line import shell_word
 from plainfilm.config import DataConfig
 from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, flags_a_part, is_unnamed, means
 from plainfilm.data.csv.column_values import are_measured, are_parts, could_be_ids
@@ -153,7 +154,7 @@ class _Finder:
             return ""
         names = {self.header[i].casefold(): i for i in flags}
         if label is None or label.casefold() not in names:
-            last = _typed(self.header[flags[-1]])
+            last = shell_word(self.header[flags[-1]])
             what = "several labels per image" if label is None else f"--one-label {label!r} is none of them"
             raise DataError(
                 f"{self.path} has no column for the label, but {self._listed(flags)} hold 0 and 1: {what}. "
@@ -249,26 +250,21 @@ class _Finder:
         option = f"--{meaning}-column"
         none = f", or {option} none" if meaning in _MAY_BE_NONE else ""
         return DataError(
-            f"{self.path}: {self._listed(fits)} could all be the {meaning}. Choose one: {option} {_typed(self.header[fits[0]])}{none}."
+            f"{self.path}: {self._listed(fits)} could all be the {meaning}. Choose one: {option} {shell_word(self.header[fits[0]])}{none}."
         )
 
     def _doubt(self, meaning: str, i: int, why: str) -> DataError:
         """A column that could be the patient or the split was not taken, or cannot be used as it is."""
         option, taken = f"--{meaning}-column", self.taken[meaning]
-        use = f"{option} {_typed(self.header[i])} uses it"
+        use = f"{option} {shell_word(self.header[i])} uses it"
         if meaning == "split" and not all(split_of(cell) for cell in self.table.column(i)):
             use = "Expected train, valid or test in every row"
         elif is_unnamed(self.header[i]):
             use = "Give it a name to use it"
-        kept = NONE if taken in (None, i) else _typed(self.header[taken or 0])
+        kept = NONE if taken in (None, i) else shell_word(self.header[taken or 0])
         return DataError(
             f"{self.path}: {self.table.spelled(i)} could be the {meaning}: it {why}. {use}; {option} {kept} leaves it out."
         )
-
-
-def _typed(name: str) -> str:
-    """A name as it is typed in a shell."""
-    return name if name.replace("_", "").isalnum() else repr(name)
 
 
 def _lies_within(cells: list[str], owner: list[str]) -> bool:

@@ -5,7 +5,6 @@ The messages, the notes of a run and the page docs/reference/labels.md are made 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
@@ -145,8 +144,3 @@ def some(parts: list[str]) -> str:
     """At most five of them, and how many more there are."""
     more = len(parts) - ROWS_SHOWN
     return ", ".join(parts[:ROWS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def as_word(name: str) -> str:
-    """A name as one word of a command line."""
-    return name if re.fullmatch(r"[\w./#-]+", name) else f'"{name}"'

@@ -10,11 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from statistics import median
 
+from plainfilm.base.command_line import shell_word
 from plainfilm.config import DataConfig
 from plainfilm.data.folders.equal_names import folded
 from plainfilm.data.folders.walk import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table import kinds
-from plainfilm.data.table.kinds import as_word, some
+from plainfilm.data.table.kinds import some
 from plainfilm.data.table.one_label import composed, one_each, tokens, unwrapped, with_one_label
 
 _MISSING = frozenset({
@@ -89,7 +90,7 @@ def _without_missing(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles
     if cfg.missing_label != "drop":
         rows = f"row{'s' * (len(missing) > 1)} " + some([str(file.line) for file in missing])
         named = sorted(blank - {""})
-        keep = f"A class that is really named so: --keep-label {as_word(named[0])}." if named else ""
+        keep = f"A class that is really named so: --keep-label {shell_word(named[0])}." if named else ""
         kinds.MISSING.refuse(path=path, rows=rows, keep=keep, **facts)
     out = [set_aside(file.path, file.relative, "ignored", "no label", "no label") for file in missing]
     found = [file for file in files.found if file.label not in blank]

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from plainfilm.base.command_line import shell_word
 from plainfilm.data.folders.walk import DataFiles, FoundFiles
 from plainfilm.data.table import kinds
-from plainfilm.data.table.kinds import as_word, some
+from plainfilm.data.table.kinds import some
 from plainfilm.errors import DataError
 
 _LIST = re.compile(r"[\[{](.*)[\]}]", re.DOTALL)
@@ -47,7 +48,7 @@ def one_each(found: list[FoundFiles], path: Path) -> None:
     example = next((name for name in count if not _means_none(name)), next(iter(count), "NAME"))
     kinds.SEVERAL.refuse(
         path=path, n=len(several), of=len(found), first=several[0].label, row=several[0].line,
-        example=as_word(example),
+        example=shell_word(example),
         labels=some([f"{name} ({n})" for name, n in count.items()]),
     )  # fmt: skip
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.base.command_line import shell_word
 from plainfilm.data.table.image_table import ImageTable, set_apart
 from plainfilm.data.table.positive_class import is_negative
 from plainfilm.errors import DataError, UsageError
@@ -60,10 +60,10 @@ def renamed(table: ImageTable, path: Path, vocab: list[str], names: Mapping[str,
 
 def _advice(unknown: str, vocab: list[str]) -> str:
     """What to do about an unknown class; a class of the run is named only where the name is plainly that of it."""
-    ours, left_out = _same(unknown, vocab), f"--leave-out {shlex.quote(unknown)}"
+    ours, left_out = _same(unknown, vocab), f"--leave-out {shell_word(unknown)}"
     if ours is not None:
-        return f"If that is {ours}: --map {shlex.quote(f'{unknown}={ours}')}. If it is none of them: {left_out}."
-    return f"If it is one of them, map it, in the form --map {shlex.quote(unknown)}=...; if it is none: {left_out}."
+        return f"If that is {ours}: --map {shell_word(f'{unknown}={ours}')}. If it is none of them: {left_out}."
+    return f"If it is one of them, map it, in the form --map {shell_word(unknown)}=...; if it is none: {left_out}."
 
 
 def _same(unknown: str, vocab: list[str]) -> str | None:
