@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plainfilm.base.command_line import shell_word
+from plainfilm.base.listing import some
 from plainfilm.config import DataConfig
 from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, flags_a_part, is_unnamed, means
 from plainfilm.data.csv.column_values import are_measured, are_parts, could_be_ids
@@ -242,9 +243,7 @@ class _Finder:
             raise self._doubt("split", i, f"holds {odd[0]!r}")
 
     def _listed(self, columns: Iterable[int]) -> str:
-        names = [self.table.spelled(i) for i in columns]
-        more = len(names) - _MOST_NAMED
-        return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return some([self.table.spelled(i) for i in columns], _MOST_NAMED)
 
     def _two(self, meaning: str, fits: list[int]) -> DataError:
         option = f"--{meaning}-column"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from plainfilm.base.listing import some
 from plainfilm.data.folders.equal_names import folded
 from plainfilm.data.folders.label_pattern import NO_MATCH, label_reader, propose
 from plainfilm.data.folders.layout import Layout, Shape, find_layout
@@ -173,9 +174,8 @@ def _refuse_mask_folder(where: str, name: str, masks: list[str], images: str) ->
 def _refuse_splits_as_classes(labels: set[str], names: list[str]) -> None:
     """Refuse classes that are named as splits: the network would learn 'train' against 'test'."""
     if named := splits_among(labels):
-        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         raise DataError(
-            f"The folders {', '.join(map(repr, named[:_MOST_NAMED]))}{more} are named as splits, but cannot be read as such. Expected "
+            f"The folders {some([*map(repr, named)], _MOST_NAMED)} are named as splits, but cannot be read as such. Expected "
             f"DATA/train/<class>/*.png, DATA/val/<class>/*.png and DATA/test/<class>/*.png, one folder per split.{propose(names)} "
             "Or write a CSV; if these are classes, rename them."
         )

@@ -11,8 +11,6 @@ from typing import Literal, NoReturn
 from plainfilm.errors import DataError
 from plainfilm.schemas import marks
 
-ROWS_SHOWN = 5
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -138,9 +136,3 @@ KINDS = (
     MISSING_PATIENTS, RESTARTED_NAMES, BLANK_PATIENTS, EQUAL_PATIENTS,
     SAME_FORM_PATIENTS, ALIKE_PATIENTS,
 )  # fmt: skip
-
-
-def some(parts: list[str]) -> str:
-    """At most five of them, and how many more there are."""
-    more = len(parts) - ROWS_SHOWN
-    return ", ".join(parts[:ROWS_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import median
 
 from plainfilm.base.command_line import shell_word
+from plainfilm.base.listing import some
 from plainfilm.config import DataConfig
 from plainfilm.data.folders.equal_names import folded
 from plainfilm.data.folders.walk import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table import kinds
-from plainfilm.data.table.kinds import some
 from plainfilm.data.table.one_label import composed, one_each, tokens, unwrapped, with_one_label
 
 _MISSING = frozenset({

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from plainfilm.base.command_line import shell_word
+from plainfilm.base.listing import some
 from plainfilm.data.folders.walk import DataFiles, FoundFiles
 from plainfilm.data.table import kinds
-from plainfilm.data.table.kinds import some
 from plainfilm.errors import DataError
 
 _LIST = re.compile(r"[\[{](.*)[\]}]", re.DOTALL)

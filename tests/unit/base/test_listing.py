@@ -1,0 +1,16 @@
+"""Lists in sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from plainfilm.base.listing import some
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [(0, ""), (1, "0"), (5, "0, 1, 2, 3, 4"), (6, "0, 1, 2, 3, 4 and 1 more"), (9, "0, 1, 2, 3, 4 and 4 more")],
+)
+def test_a_long_list_is_cut_and_the_rest_counted(n, said):
+    assert some([str(i) for i in range(n)]) == said
+    assert some([str(i) for i in range(n)], most=20) == ", ".join(map(str, range(n)))
