@@ -229,7 +229,8 @@ class _Elements(HTMLParser):
 def test_the_file_names_survive_the_round_trip(audited: tuple, tree: Path, tmp_path: Path) -> None:
     from plainfilm.config import DataConfig
     from plainfilm.data.split.splits import grouped
-    from plainfilm.data.table.image_table import read_table, scan_table, write_table
+    from plainfilm.data.table.image_table import scan_table
+    from plainfilm.data.table.saved_table import read_table, write_table
 
     table, _ = scan_table(tree, DataConfig())
     rows = grouped(table.rows, wide=False).assign(split="train")

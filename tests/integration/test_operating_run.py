@@ -15,7 +15,7 @@ from plainfilm.config import load_config
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.synthetic.phantom import write_phantom
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.evaluate.metrics.calibration import fit_temperature, softmax
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.operating.thresholds import choose_threshold

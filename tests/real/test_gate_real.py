@@ -12,7 +12,7 @@ from plainfilm.cli import app
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.valid_roles import untouched
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.predictions import predict
 from plainfilm.models.from_card import kept_network

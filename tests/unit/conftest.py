@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from plainfilm.base.files import dump_json
 from plainfilm.config import load_config
-from plainfilm.data.table.image_table import _COLUMNS
+from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.evaluate.document import evaluate_document, save_metrics
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.predictions import make_predictions, write_predictions
@@ -33,7 +33,7 @@ def rows_of(patients: int, images: int, split: str, first: int = 0, labels: tupl
         for k in range(images):
             name, label = f"p{patient:04d}-{k}.png", labels[patient % len(labels)]
             found.append({
-                **dict.fromkeys(_COLUMNS, ""), "path": f"/data/{label}/{name}", "relative": f"{label}/{name}",
+                **dict.fromkeys(COLUMNS, ""), "path": f"/data/{label}/{name}", "relative": f"{label}/{name}",
                 "label": label, "patient": f"p{patient:04d}", "sha256": hashlib.sha256(name.encode()).hexdigest(),
                 "bytes": 1, "width": 24, "height": 24, "depth": 8, "channels": 1, "quantisation": 0, "grey": True,
                 "group": patient, "split": split,

@@ -11,7 +11,7 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.evaluate.predictions import CHANGE, Predictions, read_predictions
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir

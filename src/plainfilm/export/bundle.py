@@ -25,7 +25,7 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.synthetic.drawn_files import drawn_note
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.ood_gate import read_gate

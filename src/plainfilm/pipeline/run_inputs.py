@@ -21,7 +21,8 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.cache.moved_data import changed_files, find_moved
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import Split
-from plainfilm.data.table.image_table import ImageTable, read_table, write_table
+from plainfilm.data.table.image_table import ImageTable
+from plainfilm.data.table.saved_table import read_table, write_table
 from plainfilm.errors import DataError
 from plainfilm.pipeline.prepare import Prepared
 from plainfilm.runs.environment import Environment, read_environment, versions, write_environment

@@ -16,8 +16,8 @@ from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.split.splits import Split
-from plainfilm.data.table.image_table import read_table
 from plainfilm.data.table.patients import are_known, known_patients
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.errors import DataError, GateError
 from plainfilm.evaluate.shift.known_images import identical_images
 from plainfilm.models.find_weights import FoundWeights

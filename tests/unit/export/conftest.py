@@ -18,7 +18,7 @@ from safetensors.torch import save
 from plainfilm.base.files import dump_json
 from plainfilm.config import ModelConfig, load_config
 from plainfilm.data.image.decode import DecodeSpec, decode
-from plainfilm.data.table.image_table import _COLUMNS
+from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.evaluate.document import evaluate_document, save_metrics
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.image_features import image_features
@@ -47,7 +47,7 @@ def draw(folder: Path, vocab: tuple[str, ...], patients: int, channels: int) -> 
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(film).save(path)
             rows.append({
-                **dict.fromkeys(_COLUMNS, ""), "path": str(path), "relative": f"class-{k}/{path.name}", "label": vocab[k],
+                **dict.fromkeys(COLUMNS, ""), "path": str(path), "relative": f"class-{k}/{path.name}", "label": vocab[k],
                 "patient": f"secret-key-{k}{i:03d}", "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
                 "bytes": path.stat().st_size, "width": SIZE, "height": SIZE, "depth": 8, "channels": channels,
                 "quantisation": 0, "grey": channels == 1, "group": len(rows), "split": ("train", "valid")[i % 2],

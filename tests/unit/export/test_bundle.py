@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from plainfilm.base.files import TEMP_PREFIX, dump_json
 from plainfilm.cli import app
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.errors import BundleError, DataError, GateError, OccupiedError
 from plainfilm.export import bundle as bundling
 from plainfilm.export import manifest

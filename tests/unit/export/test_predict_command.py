@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from plainfilm.base.sanitize import spreadsheet_cell
 from plainfilm.cli import app
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.export.scorer import open_bundle
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
-from plainfilm.data.table.image_table import read_table
 from plainfilm.data.table.positive_class import BY_ALPHABET
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.export.manifest import facts_of
 from plainfilm.export.scorer import open_bundle
 from wording import lacking

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.evaluate.predictions import read_predictions

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from plainfilm.config import load_config
 from plainfilm.data.split.splits import Split
-from plainfilm.data.table.image_table import _COLUMNS
+from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.models.find_weights import FoundWeights
 from plainfilm.pipeline.weights_overlap import _check_weights, _shared_images, _tables_behind, refuse_overlap
@@ -31,7 +31,7 @@ def table(*rows: str) -> pd.DataFrame:
     for row in rows:
         split, image, patient = row.split()
         found.append({
-            **dict.fromkeys(_COLUMNS, ""), "sha256": f"sha-{image}", "content": f"pixels-{image}", "split": split,
+            **dict.fromkeys(COLUMNS, ""), "sha256": f"sha-{image}", "content": f"pixels-{image}", "split": split,
             "patient": "" if patient == "-" else patient, "bytes": 1, "width": 1, "height": 1, "depth": 8, "channels": 1,
             "quantisation": 0, "grey": True, "group": 0, "role": "",
         })  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, rename_files, save_heat, with_heat
 
-from plainfilm.data.table.image_table import read_table
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.errors import DataError
 from plainfilm.evaluate.test_ledger import check_before_access, read_chain, record_access
 from plainfilm.pipeline.report import report_run

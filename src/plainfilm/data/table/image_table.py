@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from plainfilm.base.files import atomic_write, tidy
+from plainfilm.base.files import tidy
 from plainfilm.config import DataConfig
 from plainfilm.data.csv.columns import refuse_for_folder
 from plainfilm.data.csv.csv_list import read_csv
@@ -24,6 +24,7 @@ from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.labels import check_labels
 from plainfilm.data.table.patient_keys import PatientKeys, final_keys
 from plainfilm.data.table.patients import are_restarted, key_from_name, require_matches
+from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.data.table.scan import refuse_deeper, scan
 from plainfilm.errors import ConfigError, DataError
 
@@ -183,9 +184,9 @@ def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> tuple[
             "channels": fact.channels, "quantisation": fact.quantisation, "content": fact.content,
             "duplicate_of": "" if first == file.relative else first,
         })  # fmt: skip
-    table = pd.DataFrame(rows, columns=[name for name in _COLUMNS if name != "kin"])
+    table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "kin"])
     kin = join_groups([patient or None for patient in table["patient"]], table["content"])
-    return table.assign(kin=[str(group) for group in kin])[_COLUMNS], keys.notes
+    return table.assign(kin=[str(group) for group in kin])[COLUMNS], keys.notes
 
 
 def _patients(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> PatientKeys:
@@ -236,12 +237,6 @@ def _without_duplicates(rows: pd.DataFrame) -> tuple[pd.DataFrame, list[dict[str
     return rows.assign(duplicate_of=first.where(first != rows["relative"], "")), dropped
 
 
-_COLUMNS = [
-    "path", "relative", "label", "patient", "wide", "given", "sha256", "bytes", "width", "height", "mode", "grey",
-    "depth", "channels", "quantisation", "content", "kin", "duplicate_of",
-]  # fmt: skip
-
-
 def _max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
     """How many of `found` files may be quarantined, as a number and in words."""
     if cfg.max_bad is None:
@@ -285,33 +280,6 @@ def set_apart(table: ImageTable, gone: pd.Series[bool], code: str, why: str) -> 
     dropped = table.rows.loc[gone, ["path", "relative"]].assign(state="ignored", code=code, why=why)
     excluded = pd.concat([table.excluded, dropped], ignore_index=True)
     return replace(table, rows=table.rows[~gone].reset_index(drop=True), excluded=excluded)
-
-
-def write_table(path: Path, rows: pd.DataFrame) -> None:
-    """Save rows as CSV, every cell unchanged."""
-    atomic_write(path, rows.to_csv(index=False, lineterminator="\n"))
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Rows saved by write_table(): all text, except the numeric and boolean columns.
-
-    Raises:
-        DataError: the file is missing or damaged.
-    """
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-        for name in ("bytes", "width", "height", "depth", "channels", "quantisation", "group"):
-            rows[name] = rows[name].astype("int64")
-        rows["grey"] = rows["grey"] == "True"
-        if "role" not in rows:  # written before valid was split: every row has both roles
-            rows["role"] = rows["split"].map({"valid": "both"}).fillna("")
-        return rows[[*_COLUMNS, "group", "role", "split"]]
-    except KeyError as error:
-        raise DataError(
-            f"{path} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."
-        ) from None
-    except (OSError, ValueError):
-        raise DataError(f"{path} is missing or damaged. Restore it from a backup, or train again.") from None
 
 
 def _stored_bits(facts: dict[str, ImageFacts]) -> int | None:

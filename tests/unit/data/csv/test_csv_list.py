@@ -15,7 +15,8 @@ from plainfilm.config import DataConfig
 from plainfilm.data.csv.column_names import SYNONYMS
 from plainfilm.data.csv.csv_list import read_column, read_csv
 from plainfilm.data.split.splits import make_split
-from plainfilm.data.table.image_table import build_table, read_table, write_table
+from plainfilm.data.table.image_table import build_table
+from plainfilm.data.table.saved_table import read_table, write_table
 from plainfilm.errors import DataError, UsageError
 
 Refusal = Callable[..., str]

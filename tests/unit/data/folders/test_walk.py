@@ -13,7 +13,8 @@ from plainfilm.config import DataConfig
 from plainfilm.data.folders import walk as folders
 from plainfilm.data.folders.class_folders import label_by_folder
 from plainfilm.data.folders.walk import UNREADABLE, walk
-from plainfilm.data.table.image_table import build_table, write_table
+from plainfilm.data.table.image_table import build_table
+from plainfilm.data.table.saved_table import write_table
 from plainfilm.errors import DataError
 from wording import lacking
 

@@ -16,8 +16,9 @@ from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import _even_out, _fill, allocate
 from plainfilm.data.split.splits import NO_PATIENTS, Split, _Leaks, count, grouped, leaks, make_split
 from plainfilm.data.split.valid_roles import cut_valid
-from plainfilm.data.table.image_table import _COLUMNS, ImageTable, build_table
+from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.data.table.patients import key_from_name
+from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.pipeline.split import _write_split
@@ -50,7 +51,7 @@ def table(images: list[dict[str, Any]], root: str = "/data") -> ImageTable:
             "content": hashlib.md5(content.encode(), usedforsecurity=False).hexdigest(), "duplicate_of": "", "kin": f"{i} of {content}",
         })  # fmt: skip
     excluded = pd.DataFrame([], columns=["path", "relative", "state", "code", "why"], dtype=str)
-    return ImageTable(Path(root), pd.DataFrame(rows, columns=_COLUMNS), excluded, None)
+    return ImageTable(Path(root), pd.DataFrame(rows, columns=COLUMNS), excluded, None)
 
 
 def image_rows(patients: int, images: int, label: str, given: str = "", first: int = 0) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from plainfilm.data.split.valid_roles import (
     selects,
     untouched,
 )
-from plainfilm.data.table.image_table import _COLUMNS, read_table, write_table
+from plainfilm.data.table.saved_table import COLUMNS, read_table, write_table
 from wording import lacking
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
@@ -31,7 +31,7 @@ def split_of(valid_patients: int, images: int = 2, share: float = 0.25) -> Split
         part = "valid" if patient < valid_patients else "train" if patient % 2 else "test"
         rows += [
             {
-                **dict.fromkeys(_COLUMNS, ""), "relative": f"{patient}-{k}", "label": label, "group": patient, "split": part,
+                **dict.fromkeys(COLUMNS, ""), "relative": f"{patient}-{k}", "label": label, "group": patient, "split": part,
                 "bytes": 1, "width": 8, "height": 8, "depth": 8, "channels": 1, "quantisation": 0, "grey": True,
             }
             for k in range(images)

@@ -12,7 +12,8 @@ from PIL import Image
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import digest
 from plainfilm.data.split.splits import count, make_split
-from plainfilm.data.table.image_table import ImageTable, build_table, read_table, scan_table, write_table
+from plainfilm.data.table.image_table import ImageTable, build_table, scan_table
+from plainfilm.data.table.saved_table import read_table, write_table
 from plainfilm.errors import GateError
 from wording import lacking
 
