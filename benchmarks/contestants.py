@@ -21,7 +21,10 @@ from typing import Any
 import numpy as np
 
 # plainfilm.config.SPEED_SWITCHES; the Keras environment reads this file without plainfilm
-SWITCHES = ("allocator", "channels_last", "pool_first", "fused", "plain_tensors", "gather", "grey_augment")
+SWITCHES = (
+    "allocator", "channels_last", "pool_first", "fused", "plain_tensors", "gather", "grey_augment", "grey_first_layer",
+    "packed_masks",
+)  # fmt: skip
 
 
 class Ours:
@@ -144,6 +147,7 @@ class InMemory:
         from plainfilm.data.cache.rows import decode_rows
         from plainfilm.data.image.decode import DecodeSpec
         from plainfilm.data.table.image_table import scan_table
+        from plainfilm.models.dropout import pack_masks
         from plainfilm.models.paper import PaperNet
         from plainfilm.train.speed import keep_memory
 
@@ -155,6 +159,7 @@ class InMemory:
         train = torch.from_numpy((rows["given"] == "train").to_numpy())
         self.x, self.y, self.vx, self.vy = pixels[train], targets[train], pixels[~train], targets[~train]
         self.model = PaperNet(2, size_px).to(memory_format=torch.channels_last)
+        pack_masks(self.model)
         self.loss, self.bs, self.images = nn.CrossEntropyLoss(), bs, len(self.x)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), 1e-4, fused=True)
 
@@ -175,7 +180,6 @@ class InMemory:
             x = functional.grid_sample(x, grid, padding_mode="border", align_corners=False)
             gain = 1 + (torch.rand(n, 1, 1, 1) - 0.5) * 0.4
             x = x.sub_(0.5).mul_(gain).add_(0.5).clamp_(0, 1).sub_(0.5).div_(0.25)
-            x = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
             self.optimiser.zero_grad(set_to_none=True)
             self.loss(self.model(x), self.y[rows]).backward()
             self.optimiser.step()
@@ -183,7 +187,7 @@ class InMemory:
         with torch.no_grad():
             for start in range(0, len(self.vx), self.bs):
                 x = self.vx[start : start + self.bs][:, None].float().div_(255).sub_(0.5).div_(0.25)
-                self.model(x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last))
+                self.model(x)
 
 
 class BareStep(InMemory):
@@ -195,7 +199,7 @@ class BareStep(InMemory):
         self.model.train()
         rows = torch.arange(self.bs) % len(self.x)
         x = self.x[rows][:, None].float().div_(255).sub_(0.5).div_(0.25)
-        x, y = x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last), self.y[rows]
+        y = self.y[rows]
         steps = max(1, len(self.x) // self.bs)
         self.images = steps * self.bs
         for _ in range(steps):

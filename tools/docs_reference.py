@@ -27,7 +27,7 @@ from typer.main import get_command
 
 import plainfilm
 from plainfilm.cli import app
-from plainfilm.config import OPTIONS, ExperimentConfig, Phase
+from plainfilm.config import OPTIONS, SPEED_SWITCHES, ExperimentConfig, Phase
 from plainfilm.data.table.kinds import KINDS
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -174,7 +174,7 @@ def options_of(key: str) -> list[str]:
     section, _, name = key.rpartition(".")
     if key in OPTIONS:
         return OPTIONS[key].names
-    return [f"--without {name}"] if section == "train.speed" else []
+    return [f"--without {name}"] if section == "train.speed" and name in SPEED_SWITCHES else []
 
 
 def config_page() -> str:

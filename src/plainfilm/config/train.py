@@ -27,8 +27,9 @@ class Phase(Section):
 class SpeedConfig(Section):
     """Optimisations for training on a CPU, one switch each.
 
-    Without them the same is computed more slowly and bit-identically, except for channels_last, fused and threads,
-    which sum in another order, and grey_augment, whose last bits differ.
+    Without them the same is computed more slowly and bit-identically, except for channels_last, fused,
+    grey_first_layer and threads, which sum in another order, grey_augment, whose last bits differ, and packed_masks,
+    which draws other masks of the same law.
     """
 
     allocator: bool = key(
@@ -41,6 +42,11 @@ class SpeedConfig(Section):
     plain_tensors: bool = key(True, "no tensor subclass in the loop; its operations take five times as long")
     gather: bool = key(True, "a batch is one gather from the decoded images, not one item at a time")
     grey_augment: bool = key(True, "grey images are augmented on one channel, not on three")
+    grey_first_layer: bool = key(True, "grey images enter the paper's network as one channel, its kernels summed")
+    packed_masks: bool = key(True, "dropout masks of our own networks from packed random bits, four units to a draw")
+    backbone_masks: Literal["torch", "packed"] = key(
+        "torch", "Dropout masks of backbones: torch's, or packed as in our own networks.", unit="masks"
+    )
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = key(
         "auto",
         "CPU threads; auto is one for each core available. Another number gives a result that is not bit-identical.",

@@ -14,13 +14,15 @@ class PaperNet(nn.Module):
 
     A block is convolution (no padding, stride 1), 2x2 max-pool, ReLU, dropout. The paper puts ReLU before the pool;
     both are monotone, so the results are bit-identical and the ReLU has a quarter of the work. Softmax is in the loss.
-    At 512 px with two classes: 29,556,898 parameters.
+    At 512 px with two classes: 29,556,898 parameters. Grey images may come as one channel, (n, 1, size, size).
 
     Args:
         cfg: filters, kernel, dropout, dense and dense_dropout; None: the paper's.
     Raises:
         ValueError: the image is too small for the blocks.
     """
+
+    takes_grey = True  # one channel or three
 
     def __init__(
         self, n_classes: int, size_px: int, cfg: ModelConfig | None = None, *, pool_first: bool = True
@@ -32,7 +34,7 @@ class PaperNet(nn.Module):
         for n_in, n_out in zip((3, *cfg.filters[:-1]), cfg.filters, strict=True):
             pool, relu = nn.MaxPool2d(2), nn.ReLU(inplace=True)
             blocks += [
-                nn.Conv2d(n_in, n_out, cfg.kernel),
+                _FirstConv(n_in, n_out, cfg.kernel) if not blocks else nn.Conv2d(n_in, n_out, cfg.kernel),
                 *((pool, relu) if pool_first else (relu, pool)),
                 nn.Dropout(cfg.dropout),
             ]
@@ -54,3 +56,23 @@ class PaperNet(nn.Module):
         """Logits (n, n_classes) of normalised images (n, 3, size, size)."""
         logits: torch.Tensor = self.head(self.features(x))
         return logits
+
+
+class _FirstConv(nn.Conv2d):
+    """A convolution of three channels that takes a grey image as one: three equal channels are the image under the
+    kernel summed over them.
+
+    Forward and backward are those of three equal channels, in another order of sums: each channel gets the same
+    gradient.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.shape[1] == self.in_channels:
+            return super().forward(x)
+        kernel = self.weight.sum(1)
+        if self.weight.is_contiguous(memory_format=torch.channels_last):
+            # the strides of one channel fit both formats; these say which, and it takes half the time
+            kernel = kernel.unsqueeze(-1).movedim(-1, 1)
+        else:
+            kernel = kernel.unsqueeze(1)
+        return nn.functional.conv2d(x, kernel, self.bias)

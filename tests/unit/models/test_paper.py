@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from plainfilm.config import ModelConfig
+from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import Normalised, build_model, parameter_count
 from plainfilm.models.paper import PaperNet
@@ -23,7 +23,7 @@ def test_the_papers_network_has_its_parameters_at_512_px():
 
 def test_its_layers_are_in_the_papers_order():
     network = PaperNet(2, 64)
-    kinds = [type(layer).__name__ for layer in [*network.features, *network.head]]
+    kinds = [type(layer).__name__.replace("_FirstConv", "Conv2d") for layer in [*network.features, *network.head]]
     block = ["Conv2d", "MaxPool2d", "ReLU", "Dropout"]
     assert kinds == [*block * 3, "Flatten", "Linear", "ReLU", "Dropout", "Linear"]
     convs = [layer for layer in network.features if isinstance(layer, nn.Conv2d)]
@@ -63,7 +63,49 @@ def test_the_smallest_image(size, fits):
 def test_grey_and_three_equal_channels_give_the_same_logits():
     model = build_model(ModelConfig(), 2, 40).eval()
     grey = torch.rand(3, 1, 40, 40)
-    assert torch.equal(model(grey), model(grey.repeat(1, 3, 1, 1)))
+    torch.testing.assert_close(model(grey), model(grey.repeat(1, 3, 1, 1)), rtol=0, atol=1e-6)
+
+
+def grey_pair(**cfg):
+    return [
+        build_model(ModelConfig(dropout=0, dense_dropout=0, **cfg), 2, 40, speed=SpeedConfig(grey_first_layer=on))
+        for on in (True, False)
+    ]
+
+
+@pytest.mark.parametrize("cfg", [{}, {"standardise": True}], ids=["fixed", "standardised"])
+def test_a_grey_image_as_one_channel_gives_the_logits_of_three(cfg):
+    one, three = (model.eval() for model in grey_pair(**cfg))
+    x = torch.rand(3, 1, 40, 40)
+    seen = []
+    one.network.features[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    torch.testing.assert_close(one(x), three(x), rtol=0, atol=1e-6)
+    assert seen == [1]
+
+
+def test_the_weights_after_twenty_steps_on_one_channel_are_those_of_three():
+    pair = grey_pair()
+    steps = [torch.optim.AdamW(model.parameters(), 1e-3, weight_decay=0.01) for model in pair]
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        x, y = torch.rand(8, 1, 40, 40, generator=generator), torch.randint(2, (8,), generator=generator)
+        for model, optimiser in zip(pair, steps, strict=True):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            optimiser.step()
+    one, three = (model.network.features[0].weight.detach() for model in pair)
+    start = grey_pair()[0].network.features[0].weight.detach()
+    assert (one - start).abs().max() > 1e-3
+    torch.testing.assert_close(one, three, rtol=0, atol=1e-5)
+    # the channels got equal gradients: what sets them apart shrinks with the weight decay alone
+    apart, before = one[:, 0] - one[:, 1], start[:, 0] - start[:, 1]
+    torch.testing.assert_close(apart, before * (1 - 1e-3 * 0.01) ** 20, rtol=0, atol=1e-6)
+
+
+def test_channels_that_are_normalised_differently_are_expanded():
+    one, three = (model.eval() for model in grey_pair(mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)))
+    x = torch.rand(3, 1, 40, 40)
+    assert torch.equal(one(x), three(x))
 
 
 def test_normalisation_is_the_registrys():

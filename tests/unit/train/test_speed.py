@@ -31,7 +31,7 @@ def test_a_switch_that_only_saves_time_changes_no_bit(make_learn, name):
     assert torch.equal(trained(make_learn), trained(make_learn, **{name: False}))
 
 
-@pytest.mark.parametrize("name", ["fused", "grey_augment"])
+@pytest.mark.parametrize("name", ["fused", "grey_augment", "grey_first_layer"])
 def test_a_switch_that_changes_the_order_of_sums_changes_little(make_learn, name):
     torch.testing.assert_close(trained(make_learn), trained(make_learn, **{name: False}), atol=2e-4, rtol=0)
 
@@ -53,7 +53,7 @@ def test_max_pool_before_relu_is_bit_identical_forward_and_backward():
         model(x).square().sum().backward()
         found.append([model(x).detach(), *(p.grad for p in model.parameters())])
     names = [type(layer).__name__ for layer in model.network.features][:3]
-    assert names == ["Conv2d", "ReLU", "MaxPool2d"]
+    assert names == ["_FirstConv", "ReLU", "MaxPool2d"]
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 
 
@@ -61,13 +61,14 @@ def test_images_have_the_memory_format_of_the_switch(make_learn):
     for on in (True, False):
         learn = make_learn(speed=SpeedConfig(channels_last=on))
         seen = []
-        learn.model.network.features.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
-        learn.model(torch.rand(2, 1, 40, 40))
-        assert seen[0].is_contiguous(memory_format=torch.channels_last) == on
+        learn.model.network.features[0].register_forward_hook(lambda *given, seen=seen: seen.append(given[2]))
+        for channels in (1, 3):
+            learn.model(torch.rand(2, channels, 40, 40))
+        assert [maps.is_contiguous(memory_format=torch.channels_last) for maps in seen] == [on, on]
 
 
 def test_each_switch_has_a_sentence_and_the_config_refuses_others_with_the_reason():
-    assert len(SPEED_SWITCHES) == 7
+    assert len(SPEED_SWITCHES) == 9
     assert all(len(str(field.description)) > 20 for field in SpeedConfig.model_fields.values())
     with pytest.raises(ConfigError, match="did you mean 'allocator'"):
         load_config(options={"train.speed.alocator": False})

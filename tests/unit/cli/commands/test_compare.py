@@ -7,6 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner, Result
 
+from plainfilm import __version__
 from plainfilm.cli import app
 
 
@@ -219,7 +220,7 @@ def test_a_run_of_a_newer_version_is_refused_with_both_versions(save_run):
     other.config.write_text("newer_key: 1\n" + other.config.read_text())
     other.environment.write_text(json.dumps({"plainfilm": "9.0.0"}))
     said = refused(one.root, other.root)
-    assert "made by plainfilm 9.0.0, this is 0.1.0" in said and "newer_key: unknown key" in said
+    assert f"made by plainfilm 9.0.0, this is {__version__}" in said and "newer_key: unknown key" in said
 
 
 @pytest.mark.parametrize(("option", "value"), [("--split", "train"), ("--metric", "f1")])
