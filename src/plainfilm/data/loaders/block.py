@@ -77,10 +77,22 @@ class Augment(Transform):
 
 def _apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
     """Float pixels (n, c, h, w) in 0..1, warped by `matrix`, contrast and brightness changed by `gain` and `bias`, clipped to 0..1."""
-    grid = functional.affine_grid(torch.from_numpy(matrix).to(x), list(x.shape), align_corners=False)
+    grid = _sampling_grid(torch.from_numpy(matrix).to(x), *x.shape[2:])
     moved = functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
     g, b = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (gain, bias))
     return ((moved - 0.5) * g).add_(0.5 + b).clamp_(0, 1)
+
+
+def _sampling_grid(matrix: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """The points of affine_grid(), (n, height, width, 2), by one sum for each: it multiplies a matrix for each.
+
+    Args:
+        matrix: (n, 2, 3), from output to input coordinates in -1..1, align_corners=False.
+    """
+    ys, xs = (torch.arange(1 - n, n, 2, dtype=matrix.dtype, device=matrix.device) / n for n in (height, width))
+    rows = matrix[:, None, :, 1] * ys[:, None] + matrix[:, None, :, 2]
+    columns = matrix[:, None, :, 0] * xs[:, None]
+    return rows[:, :, None] + columns[:, None]
 
 
 def _apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:

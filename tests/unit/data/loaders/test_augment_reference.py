@@ -8,7 +8,7 @@ from fastai.vision.augment import Brightness, Contrast, PadMode, Rotate, Zoom, s
 from scipy.stats import ks_2samp
 
 from plainfilm.data.loaders.augment import PROFILES, Profile, draw
-from plainfilm.data.loaders.block import _apply_draw
+from plainfilm.data.loaders.block import _apply_draw, _sampling_grid
 
 N = 4000
 KEYS = np.random.default_rng(3).integers(0, 2**62, N)
@@ -46,6 +46,13 @@ def test_one_sampling_gives_the_pixels_of_fastais_composed_rotation_and_zoom() -
     ours = _apply_draw(x, drawn.matrix, np.ones(n, np.float32), np.zeros(n, np.float32))
     assert float((ours - x).abs().mean()) > 0.01  # something moved
     torch.testing.assert_close(ours, theirs.as_subclass(torch.Tensor), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 12), (96, 96), (1, 3)])
+def test_the_sampling_grid_is_torchs(height, width) -> None:
+    matrix = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+    wanted = torch.nn.functional.affine_grid(matrix, [5, 1, height, width], align_corners=False)
+    torch.testing.assert_close(_sampling_grid(matrix, height, width), wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["radiograph", "natural"])
