@@ -30,6 +30,7 @@ from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
 from plainfilm.runs.card import KEPT_LAST
+from plainfilm.runs.environment import version_of
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.compare import Difference, MeanSd
@@ -97,6 +98,7 @@ class ResultsSection:
     """One experiment, ranked on `split`. `baseline`: the shortcut probe on the unchanged valid images of the best row.
 
     `seals`: the test sets of its runs. `sized`: the number of train images varies. `kept_last`: no epoch was selected.
+    `versions`: of plainfilm, that trained its runs.
     """
 
     name: str
@@ -111,6 +113,7 @@ class ResultsSection:
     seals: frozenset[str] = frozenset()
     sized: bool = False
     kept_last: bool = False
+    versions: tuple[str, ...] = ()
 
 
 def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
@@ -147,6 +150,7 @@ def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
         [f"{root.name} ({status})" for root, status in unfinished], split,
         frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class for row in rows} - {None}) > 1,
         bool(runs) and all(run.card.kept_by == KEPT_LAST for run in runs),
+        tuple(sorted({version_of(RunDir(root)) for root, _ in done})),
     )  # fmt: skip
 
 

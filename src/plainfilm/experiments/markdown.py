@@ -71,7 +71,8 @@ def section_text(
     about = section.about
     lines = [f"## {section.name}" + (f": {about.title}" if about.title else ""), ""]
     facts = (("Command", f"`{about.command}`" if about.command else ""), ("Hardware", about.hardware),
-             ("Time", about.time), ("Expected beforehand", about.expected))  # fmt: skip
+             ("Time", about.time), ("Expected beforehand", about.expected),
+             ("Trained by", f"plainfilm {', '.join(section.versions)}" if section.versions else ""))  # fmt: skip
     listed = [f"- {name}: {text}" for name, text in facts if text] + [f"- NOTE: {note}" for note in section.marks]
     lines += [*listed, ""] if listed else []
     how = _HOW.format(

@@ -66,6 +66,15 @@ def read_environment(run: RunDir) -> Environment:
         ) from None
 
 
+def version_of(run: RunDir) -> str:
+    """The version of plainfilm that trained a run; 'of an unknown version' where environment.json does not say."""
+    try:
+        found: Any = json.loads(run.environment.read_text(encoding="utf-8"))
+        return str(found["plainfilm"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "of an unknown version"
+
+
 def peak_rss_mb() -> float:
     """Peak memory of this process so far, in MB; 0.0 where the system does not report it."""
     try:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.errors import ConfigError, DataError
-from plainfilm.runs.environment import versions
+from plainfilm.runs.environment import version_of, versions
 from plainfilm.runs.folder import RunDir
 
 
@@ -20,16 +17,8 @@ def read_run_config(run: RunDir) -> ExperimentConfig:
     try:
         return load_config(run.config)
     except ConfigError as error:
-        then, now = _version_of(run), versions()["plainfilm"]
+        then, now = version_of(run), versions()["plainfilm"]
         raise DataError(
             f"The run {run.root} was made by plainfilm {then}, this is {now}, and its config cannot be read: {error} "
             "Read it with the version that made it."
         ) from None
-
-
-def _version_of(run: RunDir) -> str:
-    try:
-        found: Any = json.loads(run.environment.read_text(encoding="utf-8"))
-        return str(found["plainfilm"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "of an unknown version"

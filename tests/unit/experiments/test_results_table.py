@@ -70,6 +70,12 @@ def test_a_row_is_the_mean_and_sd_of_its_seeds_ranked_on_valid(grid, out):
     assert first["to_best_value"] == ""
 
 
+def test_a_section_names_the_versions_that_trained_its_runs(grid, out):
+    (grid / "wide-seed0" / "environment.json").write_text('{"plainfilm": "0.3.1"}')
+    table(grid, "--out", out)
+    assert "- Trained by: plainfilm 0.1.0, 0.3.1\n" in (out / "RESULTS.md").read_text(encoding="utf-8")
+
+
 def test_the_page_is_readable_as_plain_text(grid, out):
     table(grid, "--out", out)
     page = (out / "RESULTS.md").read_text(encoding="utf-8")
