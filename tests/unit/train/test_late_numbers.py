@@ -201,19 +201,19 @@ def test_metrics_are_fastais_and_leave_their_parts_on_the_device(make_learn, mon
     assert ours.recorder.metric_names == theirs.recorder.metric_names
 
 
-class Losses(Callback):
+class ByHand(Callback):
     def before_fit(self):
         self.sums = [0.0, 0]
 
     def after_loss(self):
         if self.training:
-            self.sums[0] += float(self.loss_grad) * len(self.yb[0])
+            self.sums[0] += float(self.loss_grad.detach()) * len(self.yb[0])
             self.sums[1] += int((self.pred.argmax(1) == self.yb[0]).sum())
 
 
 @pytest.mark.parametrize("every", [1, 2])
 def test_a_smaller_last_batch_counts_by_its_images(late, every):
-    learn, history, losses = late(every, batch_size=16), RunHistory(), Losses()  # 40 images: 16, 16 and 8
+    learn, history, losses = late(every, batch_size=16), RunHistory(), ByHand()  # 40 images: 16, 16 and 8
     fit_phases(learn, EPOCH, cbs=[history, losses])
     assert history.rows[0]["train_loss"] == pytest.approx(losses.sums[0] / 40, rel=1e-12)
     assert history.rows[0]["train_accuracy"] == losses.sums[1] / 40
