@@ -53,6 +53,8 @@ __main__
 """
 TORCH_AT_MODULE_LEVEL = (
     "plainfilm.data.loaders.block",
+    "plainfilm.data.loaders.augment_batch",
+    "plainfilm.data.loaders.resident",
     "plainfilm.models.dropout",
     "plainfilm.models.paper",
     "plainfilm.models.paper_gap",

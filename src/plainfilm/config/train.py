@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from plainfilm.config.gpu import GpuConfig
 from plainfilm.config.keys import DECODES, LEARNS, READS, Option, Section, key
 
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
@@ -163,6 +164,7 @@ class TrainConfig(Section):
     )
     phases: tuple[Phase, ...] = key((), "The schedule as a list, frozen phases first, instead of the short keys.")
     speed: SpeedConfig = SpeedConfig()
+    gpu: GpuConfig = GpuConfig()
 
     @model_validator(mode="before")
     @classmethod

@@ -95,9 +95,11 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
     """
     import torch
 
+    from plainfilm.train.speed import whole_products
+
     model.to(device).eval()
     logits, features = [], []
-    with torch.inference_mode():
+    with torch.inference_mode(), whole_products(device):
         for start in range(0, len(pixels), _BATCH):
             batch = torch.from_numpy(channels_first(pixels[start : start + _BATCH])).to(device)
             found = model.features(batch.float().div_(255))

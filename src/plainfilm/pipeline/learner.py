@@ -31,6 +31,7 @@ def build_learner(
     from plainfilm.models.load_weights import load_initial
     from plainfilm.train.learner import make_learner
     from plainfilm.train.memory import require_memory
+    from plainfilm.train.speed import set_up_gpu
 
     rows = ready.split.seen
     # first, since it refuses a wrong size
@@ -55,6 +56,8 @@ def build_learner(
     if device == "cpu":
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip
+    else:
+        set_up_gpu(cfg.train.gpu)
     pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
     # training uses only the part of valid for model selection; the rest calibrates scores and chooses the threshold
     shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))

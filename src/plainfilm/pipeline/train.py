@@ -70,7 +70,7 @@ def train_run(
         cfg, found, on_event
     )  # before torch is imported: the counts are shown within seconds
     from plainfilm.models.build import pick_device
-    from plainfilm.train.speed import facts, speed_up
+    from plainfilm.train.speed import facts, gpu_facts, speed_up
 
     device = pick_device(device)
     kept_memory = speed_up(cfg.train.speed)
@@ -83,7 +83,9 @@ def train_run(
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
         learn.progress.on_event = on_event
-        write_inputs(run, cfg, ready, facts(device, cfg.train.speed, kept_memory), seal=ready.seal,
+        speed = facts(device, cfg.train.speed, kept_memory)
+        speed |= gpu_facts(device, cfg.train.gpu, resident=learn.dls.train.resident is not None)
+        write_inputs(run, cfg, ready, speed, seal=ready.seal,
                      estimate=seconds, initial_weights=learn.model.initial_weights)  # fmt: skip
         on_event("run", {"path": str(run.root)})
         training = _Training(run, cfg, ready, learn, valid_pixels, device, seconds, on_event)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from plainfilm.base.seeds import DROPOUT, torch_seed
 from plainfilm.data.loaders.block import CacheDL, plain
 from plainfilm.errors import DivergedError, UsageError
 from plainfilm.train.ema import weights_of
+from plainfilm.train.late_numbers import when_read
 
 
 class KeyedRandomness(Callback):
@@ -125,12 +127,13 @@ class StopWhenDiverged(Callback):
         finder = hasattr(self.learn, "lr_finder")  # it searches for the rate that diverges
         if event_name != "after_batch" or finder:
             return
-        loss = self.loss_grad.detach().mean().item()
+        where = f"step {self.iter + 1}" if self.training else "on valid"
+        when_read(self.learn, self.loss_grad.detach().mean(), partial(self._check, self.epoch + 1, where))
+
+    def _check(self, epoch: int, where: str, loss: float) -> None:
         if not abs(loss) <= self.limit:
-            where = f"step {self.iter + 1}" if self.training else "on valid"
             raise DivergedError(
-                f"The loss became {loss:.4g} in epoch {self.epoch + 1}, {where}. "
-                "Train again with a smaller --lr (try a tenth)."
+                f"The loss became {loss:.4g} in epoch {epoch}, {where}. Train again with a smaller --lr (try a tenth)."
             )
 
 
@@ -174,8 +177,14 @@ class RunHistory(Callback):
         if self.training:
             y = self.yb[0]
             self.seen += len(y)
-            self.loss_sum += self.loss_grad.item() * len(y)
-            self.right += int((self.pred.argmax(dim=1) == y).sum())
+            when_read(self.learn, self.loss_grad, partial(self._add_loss, len(y)))
+            when_read(self.learn, (self.pred.argmax(dim=1) == y).sum(), self._add_right)
+
+    def _add_loss(self, images: int, loss: float) -> None:
+        self.loss_sum += loss * images
+
+    def _add_right(self, right: float) -> None:
+        self.right += int(right)
 
     def after_train(self) -> None:
         self.trained = time.perf_counter() - self.start

@@ -149,6 +149,7 @@ def find_lr(learn: Learner, cfg: TrainConfig, num_it: int = 100, ratio: float = 
     place = learn.dls.train.phase, learn.dls.train.epoch
     with tempfile.TemporaryDirectory() as folder:
         trial = make_learner(learn.dls, copy.deepcopy(learn.model), cfg, path=Path(folder), on_event=silent)
+        trial.late_numbers.every = 1  # the finder needs the loss of each step at once
         trial.remove_cb(trial.stop_when_diverged)  # the finder trains until the loss diverges
         trial.keyed_randomness.phase = _LR_FIND_PHASE
         finder = LRFinder(num_it=num_it)

@@ -175,6 +175,7 @@ class _WriteState(Callback):
         )
 
     def _write(self, epoch: int, step: int) -> None:
+        self.learn.late_numbers.read()  # a state has all sums up to its step, and no loss that is not finite
         self.number += 1
         score, so_far = self.keeper.best, self.history.so_far() if step else Partial()
         best = score and Best(

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from fastai.callback.training import GradientClip
 from fastai.data.core import DataLoaders
-from fastai.learner import Learner, Recorder
+from fastai.learner import Learner
 from fastai.learner import TrainEvalCallback as TrainEval
 from fastai.losses import CrossEntropyLossFlat
-from fastai.metrics import AccumMetric, accuracy
+from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.class_weight import compute_class_weight
@@ -28,6 +28,7 @@ from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, progress_of
 from plainfilm.train.ema import AverageWeights
+from plainfilm.train.late_numbers import LateNumbers, MeanMetric, WholeMetric, recorder
 from plainfilm.train.memory import PlainLosses
 from plainfilm.train.speed import FUSED_ON
 
@@ -55,7 +56,9 @@ def make_learner(
         raise ConfigError(
             "train.norm: hold keeps the statistics of BatchNorm, and this network has none. Leave it out."
         )
+    late = LateNumbers(cfg.gpu.loss_every if device.type == "cuda" else 1)
     own = [
+        late,
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
         PlainLosses(),
         StopWhenDiverged(),
@@ -74,12 +77,15 @@ def make_learner(
         opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=cfg.speed.fused and device.type in FUSED_ON),
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
         wd=cfg.wd,  # on all parameters, biases and norms too: torch's AdamW makes no exception
-        metrics=[accuracy, AccumMetric(_auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc")],
+        metrics=[
+            MeanMetric(accuracy),
+            WholeMetric(_auroc, dim_argmax=-1, flatten=False, activation="softmax", name="auroc"),
+        ],
         splitter=parameter_groups,
         train_bn=False,  # a frozen BatchNorm does not change, as the features of a frozen network are computed once
         path=path,
         default_cbs=False,
-        cbs=[TrainEval(), Recorder(), *own],
+        cbs=[TrainEval(), recorder(late.every), *own],
     )
 
 

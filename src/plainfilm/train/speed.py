@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from plainfilm.base.wait_policy import wait_policy
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
+from plainfilm.config.gpu import GpuConfig
 from plainfilm.train.system_limits import usable_cores
 
 # glibc malloc parameters: never trim, no mmap, one arena, grow by 256 MB. By default every large activation is
@@ -64,3 +67,37 @@ def facts(device: str, speed: SpeedConfig, kept_memory: bool) -> dict[str, Any]:
         "fused": speed.fused and device in FUSED_ON,
         "loader_workers": 0,
     }
+
+
+def set_up_gpu(gpu: GpuConfig) -> None:
+    """Set the kernels and the rounding of CUDA in this process; a CPU's arithmetic is not touched."""
+    torch.backends.cudnn.benchmark = gpu.cudnn_benchmark
+    _set_rounding("tf32" if gpu.tf32 else "ieee")
+
+
+def gpu_facts(device: str, gpu: GpuConfig, *, resident: bool) -> dict[str, Any]:
+    """The entry of environment.json about a GPU; none on other devices. `resident`: whether the images fitted."""
+    return {"gpu": {**gpu.model_dump(), "resident": resident}} if device == "cuda" else {}
+
+
+@contextmanager
+def whole_products(device: str) -> Iterator[None]:
+    """Inside, products on a GPU are those of float32: a score must not depend on how a network was trained."""
+    if torch.device(device).type != "cuda":
+        yield
+        return
+    before = _rounding()
+    _set_rounding("ieee", "ieee")
+    try:
+        yield
+    finally:
+        _set_rounding(*before)
+
+
+def _rounding() -> tuple[str, str]:
+    return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+
+
+def _set_rounding(products: str, convolutions: str | None = None) -> None:
+    torch.backends.cuda.matmul.fp32_precision = products
+    torch.backends.cudnn.conv.fp32_precision = convolutions or products  # type: ignore[attr-defined]

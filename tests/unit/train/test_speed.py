@@ -10,6 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from plainfilm.config import SPEED_SWITCHES, ModelConfig, Phase, SpeedConfig, TrainConfig, load_config
+from plainfilm.config.gpu import GpuConfig
 from plainfilm.errors import ConfigError, UsageError
 from plainfilm.models.build import build_model
 from plainfilm.train import speed
@@ -150,3 +151,37 @@ def test_networks_of_one_and_of_three_channels_train_with_each_switch_off(make_l
         options = {"filters": (4, 8), "dense": 8} if network != "compact" else {}
         model = build_model(ModelConfig(name=network, **options), 2, 40, channels=1, speed=cfg.speed)
         fit_phases(make_learner(dls, model, cfg, path=tmp_path), PHASES)
+
+
+@pytest.fixture
+def cuda_flags():
+    before = speed._rounding(), torch.backends.cudnn.benchmark
+    yield
+    speed._set_rounding(*before[0])
+    torch.backends.cudnn.benchmark = before[1]
+
+
+def test_the_settings_of_a_gpu_are_set_for_cuda_alone(cuda_flags):
+    cpu = torch.backends.mkldnn.conv.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision
+    for tf32, word in ((True, "tf32"), (False, "ieee")):
+        speed.set_up_gpu(GpuConfig(tf32=tf32, cudnn_benchmark=not tf32))
+        assert speed._rounding() == (word, word)
+        assert torch.backends.cudnn.benchmark is not tf32
+    assert (torch.backends.mkldnn.conv.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision) == cpu
+
+
+def test_scores_are_computed_in_whole_float32_and_training_goes_on_as_before(cuda_flags):
+    speed._set_rounding("tf32", "ieee")
+    with speed.whole_products("cpu"):
+        assert speed._rounding() == ("tf32", "ieee")
+    with pytest.raises(KeyError), speed.whole_products("cuda:0"):
+        assert speed._rounding() == ("ieee", "ieee")
+        raise KeyError
+    assert speed._rounding() == ("tf32", "ieee")
+
+
+def test_a_run_on_a_gpu_records_its_settings_and_a_run_on_a_cpu_says_nothing_of_them():
+    assert speed.gpu_facts("cpu", GpuConfig(), resident=False) == {}
+    assert speed.gpu_facts("cuda", GpuConfig(tf32=False), resident=False) == {
+        "gpu": {"resident": False, "tf32": False, "cudnn_benchmark": True, "loss_every": 32}
+    }

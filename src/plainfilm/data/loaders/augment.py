@@ -1,4 +1,4 @@
-"""Augmentation profiles as tables, and keyed random draws of their parameters (numpy; block.py applies them)."""
+"""Augmentation profiles as tables, and keyed random draws of their parameters (numpy; augment_batch.py applies them)."""
 
 from __future__ import annotations
 

@@ -16,13 +16,14 @@ from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IntToFloatTensor
 from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorImageBW
 from fasttransform import Transform
-from torch.nn import functional
 
 from plainfilm.base.seeds import ORDER, content_key, uniform
 from plainfilm.config import TrainConfig
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.image.layout import channels_first
-from plainfilm.data.loaders.augment import PROFILES, Profile, Texture, draw, draw_texture
+from plainfilm.data.loaders.augment import PROFILES, Profile, draw, draw_texture
+from plainfilm.data.loaders.augment_batch import apply_draw, apply_texture
+from plainfilm.data.loaders.resident import ResidentPixels, resident_pixels, send
 
 _IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
 
@@ -45,8 +46,12 @@ class _FromPixels(Transform):
 
 def _as_image(pixels: np.ndarray) -> TensorImage:
     """uint8 (n, h, w) or (n, h, w, 3) -> (n, 1, h, w) or (n, 3, h, w) with fastai's type."""
-    kind = _GreyImage if pixels.ndim == 3 else TensorImage
-    return kind(torch.from_numpy(channels_first(pixels)).contiguous())
+    return _typed(torch.from_numpy(channels_first(pixels)).contiguous())
+
+
+def _typed(images: torch.Tensor) -> TensorImage:
+    """(n, 1 or 3, h, w) with fastai's type."""
+    return (_GreyImage if images.shape[1] == 1 else TensorImage)(images)
 
 
 class Augment(Transform):
@@ -70,56 +75,9 @@ class Augment(Transform):
         rows = self.dl.batch_rows
         place = (self.profile, self.seed, self.dl.phase, self.dl.epoch, self.dl.keys[rows], self.dl.batch_times)
         drawn, texture = draw(*place), draw_texture(*place)
-        moved = _apply_draw(pixels, drawn.matrix, drawn.gain, drawn.bias)
-        made = moved if texture is None else _apply_texture(moved, texture)
+        moved = apply_draw(pixels, drawn.matrix, drawn.gain, drawn.bias)
+        made = moved if texture is None else apply_texture(moved, texture)
         return type(x)(made[:, :1] if grey else made)  # three channels of a grey image stay equal
-
-
-def _apply_draw(x: torch.Tensor, matrix: np.ndarray, gain: np.ndarray, bias: np.ndarray) -> torch.Tensor:
-    """Float pixels (n, c, h, w) in 0..1, warped by `matrix`, contrast and brightness changed by `gain` and `bias`, clipped to 0..1."""
-    grid = _sampling_grid(torch.from_numpy(matrix).to(x), *x.shape[2:])
-    moved = functional.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    g, b = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (gain, bias))
-    return ((moved - 0.5) * g).add_(0.5 + b).clamp_(0, 1)
-
-
-def _sampling_grid(matrix: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    """The points of affine_grid(), (n, height, width, 2), by one sum for each: it multiplies a matrix for each.
-
-    Args:
-        matrix: (n, 2, 3), from output to input coordinates in -1..1, align_corners=False.
-    """
-    ys, xs = (torch.arange(1 - n, n, 2, dtype=matrix.dtype, device=matrix.device) / n for n in (height, width))
-    rows = matrix[:, None, :, 1] * ys[:, None] + matrix[:, None, :, 2]
-    columns = matrix[:, None, :, 0] * xs[:, None]
-    return rows[:, :, None] + columns[:, None]
-
-
-def _apply_texture(x: torch.Tensor, texture: Texture) -> torch.Tensor:
-    """Float pixels (n, c, h, w) in 0..1 with another grey curve, sharpness and noise, clipped to 0..1."""
-    power, detail = (torch.from_numpy(part).to(x)[:, None, None, None] for part in (texture.power, texture.detail))
-    x = x.pow(power)
-    x = x + detail * (x - _smooth(x))
-    for i in np.flatnonzero(texture.noise_sd > 0):  # one generator per image: its noise does not depend on its batch
-        drawn = torch.randn(x.shape[2:], generator=torch.Generator().manual_seed(int(texture.noise_seed[i])))
-        x[i] += float(texture.noise_sd[i]) * drawn.to(x)
-    height, width = x.shape[2:]
-    for i in np.flatnonzero(texture.hole[:, 2] > texture.hole[:, 0]):
-        left, top, right, bottom, grey = texture.hole[i].tolist()
-        x[i, :, round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = grey
-    return x.clamp_(0, 1)
-
-
-def _smooth(x: torch.Tensor) -> torch.Tensor:
-    """Pixels (n, c, h, w) after a Gaussian of 1/128 of the side, the edge repeated outward."""
-    sigma = max(0.5, x.shape[-1] / 128)
-    reach = int(np.ceil(2.5 * sigma))
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device) / sigma) ** 2)
-    taps = (taps / taps.sum()).view(1, 1, 1, -1)
-    one = x.reshape(-1, 1, *x.shape[2:])
-    one = functional.conv2d(functional.pad(one, (reach, reach, 0, 0), mode="replicate"), taps)
-    one = functional.conv2d(functional.pad(one, (0, 0, reach, reach), mode="replicate"), taps.transpose(2, 3))
-    return one.reshape(x.shape)
 
 
 class CacheDL(TfmdDL):
@@ -127,7 +85,8 @@ class CacheDL(TfmdDL):
 
     `keys`: int64 (n,), content keys by row of the array; `phase` and `epoch` are set by the learner before each
     epoch, as is `skip`, the batches at its start that a resumed run has already done; `batch_rows` and `batch_times`
-    describe the current batch. `features`: float32 (n, d), used in place of the images where set.
+    describe the current batch. `features`: float32 (n, d), used in place of the images where set; `resident`: the
+    pixels in the memory of the device, used in place of `pixels` where set.
     """
 
     def __init__(
@@ -144,6 +103,7 @@ class CacheDL(TfmdDL):
         self.pixels, self.keys, self.seed, self.balance, self.gather = pixels, keys, seed, balance, gather
         self.phase, self.epoch, self.skip = 0, 0, 0
         self.features: np.ndarray | None = None
+        self.resident: ResidentPixels | None = None
         self.batch_rows, self.batch_times = np.empty(0, np.int64), np.empty(0, np.int64)
         super().__init__(dataset, **kwargs)
 
@@ -151,6 +111,7 @@ class CacheDL(TfmdDL):
         """A loader like this one over another dataset; fastai builds valid and test loaders this way."""
         mine = {name: getattr(self, name) for name in ("pixels", "keys", "seed", "balance", "gather")}
         loader: CacheDL = super().new(dataset, cls, **{**mine, **kwargs})
+        loader.resident = self.resident
         return loader
 
     def randomize(self) -> None:
@@ -188,17 +149,25 @@ class CacheDL(TfmdDL):
             self.batch_times = _appearances(self.keys[self.batch_rows], seen)
             if step < self.skip:
                 continue
-            yield self._images(picked), TensorCategory(torch.from_numpy(targets[picked]))
+            yield self._images(picked), TensorCategory(self._sent(torch.from_numpy(targets[picked])))
+
+    def _sent(self, values: torch.Tensor) -> torch.Tensor:
+        return send(values, self.device or torch.device("cpu"))
 
     def _images(self, picked: np.ndarray) -> torch.Tensor:
         if self.features is not None:
-            return torch.from_numpy(self.features[self.batch_rows])
+            return self._sent(torch.from_numpy(self.features[self.batch_rows]))
         if self.gather:
-            gathered: torch.Tensor = _as_image(self.pixels[self.batch_rows])
+            gathered: torch.Tensor = _typed(self._gathered())
             return gathered
         items = [self.dataset[int(i)][0] for i in picked]  # as in any other loader
         stacked: torch.Tensor = type(items[0])(torch.stack(items))
         return stacked
+
+    def _gathered(self) -> torch.Tensor:
+        if self.resident is not None:
+            return self.resident[self.batch_rows]
+        return self._sent(torch.from_numpy(channels_first(self.pixels[self.batch_rows])).contiguous())
 
     def chunkify(self, samps: Any) -> Any:
         """Batches; a last batch of a single image joins the one before: BatchNorm has no variance of one."""
@@ -268,7 +237,7 @@ def make_dls(
     )
     block.dl_type = CacheDL
     train_labels = rows["label"].iloc[parts[0]]
-    return block.dataloaders(
+    dls = block.dataloaders(
         list(range(len(rows))),
         bs=min(cfg.batch_size, len(parts[0])),
         drop_last=False,  # fastai's default would leave out up to a third of a small set each epoch
@@ -280,6 +249,11 @@ def make_dls(
         balance=cfg.balance == "auto" and _is_imbalanced(train_labels),
         gather=cfg.speed.gather,
     )
+    if cfg.gpu.resident:
+        held = resident_pixels(pixels, torch.device(device))
+        for dl in dls.loaders:
+            dl.resident = held
+    return dls
 
 
 def plain(x: TensorBase) -> torch.Tensor:

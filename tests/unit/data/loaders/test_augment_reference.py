@@ -8,7 +8,7 @@ from fastai.vision.augment import Brightness, Contrast, PadMode, Rotate, Zoom, s
 from scipy.stats import ks_2samp
 
 from plainfilm.data.loaders.augment import PROFILES, Profile, draw
-from plainfilm.data.loaders.block import _apply_draw, _sampling_grid
+from plainfilm.data.loaders.augment_batch import _sampling_grid, apply_draw
 
 N = 4000
 KEYS = np.random.default_rng(3).integers(0, 2**62, N)
@@ -43,7 +43,7 @@ def test_one_sampling_gives_the_pixels_of_fastais_composed_rotation_and_zoom() -
     ])  # fmt: skip
     assert len(tfms) == 1  # fastai composes them too
     theirs = tfms[0](TensorImage(x.clone()), split_idx=0)
-    ours = _apply_draw(x, drawn.matrix, np.ones(n, np.float32), np.zeros(n, np.float32))
+    ours = apply_draw(x, drawn.matrix, np.ones(n, np.float32), np.zeros(n, np.float32))
     assert float((ours - x).abs().mean()) > 0.01  # something moved
     torch.testing.assert_close(ours, theirs.as_subclass(torch.Tensor), atol=1e-5, rtol=0)
 

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 from plainfilm.config import TrainConfig
 from plainfilm.data.loaders.augment import Texture
-from plainfilm.data.loaders.block import _apply_draw, _apply_texture, _is_imbalanced, make_dls
+from plainfilm.data.loaders.augment_batch import apply_draw, apply_texture
+from plainfilm.data.loaders.block import _is_imbalanced, make_dls
 
 N = 60
 
@@ -130,9 +131,9 @@ def test_a_shift_moves_the_image_and_relighting_is_about_the_middle():
     x = torch.zeros(1, 1, 8, 8)
     x[0, 0, 4, 4] = 1
     shift = np.array([[[1, 0, 0.25], [0, 1, 0]]], dtype=np.float32)  # reads one pixel further right: moves left by one
-    moved = _apply_draw(x, shift, np.ones(1, np.float32), np.zeros(1, np.float32))
+    moved = apply_draw(x, shift, np.ones(1, np.float32), np.zeros(1, np.float32))
     assert moved[0, 0, 4, 3] == pytest.approx(1)
-    lit = _apply_draw(
+    lit = apply_draw(
         torch.full((1, 1, 2, 2), 0.75),
         np.array([[[1, 0, 0], [0, 1, 0]]], np.float32),
         np.full(1, 1.2, np.float32),
@@ -156,18 +157,18 @@ def test_texture_follows_its_formulas_and_the_noise_of_an_image_does_not_depend_
     def texture(power: list[float], detail: list[float], sd: list[float]) -> Texture:
         return Texture(f(power), f(detail), f(sd), np.array([11, 12, 13])[: len(power)], np.zeros((len(power), 5), f))
 
-    same = _apply_texture(x.clone(), texture([1, 1, 1], [0, 0, 0], [0, 0, 0]))
+    same = apply_texture(x.clone(), texture([1, 1, 1], [0, 0, 0], [0, 0, 0]))
     torch.testing.assert_close(same, x)
-    darker = _apply_texture(x.clone(), texture([2, 1, 0.5], [0, 0, 0], [0, 0, 0]))
+    darker = apply_texture(x.clone(), texture([2, 1, 0.5], [0, 0, 0], [0, 0, 0]))
     torch.testing.assert_close(darker, torch.stack([x[0] ** 2, x[1], x[2] ** 0.5]))
-    blurred = _apply_texture(x.clone(), texture([1, 1, 1], [-1, 0, 1], [0, 0, 0]))
+    blurred = apply_texture(x.clone(), texture([1, 1, 1], [-1, 0, 1], [0, 0, 0]))
     expected = gaussian_filter(x[0, 0].numpy(), 0.5, mode="nearest", radius=2)
     np.testing.assert_allclose(blurred[0, 0].numpy(), expected, atol=1e-5)
     assert float(blurred[2].std()) > float(x[2].std()) > float(blurred[0].std())
-    noisy = _apply_texture(x.clone(), texture([1, 1, 1], [0, 0, 0], [0.05, 0, 0.02]))
+    noisy = apply_texture(x.clone(), texture([1, 1, 1], [0, 0, 0], [0.05, 0, 0.02]))
     assert float((noisy - x)[0].std()) == pytest.approx(0.05, rel=0.05)
     assert torch.equal(noisy[1], x[1])
-    alone = _apply_texture(x[:1].clone(), texture([1], [0], [0.05]))
+    alone = apply_texture(x[:1].clone(), texture([1], [0], [0.05]))
     assert torch.equal(alone[0], noisy[0])
 
 
@@ -175,7 +176,7 @@ def test_a_hole_is_one_grey_level_and_the_rest_stays() -> None:
     x = torch.full((2, 1, 20, 10), 0.5)
     one, none = np.ones(2, np.float32), np.zeros(2, np.float32)
     hole = np.array([[0.2, 0.5, 0.6, 0.75, 0.9], [0, 0, 0, 0, 1]], np.float32)
-    made = _apply_texture(x.clone(), Texture(one, none, none, np.array([1, 2]), hole))
+    made = apply_texture(x.clone(), Texture(one, none, none, np.array([1, 2]), hole))
     expected = x.clone()
     expected[0, :, 10:15, 2:6] = 0.9
     torch.testing.assert_close(made, expected)
