@@ -97,7 +97,7 @@ def train(make_learn, monkeypatch):
 
 
 def test_an_epoch_of_five_steps_is_estimated_at_its_end_without_the_warm_up(train):
-    (said,), times = train([7.0, 0.4, 0.6, 0.5, 0.5, 99.0])
+    (said,), times = train([7.0, 0.2, 0.4, 0.6, 0.8, 99.0])
     found, step, valid = said
     assert found.seconds == pytest.approx(2 * 0.5 / 8 * IMAGES)  # 5.8 s
     assert (step, valid) == (5, 0)
