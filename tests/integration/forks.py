@@ -39,14 +39,24 @@ from plainfilm.train import (
 
 THREADS = 1  # of a child; more are slower for a network this small
 COMPARED = ("model.safetensors", "history.csv", "predictions/valid.csv", "card.json", "checkpoints/best.safetensors")
+PROBED = (
+    *COMPARED,
+    "metrics.json",
+    "probes/probes.json",
+    "probes/train_features.npy",
+    "probes/valid.csv",
+    "figures/batch.png",
+)
+MOMENTS = ("batch", "note", "pause", "epoch")  # of them the note says a shortcut, in the middle of the probes
 WRITES = ("mkstemp", "fdopen", "fsync", "chmod", "replace", "mkdir", "unlink")
 
 
-def config(data: Path, epochs: int = 4, audit: bool = False) -> ExperimentConfig:
+def config(data: Path, epochs: int = 4, audit: bool = False, more: dict | None = None) -> ExperimentConfig:
     """A network of 1,458 numbers: about 0.2 s for 4 epochs of 5 steps, most of it training unless it is audited."""
     return load_config(options={
         "data.path": str(data), "data.audit": audit, "train.size_px": 24, "train.batch_size": 4, "train.epochs": epochs, "train.lr": 0.01,
         "train.ema": 0.9, "train.clip": 1.0, "train.label_smoothing": 0.05, "model.filters": [4, 8], "model.kernel": 3, "model.dense": 8, "evaluate.n_boot": 100,
+        **(more or {}),
     })  # fmt: skip
 
 
@@ -211,6 +221,42 @@ class Trials:
         differ = self.equal(out) if resumed == 0 else []
         return {**facts, "begun": begun, "again": again, "resumed": resumed, "differ": differ, "left": leftovers(out)}
 
+    # kill -9 at what a training says ----------------------------------------------------------------------------
+
+    def moments(self) -> list[dict]:
+        """A training with the short audit that kills itself at an event, is resumed, killed there again, and resumed."""
+        found = []
+        for kind in ("whole", "frozen first"):
+            reference = self.folder / f"{kind}-probed"
+            if run_child(lambda kind=kind, out=reference: self.probed(kind, out)):
+                raise SystemExit(f"the reference run {kind} failed")
+            for what in MOMENTS:
+                for minutes in (0.0, 5.0):  # a state after each step, or after each epoch only
+                    found.append(self._killed_at(what, kind, minutes, reference))
+        return found
+
+    def probed(
+        self, kind: str, out: Path, minutes: float = 5.0, on_event: Callable = lambda what, facts: None
+    ) -> object:
+        frozen = {"model.weights": str(self.folder / "whole-probed"), "train.freeze_epochs": 1}
+        cfg = config(self.data, epochs=2, audit=True, more=frozen if kind != "whole" else None)
+        return train_run(cfg, out, device="cpu", checkpoint_minutes=minutes, on_event=on_event)
+
+    def _killed_at(self, what: str, kind: str, minutes: float, reference: Path) -> dict:
+        out = self.folder / f"{kind}-{what}-{minutes:g}"
+
+        def kill(event: str, facts: dict) -> None:
+            if event == what and (event != "note" or "SHORTCUT" in facts["text"]):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        codes = [run_child(lambda: self.probed(kind, out, minutes, kill))]
+        codes.append(run_child(lambda: resume_run(out, checkpoint_minutes=minutes, on_event=kill)))
+        if RunDir(out).read_status()["status"] != "done":
+            codes.append(run_child(lambda: resume_run(out)))
+        differ = [name for name in PROBED if (out / name).read_bytes() != (reference / name).read_bytes()]
+        status = RunDir(out).read_status()["status"]
+        return {"at": [kind, what, minutes], "codes": codes, "status": status, "differ": differ, "left": leftovers(out)}
+
     # races -------------------------------------------------------------------------------------------------------
 
     def starts(self, n: int) -> dict:
@@ -331,7 +377,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
-    for option in ("kills", "interrupts", "every", "starts", "controls", "seed", "threads"):
+    for option in ("kills", "interrupts", "every", "starts", "controls", "moments", "seed", "threads"):
         parser.add_argument(f"--{option}", type=int, default=0)
     given = parser.parse_args()
     THREADS = given.threads or THREADS
@@ -342,6 +388,7 @@ if __name__ == "__main__":
         "interrupts": trials.interrupts(given.interrupts, given.seed),
         "starts": trials.starts(given.starts) if given.starts else {},
         "controls": trials.controls() if given.controls else {},
+        "moments": trials.moments() if given.moments else [],
         "faults": trials.faults(given.every, given.seed) if given.every else [],
     }
     print(json.dumps(answer_))

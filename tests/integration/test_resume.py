@@ -176,6 +176,23 @@ def test_of_many_that_start_or_resume_one_run_at_once_one_wins(request, which, k
     assert (found["differ"], found["resumed_differ"]) == ([], [])
 
 
+@pytest.fixture(scope="module")
+def moments(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("moments")
+    plainfilm("phantom", folder / "data", "--images", 160, "--size", 32, "--shortcut", "jpeg")
+    return trials(folder / "data", folder, 900, moments=1)
+
+
+@needs_fork
+def test_killed_before_during_or_after_the_probes_a_run_ends_as_if_it_had_not_been(moments):
+    """They follow the first step; a resumed run makes them after its own first step."""
+    found = moments["moments"]
+    assert len(found) == 2 * 4 * 2
+    for trial in found:
+        assert trial["codes"][0] == -signal.SIGKILL and trial["codes"][-1] in (0, -signal.SIGKILL), trial
+        assert trial["status"] == "done" and (trial["differ"], trial["left"]) == ([], []), trial
+
+
 # Ctrl-C --------------------------------------------------------------------------------------------------------------
 
 
@@ -222,7 +239,8 @@ def test_a_stopped_run_goes_on_with_its_own_threads_and_says_where(copy, whole):
     torch.set_num_threads(2)
     done = plainfilm("resume", copy)
     assert torch.get_num_threads() == 1
-    assert "Resuming in epoch 1/3, after step 1; about" in done.stderr
+    assert "Resuming in epoch 1/3, after step 1\n" in done.stderr
+    assert "About 1 s left (from timed steps)" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.startswith("epoch ")]) == 3
     assert "Run:" in done.stdout
     assert differ(copy, whole) == []
@@ -232,6 +250,7 @@ def test_a_stopped_run_goes_on_with_its_own_threads_and_says_where(copy, whole):
         "run",
         "network",
         "resume",
+        "estimate",
         *["epoch"] * 3,
         "done",
     ]

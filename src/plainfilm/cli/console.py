@@ -217,12 +217,17 @@ class Terminal(ExperimentEvents):
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:
         epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
-        text = f"{epochs} will take about {duration(facts['seconds'])} (from timed steps)"
+        about = f"bout {duration(facts['seconds'])}"
+        text = (f"A{about} left" if facts["resumed"] else f"{epochs} will take a{about}") + " (from timed steps)"
         if facts["slowdown"] > 1 and facts["seconds"] >= 10:
             alone = duration(facts["seconds"] / facts["slowdown"])
             text += f": {facts['load']}; alone it would be about {alone}"
         self.say(text)
-        self.estimated = facts["epochs"], facts["seconds"] / facts["epochs"]
+        self.estimated = None if facts["resumed"] else (facts["epochs"], facts["seconds"] / facts["epochs"])
+
+    def _on_pause(self, facts: dict[str, Any]) -> None:
+        self._close_bar()  # its next one begins to measure the speed again
+        self.epoch_began += facts["seconds"]
 
     def _on_probe(self, facts: dict[str, Any]) -> None:
         self.say(f"Probing for shortcuts on {facts['pixels']} pixels ...")
@@ -254,15 +259,14 @@ class Terminal(ExperimentEvents):
             )
         for note in facts["notes"]:
             self.say(f"NOTE: {note}")
-        left = f"about {duration(facts['seconds'])} left"
         if not facts["found"]:
-            self.say(f"The run stopped before its first state was written; starting from the beginning, {left}")
+            self.say("The run stopped before its first state was written; starting from the beginning")
         elif facts["finished"] and facts["phase"] == facts["phases"]:
             self.say("All epochs are done; running the steps after training")
         else:
             phase = f" of phase {facts['phase']}/{facts['phases']}" if facts["phases"] > 1 else ""
             after = "its end" if facts["finished"] else f"step {facts['step']}"
-            self.say(f"Resuming in epoch {facts['epoch']}/{facts['epochs']}{phase}, after {after}; {left}")
+            self.say(f"Resuming in epoch {facts['epoch']}/{facts['epochs']}{phase}, after {after}")
 
     def _on_stopping(self, facts: dict[str, Any]) -> None:
         self.say("Stopping after this step and saving the state. Ctrl-C again stops at once.")

@@ -16,6 +16,8 @@ from plainfilm.pipeline.prepare import Prepared
 if TYPE_CHECKING:
     from fastai.learner import Learner
 
+    from plainfilm.train.estimate import Estimate
+
 
 def build_learner(
     cfg: ExperimentConfig,
@@ -77,12 +79,22 @@ def build_learner(
 
 
 def estimate(learn: Learner, cfg: ExperimentConfig, on_event: EventCallback) -> float:
-    """Seconds the training will take under the machine's load of this moment."""
-    from plainfilm.train.fit import estimate_time
+    """Seconds the training will take under the machine's load of this moment, from timed steps of a copy."""
+    from plainfilm.train.estimate import estimate_time
+
+    found = estimate_time(learn, cfg.train.phases)
+    say_estimate(found, learn, cfg, on_event)
+    return found.seconds
+
+
+def say_estimate(
+    found: Estimate, learn: Learner, cfg: ExperimentConfig, on_event: EventCallback, left: float | None = None
+) -> None:
+    """The event of an estimate; `left`: the share of the training that a resumed run still has to do, 0..1."""
     from plainfilm.train.speed import threads_for
 
-    seconds, load = estimate_time(learn, cfg.train.phases)
-    slowdown = load.slowdown(threads_for(cfg.train.speed)) if str(learn.dls.device) == "cpu" else 1.0
-    on_event("estimate", {"seconds": seconds, "epochs": sum(phase.epochs for phase in cfg.train.phases),
-                          "load": str(load), "slowdown": slowdown})  # fmt: skip
-    return seconds
+    slowdown = found.load.slowdown(threads_for(cfg.train.speed)) if str(learn.dls.device) == "cpu" else 1.0
+    on_event("estimate", {
+        "seconds": found.seconds * (1 if left is None else left), "epochs": sum(phase.epochs for phase in cfg.train.phases),
+        "load": str(found.load), "slowdown": slowdown, "resumed": left is not None,
+    })  # fmt: skip

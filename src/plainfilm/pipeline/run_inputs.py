@@ -48,8 +48,8 @@ class _Start(BaseModel):
     split: str
     leaky: bool
     notes: list[str]
-    estimate_seconds: float
     initial_weights: dict[str, Any] | None = None
+    estimate_seconds: float | None = None  # of older runs, which timed steps before they began
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class _Resumed:
     cfg: ExperimentConfig
     ready: Prepared
     environment: Environment
-    estimate_seconds: float
+    estimate_seconds: float | None
     initial_weights: dict[str, Any] | None = None
 
 
 def write_inputs(
-    run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any], *, seal: str | None, estimate: float,
+    run: RunDir, cfg: ExperimentConfig, ready: Prepared, speed: dict[str, Any], *, seal: str | None,
     initial_weights: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Write all inputs of a run; start.json comes last, so that if it exists, the rest does too."""
@@ -79,9 +79,9 @@ def write_inputs(
         table_sha256=sha256_of(run.table), data_sha256=sha256_of(run.data),
         positive=ready.positive, decode=ready.spec.as_dict(),
         split=ready.split.kind, leaky=ready.split.leaky, notes=list(ready.split.notes),
-        estimate_seconds=estimate, initial_weights=initial_weights,
+        initial_weights=initial_weights,
     )  # fmt: skip
-    atomic_write(run.start, dump_json(start.model_dump(mode="json")))
+    atomic_write(run.start, dump_json(start.model_dump(mode="json", exclude={"estimate_seconds"})))
 
 
 def read_inputs(

@@ -1,6 +1,7 @@
 """`plainfilm train` and `resume`: one fit, from its first step or from where it stopped, to a finished run.
 
-torch and fastai are imported inside the functions, so that invalid input is refused at once.
+torch and fastai are imported inside the functions, so that invalid input is refused at once, and what is needed after
+training is imported then (scipy's statistics take 0.6 s).
 """
 
 from __future__ import annotations
@@ -18,19 +19,13 @@ from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.image.layout import channels_last
 from plainfilm.data.split.identities import IDENTITY_NOTE
-from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
-from plainfilm.evaluate.finished import FinishedRun
-from plainfilm.evaluate.operating.operating_point import settle
-from plainfilm.evaluate.predictions import save_predictions
-from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_baseline, shortcut_note
 from plainfilm.models.find_weights import find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
-from plainfilm.pipeline.learner import build_learner, estimate
+from plainfilm.pipeline.first_step import FirstStepWork
+from plainfilm.pipeline.learner import build_learner, estimate, say_estimate
 from plainfilm.pipeline.prepare import Prepared, keep_out_of_data
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
-from plainfilm.pipeline.saved_document import save_document
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
 from plainfilm.runs.environment import peak_rss_mb
@@ -42,6 +37,7 @@ if TYPE_CHECKING:
     from fastai.learner import Learner
 
     from plainfilm.train.checkpoint import Checkpoint
+    from plainfilm.train.estimate import Estimate
 
 
 def train_run(
@@ -75,10 +71,9 @@ def train_run(
     device = pick_device(device)
     kept_memory = speed_up(cfg.train.speed)
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
-    seconds = estimate(learn, cfg, on_event)
     if dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
-                             notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=seconds,
+                             notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=estimate(learn, cfg, on_event),
                              patient_patterns=_undeclared(ready))  # fmt: skip
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
@@ -86,9 +81,9 @@ def train_run(
         speed = facts(device, cfg.train.speed, kept_memory)
         speed |= gpu_facts(device, cfg.train.gpu, resident=learn.dls.train.resident is not None)
         write_inputs(run, cfg, ready, speed, seal=ready.seal,
-                     estimate=seconds, initial_weights=learn.model.initial_weights)  # fmt: skip
+                     initial_weights=learn.model.initial_weights)  # fmt: skip
         on_event("run", {"path": str(run.root)})
-        training = _Training(run, cfg, ready, learn, valid_pixels, device, seconds, on_event)
+        training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event)
         return training.to_end(Pace(checkpoint_minutes, max_minutes, started))
 
 
@@ -138,16 +133,17 @@ def resume_run(
             learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
             learn.model.initial_weights = began.initial_weights
             place = _place(cfg, checkpoint, len(learn.dls.train))
-            seconds = began.estimate_seconds * place.pop("share_left")
-            on_event("resume", {**place, "seconds": seconds, "device": device, "notes": ready.split.notes,
+            left = place.pop("share_left")
+            on_event("resume", {**place, "device": device, "notes": ready.split.notes,
                                 "began_on": began.environment.device})  # fmt: skip
-            training = _Training(run, cfg, ready, learn, valid_pixels, device, began.estimate_seconds, on_event)
+            training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event,
+                                 left if checkpoint else None, began.estimate_seconds)  # fmt: skip
             return training.to_end(Pace(checkpoint_minutes, max_minutes, started), checkpoint)
 
 
 def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> dict[str, Any]:
     """Where a resumed run continues, for display: phases and epochs from 1, number of finished steps."""
-    from plainfilm.train.fit import work
+    from plainfilm.train.estimate import work
 
     phases, at = cfg.train.phases, checkpoint and checkpoint.state
     phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
@@ -164,7 +160,8 @@ def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> 
 class _Training:
     """A training in its run folder: from its first step, or its last state, to the saved results on valid.
 
-    `estimate`: seconds that it was thought to take before it began.
+    `left`: share of the training that a resumed run still has to do, 0..1; None if it begins. `earlier`: seconds that an
+    older run was thought to take.
     """
 
     run: RunDir
@@ -173,32 +170,30 @@ class _Training:
     learn: Learner
     valid_pixels: PixelRows
     device: str
-    estimate: float
     on_event: EventCallback
+    left: float | None = None
+    earlier: float | None = None
 
     def to_end(self, pace: Pace, checkpoint: Checkpoint | None = None) -> TrainDocument:
-        """Probe, train from the first step or from the checkpoint, and save the results."""
-        ready, probes = self._probe()
+        """Train from the first step or from the checkpoint, probe after the first step made here, save the results."""
+        from plainfilm.train.estimate import TimeSteps
+        from plainfilm.train.first_step import AfterFirstStep
+
+        extras = FirstStepWork(self.run, self.cfg, self.ready, self.learn, self.on_event)
+        times = TimeSteps(
+            self.cfg.train.phases, self._say, (checkpoint and checkpoint.state.estimate_seconds) or self.earlier
+        )
+        self.learn.add_cbs([AfterFirstStep(extras), times])
         best_at = self._fit(pace, checkpoint)
-        document = replace(self, ready=ready)._finish(probes, best_at, pace.began)
+        extras()  # where no step was left to make
+        document = replace(self, ready=extras.ready)._finish(
+            extras.baseline, best_at, times.seconds() or 0.0, pace.began
+        )
         self.on_event("done", {"path": str(self.run.root)})
         return document
 
-    def _probe(self) -> tuple[Prepared, ShortcutBaseline | None]:
-        """The short audit: shortcut probes on the run's own train and valid rows, and a note for each with a high score."""
-        ready = self.ready
-        if not self.cfg.data.audit:
-            return ready, None
-        self.on_event("probe", {"pixels": "the train and valid"})
-        rows = ready.split.seen
-        features = probe_features(rows, self.learn.dls.train.pixels)
-        found = probe_valid(
-            self.run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients
-        )
-        notes = shortcut_note(found.probes, "on valid")
-        for text in notes:
-            self.on_event("note", {"text": text})
-        return replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes))), found
+    def _say(self, found: Estimate) -> None:
+        say_estimate(found, self.learn, self.cfg, self.on_event, self.left)
 
     def _fit(self, pace: Pace, checkpoint: Checkpoint | None) -> tuple[int, int]:
         """After it the learner has the kept weights. Returns their (phase, epoch)."""
@@ -207,7 +202,6 @@ class _Training:
         from plainfilm.train.interruption import fit_with_stops
 
         run, train, learn = self.run, self.cfg.train, self.learn
-        _draw_batch(run, learn, train.augment)
 
         def find(phase: Phase) -> float:
             return found_rate(learn, phase, train, self.on_event)
@@ -221,7 +215,15 @@ class _Training:
         load_weights(learn.model, run.checkpoint("best"))
         return best_at
 
-    def _finish(self, probes: ShortcutBaseline | None, best_at: tuple[int, int], started: float) -> TrainDocument:
+    def _finish(
+        self, probes: ShortcutBaseline | None, best_at: tuple[int, int], estimated: float, started: float
+    ) -> TrainDocument:
+        from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
+        from plainfilm.evaluate.finished import FinishedRun
+        from plainfilm.evaluate.operating.operating_point import settle
+        from plainfilm.evaluate.predictions import save_predictions
+        from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_baseline
+        from plainfilm.pipeline.saved_document import save_document
         from plainfilm.train.callbacks import weights_bytes
 
         run, cfg, ready, learn = self.run, self.cfg, self.ready, self.learn
@@ -240,20 +242,9 @@ class _Training:
         return TrainDocument(
             run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
             threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature,
-            notes=document.notes, metrics={"valid": document.metrics}, shortcut_baseline=probes, estimate_seconds=self.estimate,
+            notes=document.notes, metrics={"valid": document.metrics}, shortcut_baseline=probes, estimate_seconds=estimated,
             timing=_timing(run, time.perf_counter() - started),
         )  # fmt: skip
-
-
-def _draw_batch(run: RunDir, learn: Learner, augment: str) -> None:
-    """Draw images of a training batch as the network sees them."""
-    from plainfilm.plots.base import as_png, plot_batch
-
-    x, y = learn.dls.train.one_batch()
-    names = [learn.dls.vocab[int(k)] for k in y[:16]]
-    images = channels_last(x[:16].cpu().numpy())
-    title = f"A training batch as the network sees it ({augment})"
-    atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
 
 
 def _card(

@@ -170,6 +170,10 @@ class RunHistory(Callback):
         """The argument that continue_from() needs after a stop."""
         return Partial(self.seen, self.right, self.loss_sum, time.perf_counter() - self.start)
 
+    def leave_out(self, seconds: float) -> None:
+        """Do not count the last `seconds`, in which no step was made."""
+        self.start += seconds
+
     def before_epoch(self) -> None:
         self.continue_from(Partial())
 

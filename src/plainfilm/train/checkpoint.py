@@ -43,7 +43,7 @@ class State(BaseModel):
 
     `pct_train`, `train_iter`, `hypers` (of each parameter group) and `smooth_loss` (count, value) are fastai's;
     `seen`, `right`, `loss_sum` and `epoch_seconds` are the current epoch's sums; `lr` is the rate that the finder
-    found, if it ran; `seconds` is the time spent on the run.
+    found, if it ran; `seconds` is the time spent on the run, `estimate_seconds` the time that all of it takes by its steps.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -68,6 +68,7 @@ class State(BaseModel):
     best: Best | None
     lr: float | None
     seconds: float
+    estimate_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,14 @@
-"""One-cycle training in phases, the learning-rate finder, and an estimate of the time."""
+"""One-cycle training in phases, and the learning-rate finder."""
 
 from __future__ import annotations
 
 import copy
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,7 +23,6 @@ from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import MeetRequest
 from plainfilm.train.frozen_features import hold_features, release_features
 from plainfilm.train.learner import make_learner
-from plainfilm.train.other_processes import Load, LoadMeter
 
 _SUGGESTIONS = ("valley", "slide", "minimum", "steep")
 _FALLBACK_LR = 1e-3
@@ -38,7 +35,6 @@ FLAT = (
     "--batch-size gives more steps."
 )
 FIRST_LR, LAST_LR = 1e-7, 10.0  # of the finder
-_INFERENCE = 1 / 3  # approximate cost of a pass without gradients, as a share of one with them
 _LR_FIND_PHASE = 1_000_000  # its own stream of keyed randomness, distinct from every training phase
 
 
@@ -227,49 +223,3 @@ def _suggest(lrs: np.ndarray, losses: np.ndarray) -> dict[str, float | None]:
             value = float("nan")
         found[name] = value if np.isfinite(value) and value > 0 else None
     return found
-
-
-class Estimate(NamedTuple):
-    """Seconds that the phases will take, and the load of the machine while steps were timed."""
-
-    seconds: float
-    load: Load
-
-
-def estimate_time(learn: Learner, phases: Sequence[Phase]) -> Estimate:
-    """The time of the phases, from timed steps of a copy of the network after one warm-up step."""
-    model, train = copy.deepcopy(learn.model).train(), learn.dls.train
-    with torch.random.fork_rng(devices=[]):
-        x, y = train.one_batch()
-        _timed_step(model, learn.loss_func, x, y)
-        meter, seconds = LoadMeter(), list[float]()
-        while not _enough(seconds):
-            seconds.append(_timed_step(model, learn.loss_func, x, y))
-    images = len(train.dataset) + len(learn.dls.valid.dataset) * _INFERENCE
-    epochs = sum(work(phase) for phase in phases)
-    return Estimate(float(np.median(seconds)) / len(y) * images * epochs, meter.read())
-
-
-def _enough(seconds: Sequence[float]) -> bool:
-    """Whether these timed steps give an estimate: five, and a second of them, three if they differ.
-
-    Five steps of a small network take less time than the pause that another program's start causes.
-    """
-    if len(seconds) < 5:
-        return False
-    differ = max(seconds) > 2 * min(seconds)
-    return len(seconds) >= 50 or sum(seconds) >= (3 if differ else 1)
-
-
-def work(phase: Phase) -> float:
-    """Cost of a phase in epochs of the whole network; a frozen one is a single pass without gradients."""
-    return _INFERENCE if phase.freeze else float(phase.epochs)
-
-
-def _timed_step(model: torch.nn.Module, loss_func: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    start = time.perf_counter()
-    loss_func(model(x.as_subclass(torch.Tensor)), y.as_subclass(torch.Tensor)).backward()
-    if x.is_cuda:
-        torch.cuda.synchronize()
-    model.zero_grad()
-    return time.perf_counter() - start

@@ -132,6 +132,10 @@ class _WriteState(Callback):
         self.phase = 0
         self.begun = self.written = time.monotonic()
 
+    def leave_out(self, seconds: float) -> None:
+        """Do not count the last `seconds` towards the time limit: they were no training."""
+        self.begun += seconds
+
     def __call__(self, event_name: str) -> None:
         # not methods named after the events: fastai rewrites the message of an exception raised there
         if event_name == "after_batch":
@@ -182,10 +186,10 @@ class _WriteState(Callback):
             phase=self.keeper.best_at[0], epoch=self.keeper.best_at[1], auroc=score[0], valid_loss=-score[1],
             sha256=self.keeper.sha256,
         )  # fmt: skip
-        smooth = self.recorder.smooth_loss
+        smooth, times = self.recorder.smooth_loss, getattr(self.learn, "time_steps", None)
         write_checkpoint(self.run_dir, {
             "number": self.number, "start_sha256": self.start_sha256, "lr": self.learn.found_lr,
-            "seconds": time.perf_counter() - self.pace.began,
+            "seconds": time.perf_counter() - self.pace.began, "estimate_seconds": times and times.seconds(),
             "phase": self.phase, "epoch": epoch, "step": step,
             "pct_train": float(self.pct_train), "train_iter": int(self.train_iter),
             "hypers": [{name: float(group[name]) for name in ("lr", "mom")} for group in self.opt.hypers],

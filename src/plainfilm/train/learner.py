@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -74,7 +75,7 @@ def make_learner(
         loss_func=CrossEntropyLossFlat(
             weight=_class_weights(dls).to(device) if cfg.class_weights else None, label_smoothing=cfg.label_smoothing
         ),
-        opt_func=partial(OptimWrapper, opt=torch.optim.AdamW, fused=cfg.speed.fused and device.type in FUSED_ON),
+        opt_func=partial(OptimWrapper, opt=_AdamW, fused=cfg.speed.fused and device.type in FUSED_ON),
         lr=cfg.lr if isinstance(cfg.lr, float) else 1e-3,
         wd=cfg.wd,  # on all parameters, biases and norms too: torch's AdamW makes no exception
         metrics=[
@@ -87,6 +88,17 @@ def make_learner(
         default_cbs=False,
         cbs=[TrainEval(), recorder(late.every), *own],
     )
+
+
+class _AdamW(torch.optim.AdamW):
+    """torch's AdamW without its hooks for torch.compile, which is not used here.
+
+    The first call of a hooked method imports the compiler: 1.3 s before the first step.
+    """
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
 
 
 def _auroc(probs: torch.Tensor, targs: torch.Tensor) -> float:

@@ -12,6 +12,7 @@ _BUSY_TIMES = ("user", "system", "nice", "irq", "softirq")  # the last three exi
 _NOTICED = 0.2  # cores: what an idle desktop uses
 _FULL = 0.9  # of all cores: more is never measured, since threads wait for each other
 _USED_ALONE = 0.88  # of its threads' cores that a step keeps busy alone: the paper's network on two cores, 1.77 of 2
+_SHORTEST = 0.25  # seconds: the system counts in hundredths, 0.08 of two cores' time in this
 _AT_WORK = 0.5  # cores: above this, this process was computing and so kept the others from running
 
 
@@ -47,10 +48,11 @@ class LoadMeter:
         self._began = self._times()
 
     def read(self) -> Load:
-        """The mean load so far."""
+        """The mean load so far; after less than _SHORTEST no others are counted."""
         seconds, busy, own = (now - then for now, then in zip(self._times(), self._began, strict=True))
         cores = os.cpu_count() or 1
-        return Load(min(max(0.0, (busy - own) / seconds), cores), own / seconds, cores)
+        others = (busy - own) / seconds if seconds >= _SHORTEST else 0.0
+        return Load(min(max(0.0, others), cores), own / seconds, cores)
 
     @staticmethod
     def _times() -> tuple[float, float, float]:

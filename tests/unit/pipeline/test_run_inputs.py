@@ -30,7 +30,7 @@ def ready(cfg):
 def run(tmp_path, cfg, ready):
     run = RunDir(tmp_path / "run")
     run.make()
-    write_inputs(run, cfg, ready, {"device": "cpu", "threads": 2}, seal=seal_of(ready.split.of("test")), estimate=1.5)
+    write_inputs(run, cfg, ready, {"device": "cpu", "threads": 2}, seal=seal_of(ready.split.of("test")))
     return run
 
 
@@ -51,7 +51,7 @@ def edit(path, old, new):
 
 def test_everything_is_there_again_without_a_scan(run, cfg, ready):
     found = read_inputs(run)
-    assert (found.cfg, found.estimate_seconds) == (cfg, 1.5)
+    assert (found.cfg, found.estimate_seconds) == (cfg, None)
     assert (found.environment.device, found.environment.threads) == ("cpu", 2)
     assert (found.ready.counts, found.ready.positive, found.ready.spec) == (ready.counts, ready.positive, ready.spec)
     assert found.ready.vocab == ready.vocab
@@ -151,6 +151,13 @@ def test_the_last_file_written_shows_that_the_others_exist(tmp_path, cfg, ready,
     )
     run = RunDir(tmp_path / "other")
     run.make()
-    write_inputs(run, cfg, ready, {"device": "cpu", "threads": 2}, seal=None, estimate=0.0)
+    write_inputs(run, cfg, ready, {"device": "cpu", "threads": 2}, seal=None)
     assert written[-1] == "start.json"
     assert json.loads(run.start.read_text())["config"]["train"]["lr"] == 0.002
+
+
+def test_a_run_that_timed_its_steps_before_it_began_is_read(run):
+    start = json.loads(run.start.read_text())
+    assert "estimate_seconds" not in start
+    run.start.write_text(json.dumps(start | {"estimate_seconds": 1.5}))
+    assert read_inputs(run).estimate_seconds == 1.5

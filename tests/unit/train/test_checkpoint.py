@@ -123,7 +123,7 @@ def test_the_hash_in_last_json_ignores_the_order_of_keys_and_the_spacing(written
     assert ck.read_checkpoint(written, START).state == before
 
 
-@pytest.mark.parametrize("key", sorted(ck.State.model_fields))
+@pytest.mark.parametrize("key", sorted(ck.State.model_fields.keys() - {"estimate_seconds"}))
 def test_a_state_without_one_of_its_keys_is_refused(written, key):
     state = json.loads(written.state.read_text())["state"]
     del state[key]

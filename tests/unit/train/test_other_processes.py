@@ -49,6 +49,13 @@ def test_rounded_clocks_give_no_negative_load(monkeypatch):
     assert meter.read().others == 0.0
 
 
+def test_in_a_moment_a_hundredth_of_a_second_is_no_other_process(monkeypatch):
+    clocks(monkeypatch, 0.0, 0.0, 0.0, user=5.0, system=5.0, idle=0.0)
+    meter = LoadMeter()
+    clocks(monkeypatch, 0.02, 0.0, 0.0, user=5.01, system=5.0, idle=0.0)
+    assert meter.read().others == 0.0
+
+
 @pytest.mark.parametrize(
     ("load", "threads", "slowdown"),
     [

@@ -1,0 +1,75 @@
+"""What a training does once its first step is made: the shortcut probes, and the figure of a training batch.
+
+They take seconds, and the first epoch should begin soon. Before its second epoch a training says what they found.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from plainfilm.base.events import EventCallback
+from plainfilm.base.files import atomic_write
+from plainfilm.config import ExperimentConfig
+from plainfilm.data.image.layout import channels_last
+from plainfilm.pipeline.prepare import Prepared
+from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.documents import ShortcutBaseline
+
+if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+
+@dataclass
+class FirstStepWork:
+    """On its first call, probes the run's own train and valid rows and draws a batch.
+
+    Afterwards `ready` has a note for each shortcut, and `baseline` the probes, None without the audit.
+    """
+
+    run: RunDir
+    cfg: ExperimentConfig
+    ready: Prepared
+    learn: Learner
+    on_event: EventCallback
+    baseline: ShortcutBaseline | None = None
+    is_done: bool = False
+
+    def __call__(self) -> None:
+        """Do the work, and say how long it took."""
+        if self.is_done:
+            return
+        began = time.perf_counter()
+        if self.cfg.data.audit:
+            self._probe()
+        _draw_batch(self.run, self.learn, self.cfg.train.augment)
+        self.is_done = True
+        self.on_event("pause", {"seconds": time.perf_counter() - began})
+
+    def _probe(self) -> None:
+        """The short audit: shortcut probes, and a note for each with a high score."""
+        from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_note
+
+        ready, rows = self.ready, self.ready.split.seen
+        self.on_event("probe", {"pixels": "the train and valid"})
+        features = probe_features(rows, self.learn.dls.train.pixels)
+        self.baseline = probe_valid(
+            self.run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients
+        )
+        notes = shortcut_note(self.baseline.probes, "on valid")
+        for text in notes:
+            self.on_event("note", {"text": text})
+        self.ready = replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes)))
+
+
+def _draw_batch(run: RunDir, learn: Learner, augment: str) -> None:
+    """Draw images of the first training batch as the network sees them."""
+    from plainfilm.plots.base import as_png, plot_batch
+    from plainfilm.train.first_step import first_batch
+
+    x, y = first_batch(learn.dls.train)
+    names = [learn.dls.vocab[int(k)] for k in y[:16]]
+    images = channels_last(x[:16].cpu().numpy())
+    title = f"A training batch as the network sees it ({augment})"
+    atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
