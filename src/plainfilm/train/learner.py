@@ -29,6 +29,7 @@ from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, progress_of
 from plainfilm.train.ema import AverageWeights
 from plainfilm.train.memory import PlainLosses
+from plainfilm.train.precision import choose_precision, set_precision
 from plainfilm.train.speed import FUSED_ON
 
 
@@ -55,6 +56,7 @@ def make_learner(
         raise ConfigError(
             "train.norm: hold keeps the statistics of BatchNorm, and this network has none. Leave it out."
         )
+    set_precision(model, choose_precision(cfg, device.type).name)
     own = [
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),
         PlainLosses(),
