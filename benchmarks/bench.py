@@ -3,6 +3,8 @@
 Each contestant is a separate process that sleeps between its blocks, with the environment as a user has it. Blocks are in ABBA order (ours, peer, peer, ours),
 with the yardstick between them, because the machine's speed changes from minute to minute: the results are the ratio of
 medians within the run, with an interval over pairs, and the fraction of what the machine could do at that moment.
+Where the processor has bfloat16 arithmetic, every contestant that can also runs in it, beside ours in bf16; and ours in
+bf16 takes its turn beside the notebook in fp32.
 With --busy N, the same beside N processes that want a core each: ours, the notebook and the PyTorch loop, each also
 against itself alone.
 """
@@ -29,6 +31,7 @@ HERE = Path(__file__).parent
 SETTINGS = {128: (64, 768), 224: (64, 384), 512: (16, 96)}  # size -> batch size, train images per block
 VALID_IMAGES = 32
 PEERS = ("fastai", "torch", "in-memory", "bare-step")
+BF16 = "-bf16"  # ends the name of a contestant whose network computes in bfloat16
 BESIDE = ("ours", "two-per-core", "fastai", "torch")  # contestants beside busy processes
 
 
@@ -54,7 +57,7 @@ class Worker:
             [python, str(HERE / script), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=log.open("a"), text=True,
         )  # fmt: skip
-        self.ask(do="start", folder=str(folder), size_px=size_px, bs=bs)
+        self.facts = self.ask(do="start", folder=str(folder), size_px=size_px, bs=bs)
         self.block()  # warm-up: first steps fill the allocator and the caches
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -106,12 +109,13 @@ def copy_instead_of_links(target: Path) -> None:
 
 @dataclass
 class Row:
-    """One contestant at one size."""
+    """One contestant at one size, and ours beside it in each precision; empty in one that was not."""
 
     name: str
     size_px: int
     img_s: list[float]
     ours_img_s: list[float]
+    ours_bf16_img_s: list[float]
     cpu_ms: float
     faults: float
     peak_mb: float
@@ -119,25 +123,34 @@ class Row:
     conv: list[float]
 
 
+def contestants(name: str, bf16: bool) -> list[str]:
+    """The peer, and ours in its precision; beside the notebook in fp32, ours in both where there is `bf16`."""
+    if name.endswith(BF16):
+        return [f"ours{BF16}", name]
+    return ["ours", name, *([f"ours{BF16}"] if bf16 and name == "fastai" else [])]
+
+
 def compare(
-    name: str, python: str, folder: Path, size_px: int, bs: int, pairs: int, log: Path, yard: Worker
-) -> tuple[Row, Row]:
-    """ABBA blocks of ours against one peer; the row of the peer and the row of ours."""
-    workers = {"ours": Worker("ours", sys.executable, folder, size_px, bs, log)}
-    if name != "ours":
-        workers[name] = Worker(name, python, folder, size_px, bs, log)
+    names: list[str], python: str, folder: Path, size_px: int, bs: int, pairs: int, log: Path, yard: Worker
+) -> dict[str, Row]:
+    """Blocks of ours and one peer, the second of the names, forwards and backwards in turn; the row of each."""
+    workers = {
+        name: Worker(name, python if name == names[1] else sys.executable, folder, size_px, bs, log) for name in names
+    }
     seen: dict[str, list[dict[str, Any]]] = {key: [] for key in workers}
     _, cost = flops(size_px)
-    order = ["ours", name, name, "ours"]
     for pair in range(pairs):
-        for who in order[:2] if pair % 2 == 0 else order[2:]:
+        for who in names if pair % 2 == 0 else reversed(names):
             before = yard.block()
             result = workers[who].block()
             after = yard.block()
             rate = result["images"] / result["wall"]
             shares = {
                 share: rate * cost / ((before[rated] + after[rated]) / 2)
-                for share, rated in (("sgemm", "gflops"), ("conv", "conv_gflops"))
+                for share, rated in (
+                    ("sgemm", "gflops"),
+                    ("conv", "conv_bf16_gflops" if who.endswith(BF16) else "conv_gflops"),
+                )
             }
             seen[who].append({**result, "rate": rate, **shares})
             described = f"{shares['sgemm']:.2f} of sgemm, {shares['conv']:.2f} of the convolution"
@@ -149,12 +162,12 @@ def compare(
         blocks = seen[who]
         images = sum(b["images"] for b in blocks)
         return Row(
-            who, size_px, [b["rate"] for b in blocks], [b["rate"] for b in seen["ours"]],
+            who, size_px, [b["rate"] for b in blocks], *([b["rate"] for b in seen.get(ours, [])] for ours in ("ours", f"ours{BF16}")),
             1000 * sum(b["cpu"] for b in blocks) / images, sum(b["faults"] for b in blocks) / images,
             max(b["peak_mb"] for b in blocks), [b["sgemm"] for b in blocks], [b["conv"] for b in blocks],
         )  # fmt: skip
 
-    return row(name), row("ours")
+    return {name: row(name) for name in names}
 
 
 def beside(folder: Path, size_px: int, bs: int, pairs: int, log: Path, busy: int) -> list[dict[str, Any]]:
@@ -184,9 +197,10 @@ def beside(folder: Path, size_px: int, bs: int, pairs: int, log: Path, busy: int
     ]  # fmt: skip
 
 
-def ratio(row: Row) -> tuple[float, float, float]:
-    """Median of ours over median of the peer."""
-    return ratio_of(row.ours_img_s, row.img_s)
+def ratios(row: Row) -> dict[str, tuple[float, float, float] | None]:
+    """Median of ours over median of the peer, in fp32 and in bf16; None where ours did not run beside it."""
+    beside = {"ratio": row.ours_img_s, "ratio_bf16": row.ours_bf16_img_s}
+    return {name: ratio_of(ours, row.img_s) if ours else None for name, ours in beside.items()}
 
 
 def ratio_of(above: list[float], below: list[float], draws: int = 4000) -> tuple[float, float, float]:
@@ -245,25 +259,30 @@ def main() -> None:
         bs, images = SETTINGS[size_px]
         source = args.data / ("chest_xray_full" if size_px == 512 else "chest_xray_224/train")
         at_224 = [*(["keras"] if args.keras_python else []), *(f"without-{name}" for name in SWITCHES)]
-        peers = [*PEERS, *(at_224 if size_px == 224 else [])] if args.peers is None else args.peers
         with tempfile.TemporaryDirectory() as temp:
             folder = Path(temp) / "data"
             link_images(source, folder, images)
             copy_instead_of_links(folder)
             log = args.out / f"{size_px}.log"
             yard = Worker("yardstick", sys.executable, folder, size_px, bs, log)
-            for peer in peers:
+            bf16, why = yard.facts["bf16"]
+            every = [*PEERS, *(f"{name}{BF16}" for name in PEERS if bf16), *(at_224 if size_px == 224 else [])]
+            for peer in every if args.peers is None else args.peers:
+                if peer.endswith(BF16) and not bf16:
+                    print(f"{peer} is left out: {why}", file=sys.stderr)
+                    continue
                 python = args.keras_python if peer == "keras" else sys.executable
-                found, ours = compare(peer, python, folder, size_px, bs, args.pairs, log, yard)
+                rows = compare(contestants(peer, bf16), python, folder, size_px, bs, args.pairs, log, yard)
                 record = {
-                    "peer": found.__dict__, "ours": ours.__dict__, "ratio": ratio(found), "bs": bs, "images": images,
-                    "machine": facts, **{name: value for name, value in yard.block().items() if name in ("copy_gb_s", "gflops", "conv_gflops")},
+                    "peer": rows[peer].__dict__, "ours": [row.__dict__ for name, row in rows.items() if name != peer], **ratios(rows[peer]),
+                    "without_bf16": "" if bf16 else why, "bs": bs, "images": images,
+                    "machine": facts, **{name: value for name, value in yard.block().items() if name.endswith(("copy_gb_s", "gflops"))},
                 }  # fmt: skip
                 (args.out / f"{size_px}-{peer}.json").write_text(json.dumps(record, indent=1))
             yard.end()
             for busy in args.busy if size_px == 224 else []:
-                rows = beside(folder, size_px, bs, args.pairs, log, busy)
-                (args.out / f"busy-{busy}.json").write_text(json.dumps({"rows": rows, "machine": facts}, indent=1))
+                loaded = beside(folder, size_px, bs, args.pairs, log, busy)
+                (args.out / f"busy-{busy}.json").write_text(json.dumps({"rows": loaded, "machine": facts}, indent=1))
     from table import write_results
 
     write_results(args.out, HERE / "RESULTS.md")

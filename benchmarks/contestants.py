@@ -1,7 +1,8 @@
 """The contestants: our engine and the usual ways to train the same network without it.
 
-Each contestant trains the paper's network (Zelenina et al.) with the same images, batch size and fp32, one pass over
-the train folder and one over the same small valid folder per block. Run as `python contestants.py NAME`; the worker
+Each contestant trains the paper's network (Zelenina et al.) with the same images and batch size, one pass over the
+train folder and one over the same small valid folder per block; in fp32, or the network in bfloat16 where the name
+ends in -bf16. Run as `python contestants.py NAME`; the worker
 reads one JSON line per request on stdin and responds with one on stdout.
 """
 
@@ -31,12 +32,14 @@ class Ours:
     """plainfilm's Learner as `plainfilm train` builds it. Images are decoded when the cache is built, before the first
     block; writing after each epoch (state, best weights, history) is excluded and measured by write_cost.py.
 
-    `off`: a speed switch to turn off; `per_core`: threads for each core, or None for plainfilm's own choice.
+    `off`: a speed switch to turn off; `per_core`: threads for each core, or None for plainfilm's own choice; `bf16`:
+    train.precision, whose validation stays fp32.
     """
 
     def __init__(
-        self, folder: Path, size_px: int, bs: int, off: str | None = None, per_core: int | None = None
-    ) -> None:
+        self, folder: Path, size_px: int, bs: int, off: str | None = None, per_core: int | None = None,
+        bf16: bool = False,
+    ) -> None:  # fmt: skip
         # plainfilm first, as in the command: torch reads how threads wait when it is loaded
         from plainfilm.base.events import silent
         from plainfilm.config import load_config
@@ -50,6 +53,7 @@ class Ours:
 
         switches: dict[str, Any] = {f"train.speed.{off}": False} if off else {}
         switches |= {"train.speed.threads": per_core * (os.cpu_count() or 1)} if per_core else {}
+        switches |= {"train.precision": "bf16"} if bf16 else {}
         cfg = load_config(options={"train.size_px": size_px, "train.batch_size": bs, **switches})
         speed_up(cfg.train.speed)
         table, _ = scan_table(folder, cfg.data)
@@ -62,6 +66,13 @@ class Ours:
 
     def block(self) -> None:
         self.learn.fit_one_cycle(1, 1e-4)
+
+
+def autocast(bf16: bool) -> Any:
+    """Inside, the network computes in bfloat16 if `bf16`, else as always."""
+    import torch
+
+    return torch.autocast("cpu", torch.bfloat16, enabled=bf16)
 
 
 def paper_net_as_published(size_px: int) -> Any:
@@ -77,9 +88,13 @@ def paper_net_as_published(size_px: int) -> Any:
 
 
 class FastaiNotebook:
-    """The plain fastai recipe: from_folder, Resize, aug_transforms, fit_one_cycle, default workers."""
+    """The plain fastai recipe: from_folder, Resize, aug_transforms, fit_one_cycle, default workers.
 
-    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+    `bf16`: what to_bf16() does on a GPU, autocast over forward pass and loss in training and validation. to_bf16()
+    itself enters the autocast of CUDA, which changes nothing on a CPU.
+    """
+
+    def __init__(self, folder: Path, size_px: int, bs: int, bf16: bool = False) -> None:
         from fastai.vision.all import ImageDataLoaders, Learner, Resize, accuracy, aug_transforms
 
         dls = ImageDataLoaders.from_folder(
@@ -88,7 +103,10 @@ class FastaiNotebook:
         )  # fmt: skip
         from torch import nn
 
-        self.learn = Learner(dls, paper_net_as_published(size_px), loss_func=nn.CrossEntropyLoss(), metrics=accuracy)
+        self.learn = Learner(
+            dls, paper_net_as_published(size_px), loss_func=nn.CrossEntropyLoss(), metrics=accuracy,
+            cbs=[_cpu_autocast()] if bf16 else [],
+        )  # fmt: skip
         self.images = len(dls.train_ds) // bs * bs  # fastai drops the last incomplete batch
 
     def block(self) -> None:
@@ -96,10 +114,30 @@ class FastaiNotebook:
             self.learn.fit_one_cycle(1, 1e-4)
 
 
-class TorchLoop:
-    """Plain PyTorch: ImageFolder, torchvision transforms, DataLoader with a worker per core, Adam."""
+def _cpu_autocast() -> Any:
+    """fastai's MixedPrecision for bfloat16, with the CPU's autocast in place of CUDA's."""
+    from fastai.callback.core import Callback
 
-    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+    class CpuAutocast(Callback):
+        order = 10
+
+        def before_batch(self) -> None:
+            self.context = autocast(True)
+            self.context.__enter__()
+
+        def after_pred(self) -> None:
+            self.learn.pred = self.pred.float()
+
+        def after_loss(self) -> None:
+            self.context.__exit__(None, None, None)
+
+    return CpuAutocast()
+
+
+class TorchLoop:
+    """Plain PyTorch: ImageFolder, torchvision transforms, DataLoader with a worker per core, Adam; `bf16`: under autocast."""
+
+    def __init__(self, folder: Path, size_px: int, bs: int, bf16: bool = False) -> None:
         import torch
         from torch import nn
         from torch.utils.data import DataLoader
@@ -118,7 +156,7 @@ class TorchLoop:
         self.valid = DataLoader(datasets.ImageFolder(str(folder / "valid"), valid_tfms), bs, num_workers=workers)
         self.model, self.loss = paper_net_as_published(size_px), nn.CrossEntropyLoss()
         self.optimiser = torch.optim.Adam(self.model.parameters(), 1e-4)
-        self.images = len(train)
+        self.images, self.bf16 = len(train), bf16
 
     def block(self) -> None:
         import torch
@@ -126,20 +164,21 @@ class TorchLoop:
         self.model.train()
         for x, y in self.train:
             self.optimiser.zero_grad()
-            loss = self.loss(self.model(x), y)
+            with autocast(self.bf16):
+                loss = self.loss(self.model(x), y)
             loss.backward()
             self.optimiser.step()
             loss.item()  # as every tutorial prints it
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), autocast(self.bf16):
             for x, y in self.valid:
                 (self.model(x).argmax(1) == y).sum().item()
 
 
 class InMemory:
-    """The upper bound: everything in RAM, every optimisation we know, and a minimal loop."""
+    """The upper bound: everything in RAM, every optimisation we know, and a minimal loop; `bf16`: under autocast."""
 
-    def __init__(self, folder: Path, size_px: int, bs: int) -> None:
+    def __init__(self, folder: Path, size_px: int, bs: int, bf16: bool = False) -> None:
         import torch
         from torch import nn
 
@@ -160,7 +199,7 @@ class InMemory:
         self.x, self.y, self.vx, self.vy = pixels[train], targets[train], pixels[~train], targets[~train]
         self.model = PaperNet(2, size_px).to(memory_format=torch.channels_last)
         pack_masks(self.model)
-        self.loss, self.bs, self.images = nn.CrossEntropyLoss(), bs, len(self.x)
+        self.loss, self.bs, self.images, self.bf16 = nn.CrossEntropyLoss(), bs, len(self.x), bf16
         self.optimiser = torch.optim.AdamW(self.model.parameters(), 1e-4, fused=True)
 
     def block(self) -> None:
@@ -181,10 +220,12 @@ class InMemory:
             gain = 1 + (torch.rand(n, 1, 1, 1) - 0.5) * 0.4
             x = x.sub_(0.5).mul_(gain).add_(0.5).clamp_(0, 1).sub_(0.5).div_(0.25)
             self.optimiser.zero_grad(set_to_none=True)
-            self.loss(self.model(x), self.y[rows]).backward()
+            with autocast(self.bf16):
+                loss = self.loss(self.model(x), self.y[rows])
+            loss.backward()
             self.optimiser.step()
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), autocast(self.bf16):
             for start in range(0, len(self.vx), self.bs):
                 x = self.vx[start : start + self.bs][:, None].float().div_(255).sub_(0.5).div_(0.25)
                 self.model(x)
@@ -204,13 +245,18 @@ class BareStep(InMemory):
         self.images = steps * self.bs
         for _ in range(steps):
             self.optimiser.zero_grad(set_to_none=True)
-            self.loss(self.model(x), y).backward()
+            with autocast(self.bf16):
+                loss = self.loss(self.model(x), y)
+            loss.backward()
             self.optimiser.step()
 
 
 class Yardstick:
     """Speed of this machine at this moment, on all threads: fp32 sgemm of 1024, the forward pass of a convolution that
-    suits the kernels (5x5, 64 to 64 channels, 112 px, channels_last), and memory copy.
+    suits the kernels (5x5, 64 to 64 channels, 112 px, channels_last), also in bfloat16 where the processor has it, and
+    memory copy.
+
+    `bf16`: whether it has, and what says so.
     """
 
     def __init__(self, folder: Path, size_px: int, bs: int) -> None:
@@ -223,11 +269,17 @@ class Yardstick:
         self.image = torch.rand(4, 64, 112, 112).to(memory_format=last)
         self.conv = torch.nn.Conv2d(64, 64, 5, bias=False).to(memory_format=last).requires_grad_(False)
         self.images = 0
+        from plainfilm.train.precision import bf16_support
+
+        self.bf16 = bf16_support("cpu")
+        self.conv_bf16 = torch.nn.Conv2d(64, 64, 5, bias=False).to(torch.bfloat16, memory_format=last)
+        self.conv_bf16.requires_grad_(False)
+        self.image_bf16 = self.image.bfloat16()
 
     def block(self) -> dict[str, float]:
         import torch
 
-        rates, copies, convs = [], [], []
+        rates, copies, convs, convs_bf16 = [], [], [], []
         conv_flop = 2 * 4 * 108 * 108 * 64 * 64 * 25
         for _ in range(12):
             started = time.perf_counter()
@@ -240,15 +292,20 @@ class Yardstick:
             started = time.perf_counter()
             self.conv(self.image)
             convs.append(conv_flop / (time.perf_counter() - started) / 1e9)
+            if self.bf16[0]:
+                started = time.perf_counter()
+                self.conv_bf16(self.image_bf16)
+                convs_bf16.append(conv_flop / (time.perf_counter() - started) / 1e9)
         return {
             "gflops": float(np.median(rates)), "conv_gflops": float(np.median(convs)), "best_gflops": max(rates),
-            "copy_gb_s": float(np.median(copies)),
+            "copy_gb_s": float(np.median(copies)), **({"conv_bf16_gflops": float(np.median(convs_bf16))} if convs_bf16 else {}),
         }  # fmt: skip
 
 
+_IN_EITHER = {"ours": Ours, "fastai": FastaiNotebook, "torch": TorchLoop, "in-memory": InMemory, "bare-step": BareStep}
 CONTESTANTS = {
-    "ours": Ours, "two-per-core": partial(Ours, per_core=2), "fastai": FastaiNotebook, "torch": TorchLoop, "in-memory": InMemory, "bare-step": BareStep,
-    "yardstick": Yardstick, **{f"without-{name}": partial(Ours, off=name) for name in SWITCHES},
+    **_IN_EITHER, **{f"{name}-bf16": partial(contestant, bf16=True) for name, contestant in _IN_EITHER.items()},
+    "two-per-core": partial(Ours, per_core=2), "yardstick": Yardstick, **{f"without-{name}": partial(Ours, off=name) for name in SWITCHES},
 }  # fmt: skip
 
 
@@ -268,7 +325,7 @@ def serve(make: dict[str, Any]) -> None:
             request = json.loads(line)
             if request["do"] == "start":
                 contestant = make[name](Path(request["folder"]), request["size_px"], request["bs"])
-                response: dict[str, Any] = {"images": contestant.images}
+                response: dict[str, Any] = {"images": contestant.images, "bf16": getattr(contestant, "bf16", None)}
             else:
                 cpu, faults = usage()
                 started = time.perf_counter()

@@ -51,11 +51,14 @@ MOMENTS = ("batch", "note", "pause", "epoch")  # of them the note says a shortcu
 WRITES = ("mkstemp", "fdopen", "fsync", "chmod", "replace", "mkdir", "unlink")
 
 
+PRECISION = "fp32"  # of every training
+
+
 def config(data: Path, epochs: int = 4, audit: bool = False, more: dict | None = None) -> ExperimentConfig:
     """A network of 1,458 numbers: about 0.2 s for 4 epochs of 5 steps, most of it training unless it is audited."""
     return load_config(options={
         "data.path": str(data), "data.audit": audit, "train.size_px": 24, "train.batch_size": 4, "train.epochs": epochs, "train.lr": 0.01,
-        "train.ema": 0.9, "train.clip": 1.0, "train.label_smoothing": 0.05, "model.filters": [4, 8], "model.kernel": 3, "model.dense": 8, "evaluate.n_boot": 100,
+        "train.precision": PRECISION, "train.ema": 0.9, "train.clip": 1.0, "train.label_smoothing": 0.05, "model.filters": [4, 8], "model.kernel": 3, "model.dense": 8, "evaluate.n_boot": 100,
         **(more or {}),
     })  # fmt: skip
 
@@ -379,7 +382,9 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path)
     for option in ("kills", "interrupts", "every", "starts", "controls", "moments", "seed", "threads"):
         parser.add_argument(f"--{option}", type=int, default=0)
+    parser.add_argument("--precision", default=PRECISION)
     given = parser.parse_args()
+    PRECISION = given.precision
     THREADS = given.threads or THREADS
     trials = Trials(given.data, given.folder)
     answer_ = {

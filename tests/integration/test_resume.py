@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.runs.folder import RunDir
+from plainfilm.train.precision import bf16_support
 from wording import lacking
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -92,7 +93,7 @@ def differ(run: Path, other: Path) -> list[str]:
 # kills, full disks and races, in processes of their own ------------------------------------------------------------
 
 
-def trials(data: Path, folder: Path, seconds: int, **options: int) -> dict:
+def trials(data: Path, folder: Path, seconds: int, **options: int | str) -> dict:
     command = [sys.executable, FORKS, data, folder, *(f"--{name}={value}" for name, value in options.items())]
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -114,6 +115,11 @@ def many(data, tmp_path_factory) -> dict:
 @pytest.fixture(scope="module")
 def threaded(data, tmp_path_factory) -> dict:
     return trials(data, tmp_path_factory.mktemp("threaded"), 7200, kills=20, threads=2, seed=2)
+
+
+@pytest.fixture(scope="module")
+def in_bf16(data, tmp_path_factory) -> dict:
+    return trials(data, tmp_path_factory.mktemp("bf16"), 600, kills=3, controls=1, seed=3, precision="bf16")
 
 
 # .ci/run asks for the first by name
@@ -143,6 +149,16 @@ def test_a_lost_part_of_the_state_shows_in_the_comparison(request, which, kills,
     assert set(found) == {"moments", "place", "weights"}
     for name, files in found.items():
         assert {"model.safetensors", "history.csv", "predictions/valid.csv"} <= set(files), name
+
+
+@needs_fork
+@pytest.mark.skipif(not bf16_support("cpu")[0], reason=bf16_support("cpu")[1])
+def test_killed_in_bf16_a_run_ends_as_if_it_had_not_been(in_bf16):
+    assert len(in_bf16["kills"]) == 3
+    for trial in in_bf16["kills"]:
+        assert (trial["code"], trial["differ"], trial["left"]) == (0, [], []), trial
+    assert in_bf16["controls"].pop("nothing") == []
+    assert all("model.safetensors" in files for files in in_bf16["controls"].values())
 
 
 @needs_fork

@@ -194,6 +194,9 @@ class Terminal(ExperimentEvents):
             f"Network: {facts['name']}, {facts['parameters']:,} parameters at {facts['size_px']} px, on {facts['device']}{balanced}"
         )
 
+    def _on_precision(self, facts: dict[str, Any]) -> None:
+        self.say(f"Training steps in {facts['name']}: {facts['reason']}; validation and scores are fp32")
+
     def _on_download(self, facts: dict[str, Any]) -> None:
         size = f", {facts['mb']:.0f} MB" if facts["mb"] else ", size unknown"
         self.say(f"Fetching {facts['name']} from {facts['host']}{size}")

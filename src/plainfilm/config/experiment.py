@@ -114,7 +114,7 @@ def _are_short(phases: list[Any], train: dict[str, Any]) -> bool:
 # Keys known from other tools that are not offered, and why.
 _NOT_OFFERED = {
     **dict.fromkeys(("amp", "fp16", "bf16", "half", "precision", "mixed_precision"),
-                    "mixed precision is not offered: without a processor made for it a step takes 11 to 34 times as long"),
+                    "mixed precision is train.precision: bf16 or auto; without a processor made for it a step takes 11 to 34 times as long"),
     **dict.fromkeys(("compile", "torch_compile"),
                     "torch.compile is not offered: on a CPU it compiles for a minute and trains no faster"),
     **dict.fromkeys(("early_stopping", "patience"),

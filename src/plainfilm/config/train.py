@@ -163,6 +163,11 @@ class TrainConfig(Section):
         Option("--keep", "Training", metavar="WHICH"),
     )
     phases: tuple[Phase, ...] = key((), "The schedule as a list, frozen phases first, instead of the short keys.")
+    precision: Literal["fp32", "bf16", "auto"] = key(
+        "fp32",
+        "Arithmetic of the training steps: fp32, bf16 (on a processor or GPU made for it) or auto (bf16 there, else fp32). Validation and scores are fp32.",
+        Option("--precision", "Speed", LEARNS, "WHICH"),
+    )
     speed: SpeedConfig = SpeedConfig()
     gpu: GpuConfig = GpuConfig()
 
@@ -187,6 +192,8 @@ class TrainConfig(Section):
             raise ValueError("freeze trains only the head, freeze_epochs the head and then everything; choose one")
         if self.freeze and self.lr_ratio != 1:
             raise ValueError("lr_ratio sets a rate per layer; freeze trains only the head")
+        if self.precision == "bf16" and all(frozen):
+            raise ValueError("precision: bf16 would change nothing; freeze trains only the head, in fp32")
         if frozen != sorted(frozen, reverse=True):
             raise ValueError("phases: frozen phases must come first; the others change the features under the head")
         if self.balance == "auto" and self.class_weights:

@@ -12,8 +12,8 @@ from plainfilm.models.find_weights import find_weights
 from plainfilm.models.registry import check_options, require_library
 
 
-def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventCallback) -> None:
-    """Check networks, sizes and weights of all new runs; ImageNet's weights are downloaded now if allowed.
+def require_possible(places: Sequence[Place], *, device: str, offline: bool, on_event: EventCallback) -> None:
+    """Check networks, sizes, precision and weights of all new runs; ImageNet's weights are downloaded now if allowed.
 
     A stopped run has its own weights, and a finished one needs none.
 
@@ -24,12 +24,12 @@ def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventC
     checked: set[str] = set()
     for place in places:
         cfg, name = place.planned.cfg, place.planned.configuration
-        key = f"{cfg.model!r} {cfg.train.size_px} {cfg.train.norm}"
+        key = f"{cfg.model!r} {cfg.train.size_px} {cfg.train.norm} {cfg.train.precision}"
         if place.standing != "new" or key in checked:
             continue
         checked.add(key)
         try:
-            _require(cfg, offline=offline, on_event=on_event)
+            _require(cfg, device, offline=offline, on_event=on_event)
         except PlainfilmError as error:
             faults.setdefault(name, error)
     if not faults:
@@ -41,9 +41,18 @@ def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventC
     raise kinds.pop()(message) if len(kinds) == 1 else ConfigError(message)
 
 
-def _require(cfg: ExperimentConfig, *, offline: bool, on_event: EventCallback) -> None:
+def _require(cfg: ExperimentConfig, device: str, *, offline: bool, on_event: EventCallback) -> None:
     spec = check_options(cfg.model, cfg.train.size_px)
     require_library(spec)
     if cfg.train.norm == "hold" and not spec.batch_norm:
         raise ConfigError(f"train.norm: hold keeps the statistics of BatchNorm, and {cfg.model.name!r} has none")
+    if cfg.train.precision == "bf16":
+        _require_bf16(cfg, device)
     find_weights(cfg.model, offline=offline, on_event=on_event)
+
+
+def _require_bf16(cfg: ExperimentConfig, device: str) -> None:
+    from plainfilm.models.build import pick_device
+    from plainfilm.train.precision import choose_precision
+
+    choose_precision(cfg.train, pick_device(device))

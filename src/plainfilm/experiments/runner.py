@@ -94,7 +94,7 @@ def run_experiment(order: Order, *, dry_run: bool = False, on_event: EventCallba
     for each in planned:
         keep_out_of_data(folder, each.cfg)
     progress = _Progress(_places(folder, experiment, order))
-    require_possible(progress.places, offline=order.offline, on_event=on_event)
+    require_possible(progress.places, device=order.device, offline=order.offline, on_event=on_event)
     if order.on_test:
         require_writable(access_log_file(experiment))
     done, left = (

@@ -66,6 +66,7 @@ def _model(card: BundleCard) -> list[str]:
         "## Model", "",
         f"- Network: {_plain(made.name)} ({made.parameters:,} parameters); {_plain(made.source)}",
         f"- Started from: {_plain(str(start))}. Kept: epoch {card.kept_epoch + 1}, {card.kept_by}. Finished {card.trained}",
+        *(["- Trained in bf16: the training steps were computed in bfloat16, every score in float32"] if card.precision == "bf16" else []),
         f"- Classes: {', '.join(_plain(name) for name in card.vocab)}; positive: {_plain(card.positive) if card.positive else 'none, each class against the rest'}",
         f"- Images: {spec['size_px']} x {spec['size_px']} px, {'grey' if spec['channels'] == 1 else 'RGB'}, {spec['resize']}"
         f"{', harmonised' if spec['harmonise'] else ''}; integers above 8 bits: {spec['bits'] or 'none in the data'}",

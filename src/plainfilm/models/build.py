@@ -37,11 +37,14 @@ class Normalised(nn.Module):
     and `mean` and `std` are the same for all three; for one with a single channel, both are averaged over the channels.
 
     `initial_weights`: what was loaded into it before training, for the card; None when it starts from scratch.
+    `precision`: bf16 runs the network in bfloat16 autocast while it trains; pixels, weights and logits stay float32, and
+    in eval mode everything is.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
     initial_weights: dict[str, Any] | None = None
+    precision: str = "fp32"
 
     def __init__(
         self,
@@ -80,7 +83,16 @@ class Normalised(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (n, k) of images, or of precomputed features (n, d)."""
-        logits: torch.Tensor = self.head(x) if x.ndim == 2 else self.network(self._normalised(x))
+        logits: torch.Tensor
+        if x.ndim == 2:
+            logits = self.head(x)
+        elif self.training and self.precision == "bf16":
+            normalised = self._normalised(x)
+            with torch.autocast(x.device.type, torch.bfloat16):
+                logits = self.network(normalised)
+            logits = logits.float()
+        else:
+            logits = self.network(self._normalised(x))
         return logits
 
     def features(self, x: torch.Tensor) -> torch.Tensor:

@@ -68,7 +68,15 @@ def _levers(kept_memory: bool) -> list[Lever]:
         what="a thread that waits for the others sleeps: beside other work training gets its share of the processor",
     )  # fmt: skip
     cache = "an image is decoded once for all runs, and no epoch opens a file"
-    return [*found, waiting, Lever(name="cache", on=True, what=cache, switch="--no-cache")]
+    return [*found, waiting, Lever(name="cache", on=True, what=cache, switch="--no-cache"), _precision()]
+
+
+def _precision() -> Lever:
+    """bf16, which is off unless it is asked for, and whether the processor has the arithmetic."""
+    from plainfilm.train.precision import bf16_support
+
+    what = f"training steps in bfloat16: {bf16_support('cpu')[1]}"
+    return Lever(name="precision", on=False, what=what, switch="--precision auto")
 
 
 def _warnings_for(found: DoctorDocument) -> list[str]:

@@ -48,9 +48,11 @@ def find_learning_rate(
     ready = prepare_without_overlap(cfg, found, on_event)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import FLAT, as_in_phase, find_lr
+    from plainfilm.train.precision import settle_precision
     from plainfilm.train.speed import speed_up
 
     device = pick_device(device)
+    cfg, _ = settle_precision(cfg, device, on_event)
     speed_up(cfg.train.speed)
     learn, _ = build_learner(cfg, ready, device, run.root, on_event, found)
     with as_in_phase(learn, phases[phase - 1]):

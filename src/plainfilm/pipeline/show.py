@@ -8,16 +8,18 @@ from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.document import ExtraBlocks
 from plainfilm.pipeline.saved_document import SavedDocument
-from plainfilm.runs.card import has_own_weights
+from plainfilm.runs.card import has_own_weights, was_trained_in_bf16
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import EvaluateDocument
+
+_BF16 = "Trained in bf16: the training steps were computed in bfloat16, these scores in fp32."
 
 
 def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument, list[str]]:
     """The document that `evaluate` saved for a split, and the names of the other saved ones.
 
-    Its notes say what of the run has changed since, or that this is not known.
+    Its notes say what of the run has changed since, or that this is not known, and whether it was trained in bf16.
 
     Args:
         split: None takes test if the run was evaluated on it, else valid.
@@ -46,7 +48,8 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
         )
     changed = saved.changed(run, ExtraBlocks()) if saved.document.inputs else []
     doubts = saved.doubts([*changed, *([] if has_own_weights(run) else [run.weights.name])])
-    document = document.model_copy(update={"notes": [*document.notes, *doubts]})
+    bf16 = [_BF16] if was_trained_in_bf16(run) else []
+    document = document.model_copy(update={"notes": [*document.notes, *bf16, *doubts]})
     return document, [name for name in names if name != split]
 
 

@@ -66,9 +66,11 @@ def train_run(
         cfg, found, on_event
     )  # before torch is imported: the counts are shown within seconds
     from plainfilm.models.build import pick_device
+    from plainfilm.train.precision import settle_precision
     from plainfilm.train.speed import facts, gpu_facts, speed_up
 
     device = pick_device(device)
+    asked, (cfg, precision) = cfg, settle_precision(cfg, device, on_event)
     kept_memory = speed_up(cfg.train.speed)
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
     if dry_run:
@@ -78,9 +80,9 @@ def train_run(
     with run.claim(), run.outcome():
         on_event = logged(run.log, on_event)
         learn.progress.on_event = on_event
-        speed = facts(device, cfg.train.speed, kept_memory)
+        speed = facts(device, cfg.train.speed, kept_memory, precision)
         speed |= gpu_facts(device, cfg.train.gpu, resident=learn.dls.train.resident is not None)
-        write_inputs(run, cfg, ready, speed, seal=ready.seal,
+        write_inputs(run, asked, ready, speed, seal=ready.seal,
                      initial_weights=learn.model.initial_weights)  # fmt: skip
         on_event("run", {"path": str(run.root)})
         training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event)
@@ -109,6 +111,7 @@ def resume_run(
     Raises:
         UsageError: the run is done or diverged. OccupiedError: another process is writing it.
         DataError: its inputs have changed, or its state is damaged; says what.
+        MissingError: it began in bf16, and this machine does not compute in it.
     """
     started = time.perf_counter()
     run = RunDir.existing(root)
@@ -118,9 +121,12 @@ def resume_run(
         began = read_inputs(run, lambda done, of: on_event("scan", {"done": done, "of": of}), data=data)
         from plainfilm.models.build import pick_device
         from plainfilm.train.checkpoint import read_checkpoint
+        from plainfilm.train.precision import require_precision, with_precision
         from plainfilm.train.speed import speed_up
 
-        cfg, ready, device = began.cfg, began.ready, pick_device(device or began.environment.device)
+        ready, device = began.ready, pick_device(device or began.environment.device)
+        require_precision(run.root, began.environment.precision, device)
+        cfg = with_precision(began.cfg, began.environment.precision)
         checkpoint = read_checkpoint(run, sha256_of(run.start))
         started -= checkpoint.state.seconds if checkpoint else 0
         speed_up(cfg.train.speed, began.environment.threads)
@@ -258,7 +264,7 @@ def _card(
         mean=mean, std=std, threshold=None,
         threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
         threshold_chosen_on=cfg.evaluate.threshold_on if ready.positive and not fixed else "nothing",
-        kept_phase=best_at[0], kept_epoch=best_at[1],
+        precision="bf16" if cfg.train.precision == "bf16" else "fp32", kept_phase=best_at[0], kept_epoch=best_at[1],
         kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
         seal=ready.seal, notes=list(ready.split.notes), weights_sha256=sha256,

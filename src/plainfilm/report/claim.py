@@ -102,11 +102,12 @@ def _model(found: ReportedRun) -> dict[int, str]:
     )
     phases = f" in {len(train.phases)} phases" if len(train.phases) > 1 else ""
     epochs = sum(phase.epochs for phase in train.phases)
+    bf16 = ", steps in bfloat16 and scores in float32" if card.precision == "bf16" else ""
     return {
         22: f"Convolutional network {card.model.name!r} on {card.decode['size_px']} px images; one output for each of {len(card.vocab)} classes, softmax.",
         23: f"plainfilm {card.plainfilm}, {named}.",
         24: f"Initialised {weights}.",
-        25: f"{many(epochs, 'epoch')}{phases} of one-cycle training on cross-entropy, batches of {train.batch_size}, augmentation {train.augment!r}; every setting is under Reproduce.",
+        25: f"{many(epochs, 'epoch')}{phases} of one-cycle training on cross-entropy, batches of {train.batch_size}, augmentation {train.augment!r}{bf16}; every setting is under Reproduce.",
         26: f"Epoch {card.kept_epoch + 1} kept: {card.kept_by}.",
         27: "None: one network.",
     }  # fmt: skip

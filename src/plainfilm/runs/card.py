@@ -50,6 +50,7 @@ class Card(BaseModel):
     threshold_chosen_on: str
     band: AbstainBand | None = None
     gate_sha256: str | None = None  # of gate.safetensors, the out-of-distribution (OOD) gate
+    precision: Literal["fp32", "bf16"] = "fp32"  # of the training steps; every score is fp32
     kept_phase: int
     kept_epoch: int
     kept_by: str
@@ -92,6 +93,14 @@ def has_own_weights(run: RunDir) -> bool:
     """Whether the weights are those that card.json describes, be it of any version; not where one is absent or damaged."""
     try:
         return bool(sha256_of(run.weights) == json.loads(run.card.read_text(encoding="utf-8"))["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def was_trained_in_bf16(run: RunDir) -> bool:
+    """Whether card.json, be it of any version, says so; not where it is absent or damaged."""
+    try:
+        return bool(json.loads(run.card.read_text(encoding="utf-8"))["precision"] == "bf16")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
 

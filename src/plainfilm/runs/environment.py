@@ -43,11 +43,12 @@ def write_environment(run: RunDir, speed: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Environment:
-    """Versions, device and threads of a run. They set the order of sums: a result is bit-identical only if all match."""
+    """Versions, device, threads and precision of a run: a result is bit-identical only if all match."""
 
     versions: dict[str, str]
     device: str
     threads: int
+    precision: str = "fp32"
 
 
 def read_environment(run: RunDir) -> Environment:
@@ -59,7 +60,9 @@ def read_environment(run: RunDir) -> Environment:
     try:
         found = json.loads(run.environment.read_text(encoding="utf-8"))
         versions = {"plainfilm": str(found["plainfilm"]), **found["libraries"]}
-        return Environment(versions, str(found["speed"]["device"]), int(found["speed"]["threads"]))
+        speed = found["speed"]
+        precision = str(speed.get("precision", "fp32"))  # earlier versions had no other
+        return Environment(versions, str(speed["device"]), int(speed["threads"]), precision)
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
             f"{run.environment} is missing or damaged. Restore it from a backup, or train again into another folder."

@@ -31,6 +31,7 @@ from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, Sto
 from plainfilm.train.ema import AverageWeights
 from plainfilm.train.late_numbers import LateNumbers, MeanMetric, WholeMetric, recorder
 from plainfilm.train.memory import PlainLosses
+from plainfilm.train.precision import choose_precision, set_precision
 from plainfilm.train.speed import FUSED_ON
 
 
@@ -58,6 +59,7 @@ def make_learner(
             "train.norm: hold keeps the statistics of BatchNorm, and this network has none. Leave it out."
         )
     late = LateNumbers(cfg.gpu.loss_every if device.type == "cuda" else 1)
+    set_precision(model, choose_precision(cfg, device.type).name)
     own = [
         late,
         KeyedRandomness(cfg.seed, plain_tensors=cfg.speed.plain_tensors),

@@ -13,6 +13,7 @@ import torch
 from plainfilm.base.wait_policy import wait_policy
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.config.gpu import GpuConfig
+from plainfilm.train.precision import Precision
 from plainfilm.train.system_limits import usable_cores
 
 # glibc malloc parameters: never trim, no mmap, one arena, grow by 256 MB. By default every large activation is
@@ -55,7 +56,7 @@ def threads_for(speed: SpeedConfig) -> int:
     return min(torch.get_num_threads(), usable_cores() or sys.maxsize)
 
 
-def facts(device: str, speed: SpeedConfig, kept_memory: bool) -> dict[str, Any]:
+def facts(device: str, speed: SpeedConfig, kept_memory: bool, precision: Precision) -> dict[str, Any]:
     """The entries of environment.json about speed: the switches as they were in effect."""
     return {
         "device": device,
@@ -66,6 +67,8 @@ def facts(device: str, speed: SpeedConfig, kept_memory: bool) -> dict[str, Any]:
         "allocator": kept_memory,
         "fused": speed.fused and device in FUSED_ON,
         "loader_workers": 0,
+        "precision": precision.name,
+        "precision_reason": precision.reason,
     }
 
 

@@ -16,6 +16,7 @@ from plainfilm.models.build import build_model
 from plainfilm.train import speed
 from plainfilm.train.fit import fit_phases
 from plainfilm.train.learner import make_learner
+from plainfilm.train.precision import Precision
 from wording import lacking
 
 PHASES = [Phase(epochs=1, size_px=40, lr=2e-3)]
@@ -74,16 +75,17 @@ def test_each_switch_has_a_sentence_and_the_config_refuses_others_with_the_reaso
     with pytest.raises(ConfigError, match="did you mean 'allocator'"):
         load_config(options={"train.speed.alocator": False})
     for key in ("train.amp", "train.speed.precision", "train.fp16"):
-        with pytest.raises(ConfigError, match="mixed precision is not offered"):
+        with pytest.raises(ConfigError, match="mixed precision is train.precision: bf16 or auto; without a processor"):
             load_config(options={key: True})
     with pytest.raises(ConfigError, match=r"torch.compile is not offered: on a CPU"):
         load_config(options={"train.compile": True})
 
 
 def test_what_makes_a_cpu_slower_is_refused_with_the_reason(make_learn):
-    with pytest.raises(UsageError, match=r"^Mixed precision on a CPU") as error:
-        fit_phases(make_learn().to_fp16(), PHASES)
-    assert lacking(str(error.value), "11 to 34 times as long", "Remove to_fp16()") == []
+    for of_fastai in ("to_fp16", "to_bf16"):
+        with pytest.raises(UsageError, match=r"^fastai's mixed precision is for a GPU") as error:
+            fit_phases(getattr(make_learn(), of_fastai)(), PHASES)
+        assert lacking(str(error.value), "Remove to_fp16()", "--precision bf16 (train.precision)") == []
     learn = make_learn()
     learn.model = torch.compile(learn.model)
     with pytest.raises(UsageError, match=r"^torch.compile on a CPU"):
@@ -100,7 +102,8 @@ def test_threads_are_those_asked_for_and_never_more_than_the_cores(monkeypatch):
 
 
 def test_a_run_records_what_was_in_effect():
-    facts = speed.facts("cpu", SpeedConfig(fused=False), kept_memory=False)
+    facts = speed.facts("cpu", SpeedConfig(fused=False), False, Precision("bf16", "this processor has AMX"))
+    assert (facts["precision"], facts["precision_reason"]) == ("bf16", "this processor has AMX")
     assert facts["fused"] is False
     assert facts["allocator"] is False
     assert facts["channels_last"] is True
