@@ -53,6 +53,7 @@ __main__
 """
 TORCH_AT_MODULE_LEVEL = (
     "plainfilm.data.loaders.block",
+    "plainfilm.data.loaders.shrink",
     "plainfilm.models.paper",
     "plainfilm.models.paper_gap",
     "plainfilm.models.compact",

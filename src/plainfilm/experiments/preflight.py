@@ -9,7 +9,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.errors import ConfigError, PlainfilmError
 from plainfilm.experiments.status import Place
 from plainfilm.models.find_weights import find_weights
-from plainfilm.models.registry import check_options, require_library
+from plainfilm.models.registry import check_sizes, require_library
 
 
 def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventCallback) -> None:
@@ -24,7 +24,7 @@ def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventC
     checked: set[str] = set()
     for place in places:
         cfg, name = place.planned.cfg, place.planned.configuration
-        key = f"{cfg.model!r} {cfg.train.size_px} {cfg.train.norm}"
+        key = f"{cfg.model!r} {[phase.size_px for phase in cfg.train.phases]} {cfg.train.norm}"
         if place.standing != "new" or key in checked:
             continue
         checked.add(key)
@@ -42,7 +42,7 @@ def require_possible(places: Sequence[Place], *, offline: bool, on_event: EventC
 
 
 def _require(cfg: ExperimentConfig, *, offline: bool, on_event: EventCallback) -> None:
-    spec = check_options(cfg.model, cfg.train.size_px)
+    spec = check_sizes(cfg.model, cfg.train)
     require_library(spec)
     if cfg.train.norm == "hold" and not spec.batch_norm:
         raise ConfigError(f"train.norm: hold keeps the statistics of BatchNorm, and {cfg.model.name!r} has none")

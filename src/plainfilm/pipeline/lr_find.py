@@ -90,6 +90,8 @@ def _about_phase(train: TrainConfig, phase: int) -> list[str]:
         notes.append(f"The rate is for the head alone ({name}), not for the whole network.")
     if found.lr_ratio != 1:
         notes.append(f"The rate is the head's; the first layers had {found.lr_ratio:g} of it, as in training.")
+    if found.size_px != train.size_px:
+        notes.append(f"The rate is for the {found.size_px} px of this phase, not for the run's {train.size_px} px.")
     if phase > 1:
         notes.append(
             f"PHASE {phase} OF {len(train.phases)}: the earlier phases were not trained, so the head is untrained; "

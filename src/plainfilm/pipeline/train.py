@@ -15,7 +15,7 @@ import pandas as pd
 
 from plainfilm.base.events import EventCallback, logged, silent
 from plainfilm.base.files import atomic_write, sha256_of
-from plainfilm.config import ExperimentConfig, Phase
+from plainfilm.config import ExperimentConfig, Phase, TrainConfig
 from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.image.layout import channels_last
@@ -150,11 +150,12 @@ def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> 
     phases, at = cfg.train.phases, checkpoint and checkpoint.state
     phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
     epochs = phases[phase].epochs
-    done = sum(map(work, phases[:phase])) + work(phases[phase]) * (epoch + step / steps) / epochs
+    costs = [work(each, cfg.train.size_px) for each in phases]
+    done = sum(costs[:phase]) + costs[phase] * (epoch + step / steps) / epochs
     return {
         "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
         "epochs": epochs, "step": step, "finished": epoch == epochs,
-        "share_left": 1 - done / sum(map(work, phases)),
+        "share_left": 1 - done / sum(costs),
     }  # fmt: skip
 
 
@@ -205,7 +206,7 @@ class _Training:
         from plainfilm.train.interruption import fit_with_stops
 
         run, train, learn = self.run, self.cfg.train, self.learn
-        _draw_batch(run, learn, train.augment)
+        _draw_batch(run, learn, train)
 
         def find(phase: Phase) -> float:
             return found_rate(learn, phase, train, self.on_event)
@@ -243,15 +244,18 @@ class _Training:
         )  # fmt: skip
 
 
-def _draw_batch(run: RunDir, learn: Learner, augment: str) -> None:
-    """Draw images of a training batch as the network sees them."""
+def _draw_batch(run: RunDir, learn: Learner, train: TrainConfig) -> None:
+    """Draw images of the first training batch as the network sees them."""
     from plainfilm.plots.base import as_png, plot_batch
+    from plainfilm.train.fit import train_size
 
-    x, y = learn.dls.train.one_batch()
+    first = min(phase.size_px for phase in train.phases)
+    with train_size(learn, first):
+        x, y = learn.dls.train.one_batch()
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
-    images = channels_last(x[:16].cpu().numpy())
-    title = f"A training batch as the network sees it ({augment})"
-    atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
+    size = f", {first} px at first" if first != train.size_px else ""
+    title = f"A training batch as the network sees it ({train.augment}{size})"
+    atomic_write(run.figure("batch"), as_png(plot_batch(channels_last(x[:16].cpu().numpy()), names, title)))
 
 
 def _card(
