@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
+from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.split.valid_roles import selects
 from plainfilm.models.find_weights import FoundWeights
@@ -70,6 +71,9 @@ def build_learner(
         },
     )
     learn = make_learner(dls, model, cfg.train, path=path, on_event=on_event)
+    if cfg.data.cache:
+        network = cfg.model.model_dump(mode="json", exclude={"weights"})
+        learn.feature_cache = FeatureCache(rows["sha256"].tolist(), ready.spec, network, on_event)
     return learn, pixels.part((rows["split"] == "valid").to_numpy())
 
 
