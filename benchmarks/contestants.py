@@ -49,7 +49,7 @@ class Ours:
         from plainfilm.data.table.image_table import scan_table
         from plainfilm.models.build import build_model
         from plainfilm.train.learner import make_learner
-        from plainfilm.train.speed import speed_up
+        from plainfilm.train.machine.speed import speed_up
 
         switches: dict[str, Any] = {f"train.speed.{off}": False} if off else {}
         switches |= {"train.speed.threads": per_core * (os.cpu_count() or 1)} if per_core else {}
@@ -188,7 +188,7 @@ class InMemory:
         from plainfilm.data.table.image_table import scan_table
         from plainfilm.models.dropout import pack_masks
         from plainfilm.models.paper import PaperNet
-        from plainfilm.train.speed import keep_memory
+        from plainfilm.train.machine.speed import keep_memory
 
         keep_memory()
         table, _ = scan_table(folder, DataConfig())
@@ -269,7 +269,7 @@ class Yardstick:
         self.image = torch.rand(4, 64, 112, 112).to(memory_format=last)
         self.conv = torch.nn.Conv2d(64, 64, 5, bias=False).to(memory_format=last).requires_grad_(False)
         self.images = 0
-        from plainfilm.train.precision import bf16_support
+        from plainfilm.train.machine.precision import bf16_support
 
         self.bf16 = bf16_support("cpu")
         self.conv_bf16 = torch.nn.Conv2d(64, 64, 5, bias=False).to(torch.bfloat16, memory_format=last)

@@ -183,7 +183,7 @@ def make_learn(at: Setting, device: str, model: dict[str, Any] | None = None, **
     from plainfilm.data.table.image_table import scan_table
     from plainfilm.models.build import build_model
     from plainfilm.train.learner import make_learner
-    from plainfilm.train.speed import set_up_gpu, speed_up
+    from plainfilm.train.machine.speed import set_up_gpu, speed_up
 
     keys = {name.replace("__", "."): value for name, value in options.items()}
     size = {"train.size_px": at.size_px, "train.batch_size": at.bs}
@@ -296,7 +296,7 @@ def drawn_changes(at: Setting, profile: str) -> Any:
 def same_augmentation(at: Setting) -> Result:
     """Warp, contrast, grey curve, sharpness and holes on both devices, from the same draws."""
     from plainfilm.config.gpu import GpuConfig
-    from plainfilm.train.speed import set_up_gpu
+    from plainfilm.train.machine.speed import set_up_gpu
 
     found = {}
     for tf32, limit in ((False, 1e-3), (True, 1e-2)):

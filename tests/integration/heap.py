@@ -15,7 +15,7 @@ from plainfilm.config import ModelConfig, TrainConfig
 from plainfilm.data.loaders.block import make_dls
 from plainfilm.models.build import build_model
 from plainfilm.train.learner import make_learner
-from plainfilm.train.speed import keep_memory
+from plainfilm.train.machine.speed import keep_memory
 
 SIZE, IMAGES, EPOCHS = 64, 512, 21
 M_TOP_PAD = -2

@@ -13,7 +13,7 @@ import pytest
 from commands import plainfilm
 
 from plainfilm.data.synthetic.phantom import write_phantom
-from plainfilm.train import precision
+from plainfilm.train.machine import precision
 from wording import lacking
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]

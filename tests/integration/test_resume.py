@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.runs.folder import RunDir
-from plainfilm.train.precision import bf16_support
+from plainfilm.train.machine.precision import bf16_support
 from wording import lacking
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]

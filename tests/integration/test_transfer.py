@@ -94,6 +94,20 @@ def test_a_stopped_training_goes_on_without_the_file_to_the_same_bytes(data, sma
     assert [n for n in SAME if (tmp_path / "whole" / n).read_bytes() != (tmp_path / "stopped" / n).read_bytes()] == []
 
 
+def test_a_second_frozen_training_reads_its_features_and_ends_with_the_same_bytes(data, small, resnet_file, tmp_path, fresh_cache):  # fmt: skip
+    options = [data, "--model", "resnet18", "--weights", resnet_file, "--freeze", *small]
+    plainfilm("train", *options, "--no-cache", "--out", tmp_path / "without", "-q")
+    assert not (fresh_cache / "features").exists()
+    plainfilm("train", *options, "--out", tmp_path / "first", "-q")
+    (block,) = (fresh_cache / "features").glob("*/*.npy")
+    written = block.stat().st_mtime_ns
+    plainfilm("train", *options, "--out", tmp_path / "second", "-q")
+    assert [path.stat().st_mtime_ns for path in (fresh_cache / "features").glob("*/*.npy")] == [written]
+    weights = {(tmp_path / name / "model.safetensors").read_bytes() for name in ("without", "first", "second")}
+    assert len(weights) == 1
+    assert "features by resnet18 of" in plainfilm("cache", "ls").stdout
+
+
 def test_without_a_first_state_the_file_is_read_again_and_must_be_the_same(data, small, tmp_path):
     network = torchvision.models.resnet18(num_classes=2)
     save_file(network.state_dict(), tmp_path / "w")

@@ -32,6 +32,7 @@ data.table
 data.split
 data.loaders data.audit data.synthetic
 models
+train.machine
 train
 evaluate.stats
 evaluate.metrics evaluate.ood
@@ -56,6 +57,7 @@ TORCH_AT_MODULE_LEVEL = (
     "plainfilm.data.loaders.augment_batch",
     "plainfilm.data.loaders.resident",
     "plainfilm.models.dropout",
+    "plainfilm.data.loaders.shrink",
     "plainfilm.models.paper",
     "plainfilm.models.paper_gap",
     "plainfilm.models.compact",

@@ -17,6 +17,7 @@ _LOGGED = {
     "network": ("name", "parameters", "size_px", "device", "balanced"),
     "weights": ("kind", "loaded", "missing", "unexpected", "mismatched", "fresh"),
     "estimate": ("seconds", "epochs", "load", "slowdown"),
+    "phase": ("phase", "of", "epochs", "size_px"),
     "lr": ("lr",),
     "resume": ("phase", "epoch", "step", "device"),
     "stopping": (),

@@ -252,6 +252,10 @@ class Terminal(ExperimentEvents):
     def _on_lr(self, facts: dict[str, Any]) -> None:
         self.say(f"Learning rate found: {facts['lr']:.2g}")
 
+    def _on_phase(self, facts: dict[str, Any]) -> None:
+        epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
+        self.say(f"Phase {facts['phase']}/{facts['of']}: {epochs} at {facts['size_px']} px")
+
     def _on_run(self, facts: dict[str, Any]) -> None:
         self.say(f"Run: {facts['path']}", whole=True)
 

@@ -17,7 +17,12 @@ class Phase(Section):
     """One one-cycle schedule; a position in a run is (phase, epoch, step)."""
 
     epochs: int = key(..., "Passes over the train images in this phase.", unit="epochs", ge=1)
-    size_px: int = key(..., "Side of the square network input; the same in every phase.", unit="px", ge=16)
+    size_px: int = key(
+        ...,
+        "Side of the square images in training; smaller at first, train.size_px in the last phase.",
+        unit="px",
+        ge=16,
+    )
     freeze: bool = key(False, "Train the head alone, on features of the images without augmentation.")
     lr: _Rate = key(1e-3, "Peak of the one-cycle schedule, or auto.", unit="learning rate")
     lr_ratio: float = key(
@@ -181,12 +186,12 @@ class TrainConfig(Section):
             if raw.get("freeze") is True and "lr" in raw and "freeze_lr" not in raw:
                 raw = {("freeze_lr" if name == "lr" else name): value for name, value in raw.items()}
             return {**raw, "phases": phases_of(raw)}
-        return {**short_way_of(given[0]), **raw} if len(given) == 1 else raw
+        said = short_way_of(given[-1])
+        return {**(said if len(given) == 1 else {name: said[name] for name in said if name == "size_px"}), **raw}
 
     @model_validator(mode="after")
     def phases_are_possible(self) -> TrainConfig:
-        if {phase.size_px for phase in self.phases} != {self.size_px}:
-            raise ValueError(f"phases: every phase must have size_px {self.size_px}; a size per phase is not supported")
+        self._sizes_grow()
         frozen = [phase.freeze for phase in self.phases]
         if self.freeze and self.freeze_epochs:
             raise ValueError("freeze trains only the head, freeze_epochs the head and then everything; choose one")
@@ -200,6 +205,16 @@ class TrainConfig(Section):
             raise ValueError("balance: auto and class_weights: true both correct the class sizes; choose one")
         self._phases_agree_with_the_short_way()
         return self
+
+    def _sizes_grow(self) -> None:
+        """Validation and use of the network are at size_px, and so are the features of a frozen network."""
+        if self.phases[-1].size_px != self.size_px:
+            raise ValueError(f"phases: the last phase must have size_px {self.size_px}, the size of the run")
+        if any(phase.freeze and phase.size_px != self.size_px for phase in self.phases):
+            raise ValueError(f"phases: a frozen phase passes each image once and must have size_px {self.size_px}")
+        sizes = [phase.size_px for phase in self.phases if not phase.freeze]
+        if sizes != sorted(sizes):
+            raise ValueError(f"phases: sizes may only grow, and {', '.join(map(str, sizes))} px do not")
 
     def _phases_agree_with_the_short_way(self) -> None:
         short = tuple(Phase.model_validate(phase) for phase in phases_of(self.model_dump()))

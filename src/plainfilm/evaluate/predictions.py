@@ -95,7 +95,7 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
     """
     import torch
 
-    from plainfilm.train.speed import whole_products
+    from plainfilm.train.machine.speed import whole_products
 
     model.to(device).eval()
     logits, features = [], []

@@ -28,7 +28,7 @@ from plainfilm.config import ExperimentConfig, make_config
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError
 from plainfilm.models.find_weights import with_absolute_weights
-from plainfilm.models.registry import check_options
+from plainfilm.models.registry import check_sizes
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
 _NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
@@ -223,7 +223,7 @@ def _config(path: Path, raw: dict[str, Any], overrides: _Overrides, faults: list
         target[last] = None
     try:
         cfg = make_config(tree, copy.deepcopy(overrides), source="")
-        check_options(cfg.model, cfg.train.size_px)
+        check_sizes(cfg.model, cfg.train)
     except ConfigError as error:
         faults += _BETWEEN_FAULTS.split(str(error).removeprefix(": ").rstrip("."))
         return None

@@ -9,7 +9,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.errors import ConfigError, PlainfilmError
 from plainfilm.experiments.status import Place
 from plainfilm.models.find_weights import find_weights
-from plainfilm.models.registry import check_options, require_library
+from plainfilm.models.registry import check_sizes, require_library
 
 
 def require_possible(places: Sequence[Place], *, device: str, offline: bool, on_event: EventCallback) -> None:
@@ -24,7 +24,7 @@ def require_possible(places: Sequence[Place], *, device: str, offline: bool, on_
     checked: set[str] = set()
     for place in places:
         cfg, name = place.planned.cfg, place.planned.configuration
-        key = f"{cfg.model!r} {cfg.train.size_px} {cfg.train.norm} {cfg.train.precision}"
+        key = f"{cfg.model!r} {[phase.size_px for phase in cfg.train.phases]} {cfg.train.norm} {cfg.train.precision}"
         if place.standing != "new" or key in checked:
             continue
         checked.add(key)
@@ -42,7 +42,7 @@ def require_possible(places: Sequence[Place], *, device: str, offline: bool, on_
 
 
 def _require(cfg: ExperimentConfig, device: str, *, offline: bool, on_event: EventCallback) -> None:
-    spec = check_options(cfg.model, cfg.train.size_px)
+    spec = check_sizes(cfg.model, cfg.train)
     require_library(spec)
     if cfg.train.norm == "hold" and not spec.batch_norm:
         raise ConfigError(f"train.norm: hold keeps the statistics of BatchNorm, and {cfg.model.name!r} has none")
@@ -53,6 +53,6 @@ def _require(cfg: ExperimentConfig, device: str, *, offline: bool, on_event: Eve
 
 def _require_bf16(cfg: ExperimentConfig, device: str) -> None:
     from plainfilm.models.build import pick_device
-    from plainfilm.train.precision import choose_precision
+    from plainfilm.train.machine.precision import choose_precision
 
     choose_precision(cfg.train, pick_device(device))

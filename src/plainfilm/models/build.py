@@ -36,6 +36,7 @@ class Normalised(nn.Module):
     three input channels, a grey batch is expanded right before the network, unless the network takes one channel too
     and `mean` and `std` are the same for all three; for one with a single channel, both are averaged over the channels.
 
+    `as_grey`: whether grey images enter as one channel.
     `initial_weights`: what was loaded into it before training, for the card; None when it starts from scratch.
     `precision`: bf16 runs the network in bfloat16 autocast while it trains; pixels, weights and logits stay float32, and
     in eval mode everything is.
@@ -61,7 +62,7 @@ class Normalised(nn.Module):
         speed = speed or SpeedConfig()
         self.network, self._parts, self.standardise = network, parts, standardise
         alike = standardise or len(set(mean)) == len(set(std)) == 1
-        self._as_grey = speed.grey_first_layer and alike and getattr(network, "takes_grey", False)
+        self.as_grey = speed.grey_first_layer and alike and getattr(network, "takes_grey", False)
         if channels == 1:
             mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
@@ -72,7 +73,7 @@ class Normalised(nn.Module):
         self.to(memory_format=self.memory_format)
 
     def _normalised(self, x: torch.Tensor) -> torch.Tensor:
-        channels = x.shape[1] if self._as_grey else self.mean.shape[1]
+        channels = x.shape[1] if self.as_grey else self.mean.shape[1]
         if self.standardise:
             x = x - x.mean((1, 2, 3), keepdim=True)
             x = x / x.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(_ONE_GREY_LEVEL)

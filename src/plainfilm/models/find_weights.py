@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
-from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, require_library
+from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, check_sizes, require_library
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 
@@ -138,7 +138,7 @@ def starting_point(
     cfg: ExperimentConfig, *, offline: bool, on_event: EventCallback
 ) -> tuple[ExperimentConfig, FoundWeights | None]:
     """The config with mean and std of the weights to start from, and these weights; found before anything else."""
-    require_library(check_options(cfg.model, cfg.train.size_px))
+    require_library(check_sizes(cfg.model, cfg.train))
     found = find_weights(cfg.model, offline=offline, on_event=on_event)
     return cfg.model_copy(update={"model": with_statistics(cfg.model, found)}), found
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from plainfilm.config import ModelConfig
+from plainfilm.config import ModelConfig, TrainConfig
 from plainfilm.errors import ConfigError, MissingError
 
 _Triple = tuple[float, float, float]
@@ -67,6 +67,7 @@ class ModelSpec:
     `options`: the keys of ModelConfig that shape it. `phases`: how it can be trained; 'frozen' (only the head) needs
     initial weights, which for our own networks come from a file or a run.
     `patch_px`: the size must be a multiple of it. `batch_norm`: whether it has BatchNorm layers, True where not known.
+    `any_size`: its weights fit images of every size and mean the same there, so that sizes may grow in training.
     """
 
     name: str
@@ -87,6 +88,7 @@ class ModelSpec:
     imagenet: tuple[WeightsFile, ...] = ()
     patch_px: int = 1
     batch_norm: bool = True
+    any_size: bool = True
 
     @property
     def installed(self) -> bool:
@@ -118,7 +120,7 @@ MODELS = {
     for spec in (
         ModelSpec(
             "paper", "scratch", "plainfilm", "paper", 512, 36, _HALF, _QUARTER, "Apache-2.0", _PAPER, 29_556_898,
-            channels="3", options=_BLOCKS, batch_norm=False,
+            channels="3", options=_BLOCKS, batch_norm=False, any_size=False,
         ),
         ModelSpec(
             "paper-gap", "scratch", "plainfilm", "paper-gap", 224, 36, _HALF, _QUARTER, "Apache-2.0",
@@ -147,7 +149,7 @@ MODELS = {
         replace(_torchvision(
             "vgg16", 134_268_738, "Simonyan & Zisserman 2014, arXiv 1409.1556; torchvision",
             WeightsFile(527.8, "vgg16-397923af.pth"),
-        ), min_size_px=32, batch_norm=False),
+        ), min_size_px=32, batch_norm=False, any_size=False),  # its dense layers have a weight for each of 7 x 7 places
         # torchvision's without the auxiliary classifier; its weights are Google's and expect -1..1
         replace(_torchvision(
             "inception_v3", 21_789_666, "Szegedy et al. 2015, arXiv 1512.00567; torchvision",
@@ -172,7 +174,7 @@ MODELS = {
         replace(_timm(
             "vit_tiny", 5_524_802, "Dosovitskiy et al. 2020, arXiv 2010.11929; Steiner et al. 2021, arXiv 2106.10270; timm",
             WeightsFile(22.9, hugging_face="timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"),
-        ), builder="vit_tiny_patch16_224", min_size_px=32, patch_px=16, batch_norm=False),
+        ), builder="vit_tiny_patch16_224", min_size_px=32, patch_px=16, batch_norm=False, any_size=False),
     )
 }  # fmt: skip
 
@@ -211,11 +213,11 @@ def _ask_timm(name: str) -> tuple[ModelSpec | None, list[str]]:
     hub = getattr(facts, "hf_hub_id", None) if facts else None
     tagged = f"{facts.architecture}.{facts.tag}" if hub and facts.tag else name
     file = WeightsFile(0.0, hugging_face=hub + tagged if hub and hub.endswith("/") else hub or "")
-    size = facts.input_size[-1] if facts else 224
+    size, fixed = facts.input_size[-1] if facts else 224, bool(getattr(facts, "fixed_input_size", False))
     return ModelSpec(
         f"timm/{name}", "backbone", "timm", name, size, 32, tuple(facts.mean), tuple(facts.std), "Apache-2.0", "timm",
         weights_licence=getattr(facts, "license", None) or "see timm", imagenet=(file,) if hub else (),
-        patch_px=1 if not getattr(facts, "fixed_input_size", False) else 2,
+        patch_px=2 if fixed else 1, any_size=facts is not None and not fixed,
     ), []  # fmt: skip
 
 
@@ -246,22 +248,47 @@ def check_options(cfg: ModelConfig, size_px: int | None = None) -> ModelSpec:
             f"model.{', model.'.join(idle)}: the network {cfg.name!r} has no such option; "
             f"it takes {', '.join(spec.options) or 'none of these'}. Remove it, or take --model paper."
         )
-    if size_px is not None and "kernel" in spec.options:
+    if size_px is not None:
+        _check_size(spec, cfg, size_px)
+    return spec
+
+
+def check_sizes(cfg: ModelConfig, train: TrainConfig) -> ModelSpec:
+    """check_options() for the size of every phase of training.
+
+    Raises:
+        ConfigError: as check_options(), or the sizes differ and the network takes a single one.
+    """
+    spec, sizes = check_options(cfg, train.size_px), sorted({phase.size_px for phase in train.phases})
+    if len(sizes) > 1 and not spec.any_size:
+        able = ", ".join(name for name, other in MODELS.items() if other.any_size)
+        raise ConfigError(
+            f"train.phases: {cfg.name!r} is built for images of one size, and the phases have {', '.join(map(str, sizes))} px. "
+            f"Give every phase size_px {train.size_px}, or take --model {able}."
+        )
+    for size_px in sizes[:-1]:
+        _check_size(spec, cfg, size_px, "train.phases", "size_px")
+    return spec
+
+
+def _check_size(
+    spec: ModelSpec, cfg: ModelConfig, size_px: int, where: str = "train.size_px", option: str = "--size"
+) -> None:
+    if "kernel" in spec.options:
         try:
             features_side(size_px, cfg.kernel, len(cfg.filters))
         except ValueError as error:
-            raise ConfigError(f"train.size_px: {error}. Choose a larger --size.") from None
-    elif size_px is not None and size_px < spec.min_size_px:
+            raise ConfigError(f"{where}: {error}. Choose a larger {option}.") from None
+    elif size_px < spec.min_size_px:
         raise ConfigError(
-            f"train.size_px: {size_px} px is too small for {cfg.name!r}, which needs {spec.min_size_px}. Choose a larger --size."
+            f"{where}: {size_px} px is too small for {cfg.name!r}, which needs {spec.min_size_px}. Choose a larger {option}."
         )
-    if size_px is not None and size_px % spec.patch_px:
+    if size_px % spec.patch_px:
         near = max(spec.min_size_px, round(size_px / spec.patch_px) * spec.patch_px)
         raise ConfigError(
-            f"train.size_px: {cfg.name!r} cuts images into patches of {spec.patch_px} px; {size_px} is not a multiple. "
-            f"Choose --size {near}."
+            f"{where}: {cfg.name!r} cuts images into patches of {spec.patch_px} px; {size_px} is not a multiple. "
+            f"Choose {option} {near}."
         )
-    return spec
 
 
 def features_side(size_px: int, kernel: int, blocks: int) -> int:

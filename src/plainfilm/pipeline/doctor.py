@@ -14,8 +14,8 @@ from plainfilm.data.cache.admin import entries
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.runs.environment import versions
 from plainfilm.schemas.data import CacheFacts, DoctorDocument, Lever
-from plainfilm.train.other_processes import LoadMeter
-from plainfilm.train.system_limits import free_bytes, physical_cores, usable_cores
+from plainfilm.train.machine.other_processes import LoadMeter
+from plainfilm.train.machine.system_limits import free_bytes, physical_cores, usable_cores
 
 _LOW_DISK_BYTES = 2_000_000_000
 _WATCHED_S = 0.5  # how long the load by other processes is measured
@@ -25,7 +25,7 @@ def examine() -> DoctorDocument:
     """Examine the machine; nothing is changed but the allocator of this process."""
     import torch
 
-    from plainfilm.train.speed import keep_memory, threads_for
+    from plainfilm.train.machine.speed import keep_memory, threads_for
 
     meter = LoadMeter()
     time.sleep(_WATCHED_S)
@@ -73,7 +73,7 @@ def _levers(kept_memory: bool) -> list[Lever]:
 
 def _precision() -> Lever:
     """bf16, which is off unless it is asked for, and whether the processor has the arithmetic."""
-    from plainfilm.train.precision import bf16_support
+    from plainfilm.train.machine.precision import bf16_support
 
     what = f"training steps in bfloat16: {bf16_support('cpu')[1]}"
     return Lever(name="precision", on=False, what=what, switch="--precision auto")

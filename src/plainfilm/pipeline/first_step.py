@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
-from plainfilm.config import ExperimentConfig
+from plainfilm.config import ExperimentConfig, TrainConfig
 from plainfilm.data.image.layout import channels_last
 from plainfilm.pipeline.prepare import Prepared
 from plainfilm.runs.folder import RunDir
@@ -43,7 +43,7 @@ class FirstStepWork:
         began = time.perf_counter()
         if self.cfg.data.audit:
             self._probe()
-        _draw_batch(self.run, self.learn, self.cfg.train.augment)
+        _draw_batch(self.run, self.learn, self.cfg.train)
         self.is_done = True
         self.on_event("pause", {"seconds": time.perf_counter() - began})
 
@@ -63,13 +63,15 @@ class FirstStepWork:
         self.ready = replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes)))
 
 
-def _draw_batch(run: RunDir, learn: Learner, augment: str) -> None:
+def _draw_batch(run: RunDir, learn: Learner, train: TrainConfig) -> None:
     """Draw images of the first training batch as the network sees them."""
     from plainfilm.plots.base import as_png, plot_batch
     from plainfilm.train.first_step import first_batch
 
-    x, y = first_batch(learn.dls.train)
+    first = min(phase.size_px for phase in train.phases)
+    x, y = first_batch(learn.dls.train, first)
     names = [learn.dls.vocab[int(k)] for k in y[:16]]
     images = channels_last(x[:16].cpu().numpy())
-    title = f"A training batch as the network sees it ({augment})"
+    size = f", {first} px at first" if first != train.size_px else ""
+    title = f"A training batch as the network sees it ({train.augment}{size})"
     atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
+from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.split.valid_roles import selects
 from plainfilm.models.find_weights import FoundWeights
@@ -32,8 +33,8 @@ def build_learner(
     from plainfilm.models.build import fresh_model, parameter_count
     from plainfilm.models.load_weights import load_initial
     from plainfilm.train.learner import make_learner
+    from plainfilm.train.machine.speed import set_up_gpu
     from plainfilm.train.memory import require_memory
-    from plainfilm.train.speed import set_up_gpu
 
     rows = ready.split.seen
     # first, since it refuses a wrong size
@@ -75,6 +76,9 @@ def build_learner(
         },
     )
     learn = make_learner(dls, model, cfg.train, path=path, on_event=on_event)
+    if cfg.data.cache:
+        network = cfg.model.model_dump(mode="json", exclude={"weights"})
+        learn.feature_cache = FeatureCache(rows["sha256"].tolist(), ready.spec, network, on_event)
     return learn, pixels.part((rows["split"] == "valid").to_numpy())
 
 
@@ -91,7 +95,7 @@ def say_estimate(
     found: Estimate, learn: Learner, cfg: ExperimentConfig, on_event: EventCallback, left: float | None = None
 ) -> None:
     """The event of an estimate; `left`: the share of the training that a resumed run still has to do, 0..1."""
-    from plainfilm.train.speed import threads_for
+    from plainfilm.train.machine.speed import threads_for
 
     slowdown = found.load.slowdown(threads_for(cfg.train.speed)) if str(learn.dls.device) == "cpu" else 1.0
     on_event("estimate", {

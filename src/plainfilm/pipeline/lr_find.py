@@ -48,8 +48,8 @@ def find_learning_rate(
     ready = prepare_without_overlap(cfg, found, on_event)
     from plainfilm.models.build import pick_device
     from plainfilm.train.fit import FLAT, as_in_phase, find_lr
-    from plainfilm.train.precision import settle_precision
-    from plainfilm.train.speed import speed_up
+    from plainfilm.train.machine.precision import settle_precision
+    from plainfilm.train.machine.speed import speed_up
 
     device = pick_device(device)
     cfg, _ = settle_precision(cfg, device, on_event)
@@ -92,6 +92,8 @@ def _about_phase(train: TrainConfig, phase: int) -> list[str]:
         notes.append(f"The rate is for the head alone ({name}), not for the whole network.")
     if found.lr_ratio != 1:
         notes.append(f"The rate is the head's; the first layers had {found.lr_ratio:g} of it, as in training.")
+    if found.size_px != train.size_px:
+        notes.append(f"The rate is for the {found.size_px} px of this phase, not for the run's {train.size_px} px.")
     if phase > 1:
         notes.append(
             f"PHASE {phase} OF {len(train.phases)}: the earlier phases were not trained, so the head is untrained; "

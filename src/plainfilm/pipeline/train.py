@@ -66,8 +66,8 @@ def train_run(
         cfg, found, on_event
     )  # before torch is imported: the counts are shown within seconds
     from plainfilm.models.build import pick_device
-    from plainfilm.train.precision import settle_precision
-    from plainfilm.train.speed import facts, gpu_facts, speed_up
+    from plainfilm.train.machine.precision import settle_precision
+    from plainfilm.train.machine.speed import facts, gpu_facts, speed_up
 
     device = pick_device(device)
     asked, (cfg, precision) = cfg, settle_precision(cfg, device, on_event)
@@ -121,8 +121,8 @@ def resume_run(
         began = read_inputs(run, lambda done, of: on_event("scan", {"done": done, "of": of}), data=data)
         from plainfilm.models.build import pick_device
         from plainfilm.train.checkpoint import read_checkpoint
-        from plainfilm.train.precision import require_precision, with_precision
-        from plainfilm.train.speed import speed_up
+        from plainfilm.train.machine.precision import require_precision, with_precision
+        from plainfilm.train.machine.speed import speed_up
 
         ready, device = began.ready, pick_device(device or began.environment.device)
         require_precision(run.root, began.environment.precision, device)
@@ -154,11 +154,12 @@ def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> 
     phases, at = cfg.train.phases, checkpoint and checkpoint.state
     phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
     epochs = phases[phase].epochs
-    done = sum(map(work, phases[:phase])) + work(phases[phase]) * (epoch + step / steps) / epochs
+    costs = [work(each, cfg.train.size_px) for each in phases]
+    done = sum(costs[:phase]) + costs[phase] * (epoch + step / steps) / epochs
     return {
         "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
         "epochs": epochs, "step": step, "finished": epoch == epochs,
-        "share_left": 1 - done / sum(map(work, phases)),
+        "share_left": 1 - done / sum(costs),
     }  # fmt: skip
 
 

@@ -100,7 +100,9 @@ def _model(found: ReportedRun) -> dict[int, str]:
         if start
         else "at random, with a fixed seed"
     )
-    phases = f" in {len(train.phases)} phases" if len(train.phases) > 1 else ""
+    sizes = [phase.size_px for phase in train.phases]
+    growing = f" at {', '.join(map(str, sizes))} px" if min(sizes) < max(sizes) else ""
+    phases = f" in {len(sizes)} phases{growing}" if len(sizes) > 1 else ""
     epochs = sum(phase.epochs for phase in train.phases)
     bf16 = ", steps in bfloat16 and scores in float32" if card.precision == "bf16" else ""
     return {

@@ -13,7 +13,8 @@ from fastai.callback.core import Callback
 from fastai.learner import Learner
 
 from plainfilm.config import Phase
-from plainfilm.train.other_processes import Load, LoadMeter
+from plainfilm.train.frozen_features import FeaturePass
+from plainfilm.train.machine.other_processes import Load, LoadMeter
 
 _INFERENCE = 1 / 3  # approximate cost of a pass without gradients, as a share of one with them
 _FIRST_STEPS = 10  # the estimate is said by then
@@ -42,7 +43,8 @@ class TimeSteps(Callback):
     """Estimates the time of all phases from the first steps of this process, and says it once with `say`.
 
     A step lasts from the end of the one before: its batch and a state that was written in between count. The first step
-    is the warm-up. A step of a frozen network shows little; the pass that computed its features counts instead.
+    is the warm-up. A step of a frozen network shows little: the pass that computed its features counts instead, and
+    where they were read, the first steps of the whole network.
 
     Args:
         earlier: seconds by an earlier process of the same run, in effect until this one has made a step.
@@ -65,13 +67,17 @@ class TimeSteps(Callback):
         """The time of all phases as far as it is known; None before the first step of all."""
         if self.said is not None or not self.per_image:
             return self.earlier if self.said is None else self.said
-        held = self.learn.feature_pass if self.dls.train.features is not None else None
-        per_image = held.per_image / _INFERENCE if held else float(np.median(self.per_image[1:] or self.per_image))
-        return _total(self.learn, self.phases, per_image)
+        per_image = float(np.median(self.per_image[1:] or self.per_image))
+        if self.dls.train.features is None:
+            size_px = self.phases[-1].size_px
+            return _total(self.learn, self.phases, per_image * (size_px / (self.dls.train.size_px or size_px)) ** 2)
+        if passed := self._passed():
+            return _total(self.learn, self.phases, passed.per_image / _INFERENCE)
+        return per_image * len(self.dls.train.dataset) * sum(phase.epochs for phase in self.phases)
 
     def __call__(self, event_name: str) -> None:
         # not methods named after the events: fastai rewrites the message of an exception raised there
-        if self.said is not None or not self.training:
+        if self.said is not None or not self.training or self._shows_little():
             return
         if event_name == "before_batch" and not self.per_image:
             self.meter, self.since = LoadMeter(), time.perf_counter()
@@ -80,18 +86,26 @@ class TimeSteps(Callback):
         elif event_name == "after_train" and self.per_image:
             self._say()
 
+    def _shows_little(self) -> bool:
+        """Whether the network is frozen, its features were read, and the whole network trains later."""
+        frozen = self.dls.train.features is not None
+        return frozen and self.learn.feature_pass is None and not self.phases[-1].freeze
+
     def _count(self) -> None:
         now = time.perf_counter()
         self.timed += [now - self.since] if self.per_image else []
         self.per_image.append((now - self.since) / len(self.yb[0]))
         self.since = now
-        frozen = self.dls.train.features is not None
-        if frozen or _enough(self.timed) or len(self.per_image) >= _FIRST_STEPS:
+        if self._passed() or _enough(self.timed) or len(self.per_image) >= _FIRST_STEPS:
             self._say()
 
+    def _passed(self) -> FeaturePass | None:
+        """The pass that computed the features of a frozen network."""
+        return self.learn.feature_pass if self.dls.train.features is not None else None
+
     def _say(self) -> None:
-        load = self.learn.feature_pass.load if self.dls.train.features is not None else self.meter.read()
-        self.said = self.seconds()
+        passed, self.said = self._passed(), self.seconds()
+        load = passed.load if passed else self.meter.read()
         if self.said is not None:
             self.say(Estimate(self.said, load))
 
@@ -107,15 +121,22 @@ def _enough(seconds: Sequence[float]) -> bool:
     return sum(seconds) >= (3 if differ else 1)
 
 
-def work(phase: Phase) -> float:
-    """Cost of a phase in epochs of the whole network; a frozen one is a single pass without gradients."""
-    return _INFERENCE if phase.freeze else float(phase.epochs)
+def work(phase: Phase, size_px: int, valid: float = 0.0) -> float:
+    """Cost of a phase in passes over the train images at `size_px`, the size of the run; a pass over images of half the
+    side costs a quarter. A frozen phase is a single pass without gradients.
+
+    Args:
+        valid: the cost of validation, at `size_px` after every epoch, as a share of a pass over the train images.
+    """
+    if phase.freeze:
+        return _INFERENCE * (1 + valid)
+    return phase.epochs * ((phase.size_px / size_px) ** 2 + valid)
 
 
 def _total(learn: Learner, phases: Sequence[Phase], per_image: float) -> float:
-    """Seconds of all phases; `per_image`: seconds of an image in a step."""
-    images = len(learn.dls.train.dataset) + len(learn.dls.valid.dataset) * _INFERENCE
-    return per_image * images * sum(work(phase) for phase in phases)
+    """Seconds of all phases; `per_image`: seconds of an image in a step at the size of the run."""
+    train, valid = len(learn.dls.train.dataset), len(learn.dls.valid.dataset) * _INFERENCE
+    return per_image * train * sum(work(phase, phases[-1].size_px, valid / train) for phase in phases)
 
 
 def _timed_step(model: torch.nn.Module, loss_func: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:

@@ -39,13 +39,16 @@ class AfterFirstStep(Callback):
         return request is not None and request.wanted
 
 
-def first_batch(dl: CacheDL) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels of the first batch of a training, augmented, whichever batch the loader is at.
+def first_batch(dl: CacheDL, size_px: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and labels of the first batch of a training, at its size and augmented, whichever batch the loader is at.
 
     The loader stays at its own batch and yields features again if it did.
     """
-    place = {name: getattr(dl, name) for name in ("phase", "epoch", "skip", "features", "batch_rows", "batch_times")}
-    dl.phase, dl.epoch, dl.skip, dl.features = 0, 0, 0, None
+    place = {
+        name: getattr(dl, name)
+        for name in ("phase", "epoch", "skip", "features", "size_px", "batch_rows", "batch_times")
+    }
+    dl.phase, dl.epoch, dl.skip, dl.features, dl.size_px = 0, 0, 0, None, size_px
     try:
         x, y = dl.one_batch()
     finally:

@@ -18,6 +18,7 @@ from fastai.learner import Learner
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import Phase, TrainConfig
+from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import TrainingError
 from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import MeetRequest
@@ -47,6 +48,7 @@ def fit_phases(
     first: int = 0,
     found: float | None = None,
     on_resume: Callable[[], Sequence[Callback]] = tuple,
+    on_event: EventCallback = silent,
 ) -> None:
     """Train the phases one after the other, each with its own one-cycle schedule.
 
@@ -57,12 +59,16 @@ def fit_phases(
         first: the phase to start in; earlier ones are done. `found`: the rate that `find` returned for it.
         on_resume: runs after that phase's parameters are frozen or unfrozen and before it trains; returns extra
             callbacks for this phase.
+        on_event: gets an event for each phase that begins, where their sizes differ.
     """
     for number, phase in enumerate(phases):
         if number < first:
             continue
         for cb in (learn.keyed_randomness, *cbs):
             cb.phase = number
+        if len({each.size_px for each in phases}) > 1:
+            place = {"phase": number + 1, "of": len(phases)}
+            on_event("phase", {**place, "epochs": phase.epochs, "size_px": phase.size_px})
         learn.found_lr = found if number == first else None
         with _memory_estimate(), as_in_phase(learn, phase, on_resume if number == first else tuple) as extra:
             if phase.lr == "auto" and learn.found_lr is None and find is not None:
@@ -75,7 +81,8 @@ def fit_phases(
 def as_in_phase(
     learn: Learner, phase: Phase, on_resume: Callable[[], Sequence[Callback]] = tuple
 ) -> Iterator[Sequence[Callback]]:
-    """Inside, the network is frozen or not as in the phase; a frozen one is trained on its precomputed features.
+    """Inside, the network is frozen or not as in the phase, and the train images have its size; a frozen network is
+    trained on its precomputed features.
 
     `on_resume` runs before the features are computed, since it may restore other weights.
     """
@@ -88,9 +95,24 @@ def as_in_phase(
     if phase.freeze:
         hold_features(learn)
     try:
-        yield extra
+        with train_size(learn, phase.size_px):
+            yield extra
     finally:
         release_features(learn)
+
+
+@contextmanager
+def train_size(learn: Learner, size_px: int) -> Iterator[None]:
+    """Inside, the train loader reduces its images to this size; valid keeps the size that the network is used at."""
+    train = learn.dls.train
+    if not isinstance(train, CacheDL):
+        yield
+        return
+    train.size_px = size_px
+    try:
+        yield
+    finally:
+        train.size_px = None
 
 
 def _rates(lr: float | None, ratio: float) -> float | slice | None:

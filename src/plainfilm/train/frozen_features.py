@@ -1,23 +1,31 @@
-"""Pooled features of a frozen network, computed once: an epoch of the head then takes a fraction of a second."""
+"""Pooled features of a frozen network, computed once: an epoch of the head then takes a fraction of a second.
+
+They are kept in the cache by the weights that made them, so a second training of the head computes none.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from fastai.learner import Learner
 
+from plainfilm import __version__
+from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.loaders.block import CacheDL
+from plainfilm.models.build import Normalised
 from plainfilm.train.callbacks import raise_if_stop_requested
-from plainfilm.train.other_processes import Load, LoadMeter
+from plainfilm.train.machine.other_processes import Load, LoadMeter
+from plainfilm.train.machine.speed import whole_products
 
 _BATCH = 64
 
 
-class _FeaturePass(NamedTuple):
+class FeaturePass(NamedTuple):
     """Seconds per image of the pass that computed the features, and the load of the machine meanwhile."""
 
     per_image: float
@@ -27,19 +35,59 @@ class _FeaturePass(NamedTuple):
 def hold_features(learn: Learner) -> None:
     """Let the loaders yield the network's features of each image, without augmentation, instead of the image.
 
-    The network is in inference mode for this: BatchNorm uses its running statistics. `learn.feature_pass`: how long it
-    took.
+    The network is in inference mode for this: BatchNorm uses its running statistics. A FeatureCache as
+    `learn.feature_cache` is read first, and keeps what is computed. `learn.feature_pass`: how long they took to compute;
+    None where they were read.
     """
     learn.model.eval()
+    learn.feature_pass = None
+    cache: FeatureCache | None = getattr(learn, "feature_cache", None)
+    if cache is None:
+        _set_features(learn, _computed(learn))
+        return
+    made_by = _made_by(learn.model, str(learn.dls.device or "cpu"))
+    features = cache.read(made_by)
+    if features is None:
+        features = _computed(learn)
+        cache.write(made_by, features)
+    _set_features(learn, features)
+
+
+def _computed(learn: Learner) -> np.ndarray:
+    """Features of all rows, float32 (n, d)."""
     meter, began = LoadMeter(), time.perf_counter()
     pixels, found = learn.dls.train.pixels, []
-    with torch.no_grad():
+    with (
+        torch.inference_mode(),
+        whole_products(str(learn.dls.device or "cpu")),
+    ):  # numpy copies leave it; a tensor that does could not be trained on
         for start in range(0, len(pixels), _BATCH):
             raise_if_stop_requested(learn)
             batch = torch.from_numpy(channels_first(pixels[start : start + _BATCH])).to(learn.dls.device or "cpu")
             found.append(learn.model.features(batch.float().div_(255)).float().cpu().numpy())
-    learn.feature_pass = _FeaturePass((time.perf_counter() - began) / len(pixels), meter.read())
-    _set_features(learn, np.concatenate(found))
+    learn.feature_pass = FeaturePass((time.perf_counter() - began) / len(pixels), meter.read())
+    return np.concatenate(found)
+
+
+def _made_by(model: Normalised, device: str) -> dict[str, Any]:
+    """What determines the bits of features, besides images, preprocessing and the network's options."""
+    return {
+        "weights": _weights_sha256(model), "features": model.head.in_features,
+        "standardise": model.standardise, "memory_format": str(model.memory_format), "as_grey": model.as_grey,
+        "plainfilm": __version__, "torch": str(torch.__version__), "batch": _BATCH, "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "processor": torch.backends.cpu.get_cpu_capability(),
+    }  # fmt: skip
+
+
+def _weights_sha256(model: Normalised) -> str:
+    """Hash of all tensors in front of the head, BatchNorm's statistics and the normalisation included."""
+    digest, head = hashlib.sha256(), f"{model.parts.head}."
+    named = {name: value for name, value in model.network.state_dict().items() if not name.startswith(head)}
+    for name, value in sorted({**named, "/mean": model.mean, "/std": model.std}.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def release_features(learn: Learner) -> None:

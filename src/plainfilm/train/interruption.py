@@ -260,7 +260,7 @@ def fit_with_stops(
         )  # fmt: skip
         fit_phases(
             learn, phases, find, [epochs.history, epochs.best, keeper], first=state.phase if state else 0,
-            found=state.lr if state else None, on_resume=on_resume,
+            found=state.lr if state else None, on_resume=on_resume, on_event=on_event,
         )  # fmt: skip
     return epochs.best.best_at
 

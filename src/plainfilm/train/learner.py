@@ -30,9 +30,9 @@ from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, progress_of
 from plainfilm.train.ema import AverageWeights
 from plainfilm.train.late_numbers import LateNumbers, MeanMetric, WholeMetric, recorder
+from plainfilm.train.machine.precision import choose_precision, set_precision
+from plainfilm.train.machine.speed import FUSED_ON
 from plainfilm.train.memory import PlainLosses
-from plainfilm.train.precision import choose_precision, set_precision
-from plainfilm.train.speed import FUSED_ON
 
 
 def make_learner(

@@ -13,7 +13,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from plainfilm.errors import TrainingError
-from plainfilm.train.system_limits import free_bytes
+from plainfilm.train.machine.system_limits import free_bytes
 
 # Measured growth of resident memory relative to the activations counted below: 0.47 to 1.04, with the paper's network
 # at 64 to 512 px and batches of 4 to 64 images.

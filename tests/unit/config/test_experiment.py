@@ -1,5 +1,6 @@
 """The config: defaults, files, options that override files, and all faults reported at once."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,7 +177,8 @@ def test_one_phase_without_the_short_keys_is_enough(yaml: Yaml) -> None:
 @pytest.mark.parametrize(
     ("phases", "reason"),
     [
-        ("[{epochs: 2, size_px: 224}, {epochs: 2, size_px: 128}]", "every phase must have size_px 224"),
+        ("[{epochs: 2, size_px: 160}, {epochs: 2, size_px: 128}]", "sizes may only grow, and 160, 128 px do not"),
+        ("[{epochs: 2, size_px: 64, freeze: true}, {epochs: 2, size_px: 96}]", "frozen phase .* must have size_px 96"),
         ("[{epochs: 7, size_px: 224, freeze: true}]", "must be pretrained; set model.weights"),
         ("[{epochs: 7, size_px: 224}, {epochs: 1, size_px: 224, freeze: true}]", "frozen phases must come first"),
         ("[{epochs: 3, size_px: 224}]", "epochs contradict phases"),
@@ -185,7 +187,24 @@ def test_one_phase_without_the_short_keys_is_enough(yaml: Yaml) -> None:
     ],
 )
 def test_phases_that_cannot_be_trained_are_refused(yaml: Yaml, phases: str, reason: str) -> None:
-    assert reason in _refusal(lambda: load_config(yaml(f"train:\n  epochs: 7\n  phases: {phases}\n")))
+    assert re.search(reason, _refusal(lambda: load_config(yaml(f"train:\n  epochs: 7\n  phases: {phases}\n"))))
+
+
+def test_the_size_of_a_run_is_that_of_its_last_phase(yaml: Yaml) -> None:
+    phases = "phases: [{epochs: 3, size_px: 64}, {epochs: 2, size_px: 96}, {epochs: 1, size_px: 128}]"
+    cfg = load_config(yaml(f"train: {{{phases}}}\n"))
+    assert cfg.train.size_px == 128
+    assert [phase.size_px for phase in cfg.train.phases] == [64, 96, 128]
+    assert load_config(yaml(cfg.as_yaml())) == cfg
+    said = _refusal(lambda: load_config(yaml(f"train: {{size_px: 96, {phases}}}\n")))
+    assert "the last phase must have size_px 96, the size of the run" in said
+    assert "--size cannot say which" in _refusal(lambda: load_config(yaml(cfg.as_yaml()), {"train.size_px": 96}))
+
+
+def test_a_frozen_phase_may_come_before_smaller_sizes(yaml: Yaml) -> None:
+    phases = "[{epochs: 1, size_px: 96, freeze: true}, {epochs: 2, size_px: 64}, {epochs: 1, size_px: 96}]"
+    cfg = load_config(yaml(f"model: {{weights: imagenet}}\ntrain: {{phases: {phases}}}\n"))
+    assert [phase.size_px for phase in cfg.train.phases] == [96, 64, 96]
 
 
 def _phases(**train: object) -> list[tuple[int, bool, object, float]]:

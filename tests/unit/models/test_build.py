@@ -109,6 +109,18 @@ def test_weights_are_a_function_of_the_seed(name):
     assert digest(build_model(cfg, 2, size, seed=6)) != first
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name.values != ("vgg16",)])
+def test_the_table_knows_which_networks_take_another_size(name):
+    """vgg16 takes one too, but pools it into 7 x 7 places that its dense layers tell apart."""
+    model, larger = built(name), MODELS[name].min_size_px + 32
+    with torch.no_grad():
+        try:
+            shape = model(torch.rand(1, 1, larger, larger)).shape
+        except (RuntimeError, AssertionError):
+            shape = None
+    assert shape == ((1, 3) if MODELS[name].any_size else None)
+
+
 @pytest.mark.parametrize("name", ["paper-gap", "compact"])
 def test_our_size_free_networks_take_other_sizes_and_oblongs(name):
     model = built(name)

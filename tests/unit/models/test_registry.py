@@ -13,10 +13,10 @@ import torchvision
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
-from plainfilm.config import ModelConfig
+from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import ConfigError, MissingError
 from plainfilm.models.build import build_model, parameter_count
-from plainfilm.models.registry import MODELS, check_options, get_spec
+from plainfilm.models.registry import MODELS, check_options, check_sizes, get_spec
 from plainfilm.schemas.documents import ModelsDocument
 from wording import lacking
 
@@ -24,6 +24,39 @@ NAMES = [
     pytest.param(name, marks=[] if spec.installed else pytest.mark.skip(reason=f"{spec.library} is not installed"))
     for name, spec in MODELS.items()
 ]
+
+
+def phases_at(*sizes):
+    return TrainConfig(size_px=sizes[-1], phases=[Phase(epochs=1, size_px=size) for size in sizes])
+
+
+@pytest.mark.parametrize("name", ["paper", "vgg16", "vit_tiny"])
+def test_networks_of_one_size_refuse_phases_of_several(name):
+    assert check_sizes(ModelConfig(name=name), phases_at(64, 64)).name == name
+    with pytest.raises(ConfigError) as refused:
+        check_sizes(ModelConfig(name=name), phases_at(64, 96))
+    able = "Give every phase size_px 96, or take --model paper-gap, compact, resnet18,"
+    assert (
+        lacking(str(refused.value), f"train.phases: '{name}' is built for images of one size", "64, 96 px", able) == []
+    )
+    assert name not in str(refused.value).partition("or take --model")[2].split(", ")
+
+
+def test_each_size_of_a_phase_must_fit_the_network():
+    assert check_sizes(ModelConfig(name="compact"), phases_at(32, 96)).any_size
+    with pytest.raises(
+        ConfigError, match=r"^train.phases: 31 px is too small for 'compact', which needs 32.*size_px.$"
+    ):
+        check_sizes(ModelConfig(name="compact"), phases_at(31, 96))
+    with pytest.raises(ConfigError, match=r"^train.phases: 20 px is too small for 3 blocks"):
+        check_sizes(ModelConfig(name="paper-gap"), phases_at(20, 96))
+    with pytest.raises(ConfigError, match=r"^train.size_px: 31 px is too small"):
+        check_sizes(ModelConfig(name="compact"), TrainConfig(size_px=31))
+
+
+def test_a_network_of_timm_says_itself_whether_its_size_is_fixed():
+    sizes = {name: get_spec(f"timm/{name}").any_size for name in ("resnet10t", "deit_tiny_patch16_224")}
+    assert sizes == {"resnet10t": True, "deit_tiny_patch16_224": False}
 
 
 def test_the_literatures_families_are_there():

@@ -12,7 +12,7 @@ from plainfilm.cli import app
 from plainfilm.config import SpeedConfig
 from plainfilm.pipeline.doctor import _warnings_for, examine
 from plainfilm.schemas.data import DoctorDocument
-from plainfilm.train.other_processes import Load, LoadMeter
+from plainfilm.train.machine.other_processes import Load, LoadMeter
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_a_load_of_the_past_is_no_warning(healthy: DoctorDocument) -> None:
 
 def test_the_load_is_measured_and_its_cost_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoadMeter, "read", lambda _: Load(1.5, 0.1, 2))
-    monkeypatch.setattr("plainfilm.train.speed.threads_for", lambda _: 2)
+    monkeypatch.setattr("plainfilm.train.machine.speed.threads_for", lambda _: 2)
     found = examine()
     assert (found.others_cores, found.slowdown) == (1.5, 1.75)
 

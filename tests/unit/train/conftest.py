@@ -21,8 +21,8 @@ SIZE = 40
 
 @pytest.fixture
 def make_learn(tmp_path) -> Callable[..., Any]:
-    """make_learn(seed=0, **train): 40 train, 20 valid, 12 test images of 40 px in batches of 8; class SICK has a
-    bright square. `seed` initialises the weights.
+    """make_learn(seed=0, model=None, **train): 40 train, 20 valid, 12 test images of 40 px in batches of 8; class SICK has a
+    bright square. `seed` initialises the weights of the paper's network, or of the ModelConfig `model`.
     """
     rng = np.random.default_rng(0)
     label = np.arange(72) % 2
@@ -33,11 +33,11 @@ def make_learn(tmp_path) -> Callable[..., Any]:
         "sha256": [hashlib.sha256(p.tobytes()).hexdigest() for p in pixels],
     })  # fmt: skip
 
-    def make(seed: int = 0, **train: Any) -> Any:
+    def make(seed: int = 0, model: ModelConfig | None = None, **train: Any) -> Any:
         cfg = TrainConfig(**{"size_px": SIZE, "batch_size": 8, "epochs": 2, "lr": 2e-3, **train})
         dls = make_dls(rows, pixels, cfg, vocab=["SICK", "WELL"])
-        model = build_model(ModelConfig(filters=(4, 4, 8), dense=16), 2, SIZE, seed, speed=cfg.speed)
-        return make_learner(dls, model, cfg, path=tmp_path)
+        network = build_model(model or ModelConfig(filters=(4, 4, 8), dense=16), 2, SIZE, seed, speed=cfg.speed)
+        return make_learner(dls, network, cfg, path=tmp_path)
 
     return make
 

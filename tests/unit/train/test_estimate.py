@@ -9,14 +9,14 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 
-from plainfilm.config import Phase
+from plainfilm.config import ModelConfig, Phase
 from plainfilm.train import callbacks, estimate, first_step
 from plainfilm.train.callbacks import RunHistory
 from plainfilm.train.estimate import TimeSteps, estimate_time
 from plainfilm.train.first_step import AfterFirstStep
 from plainfilm.train.fit import fit_phases
-from plainfilm.train.frozen_features import _FeaturePass
-from plainfilm.train.other_processes import Load
+from plainfilm.train.frozen_features import FeaturePass
+from plainfilm.train.machine.other_processes import Load
 
 SIZE = 40
 TWO = [Phase(epochs=2, size_px=SIZE, lr=1e-3)]
@@ -141,7 +141,7 @@ def test_a_frozen_phase_is_estimated_from_the_pass_that_computed_its_features(tr
 
     def count(self):
         if self.dls.train.features is not None:
-            self.learn.feature_pass = _FeaturePass(0.01, Load(1.0, 0.5, 4))
+            self.learn.feature_pass = FeaturePass(0.01, Load(1.0, 0.5, 4))
         whole(self)
 
     monkeypatch.setattr(TimeSteps, "_count", count)
@@ -149,6 +149,41 @@ def test_a_frozen_phase_is_estimated_from_the_pass_that_computed_its_features(tr
     ((found, step, _),), _ = train([5.0], phases=phases)
     assert found.seconds == pytest.approx(0.03 * IMAGES * (1 / 3 + 2))
     assert (step, str(found.load)) == (1, "other processes use 1.0 of 4 cores")
+
+
+@pytest.fixture
+def read_features(monkeypatch):
+    """Frozen phases train on features that were read, not computed."""
+    whole = TimeSteps.__call__
+
+    def call(self, event_name):
+        self.learn.feature_pass = None
+        whole(self, event_name)
+
+    monkeypatch.setattr(TimeSteps, "__call__", call)
+
+
+def test_where_features_were_read_the_steps_of_the_whole_network_count(train, read_features):
+    phases = [Phase(epochs=1, size_px=SIZE, lr=1e-3, freeze=True), *TWO]
+    ((found, step, _),), _ = train([0.001] * 5 + [7.0, 0.5], phases=phases)
+    assert found.seconds == pytest.approx(0.5 / 8 * IMAGES * (1 / 3 + 2))
+    assert step == 10
+
+
+def test_a_head_that_trains_alone_on_features_that_were_read_is_estimated_from_its_steps(train, read_features):
+    ((found, _, _),), _ = train([7.0, 0.5], phases=[Phase(epochs=3, size_px=SIZE, lr=1e-3, freeze=True)])
+    assert found.seconds == pytest.approx(3 * 0.5 / 8 * 40)
+
+
+def test_steps_on_small_images_are_scaled_to_the_size_of_the_run(make_learn, monkeypatch):
+    learn = make_learn(model=ModelConfig(name="compact"))
+    said, clock = [], Clock([7.0, 0.5])
+    monkeypatch.setattr(estimate, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    phases = [Phase(epochs=1, size_px=SIZE // 2, lr=1e-3), *TWO]
+    learn.add_cbs([clock, TimeSteps(phases, said.append)])
+    fit_phases(learn, phases)
+    train, valid = 40, 20 / 3
+    assert said[0].seconds == pytest.approx(4 * 0.5 / 8 * (train * (1 / 4 + 2) + 3 * valid))
 
 
 def test_the_pass_over_the_features_is_timed_for_each_image(make_learn, monkeypatch):

@@ -57,7 +57,9 @@ def test_the_first_batch_drawn_in_between_is_the_same_and_leaves_the_training(ma
         learn, found = make_learn(), []
         learn.dls.train.epoch = 1  # as where a run was resumed
         if draws:
-            learn.add_cb(AfterFirstStep(lambda learn=learn, found=found: found.append(first_batch(learn.dls.train))))
+            learn.add_cb(
+                AfterFirstStep(lambda learn=learn, found=found: found.append(first_batch(learn.dls.train, 40)))
+            )
         fit_phases(learn, phases)
         weights.append(learn.model.state_dict())
         for images, labels in found:
@@ -72,9 +74,16 @@ def test_the_first_batch_of_a_later_epoch_is_still_the_first_of_all(make_learn):
     x, _ = learn.dls.train.one_batch()
     dl = learn.dls.train
     dl.phase, dl.epoch, dl.skip = 1, 3, 2
-    assert torch.equal(first_batch(dl)[0], x)
+    assert torch.equal(first_batch(dl, 40)[0], x)
     assert (dl.phase, dl.epoch, dl.skip) == (1, 3, 2)
     assert not torch.equal(dl.one_batch()[0], x)
+
+
+def test_the_first_batch_of_growing_sizes_is_small_whichever_phase_the_training_is_in(make_learn):
+    dl = make_learn().dls.train
+    dl.size_px = 40
+    x, _ = first_batch(dl, 20)
+    assert x.shape[2:] == (20, 20) and dl.size_px == 40
 
 
 def test_the_time_limit_does_not_count_it(make_learn, tmp_path, monkeypatch):

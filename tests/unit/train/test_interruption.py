@@ -13,7 +13,7 @@ import torch
 from fastai.callback.core import Callback
 from safetensors.torch import load_file
 
-from plainfilm.config import Phase, TrainConfig
+from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.runs.folder import Pace, RunDir
 from plainfilm.train.checkpoint import read_checkpoint
@@ -125,6 +125,33 @@ def test_stopped_at_any_batch_of_train_or_valid_it_ends_the_same(start, files, w
 def test_frozen_phases_resume_frozen_and_the_next_unfrozen(start, files, whole, phases, n):
     stop_and_resume(start, n, phases=phases)
     assert files("stopped") == whole(phases=phases)
+
+
+GAP = ModelConfig(name="paper-gap", filters=(4, 8), kernel=3, dense=8)
+GROWING = (Phase(epochs=1, size_px=20, lr=2e-3), Phase(epochs=1, size_px=30, lr=2e-3), Phase(epochs=1, size_px=40))
+
+
+@pytest.mark.parametrize("n", range(1, BATCHES + 1))
+def test_stopped_at_any_batch_of_any_size_it_ends_the_same(start, files, whole, n):
+    stop_and_resume(start, n, phases=GROWING, model=GAP)
+    assert files("stopped") == whole(phases=GROWING, model=GAP)
+
+
+def test_a_history_of_growing_sizes_has_the_columns_of_any_other(start, files):
+    start("growing", phases=GROWING, model=GAP)
+    start("fixed", phases=PHASES)
+    growing, fixed = (files(name)["history"].decode().splitlines() for name in ("growing", "fixed"))
+    assert growing[0] == fixed[0]
+    assert [row.split(",")[0] for row in growing[1:]] == ["0", "1", "2"]
+
+
+def test_a_phase_is_announced_only_where_sizes_differ(start):
+    events = []
+    start("growing", phases=GROWING, model=GAP, on_event=lambda what, facts: events.append((what, facts)))
+    assert [what for what, _ in events] == ["phase"] * 3
+    assert events[1][1] == {"phase": 2, "of": 3, "epochs": 1, "size_px": 30}
+    start("fixed", phases=PHASES, on_event=lambda what, facts: events.append((what, facts)))
+    assert len(events) == 3
 
 
 def test_a_frozen_phase_leaves_the_frozen_weights(make_learn):

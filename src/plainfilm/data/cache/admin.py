@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -17,7 +18,7 @@ from plainfilm.base.files import TEMP_PREFIX
 # Our folders, and the files that may be removed from them: the user may have chosen a folder with other files as cache.
 _BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
 _FILM = re.compile(r"(NORMAL|PNEUMONIA)/phantom-\d{5}-\d+\.png")
-_KEYED = re.compile(r"(decoded|facts)/[0-9a-f]{16}")
+_KEYED = re.compile(r"(decoded|features|facts)/[0-9a-f]{16}")
 _PHANTOM = re.compile(r"phantom-[\w.+]+/(\d+-\d+px-seed\d+|\.\d+-\d+px-seed\d+\.partial-\d+)")
 
 
@@ -33,7 +34,7 @@ class Entry:
 
 
 def entries(root: Path) -> list[Entry]:
-    """Decoded images by preprocessing, remembered facts, phantom sets; nothing else is listed."""
+    """Decoded images by preprocessing, features by network, remembered facts, phantom sets; nothing else is listed."""
     return [_entry(folder, name, kind) for folder, name, kind in _ours(root)]
 
 
@@ -94,16 +95,33 @@ def _entry(folder: Path, name: str, kind: str) -> Entry:
 def _what(folder: Path, name: str, kind: str) -> str:
     if kind == "phantom":
         return "left by a killed process" if folder.name.startswith(".") else "drawn phantom set"
-    return _about(folder) if name.startswith("decoded") else "what the scan found in each file"
+    if name.startswith("facts"):
+        return "what the scan found in each file"
+    return _about_features(folder) if name.startswith("features") else _about(folder)
 
 
 def _about(folder: Path) -> str:
+    images, about = _indexed(folder)
+    return "no intact block" if about is None else _described(images, about["spec"])
+
+
+def _about_features(folder: Path) -> str:
+    images, about = _indexed(folder)
+    if about is None:
+        return "no intact block"
+    return f"features by {about['network']['name']} of {_described(images, about['pixels']['spec'])}"
+
+
+def _indexed(folder: Path) -> tuple[int, dict[str, Any] | None]:
+    """Number of rows in all blocks, and what they are, as their indices say."""
     images, about = 0, None
     for index in folder.glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             body = json.loads(index.read_text(encoding="utf-8"))["block"]
-            images, about = images + len(body["rows"]), body["about"]["spec"]
-    if about is None:
-        return "no intact block"
-    parts = [f"{images} images", f"{about['size_px']} px", "grey" if about["channels"] == 1 else "RGB", about["resize"]]
-    return ", ".join(parts + (["harmonised"] if about["harmonise"] else []))
+            images, about = images + len(body["rows"]), dict(body["about"])
+    return images, about
+
+
+def _described(images: int, spec: dict[str, Any]) -> str:
+    parts = [f"{images} images", f"{spec['size_px']} px", "grey" if spec["channels"] == 1 else "RGB", spec["resize"]]
+    return ", ".join(parts + (["harmonised"] if spec["harmonise"] else []))

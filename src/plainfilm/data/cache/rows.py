@@ -128,7 +128,7 @@ def _refuse_changed(rows: pd.DataFrame) -> None:
         pass
 
 
-def _about(spec: DecodeSpec) -> dict[str, Any]:
+def about_pixels(spec: DecodeSpec) -> dict[str, Any]:
     """Everything that determines the pixels of a file: the spec and the versions of the decoders."""
     return {
         "spec": spec.as_dict(),
@@ -142,7 +142,7 @@ def _cached(
     files: pd.DataFrame, spec: DecodeSpec, shape: tuple[int, ...], progress: Any, on_note: _OnNote | None
 ) -> list[CacheBlock]:
     """Blocks that cover every file: those found, and new ones for the missing files."""
-    store = Store(cache_folder(), _about(spec))
+    store = Store(cache_folder(), about_pixels(spec))
     found, missing = _find(store, files, on_note)
     if not len(missing):
         return found

@@ -1,4 +1,4 @@
-"""Decoded pixels on disk: immutable blocks of rows, keyed by the content of the source file.
+"""Decoded pixels, and features of a network, on disk: immutable blocks of rows, keyed by the content of the source file.
 
 A block is `<name>.npy`, uint8 (n, ...), and `<name>.json` beside it, written second: without its index a block does
 not exist. The index holds the file hash and the checksum of each row, and a checksum of itself; whatever does not match is
@@ -59,11 +59,14 @@ class CacheBlock:
 
 
 class Store:
-    """All blocks of one preprocessing: `about` describes the pixels, down to the version of each library."""
+    """All blocks of one preprocessing: `about` describes the pixels, down to the version of each library.
 
-    def __init__(self, root: Path, about: dict[str, Any]) -> None:
+    `kind`: the folder of the cache, "decoded" or "features".
+    """
+
+    def __init__(self, root: Path, about: dict[str, Any], kind: str = "decoded") -> None:
         self.about = about
-        self.folder = root / "decoded" / hash_json(about)[:16]
+        self.folder = root / kind / hash_json(about)[:16]
 
     def blocks(self) -> list[CacheBlock]:
         """Every block whose index and shape fit; damaged, half-written and foreign ones are skipped."""

@@ -24,6 +24,7 @@ from plainfilm.data.image.layout import channels_first
 from plainfilm.data.loaders.augment import PROFILES, Profile, draw, draw_texture
 from plainfilm.data.loaders.augment_batch import apply_draw, apply_texture
 from plainfilm.data.loaders.resident import ResidentPixels, resident_pixels, send
+from plainfilm.data.loaders.shrink import Shrink
 
 _IMBALANCE = 1.5  # `balance: auto` draws classes evenly when the largest is more than this times the smallest
 
@@ -86,7 +87,8 @@ class CacheDL(TfmdDL):
     `keys`: int64 (n,), content keys by row of the array; `phase` and `epoch` are set by the learner before each
     epoch, as is `skip`, the batches at its start that a resumed run has already done; `batch_rows` and `batch_times`
     describe the current batch. `features`: float32 (n, d), used in place of the images where set; `resident`: the
-    pixels in the memory of the device, used in place of `pixels` where set.
+    pixels in the memory of the device, used in place of `pixels` where set. `size_px`: side to which train images are
+    reduced, set for each phase; None: as decoded.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class CacheDL(TfmdDL):
         self.phase, self.epoch, self.skip = 0, 0, 0
         self.features: np.ndarray | None = None
         self.resident: ResidentPixels | None = None
+        self.size_px: int | None = None
         self.batch_rows, self.batch_times = np.empty(0, np.int64), np.empty(0, np.int64)
         super().__init__(dataset, **kwargs)
 
@@ -182,10 +185,10 @@ class CacheDL(TfmdDL):
         return int(super().__len__()) - single
 
     def before_iter(self) -> None:
-        """Set the loader of the augmentation: the pipeline is shared by all subsets."""
+        """Set the loader of the batch transforms: the pipeline is shared by all subsets."""
         super().before_iter()
         for tfm in self.after_batch.fs:
-            if isinstance(tfm, Augment):
+            if isinstance(tfm, Augment | Shrink):
                 tfm.dl = self
 
 
@@ -233,7 +236,7 @@ def make_dls(
         ),
         get_y=lambda row: labels[row],
         splitter=lambda _: parts if parts[2] else parts[:2],
-        batch_tfms=[Augment(PROFILES[cfg.augment], cfg.seed, one_channel=cfg.speed.grey_augment)],
+        batch_tfms=[Shrink(), Augment(PROFILES[cfg.augment], cfg.seed, one_channel=cfg.speed.grey_augment)],
     )
     block.dl_type = CacheDL
     train_labels = rows["label"].iloc[parts[0]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plainfilm.train import system_limits
+from plainfilm.train.machine import system_limits
 
 V1, V2 = ("memory.limit_in_bytes", "memory.usage_in_bytes"), ("memory.max", "memory.current")
 

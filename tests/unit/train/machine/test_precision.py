@@ -11,10 +11,11 @@ from torch import nn
 from plainfilm.config import ModelConfig, Phase, TrainConfig, load_config
 from plainfilm.errors import ConfigError, MissingError
 from plainfilm.models.build import build_model
-from plainfilm.train import precision
-from plainfilm.train.fit import estimate_time, find_lr, fit_phases
+from plainfilm.train.estimate import estimate_time
+from plainfilm.train.fit import find_lr, fit_phases
 from plainfilm.train.learner import make_learner
-from plainfilm.train.precision import bf16_support, choose_precision, require_precision
+from plainfilm.train.machine import precision
+from plainfilm.train.machine.precision import bf16_support, choose_precision, require_precision
 from wording import lacking
 
 PHASES = [Phase(epochs=1, size_px=40, lr=2e-3)]

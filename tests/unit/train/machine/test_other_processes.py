@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from plainfilm.train import other_processes
-from plainfilm.train.other_processes import Load, LoadMeter
+from plainfilm.train.machine import other_processes
+from plainfilm.train.machine.other_processes import Load, LoadMeter
 
 
 def clocks(monkeypatch, wall: float, own: float, child: float, **system: float) -> None:

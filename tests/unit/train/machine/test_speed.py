@@ -13,10 +13,10 @@ from plainfilm.config import SPEED_SWITCHES, ModelConfig, Phase, SpeedConfig, Tr
 from plainfilm.config.gpu import GpuConfig
 from plainfilm.errors import ConfigError, UsageError
 from plainfilm.models.build import build_model
-from plainfilm.train import speed
 from plainfilm.train.fit import fit_phases
 from plainfilm.train.learner import make_learner
-from plainfilm.train.precision import Precision
+from plainfilm.train.machine import speed
+from plainfilm.train.machine.precision import Precision
 from wording import lacking
 
 PHASES = [Phase(epochs=1, size_px=40, lr=2e-3)]

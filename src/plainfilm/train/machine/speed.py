@@ -13,8 +13,8 @@ import torch
 from plainfilm.base.wait_policy import wait_policy
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.config.gpu import GpuConfig
-from plainfilm.train.precision import Precision
-from plainfilm.train.system_limits import usable_cores
+from plainfilm.train.machine.precision import Precision
+from plainfilm.train.machine.system_limits import usable_cores
 
 # glibc malloc parameters: never trim, no mmap, one arena, grow by 256 MB. By default every large activation is
 # mapped and unmapped in each step: 16,000 page faults per image at 512 px, 1.3 times the time per step.

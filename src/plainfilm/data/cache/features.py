@@ -1,0 +1,69 @@
+"""Features of a frozen network on disk, so that a second training of its head passes no image through it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from plainfilm.base.events import EventCallback
+from plainfilm.data.cache.rows import about_pixels
+from plainfilm.data.cache.store import CacheBlock, Store, cache_folder
+from plainfilm.data.image.decode import DecodeSpec
+
+
+class FeatureCache:
+    """Features of a set of images, one block for each ordered set and network.
+
+    A block is used only for the same images in the same order, since the last bits of a feature may depend on the batch
+    that its image was in; so a result is bit-identical with and without the cache.
+
+    Args:
+        sha256s: of each image's file, in the order of the pixels.
+        spec: the preprocessing of the pixels.
+        network: name and options of the network, shown by `cache ls`.
+        on_event: gets a note where a block is damaged or the cache cannot be written.
+    """
+
+    def __init__(
+        self, sha256s: Sequence[str], spec: DecodeSpec, network: dict[str, Any], on_event: EventCallback
+    ) -> None:
+        self.rows = [f"{i}:{sha256}" for i, sha256 in enumerate(sha256s)]  # a file may be there twice
+        self.about = {"pixels": about_pixels(spec), "network": network}
+        self.on_event = on_event
+
+    def read(self, made_by: dict[str, Any]) -> np.ndarray | None:
+        """Float32 (n, d) as written under the same `made_by`; None where there are none, or they are damaged."""
+        store = self._store(made_by)
+        for block in store.blocks():
+            if block.row_of.keys() != set(self.rows):
+                continue
+            if block.intact(self.rows):
+                return np.array(block.pixels).view(np.float32)
+            self._drop(store, block)
+        return None
+
+    def write(self, made_by: dict[str, Any], features: np.ndarray) -> None:
+        """Keep float32 (n, d) of the images; where the cache cannot be written, a note says why.
+
+        Args:
+            made_by: everything besides images and preprocessing that determines the features, as JSON.
+        """
+        store = self._store(made_by)
+        try:
+            with store.lock():
+                if store.has_room_for(features.nbytes):
+                    store.write(self.rows, np.ascontiguousarray(features).view(np.uint8))
+                    return
+            why = "the disk is nearly full"
+        except (OSError, NotImplementedError) as error:
+            why = getattr(error, "strerror", None) or type(error).__name__
+        self.on_event("note", {"text": f"The cache cannot be written ({why}); features are kept in memory only."})
+
+    def _store(self, made_by: dict[str, Any]) -> Store:
+        return Store(cache_folder(), {**self.about, **made_by}, "features")
+
+    def _drop(self, store: Store, block: CacheBlock) -> None:
+        store.drop(block)
+        self.on_event("note", {"text": "Features in the cache were damaged; they are computed again."})
