@@ -112,16 +112,16 @@ def test_a_run_records_what_was_in_effect():
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator's setting is glibc's")
 def test_a_step_maps_almost_no_new_memory():
-    """Page faults per image at 128 px: hundreds with glibc's own settings.
+    """Page faults per image at 160 px: a thousand with glibc's own settings.
 
     In separate processes: the setting is permanent, and memory freed by earlier tests would hide the difference.
-    Without huge pages, since the number of free ones varies between machines: 20 runs had 0.1 to 75 with the setting
-    and 460 to 1,139 without it.
+    Without huge pages, since the number of free ones varies between machines: eight runs had 0.1 to 104 with the
+    setting and 1,044 to 1,856 without it.
     """
     done = subprocess.run([sys.executable, str(Path(__file__).with_name("faults.py"))], capture_output=True, text=True)
     kept, kept_hash, given_back, given_back_hash = done.stdout.split()
-    assert float(kept) < 100
-    assert float(given_back) > 300
+    assert float(kept) < 300
+    assert float(given_back) > 600
     assert kept_hash == given_back_hash
 
 
