@@ -1,12 +1,13 @@
-"""Time to a valid AUROC of 0.985: plainfilm at 96 px and 8 epochs against the paper's recipe at 512 px and 20 epochs.
+"""Time to a valid AUROC of 0.985: plainfilm against the paper's recipe at 512 px and 20 epochs, or an older plainfilm.
 
 The same whole-patient split for both. The time of ours includes everything: imports, scan, cache build and training,
-into an empty cache folder, up to the end of the epoch that reaches the target, validation included. The paper's recipe
-is the plain fastai notebook of contestants.py (512 px, 20 epochs of one-cycle, Adam), validated twice per epoch, which
-is not counted. A one-cycle schedule of 20 epochs is far from its annealing when a short one ends: `paper --epochs 2`
-gives it a short one too.
+into an empty cache folder, up to the end of the epoch that reaches the target, validation included; a process for each
+seed. The paper's recipe is the plain fastai notebook of contestants.py (512 px, 20 epochs of one-cycle, Adam), validated
+twice per epoch, which is not counted. A one-cycle schedule of 20 epochs is far from its annealing when a short one ends:
+`paper --epochs 2` gives it a short one too.
 
-    python benchmarks/time_to_auroc.py --data FOLDER ours
+    python benchmarks/time_to_auroc.py --data FOLDER ours --seeds 5 --recipe fp32 bf16 growing
+    python benchmarks/time_to_auroc.py --data FOLDER ours --seeds 5 --against CHECKOUT   # the older one in turn
     python benchmarks/time_to_auroc.py --data FOLDER paper
 """
 
@@ -19,18 +20,31 @@ STARTED = time.perf_counter()
 import argparse  # noqa: E402 - the clock starts before any import
 import json  # noqa: E402
 import os  # noqa: E402
+import statistics  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 TARGET, LIMIT_MINUTES, PAPER_EPOCHS, PAPER_PX, PAPER_BATCH = 0.985, 60, 20, 512, 16
+REPOSITORY = Path(__file__).parents[1]
+_PAPER_AT_96 = {"train.size_px": 96, "train.epochs": 8}
+RECIPES: dict[str, dict[str, Any]] = {
+    "fp32": _PAPER_AT_96,
+    "bf16": {**_PAPER_AT_96, "train.precision": "bf16"},
+    "growing": {
+        "model.name": "paper-gap",
+        "train.phases": [{"epochs": 4, "size_px": 48, "lr": 3e-3}, {"epochs": 3, "size_px": 96, "lr": 3e-3}],
+    },
+}
 
 
 class TargetError(Exception):
     """The target was reached, or the time limit."""
 
 
-def ours(data: Path) -> list[dict[str, float]]:
+def ours(data: Path, recipe: str, seed: int) -> list[dict[str, float]]:
     from plainfilm.config import load_config
     from plainfilm.pipeline.train import train_run
 
@@ -44,9 +58,31 @@ def ours(data: Path) -> list[dict[str, float]]:
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PLAINFILM_CACHE"] = str(Path(folder) / "cache")
-        cfg = load_config(options={"data.path": str(data), "train.size_px": 96, "train.epochs": 8})
+        cfg = load_config(options={"data.path": str(data), "train.seed": seed, **RECIPES[recipe]})
         train_run(cfg, Path(folder) / "run", on_event=on_event)
     return seen
+
+
+def ours_in_turn(data: Path, recipes: list[str], seeds: int, against: Path | None) -> None:
+    """Each recipe, and fp32 by an older checkout, once per seed, in processes of their own."""
+    entries = {name: (name, REPOSITORY) for name in recipes}
+    entries |= {"older, fp32": ("fp32", against.resolve())} if against else {}
+    times: dict[str, list[float]] = {name: [] for name in entries}
+    for seed in range(seeds):
+        for name, (recipe, source) in list(entries.items())[:: 1 if seed % 2 else -1]:
+            command = [sys.executable, __file__, "--data", str(data), "once", "--recipe", recipe, "--seed", str(seed)]
+            done = subprocess.run(
+                command,
+                env={**os.environ, "PYTHONPATH": str(source / "src")},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            reached = json.loads(done.stdout.splitlines()[-1])["reached"]
+            times[name].append(reached["seconds"] if reached else float("inf"))
+            print(json.dumps({"who": name, "seed": seed, "reached": reached}), flush=True)
+    for name, found in times.items():
+        print(json.dumps({"who": name, "seconds": statistics.median(found), "of": len(found)}), flush=True)
 
 
 def paper(data: Path, epochs: int = PAPER_EPOCHS) -> list[dict[str, float]]:
@@ -113,15 +149,22 @@ def paper(data: Path, epochs: int = PAPER_EPOCHS) -> list[dict[str, float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("who", choices=["ours", "paper"])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("who", choices=["ours", "once", "paper"], help="once: a single seed of ours, in this process")
     parser.add_argument("--data", type=Path, default=os.environ.get("PLAINFILM_DATA"))
+    parser.add_argument("--recipe", nargs="+", choices=list(RECIPES), default=["fp32"], help="of ours")
+    parser.add_argument("--seeds", type=int, default=1, help="of ours: 0 to N - 1")
+    parser.add_argument("--seed", type=int, default=0, help="of once")
+    parser.add_argument("--against", type=Path, help="checkout of an older plainfilm")
     parser.add_argument("--epochs", type=int, default=PAPER_EPOCHS, help="of the paper's one-cycle")
     args = parser.parse_args()
     if args.data is None:
         raise SystemExit("Give --data or PLAINFILM_DATA: the folder with chest_xray_224.")
+    if args.who == "ours":
+        ours_in_turn(args.data, args.recipe, args.seeds, args.against)
+        return
     data = Path(args.data) / "chest_xray_224"
-    seen = ours(data) if args.who == "ours" else paper(data, args.epochs)
+    seen = ours(data, args.recipe[0], args.seed) if args.who == "once" else paper(data, args.epochs)
     first = next((at for at in seen if at["auroc"] >= TARGET and at["seconds"] <= 60 * LIMIT_MINUTES), None)
     print(json.dumps({"who": args.who, "target": TARGET, "reached": first, "seen": seen}))
 
