@@ -127,7 +127,9 @@ experiments_app.command("run", cls=HelpCommand)(comparing.run)
 experiments_app.command("table", cls=HelpCommand)(comparing.table)
 app.add_typer(experiments_app, name="experiments")
 
-cache_app = typer.Typer(cls=HelpGroup, help="The folder of decoded images: ls, clear.", invoke_without_command=True)
+cache_app = typer.Typer(
+    cls=HelpGroup, help="The cache folder (decoded images, features): ls, clear.", invoke_without_command=True
+)
 cache_app.callback()(data.cache)
 cache_app.command("ls", cls=HelpCommand)(data.cache_ls)
 cache_app.command("clear", cls=HelpCommand)(data.cache_clear)

@@ -22,6 +22,7 @@ class Phase(Section):
         "Side of the square images in training; smaller at first, train.size_px in the last phase.",
         unit="px",
         ge=16,
+        le=2048,
     )
     freeze: bool = key(False, "Train the head alone, on features of the images without augmentation.")
     lr: _Rate = key(1e-3, "Peak of the one-cycle schedule, or auto.", unit="learning rate")
@@ -34,8 +35,8 @@ class SpeedConfig(Section):
     """Optimisations for training on a CPU, one switch each.
 
     Without them the same is computed more slowly and bit-identically, except for channels_last, fused,
-    grey_first_layer and threads, which sum in another order, grey_augment, whose last bits differ, and packed_masks,
-    which draws other masks of the same law.
+    grey_first_layer and threads, which sum in another order, grey_augment, whose last bits differ, and packed_masks
+    and channels_last, which give other dropout masks of the same law.
     """
 
     allocator: bool = key(
@@ -182,12 +183,18 @@ class TrainConfig(Section):
         if not isinstance(raw, Mapping):
             return raw
         given = raw.get("phases")
+        if given in ([], ()):
+            raise ValueError("phases: the list is empty; give at least one phase, or leave the key out")
         if not given:
             if raw.get("freeze") is True and "lr" in raw and "freeze_lr" not in raw:
                 raw = {("freeze_lr" if name == "lr" else name): value for name, value in raw.items()}
             return {**raw, "phases": phases_of(raw)}
-        said = short_way_of(given[-1])
-        return {**(said if len(given) == 1 else {name: said[name] for name in said if name == "size_px"}), **raw}
+        if not isinstance(given, list | tuple):
+            return raw
+        last = short_way_of(given[-1])
+        if len(given) > 1:
+            last = {"size_px": last["size_px"]} if "size_px" in last else {}
+        return {**last, **raw}
 
     @model_validator(mode="after")
     def phases_are_possible(self) -> TrainConfig:

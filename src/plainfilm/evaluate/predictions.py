@@ -95,11 +95,11 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
     """
     import torch
 
-    from plainfilm.train.machine.speed import whole_products
+    from plainfilm.train.machine.speed import full_fp32_products
 
     model.to(device).eval()
     logits, features = [], []
-    with torch.inference_mode(), whole_products(device):
+    with torch.inference_mode(), full_fp32_products(device):
         for start in range(0, len(pixels), _BATCH):
             batch = torch.from_numpy(channels_first(pixels[start : start + _BATCH])).to(device)
             found = model.features(batch.float().div_(255))

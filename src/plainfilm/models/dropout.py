@@ -11,7 +11,8 @@ _STEPS = 1 << 16  # of a 16-bit integer
 class PackedDropout(nn.Dropout):
     """nn.Dropout, (any shape) -> (same shape), with four units to each 64-bit draw of torch's global generator.
 
-    `p` is rounded to 1/65536, and kept units are scaled by 1 / (1 - p) with the rounded p, so that their mean is exact.
+    `p` is rounded to 1/65536, and kept units are scaled by 1 / (1 - p) with the rounded p, so that their mean is exact
+    in float32; bfloat16 rounds the scale, as torch's dropout does there.
     Without parameters: weights files and exported networks are those of nn.Dropout. Elsewhere than on CPUs it is
     nn.Dropout, which draws in parallel there. With torch's masks a step of the paper's network takes a fifth longer.
     """
@@ -25,7 +26,7 @@ class PackedDropout(nn.Dropout):
 
 
 def _scaled_mask(x: torch.Tensor, dropped: int) -> torch.Tensor:
-    """Zeros, and _STEPS / (_STEPS - dropped) for the units to keep; shape, type and strides of x.
+    """Zeros, and _STEPS / (_STEPS - dropped) for the units to keep; shape, type and memory format of x.
 
     Args:
         dropped: how many of the _STEPS values of 16 bits drop a unit.

@@ -62,6 +62,7 @@ def _levers(kept_memory: bool) -> list[Lever]:
         Lever(name=name, on=kept_memory if name == "allocator" else True, what=str(field.description),
               switch=f"--without {name}" if name in SPEED_SWITCHES else "--threads N")
         for name, field in SpeedConfig.model_fields.items()
+        if name in (*SPEED_SWITCHES, "threads")
     ]  # fmt: skip
     waiting = Lever(
         name="wait_policy", on=wait_policy() == "passive", switch="OMP_WAIT_POLICY=ACTIVE",

@@ -33,6 +33,7 @@ def build_learner(
     from plainfilm.models.build import fresh_model, parameter_count
     from plainfilm.models.load_weights import load_initial
     from plainfilm.train.learner import make_learner
+    from plainfilm.train.machine.precision import set_precision
     from plainfilm.train.machine.speed import set_up_gpu
     from plainfilm.train.memory import require_memory
 
@@ -57,9 +58,10 @@ def build_learner(
             },
         )
     if device == "cpu":
+        set_precision(model, cfg.train.precision)  # bf16 needs less
         require_memory(model, images=len(rows), channels=ready.spec.channels, size_px=cfg.train.size_px,
                        batch_size=cfg.train.batch_size)  # fmt: skip
-    else:
+    elif device == "cuda":
         set_up_gpu(cfg.train.gpu)
     pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
     # training uses only the part of valid for model selection; the rest calibrates scores and chooses the threshold
@@ -94,7 +96,7 @@ def estimate(learn: Learner, cfg: ExperimentConfig, on_event: EventCallback) -> 
 def say_estimate(
     found: Estimate, learn: Learner, cfg: ExperimentConfig, on_event: EventCallback, left: float | None = None
 ) -> None:
-    """The event of an estimate; `left`: the share of the training that a resumed run still has to do, 0..1."""
+    """Send the estimate event; `left`: the share of the training that a resumed run still has to do, 0..1."""
     from plainfilm.train.machine.speed import threads_for
 
     slowdown = found.load.slowdown(threads_for(cfg.train.speed)) if str(learn.dls.device) == "cpu" else 1.0

@@ -49,7 +49,8 @@ class _Start(BaseModel):
     leaky: bool
     notes: list[str]
     initial_weights: dict[str, Any] | None = None
-    estimate_seconds: float | None = None  # of older runs, which timed steps before they began
+    precision: str = "fp32"  # earlier versions had no other
+    estimate_seconds: float | None = None  # only read: older runs timed steps before they began
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,6 @@ class _Resumed:
     cfg: ExperimentConfig
     ready: Prepared
     environment: Environment
-    estimate_seconds: float | None
     initial_weights: dict[str, Any] | None = None
 
 
@@ -79,7 +79,7 @@ def write_inputs(
         table_sha256=sha256_of(run.table), data_sha256=sha256_of(run.data),
         positive=ready.positive, decode=ready.spec.as_dict(),
         split=ready.split.kind, leaky=ready.split.leaky, notes=list(ready.split.notes),
-        initial_weights=initial_weights,
+        initial_weights=initial_weights, precision=speed.get("precision", "fp32"),
     )  # fmt: skip
     atomic_write(run.start, dump_json(start.model_dump(mode="json", exclude={"estimate_seconds"})))
 
@@ -100,6 +100,7 @@ def read_inputs(
     differ = [
         *_differences("config.yaml ", _flat(start.config), _flat(read_yaml(run.config))),
         *_differences("", then, now),
+        *_differences("environment.json ", {"precision": start.precision}, {"precision": environment.precision}),
         *(
             f"{path.name}: edited or deleted since"
             for path, sha256 in ((run.table, start.table_sha256), (run.data, start.data_sha256))
@@ -121,7 +122,7 @@ def read_inputs(
         start.positive,
         spec,
     )
-    return _Resumed(cfg, ready, environment, start.estimate_seconds, start.initial_weights)
+    return _Resumed(cfg, ready, environment, start.initial_weights)
 
 
 def _read_start(run: RunDir) -> _Start:

@@ -10,7 +10,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
@@ -70,7 +70,8 @@ def train_run(
     from plainfilm.train.machine.speed import facts, gpu_facts, speed_up
 
     device = pick_device(device)
-    asked, (cfg, precision) = cfg, settle_precision(cfg, device, on_event)
+    asked = cfg
+    cfg, precision = settle_precision(asked, device, on_event)
     kept_memory = speed_up(cfg.train.speed)
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
     if dry_run:
@@ -138,28 +139,28 @@ def resume_run(
             found = None if checkpoint else find_again(cfg.model, began.initial_weights)
             learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
             learn.model.initial_weights = began.initial_weights
-            place = _place(cfg, checkpoint, len(learn.dls.train))
+            place = _place(cfg, checkpoint, learn)
             left = place.pop("share_left")
             on_event("resume", {**place, "device": device, "notes": ready.split.notes,
                                 "began_on": began.environment.device})  # fmt: skip
             training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event,
-                                 left if checkpoint else None, began.estimate_seconds)  # fmt: skip
+                                 left if checkpoint else None)  # fmt: skip
             return training.to_end(Pace(checkpoint_minutes, max_minutes, started), checkpoint)
 
 
-def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> dict[str, Any]:
+def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, learn: Learner) -> dict[str, Any]:
     """Where a resumed run continues, for display: phases and epochs from 1, number of finished steps."""
-    from plainfilm.train.estimate import work
+    from plainfilm.train.estimate import costs
 
     phases, at = cfg.train.phases, checkpoint and checkpoint.state
     phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
     epochs = phases[phase].epochs
-    costs = [work(each, cfg.train.size_px) for each in phases]
-    done = sum(costs[:phase]) + costs[phase] * (epoch + step / steps) / epochs
+    cost, steps = costs(learn, phases), len(learn.dls.train)
+    done = sum(cost[:phase]) + cost[phase] * (epoch + step / steps) / epochs
     return {
         "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
         "epochs": epochs, "step": step, "finished": epoch == epochs,
-        "share_left": 1 - done / sum(costs),
+        "share_left": 1 - done / sum(cost),
     }  # fmt: skip
 
 
@@ -167,8 +168,7 @@ def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, steps: int) -> 
 class _Training:
     """A training in its run folder: from its first step, or its last state, to the saved results on valid.
 
-    `left`: share of the training that a resumed run still has to do, 0..1; None if it begins. `earlier`: seconds that an
-    older run was thought to take.
+    `left`: share of the training that a resumed run still has to do, 0..1; None if it begins.
     """
 
     run: RunDir
@@ -179,22 +179,19 @@ class _Training:
     device: str
     on_event: EventCallback
     left: float | None = None
-    earlier: float | None = None
 
     def to_end(self, pace: Pace, checkpoint: Checkpoint | None = None) -> TrainDocument:
         """Train from the first step or from the checkpoint, probe after the first step made here, save the results."""
         from plainfilm.train.estimate import TimeSteps
         from plainfilm.train.first_step import AfterFirstStep
 
-        extras = FirstStepWork(self.run, self.cfg, self.ready, self.learn, self.on_event)
-        times = TimeSteps(
-            self.cfg.train.phases, self._say, (checkpoint and checkpoint.state.estimate_seconds) or self.earlier
-        )
-        self.learn.add_cbs([AfterFirstStep(extras), times])
+        after_step = FirstStepWork(self.run, self.cfg, self.ready, self.learn, self.on_event)
+        times = TimeSteps(self.cfg.train.phases, self._say, checkpoint.state.estimate_seconds if checkpoint else None)
+        self.learn.add_cbs([AfterFirstStep(after_step), times])
         best_at = self._fit(pace, checkpoint)
-        extras()  # where no step was left to make
-        document = replace(self, ready=extras.ready)._finish(
-            extras.baseline, best_at, times.seconds() or 0.0, pace.began
+        after_step()  # where no step was left to make
+        document = replace(self, ready=after_step.ready)._finish(
+            after_step.baseline, best_at, times.seconds() or 0.0, pace.began
         )
         self.on_event("done", {"path": str(self.run.root)})
         return document
@@ -265,12 +262,18 @@ def _card(
         mean=mean, std=std, threshold=None,
         threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
         threshold_chosen_on=cfg.evaluate.threshold_on if ready.positive and not fixed else "nothing",
-        precision="bf16" if cfg.train.precision == "bf16" else "fp32", kept_phase=best_at[0], kept_epoch=best_at[1],
+        precision=_precision_of(cfg, best_at[0]), kept_phase=best_at[0], kept_epoch=best_at[1],
         kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
         seal=ready.seal, notes=list(ready.split.notes), weights_sha256=sha256,
         initial_weights=initial_weights,
     )  # fmt: skip
+
+
+def _precision_of(cfg: ExperimentConfig, phase: int) -> Literal["fp32", "bf16"]:
+    """What the steps of the kept weights computed in: a head alone is trained in fp32."""
+    bf16 = cfg.train.precision == "bf16" and not cfg.train.phases[phase].freeze
+    return "bf16" if bf16 else "fp32"
 
 
 def _timing(run: RunDir, seconds: float) -> Timing:

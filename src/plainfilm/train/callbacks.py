@@ -8,17 +8,14 @@ fastai makes each callback's class name an attribute of the Learner; none here c
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
-from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.progress import ProgressCallback
-from fastai.imports import IN_NOTEBOOK, noop
 from safetensors.torch import save
 
 from plainfilm.base.seeds import DROPOUT, torch_seed
@@ -26,6 +23,7 @@ from plainfilm.data.loaders.block import CacheDL, plain
 from plainfilm.errors import DivergedError, UsageError
 from plainfilm.train.ema import weights_of
 from plainfilm.train.late_numbers import when_read
+from plainfilm.train.machine.speed import full_fp32_products
 
 
 class KeyedRandomness(Callback):
@@ -116,6 +114,19 @@ class HoldNorm(Callback):
                 module.eval()
 
 
+class ValidateInFullFp32(Callback):
+    """Computes a validation pass on a GPU in float32, however products are rounded in training: it chooses the epoch."""
+
+    def __init__(self) -> None:
+        self.inside = ExitStack()
+
+    def before_validate(self) -> None:
+        self.inside.enter_context(full_fp32_products(str(self.dls.device)))
+
+    def after_validate(self) -> None:
+        self.inside.close()
+
+
 class StopWhenDiverged(Callback):
     """Stops a fit whose loss is NaN or has become uselessly large; fastai alone would train on to a network of NaN.
 
@@ -197,7 +208,7 @@ class RunHistory(Callback):
         self.trained = time.perf_counter() - self.start
 
     def after_epoch(self) -> None:
-        record = _epoch_record(self.learn)
+        record = epoch_record(self.learn)
         if not record:
             return
         self.rows.append({
@@ -213,7 +224,7 @@ class RunHistory(Callback):
         })  # fmt: skip
 
 
-def _epoch_record(learn: Any) -> dict[str, float]:
+def epoch_record(learn: Any) -> dict[str, float]:
     """valid_loss and the metrics of the epoch that ends; empty for an epoch that a resumed run skips."""
     values = learn.recorder.values[-1]
     return dict(zip(learn.recorder.metric_names[2:-1], values[1:], strict=True)) if values else {}
@@ -236,7 +247,7 @@ class KeepBest(Callback):
         self.weights: bytes | None = None
 
     def after_epoch(self) -> None:
-        record = _epoch_record(self.learn)
+        record = epoch_record(self.learn)
         if not record:
             return
         score = (record["auroc"], -record["valid_loss"])
@@ -252,63 +263,3 @@ def weights_bytes(model: Any) -> bytes:
     equal bytes."""
     state = model.network.state_dict()
     return save({name: state[name].detach().cpu().contiguous().clone() for name in sorted(state)})
-
-
-class _EventProgress(Callback):
-    """Sends events to a callback instead of drawing fastai's own progress bars.
-
-    It is named `progress`, as fastai's own, so that `no_bar()` finds and removes it.
-    """
-
-    name, order = "progress", 62
-
-    def __init__(self, on_event: Callable[[str, dict[str, Any]], None] | None = None) -> None:
-        self.on_event = on_event or (lambda what, facts: None)
-        self.silent = True
-
-    def before_fit(self) -> None:
-        # validate(), get_preds() and the rate finder run under no_logging()
-        self.silent = self.learn.logger is noop
-        self.old_logger, self.learn.logger = self.learn.logger, lambda _: None
-
-    def after_batch(self) -> None:
-        if self.training and not self.silent:
-            self.on_event(
-                "batch",
-                {
-                    "epoch": self.epoch,
-                    "of": self.n_epoch,
-                    "step": self.iter + 1,
-                    "steps": self.n_iter,
-                    "images": len(self.yb[0]),
-                },
-            )
-
-    def after_epoch(self) -> None:
-        if not self.silent and _epoch_record(self.learn):
-            names, values = self.recorder.metric_names[1:-1], self.recorder.values[-1]
-            self.on_event("epoch", {"epoch": self.epoch, "of": self.n_epoch, **dict(zip(names, values, strict=True))})
-
-    def after_fit(self) -> None:
-        self.learn.logger = self.old_logger
-
-
-class _PlainTable(_EventProgress):
-    """fastai's epoch table without its bars: in a pipe or a file they would be block characters."""
-
-    def before_fit(self) -> None:
-        super().before_fit()
-        if not self.silent:
-            self.learn.logger, self.widths = self._print_row, [max(len(name), 8) for name in self.recorder.metric_names]
-            self._print_row(self.recorder.metric_names)
-
-    def _print_row(self, cells: Sequence[Any]) -> None:
-        shown = [f"{cell:.6f}" if isinstance(cell, float) else str(cell) for cell in cells]
-        print("  ".join(map(str.ljust, shown, self.widths)).rstrip(), flush=True)
-
-
-def progress_of(on_event: Callable[[str, dict[str, Any]], None] | None) -> Callback:
-    """Sends events to the callback; without one, what fastai shows of a fit: bars and the epoch table."""
-    if on_event is not None:
-        return _EventProgress(on_event)
-    return ProgressCallback() if IN_NOTEBOOK or sys.stdout.isatty() else _PlainTable()

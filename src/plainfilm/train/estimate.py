@@ -92,6 +92,8 @@ class TimeSteps(Callback):
         return frozen and self.learn.feature_pass is None and not self.phases[-1].freeze
 
     def _count(self) -> None:
+        if self.yb[0].is_cuda:
+            torch.cuda.synchronize()  # a step is only queued until then; at most _FIRST_STEPS times
         now = time.perf_counter()
         self.timed += [now - self.since] if self.per_image else []
         self.per_image.append((now - self.since) / len(self.yb[0]))
@@ -129,14 +131,19 @@ def work(phase: Phase, size_px: int, valid: float = 0.0) -> float:
         valid: the cost of validation, at `size_px` after every epoch, as a share of a pass over the train images.
     """
     if phase.freeze:
-        return _INFERENCE * (1 + valid)
+        return _INFERENCE + valid
     return phase.epochs * ((phase.size_px / size_px) ** 2 + valid)
+
+
+def costs(learn: Learner, phases: Sequence[Phase]) -> list[float]:
+    """Cost of each phase, validation included, in passes over the train images at the size of the run."""
+    valid = _INFERENCE * len(learn.dls.valid.dataset) / len(learn.dls.train.dataset)
+    return [work(phase, phases[-1].size_px, valid) for phase in phases]
 
 
 def _total(learn: Learner, phases: Sequence[Phase], per_image: float) -> float:
     """Seconds of all phases; `per_image`: seconds of an image in a step at the size of the run."""
-    train, valid = len(learn.dls.train.dataset), len(learn.dls.valid.dataset) * _INFERENCE
-    return per_image * train * sum(work(phase, phases[-1].size_px, valid / train) for phase in phases)
+    return per_image * len(learn.dls.train.dataset) * sum(costs(learn, phases))
 
 
 def _timed_step(model: torch.nn.Module, loss_func: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:

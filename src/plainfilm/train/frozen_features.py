@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from fastai.learner import Learner
 
-from plainfilm import __version__
 from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.models.build import Normalised
+from plainfilm.runs.environment import versions
 from plainfilm.train.callbacks import raise_if_stop_requested
 from plainfilm.train.machine.other_processes import Load, LoadMeter
-from plainfilm.train.machine.speed import whole_products
+from plainfilm.train.machine.speed import full_fp32_products
 
 _BATCH = 64
 
@@ -57,10 +57,8 @@ def _computed(learn: Learner) -> np.ndarray:
     """Features of all rows, float32 (n, d)."""
     meter, began = LoadMeter(), time.perf_counter()
     pixels, found = learn.dls.train.pixels, []
-    with (
-        torch.inference_mode(),
-        whole_products(str(learn.dls.device or "cpu")),
-    ):  # numpy copies leave it; a tensor that does could not be trained on
+    # an inference tensor could not be trained on: these are copied to one array
+    with torch.inference_mode(), full_fp32_products(str(learn.dls.device or "cpu")):
         for start in range(0, len(pixels), _BATCH):
             raise_if_stop_requested(learn)
             batch = torch.from_numpy(channels_first(pixels[start : start + _BATCH])).to(learn.dls.device or "cpu")
@@ -74,7 +72,7 @@ def _made_by(model: Normalised, device: str) -> dict[str, Any]:
     return {
         "weights": _weights_sha256(model), "features": model.head.in_features,
         "standardise": model.standardise, "memory_format": str(model.memory_format), "as_grey": model.as_grey,
-        "plainfilm": __version__, "torch": str(torch.__version__), "batch": _BATCH, "threads": torch.get_num_threads(),
+        "versions": {name: versions()[name] for name in ("plainfilm", "torch", "torchvision", "timm")}, "batch": _BATCH, "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "processor": torch.backends.cpu.get_cpu_capability(),
     }  # fmt: skip

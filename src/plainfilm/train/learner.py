@@ -27,12 +27,19 @@ from plainfilm.base.wait_policy import TOO_LATE, TORCH_CAME_FIRST, wait_policy
 from plainfilm.config import TrainConfig
 from plainfilm.errors import ConfigError
 from plainfilm.models.build import parameter_groups
-from plainfilm.train.callbacks import HoldNorm, KeyedRandomness, NoSlowdown, StopWhenDiverged, progress_of
+from plainfilm.train.callbacks import (
+    HoldNorm,
+    KeyedRandomness,
+    NoSlowdown,
+    StopWhenDiverged,
+    ValidateInFullFp32,
+)
 from plainfilm.train.ema import AverageWeights
 from plainfilm.train.late_numbers import LateNumbers, MeanMetric, WholeMetric, recorder
 from plainfilm.train.machine.precision import choose_precision, set_precision
 from plainfilm.train.machine.speed import FUSED_ON
 from plainfilm.train.memory import PlainLosses
+from plainfilm.train.progress import progress_of
 
 
 def make_learner(
@@ -71,6 +78,7 @@ def make_learner(
     own += [GradientClip(cfg.clip)] if cfg.clip else []
     own += [HoldNorm()] if cfg.norm == "hold" else []
     own += [AverageWeights(cfg.ema)] if cfg.ema else []
+    own += [ValidateInFullFp32()] if device.type == "cuda" else []
     return Learner(
         dls,
         model.to(device),

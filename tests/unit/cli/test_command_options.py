@@ -76,6 +76,8 @@ def test_every_option_is_in_the_table_of_those_that_set_a_key_or_of_the_others(c
         (["--epochs", "x"], "Invalid value for '--epochs'"),
         (["--norm", "x"], "train.norm: Input should be 'batch' or 'hold' (found 'x')"),
         (["--without", "brakes"], "train.speed.brakes: unknown key"),
+        (["--without", "backbone_masks"], "Set train.speed.backbone_masks in a config"),
+        (["--without", "cache"], "its own option is --no-cache"),
         (["--size", "3"], "train.size_px: Input should be greater than or equal to 16 (found 3)"),
     ],
 )  # fmt: skip

@@ -164,6 +164,17 @@ def test_the_short_keys_give_one_phase() -> None:
     assert (phase.epochs, phase.size_px, phase.lr, phase.freeze) == (3, 64, "auto", False)
 
 
+@pytest.mark.parametrize("phases", ["{a: 1}", "{a: 1, b: 2}", "3", "tall"])
+def test_phases_that_are_no_list_are_refused(yaml: Yaml, phases: str) -> None:
+    with pytest.raises(ConfigError, match=r"train\.phases: "):
+        load_config(yaml(f"train:\n  phases: {phases}\n"))
+
+
+def test_an_empty_list_of_phases_is_refused(yaml: Yaml) -> None:
+    with pytest.raises(ConfigError, match="the list is empty; give at least one phase"):
+        load_config(yaml("train: {phases: []}\n"))
+
+
 def test_several_phases_are_kept(yaml: Yaml) -> None:
     text = "train:\n  phases:\n  - {epochs: 2, size_px: 224, lr: 1e-2}\n  - {epochs: 5, size_px: 224}\n"
     assert [(phase.epochs, phase.lr) for phase in load_config(yaml(text)).train.phases] == [(2, 0.01), (5, 0.001)]

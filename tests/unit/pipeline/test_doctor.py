@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
-from plainfilm.config import SpeedConfig
+from plainfilm.config import SPEED_SWITCHES
 from plainfilm.pipeline.doctor import _warnings_for, examine
 from plainfilm.schemas.data import DoctorDocument
 from plainfilm.train.machine.other_processes import Load, LoadMeter
@@ -88,7 +88,13 @@ def test_the_command_prints_everything_and_makes_no_folder(tmp_path: Path, monke
     assert found["versions"]["plainfilm"]
     assert found["threads"] >= 1
     assert found["devices"][0] == "cpu"
-    assert {lever["name"] for lever in found["levers"]} == {*SpeedConfig.model_fields, "wait_policy", "cache"}
+    assert {lever["name"] for lever in found["levers"]} == {
+        *SPEED_SWITCHES,
+        "threads",
+        "precision",
+        "wait_policy",
+        "cache",
+    }
     assert {lever["switch"] for lever in found["levers"]} >= {"--without allocator", "--threads N", "--no-cache"}
     assert found["cache"]["folder"] == str(tmp_path / "not" / "there")
     assert not (tmp_path / "not").exists()

@@ -51,7 +51,7 @@ def edit(path, old, new):
 
 def test_everything_is_there_again_without_a_scan(run, cfg, ready):
     found = read_inputs(run)
-    assert (found.cfg, found.estimate_seconds) == (cfg, None)
+    assert found.cfg == cfg
     assert (found.environment.device, found.environment.threads) == ("cpu", 2)
     assert (found.ready.counts, found.ready.positive, found.ready.spec) == (ready.counts, ready.positive, ready.spec)
     assert found.ready.vocab == ready.vocab
@@ -160,4 +160,14 @@ def test_a_run_that_timed_its_steps_before_it_began_is_read(run):
     start = json.loads(run.start.read_text())
     assert "estimate_seconds" not in start
     run.start.write_text(json.dumps(start | {"estimate_seconds": 1.5}))
-    assert read_inputs(run).estimate_seconds == 1.5
+    assert read_inputs(run).cfg.train.epochs > 0
+
+
+@pytest.mark.parametrize(("began", "said"), [("bf16", "fp32"), ("fp32", "bf16"), ("bf16", "fp64"), ("bf16", None)])
+def test_an_edited_precision_is_refused(run, began, said):
+    start, environment = json.loads(run.start.read_text()), json.loads(run.environment.read_text())
+    run.start.write_text(json.dumps(start | {"precision": began}))
+    environment["speed"] = {k: v for k, v in environment["speed"].items() if k != "precision"}
+    environment["speed"] |= {"precision": said} if said else {}
+    run.environment.write_text(json.dumps(environment))
+    refused(run, f"environment.json precision: {began!r} then, {said or 'fp32'!r} now")

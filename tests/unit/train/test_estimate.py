@@ -147,7 +147,7 @@ def test_a_frozen_phase_is_estimated_from_the_pass_that_computed_its_features(tr
     monkeypatch.setattr(TimeSteps, "_count", count)
     phases = [Phase(epochs=3, size_px=SIZE, lr=1e-3, freeze=True), *TWO]
     ((found, step, _),), _ = train([5.0], phases=phases)
-    assert found.seconds == pytest.approx(0.03 * IMAGES * (1 / 3 + 2))
+    assert found.seconds == pytest.approx(0.03 * (60 / 3 + 2 * IMAGES))
     assert (step, str(found.load)) == (1, "other processes use 1.0 of 4 cores")
 
 
@@ -166,7 +166,7 @@ def read_features(monkeypatch):
 def test_where_features_were_read_the_steps_of_the_whole_network_count(train, read_features):
     phases = [Phase(epochs=1, size_px=SIZE, lr=1e-3, freeze=True), *TWO]
     ((found, step, _),), _ = train([0.001] * 5 + [7.0, 0.5], phases=phases)
-    assert found.seconds == pytest.approx(0.5 / 8 * IMAGES * (1 / 3 + 2))
+    assert found.seconds == pytest.approx(0.5 / 8 * (60 / 3 + 2 * IMAGES))
     assert step == 10
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -22,7 +23,7 @@ from safetensors.torch import load
 from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DivergedError, TrainingError
 from plainfilm.models.build import build_model
-from plainfilm.train import callbacks, fit, interruption
+from plainfilm.train import callbacks, fit, interruption, progress
 from plainfilm.train.fit import (
     _FALLBACK_LR,
     _is_flat,
@@ -360,8 +361,8 @@ make_learner(dls, model, cfg.train, path=Path({str(tmp_path)!r}), on_event=lambd
 
 def test_on_a_terminal_the_learner_has_fastais_own_progress(learn, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert type(callbacks.progress_of(None)) is ProgressCallback
-    assert type(callbacks.progress_of(lambda what, facts: None)) is callbacks._EventProgress
+    assert type(progress.progress_of(None)) is ProgressCallback
+    assert type(progress.progress_of(lambda what, facts: None)) is progress._EventProgress
 
 
 def test_a_learner_can_fit_in_a_process_that_never_imported_fastais_schedule():
@@ -401,3 +402,22 @@ assert weight[0] < 1
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_validation_pass_on_a_gpu_is_in_full_fp32_and_training_is_not(make_learn, monkeypatch):
+    inside, seen = [], []
+
+    @contextmanager
+    def products(device):
+        inside.append(device)
+        yield
+        inside.remove(device)
+
+    class Watch(Callback):
+        def after_pred(self):
+            seen.append((self.training, bool(inside)))
+
+    monkeypatch.setattr(callbacks, "full_fp32_products", products)
+    make_learn().fit(2, cbs=[callbacks.ValidateInFullFp32(), Watch()])
+    assert set(seen) == {(True, False), (False, True)}
+    assert inside == []

@@ -100,7 +100,7 @@ def doctor(*, terminal: Terminal) -> None:
 
 
 def cache(ctx: typer.Context) -> None:
-    """The folder of decoded images: ls, clear."""
+    """The cache folder (decoded images, features): ls, clear."""
     if ctx.invoked_subcommand is None:
         raise UsageError("cache needs a subcommand: plainfilm cache ls, or plainfilm cache clear.")
 
@@ -116,7 +116,7 @@ def cache_ls(*, terminal: Terminal) -> None:
 
 @opt.takes_terminal()
 def cache_clear(*, terminal: Terminal) -> None:
-    """Remove everything that can be recreated: decoded images, scan results, phantom sets."""
+    """Remove everything that can be recreated: decoded images, features, scan results, phantom sets."""
     from plainfilm.pipeline.housekeeping import clear_cache
 
     with terminal:

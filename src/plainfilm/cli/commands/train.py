@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from plainfilm.cli import options as opt
 from plainfilm.cli.config_options import ConfigKeys, config_from, takes_config_options
 from plainfilm.cli.console import Terminal
+from plainfilm.config import SPEED_SWITCHES, SpeedConfig
+from plainfilm.errors import UsageError
 from plainfilm.runs.folder import CHECKPOINT_MINUTES
 
 
@@ -42,7 +45,7 @@ def train(
     terminal: Terminal,
 ) -> None:
     """Train a network into a new run folder. No test image is read after the scan."""
-    keys |= {f"train.speed.{name}": False for name in without or ()}
+    keys |= _turned_off(without or ())
     cfg = config_from(data, config, keys, template=print_config)
     if print_config:
         print(_OPEN_CONFIG * (cfg.data.path is None) + cfg.as_yaml(), end="")
@@ -131,3 +134,17 @@ _OPEN_CONFIG = """\
 # For images of your own: plainfilm train DATA --config THIS_FILE. data.path is open; where it stays so, drawn phantom
 # images are used. plainfilm train alone, without DATA and --config, is another experiment: experiments/phantom.yaml.
 """
+
+
+def _turned_off(settings: Sequence[str]) -> dict[str, bool]:
+    """The config keys of --without.
+
+    Raises:
+        UsageError: a setting that is no switch; other unknown ones are refused with the config.
+    """
+    for name in settings:
+        if name in SpeedConfig.model_fields and name not in SPEED_SWITCHES:
+            raise UsageError(f"--without {name}: it is not on or off. Set train.speed.{name} in a config (--config).")
+        if name == "cache":
+            raise UsageError("--without cache: its own option is --no-cache.")
+    return {f"train.speed.{name}": False for name in settings}

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,27 +101,26 @@ def _what(folder: Path, name: str, kind: str) -> str:
 
 
 def _about(folder: Path) -> str:
-    images, about = _indexed(folder)
-    return "no intact block" if about is None else _described(images, about["spec"])
+    return _indexed(folder, lambda about: ("", _described(about["spec"])))
 
 
 def _about_features(folder: Path) -> str:
-    images, about = _indexed(folder)
-    if about is None:
-        return "no intact block"
-    return f"features by {about['network']['name']} of {_described(images, about['pixels']['spec'])}"
+    return _indexed(
+        folder, lambda about: (f"features by {about['network']['name']} of ", _described(about["pixels"]["spec"]))
+    )
 
 
-def _indexed(folder: Path) -> tuple[int, dict[str, Any] | None]:
-    """Number of rows in all blocks, and what they are, as their indices say."""
-    images, about = 0, None
+def _indexed(folder: Path, described: Callable[[Any], tuple[str, str]]) -> str:
+    """Number of rows in all intact blocks, between the words for what they are, as their indices say."""
+    images, words = 0, None
     for index in folder.glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             body = json.loads(index.read_text(encoding="utf-8"))["block"]
-            images, about = images + len(body["rows"]), dict(body["about"])
-    return images, about
+            words = described(body["about"])
+            images += len(body["rows"])
+    return f"{words[0]}{images} images, {words[1]}" if words else "no intact block"
 
 
-def _described(images: int, spec: dict[str, Any]) -> str:
-    parts = [f"{images} images", f"{spec['size_px']} px", "grey" if spec["channels"] == 1 else "RGB", spec["resize"]]
+def _described(spec: dict[str, Any]) -> str:
+    parts = [f"{spec['size_px']} px", "grey" if spec["channels"] == 1 else "RGB", spec["resize"]]
     return ", ".join(parts + (["harmonised"] if spec["harmonise"] else []))

@@ -114,7 +114,7 @@ class CacheDL(TfmdDL):
         """A loader like this one over another dataset; fastai builds valid and test loaders this way."""
         mine = {name: getattr(self, name) for name in ("pixels", "keys", "seed", "balance", "gather")}
         loader: CacheDL = super().new(dataset, cls, **{**mine, **kwargs})
-        loader.resident = self.resident
+        loader.resident = self.resident if loader.pixels is self.pixels else None
         return loader
 
     def randomize(self) -> None:

@@ -40,14 +40,14 @@ def area_mean(x: torch.Tensor, size_px: int) -> torch.Tensor:
     """
     if x.shape[-1] % size_px == 0:  # three times as fast: 40 instead of 120 ms for 64 images, 512 to 256 px
         return functional.avg_pool2d(x, x.shape[-1] // size_px)
-    shares = _shares(x.shape[-1], size_px).to(x)
+    shares = _shares(x.shape[-1], size_px, x.dtype, x.device)
     return torch.matmul(torch.matmul(shares, x), shares.T)
 
 
 @lru_cache(maxsize=8)
-def _shares(side: int, size_px: int) -> torch.Tensor:
-    """Share of each old pixel in each new one along an axis, float64 (size_px, side); rows sum to 1."""
+def _shares(side: int, size_px: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Share of each old pixel in each new one along an axis, (size_px, side); rows sum to 1. Sent to the device once."""
     new = torch.arange(size_px, dtype=torch.float64)[:, None] * (side / size_px)
     old = torch.arange(side, dtype=torch.float64)[None]
     covered = torch.minimum(new + side / size_px, old + 1) - torch.maximum(new, old)
-    return covered.clamp_(min=0) / (side / size_px)
+    return (covered.clamp_(min=0) / (side / size_px)).to(dtype).to(device)

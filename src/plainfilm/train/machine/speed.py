@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 from plainfilm.base.wait_policy import wait_policy
 from plainfilm.config import SPEED_SWITCHES, SpeedConfig
 from plainfilm.config.gpu import GpuConfig
+from plainfilm.errors import UsageError
 from plainfilm.train.machine.precision import Precision
 from plainfilm.train.machine.system_limits import usable_cores
 
@@ -21,6 +23,7 @@ from plainfilm.train.machine.system_limits import usable_cores
 _MALLOPT = {-1: -1, -4: 0, -8: 1, -2: 256 << 20}
 
 
+_MOST_PER_CORE = 8
 FUSED_ON = ("cpu", "cuda")  # torch has no fused AdamW for others
 
 
@@ -49,9 +52,16 @@ def speed_up(speed: SpeedConfig, threads: int | None = None) -> bool:
 def threads_for(speed: SpeedConfig) -> int:
     """Number of threads; auto is torch's own choice (it follows OMP_NUM_THREADS), but at most the usable cores.
 
+    Raises:
+        UsageError: so many that they would only wait for each other.
+
     In a container with two cores of 64, torch starts 64 threads that wait for each other.
     """
     if speed.threads != "auto":
+        if speed.threads > (most := _MOST_PER_CORE * (os.cpu_count() or 1)):
+            raise UsageError(
+                f"--threads {speed.threads}: this machine has {os.cpu_count()} cores. Give 1 to {most}, or auto."
+            )
         return speed.threads
     return min(torch.get_num_threads(), usable_cores() or sys.maxsize)
 
@@ -63,7 +73,7 @@ def facts(device: str, speed: SpeedConfig, kept_memory: bool, precision: Precisi
         "device_name": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads(),
         "wait_policy": wait_policy(),
-        **{name: getattr(speed, name) for name in SPEED_SWITCHES},
+        **{name: getattr(speed, name) for name in (*SPEED_SWITCHES, "backbone_masks")},
         "allocator": kept_memory,
         "fused": speed.fused and device in FUSED_ON,
         "loader_workers": 0,
@@ -84,7 +94,7 @@ def gpu_facts(device: str, gpu: GpuConfig, *, resident: bool) -> dict[str, Any]:
 
 
 @contextmanager
-def whole_products(device: str) -> Iterator[None]:
+def full_fp32_products(device: str) -> Iterator[None]:
     """Inside, products on a GPU are those of float32: a score must not depend on how a network was trained."""
     if torch.device(device).type != "cuda":
         yield

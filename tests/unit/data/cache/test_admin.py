@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,12 @@ def test_after_clearing_the_pixels_are_made_again(filled: Path, tiny_cxr: Path) 
     first = decode_rows(rows, DecodeSpec(16))[:]
     clear(filled)
     np.testing.assert_array_equal(decode_rows(rows, DecodeSpec(16))[:], first)
+
+
+@pytest.mark.parametrize("about", [{}, [], {"spec": {}}, {"spec": {"size_px": 32}}])
+def test_an_index_that_says_nothing_usable_is_listed_as_that(fresh_cache: Path, about: object) -> None:
+    folder = fresh_cache / "decoded" / "0123456789abcdef"
+    folder.mkdir(parents=True)
+    (folder / f"{'0' * 16}.json").write_text(json.dumps({"block": {"rows": [], "about": about}}))
+    (entry,) = entries(fresh_cache)
+    assert entry.what == "no intact block"

@@ -12,7 +12,10 @@ from plainfilm.models.build import build_model
 from plainfilm.train.machine import speed
 
 PR_SET_THP_DISABLE = 41  # one fault per 4 kB page, however many huge pages the machine has free
-IMAGES, SIZE = 64, 160  # the first layer's output: 100 MB, above the 32 MB to which glibc raises its threshold by itself
+IMAGES, SIZE = (
+    64,
+    160,
+)  # the first layer's output: 100 MB, above the 32 MB to which glibc raises its threshold by itself
 
 
 def faults_per_image(keep: bool) -> tuple[float, str]:

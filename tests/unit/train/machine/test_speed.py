@@ -101,6 +101,13 @@ def test_threads_are_those_asked_for_and_never_more_than_the_cores(monkeypatch):
     assert speed.threads_for(SpeedConfig()) == 64
 
 
+def test_far_more_threads_than_cores_are_refused(monkeypatch):
+    monkeypatch.setattr(speed.os, "cpu_count", lambda: 2)
+    assert speed.threads_for(SpeedConfig(threads=16)) == 16
+    with pytest.raises(UsageError, match=r"--threads 17: this machine has 2 cores. Give 1 to 16, or auto."):
+        speed.threads_for(SpeedConfig(threads=17))
+
+
 def test_a_run_records_what_was_in_effect():
     facts = speed.facts("cpu", SpeedConfig(fused=False), False, Precision("bf16", "this processor has AMX"))
     assert (facts["precision"], facts["precision_reason"]) == ("bf16", "this processor has AMX")
@@ -175,9 +182,9 @@ def test_the_settings_of_a_gpu_are_set_for_cuda_alone(cuda_flags):
 
 def test_scores_are_computed_in_whole_float32_and_training_goes_on_as_before(cuda_flags):
     speed._set_rounding("tf32", "ieee")
-    with speed.whole_products("cpu"):
+    with speed.full_fp32_products("cpu"):
         assert speed._rounding() == ("tf32", "ieee")
-    with pytest.raises(KeyError), speed.whole_products("cuda:0"):
+    with pytest.raises(KeyError), speed.full_fp32_products("cuda:0"):
         assert speed._rounding() == ("ieee", "ieee")
         raise KeyError
     assert speed._rounding() == ("tf32", "ieee")
