@@ -18,6 +18,7 @@ import time
 STARTED = time.perf_counter()
 
 import argparse  # noqa: E402 - the clock starts before any import
+import contextlib  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import statistics  # noqa: E402
@@ -34,8 +35,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "fp32": _PAPER_AT_96,
     "bf16": {**_PAPER_AT_96, "train.precision": "bf16"},
     "growing": {
-        "model.name": "paper-gap",
-        "train.phases": [{"epochs": 4, "size_px": 48, "lr": 3e-3}, {"epochs": 3, "size_px": 96, "lr": 3e-3}],
+        "model.name": "compact",
+        "train.phases": [{"epochs": 2, "size_px": 48, "lr": 3e-3}, {"epochs": 4, "size_px": 64, "lr": 3e-3}],
     },
 }
 
@@ -55,32 +56,33 @@ def ours(data: Path, recipe: str, seed: int) -> list[dict[str, float]]:
             seen.append(
                 {"seconds": time.perf_counter() - STARTED, "auroc": facts["auroc"], "epochs": facts["epoch"] + 1}
             )
+            if facts["auroc"] >= TARGET:
+                raise TargetError("reached")
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PLAINFILM_CACHE"] = str(Path(folder) / "cache")
         cfg = load_config(options={"data.path": str(data), "train.seed": seed, **RECIPES[recipe]})
-        train_run(cfg, Path(folder) / "run", on_event=on_event)
+        with contextlib.suppress(TargetError):
+            train_run(cfg, Path(folder) / "run", on_event=on_event)
     return seen
 
 
 def ours_in_turn(data: Path, recipes: list[str], seeds: int, against: Path | None) -> None:
-    """Each recipe, and fp32 by an older checkout, once per seed, in processes of their own."""
-    entries = {name: (name, REPOSITORY) for name in recipes}
-    entries |= {"older, fp32": ("fp32", against.resolve())} if against else {}
-    times: dict[str, list[float]] = {name: [] for name in entries}
+    """Each recipe once per seed in processes of their own; in turn with an older checkout's own script, which has seed 0."""
+    commands = {name: [__file__, "--data", str(data), "once", "--recipe", name, "--seed"] for name in recipes}
+    if against:
+        commands["older"] = [str(against / "benchmarks" / "time_to_auroc.py"), "--data", str(data), "ours"]
+    times: dict[str, list[float]] = {name: [] for name in commands}
     for seed in range(seeds):
-        for name, (recipe, source) in list(entries.items())[:: 1 if seed % 2 else -1]:
-            command = [sys.executable, __file__, "--data", str(data), "once", "--recipe", recipe, "--seed", str(seed)]
+        for name in list(commands)[:: 1 if seed % 2 else -1]:
+            root, of_seed = (against, []) if name == "older" and against else (REPOSITORY, [str(seed)])
             done = subprocess.run(
-                command,
-                env={**os.environ, "PYTHONPATH": str(source / "src")},
-                capture_output=True,
-                text=True,
-                check=True,
-            )
+                [sys.executable, *commands[name], *of_seed], env={**os.environ, "PYTHONPATH": str(root / "src")},
+                stdout=subprocess.PIPE, text=True, check=True,
+            )  # fmt: skip
             reached = json.loads(done.stdout.splitlines()[-1])["reached"]
             times[name].append(reached["seconds"] if reached else float("inf"))
-            print(json.dumps({"who": name, "seed": seed, "reached": reached}), flush=True)
+            print(json.dumps({"who": name, "turn": seed, "reached": reached}), flush=True)
     for name, found in times.items():
         print(json.dumps({"who": name, "seconds": statistics.median(found), "of": len(found)}), flush=True)
 
@@ -133,7 +135,7 @@ def paper(data: Path, epochs: int = PAPER_EPOCHS) -> list[dict[str, float]]:
             )
             print(json.dumps(seen[-1]), flush=True)
             if auroc >= TARGET or seconds > 60 * LIMIT_MINUTES:
-                raise TargetError
+                raise TargetError("reached")
 
         def before_validate(self) -> None:
             from fastai.callback.core import CancelValidException
