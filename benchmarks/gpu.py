@@ -160,6 +160,7 @@ def correctness(at: Setting) -> Iterator[Result]:
     for check in (
         same_scores,
         same_steps,
+        bf16_steps,
         same_batches,
         same_augmentation,
         noise_of_the_device,
@@ -220,7 +221,19 @@ def same_steps(at: Setting) -> Result:
     return {"ok": difference <= 1e-2, "relative_difference": difference, "limit": 1e-2, "losses": there, "cpu": here}
 
 
-def losses_of_steps(at: Setting, device: str, steps: int = 5) -> list[float]:
+def bf16_steps(at: Setting) -> Result:
+    """Losses of the first steps in bf16 stay near those in float32, and are not the same."""
+    from plainfilm.train.machine.precision import bf16_support
+
+    native, reason = bf16_support(at.device)
+    if not native:
+        return {"ok": None, "why": reason}
+    fp32, bf16 = (losses_of_steps(at, at.device, precision=name) for name in ("fp32", "bf16"))
+    difference = max(abs(a - b) / b for a, b in zip(bf16, fp32, strict=True))
+    return {"ok": 0 < difference <= 5e-2, "relative_difference": difference, "limit": 5e-2}
+
+
+def losses_of_steps(at: Setting, device: str, steps: int = 5, **options: Any) -> list[float]:
     import torch
     from fastai.callback.core import Callback, CancelFitException
 
@@ -234,7 +247,7 @@ def losses_of_steps(at: Setting, device: str, steps: int = 5) -> list[float]:
             if len(losses) == steps:
                 raise CancelFitException
 
-    learn = make_learn(at, device, NO_DROPOUT, gpu__tf32=False, gpu__cudnn_benchmark=False)
+    learn = make_learn(at, device, NO_DROPOUT, gpu__tf32=False, gpu__cudnn_benchmark=False, **options)
     learn.fit(1, 1e-3, cbs=[Collect()])
     found: list[float] = torch.stack(losses).cpu().tolist()
     return found
@@ -417,8 +430,6 @@ def farthest(one: list[dict[str, str]], other: list[dict[str, str]]) -> float:
 
 def bench(at: Setting) -> Iterator[Result]:
     """Images per second of whole epochs, validation included, after one that warms up."""
-    from plainfilm.config import TrainConfig
-
     contestants: dict[str, Callable[[], Any]] = {"fastai notebook": lambda: notebook(at)}  # first: no flag is set yet
     contestants |= {
         "ours": lambda: make_learn(at, at.device),
@@ -426,8 +437,7 @@ def bench(at: Setting) -> Iterator[Result]:
         "ours from the host": lambda: make_learn(at, at.device, gpu__resident=False),
         "ours, loss read at every step": lambda: make_learn(at, at.device, gpu__loss_every=1),
     }
-    if "precision" in TrainConfig.model_fields:
-        contestants["ours in bf16"] = lambda: make_learn(at, at.device, precision="bf16")
+    contestants["ours in bf16"] = lambda: make_learn(at, at.device, precision="bf16")
     for name, make in contestants.items():
         try:
             yield {"name": name, **measured(at, make())}

@@ -81,9 +81,6 @@ def test_the_epoch_and_the_speed_leave_the_probes_out(whole):
     out, told, document = whole
     probed = dict(told.events)["pause"]["seconds"]
     assert document.timing.seconds > document.timing.epochs_seconds + probed
-    lines = [line.split(",") for line in (out / "timing.csv").read_text().splitlines()]
-    first, second = (dict(zip(lines[0], line, strict=True)) for line in lines[1:])
-    assert float(first["epoch_seconds"]) < float(second["epoch_seconds"]) + 0.8 * probed
 
 
 def test_a_stopped_run_has_said_it_and_says_it_again_with_what_is_left(whole, cfg, tmp_path):

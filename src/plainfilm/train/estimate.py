@@ -71,13 +71,13 @@ class TimeSteps(Callback):
         if self.dls.train.features is None:
             size_px = self.phases[-1].size_px
             return _total(self.learn, self.phases, per_image * (size_px / (self.dls.train.size_px or size_px)) ** 2)
-        if passed := self._passed():
+        if passed := self._feature_pass():
             return _total(self.learn, self.phases, passed.per_image / _INFERENCE)
         return per_image * len(self.dls.train.dataset) * sum(phase.epochs for phase in self.phases)
 
     def __call__(self, event_name: str) -> None:
         # not methods named after the events: fastai rewrites the message of an exception raised there
-        if self.said is not None or not self.training or self._shows_little():
+        if self.said is not None or not self.training or self._waits_for_the_whole_network():
             return
         if event_name == "before_batch" and not self.per_image:
             self.meter, self.since = LoadMeter(), time.perf_counter()
@@ -86,7 +86,7 @@ class TimeSteps(Callback):
         elif event_name == "after_train" and self.per_image:
             self._say()
 
-    def _shows_little(self) -> bool:
+    def _waits_for_the_whole_network(self) -> bool:
         """Whether the network is frozen, its features were read, and the whole network trains later."""
         frozen = self.dls.train.features is not None
         return frozen and self.learn.feature_pass is None and not self.phases[-1].freeze
@@ -98,15 +98,15 @@ class TimeSteps(Callback):
         self.timed += [now - self.since] if self.per_image else []
         self.per_image.append((now - self.since) / len(self.yb[0]))
         self.since = now
-        if self._passed() or _enough(self.timed) or len(self.per_image) >= _FIRST_STEPS:
+        if self._feature_pass() or _enough(self.timed) or len(self.per_image) >= _FIRST_STEPS:
             self._say()
 
-    def _passed(self) -> FeaturePass | None:
+    def _feature_pass(self) -> FeaturePass | None:
         """The pass that computed the features of a frozen network."""
         return self.learn.feature_pass if self.dls.train.features is not None else None
 
     def _say(self) -> None:
-        passed, self.said = self._passed(), self.seconds()
+        passed, self.said = self._feature_pass(), self.seconds()
         load = passed.load if passed else self.meter.read()
         if self.said is not None:
             self.say(Estimate(self.said, load))
