@@ -36,6 +36,7 @@ def test_every_part_runs_on_a_cpu_and_is_right():
     assert {name: part["ended"] for name, part in parts.items()} == dict.fromkeys(parts, "done")
     checks = {each["name"]: each["ok"] for each in parts["correctness"]["results"]}
     assert checks.pop("no_waiting") is None  # only a GPU can tell
+    assert checks.pop("bf16_steps") in (True, None)  # None where bfloat16 is not native
     assert checks == dict.fromkeys(
         ["same_scores", "same_steps", "same_batches", "same_augmentation", "noise_of_the_device", "divergence"], True
     )
@@ -57,7 +58,7 @@ def test_a_part_is_right_only_if_it_ended_and_no_check_failed(gpu):
 
 
 def test_a_check_that_raises_is_wrong_and_the_others_run(gpu, monkeypatch, tmp_path):
-    checks = ("same_scores", "same_steps", "same_batches", "same_augmentation", "noise_of_the_device", "no_waiting", "divergence")  # fmt: skip
+    checks = ("same_scores", "same_steps", "bf16_steps", "same_batches", "same_augmentation", "noise_of_the_device", "no_waiting", "divergence")  # fmt: skip
     for name in checks:
         monkeypatch.setattr(gpu, name, lambda at: {"ok": True})
 
@@ -67,7 +68,7 @@ def test_a_check_that_raises_is_wrong_and_the_others_run(gpu, monkeypatch, tmp_p
     broken.__name__ = "same_steps"
     monkeypatch.setattr(gpu, "same_steps", broken)
     found = list(gpu.correctness(gpu.Setting("cpu", tmp_path, True)))
-    assert len(found) == 7
+    assert len(found) == 8
     assert [each for each in found if not each["ok"]] == [{"name": "same_steps", "ok": False, "error": "ValueError: no kernel"}]  # fmt: skip
 
 

@@ -85,7 +85,7 @@ def facts(device: str, speed: SpeedConfig, kept_memory: bool, precision: Precisi
 def set_up_gpu(gpu: GpuConfig) -> None:
     """Set the kernels and the rounding of CUDA in this process; a CPU's arithmetic is not touched."""
     torch.backends.cudnn.benchmark = gpu.cudnn_benchmark
-    _set_rounding("tf32" if gpu.tf32 else "ieee")
+    _set_tf32(products=gpu.tf32, convolutions=gpu.tf32)
 
 
 def gpu_facts(device: str, gpu: GpuConfig, *, resident: bool) -> dict[str, Any]:
@@ -99,18 +99,19 @@ def full_fp32_products(device: str) -> Iterator[None]:
     if torch.device(device).type != "cuda":
         yield
         return
-    before = _rounding()
-    _set_rounding("ieee", "ieee")
+    products, convolutions = _tf32()
+    _set_tf32(products=False, convolutions=False)
     try:
         yield
     finally:
-        _set_rounding(*before)
+        _set_tf32(products=products, convolutions=convolutions)
 
 
-def _rounding() -> tuple[str, str]:
-    return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision  # type: ignore[attr-defined]
+# By the older of torch's two interfaces: torch.export reads it, and fails once the newer one (fp32_precision) was used.
+def _tf32() -> tuple[bool, bool]:
+    return torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
 
 
-def _set_rounding(products: str, convolutions: str | None = None) -> None:
-    torch.backends.cuda.matmul.fp32_precision = products
-    torch.backends.cudnn.conv.fp32_precision = convolutions or products  # type: ignore[attr-defined]
+def _set_tf32(*, products: bool, convolutions: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = products
+    torch.backends.cudnn.allow_tf32 = convolutions

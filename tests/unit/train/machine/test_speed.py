@@ -165,29 +165,39 @@ def test_networks_of_one_and_of_three_channels_train_with_each_switch_off(make_l
 
 @pytest.fixture
 def cuda_flags():
-    before = speed._rounding(), torch.backends.cudnn.benchmark
+    products, convolutions, benchmark = *speed._tf32(), torch.backends.cudnn.benchmark
     yield
-    speed._set_rounding(*before[0])
-    torch.backends.cudnn.benchmark = before[1]
+    speed._set_tf32(products=products, convolutions=convolutions)
+    torch.backends.cudnn.benchmark = benchmark
 
 
 def test_the_settings_of_a_gpu_are_set_for_cuda_alone(cuda_flags):
     cpu = torch.backends.mkldnn.conv.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision
-    for tf32, word in ((True, "tf32"), (False, "ieee")):
+    for tf32 in (True, False):
         speed.set_up_gpu(GpuConfig(tf32=tf32, cudnn_benchmark=not tf32))
-        assert speed._rounding() == (word, word)
+        assert speed._tf32() == (tf32, tf32)
         assert torch.backends.cudnn.benchmark is not tf32
     assert (torch.backends.mkldnn.conv.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision) == cpu
 
 
 def test_scores_are_computed_in_whole_float32_and_training_goes_on_as_before(cuda_flags):
-    speed._set_rounding("tf32", "ieee")
+    speed._set_tf32(products=True, convolutions=False)
     with speed.full_fp32_products("cpu"):
-        assert speed._rounding() == ("tf32", "ieee")
+        assert speed._tf32() == (True, False)
     with pytest.raises(KeyError), speed.full_fp32_products("cuda:0"):
-        assert speed._rounding() == ("ieee", "ieee")
+        assert speed._tf32() == (False, False)
         raise KeyError
-    assert speed._rounding() == ("tf32", "ieee")
+    assert speed._tf32() == (True, False)
+
+
+@pytest.mark.parametrize("tf32", [True, False])
+def test_a_network_is_exported_in_the_process_that_trained_it_on_a_gpu(cuda_flags, tf32):
+    from plainfilm.export.onnx import export_onnx
+
+    speed.set_up_gpu(GpuConfig(tf32=tf32))
+    with speed.full_fp32_products("cuda"):
+        pass
+    assert export_onnx(build_model(ModelConfig(name="compact"), 2, 32, channels=1), 1.0, (1, 32, 32))
 
 
 def test_a_run_on_a_gpu_records_its_settings_and_a_run_on_a_cpu_says_nothing_of_them():
