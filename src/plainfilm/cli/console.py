@@ -219,9 +219,9 @@ class Terminal(ExperimentEvents):
             self.say(f"  pixels normalised with {name} {', '.join(f'{value:g}' for value in facts[name])}")
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:
-        epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
-        about = f"bout {duration(facts['seconds'])}"
-        text = (f"A{about} left" if facts["resumed"] else f"{epochs} will take a{about}") + " (from timed steps)"
+        time, epochs = duration(facts["seconds"]), _epochs(facts["epochs"])
+        text = f"About {time} left" if facts["resumed"] else f"{epochs} will take about {time}"
+        text += " (from timed steps)"
         if facts["slowdown"] > 1 and facts["seconds"] >= 10:
             alone = duration(facts["seconds"] / facts["slowdown"])
             text += f": {facts['load']}; alone it would be about {alone}"
@@ -253,8 +253,7 @@ class Terminal(ExperimentEvents):
         self.say(f"Learning rate found: {facts['lr']:.2g}")
 
     def _on_phase(self, facts: dict[str, Any]) -> None:
-        epochs = "1 epoch" if facts["epochs"] == 1 else f"{facts['epochs']} epochs"
-        self.say(f"Phase {facts['phase']}/{facts['of']}: {epochs} at {facts['size_px']} px")
+        self.say(f"Phase {facts['phase']}/{facts['of']}: {_epochs(facts['epochs'])} at {facts['size_px']} px")
 
     def _on_run(self, facts: dict[str, Any]) -> None:
         self.say(f"Run: {facts['path']}", whole=True)
@@ -309,3 +308,7 @@ class Terminal(ExperimentEvents):
         if not expected / _WRONG < seconds < expected * _WRONG:
             took = f"{duration(seconds)} instead of {duration(expected)}"
             self.say(f"The epoch took {took}; about {duration(seconds * left)} left")
+
+
+def _epochs(n: int) -> str:
+    return "1 epoch" if n == 1 else f"{n} epochs"

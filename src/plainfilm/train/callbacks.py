@@ -77,14 +77,19 @@ class NoSlowdown(Callback):
             )
 
 
+def is_stop_requested(learn: Any) -> bool:
+    """Whether fit_with_stops() has received Ctrl-C; False outside of it."""
+    request = getattr(learn, "stop_request", None)
+    return request is not None and request.wanted
+
+
 def raise_if_stop_requested(learn: Any) -> None:
     """Stop where there is no state to write: a resumed run repeats this work.
 
     Raises:
         KeyboardInterrupt: fit_with_stops() has received Ctrl-C.
     """
-    request = getattr(learn, "stop_request", None)
-    if request is not None and request.wanted:
+    if is_stop_requested(learn):
         raise KeyboardInterrupt
 
 

@@ -9,6 +9,7 @@ import torch
 from fastai.callback.core import Callback
 
 from plainfilm.data.loaders.block import CacheDL
+from plainfilm.train.callbacks import is_stop_requested
 
 
 class AfterFirstStep(Callback):
@@ -25,7 +26,7 @@ class AfterFirstStep(Callback):
 
     def __call__(self, event_name: str) -> None:
         # not a method named after the event: fastai rewrites the message of an exception raised there
-        if event_name != "after_batch" or not (self.waits and self.training) or self._stops():
+        if event_name != "after_batch" or not (self.waits and self.training) or is_stop_requested(self.learn):
             return
         self.waits = False
         began = time.perf_counter()
@@ -33,10 +34,6 @@ class AfterFirstStep(Callback):
         for cb in self.learn.cbs:
             if hasattr(type(cb), "leave_out"):
                 cb.leave_out(time.perf_counter() - began)
-
-    def _stops(self) -> bool:
-        request = getattr(self.learn, "stop_request", None)
-        return request is not None and request.wanted
 
 
 def first_batch(dl: CacheDL, size_px: int) -> tuple[torch.Tensor, torch.Tensor]:

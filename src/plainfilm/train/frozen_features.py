@@ -69,10 +69,11 @@ def _computed(learn: Learner) -> np.ndarray:
 
 def _made_by(model: Normalised, device: str) -> dict[str, Any]:
     """What determines the bits of features, besides images, preprocessing and the network's options."""
+    installed = versions()
     return {
         "weights": _weights_sha256(model), "features": model.head.in_features,
         "standardise": model.standardise, "memory_format": str(model.memory_format), "as_grey": model.as_grey,
-        "versions": {name: versions()[name] for name in ("plainfilm", "torch", "torchvision", "timm")}, "batch": _BATCH, "threads": torch.get_num_threads(),
+        "versions": {name: installed[name] for name in ("plainfilm", "torch", "torchvision", "timm")}, "batch": _BATCH, "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
         "processor": torch.backends.cpu.get_cpu_capability(),
     }  # fmt: skip

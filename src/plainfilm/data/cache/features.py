@@ -9,7 +9,7 @@ import numpy as np
 
 from plainfilm.base.events import EventCallback
 from plainfilm.data.cache.rows import about_pixels
-from plainfilm.data.cache.store import CacheBlock, Store, cache_folder
+from plainfilm.data.cache.store import NEARLY_FULL, CacheBlock, Store, cache_folder, why_not_written
 from plainfilm.data.image.decode import DecodeSpec
 
 
@@ -56,9 +56,9 @@ class FeatureCache:
                 if store.has_room_for(features.nbytes):
                     store.write(self.rows, np.ascontiguousarray(features).view(np.uint8))
                     return
-            why = "the disk is nearly full"
+            why = NEARLY_FULL
         except (OSError, NotImplementedError) as error:
-            why = getattr(error, "strerror", None) or type(error).__name__
+            why = why_not_written(error)
         self.on_event("note", {"text": f"The cache cannot be written ({why}); features are kept in memory only."})
 
     def _store(self, made_by: dict[str, Any]) -> Store:

@@ -13,7 +13,7 @@ from filelock import Timeout
 
 from plainfilm.base.events import EventCallback
 from plainfilm.data.cache.moved_data import files_of
-from plainfilm.data.cache.store import CacheBlock, Store, cache_folder
+from plainfilm.data.cache.store import NEARLY_FULL, CacheBlock, Store, cache_folder, why_not_written
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import decode
@@ -152,9 +152,9 @@ def _cached(
             since, missing = _find(store, missing, on_note)  # another process may have decoded them meanwhile
             found += since
             keep = store.has_room_for(len(missing) * int(np.prod(shape)))
-            why = "the disk is nearly full"
+            why = NEARLY_FULL
         except (OSError, NotImplementedError) as error:
-            keep, why = False, getattr(error, "strerror", None) or type(error).__name__
+            keep, why = False, why_not_written(error)
         if not keep and on_note:
             on_note(f"The cache {store.folder.parent.parent} cannot be written ({why}); decoding into memory instead.")
         return found + list(_decoded(missing, spec, shape, progress, store if keep else None, on_note, len(files)))

@@ -28,6 +28,7 @@ from plainfilm.base.files import atomic_write, hash_json, sweep
 
 _FORMAT = 1
 _KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
+NEARLY_FULL = "the disk is nearly full"
 
 
 def cache_folder() -> Path:
@@ -36,6 +37,11 @@ def cache_folder() -> Path:
         return Path(os.environ["PLAINFILM_CACHE"]).expanduser()
     home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(home).expanduser() / "plainfilm"
+
+
+def why_not_written(error: OSError | NotImplementedError) -> str:
+    """The reason why the cache cannot be written, for a note; it names no path."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 @dataclass(frozen=True)
