@@ -76,8 +76,8 @@ def export_run(
     model, _ = kept_network(run, card, "cpu")
     sample = _sample(run, card, rows)
     on_event("compare", {"images": len(sample.pixels), "what": sample.what})
-    graph = export_onnx(model, card.temperature, sample.pixels.shape[1:])
-    apart = differences(model, card.temperature, graph, sample.pixels)
+    graph = export_onnx(model, card.scaling, sample.pixels.shape[1:])
+    apart = differences(model, card.scaling, graph, sample.pixels)
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
         name = max(apart, key=lambda key: apart[key])
         raise GateError(

@@ -138,6 +138,7 @@ def _operating_point(card: BundleCard) -> list[str]:
         "## Operating point",
         "",
         f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {_plain(card.temperature_chosen_on)})",
+        *_bias(card),
     ]
     if card.threshold is None:
         lines.append("- The class with the highest score is predicted.")
@@ -146,6 +147,7 @@ def _operating_point(card: BundleCard) -> list[str]:
             f"- Predicted {_plain(str(card.positive))} from a score of {card.threshold:.4f} (rule: {_plain(card.threshold_rule)}, chosen on "
             f"{_plain(card.threshold_chosen_on)})"
         )
+        lines += _range(card)
     if card.band is not None:
         lowest = ", ".join(f"{_plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
         lines.append(
@@ -157,6 +159,24 @@ def _operating_point(card: BundleCard) -> list[str]:
         + ("marks images that are out of distribution; it changes no score." if card.gate_sha256 else "none.")
     )
     return lines
+
+
+def _bias(card: BundleCard) -> list[str]:
+    if not card.bias:
+        return []
+    each = ", ".join(f"{_plain(name)} {value:+.4f}" for name, value in card.bias.items())
+    return [f"- Bias added to logits / temperature, fitted with it: {each}"]
+
+
+def _range(card: BundleCard) -> list[str]:
+    found = card.threshold_range
+    if found is None:
+        return []
+    ends = [f"{name} {a:.3f} to {b:.3f}" for name, (a, b) in (("sensitivity", found.sensitivity), ("specificity", found.specificity))]
+    return [
+        f"- With other images the threshold would be {found.low:.4f} to {found.high:.4f} (95 %); from one end to the other, on the "
+        f"{found.images:,} images that chose it, {' and '.join(ends)}"
+    ]
 
 
 def _caveats(card: BundleCard) -> list[str]:
