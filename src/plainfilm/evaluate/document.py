@@ -69,8 +69,18 @@ def evaluate_document(
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature, bias=card.bias,
         threshold_range=card.threshold_range,
         reliability=reliability_report(card, predictions, sample), band=band_report(card, predictions),
-        gate=gate_report(predictions), **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
+        gate=gate_report(predictions), unadapted=_warned(_unadapted(finished, split, predictions), narrow), **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
     )  # fmt: skip
+
+
+def _unadapted(finished: FinishedRun, split: str, predictions: Predictions) -> dict[str, Metric]:
+    """Metrics of external images at the operating point before a recalibration; none where there was none."""
+    about = finished.card.recalibration
+    if about is None or not split.startswith(PREFIX):
+        return {}
+    before = finished.card.model_copy(update={"temperature": about.parent.temperature, "bias": about.parent.bias})
+    sample = predictions.at(before.scaling).sample(finished.positive, about.parent.threshold)
+    return measure_sample(sample, **_draws(finished))
 
 
 def _card_notes(card: Card, split: str) -> list[str]:

@@ -15,7 +15,7 @@ from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.scaling import Scaling
 from plainfilm.schemas.documents import RESEARCH_ONLY
-from plainfilm.schemas.operating import ThresholdRange
+from plainfilm.schemas.operating import Recalibration, ThresholdRange
 
 KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"
 
@@ -53,6 +53,7 @@ class Card(BaseModel):
     threshold_chosen_on: str
     threshold_range: ThresholdRange | None = None
     band: AbstainBand | None = None
+    recalibration: Recalibration | None = None
     gate_sha256: str | None = None  # of gate.safetensors, the out-of-distribution (OOD) gate
     precision: Literal["fp32", "bf16"] = "fp32"  # of the training steps; every score is fp32
     kept_phase: int

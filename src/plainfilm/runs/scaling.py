@@ -27,23 +27,26 @@ class Scaling:
 
     def probs(self, logits: NDArray[np.floating]) -> Floats:
         """Probabilities float64 (n, k) of logits (n, k). In numpy alone: predicting with a bundle needs no scipy."""
-        scaled = np.asarray(logits, dtype=np.float64) / self.temperature
-        scaled = scaled + np.array(self.bias) if self.bias else scaled
+        scaled = self.logits(logits)
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
-    def then(self, slope: float, intercept: float, positive: int) -> Scaling:
-        """Of two classes: the scaling whose logit of the positive score is intercept + slope times this one's.
+    def logits(self, logits: NDArray[np.floating]) -> Floats:
+        """What the softmax is taken of: float64 (n, k) of logits (n, k)."""
+        scaled = np.asarray(logits, dtype=np.float64) / self.temperature
+        return scaled + np.array(self.bias) if self.bias else scaled
 
-        Args:
-            slope: above 0. positive: index of the positive class.
-        """
-        bias = [slope * each for each in self.bias or (0.0, 0.0)]
-        bias[positive] += intercept
-        return Scaling(self.temperature / slope, tuple(bias))
+    def then(self, other: Scaling) -> Scaling:
+        """This scaling with another one after it, as one scaling."""
+        if not (self.bias or other.bias):
+            return Scaling(self.temperature * other.temperature)
+        k = len(self.bias or other.bias)
+        bias = zip(self.bias or (0.0,) * k, other.bias or (0.0,) * k, strict=True)
+        return Scaling(
+            self.temperature * other.temperature, tuple(mine / other.temperature + theirs for mine, theirs in bias)
+        )
 
-
-def logit_of(probs: Floats, positive: int) -> Floats:
-    """Log odds (n,) of the positive class of two, from probabilities (n, 2); finite: scores are saved with nine digits."""
-    p = np.clip(np.asarray(probs, dtype=np.float64)[:, positive], 1e-9, 1 - 1e-9)
-    return np.asarray(np.log(p) - np.log1p(-p))
+    def line(self, positive: int) -> tuple[float, float]:
+        """Of two classes, intercept and slope by which it moves the log odds of the positive class."""
+        bias = self.bias or (0.0, 0.0)
+        return bias[positive] - bias[1 - positive], 1 / self.temperature

@@ -224,6 +224,7 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     decision_curve: DecisionCurve | None = None  # two classes only
     subgroups: Subgroups | None = None
     external: External | None = None
+    unadapted: dict[str, Metric] = {}  # of external images, at the operating point before the run was recalibrated
     inputs: dict[str, str] = {}
     written: list[str] = []
 

@@ -65,3 +65,40 @@ class Reliability(BaseModel):
     bias: dict[str, float] = {}
     before: list[ReliabilityBin]
     after: list[ReliabilityBin]
+
+
+class ParentPoint(BaseModel):
+    """The operating point before a recalibration: scores are softmax(logits / temperature + bias)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    temperature: float
+    bias: dict[str, float] = {}
+    threshold: float | None
+
+
+class Recalibration(BaseModel):
+    """How a run or bundle was recalibrated for another place; holds no path, file name or patient key.
+
+    method: intercept, platt (intercept and slope), or prevalence (only the threshold, from unlabelled images). intercept,
+    slope: of the line on the parent's log odds, two classes only. images, patients: local ones; fitted_images,
+    fitted_patients: those that the numbers come from. fingerprint: SHA-256 of their sorted (file hash, label).
+    parent_sha256: of the parent's card.json. prevalence: the share that was given. before, after: metrics of the local
+    images that were not fitted, or, with `cross_fitted`, of all of them, each by the half without them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    method: str
+    date: str  # UTC
+    parent_sha256: str
+    parent: ParentPoint
+    images: int
+    patients: int | None
+    fitted_images: int
+    fitted_patients: int | None
+    fingerprint: str
+    intercept: float | None = None
+    slope: float | None = None
+    cross_fitted: bool = False
+    prevalence: float | None = None
+    before: dict[str, Metric] = {}
+    after: dict[str, Metric] = {}

@@ -23,6 +23,7 @@ from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions,
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.operating import print_threshold, scaling_text
 from plainfilm.cli.render.predict import print_export, print_predict
+from plainfilm.cli.render.recalibrate import print_recalibrate
 from plainfilm.cli.screen import Screen, duration
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
@@ -42,6 +43,7 @@ from plainfilm.schemas.documents import (
 )
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
+from plainfilm.schemas.recalibrate import RecalibrateDocument
 
 _NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
@@ -246,4 +248,5 @@ PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     ReportDocument: _print_report,
     ExportDocument: print_export,
     PredictDocument: print_predict,
+    RecalibrateDocument: print_recalibrate,
 }

@@ -49,12 +49,18 @@ def fit_scaling(logits: Floats, targs: Ints, patients: Ints) -> _Fitted:
     """
     k = logits.shape[1]
     enough = all(len(np.unique(patients[targs == c])) >= _BIAS_PATIENTS for c in range(k))
-    found = _fit_bias(logits, targs) if enough and len(targs) else None
-    return found or fit_temperature(logits, targs)
+    found = fit_bias(logits, targs) if enough and len(targs) else None
+    return _Fitted(found) if found else fit_temperature(logits, targs)
 
 
-def _fit_bias(logits: Floats, targs: Ints) -> _Fitted | None:
-    """By L-BFGS on (1 / T, bias), in which the log loss is convex; None where T ends at a limit."""
+def fit_bias(logits: Floats, targs: Ints, *, temperature: bool = True) -> Scaling | None:
+    """The bias of each class, 0 for the first, that minimises the log loss, with a temperature or at temperature 1.
+
+    By L-BFGS on (1 / T, bias), in which the log loss is convex; None where T ends at a limit.
+
+    Args:
+        logits: float (n, k). targs: int (n,), 0..k-1, every class present.
+    """
     from scipy.optimize import minimize
     from scipy.special import logsumexp
 
@@ -69,13 +75,13 @@ def _fit_bias(logits: Floats, targs: Ints) -> _Fitted | None:
         value = float((log_sum - scaled[np.arange(n), targs]).mean())
         return value, np.concatenate([[(apart * centred).sum() / n], apart[:, 1:].mean(axis=0)])
 
-    limits = [(1 / HOTTEST, 1 / COLDEST), *[(-50.0, 50.0)] * (k - 1)]
+    limits = [(1 / HOTTEST, 1 / COLDEST) if temperature else (1.0, 1.0), *[(-50.0, 50.0)] * (k - 1)]
     best = minimize(loss, np.concatenate([[1.0], np.zeros(k - 1)]), jac=True, bounds=limits, method="L-BFGS-B",
                     options={"ftol": 1e-16, "gtol": 1e-10, "maxiter": 1000})  # fmt: skip
-    temperature = float(1 / best.x[0])
-    if not COLDEST * _UNCERTAIN < temperature < HOTTEST / _UNCERTAIN:
+    found = float(1 / best.x[0])
+    if not COLDEST * _UNCERTAIN < found < HOTTEST / _UNCERTAIN:
         return None
-    return _Fitted(Scaling(temperature, (0.0, *map(float, best.x[1:]))))
+    return Scaling(found, (0.0, *map(float, best.x[1:])))
 
 
 def fit_temperature(logits: Floats, targs: Ints) -> _Fitted:
