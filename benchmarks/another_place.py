@@ -1,11 +1,11 @@
 """What recalibration on a few local images brings: twenty draws of local patients, each judged on all the others.
 
     python benchmarks/another_place.py RUN --on LOCAL --map No_findings=NORMAL --map Pneumonia=PNEUMONIA
-    python benchmarks/another_place.py RUN --on LOCAL --contrast   # the local images at low contrast, as they are decoded
+    python benchmarks/another_place.py RUN --on LOCAL --change contrast-low   # the decoded local images, changed
 
 Prints accuracy, Brier score, calibration intercept, sensitivity and specificity as the run is, after fits on 20, 50, 100
 and 200 patients (mean and 5th to 95th percentile over draws), and at the best threshold with the labels known (oracle).
-`regained` is the share of (oracle - before) in accuracy. Without --map and labels nothing is guessed.
+`regained` is the share of (oracle - before) in accuracy.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ DRAWS = 20
 
 def numbers(scores: LocalScores, point: LocalPoint, positive: int) -> dict[str, float]:
     probs, truth = point.probs(scores)[:, positive], scores.targs == positive
-    called = point.predicted(scores, positive) == positive
+    predicted = point.predicted(scores, positive) == positive
     line = calibration_line(probs, truth)
     return {
-        "accuracy": float((called == truth).mean()), "brier": float(((probs - truth) ** 2).mean()),
-        "intercept": line[0] if line else float("nan"), "sensitivity": float(called[truth].mean()),
-        "specificity": float((~called[~truth]).mean()),
+        "accuracy": float((predicted == truth).mean()), "brier": float(((probs - truth) ** 2).mean()),
+        "intercept": line[0] if line else float("nan"), "sensitivity": float(predicted[truth].mean()),
+        "specificity": float((~predicted[~truth]).mean()),
     }  # fmt: skip
 
 
@@ -49,16 +49,16 @@ def main() -> None:
     parser.add_argument("--on", type=Path, required=True)
     parser.add_argument("--map", action="append", default=[])
     parser.add_argument("--leave-out", action="append", default=[])
-    parser.add_argument("--contrast", default=None, help="a corruption by name, applied to the decoded local images")
+    parser.add_argument("--change", default=None, help="a corruption by name, applied to the decoded local images")
     args = parser.parse_args()
     parent = open_parent(args.run, "cpu", None, lambda *_: None)
     asked = ExternalRequest(args.on, parse_map(args.map), leave_out=args.leave_out, drop_known=True)
     local = read_local(parent, asked, lambda *_: None)
     scores = local.scores
-    if args.contrast:
+    if args.change:
         pixels = decode_rows(local.rows, DecodeSpec(**parent.card.decode))[:]
         keys = np.array([content_key(sha) for sha in local.rows["sha256"]], dtype=np.int64)
-        scores = replace(scores, logits=parent.score(corrupted(pixels, args.contrast, keys))[0])
+        scores = replace(scores, logits=parent.score(corrupted(pixels, args.change, keys))[0])
     report(parent.card, scores)
 
 

@@ -67,7 +67,7 @@ def test_a_run_gets_a_version_beside_it(place):
     assert found["difference"]["accuracy"]["n"] == found["n_images"] - found["fitted_images"]
     assert [point["patients"] for point in found["learning_curve"]][0] == 0
     shown = json.loads(plainfilm("show", out, "--json").stdout)
-    assert any(note.startswith("RECALIBRATED on ") for note in shown["notes"])
+    assert any(note.startswith("RECALIBRATED: on ") for note in shown["notes"])
     assert "RECALIBRATED" in plainfilm("evaluate", out).stdout
     assert "RECALIBRATED" in plainfilm("report", out, "--json").stdout + (out / "report.html").read_text()
 
@@ -109,7 +109,7 @@ def test_a_bundle_gets_the_same_numbers_and_keeps_its_network(place, parent):
     assert bundle.predict_path(path).score == pytest.approx(bundle.card.scaling.probs(logits)[0, 1])
     assert bundle.predict_path(path).score != pytest.approx(open_bundle(place / parent).predict_path(path).score)
     said = plainfilm("predict", out, path)
-    assert "RECALIBRATED on " in said.stderr
+    assert "RECALIBRATED: on " in said.stderr
 
 
 def test_a_version_exports_to_a_bundle_with_its_scores(place):

@@ -73,7 +73,7 @@ def _about(parent: ParentRun | ParentBundle, path: Path, images: Unlabelled, sha
 
 def _note(about: Recalibration) -> str:
     return (
-        f"{RECALIBRATED} by prevalence: the threshold predicts the share {about.prevalence:g} of {about.images:,} unlabelled local "
+        f"{RECALIBRATED}: by prevalence. The threshold predicts the share {about.prevalence:g} of {about.images:,} unlabelled local "
         f"images positive ({about.date}). It is right where that share is."
     )
 

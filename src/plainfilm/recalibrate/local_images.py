@@ -40,7 +40,7 @@ class Parent(Protocol):
     def known(self) -> FinishedRun:
         """What it knows of its own images, for reading others."""
 
-    def score(self, pixels: PixelRows) -> tuple[np.ndarray, np.ndarray | None]:
+    def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Logits float (n, k) of the network, and OOD scores (n,), None without a gate."""
 
 
@@ -59,7 +59,7 @@ class ParentRun:
     def known(self) -> FinishedRun:
         return self.finished
 
-    def score(self, pixels: PixelRows) -> tuple[np.ndarray, np.ndarray | None]:
+    def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         gate = read_gate(self.finished.run, self.card)
         model, device = kept_network(self.finished.run, self.card, self.device)
         logits, features = predict(model, pixels, device)
@@ -82,7 +82,7 @@ class ParentBundle:
         nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in (*COLUMNS, "group", "role", "split")})
         return FinishedRun(RunDir(self.path), self.card, _any_config(), nothing)
 
-    def score(self, pixels: PixelRows) -> tuple[np.ndarray, np.ndarray | None]:
+    def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
         parts = [self.bundle.outputs(np.ascontiguousarray(channels_first(batch))) for batch in batches]
         ood = None if parts[0][1] is None else np.concatenate([part[1] for part in parts if part[1] is not None])

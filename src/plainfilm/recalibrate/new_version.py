@@ -15,6 +15,7 @@ from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.predictions import write_predictions
 from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_baseline
+from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle import write_bundle
 from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, Manifest, facts_of, opened, verify
@@ -110,7 +111,7 @@ def _add_local(run: RunDir, rows: pd.DataFrame) -> None:
 def _save_valid(made: FinishedRun) -> None:
     """metrics.json with the valid images at the new point."""
     valid = made.predictions("valid")
-    document = evaluate_document(made, "valid", valid, accesses=(0, 0))
+    document = evaluate_document(made, "valid", valid, count_accesses(made.run, made.card.seal))
     probes = shortcut_baseline(made, "valid", valid.probs)
     save_document(made.run, document.model_copy(update={"shortcut_baseline": probes}), ExtraBlocks(), set())
 

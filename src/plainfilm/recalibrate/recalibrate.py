@@ -168,7 +168,7 @@ def _note(about: Recalibration) -> str:
     people = "" if about.fitted_patients is None else f"{about.fitted_patients:,} local patients, "
     line = "intercept and slope" if about.method == "platt" else "the intercept"
     return (
-        f"{RECALIBRATED} on {people}{about.fitted_images:,} local images ({about.date}; {line}): scores and predicted classes are "
+        f"{RECALIBRATED}: on {people}{about.fitted_images:,} local images ({about.date}; {line}): scores and predicted classes are "
         "meant for that place. Those of the run's own valid and test images are at the same operating point."
     )
 
