@@ -11,9 +11,9 @@ import numpy as np
 
 from plainfilm.evaluate.stats.intervals import Bools, Floats
 
-_GRID = np.linspace(0, 1, 201)  # shares of positive images tried by the mixture check
-_POINTS = 400  # scores at which distributions are compared
-_DRAWS = 499
+_GRID = np.linspace(0, 1, 101)  # shares of positive images tried by the mixture check
+_POINTS = 200  # scores at which distributions are compared
+_DRAWS = 199
 REJECTED = 0.05
 
 
