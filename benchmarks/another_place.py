@@ -76,9 +76,14 @@ def report(card: Any, scores: LocalScores) -> None:
         for fitted in draws_of(scores, patients, DRAWS, seed=0):
             point, rest = fit_local(scores.among(fitted), how), scores.among(~fitted)
             after, before, top = (numbers(rest, each, positive) for each in (point, how.as_it_is, best))
-            found.append({**after, "regained": (after["accuracy"] - before["accuracy"]) / (top["accuracy"] - before["accuracy"])})
+            found.append(
+                {**after, "regained": (after["accuracy"] - before["accuracy"]) / (top["accuracy"] - before["accuracy"])}
+            )
         table = {key: np.array([each[key] for each in found]) for key in found[0]}
-        shown = {key: f"{np.nanmean(x):.3f} [{np.nanquantile(x, 0.05):.3f}, {np.nanquantile(x, 0.95):.3f}]" for key, x in table.items()}
+        shown = {
+            key: f"{np.nanmean(x):.3f} [{np.nanquantile(x, 0.05):.3f}, {np.nanquantile(x, 0.95):.3f}]"
+            for key, x in table.items()
+        }
         print(f"{patients:12}", json.dumps(shown))
 
 

@@ -94,7 +94,9 @@ def test_valid_is_judged_on_those_who_set_nothing_and_the_test_images_on_all(run
     for name, metric in found.band.coverage.items():
         mine = select[select["label"] == name]
         assert metric.value == pytest.approx((mine[f"prob_{name}"] >= lowest[name]).mean())
-    assert any("The epoch" not in note and "the temperature and bias and the threshold" in note.lower() for note in found.notes)
+    assert any(
+        "The epoch" not in note and "the temperature and bias and the threshold" in note.lower() for note in found.notes
+    )
     tested = evaluate_run(run.root, split="test")
     rows = read_table(run.table)
     assert tested.gate.marked.n == (rows["split"] == "test").sum()

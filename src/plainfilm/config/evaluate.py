@@ -47,5 +47,7 @@ class EvaluateConfig(Section):
             )
         confidence = float(text.partition("@")[2] or 0.9)
         if not 0.5 < confidence < 1 or ("@" in text and not 0 < float(text.partition("@")[0].partition(">=")[2]) < 1):
-            raise ValueError(f"found {rule!r}; a bound with a confidence is above 0 and below 1, its confidence above 0.5")
+            raise ValueError(
+                f"found {rule!r}; a bound with a confidence is above 0 and below 1, its confidence above 0.5"
+            )
         return text

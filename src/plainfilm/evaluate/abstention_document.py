@@ -54,7 +54,8 @@ def reliability_report(card: Card, predictions: Predictions, sample: Sample) -> 
     """The diagram's points with the run's scaling, from the sample, and, where there is one, as trained."""
     trained = card.scaling.is_identity
     return Reliability(
-        temperature=card.temperature, bias=card.bias,
+        temperature=card.temperature,
+        bias=card.bias,
         before=[] if trained else _bins(predictions.at(AS_TRAINED).sample(card.positive_index, None)),
         after=_bins(sample),
     )

@@ -9,8 +9,8 @@ from plainfilm.base.sanitize import visible
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, Metric
-from plainfilm.schemas.operating import Recalibration
 from plainfilm.schemas.number_text import THREE, limits_text
+from plainfilm.schemas.operating import Recalibration
 
 NOT_REPORTED = "NOT REPORTED"
 _SETS = {
@@ -179,10 +179,17 @@ def _recalibrated(about: Recalibration) -> list[str]:
         "- The scores of valid and test images above are those of that model",
     ]  # fmt: skip
     if about.prevalence is not None:
-        return [*lines, f"- The threshold alone was set, from unlabelled images: {about.prevalence:g} of them are predicted positive"]
+        return [
+            *lines,
+            f"- The threshold alone was set, from unlabelled images: {about.prevalence:g} of them are predicted positive",
+        ]
     if about.intercept is not None and about.slope is not None:
         lines.append(f"- The log odds became {about.intercept:+.3f} + {about.slope:.3f} times what they were")
-    which = "all of them, each by the half without them" if about.cross_fitted else "the local patients that were not fitted"
+    which = (
+        "all of them, each by the half without them"
+        if about.cross_fitted
+        else "the local patients that were not fitted"
+    )
     lines += ["", f"On {which}:", "", "| metric | before | after |", "|---|---|---|"]
     return lines + [
         f"| {name.replace('_', ' ')} | {_value(before)} {_between(before)} | {_value(about.after[name])} {_between(about.after[name])} |"
@@ -194,7 +201,10 @@ def _range(card: BundleCard) -> list[str]:
     found = card.threshold_range
     if found is None:
         return []
-    ends = [f"{name} {a:.3f} to {b:.3f}" for name, (a, b) in (("sensitivity", found.sensitivity), ("specificity", found.specificity))]
+    ends = [
+        f"{name} {a:.3f} to {b:.3f}"
+        for name, (a, b) in (("sensitivity", found.sensitivity), ("specificity", found.specificity))
+    ]
     return [
         f"- With other images the threshold would be {found.low:.4f} to {found.high:.4f} (95 %); from one end to the other, on the "
         f"{found.images:,} images that chose it, {' and '.join(ends)}"

@@ -214,4 +214,6 @@ def _at_other_threshold(finished: FinishedRun, rule: str) -> FinishedRun:
     split = SHIFTED if card.threshold_chosen_on == SHIFTED else "valid"
     found = threshold_of(rule, finished.predictions(split), finished.part(split), positive, finished.cfg.train.seed)
     notes = [*card.notes, *([found.note] if found.note else [])]
-    return replace(finished, card=card.model_copy(update={"threshold_rule": rule, "notes": notes, **threshold_fields(found)}))
+    return replace(
+        finished, card=card.model_copy(update={"threshold_rule": rule, "notes": notes, **threshold_fields(found)})
+    )

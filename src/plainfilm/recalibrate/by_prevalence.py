@@ -26,7 +26,13 @@ _OTHERS = (-0.1, 0.1)  # how wrong the stated share may be
 
 
 def by_prevalence(
-    parent: ParentRun | ParentBundle, path: Path, place: Path, on: Path, share: float, seed: int, on_event: EventCallback
+    parent: ParentRun | ParentBundle,
+    path: Path,
+    place: Path,
+    on: Path,
+    share: float,
+    seed: int,
+    on_event: EventCallback,
 ) -> RecalibrateDocument:
     """A version whose threshold predicts a share of the unlabelled images positive; scores stay as they are.
 
@@ -35,17 +41,22 @@ def by_prevalence(
     """
     card, positive = parent.card, parent.card.positive_index
     if positive is None:
-        raise UsageError("--prevalence-threshold needs two classes; with more, the class with the highest score is predicted.")
+        raise UsageError(
+            "--prevalence-threshold needs two classes; with more, the class with the highest score is predicted."
+        )
     if not 0 < share < 1:
-        raise UsageError(f"--prevalence-threshold {share:g} is outside 0..1; give the share of positive images, e.g. 0.3.")
+        raise UsageError(
+            f"--prevalence-threshold {share:g} is outside 0..1; give the share of positive images, e.g. 0.3."
+        )
     images = read_unlabelled(parent, on, on_event)
     scores = card.scaling.probs(images.logits)[:, positive]
     threshold = prevalence.threshold_for(scores, share)
     about = _about(parent, path, images, share)
+    notes = [_note(about), *(note for note in card.notes if not note.startswith(RECALIBRATED))]
     changed = {
         "threshold": threshold, "threshold_rule": f"{share:g} predicted positive", "threshold_range": None,
         "threshold_chosen_on": "unlabelled local images", "recalibration": about,
-        "notes": [_note(about), *(note for note in card.notes if not note.startswith(RECALIBRATED))],
+        "notes": notes,
     }  # fmt: skip
     rows = pd.DataFrame({"path": images.paths, "sha256": images.keys, "use": "unlabelled"})
     written = write_version(parent, path, place, Version(card.model_copy(update=changed), None, rows))
@@ -53,11 +64,11 @@ def by_prevalence(
         run=str(place), parent=str(path), method="prevalence", n_images=about.images, n_patients=None,
         fitted_images=about.images, fitted_patients=None, positive=card.positive, intercept=None, slope=None,
         threshold=threshold, threshold_before=card.threshold, threshold_rule=str(changed["threshold_rule"]), threshold_range=None,
-        before={}, after={}, difference={}, prevalence=share,
+        before={}, after={}, difference={}, learning_curve=[], prevalence=share,
         other_prevalences=[_other(scores, share + step, threshold) for step in _OTHERS if 0 < share + step < 1],
         prevalence_check=_check(parent, scores, positive, seed), written=written,
         ood_marked=None if images.ood is None else float((images.ood > 1).mean()),
-        notes=[*(str(note) for note in changed["notes"]), *images.notes],
+        notes=[*notes, *images.notes],
     )  # fmt: skip
 
 
@@ -88,10 +99,14 @@ def _check(parent: ParentRun | ParentBundle, scores: Floats, positive: int, seed
     """What the scores themselves say of the share, where the run's own calibrate images can be compared."""
     nothing = PrevalenceCheck(p=None, em=None, bbse=None, says="")
     if isinstance(parent, ParentBundle):
-        return nothing.model_copy(update={"says": "A bundle holds no valid scores, so the share cannot be compared with them."})
+        return nothing.model_copy(
+            update={"says": "A bundle holds no valid scores, so the share cannot be compared with them."}
+        )
     card = parent.card
     if not card.bias:
-        return nothing.model_copy(update={"says": "The run's scores have no fitted bias, so they say nothing about the share."})
+        return nothing.model_copy(
+            update={"says": "The run's scores have no fitted bias, so they say nothing about the share."}
+        )
     known, labels = _calibrate_scores(parent, card, positive)
     found = prevalence.nearest_mixture(scores, known, labels, seed)
     if found.p < prevalence.REJECTED:

@@ -18,7 +18,10 @@ from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.runs.scaling import Scaling
 
-SLOPE_PATIENTS, SLOPE_OF_RARER = 100, 20  # fitted patients from which the slope is fitted too, in all and of the rarer class
+SLOPE_PATIENTS, SLOPE_OF_RARER = (
+    100,
+    20,
+)  # fitted patients from which the slope is fitted too, in all and of the rarer class
 _FEWEST = 2  # patients of each class in each half
 
 
@@ -112,18 +115,22 @@ def fit_local(scores: LocalScores, how: LocalRule) -> LocalPoint:
     Args:
         scores: of at least one image of each class.
     """
-    method = _method(scores) if how.method == "auto" else how.method
     before = how.parent.logits(scores.logits)
-    added = fit_bias(before, scores.targs) if method == "platt" else None
-    if added is None:  # no finite slope is best: the scores separate the classes
-        method, added = "intercept", fit_bias(before, scores.targs, temperature=False)
-    assert added is not None  # only a slope can fail
+    method, added = _line(before, scores, _method(scores) if how.method == "auto" else how.method)
     scaling = how.parent.then(added)
     threshold = None
     if how.positive is not None:
         probs = scaling.probs(scores.logits)[:, how.positive]
         threshold = choose_threshold(how.rule, probs, scores.targs == how.positive, scores.clusters)
     return LocalPoint(method, added, scaling, threshold)
+
+
+def _line(logits: Floats, scores: LocalScores, method: str) -> tuple[str, Scaling]:
+    """The line, and its method: the intercept alone where no finite slope is best, since the scores separate the classes."""
+    found = fit_bias(logits, scores.targs) if method == "platt" else None
+    if found is not None:
+        return method, found
+    return "intercept", fit_bias(logits, scores.targs, temperature=False) or Scaling()
 
 
 def _method(scores: LocalScores) -> str:

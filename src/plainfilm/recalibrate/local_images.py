@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from plainfilm.data.image.layout import channels_first
 from plainfilm.data.split.splits import label_index
 from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.evaluate.finished import FinishedRun
-from plainfilm.evaluate.ood.ood_gate import OODGate, read_gate
+from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.predictions import predict
 from plainfilm.evaluate.shift.external_set import ExternalRequest, read_external
 from plainfilm.export.manifest import MANIFEST

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,16 @@ from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, 
 from plainfilm.schemas.evaluate import Metric
 from plainfilm.schemas.recalibrate import LearningPoint
 
-SHOWN = ("accuracy", "sensitivity", "specificity", "auroc", "brier", "ece", "calibration_intercept", "calibration_slope")
+SHOWN = (
+    "accuracy",
+    "sensitivity",
+    "specificity",
+    "auroc",
+    "brier",
+    "ece",
+    "calibration_intercept",
+    "calibration_slope",
+)
 _SIZES = (10, 20, 50, 100, 200)
 _DRAWS, _CURVE_DRAWS = 2000, 20
 
@@ -62,7 +70,9 @@ def report(
     people = clusters if has_patients else None
 
     def metrics(found: Judged) -> dict[str, Metric]:
-        made = make_sample(found.probs, scores.targs, clusters, people, positive=positive, threshold=None if positive is None else 0.5)
+        made = make_sample(
+            found.probs, scores.targs, clusters, people, positive=positive, threshold=None if positive is None else 0.5
+        )
         measured = measure_sample(_predicting(made, found.predicted), seed=seed)
         return {name: measured[name] for name in SHOWN}
 
@@ -86,7 +96,14 @@ def _difference(value: float, draws: Floats, like: Metric, patients: int) -> Met
     if not np.isfinite(value):
         return Metric(value=None, ci_low=None, ci_high=None, n=like.n, n_patients=like.n_patients, method=like.method)
     found = difference_interval(value, draws, patients)
-    return Metric(value=found.value, ci_low=found.low, ci_high=found.high, n=like.n, n_patients=like.n_patients, method=found.method)
+    return Metric(
+        value=found.value,
+        ci_low=found.low,
+        ci_high=found.high,
+        n=like.n,
+        n_patients=like.n_patients,
+        method=found.method,
+    )
 
 
 def _differences(targs: Ints, before: Judged, after: Judged, positive: int | None) -> Mapping[str, Statistic]:

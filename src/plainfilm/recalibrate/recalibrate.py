@@ -79,9 +79,10 @@ def recalibrate(path: Path, request: RecalibrateRequest, on_event: EventCallback
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The new card, what it was judged to do, the version that has it, and notes."""
+    """The new card and its block, what it was judged to do, the version that has it, and notes."""
 
     card: Card
+    about: Recalibration
     report: LocalReport
     curve: list[Any]
     version: Version
@@ -116,7 +117,7 @@ def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, re
     new = card.model_copy(update=changed)
     marked = None if local.ood is None else float((local.ood > 1).mean())
     return _Fitted(
-        new, found, learning_curve(scores.among(fits), judging, how, seed),
+        new, about, found, learning_curve(scores.among(fits), judging, how, seed),
         Version(new, gate, _local_rows(local, used)), marked, [*new.notes, *notes],
     )  # fmt: skip
 
@@ -138,7 +139,9 @@ def _band(card: Card, scores: LocalScores, point: LocalPoint, seed: int) -> Abst
     return fit_band(point.probs(scores), scores.targs, clusters, card.vocab, level=card.band.level, seed=seed)
 
 
-def _range(scores: LocalScores, point: LocalPoint, how: LocalRule, *, has_patients: bool, seed: int) -> ThresholdRange | None:
+def _range(
+    scores: LocalScores, point: LocalPoint, how: LocalRule, *, has_patients: bool, seed: int
+) -> ThresholdRange | None:
     if how.positive is None or point.threshold is None:
         return None
     labels = scores.targs == how.positive
@@ -179,13 +182,12 @@ def _local_rows(local: LocalImages, used: Bools) -> pd.DataFrame:
 
 
 def _document(path: Path, place: Path, local: LocalImages, made: _Fitted, written: list[str]) -> RecalibrateDocument:
-    about, card = made.card.recalibration, made.card
-    assert about is not None  # just made
+    about, card = made.about, made.card
     return RecalibrateDocument(
         run=str(place), parent=str(path), method=about.method, n_images=about.images, n_patients=about.patients,
         fitted_images=about.fitted_images, fitted_patients=about.fitted_patients, positive=card.positive,
         intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=about.parent.threshold,
         threshold_rule=card.threshold_rule, threshold_range=card.threshold_range, before=made.report.before,
-        after=made.report.after, difference=made.report.difference, learning_curve=made.curve, ood_marked=made.marked,
+        after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[], ood_marked=made.marked,
         notes=made.notes, written=written,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,17 +43,19 @@ def read_unlabelled(parent: ParentRun | ParentBundle, path: Path, on_event: Even
     Raises:
         SealError: images of the run's test set. DataError: no image can be read.
     """
-    own, card = parent.known.rows, parent.card
+    own, card, began = parent.known.rows, parent.card, time.monotonic()
     refuse_sealed_folder(path.absolute(), sealed_files(own))
     sealed = frozenset(own.loc[own["split"] == "test", "sha256"])
     left_out: Counter[str] = Counter()
     spec, seen, paths, parts = DecodeSpec(**card.decode), set[str](), list[str](), []
     for batch in _batches(_decoded(path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))):
         if sealed & seen:
-            raise SealError(f"{path} holds an image of this run's sealed test set. Give images of the other place only.")
+            raise SealError(
+                f"{path} holds an image of this run's sealed test set. Give images of the other place only."
+            )
         paths += [name for name, _, _ in batch]
         parts.append((tuple(key for _, key, _ in batch), *parent.score(np.stack([pixels for _, _, pixels in batch]))))
-        on_event("scored", {"done": len(paths), "seconds": 0.0})
+        on_event("scored", {"done": len(paths), "seconds": time.monotonic() - began})
     if not parts:
         raise DataError(f"{path} holds no image that can be read. Give a folder of images of the other place.")
     ood = [part[2] for part in parts if part[2] is not None]

@@ -8,7 +8,17 @@ ONE_LABEL = "ONE LABEL"  # of several labels per image one was trained: present 
 HEAT_MAPS = "HEAT MAPS"  # begins the sentence of a check that heat maps failed, in a bundle's notes too
 RECALIBRATED = "RECALIBRATED"  # the operating point was set again on images of another place
 TRANSDUCTIVE = "TRANSDUCTIVE"  # the scored images, without their labels, set the threshold
-_IN_TITLES = (TRANSDUCTIVE, RECALIBRATED, DRAWN, "LEAKY SPLIT", IDENTITY, ONE_LABEL, "LEAKY WEIGHTS", "VALIDATION ONLY", "KNOWN PATIENTS")
+_IN_TITLES = (
+    TRANSDUCTIVE,
+    RECALIBRATED,
+    DRAWN,
+    "LEAKY SPLIT",
+    IDENTITY,
+    ONE_LABEL,
+    "LEAKY WEIGHTS",
+    "VALIDATION ONLY",
+    "KNOWN PATIENTS",
+)
 
 
 def marks(notes: list[str]) -> str:

@@ -67,9 +67,9 @@ class RecalibrateDocument(Document):
     before: dict[str, Metric]
     after: dict[str, Metric]
     difference: dict[str, Metric]
-    learning_curve: list[LearningPoint] = []
+    learning_curve: list[LearningPoint]
     prevalence: float | None = None
-    other_prevalences: list[OtherPrevalence] = []
+    other_prevalences: list[OtherPrevalence]
     prevalence_check: PrevalenceCheck | None = None
     ood_marked: float | None
     notes: list[str]

@@ -86,7 +86,9 @@ def make_run(
         run.gate.write_bytes(gate_bytes(found))
     valid = rows[is_valid]
     ood = found.score(pixels[is_valid], features[is_valid])[0] if found else None
-    scored = make_predictions(valid, logits[is_valid], list(vocab), has_patients=True, scaling=Scaling(temperature, bias), ood=ood)
+    scored = make_predictions(
+        valid, logits[is_valid], list(vocab), has_patients=True, scaling=Scaling(temperature, bias), ood=ood
+    )
     band = fit_band(scored.probs, scored.targs, scored.groups, list(vocab), level=0.8, seed=0)
     mean, std = statistics(cfg.model)
     threshold = float(np.median(scored.probs[:, vocab.index(positive)])) if positive else None

@@ -16,9 +16,9 @@ PARENT = Scaling(1.5, (0.0, 0.2))
 def local(patients, seed=0, intercept=1.2, slope=1.0, images=1):
     """Patients whose true log odds are intercept + slope times the parent's; the network's logits are of that parent."""
     rng = np.random.default_rng(seed)
-    log_odds = np.repeat(rng.normal(scale=2.5, size=patients), images) + rng.normal(scale=0.1, size=patients * images)
-    person = rng.random(patients).repeat(images)
-    truth = person < 1 / (1 + np.exp(-(intercept + slope * log_odds)))
+    of_patient = rng.normal(scale=2.5, size=patients)
+    truth = np.repeat(rng.random(patients) < 1 / (1 + np.exp(-(intercept + slope * of_patient))), images)
+    log_odds = np.repeat(of_patient, images) + (rng.normal(scale=0.1, size=patients * images) if images > 1 else 0)
     margin = (log_odds - 0.2) * 1.5  # so that the parent's log odds are log_odds
     clusters = np.repeat(np.arange(patients), images)
     keys = tuple(f"{seed}-{i}" for i in range(patients * images))
@@ -50,12 +50,14 @@ def test_the_intercept_alone_leaves_the_slope_and_matches_the_mean():
     assert found.scaling.logits(scores.logits)[:, 1] - before[:, 1] == pytest.approx(np.full(60, intercept))
 
 
-@pytest.mark.parametrize(("patients", "rarer", "expected"), [(99, 40, "intercept"), (100, 19, "intercept"), (100, 20, "platt")])
+@pytest.mark.parametrize(
+    ("patients", "rarer", "expected"), [(99, 40, "intercept"), (100, 19, "intercept"), (100, 20, "platt")]
+)
 def test_which_line_is_fitted(patients, rarer, expected):
     scores = local(patients, seed=1)
-    rng = np.random.default_rng(0)
+    likely = scores.logits[:, 1] + np.random.default_rng(0).normal(scale=6, size=patients)
     scores.targs[:] = 0
-    scores.targs[rng.permutation(patients)[:rarer]] = 1
+    scores.targs[np.argsort(likely)[-rarer:]] = 1
     assert fit_local(scores, rule()).method == expected
 
 
@@ -70,7 +72,10 @@ def test_a_fixed_threshold_stays_and_three_classes_have_none():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(300, 3))
     truth = (rng.random((300, 1)) > Scaling(1.0, (0.0, 1.0, -1.0)).probs(logits).cumsum(1)).sum(1)
-    found = fit_local(LocalScores(logits, truth, np.arange(300), tuple(map(str, range(300)))), LocalRule(Scaling(), None, "smooth", None))
+    found = fit_local(
+        LocalScores(logits, truth, np.arange(300), tuple(map(str, range(300)))),
+        LocalRule(Scaling(), None, "smooth", None),
+    )
     assert found.threshold is None
     assert found.scaling.bias == pytest.approx((0.0, 1.0, -1.0), abs=0.4)
 
@@ -87,7 +92,9 @@ def test_halves_are_whole_patients_of_each_class_whatever_the_order_of_the_rows(
         mine = of_patient[:, 0][scores.targs.reshape(50, 3)[:, 0] == k]
         assert abs(mine.sum() - (~mine).sum()) <= 1
     order = np.random.default_rng(0).permutation(150)
-    moved = LocalScores(scores.logits[order], scores.targs[order], 49 - scores.clusters[order], tuple(scores.keys[i] for i in order))
+    moved = LocalScores(
+        scores.logits[order], scores.targs[order], 49 - scores.clusters[order], tuple(scores.keys[i] for i in order)
+    )
     assert (halves(moved) == fits[order]).all()
     assert (halves(scores, seed=1) != fits).any()
 
@@ -140,7 +147,9 @@ def test_the_report_compares_the_same_images():
     assert gain.ci_low > 0 and gain.n == len(rest.targs)
     assert found.after["auroc"].value == pytest.approx(found.before["auroc"].value, abs=1e-12)
     assert abs(found.after["calibration_intercept"].value) < 0.6 < found.before["calibration_intercept"].value
-    assert found.difference["sensitivity"].value == pytest.approx(found.after["sensitivity"].value - found.before["sensitivity"].value)
+    assert found.difference["sensitivity"].value == pytest.approx(
+        found.after["sensitivity"].value - found.before["sensitivity"].value
+    )
 
 
 def test_cross_fitting_never_scores_an_image_by_a_fit_that_saw_it():
@@ -151,7 +160,9 @@ def test_cross_fitting_never_scores_an_image_by_a_fit_that_saw_it():
         point = fit_local(scores.among(~rows), rule())
         assert found.probs[rows] == pytest.approx(point.probs(scores.among(rows)))
     changed = LocalScores(scores.logits, np.where(fits, 1 - scores.targs, scores.targs), scores.clusters, scores.keys)
-    assert cross_judged(changed, fits, rule()).probs[fits] == pytest.approx(found.probs[fits])  # labels of a half move only the other
+    assert cross_judged(changed, fits, rule()).probs[fits] == pytest.approx(
+        found.probs[fits]
+    )  # labels of a half move only the other
 
 
 def test_the_learning_curve_begins_with_the_parent_and_ends_with_the_fit():
@@ -159,7 +170,7 @@ def test_the_learning_curve_begins_with_the_parent_and_ends_with_the_fit():
     fits = halves(scores)
     fitted, rest = scores.among(fits), scores.among(~fits)
     curve = learning_curve(fitted, rest, rule(), seed=0)
-    assert [point.patients for point in curve] == [0, 10, 20, 50, 100, 150]
+    assert [point.patients for point in curve] == [0, 10, 20, 50, 100, fitted.patients]
     assert curve[0].accuracy == (judged(rest, rule().as_it_is, 1).predicted == rest.targs).mean()
     assert curve[-1].accuracy == (judged(rest, fit_local(fitted, rule()), 1).predicted == rest.targs).mean()
     assert curve[1].accuracy_high - curve[1].accuracy_low > curve[4].accuracy_high - curve[4].accuracy_low

@@ -30,7 +30,8 @@ def recalibrate(
         ),
     ],
     out: Annotated[
-        Path | None, opt.unless_given("--out", "PATH", "The new version.", "beside RUN|BUNDLE, with -local behind its name")
+        Path | None,
+        opt.unless_given("--out", "PATH", "The new version.", "beside RUN|BUNDLE, with -local behind its name"),
     ] = None,
     method: Annotated[
         str,
@@ -42,7 +43,8 @@ def recalibrate(
         ),
     ] = "auto",
     cross_fit: Annotated[
-        bool, typer.Option("--cross-fit", help="Fit on all local patients, and judge each half by the fit of the other.")
+        bool,
+        typer.Option("--cross-fit", help="Fit on all local patients, and judge each half by the fit of the other."),
     ] = False,
     refit_gate: Annotated[
         bool, typer.Option("--refit-gate", help="Also set the limit of the OOD gate again; from 200 local patients.")
@@ -50,7 +52,9 @@ def recalibrate(
     prevalence_threshold: Annotated[
         float | None,
         opt.unless_given(
-            "--prevalence-threshold", "P", "Set the threshold alone, from unlabelled images of which the share P is positive."
+            "--prevalence-threshold",
+            "P",
+            "Set the threshold alone, from unlabelled images of which the share P is positive.",
         ),
     ] = None,
     class_map: Annotated[
@@ -64,7 +68,9 @@ def recalibrate(
     ] = None,
     leave_out: Annotated[
         list[str] | None,
-        typer.Option("--leave-out", metavar="CLASS", help="Leaves out this local class; may be repeated.", rich_help_panel=_LOCAL),
+        typer.Option(
+            "--leave-out", metavar="CLASS", help="Leaves out this local class; may be repeated.", rich_help_panel=_LOCAL
+        ),
     ] = None,
     drop_known: Annotated[
         bool,
@@ -97,7 +103,9 @@ def recalibrate(
     from plainfilm.recalibrate.recalibrate import RecalibrateRequest
     from plainfilm.recalibrate.recalibrate import recalibrate as carried_out
 
-    local = ExternalRequest(on, parse_map(class_map or []), leave_out=leave_out or [], drop_known=drop_known, reading=reading)
+    local = ExternalRequest(
+        on, parse_map(class_map or []), leave_out=leave_out or [], drop_known=drop_known, reading=reading
+    )
     request = RecalibrateRequest(
         local, out=out, method=method, cross_fit=cross_fit, refit_gate=refit_gate, prevalence=prevalence_threshold, seed=seed,
         device=device, data=data,

@@ -58,7 +58,9 @@ def _print_unadapted(out: Console, document: EvaluateDocument, names: Mapping[st
     for name in ("accuracy", "sensitivity", "specificity", "brier", "calibration_intercept"):
         if name in document.unadapted:
             both = (document.unadapted[name], document.metrics[name])
-            table.add_row(names[name], *(estimate_text(each, THREE) if each.value is not None else "-" for each in both))
+            table.add_row(
+                names[name], *(estimate_text(each, THREE) if each.value is not None else "-" for each in both)
+            )
     out.print(table)
 
 

@@ -10,7 +10,9 @@ from plainfilm.schemas.number_text import limits_text
 from plainfilm.schemas.operating import ThresholdRange
 
 
-def print_threshold(out: Console, positive: str | None, threshold: float, how: str, about: ThresholdRange | None) -> None:
+def print_threshold(
+    out: Console, positive: str | None, threshold: float, how: str, about: ThresholdRange | None
+) -> None:
     """From which score an image is predicted positive, and what the threshold may be with other calibrate images."""
     out.print(f"Score for class {positive}; predicted positive at {threshold:.4f} or above ({how})")
     if about is not None:

@@ -47,7 +47,9 @@ def _print_fit(out: Console, document: RecalibrateDocument) -> None:
         out.print(f"Log odds of the score: {document.intercept:+.3f} + {document.slope:.3f} times the parent's")
     if document.threshold is not None:
         before = "" if document.threshold_before is None else f"; before {document.threshold_before:.4f}"
-        print_threshold(out, document.positive, document.threshold, f"{document.threshold_rule}{before}", document.threshold_range)
+        print_threshold(
+            out, document.positive, document.threshold, f"{document.threshold_rule}{before}", document.threshold_range
+        )
 
 
 def _print_before_after(out: Console, document: RecalibrateDocument) -> None:
@@ -85,10 +87,13 @@ def _print_curve(out: Console, document: RecalibrateDocument) -> None:
 def _print_prevalence(out: Console, document: RecalibrateDocument) -> None:
     out.print(
         f"Score for class {document.positive}; predicted positive at {document.threshold:.4f} or above, in {document.prevalence:g} of "
-        f"{document.n_images:,} unlabelled images" + ("" if document.threshold_before is None else f" (before: {document.threshold_before:.4f})")
+        f"{document.n_images:,} unlabelled images"
+        + ("" if document.threshold_before is None else f" (before: {document.threshold_before:.4f})")
     )
     for other in document.other_prevalences:
-        out.print(f"If the share is {other.prevalence:g}: {other.threshold:.4f}, and {other.changed:,} images are predicted otherwise")
+        out.print(
+            f"If the share is {other.prevalence:g}: {other.threshold:.4f}, and {other.changed:,} images are predicted otherwise"
+        )
     check = document.prevalence_check
     if check is None:
         return

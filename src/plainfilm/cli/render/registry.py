@@ -115,7 +115,9 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
-        out.print(f"Score for class {document.positive}: softmax of {scaling_text(document.temperature, document.bias)}")
+        out.print(
+            f"Score for class {document.positive}: softmax of {scaling_text(document.temperature, document.bias)}"
+        )
     _print_per_class(out, document)
     print_abstentions(out, document, metric_text)
     _print_changes(out, document)

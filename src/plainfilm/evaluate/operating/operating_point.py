@@ -91,9 +91,7 @@ def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: i
     used = calibrates(rows)
     scores, labels, clusters = scored.probs[used, positive], scored.targs[used] == positive, scored.groups[used]
     value = choose_threshold(rule, scores, labels, clusters)
-    about = threshold_range(
-        rule, value, scores, labels, clusters, has_patients=scored.patients is not None, seed=seed
-    )
+    about = threshold_range(rule, value, scores, labels, clusters, has_patients=scored.patients is not None, seed=seed)
     return Threshold(value, about, bound_note(rule, scores, labels, clusters, value))
 
 
@@ -136,7 +134,10 @@ def settle(
 
 def scaling_fields(scaling: Scaling, vocab: list[str]) -> dict[str, Any]:
     """The scaling as fields of a card."""
-    return {"temperature": scaling.temperature, "bias": dict(zip(vocab, scaling.bias, strict=True)) if scaling.bias else {}}
+    return {
+        "temperature": scaling.temperature,
+        "bias": dict(zip(vocab, scaling.bias, strict=True)) if scaling.bias else {},
+    }
 
 
 def threshold_fields(threshold: Threshold | None) -> dict[str, Any]:

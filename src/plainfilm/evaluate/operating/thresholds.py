@@ -138,7 +138,9 @@ def _confident(held: str, least: float, confidence: float, scores: Floats, label
     return _middle(low[candidates[inside]], high[candidates[inside]])
 
 
-def _lower_limit(held: str, confidence: float, scores: Floats, labels: Bools, clusters: Ints, threshold: float) -> float:
+def _lower_limit(
+    held: str, confidence: float, scores: Floats, labels: Bools, clusters: Ints, threshold: float
+) -> float:
     """One-sided lower limit of the rate at a threshold, over patients."""
     rows = labels if held == "sensitivity" else ~labels
     right = (scores[rows] >= threshold) == (held == "sensitivity")

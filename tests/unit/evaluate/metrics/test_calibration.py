@@ -233,16 +233,16 @@ def test_the_diagrams_points_are_the_bins_means():
 
 
 @given(
-    st.integers(2, 12), st.integers(1, 40), st.sampled_from([np.float32, np.float64]), st.floats(0.1, 10),
+    st.integers(2, 12), st.integers(1, 40), st.floats(0.1, 10),
     st.floats(-3, 2.5), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_softmax_has_the_bytes_of_the_formula(k, n, kind, temperature, power, seed):
+def test_softmax_has_the_bytes_of_the_formula(k, n, temperature, power, seed):
     """Saved probabilities of earlier versions came from it; in the order of these operations."""
-    logits = (np.random.default_rng(seed).normal(size=(n, k)) * 10**power).astype(kind)
+    logits = np.random.default_rng(seed).normal(size=(n, k)) * 10**power
     scaled = logits / temperature
     exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     found, expected = Scaling(temperature).probs(logits), exp / exp.sum(axis=1, keepdims=True)
-    assert found.dtype == expected.dtype == kind and found.tobytes() == expected.tobytes()
+    assert found.dtype == np.float64 and found.tobytes() == expected.tobytes()
 
 
 def test_softmax_by_hand_at_a_temperature():

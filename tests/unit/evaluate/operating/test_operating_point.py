@@ -111,5 +111,7 @@ def test_a_known_temperature_is_found_and_the_predicted_classes_stay():
 
 def test_a_rule_with_a_bound_says_what_it_does_not_promise():
     rows, logits = drawn()
-    assert [n for n in point_of(rows, logits, EvaluateConfig(threshold="sensitivity>=0.9")).notes if n.startswith("BOUND")]
+    assert [
+        n for n in point_of(rows, logits, EvaluateConfig(threshold="sensitivity>=0.9")).notes if n.startswith("BOUND")
+    ]
     assert point_of(rows, logits, EvaluateConfig(threshold="sensitivity>=0.8@0.9")).notes == ()

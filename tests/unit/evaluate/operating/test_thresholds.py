@@ -167,7 +167,9 @@ def test_images_of_one_patient_count_as_few():
     each = np.repeat(1 / (1 + np.exp(-rng.normal(1, 1, 60))), 10)
     scores, labels = np.concatenate([each, np.full(50, 0.01)]), np.arange(650) < 600
     alone = choose_threshold("sensitivity>=0.8@0.9", scores, labels)
-    together = choose_threshold("sensitivity>=0.8@0.9", scores, labels, np.concatenate([np.repeat(np.arange(60), 10), 60 + np.arange(50)]))
+    together = choose_threshold(
+        "sensitivity>=0.8@0.9", scores, labels, np.concatenate([np.repeat(np.arange(60), 10), 60 + np.arange(50)])
+    )
     assert together < alone
 
 
@@ -190,7 +192,9 @@ def test_the_patients_that_a_confident_bound_needs(rule, expected):
 def test_what_a_bound_does_not_promise_is_said():
     scores, labels = line_of(400, seed=2)
     clusters = np.arange(400)
-    plain = bound_note("sensitivity>=0.9", scores, labels, clusters, choose_threshold("sensitivity>=0.9", scores, labels))
+    plain = bound_note(
+        "sensitivity>=0.9", scores, labels, clusters, choose_threshold("sensitivity>=0.9", scores, labels)
+    )
     assert plain.startswith("BOUND ON VALID ONLY") and "sensitivity>=0.9@0.9" in plain
     sure = choose_threshold("sensitivity>=0.9@0.9", scores, labels)
     assert bound_note("sensitivity>=0.9@0.9", scores, labels, clusters, sure) == ""
@@ -209,7 +213,9 @@ def test_weighted_images_count_as_often_as_their_weight():
     twice = np.repeat(np.arange(40), np.where(np.arange(40) % 3 == 0, 2, 1))
     weights = np.where(np.arange(40) % 3 == 0, 2.0, 1.0)[None]
     for rule in ("accuracy", "youden", "sensitivity>=0.8"):
-        assert drawn_thresholds(rule, scores, labels, weights)[0] == choose_threshold(rule, scores[twice], labels[twice])
+        assert drawn_thresholds(rule, scores, labels, weights)[0] == choose_threshold(
+            rule, scores[twice], labels[twice]
+        )
 
 
 @pytest.mark.parametrize("rule", ["smooth", "accuracy"])
