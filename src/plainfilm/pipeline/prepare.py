@@ -84,7 +84,7 @@ def _refuse_unreachable_bound(rule: str, split: Split, positive: str | None) -> 
     if found < needed:
         raise UsageError(
             f"--threshold {rule} needs {needed} {'positive' if held == 'sensitivity' else 'negative'} patients among the valid "
-            f"images that choose it; found {found}. Use a lower bound or confidence, or give valid a larger share (--shares)."
+            f"images that choose it; found {found}. Use a lower bound or confidence, or give valid a larger share (data.shares)."
         )
 
 

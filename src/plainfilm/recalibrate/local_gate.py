@@ -1,4 +1,4 @@
-"""The OOD gate's limit, set again on local images; its picture of the train images stays."""
+"""The OOD gate's limit, set again on local images; what it knows of the train images stays."""
 
 from __future__ import annotations
 
