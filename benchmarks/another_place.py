@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from plainfilm.base.seeds import content_key
 from plainfilm.data.cache.rows import decode_rows
@@ -68,7 +69,10 @@ def report(card: Any, scores: LocalScores) -> None:
     probs = card.scaling.probs(scores.logits)[:, positive]
     best = replace(how.as_it_is, threshold=choose_threshold("accuracy", probs, scores.targs == positive))
     rows = {"as it is": numbers(scores, how.as_it_is, positive), "oracle": numbers(scores, best, positive)}
-    print(f"{len(scores.targs)} images of {scores.patients} patients, {np.mean(scores.targs == positive):.2f} positive")
+    auroc = roc_auc_score(scores.targs == positive, probs)
+    print(
+        f"{len(scores.targs)} images of {scores.patients} patients, {np.mean(scores.targs == positive):.2f} positive, AUROC {auroc:.3f}"
+    )
     for name, row in rows.items():
         print(f"{name:12}", json.dumps({key: round(value, 3) for key, value in row.items()}))
     for patients in [n for n in SIZES if n < scores.patients / 2]:
