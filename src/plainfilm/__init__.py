@@ -9,7 +9,7 @@ from typing import Any
 
 from plainfilm.base.wait_policy import sleep_while_waiting
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 sleep_while_waiting()  # here, since every entry passes here before it loads torch
 

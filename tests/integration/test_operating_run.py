@@ -16,7 +16,7 @@ from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.saved_table import read_table
-from plainfilm.evaluate.metrics.calibration import fit_temperature, softmax
+from plainfilm.evaluate.metrics.calibration import fit_scaling
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import predict
@@ -25,6 +25,7 @@ from plainfilm.pipeline.evaluate import evaluate_run
 from plainfilm.pipeline.train import train_run
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.scaling import Scaling
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign]  # .ci/run asks for this file
 LOGITS = ["logit_NORMAL", "logit_PNEUMONIA"]
@@ -60,7 +61,7 @@ def test_valid_is_cut_by_patient_and_history_tells_of_those_who_select(run, vali
     select = valid[valid["role"] == "select"]
     truth = (select["label"] == "PNEUMONIA").to_numpy()
     last = pd.read_csv(run.history).iloc[-1]
-    probs = softmax(select[LOGITS].to_numpy())
+    probs = Scaling().probs(select[LOGITS].to_numpy())
     assert last["valid_auroc"] == pytest.approx(roc_auc_score(truth, probs[:, 1]), abs=1e-6)
     assert last["valid_loss"] == pytest.approx(log_loss(truth, probs), rel=1e-5)
 
@@ -69,12 +70,14 @@ def test_the_card_holds_what_calibrate_gives(run, valid):
     card = read_card(run)
     mine = valid[valid["role"] == "calibrate"]
     truth = (mine["label"] == "PNEUMONIA").to_numpy()
-    assert card.temperature == pytest.approx(fit_temperature(mine[LOGITS].to_numpy(), truth.astype(int)).value)
-    assert card.temperature != 1
-    probs = softmax(valid[LOGITS].to_numpy(), card.temperature)
+    fitted = fit_scaling(mine[LOGITS].to_numpy(), truth.astype(int), mine["group"].to_numpy()).scaling
+    assert card.scaling == fitted and card.temperature != 1 and card.bias["PNEUMONIA"] != 0
+    probs = fitted.probs(valid[LOGITS].to_numpy())
     assert valid["prob_PNEUMONIA"].to_numpy() == pytest.approx(probs[:, 1], rel=1e-8)
-    found = choose_threshold("accuracy", mine["prob_PNEUMONIA"].to_numpy(), truth)
-    assert card.threshold == pytest.approx(found, rel=1e-6)
+    found = choose_threshold("smooth", mine["prob_PNEUMONIA"].to_numpy(), truth)
+    assert card.threshold == pytest.approx(found, rel=1e-6) == pytest.approx(0.5, abs=1e-4)
+    assert card.threshold_range.low < card.threshold < card.threshold_range.high
+    assert (card.threshold_range.images, card.threshold_range.patients) == (len(mine), mine["group"].nunique())
     by_class = mine.groupby("label")["group"].nunique()
     assert card.band.patients == {name: by_class[name] for name in card.vocab}
     text = run.card.read_text() + run.log.read_text()
@@ -91,7 +94,9 @@ def test_valid_is_judged_on_those_who_set_nothing_and_the_test_images_on_all(run
     for name, metric in found.band.coverage.items():
         mine = select[select["label"] == name]
         assert metric.value == pytest.approx((mine[f"prob_{name}"] >= lowest[name]).mean())
-    assert any("The epoch" not in note and "the temperature and the threshold" in note.lower() for note in found.notes)
+    assert any(
+        "The epoch" not in note and "the temperature and bias and the threshold" in note.lower() for note in found.notes
+    )
     tested = evaluate_run(run.root, split="test")
     rows = read_table(run.table)
     assert tested.gate.marked.n == (rows["split"] == "test").sum()

@@ -48,7 +48,7 @@ interpret
 report
 pipeline
 export
-experiments serve
+experiments serve recalibrate
 cli
 __main__
 """
@@ -72,7 +72,14 @@ TORCH_AT_MODULE_LEVEL = (
 HEAVY = {"torch", "torchvision", "fastai", "fasttransform", "fastcore", "timm"}
 PIXEL_MODULES = {"PIL", "pydicom"}
 # Commands that need no pipeline, by their function in cli.commands, and the room that each calls instead.
-DIRECT = {"export": "export", "predict": "export", "serve": "serve", "run": "experiments", "table": "experiments"}
+DIRECT = {
+    "export": "export",
+    "predict": "export",
+    "serve": "serve",
+    "run": "experiments",
+    "table": "experiments",
+    "recalibrate": "recalibrate",
+}
 # What a command may import besides: what options are read with.
 READING = {"errors", "base", "config", "cli", "runs", "data.synthetic.planted_faults"}
 READING |= {"evaluate.metrics.measure", "evaluate.metrics.prevalence", "evaluate.shift.external_set"}

@@ -44,6 +44,12 @@ EXAMPLES = {
           plainfilm evaluate RUN --threshold 'sensitivity>=0.95'
           plainfilm evaluate RUN --external OTHER --map healthy=NORMAL
     """,
+    "recalibrate": """
+        Examples:
+          plainfilm recalibrate RUN --on LOCAL --map healthy=NORMAL
+          plainfilm recalibrate BUNDLE.zip --on LOCAL --cross-fit
+          plainfilm recalibrate RUN --on UNLABELLED --prevalence-threshold 0.3
+    """,
 }
 
 

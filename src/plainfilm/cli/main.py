@@ -17,6 +17,7 @@ from plainfilm.cli.commands import compare as comparing
 from plainfilm.cli.commands import data
 from plainfilm.cli.commands import evaluate as results
 from plainfilm.cli.commands import predict as delivery
+from plainfilm.cli.commands import recalibrate as transfer
 from plainfilm.cli.commands import serve as serving
 from plainfilm.cli.commands import train as training
 from plainfilm.cli.help import EXAMPLES, HelpCommand, HelpGroup
@@ -117,6 +118,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "phantom": data.phantom, "audit": data.audit, "split": data.split, "models": training.models,
     "lr-find": training.lr_find, "train": training.train, "resume": training.resume, "evaluate": results.evaluate,
     "show": results.show, "interpret": results.interpret, "report": results.report, "export": delivery.export,
+    "recalibrate": transfer.recalibrate,
     "predict": delivery.predict, "serve": serving.serve, "compare": comparing.compare, "doctor": data.doctor,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():

@@ -11,11 +11,12 @@ from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.operating.conformal import LIKE_VALID, in_set, is_singleton
-from plainfilm.evaluate.predictions import OOD, Predictions
+from plainfilm.evaluate.predictions import AS_TRAINED, OOD, Predictions
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools
 from plainfilm.runs.card import Card
-from plainfilm.schemas.documents import AbstainBandReport, Metric, OODGateReport, Reliability, ReliabilityBin
+from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.operating import AbstainBandReport, OODGateReport, Reliability, ReliabilityBin
 
 _LEVEL = 0.95
 
@@ -50,10 +51,12 @@ def gate_report(predictions: Predictions) -> OODGateReport | None:
 
 
 def reliability_report(card: Card, predictions: Predictions, sample: Sample) -> Reliability:
-    """The diagram's points at the run's temperature, from the sample, and, where that is not 1, before it."""
+    """The diagram's points with the run's scaling, from the sample, and, where there is one, as trained."""
+    trained = card.scaling.is_identity
     return Reliability(
         temperature=card.temperature,
-        before=_bins(predictions.at(1.0).sample(card.positive_index, None)) if card.temperature != 1 else [],
+        bias=card.bias,
+        before=[] if trained else _bins(predictions.at(AS_TRAINED).sample(card.positive_index, None)),
         after=_bins(sample),
     )
 

@@ -66,10 +66,21 @@ def evaluate_document(
         positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split)],
         metrics=_warned(measure_sample(sample, **draws), narrow), metrics_at_half=_warned(at_half, narrow),
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
-        confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature,
+        confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature, bias=card.bias,
+        threshold_range=card.threshold_range,
         reliability=reliability_report(card, predictions, sample), band=band_report(card, predictions),
-        gate=gate_report(predictions), **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
+        gate=gate_report(predictions), unadapted=_warned(_unadapted(finished, split, predictions), narrow), **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
     )  # fmt: skip
+
+
+def _unadapted(finished: FinishedRun, split: str, predictions: Predictions) -> dict[str, Metric]:
+    """Metrics of external images at the operating point before a recalibration; none where there was none."""
+    about = finished.card.recalibration
+    if about is None or not split.startswith(PREFIX):
+        return {}
+    before = finished.card.model_copy(update={"temperature": about.parent.temperature, "bias": about.parent.bias})
+    sample = predictions.at(before.scaling).sample(finished.positive, about.parent.threshold)
+    return measure_sample(sample, **_draws(finished))
 
 
 def _card_notes(card: Card, split: str) -> list[str]:
@@ -134,13 +145,17 @@ def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
     if split == "test" or split.startswith(PREFIX):
         return []
     chosen = ["the epoch"] if card.kept_by == KEPT_BEST else []
-    chosen += ["the temperature"] if card.temperature != 1 else []
+    chosen += [_scaling_name(card)] if not card.scaling.is_identity else []
     chosen += ["the threshold"] if card.threshold_chosen_on.startswith("valid") else []
     if not chosen:
         return []
     verb = "was" if len(chosen) == 1 else "were"
     listed = " and ".join([", ".join(chosen[:-1]), chosen[-1]] if chosen[:-1] else chosen)
     return [f"{listed.capitalize()} {verb} chosen on the valid images; scores on them are optimistic."]
+
+
+def _scaling_name(card: Card) -> str:
+    return "the temperature and bias" if card.bias else "the temperature"
 
 
 def save_metrics(run: RunDir, document: EvaluateDocument) -> None:

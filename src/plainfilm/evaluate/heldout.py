@@ -88,7 +88,7 @@ def score_shifted_valid(
     model, device = kept_network(run, card, device)
     predictions = predict_shifted(
         finished.rows, model, pixels, device, vocab=card.vocab, has_patients=card.has_patients, gate=gate
-    ).at(card.temperature)  # fmt: skip
+    ).at(card.scaling)  # fmt: skip
     save_shifted(run, predictions)
     return predictions
 
@@ -104,12 +104,12 @@ def _decoded(
 def _predicted(
     finished: FinishedRun, rows: pd.DataFrame, pixels: PixelRows, device: str, gate: OODGate | None, *, has_patients: bool
 ) -> Predictions:  # fmt: skip
-    """New predictions by the kept network, at the run's temperature."""
+    """New predictions by the kept network, with the run's scaling."""
     card = finished.card
     model, device = kept_network(finished.run, card, device)
     logits, features = predict(model, pixels, device)
     ood = gate.score(pixels, features)[0] if gate else None
-    return make_predictions(rows, logits, card.vocab, has_patients=has_patients, temperature=card.temperature, ood=ood)
+    return make_predictions(rows, logits, card.vocab, has_patients=has_patients, scaling=card.scaling, ood=ood)
 
 
 def _facts(finished: FinishedRun, *, inference: bool) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.split.valid_roles import untouched
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.scaling import Scaling
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
 
+AS_TRAINED = Scaling()
 _BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
 _TOP_IMAGES = 24
 CHANGE = "change"  # column of splits with corrupted images: the corruption
@@ -44,9 +45,9 @@ class Predictions:
     patients: np.ndarray | None
     untouched: np.ndarray | None = None
 
-    def at(self, temperature: float) -> Predictions:
-        """The same scores at another temperature."""
-        probs = softmax(self.logits, temperature)
+    def at(self, scaling: Scaling) -> Predictions:
+        """The same logits, scored with another scaling."""
+        probs = scaling.probs(self.logits)
         columns = {f"prob_{name}": _nine_digits(probs[:, k]) for k, name in enumerate(self.vocab)}
         return replace(self, frame=self.frame.assign(**columns))
 
@@ -109,7 +110,7 @@ def predict(model: Normalised, pixels: np.ndarray | PixelRows, device: str = "cp
 
 
 def make_predictions(
-    rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, temperature: float = 1.0,
+    rows: pd.DataFrame, logits: np.ndarray, vocab: list[str], *, has_patients: bool, scaling: Scaling = AS_TRAINED,
     ood: np.ndarray | None = None,
 ) -> Predictions:  # fmt: skip
     """The table of one split from its rows and logits (n, k); `ood`: float (n,), scores of the OOD gate.
@@ -125,7 +126,7 @@ def make_predictions(
         frame[f"logit_{name}"] = _nine_digits(logits[:, k])
     # from the logits as saved, so that reading the file gives the same probabilities
     found = Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
-    found = found.at(temperature)
+    found = found.at(scaling)
     return found if ood is None else replace(found, frame=found.frame.assign(**{OOD: _nine_digits(ood)}))
 
 

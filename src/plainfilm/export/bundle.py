@@ -76,8 +76,8 @@ def export_run(
     model, _ = kept_network(run, card, "cpu")
     sample = _sample(run, card, rows)
     on_event("compare", {"images": len(sample.pixels), "what": sample.what})
-    graph = export_onnx(model, card.temperature, sample.pixels.shape[1:])
-    apart = differences(model, card.temperature, graph, sample.pixels)
+    graph = export_onnx(model, card.scaling, sample.pixels.shape[1:])
+    apart = differences(model, card.scaling, graph, sample.pixels)
     if max(apart.values()) > TOLERANCE or not np.isfinite(list(apart.values())).all():
         name = max(apart, key=lambda key: apart[key])
         raise GateError(
@@ -96,7 +96,7 @@ def export_run(
     files[MANIFEST] = dump_json(manifest.model_dump(mode="json")).encode()
     # other writers to the run sweep away half-written folders and would take this one for a killed writer's
     with run.lock() if out.is_relative_to(run.root) else contextlib.nullcontext():
-        _write(out, files)
+        write_bundle(out, files)
     return ExportDocument(
         run=str(root), out=str(out), files={name: len(content) for name, content in files.items()},
         bytes=sum(map(len, files.values())), opset=OPSET, pictures=len(sample.pixels), differences=apart,
@@ -208,8 +208,8 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
     }  # fmt: skip
 
 
-def _write(out: Path, files: dict[str, bytes]) -> None:
-    """Write the folder in one step: built under another name beside `out`, then renamed. A zip is one file anyway."""
+def write_bundle(out: Path, files: dict[str, bytes]) -> None:
+    """Write a bundle's folder in one step: built under another name beside `out`, then renamed. A zip is one file anyway."""
     if out.suffix.casefold() == ".zip":
         atomic_write(out, pack(files))
         return

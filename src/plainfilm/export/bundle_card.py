@@ -111,7 +111,7 @@ class BundleCard(Card):
         return DecodeSpec(**found.model_dump())
 
     def is_sound(self) -> bool:
-        """Whether it can turn outputs into scores and predicted classes: names, threshold, temperature and band fit together."""
+        """Whether it can turn outputs into scores and predicted classes: names, threshold, temperature, bias and band fit together."""
         names = all(self.vocab) and len(set(self.vocab)) == len(self.vocab) > 1
         binary = self.positive in self.vocab and len(self.vocab) == 2
         threshold = self.threshold is not None and 0 <= self.threshold <= 1
@@ -119,4 +119,5 @@ class BundleCard(Card):
         band = self.band is None or (
             set(self.band.lowest) == set(self.vocab) and all(0 <= lowest <= 1 for lowest in self.band.lowest.values())
         )
-        return names and operating_point and band and math.isfinite(self.temperature) and self.temperature > 0
+        bias = set(self.bias) in (set(), set(self.vocab)) and all(map(math.isfinite, self.bias.values()))
+        return names and operating_point and band and bias and math.isfinite(self.temperature) and self.temperature > 0

@@ -71,11 +71,10 @@ def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
 
 
 def _predicted_class(card: BundleCard, model: Normalised, image: np.ndarray) -> int:
-    from plainfilm.evaluate.metrics.calibration import softmax
     from plainfilm.evaluate.metrics.predicted_class import predicted_classes
     from plainfilm.evaluate.predictions import predict
 
-    probs = softmax(predict(model, image)[0], card.temperature)
+    probs = card.scaling.probs(predict(model, image)[0])
     return int(predicted_classes(probs, positive=card.positive_index, threshold=card.threshold)[0])
 
 

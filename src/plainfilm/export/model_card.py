@@ -10,6 +10,7 @@ from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, Metric
 from plainfilm.schemas.number_text import THREE, limits_text
+from plainfilm.schemas.operating import Recalibration
 
 NOT_REPORTED = "NOT REPORTED"
 _SETS = {
@@ -33,7 +34,7 @@ def model_card(card: BundleCard) -> str:
     """The page; its first lines count the fields that are not reported."""
     sections = [
         _model(card), _people("Intended use"), _data(card), *[_scores(name, card.metrics[name]) for name in card.metrics],
-        _operating_point(card), _caveats(card), _people("Ethics and risks"), _licence(card), _people("Contact"),
+        *([_recalibrated(card.recalibration)] if card.recalibration else []), _operating_point(card), _caveats(card), _people("Ethics and risks"), _licence(card), _people("Contact"),
     ]  # fmt: skip
     body = "\n\n".join("\n".join(lines) for lines in sections)
     title = f"# Model card: score for {_classes(card)}"
@@ -138,6 +139,7 @@ def _operating_point(card: BundleCard) -> list[str]:
         "## Operating point",
         "",
         f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {_plain(card.temperature_chosen_on)})",
+        *_bias(card),
     ]
     if card.threshold is None:
         lines.append("- The class with the highest score is predicted.")
@@ -146,6 +148,7 @@ def _operating_point(card: BundleCard) -> list[str]:
             f"- Predicted {_plain(str(card.positive))} from a score of {card.threshold:.4f} (rule: {_plain(card.threshold_rule)}, chosen on "
             f"{_plain(card.threshold_chosen_on)})"
         )
+        lines += _range(card)
     if card.band is not None:
         lowest = ", ".join(f"{_plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
         lines.append(
@@ -157,6 +160,55 @@ def _operating_point(card: BundleCard) -> list[str]:
         + ("marks images that are out of distribution; it changes no score." if card.gate_sha256 else "none.")
     )
     return lines
+
+
+def _bias(card: BundleCard) -> list[str]:
+    if not card.bias:
+        return []
+    each = ", ".join(f"{_plain(name)} {value:+.4f}" for name, value in card.bias.items())
+    return [f"- Bias added to logits / temperature, fitted with it: {each}"]
+
+
+def _recalibrated(about: Recalibration) -> list[str]:
+    """How it was made to fit another place, and what that did on local patients that were not fitted."""
+    people = "" if about.fitted_patients is None else f"{about.fitted_patients:,} patients, "
+    lines = [
+        "## Recalibrated for another place", "",
+        f"- {about.date}, on {people}{about.fitted_images:,} images; fingerprint of them: {about.fingerprint}",
+        f"- Made from the model whose card.json has SHA-256 {about.parent_sha256}; its network is unchanged",
+        "- The scores of valid and test images above are those of that model",
+    ]  # fmt: skip
+    if about.prevalence is not None:
+        return [
+            *lines,
+            f"- The threshold alone was set, from unlabelled images: {about.prevalence:g} of them are predicted positive",
+        ]
+    if about.intercept is not None and about.slope is not None:
+        lines.append(f"- The log odds became {about.intercept:+.3f} + {about.slope:.3f} times what they were")
+    which = (
+        "all of them, each by the half without them"
+        if about.cross_fitted
+        else "the local patients that were not fitted"
+    )
+    lines += ["", f"On {which}:", "", "| metric | before | after |", "|---|---|---|"]
+    return lines + [
+        f"| {name.replace('_', ' ')} | {_value(before)} {_between(before)} | {_value(about.after[name])} {_between(about.after[name])} |"
+        for name, before in about.before.items() if name in about.after
+    ]  # fmt: skip
+
+
+def _range(card: BundleCard) -> list[str]:
+    found = card.threshold_range
+    if found is None:
+        return []
+    ends = [
+        f"{name} {a:.3f} to {b:.3f}"
+        for name, (a, b) in (("sensitivity", found.sensitivity), ("specificity", found.specificity))
+    ]
+    return [
+        f"- With other images the threshold would be {found.low:.4f} to {found.high:.4f} (95 %); from one end to the other, on the "
+        f"{found.images:,} images that chose it, {' and '.join(ends)}"
+    ]
 
 
 def _caveats(card: BundleCard) -> list[str]:

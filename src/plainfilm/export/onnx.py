@@ -15,6 +15,7 @@ from torch import nn
 
 from plainfilm.export.onnx_runtime import onnx_runtime
 from plainfilm.models.build import Normalised
+from plainfilm.runs.scaling import Scaling
 
 if TYPE_CHECKING:
     from onnx import FunctionProto, ModelProto
@@ -25,22 +26,25 @@ TOLERANCE = 1e-4
 
 
 class _Served(nn.Module):
-    """uint8 (n, c, h, w), as decode() gives them -> logits (n, k), probs (n, k) at the temperature, features (n, d).
+    """uint8 (n, c, h, w), as decode() gives them -> logits (n, k), probs (n, k) with the scaling, features (n, d).
 
     Normalisation is inside `model`, so users of the file cannot get it wrong.
     """
 
-    def __init__(self, model: Normalised, temperature: float) -> None:
+    def __init__(self, model: Normalised, scaling: Scaling) -> None:
         super().__init__()
-        self.model, self.temperature = model, temperature
+        self.model, self.temperature = model, scaling.temperature
+        self.bias = torch.tensor(scaling.bias, dtype=torch.float32) if scaling.bias else None
 
     def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         features = self.model.features(image.float() / 255)
         logits = self.model.head(features)
-        return logits, torch.softmax(logits / self.temperature, dim=1), features
+        scaled = logits / self.temperature
+        scaled = scaled if self.bias is None else scaled + self.bias
+        return logits, torch.softmax(scaled, dim=1), features
 
 
-def export_onnx(model: Normalised, temperature: float, shape: tuple[int, int, int]) -> bytes:
+def export_onnx(model: Normalised, scaling: Scaling, shape: tuple[int, int, int]) -> bytes:
     """The network as ONNX, in one piece: input `image`, outputs `logits`, `probs`, `features`; any batch size.
 
     Args:
@@ -48,7 +52,7 @@ def export_onnx(model: Normalised, temperature: float, shape: tuple[int, int, in
     """
     import onnx
 
-    served = _Served(model, temperature).eval().cpu()
+    served = _Served(model, scaling).eval().cpu()
     example = torch.zeros((2, *shape), dtype=torch.uint8)  # with one image the exporter would fix the batch size
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -62,14 +66,14 @@ def export_onnx(model: Normalised, temperature: float, shape: tuple[int, int, in
     return data
 
 
-def differences(model: Normalised, temperature: float, data: bytes, pixels: np.ndarray) -> dict[str, float]:
+def differences(model: Normalised, scaling: Scaling, data: bytes, pixels: np.ndarray) -> dict[str, float]:
     """The largest difference between ONNX Runtime and torch by output, on uint8 images (n, c, h, w).
 
     Differences are relative to the largest absolute value of the output where that is above 1.
     """
     session = onnx_runtime().InferenceSession(data, providers=["CPUExecutionProvider"])
     with torch.inference_mode():
-        expected = [out.numpy() for out in _Served(model, temperature).eval().cpu()(torch.from_numpy(pixels))]
+        expected = [out.numpy() for out in _Served(model, scaling).eval().cpu()(torch.from_numpy(pixels))]
     found = session.run(list(OUTPUTS), {INPUT: pixels})
     return {
         name: float(np.abs(a - b).max() / max(1.0, np.abs(b).max()))

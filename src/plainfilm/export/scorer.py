@@ -63,6 +63,11 @@ class Bundle:
         self._spec = card.decode_spec()
         self._batch = max(1, min(BATCH, BATCH_PIXELS // card.size_px**2))
 
+    @property
+    def gate(self) -> OODGate | None:
+        """The out-of-distribution gate; None for a bundle without one."""
+        return self._gate
+
     def card_markdown(self) -> str:
         """The text of MODEL_CARD.md."""
         return self._markdown
@@ -135,23 +140,36 @@ class Bundle:
         Raises:
             BundleError: the network or the gate fails on them.
         """
-        try:
-            _, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
-            probs = probs.astype(np.float64)
-            unlike = (
-                np.zeros(len(probs)) if self._gate is None else self._gate.score(channels_last(pixels), features)[0]
-            )
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types of its own, which share only Exception
-            raise BundleError(
-                f"The network or the gate of the bundle fails ({type(error).__name__}). Export it again."
-            ) from None
+        logits, probs, ood = self._run(pixels)
         card = self.card
+        if card.recalibration is not None:  # model.onnx still has the parent's scaling
+            probs = card.scaling.probs(logits)
+        unlike = np.zeros(len(probs)) if ood is None else ood
         positive = card.positive_index
         predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
         kept = np.ones(len(predicted), bool)
         if card.band is not None:
             kept = is_singleton(card.band, probs, predicted, card.vocab)
         return [self._prediction(*row, positive) for row in zip(probs, predicted, kept, unlike, strict=True)]
+
+    def outputs(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Logits float (n, k) of images uint8 (n, c, h, w), and their OOD scores (n,), None without a gate.
+
+        Raises:
+            BundleError: the network or the gate fails on them.
+        """
+        logits, _, ood = self._run(pixels)
+        return logits, ood
+
+    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        try:
+            logits, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
+            ood = None if self._gate is None else self._gate.score(channels_last(pixels), features)[0]
+            return logits.astype(np.float64), probs.astype(np.float64), ood
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types of its own, which share only Exception
+            raise BundleError(
+                f"The network or the gate of the bundle fails ({type(error).__name__}). Export it again."
+            ) from None
 
     def _prediction(
         self, probs: np.ndarray, predicted: int, kept: bool, unlike: float, positive: int | None

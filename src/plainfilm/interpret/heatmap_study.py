@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.seeds import HEAT, content_key, uniform
-from plainfilm.evaluate.metrics.calibration import softmax
 from plainfilm.evaluate.predictions import predict
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.interpret import heatmap_checks as checks
@@ -142,7 +141,7 @@ def study_heat(
         nonlocal done
         done += 1
         on_event("heat", {"done": done, "of": checks.FORWARD_PASSES})
-        return softmax(predict(model, images, device)[0], card.temperature)
+        return card.scaling.probs(predict(model, images, device)[0])
 
     curves = checks.deletion(pixels, heat, predicted, studied.keys, score)
     others = [heat_maps(fresh(1 + i), pixels, predicted, **shared) for i in range(_RANDOM_NETWORKS)]

@@ -16,7 +16,7 @@ from plainfilm.evaluate.metrics.measure import confidences, rate_metric
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample
-from plainfilm.evaluate.predictions import Predictions
+from plainfilm.evaluate.predictions import AS_TRAINED, Predictions
 from plainfilm.plots import base, curves, heatmaps
 from plainfilm.plots.base import short
 from plainfilm.runs.card import Card
@@ -133,10 +133,10 @@ def _point(view: SplitView, x: Metric, y: Metric, text: str) -> curves.Point | N
 
 
 def _reliability(view: SplitView) -> Figure:
-    """The reliability diagram, before and after temperature scaling where a temperature was fitted."""
+    """The reliability diagram, as trained and with the run's scaling where one was fitted."""
     series = {"scores": _bins(view.sample)}
-    if view.card.temperature != 1:
-        series = {"before temperature": _bins(_at_temperature_one(view)), "after": series["scores"]}
+    if not view.card.scaling.is_identity:
+        series = {"as trained": _bins(_as_trained(view)), "scaled": series["scores"]}
     scored = f"score for class {short(view.card.positive, 28)}" if view.card.positive else "largest score"
     return curves.plot_reliability(series, scored, view.title("Reliability"))
 
@@ -145,8 +145,8 @@ def _bins(sample: Sample) -> list[Bin]:
     return reliability(*confidences(sample), sample.clusters)
 
 
-def _at_temperature_one(view: SplitView) -> Sample:
-    return view.predictions.at(1.0).sample(view.positive, None)
+def _as_trained(view: SplitView) -> Sample:
+    return view.predictions.at(AS_TRAINED).sample(view.positive, None)
 
 
 def _top_losses(view: SplitView) -> Figure:

@@ -16,7 +16,7 @@ from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.finished import SHIFTED, FinishedRun
 from plainfilm.evaluate.heldout import score_external, score_shifted_valid, score_test
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
-from plainfilm.evaluate.operating.operating_point import threshold_of
+from plainfilm.evaluate.operating.operating_point import threshold_fields, threshold_of
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.shift.corrupted_valid import score_changes
 from plainfilm.evaluate.shift.external_set import ExternalRequest, ExternalSet, read_external
@@ -212,5 +212,8 @@ def _at_other_threshold(finished: FinishedRun, rule: str) -> FinishedRun:
         raise UsageError("--threshold needs two classes; with more, the class with the highest score is predicted.")
     rule = load_config(options={"evaluate.threshold": rule}).evaluate.threshold
     split = SHIFTED if card.threshold_chosen_on == SHIFTED else "valid"
-    threshold = threshold_of(rule, finished.predictions(split), finished.part(split), positive)
-    return replace(finished, card=card.model_copy(update={"threshold": threshold, "threshold_rule": rule}))
+    found = threshold_of(rule, finished.predictions(split), finished.part(split), positive, finished.cfg.train.seed)
+    notes = [*card.notes, *([found.note] if found.note else [])]
+    return replace(
+        finished, card=card.model_copy(update={"threshold_rule": rule, "notes": notes, **threshold_fields(found)})
+    )

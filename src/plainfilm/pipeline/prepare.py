@@ -15,11 +15,12 @@ from plainfilm.data.split.exclude import leave_out
 from plainfilm.data.split.identities import without_patients
 from plainfilm.data.split.splits import Split, count, make_split
 from plainfilm.data.split.subsample import keep_per_class
-from plainfilm.data.split.valid_roles import cut_valid
+from plainfilm.data.split.valid_roles import calibrates, cut_valid
 from plainfilm.data.synthetic.drawn_files import drawn_note
 from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.data.table.positive_class import BY_ALPHABET, positive_of_two
 from plainfilm.errors import ConfigError, DataError, UsageError
+from plainfilm.evaluate.operating.thresholds import patients_for
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.schemas.documents import DataCounts
 
@@ -62,6 +63,7 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     if cfg.data.per_class is not None:
         table, split = keep_per_class(table, split, cfg.data.per_class, cfg.train.seed)
     split = cut_valid(split, table.classes, cfg.train.seed)
+    _refuse_unreachable_bound(cfg.evaluate.threshold, split, positive)
     split = replace(split, notes=_all_notes(table, split, cfg.data))
     counts = count(table, split)
     spec = decode_spec(cfg, table)
@@ -69,6 +71,21 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
         "data", {"path": str(path), "counts": counts, "positive": positive, "split": split, "excluded": table.excluded}
     )
     return Prepared(table, split, counts, positive, spec)
+
+
+def _refuse_unreachable_bound(rule: str, split: Split, positive: str | None) -> None:
+    """Refuse a bound whose confidence the calibrate patients cannot give, before training and not after it."""
+    held, needed = patients_for(rule)
+    if positive is None or not needed:
+        return
+    rows = split.rows[calibrates(split.rows)]
+    of_class = (rows["label"] == positive) == (held == "sensitivity")
+    found = rows.loc[of_class, "group"].nunique()
+    if found < needed:
+        raise UsageError(
+            f"--threshold {rule} needs {needed} {'positive' if held == 'sensitivity' else 'negative'} patients among the valid "
+            f"images that choose it; found {found}. Use a lower bound or confidence, or give valid a larger share (data.shares)."
+        )
 
 
 def _all_notes(table: ImageTable, split: Split, cfg: DataConfig) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str)
     """Observed frequency against score, in bins of equal mass with 95 % intervals; the diagonal is perfect calibration.
 
     Args:
-        series: bins by name; before and after the temperature where one was fitted.
+        series: bins by name; as trained and scaled where a scaling was fitted.
         axis: label of the score axis.
     """
     figure, (ax,) = _squares(title, None)

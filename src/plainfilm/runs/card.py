@@ -13,7 +13,9 @@ from plainfilm.base.files import atomic_write, dump_json, sha256_of
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.scaling import Scaling
 from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.schemas.operating import Recalibration, ThresholdRange
 
 KEPT_BEST, KEPT_LAST = "highest valid AUROC", "last epoch"
 
@@ -45,10 +47,13 @@ class Card(BaseModel):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     temperature: float = 1.0
+    bias: dict[str, float] = {}  # by class, added to logits / temperature; {} = none
     threshold: float | None
     threshold_rule: str
     threshold_chosen_on: str
+    threshold_range: ThresholdRange | None = None
     band: AbstainBand | None = None
+    recalibration: Recalibration | None = None
     gate_sha256: str | None = None  # of gate.safetensors, the out-of-distribution (OOD) gate
     precision: Literal["fp32", "bf16"] = "fp32"  # of the training steps; every score is fp32
     kept_phase: int
@@ -66,6 +71,11 @@ class Card(BaseModel):
     def positive_index(self) -> int | None:
         """Position of the positive class in `vocab`; None for more than two classes."""
         return None if self.positive is None else self.vocab.index(self.positive)
+
+    @property
+    def scaling(self) -> Scaling:
+        """From logits to scores."""
+        return Scaling(self.temperature, tuple(self.bias[name] for name in self.vocab) if self.bias else ())
 
 
 def write_card(run: RunDir, card: Card) -> None:

@@ -64,6 +64,7 @@ class RunDir:
         self.probe_features = self.root / "probes" / "train_features.npy"
         self.heat_checks = self.root / "heat_checks.json"
         self.label_errors = self.root / "suspects.csv"
+        self.local = self.root / "local.csv"  # rows of the local images that a version was recalibrated on
         self.ledger = self.root / "test_ledger.jsonl"
         self.log = self.root / "log.txt"
 

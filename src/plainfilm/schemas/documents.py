@@ -16,6 +16,7 @@ from plainfilm.schemas.marks import DRAWN as DRAWN
 from plainfilm.schemas.marks import HEAT_MAPS as HEAT_MAPS
 from plainfilm.schemas.marks import IDENTITY as IDENTITY
 from plainfilm.schemas.marks import marks as marks
+from plainfilm.schemas.operating import AbstainBandReport, OODGateReport, Reliability, ThresholdRange
 from plainfilm.schemas.patient_patterns import PatientPattern
 
 RESEARCH_ONLY = "Research use only; not a medical device."
@@ -173,6 +174,8 @@ class TrainDocument(Document, HasShortcutBaseline):
     threshold_rule: str | None
     threshold_chosen_on: str | None = None
     temperature: float | None = None
+    bias: dict[str, float] = {}
+    threshold_range: ThresholdRange | None = None
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
@@ -189,47 +192,6 @@ class ChangeScore(BaseModel):
     auroc: Metric
     log_loss: float
     marked: float | None = None
-
-
-class AbstainBandReport(BaseModel):
-    """The abstain band on these images; `lowest`: for each class, the lowest score at which it stays possible.
-
-    `coverage`: share of the images of each class whose true class stays possible, guaranteed to be `level` for images
-    like valid; `kept`: share not abstained, where only the predicted class is possible; `on`: the images counted.
-    """
-
-    level: float
-    lowest: dict[str, float]
-    on: str
-    coverage: dict[str, Metric]
-    kept: Metric
-    error_among_kept: Metric
-    holds: str
-
-
-class OODGateReport(BaseModel):
-    """Share of these images that the out-of-distribution (OOD) gate marks; `on`: the images counted."""
-
-    on: str
-    marked: Metric
-
-
-class ReliabilityBin(BaseModel):
-    """A bin of the reliability diagram: its mean score, share of correct images with interval, number of images."""
-
-    score: float
-    share: float
-    ci_low: float
-    ci_high: float
-    n: int
-
-
-class Reliability(BaseModel):
-    """The reliability diagram with the run's temperature (`after`) and without (`before`; empty where it is 1)."""
-
-    temperature: float
-    before: list[ReliabilityBin]
-    after: list[ReliabilityBin]
 
 
 class EvaluateDocument(Document, HasShortcutBaseline):
@@ -252,6 +214,8 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     confusion: Confusion
     changes: list[ChangeScore] = []  # only for the split valid-shifted
     temperature: float = 1.0
+    bias: dict[str, float] = {}
+    threshold_range: ThresholdRange | None = None
     reliability: Reliability | None = None
     band: AbstainBandReport | None = None
     gate: OODGateReport | None = None
@@ -260,6 +224,7 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     decision_curve: DecisionCurve | None = None  # two classes only
     subgroups: Subgroups | None = None
     external: External | None = None
+    unadapted: dict[str, Metric] = {}  # of external images, at the operating point before the run was recalibrated
     inputs: dict[str, str] = {}
     written: list[str] = []
 

@@ -53,7 +53,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert (cfg.model.dropout, cfg.model.dense, cfg.model.dense_dropout) == (0.2, 128, 0.5)
     assert (cfg.train.epochs, cfg.train.size_px, cfg.train.batch_size, cfg.train.lr) == (10, 224, 64, 1e-3)
     assert (cfg.train.augment, cfg.train.balance, cfg.train.keep) == ("radiograph", "none", "best")
-    assert (cfg.evaluate.threshold, cfg.evaluate.n_boot) == ("accuracy", 2000)
+    assert (cfg.evaluate.threshold, cfg.evaluate.n_boot) == ("smooth", 2000)
 
 
 def test_a_config_cannot_be_changed() -> None:
@@ -338,7 +338,7 @@ def test_a_threshold_may_be_a_number_and_its_rule_may_contain_spaces() -> None:
     ["best", "f1", "sensitivity>0.9", "sensitivity>=1.5", "ppv>=0.9", "1.5", "-0.5", "50%", "", "sensitivity>=", None],
 )
 def test_other_threshold_rules_are_refused(rule: object) -> None:
-    with pytest.raises(ValidationError, match="expected accuracy, youden"):
+    with pytest.raises(ValidationError, match="expected smooth, accuracy, youden"):
         EvaluateConfig(threshold=rule)  # type: ignore[arg-type]
 
 

@@ -13,6 +13,7 @@ from plainfilm.data.synthetic.corruptions import CORRUPTIONS
 from plainfilm.errors import DataError
 from plainfilm.evaluate import finished as room
 from plainfilm.evaluate.finished import SHIFTED, FinishedRun
+from plainfilm.runs.scaling import Scaling
 
 
 def test_parts_are_the_rows_of_a_split_and_the_valid_rows_under_each_corruption(save_run):
@@ -107,7 +108,7 @@ def test_scores_are_taken_from_the_table_once(save_run):
     predictions = FinishedRun.open(save_run("r")).predictions("valid")
     assert predictions.probs is predictions.probs and predictions.targs is predictions.targs
     before = predictions.probs.copy()
-    assert np.abs(predictions.at(2.0).probs - before).max() > 0.01 and (predictions.probs == before).all()
+    assert np.abs(predictions.at(Scaling(2.0)).probs - before).max() > 0.01 and (predictions.probs == before).all()
 
 
 def test_a_config_that_cannot_be_read_names_the_version_that_wrote_the_run(save_run):

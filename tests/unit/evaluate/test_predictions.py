@@ -6,6 +6,7 @@ import pytest
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.predictions import make_predictions, read_predictions, write_predictions
+from plainfilm.runs.scaling import Scaling
 
 ROWS = pd.DataFrame({
     "path": ["/d/a.png", "/d/b.png", "/d/c.png"], "patient": ["007", "7", ""], "label": ["NA", "NO", "NA"],
@@ -24,7 +25,7 @@ def test_probabilities_are_the_softmax_of_the_logits():
 
 
 def test_a_temperature_softens_the_probabilities_and_keeps_the_logits():
-    made = make_predictions(ROWS, LOGITS, VOCAB, has_patients=True, temperature=2.0)
+    made = make_predictions(ROWS, LOGITS, VOCAB, has_patients=True, scaling=Scaling(2.0))
     assert made.frame["logit_NA"][0] == pytest.approx(np.log(3))
     assert made.probs[0, 0] == pytest.approx(np.sqrt(3) / (np.sqrt(3) + 1))
 

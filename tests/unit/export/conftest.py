@@ -30,6 +30,7 @@ from plainfilm.models.build import build_model
 from plainfilm.models.registry import statistics
 from plainfilm.runs.card import KEPT_BEST, Card, write_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.scaling import Scaling
 
 SIZE = 48
 MakeRun = Callable[..., RunDir]
@@ -57,7 +58,8 @@ def draw(folder: Path, vocab: tuple[str, ...], patients: int, channels: int) -> 
 
 def make_run(
     root: Path, *, vocab: tuple[str, ...] = ("NORMAL", "PNEUMONIA"), positive: str | None = "PNEUMONIA", channels: int = 1,
-    patients: int = 60, gate: bool = True, temperature: float = 1.7, notes: tuple[str, ...] = (), **model: Any,
+    patients: int = 60, gate: bool = True, temperature: float = 1.7, bias: tuple[float, ...] = (),
+    notes: tuple[str, ...] = (), **model: Any,
 ) -> RunDir:  # fmt: skip
     """A finished run whose network has random weights; its head is scaled up so that the scores differ."""
     run = RunDir(root / "run")
@@ -84,13 +86,15 @@ def make_run(
         run.gate.write_bytes(gate_bytes(found))
     valid = rows[is_valid]
     ood = found.score(pixels[is_valid], features[is_valid])[0] if found else None
-    scored = make_predictions(valid, logits[is_valid], list(vocab), has_patients=True, temperature=temperature, ood=ood)
+    scored = make_predictions(
+        valid, logits[is_valid], list(vocab), has_patients=True, scaling=Scaling(temperature, bias), ood=ood
+    )
     band = fit_band(scored.probs, scored.targs, scored.groups, list(vocab), level=0.8, seed=0)
     mean, std = statistics(cfg.model)
     threshold = float(np.median(scored.probs[:, vocab.index(positive)])) if positive else None
     card = Card(
         model=cfg.model, vocab=list(vocab), positive=positive, decode=spec.as_dict(), mean=mean, std=std,
-        temperature=temperature, threshold=threshold, threshold_rule="accuracy", threshold_chosen_on="valid", band=band,
+        temperature=temperature, bias=dict(zip(vocab, bias, strict=False)), threshold=threshold, threshold_rule="accuracy", threshold_chosen_on="valid", band=band,
         gate_sha256=hashlib.sha256(run.gate.read_bytes()).hexdigest() if gate else None, kept_phase=0, kept_epoch=1,
         kept_by=KEPT_BEST, split="patient", leaky=False, has_patients=True, seal=None, notes=list(notes),
         weights_sha256=hashlib.sha256(run.weights.read_bytes()).hexdigest(),
@@ -119,7 +123,7 @@ def make_run(
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, Path]:
     """A run of two classes and its bundle; both are read only."""
     root = tmp_path_factory.mktemp("export")
-    run = make_run(root, notes=("SHORTCUT: AUROC 0.9 needs no lung.",))
+    run = make_run(root, bias=(0.0, 0.4), notes=("SHORTCUT: AUROC 0.9 needs no lung.",))
     export_run(run.root, root / "bundle")
     return run, root / "bundle"
 

@@ -32,6 +32,7 @@ from plainfilm.export.bundle import export_run
 from plainfilm.export.onnx_runtime import onnx_runtime
 from plainfilm.export.scorer import open_bundle
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.scaling import Scaling
 from plainfilm.serve.limits import Limits
 from plainfilm.serve.pages import Pages
 from plainfilm.serve.predictor import Predictor
@@ -100,7 +101,7 @@ def test_the_onnx_file_takes_and_gives_what_is_promised(exported):
         pixels = np.random.default_rng(n).integers(0, 256, (n, 1, 48, 48), dtype=np.uint8)
         logits, probs, features = session.run(["logits", "probs", "features"], {"image": pixels})
         assert (logits.shape, probs.shape, features.shape) == ((n, 2), (n, 2), (n, 128))
-        warm = np.exp(logits.astype(float) / 1.7)
+        warm = np.exp(logits.astype(float) / 1.7 + [0.0, 0.4])
         assert np.allclose(probs, warm / warm.sum(axis=1, keepdims=True), atol=1e-6)
 
 
@@ -171,7 +172,9 @@ def test_a_network_that_onnx_changes_is_not_exported(exported, tmp_path, monkeyp
     import plainfilm.export.onnx as exporting
 
     honest = exporting.export_onnx
-    monkeypatch.setattr(exporting, "export_onnx", lambda model, t, shape: honest(model, t * 1.01, shape))
+    monkeypatch.setattr(
+        exporting, "export_onnx", lambda model, scaling, shape: honest(model, scaling.then(Scaling(1.01)), shape)
+    )
     with pytest.raises(GateError, match="differ in their probs by"):
         export_run(exported[0].root, tmp_path / "bundle")
     assert list(tmp_path.iterdir()) == []
@@ -191,7 +194,7 @@ def test_a_write_that_fails_leaves_nothing_behind(exported, tmp_path, monkeypatc
     monkeypatch.setattr(bundling, "atomic_write", write)
     files = {path.name: path.read_bytes() for path in exported[1].iterdir()}
     with pytest.raises(OSError, match="No space"):
-        bundling._write(tmp_path / "bundle", files)
+        bundling.write_bundle(tmp_path / "bundle", files)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,6 +20,7 @@ from plainfilm.interpret.run_figures import SplitView, confused_pairs, draw_run_
 from plainfilm.plots.heatmaps import NO_EVIDENCE
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.scaling import Scaling
 from wording import lacking
 
 THRESHOLD, LEAKY = 0.6, "LEAKY SPLIT: x"
@@ -41,7 +42,7 @@ def by_chance(k: int, temperature: float = 1.0) -> Predictions:
     truth = rng.integers(0, k, 80)
     logits = rng.normal(0, 1, (80, k)) + 2 * np.eye(k)[truth]
     rows = rows_of([VOCAB[t] for t in truth])
-    return make_predictions(rows, logits, VOCAB[:k], has_patients=True, temperature=temperature)
+    return make_predictions(rows, logits, VOCAB[:k], has_patients=True, scaling=Scaling(temperature))
 
 
 def with_scores(truth: list[int], probs: list[list[float]]) -> Predictions:

@@ -36,6 +36,8 @@ def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, s
         _print_subgroups(out, document.subgroups)
     if document.external is not None:
         _print_external(out, document.external, names)
+    if document.unadapted:
+        _print_unadapted(out, document, names)
 
 
 def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
@@ -47,6 +49,18 @@ def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
     table = _table("prevalence", "PPV", "NPV")
     for row in document.at_prevalence:
         table.add_row(f"{row.prevalence:g}", *(_fine_text(each) for each in (row.ppv, row.npv)))
+    out.print(table)
+
+
+def _print_unadapted(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
+    out.print("The same images before the recalibration:")
+    table = _table("", "before", "now")
+    for name in ("accuracy", "sensitivity", "specificity", "brier", "calibration_intercept"):
+        if name in document.unadapted:
+            both = (document.unadapted[name], document.metrics[name])
+            table.add_row(
+                names[name], *(estimate_text(each, THREE) if each.value is not None else "-" for each in both)
+            )
     out.print(table)
 
 

@@ -21,7 +21,9 @@ from plainfilm.cli.render.data import (
 )
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
 from plainfilm.cli.render.next_steps import print_next
+from plainfilm.cli.render.operating import print_threshold, scaling_text
 from plainfilm.cli.render.predict import print_export, print_predict
+from plainfilm.cli.render.recalibrate import print_recalibrate
 from plainfilm.cli.screen import Screen, duration
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
@@ -41,6 +43,7 @@ from plainfilm.schemas.documents import (
 )
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
+from plainfilm.schemas.recalibrate import RecalibrateDocument
 
 _NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
@@ -89,12 +92,10 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     _print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
     _print_shortcut_baseline(out, document.shortcut_baseline, "valid")
     if document.threshold is not None:
-        chosen = f"chosen on {document.threshold_chosen_on}"
-        out.print(
-            f"Score for class {document.positive}; predicted positive at {document.threshold:.4f} or above ({chosen})"
-        )
+        chosen = f"{document.threshold_rule}, chosen on {document.threshold_chosen_on}"
+        print_threshold(out, document.positive, document.threshold, chosen, document.threshold_range)
     if document.temperature is not None:
-        out.print(f"Logits are divided by the temperature {document.temperature:.3f} (fitted on valid)")
+        out.print(f"Scores: softmax of {scaling_text(document.temperature, document.bias)} (fitted on valid)")
     out.print(
         f"Epochs took {duration(document.timing.epochs_seconds)} at {document.timing.train_img_per_s:.0f} img/s, "
         f"everything {duration(document.timing.seconds)}; peak memory {document.timing.peak_rss_mb:.0f} MB"
@@ -114,7 +115,9 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
-        out.print(f"Score for class {document.positive}, at temperature {document.temperature:.3f}")
+        out.print(
+            f"Score for class {document.positive}: softmax of {scaling_text(document.temperature, document.bias)}"
+        )
     _print_per_class(out, document)
     print_abstentions(out, document, metric_text)
     _print_changes(out, document)
@@ -247,4 +250,5 @@ PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     ReportDocument: _print_report,
     ExportDocument: print_export,
     PredictDocument: print_predict,
+    RecalibrateDocument: print_recalibrate,
 }

@@ -1,4 +1,4 @@
-"""Calibration: the temperature, the calibration line, and the gaps bin by bin.
+"""Calibration: temperature and bias, the calibration line, and the gaps bin by bin.
 
 `confidence` is float (n,), the positive probability of two classes or the top probability of more; `correct` is bool
 (n,), whether the truth is positive, or the top class correct. Everything is a function of arrays (numpy, scipy).
@@ -14,23 +14,77 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.point_metrics import ECE_BINS, ece_bins
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, Statistic
+from plainfilm.runs.scaling import Scaling
 
 COLDEST, HOTTEST = 0.1, 10.0  # range of temperatures; at a limit the images were too few or too easy
 _EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
 
 
-# --- temperature -----------------------------------------------------------------------------------------------------
+# --- temperature and bias --------------------------------------------------------------------------------------------
+
+_BIAS_PATIENTS = 20  # of each class; a bias from fewer would follow these patients
+_UNCERTAIN = 1.001  # a temperature nearer than this factor to a limit was stopped by it
 
 
 @dataclass(frozen=True)
-class _Temperature:
-    """The divisor of the logits, and a note about it ('' = none)."""
+class _Fitted:
+    """The scaling of the logits, and a note about it ('' = none)."""
 
-    value: float
+    scaling: Scaling
     note: str = ""
 
 
-def fit_temperature(logits: Floats, targs: Ints) -> _Temperature:
+def fit_scaling(logits: Floats, targs: Ints, patients: Ints) -> _Fitted:
+    """Temperature and one bias for each class, which together minimise the log loss of softmax(logits / T + bias).
+
+    A temperature alone cannot mend scores that are all too high. Two classes: this is Platt's line. The bias is 0 for
+    the first class, and left out where a class has fewer than 20 patients, or where no finite one is best (the scores
+    separate the classes): then the temperature is fitted alone.
+
+    Args:
+        logits: float (n, k). targs: int (n,), 0..k-1. patients: int (n,), clusters.
+    Raises:
+        DataError: no image.
+    Source: Alexandari, Kundaje & Shrikumar, ICML 2020 (bias-corrected temperature scaling).
+    """
+    k = logits.shape[1]
+    enough = all(len(np.unique(patients[targs == c])) >= _BIAS_PATIENTS for c in range(k))
+    found = fit_bias(logits, targs) if enough and len(targs) else None
+    return _Fitted(found) if found else fit_temperature(logits, targs)
+
+
+def fit_bias(logits: Floats, targs: Ints, *, temperature: bool = True) -> Scaling | None:
+    """The bias of each class, 0 for the first, that minimises the log loss, with a temperature or at temperature 1.
+
+    By L-BFGS on (1 / T, bias), in which the log loss is convex; None where T ends at a limit.
+
+    Args:
+        logits: float (n, k). targs: int (n,), 0..k-1, every class present.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    n, k = logits.shape
+    centred = logits - logits.mean(axis=1, keepdims=True)  # the same scores; better conditioned
+    truth = np.eye(k)[targs]
+
+    def loss(at: Floats) -> tuple[float, Floats]:
+        scaled = at[0] * centred + np.concatenate([[0.0], at[1:]])
+        log_sum = logsumexp(scaled, axis=1)
+        apart = np.exp(scaled - log_sum[:, None]) - truth
+        value = float((log_sum - scaled[np.arange(n), targs]).mean())
+        return value, np.concatenate([[(apart * centred).sum() / n], apart[:, 1:].mean(axis=0)])
+
+    limits = [(1 / HOTTEST, 1 / COLDEST) if temperature else (1.0, 1.0), *[(-50.0, 50.0)] * (k - 1)]
+    best = minimize(loss, np.concatenate([[1.0], np.zeros(k - 1)]), jac=True, bounds=limits, method="L-BFGS-B",
+                    options={"ftol": 1e-16, "gtol": 1e-10, "maxiter": 1000})  # fmt: skip
+    found = float(1 / best.x[0])
+    if not COLDEST * _UNCERTAIN < found < HOTTEST / _UNCERTAIN:
+        return None
+    return Scaling(found, (0.0, *map(float, best.x[1:])))
+
+
+def fit_temperature(logits: Floats, targs: Ints) -> _Fitted:
     """The temperature that minimises the log loss of softmax(logits / T), within 0.1..10.
 
     One number for all classes, so neither the order of the scores nor the top class changes. Where the true class has
@@ -53,7 +107,7 @@ def fit_temperature(logits: Floats, targs: Ints) -> _Temperature:
         raise DataError("The temperature needs valid images; there are none. Split again with --split patient.")
     behind = logits - logits[np.arange(len(targs)), targs][:, None]  # each class minus the true one
     if (behind <= 0).all():
-        return _Temperature(1.0, "TEMPERATURE 1: no image that it is fitted on was misclassified.")
+        return _Fitted(Scaling(), "TEMPERATURE 1: no image that it is fitted on was misclassified.")
 
     def log_loss(log_t: float) -> float:
         return float(logsumexp(behind / np.exp(log_t), axis=1).mean())
@@ -62,16 +116,9 @@ def fit_temperature(logits: Floats, targs: Ints) -> _Temperature:
         log_loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-10}
     )
     value = float(np.exp(found.x))
-    if not COLDEST * 1.001 < value < HOTTEST / 1.001:
-        return _Temperature(value, f"TEMPERATURE {value:.3g} is at its limit: the scores are hardly calibrated.")
-    return _Temperature(value)
-
-
-def softmax(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Probabilities float (n, k) of logits (n, k)."""
-    from scipy.special import softmax as softmax_of
-
-    return np.asarray(softmax_of(logits / temperature, axis=1))
+    if not COLDEST * _UNCERTAIN < value < HOTTEST / _UNCERTAIN:
+        return _Fitted(Scaling(value), f"TEMPERATURE {value:.3g} is at its limit: the scores are hardly calibrated.")
+    return _Fitted(Scaling(value))
 
 
 # --- the calibration line --------------------------------------------------------------------------------------------

@@ -97,9 +97,16 @@ def fit_gate(train: Mapping[str, Floats], calibrate: Mapping[str, Floats]) -> OO
         return None
     envelopes = {name: _envelope(train[name], calibrate[name]) for name in sorted(train)}
     worst = np.max([envelope.ood_score(calibrate[name]) for name, envelope in envelopes.items()], axis=0)
-    # a new image is above the k-th of n with probability 1 - k / (n + 1)
-    limit = np.sort(worst)[int(np.ceil((n + 1) * (1 - _FALSE_REJECTS) - 1e-9)) - 1]
-    return OODGate(envelopes, float(np.float32(max(limit, 1e-3))))
+    return OODGate(envelopes, float(np.float32(max(limit_score(worst), 1e-3))))
+
+
+def limit_score(scores: Floats) -> float:
+    """The score above which 2 % of new images like these are: a new one is above the k-th of n with probability 1 - k / (n + 1).
+
+    Args:
+        scores: float (n,), n at least _MIN_IMAGES.
+    """
+    return float(np.sort(scores)[int(np.ceil((len(scores) + 1) * (1 - _FALSE_REJECTS) - 1e-9)) - 1])
 
 
 def _envelope(train: Floats, calibrate: Floats) -> _Envelope:

@@ -1,4 +1,4 @@
-"""A run's operating point: temperature, threshold and abstain band, all from the `calibrate` rows of valid."""
+"""A run's operating point: scaling (temperature and bias), threshold and abstain band, all from the `calibrate` rows of valid."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.evaluate.finished import SHIFTED, shifted_rows
-from plainfilm.evaluate.metrics.calibration import fit_temperature
+from plainfilm.evaluate.metrics.calibration import fit_scaling
 from plainfilm.evaluate.ood.image_features import image_features
 from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, OODGate, fit_gate, gate_bytes
 from plainfilm.evaluate.operating.conformal import fit_band, patients_needed
-from plainfilm.evaluate.operating.thresholds import choose_threshold
+from plainfilm.evaluate.operating.threshold_range import threshold_range
+from plainfilm.evaluate.operating.thresholds import bound_note, choose_threshold
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shift.corrupted_valid import predict_shifted, save_shifted
 from plainfilm.runs.card import AbstainBand, Card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.scaling import Scaling
+from plainfilm.schemas.operating import ThresholdRange
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
@@ -32,10 +35,19 @@ if TYPE_CHECKING:
 class _OperatingPoint:
     """From logits to scores and predicted classes; `threshold` is None for more than two classes."""
 
-    temperature: float
-    threshold: float | None
+    scaling: Scaling
+    threshold: Threshold | None
     band: AbstainBand | None
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold, how far it would move with other images, and a note on what its rule does not promise ('' = none)."""
+
+    value: float
+    range: ThresholdRange | None
+    note: str = ""
 
 
 def _operating_point(
@@ -47,37 +59,40 @@ def _operating_point(
     seed: int,
     chosen_on: tuple[Predictions, pd.DataFrame] | None = None,
 ) -> _OperatingPoint:
-    """Temperature first, then threshold and band on the calibrated scores; only calibrate rows are used.
+    """Scaling first, then threshold and band on the scaled scores; only calibrate rows are used.
 
     Args:
-        valid: uncalibrated valid scores; `rows` are theirs, with the column `role`.
-        chosen_on: other scores of the same patients (the corrupted valid images) and their rows, from which temperature
+        valid: unscaled valid scores; `rows` are theirs, with the column `role`.
+        chosen_on: other scores of the same patients (the corrupted valid images) and their rows, from which scaling
             and threshold come. The band always comes from the unchanged images.
     Raises:
         DataError: calibrate lacks a class.
     """
     scored, of = chosen_on or (valid, rows)
     used = calibrates(of)
-    temperature = fit_temperature(scored.logits[used], scored.targs[used])
+    fitted = fit_scaling(scored.logits[used], scored.targs[used], scored.groups[used])
     threshold = None
     if positive is not None:
-        threshold = threshold_of(cfg.threshold, scored.at(temperature.value), of, positive)
-    here, calibrated = calibrates(rows), valid.at(temperature.value)
+        threshold = threshold_of(cfg.threshold, scored.at(fitted.scaling), of, positive, seed)
+    here, scaled = calibrates(rows), valid.at(fitted.scaling)
     band = fit_band(
-        calibrated.probs[here], valid.targs[here], valid.groups[here], valid.vocab, level=cfg.band_level, seed=seed
+        scaled.probs[here], valid.targs[here], valid.groups[here], valid.vocab, level=cfg.band_level, seed=seed
     )
-    notes = [temperature.note] if temperature.note else []
-    if band is None:
-        notes.append(
-            f"NO ABSTAIN BAND: a class has fewer than {patients_needed(cfg.band_level)} patients among the valid images."
-        )
-    return _OperatingPoint(temperature.value, threshold, band, tuple(notes))
+    notes = [fitted.note, threshold.note if threshold else "", "" if band else _no_band(cfg.band_level)]
+    return _OperatingPoint(fitted.scaling, threshold, band, tuple(filter(None, notes)))
 
 
-def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: int) -> float:
-    """The threshold that a rule chooses on the calibrate rows."""
+def _no_band(level: float) -> str:
+    return f"NO ABSTAIN BAND: a class has fewer than {patients_needed(level)} patients among the valid images."
+
+
+def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: int, seed: int) -> Threshold:
+    """The threshold that a rule chooses on the calibrate rows; `seed` draws the patients of its range."""
     used = calibrates(rows)
-    return choose_threshold(rule, scored.probs[used, positive], np.asarray(scored.targs[used] == positive))
+    scores, labels, clusters = scored.probs[used, positive], scored.targs[used] == positive, scored.groups[used]
+    value = choose_threshold(rule, scores, labels, clusters)
+    about = threshold_range(rule, value, scores, labels, clusters, has_patients=scored.patients is not None, seed=seed)
+    return Threshold(value, about, bound_note(rule, scores, labels, clusters, value))
 
 
 def settle(
@@ -105,16 +120,29 @@ def settle(
         valid, valid_rows, cfg.evaluate, card.positive_index, seed=cfg.train.seed, chosen_on=chosen_on
     )
     if chosen_on is not None:
-        save_shifted(run, chosen_on[0].at(point.temperature))
+        save_shifted(run, chosen_on[0].at(point.scaling))
     data = gate_bytes(gate) if gate else b""
     if data:
         atomic_write(run.gate, data)
     notes = [*card.notes, *point.notes, *([NO_GATE] if cfg.evaluate.gate and not gate else [])]
     settled = card.model_copy(update={
-        "temperature": point.temperature, "threshold": point.threshold, "band": point.band, "notes": notes,
-        "gate_sha256": hashlib.sha256(data).hexdigest() if data else None,
+        **scaling_fields(point.scaling, card.vocab), **threshold_fields(point.threshold), "band": point.band,
+        "notes": notes, "gate_sha256": hashlib.sha256(data).hexdigest() if data else None,
     })  # fmt: skip
-    return settled, valid.at(point.temperature)
+    return settled, valid.at(point.scaling)
+
+
+def scaling_fields(scaling: Scaling, vocab: list[str]) -> dict[str, Any]:
+    """The scaling as fields of a card."""
+    return {
+        "temperature": scaling.temperature,
+        "bias": dict(zip(vocab, scaling.bias, strict=True)) if scaling.bias else {},
+    }
+
+
+def threshold_fields(threshold: Threshold | None) -> dict[str, Any]:
+    """The threshold as fields of a card."""
+    return {"threshold": threshold and threshold.value, "threshold_range": threshold and threshold.range}
 
 
 def _gate(

@@ -2,60 +2,172 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plainfilm.errors import DataError
+from plainfilm.evaluate.metrics.calibration import calibration_line
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, proportion
 
-_BOUND = re.compile(r"^(sensitivity|specificity)>=(.+)$")
+_BOUND = re.compile(r"^(sensitivity|specificity)>=([^@]+)(?:@(.+))?$")
 
 
-def choose_threshold(rule: str, scores: np.ndarray, labels: np.ndarray) -> float:
+def choose_threshold(rule: str, scores: Floats, labels: Bools, clusters: Ints | None = None) -> float:
     """A threshold in 0..1; an image is predicted positive when its score is at least this.
 
-    Every threshold between two neighbouring scores gives the same predictions, so rules choose an interval and take its
-    midpoint, which is farthest from any valid image.
+    `smooth` is the score at which a logistic line through the images is even (a Platt cut): it uses all scores, where
+    `accuracy` follows the few near the cut. With AUROC 0.97 and 500 images, 90 % of the fits by `accuracy` have a true
+    specificity of 0.75 to 0.89, by `smooth` of 0.80 to 0.86, at no less accuracy.
+    Every threshold between two neighbouring scores gives the same predictions, so the other rules choose an interval
+    and take its midpoint, which is farthest from any valid image.
 
     Args:
-        rule: accuracy | youden | sensitivity>=x | specificity>=x | a number.
+        rule: smooth | accuracy | youden | sensitivity>=x | specificity>=x, each also with @c, the confidence | a number.
         scores: float (n,), probability of the positive class of the valid images.
         labels: bool (n,), True = positive class.
+        clusters: int (n,), the patients, for a rule with a confidence; None: each image is its own.
     Raises:
         DataError: no positive or no negative image.
+    Source: Platt, Advances in Large Margin Classifiers, 1999, 61.
     """
-    labels = np.asarray(labels, dtype=bool)
+    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
+    _require_both(labels)
+    if rule == "smooth":
+        found = _even_score(scores, labels)
+        return choose_threshold("accuracy", scores, labels) if found is None else found
+    held, least, confidence = bound_of(rule)
+    if confidence:
+        clusters = np.arange(len(labels)) if clusters is None else np.asarray(clusters)
+        return _confident(held, least, confidence, scores, labels, clusters)
+    if not held and rule not in ("accuracy", "youden"):
+        return float(rule)
+    return float(drawn_thresholds(rule, scores, labels, np.ones((1, len(labels))))[0])
+
+
+def drawn_thresholds(rule: str, scores: Floats, labels: Bools, weights: Floats) -> Floats:
+    """The thresholds (b,) that accuracy, youden or a bound without a confidence chooses on weighted images.
+
+    Args:
+        weights: float (b, n); NaN comes out where a draw has no weight on one of the classes.
+    """
+    low, high, tp, tn = _intervals(scores, labels, weights)
+    positives, negatives = weights @ labels, weights @ ~labels
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity, specificity = tp / positives[:, None], tn / negatives[:, None]
+    merit = _merit(rule, tp, tn, sensitivity, specificity)
+    best = merit >= merit.max(axis=1, keepdims=True) - 1e-12
+    widest = np.where(best, high - low, -1.0).argmax(axis=1)
+    found = np.array([_middle(low[i], high[i]) for i in widest])
+    return np.where((positives > 0) & (negatives > 0), found, np.nan)
+
+
+def bound_note(rule: str, scores: Floats, labels: Bools, clusters: Ints, threshold: float) -> str:
+    """What a rule with a bound does not promise at this threshold; '' where there is nothing to say."""
+    held, least, confidence = bound_of(rule)
+    if not held:
+        return ""
+    if not confidence:
+        return (
+            f"BOUND ON VALID ONLY: {held} >= {least:g} holds on the images that chose the threshold; on new images about half "
+            f"of such thresholds fall below it. {held}>={least:g}@0.9 holds with 90 % confidence."
+        )
+    reached = _lower_limit(held, confidence, scores, labels, clusters, threshold)
+    if reached >= least - 1e-12:
+        return ""
+    return (
+        f"BOUND NOT REACHED: with {confidence:.0%} confidence {held} is at least {reached:.3f}, not {least:g}, at the "
+        f"{'lowest' if held == 'sensitivity' else 'highest'} threshold that changes a prediction: too few patients."
+    )
+
+
+def bound_of(rule: str) -> tuple[str, float, float]:
+    """The rate, its bound and the confidence (0: none was asked for) of a rule; ('', 0, 0) for a rule without a bound."""
+    bound = _BOUND.match(rule)
+    return (bound[1], float(bound[2]), float(bound[3] or 0)) if bound else ("", 0.0, 0.0)
+
+
+def patients_for(rule: str) -> tuple[str, int]:
+    """The rate and the fewest patients of its class with which a rule with a confidence can be met; ('', 0) for other rules."""
+    held, least, confidence = bound_of(rule)
+    return (held, math.ceil(math.log(1 - confidence) / math.log(least) - 1e-9)) if confidence else ("", 0)
+
+
+def _require_both(labels: Bools) -> None:
     if labels.all() or not labels.any():
         raise DataError(
             "The threshold needs valid images of both classes; found one. Use a fixed number, e.g. --threshold 0.5."
         )
-    bound = _BOUND.match(rule)
-    if not bound and rule not in ("accuracy", "youden"):
-        return float(rule)
-    low, high, tp, tn = _intervals(np.asarray(scores, dtype=np.float64), labels)
-    sensitivity, specificity = tp / labels.sum(), tn / (~labels).sum()
-    if bound:
-        held, other = (sensitivity, specificity) if bound[1] == "sensitivity" else (specificity, sensitivity)
-        merit = np.where(held >= float(bound[2]) - 1e-12, 1 + other, held)
-    else:
-        merit = tp + tn if rule == "accuracy" else sensitivity + specificity
-    best = np.flatnonzero(merit >= merit.max() - 1e-12)
-    widest = best[np.argmax(high[best] - low[best])]
-    return _middle(float(low[widest]), float(high[widest]))
 
 
-def _intervals(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Intervals (low, high] of thresholds with equal predictions, lowest first, with true positives and negatives."""
-    values = np.unique(scores)
+def _even_score(scores: Floats, labels: Bools) -> float | None:
+    """The score at which the calibration line is 1/2; None where the scores separate the classes, or fall with them."""
+    line = calibration_line(scores, labels)
+    if line is None or line[1] <= 0:
+        return None
+    return float(1 / (1 + np.exp(np.clip(line[0] / line[1], -30.0, 30.0))))
+
+
+def _merit(rule: str, tp: Floats, tn: Floats, sensitivity: Floats, specificity: Floats) -> Floats:
+    name, least, _ = bound_of(rule)
+    if not name:
+        return np.asarray(tp + tn if rule == "accuracy" else sensitivity + specificity)
+    held, other = (sensitivity, specificity) if name == "sensitivity" else (specificity, sensitivity)
+    return np.where(held >= least - 1e-12, 1 + other, held)
+
+
+def _confident(held: str, least: float, confidence: float, scores: Floats, labels: Bools, clusters: Ints) -> float:
+    """The threshold farthest into the other class whose lower limit still reaches `least`; else the one nearest to it.
+
+    Each candidate lies between two neighbouring scores. The limit falls along them, so a bisection finds the last one.
+    """
+    low, high, _, _ = _intervals(scores, labels, np.ones((1, len(labels))))
+    candidates: Sequence[int] = range(len(low)) if held == "sensitivity" else range(len(low))[::-1]
+
+    def holds(i: int) -> bool:
+        middle = _middle(low[candidates[i]], high[candidates[i]])
+        return _lower_limit(held, confidence, scores, labels, clusters, middle) >= least - 1e-12
+
+    inside, outside = 0, len(candidates)  # the first candidate predicts every image of the class correctly
+    while outside - inside > 1:
+        middle = (inside + outside) // 2
+        inside, outside = (middle, outside) if holds(middle) else (inside, middle)
+    return _middle(low[candidates[inside]], high[candidates[inside]])
+
+
+def _lower_limit(
+    held: str, confidence: float, scores: Floats, labels: Bools, clusters: Ints, threshold: float
+) -> float:
+    """One-sided lower limit of the rate at a threshold, over patients."""
+    rows = labels if held == "sensitivity" else ~labels
+    right = (scores[rows] >= threshold) == (held == "sensitivity")
+    unit = np.unique(clusters[rows], return_inverse=True)[1]
+    return proportion(right, unit, 2 * confidence - 1).low
+
+
+def _intervals(scores: Floats, labels: Bools, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Intervals (low, high] (m,) of thresholds with equal predictions, lowest first, and the weight (b, m) of the true
+    positives and true negatives in them."""
+    values, place = np.unique(scores, return_inverse=True)
     edges = np.concatenate([[0.0], values, [1.0]])
     low, high = edges[:-1], edges[1:]
-    tp = labels.sum() - np.searchsorted(np.sort(scores[labels]), values, side="right")
-    tn = np.searchsorted(np.sort(scores[~labels]), values, side="right")
-    tp, tn = np.concatenate([[labels.sum()], tp]), np.concatenate([[0], tn])
+    passed = [_weight_up_to(place, len(values), weights * side) for side in (labels, ~labels)]
+    tp = np.column_stack([np.zeros(len(weights)), passed[0]])
+    tp, tn = tp[:, -1:] - tp, np.column_stack([np.zeros(len(weights)), passed[1]])
     real = (high > low) | (np.arange(len(low)) == 0)  # a score of exactly 1 leaves no room above it
-    return low[real], high[real], tp[real], tn[real]
+    return low[real], high[real], tp[:, real], tn[:, real]
+
+
+def _weight_up_to(place: NDArray[np.intp], m: int, weights: Floats) -> Floats:
+    """Weight (b, m) of the images with at most each of the m values; `place` (n,) is the value of each image."""
+    order = np.argsort(place, kind="stable")
+    first = np.searchsorted(place[order], np.arange(m))
+    return np.asarray(np.add.reduceat(weights[:, order], first, axis=1).cumsum(axis=1))
 
 
 def _middle(low: float, high: float) -> float:
-    middle = (low + high) / 2
-    return middle if low < middle else high
+    middle = float(low + high) / 2
+    return middle if low < middle else float(high)

@@ -47,7 +47,7 @@ def predict_shifted(
     rows: pd.DataFrame, model: Normalised, pixels: PixelRows, device: str, *, vocab: list[str], has_patients: bool,
     gate: OODGate | None = None,
 ) -> Predictions:  # fmt: skip
-    """Scores of the valid images under each corruption, at temperature 1.
+    """Scores of the valid images under each corruption, scored as trained.
 
     Args:
         rows: of the run's table. pixels: of its valid rows, in their order.

@@ -24,7 +24,14 @@ from plainfilm.data.table.patients import known_patients
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.shift.external_classes import renamed, without_classes
-from plainfilm.evaluate.shift.known_images import refuse_own_images, refuse_sealed_folder, sealed_files, without_known
+from plainfilm.evaluate.shift.known_images import (
+    refuse_own_images,
+    refuse_sealed_folder,
+    sealed_files,
+    transductive_note,
+    with_local,
+    without_known,
+)
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.runs.card import Card
 from plainfilm.schemas.evaluate import LeftOut
@@ -103,7 +110,7 @@ def read_external(finished: FinishedRun, asked: ExternalRequest, on_event: Event
             of the run's train or valid set. SealError: an image of the run's test set. UsageError: `names` or
             `leave_out` has a class that does not exist. ConfigError: `reading` has a wrong key or value.
     """
-    path, card, own = asked.path.absolute(), finished.card, finished.rows
+    path, card, own = asked.path.absolute(), finished.card, with_local(finished)
     sealed = sealed_files(own)
     if not asked.drop_known:
         refuse_sealed_folder(path, sealed)
@@ -124,6 +131,7 @@ def read_external(finished: FinishedRun, asked: ExternalRequest, on_event: Event
         *(f"External images: {note}" for note in table.notes),
         *_left_out_notes(left_out, len(rows)),
         *_notes(rows, own, card),
+        *transductive_note(finished, rows),
     )
     return ExternalSet(rows, chosen, path, notes, data, left_out if asked.drop_known or asked.leave_out else None)
 

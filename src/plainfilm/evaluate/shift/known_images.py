@@ -12,10 +12,52 @@ from plainfilm.data.folders.walk import NOT_READ
 from plainfilm.data.split.splits import grouped
 from plainfilm.data.table.image_table import ImageTable, set_apart
 from plainfilm.data.table.patients import are_known
-from plainfilm.errors import DataError, SealError
+from plainfilm.errors import DataError, PlainfilmError, SealError
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.schemas.evaluate import LeftOut
+from plainfilm.schemas.marks import TRANSDUCTIVE
 
+_OWN_SETS: tuple[tuple[str, list[str], type[PlainfilmError]], ...] = (
+    ("this run's sealed test set", ["test"], SealError),
+    ("this run's train or valid set", ["train", "valid"], DataError),
+    ("the local images that this run was recalibrated on", ["local"], DataError),
+)
 _REMEDY = "Leave them out with --drop-known, or remove them. Nothing was evaluated."
+
+
+def with_local(finished: FinishedRun) -> pd.DataFrame:
+    """The run's rows, and those of the local images that its operating point was recalibrated on, with the split 'local'."""
+    fitted = _local_rows(finished, "fitted")
+    return pd.concat([finished.rows, fitted.assign(split="local")], ignore_index=True) if len(fitted) else finished.rows
+
+
+def transductive_note(finished: FinishedRun, rows: pd.DataFrame) -> list[str]:
+    """The mark of a score on images that set its threshold without their labels; none where they did not."""
+    same = int(rows["sha256"].isin(_local_rows(finished, "unlabelled")["sha256"]).sum())
+    if not same:
+        return []
+    return [
+        f"{TRANSDUCTIVE}: {same} of these {len(rows)} images, without their labels, set the threshold; new images of the same "
+        "place may do worse. The unadapted numbers are beside it."
+    ]
+
+
+def _local_rows(finished: FinishedRun, use: str) -> pd.DataFrame:
+    """Rows of local.csv of one use: fitted, judged or unlabelled; none for a run that was not recalibrated.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    if finished.card.recalibration is None or not finished.run.root.joinpath("config.yaml").is_file():
+        return pd.DataFrame({"sha256": pd.Series(dtype=object)})
+    try:
+        rows = pd.read_csv(finished.run.local, dtype=str, keep_default_na=False)
+        return rows[rows["use"] == use].drop(columns="use")
+    except (OSError, ValueError, KeyError):
+        raise DataError(
+            f"{finished.run.local} is missing or damaged, so the images that the run was recalibrated on are not known. "
+            "Restore it, or recalibrate again."
+        ) from None
 
 
 def sealed_files(own: pd.DataFrame) -> frozenset[str]:
@@ -37,12 +79,11 @@ def refuse_sealed_folder(path: Path, sealed: frozenset[str]) -> None:
 
 def refuse_own_images(rows: pd.DataFrame, own: pd.DataFrame) -> None:
     """Refuse files and decoded images that are identical to one of the run's own."""
-    for splits, kind in ((["test"], SealError), (["train", "valid"], DataError)):
+    for where, splits, kind in _OWN_SETS:
         same = identical_images(rows, own[own["split"].isin(splits)])
         if same.any():
-            where = "sealed test" if splits == ["test"] else "train or valid"
             raise kind(
-                f"{int(same.sum())} of {len(rows)} external images are in this run's {where} set "
+                f"{int(same.sum())} of {len(rows)} external images are in {where} "
                 f"(first: {rows['relative'].to_numpy()[same.to_numpy().argmax()]!r}). They are not external. {_REMEDY}"
             )
 

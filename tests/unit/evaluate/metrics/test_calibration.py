@@ -14,15 +14,16 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.calibration import (
     COLDEST,
     calibration_line,
+    fit_scaling,
     fit_temperature,
     less_bias,
     line_interval,
     line_statistic,
     reliability,
-    softmax,
 )
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.stats.intervals import bootstrap, proportion
+from plainfilm.runs.scaling import Scaling
 
 
 def sigmoid(x):
@@ -47,7 +48,7 @@ def three_class_logits(n, temperature, seed):
     """Logits whose softmax at `temperature` is the truth's own distribution."""
     rng = np.random.default_rng(seed)
     logits = 2 * rng.normal(size=(n, 3))
-    probs = softmax(logits)
+    probs = Scaling().probs(logits)
     targs = (rng.random((n, 1)) > probs.cumsum(axis=1)).sum(axis=1)
     return temperature * logits, targs
 
@@ -68,7 +69,7 @@ def binary(n, intercept, slope, seed, images=1, icc=0.0):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_a_known_temperature_is_found_within_5_percent(temperature):
     logits, targs = three_class_logits(20_000, temperature, seed=1)
-    assert fit_temperature(logits, targs).value == pytest.approx(temperature, rel=0.05)
+    assert fit_temperature(logits, targs).scaling.temperature == pytest.approx(temperature, rel=0.05)
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -80,26 +81,26 @@ def test_scikit_learn_finds_the_same_temperature(k):
     x = logits if k == 3 else (logits[:, 1:] - logits[:, :1]) / 2  # of two classes it takes logits (-x, x)
     theirs = CalibratedClassifierCV(FrozenEstimator(Given().fit(x, targs)), method="temperature", ensemble=False)
     theirs.fit(x, targs)
-    ours = softmax(logits, fit_temperature(logits, targs).value)
+    ours = fit_temperature(logits, targs).scaling.probs(logits)
     assert ours == pytest.approx(theirs.predict_proba(x), abs=1e-6)
 
 
 def test_a_temperature_worked_out_by_hand():
     """Two thirds of the images are predicted correctly by logits (a, 0): softmax must be 2/3, so a / T = ln 2."""
     logits, targs = np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10)
-    assert fit_temperature(logits, targs).value == pytest.approx(3 / np.log(2), rel=1e-6)
+    assert fit_temperature(logits, targs).scaling.temperature == pytest.approx(3 / np.log(2), rel=1e-6)
 
 
 def test_images_that_are_all_predicted_correctly_leave_the_temperature_alone():
     found = fit_temperature(np.array([[2.0, 0.0], [0.0, 0.1]]), np.array([0, 1]))
-    assert found.value == 1.0
+    assert found.scaling.temperature == 1.0
     assert found.note.startswith("TEMPERATURE 1: no image") and "fitted" in found.note
 
 
 def test_a_temperature_at_its_limit_is_noted_and_no_image_is_refused():
     nearly = np.vstack([np.tile([1.0, 0.0], (500, 1)), [[1e-4, 0.0]]])
     found = fit_temperature(nearly, np.array([0] * 500 + [1]))
-    assert found.value == pytest.approx(COLDEST, rel=1e-3)
+    assert found.scaling.temperature == pytest.approx(COLDEST, rel=1e-3)
     assert "at its limit" in found.note
     with pytest.raises(DataError, match="there are none"):
         fit_temperature(np.empty((0, 2)), np.empty(0, int))
@@ -109,9 +110,9 @@ def test_a_temperature_at_its_limit_is_noted_and_no_image_is_refused():
 @settings(max_examples=30, deadline=None)
 def test_logits_times_c_have_a_temperature_c_times_as_high_and_a_shift_changes_nothing(seed, c, shift):
     logits, targs = three_class_logits(400, 1.3, seed)
-    one = fit_temperature(logits, targs).value
+    one = fit_temperature(logits, targs).scaling.temperature
     if COLDEST * 1.01 < one * c < 9.9:
-        assert fit_temperature(c * logits + shift, targs).value == pytest.approx(one * c, rel=1e-4)
+        assert fit_temperature(c * logits + shift, targs).scaling.temperature == pytest.approx(one * c, rel=1e-4)
 
 
 # the line ------------------------------------------------------------------------------------------------------------
@@ -232,39 +233,39 @@ def test_the_diagrams_points_are_the_bins_means():
 
 
 @given(
-    st.integers(2, 12), st.integers(1, 40), st.sampled_from([np.float32, np.float64]), st.floats(0.1, 10),
+    st.integers(2, 12), st.integers(1, 40), st.floats(0.1, 10),
     st.floats(-3, 2.5), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_softmax_has_the_bytes_of_the_formula(k, n, kind, temperature, power, seed):
+def test_softmax_has_the_bytes_of_the_formula(k, n, temperature, power, seed):
     """Saved probabilities of earlier versions came from it; in the order of these operations."""
-    logits = (np.random.default_rng(seed).normal(size=(n, k)) * 10**power).astype(kind)
+    logits = np.random.default_rng(seed).normal(size=(n, k)) * 10**power
     scaled = logits / temperature
     exp = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    found, expected = softmax(logits, temperature), exp / exp.sum(axis=1, keepdims=True)
-    assert found.dtype == expected.dtype == kind and found.tobytes() == expected.tobytes()
+    found, expected = Scaling(temperature).probs(logits), exp / exp.sum(axis=1, keepdims=True)
+    assert found.dtype == np.float64 and found.tobytes() == expected.tobytes()
 
 
 def test_softmax_by_hand_at_a_temperature():
-    assert softmax(np.array([[2 * np.log(3), 0.0]]), 2.0) == pytest.approx(np.array([[0.75, 0.25]]))
-    assert softmax(np.array([[1000.0, 0, -1000]])).tolist() == [[1, 0, 0]]
+    assert Scaling(2.0).probs(np.array([[2 * np.log(3), 0.0]])) == pytest.approx(np.array([[0.75, 0.25]]))
+    assert Scaling().probs(np.array([[1000.0, 0, -1000]])).tolist() == [[1, 0, 0]]
 
 
 def test_a_temperature_at_the_upper_limit_is_noted_and_one_inside_has_no_note():
     """Wrong as often as right with confident logits: no finite temperature is high enough."""
     found = fit_temperature(np.tile([9.0, 0.0], (10, 1)), np.array([0, 1] * 5))
-    assert found.value == pytest.approx(10, rel=1e-3)
+    assert found.scaling.temperature == pytest.approx(10, rel=1e-3)
     assert found.note.startswith("TEMPERATURE 10 is at its limit")
     inside = fit_temperature(np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10))
     assert inside.note == ""
     near = fit_temperature(np.tile([9.9 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
-    assert near.value == pytest.approx(9.9) and near.note == ""
+    assert near.scaling.temperature == pytest.approx(9.9) and near.note == ""
     cold = fit_temperature(np.tile([0.11 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
-    assert cold.value == pytest.approx(0.11) and cold.note == ""
+    assert cold.scaling.temperature == pytest.approx(0.11) and cold.note == ""
 
 
 def test_one_tie_with_the_true_logit_is_no_wrong_call():
     found = fit_temperature(np.array([[1.0, 1.0], [0.0, 2.0]]), np.array([0, 1]))
-    assert found.value == 1.0 and "no image" in found.note
+    assert found.scaling.temperature == 1.0 and "no image" in found.note
 
 
 @pytest.mark.parametrize(("intercept", "slope"), [(-6.0, 4.0), (5.0, 0.3), (0.0, -2.0)])
@@ -341,3 +342,72 @@ def test_the_diagrams_intervals_are_those_of_its_images_at_its_level():
             2,
         )
     assert reliability(p, y, ids)[0].share == proportion(y[:3], np.array([0, 0, 1]))
+
+
+# --- temperature and bias --------------------------------------------------------------------------------------------
+
+
+def biased(n, temperature, bias, seed):
+    """Logits whose softmax, at `temperature` and with `bias`, is the truth's own distribution."""
+    rng = np.random.default_rng(seed)
+    logits = 2 * rng.normal(size=(n, len(bias)))
+    probs = Scaling(temperature, bias).probs(logits)
+    return logits, (rng.random((n, 1)) > probs.cumsum(axis=1)).sum(axis=1)
+
+
+@pytest.mark.parametrize("bias", [(0.0, -1.2), (0.0, 0.8, -0.5)])
+def test_a_known_temperature_and_bias_are_found(bias):
+    logits, targs = biased(30_000, 1.6, bias, seed=2)
+    found = fit_scaling(logits, targs, np.arange(len(targs))).scaling
+    assert found.temperature == pytest.approx(1.6, rel=0.05)
+    assert np.subtract(found.bias, found.bias[0]) == pytest.approx(np.array(bias), abs=0.08)
+
+
+def test_of_two_classes_it_is_the_calibration_line_and_its_scores_are_calibrated():
+    logits, targs = biased(500, 1.3, (0.0, -0.7), seed=3)
+    found = fit_scaling(logits, targs, np.arange(500)).scaling
+    probs = found.probs(logits)[:, 1]
+    assert calibration_line(probs, targs == 1) == pytest.approx((0.0, 1.0), abs=1e-5)
+    assert probs.mean() == pytest.approx(targs.mean(), abs=1e-7)  # what a fitted bias does: scores sum to the positives
+
+
+def test_scikit_learn_finds_the_same_biases_of_three_classes():
+    """One slope for all logits: multinomial regression whose three inputs are the logits and whose weights are shared
+    cannot be asked for, so the loss at its optimum is compared with that of a general minimiser."""
+    from scipy.optimize import minimize
+
+    logits, targs = biased(400, 0.8, (0.0, 0.6, -0.9), seed=5)
+
+    def loss(at):
+        return -np.log(Scaling(np.exp(at[0]), (0.0, *at[1:])).probs(logits)[np.arange(400), targs]).mean()
+
+    found = fit_scaling(logits, targs, np.arange(400)).scaling
+    best = minimize(loss, np.zeros(3), method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-12, "maxiter": 4000})
+    assert found.temperature == pytest.approx(np.exp(best.x[0]), rel=1e-4)
+    assert found.bias[1:] == pytest.approx(best.x[1:], abs=1e-4)
+
+
+def test_few_patients_of_a_class_get_a_temperature_alone():
+    logits, targs = biased(400, 1.5, (0.0, -1.0), seed=6)
+    patients = np.arange(400)
+    patients[targs == 1] = patients[targs == 1] % 19  # 19 patients of the class
+    patients[targs == 0] += 1000
+    found = fit_scaling(logits, targs, patients)
+    assert found == fit_temperature(logits, targs)
+    patients[np.flatnonzero(targs == 1)[0]] = 999  # the twentieth
+    assert fit_scaling(logits, targs, patients).scaling.bias != ()
+
+
+def test_scores_that_separate_the_classes_get_no_bias():
+    logits = np.column_stack([np.zeros(100), np.linspace(1, 3, 100)])
+    targs = (logits[:, 1] > 2).astype(int)  # a bias of -2 and any small temperature fit perfectly
+    assert fit_scaling(logits, targs, np.arange(100)) == fit_temperature(logits, targs)
+
+
+@given(st.floats(0.5, 2), st.floats(-2, 2))
+@settings(max_examples=10, deadline=None)
+def test_a_scaled_and_moved_network_gets_the_same_scores(factor, shift):
+    logits, targs = biased(300, 1.2, (0.0, -0.4), seed=7)
+    moved = factor * logits + np.array([0.0, shift])
+    once, again = (fit_scaling(x, targs, np.arange(300)).scaling.probs(x) for x in (logits, moved))
+    assert np.abs(once - again).max() < 1e-5

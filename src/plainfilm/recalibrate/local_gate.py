@@ -1,0 +1,36 @@
+"""The OOD gate's limit, set again on local images; what it knows of the train images stays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from plainfilm.errors import DataError, UsageError
+from plainfilm.evaluate.ood.ood_gate import OODGate, gate_bytes, limit_score, read_gate
+from plainfilm.evaluate.stats.intervals import Bools
+from plainfilm.recalibrate.local_images import LocalImages, ParentBundle, ParentRun
+
+_PATIENTS = 200  # fewer would let a handful of unusual local images open the gate
+
+
+def refitted_gate(parent: ParentRun | ParentBundle, local: LocalImages, used: Bools) -> bytes:
+    """The gate with the limit that marks 2 % of images like the fitted ones.
+
+    Raises:
+        UsageError: no gate. DataError: fewer than 200 local patients.
+    """
+    gate = _gate_of(parent)
+    if gate is None or local.ood is None:
+        raise UsageError("--refit-gate: there is no out-of-distribution gate to set again. Leave it out.")
+    if local.scores.patients < _PATIENTS:
+        raise DataError(
+            f"--refit-gate needs {_PATIENTS} local patients; found {local.scores.patients}. Leave it out: the gate keeps its limit."
+        )
+    return gate_bytes(replace(gate, limit=float(np.float32(gate.limit * limit_score(local.ood[used])))))
+
+
+def _gate_of(parent: ParentRun | ParentBundle) -> OODGate | None:
+    if isinstance(parent, ParentRun):
+        return read_gate(parent.finished.run, parent.card)
+    return parent.bundle.gate

@@ -1,0 +1,135 @@
+"""The local images of a recalibration, read as external images are and scored by a run's network or a bundle's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.base.events import EventCallback
+from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.data.cache.rows import PixelRows, decode_with_events
+from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.data.image.layout import channels_first
+from plainfilm.data.split.splits import label_index
+from plainfilm.data.table.saved_table import COLUMNS
+from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.ood.ood_gate import read_gate
+from plainfilm.evaluate.predictions import predict
+from plainfilm.evaluate.shift.external_set import ExternalRequest, read_external
+from plainfilm.export.manifest import MANIFEST
+from plainfilm.export.scorer import Bundle, open_bundle
+from plainfilm.models.from_card import kept_network
+from plainfilm.recalibrate.local_fit import LocalScores
+from plainfilm.runs.card import Card
+from plainfilm.runs.folder import RunDir
+
+_BATCH = 64
+
+
+class Parent(Protocol):
+    """What is recalibrated: a run or a bundle."""
+
+    @property
+    def card(self) -> Card: ...
+
+    @property
+    def known(self) -> FinishedRun:
+        """What it knows of its own images, for reading others."""
+
+    def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Logits float (n, k) of the network, and OOD scores (n,), None without a gate."""
+
+
+@dataclass(frozen=True)
+class ParentRun:
+    """A finished run; its network runs in torch."""
+
+    finished: FinishedRun
+    device: str
+
+    @property
+    def card(self) -> Card:
+        return self.finished.card
+
+    @property
+    def known(self) -> FinishedRun:
+        return self.finished
+
+    def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        gate = read_gate(self.finished.run, self.card)
+        model, device = kept_network(self.finished.run, self.card, self.device)
+        logits, features = predict(model, pixels, device)
+        return logits, gate.score(pixels, features)[0] if gate else None
+
+
+@dataclass(frozen=True)
+class ParentBundle:
+    """A verified bundle; its network runs in ONNX Runtime. Which images it was trained on, it does not know."""
+
+    bundle: Bundle
+    path: Path
+
+    @property
+    def card(self) -> Card:
+        return self.bundle.card
+
+    @property
+    def known(self) -> FinishedRun:
+        nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in (*COLUMNS, "group", "role", "split")})
+        return FinishedRun(RunDir(self.path), self.card, _any_config(), nothing)
+
+    def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
+        parts = [self.bundle.outputs(np.ascontiguousarray(channels_first(batch))) for batch in batches]
+        ood = None if parts[0][1] is None else np.concatenate([part[1] for part in parts if part[1] is not None])
+        return np.concatenate([part[0] for part in parts]), ood
+
+
+def _any_config() -> ExperimentConfig:
+    return load_config(options={})
+
+
+def open_parent(path: Path, device: str, data: Path | None, on_event: EventCallback) -> ParentRun | ParentBundle:
+    """The run or bundle at `path`.
+
+    Raises:
+        DataError: neither. BundleError: a damaged bundle.
+    """
+    if path.suffix.casefold() == ".zip" or (path / MANIFEST).is_file():
+        return ParentBundle(open_bundle(path), path)
+    return ParentRun(FinishedRun.open(path, data, on_event), device)
+
+
+@dataclass(frozen=True)
+class LocalImages:
+    """Labelled local images with their scores. `rows`: as of an external set; ood: float (n,), None without a gate."""
+
+    rows: pd.DataFrame
+    scores: LocalScores
+    has_patients: bool
+    ood: np.ndarray | None
+    notes: tuple[str, ...]
+
+    @property
+    def patients(self) -> int | None:
+        """As they are resampled; None without a patient key."""
+        return self.scores.patients if self.has_patients else None
+
+
+def read_local(parent: Parent, asked: ExternalRequest, on_event: EventCallback) -> LocalImages:
+    """The local images, refused where they are the parent's own, and their scores; nothing is written.
+
+    Raises:
+        DataError, SealError, UsageError: as for external images.
+    """
+    external = read_external(parent.known, asked, on_event)
+    rows = external.rows.reset_index(drop=True)
+    pixels = decode_with_events(rows, DecodeSpec(**parent.card.decode), on_event, keep=False)
+    logits, ood = parent.score(pixels)
+    clusters = np.unique(rows["group"], return_inverse=True)[1].astype(np.int64)
+    scores = LocalScores(logits, label_index(rows, parent.card.vocab), clusters, tuple(rows["sha256"]))
+    return LocalImages(rows, scores, external.table.has_patients, ood, external.notes)

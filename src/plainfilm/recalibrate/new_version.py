@@ -1,0 +1,130 @@
+"""A new version of a run or bundle with another operating point: the same network, a card that says what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.errors import OccupiedError
+from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
+from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.predictions import write_predictions
+from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_baseline
+from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.export.bundle import write_bundle
+from plainfilm.export.bundle_card import BundleCard
+from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, Manifest, facts_of, opened, verify
+from plainfilm.export.model_card import model_card
+from plainfilm.pipeline.saved_document import save_document
+from plainfilm.recalibrate.local_images import ParentBundle, ParentRun
+from plainfilm.runs.card import Card, write_card
+from plainfilm.runs.folder import RunDir
+
+# Files of a run that a version has too; checkpoints, figures, report and bundle belong to the parent's operating point.
+_KEPT = (
+    "config.yaml", "environment.json", "table.csv", "excluded.csv", "data.json", "history.csv", "timing.csv", "status.json",
+    "model.safetensors", "gate.safetensors", "cost.json", "heat_checks.json", "suspects.csv", "test_ledger.jsonl",
+    "probes", "predictions", "local.csv",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Version:
+    """What changes: the card; the bytes of another gate, None: the parent's stays; rows of local images."""
+
+    card: Card
+    gate: bytes | None
+    local: pd.DataFrame
+
+
+def place_of(parent: ParentRun | ParentBundle, path: Path, out: Path | None) -> Path:
+    """Where the version goes: `out`, or beside its parent with -local behind the name.
+
+    Raises:
+        OccupiedError: there is something already.
+    """
+    named = path.absolute()
+    suffix = named.suffix if isinstance(parent, ParentBundle) and named.is_file() else ""
+    place = (out or named.with_name(f"{named.name.removesuffix(suffix)}-local{suffix}")).absolute()
+    if place.exists():
+        raise OccupiedError(f"{place} exists; a version is never overwritten. Choose another --out, or remove it.")
+    return place
+
+
+def parent_hash(parent: ParentRun | ParentBundle, path: Path) -> str:
+    """SHA-256 of the parent's card.json, which names its weights by their hash."""
+    if isinstance(parent, ParentRun):
+        return hashlib.sha256(parent.finished.run.card.read_bytes()).hexdigest()
+    with opened(path) as source:
+        return hashlib.sha256(source.read(CARD)).hexdigest()
+
+
+def write_version(parent: ParentRun | ParentBundle, path: Path, place: Path, version: Version) -> list[str]:
+    """The new version at `place`, whole or not at all; returns its files."""
+    if isinstance(parent, ParentBundle):
+        return _write_bundle(path, place, version)
+    return _write_run(parent.finished, place, version)
+
+
+def _write_run(finished: FinishedRun, place: Path, version: Version) -> list[str]:
+    parent, run = finished.run, RunDir.plan(place, "")
+    with run.claim():
+        try:
+            for name in _KEPT:
+                _copy(parent.root / name, run.root / name)
+            if version.gate is not None:
+                atomic_write(run.gate, version.gate)
+            _add_local(run, version.local)
+            made = FinishedRun(run, version.card, finished.cfg, finished.rows)
+            for table in sorted((run.root / "predictions").glob("*.csv")):
+                if table.stem in ("valid", "test", "valid-shifted"):
+                    write_predictions(table, made.predictions(table.stem).at(made.card.scaling))
+                else:  # an external set: scored again where it is asked for
+                    table.unlink()
+            write_card(run, made.card)
+            _save_valid(made)
+        except BaseException:
+            shutil.rmtree(run.root, ignore_errors=True)
+            raise
+    return sorted(file.relative_to(run.root).as_posix() for file in run.root.rglob("*") if file.is_file())
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    elif source.is_file():
+        shutil.copyfile(source, target)
+
+
+def _add_local(run: RunDir, rows: pd.DataFrame) -> None:
+    """The local images behind those of earlier recalibrations, which the network's operating point knew too."""
+    before = pd.read_csv(run.local, dtype=str, keep_default_na=False) if run.local.is_file() else rows.iloc[:0]
+    both = pd.concat([before, rows.astype(str)], ignore_index=True)
+    atomic_write(run.local, both.to_csv(index=False, lineterminator="\n"))
+
+
+def _save_valid(made: FinishedRun) -> None:
+    """metrics.json with the valid images at the new point."""
+    valid = made.predictions("valid")
+    document = evaluate_document(made, "valid", valid, count_accesses(made.run, made.card.seal))
+    probes = shortcut_baseline(made, "valid", valid.probs)
+    save_document(made.run, document.model_copy(update={"shortcut_baseline": probes}), ExtraBlocks(), set())
+
+
+def _write_bundle(path: Path, place: Path, version: Version) -> list[str]:
+    with opened(path) as source:
+        files, _ = verify(source, keep=frozenset(source.names) - {MANIFEST})
+    card = BundleCard.model_validate(version.card.model_dump())
+    files[CARD] = dump_json(card.model_dump(mode="json")).encode()
+    files[MODEL_CARD] = model_card(card).encode()
+    if version.gate is not None:
+        files[GATE] = version.gate
+    manifest = Manifest(files={name: facts_of(content) for name, content in sorted(files.items())})
+    files[MANIFEST] = dump_json(manifest.model_dump(mode="json")).encode()
+    write_bundle(place, files)
+    return sorted(files)

@@ -1,0 +1,193 @@
+"""`plainfilm recalibrate`: a new version of a run or bundle whose operating point fits another place."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from plainfilm.base.events import EventCallback, silent
+from plainfilm.config import EvaluateConfig
+from plainfilm.data.table.saved_table import COLUMNS
+from plainfilm.errors import UsageError
+from plainfilm.evaluate.operating.conformal import fit_band
+from plainfilm.evaluate.operating.operating_point import scaling_fields
+from plainfilm.evaluate.operating.threshold_range import threshold_range
+from plainfilm.evaluate.shift.external_set import ExternalRequest
+from plainfilm.evaluate.stats.intervals import Bools
+from plainfilm.evaluate.test_ledger import seal_of
+from plainfilm.recalibrate.by_prevalence import by_prevalence
+from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, fit_local, halves
+from plainfilm.recalibrate.local_gate import refitted_gate
+from plainfilm.recalibrate.local_images import LocalImages, ParentBundle, ParentRun, open_parent, read_local
+from plainfilm.recalibrate.local_report import LocalReport, cross_judged, judged, learning_curve, report
+from plainfilm.recalibrate.new_version import Version, parent_hash, place_of, write_version
+from plainfilm.runs.card import AbstainBand, Card
+from plainfilm.schemas.marks import RECALIBRATED
+from plainfilm.schemas.operating import ParentPoint, Recalibration, ThresholdRange
+from plainfilm.schemas.recalibrate import RecalibrateDocument
+
+_BAND_PATIENTS = 20  # of each class; with fewer the band is dropped
+_METHODS = ("auto", "intercept", "platt")
+
+
+@dataclass(frozen=True)
+class RecalibrateRequest:
+    """What is recalibrated on, and how.
+
+    on: the local images; labelled, or, with `prevalence`, without labels. out: the new version; None: beside the parent.
+    method: auto, intercept or platt. cross_fit: fit on all, judge each half by the fit of the other. refit_gate: set the
+    OOD gate's limit again. prevalence: share of positive images, 0..1, which sets the threshold alone. seed: of halves
+    and draws. data: where the run's DATA is now, if it was moved.
+    """
+
+    on: ExternalRequest
+    out: Path | None = None
+    method: str = "auto"
+    cross_fit: bool = False
+    refit_gate: bool = False
+    prevalence: float | None = None
+    seed: int = 0
+    device: str = "cpu"
+    data: Path | None = None
+
+
+def recalibrate(path: Path, request: RecalibrateRequest, on_event: EventCallback = silent) -> RecalibrateDocument:
+    """A new version beside the parent, which stays as it is.
+
+    Raises:
+        UsageError: options that do not fit. OccupiedError: the place is taken. DataError, BundleError, SealError: the
+            parent or the local images cannot be read, or are not external to it.
+    """
+    if request.method not in _METHODS:
+        raise UsageError(f"--method {request.method!r} is not known; expected {', '.join(_METHODS)}.")
+    parent = open_parent(path, request.device, request.data, on_event)
+    place = place_of(parent, path, request.out)
+    if request.prevalence is not None:
+        return by_prevalence(parent, path, place, request.on.path, request.prevalence, request.seed, on_event)
+    local = read_local(parent, request.on, on_event)
+    made = _fitted(parent, path, local, request)
+    written = write_version(parent, path, place, made.version)
+    return _document(path, place, local, made, written)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The new card and its block, what it was judged to do, the version that has it, and notes."""
+
+    card: Card
+    about: Recalibration
+    report: LocalReport
+    curve: list[Any]
+    version: Version
+    marked: float | None
+    notes: list[str]
+
+
+def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, request: RecalibrateRequest) -> _Fitted:
+    card, scores, seed = parent.card, local.scores, request.seed
+    how = LocalRule(card.scaling, card.threshold, _rule_of(card), card.positive_index, request.method)
+    fits = halves(scores, seed)
+    used = np.ones_like(fits) if request.cross_fit else fits
+    point, judging = fit_local(scores.among(used), how), scores.among(~fits)
+    if request.cross_fit:
+        before, after, on = judged(scores, how.as_it_is, how.positive), cross_judged(scores, fits, how), scores
+    else:
+        before, after, on = judged(judging, how.as_it_is, how.positive), judged(judging, point, how.positive), judging
+    found = report(on, before, after, positive=how.positive, has_patients=local.has_patients, seed=seed)
+    gate = refitted_gate(parent, local, used) if request.refit_gate else None
+    about = _about(parent, path, local, used, point, found, cross_fit=request.cross_fit)
+    band, notes = _band(card, scores.among(used), point, seed), list(local.notes)
+    if card.band is not None and band is None:
+        notes.append(f"NO ABSTAIN BAND: a class has fewer than {_BAND_PATIENTS} fitted local patients.")
+    changed = {
+        **scaling_fields(point.scaling, card.vocab), "threshold": point.threshold, "band": band, "recalibration": about,
+        "threshold_chosen_on": "local images" if point.threshold is not None else card.threshold_chosen_on,
+        "threshold_range": _range(scores.among(used), point, how, has_patients=local.has_patients, seed=seed),
+        "threshold_rule": how.rule if card.positive is not None else card.threshold_rule,
+        "notes": [_note(about), *(note for note in card.notes if not note.startswith(RECALIBRATED))],
+        **({"gate_sha256": hashlib.sha256(gate).hexdigest()} if gate else {}),
+    }  # fmt: skip
+    new = card.model_copy(update=changed)
+    marked = None if local.ood is None else float((local.ood > 1).mean())
+    return _Fitted(
+        new, about, found, learning_curve(scores.among(fits), judging, how, seed),
+        Version(new, gate, _local_rows(local, used)), marked, [*new.notes, *notes],
+    )  # fmt: skip
+
+
+def _rule_of(card: Card) -> str:
+    """The run's rule for the threshold, where it is one that can be applied again."""
+    try:
+        return EvaluateConfig(threshold=card.threshold_rule).threshold
+    except ValidationError:
+        return EvaluateConfig().threshold
+
+
+def _band(card: Card, scores: LocalScores, point: LocalPoint, seed: int) -> AbstainBand | None:
+    """The abstain band of the fitted images; None where a class has too few patients, or the parent has none."""
+    of_class = [len(np.unique(scores.clusters[scores.targs == k])) for k in range(len(card.vocab))]
+    if card.band is None or min(of_class) < _BAND_PATIENTS:
+        return None
+    clusters = np.unique(scores.clusters, return_inverse=True)[1].astype(np.int64)
+    return fit_band(point.probs(scores), scores.targs, clusters, card.vocab, level=card.band.level, seed=seed)
+
+
+def _range(
+    scores: LocalScores, point: LocalPoint, how: LocalRule, *, has_patients: bool, seed: int
+) -> ThresholdRange | None:
+    if how.positive is None or point.threshold is None:
+        return None
+    labels = scores.targs == how.positive
+    return threshold_range(
+        how.rule, point.threshold, point.probs(scores)[:, how.positive], labels, scores.clusters,
+        has_patients=has_patients, seed=seed,
+    )  # fmt: skip
+
+
+def _about(
+    parent: ParentRun | ParentBundle, path: Path, local: LocalImages, used: Bools, point: LocalPoint, found: LocalReport,
+    *, cross_fit: bool,
+) -> Recalibration:  # fmt: skip
+    card = parent.card
+    line = (None, None) if card.positive_index is None else point.added.line(card.positive_index)
+    fitted = local.scores.among(used)
+    return Recalibration(
+        method=point.method, date=time.strftime("%Y-%m-%d", time.gmtime()), parent_sha256=parent_hash(parent, path),
+        parent=ParentPoint(temperature=card.temperature, bias=card.bias, threshold=card.threshold),
+        images=len(local.rows), patients=local.patients, fitted_images=len(fitted.targs),
+        fitted_patients=fitted.patients if local.has_patients else None, fingerprint=seal_of(local.rows[used]),
+        intercept=line[0], slope=line[1], cross_fitted=cross_fit, before=found.before, after=found.after,
+    )  # fmt: skip
+
+
+def _note(about: Recalibration) -> str:
+    people = "" if about.fitted_patients is None else f"{about.fitted_patients:,} local patients, "
+    line = "intercept and slope" if about.method == "platt" else "the intercept"
+    return (
+        f"{RECALIBRATED}: on {people}{about.fitted_images:,} local images ({about.date}; {line}): scores and predicted classes are "
+        "meant for that place. Those of the run's own valid and test images are at the same operating point."
+    )
+
+
+def _local_rows(local: LocalImages, used: Bools) -> pd.DataFrame:
+    columns = [name for name in COLUMNS if name in local.rows]
+    return local.rows[columns].assign(use=np.where(used, "fitted", "judged"))
+
+
+def _document(path: Path, place: Path, local: LocalImages, made: _Fitted, written: list[str]) -> RecalibrateDocument:
+    about, card = made.about, made.card
+    return RecalibrateDocument(
+        run=str(place), parent=str(path), method=about.method, n_images=about.images, n_patients=about.patients,
+        fitted_images=about.fitted_images, fitted_patients=about.fitted_patients, positive=card.positive,
+        intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=about.parent.threshold,
+        threshold_rule=card.threshold_rule, threshold_range=card.threshold_range, before=made.report.before,
+        after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[], ood_marked=made.marked,
+        notes=made.notes, written=written,
+    )  # fmt: skip

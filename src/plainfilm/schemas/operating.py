@@ -1,0 +1,104 @@
+"""The blocks of a metrics document on the operating point: threshold, abstain band, OOD gate, reliability diagram."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from plainfilm.schemas.evaluate import Metric
+
+
+class ThresholdRange(BaseModel):
+    """How far the threshold would move with other calibrate images: 95 % interval over patients.
+
+    `sensitivity`, `specificity`: on the calibrate images, at `low` and at `high`. `patients`: None without a patient key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    low: float
+    high: float
+    sensitivity: tuple[float, float]
+    specificity: tuple[float, float]
+    images: int
+    patients: int | None
+
+
+class AbstainBandReport(BaseModel):
+    """The abstain band on these images; `lowest`: for each class, the lowest score at which it stays possible.
+
+    `coverage`: share of the images of each class whose true class stays possible, guaranteed to be `level` for images
+    like valid; `kept`: share not abstained, where only the predicted class is possible; `on`: the images counted.
+    """
+
+    level: float
+    lowest: dict[str, float]
+    on: str
+    coverage: dict[str, Metric]
+    kept: Metric
+    error_among_kept: Metric
+    holds: str
+
+
+class OODGateReport(BaseModel):
+    """Share of these images that the out-of-distribution (OOD) gate marks; `on`: the images counted."""
+
+    on: str
+    marked: Metric
+
+
+class ReliabilityBin(BaseModel):
+    """A bin of the reliability diagram: its mean score, share of correct images with interval, number of images."""
+
+    score: float
+    share: float
+    ci_low: float
+    ci_high: float
+    n: int
+
+
+class Reliability(BaseModel):
+    """The reliability diagram with the run's scaling (`after`) and as trained (`before`; empty where they are the same).
+
+    The scores are softmax(logits / temperature + bias), `bias` by class.
+    """
+
+    temperature: float
+    bias: dict[str, float] = {}
+    before: list[ReliabilityBin]
+    after: list[ReliabilityBin]
+
+
+class ParentPoint(BaseModel):
+    """The operating point before a recalibration: scores are softmax(logits / temperature + bias)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    temperature: float
+    bias: dict[str, float] = {}
+    threshold: float | None
+
+
+class Recalibration(BaseModel):
+    """How a run or bundle was recalibrated for another place; holds no path, file name or patient key.
+
+    method: intercept, platt (intercept and slope), or prevalence (only the threshold, from unlabelled images). intercept,
+    slope: of the line on the parent's log odds, two classes only. images, patients: local ones; fitted_images,
+    fitted_patients: those that the numbers come from. fingerprint: SHA-256 of their sorted (file hash, label).
+    parent_sha256: of the parent's card.json. prevalence: the share that was given. before, after: metrics of the local
+    images that were not fitted, or, with `cross_fitted`, of all of them, each by the half without them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    method: str
+    date: str  # UTC
+    parent_sha256: str
+    parent: ParentPoint
+    images: int
+    patients: int | None
+    fitted_images: int
+    fitted_patients: int | None
+    fingerprint: str
+    intercept: float | None = None
+    slope: float | None = None
+    cross_fitted: bool = False
+    prevalence: float | None = None
+    before: dict[str, Metric] = {}
+    after: dict[str, Metric] = {}
