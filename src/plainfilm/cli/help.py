@@ -44,6 +44,13 @@ EXAMPLES = {
           plainfilm evaluate RUN --threshold 'sensitivity>=0.95'
           plainfilm evaluate RUN --external OTHER --map healthy=NORMAL
     """,
+    "plan": """
+        Examples:
+          plainfilm plan --metric sensitivity --value 0.95 --width 0.06
+          plainfilm plan --value 0.97 --difference 0.02 --prevalence 0.3
+          plainfilm plan --like runs/first --value 0.95 --width 0.04
+          plainfilm plan --value 0.95 --patients 120
+    """,
 }
 
 
