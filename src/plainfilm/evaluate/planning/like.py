@@ -80,4 +80,4 @@ def _counted(path: Path, patients: Ints, positive: Bools) -> Ints:
     images = np.stack([np.bincount(patients, weights=positive == side) for side in (False, True)], axis=1)
     if not images.sum(axis=0).all():
         raise DataError(f"{path} has images of one class only; a plan is for two. {_BY_HAND}")
-    return images[images.sum(axis=1) > 0].astype(np.int64)
+    return np.asarray(images[images.sum(axis=1) > 0], dtype=np.int64)

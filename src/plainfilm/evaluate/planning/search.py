@@ -28,29 +28,49 @@ class Patients(NamedTuple):
     outcomes: Floats
 
 
+class _Tried(NamedTuple):
+    """A number of patients, and how many times as many are needed as its outcomes say."""
+
+    n: int
+    times: float
+
+
 def fewest_patients(simulation: Simulation) -> Patients:
     """The fewest patients, to 1 %, with which the share `power` of the studies succeeds; at least FEWEST.
-
-    Each step goes where the last outcomes point: a width falls as 1 / sqrt(n), and the distance that a test sees grows as
-    sqrt(n). Two to five steps are enough.
 
     Raises:
         UsageError: MOST patients are too few.
     """
     question = simulation.question
+    low, high, n = _Tried(FEWEST - 1, _FURTHEST), _Tried(MOST + 1, 1.0), _begin(question)
     found: Floats | None = None
-    low, high, n = FEWEST - 1, MOST + 1, _begin(question)
-    while high - low > max(1, high // 100):
+    while high.n - low.n > max(1, high.n // 100):
         outcomes = simulation.outcomes(n)
-        times = times_needed(question, outcomes, question.power)
-        if times <= 1:
-            high, found = n, outcomes
+        tried = _Tried(n, min(max(times_needed(question, outcomes, question.power), 1 / _FURTHEST), _FURTHEST))
+        if tried.times <= 1:
+            high, found = tried, outcomes
         else:
-            low = n
-        n = _next(n, times, low, high)
+            low = tried
+        n = _next(tried, low, high)
     if found is None:
         raise _too_many()
-    return Patients(high, *_limits(question, high, found), found)
+    return Patients(high.n, *_limits(question, high.n, found), found)
+
+
+def _next(tried: _Tried, low: _Tried, high: _Tried) -> int:
+    """A number between `low` and `high`, at least 1 % from either where there is room.
+
+    A width falls as 1 / sqrt(n), and the distance that a test sees grows as sqrt(n): so the outcomes of one number say where
+    to go. Once it is enclosed, those of both ends do.
+    """
+    step = max(1, tried.n // 100)
+    if high.n - low.n <= 2 * step:
+        return (low.n + high.n) // 2
+    if low.n < FEWEST or high.n > MOST:
+        guess = tried.n * tried.times
+    else:
+        guess = low.n * (high.n / low.n) ** (math.log(low.times) / math.log(low.times / high.times))
+    return min(max(round(guess), low.n + step), high.n - step)
 
 
 def times_needed(question: Question, outcomes: Floats, share: float) -> float:
@@ -74,15 +94,6 @@ def _begin(question: Question) -> int:
     if expected > MOST:
         raise _too_many()
     return max(FEWEST, round(expected))
-
-
-def _next(n: int, times: float, low: int, high: int) -> int:
-    """A number between `low` and `high`, at least 1 % from either where there is room."""
-    step = max(1, n // 100)
-    if high - low <= 2 * step:
-        return (low + high) // 2
-    guess = round(n * min(max(times, 1 / _FURTHEST), _FURTHEST))
-    return min(max(guess, low + step), high - step)
 
 
 def _limits(question: Question, n: int, outcomes: Floats) -> tuple[int, int]:

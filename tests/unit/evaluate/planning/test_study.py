@@ -114,13 +114,13 @@ def test_the_power_of_the_paired_test_is_that_of_exact_mcnemar():
     )
     asked = question(value=0.95, other=0.9, correlation=0.3)
     assert 0.3 < exact < 0.7
-    assert share_met(asked, Simulation(asked, 1500, 0).outcomes(n)) == pytest.approx(exact, abs=spread(1500))
+    assert share_met(asked, Simulation(asked, 600, 0).outcomes(n)) == pytest.approx(exact, abs=spread(600))
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "auroc"])
 def test_two_equal_models_are_rarely_said_to_differ_although_images_of_a_patient_are_alike(metric):
     asked = question(metric, 0.85, other=0.85, sizes=(1, 8), icc=0.7)
-    draws = 400
+    draws = 300
     assert share_met(asked, Simulation(asked, draws, 0).outcomes(80)) == pytest.approx(0.06, abs=0.04)
 
 
