@@ -14,7 +14,7 @@ class PlanDocument(Document):
     interval is no wider than `width`, or its test has p <= 0.05; `power`: the share that shall; `met`: the share of the
     simulated ones that does, None where no width is asked for. `patients_low`, `patients_high`: None where `patients` was
     given. `width_at_power`: that share of the intervals is no wider. `formula_patients`: by the simple formula, as if
-    images were independent, for half of the studies; None where any width is reported.
+    images were independent, a width in half of the studies; None where any width is reported.
     """
 
     metric: Literal["auroc", "accuracy", "sensitivity", "specificity"]

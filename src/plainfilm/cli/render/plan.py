@@ -69,7 +69,7 @@ def _rows(document: PlanDocument) -> Iterator[tuple[str, str]]:
             f"{document.formula_patients:,} for independent images; these are {times:.2f} times as many",
         )
     if document.test is not None:
-        yield "test", f"{document.test}; two-sided"
+        yield "test", f"{document.test}, two-sided"
     yield from _assumed(document)
 
 
