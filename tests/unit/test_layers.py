@@ -39,6 +39,7 @@ evaluate.metrics evaluate.ood
 evaluate.predictions
 evaluate.finished
 evaluate.test_ledger
+evaluate.planning
 evaluate.shortcuts
 evaluate.shift
 evaluate.operating evaluate.heldout
@@ -158,7 +159,8 @@ def called_rooms() -> dict[str, set[str]]:
 
 def test_run_level_commands_call_the_pipeline():
     called = {name: modules for name, modules in called_rooms().items() if modules and not name.startswith("_")}
-    run_level = {"train", "resume", "lr_find", "evaluate", "interpret", "audit", "split", "report", "show", "compare"}
+    run_level = {"train", "resume", "lr_find", "evaluate", "interpret", "audit", "split", "report", "show"}
+    run_level |= {"compare", "plan"}
     assert run_level | set(DIRECT) <= set(called)
     wrong = {name: rooms for name, rooms in called.items() if {r.partition(".")[0] for r in rooms} != {DIRECT.get(name, "pipeline")}}  # fmt: skip
     assert not wrong
@@ -305,6 +307,7 @@ def test_only_runs_writes_files():
         ["train", "--help"],
         ["evaluate", "--help"],
         ["compare", "--help"],
+        ["plan", "--help"],
         ["experiments", "run", "--help"],
         ["--version"],
     ],

@@ -35,7 +35,10 @@ _WEIGHT_WORDS = {
     "fresh": "newly initialised",
 }  # fmt: skip
 _WRONG, _WORTH_SAYING_S = 1.5, 60  # by which factor an estimate is wrong, and from which time left it is corrected
-_BARS = {"scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps"}
+_BARS = {
+    "scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps",
+    "plan": "Simulating studies",
+}  # fmt: skip
 
 
 def _same_place(stdout: Any, stderr: Any) -> bool:

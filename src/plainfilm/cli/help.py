@@ -50,6 +50,13 @@ EXAMPLES = {
           plainfilm recalibrate BUNDLE.zip --on LOCAL --cross-fit
           plainfilm recalibrate RUN --on UNLABELLED --prevalence-threshold 0.3
     """,
+    "plan": """
+        Examples:
+          plainfilm plan --metric sensitivity --value 0.95 --width 0.06
+          plainfilm plan --value 0.97 --difference 0.02 --prevalence 0.3
+          plainfilm plan --like runs/first --value 0.95 --width 0.04
+          plainfilm plan --value 0.95 --patients 120
+    """,
 }
 
 

@@ -29,6 +29,7 @@ NAMES = {
     "predict": "--format --heatmaps --json --out --threads --threshold -q,--quiet -v,--verbose BUNDLE PATH...",
     "serve": "--host --max-mb --open --port --queue --token -q,--quiet -v,--verbose BUNDLE",
     "compare": "--json --metric --split -q,--quiet -v,--verbose RUN RUN...",
+    "plan": "--correlation --difference --icc --images-per-patient --json --like --metric --patients --power --prevalence --seed --value --width -q,--quiet -v,--verbose",
     "doctor": "--json -q,--quiet -v,--verbose",
     "experiments": "",
     "experiments run": "--data --device --dry-run --jobs --json --offline --only --open-test --out -q,--quiet -v,--verbose FILE.yaml",

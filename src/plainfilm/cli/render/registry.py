@@ -22,6 +22,7 @@ from plainfilm.cli.render.data import (
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.operating import print_threshold, scaling_text
+from plainfilm.cli.render.plan import print_plan
 from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.render.recalibrate import print_recalibrate
 from plainfilm.cli.screen import Screen, duration
@@ -44,6 +45,7 @@ from plainfilm.schemas.documents import (
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
 from plainfilm.schemas.recalibrate import RecalibrateDocument
+from plainfilm.schemas.plan import PlanDocument
 
 _NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
@@ -244,6 +246,7 @@ PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     DoctorDocument: print_doctor,
     CacheDocument: print_cache,
     CompareDocument: print_compare,
+    PlanDocument: print_plan,
     ExperimentDocument: print_experiment,
     TableDocument: print_table,
     ModelsDocument: print_models,
