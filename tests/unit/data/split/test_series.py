@@ -136,6 +136,14 @@ def test_small_series_are_added_up_to_the_share() -> None:
     assert len(drawn) > 1  # the seed draws them
 
 
+def test_the_last_series_of_a_class_stays() -> None:
+    """Of 14 images of the wards 7 are wished for test: both with odd ones, 6, would be close, and leave none for train."""
+    wards = [*of("w0", odd=3), *of("w1", odd=3), *(row for i in range(2, 6) for row in of(f"w{i}", well=2))]
+    for seed in range(10):
+        split = divide([*wards, *of("clinic", ill=20)], seed, shares=(0.3, 0.2, 0.5))
+        assert labels(split, "train").keys() == {"ill", "odd", "well"} == labels(split, "test").keys()
+
+
 def test_where_each_held_out_series_is_of_one_class_it_is_said() -> None:
     four = [*of("a", ill=5), *of("b", ill=30), *of("c", well=5), *of("d", well=30)]
     split = divide(four)
@@ -186,6 +194,8 @@ def test_hospitals_that_share_a_patient_or_an_image_are_held_out_together(shared
     assert part["B"] == part["D"] and all(len(found) == 1 for found in part.values())
     assert sizes(split)["test"] == {"C": 10}
     assert lacking(split.notes[0], "in several series: 1, of 'B', 'D'") == []
+    asked = divide([*HOSPITALS, twin("B"), twin("D")], test_series="B")
+    assert sizes(asked)["test"] == {"B": 7, "D": 5}
 
 
 def test_where_all_series_share_patients_nothing_can_be_held_out(refusal: Refusal) -> None:
@@ -261,11 +271,12 @@ def test_a_split_file_says_the_same_of_its_series(tmp_path: Path) -> None:
     assert list(again.rows["split"]) == list(split.rows["split"])
 
 
-def test_a_split_file_in_which_no_series_is_held_out_says_that(tmp_path: Path) -> None:
+@pytest.mark.parametrize("of_train", ["A", "B"])
+def test_a_split_file_in_which_no_series_is_held_out_says_that(tmp_path: Path, of_train: str) -> None:
     split = divide(HOSPITALS)
     _write_split(tmp_path / "split.csv", split)
     frame = pd.read_csv(tmp_path / "split.csv", dtype=str)
-    frame.assign(series="A").to_csv(tmp_path / "split.csv", index=False)
+    frame.assign(series=np.where(frame["split"] == "train", of_train, "A")).to_csv(tmp_path / "split.csv", index=False)
     rows = table(HOSPITALS).rows.drop(columns="series")
     again = make_split(ImageTable(Path("/d"), rows, table(HOSPITALS).excluded, None), DataConfig(split=str(tmp_path / "split.csv")), 0)  # fmt: skip
     assert again.notes == ("NO SERIES IS HELD OUT: each series of test is in train or valid too.",)
