@@ -126,7 +126,8 @@ VALUES = {
     "--patient-pattern": "(x)", "--bits": "12", "--frame": "1", "--resize": "pad", "--requantise": "8", "--max-bad": "7",
     "--per-class": "3", "--exclude": "x.csv", "--threads": "3", "--missing-label": "drop", "--keep-label": "NA",
     "--one-label": "x",
-    "--label-pattern": "(x)", "--under": "x", "--precision": "bf16",
+    "--label-pattern": "(x)", "--under": "x", "--precision": "bf16", "--group-column": "x", "--group-pattern": "(x)",
+    "--date-column": "x", "--test-series": "x",
 }  # fmt: skip
 ALSO = {"--requantise": ["--harmonise"]}
 CHANGES_NOTHING = {"--weights", "--freeze-epochs", "--lr-ratio", "--norm"}  # another value needs weights

@@ -35,6 +35,7 @@ EXAMPLES = {
         Examples:
           plainfilm split DATA --out split.csv     whole patients, 60/25/15 %
           plainfilm split DATA --split kfold --folds 5 --fold 0
+          plainfilm split LIST.csv --split group --group-column hospital
           plainfilm train DATA --split split.csv   trains on what was written
     """,
     "evaluate": """

@@ -11,7 +11,10 @@ from plainfilm.config.keys import DECODES, LEARNS, LISTS, READS, SPLITS, Option,
 
 _MAX_BAD = re.compile(r"^(\d+|100(\.0+)?%|\d{1,2}(\.\d+)?%)$")
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9]{1,8}){1,2}")
-_SPLITS = ("patient", "official", "given", "image", "kfold")
+_SPLITS = ("patient", "official", "given", "image", "kfold", "group", "temporal")
+_PATTERNS = {
+    "patient_pattern": r"patient: '(\d+)_'", "label_pattern": r"class: '^([a-z]+)\d'", "group_pattern": r"series: '^([A-Z]+)-'",
+}  # fmt: skip
 
 
 def _column(meaning: str, text: str, *words: str) -> Any:
@@ -40,7 +43,7 @@ class DataConfig(Section):
     )
     split: str = key(
         "patient",
-        "How images are split: patient (whole patients), official (the given test folder, train and val pooled), given (train, val and test as they are), image (leaky, for comparison), kfold, or a split file.",
+        "How images are split: patient (whole patients), official (the given test folder, train and val pooled), given (train, val and test as they are), image (leaky, for comparison), kfold, group (whole series held out), temporal (the latest patients are test), or a split file.",
         Option("--split", "Split", SPLITS, "KIND", words=_SPLITS, path="file", hides="SPLIT.csv"),
     )
     shares: tuple[float, float, float] = key(
@@ -58,6 +61,26 @@ class DataConfig(Section):
         None,
         "Regular expression that finds the patient in the file name; its first group is the key.",
         Option("--patient-pattern", "Split", LISTS, "REGEX", unset="the patterns that plainfilm knows", hides="REGEX"),
+    )
+    group_column: str | None = key(
+        None,
+        "For --split group: the column of a table that holds the series, such as hospital or device.",
+        Option("--group-column", "Split", SPLITS, "NAME", unset="none", hides="COLUMN"),
+    )
+    group_pattern: str | None = key(
+        None,
+        "For --split group: regular expression that finds the series in the file name, or in the relative path when it holds '/'; its first group is the series.",
+        Option("--group-pattern", "Split", SPLITS, "REGEX", unset="none", hides="REGEX"),
+    )
+    test_series: str | None = key(
+        None,
+        "For --split group: the series that are test, separated by commas.",
+        Option("--test-series", "Split", SPLITS, "NAME", unset="chosen by the share of test", hides="SERIES"),
+    )
+    date_column: str | None = key(
+        None,
+        "For --split temporal: the column of a table that holds the dates, as 2020-01-31 or 20200131.",
+        Option("--date-column", "Split", SPLITS, "NAME", unset="none", hides="COLUMN"),
     )
     path_column: str | None = _column("path", "holds the path of each image.")
     label_column: str | None = _column("label", "holds the class.")
@@ -206,7 +229,7 @@ class DataConfig(Section):
             raise ValueError(f"found {suffix!r}; expected a dot and letters or digits, such as '.png'")
         return suffix
 
-    @field_validator("patient_pattern", "label_pattern")
+    @field_validator(*_PATTERNS)
     @classmethod
     def pattern_has_a_group(cls, pattern: str | None, info: ValidationInfo) -> str | None:
         if pattern is None:
@@ -216,7 +239,7 @@ class DataConfig(Section):
         except re.error as error:
             raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
         if groups < 1:
-            example = "patient: '(\\d+)_'" if info.field_name == "patient_pattern" else "class: '^([a-z]+)\\d'"
+            example = _PATTERNS[str(info.field_name)]
             raise ValueError(f"{pattern!r} has no group; put parentheses around the {example}")
         return pattern
 
@@ -224,6 +247,17 @@ class DataConfig(Section):
     def requantise_needs_harmonise(self) -> DataConfig:
         if self.requantise is not None and not self.harmonise:
             raise ValueError("requantise is a step of harmonise; also set harmonise: true (--harmonise)")
+        return self
+
+    @model_validator(mode="after")
+    def series_are_named(self) -> DataConfig:
+        if self.split == "group" and (self.group_column is None) == (self.group_pattern is None):
+            found = "neither" if self.group_column is None else "both"
+            raise ValueError(
+                f"split: group needs one of group_column (--group-column NAME) and group_pattern (--group-pattern REGEX), found {found}"
+            )
+        if self.split == "temporal" and self.date_column is None:
+            raise ValueError("split: temporal needs date_column (--date-column NAME)")
         return self
 
     @model_validator(mode="after")

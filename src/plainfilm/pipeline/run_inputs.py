@@ -71,7 +71,8 @@ def write_inputs(
     run.write_status("running", seal=seal, ledger_head=None)
     atomic_write(run.config, cfg.as_yaml())
     write_environment(run, speed)
-    write_table(run.table, ready.split.rows)
+    # a column of the user's table, such as the hospital, is not kept
+    write_table(run.table, ready.split.rows.drop(columns="series", errors="ignore"))
     write_table(run.excluded, ready.table.excluded)
     atomic_write(run.data, dump_json(ready.counts.model_dump(mode="json")))
     start = _Start(

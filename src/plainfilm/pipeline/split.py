@@ -28,7 +28,15 @@ def split_data(cfg: ExperimentConfig, out: Path, on_event: EventCallback = silen
 
 
 def _write_split(path: Path, split: Split) -> None:
-    """Save the split file: relative path, label, patient, group, split, sha256."""
-    columns = ["relative", "label", "patient", "group", "split", "sha256"]
+    """Save the split file: relative path, label, patient, group, split, sha256, and series where they were held out."""
+    columns = [
+        "relative",
+        "label",
+        "patient",
+        "group",
+        "split",
+        "sha256",
+        *(["series"] if "series" in split.rows else []),
+    ]
     frame = split.rows[columns].rename(columns={"relative": "path"})
     atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -11,8 +11,9 @@ from plainfilm.report.formatting import between, many, number
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import Number
 from plainfilm.schemas.documents import DRAWN, IDENTITY
+from plainfilm.schemas.marks import CONFOUNDED
 
-_TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", IDENTITY: "Identity recognition", "VALIDATION ONLY": "Validation only"}  # fmt: skip
+_TITLES = {"SHORTCUT": "Shortcut", "LEAKY SPLIT": "Leaky split", "LEAKY WEIGHTS": "Leaky weights", IDENTITY: "Identity recognition", CONFOUNDED: "Class and series are confounded", "VALIDATION ONLY": "Validation only"}  # fmt: skip
 _FAILED = {"deletion": "Heat maps do not show what the score depends on", "randomised": "Heat maps do not depend on what was learned"}  # fmt: skip
 _UNDECIDED: dict[Literal["not_enough_images", "not_judged"], str] = {
     "not_enough_images": "Not enough images to tell whether these heat maps can be trusted",

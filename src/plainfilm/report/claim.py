@@ -35,6 +35,8 @@ _SPLITS = {
     "given": "the given train, valid and test kept as they are",
     "kfold": "k folds of whole patients; one fold is the test set, another is for model selection",
     "image": "images assigned at random, regardless of patients",
+    "group": "whole series held out for test, and for valid where there were enough; otherwise whole patients",
+    "temporal": "whole patients by date: the latest are the test set, those before them valid",
     "file": "a split file given by the user",
 }
 

@@ -20,6 +20,7 @@ from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_co
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
+from plainfilm.schemas.marks import CONFOUNDED
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
 _NAMES = {
@@ -29,7 +30,7 @@ _NAMES = {
     "calibration_slope": "Calibration slope (1 is best)", "log_loss": "Log loss (0 is best)",
 }  # fmt: skip
 _CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
-_LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS", IDENTITY)
+_LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS", IDENTITY, CONFOUNDED)
 _NO_BAR = ("mcc",)  # ranges from -1 to 1
 _TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 _AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")

@@ -5,20 +5,14 @@ from __future__ import annotations
 DRAWN = "DRAWN IMAGES"  # begins the note of a run on phantoms
 IDENTITY = "IDENTITY RECOGNITION"  # every class is one patient
 ONE_LABEL = "ONE LABEL"  # of several labels per image one was trained: present against absent
+CONFOUNDED = "CLASS AND SERIES ARE CONFOUNDED"  # held-out series that lack a class, or have one each
 HEAT_MAPS = "HEAT MAPS"  # begins the sentence of a check that heat maps failed, in a bundle's notes too
 RECALIBRATED = "RECALIBRATED"  # the operating point was set again on images of another place
 TRANSDUCTIVE = "TRANSDUCTIVE"  # the scored images, without their labels, set the threshold
 _IN_TITLES = (
-    TRANSDUCTIVE,
-    RECALIBRATED,
-    DRAWN,
-    "LEAKY SPLIT",
-    IDENTITY,
-    ONE_LABEL,
-    "LEAKY WEIGHTS",
-    "VALIDATION ONLY",
+    TRANSDUCTIVE, RECALIBRATED, DRAWN, "LEAKY SPLIT", IDENTITY, CONFOUNDED, ONE_LABEL, "LEAKY WEIGHTS", "VALIDATION ONLY",
     "KNOWN PATIENTS",
-)
+)  # fmt: skip
 
 
 def marks(notes: list[str]) -> str:

@@ -90,7 +90,7 @@ def offered(*words: str) -> list[str]:
 def test_a_shell_offers_networks_and_kinds_of_split():
     assert offered("train", "--model", "resnet") == ["resnet18", "resnet34", "resnet50"]
     assert "paper" in offered("lr-find", "--model", "")
-    assert offered("train", "--split", "") == ["patient", "official", "given", "image", "kfold"]
+    assert offered("train", "--split", "") == ["patient", "official", "given", "image", "kfold", "group", "temporal"]
     assert offered("split", "--split", "k") == ["kfold"]
     assert offered("train", "--norm", "") == ["batch", "hold"]
     assert offered("train", "--lr", "") == ["auto"]

@@ -280,3 +280,18 @@ def test_identity_recognition_is_the_first_caveat(finish):
         run, "test", notes=["IDENTITY RECOGNITION: every class is one patient; the score tells identities apart."]
     )
     assert levels(run)["Identity recognition"] == "stop"
+
+
+def test_series_of_one_class_are_a_grave_caveat_and_the_split_is_named(finish):
+    run = finish()
+    note = "CLASS AND SERIES ARE CONFOUNDED: in test, the series held out ('IM') are of 'NORMAL'."
+    edit_metrics(run, "test", notes=["HELD-OUT SERIES: test is 'IM', of 3 series.", note])
+    edit_card(run, split="group")
+    found = levels(run)
+    assert (found["Class and series are confounded"], found["Held-out series"]) == ("stop", "mind")
+    assert {item.number: item.text for item in claim_items(read_reported_run(run))[0]}[19].startswith(
+        "Whole series held out"
+    )
+    report_run(run.root)
+    page = (run.root / "report.html").read_text(encoding="utf-8")
+    assert lacking(page, "used images, split by whole series") == []

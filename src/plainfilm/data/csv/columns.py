@@ -18,7 +18,8 @@ from plainfilm.errors import DataError, UsageError
 
 NONE = "none"  # --patient-column none: the table has no such column
 _MAY_BE_NONE = ("patient", "split")
-_OPTIONS = ("path_column", "label_column", "patient_column", "split_column", "suffix")
+_OPTIONS = ("path_column", "label_column", "patient_column", "split_column", "group_column", "date_column", "suffix")
+_SERIES = {"group": "group", "temporal": "date"}  # kind of split -> the meaning of its column
 _FLAGS = {"0", "1", "-1", ""}
 _YES_OR_NO = {"0", "1", "0.0", "1.0", "true", "false", "yes", "no", "y", "n", "t", "f", "x", ""}
 _MOST_NAMED = 8  # columns that a sentence lists
@@ -28,7 +29,8 @@ _MOST_NAMED = 8  # columns that a sentence lists
 class Columns:
     """Where the columns are, counted from 0, and a note on them where others are left or their names are synonyms.
 
-    flag: the label that column `label` gives with 1 and denies with 0; '' where it holds the labels themselves.
+    flag: the label that column `label` gives with 1 and denies with 0; '' where it holds the labels themselves. series: what
+    --split group or temporal holds out by.
     """
 
     path: int
@@ -37,10 +39,11 @@ class Columns:
     split: int | None
     notes: tuple[str, ...]
     flag: str = ""
+    series: int | None = None
 
 
 def find_columns(path: Path, table: TextRows, cfg: DataConfig) -> Columns:
-    """The columns of path, label, patient and split.
+    """The columns of path, label, patient and split, and that of series or dates where they are held out.
 
     Raises:
         UsageError: an option names a column that does not exist. DataError: no header; no column of paths or labels;
@@ -50,11 +53,12 @@ def find_columns(path: Path, table: TextRows, cfg: DataConfig) -> Columns:
     found.refuse_header()
     for meaning in MEANINGS:
         found.take(meaning)
+    series = found.take_series(cfg)
     flag = found.take_flag(cfg.one_label)
     found.refuse_doubtful_patients()
     found.refuse_doubtful_splits()
     return Columns(
-        found.of("path"), found.of("label"), found.taken["patient"], found.taken["split"], found.notes(), flag
+        found.of("path"), found.of("label"), found.taken["patient"], found.taken["split"], found.notes(), flag, series
     )
 
 
@@ -89,7 +93,8 @@ def refuse_for_folder(path: Path, cfg: DataConfig) -> None:
     given = [name for name in _OPTIONS if getattr(cfg, name) is not None]
     if given:
         option = f"--{given[0].replace('_', '-')}"
-        raise UsageError(f"{option} is for tables, and {path} is a folder. Give a CSV as DATA, or leave {option} out.")
+        other = "use --group-pattern" if given[0] == "group_column" else f"leave {option} out"
+        raise UsageError(f"{option} is for tables, and {path} is a folder. Give a CSV as DATA, or {other}.")
 
 
 class _Finder:
@@ -99,6 +104,7 @@ class _Finder:
         self.path, self.table, self.header = path, table, table.header
         self.named = {meaning: getattr(cfg, f"{meaning}_column") for meaning in MEANINGS}
         self.taken: dict[str, int | None] = {}
+        self.series = {cfg.group_column, cfg.date_column}  # named by the user: neither patients nor splits
 
     def of(self, meaning: str) -> int:
         """The column of a meaning that every table has."""
@@ -130,14 +136,21 @@ class _Finder:
             return
         self.taken[meaning] = None
         for rank in (0, 1):
-            fits = [
-                i for i in self._free() if means(self.header[i], meaning) == rank and not self._is_status(i, meaning)
-            ]
+            free = self._undecided() if meaning == "split" else self._free()
+            fits = [i for i in free if means(self.header[i], meaning) == rank and not self._is_status(i, meaning)]
             if len(fits) > 1:
                 raise self._two(meaning, fits)
             if fits:
                 self.taken[meaning] = fits[0]
                 return
+
+    def take_series(self, cfg: DataConfig) -> int | None:
+        """Finds the column that --split group or temporal asks for, which may be one of another meaning too."""
+        meaning = _SERIES.get(cfg.split, "")
+        name = getattr(cfg, f"{meaning}_column", None)
+        if name is not None:
+            self.taken[meaning] = self._by_option(meaning, name)
+        return self.taken.get(meaning)
 
     def _is_status(self, i: int, meaning: str) -> bool:
         """Whether a column by a synonym of the patient, such as case, tells cases from controls."""
@@ -175,7 +188,7 @@ class _Finder:
         taken = self.taken["patient"]
         own = self.table.column(taken) if taken is not None else [""] * len(self.table.rows)
         owner = [cell or f"row {i}" for i, cell in enumerate(own)]
-        for i in self._free():
+        for i in self._undecided():
             # a study or a lesion belongs to one patient: beside a patient column it raises no doubt
             doubtful = self._could_be_patient(i) if taken is None else could_be_patient(self.header[i]) == 0
             if doubtful and not _lies_within(self.table.column(i), owner):
@@ -190,7 +203,7 @@ class _Finder:
         parts = [split_of(cell) for cell in self.table.column(taken)] if taken is not None else []
         if taken is not None and means(self.header[taken], "split") == 1:
             self._refuse_no_splits(taken)
-        for i in filter(self._could_be_split, self._free()):
+        for i in filter(self._could_be_split, self._undecided()):
             cells = self.table.column(i)
             if any(cells) and [likely_part(cell) for cell in cells] != parts:
                 raise self._doubt("split", i, f"holds {next(filter(None, cells))!r}")
@@ -211,6 +224,10 @@ class _Finder:
         named = {name for name in self.named.values() if name is not None}
         taken = set(self.taken.values())
         return [i for i, name in enumerate(self.header) if i not in taken and name not in named]
+
+    def _undecided(self) -> list[int]:
+        """Free columns of which the user has not said that they hold series or dates."""
+        return [i for i in self._free() if self.header[i] not in self.series]
 
     def _by_option(self, meaning: str, name: str) -> int | None:
         if name == NONE and meaning in _MAY_BE_NONE:

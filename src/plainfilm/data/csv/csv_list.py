@@ -35,9 +35,12 @@ def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
     root = path.absolute().parent
     _refuse_twice(path, [root / name for name in names], names)
     labels, patients = _labels(table, columns), _patients(path, table, columns, cfg)
+    series = _column(table, columns.series)
     found = [
-        FoundFiles(root / name, relative_of(name), label, split, patient, line)
-        for name, label, split, patient, (line, _) in zip(names, labels, given, patients, table.rows, strict=True)
+        FoundFiles(root / name, relative_of(name), label, split, patient, line, series=one)
+        for name, label, split, patient, one, (line, _) in zip(
+            names, labels, given, patients, series, table.rows, strict=True
+        )
     ]
     empty = [_NO_PATIENT_CELL] if columns.patient is not None and not any(patients) else []
     return DataFiles(found, [], (*table.notes, *columns.notes, *empty, *notes))

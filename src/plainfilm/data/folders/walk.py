@@ -28,6 +28,7 @@ class FoundFiles:
     patient: str = ""
     line: int = 0  # where its row ends in the CSV; 0 in a folder
     inner: tuple[str, ...] = ()  # its folders below the class folder; () in a table
+    series: str = ""  # the cell of the column that --split group or temporal asks for
 
 
 @dataclass(frozen=True)

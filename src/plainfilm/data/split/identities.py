@@ -15,6 +15,8 @@ IDENTITY_NOTE = (
     "Each image counts by itself, so the intervals hold for new images of these patients only."
 )
 
+_WHOLE_PATIENTS = ("patient", "kfold", "official", "given", "group", "temporal")
+
 
 def without_identities(table: ImageTable, kind: str) -> tuple[ImageTable, bool]:
     """The table, and whether a split of this kind recognises identities; then no image has a patient key, and only
@@ -24,7 +26,7 @@ def without_identities(table: ImageTable, kind: str) -> tuple[ImageTable, bool]:
         kind: image or a split file. The others keep patients whole: refuse_identities() refuses to divide them, and given
             parts leak where one is in two of them.
     """
-    if kind in ("patient", "kfold", "official", "given") or not _one_patient_each(table.rows):
+    if kind in _WHOLE_PATIENTS or not _one_patient_each(table.rows):
         return table, False
     return without_patients(table), True
 

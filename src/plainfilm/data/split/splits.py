@@ -1,4 +1,4 @@
-"""Train, valid and test partitions: whole-patient splits, given folders, k-fold, and split files."""
+"""Train, valid and test partitions: whole patients, whole series, dates, given folders, k-fold, and split files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pandas as pd
 
 from plainfilm.config import DataConfig
 from plainfilm.data.split.allocate import allocate
+from plainfilm.data.split.dates import by_date
 from plainfilm.data.split.identities import IDENTITY_NOTE, refuse_identities, without_identities
+from plainfilm.data.split.series import by_series, unused_notes
+from plainfilm.data.split.series_notes import series_notes
 from plainfilm.data.split.split_file import read_split_file
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.image_table import ImageTable
@@ -19,7 +22,8 @@ from plainfilm.errors import DataError, GateError
 from plainfilm.schemas.documents import DataCounts, SplitCounts
 
 _SPLITS = ("train", "valid", "test")
-_KINDS = ("patient", "official", "given", "image", "kfold")
+_KINDS = ("patient", "official", "given", "image", "kfold", "group", "temporal")
+_OURS = ("patient", "kfold", "image", "group", "temporal")  # given parts are pooled
 _VALID_SHARE_OF_OFFICIAL = 0.20
 _MIN_PATIENTS = 3  # per class: one for each split
 
@@ -71,9 +75,14 @@ def make_split(table: ImageTable, cfg: DataConfig, seed: int) -> Split:
         rows, kind = _by_image(table, cfg, rng, apart=not identity), "image"
     elif cfg.split in ("patient", "kfold"):
         rows, kind = _by_patient(table, cfg, rng), cfg.split
+    elif cfg.split in ("group", "temporal"):
+        (rows, said), kind = _by_series_or_date(table, cfg, rng), cfg.split
+        notes += said
     else:
         rows, kind = _from_file(table, Path(cfg.split)), "file"
-    if kind in ("patient", "kfold", "image") and (table.rows["given"] != "").any():
+        notes += series_notes(rows) if "series" in rows else []
+    notes += unused_notes(cfg)
+    if kind in _OURS and (table.rows["given"] != "").any():
         notes.append("The given train/val/test parts were pooled and split again; --split official keeps them.")
     crossing = leaks(rows)
     conflicts = int((table.excluded["code"] == "E_LABEL_CONFLICT").sum())
@@ -152,6 +161,14 @@ def _by_patient(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) ->
     return rows.assign(split=split)
 
 
+def _by_series_or_date(table: ImageTable, cfg: DataConfig, rng: np.random.Generator) -> tuple[pd.DataFrame, list[str]]:
+    if "series" not in table.rows:
+        raise DataError(f"The table has no series; build it with the config that splits it (split: {cfg.split}).")
+    rows = grouped(table.rows, wide=True)
+    _require_patients(rows, table.classes)
+    return by_series(rows, cfg, rng) if cfg.split == "group" else by_date(rows, cfg)
+
+
 def _by_image(table: ImageTable, cfg: DataConfig, rng: np.random.Generator, *, apart: bool) -> pd.DataFrame:
     rows = grouped(table.rows, wide=True)
     unit = np.arange(len(rows)) if apart else rows["group"].to_numpy()  # apart: identical images too
@@ -197,6 +214,8 @@ def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
     if "group" in frame:  # our own file: the wider groups that made the split are resampled together too
         made = dict(zip(frame["path"], frame["group"], strict=True))
         rows["group"] = join_groups(rows["group"], [made[name] for name in rows["relative"]])
+    if "series" in frame and (frame["series"] != "").all():  # of --split group: the same is said of it
+        rows["series"] = rows["relative"].map(dict(zip(frame["path"], frame["series"], strict=True)))
     split_of = dict(zip(frame["path"], frame["split"], strict=True))
     return rows.assign(split=[split_of[name] for name in rows["relative"]])
 

@@ -26,6 +26,7 @@ from plainfilm.data.table.patient_keys import PatientKeys, final_keys
 from plainfilm.data.table.patients import are_restarted, key_from_name, require_matches
 from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.data.table.scan import refuse_deeper, scan
+from plainfilm.data.table.series import with_series
 from plainfilm.errors import ConfigError, DataError
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # above the larger of the two, training does not start, unless max_bad says so
@@ -38,7 +39,7 @@ class ImageTable:
     `rows`: path (absolute), relative, label, patient ('' = no key), wide, given ('' | train | valid | test), sha256,
     bytes, width, height, mode, grey, depth, channels, quantisation (see ImageFacts), content (the same for identical
     bytes and for identical pixels in another file), kin (the same for patients who share an image, also one that was
-    set aside), duplicate_of (relative path of the first identical image, or '').
+    set aside), duplicate_of (relative path of the first identical image, or ''); for --split group and temporal, series.
     `excluded`: path, relative, state (quarantined | duplicate | ignored), code, why.
     `conflicts`: groups of identical images (relative paths) with different labels, all quarantined.
     `bits`: stored depth of integers above 8 bits, None where there are none.
@@ -186,7 +187,8 @@ def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> tuple[
         })  # fmt: skip
     table = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "kin"])
     kin = join_groups([patient or None for patient in table["patient"]], table["content"])
-    return table.assign(kin=[str(group) for group in kin])[COLUMNS], keys.notes
+    table = table.assign(kin=[str(group) for group in kin])[COLUMNS]
+    return with_series(table, [file for file, _ in files], cfg), keys.notes
 
 
 def _patients(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> PatientKeys:

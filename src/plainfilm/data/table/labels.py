@@ -147,16 +147,16 @@ def _joined(files: DataFiles, key: Callable[[str], Hashable]) -> DataFiles:
 # --- patients ---------------------------------------------------------------------------------------------------------
 
 
-def _is_nobody(cell: str) -> bool:
+def is_nobody(cell: str) -> bool:
     return _is_missing(cell) or _number(cell) == -1
 
 
 def _patients(files: DataFiles) -> DataFiles:
     """Patient cells, the missing ones emptied; final_keys() compares the others."""
     cells = [file.patient.strip() for file in files.found]
-    blank = [cell for cell in cells if _is_nobody(cell)]
+    blank = [cell for cell in cells if is_nobody(cell)]
     found = [
-        replace(file, patient="" if _is_nobody(cell) else cell) for file, cell in zip(files.found, cells, strict=True)
+        replace(file, patient="" if is_nobody(cell) else cell) for file, cell in zip(files.found, cells, strict=True)
     ]
     words = set(blank) - {""}
     facts = {"n": sum(bool(cell) for cell in blank), "of": len(cells), "spellings": _cells(words)}
