@@ -10,7 +10,8 @@ import pytest
 from scipy.stats import norm
 
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.evaluate.stats import auroc_interval, intervals
+from plainfilm.evaluate.stats import auroc_interval, intervals, macro_mean
+from plainfilm.evaluate.stats.intervals import Interval
 
 pytestmark = pytest.mark.slow
 ICCS = (0.1, 0.3, 0.5)
@@ -39,7 +40,15 @@ def proportion_coverage(patients, truth, icc, repeats, interval=intervals.propor
 
 def naive_wilson(hits, ids):
     """Images taken for independent."""
-    return intervals.proportion(hits, np.arange(len(hits)))
+    return Interval(hits.mean(), *intervals.wilson(hits.mean(), len(hits)), "wilson")
+
+
+def sized_proportion(patients, sizes, truth, icc, rng):
+    """Hits and patient; `sizes`: 1, or 85 % of the patients have 1 image and 15 % have 10."""
+    chance = rng.beta(truth * (1 - icc) / icc, (1 - truth) * (1 - icc) / icc, patients)
+    images = np.where(rng.random(patients) < 0.15, 10, 1) if sizes == "skewed" else np.ones(patients, int)
+    ids = np.repeat(np.arange(patients), images)
+    return rng.random(len(ids)) < chance[ids], ids
 
 
 @pytest.mark.parametrize("icc", ICCS)
@@ -57,7 +66,7 @@ def test_control_taking_images_for_independent_covers_less(patients):
 
 def percentile_bootstrap(hits, ids):
     draws = intervals.bootstrap({"x": lambda w: w @ hits / w.sum(axis=1)}, ids, 200, 0)["x"]
-    return intervals.Interval(hits.mean(), *np.quantile(draws, [0.025, 0.975]), "percentile")
+    return Interval(hits.mean(), *np.quantile(draws, [0.025, 0.975]), "percentile")
 
 
 def test_control_the_percentile_bootstrap_fails_at_the_boundary():
@@ -176,3 +185,78 @@ def test_areas_are_covered_in_at_least_93_of_100_and_the_naive_interval_in_fewer
             naive.append(held[1] / repeats)
     assert min(ours) >= 0.93 and np.mean(ours) <= 0.975
     assert all(few < many for few, many in zip(naive, ours, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("patients", "sizes", "truth", "icc"),
+    [(30, "one", 0.995, 0.3), (100, "one", 0.995, 0.3), (30, "one", 0.9, 0.3), (30, "skewed", 0.6, 0.8),
+     (100, "skewed", 0.6, 0.8), (100, "skewed", 0.9, 0.8), (100, "skewed", 0.9, 0.3), (400, "skewed", 0.995, 0.8)],
+)  # fmt: skip
+def test_rates_near_1_and_of_few_patients_with_most_of_the_images_are_covered(patients, sizes, truth, icc):
+    """The table of docs/explanation/intervals.md (`benchmarks/coverage.py`) has all designs and more simulations."""
+    rng = np.random.default_rng(patients)
+    samples = [sized_proportion(patients, sizes, truth, icc, rng) for _ in range(800)]
+    held = np.mean([low <= truth <= high for _, low, high, _ in (intervals.proportion(*s) for s in samples)])
+    assert held >= 0.925
+
+
+def test_control_wilsons_interval_covers_less_near_1():
+    """Of 30 patients with a true rate of 0.995 it misses wherever one is wrong: covered 0.995^30 = 0.860."""
+    rng = np.random.default_rng(0)
+    samples = [sized_proportion(30, "one", 0.995, 0.3, rng) for _ in range(2000)]
+    held = np.mean([low <= 0.995 <= high for _, low, high, _ in (naive_wilson(*s) for s in samples)])
+    assert held == pytest.approx(0.995**30, abs=0.03)
+
+
+def movers_mean(parts, level=0.95):
+    """The mean with limits from those of its parts, taken for independent (Zou & Donner 2008)."""
+    value, low, high = (np.array([part.interval[i] for part in parts]) for i in range(3))
+    down, up = (((value - low) ** 2).sum() ** 0.5, ((high - value) ** 2).sum() ** 0.5)
+    return Interval(value.mean(), value.mean() - down / len(parts), value.mean() + up / len(parts), "mover")
+
+
+@pytest.mark.parametrize("classes", [10, 40])
+def test_the_mean_rate_of_many_classes_with_few_images_is_covered(classes):
+    """5 images a class, true rate 0.9: limits made of the classes' own are too low, as none can rise above 1."""
+    rng, targs, ids = np.random.default_rng(classes), np.repeat(np.arange(classes), 5), np.arange(5 * classes)
+    held, above, repeats = 0, 0, 300
+    for _ in range(repeats):
+        hits = rng.random(len(targs)) < 0.9
+        parts = [macro_mean.rate_of(hits, targs == c, ids, 0.95) for c in range(classes)]
+        found = macro_mean.mean_of(parts)
+        held += found.low <= 0.9 <= found.high
+        above += movers_mean(parts).high < 0.9
+    assert held / repeats >= 0.93
+    assert classes == 10 or above / repeats > 0.06  # of 2.5 % that may lie there
+
+
+def shared_groups(rng, first, second, patients):
+    """Curves of two groups of positives with these areas against the same negatives, one image a patient."""
+    negatives, ids = rng.normal(size=patients), np.arange(3 * patients)
+    labels = np.arange(2 * patients) >= patients
+    sides = []
+    for area, own in ((first, ids[patients : 2 * patients]), (second, ids[2 * patients :])):
+        scores = np.append(negatives, rng.normal(size=patients) + 2**0.5 * norm.ppf(area))
+        roc = auroc_interval.curve(scores, labels)
+        sides.append(auroc_interval.Ranked(roc, np.append(ids[:patients], own)))
+    return sides
+
+
+def excludes_zero(found):
+    return found.low > 0 or found.high < 0
+
+
+def test_the_gap_of_areas_against_the_same_negatives_is_rejected_as_often_as_it_says():
+    """150 patients each, areas 0.9: limits for independent areas reject a fifth as often, and have less power."""
+    rng, repeats, wrong = np.random.default_rng(0), 1000, np.zeros(2)
+    for _ in range(repeats):
+        a, b = shared_groups(rng, 0.9, 0.9, 150)
+        apart = intervals.difference(*(auroc_interval.auroc_interval([each.roc], each.clusters) for each in (a, b)))
+        wrong += excludes_zero(auroc_interval.shared_gap(a, b, shared=False).at(0.95)), excludes_zero(apart)
+    assert 0.03 <= wrong[0] / repeats <= 0.07 and wrong[1] / repeats < 0.03
+    rng, power = np.random.default_rng(1), np.zeros(2)
+    for _ in range(300):
+        a, b = shared_groups(rng, 0.95, 0.89, 150)
+        apart = intervals.difference(*(auroc_interval.auroc_interval([each.roc], each.clusters) for each in (a, b)))
+        power += excludes_zero(auroc_interval.shared_gap(a, b, shared=False).at(0.95)), excludes_zero(apart)
+    assert power[0] > power[1] + 30

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics.point_metrics import ECE_BINS, ece_bins
+from plainfilm.evaluate.metrics.point_metrics import ECE_BINS, REASONS, ece_bins
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, Statistic
 from plainfilm.runs.scaling import Scaling
 
 COLDEST, HOTTEST = 0.1, 10.0  # range of temperatures; at a limit the images were too few or too easy
 _EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
+_LINE_PATIENTS = 10  # of the rarer class: fewer say little about the slope among other patients
 
 
 # --- temperature and bias --------------------------------------------------------------------------------------------
@@ -177,8 +178,28 @@ def line_statistic(confidence: Floats, correct: Bools, line: tuple[float, float]
     return statistic
 
 
+def rarer_patients(correct: Bools, clusters: Ints) -> int:
+    """Patients with an image of the rarer class; of more than two classes, of the rarer of right and wrong top labels."""
+    return min(len(np.unique(clusters[correct == side])) for side in (True, False))
+
+
+def why_no_line(line: tuple[float, float] | None, correct: Bools, clusters: Ints, *, top_labels: bool) -> str:
+    """Why a calibration line is not reported, or ''."""
+    if correct.all() or not correct.any():
+        return "the top labels are all right or all wrong" if top_labels else REASONS["auroc"]
+    if line is None:
+        return "no slope can be fitted: the scores are all equal or separate the classes perfectly"
+    found = rarer_patients(correct, clusters)
+    what = "with the rarer of right and wrong top labels" if top_labels else "of the rarer class"
+    return f"{found} patients {what}, at least {_LINE_PATIENTS} are needed" if found < _LINE_PATIENTS else ""
+
+
 def line_interval(value: float, draws: Floats, patients: int, level: float = 0.95) -> Interval:
-    """The value with Student's t limits on patients - 1, from the standard deviation of the draws (b,)."""
+    """The value with Student's t limits, from the standard deviation of the draws (b,).
+
+    Args:
+        patients: of the rarer class, on which the variance rests: the degrees of freedom are one less.
+    """
     draws = draws[np.isfinite(draws)]
     spread = float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0
     half = intervals.t_quantile(level, patients - 1) * spread

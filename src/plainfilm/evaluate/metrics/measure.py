@@ -11,7 +11,14 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from plainfilm.evaluate.metrics.calibration import calibration_line, less_bias, line_interval, line_statistic
+from plainfilm.evaluate.metrics.calibration import (
+    calibration_line,
+    less_bias,
+    line_interval,
+    line_statistic,
+    rarer_patients,
+    why_no_line,
+)
 from plainfilm.evaluate.metrics.point_metrics import (
     RATES,
     REASONS,
@@ -21,16 +28,17 @@ from plainfilm.evaluate.metrics.point_metrics import (
     gap_statistic,
     macro_statistic,
     mcc_statistic,
+    mean_statistic,
 )
 from plainfilm.evaluate.metrics.sample import WITHOUT, Sample, drawn, make_sample, metric, missing
-from plainfilm.evaluate.stats import intervals
-from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve, misplaced_patients
+from plainfilm.evaluate.stats import bootstrap_limits, intervals
+from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve, has_variance, misplaced_patients
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
+from plainfilm.evaluate.stats.macro_mean import f1_of, mean_of, rate_of
 from plainfilm.schemas.documents import Metric
 
 _OF_PREDICTED_CLASS = ("ppv", "npv", "f1")
 _LINE = ("calibration_intercept", "calibration_slope")
-_LINE_PATIENTS = 10  # a line through fewer says nothing about other patients
 METRICS = (
     "accuracy", "balanced_accuracy", "auroc", "auprc", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc", "brier",
     "ece",
@@ -141,18 +149,17 @@ def _macro_rate(name: str, classes: Sequence[int], sample: Sample, level: float)
 
     Rates of a predicted class need images of the class and of others: else they are 0 or 1 for any network.
     """
-    parts, residuals, left_out = [], [], []
+    parts, left_out = [], []
     for c in classes:
         among, hits = RATES[name](*_against_rest(c, sample))
         if not among.any() or (name in _OF_PREDICTED_CLASS and not _rankable((c,), sample)):
             left_out.append(c)
             continue
-        part = intervals.proportion(hits[among], sample.clusters[among], level)
-        parts.append(intervals.dice(part) if name == "f1" else part)
-        residuals.append(intervals.cluster_residuals(hits, among, sample.clusters))
+        part = rate_of(hits, among, sample.clusters, level)
+        parts.append(f1_of(part) if name == "f1" else part)
     if not parts:
         return None
-    found = parts[0] if len(classes) == 1 else intervals.mean_of(parts, residuals)
+    found = parts[0].interval if len(classes) == 1 else mean_of(parts, level)
     return _noted(found, left_out)
 
 
@@ -170,6 +177,8 @@ def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric
     if not ranked:
         return missing(REASONS["auroc"], sample, sample.everyone)
     curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
+    if not has_variance(curves, sample.clusters):
+        return missing("1 patient with images of a class, at least 2 are needed", sample, sample.everyone)
     found = auroc_interval(curves, sample.clusters, level)
     return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
@@ -212,13 +221,14 @@ def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     seen = min(len(np.unique(sample.clusters[wrong == side])) for side in (True, False))
     rarer = min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in classes)
     limits = _basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
-    return metric(drawn(intervals.drawn_correlation(float(value), draws, **limits), sample), sample, sample.everyone)
+    found = bootstrap_limits.drawn_correlation(float(value), draws, **limits)
+    return metric(drawn(found, sample), sample, sample.everyone)
 
 
 def _error_statistics(sample: Sample) -> dict[str, Statistic]:
     """Brier score and calibration gaps by bin as functions of weights."""
     losses = brier_losses(sample.probs, sample.targs, sample.positive)
-    return {"brier": _mean_statistic(losses), "gaps": gap_statistic(*confidences(sample))}
+    return {"brier": mean_statistic(losses), "gaps": gap_statistic(*confidences(sample))}
 
 
 def confidences(sample: Sample) -> tuple[Floats, Bools]:
@@ -263,7 +273,7 @@ def _ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     """Calibration error over all images, corrected for noise; `draws` float (n_boot, bins) are signed gaps."""
     gaps = gap_statistic(*confidences(sample))(np.ones((1, len(sample.targs))))
     lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - gaps).sum(axis=1)
-    found = intervals.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **_basis(sample))
+    found = bootstrap_limits.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **_basis(sample))
     # draws without a wrong prediction do not vary: then the mean of the largest scores against the share correct bounds
     # the error from above and below (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
     right, mean = _share_correct(sample, level), float(sample.probs.max(axis=1).mean())
@@ -280,16 +290,11 @@ def _line_metrics(
     line: tuple[float, float] | None, draws: Floats | None, sample: Sample, level: float
 ) -> dict[str, Metric]:
     """Intercept and slope of the calibration line; `draws` float (n_boot, 2)."""
-    patients = len(np.unique(sample.clusters))
-    if line is None or draws is None or patients < _LINE_PATIENTS:
-        correct = confidences(sample)[1]
-        if correct.all() or not correct.any():
-            why = "the top labels are all right or all wrong" if sample.positive is None else REASONS["auroc"]
-        elif line is None:
-            why = "no slope can be fitted: the scores are all equal or separate the classes perfectly"
-        else:
-            why = f"fewer than {_LINE_PATIENTS} patients"
+    correct = confidences(sample)[1]
+    why = why_no_line(line, correct, sample.clusters, top_labels=sample.positive is None)
+    if why or line is None or draws is None:
         return {name: missing(why, sample, sample.everyone) for name in _LINE}
+    patients = rarer_patients(correct, sample.clusters)
     each = {name: line_interval(line[i], draws[:, i], patients, level) for i, name in enumerate(_LINE)}
     return {name: metric(drawn(found, sample), sample, sample.everyone) for name, found in each.items()}
 
@@ -310,8 +315,3 @@ def _noted(found: Interval, left_out: Sequence[int]) -> Interval:
         return found
     names = ", ".join(map(str, left_out))
     return found._replace(method=f"{found.method}; {WITHOUT} {names} (undefined)")
-
-
-def _mean_statistic(losses: Floats) -> Statistic:
-    """Weighted mean of losses (n,)."""
-    return lambda weights: np.asarray(weights @ losses / weights.sum(axis=1))

@@ -150,3 +150,8 @@ def brier_losses(probs: Floats, targs: Ints, positive: int | None) -> Floats:
     if positive is not None:
         return np.asarray((probs[:, positive] - (targs == positive)) ** 2)
     return np.asarray(((probs - np.eye(probs.shape[1])[targs]) ** 2).sum(axis=1))
+
+
+def mean_statistic(losses: Floats) -> Statistic:
+    """Weighted mean of losses (n,)."""
+    return lambda weights: np.asarray(weights @ losses / weights.sum(axis=1))

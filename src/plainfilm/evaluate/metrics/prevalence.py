@@ -47,7 +47,7 @@ def restated(sample: Sample, prevalences: list[float], level: float = 0.95) -> l
     """PPV and NPV of a two-class sample at each prevalence, 0..1, with intervals.
 
     Both follow from a ratio of two proportions over different images: PPV from (1 - specificity) / sensitivity, NPV
-    from (1 - sensitivity) / specificity. Its limits are recovered from Wilson's of the two (MOVER), so the interval
+    from (1 - sensitivity) / specificity. Its limits are recovered from those of the two (MOVER), so the interval
     has a width even where no image is misclassified; the rates are assumed independent, as they are where no patient
     has images of both classes.
     Source: Altman & Bland, BMJ 1994;309:102 (the formula); Donner & Zou, Stat Methods Med Res 2012;21:347 (MOVER-R).

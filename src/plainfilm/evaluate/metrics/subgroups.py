@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample, counts, missing
-from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve
+from plainfilm.evaluate.stats.auroc_interval import Ranked, SharedGap, auroc_interval, curve, shared_gap
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import (
@@ -152,6 +152,24 @@ class _SubgroupPair(NamedTuple):
         part = _part_of(self.sample, rows)
         return auroc_interval([curve(part.probs[:, self.c], self.positive[rows])], part.clusters, level)
 
+    def ranked(self, own: Bools) -> Ranked:
+        """The curve of one subgroup of a confined column against all images of the other class."""
+        rows = own | (self.sample.targs != self.among)
+        return Ranked(curve(self.sample.probs[rows, self.c], self.positive[rows]), self.sample.clusters[rows])
+
+    def shared(self) -> SharedGap | None:
+        """The gap of two areas against the same images; None for other metrics and columns, and without a variance."""
+        if self.metric != "auroc" or self.among is None:
+            return None
+        return shared_gap(self.ranked(self.a), self.ranked(self.b), shared=self.among != self.c)
+
+    def difference_at(self) -> Callable[[float], Interval]:
+        """The interval of the gap as a function of its level; subgroups that share no image are independent."""
+        shared = self.shared()
+        if shared is not None:
+            return shared.at
+        return lambda level: difference(self.estimate(self.a, level), self.estimate(self.b, level))
+
     def exchanged(self, draws: int, seed: int) -> tuple[float, Floats]:
         """The observed studentised gap, and the gap after each exchange of patients."""
         rows = (self.a | self.b) & np.logical_or.reduce(self.needed)
@@ -175,9 +193,7 @@ def _gap(pair: _SubgroupPair, names: tuple[str, str, str | None], draws: int, se
         if any(len(np.unique(pair.sample.clusters[own & side])) < MIN_PATIENTS for side in pair.needed):
             return Gap(**facts, value=None, ci_low=None, ci_high=None, p=None, method=f"not estimable: {_TOO_FEW}")
 
-    def at(level: float) -> Interval:
-        return difference(pair.estimate(pair.a, level), pair.estimate(pair.b, level))
-
+    at = pair.difference_at()
     found = at(level)
     p = max(_two_sided_p(*pair.exchanged(draws, seed)), inverted_p(at))
     return Gap(**facts, value=found.value, ci_low=found.low, ci_high=found.high, p=p,

@@ -18,8 +18,10 @@ from plainfilm.evaluate.stats.intervals import (
     Interval,
     Ints,
     around,
+    bounded,
     kish_patients,
-    logit_limits,
+    logit_range,
+    t_quantile,
     usable,
     wilson,
 )
@@ -81,9 +83,20 @@ def _variance(roc: _Curve, clusters: Ints) -> float:
     return float(own + 2 * m / (m - 1) * (pos @ neg))
 
 
-def _rarer_patients(curves: Sequence[_Curve], clusters: Ints) -> float:
-    """Kish's number of patients in the smallest class of any curve."""
-    return min(kish_patients(clusters[roc.labels == side]) for roc in curves for side in (True, False))
+def _rarer_patients(roc: _Curve, clusters: Ints) -> float:
+    """Kish's number of patients in the smaller class."""
+    return min(kish_patients(clusters[roc.labels == side]) for side in (True, False))
+
+
+def _patients_behind(curves: Sequence[_Curve], clusters: Ints) -> float:
+    """Patients n for which A (1 - A) / n bounds the variance of the mean area, however the curves are correlated."""
+    rarer = np.array([_rarer_patients(roc, clusters) for roc in curves])
+    return float(len(rarer) ** 2 / (rarer**-0.5).sum() ** 2)
+
+
+def has_variance(curves: Sequence[_Curve], clusters: Ints) -> bool:
+    """Whether in some curve each class has images of two patients; else nothing tells how patients differ."""
+    return any(min(len(np.unique(clusters[roc.labels == side])) for side in (True, False)) >= 2 for roc in curves)
 
 
 def misplaced_patients(curves: Sequence[_Curve], clusters: Ints) -> int:
@@ -99,24 +112,83 @@ def _mean_variance(curves: Sequence[_Curve], clusters: Ints) -> float:
     """Variance of the mean area of several curves over the same images, from their summed errors by cluster."""
     if len(curves) == 1:
         return _variance(curves[0], clusters)
-    if not all(_variance(roc, clusters) >= 0 for roc in curves):
-        return float("nan")
     errors = np.mean([np.add(*errors_by_cluster(roc, clusters)) for roc in curves], axis=0)
     m = len(np.unique(clusters))
-    return float(m / (m - 1) * (errors @ errors))
+    return float(m / max(m - 1, 1) * (errors @ errors))
+
+
+def _unseen_variance(roc: _Curve, clusters: Ints, area: float) -> float:
+    """What the variance of one curve lacks, by `bounded`; `area`: the mean over all curves, also of a perfect one."""
+    own = _variance(roc, clusters)
+    own, seen = (own, misplaced_patients([roc], clusters)) if own > 0 else (0.0, 0)
+    return bounded(area, own, seen=seen, rarer=_rarer_patients(roc, clusters)) - own
 
 
 def auroc_interval(curves: Sequence[_Curve], clusters: Ints, level: float = 0.95) -> Interval:
     """Mean area of one or more curves over the same images, with limits on the logit scale.
 
-    Without a usable variance (area 0 or 1, all scores tied, a class in one patient) the limits are Wilson's on the
-    patients of the rarer class: the variance of an area is at most A (1 - A) / min(n+, n-).
+    They are never further out than Wilson's on the patients of the rarer class, since the variance of an area is at
+    most A (1 - A) / min(n+, n-): near 1 the logit scale alone gave 0.999 [0.000, 1.000] for five patients. Without a
+    usable variance (area 0 or 1, all scores tied, a class in one patient) they are Wilson's.
     Source: Obuchowski 1997; Birnbaum & Klose, Ann Math Stat 1957;28:933 (the bound).
     """
     area = float(np.mean([roc.area for roc in curves]))
-    rarer, spread = _rarer_patients(curves, clusters), _mean_variance(curves, clusters)
+    spread = _mean_variance(curves, clusters)
+    widest = wilson(area, _patients_behind(curves, clusters), level)
     if not usable(area, spread):
-        return around(area, *wilson(area, rarer, level), "wilson/patients of the rarer class (no usable variance)")
-    seen, patients = misplaced_patients(curves, clusters), len(np.unique(clusters))
-    limits = logit_limits(area, spread, seen=seen, rarer=rarer, patients=patients, level=level)
-    return around(area, *limits, "obuchowski/logit")
+        return around(area, *widest, "wilson/patients of the rarer class (no usable variance)")
+    spread += sum(_unseen_variance(roc, clusters, area) for roc in curves) / len(curves) ** 2
+    low, high = logit_range(area, spread, kish_patients(clusters) - 1, level)
+    return around(area, max(low, widest[0]), min(high, widest[1]), "obuchowski/logit")
+
+
+class Ranked(NamedTuple):
+    """A curve and the clusters of its images, int (n,), numbered as those of the curve it is compared with."""
+
+    roc: _Curve
+    clusters: Ints
+
+    def patients(self, side: bool) -> Ints:
+        """The clusters of the images of one class."""
+        return np.asarray(self.clusters[self.roc.labels == side])
+
+    def errors(self, m: int) -> dict[bool, Floats]:
+        """Contribution of each of `m` clusters to the error of the area, float (m,), by class."""
+        pos, neg = errors_by_cluster(self.roc, self.clusters)
+        return {side: np.pad(each, (0, m - len(each))) for side, each in ((True, pos), (False, neg))}
+
+
+class SharedGap(NamedTuple):
+    """The difference of two areas over the same images of one class, its variance, and the degrees of freedom."""
+
+    value: float
+    variance: float
+    df: float
+
+    def at(self, level: float) -> Interval:
+        """Student's t limits, within -1..1."""
+        half = t_quantile(level, self.df) * self.variance**0.5
+        low, high = max(-1.0, self.value - half), min(1.0, self.value + half)
+        return Interval(self.value, low, high, "obuchowski/shared class (t)")
+
+
+def shared_gap(a: Ranked, b: Ranked, *, shared: bool) -> SharedGap | None:
+    """AUROC of `a` minus that of `b`, which have all images of the class `shared` (True: positive) in common.
+
+    The error of the difference is summed by cluster: an image of the shared class counts by how much better it is
+    placed in the one curve than in the other, which mostly cancels. None where a variance is not usable.
+    Source: DeLong 1988 (the covariance); Obuchowski 1997 (clusters); Satterthwaite, Biometrics Bull 1946;2:110.
+    """
+    if not all(usable(each.roc.area, _variance(*each)) for each in (a, b)):
+        return None
+    m = int(max(a.clusters.max(), b.clusters.max())) + 1
+    of_a, of_b, own = a.errors(m), b.errors(m), not shared
+    parts = [of_a[own], -of_b[own], of_a[shared] - of_b[shared]]
+    who = [a.patients(own), b.patients(own), a.patients(shared)]
+    counts = [len(np.unique(each)) for each in who]
+    parts = [part * (n / (n - 1)) ** 0.5 for part, n in zip(parts, counts, strict=True)]  # as in Obuchowski's variance
+    total = np.sum(parts, axis=0)
+    unseen = sum(_unseen_variance(*each, each.roc.area) for each in (a, b))
+    sizes = np.array([part @ part for part in parts])
+    df = sizes.sum() ** 2 / (sizes**2 / [max(kish_patients(each) - 1, 1.0) for each in who]).sum()
+    return SharedGap(a.roc.area - b.roc.area, float(total @ total + unseen), float(df))

@@ -1,15 +1,16 @@
 """Intervals that keep their coverage at the boundary and with several images per patient.
 
 Resampling a perfect score gives a perfect score: at 45 patients and a true accuracy of 0.995 the plain percentile
-bootstrap covered 0.32 instead of 0.95. So proportions, and means of proportions, get closed forms whose width is
-never zero; the bootstrap serves metrics without a closed form, with a fallback where it degenerates.
+bootstrap covered 0.32 instead of 0.95. So proportions have a closed form whose width is never zero, and means over
+classes one of theirs (macro_mean.py); the bootstrap serves metrics without a closed form, with a fallback where it
+degenerates.
 
 `clusters` is always int (n,), 0..m-1: the unit that is resampled, a patient or a group of identical images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from plainfilm.schemas.number_text import Estimate
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+RATE = "korn-graubard/deff"  # the method of a proportion
 Key = TypeVar("Key")
 Statistic = Callable[[Floats], Floats]  # weights (b, n) -> values (b,) or (b, d)
 
@@ -75,6 +77,19 @@ def around(value: float, low: float, high: float, method: str, top: float = 1.0)
     return Interval(value, max(0.0, min(low, value)), min(top, max(high, value)), method)
 
 
+def clopper_pearson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Exact limits of a proportion `value` of `n` independent images; `n` may be fractional, but above 0.
+
+    Source: Clopper & Pearson, Biometrika 1934;26:404, as quantiles of beta distributions.
+    """
+    from scipy.special import betaincinv
+
+    hits, misses, tail = value * n, (1 - value) * n, (1 - level) / 2
+    low = float(betaincinv(hits, misses + 1, tail)) if value > 0 else 0.0
+    high = float(betaincinv(hits + 1, misses, 1 - tail)) if value < 1 else 1.0
+    return low, high
+
+
 def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Score limits of a proportion `value` of `n` independent images; `n` may be fractional, but above 0.
 
@@ -107,17 +122,40 @@ def cluster_residuals(hits: Bools, among: Bools, clusters: Ints) -> Floats:
     return np.asarray((found - found.sum() / sizes.sum() * sizes) / sizes.sum())
 
 
+def _left_out_variance(hits: Bools, clusters: Ints) -> float:
+    """Variance of mean(hits) over patients, from the change of the mean without each of them (jackknife).
+
+    A patient with many images pulls the mean towards itself, so that its own residual is too small; what the mean would
+    be without it is not affected.
+    Source: Bell & McCaffrey, Survey Methodology 2002;28:169.
+    """
+    sizes = np.bincount(clusters)
+    moved = cluster_residuals(hits, np.ones(len(hits), bool), clusters) / (1 - sizes / len(hits))
+    patients = np.count_nonzero(sizes)
+    return float((patients - 1) / patients * (moved @ moved))
+
+
+def _patients_with_event(hits: Bools, clusters: Ints) -> float:
+    """Patients with the rarer outcome, as far as they show clustering: each has the weight of its images squared.
+
+    Of equally large patients it is their number. Where 15 of 100 patients have most of the images, a wrong image of
+    one of the other 85 says nothing about how alike the images of a patient are.
+    """
+    squared = np.bincount(clusters).astype(float) ** 2
+    events = np.unique(clusters[hits == (hits.mean() < 0.5)])
+    return float(len(hits) ** 2 * squared[events].sum() / squared.sum() ** 2)
+
+
 def _design_effect(hits: Bools, clusters: Ints) -> float:
     """How many times larger the variance of mean(hits) is than with independent images, at least 1.
 
-    The observed effect is the linearised cluster variance over p (1 - p) / (n - 1). It depends only on the
+    The observed effect is the jackknife variance over patients divided by p (1 - p) / (n - 1). It depends only on the
     patients with the rarer outcome, so it is averaged with Kish's effect under an assumed intra-patient correlation,
     which counts as one more such patient; at p = 0 or 1 only the assumption is used. One image per patient gives
     exactly 1.
     Source: Kish 1965; Rao & Scott, Biometrics 1992;48:577.
     """
-    n, sizes = len(hits), np.bincount(clusters)
-    patients = np.count_nonzero(sizes)
+    n, patients = len(hits), len(np.unique(clusters))
     if patients == n:
         return 1.0
     if patients == 1:  # nothing is known about other patients: the whole set counts as one image
@@ -126,32 +164,47 @@ def _design_effect(hits: Bools, clusters: Ints) -> float:
     assumed = 1 + (n / kish_patients(clusters) - 1) * _ASSUMED_ICC
     if value in (0.0, 1.0):
         return assumed
-    variance = patients / (patients - 1) * (cluster_residuals(hits, np.ones(n, bool), clusters) ** 2).sum()
-    observed = variance / (value * (1 - value) / (n - 1))
-    events = len(np.unique(clusters[hits == (value < 0.5)]))
+    observed = _left_out_variance(hits, clusters) / (value * (1 - value) / (n - 1))
+    events = _patients_with_event(hits, clusters)
     return max(1.0, float((events * observed + _PRIOR_EVENTS * assumed) / (events + _PRIOR_EVENTS)))
 
 
-def _effective_n(hits: Bools, clusters: Ints, level: float = 0.95) -> float:
-    """Effective number of independent images for mean(hits), at least 1.
+class Effective(NamedTuple):
+    """Independent images that would tell as much, and the degrees of freedom behind that number (inf: it is known)."""
 
-    The design effect is estimated, so n shrinks by (z / t)^2 with t on patients - 1 degrees of freedom; with one image
-    per patient nothing is estimated and n stays. Source: Korn & Graubard, Survey Methodology 1998;24:193.
+    images: float
+    df: float
+
+    def at(self, level: float) -> float:
+        """The images, at least 1, less what the estimate of their number costs: (z / t)^2.
+
+        Source: Korn & Graubard, Survey Methodology 1998;24:193.
+        """
+        if self.df == np.inf:
+            return max(1.0, self.images)
+        return max(1.0, self.images * (_normal_quantile(level) / t_quantile(level, self.df)) ** 2)
+
+
+def effective(hits: Bools, clusters: Ints) -> Effective:
+    """Effective number of independent images for mean(hits); with one image per patient nothing is estimated.
+
+    The degrees of freedom are Kish's patients - 1: the variance rests on the patients with many images.
     """
-    n, patients = len(hits), len(np.unique(clusters))
-    if patients == n:
-        return float(n)
-    shrink = (_normal_quantile(level) / t_quantile(level, patients - 1)) ** 2
-    return max(1.0, n / _design_effect(hits, clusters) * shrink)
+    n = len(hits)
+    if len(np.unique(clusters)) == n:
+        return Effective(float(n), np.inf)
+    return Effective(n / _design_effect(hits, clusters), kish_patients(clusters) - 1)
 
 
 def proportion(hits: Bools, clusters: Ints, level: float = 0.95) -> Interval:
-    """Share of true `hits`, bool (n,) with n > 0, with Wilson limits at n / design effect.
+    """Share of true `hits`, bool (n,) with n > 0, with exact limits at the effective number of images.
 
-    Source: Korn & Graubard 1998; Dean & Pagano, J Surv Stat Methodol 2015;3:484 (the Wilson form).
+    Coverage: see docs/explanation/intervals.md.
+    Source: Korn & Graubard, Survey Methodology 1998;24:193; compared with others by Franco et al., J Surv Stat Methodol
+    2019;7:334.
     """
     value = float(hits.mean())
-    return around(value, *wilson(value, _effective_n(hits, clusters, level), level), "wilson/deff")
+    return around(value, *clopper_pearson(value, effective(hits, clusters).at(level), level), RATE)
 
 
 def dice(jaccard: Interval) -> Interval:
@@ -164,22 +217,6 @@ def dice(jaccard: Interval) -> Interval:
     return around(value, low, high, f"{jaccard.method} (jaccard)")
 
 
-def mean_of(parts: Sequence[Interval], residuals: Sequence[Floats]) -> Interval:
-    """Unweighted mean of estimates, its limits recovered from theirs (MOVER).
-
-    Args:
-        parts: one interval per class, all by the same method.
-        residuals: per part float (m,), its linearised error by cluster, for the correlation of the parts. A negative
-            correlation is taken as 0, since a noisy estimate would narrow the interval.
-    Source: Zou & Donner, Stat Med 2008;27:1693; Zou, Psychol Methods 2007;12:399 (correlated parts).
-    """
-    value, low, high = (np.array([part[i] for part in parts]) for i in range(3))
-    together = np.clip(_correlation(np.stack(residuals)), 0, 1)
-    down, up = (float(np.sqrt(d @ together @ d)) / len(parts) for d in (value - low, high - value))
-    mean = float(value.mean())
-    return around(mean, mean - down, mean + up, f"mover/{parts[0].method}")
-
-
 def difference(a: Interval, b: Interval) -> Interval:
     """a - b of two estimates on different patients, with limits recovered from theirs (MOVER).
 
@@ -189,15 +226,6 @@ def difference(a: Interval, b: Interval) -> Interval:
     down = ((a.value - a.low) ** 2 + (b.high - b.value) ** 2) ** 0.5
     up = ((a.high - a.value) ** 2 + (b.value - b.low) ** 2) ** 0.5
     return Interval(value, value - down, value + up, f"mover/{a.method}")
-
-
-def _correlation(residuals: Floats) -> Floats:
-    """Correlation (k, k) of the rows of `residuals` (k, m); a row of zeros correlates only with itself."""
-    norm = np.sqrt((residuals**2).sum(axis=1))
-    scaled = residuals / np.where(norm > 0, norm, 1.0)[:, None]
-    corr = scaled @ scaled.T
-    np.fill_diagonal(corr, 1.0)
-    return np.asarray(corr)
 
 
 def _cluster_draws(clusters: Ints, n_boot: int, rng: np.random.Generator) -> Floats:
@@ -229,22 +257,36 @@ def usable(value: float, variance: float) -> bool:
     return 0 < value < 1 and variance > 1e-12
 
 
-def logit_limits(
-    value: float, variance: float, *, seen: float, rarer: float, patients: int, level: float = 0.95
-) -> tuple[float, float]:
-    """Limits of an estimate in 0..1, symmetric on the logit scale, Student's t on patients - 1.
+def bounded(value: float, variance: float, *, seen: float, rarer: float) -> float:
+    """The variance of an estimate in 0..1, averaged with the largest possible one, weighted as _PRIOR_PATIENTS patients.
 
     A mean of quantities in 0..1 varies at most by value (1 - value) / n. Near 0 and 1 the estimated variance depends
-    on few patients and is mostly too small, so it is averaged with that bound, weighted as _PRIOR_PATIENTS patients.
+    on few patients and is mostly too small.
 
     Args:
-        variance: of the estimate over patients, see `usable`.
+        variance: of the estimate over patients, 0 or more.
         seen: number of patients that the variance is estimated from.
         rarer: Kish's number of patients, of the rarer class where there are two: n of the bound.
     """
     bound = value * (1 - value) / rarer
-    variance = max(variance, (seen * variance + _PRIOR_PATIENTS * bound) / (seen + _PRIOR_PATIENTS))
-    half = t_quantile(level, patients - 1) * variance**0.5 / (value * (1 - value))
+    return max(variance, (seen * variance + _PRIOR_PATIENTS * bound) / (seen + _PRIOR_PATIENTS))
+
+
+def logit_limits(
+    value: float, variance: float, *, seen: float, rarer: float, patients: float, level: float = 0.95
+) -> tuple[float, float]:
+    """Limits of an estimate in 0..1, symmetric on the logit scale, Student's t on patients - 1.
+
+    Args:
+        variance: of the estimate over patients, see `usable`.
+        seen, rarer: see `bounded`.
+    """
+    return logit_range(value, bounded(value, variance, seen=seen, rarer=rarer), patients - 1, level)
+
+
+def logit_range(value: float, variance: float, df: float, level: float) -> tuple[float, float]:
+    """Student's t limits of an estimate in 0..1 with this variance, symmetric on the logit scale."""
+    half = t_quantile(level, df) * variance**0.5 / (value * (1 - value))
     logit = np.log(value / (1 - value))
     low, high = (float(1 / (1 + np.exp(-(logit + sign * half)))) for sign in (-1, 1))
     return low, high
@@ -265,38 +307,3 @@ def drawn_mean(
         return around(value * top, low * top, high * top, "bootstrap (logit)", top)
     low, high = wilson(value, rarer, level)
     return around(value * top, low * top, high * top, "wilson (bootstrap degenerate)", top)
-
-
-def drawn_correlation(
-    value: float, draws: Floats, *, seen: float, rarer: float, patients: int, level: float = 0.95
-) -> Interval:
-    """Interval of a correlation in -1..1: `drawn_mean` of (1 + r) / 2, whose logit is twice Fisher's z of r.
-
-    Source: Fisher, Metron 1921;1:3 (the scale).
-    """
-    found = drawn_mean((1 + value) / 2, (1 + draws) / 2, seen=seen, rarer=rarer, patients=patients, level=level)
-    low, high = 2 * found.low - 1, 2 * found.high - 1
-    return Interval(value, min(low, value), max(high, value), found.method.replace("logit", "fisher z"))
-
-
-def drawn_distance(
-    value: float, draws: Floats, moves: Floats, *, rarer: float, patients: int, level: float = 0.95
-) -> Interval:
-    """Interval of a length in 0..1, a sum of |gaps|, which noise can only increase.
-
-    A perfectly calibrated model has a true gap of 0 but never a sample gap of 0, and its bootstrap draws are further
-    off still: percentiles never contain 0. By the triangle inequality the true length differs from the estimate by at
-    most the movement of the gaps, which the draws estimate. So the lower limit is value - moves and the upper one a
-    percentile of the draws, both as far out as a t interval (Hesterberg, The American Statistician 2015;69:371, 4.4).
-
-    Args:
-        draws: float (n_boot,), the length in each draw.
-        moves: float (n_boot,), sum of |gap in the draw - gap|.
-    """
-    from scipy.special import ndtr
-
-    tail = float(ndtr(-((patients / max(patients - 1, 1)) ** 0.5) * t_quantile(level, patients - 1)))
-    low, high = value - float(np.quantile(moves, 1 - tail)), float(np.quantile(draws, 1 - tail))
-    if max(high, value) - max(low, 0.0) > 1e-9:
-        return around(value, low, high, "bootstrap (band)")
-    return around(value, *wilson(value, rarer, level), "wilson (bootstrap degenerate)")

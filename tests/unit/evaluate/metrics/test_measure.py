@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, recall_score, roc_auc_score
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
@@ -24,7 +25,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
 )
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
-from plainfilm.evaluate.stats import auroc_interval, intervals
+from plainfilm.evaluate.stats import auroc_interval, bootstrap_limits, intervals, macro_mean
 from plainfilm.evaluate.stats.auroc_interval import curve
 
 
@@ -196,8 +197,8 @@ TRIVIAL = {"ppv", "npv", "f1"}  # of one class alone they are 0 or 1 whatever th
     [
         ([0.1, 0.2, 0.9], [0, 0, 0], {*TRIVIAL, "balanced_accuracy", "auroc", "auprc", "sensitivity", "mcc"}),
         ([0.1, 0.2, 0.9], [1, 1, 1], {*TRIVIAL, "balanced_accuracy", "auroc", "auprc", "specificity", "mcc"}),
-        ([0.1, 0.2, 0.3], [0, 1, 1], {"ppv", "mcc"}),
-        ([0.7, 0.8, 0.9], [0, 1, 1], {"npv", "mcc"}),
+        ([0.1, 0.2, 0.3], [0, 1, 1], {"ppv", "mcc", "auroc"}),
+        ([0.7, 0.8, 0.9], [0, 1, 1], {"npv", "mcc", "auroc"}),
         ([], [], set(METRICS)),
     ],
 )
@@ -421,17 +422,18 @@ def sample_of(p, y, ids, patients=None) -> Sample:
     return make_sample(two_columns(p), np.asarray(y), ids, patients, positive=1, threshold=0.5)
 
 
-def test_a_mean_over_classes_is_movers_mean_of_its_parts():
+def test_a_mean_over_classes_is_made_of_its_parts():
     probs, y, ids = three_classes()
     sample = make_sample(probs, y, ids, ids, positive=None, threshold=None)
     for name, view in {"sensitivity": lambda t, c: (t, c), "f1": lambda t, c: (t | c, t & c)}.items():
-        parts, residuals = [], []
+        parts = []
         for c in range(3):
             among, hits = view(sample.targs == c, sample.predicted == c)
-            part = intervals.proportion(hits[among], sample.clusters[among], 0.9)
-            parts.append(intervals.dice(part) if name == "f1" else part)
-            residuals.append(intervals.cluster_residuals(hits, among, sample.clusters))
-        expected = intervals.mean_of(parts, residuals)
+            limits = intervals.proportion(hits[among], sample.clusters[among], 0.9)
+            worth = intervals.effective(hits[among], sample.clusters[among])
+            part = macro_mean.Part(limits, worth, intervals.cluster_residuals(hits, among, sample.clusters))
+            parts.append(macro_mean.f1_of(part) if name == "f1" else part)
+        expected = macro_mean.mean_of(parts, 0.9)
         found = metrics.rate_metric(name, range(4), sample, 0.9)
         assert (found.value, found.ci_low, found.ci_high) == pytest.approx(expected[:3])
         assert found.method == f"{expected.method}; mean without class 3 (undefined)"
@@ -479,7 +481,7 @@ def test_the_interval_of_a_correlation_rests_on_the_patients_with_an_error_and_o
     rarer = min(
         intervals.kish_patients(np.unique(sample.clusters[sample.targs == c], return_inverse=True)[1]) for c in (0, 1)
     )
-    expected = intervals.drawn_correlation(
+    expected = bootstrap_limits.drawn_correlation(
         matthews_corrcoef(y, p >= 0.5), draws, seen=seen, rarer=rarer, patients=30, level=0.9
     )
     found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)["mcc"]
@@ -488,13 +490,13 @@ def test_the_interval_of_a_correlation_rests_on_the_patients_with_an_error_and_o
 
 
 def test_room_for_errors_that_were_not_seen_by_hand():
-    """Ten patients, none wrong: the whole of what Wilson leaves open, at its cost; one wrong: half of each."""
+    """Ten patients, none wrong: the whole of what its interval leaves open, at its cost; one wrong: half of each."""
     right = sample_of(np.full(10, 0.9), np.ones(10, int), np.arange(10))
-    low = intervals.wilson(1.0, 10, 0.9)[0]
+    low = 0.05**0.1  # exact, of ten of ten
     assert metrics.with_room(0.01, 0.8, right, 0.9) == pytest.approx((1 - low) * 0.8)
     assert metrics.with_room(0.9, 0.8, right, 0.9) == 0.9  # never less than it was
     one = sample_of([*[0.9] * 9, 0.1], np.ones(10, int), np.arange(10))
-    low = intervals.wilson(0.9, 10, 0.9)[0]
+    low = binomtest(9, 10).proportion_ci(0.9, method="exact").low
     assert metrics.with_room(0.01, 0.8, one, 0.9) == pytest.approx((1 * 0.01 + (0.9 - low) * 0.8) / 2)
     # two wrong images of one patient are one patient; and the threshold is not asked
     two = sample_of([*[0.9] * 8, 0.1, 0.1], np.ones(10, int), [*range(8), 8, 8])
@@ -547,7 +549,9 @@ def test_the_interval_of_a_calibration_error_by_hand():
         own = gaps(np.ones((1, len(y))))[0]
         lengths, moves = np.abs(draws).sum(axis=1), np.abs(draws - own).sum(axis=1)
         kish, patients = intervals.kish_patients(sample.clusters), len(set(ids))
-        plain = intervals.drawn_distance(np.abs(own).sum(), lengths, moves, rarer=kish, patients=patients, level=0.9)
+        plain = bootstrap_limits.drawn_distance(
+            np.abs(own).sum(), lengths, moves, rarer=kish, patients=patients, level=0.9
+        )
         share = intervals.proportion(sample.probs.argmax(axis=1) == sample.targs, sample.clusters, 0.9)
         mean = sample.probs.max(axis=1).mean()
         value = max(0.0, 2 * np.abs(own).sum() - lengths.mean())
@@ -565,10 +569,11 @@ def test_the_line_has_the_interval_of_its_draws_and_a_reason_where_it_is_none():
     sample = sample_of(p, y, ids)
     confidence, correct = sample.probs[:, 1], sample.targs == 1
     line = calibration_line(confidence, correct)
+    rarer = min(len(set(ids[y == side])) for side in (0, 1))  # patients
     draws = intervals.bootstrap({"x": line_statistic(confidence, correct, line)}, sample.clusters, 80, 3)["x"]
     found = score(p, y, clusters=ids, n_boot=80, seed=3, level=0.9)
     for i, name in enumerate(("calibration_intercept", "calibration_slope")):
-        expected = line_interval(line[i], draws[:, i], 30, 0.9)
+        expected = line_interval(line[i], draws[:, i], rarer, 0.9)
         assert (found[name].value, found[name].ci_low, found[name].ci_high) == pytest.approx(expected[:3])
         assert found[name].method == "bootstrap/patients (t)"
 
@@ -580,8 +585,9 @@ def test_the_line_has_the_interval_of_its_draws_and_a_reason_where_it_is_none():
         (np.linspace(0.1, 0.9, 12), np.zeros(12, int), "one class only"),
         (np.linspace(0.1, 0.9, 12), np.arange(12) // 6, "no slope can be fitted"),
         (np.full(12, 0.5), np.arange(12) % 2, "no slope can be fitted"),
-        (np.linspace(0.1, 0.9, 9), np.arange(9) % 2, "fewer than 10 patients"),
-        (np.linspace(0.1, 0.9, 10), np.arange(10) % 2, None),
+        (np.linspace(0.1, 0.9, 19), np.arange(19) % 2, "9 patients of the rarer class, at least 10 are needed"),
+        (np.linspace(0.1, 0.9, 40), np.arange(40) % 8 == 1, "5 patients of the rarer class, at least 10 are needed"),
+        (np.linspace(0.1, 0.9, 20), np.arange(20) % 2, None),
     ],
 )
 def test_a_line_that_is_none_says_why(p, y, why):
@@ -655,3 +661,28 @@ def test_the_reason_is_that_of_the_metric():
 
 def test_a_class_that_is_neither_there_nor_called_has_a_row_and_a_column():
     assert confusion_matrix(np.array([0, 1]), np.array([0, 0]), 3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_two_images_of_a_patient_are_one_patient_of_the_rarer_class():
+    """Ten positive images of five patients: no calibration line, and the intercept says the same."""
+    p, y, ids = np.linspace(0.1, 0.9, 40), np.arange(40) % 4 == 1, np.arange(40) // 8
+    found = score(p, y, clusters=ids)
+    assert found["calibration_slope"] == found["calibration_intercept"]
+    assert found["calibration_slope"].method == "not estimable: 5 patients of the rarer class, at least 10 are needed"
+
+
+def test_few_wrong_top_labels_have_no_line():
+    """60 right with scores of 0.8, two wrong with 0.5 and 0.9, so that no cut separates them."""
+    targs = np.append(np.arange(3).repeat(20), [0, 1])
+    probs = np.append(np.eye(3)[targs[:60]] * 0.7 + 0.1, [[0.1, 0.5, 0.4], [0.9, 0.05, 0.05]], axis=0)
+    found = measure(probs, targs, clusters=range(62), positive=None, threshold=None)["calibration_slope"]
+    why = "2 patients with the rarer of right and wrong top labels, at least 10 are needed"
+    assert found.method == f"not estimable: {why}"
+
+
+def test_an_area_of_a_class_in_one_patient_says_so():
+    """Three positive images of one patient, seven negative ones of others: nothing tells how positive patients vary."""
+    found = score(np.arange(10) / 10, np.arange(10) > 6, clusters=np.minimum(np.arange(10), 7))
+    assert found["auroc"].method == "not estimable: 1 patient with images of a class, at least 2 are needed"
+    assert (found["auroc"].value, found["auroc"].n, found["auroc"].n_patients) == (None, 10, 8)
+    assert score(np.arange(10) / 10, np.arange(10) > 7)["auroc"].value == 1

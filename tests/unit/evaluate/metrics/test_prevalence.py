@@ -33,7 +33,7 @@ def test_bayes_by_hand():
     assert found.ppv.value == pytest.approx(90 / (90 + 1980))
     assert found.npv.value == pytest.approx(7920 / (7920 + 10))
     assert (found.ppv.n, found.npv.n, found.ppv.n_patients) == (300, 300, 300)
-    assert found.ppv.method == "mover-r/wilson/deff"
+    assert found.ppv.method == "mover-r/korn-graubard/deff"
 
 
 def test_at_the_samples_own_prevalence_they_are_the_samples_own():
@@ -116,7 +116,7 @@ def test_the_truth_is_covered_with_clustered_images(patients: int, repeats: int,
     assert naive < held
 
 
-def test_wilsons_limits_stand_behind_the_ratio():
+def test_the_limits_of_both_rates_stand_behind_the_ratio():
     sample = counts(45, 5, 12, 138)
     wrong = proportion(np.arange(150) < 12, np.arange(150))
     right = proportion(np.arange(50) < 45, np.arange(50))

@@ -236,7 +236,7 @@ def test_a_mean_over_classes_leaves_out_what_a_draw_leaves_undefined():
 
 
 def test_means_of_weighted_losses_and_precisions_of_draws_without_positives():
-    assert measure._mean_statistic(np.array([1.0, 3]))(np.array([[1.0, 1], [3, 1]])).tolist() == [2, 1.5]
+    assert point_metrics.mean_statistic(np.array([1.0, 3]))(np.array([[1.0, 1], [3, 1]])).tolist() == [2, 1.5]
     draws = point_metrics.auprc_statistic(np.array([0.9, 0.5, 0.1]), np.array([True, False, True]))(
         np.array([[0.0, 1, 0], [0, 1, 1], [2, 0, 0]])
     )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from plainfilm.evaluate.metrics.measure import measure
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.metrics.subgroups import _draws_for, _SubgroupPair, _two_sided_p, subgroup_table
 from plainfilm.evaluate.stats import subgroup_permutation
-from plainfilm.evaluate.stats.auroc_interval import _variance, auroc_interval, curve
+from plainfilm.evaluate.stats.auroc_interval import Ranked, _variance, auroc_interval, curve, shared_gap
 from plainfilm.evaluate.stats.intervals import Interval, difference, proportion
 from plainfilm.evaluate.stats.multiple_testing import holm
 from plainfilm.evaluate.stats.subgroup_permutation import Sides
@@ -421,7 +422,7 @@ def test_metrics_and_gaps_have_their_level(level):
         a, b = east[gap.metric], west[gap.metric]
         assert gap.ci_low == pytest.approx(gap.value - np.hypot(a.value - a.ci_low, b.ci_high - b.value))
         assert gap.ci_high == pytest.approx(gap.value + np.hypot(a.ci_high - a.value, b.value - b.ci_low))
-        kind = "obuchowski/logit" if gap.metric == "auroc" else "wilson/deff"
+        kind = "obuchowski/logit" if gap.metric == "auroc" else "korn-graubard/deff"
         assert gap.method == f"mover/{kind}; p: permutation of patients, at least that of the interval"
 
 
@@ -464,24 +465,20 @@ def test_a_gap_needs_five_patients_of_each_class_it_asks_for():
 
 
 def test_a_column_of_one_class_has_gaps_of_that_class_against_all_others():
-    """AUROC of each subtype against every negative, limits by MOVER; sensitivity among its own images."""
+    """AUROC of each subtype against every negative, whose errors are shared; sensitivity among its own images (MOVER)."""
     p, y, ids, site = drawn(images=2)
     names = np.where(y, site, "")
     found = subgroup_table(sample_of(p, y, ids), names, "subtype", VOCAB, level=0.9)
     assert [(group.name, group.images, group.patients) for group in found.groups] == [
         (name, (names == name).sum(), len(set(ids[names == name]))) for name in ("east", "west")
     ]
+    own = [proportion(p[names == name] >= 0.5, ids[names == name], 0.9) for name in ("east", "west")]
+    rows = [(names == name) | ~y for name in ("east", "west")]
+    east, west = (Ranked(curve(p[each], y[each]), ids[each]) for each in rows)
+    expected = {"auroc": shared_gap(east, west, shared=False).at(0.9), "sensitivity": difference(*own)}
     for gap in found.gaps:
-        ends = []
-        for name in ("east", "west"):
-            mine = names == name
-            rows = mine | ~y if gap.metric == "auroc" else mine
-            who = np.unique(ids[rows], return_inverse=True)[1]
-            ends.append(
-                auroc_interval([curve(p[rows], y[rows])], who, 0.9) if gap.metric == "auroc"
-                else proportion(p[rows] >= 0.5, who, 0.9)
-            )  # fmt: skip
-        assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(difference(*ends)[:3])
+        assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(expected[gap.metric][:3])
+        assert gap.method.startswith(f"{expected[gap.metric].method}; p: ")
         assert 0 < gap.p <= gap.p_holm <= 1
     assert found.notes == [
         "Only images of PNEUMONIA have a subtype: its subgroups are compared on those images, "
@@ -542,3 +539,36 @@ def test_the_gap_of_areas_against_one_class_is_that_of_the_shares_that_are_beate
     beaten = [np.array([(x > p[~y]).mean() for x in p[y & (site == name)]]) for name in ("east", "west")]
     spread = sum(each.var(ddof=1) / len(each) for each in beaten)
     assert found == pytest.approx((beaten[0].mean() - beaten[1].mean()) / spread**0.5)
+
+
+@pytest.mark.parametrize("of_negatives", [False, True])
+def test_p_of_areas_against_the_same_images_agrees_with_their_interval(of_negatives):
+    """Just above and below 0.05: the interval at 95 % holds 0 where its test of Student says so, and p follows."""
+    p, y, ids, site = drawn(n=300)
+    signs = []
+    for push in (0.0, 0.3, 0.6, 1.2):
+        score = 1 / (1 + np.exp(-(np.log(p / (1 - p)) - push * (y & (site == "east")))))
+        score, truth = (1 - score, ~y) if of_negatives else (score, y)
+        gap = subgroup_table(sample_of(score, truth, ids), np.where(y, site, ""), "subtype", VOCAB).gaps[0]
+        rows = [(np.where(y, site, "") == name) | ~y for name in ("east", "west")]
+        sides = [Ranked(curve(score[each], truth[each]), ids[each]) for each in rows]
+        alone = shared_gap(*sides, shared=of_negatives)
+        students = 2 * student.sf(abs(alone.value) / alone.variance**0.5, alone.df)
+        assert gap.p >= students - 2e-4 and gap.p <= max(5 * students, 1e-3)
+        assert (gap.p <= 0.05) <= (gap.ci_low > 0 or gap.ci_high < 0)
+        signs.append(gap.p <= 0.05)
+    assert signs[0] is False and signs[-1] is True
+
+
+def test_an_area_of_1_against_the_same_images_has_the_limits_of_independent_subgroups():
+    """No image of a is misranked, so its variance is 0, and that of the gap is not known: limits by MOVER."""
+    y = np.repeat([0, 1], [20, 12])
+    p = np.append(np.linspace(0.1, 0.6, 20), np.append([0.9] * 6, [0.3, 0.5, 0.7, 0.8, 0.9, 0.95]))
+    names = np.repeat(["", "a", "b"], [20, 6, 6])
+    gap = subgroup_table(sample_of(p, y), names, "subtype", VOCAB).gaps[0]
+    ends = []
+    for name in "ab":
+        rows = (names == name) | (y == 0)
+        ends.append(auroc_interval([curve(p[rows], y[rows] == 1)], np.arange(rows.sum())))
+    assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(difference(*ends)[:3])
+    assert gap.method.startswith("mover/")

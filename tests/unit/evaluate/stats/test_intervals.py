@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm
+from scipy.stats import beta, binomtest, norm
 from scipy.stats import t as student
 
-from plainfilm.evaluate.stats import auroc_interval, intervals
-from plainfilm.evaluate.stats.intervals import Interval
+from plainfilm.evaluate.stats import auroc_interval, bootstrap_limits, intervals, macro_mean
+from plainfilm.evaluate.stats.intervals import Effective, Interval
+from plainfilm.evaluate.stats.macro_mean import Part
 
 
 def brute_force_obuchowski(scores, labels, ids):
@@ -73,7 +74,7 @@ def test_an_area_without_variance_gets_the_bound_of_the_rarer_class(scores, area
     labels = np.array([False, False, True, True])
     found = auroc_interval.auroc_interval([auroc_interval.curve(np.array(scores, float), labels)], np.arange(4))
     assert found.value == area and found.method.startswith("wilson/patients of the rarer class")
-    assert (found.low, found.high) == intervals.wilson(area, 2)
+    assert (found.low, found.high) == pytest.approx(intervals.wilson(area, 2))
 
 
 def test_a_class_in_one_patient_has_no_variance():
@@ -95,10 +96,10 @@ def test_several_curves_lie_around_their_mean():
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 20), (17, 20), (20, 20), (970, 1000)])
-def test_one_image_per_patient_gives_the_plain_wilson_interval(hits, n):
+def test_one_image_per_patient_gives_the_exact_interval(hits, n):
     found = intervals.proportion(np.arange(n) < hits, np.arange(n))
-    expected = binomtest(hits, n).proportion_ci(method="wilson")
-    assert found.value == hits / n and found.method == "wilson/deff"
+    expected = binomtest(hits, n).proportion_ci(method="exact")
+    assert found.value == hits / n and found.method == "korn-graubard/deff"
     assert found[1:3] == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
@@ -114,11 +115,11 @@ def test_a_perfect_score_of_clustered_images_assumes_a_correlation():
     ids = np.repeat(np.arange(45), 4)
     assert intervals._design_effect(np.ones(180, bool), ids) == 1 + 3 * intervals._ASSUMED_ICC
     found = intervals.proportion(np.ones(180, bool), ids)
-    assert intervals.wilson(1.0, 45)[0] < found.low < intervals.wilson(1.0, 180)[0] and found.high == 1
+    assert 0.025 ** (1 / 45) < found.low < 0.025 ** (1 / 180) and found.high == 1
 
 
 def test_one_patient_weighs_as_one_image():
-    assert intervals._effective_n(np.arange(50) < 40, np.zeros(50, int)) == 1
+    assert intervals.effective(np.arange(50) < 40, np.zeros(50, int)).at(0.95) == 1
 
 
 def test_copies_within_a_patient_tell_less_than_new_patients():
@@ -146,19 +147,75 @@ def test_copies_do_not_shrink_the_interval_of_an_area():
 
 
 def test_f1_limits_are_those_of_jaccard_transformed():
-    found = intervals.dice(Interval(0.6, 0.5, 0.8, "wilson/deff"))
+    found = intervals.dice(Interval(0.6, 0.5, 0.8, "korn-graubard/deff"))
     assert found[:3] == pytest.approx((0.75, 2 / 3, 8 / 9))
-    assert found.method == "wilson/deff (jaccard)"
+    assert found.method == "korn-graubard/deff (jaccard)"
 
 
-def test_mover_by_hand_for_uncorrelated_and_for_equal_parts():
-    parts = [Interval(0.9, 0.8, 0.94, "wilson/deff"), Interval(0.7, 0.6, 0.73, "wilson/deff")]
-    apart = intervals.mean_of(parts, [np.array([1.0, -1, 0, 0]), np.array([0, 0, 1.0, -1])])
-    assert apart[:3] == pytest.approx((0.8, 0.8 - 0.02**0.5 / 2, 0.8 + 0.05 / 2))
-    together = intervals.mean_of(parts, [np.array([1.0, -1, 0]), np.array([2.0, -2, 0])])
-    assert together[:3] == pytest.approx((0.8, 0.7, 0.835))
-    opposed = intervals.mean_of(parts, [np.array([1.0, -1, 0]), np.array([-1.0, 1, 0])])
-    assert opposed == apart and apart.method == "mover/wilson/deff"
+def part_of(hits: int, n: int, df: float = np.inf, at: int = 0) -> Part:
+    """A class of `n` images, one a patient; `at`: its place among the clusters, where no other class is."""
+    residuals = np.zeros(8)
+    residuals[2 * at : 2 * at + 2] = 1, -1
+    limits = intervals.clopper_pearson(hits / n, n)
+    return Part(Interval(hits / n, *limits, "korn-graubard/deff"), Effective(float(n), df), residuals)
+
+
+def test_two_alike_classes_are_one_proportion_of_their_images():
+    """9 of 10 and 7 of 10: 4 / (1/10 + 1/10) = 20 images with a common rate of 0.8, as 16 of 20."""
+    found = macro_mean.mean_of([part_of(9, 10), part_of(7, 10, at=1)])
+    expected = binomtest(16, 20).proportion_ci(method="exact")
+    assert found == (0.8, pytest.approx(expected.low), pytest.approx(expected.high), "mean/korn-graubard/deff")
+
+
+def test_a_class_of_few_images_decides_the_mean():
+    """12 of 20 and 1,000 of 1,000: variance 0.6 x 0.4 / 20 / 4 = 0.003, so 0.8 x 0.2 / 0.003 = 53.3 images."""
+    parts = [part_of(12, 20), part_of(1000, 1000, at=1)]
+    assert macro_mean._worth(parts, 0.8) == (pytest.approx(0.16 / 0.003), np.inf)
+    found, few, many = macro_mean.mean_of(parts), intervals.clopper_pearson(0.6, 20), 0.025**0.001
+    assert found.high == pytest.approx(intervals.clopper_pearson(0.8, 0.16 / 0.003)[1])
+    assert found.low == pytest.approx((few[0] + many) / 2)  # downwards there is not more room than both classes have
+    assert found.low > intervals.clopper_pearson(0.8, 0.16 / 0.003)[0]
+    # all of 5 are right and 900 of 1,000: that says nothing of the rate of the few, but of their number:
+    # 4 / (1/5 + 1/1000) = 19.9 images; upwards there is not more room than both classes have
+    parts = [part_of(5, 5), part_of(900, 1000, at=1)]
+    found, room = macro_mean.mean_of(parts), intervals.clopper_pearson(0.9, 1000)[1]
+    assert found.low == pytest.approx(intervals.clopper_pearson(0.95, 4 / 0.201)[0])
+    assert found.high == pytest.approx((1 + room) / 2) and found.high < intervals.clopper_pearson(0.95, 4 / 0.201)[1]
+
+
+def test_correlated_classes_tell_less_and_opposed_ones_no_more():
+    apart = macro_mean._worth([part_of(9, 10), part_of(7, 10, at=1)], 0.8).images
+    together = macro_mean._worth([part_of(9, 10), part_of(7, 10)], 0.8).images
+    assert (apart, together) == (pytest.approx(20), pytest.approx(10))  # (2 / sqrt(10))^2 / 4 = 1 / 10
+    opposed = part_of(7, 10)._replace(residuals=-part_of(7, 10).residuals)
+    assert macro_mean._worth([part_of(9, 10), opposed], 0.8).images == pytest.approx(20)
+    one = part_of(9, 10)
+    assert macro_mean.mean_of([one])[:3] == pytest.approx(one.interval[:3])
+
+
+def test_the_degrees_of_freedom_of_a_mean_are_satterthwaites():
+    """Shares 1/10 and 1/30 of the variance on 4 and 9: (4/30)^2 / (1/100/4 + 1/900/9)."""
+    parts = [part_of(9, 10, df=4.0), part_of(27, 30, df=9.0, at=1)]
+    expected = (4 / 30) ** 2 / (1 / 400 + 1 / 8100)
+    assert macro_mean._worth(parts, 0.9).df == pytest.approx(expected)
+    parts = [part_of(9, 10, df=0.3), part_of(27, 30, at=1)]  # less than one degree counts as one; inf adds nothing
+    assert macro_mean._worth(parts, 0.9).df == pytest.approx((4 / 30) ** 2 / (1 / 100))
+
+
+def test_the_f1_of_a_class_is_worth_what_its_slope_says():
+    """J = 0.6 of 20: the slope is 2 / 1.6^2, so the variance of F1 is 0.24 / 20 x 0.6103; F1 (1 - F1) = 0.1875."""
+    part = macro_mean.f1_of(part_of(12, 20))
+    assert part.interval.value == pytest.approx(0.75)
+    assert part.worth.images == pytest.approx(0.1875 / (0.24 / 20 * (2 / 1.6**2) ** 2))
+    assert macro_mean.f1_of(part_of(20, 20)).worth.images == 40 and macro_mean.f1_of(part_of(0, 20)).worth.images == 10
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(0, 3)), min_size=1, max_size=6))
+def test_a_mean_lies_in_an_interval_with_width_that_grows_with_its_level(drawn):
+    parts = [part_of(min(hits, n), n, at=at) for n, hits, at in drawn]
+    found, wider = macro_mean.mean_of(parts), macro_mean.mean_of(parts, 0.99)
+    assert 0 <= wider.low <= found.low <= found.value <= found.high <= wider.high <= 1
+    assert found.high - found.low > 0.01
 
 
 def test_draws_take_whole_clusters():
@@ -187,7 +244,7 @@ def test_draws_without_spread_give_way_to_a_named_bound():
     found = intervals.drawn_mean(1.0, np.ones(100), seen=0, rarer=12.0, patients=30)
     assert found.method == "wilson (bootstrap degenerate)"
     assert (found.low, found.high) == intervals.wilson(1.0, 12.0)
-    found = intervals.drawn_distance(0.1, np.full(100, 0.1), np.zeros(100), rarer=12.0, patients=30)
+    found = bootstrap_limits.drawn_distance(0.1, np.full(100, 0.1), np.zeros(100), rarer=12.0, patients=30)
     assert found.method == "wilson (bootstrap degenerate)" and found.low < 0.1 < found.high
 
 
@@ -200,9 +257,9 @@ def test_undefined_draws_are_left_out():
 
 def test_the_band_around_a_distance_reaches_as_far_down_as_the_gaps_move():
     draws, moves = np.linspace(0.05, 0.15, 1001), np.linspace(0.0, 0.1, 1001)
-    found = intervals.drawn_distance(0.08, draws, moves, rarer=400.0, patients=10**6)
+    found = bootstrap_limits.drawn_distance(0.08, draws, moves, rarer=400.0, patients=10**6)
     assert (found.low, found.high) == (0.0, pytest.approx(0.1475, abs=1e-4))  # 0.08 - 0.0975 is below 0
-    assert intervals.drawn_distance(0.3, draws, moves, rarer=400.0, patients=10**6).low == pytest.approx(
+    assert bootstrap_limits.drawn_distance(0.3, draws, moves, rarer=400.0, patients=10**6).low == pytest.approx(
         0.2025, abs=1e-4
     )
 
@@ -220,7 +277,7 @@ def test_a_proportion_lies_in_an_interval_with_width(n, m, p, seed):
 def test_independent_images_are_the_narrowest_case(n, m, seed):
     rng = np.random.default_rng(seed)
     hits = rng.random(n) < 0.9
-    assert intervals._effective_n(hits, rng.integers(0, m, n)) <= n
+    assert intervals.effective(hits, rng.integers(0, m, n)).at(0.95) <= n
 
 
 # --- each number by hand, at a level that is not the default -----------------------------------------------------------
@@ -242,9 +299,11 @@ def test_an_interval_is_clipped_and_holds_its_value():
 
 @pytest.mark.parametrize("level", [0.8, 0.99])
 @pytest.mark.parametrize(("hits", "n"), [(1, 3), (7, 9), (0, 4), (4, 4)])
-def test_wilsons_limits_are_those_of_scipy_at_any_level(hits, n, level):
+def test_limits_are_those_of_scipy_at_any_level(hits, n, level):
     expected = binomtest(hits, n).proportion_ci(level, method="wilson")
     assert intervals.wilson(hits / n, n, level) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    expected = binomtest(hits, n).proportion_ci(level, method="exact")
+    assert intervals.clopper_pearson(hits / n, n, level) == pytest.approx((expected.low, expected.high), abs=1e-12)
     found = intervals.proportion(np.arange(n) < hits, np.arange(n), level)
     assert found[1:3] == pytest.approx((expected.low, expected.high), abs=1e-12)
 
@@ -264,37 +323,68 @@ def test_residuals_of_a_ratio_by_hand():
 
 
 def test_the_design_effect_of_the_rarer_outcome_by_hand():
-    """Two hits of five images, in patients of 2, 2 and 1; the rarer outcome is the hit, and two patients hold one."""
+    """Two hits of five images, in patients of 2, 2 and 1; the rarer outcome is the hit, and two patients hold one.
+
+    Without a patient of two images the residual is divided by 3/5, without the one of one image by 4/5. A patient with
+    a hit counts as its share of the squared sizes, 4 of 9, of the 25/9 effective patients.
+    """
     hits, ids = np.array([1, 0, 1, 0, 0], bool), np.array([0, 0, 1, 1, 2])
-    residuals = np.array([1 - 0.8, 1 - 0.8, 0 - 0.4]) / 5
-    observed = 3 / 2 * (residuals**2).sum() / (0.4 * 0.6 / 4)
+    moved = np.array([(1 - 0.8) / 3, (1 - 0.8) / 3, (0 - 0.4) / 4])
+    observed = 2 / 3 * (moved**2).sum() / (0.4 * 0.6 / 4)
     assumed = 1 + (5 / (25 / 9) - 1) * 0.5
-    expected = (2 * observed + assumed) / 3
+    events = 25 / 9 * 8 / 9
+    expected = (events * observed + assumed) / (events + 1)
     assert expected < 1 and intervals._design_effect(hits, ids) == 1  # images that differ within a patient tell more
     alike = np.array([1, 1, 0, 0, 0], bool)
-    residuals = np.array([2 - 0.8, 0 - 0.8, 0 - 0.4]) / 5
-    observed = 3 / 2 * (residuals**2).sum() / (0.4 * 0.6 / 4)
-    assert intervals._design_effect(alike, ids) == pytest.approx((1 * observed + assumed) / 2)
+    moved = np.array([(2 - 0.8) / 3, (0 - 0.8) / 3, (0 - 0.4) / 4])
+    observed, events = 2 / 3 * (moved**2).sum() / (0.4 * 0.6 / 4), 25 / 9 * 4 / 9
+    assert intervals._design_effect(alike, ids) == pytest.approx((events * observed + assumed) / (events + 1))
     # the other way round the rarer outcome is the miss, held by the same patient
-    assert intervals._design_effect(~alike, ids) == pytest.approx((1 * observed + assumed) / 2)
+    assert intervals._design_effect(~alike, ids) == pytest.approx((events * observed + assumed) / (events + 1))
 
 
 def test_the_design_effect_of_an_even_outcome_counts_the_patients_with_a_miss():
     hits, ids = np.array([1, 1, 0, 0], bool), np.array([0, 0, 1, 2])
-    residuals = np.array([2 - 1.0, -0.5, -0.5]) / 4
-    observed = 3 / 2 * (residuals**2).sum() / (0.25 / 3)
-    assumed = 1 + (4 / (16 / 6) - 1) * 0.5
-    assert intervals._design_effect(hits, ids) == pytest.approx((2 * observed + assumed) / 3)
+    moved = np.array([(2 - 1.0) / 2, -0.5 / 3, -0.5 / 3])
+    observed = 2 / 3 * (moved**2).sum() / (0.25 / 3)
+    assumed, events = 1 + (4 / (16 / 6) - 1) * 0.5, 16 / 6 * 2 / 6
+    assert intervals._design_effect(hits, ids) == pytest.approx((events * observed + assumed) / (events + 1))
+
+
+def test_an_event_of_a_small_patient_says_little_about_clustering():
+    """15 patients of 10 images and 85 of one: ten wrong images of small ones weigh as 0.22 of 34.8 patients."""
+    ids = np.repeat(np.arange(100), np.where(np.arange(100) < 15, 10, 1))
+    small, large = (~np.isin(ids, who) for who in (np.arange(90, 100), [0]))
+    assert intervals._patients_with_event(small, ids) == pytest.approx(235**2 / 1585 * 10 / 1585)
+    assert intervals._patients_with_event(large, ids) == pytest.approx(235**2 / 1585 * 100 / 1585)
+    assert intervals._design_effect(small, ids) > 3 > intervals._design_effect(small, np.arange(235))
+    even = np.arange(40) // 2  # of equally large patients it is their number
+    assert intervals._patients_with_event(~np.isin(even, [3, 4, 7]), even) == pytest.approx(3)
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
 def test_the_effective_number_of_images_by_hand(level):
     hits, ids = np.repeat([1, 1, 1, 1, 0, 0], 2).astype(bool), np.repeat(np.arange(6), 2)
     shrink = (norm.ppf((1 + level) / 2) / student.ppf((1 + level) / 2, 5)) ** 2
-    assert intervals._effective_n(hits, ids, level) == pytest.approx(12 / intervals._design_effect(hits, ids) * shrink)
-    assert intervals._effective_n(hits, np.arange(12), level) == 12
-    low, high = intervals.wilson(2 / 3, intervals._effective_n(hits, ids, level), level)
-    assert intervals.proportion(hits, ids, level)[1:3] == (low, high)
+    images = intervals.effective(hits, ids).at(level)
+    assert images == pytest.approx(12 / intervals._design_effect(hits, ids) * shrink)
+    assert intervals.effective(hits, np.arange(12)) == (12, np.inf) and Effective(12.0, np.inf).at(level) == 12
+    assert intervals.proportion(hits, ids, level)[1:3] == intervals.clopper_pearson(2 / 3, images, level)
+    # patients of 1 and 3 images: (16 / 10) - 1 degrees of freedom, which count as one
+    assert intervals.effective(np.array([1, 1, 0, 0], bool), np.array([0, 1, 1, 1])).df == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("n", [1.0, 7.3, 30.0, 400.5])
+def test_exact_limits_solve_their_equations_and_rise_with_the_value(n):
+    """Clopper and Pearson's tails of a beta distribution, also of fractional counts; 0 and 1 by hand."""
+    values = np.linspace(0, 1, 21)
+    limits = np.array([intervals.clopper_pearson(value, n, 0.9) for value in values])
+    assert limits[0].tolist() == [0, pytest.approx(1 - 0.05 ** (1 / n))]
+    assert limits[-1].tolist() == [pytest.approx(0.05 ** (1 / n)), 1]
+    assert (np.diff(limits, axis=0) >= 0).all() and (limits[:, 0] < limits[:, 1]).all()
+    for value, (low, high) in zip(values[1:-1], limits[1:-1], strict=True):
+        assert beta.cdf(low, value * n, n - value * n + 1) == pytest.approx(0.05)
+        assert beta.cdf(high, value * n + 1, n - value * n) == pytest.approx(0.95)
 
 
 def test_one_image_of_each_patient_has_no_design_effect():
@@ -318,9 +408,9 @@ def test_a_difference_by_hand():
 
 
 def test_correlations_by_hand():
-    found = intervals._correlation(np.array([[1.0, -1, 0], [1, 0, -1], [0, 0, 0]]))
+    found = macro_mean._correlation(np.array([[1.0, -1, 0], [1, 0, -1], [0, 0, 0]]))
     assert found == pytest.approx(np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]))
-    small = intervals._correlation(np.array([[0.1, -0.1, 0], [1, 0, -1]]))
+    small = macro_mean._correlation(np.array([[0.1, -0.1, 0], [1, 0, -1]]))
     assert small == pytest.approx(np.array([[1, 0.5], [0.5, 1]]))
 
 
@@ -383,11 +473,11 @@ def test_the_interval_of_a_correlation_is_fishers(r):
     """With many patients behind the variance: tanh(atanh r +- t sd / (1 - r^2))."""
     draws = r + np.array([-0.02, 0.0, 0.02])
     half = student.ppf(0.95, 9) * (0.0008 / 3) ** 0.5 / (1 - r**2)
-    found = intervals.drawn_correlation(r, draws, seen=1e9, rarer=100.0, patients=10, level=0.9)
+    found = bootstrap_limits.drawn_correlation(r, draws, seen=1e9, rarer=100.0, patients=10, level=0.9)
     assert found[1:3] == pytest.approx((np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)))
     assert found.value == r and found.method == "bootstrap (fisher z)"
     low = intervals.wilson(0.65, 7.0, 0.9)[0]
-    alike = intervals.drawn_correlation(0.3, np.full(9, 0.3), seen=1e9, rarer=7.0, patients=10, level=0.9)
+    alike = bootstrap_limits.drawn_correlation(0.3, np.full(9, 0.3), seen=1e9, rarer=7.0, patients=10, level=0.9)
     assert alike.low == pytest.approx(2 * low - 1) and alike.method == "wilson (bootstrap degenerate)"
 
 
@@ -395,15 +485,15 @@ def test_the_interval_of_a_correlation_is_fishers(r):
 def test_the_band_around_a_distance_reaches_as_far_out_as_a_t_interval(patients, level):
     draws, moves = np.linspace(0.05, 0.15, 1001), np.linspace(0.0, 0.1, 1001)
     reach = norm.cdf((patients / (patients - 1)) ** 0.5 * student.ppf((1 + level) / 2, patients - 1))
-    found = intervals.drawn_distance(0.12, draws, moves, rarer=400.0, patients=patients, level=level)
+    found = bootstrap_limits.drawn_distance(0.12, draws, moves, rarer=400.0, patients=patients, level=level)
     assert found == (0.12, pytest.approx(0.12 - 0.1 * reach), pytest.approx(0.05 + 0.1 * reach), "bootstrap (band)")
 
 
 def test_a_distance_that_no_draw_moves_has_wilsons_limits_at_its_level():
-    found = intervals.drawn_distance(0.1, np.full(9, 0.1), np.zeros(9), rarer=12.0, patients=30, level=0.8)
+    found = bootstrap_limits.drawn_distance(0.1, np.full(9, 0.1), np.zeros(9), rarer=12.0, patients=30, level=0.8)
     assert found[1:3] == intervals.wilson(0.1, 12.0, 0.8)
     # one patient: the draws are all alike, and still there is a width
-    assert intervals.drawn_distance(0.0, np.zeros(9), np.zeros(9), rarer=1.0, patients=1).high > 0.5
+    assert bootstrap_limits.drawn_distance(0.0, np.zeros(9), np.zeros(9), rarer=1.0, patients=1).high > 0.5
 
 
 def test_95_percent_is_meant_where_no_level_is_given():
@@ -412,12 +502,13 @@ def test_95_percent_is_meant_where_no_level_is_given():
     roc = auroc_interval.curve(np.array([0.9, 0.3, 0.5, 0.1, 0.4, 0.6, 0.2, 0.8, 0.7]), hits)
     for found in (
         lambda **level: intervals.wilson(0.4, 7, **level),
-        lambda **level: intervals._effective_n(hits, ids, **level),
+        lambda **level: intervals.clopper_pearson(0.4, 7, **level),
+        lambda **level: macro_mean.mean_of([part_of(4, 9), part_of(5, 9)], **level),
         lambda **level: intervals.proportion(hits, ids, **level),
         lambda **level: intervals.logit_limits(0.4, 0.01, seen=3, **parts, **level),
         lambda **level: intervals.drawn_mean(0.4, draws, seen=3, **parts, **level),
-        lambda **level: intervals.drawn_correlation(0.4, draws, seen=3, **parts, **level),
-        lambda **level: intervals.drawn_distance(0.4, draws, draws / 3, **parts, **level),
+        lambda **level: bootstrap_limits.drawn_correlation(0.4, draws, seen=3, **parts, **level),
+        lambda **level: bootstrap_limits.drawn_distance(0.4, draws, draws / 3, **parts, **level),
         lambda **level: auroc_interval.auroc_interval([roc], ids, **level),
     ):
         assert found() == found(level=0.95) != found(level=0.94)
@@ -454,7 +545,8 @@ def test_the_variance_of_a_mean_area_is_that_of_its_summed_placements():
     expected = 45 / 44 * (error**2).sum()
     assert auroc_interval._mean_variance(curves, ids) == pytest.approx(expected)
     assert auroc_interval._mean_variance(curves[:1], ids) == auroc_interval._variance(curves[0], ids)
-    assert np.isnan(auroc_interval._mean_variance(curves, np.where(y == 1, 0, ids + 1)))  # class 1 in one patient
+    # class 1 in one patient: its curve alone has no variance
+    assert np.isnan(auroc_interval._mean_variance(curves[1:2], np.where(y == 1, 0, ids + 1)))
 
 
 def test_a_perfect_curve_beside_another_halves_its_error():
@@ -470,7 +562,7 @@ def test_the_patients_behind_an_area_by_hand():
     labels = np.array([True, True, True, False, False, False])
     roc = auroc_interval.curve(np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), labels)
     ids = np.array([0, 0, 1, 2, 3, 4])
-    assert auroc_interval._rarer_patients([roc], ids) == pytest.approx(9 / 5)  # positives: two images and one
+    assert auroc_interval._rarer_patients(roc, ids) == pytest.approx(9 / 5)  # positives: two images and one
     assert auroc_interval.misplaced_patients([roc], ids) == 1  # the positive at 0.2, and the negative at 0.3
     worse = auroc_interval.curve(np.array([0.1, 0.2, 0.9, 0.6, 0.7, 0.8]), labels)  # area 1/3: the well placed ones
     assert worse.area == pytest.approx(1 / 3) and auroc_interval.misplaced_patients([worse], ids) == 1
@@ -484,7 +576,7 @@ def test_the_patients_behind_an_area_by_hand():
     turned = auroc_interval.curve(
         -np.array([0.9, 0.8, 0.2, 0.3, 0.1, 0.0]), ~labels
     )  # the same with the classes turned round
-    assert auroc_interval._rarer_patients([turned], ids) == pytest.approx(9 / 5)
+    assert auroc_interval._rarer_patients(turned, ids) == pytest.approx(9 / 5)
     scores = np.array([0.9, 0.2, 0.2, 0.3, 0.1, 0.0])  # two positive patients are misplaced, and one negative
     for curve in (auroc_interval.curve(scores, labels), auroc_interval.curve(-scores, ~labels)):
         assert auroc_interval.misplaced_patients([curve], ids) == 1
@@ -497,22 +589,105 @@ def test_the_patients_behind_an_area_by_hand():
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
 def test_the_interval_of_an_area_is_made_of_its_parts(level):
+    """The variance of the mean, and of each curve a ninth of what its own variance lacks."""
     curves, _, _, ids = three_curves()
-    area = np.mean([roc.area for roc in curves])
-    variance = auroc_interval._mean_variance(curves, ids)
+    area, variance = np.mean([roc.area for roc in curves]), auroc_interval._mean_variance(curves, ids)
+    for roc in curves:
+        own, seen = auroc_interval._variance(roc, ids), auroc_interval.misplaced_patients([roc], ids)
+        bound = area * (1 - area) / auroc_interval._rarer_patients(roc, ids)
+        variance += max(0.0, (seen * own + 0.25 * bound) / (seen + 0.25) - own) / 9
     half = student.ppf((1 + level) / 2, 44) * variance**0.5 / (area * (1 - area))
-    found = auroc_interval.auroc_interval(curves, ids, level)
+    found, logit = auroc_interval.auroc_interval(curves, ids, level), np.log(area / (1 - area))
     assert found.method == "obuchowski/logit" and found.value == pytest.approx(area)
-    logit = np.log(area / (1 - area))
-    seen, bound = (
-        auroc_interval.misplaced_patients(curves, ids),
-        area * (1 - area) / auroc_interval._rarer_patients(curves, ids),
-    )
-    mixed = (seen * variance + 0.25 * bound) / (seen + 0.25)
-    half *= max(1.0, (mixed / variance) ** 0.5)
     assert found[1:3] == pytest.approx((expit(logit - half), expit(logit + half)))
+
+
+def test_a_perfect_curve_among_others_lacks_the_variance_of_the_mean_area():
+    """Area 1, no variance seen: the bound at the mean area of 0.9, over the two patients of the rarer class."""
+    roc = auroc_interval.curve(np.arange(6.0), np.arange(6) > 3)
+    assert auroc_interval._unseen_variance(roc, np.arange(6), 0.9) == pytest.approx(0.09 / 2)
+    assert auroc_interval._unseen_variance(roc, np.array([0, 1, 2, 3, 4, 4]), 0.9) == pytest.approx(0.09 / 1)
+
+
+def test_the_patients_behind_a_mean_area_are_those_of_its_worst_case():
+    """2 and 8 patients: sd sqrt(A (1 - A)) (1/sqrt(2) + 1/sqrt(8)) / 2 at most, as of 32/9 patients."""
+    few, more = (auroc_interval.curve(np.arange(20.0), np.arange(20) >= 20 - n) for n in (2, 8))
+    assert auroc_interval._patients_behind([few], np.arange(20)) == pytest.approx(2)
+    assert auroc_interval._patients_behind([few, more], np.arange(20)) == pytest.approx(32 / 9)
+
+
+def test_an_area_near_one_of_few_patients_is_not_anything_between_0_and_1():
+    """Five positive patients, one pair of 1,000 misranked: on the logit scale alone [0.000, 1.000]."""
+    scores, labels = np.append(np.arange(200.0), [198.5, 200, 201, 202, 203]), np.arange(205) >= 200
+    found = auroc_interval.auroc_interval([auroc_interval.curve(scores, labels)], np.arange(205))
+    assert found.value == pytest.approx(0.999) and found.high < 1
+    assert found.low == pytest.approx(intervals.wilson(found.value, 5)[0]) and found.low > 0.5
+
+
+def test_whether_any_curve_has_two_patients_of_each_class():
+    roc = auroc_interval.curve(np.arange(6.0), np.arange(6) > 3)
+    other = auroc_interval.curve(np.arange(6.0), np.arange(6) > 0)
+    assert auroc_interval.has_variance([roc], np.arange(6))
+    assert not auroc_interval.has_variance([roc], np.array([0, 1, 2, 3, 4, 4]))  # both positives of one patient
+    assert not auroc_interval.has_variance([other], np.arange(6))
+    assert auroc_interval.has_variance([other, roc], np.arange(6))
+
+
+# --- two areas over the same images of one class ---------------------------------------------------------------------
+
+
+def three_groups(seed=0, images=1):
+    """Scores of negatives and of two groups of positives, and which of them each image is of: 0, 1 or 2."""
+    rng = np.random.default_rng(seed)
+    group = np.resize([0, 1, 2, 0, 1], 60)
+    return np.round(rng.normal(size=60) + 1.2 * (group > 0), 1), group, np.arange(60) // images
+
+
+def ranked(scores, group, ids, own, turned=False):
+    rows = (group == own) | (group == 0)
+    labels = (group[rows] == 0) if turned else (group[rows] > 0)
+    return auroc_interval.Ranked(auroc_interval.curve(scores[rows], labels), ids[rows])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_variance_of_a_gap_over_shared_images_is_that_of_every_pair(turned):
+    """One image a patient: two variances of means, and that of the differences in the shared class (DeLong's three)."""
+    scores, group, ids = three_groups()
+    sign = -1 if turned else 1
+    wins = [np.sign(sign * (scores[group == own][:, None] - scores[group == 0])) / 2 + 0.5 for own in (1, 2)]
+    own = [each.mean(axis=1) for each in wins]
+    shared = wins[0].mean(axis=0) - wins[1].mean(axis=0)
+    expected = sum(each.var(ddof=1) / len(each) for each in own) + shared.var(ddof=1) / len(shared)
+    sides = [ranked(scores, group, ids, side, turned) for side in (1, 2)]
+    found = auroc_interval.shared_gap(*sides, shared=turned)
+    unseen = sum(auroc_interval._unseen_variance(*each, each.roc.area) for each in sides)
+    assert found.value == pytest.approx(wins[0].mean() - wins[1].mean())
+    assert found.variance == pytest.approx(expected + unseen)
+    parts = np.array([*(each.var(ddof=1) / len(each) for each in own), shared.var(ddof=1) / len(shared)])
+    assert found.df == pytest.approx(parts.sum() ** 2 / (parts**2 / (np.array([24, 12, 24]) - 1)).sum())
+
+
+def test_a_patient_in_all_three_groups_adds_its_errors_before_they_are_squared():
+    scores, group, ids = three_groups(images=5)  # each patient: two negatives, two of the one and one of the other
+    sides = [ranked(scores, group, ids, side) for side in (1, 2)]
+    error = np.zeros(12)
+    for sign, side in zip((1, -1), sides, strict=True):
+        error += sign * np.add(*auroc_interval.errors_by_cluster(*side))
+    unseen = sum(auroc_interval._unseen_variance(*each, each.roc.area) for each in sides)
+    found = auroc_interval.shared_gap(*sides, shared=False)
+    assert found.variance == pytest.approx(12 / 11 * (error**2).sum() + unseen)
+
+
+def test_the_limits_of_a_gap_are_students():
+    gap = auroc_interval.SharedGap(0.1, 0.0004, 9.0)
+    half = student.ppf(0.95, 9) * 0.02
+    assert gap.at(0.9) == (0.1, pytest.approx(0.1 - half), pytest.approx(0.1 + half), "obuchowski/shared class (t)")
+    assert auroc_interval.SharedGap(0.9, 0.04, 9.0).at(0.95).high == 1
+    perfect = auroc_interval.Ranked(auroc_interval.curve(np.arange(6.0), np.arange(6) > 3), np.arange(6))
+    assert auroc_interval.shared_gap(perfect, perfect, shared=False) is None
 
 
 def test_an_area_without_variance_has_wilsons_limits_at_its_level():
     roc = auroc_interval.curve(np.arange(4.0), np.array([False, False, True, True]))
-    assert auroc_interval.auroc_interval([roc], np.arange(4), 0.8)[1:3] == intervals.wilson(1.0, 2, 0.8)
+    found = auroc_interval.auroc_interval([roc], np.arange(4), 0.8)
+    assert found[1:3] == pytest.approx(intervals.wilson(1.0, 2, 0.8))
