@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
-from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
+from plainfilm.schemas.calibration import Reliability
+from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups, TwoByTwo
 from plainfilm.schemas.evaluate import Metric as Metric
+from plainfilm.schemas.macro_mean import MacroMean
 from plainfilm.schemas.marks import DRAWN as DRAWN
 from plainfilm.schemas.marks import HEAT_MAPS as HEAT_MAPS
 from plainfilm.schemas.marks import IDENTITY as IDENTITY
@@ -176,6 +178,7 @@ class TrainDocument(Document, HasShortcutBaseline):
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
+    macro: dict[str, MacroMean] = {}  # of the metrics of valid that are means over some of the classes
     estimate_seconds: float
     timing: Timing | None
     patient_patterns: list[PatientPattern] = []
@@ -196,6 +199,7 @@ class AbstainBandReport(BaseModel):
 
     `coverage`: share of the images of each class whose true class stays possible, guaranteed to be `level` for images
     like valid; `kept`: share not abstained, where only the predicted class is possible; `on`: the images counted.
+    `with_abstained`: these as they are predicted; `without_abstained`: without those abstained on; two classes only.
     """
 
     level: float
@@ -205,6 +209,8 @@ class AbstainBandReport(BaseModel):
     kept: Metric
     error_among_kept: Metric
     holds: str
+    with_abstained: TwoByTwo | None = None
+    without_abstained: TwoByTwo | None = None
 
 
 class OODGateReport(BaseModel):
@@ -212,24 +218,6 @@ class OODGateReport(BaseModel):
 
     on: str
     marked: Metric
-
-
-class ReliabilityBin(BaseModel):
-    """A bin of the reliability diagram: its mean score, share of correct images with interval, number of images."""
-
-    score: float
-    share: float
-    ci_low: float
-    ci_high: float
-    n: int
-
-
-class Reliability(BaseModel):
-    """The reliability diagram with the run's temperature (`after`) and without (`before`; empty where it is 1)."""
-
-    temperature: float
-    before: list[ReliabilityBin]
-    after: list[ReliabilityBin]
 
 
 class EvaluateDocument(Document, HasShortcutBaseline):
@@ -249,6 +237,8 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     metrics: dict[str, Metric]
     metrics_at_half: dict[str, Metric]
     per_class: dict[str, dict[str, Metric]]
+    macro: dict[str, MacroMean] = {}  # of the metrics that are means over some of the classes
+    likelihood_ratios: dict[str, Metric] = {}  # `positive` (LR+) and `negative` (LR-), two classes only
     confusion: Confusion
     changes: list[ChangeScore] = []  # only for the split valid-shifted
     temperature: float = 1.0
