@@ -168,8 +168,8 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
         for label, metric in abstained_rates(band):
             table.add_row(label, *as_text(metric))
         out.print(table)
-        print_two_by_two(out, band, document.confusion.labels)
         out.print(band.holds)
+        print_two_by_two(out, band, document.confusion.labels)
     if gate is not None:
         value, interval, n = as_text(gate.marked)
         out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")

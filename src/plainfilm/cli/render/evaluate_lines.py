@@ -67,7 +67,7 @@ def print_two_by_two(out: Console, band: AbstainBandReport, labels: list[str]) -
     """Predicted classes of what is not abstained on, and the abstentions beside them; two classes only."""
     if band.with_abstained is None or band.without_abstained is None:
         return
-    out.print("Of these, not abstained on, by predicted class (rows = truth):")
+    out.print("Not abstained on, by predicted class (rows = truth), and abstained:")
     table = Table(box=None, pad_edge=False)
     for name in ("", *labels, "abstained"):
         table.add_column(name, justify="right" if name else "left")

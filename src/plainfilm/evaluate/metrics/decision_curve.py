@@ -120,13 +120,11 @@ def simultaneous_band(values: Floats, draws: Floats, level: float, rare: _Rare |
         rare: what the lower limit must leave room for, though no draw shows it; None: nothing.
     Source: Montiel Olea & Plagborg-Moller, J Appl Econom 2019;34:1.
     """
-    from scipy.special import ndtr
-
     spread = draws.std(axis=0)
     spread = np.where(spread > _STILL, spread, 0.0)
     moved = np.abs(draws - values) / np.where(spread > 0, spread, np.inf)
     reach = float(np.quantile(moved.max(axis=1), level))
-    room = 0.0 if rare is None else rare.room(float(2 * ndtr(reach) - 1))
+    room = 0.0 if rare is None else rare.room(level)
     return values - np.maximum(reach * spread, room), values + reach * spread
 
 

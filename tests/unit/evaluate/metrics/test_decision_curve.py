@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from plainfilm.evaluate.metrics.decision_curve import _THRESHOLDS, _contributions, decision_curve, simultaneous_band
 from plainfilm.evaluate.metrics.sample import make_sample
@@ -44,8 +45,9 @@ def test_a_perfect_score_is_worth_the_prevalence_and_a_useless_one_is_not_useful
     y = np.resize([1, 0, 0], 600)
     perfect = decision_curve(sample_of(np.where(y, 0.999, 0.001), y), n_boot=200)
     assert perfect.net_benefit == pytest.approx([1 / 3] * 99, abs=1e-6)
-    # of 400 images that are not predicted positive, and of 200 that are, z^2 / (n + z^2) may be wrong, with z about 3
-    assert perfect.useful == perfect.thresholds[2:95]
+    # of 400 images that are not predicted positive 3.84 / 403.84 may be wrong, less than a gain of 0.01 / 0.99 pays for;
+    # of 200 that are 3.84 / 203.84, a loss at thresholds of 0.99
+    assert perfect.useful == perfect.thresholds[:98]
     useless = decision_curve(sample_of(np.random.default_rng(0).random(600), y), n_boot=200)
     assert useless.useful == []
 
@@ -101,7 +103,7 @@ def by_hand(rows, level, rare):
     """Limits of each threshold from its value and its draws, rows of (value, draw, draw, ...).
 
     `rare`: by threshold, which images may be wrong, which of them are, and of which patient; Wilson's upper limit of
-    their share, at as many standard deviations, leaves room for more.
+    their share leaves room for more.
     """
     spreads = [np.std(row[1:]) for row in rows]
     largest = [
@@ -114,7 +116,7 @@ def by_hand(rows, level, rare):
         room = 0.0
         if chosen.any():
             size = np.unique(ids[chosen], return_counts=True)[1]
-            n, p, z2 = size.sum() ** 2 / (size**2).sum(), wrong[chosen].mean(), reach**2
+            n, p, z2 = size.sum() ** 2 / (size**2).sum(), wrong[chosen].mean(), norm.ppf((1 + level) / 2) ** 2
             upper = (p + z2 / (2 * n) + (z2 * (p * (1 - p) / n + z2 / (4 * n**2))) ** 0.5) / (1 + z2 / n)
             room = chosen.mean() * (upper - p) / (1 - t)
         low.append(row[0] - max(reach * spread, room))
