@@ -1,4 +1,4 @@
-"""plainfilm turns a folder of medical images into a classifier whose score can be believed.
+"""plainfilm turns a folder of medical images into a classifier and says how far its score can be believed.
 
 The public names are resolved when first used: importing plainfilm imports neither torch nor fastai. It asks torch, if
 it is not loaded yet, to let waiting threads sleep (base.wait_policy).

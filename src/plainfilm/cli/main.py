@@ -89,7 +89,7 @@ def _report(message: str, code: int, verbose: bool) -> int:
 app = typer.Typer(
     name="plainfilm",
     cls=_OneLineErrors,
-    help="Turn a folder of medical images into a classifier whose score can be believed. Research use only.",
+    help="Turn a folder of medical images into a classifier and say how far its score can be believed. Research use only.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     add_completion=True,
@@ -110,7 +110,7 @@ def root(
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Turn a folder of medical images into a classifier whose score can be believed. Research use only."""
+    """Turn a folder of medical images into a classifier and say how far its score can be believed. Research use only."""
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())
 

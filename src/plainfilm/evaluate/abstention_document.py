@@ -7,22 +7,26 @@ from typing import Any
 import numpy as np
 
 from plainfilm.evaluate.metrics.calibration import reliability
+from plainfilm.evaluate.metrics.calibration_curve import smooth_calibration
+from plainfilm.evaluate.metrics.mean_calibration import mean_calibration
 from plainfilm.evaluate.metrics.measure import confidences
+from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.operating.conformal import LIKE_VALID, in_set, is_singleton
 from plainfilm.evaluate.predictions import AS_TRAINED, OOD, Predictions
 from plainfilm.evaluate.stats import intervals
-from plainfilm.evaluate.stats.intervals import Bools
+from plainfilm.evaluate.stats.intervals import Bools, Ints
 from plainfilm.runs.card import Card
-from plainfilm.schemas.evaluate import Metric
-from plainfilm.schemas.operating import AbstainBandReport, OODGateReport, Reliability, ReliabilityBin
+from plainfilm.schemas.calibration import MeanCalibration, Reliability, ReliabilityBin
+from plainfilm.schemas.evaluate import Metric, TwoByTwo
+from plainfilm.schemas.operating import AbstainBandReport, OODGateReport
 
 _LEVEL = 0.95
 
 
 def band_report(card: Card, predictions: Predictions) -> AbstainBandReport | None:
-    """Coverage by class, the share not abstained and the error among them; None without a band."""
+    """Coverage by class, the share not abstained and the error among them, both 2x2 tables; None without a band."""
     if card.band is None:
         return None
     probs, targs = predictions.probs, predictions.targs
@@ -37,8 +41,26 @@ def band_report(card: Card, predictions: Predictions) -> AbstainBandReport | Non
         coverage={name: _share(covered, rows & (targs == k), predictions) for k, name in enumerate(card.vocab)},
         kept=_share(confident, rows, predictions),
         error_among_kept=_share(predicted != targs, rows & confident, predictions),
+        with_abstained=_two_by_two(predicted, rows, predictions, card.positive_index),
+        without_abstained=_two_by_two(predicted, rows & confident, predictions, card.positive_index),
         holds=LIKE_VALID,
     )  # fmt: skip
+
+
+def _two_by_two(predicted: Ints, rows: Bools, predictions: Predictions, positive: int | None) -> TwoByTwo | None:
+    """The images in `rows`, bool (n,), by truth and predicted class; None for more than two classes.
+
+    STARD asks for both tables: abstentions counted as predicted, and left out.
+    Source: Bossuyt et al., STARD 2015, BMJ 2015;351:h5527, items 15 and 23; Cohen et al., BMJ Open 2016;6:e012799.
+    """
+    if positive is None:
+        return None
+    truth = predictions.targs
+    sensitivity, specificity = (
+        _share(predicted == truth, rows & ((truth == positive) == side), predictions) for side in (True, False)
+    )
+    counts = confusion_matrix(predicted[rows], truth[rows], 2)
+    return TwoByTwo(rows=counts.tolist(), sensitivity=sensitivity, specificity=specificity)
 
 
 def gate_report(predictions: Predictions) -> OODGateReport | None:
@@ -50,14 +72,20 @@ def gate_report(predictions: Predictions) -> OODGateReport | None:
     return OODGateReport(on=on, marked=_share(marked, rows, predictions))
 
 
-def reliability_report(card: Card, predictions: Predictions, sample: Sample) -> Reliability:
-    """The diagram's points with the run's scaling, from the sample, and, where there is one, as trained."""
-    trained = card.scaling.is_identity
+def reliability_report(card: Card, predictions: Predictions, sample: Sample, **draws: int) -> Reliability:
+    """The diagram's points with the run's scaling, from the sample, and, where there is one, as trained.
+
+    With it the smooth curve and calibration in the large. `draws`: n_boot and seed.
+    """
+    trained, classes = card.scaling.is_identity, [] if sample.positive is not None else list(sample.all_classes)
     return Reliability(
         temperature=card.temperature,
         bias=card.bias,
         before=[] if trained else _bins(predictions.at(AS_TRAINED).sample(card.positive_index, None)),
         after=_bins(sample),
+        curve=smooth_calibration(sample, **draws),
+        in_the_large=_marked(mean_calibration(sample, card.vocab), predictions),
+        by_class={card.vocab[c]: _marked(mean_calibration(sample, card.vocab, c), predictions) for c in classes},
     )
 
 
@@ -87,5 +115,20 @@ def _share(hits: Bools, rows: Bools, predictions: Predictions) -> Metric:
         return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no such image", **counted)
     clusters = np.unique(predictions.groups[rows], return_inverse=True)[1]
     value, low, high, method = intervals.proportion(hits[rows], clusters, _LEVEL)
-    narrow = "; likely too narrow" if (predictions.frame["patient"] == "").any() else ""
-    return Metric(value=value, ci_low=low, ci_high=high, method=f"{method}{narrow}", **counted)
+    return Metric(value=value, ci_low=low, ci_high=high, method=f"{method}{_narrow(predictions)}", **counted)
+
+
+def _narrow(predictions: Predictions) -> str:
+    """What the method of an interval says where images lack a patient key."""
+    return "; likely too narrow" if (predictions.frame["patient"] == "").any() else ""
+
+
+def _marked(found: MeanCalibration, predictions: Predictions) -> MeanCalibration:
+    """Both numbers with what is said of their intervals."""
+    both = {"difference": found.difference, "observed_expected": found.observed_expected}
+    marked = {
+        name: metric.model_copy(update={"method": f"{metric.method}{_narrow(predictions)}"})
+        for name, metric in both.items()
+        if metric.value is not None
+    }
+    return found.model_copy(update=marked)

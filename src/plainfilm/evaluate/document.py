@@ -15,6 +15,8 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.metrics.decision_curve import decision_curve
+from plainfilm.evaluate.metrics.likelihood_ratios import likelihood_ratios
+from plainfilm.evaluate.metrics.macro_means import macro_means
 from plainfilm.evaluate.metrics.measure import measure_per_class, measure_sample
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.prevalence import restated
@@ -60,16 +62,18 @@ def evaluate_document(
     sample, narrow = predictions.sample(positive, card.threshold), bool((predictions.frame["patient"] == "").any())
     per_class = {} if positive is not None else measure_per_class(sample, **draws)
     at_half = measure_sample(sample.at(None if positive is None else 0.5), **draws)
-    matrix = confusion_matrix(sample.predicted, sample.targs, len(card.vocab))
+    matrix, metrics = confusion_matrix(sample.predicted, sample.targs, len(card.vocab)), measure_sample(sample, **draws)
     return EvaluateDocument(
         run=str(finished.run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
         positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split)],
-        metrics=_warned(measure_sample(sample, **draws), narrow), metrics_at_half=_warned(at_half, narrow),
+        metrics=_warned(metrics, narrow), metrics_at_half=_warned(at_half, narrow),
         per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
+        macro=macro_means(metrics, sample, card.vocab), likelihood_ratios=_warned(likelihood_ratios(sample), narrow),
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature, bias=card.bias,
-        threshold_range=card.threshold_range,
-        reliability=reliability_report(card, predictions, sample), band=band_report(card, predictions),
-        gate=gate_report(predictions), unadapted=_warned(_unadapted(finished, split, predictions), narrow), **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
+        threshold_range=card.threshold_range, reliability=reliability_report(card, predictions, sample, **draws),
+        band=band_report(card, predictions), gate=gate_report(predictions),
+        unadapted=_warned(_unadapted(finished, split, predictions), narrow),
+        **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
     )  # fmt: skip
 
 
@@ -124,8 +128,11 @@ def _per_patient(finished: FinishedRun, predictions: Predictions, patients: np.n
         people.probs, people.targs, people.groups, np.arange(len(people.targs)), positive=finished.positive,
         threshold=finished.card.threshold,
     )  # fmt: skip
-    metrics = _warned(measure_sample(each, **_draws(finished)), narrow)
-    return PerPatient(patients=len(people.targs), disagreeing=people.disagreeing, metrics=metrics)
+    metrics = measure_sample(each, **_draws(finished))
+    return PerPatient(
+        patients=len(people.targs), disagreeing=people.disagreeing, metrics=_warned(metrics, narrow),
+        macro=macro_means(metrics, each, finished.card.vocab),
+    )  # fmt: skip
 
 
 def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:

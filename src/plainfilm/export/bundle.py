@@ -203,6 +203,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
             threshold=one.threshold, metrics=one.metrics, metrics_at_half=one.metrics_at_half,
             shortcut_baseline=one.shortcut_baseline, band_kept=one.band.kept if one.band else None,
             band_error=one.band.error_among_kept if one.band else None, gate_marked=one.gate.marked if one.gate else None,
+            calibration=one.reliability.in_the_large if one.reliability else None, macro=one.macro,
         )
         for name, one in documents.items()
     }  # fmt: skip

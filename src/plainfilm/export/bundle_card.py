@@ -11,7 +11,9 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.modes import DEPTHS
 from plainfilm.data.image.resize import ResizeMode
 from plainfilm.runs.card import Card
+from plainfilm.schemas.calibration import MeanCalibration
 from plainfilm.schemas.documents import DataCounts, HasShortcutBaseline, Metric
+from plainfilm.schemas.macro_mean import MacroMean
 
 
 class _Block(BaseModel):
@@ -53,6 +55,8 @@ class SplitScores(_Block, HasShortcutBaseline):
     band_kept: Metric | None = None
     band_error: Metric | None = None
     gate_marked: Metric | None = None
+    calibration: MeanCalibration | None = None
+    macro: dict[str, MacroMean] = {}
 
 
 class _Decoding(_Block):

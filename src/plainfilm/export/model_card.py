@@ -9,6 +9,7 @@ from plainfilm.base.sanitize import visible
 from plainfilm.evaluate.operating.conformal import LIKE_VALID
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, Metric
+from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.number_text import THREE, limits_text
 from plainfilm.schemas.operating import Recalibration
 
@@ -18,6 +19,7 @@ _SETS = {
     "test": "Test images",
 }
 _SHOWN = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "auprc", "brier", "ece")
+_NAMES = {name: name.replace("_", " ") for name in _SHOWN}
 # What no run knows; a person has to fill it in.
 _FOR_PEOPLE = {
     "Intended use": ("Intended task and users", "Out-of-scope uses"),
@@ -107,6 +109,7 @@ def _scores(name: str, scores: SplitScores) -> list[str]:
     if name != "valid":
         lines += [f"- Evaluated {once} by this run{others}"]
     lines += _facts(scores)
+    lines += [f"- {_plain(line, 600)}" for line in macro_lines(scores.macro, _NAMES)]
     lines += ["", "| metric | value | 95 % interval | images | patients | at 0.5 |", "|---|---:|---|---:|---:|---:|"]
     for metric in _SHOWN:
         if (found := scores.metrics.get(metric)) is not None:
@@ -129,6 +132,8 @@ def _facts(scores: SplitScores) -> list[str]:
             f"- Not abstained: {_value(scores.band_kept)} {_between(scores.band_kept)}; wrong among them: "
             f"{_value(scores.band_error)} {_between(scores.band_error)}"
         )
+    if scores.calibration is not None:
+        lines.append(f"- Calibration: {_plain(scores.calibration.says, 400)}")
     if scores.gate_marked is not None:
         lines.append(f"- Out of distribution: {_value(scores.gate_marked)} {_between(scores.gate_marked)}")
     return lines

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.metrics.calibration import Bin, reliability
+from plainfilm.evaluate.metrics.calibration_curve import smooth_calibration
 from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
 from plainfilm.evaluate.metrics.measure import confidences, rate_metric
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
@@ -89,7 +90,7 @@ def draw_run_figures(finished: FinishedRun, view: SplitView) -> dict[str, Figure
         scores, truth = view.predictions.probs[:, k], view.predictions.targs == k
         drawn[f"scores_{split}"] = base.plot_scores(scores, truth, view.card.threshold, names, view.title("Scores"))
     drawn |= _curves(view, finished.cfg)
-    drawn[f"reliability_{split}"] = _reliability(view)
+    drawn[f"reliability_{split}"] = _reliability(view, finished.cfg)
     drawn[f"top_losses_{split}"] = _top_losses(view)
     drawn[f"confused_{split}"] = _mistakes(view)
     return drawn
@@ -132,13 +133,14 @@ def _point(view: SplitView, x: Metric, y: Metric, text: str) -> curves.Point | N
     return None if view.card.threshold is None else curves.Point(x, y, text)
 
 
-def _reliability(view: SplitView) -> Figure:
-    """The reliability diagram, as trained and with the run's scaling where one was fitted."""
+def _reliability(view: SplitView, cfg: ExperimentConfig) -> Figure:
+    """The reliability diagram, as trained and with the run's scaling where one was fitted, and a smooth curve."""
     series = {"scores": _bins(view.sample)}
     if not view.card.scaling.is_identity:
         series = {"as trained": _bins(_as_trained(view)), "scaled": series["scores"]}
     scored = f"score for class {short(view.card.positive, 28)}" if view.card.positive else "largest score"
-    return curves.plot_reliability(series, scored, view.title("Reliability"))
+    smooth = smooth_calibration(view.sample, n_boot=cfg.evaluate.n_boot, seed=cfg.train.seed)
+    return curves.plot_reliability(series, scored, view.title("Reliability"), smooth)
 
 
 def _bins(sample: Sample) -> list[Bin]:

@@ -246,9 +246,8 @@ class _Training:
         return TrainDocument(
             run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
             threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature, bias=card.bias,
-            threshold_range=card.threshold_range,
-            notes=document.notes, metrics={"valid": document.metrics}, shortcut_baseline=probes, estimate_seconds=estimated,
-            timing=_timing(run, time.perf_counter() - started),
+            threshold_range=card.threshold_range, notes=document.notes, metrics={"valid": document.metrics}, macro=document.macro,
+            shortcut_baseline=probes, estimate_seconds=estimated, timing=_timing(run, time.perf_counter() - started),
         )  # fmt: skip
 
 

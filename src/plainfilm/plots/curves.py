@@ -13,6 +13,7 @@ from plainfilm.evaluate.metrics.calibration import Bin
 from plainfilm.evaluate.metrics.curve_bands import GRID, CurveBand
 from plainfilm.evaluate.stats.intervals import interval_of
 from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, key_below, short
+from plainfilm.schemas.calibration import CalibrationCurve
 from plainfilm.schemas.documents import Metric
 
 _LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
@@ -68,16 +69,21 @@ def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, s
     return _with_curves(figure, axes, bands, point, _RECALL)
 
 
-def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str) -> Figure:
+def plot_reliability(
+    series: Mapping[str, Sequence[Bin]], axis: str, title: str, curve: CalibrationCurve | None = None
+) -> Figure:
     """Observed frequency against score, in bins of equal mass with 95 % intervals; the diagonal is perfect calibration.
 
     Args:
         series: bins by name; as trained and scaled where a scaling was fitted.
         axis: label of the score axis.
+        curve: the smooth curve, of the last series; the bins of that one are then points without a line.
     """
     figure, (ax,) = _squares(title, None)
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", label="perfect calibration")
     for (name, bins), (colour, line), marker in zip(series.items(), _LINES, "os^D", strict=False):
+        if curve is not None and name == [*series][-1]:
+            line = _smooth(ax, curve, colour)
         x, y = [part.score for part in bins], [part.share.value for part in bins]
         reach = [[part.share.value - part.share.low for part in bins],
                  [part.share.high - part.share.value for part in bins]]  # fmt: skip
@@ -86,6 +92,13 @@ def plot_reliability(series: Mapping[str, Sequence[Bin]], axis: str, title: str)
     _axes(ax, axis, "observed frequency")
     key_below(figure)
     return figure
+
+
+def _smooth(ax: Axes, curve: CalibrationCurve, colour: str) -> str:
+    """Draw the smooth curve and its band; returns the style of line that joins the bins beside it: none."""
+    ax.fill_between(curve.score, curve.ci_low, curve.ci_high, color=colour, alpha=0.18, linewidth=0, label="95 % band")
+    ax.plot(curve.score, curve.share, color=colour, linewidth=1.8, label="smooth curve")
+    return "none"
 
 
 def _squares(title: str, corner: _Corner | None) -> tuple[Figure, list[Axes]]:

@@ -31,9 +31,12 @@ _FIGURES = {
     "precision_recall_{split}": ("metrics", "Precision-recall curve with a 95 % band"),
     "reliability_{split}": (
         "calibration",
-        "Reliability diagram: observed frequency against score. Above the diagonal the scores are too low, below it too high.",
+        "Reliability diagram: observed frequency against score, in bins and as a smooth curve with its 95 % band. Above the diagonal the scores are too low, below it too high.",
     ),
-    "decision_curve_{split}": ("operating", "Decision curve: net benefit against threshold"),
+    "decision_curve_{split}": (
+        "operating",
+        "Decision curve: net benefit against threshold at this set's prevalence, with a 95 % band for all thresholds together",
+    ),
     "confused_{split}": ("errors", "The errors by true class"),
     "heat_deletion": ("heat", "Deletion: how the score falls as the hottest or random patches are removed"),
     "heat_randomised": ("heat", "Heat maps after randomising the weights"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,6 +21,8 @@ from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_co
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
+from plainfilm.schemas.evaluate import IN_THE_LARGE
+from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.marks import CONFOUNDED
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
@@ -27,13 +30,14 @@ _NAMES = {
     "accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
     "sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1", "mcc": "MCC",
     "brier": "Brier score (0 is best)", "ece": "ECE (0 is best)", "calibration_intercept": "Calibration intercept (0 is best)",
-    "calibration_slope": "Calibration slope (1 is best)", "log_loss": "Log loss (0 is best)",
+    "calibration_slope": "Calibration slope (1 is best)", IN_THE_LARGE: "Mean score minus share (0 is best)", "log_loss": "Log loss (0 is best)",
 }  # fmt: skip
 _CALIBRATION = ("brier", "ece", "calibration_intercept", "calibration_slope")
 _LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS", IDENTITY, CONFOUNDED)
 _NO_BAR = ("mcc",)  # ranges from -1 to 1
 _TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 _AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
+_OF_SUBGROUPS = ("auroc", "sensitivity", "specificity", "ppv", "npv", IN_THE_LARGE)
 
 
 def write_report(found: ReportedRun, path: Path, *, names: bool) -> ReportDocument:
@@ -62,13 +66,13 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         "count": formatting.count,
     }
     env.filters |= {"metric_name": _metric_name, "place": _place}
-    env.globals["many"] = formatting.many
+    env.globals |= {"many": formatting.many, "macro_lines": partial(macro_lines, names=_NAMES)}
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
         run=found, document=found.document, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
         caveats=[c for c in listed if c.on_top], heat_caveats=[c for c in listed if c.about_heat], heat_says=_heat_says(found), figures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
         worst=worst_images(found, names=names), prevalences=by_prevalence(found.document), tiles=_TILES,
-        columns=_columns(found), calibration=_CALIBRATION, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
+        columns=_columns(found), calibration=_CALIBRATION, of_subgroups=_OF_SUBGROUPS, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
         externals=[part for part in found.documents.values() if part.external], shifted=found.documents.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
         leaks=_leaks(found, listed), names=names, version=__version__, research_only=RESEARCH_ONLY,

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.calibration import CalibrationCurve
 from plainfilm.schemas.documents import Confusion, ReadsEitherKey
-from plainfilm.schemas.evaluate import LeftOut
+from plainfilm.schemas.evaluate import DecisionCurve, LeftOut
+from plainfilm.schemas.macro_mean import MacroMean
 
 _Document = TypeVar("_Document", bound=BaseModel)
 
@@ -62,6 +64,7 @@ class _PerPatient(_ReadModel):
     patients: int
     disagreeing: int = 0
     metrics: dict[str, Number]
+    macro: dict[str, MacroMean] = {}
 
 
 class AtPrevalence(_ReadModel):
@@ -79,6 +82,7 @@ class _Subgroup(_ReadModel):
     images: int
     patients: int | None = None
     metrics: dict[str, Number]
+    macro: dict[str, MacroMean] = {}
 
 
 class _Gap(_ReadModel):
@@ -105,6 +109,36 @@ class _Subgroups(_ReadModel):
     notes: list[str] = []
 
 
+class _MeanCalibration(_ReadModel):
+    """Calibration in the large: mean score minus the share observed, and that share over the mean score."""
+
+    difference: Number
+    observed_expected: Number
+    says: str
+
+
+class _Reliability(_ReadModel):
+    """What the reliability block says in numbers; the diagram is a figure."""
+
+    curve: CalibrationCurve | None = None
+    in_the_large: _MeanCalibration | None = None
+    by_class: dict[str, _MeanCalibration] = {}
+
+
+class _DecisionCurve(DecisionCurve):
+    """As it is written, and also with what later versions add."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _TwoByTwo(_ReadModel):
+    """Counts of images by truth and predicted class, and both rates."""
+
+    rows: list[list[int]]
+    sensitivity: Number
+    specificity: Number
+
+
 class _AbstainBlock(_ReadModel):
     """The abstain band and its effect on these images."""
 
@@ -115,6 +149,8 @@ class _AbstainBlock(_ReadModel):
     kept: Number
     error_among_kept: Number
     holds: str
+    with_abstained: _TwoByTwo | None = None
+    without_abstained: _TwoByTwo | None = None
 
 
 class _OODBlock(_ReadModel):
@@ -152,13 +188,17 @@ class MetricsDocument(_ReadModel, ReadsEitherKey):
     metrics: dict[str, Number]
     metrics_at_half: dict[str, Number]
     per_class: dict[str, dict[str, Number]] = {}
+    macro: dict[str, MacroMean] = {}
+    likelihood_ratios: dict[str, Number] = {}
     shortcut_baseline: _Probes | None = None
     confusion: Confusion
     changes: list[_Changed] = []
     per_patient: _PerPatient | None = None
     at_prevalence: list[AtPrevalence] = []
+    decision_curve: _DecisionCurve | None = None
     subgroups: _Subgroups | None = None
     temperature: float = 1.0
+    reliability: _Reliability | None = None
     band: _AbstainBlock | None = None
     gate: _OODBlock | None = None
     external: _External | None = None

@@ -10,13 +10,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
+from plainfilm.schemas.calibration import Reliability
 from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
 from plainfilm.schemas.evaluate import Metric as Metric
+from plainfilm.schemas.macro_mean import MacroMean
 from plainfilm.schemas.marks import DRAWN as DRAWN
 from plainfilm.schemas.marks import HEAT_MAPS as HEAT_MAPS
 from plainfilm.schemas.marks import IDENTITY as IDENTITY
 from plainfilm.schemas.marks import marks as marks
-from plainfilm.schemas.operating import AbstainBandReport, OODGateReport, Reliability, ThresholdRange
+from plainfilm.schemas.operating import AbstainBandReport, OODGateReport, ThresholdRange
 from plainfilm.schemas.patient_patterns import PatientPattern
 
 RESEARCH_ONLY = "Research use only; not a medical device."
@@ -179,6 +181,7 @@ class TrainDocument(Document, HasShortcutBaseline):
     best_epoch: int | None
     notes: list[str]
     metrics: dict[str, dict[str, Metric]]
+    macro: dict[str, MacroMean] = {}  # of the metrics of valid that are means over some of the classes
     estimate_seconds: float
     timing: Timing | None
     patient_patterns: list[PatientPattern] = []
@@ -211,6 +214,8 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     metrics: dict[str, Metric]
     metrics_at_half: dict[str, Metric]
     per_class: dict[str, dict[str, Metric]]
+    macro: dict[str, MacroMean] = {}  # of the metrics that are means over some of the classes
+    likelihood_ratios: dict[str, Metric] = {}  # `positive` (LR+) and `negative` (LR-), two classes only
     confusion: Confusion
     changes: list[ChangeScore] = []  # only for the split valid-shifted
     temperature: float = 1.0

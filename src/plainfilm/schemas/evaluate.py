@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from plainfilm.schemas.macro_mean import MacroMean
+
 
 class _Part(BaseModel):
     """Base of all blocks."""
@@ -26,6 +28,14 @@ class Metric(_Part):
     method: str
 
 
+class TwoByTwo(_Part):
+    """Counts of images of two classes, a row per true class and a column per predicted one, with both rates."""
+
+    rows: list[list[int]]
+    sensitivity: Metric
+    specificity: Metric
+
+
 class PerPatient(_Part):
     """Metrics of the mean score of each patient key; `n` in them counts keys, `n_patients` patients as resampled.
 
@@ -37,6 +47,7 @@ class PerPatient(_Part):
     patients: int
     disagreeing: int
     metrics: dict[str, Metric]
+    macro: dict[str, MacroMean] = {}
 
 
 class AtPrevalence(_Part):
@@ -48,30 +59,55 @@ class AtPrevalence(_Part):
 
 
 class DecisionCurve(_Part):
-    """Net benefit per image over threshold probabilities, with a pointwise 95 % band; treating nobody is 0.
+    """Net benefit per image over threshold probabilities at this set's `prevalence`; treating nobody is 0.
 
-    `useful`: thresholds at which the band of the gain over the better of treating all and treating nobody is above 0;
-    the band is pointwise, so a few of 99 may be by chance.
+    `ci_low`, `ci_high`: a pointwise 95 % band; `band_low`, `band_high`: one that holds at all thresholds together (empty
+    in documents of earlier versions). `useful`: thresholds at which the gain over the better of treating all and treating
+    nobody is above 0 in such a band; in documents without `band_low` in a pointwise one, so a few of 99 may be by chance.
     """
 
     thresholds: list[float]
     net_benefit: list[float]
     ci_low: list[float]
     ci_high: list[float]
+    band_low: list[float] = []
+    band_high: list[float] = []
     treat_all: list[float]
     useful: list[float]
+    prevalence: float | None = None
     n: int
     n_patients: int | None
     method: str
 
+    def said(self, positive: str) -> str:
+        """What the band shows, as a sentence without its full stop; '' where there is only a pointwise one."""
+        if not self.band_low or self.prevalence is None:
+            return ""
+        at = f"At this set's prevalence of {positive} ({self.prevalence:.3f}) acting on the score"
+        band = f"(net benefit; 95 % band for all {len(self.thresholds)} thresholds together)"
+        if not self.useful:
+            return f"{at} is not shown to do more good than treating everybody or nobody at any threshold {band}"
+        return f"{at} does more good than treating everybody or nobody {self._where()} {band}"
+
+    def _where(self) -> str:
+        """'at thresholds from 0.12 to 0.93', or how many of those between them where it is not all."""
+        first, last = self.useful[0], self.useful[-1]
+        between = sum(first <= t <= last for t in self.thresholds)
+        if first == last:
+            return f"at the threshold {first:.2f}"
+        if len(self.useful) < between:
+            return f"at {len(self.useful)} of the {between} thresholds from {first:.2f} to {last:.2f}"
+        return f"at thresholds from {first:.2f} to {last:.2f}"
+
 
 class Subgroup(_Part):
-    """The images with one value of a column."""
+    """The images with one value of a column. `macro`: as in EvaluateDocument."""
 
     name: str
     images: int
     patients: int | None
     metrics: dict[str, Metric]
+    macro: dict[str, MacroMean] = {}
 
 
 class Gap(_Part):
@@ -94,6 +130,7 @@ class Gap(_Part):
 
 
 CONFINED = "the column is confined to"
+IN_THE_LARGE = "calibration_in_the_large"  # key of the mean score minus the share observed, of a subgroup
 
 
 class Subgroups(_Part):

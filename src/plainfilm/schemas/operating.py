@@ -1,10 +1,10 @@
-"""The blocks of a metrics document on the operating point: threshold, abstain band, OOD gate, reliability diagram."""
+"""The blocks of a metrics document on the operating point: threshold, abstain band, OOD gate."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.evaluate import Metric, TwoByTwo
 
 
 class ThresholdRange(BaseModel):
@@ -27,6 +27,7 @@ class AbstainBandReport(BaseModel):
 
     `coverage`: share of the images of each class whose true class stays possible, guaranteed to be `level` for images
     like valid; `kept`: share not abstained, where only the predicted class is possible; `on`: the images counted.
+    `with_abstained`: these as they are predicted; `without_abstained`: without those abstained on; two classes only.
     """
 
     level: float
@@ -36,6 +37,8 @@ class AbstainBandReport(BaseModel):
     kept: Metric
     error_among_kept: Metric
     holds: str
+    with_abstained: TwoByTwo | None = None
+    without_abstained: TwoByTwo | None = None
 
 
 class OODGateReport(BaseModel):
@@ -43,28 +46,6 @@ class OODGateReport(BaseModel):
 
     on: str
     marked: Metric
-
-
-class ReliabilityBin(BaseModel):
-    """A bin of the reliability diagram: its mean score, share of correct images with interval, number of images."""
-
-    score: float
-    share: float
-    ci_low: float
-    ci_high: float
-    n: int
-
-
-class Reliability(BaseModel):
-    """The reliability diagram with the run's scaling (`after`) and as trained (`before`; empty where they are the same).
-
-    The scores are softmax(logits / temperature + bias), `bias` by class.
-    """
-
-    temperature: float
-    bias: dict[str, float] = {}
-    before: list[ReliabilityBin]
-    after: list[ReliabilityBin]
 
 
 class ParentPoint(BaseModel):

@@ -10,6 +10,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.export.bundle_card import _Decoding
 from plainfilm.export.model_card import NOT_REPORTED, _plain, model_card
 from plainfilm.export.scorer import open_bundle
+from plainfilm.schemas.macro_mean import MacroMean
 from wording import lacking
 
 
@@ -97,3 +98,16 @@ def test_the_checked_fields_are_those_of_decode():
     assert {name: field.default for name, field in _Decoding.model_fields.items() if name != "size_px"} == {
         field.name: field.default for field in fields(DecodeSpec) if field.name != "size_px"
     }
+
+
+def test_calibration_in_the_large_is_said_and_a_class_that_a_mean_leaves_out_is_named(exported):
+    run, folder = exported
+    page = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    large = json.loads(run.metrics.read_text())["valid"]["reliability"]["in_the_large"]
+    assert f"- Calibration: {_plain(large['says'], 400)}" in page.splitlines()
+    card = open_bundle(folder).card
+    macro = {"ppv": MacroMean(classes=3, without={"B": "never predicted"}, zero_division=0.4)}
+    scores = card.metrics["valid"].model_copy(update={"macro": macro, "calibration": None})
+    page = model_card(card.model_copy(update={"metrics": {"valid": scores}}))
+    assert "- ppv: mean of 2 of 3 classes, without B (never predicted); with 0 for it ppv 0.400" in page.splitlines()
+    assert "- Calibration:" not in page

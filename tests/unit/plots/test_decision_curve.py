@@ -37,7 +37,7 @@ def test_its_lines_are_the_curve_and_both_default_strategies_and_differ_in_style
     assert len({line.get_linestyle() for line in ax.lines}) == 4  # distinguishable in greyscale print
     assert ax.get_xlabel() == "threshold probability for class PNEUMONIA"
     low, high = ax.get_ylim()
-    assert low < 0 and high > max(curve.ci_high)
+    assert low < 0 and high > max(curve.band_high)
     assert "Research use only." in ax.get_title()
 
 
@@ -46,9 +46,16 @@ def test_its_band_runs_from_the_lower_to_the_upper_limit_of_the_curve(curve):
     x, y = band.get_paths()[0].vertices.T
     for i, at in enumerate(curve.thresholds):
         limits = y[x == at]
-        assert (limits.min(), limits.max()) == (curve.ci_low[i], curve.ci_high[i])
+        assert (limits.min(), limits.max()) == (curve.band_low[i], curve.band_high[i])
     assert (x.min(), x.max()) == (min(curve.thresholds), max(curve.thresholds))
-    assert "95 %" in str(band.get_label())
+    assert "95 %" in str(band.get_label()) and "all thresholds together" in str(band.get_label())
+
+
+def test_numbers_of_earlier_versions_have_their_pointwise_band(curve):
+    older = curve.model_copy(update={"band_low": [], "band_high": []})
+    (band,) = plot_decision_curve(older, "PNEUMONIA", "Decision curve").axes[0].collections
+    assert "pointwise" in str(band.get_label())
+    assert band.get_paths()[0].vertices[:, 1].max() == max(curve.ci_high)
 
 
 def test_without_a_threshold_none_is_drawn(curve):

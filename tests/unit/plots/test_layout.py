@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from plainfilm.evaluate.metrics.calibration import reliability
+from plainfilm.evaluate.metrics.calibration_curve import smooth_calibration
 from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
 from plainfilm.evaluate.metrics.measure import confidences, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
@@ -146,6 +147,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "reliability": lambda: curves.plot_reliability(
         dict.fromkeys(("before temperature", "after"), reliability(*confidences(sample(1.0)), sample(1.0).clusters)),
         "score", "Reliability"),
+    "reliability, smooth": lambda: curves.plot_reliability(
+        dict.fromkeys(("before temperature", "after"), reliability(*confidences(sample(1.0)), sample(1.0).clusters)),
+        f"score for class {LONG}", "Reliability", smooth_calibration(sample(1.0), n_boot=50)),
 }  # fmt: skip
 
 

@@ -8,11 +8,16 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.cli.render.compare import p_text
+from plainfilm.cli.render.evaluate_lines import abstained_rates, print_net_benefit, print_two_by_two
 from plainfilm.schemas.documents import EvaluateDocument, Metric
-from plainfilm.schemas.evaluate import CONFINED, External, Subgroups
+from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, External, Subgroups
+from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.number_text import THREE, estimate_text, limits_text
 
-_SHORT = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+_SHORT = {
+    "auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV",
+    IN_THE_LARGE: "score - share",
+}  # fmt: skip
 
 
 def print_notes(out: Console, notes: list[str]) -> None:
@@ -31,7 +36,7 @@ def metric_text(metric: Metric) -> tuple[str, str, str]:
 def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
     """Prevalences, decision curve, subgroups and external set, if there; `names`: display names of the metrics."""
     _print_prevalences(out, document)
-    _print_decision_curve(out, document)
+    print_net_benefit(out, document)
     if document.subgroups is not None:
         _print_subgroups(out, document.subgroups)
     if document.external is not None:
@@ -71,17 +76,6 @@ def _fine_text(metric: Metric) -> str:
     return estimate_text(metric, "z.4f")
 
 
-def _print_decision_curve(out: Console, document: EvaluateDocument) -> None:
-    curve = document.decision_curve
-    if curve is None:
-        return
-    between = f", between {curve.useful[0]:.2f} and {curve.useful[-1]:.2f}" if curve.useful else ""
-    out.print(
-        f"Net benefit: the whole 95 % band is above treating everybody or nobody at {len(curve.useful)} of "
-        f"{len(curve.thresholds)} threshold probabilities{between}"
-    )
-
-
 def _print_subgroups(out: Console, found: Subgroups) -> None:
     out.print(f"By {found.column}:")
     known = any(group.patients is not None for group in found.groups)
@@ -93,8 +87,9 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
         estimated = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
         for i, (name, metric) in enumerate(estimated):
             first = [group.name, *size] if not i else [""] * (1 + len(size))
-            table.add_row(*first, _SHORT[name], *metric_text(metric)[:2])
+            table.add_row(*first, _SHORT.get(name, name), *metric_text(metric)[:2])
     out.print(table)
+    _print_legend(out, found)
     if found.gaps:
         each = "; each class against the rest" if found.gaps[0].of else ""
         out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all{each}):")
@@ -104,13 +99,23 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
             if gap.p is None or gap.value is None or gap.p_holm is None:
                 table.add_row(pair, _SHORT[gap.metric], gap.method, "-", "-", "")
                 continue
-            differ = "yes" if gap.p_holm <= 0.05 else "-"
+            differ = "yes" if gap.p_holm <= 0.05 else "not shown"
             table.add_row(
                 pair, _SHORT[gap.metric], estimate_text(gap, "+.3f"), p_text(gap.p), p_text(gap.p_holm), differ
             )
         out.print(table)
     for note in found.notes:
         out.print(f"NOTE: {note}")
+
+
+def _print_legend(out: Console, found: Subgroups) -> None:
+    """What the rows below say that are no plain rate, and the classes that a mean leaves out."""
+    large = [group.metrics[IN_THE_LARGE] for group in found.groups if IN_THE_LARGE in group.metrics]
+    if any(metric.value is not None for metric in large):
+        out.print("score - share: mean score minus the share observed; above 0 the scores are too high")
+    for group in found.groups:
+        for line in macro_lines(group.macro, _SHORT):
+            out.print(f"{group.name}: {line}")
 
 
 def _print_external(out: Console, found: External, names: Mapping[str, str]) -> None:
@@ -132,7 +137,9 @@ def _print_external(out: Console, found: External, names: Mapping[str, str]) -> 
                 table.add_row(names[name], f"{change.value:+.3f}", limits_text(change.ci_low, change.ci_high, "+.3f"))
         out.print(table)
     if found.drops:
-        out.print("Accuracy, AUPRC, PPV, NPV, F1 and MCC also move with the share of positive images.")
+        out.print(
+            "Accuracy, AUPRC, PPV, NPV, F1, MCC, Brier, ECE and the calibration intercept also move with the share of positive images."
+        )
     if found.drift is None:
         out.print("Domain shift: not estimable (the run has no probes, or there are too few patients)")
         return
@@ -172,8 +179,11 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
             table.add_row(f"coverage, {label}", *as_text(metric))
         table.add_row("not abstained", *as_text(band.kept))
         table.add_row("error rate of these", *as_text(band.error_among_kept))
+        for label, metric in abstained_rates(band):
+            table.add_row(label, *as_text(metric))
         out.print(table)
         out.print(band.holds)
+        print_two_by_two(out, band, document.confusion.labels)
     if gate is not None:
         value, interval, n = as_text(gate.marked)
         out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")

@@ -20,6 +20,7 @@ from plainfilm.cli.render.data import (
     size_text,
 )
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
+from plainfilm.cli.render.evaluate_lines import print_calibration, print_likelihood_ratios, print_macro
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.operating import print_threshold, scaling_text
 from plainfilm.cli.render.plan import print_plan
@@ -92,6 +93,7 @@ def _print_train(out: Console, document: TrainDocument) -> None:
         print_patterns(out, document.patient_patterns)
         return
     _print_metrics(out, f"{marks(document.notes)}valid, epoch {document.best_epoch} kept:", document.metrics["valid"])
+    print_macro(out, document.macro, _NAMES)
     _print_shortcut_baseline(out, document.shortcut_baseline, "valid")
     if document.threshold is not None:
         chosen = f"{document.threshold_rule}, chosen on {document.threshold_chosen_on}"
@@ -113,13 +115,16 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
     left_out = document.external and document.external.left_out
     without = f", without {left_out.said()}," if left_out and left_out.said() else ""
     _print_metrics(out, f"{marks(document.notes)}{document.split}{without}{at}:", document.metrics)
+    print_macro(out, document.macro, _NAMES)
     _print_shortcut_baseline(out, document.shortcut_baseline, document.split)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
         out.print(f"At threshold 0.5: accuracy {accuracy[0]} {accuracy[1]}, n {accuracy[2]}")
+        print_likelihood_ratios(out, document)
         out.print(
             f"Score for class {document.positive}: softmax of {scaling_text(document.temperature, document.bias)}"
         )
+    print_calibration(out, document)
     _print_per_class(out, document)
     print_abstentions(out, document, metric_text)
     _print_changes(out, document)
@@ -127,6 +132,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         left = document.per_patient.disagreeing
         without = f" ({left} left out: their images belong to several classes)" if left else ""
         _print_metrics(out, f"Per patient, mean score of {_people(document.per_patient)}{without}:", document.per_patient.metrics)  # fmt: skip
+        print_macro(out, document.per_patient.macro, _NAMES)
     print_blocks(out, document, _NAMES)
     out.print("Confusion (rows = truth):")
     table = Table(box=None, pad_edge=False)

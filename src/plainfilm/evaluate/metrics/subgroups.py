@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.evaluate.metrics.macro_means import macro_means
+from plainfilm.evaluate.metrics.mean_calibration import difference_metric
 from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample, counts, missing
 from plainfilm.evaluate.stats.auroc_interval import Ranked, SharedGap, auroc_interval, curve, shared_gap
@@ -24,10 +26,11 @@ from plainfilm.evaluate.stats.subgroup_permutation import (
     inverted_p,
     share_gap,
 )
-from plainfilm.schemas.evaluate import CONFINED, Gap, Metric, Subgroup, Subgroups
+from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, Gap, Metric, Subgroup, Subgroups
 
 _BLANK = "(blank)"
 _RATE_SIDE = {"sensitivity": True, "specificity": False}  # among the positive images, or the others
+_OF_BOTH = ("ppv", "npv")  # rates that need images of both classes
 
 
 def subgroup_table(
@@ -45,11 +48,7 @@ def subgroup_table(
     if among is not None:
         rows = {name: row & (sample.targs == among) for name, row in rows.items()}
         rows = {name: row for name, row in rows.items() if row.any()}
-    groups = [
-        Subgroup(name=name, images=int(row.sum()), patients=counts(sample, row)[1],
-                 metrics=_metrics(sample, row, among, vocab, level))
-        for name, row in rows.items()
-    ]  # fmt: skip
+    groups = [_subgroup(name, sample, row, among, vocab, level) for name, row in rows.items()]
     gaps = _gap_table(sample, rows, among, vocab, seed, level)
     return Subgroups(
         column=column, among=None if among is None else vocab[among], groups=groups, gaps=gaps, draws=_draws_for(len(gaps)),
@@ -64,6 +63,14 @@ def _confined_to(sample: Sample, names: NDArray[np.str_]) -> int | None:
     return int(given[0]) if sample.positive is not None and len(given) == 1 and len(present) == 2 else None
 
 
+def _subgroup(name: str, sample: Sample, row: Bools, among: int | None, vocab: Sequence[str], level: float) -> Subgroup:
+    metrics, part = _metrics(sample, row, among, vocab, level), _part_of(sample, row)
+    return Subgroup(
+        name=name, images=int(row.sum()), patients=counts(sample, row)[1], metrics=metrics,
+        macro=macro_means(metrics, part, list(vocab)),
+    )  # fmt: skip
+
+
 def _part_of(sample: Sample, rows: Bools) -> Sample:
     """Some of the images, their clusters numbered from 0 again."""
     clusters = np.unique(sample.clusters[rows], return_inverse=True)[1]
@@ -74,9 +81,10 @@ def _part_of(sample: Sample, rows: Bools) -> Sample:
 
 
 def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str], level: float) -> dict[str, Metric]:
-    """auroc, sensitivity, specificity; where the column is confined to a class, those estimable from that class."""
+    """Ranking, rates and calibration in the large; where the column is confined to a class, those estimable from it."""
     part = _part_of(sample, row)
-    found = {name: rate_metric(name, part.classes, part, level) for name in _RATE_SIDE}
+    found = {name: rate_metric(name, part.classes, part, level) for name in (*_RATE_SIDE, *_OF_BOTH)}
+    found[IN_THE_LARGE] = difference_metric(part, part.positive, level)
     if among is None:
         return {"auroc": auroc_metric(part.classes, part, level), **found}
     with_others = _part_of(sample, row | (sample.targs != among))
@@ -84,7 +92,8 @@ def _metrics(sample: Sample, row: Bools, among: int | None, vocab: Sequence[str]
     against = f"{auroc.method}; against all images of {vocab[1 - among]}"
     other = "specificity" if among == sample.positive else "sensitivity"
     why = f"{CONFINED} {vocab[among]}"
-    found[other] = missing(why, part, np.zeros(len(part.targs), dtype=bool))
+    for name in (other, *_OF_BOTH, IN_THE_LARGE):
+        found[name] = missing(why, part, np.zeros(len(part.targs), dtype=bool))
     return {"auroc": auroc.model_copy(update={"method": against}), **found}
 
 

@@ -18,6 +18,12 @@ from plainfilm.evaluate.stats.subgroup_permutation import Sides
 from wording import lacking
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
+RATES = ("auroc", "sensitivity", "specificity", "ppv", "npv")
+
+
+def rates(group) -> dict:
+    """The metrics of a subgroup that `measure` gives too."""
+    return {name: metric for name, metric in group.metrics.items() if name in RATES}
 
 
 def sample_of(p, y, ids=None) -> Sample:
@@ -43,7 +49,7 @@ def test_each_subgroup_has_the_metrics_of_its_images_alone():
         mine = site == group.name
         alone = measure(np.stack([1 - p, p], 1)[mine], y[mine].astype(int), clusters=ids[mine], patients=ids[mine],
                         positive=1, threshold=0.5, n_boot=20)  # fmt: skip
-        assert group.metrics == {name: alone[name] for name in ("auroc", "sensitivity", "specificity")}
+        assert rates(group) == {name: alone[name] for name in RATES}
         assert (group.images, group.patients) == (mine.sum(), len(set(ids[mine])))
 
 
@@ -415,7 +421,7 @@ def test_metrics_and_gaps_have_their_level(level):
         mine = site == group.name
         alone = measure(np.stack([1 - p, p], 1)[mine], y[mine].astype(int), clusters=ids[mine], patients=ids[mine],
                         positive=1, threshold=0.5, n_boot=20, level=level)  # fmt: skip
-        assert group.metrics == {name: alone[name] for name in ("auroc", "sensitivity", "specificity")}
+        assert rates(group) == {name: alone[name] for name in RATES}
     east, west = (group.metrics for group in found.groups)
     assert [gap.metric for gap in found.gaps] == ["auroc", "sensitivity", "specificity"]
     for gap in found.gaps:
@@ -525,7 +531,7 @@ def test_p_of_a_rate_rests_on_its_own_images_and_that_of_an_area_on_no_threshold
 def test_a_column_of_the_negatives_says_that_sensitivity_is_not_asked():
     p, y, ids, site = drawn()
     for group in subgroup_table(sample_of(p, y), np.where(y, "", site), "film", VOCAB).groups:
-        assert list(group.metrics) == ["auroc", "sensitivity", "specificity"]
+        assert list(group.metrics) == [*RATES, "calibration_in_the_large"]
         assert group.metrics["sensitivity"].method == "not estimable: the column is confined to NORMAL"
         assert "against all images of PNEUMONIA" in group.metrics["auroc"].method
 
@@ -572,3 +578,28 @@ def test_an_area_of_1_against_the_same_images_has_the_limits_of_independent_subg
         ends.append(auroc_interval([curve(p[rows], y[rows] == 1)], np.arange(rows.sum())))
     assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(difference(*ends)[:3])
     assert gap.method.startswith("mover/")
+def test_calibration_of_a_subgroup_is_that_of_its_images_alone():
+    """Scores of east are 0.2 too high by construction, those of west are not."""
+    y = np.tile([1, 0], 100)
+    site = np.repeat(["east", "west"], 100)
+    p = np.where(site == "east", 0.7, 0.5) + np.where(y == 1, 0.1, -0.1)
+    found = {
+        group.name: group.metrics["calibration_in_the_large"]
+        for group in subgroup_table(sample_of(p, y), site, "site", VOCAB).groups
+    }
+    assert found["east"].value == pytest.approx(0.2) and found["west"].value == pytest.approx(0)
+    assert found["east"].ci_low > 0 > found["west"].ci_low and (found["west"].n, found["west"].n_patients) == (100, 100)
+
+
+def test_a_column_of_one_class_has_no_ppv_and_no_calibration():
+    p, y, ids, site = drawn()
+    for group in subgroup_table(sample_of(p, y), np.where(y, site, ""), "subtype", VOCAB).groups:
+        for name in ("ppv", "npv", "calibration_in_the_large"):
+            assert group.metrics[name].method == "not estimable: the column is confined to PNEUMONIA", name
+
+
+def test_a_class_without_images_in_a_subgroup_is_named():
+    sample, _, targs, site = three_classes(np.random.default_rng(1), 90)
+    east = np.where(targs == 2, "b", site)
+    found = {group.name: group for group in subgroup_table(sample, east, "site", ["x", "y", "z"]).groups}
+    assert found["a"].macro["ppv"].without == {"z": "no image"} and found["b"].macro == {}

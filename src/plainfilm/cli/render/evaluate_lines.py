@@ -1,0 +1,76 @@
+"""Lines that `evaluate` prints beside its tables: macro means, likelihood ratios, calibration, net benefit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from plainfilm.schemas.documents import AbstainBandReport, EvaluateDocument, Metric
+from plainfilm.schemas.macro_mean import MacroMean, macro_lines
+from plainfilm.schemas.number_text import estimate_text
+
+_ABSTAINED = {"with_abstained": "abstained as predicted", "without_abstained": "without abstained"}
+
+
+def print_macro(out: Console, means: Mapping[str, MacroMean], names: Mapping[str, str]) -> None:
+    """Which classes a mean leaves out, below the table that it is in; `names`: display names of the metrics."""
+    for line in macro_lines(means, names):
+        out.print(line)
+
+
+def print_likelihood_ratios(out: Console, document: EvaluateDocument) -> None:
+    """LR+ and LR- in one line, with two classes."""
+    shown = {"positive": "LR+", "negative": "LR-"}
+    found = [
+        f"{shown[name]} {estimate_text(ratio, 'z.2f') if ratio.value is not None else ratio.method}"
+        for name, ratio in document.likelihood_ratios.items()
+    ]
+    if found:
+        out.print(f"Likelihood ratios: {', '.join(found)}")
+
+
+def print_calibration(out: Console, document: EvaluateDocument) -> None:
+    """Whether the scores are too high or too low on average; of more than two classes also each that clearly is."""
+    found = document.reliability
+    if found is None or found.in_the_large is None:
+        return
+    ratio = found.in_the_large.observed_expected
+    beside = f"; observed/expected {estimate_text(ratio, 'z.2f')}" if ratio.value is not None else ""
+    out.print(f"{found.in_the_large.says}{beside}")
+    for mean in found.by_class.values():
+        low, high = mean.difference.ci_low, mean.difference.ci_high
+        if low is not None and high is not None and (low > 0 or high < 0):
+            out.print(mean.says)
+
+
+def print_net_benefit(out: Console, document: EvaluateDocument) -> None:
+    """The sentence of the decision curve; none for numbers that were saved with a pointwise band alone."""
+    curve = document.decision_curve
+    says = curve.said(document.positive) if curve is not None and document.positive is not None else ""
+    if says:
+        out.print(says)
+
+
+def abstained_rates(band: AbstainBandReport) -> list[tuple[str, Metric]]:
+    """Rows of the band's table: both rates with abstentions counted as predicted, and without them."""
+    rows: list[tuple[str, Metric]] = []
+    for rate in ("sensitivity", "specificity"):
+        for key, how in _ABSTAINED.items():
+            table = getattr(band, key)
+            rows += [(f"{rate}, {how}", getattr(table, rate))] if table is not None else []
+    return rows
+
+
+def print_two_by_two(out: Console, band: AbstainBandReport, labels: list[str]) -> None:
+    """Predicted classes of what is not abstained on, and the abstentions beside them; two classes only."""
+    if band.with_abstained is None or band.without_abstained is None:
+        return
+    out.print("Not abstained on, by predicted class (rows = truth), and abstained:")
+    table = Table(box=None, pad_edge=False)
+    for name in ("", *labels, "abstained"):
+        table.add_column(name, justify="right" if name else "left")
+    for label, every, kept in zip(labels, band.with_abstained.rows, band.without_abstained.rows, strict=True):
+        table.add_row(label, *map(str, kept), str(sum(every) - sum(kept)))
+    out.print(table)
