@@ -15,7 +15,7 @@ from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Confusion, ReadsEitherKey
-from plainfilm.schemas.evaluate import LeftOut
+from plainfilm.schemas.evaluate import BaselineDifference, LeftOut
 
 _Document = TypeVar("_Document", bound=BaseModel)
 
@@ -37,15 +37,22 @@ class Number(_ReadModel):
     method: str = ""
 
 
+class _BaselineDifference(BaselineDifference):
+    """As it is written, and also with what later versions add."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class _Probes(_ReadModel):
     """The shortcut baseline; `beyond`: share of the discordant pairs (the best probe ranks them wrongly) that the
-    network ranks correctly.
+    network ranks correctly; `difference`: the network minus the best probe.
     """
 
     best: str | None = None
     auroc: Number | None = None
     probes: dict[str, Number] = {}
     beyond: Number | None = None
+    difference: _BaselineDifference | None = None
 
 
 class _Changed(_ReadModel):
@@ -92,6 +99,7 @@ class _Gap(_ReadModel):
     ci_low: float | None = None
     ci_high: float | None = None
     p_holm: float | None = None
+    p_holm_is_floor: bool = False
     method: str = ""
 
 
