@@ -105,10 +105,8 @@ def _difference(found: dict[str, Any], seeds: dict[str, float], margin: float | 
     known = found | seeds | {"distinguishable": different}
     if margin is None:
         return Difference.model_validate({name: value for name, value in known.items() if not name.endswith("_90")})
-    limits = [(found["low_90"], found["high_90"])] + (
-        [(seeds["seeds_low_90"], seeds["seeds_high_90"])] if seeds else []
-    )
-    says = verdict(limits, margin, different=different)
+    over_seeds = [(seeds["seeds_low_90"], seeds["seeds_high_90"])] if seeds else []
+    says = verdict([(found["low_90"], found["high_90"]), *over_seeds], margin, different=different)
     return Difference.model_validate(known | {"margin": margin, "verdict": says})
 
 
