@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from plainfilm.base.files import dump_json
 from plainfilm.compare.configurations import gather
@@ -16,6 +17,7 @@ from plainfilm.compare.pooled_folds import by_seed, folds_of
 from plainfilm.compare.scored_run import read_scored
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.metrics.measure import measure
+from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve
 from plainfilm.pipeline.compare import compare_runs
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.compare import Folds
@@ -193,3 +195,37 @@ def test_test_scores_are_pooled_where_each_fold_was_evaluated(fold_runs):
     assert all("3 folds pooled" in metric.method for metric in rates.values())
     ledgers = [Path(run.ledger).read_text() for run in runs]
     assert all(len(ledger.splitlines()) == 1 for ledger in ledgers)  # no access was added
+
+
+# --- simulation ------------------------------------------------------------------------------------------------------
+
+
+def fold_limits(rng, patients: int, shift: float, trials: int) -> np.ndarray:
+    """Coverage and mean width of pooled limits, and of t-limits over five folds: float (4,).
+
+    Linear networks on ten features, one image a patient, folds balanced by class. The truth is the mean of the AUROCs
+    that the five networks have on endless images.
+    """
+    rows = []
+    for _ in range(trials):
+        y = rng.permutation(np.resize([True, False], patients))
+        x, fold = rng.normal(size=(patients, 10)) + shift * np.where(y, 0.5, -0.5)[:, None], np.empty(patients, int)
+        for side in (y, ~y):
+            fold[side] = rng.permutation(np.arange(side.sum()) % 5)
+        scores, true, each = np.empty(patients), [], []
+        for k in range(5):
+            own, inputs = fold == k, np.column_stack([np.ones(patients), x])
+            weights = np.linalg.lstsq(inputs[~own], 2.0 * y[~own] - 1, rcond=None)[0]
+            scores[own] = inputs[own] @ weights
+            true.append(norm.cdf(shift * weights[1:].sum() / np.linalg.norm(weights[1:]) / 2**0.5))
+            each.append(area(scores[own], y[own]))
+        found, target = auroc_interval([curve(scores, y)], np.arange(patients), 0.95), np.mean(true)
+        half = 2.776445 * np.std(each, ddof=1) / 5**0.5  # four degrees of freedom
+        rows.append((found.low <= target <= found.high, found.high - found.low, abs(np.mean(each) - target) <= half, 2 * half))  # fmt: skip
+    return np.mean(rows, axis=0)
+
+
+def test_pooled_limits_are_narrower_than_those_over_folds_and_hold_the_networks_about_as_often():
+    covered, width, over_folds, wider = fold_limits(np.random.default_rng(0), 300, 0.35, 250)
+    assert width < 0.85 * wider
+    assert covered > 0.87 and covered > over_folds - 0.06
