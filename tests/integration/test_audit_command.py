@@ -160,6 +160,15 @@ def test_a_run_has_the_shortcut_baseline(tmp_path: Path) -> None:
     assert any("SHORTCUT" in note and "file facts" in note for note in tested["notes"])
     shown = plainfilm("evaluate", run).stdout
     assert "Shortcut baseline: AUROC" in shown
+    difference = tested["shortcut_baseline"]["difference"]
+    assert difference["value"] == pytest.approx(
+        tested["metrics"]["auroc"]["value"] - tested["no_lungs_needed"]["auroc"]["value"]
+    )
+    assert (
+        difference["p"] <= 0.05
+        and "AUROC above the best shortcut probe (file facts): -" in shown
+        and ": worse than it" in shown
+    )
     # fitted on the train rows alone: the second look finds the same numbers from what was saved
     again = json.loads(plainfilm("evaluate", run, "--split", "test", "--json").stdout)
     assert again["no_lungs_needed"] == tested["no_lungs_needed"]

@@ -57,13 +57,14 @@ def save_run(tmp_path: Path) -> SaveRun:
         name: str, *, seed: int = 0, skill: float = 1.5, noise: int | None = None, patients: int = 40, images: int = 2,
         first: int = 0, vocab: tuple[str, ...] = ("NORMAL", "PNEUMONIA"), positive: str | None = "PNEUMONIA",
         options: dict[str, Any] | None = None, looked: bool = False, status: str = "done", root: Path | None = None,
+        test_first: int = 1000,
     ) -> RunDir:  # fmt: skip
         quick = load_config(options={"evaluate.n_boot": 100})  # nobody reads these bootstrapped limits
         run = RunDir((root or tmp_path / "runs") / name)
         run.root.mkdir(parents=True)
         cfg = load_config(options={"train.seed": seed, "train.size_px": 24, "data.path": "/data", **(options or {})})
         valid = rows_of(patients, images, "valid", first, vocab)
-        test = rows_of(patients, images, "test", 1000, vocab)
+        test = rows_of(patients, images, "test", test_first, vocab)
         rows = pd.concat([valid, test], ignore_index=True)
         rows.to_csv(run.table, index=False, lineterminator="\n")
         run.config.write_text(cfg.as_yaml(), encoding="utf-8")

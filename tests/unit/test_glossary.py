@@ -62,7 +62,7 @@ ALLOWED = [
     ("src/plainfilm/interpret/run_figures.py", r"\bpair\.called\b|\bcalled=(?=vocab)", "field of Confused"),
     ("src/plainfilm/templates/report.html.j2", r"\baccess\.look\b", "key of ledger lines"),
     ("src/plainfilm/templates/report.html.j2", r'section id="answer"', "section id, which ReportDocument.sections lists"),
-    ("src/plainfilm/experiments/markdown.py", r"test_looks|test_no_lungs_auroc", "columns of results.csv"),
+    ("src/plainfilm/experiments/results_csv.py", r"test_looks|test_no_lungs_auroc", "columns of results.csv"),
     ("src/plainfilm/export/*", r"`pictures`|\bpictures(?=[=:])|\.pictures\b", "key of card.json and of two documents"),
     ("src/plainfilm/export/predict.py", r"\b(called|unsure)(?==)", "keys of the document of predict"),
     ("docs/*", r"`films`|\"films[.\"]|\b(phantom|audit|train) films\b|^films/", "a folder of drawn radiographs"),

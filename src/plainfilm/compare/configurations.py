@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 
+from plainfilm.compare.mean_over_seeds import over_seeds
+from plainfilm.compare.pooled_folds import by_seed
 from plainfilm.compare.scored_run import Scored
 from plainfilm.data.table.groups import connected
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.stats.intervals import Ints
 from plainfilm.evaluate.stats.paired_tests import PairedScores
 from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.compare import MeanSd
 
 Pair = tuple[int, int]
 _REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second folder, where the first is incomplete
@@ -23,10 +27,20 @@ _REPEATED = re.compile(r"^(.+?)(-fold\d+)?-seed\d+(\.\d+)?$")  # .2: a second fo
 
 @dataclass(frozen=True)
 class Configuration:
-    """The runs of one configuration, by seed and fold."""
+    """The runs of one configuration, by seed and fold; `repeats`: their scores, one set for each seed, folds pooled."""
 
     name: str
     runs: list[Scored]
+
+    @cached_property
+    def repeats(self) -> list[Scored]:
+        return by_seed(self.runs)
+
+    @property
+    def metrics(self) -> dict[str, MeanSd]:
+        """Each metric over the seeds."""
+        found = [each.metrics for each in self.repeats]
+        return {name: over_seeds([metrics[name] for metrics in found]) for name in found[0]}
 
     @property
     def has_own_splits(self) -> bool:
@@ -37,8 +51,8 @@ class Configuration:
         return any(len(splits) > 1 for splits in by_fold.values())
 
     def mean(self, metric: str) -> float:
-        """Mean over the runs; NaN if it is not estimable in one of them."""
-        found = [run.metrics[metric].value for run in self.runs]
+        """Mean over the seeds; NaN if it is not estimable in one of them."""
+        found = [each.metrics[metric].value for each in self.repeats]
         return float("nan") if None in found else float(np.mean([value for value in found if value is not None]))
 
     def rank(self, metric: str) -> tuple[float, float, str]:
@@ -49,7 +63,8 @@ class Configuration:
 
 @dataclass
 class Lineup:
-    """Configurations, best first. `codes`: run folder -> patient of each image, int (n,), 0..m-1, shared by all runs."""
+    """Configurations, best first. `codes`: run folder (of folds, the first) -> patient of each image, int (n,), 0..m-1,
+    shared by all runs. `pairs`: the seeds of two configurations on the same images."""
 
     configurations: list[Configuration]
     codes: dict[Path, Ints]
@@ -166,13 +181,13 @@ def _names(rows: list[list[Scored]]) -> list[str]:
 
 
 def line_up(configurations: Sequence[Configuration], metric: str) -> Lineup:
-    """The configurations, best first, and for each pair of them the runs on the same images."""
+    """The configurations, best first, and for each pair of them the seeds on the same images."""
     ranked = sorted(configurations, key=lambda configuration: configuration.rank(metric))
-    runs = [run for configuration in ranked for run in configuration.runs]
+    runs = [each for configuration in ranked for each in configuration.repeats]
     codes, m = _number_patients(runs)
     lineup = Lineup(ranked, codes, m)
     for i, j in combinations(range(len(ranked)), 2):
-        lineup.pairs[i, j] = _match(ranked[i].runs, ranked[j].runs)
+        lineup.pairs[i, j] = _match(ranked[i].repeats, ranked[j].repeats)
     return lineup
 
 

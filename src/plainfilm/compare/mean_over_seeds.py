@@ -1,4 +1,4 @@
-"""Mean and standard deviation of a metric over the runs of one configuration that differ only in their seed."""
+"""Mean and standard deviation of a metric over the runs of one configuration: its seeds, or its folds."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def over_seeds(found: Sequence[Metric]) -> MeanSd:
         ci_low=float(np.mean(low)), ci_high=float(np.mean(high)), n=largest.n, n_patients=largest.n_patients,
         method=found[0].method + several,
     )  # fmt: skip
+
+
+def mean_of_folds(found: Sequence[Metric]) -> MeanSd:
+    """Mean of a metric that each fold has of its own images, without sd and limits: folds are no repeats."""
+    mean = over_seeds(found)
+    update = {"sd": None, "ci_low": None, "ci_high": None, "n": sum(metric.n for metric in found), "n_patients": None}
+    return mean.model_copy(update=update | {"method": f"mean of {len(found)} folds"}) if len(found) > 1 else mean

@@ -6,7 +6,7 @@ No image is opened and no network runs; test scores are read only if `evaluate` 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from plainfilm.base.command_line import command_line
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.finished import SHIFTED, FinishedRun
-from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, with_room
+from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, rate_metric, with_room
 from plainfilm.evaluate.metrics.point_metrics import sensitivity_statistic
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample, metric, missing
@@ -40,7 +40,9 @@ class Scored:
     """One run on one split. Rows are sorted by content, so row i is the same image in every run on these images.
 
     `key`: the config without its repeat, as JSON; `repeat`: (seed, fold); `images`: str (n,), SHA-256 of each file;
-    `fingerprint` of the sorted (file, label) pairs, `fingerprint_valid` of the valid images; `groups`: int (n,); `patients`: str (n,) or None.
+    `fingerprint` of the sorted (file, label) pairs, `fingerprint_valid` of the valid images; `groups`: int (n,);
+    `patients`: str (n,) or None; `predicted`: int (n,), at the stored threshold (more than two classes: by the largest
+    score); `folds`: how many folds of an experiment these are together.
     """
 
     root: Path
@@ -54,6 +56,8 @@ class Scored:
     patients: np.ndarray | None
     probs: Floats
     targs: Ints
+    predicted: Ints
+    folds: int = 1
 
     @property
     def key(self) -> str:
@@ -74,10 +78,8 @@ class Scored:
 
     @property
     def hits(self) -> Bools:
-        """bool (n,), predicted correctly at the run's stored threshold (more than two classes: by the largest score)."""
-        return np.asarray(
-            predicted_classes(self.probs, positive=self.positive, threshold=self.card.threshold) == self.targs
-        )
+        """bool (n,), predicted correctly."""
+        return np.asarray(self.predicted == self.targs)
 
     @property
     def log_losses(self) -> Floats:
@@ -86,19 +88,43 @@ class Scored:
         return np.asarray(-np.log(np.clip(of_truth, 1e-12, None)))
 
     @cached_property
+    def sample(self) -> Sample:
+        """The scores checked and in canonical order.
+
+        Raises:
+            DataError: there are no images.
+        """
+        if not len(self.targs):
+            raise DataError(f"The run {self.root} has no {self.split} images.")
+        found = make_sample(self.probs, self.targs, self.groups, self.patients, positive=self.positive, threshold=None)
+        return replace(found, predicted=self.predicted[found.order])
+
+    @cached_property
     def metrics(self) -> dict[str, Metric]:
         """auroc, accuracy, sensitivity at specificity 0.90 (two classes) and log_loss, with 95 % intervals."""
-        sample = make_sample(
-            self.probs, self.targs, self.groups, self.patients, positive=self.positive, threshold=self.card.threshold
+        sample = self.sample
+        return self.noted(
+            {
+                "auroc": auroc_metric(sample.classes, sample, LEVEL),
+                "accuracy": accuracy_metric(sample, LEVEL),
+                SENSITIVITY_AT: _sensitivity_at(sample),
+                "log_loss": _log_loss(self.log_losses, self.groups, sample),
+            }
         )
-        if not len(sample.targs):
-            raise DataError(f"The run {self.root} has no {self.split} images.")
-        return {
-            "auroc": auroc_metric(sample.classes, sample, LEVEL),
-            "accuracy": accuracy_metric(sample, LEVEL),
-            SENSITIVITY_AT: _sensitivity_at(sample),
-            "log_loss": _log_loss(self.log_losses, self.groups, sample),
+
+    @property
+    def rates(self) -> dict[str, Metric]:
+        """auroc, accuracy, sensitivity and specificity, with 95 % intervals."""
+        of_class = {
+            name: rate_metric(name, self.sample.classes, self.sample, LEVEL) for name in ("sensitivity", "specificity")
         }
+        return {name: self.metrics[name] for name in ("auroc", "accuracy")} | self.noted(of_class)
+
+    def noted(self, found: dict[str, Metric]) -> dict[str, Metric]:
+        """The metrics with the number of folds in their method, where these are several."""
+        if self.folds == 1:
+            return found
+        return {n: m.model_copy(update={"method": f"{m.method}; {self.folds} folds pooled"}) for n, m in found.items()}
 
 
 def _config_key(cfg: ExperimentConfig) -> str:
@@ -127,9 +153,11 @@ def read_scored(root: Path, split: str) -> Scored:
     people, images = predictions.patients, part["sha256"].to_numpy(dtype=str)
     if split == SHIFTED:
         images = np.char.add(images, np.char.add(" ", part[CHANGE].to_numpy(dtype=str)))
+    probs = predictions.probs[order]
     return Scored(
         run.root, finished.cfg, card, split, images[order], seal_of(part), seal_of(finished.part("valid")),
-        predictions.groups[order], None if people is None else people[order], predictions.probs[order], predictions.targs[order],
+        predictions.groups[order], None if people is None else people[order], probs, predictions.targs[order],
+        predicted_classes(probs, positive=card.positive_index, threshold=card.threshold),
     )  # fmt: skip
 
 

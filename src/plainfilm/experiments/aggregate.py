@@ -6,12 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from plainfilm.base.command_line import command_line
-from plainfilm.compare.compare import tested_pairs
 from plainfilm.compare.configurations import (
     Configuration,
     Lineup,
@@ -20,7 +18,8 @@ from plainfilm.compare.configurations import (
     line_up,
     refuse_other_classes,
 )
-from plainfilm.compare.mean_over_seeds import over_seeds
+from plainfilm.compare.differences import tested_pairs
+from plainfilm.compare.pooled_folds import folds_of
 from plainfilm.compare.scored_run import Scored, read_scored
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
@@ -29,12 +28,11 @@ from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
+from plainfilm.experiments.held_out import HeldOutScores, discordant, held_out_scores, shortcut_baseline
 from plainfilm.runs.card import KEPT_LAST
 from plainfilm.runs.environment import version_of
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.metrics_file import saved_splits
-from plainfilm.schemas.compare import Difference, MeanSd
-from plainfilm.schemas.documents import Metric, baseline_of
+from plainfilm.schemas.compare import Difference, Folds, MeanSd
 
 NOT_RUN = "NOT RUN"
 
@@ -54,23 +52,13 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class _HeldOutScores:
-    """Scores on test of the `n_runs` runs that were evaluated on it. `baseline`: AUROC of the best shortcut probe on the
-    same images; None if the runs have no probes."""
-
-    __test__ = False  # not a test class
-    n_runs: int
-    metrics: dict[str, MeanSd]
-    baseline: MeanSd | None = None
-
-
-@dataclass(frozen=True)
 class Row:
     """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so.
 
     `per_class`: train images per class if the experiment limits them; `best`: the row that it is tested against, or
     itself if it is that row (where the number of train images varies, the best of the same number). `discordant`: on
-    valid, the share of discordant pairs that the network ranks correctly; None if a run does not have it.
+    valid, the share of discordant pairs that the network ranks correctly; None if a run does not have it. `runs`: the
+    finished ones; `folds`: how many folds of each seed they are, None where they are none.
     """
 
     name: str
@@ -80,12 +68,14 @@ class Row:
     difference: Difference | None
     costs: Costs | None
     accesses: int
-    test: _HeldOutScores | None
+    test: HeldOutScores | None
     command: str
     why: str = ""
     per_class: int | None = None
     best: str = ""
     discordant: MeanSd | None = None
+    runs: int = 0
+    folds: Folds | None = None
 
     @property
     def way(self) -> str:
@@ -98,7 +88,7 @@ class ResultsSection:
     """One experiment, ranked on `split`. `baseline`: the shortcut probe on the unchanged valid images of the best row.
 
     `seals`: the test sets of its runs. `sized`: the number of train images varies. `kept_last`: no epoch was selected.
-    `versions`: of plainfilm, that trained its runs.
+    `versions`: of plainfilm, that trained its runs. `margin`: of equivalence; None: no verdict about it.
     """
 
     name: str
@@ -114,9 +104,10 @@ class ResultsSection:
     sized: bool = False
     kept_last: bool = False
     versions: tuple[str, ...] = ()
+    margin: float | None = None
 
 
-def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
+def read_section(name: str, folder: Path, file: Path | None, margin: float | None = None) -> ResultsSection:
     """The experiment whose runs are in `folder` (which may be missing), with the configurations of `file`.
 
     Raises:
@@ -139,9 +130,9 @@ def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
     if runs:
         refuse_other_classes(runs)
         lineup = line_up(gather(runs), "auroc")
-        rows = _rows(lineup, experiment, file)
+        rows = _rows(lineup, experiment, file, margin)
     rows += _not_run(rows, experiment, unfinished, file)
-    probe, baseline = _shortcut_baseline(lineup.configurations[0].runs) if lineup else ("", None)
+    probe, baseline = shortcut_baseline(lineup.configurations[0].runs) if lineup else ("", None)
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
     return ResultsSection(
         name, experiment.about if experiment else About(), rows, baseline, probe,
@@ -150,7 +141,7 @@ def read_section(name: str, folder: Path, file: Path | None) -> ResultsSection:
         [f"{root.name} ({status})" for root, status in unfinished], split,
         frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class for row in rows} - {None}) > 1,
         bool(runs) and all(run.card.kept_by == KEPT_LAST for run in runs),
-        tuple(sorted({version_of(RunDir(root)) for root, _ in done})),
+        tuple(sorted({version_of(RunDir(root)) for root, _ in done})), margin,
     )  # fmt: skip
 
 
@@ -169,13 +160,22 @@ def _comparability_notes(roots: Sequence[Path], split: str, rows: Sequence[Row])
     shifted = sum(map(_has_shifted, roots))
     if split != SHIFTED and shifted:
         found.append(f"Ranked on valid: {len(roots) - shifted} of {len(roots)} runs have no scores on {SHIFTED}.")
-    seeds = {row.name: len(row.seeds) for row in rows if row.metrics}
-    if len(set(seeds.values())) > 1:
-        few = [f"{name} {n}" for name, n in seeds.items() if n < max(seeds.values())]
-        found.append(
-            f"Rows with fewer seeds than the others ({max(seeds.values())}): {', '.join(few)}; their means vary more."
-        )
+    for what, counts in _repeats(rows).items():
+        if len(set(counts.values())) > 1:
+            few = [f"{name} {n}" for name, n in counts.items() if n < max(counts.values())]
+            found.append(
+                f"Rows with fewer {what} than the others ({max(counts.values())}): {', '.join(few)}; their means vary more."
+            )
     return found
+
+
+def _repeats(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """How many seeds and folds each row has."""
+    known = [row for row in rows if row.metrics]
+    return {
+        "seeds": {row.name: len(row.seeds) for row in known},
+        "folds": {row.name: row.folds.done for row in known if row.folds},
+    }
 
 
 def run_folders(folder: Path) -> list[Path]:
@@ -192,7 +192,7 @@ def _read_file(file: Path | None) -> Experiment | None:
         raise DataError(f"The experiment's file cannot be used: {error}") from None
 
 
-def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None) -> list[Row]:
+def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None, margin: float | None) -> list[Row]:
     """Ranked rows, each tested against the best; where the number of train images varies, the best of that number."""
     sizes = [_per_class(configuration.runs[0]) for configuration in lineup.configurations]
     against: dict[str, tuple[str, Difference | None]] = {}
@@ -201,7 +201,7 @@ def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None) -> l
             configuration for configuration, other in zip(lineup.configurations, sizes, strict=True) if other == size
         ]
         part = lineup if len(same) == len(sizes) else line_up(same, "auroc")
-        tested = tested_pairs(part, "auroc")
+        tested = tested_pairs(part, "auroc", margin)
         against |= {
             configuration.name: (part.configurations[0].name, tested.get((0, i)))
             for i, configuration in enumerate(part.configurations)
@@ -217,19 +217,12 @@ def _row(
 ) -> Row:
     accesses = [count_accesses(RunDir(run.root), run.card.seal)[0] for run in configuration.runs]
     return Row(
-        name=configuration.name, rank=i + 1, seeds=[run.repeat[0] for run in configuration.runs],
-        metrics={name: over_seeds([run.metrics[name] for run in configuration.runs]) for name in configuration.runs[0].metrics},
+        name=configuration.name, rank=i + 1, seeds=[each.repeat[0] for each in configuration.repeats],
+        metrics=configuration.metrics, runs=len(configuration.runs), folds=folds_of(configuration.runs),
         difference=against[1], costs=_costs([read_cost(RunDir(run.root)) for run in configuration.runs]),
-        accesses=sum(accesses), test=_test_scores([run for run, n in zip(configuration.runs, accesses, strict=True) if n]),
-        command=command, per_class=size, best=against[0], discordant=_discordant(configuration.runs),
+        accesses=sum(accesses), test=held_out_scores([run for run, n in zip(configuration.runs, accesses, strict=True) if n]),
+        command=command, per_class=size, best=against[0], discordant=discordant(configuration.runs),
     )  # fmt: skip
-
-
-def _discordant(runs: Sequence[Scored]) -> MeanSd | None:
-    found = [(baseline_of(saved_splits(RunDir(run.root)).get("valid", {})) or {}).get("beyond") for run in runs]
-    if not all(each and each["value"] is not None for each in found):
-        return None
-    return over_seeds([Metric.model_validate(each) for each in found])
 
 
 def _per_class(run: Scored) -> int | None:
@@ -261,31 +254,6 @@ def _costs(found: Sequence[Cost]) -> Costs:
         first.latency.median_ms if first.latency else None, first.latency.threads if first.latency else None,
         (max(exact) if exact else min(peaks)) if peaks else None, bool(exact),
     )  # fmt: skip
-
-
-def _test_scores(evaluated: Sequence[Scored]) -> _HeldOutScores | None:
-    """Test scores that `evaluate` saved in metrics.json; none is computed here."""
-    saved = [part for run in evaluated if (part := saved_splits(RunDir(run.root)).get("test"))]
-    if not saved:
-        return None
-    metrics = {
-        name: over_seeds([Metric.model_validate(part["metrics"][name]) for part in saved])
-        for name in ("auroc", "accuracy", "sensitivity", "specificity")
-    }
-    return _HeldOutScores(len(saved), metrics, _probed(saved)[1])
-
-
-def _shortcut_baseline(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:
-    return _probed([saved_splits(RunDir(run.root)).get("valid", {}) for run in runs])
-
-
-def _probed(parts: Sequence[dict[str, Any]]) -> tuple[str, MeanSd | None]:
-    found = [baseline_of(part) for part in parts]
-    known = [each for each in found if each and each["auroc"] and each["auroc"]["value"] is not None]
-    if not known:
-        return "", None
-    probes = ", ".join(dict.fromkeys(each["best"] for each in known))
-    return probes, over_seeds([Metric.model_validate(each["auroc"]) for each in known])
 
 
 def _not_run(

@@ -1,33 +1,38 @@
-"""Turn rows into text: RESULTS.md, one marked section per experiment, and results.csv."""
+"""Turn rows into text: RESULTS.md, one marked section per experiment."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from plainfilm.compare.margin import margin_text
+from plainfilm.compare.pooled_folds import POOLED
 from plainfilm.compare.scored_run import SENSITIVITY_AT
 from plainfilm.errors import DataError
 from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.experiments.aggregate import Costs, ResultsSection, Row
-from plainfilm.schemas.compare import Difference, MeanSd
+from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.documents import RESEARCH_ONLY
-from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.number_text import estimate_text, p_said, unadjusted_text
 
 _HEAD = f"""# Results
 
-One row per configuration, the mean of its seeds; written by `plainfilm experiments table` from run folders, never by hand.
+One row per configuration: the mean of its seeds, or its folds together; written by `plainfilm experiments table` from run folders, never by hand.
 Text outside the marks of a section is kept when the section is written again. {RESEARCH_ONLY}
 """
 _HOW = """- Rows are ranked on {split} by AUROC, then log loss; {chosen} chosen on valid too, so these scores are optimistic.{shifted}
-- `±` is the standard deviation over seeds. The brackets are 95 % limits over patients for a single trained network, averaged over the runs: they do not include the variation between trainings.
+- {spread}
 - Discordant pairs: of the pairs of a positive and a negative valid image that the best shortcut probe ranks wrongly, the share that the network ranks correctly; a network that has learned only the shortcut has 0.
-- Against the best{sized}: the paired difference of AUROC on the same images with its 95 % limits over patients, and a permutation test over whole patients (p adjusted by Holm for all pairs of these rows){seeds}."""
+- Against the best{sized}: the paired difference of AUROC on the same images with its 95 % limits over patients, and a permutation test over whole patients (p adjusted by Holm for all pairs of these rows){seeds}.{read}"""
 _ONE_SEED = ". One seed: it applies to these trained networks alone"
 _SEEDS = "; with three seeds or more, the 95 % limits of the mean over seeds (t) must exclude 0 as well"
+_OVER_SEEDS = (
+    "`±` is the standard deviation over seeds. The brackets are 95 % limits over patients for a single trained network, "
+    "averaged over the runs: they do not include the variation between trainings."
+)
+_OVER_PATIENTS = "The brackets are 95 % limits over patients: they do not include the variation between trainings."
+_MEANS = "Shortcut baseline and discordant pairs are means of the folds."
 _SHIFTED_IS = " valid-shifted is valid unchanged and under fourteen fixed changes (blur, noise, JPEG, grey curve, ...)."
 _TESTED = "No row was chosen on the test set; its scores are in the order of valid."
 
@@ -75,13 +80,7 @@ def section_text(
              ("Trained by", f"plainfilm {', '.join(section.versions)}" if section.versions else ""))  # fmt: skip
     listed = [f"- {name}: {text}" for name, text in facts if text] + [f"- NOTE: {note}" for note in section.marks]
     lines += [*listed, ""] if listed else []
-    how = _HOW.format(
-        split=section.split, shifted=_SHIFTED_IS if section.split == SHIFTED else "",
-        chosen="the threshold was" if section.kept_last else "the epoch and the threshold were",
-        sized=" of the same number of train images" if section.sized else "",
-        seeds=_SEEDS if any(len(row.seeds) > 1 for row in section.rows) else _ONE_SEED,
-    )  # fmt: skip
-    lines += [f"### Scores on {section.split}", "", *_scores(section), "", how]
+    lines += [f"### Scores on {section.split}", "", *_scores(section), "", _how_to_read(section)]
     if section.unfinished:
         lines += [f"- Not finished, and in no row: {', '.join(section.unfinished)}."]
     lines += ["", "### Cost", "", *_cost_table(section.rows), ""]
@@ -106,6 +105,25 @@ def section_text(
     return "\n".join(lines)
 
 
+def _how_to_read(section: ResultsSection) -> str:
+    """What is said below the scores."""
+    several = any(len(row.seeds) > 1 for row in section.rows)
+    folds = f" {POOLED} {_MEANS}" if any(row.folds for row in section.rows) else ""
+    return _HOW.format(
+        split=section.split, shifted=_SHIFTED_IS if section.split == SHIFTED else "",
+        chosen="the threshold was" if section.kept_last else "the epoch and the threshold were",
+        spread=(_OVER_SEEDS if several else _OVER_PATIENTS) + folds, read=_limits_and_margin(section),
+        sized=" of the same number of train images" if section.sized else "", seeds=_SEEDS if several else _ONE_SEED,
+    )  # fmt: skip
+
+
+def _limits_and_margin(section: ResultsSection) -> str:
+    """That limits are not adjusted, and what a verdict about the margin is; each with a space before it."""
+    most = max((row.difference.comparisons for row in section.rows if row.difference), default=1)
+    said = [unadjusted_text(most), margin_text(section.margin) if section.margin else ""]
+    return "".join(f" {each}" for each in said if each)
+
+
 def _access_lines(seals: Iterable[str], accesses: Sequence[Mapping[str, Any]]) -> list[str]:
     """How often the whole project has accessed each test set of a section: every access makes the next one worth less."""
     lines = []
@@ -124,7 +142,7 @@ def _scores(section: ResultsSection) -> list[str]:
     head = ["rank", "configuration", "seeds", "AUROC", "accuracy", "sensitivity at specificity 0.90", "log loss",
             "right in discordant pairs", "AUROC against the best", "images (patients)"]  # fmt: skip
     body = [
-        [str(row.rank), row.name, str(len(row.seeds)), *(row.metrics[name].as_text() for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
+        [str(row.rank), row.name, _seeds(row), *(row.metrics[name].as_text() for name in ("auroc", "accuracy", SENSITIVITY_AT, "log_loss")),
          row.discordant.as_text() if row.discordant else "-", _against(row), _count(row.metrics["auroc"])]
         if row.metrics else ["", row.name, "0", row.why, *[""] * 6]
         for row in section.rows
@@ -133,6 +151,10 @@ def _scores(section: ResultsSection) -> list[str]:
         probe = f"shortcut baseline ({section.baseline_probe})" + (", plain valid" if section.split == SHIFTED else "")
         body.append(["", probe, "", section.baseline.as_text(), *[""] * 5, _count(section.baseline)])
     return _aligned(head, body)
+
+
+def _seeds(row: Row) -> str:
+    return str(len(row.seeds)) + (f" ({row.folds.as_text()})" if row.folds else "")
 
 
 def _count(found: MeanSd) -> str:
@@ -145,10 +167,11 @@ def _against(row: Row) -> str:
     found = row.difference
     if found is None:
         return "not tested: different images"
-    p = f"p {found.p_holm:.3f}" if found.p_holm >= 0.001 else "p < 0.001"
+    p = p_said(found.p_holm, is_floor=found.p_holm_is_floor)
     verdict = p if found.distinguishable else f"not distinguishable from the best row, {p}"
     seeds = f"; over seeds {found.seeds_text()}" if found.seeds_text() else ""
-    return f"{estimate_text(found, '+.3f')}, {verdict}{seeds}"
+    margin = f"; {found.verdict_text()}" if found.verdict else ""
+    return f"{estimate_text(found, '+.3f')}, {verdict}{seeds}{margin}"
 
 
 def _cost_table(rows: Sequence[Row]) -> list[str]:
@@ -198,7 +221,7 @@ def _test_table(rows: Sequence[Row]) -> list[str]:
         "images (patients)",
     ]
     body = [
-        [row.name, f"{row.test.n_runs} of {len(row.seeds)}", str(row.accesses),
+        [row.name, f"{row.test.n_runs} of {row.runs}", str(row.accesses),
          *(row.test.metrics[name].as_text() for name in ("auroc", "accuracy", "sensitivity", "specificity")),
          row.test.baseline.as_text() if row.test.baseline else "-", _count(row.test.metrics["auroc"])]
         for row in rows if row.test
@@ -213,92 +236,3 @@ def _aligned(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[str]:
     rule = ["-" * max(width, 3) for width in widths]
     return ["| " + " | ".join(cell.ljust(max(width, 3)) for cell, width in zip(row, widths, strict=True)) + " |"
             for row in (head, rule, *body)]  # fmt: skip
-
-
-# --- results.csv -----------------------------------------------------------------------------------------------------
-
-
-def _spreads(*names: str) -> list[str]:
-    return [f"{name}_{part}" for name in names for part in ("mean", "sd", "low", "high")]
-
-
-# Always all of them and in this order: otherwise a new experiment would rewrite the rows of the others.
-_COLUMNS = (
-    "experiment", "configuration", "rank", "status", "seeds",
-    *_spreads("valid_auroc", "valid_accuracy", f"valid_{SENSITIVITY_AT}", "valid_log_loss"),
-    "valid_n", "valid_patients", *_spreads("valid_beyond_shortcut"),
-    "parameters", "weights_mb", "train_minutes", "train_img_per_s", "latency_ms", "latency_threads", "peak_rss_mb",
-    "peak_rss_exact", "test_looks", *(f"to_best_{name}" for name in Difference.model_fields), "test_runs",
-    *_spreads("test_auroc", "test_accuracy", "test_sensitivity", "test_specificity", "test_no_lungs_auroc"),
-)  # fmt: skip
-
-
-def csv_rows(section: ResultsSection) -> list[dict[str, Any]]:
-    """One flat row per configuration, and one for the probe; numbers by repr, None empty."""
-    rows = [_flat_row(section.name, row) for row in section.rows]
-    if section.baseline is not None:
-        rows.append({"experiment": section.name, "configuration": f"shortcut baseline ({section.baseline_probe})",
-                     "status": "probe", **_spread("valid_auroc", section.baseline)})  # fmt: skip
-    return rows
-
-
-def _flat_row(experiment: str, row: Row) -> dict[str, Any]:
-    found: dict[str, Any] = {"experiment": experiment, "configuration": row.name, "rank": row.rank,
-                             "status": "done" if row.metrics else row.why, "seeds": " ".join(map(str, row.seeds))}  # fmt: skip
-    for name, metric in row.metrics.items():
-        found |= _spread(f"valid_{name}", metric)
-    if row.metrics:
-        found |= {"valid_n": row.metrics["auroc"].n, "valid_patients": row.metrics["auroc"].n_patients}
-    if row.discordant is not None:
-        found |= _spread("valid_beyond_shortcut", row.discordant)
-    if row.difference is not None:
-        found |= {f"to_best_{name}": value for name, value in row.difference.model_dump().items()}
-    if row.costs is not None:
-        found |= {"parameters": row.costs.parameters, "weights_mb": row.costs.weights_mb, "train_minutes": row.costs.minutes,
-                  "train_img_per_s": row.costs.img_per_s, "latency_ms": row.costs.latency_ms,
-                  "latency_threads": row.costs.threads, "peak_rss_mb": row.costs.peak_rss_mb,
-                  "peak_rss_exact": row.costs.peak_exact}  # fmt: skip
-    found["test_looks"] = row.accesses
-    if row.test is not None:
-        found["test_runs"] = row.test.n_runs
-        for name, metric in row.test.metrics.items():
-            found |= _spread(f"test_{name}", metric)
-        if row.test.baseline is not None:
-            found |= _spread("test_no_lungs_auroc", row.test.baseline)
-    return found | {"command": row.command}
-
-
-def _spread(name: str, found: MeanSd) -> dict[str, float | None]:
-    return dict(zip(_spreads(name), (found.mean, found.sd, found.ci_low, found.ci_high), strict=True))
-
-
-def put_rows(path: Path, rows: Sequence[dict[str, Any]]) -> str:
-    """The text of results.csv with these rows in place of the same experiments' old ones.
-
-    Raises:
-        DataError: the existing file is not such a table.
-    """
-    old = _read_rows(path)
-    replaced = {row["experiment"] for row in rows}
-    kept = [row for row in old if row["experiment"] not in replaced]
-    columns = list(dict.fromkeys([*_COLUMNS, *(name for row in (*kept, *rows) for name in row)]))
-    columns = [name for name in columns if name != "command"] + ["command"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows([*kept, *({name: "" if value is None else value for name, value in row.items()} for row in rows)])
-    return text.getvalue()
-
-
-def _read_rows(path: Path) -> list[dict[str, str]]:
-    if not path.is_file():
-        return []
-    try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
-        if rows and (None in rows[0] or "experiment" not in rows[0]):
-            raise ValueError
-        return rows
-    except (ValueError, csv.Error, OSError):
-        raise DataError(
-            f"{path} is not a table of experiments (no column 'experiment'). Move it, or choose another --out."
-        ) from None

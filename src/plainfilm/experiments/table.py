@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plainfilm.base.files import atomic_write
+from plainfilm.compare.margin import check_margin
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.experiments.aggregate import NOT_RUN, ResultsSection, Row, read_section, run_folders
-from plainfilm.experiments.markdown import csv_rows, put_rows, put_section, section_text
+from plainfilm.experiments.markdown import put_section, section_text
+from plainfilm.experiments.results_csv import csv_rows, put_rows
 from plainfilm.experiments.runner import OUT
 from plainfilm.experiments.test_log import LOG, read_access_log
 from plainfilm.schemas.compare import TableDocument, TableSection
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def make_table(given: Sequence[Path] | None, out: Path | None = None) -> TableDocument:
+def make_table(given: Sequence[Path] | None, out: Path | None = None, *, margin: float | None = None) -> TableDocument:
     """Write sections for the given run folders or experiment files; other sections of the page are not changed.
 
     Args:
@@ -30,13 +32,15 @@ def make_table(given: Sequence[Path] | None, out: Path | None = None) -> TableDo
             the runs in it; alone, to those in runs/experiments.
         out: the folder of RESULTS.md; None: the one given folder that is read. An experiment's file, given or there,
             names the configurations that were not run.
+        margin: of equivalence, a difference of AUROC above 0 and below 1; None: no verdict about it.
     Raises:
-        UsageError: several folders and no `out`.
+        UsageError: several folders and no `out`, or a margin outside 0..1.
         DataError: no run, a damaged one, or a page or CSV of another format. Nothing is written then.
     """
+    check_margin(margin)
     out, given = out or _beside(given), list(given) if given else [OUT]
     places = _places(given, out)
-    sections = [read_section(name, folder, file) for name, (folder, file) in places.items()]
+    sections = [read_section(name, folder, file, margin) for name, (folder, file) in places.items()]
     page, table = out / "RESULTS.md", out / "results.csv"
     try:
         text = page.read_text(encoding="utf-8") if page.is_file() else ""

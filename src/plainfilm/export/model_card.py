@@ -127,6 +127,7 @@ def _facts(scores: SplitScores) -> list[str]:
         lines.append(
             f"- Shortcut baseline: AUROC {_value(row.auroc)} {_between(row.auroc)} by {_plain(str(row.best))} alone"
         )
+        lines += [f"- {row.difference.as_text(_plain(str(row.best)))}"] if row.difference is not None else []
     if scores.band_kept is not None and scores.band_error is not None:
         lines.append(
             f"- Not abstained: {_value(scores.band_kept)} {_between(scores.band_kept)}; wrong among them: "

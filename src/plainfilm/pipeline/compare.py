@@ -6,24 +6,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from plainfilm.compare.compare import compare_scored
+from plainfilm.compare.margin import check_margin
 from plainfilm.compare.scored_run import read_scored
 from plainfilm.errors import UsageError
 from plainfilm.schemas.compare import CompareDocument
 
 
-def compare_runs(roots: Sequence[Path], *, split: str = "valid", metric: str = "auroc") -> CompareDocument:
+def compare_runs(
+    roots: Sequence[Path], *, split: str = "valid", metric: str = "auroc", margin: float | None = None
+) -> CompareDocument:
     """Rows with mean and sd over seeds, each tested against the best.
 
+    Args:
+        margin: of equivalence, a difference of AUROC or accuracy above 0 and below 1; None: no verdict about it.
     Raises:
-        UsageError: fewer than two configurations, or a run twice. DataError: an unfinished run, other classes, or
-            other images. SealError: `split` is test and a run has not been evaluated on it.
+        UsageError: fewer than two configurations, a run twice, or a margin outside 0..1. DataError: an unfinished run,
+            other classes, or other images. SealError: `split` is test and a run has not been evaluated on it.
     """
+    check_margin(margin)
     if len(roots) < 2:
         raise UsageError(
             f"compare got {len(roots)} run; at least two are needed. Give another: plainfilm compare RUN RUN"
         )
     _refuse_twice(roots)
-    return compare_scored([read_scored(root, split) for root in roots], metric=metric)
+    return compare_scored([read_scored(root, split) for root in roots], metric=metric, margin=margin)
 
 
 def _refuse_twice(roots: Sequence[Path]) -> None:

@@ -39,7 +39,7 @@ class Caveat:
 
 def caveats(found: ReportedRun) -> list[Caveat]:
     """All caveats, most severe first."""
-    listed = [_seal(found), *_notes(found), *_shortcut(found), *_drawn(found), *_heat(found)]
+    listed = [_seal(found), *_notes(found), *_shortcut(found), *_against_it(found), *_drawn(found), *_heat(found)]
     order = {"stop": 0, "mind": 1, "fact": 2}
     return sorted(listed, key=lambda caveat: (order[caveat.level], caveat.title != DRAWN.capitalize()))
 
@@ -130,6 +130,16 @@ def _beside_the_network(found: ReportedRun, known: dict[str, Number], best: str 
     if network.value is not None and top.value is not None and network.value <= top.value:
         text += " The network is no better than this baseline."
     return text
+
+
+def _against_it(found: ReportedRun) -> list[Caveat]:
+    """The paired difference of the network to the best probe, which two overlapping intervals cannot replace."""
+    probes = found.document.shortcut_baseline
+    if probes is None or probes.best is None or probes.difference is None:
+        return []
+    level: Literal["stop", "mind", "fact"] = "fact" if probes.difference.is_better else "stop"
+    level = "mind" if probes.difference.p is None else level
+    return [Caveat(level, "Against the shortcut baseline", f"{probes.difference.as_text(probes.best)}.")]
 
 
 def _heat(found: ReportedRun) -> list[Caveat]:

@@ -24,6 +24,7 @@ from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDo
 from plainfilm.schemas.evaluate import IN_THE_LARGE
 from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.marks import CONFOUNDED
+from plainfilm.schemas.number_text import beside_p, p_text
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
 _NAMES = {
@@ -64,13 +65,14 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         "between": formatting.between,
         "figure": formatting.figure,
         "count": formatting.count,
+        "p_text": p_text,
     }
     env.filters |= {"metric_name": _metric_name, "place": _place}
     env.globals |= {"many": formatting.many, "macro_lines": partial(macro_lines, names=_NAMES)}
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
         run=found, document=found.document, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,
-        caveats=[c for c in listed if c.on_top], heat_caveats=[c for c in listed if c.about_heat], heat_says=_heat_says(found), figures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
+        caveats=[c for c in listed if c.on_top], heat_caveats=[c for c in listed if c.about_heat], heat_says=_heat_says(found), gap_notes=_gap_notes(found), figures=collect(found), heat_sheet=heat_sheet(found), heat_note=HEAT_NOTE,
         worst=worst_images(found, names=names), prevalences=by_prevalence(found.document), tiles=_TILES,
         columns=_columns(found), calibration=_CALIBRATION, of_subgroups=_OF_SUBGROUPS, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
         externals=[part for part in found.documents.values() if part.external], shifted=found.documents.get("valid-shifted"),
@@ -91,6 +93,13 @@ def _heat_says(found: ReportedRun) -> list[str]:
     if found.heat is None:
         return []
     return [*found.heat.said("passed").values(), *found.heat.says[len(found.heat.verdicts) :]]
+
+
+def _gap_notes(found: ReportedRun) -> list[str]:
+    """What the limits and the p of the gaps between subgroups are."""
+    subgroups = found.document.subgroups
+    tested = [gap for gap in subgroups.gaps if gap.p_holm is not None] if subgroups else []
+    return beside_p(len(tested), floors=any(gap.p_holm_is_floor for gap in tested))
 
 
 def _metric_name(name: str) -> str:

@@ -16,7 +16,7 @@ from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.calibration import CalibrationCurve
 from plainfilm.schemas.documents import Confusion, ReadsEitherKey
-from plainfilm.schemas.evaluate import DecisionCurve, LeftOut
+from plainfilm.schemas.evaluate import BaselineDifference, DecisionCurve, LeftOut
 from plainfilm.schemas.macro_mean import MacroMean
 
 _Document = TypeVar("_Document", bound=BaseModel)
@@ -39,15 +39,22 @@ class Number(_ReadModel):
     method: str = ""
 
 
+class _BaselineDifference(BaselineDifference):
+    """As it is written, and also with what later versions add."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class _Probes(_ReadModel):
     """The shortcut baseline; `beyond`: share of the discordant pairs (the best probe ranks them wrongly) that the
-    network ranks correctly.
+    network ranks correctly; `difference`: the network minus the best probe.
     """
 
     best: str | None = None
     auroc: Number | None = None
     probes: dict[str, Number] = {}
     beyond: Number | None = None
+    difference: _BaselineDifference | None = None
 
 
 class _Changed(_ReadModel):
@@ -96,6 +103,7 @@ class _Gap(_ReadModel):
     ci_low: float | None = None
     ci_high: float | None = None
     p_holm: float | None = None
+    p_holm_is_floor: bool = False
     method: str = ""
 
 

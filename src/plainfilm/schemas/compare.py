@@ -1,4 +1,4 @@
-"""The documents of `compare` and of `experiments`: configurations side by side, each the mean of its seeds."""
+"""The documents of `compare` and of `experiments`: configurations side by side, the mean of seeds or folds together."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from plainfilm.schemas.number_text import THREE, limits_text
 
 
 class MeanSd(BaseModel):
-    """A metric over the runs of one configuration; `sd` is None for a single run.
+    """A metric over the seeds of one configuration; `sd` is None for a single one. Folds of a seed are pooled first.
 
-    `ci_low`, `ci_high`: means of the limits of the runs' own 95 % intervals. They describe the patients, `sd` the
+    `ci_low`, `ci_high`: means of the limits of the seeds' own 95 % intervals. They describe the patients, `sd` the
     seeds.
     """
 
@@ -34,16 +34,34 @@ class MeanSd(BaseModel):
         return f"{self.mean:{THREE}}{sd} {limits_text(self.ci_low, self.ci_high)}".rstrip()
 
 
-LEVEL = 0.05  # of the adjusted p; at or below it, two rows are distinguishable
+class Folds(BaseModel):
+    """How many folds of a k-fold experiment are in a row, `done` of `of`; where its seeds differ, the fewest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    done: int
+    of: int
+
+    def as_text(self) -> str:
+        """'5 folds', '4 of 5 folds'."""
+        return f"{self.done} folds" if self.done == self.of else f"{self.done} of {self.of} folds"
+
+
+Verdict = Literal["equivalent", "different", "undecided"]
 
 
 class Difference(BaseModel):
     """A row minus the best row, on the same images.
 
-    `p`: paired permutation of whole patients, two-sided; `p_holm`: adjusted for all pairs of rows, since the best row
-    was chosen among all of them. `second_p` is the closed-form test named by `second`, not adjusted. These describe
-    the trained networks; `seeds_low`, `seeds_high`: 95 % limits (t) of the mean over seeds trained in pairs, None
-    below three pairs. `distinguishable`: p_holm <= 0.05, and these limits exclude 0 where they are known.
+    `p`: paired permutation of whole patients, two-sided; `p_holm`: adjusted for all `comparisons`, the pairs of rows,
+    since the best row was chosen among all of them; `p_is_floor`, `p_holm_is_floor`: the fewest that the draws can
+    show, so the true one may be smaller. No limits are adjusted. `second_p` is the closed-form test named by `second`,
+    not adjusted. These describe the trained networks; `seeds_low`, `seeds_high`: 95 % limits (t) of the mean over seeds
+    trained in pairs, None below three pairs. `distinguishable`: p_holm <= 0.05, and these limits exclude 0 where they
+    are known.
+
+    With a `margin`, `verdict` is equivalent where the 90 % limits `low_90`, `high_90`, and over three seeds or more
+    `seeds_low_90`, `seeds_high_90`, are inside +-margin (two one-sided tests at 0.05, not adjusted); else different
+    where distinguishable; else undecided.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,24 +78,40 @@ class Difference(BaseModel):
     seeds_low: float | None = None
     seeds_high: float | None = None
     distinguishable: bool
+    p_is_floor: bool = False
+    p_holm_is_floor: bool = False
+    comparisons: int = 1
+    margin: float | None = None
+    low_90: float | None = None
+    high_90: float | None = None
+    seeds_low_90: float | None = None
+    seeds_high_90: float | None = None
+    verdict: Verdict | None = None
 
     def seeds_text(self) -> str:
         """'[-0.012, +0.003]', the limits over seeds; '' where there are too few pairs."""
         return limits_text(self.seeds_low, self.seeds_high, "+.3f")
 
+    def verdict_text(self) -> str:
+        """'equivalent within 0.01', 'different', 'undecided'; '' without a margin."""
+        if self.verdict != "equivalent":
+            return self.verdict or ""
+        return f"equivalent within {self.margin:g}" + (", though different from 0" if self.distinguishable else "")
+
 
 class ComparedRow(BaseModel):
-    """One configuration; `differences` is empty for the best row."""
+    """One configuration; `differences` is empty for the best row. `folds`: None where its runs are no folds."""
 
     name: str
     runs: list[str]
     seeds: list[int]
     metrics: dict[str, MeanSd]
     differences: dict[str, Difference]
+    folds: Folds | None = None
 
 
 class CompareDocument(Document):
-    """`plainfilm compare --json`; the best row comes first."""
+    """`plainfilm compare --json`; the best row comes first. `margin`: of equivalence, for AUROC and accuracy alike."""
 
     split: str
     metric: str
@@ -87,6 +121,7 @@ class CompareDocument(Document):
     draws: int
     rows: list[ComparedRow]
     notes: list[str]
+    margin: float | None = None
 
 
 Outcome = Literal["planned", "skipped", "trained", "resumed", "failed", "busy", "left"]

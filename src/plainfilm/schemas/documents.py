@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, computed_field, model_validator
 
 from plainfilm.schemas.calibration import Reliability
-from plainfilm.schemas.evaluate import AtPrevalence, DecisionCurve, External, PerPatient, Subgroups
+from plainfilm.schemas.evaluate import AtPrevalence, BaselineDifference, DecisionCurve, External, PerPatient, Subgroups
 from plainfilm.schemas.evaluate import Metric as Metric
 from plainfilm.schemas.macro_mean import MacroMean
 from plainfilm.schemas.marks import DRAWN as DRAWN
@@ -66,13 +66,15 @@ class DataCounts(_PatientCounts):
 class ShortcutBaseline(BaseModel):
     """The shortcut baseline: probes that cannot see the lungs, on the same images; `best` was chosen on valid.
 
-    `beyond`: share of the discordant pairs (the best probe ranks them wrongly) that the network ranks correctly.
+    `beyond`: share of the discordant pairs (the best probe ranks them wrongly) that the network ranks correctly;
+    `difference`: the network minus the best probe.
     """
 
     best: str | None
     auroc: Metric | None
     probes: dict[str, Metric]
     beyond: Metric | None = None
+    difference: BaselineDifference | None = None
 
 
 _BASELINE_KEYS = ("shortcut_baseline", "no_lungs_needed")  # the second is the older one

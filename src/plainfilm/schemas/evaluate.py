@@ -5,6 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas.macro_mean import MacroMean
+from plainfilm.schemas.number_text import estimate_text, p_said
+
+LEVEL = 0.05  # of a p, adjusted where there are several; at or below it, two scores are distinguishable
 
 
 class _Part(BaseModel):
@@ -34,6 +37,40 @@ class TwoByTwo(_Part):
     rows: list[list[int]]
     sensitivity: Metric
     specificity: Metric
+
+
+class BaselineDifference(Metric):
+    """AUROC of the network minus that of the best shortcut probe on the same images; more than two classes: their mean.
+
+    `p`: paired permutation of whole patients, two-sided; `p_is_floor`: p is the fewest that its draws can show, so the
+    true one may be smaller. Both are None or false where the difference is not estimable.
+    """
+
+    p: float | None
+    p_is_floor: bool = False
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the network is distinguishably better than the probe."""
+        return self.p is not None and self.p <= LEVEL and (self.value or 0) > 0
+
+    def as_text(self, probe: str) -> str:
+        """The difference with its interval, p and what they say, as one sentence without a full stop."""
+        said = f"AUROC above the best shortcut probe ({probe}): "
+        if self.value is None or self.p is None:
+            return said + self.method
+        narrow = " (likely too narrow)" if "too narrow" in self.method else ""
+        found = f"{estimate_text(self, '+.3f')}{narrow}, {p_said(self.p, is_floor=self.p_is_floor)}"
+        return f"{said}{found}: {_VERDICTS[self.p <= LEVEL, self.value > 0]}"
+
+
+# (distinguishable, above 0) -> what it says
+_VERDICTS = {
+    (True, True): "better than it",
+    (False, True): "not distinguishable from it",
+    (False, False): "no better than it",
+    (True, False): "worse than it",
+}
 
 
 class PerPatient(_Part):
@@ -113,8 +150,8 @@ class Subgroup(_Part):
 class Gap(_Part):
     """A metric of subgroup `a` minus that of `b`, and a permutation test of it; None where it cannot be tested.
 
-    `p_holm` is adjusted for all gaps of the table. `of`: with more than two classes, the class compared with
-    the rest, whose class mix may differ between subgroups.
+    `p_holm` is adjusted for all gaps of the table; `p_is_floor`, `p_holm_is_floor`: the fewest that the draws can show.
+    `of`: with more than two classes, the class compared with the rest, whose class mix may differ between subgroups.
     """
 
     a: str
@@ -126,6 +163,8 @@ class Gap(_Part):
     ci_high: float | None
     p: float | None
     p_holm: float | None
+    p_is_floor: bool = False
+    p_holm_is_floor: bool = False
     method: str
 
 

@@ -14,7 +14,8 @@ from typer.testing import CliRunner, Result
 from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError
-from plainfilm.experiments.markdown import _aligned, _begin, _end, put_rows, put_section
+from plainfilm.experiments.markdown import _aligned, _begin, _end, put_section
+from plainfilm.experiments.results_csv import put_rows
 from wording import lacking
 
 WIDE, NARROW = {"model.dense": 128}, {"model.dense": 8}
@@ -101,6 +102,38 @@ def test_equal_configurations_are_reported_as_not_distinguishable(save_run, tmp_
     assert "not distinguishable from the best row, p " in (out / "RESULTS.md").read_text(encoding="utf-8")
 
 
+def test_a_p_at_its_floor_and_unadjusted_limits_say_so(save_run, tmp_path, out):
+    """Three rows, three pairs: 3 x 1/10,000 after Holm."""
+    for k, (name, skill) in enumerate((("a", 4.0), ("b", 3.9), ("c", 0.2))):
+        save_run(
+            f"{name}-seed0", root=tmp_path / "runs" / "floor", skill=skill, noise=k, options={"model.dense": 60 + k}
+        )
+    table(tmp_path / "runs" / "floor", "--out", out)
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if "| c " in line)
+    assert lacking(line, "p <= 0.0003 (the fewest these draws can show)") == []
+    assert lacking(page, "Limits are not adjusted for the 3 comparisons; p is.") == []
+    worst = next(row for row in rows(out) if row["configuration"] == "c")
+    assert (worst["to_best_p_holm_is_floor"], worst["to_best_comparisons"]) == ("True", "3")
+    assert float(worst["to_best_p"]) == 1 / 10_000 and worst["to_best_verdict"] == ""
+
+
+def test_a_margin_adds_a_verdict_to_each_row(grid, out):
+    table(grid, "--out", out, "--margin", "0.9")
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    line = next(line for line in page.splitlines() if "| narrow" in line)
+    assert lacking(line, "equivalent within 0.9") == [] and lacking(page, "Margin 0.9", "90 % limits") == []
+    assert rows(out)[1]["to_best_verdict"] == "equivalent" and float(rows(out)[1]["to_best_margin"]) == 0.9
+    table(grid, "--out", out)
+    assert "equivalent" not in (out / "RESULTS.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("margin", ["0", "-0.1", "1", "nan"])
+def test_a_margin_that_is_none_is_refused_before_anything_is_written(grid, out, margin):
+    assert "--margin" in refused(grid, "--out", out, "--margin", margin)
+    assert list(out.iterdir()) == []
+
+
 def test_a_row_is_worse_only_if_its_seeds_say_so_too(save_run, tmp_path, out):
     """One seed of three is far better: other patients would not change the mean, another training would."""
     skills = {"a": (2.0, 2.0, 2.0), "b": (1.9, 1.9, 0.2)}
@@ -121,7 +154,12 @@ def test_a_row_is_worse_only_if_its_seeds_say_so_too(save_run, tmp_path, out):
     assert first["configuration"] == "a" and float(second["to_best_p_holm"]) < 0.05
     assert second["to_best_distinguishable"] == "False"
     page = (out / "RESULTS.md").read_text(encoding="utf-8")
-    assert lacking(page, "not distinguishable from the best row", "p < 0.001; over seeds") == []
+    assert (
+        lacking(
+            page, "not distinguishable from the best row", "p <= 0.0001 (the fewest these draws can show); over seeds"
+        )
+        == []
+    )
 
 
 def test_where_the_number_of_train_images_varies_rows_of_one_number_are_tested(save_run, tmp_path, out):
@@ -399,13 +437,51 @@ def test_a_grid_whose_seeds_drew_their_own_splits_is_one_row_and_says_so(save_ru
     assert lacking(page, "Each seed drew its own split in a") == []
 
 
-def test_folds_of_one_partition_are_one_row(save_run, tmp_path, out):
+def test_folds_of_one_partition_are_one_row_of_all_their_images(save_run, tmp_path, out):
+    """Counted by hand from the saved scores: no mean over folds, no sd, no limits over "seeds"."""
     folds = {"data.split": "kfold", "data.folds": 5}
-    for fold in (0, 1):
-        save_run(f"f{fold}", root=tmp_path / "runs" / "folds", first=40 * fold, options={**folds, "data.fold": fold})
+    runs = [save_run(f"f{fold}", root=tmp_path / "runs" / "folds", first=40 * fold, test_first=1000 + 40 * fold,
+                     options={**folds, "data.fold": fold}, looked=True, noise=fold) for fold in range(5)]  # fmt: skip
     table(tmp_path / "runs" / "folds", "--out", out)
-    assert [row["configuration"] for row in rows(out)] == ["f0, f1"]
-    assert "drew its own split" not in (out / "RESULTS.md").read_text(encoding="utf-8")
+    (row,) = rows(out)
+    assert (row["configuration"], row["seeds"], row["folds"]) == ("f0, f1, f2, f3, f4", "0", "5 folds")
+    for split, column in (("valid", "valid_auroc"), ("test", "test_auroc")):
+        lines = [line for run in runs for line in csv.DictReader(run.predictions(split).read_text().splitlines())]
+        scores = np.array([float(line["prob_PNEUMONIA"]) for line in lines])
+        truth = np.array([line["label"] == "PNEUMONIA" for line in lines])
+        assert float(row[f"{column}_mean"]) == pytest.approx((scores[truth][:, None] > scores[~truth]).mean())
+        assert row[f"{column}_sd"] == ""
+    assert float(row["test_sensitivity_mean"]) == pytest.approx((scores[truth] >= 0.5).mean())
+    assert (row["valid_n"], row["valid_patients"], row["test_runs"]) == ("400", "200", "5")
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert lacking(page, "1 (5 folds)", "5 of 5", "Folds are pooled", "400 (200)") == []
+    assert "drew its own split" not in page and "over seeds" not in page and "±" not in page
+
+
+def test_an_unfinished_fold_is_said(save_run, tmp_path, out):
+    for name, folds, options in (("a", 3, WIDE), ("b", 2, NARROW)):
+        for fold in range(folds):
+            save_run(f"{name}-fold{fold}-seed0", root=tmp_path / "runs" / "some", first=40 * fold,
+                     options={**options, "data.split": "kfold", "data.folds": 3, "data.fold": fold})  # fmt: skip
+    table(tmp_path / "runs" / "some", "--out", out)
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    assert lacking(page, "1 (3 folds)", "1 (2 of 3 folds)", "not tested: different images") == []
+    assert lacking(page, "Rows with fewer folds than the others (3): b 2") == []
+
+
+def test_the_probes_of_folds_are_a_mean_without_spread(save_run, tmp_path, out):
+    for fold, value in enumerate((0.6, 0.8, 0.85)):
+        run = save_run(f"a-fold{fold}-seed0", root=tmp_path / "runs" / "probe", first=40 * fold,
+                       options={"data.split": "kfold", "data.folds": 3, "data.fold": fold})  # fmt: skip
+        metrics = json.loads(run.metrics.read_text())
+        auroc = {**metrics["valid"]["metrics"]["auroc"], "value": value}
+        metrics["valid"]["shortcut_baseline"] = {"best": "thumbnail 8x8", "auroc": auroc, "probes": {}, "beyond": auroc}
+        run.metrics.write_text(json.dumps(metrics))
+    table(tmp_path / "runs" / "probe", "--out", out)
+    row, probe = rows(out)
+    for found, name in ((probe, "valid_auroc"), (row, "valid_beyond_shortcut")):
+        assert float(found[f"{name}_mean"]) == pytest.approx(0.75)
+        assert (found[f"{name}_sd"], found[f"{name}_low"], found[f"{name}_high"]) == ("", "", "")
 
 
 def test_columns_that_come_later_leave_older_rows_empty(tmp_path):

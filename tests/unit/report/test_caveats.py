@@ -98,6 +98,52 @@ def test_the_banner_says_when_the_network_is_no_better(finish):
     )
 
 
+def against(value: float, p: float | None, probe_block: dict) -> dict:
+    """The probes' block with the difference of the network to the best of them."""
+    found = {
+        "value": value,
+        "ci_low": value - 0.009,
+        "ci_high": value + 0.009,
+        "n": 80,
+        "n_patients": 40,
+        "method": "m",
+        "p": p,
+    }
+    baseline = {**probe_block["shortcut_baseline"], "difference": {**found, "p_is_floor": p == 0.0001}}
+    return {"shortcut_baseline": baseline, "no_lungs_needed": baseline}
+
+
+@pytest.mark.parametrize(
+    ("value", "p", "level", "says"),
+    [
+        (
+            0.2,
+            0.0001,
+            "fact",
+            "+0.200 [+0.191, +0.209], p <= 0.0001 (the fewest these draws can show): better than it.",
+        ),
+        (0.004, 0.35, "stop", "+0.004 [-0.005, +0.013], p 0.350: not distinguishable from it."),
+        (-0.02, 0.01, "stop", "-0.020 [-0.029, -0.011], p 0.010: worse than it."),
+        (0.0, None, "mind", "m."),
+    ],
+)
+def test_the_difference_to_the_best_probe_is_on_the_first_screen(finish, value, p, level, says):
+    run = finish()
+    edit_metrics(run, "test", **against(value, p, probe(0.55)))
+    (caveat,) = [c for c in caveats(read_reported_run(run)) if c.title == "Against the shortcut baseline"]
+    assert (caveat.level, caveat.on_top) == (level, True)
+    assert caveat.text == f"AUROC above the best shortcut probe (thumbnail 8x8): {says}"
+    report_run(run.root)
+    first, _, rest = (run.root / "report.html").read_text(encoding="utf-8").partition("<nav")
+    assert "AUROC above the best shortcut probe" in first and "AUROC above the best shortcut probe" not in rest
+
+
+def test_a_run_of_an_earlier_version_has_no_difference_and_no_line(finish):
+    run = finish()
+    edit_metrics(run, "test", **probe(0.55))
+    assert "Against the shortcut baseline" not in levels(run)
+
+
 def test_the_banner_names_the_highest_probe_of_the_table_and_the_one_chosen_on_valid(finish):
     run = finish()
     block = probe(0.55, 0.690)

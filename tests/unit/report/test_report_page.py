@@ -247,6 +247,20 @@ def test_blocks_that_other_commands_add_appear(finish):
         assert part in text, part
 
 
+def test_adjusted_gaps_say_that_their_limits_are_not_and_which_p_are_floors(finish):
+    run, facts = finish(), {"value": 0.1, "ci_low": 0.0, "ci_high": 0.2, "p": 0.0005, "method": "permutation"}
+    gaps = [{"a": "F", "b": "M", "metric": name, **facts, "p_holm": 0.0015, "p_holm_is_floor": low}
+            for name, low in (("auroc", True), ("sensitivity", False))]  # fmt: skip
+    block = {"column": "sex", "among": None, "draws": 9, "notes": [], "groups": [], "gaps": gaps}
+    edit_metrics(run, "test", subgroups=block)
+    text = draw(run)[1].flat()
+    assert lacking(text, "<= 0.002", "0.002", "Limits are not adjusted for the 2 comparisons; p is.") == []
+    assert lacking(text, "p <=: the fewest these draws can show.") == []
+    edit_metrics(run, "test", subgroups={**block, "gaps": gaps[1:]})
+    text = draw(run)[1].flat()
+    assert "fewest" not in text and "not adjusted" not in text
+
+
 def test_the_table_of_probes_marks_the_one_that_the_banner_names(finish):
     run = finish()
     known = {"ci_low": 0.61, "ci_high": 0.84, "n": 80, "n_patients": 40, "method": "obuchowski/logit"}

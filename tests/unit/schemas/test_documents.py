@@ -11,7 +11,7 @@ from plainfilm.export.bundle_card import SplitScores
 from plainfilm.runs.metrics_file import MetricsDocument
 from plainfilm.schemas.documents import HasShortcutBaseline, baseline_of
 
-PROBES = {"best": "border ring", "auroc": None, "probes": {}, "beyond": None}
+PROBES = {"best": "border ring", "auroc": None, "probes": {}, "beyond": None, "difference": None}
 OTHER = {**PROBES, "best": "file facts"}
 BARE = {
     "opened": 0, "opened_by_all_runs": 0, "threshold": None, "metrics": {}, "metrics_at_half": {},

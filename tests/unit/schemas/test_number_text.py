@@ -9,7 +9,7 @@ import pytest
 
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.evaluate import Metric
-from plainfilm.schemas.number_text import estimate_text, limits_text
+from plainfilm.schemas.number_text import beside_p, estimate_text, limits_text, p_said, p_text
 
 PACKAGE = Path(__file__).parents[3] / "src" / "plainfilm"
 
@@ -47,3 +47,27 @@ def test_nobody_else_writes_an_interval():
     found = {p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py") if own.search(p.read_text("utf-8"))}
     percent_and_powers = {"interpret/heatmap_study.py", "interpret/heatmap_verdicts.py"}
     assert "schemas/number_text.py" in found and found <= {"schemas/number_text.py", *percent_and_powers}
+
+
+@pytest.mark.parametrize(
+    ("p", "plain", "floor"),
+    [
+        (0.0136, "0.014", "<= 0.014"),  # 136 tests of 10,000 draws
+        (0.0132, "0.013", "<= 0.014"),  # a bound is rounded up
+        (0.0001, "0.0001", "<= 0.0001"),
+        (0.00012, "0.0001", "<= 0.0002"),
+        (0.00008, "<0.0001", "<= 0.0001"),
+        (0.5, "0.500", "<= 0.500"),
+    ],
+)
+def test_a_p_and_a_p_at_its_floor(p: float, plain: str, floor: str):
+    assert (p_text(p), p_text(p, is_floor=True)) == (plain, floor)
+    assert p_said(p) == f"p {plain}"
+    assert p_said(p, is_floor=True) == f"p {floor} (the fewest these draws can show)"
+
+
+def test_what_stands_below_a_table_of_adjusted_p():
+    assert beside_p(1, floors=False) == []
+    assert beside_p(3, floors=False) == ["Limits are not adjusted for the 3 comparisons; p is."]
+    assert beside_p(1, floors=True) == ["p <=: the fewest these draws can show."]
+    assert len(beside_p(3, floors=True)) == 2

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from plainfilm.schemas.compare import ExperimentDocument
 
 
+_Margin = Annotated[
+    float | None,
+    opt.unless_given(
+        "--margin",
+        "X",
+        "Say whether the difference to the best row is shown to be within X (AUROC, accuracy): equivalent, different or undecided.",
+    ),
+]
+
+
 @opt.takes_terminal()
 def compare(
     runs: Annotated[
@@ -38,6 +48,7 @@ def compare(
     metric: Annotated[
         str, typer.Option("--metric", metavar="NAME", help="auroc or accuracy (each run at its own threshold).")
     ] = "auroc",
+    margin: _Margin = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -49,7 +60,7 @@ def compare(
     from plainfilm.pipeline.compare import compare_runs
 
     with terminal:
-        terminal.result(compare_runs(runs, split=split, metric=metric))
+        terminal.result(compare_runs(runs, split=split, metric=metric, margin=margin))
 
 
 @opt.takes_terminal()
@@ -116,6 +127,7 @@ def table(
         Path | None,
         opt.unless_given("--out", "FOLDER", "Where to write RESULTS.md, results.csv and the figures.", "into DIR"),
     ] = None,
+    margin: _Margin = None,
     *,
     terminal: Terminal,
 ) -> None:
@@ -123,7 +135,7 @@ def table(
     from plainfilm.experiments.table import make_table
 
     with terminal:
-        terminal.result(make_table(folders or None, out))
+        terminal.result(make_table(folders or None, out, margin=margin))
 
 
 def _exit_code(document: ExperimentDocument) -> int:

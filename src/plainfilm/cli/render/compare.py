@@ -5,9 +5,17 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.schemas.compare import LEVEL, CompareDocument, Difference, ExperimentDocument, MeanSd, TableDocument
+from plainfilm.schemas.compare import (
+    CompareDocument,
+    ComparedRow,
+    Difference,
+    ExperimentDocument,
+    MeanSd,
+    TableDocument,
+)
 from plainfilm.schemas.documents import RESEARCH_ONLY, marks
-from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.evaluate import LEVEL
+from plainfilm.schemas.number_text import FEWEST, estimate_text, p_text
 
 
 def _mean_text(found: MeanSd) -> str:
@@ -32,11 +40,6 @@ def _seed_spread(difference: Difference) -> str:
     return f"; the interval over seeds includes 0 {seeds}" if seeds and difference.p_holm <= LEVEL else ""
 
 
-def p_text(p: float) -> str:
-    """'0.012', '<0.0001'."""
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.4f}" if p >= 0.0001 else "<0.0001"
-
-
 def print_compare(out: Console, document: CompareDocument) -> None:
     """One row per configuration, the best first."""
     people = f", {document.n_patients} patients" if document.n_patients is not None else ""
@@ -48,25 +51,42 @@ def print_compare(out: Console, document: CompareDocument) -> None:
         table.add_column(name, no_wrap=name == "row")
     for row in document.rows:
         shown = (_mean_text(row.metrics[name]) for name in ("auroc", "accuracy", "log_loss"))
-        table.add_row(row.name, str(len(row.runs)), *shown)
+        table.add_row(row.name, _seeds_text(row), *shown)
     out.print(table)
     pairs = "whole patients" if document.n_patients is not None else "image; no patient key is known"
     out.print(f"{document.metric} minus that of {document.best}, paired by {pairs} (permutation, {document.draws} draws; p adjusted by Holm for all pairs):")  # fmt: skip
+    out.print(_differences_table(document))
+    if any(found.p_is_floor or found.p_holm_is_floor for found in _shown(document)):
+        out.print(f"p <=: {FEWEST}.")
+    for note in document.notes:
+        out.print(f"NOTE: {note}")
+    out.print(RESEARCH_ONLY)
+
+
+def _seeds_text(row: ComparedRow) -> str:
+    return str(len(row.seeds)) + (f" ({row.folds.as_text()})" if row.folds else "")
+
+
+def _shown(document: CompareDocument) -> list[Difference]:
+    return [row.differences[document.metric] for row in document.rows if document.metric in row.differences]
+
+
+def _differences_table(document: CompareDocument) -> Table:
+    """A line for each row below the best; with a margin, what is shown about it."""
+    margin = [] if document.margin is None else [f"margin {document.margin:g}"]
     table = Table(box=None, pad_edge=False)
-    for name in ("row", "difference", "p", "adjusted", "closed-form test", ""):
+    for name in ("row", "difference", "p", "adjusted", "closed-form test", *margin, ""):
         table.add_column(name, no_wrap=name == "row")
     for row in document.rows[1:]:
         found = row.differences.get(document.metric)
         if found is None:
-            table.add_row(row.name, "-", "-", "-", "-", _verdict(None))
+            table.add_row(row.name, *["-"] * (4 + len(margin)), _verdict(None))
             continue
+        p, adjusted = p_text(found.p, is_floor=found.p_is_floor), p_text(found.p_holm, is_floor=found.p_holm_is_floor)
         second = f"{found.second} {'-' if found.second_p is None else p_text(found.second_p)}"
-        table.add_row(row.name, estimate_text(found, "+.4f"), p_text(found.p),
-                      p_text(found.p_holm), second, _verdict(found))  # fmt: skip
-    out.print(table)
-    for note in document.notes:
-        out.print(f"NOTE: {note}")
-    out.print(RESEARCH_ONLY)
+        shown = [found.verdict_text()] if margin else []
+        table.add_row(row.name, estimate_text(found, "+.4f"), p, adjusted, second, *shown, _verdict(found))
+    return table
 
 
 _WORDS = {"skipped": "done before", "trained": "done", "resumed": "done, resumed", "busy": "in use"}

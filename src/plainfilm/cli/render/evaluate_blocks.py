@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.cli.render.compare import p_text
 from plainfilm.cli.render.evaluate_lines import abstained_rates, print_net_benefit, print_two_by_two
 from plainfilm.schemas.documents import EvaluateDocument, Metric
-from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, External, Subgroups
+from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, LEVEL, External, Subgroups
 from plainfilm.schemas.macro_mean import macro_lines
-from plainfilm.schemas.number_text import THREE, estimate_text, limits_text
+from plainfilm.schemas.number_text import THREE, beside_p, estimate_text, limits_text, p_text
 
 _SHORT = {
     "auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV",
@@ -91,19 +90,7 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
     out.print(table)
     _print_legend(out, found)
     if found.gaps:
-        each = "; each class against the rest" if found.gaps[0].of else ""
-        out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all{each}):")
-        table = _table("subgroups", "metric", "gap", "p", "adjusted", "differ")
-        for gap in found.gaps:
-            pair = f"{gap.a} - {gap.b}" if gap.of is None else f"{gap.a} - {gap.b}, {gap.of}"
-            if gap.p is None or gap.value is None or gap.p_holm is None:
-                table.add_row(pair, _SHORT[gap.metric], gap.method, "-", "-", "")
-                continue
-            differ = "yes" if gap.p_holm <= 0.05 else "not shown"
-            table.add_row(
-                pair, _SHORT[gap.metric], estimate_text(gap, "+.3f"), p_text(gap.p), p_text(gap.p_holm), differ
-            )
-        out.print(table)
+        _print_gaps(out, found)
     for note in found.notes:
         out.print(f"NOTE: {note}")
 
@@ -116,6 +103,24 @@ def _print_legend(out: Console, found: Subgroups) -> None:
     for group in found.groups:
         for line in macro_lines(group.macro, _SHORT):
             out.print(f"{group.name}: {line}")
+
+
+def _print_gaps(out: Console, found: Subgroups) -> None:
+    each = "; each class against the rest" if found.gaps[0].of else ""
+    out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all{each}):")
+    table = _table("subgroups", "metric", "gap", "p", "adjusted", "differ")
+    for gap in found.gaps:
+        pair = f"{gap.a} - {gap.b}" if gap.of is None else f"{gap.a} - {gap.b}, {gap.of}"
+        if gap.p is None or gap.value is None or gap.p_holm is None:
+            table.add_row(pair, _SHORT[gap.metric], gap.method, "-", "-", "")
+            continue
+        p, adjusted = p_text(gap.p, is_floor=gap.p_is_floor), p_text(gap.p_holm, is_floor=gap.p_holm_is_floor)
+        differ = "yes" if gap.p_holm <= LEVEL else "not shown"
+        table.add_row(pair, _SHORT[gap.metric], estimate_text(gap, "+.3f"), p, adjusted, differ)
+    out.print(table)
+    tested = [gap for gap in found.gaps if gap.p_holm is not None]
+    for line in beside_p(len(tested), floors=any(gap.p_is_floor or gap.p_holm_is_floor for gap in tested)):
+        out.print(line)
 
 
 def _print_external(out: Console, found: External, names: Mapping[str, str]) -> None:

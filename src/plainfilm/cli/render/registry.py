@@ -78,6 +78,8 @@ def _print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split
     out.print(
         f"Shortcut baseline: AUROC {value} {interval}{narrow} from the {found.best} alone, on the same {n} images{chosen}"
     )
+    if found.difference is not None:
+        out.print(found.difference.as_text(found.best))
     if found.beyond is not None and found.beyond.value is not None:
         value, interval, n = metric_text(found.beyond)
         out.print(

@@ -16,7 +16,7 @@ from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample, counts, missing
 from plainfilm.evaluate.stats.auroc_interval import Ranked, SharedGap, auroc_interval, curve, shared_gap
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
-from plainfilm.evaluate.stats.multiple_testing import holm
+from plainfilm.evaluate.stats.multiple_testing import at_floor, holm
 from plainfilm.evaluate.stats.subgroup_permutation import (
     DRAWS,
     MIN_PATIENTS,
@@ -111,8 +111,12 @@ def _gap_table(
         for a, b, name, c in asked
     ]  # fmt: skip
     tested = [i for i, gap in enumerate(gaps) if gap.p is not None]
-    for i, p in zip(tested, holm(np.array([gaps[i].p for i in tested], dtype=np.float64)), strict=True):
-        gaps[i] = gaps[i].model_copy(update={"p_holm": float(p)})
+    p, floor = np.array([gaps[i].p for i in tested], dtype=np.float64), 1 / (1 + draws)
+    adjusted = holm(p)
+    lowest = p <= floor, at_floor(adjusted, floor)
+    for i, value, *at in zip(tested, adjusted.tolist(), *(each.tolist() for each in lowest), strict=True):
+        floors = dict(zip(("p_is_floor", "p_holm_is_floor"), at, strict=True))
+        gaps[i] = gaps[i].model_copy(update={"p_holm": value, **floors})
     return gaps
 
 

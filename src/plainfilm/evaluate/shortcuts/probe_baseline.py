@@ -22,6 +22,7 @@ from plainfilm.data.audit.probes import file_features, fit_and_score, image_stat
 from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
 from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.shortcuts.baseline_difference import baseline_difference
 from plainfilm.evaluate.shortcuts.discordant_pairs import discordant_concordance
 from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs.card import Card
@@ -111,7 +112,7 @@ def shortcut_baseline(finished: FinishedRun, split: str, network: np.ndarray) ->
     if not run.probes.is_file():
         return None
     columns, best, _ = _read(run)
-    found, discordant = {}, None
+    found, chosen = {}, None
     try:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         if frame["sha256"].tolist() != part["sha256"].tolist():
@@ -122,16 +123,22 @@ def shortcut_baseline(finished: FinishedRun, split: str, network: np.ndarray) ->
             else:
                 probs = None
             found[name] = _metric(probs, part, card.vocab, card.positive_index, has_patients=card.has_patients)
-            if name == best and probs is not None and card.positive_index is not None:
-                discordant = _discordant(network, probs, part, card, card.positive_index)
+            chosen = probs if name == best else chosen
     except (OSError, ValueError, KeyError):
         raise _damaged(path) from None
-    return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found, beyond=discordant)
+    beside = _beside_the_network(network, chosen, part, card) if chosen is not None and len(part) else {}
+    return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found, **beside)
 
 
-def _discordant(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card, k: int) -> Metric:
-    positive = label_index(part, card.vocab) == k
-    return discordant_concordance(network[:, k], probe[:, k], positive, part["group"], has_patients=card.has_patients)
+def _beside_the_network(network: np.ndarray, probe: np.ndarray, part: pd.DataFrame, card: Card) -> dict[str, Metric]:
+    """The difference of the network to the best probe and, of two classes, its share of the discordant pairs."""
+    found: dict[str, Metric] = {"difference": baseline_difference(network, probe, part, card)}
+    if (k := card.positive_index) is not None:
+        positive, known = label_index(part, card.vocab) == k, card.has_patients
+        found["beyond"] = discordant_concordance(
+            network[:, k], probe[:, k], positive, part["group"], has_patients=known
+        )
+    return found
 
 
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:

@@ -89,6 +89,11 @@ def mean_shares(blocks: Sequence[PairedScores], metric: str, m: int) -> Floats:
     return np.asarray(np.mean([_SHARES[metric](block, m) for block in blocks], axis=0))
 
 
+def smallest_p(shares: Floats, draws: int = DRAWS) -> float:
+    """The floor of a `permutation_p` that is drawn, reached where no exchange is as extreme; 0 where it is exact."""
+    return 0.0 if np.count_nonzero((shares != 0).any(axis=1)) <= _EXACT_PATIENTS else 1 / (1 + draws)
+
+
 def permutation_p(shares: Floats, draws: int = DRAWS, seed: int = 0) -> Floats:
     """Two-sided p of each column of `shares` (m, d): how often exchanging whole patients gives a sum as extreme.
 

@@ -226,3 +226,50 @@ def test_a_run_of_a_newer_version_is_refused_with_both_versions(save_run):
 @pytest.mark.parametrize(("option", "value"), [("--split", "train"), ("--metric", "f1")])
 def test_other_splits_and_metrics_are_refused(save_run, option, value):
     assert "cannot be compared; expected" in refused(save_run("a").root, save_run("b").root, option, value)
+
+
+# --- floors, margins, folds ------------------------------------------------------------------------------------------
+
+
+def test_a_p_that_is_the_fewest_of_its_draws_is_printed_as_a_bound(save_run):
+    worse, better = save_run("a", skill=0.3), save_run("b", skill=4.0, options={"model.dense": 64})
+    said = compare(worse.root, better.root).stdout
+    assert "<= 0.0001" in said and "p <=: the fewest these draws can show." in said
+    assert "not adjusted" not in said  # one comparison: there is nothing to adjust
+    equal = compare(better.root, save_run("c", skill=4.0, noise=3, options={"model.dense": 32}).root).stdout
+    assert "<=" not in equal
+
+
+def test_limits_beside_an_adjusted_p_are_said_not_to_be_adjusted(save_run):
+    runs = [save_run(name, noise=k, options={"model.dense": 60 + k}) for k, name in enumerate("abc", start=1)]
+    said = compare(*(run.root for run in runs)).stdout
+    assert "Limits are not adjusted for the 3 comparisons; p is." in said
+
+
+def test_a_margin_gives_a_verdict_for_each_row(save_run):
+    runs = [save_run("a", skill=4.0, patients=200), save_run("b", skill=3.9, patients=200, options={"model.dense": 64}),
+            save_run("c", skill=0.5, patients=200, options={"model.dense": 32})]  # fmt: skip
+    found = document(*(run.root for run in runs), "--margin", "0.05")
+    verdicts = {row["name"]: row["differences"]["auroc"]["verdict"] for row in found["rows"][1:]}
+    assert found["margin"] == 0.05 and sorted(verdicts.values()) == ["different", "equivalent"]
+    said = compare(*(run.root for run in runs), "--margin", "0.05").stdout
+    assert (
+        "margin 0.05" in said
+        and "equivalent within 0.05" in said
+        and "Margin 0.05, of AUROC and accuracy alike" in said
+    )
+    assert "equivalent" not in compare(*(run.root for run in runs)).stdout
+
+
+@pytest.mark.parametrize("margin", ["0", "-0.01", "1", "nan"])
+def test_a_margin_that_is_no_difference_is_refused(save_run, margin):
+    said = refused(save_run("a").root, save_run("b", options={"model.dense": 64}).root, "--margin", margin)
+    assert f"--margin {float(margin):g} is no difference" in said and "--margin 0.01" in said
+
+
+def test_folds_are_said_to_be_folds(save_run):
+    runs = [save_run(f"{name}-fold{fold}-seed0", first=40 * fold, noise=dense + fold,
+                     options={"model.dense": dense, "data.split": "kfold", "data.folds": 3, "data.fold": fold})
+            for name, dense in (("wide", 128), ("narrow", 8)) for fold in range(3)]  # fmt: skip
+    said = compare(*(run.root for run in runs)).stdout
+    assert said.count("1 (3 folds)") == 2 and "Folds are pooled" in said and "±" not in said

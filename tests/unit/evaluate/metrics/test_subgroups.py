@@ -230,6 +230,8 @@ def test_a_large_gap_is_found_and_p_is_never_zero():
     found = subgroup_table(sample_of(p, y, ids), site, "site", VOCAB)
     by_metric = {gap.metric: gap for gap in found.gaps}
     assert by_metric["sensitivity"].p == pytest.approx(1 / 2000) and by_metric["sensitivity"].p_holm < 0.01
+    assert by_metric["sensitivity"].p_is_floor and by_metric["sensitivity"].p_holm_is_floor  # 3 gaps: 3 / 2000
+    assert not by_metric["specificity"].p_is_floor and not by_metric["specificity"].p_holm_is_floor
     assert by_metric["auroc"].p_holm < 0.01 and by_metric["specificity"].p_holm > 0.05
 
 

@@ -90,6 +90,9 @@ def test_the_planted_shortcut_is_the_best_probe_and_its_row_is_read_back(run: Ru
     assert found.auroc.value is not None
     assert found.auroc.value > 0.95
     assert (found.auroc.n, found.auroc.n_patients) == (30, 30)
+    assert found.difference is not None
+    assert found.difference.value == pytest.approx(1 - found.auroc.value)  # the network is always right
+    assert (found.difference.n, found.difference.n_patients) == (30, 30)
 
 
 def test_only_the_train_rows_teach(run: RunDir) -> None:
@@ -179,7 +182,7 @@ def test_too_few_patients_are_noted_and_stop_nothing(run: RunDir) -> None:
     assert learn(run, rows, pixels_of(rows)) is None
     found = row_of(run, rows[rows["split"] == "valid"])
     assert found is not None
-    assert (found.best, found.auroc) == (None, None)
+    assert (found.best, found.auroc, found.difference) == (None, None, None)
     assert {metric.value for metric in found.probes.values()} == {None}
     assert all("fewer than 2 patients" in metric.method for metric in found.probes.values())
 

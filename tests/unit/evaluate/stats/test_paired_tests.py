@@ -10,9 +10,9 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from plainfilm.compare.compare import _accuracy_statistic
+from plainfilm.compare.differences import _accuracy_statistic
 from plainfilm.evaluate.stats import paired_tests
-from plainfilm.evaluate.stats.multiple_testing import holm
+from plainfilm.evaluate.stats.multiple_testing import at_floor, holm
 from plainfilm.evaluate.stats.paired_tests import PairedScores
 
 
@@ -492,3 +492,36 @@ def test_twenty_equal_models_seldom_give_a_false_better():
         forgetful += (holm(p[to_best]) <= 0.05).any()
     assert wrong / tables <= 0.05
     assert forgetful / tables > 0.05
+
+
+# --- floors ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_floor_of_a_drawn_p_is_one_in_all_draws_and_an_exact_p_has_none():
+    assert paired_tests.smallest_p(np.ones((13, 1))) == 1 / 10_000
+    assert paired_tests.smallest_p(np.ones((13, 1)), draws=19) == 1 / 20
+    assert paired_tests.smallest_p(np.ones((12, 1))) == 0  # 2 / 2**12 is exact
+    # thirteen patients, twelve of whom have a share: all exchanges are gone through
+    assert paired_tests.smallest_p(np.array([[0.0]] + [[1.0]] * 12)) == 0
+    one_more = np.array([[0.0, 1.0]] + [[1.0, 0.0]] * 12)  # the thirteenth has one in another column
+    assert paired_tests.smallest_p(one_more) == 1 / 10_000
+
+
+def test_a_p_at_its_floor_equals_it_exactly():
+    shares = np.ones((60, 1))
+    for draws in (99, 9_999, 8_160):
+        assert paired_tests.permutation_p(shares, draws)[0] == paired_tests.smallest_p(shares, draws)
+
+
+def test_after_holm_the_floor_is_that_of_one_p_times_the_tests():
+    """136 tests of 10,000: 0.0136. The third p is not at its own floor, and Holm raises it to the first one's."""
+    p = np.full(136, 0.5)
+    p[:3] = 1e-4, 1e-4, 1.001e-4
+    adjusted = holm(p)
+    assert adjusted[:3] == pytest.approx([0.0136, 0.0136, 0.0136])
+    assert at_floor(adjusted, 1e-4).tolist() == [True] * 3 + [False] * 133
+    p[2] = 2e-4  # 134 x 2e-4 = 0.0268
+    assert at_floor(holm(p), 1e-4).tolist() == [True] * 2 + [False] * 134
+    assert not at_floor(holm(np.array([2e-4, 0.5])), 1e-4).any()  # 4e-4 is above 2e-4
+    assert not at_floor(holm(np.array([1e-4])), 0.0).any()  # an exact p
+    assert at_floor(np.array([]), 1e-4).tolist() == []
