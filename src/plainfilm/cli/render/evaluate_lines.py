@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.schemas.documents import AbstainBandReport, EvaluateDocument, Metric
+from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.macro_mean import MacroMean, macro_lines
 from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.operating import AbstainBandReport
 
 _ABSTAINED = {"with_abstained": "abstained as predicted", "without_abstained": "without abstained"}
 

@@ -45,8 +45,8 @@ from plainfilm.schemas.documents import (
 )
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
-from plainfilm.schemas.recalibrate import RecalibrateDocument
 from plainfilm.schemas.plan import PlanDocument
+from plainfilm.schemas.recalibrate import RecalibrateDocument
 
 _NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",

@@ -580,6 +580,8 @@ def test_an_area_of_1_against_the_same_images_has_the_limits_of_independent_subg
         ends.append(auroc_interval([curve(p[rows], y[rows] == 1)], np.arange(rows.sum())))
     assert (gap.value, gap.ci_low, gap.ci_high) == pytest.approx(difference(*ends)[:3])
     assert gap.method.startswith("mover/")
+
+
 def test_calibration_of_a_subgroup_is_that_of_its_images_alone():
     """Scores of east are 0.2 too high by construction, those of west are not."""
     y = np.tile([1, 0], 100)

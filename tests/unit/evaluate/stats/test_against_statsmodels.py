@@ -1,7 +1,7 @@
 """Numbers of statsmodels 0.15.0, made once in an environment of its own; each test holds the lines that made them.
 
-    import numpy as np, statsmodels.api as sm
-    from statsmodels.stats.proportion import proportion_confint
+import numpy as np, statsmodels.api as sm
+from statsmodels.stats.proportion import proportion_confint
 """
 
 import numpy as np
