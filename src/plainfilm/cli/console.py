@@ -37,7 +37,7 @@ _WEIGHT_WORDS = {
 _WRONG, _WORTH_SAYING_S = 1.5, 60  # by which factor an estimate is wrong, and from which time left it is corrected
 _BARS = {
     "scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps",
-    "plan": "Simulating studies",
+    "studies": "Simulating studies",
 }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class Simulation:
         for i in range(self.draws):
             found[i] = _outcome(self.question, draw_study(self.question, patients, (self.seed, i)))
             if (i + 1) % _SAID_EVERY == 0:
-                self.on_event("plan", {"done": i + 1, "of": self.draws})
+                self.on_event("studies", {"done": i + 1, "of": self.draws})
         return found
 
 

@@ -26,21 +26,21 @@ def sigmoid(x):
 
 def test_ten_images_by_hand():
     """Squared deviations of score - truth sum to 1.309: sd 0.12060, t(9) = 2.26216, half 0.27282. Two patients have a
-    wrong prediction, and Wilson's lower limit of 8 of 10 is 0.49016: (2 x 0.27282 + 0.30984) / 3 = 0.28516.
+    wrong prediction, and Clopper and Pearson's lower limit of 8 of 10 is 0.44390: (2 x 0.27282 + 0.35610) / 3 = 0.30058.
     """
     found = difference_metric(sample_of(TEN_P, TEN_Y), 1, 0.95)
     assert found.value == pytest.approx(0.04)
-    assert (found.ci_low, found.ci_high) == pytest.approx((0.04 - 0.28516, 0.04 + 0.28516), abs=2e-5)
+    assert (found.ci_low, found.ci_high) == pytest.approx((0.04 - 0.30058, 0.04 + 0.30058), abs=2e-5)
     assert (found.n, found.n_patients) == (10, 10)
 
 
 def test_observed_over_expected_by_hand():
     """0.4 / 0.44; the errors of its logarithm sum to 0.083936 in squares: sd 0.30539, half 0.69084; with the room for
-    one more wrong image of the four positive ones (2 x 0.69084 + 0.30984 / 0.4) / 3 = 0.71876.
+    one more wrong image of the four positive ones (2 x 0.69084 + 0.35610 / 0.4) / 3 = 0.75731.
     """
     found = mean_calibration(sample_of(TEN_P, TEN_Y), VOCAB).observed_expected
     assert found.value == pytest.approx(0.4 / 0.44)
-    reach = np.exp(0.71876)
+    reach = np.exp(0.75731)
     assert (found.ci_low, found.ci_high) == pytest.approx((0.4 / 0.44 / reach, 0.4 / 0.44 * reach), rel=1e-4)
 
 

@@ -112,7 +112,7 @@ def test_the_truth_is_covered_with_clustered_images(patients: int, repeats: int,
         found, flat = (restated(sample_of(predicted, labels, who), [share])[0].ppv for who in (ids, None))
         held += found.ci_low <= truth <= found.ci_high
         naive += flat.ci_low <= truth <= flat.ci_high
-    assert 0.92 <= held / repeats <= 0.995
+    assert held / repeats >= 0.92  # at a rate of 0.995 all are held: exact limits of both rates
     assert naive < held
 
 

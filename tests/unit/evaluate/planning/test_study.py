@@ -134,4 +134,4 @@ def test_a_study_that_can_show_nothing_has_an_endless_interval_or_p_one():
 def test_a_long_simulation_says_how_far_it_is():
     events = []
     Simulation(question(), 120, 0, lambda what, facts: events.append((what, facts))).outcomes(10)
-    assert events == [("plan", {"done": 50, "of": 120}), ("plan", {"done": 100, "of": 120})]
+    assert events == [("studies", {"done": 50, "of": 120}), ("studies", {"done": 100, "of": 120})]

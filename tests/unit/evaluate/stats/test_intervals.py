@@ -384,7 +384,8 @@ def test_exact_limits_solve_their_equations_and_rise_with_the_value(n):
     assert (np.diff(limits, axis=0) >= 0).all() and (limits[:, 0] < limits[:, 1]).all()
     for value, (low, high) in zip(values[1:-1], limits[1:-1], strict=True):
         assert beta.cdf(low, value * n, n - value * n + 1) == pytest.approx(0.05)
-        assert beta.cdf(high, value * n + 1, n - value * n) == pytest.approx(0.95)
+        if high < 1 - 1e-6:  # nearer to 1 the tail is not resolved by a float
+            assert beta.cdf(high, value * n + 1, n - value * n) == pytest.approx(0.95)
 
 
 def test_one_image_of_each_patient_has_no_design_effect():
