@@ -248,15 +248,15 @@ def excludes_zero(found):
 
 def test_the_gap_of_areas_against_the_same_negatives_is_rejected_as_often_as_it_says():
     """150 patients each, areas 0.9: limits for independent areas reject a fifth as often, and have less power."""
-    rng, repeats, wrong = np.random.default_rng(0), 1000, np.zeros(2)
+    rng, repeats, wrong = np.random.default_rng(0), 600, np.zeros(2)
     for _ in range(repeats):
         a, b = shared_groups(rng, 0.9, 0.9, 150)
         apart = intervals.difference(*(auroc_interval.auroc_interval([each.roc], each.clusters) for each in (a, b)))
         wrong += excludes_zero(auroc_interval.shared_gap(a, b, shared=False).at(0.95)), excludes_zero(apart)
     assert 0.03 <= wrong[0] / repeats <= 0.07 and wrong[1] / repeats < 0.03
     rng, power = np.random.default_rng(1), np.zeros(2)
-    for _ in range(300):
-        a, b = shared_groups(rng, 0.95, 0.89, 150)
+    for _ in range(200):
+        a, b = shared_groups(rng, 0.94, 0.89, 150)
         apart = intervals.difference(*(auroc_interval.auroc_interval([each.roc], each.clusters) for each in (a, b)))
         power += excludes_zero(auroc_interval.shared_gap(a, b, shared=False).at(0.95)), excludes_zero(apart)
-    assert power[0] > power[1] + 30
+    assert power[0] / 200 >= 0.8 and power[0] > power[1] + 30
