@@ -26,7 +26,10 @@ from plainfilm.schemas.plan import PlanDocument
 _PREVALENCE, _MOST_IMAGES = 0.5, 500
 _FEWEST_DRAWS, _MOST_DRAWS = 200, 1_000
 _IMAGES_DRAWN = 2_000_000  # of all studies of one size: keeps a step to a few seconds
-_TESTS = {"auroc": "DeLong (several images a patient: Obuchowski)", "rate": "McNemar (several images a patient: clustered)"}
+_TESTS = {
+    "auroc": "DeLong (several images a patient: Obuchowski)",
+    "rate": "McNemar (several images a patient: clustered)",
+}
 _CHOSEN = (
     "The value is that of valid, whose images chose the epoch and the threshold: likely too high. --value sets it."
 )
