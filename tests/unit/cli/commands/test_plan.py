@@ -105,6 +105,18 @@ def test_what_a_number_of_patients_gives():
 
 
 @pytest.mark.usefixtures("few")
+def test_the_images_that_the_metric_counts_are_named():
+    words = ("--value", 0.9, "--patients", 100, "--prevalence", 0.3, "--images-per-patient", 2)
+    for metric, counted in (
+        ("specificity", ", 140 of the negative class"),
+        ("auroc", ", 60 of the positive class"),
+        ("accuracy", ""),
+    ):
+        first = plan("--metric", metric, *words).stdout.splitlines()[0]
+        assert first == f"100 patients (about 200 images{counted})"
+
+
+@pytest.mark.usefixtures("few")
 def test_too_few_patients_for_any_interval_are_said_to_be():
     found = plan("--metric", "sensitivity", "--value", 0.9, "--patients", 10, "--prevalence", 0.01).stdout
     assert "too few for an interval of sensitivity in 80 % of such studies" in found

@@ -10,7 +10,7 @@ from plainfilm.errors import UsageError
 from plainfilm.evaluate.planning.design import Design
 from plainfilm.evaluate.planning.formula import design_effect, formula_patients
 from plainfilm.evaluate.planning.question import Question
-from plainfilm.evaluate.planning.search import fewest_patients, share_met, times_needed
+from plainfilm.evaluate.planning.search import MOST, _next, _Tried, fewest_patients, share_met, times_needed
 from plainfilm.evaluate.planning.study import Simulation
 from plainfilm.evaluate.stats.intervals import proportion
 
@@ -137,3 +137,26 @@ def test_what_any_ten_patients_show_needs_no_search():
 def test_what_no_study_can_show_is_refused(given):
     with pytest.raises(UsageError, match="More than 100,000 patients would be needed"):
         fewest(**given)
+
+
+class SquareRootLaw(Simulation):
+    """A hundred studies whose widths are known: 1.00, 1.01, ... 1.99 over sqrt(n)."""
+
+    def outcomes(self, patients: int) -> np.ndarray:
+        return (1 + np.arange(100) / 100) / patients**0.5
+
+
+def test_the_number_and_its_limits_by_hand():
+    """The 80th width is 1.79 / sqrt(n): 0.1 from 1.79^2 x 100 = 320.4 on. A hundred studies cannot distinguish shares of
+    0.8 +- 1.96 sqrt(0.16 / 100) = 0.7216..0.8784: the 73rd width, 1.72^2 x 100 = 295.8, and the 88th, 1.87^2 x 100 = 349.7.
+    """
+    found = fewest_patients(SquareRootLaw(question(width=0.1), 100, 0))
+    assert 321 <= found.n <= 324
+    assert (found.low, found.high) == (295, 350)
+
+
+def test_once_the_number_is_enclosed_both_ends_say_where_to_go():
+    """153 need 1.25 times as many, 192 need 0.8: half way on the scale of logarithms, 153 sqrt(192 / 153) = 171.4."""
+    low, high = _Tried(153, 1.25), _Tried(192, 0.8)
+    assert _next(high, low, high) == 171
+    assert _next(low, low, _Tried(MOST + 1, 1.0)) == 191  # 153 x 1.25, while nothing above is known
