@@ -206,3 +206,13 @@ def onnx_of(path: Path) -> bytes:
         return (path / ONNX).read_bytes()
     with zipfile.ZipFile(path) as archive:
         return archive.read(ONNX)
+
+
+def test_the_table_fits_80_columns_and_names_what_is_best(place):
+    shutil.rmtree(place / "seen", ignore_errors=True)
+    lines = plainfilm("recalibrate", place / "run", "--on", place / "local", "--out", place / "seen", COLUMNS="80").stdout.splitlines()
+    (header,) = [line for line in lines if line.split() == ["before", "after", "difference"]]
+    (accuracy,) = [line for line in lines if line.startswith("accuracy ")]
+    assert len(accuracy) <= 80 and accuracy.count("[") == 3
+    assert accuracy.index("[") > header.index("before")
+    assert any(line.startswith("Best: Brier, ECE") for line in lines)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
+from plainfilm.cli.render.evaluate_blocks import print_notes
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.operating import print_threshold
 from plainfilm.schemas.documents import RESEARCH_ONLY
-from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.number_text import THREE, estimate_text
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
 _NAMES = {
-    "accuracy": "accuracy", "sensitivity": "sensitivity", "specificity": "specificity", "auroc": "AUROC",
-    "brier": "Brier (0 is best)", "ece": "ECE (0 is best)", "calibration_intercept": "calibration intercept (0)",
-    "calibration_slope": "calibration slope (1)",
-}  # fmt: skip
+    "auroc": "AUROC",
+    "brier": "Brier",
+    "ece": "ECE",
+    "calibration_intercept": "intercept",
+    "calibration_slope": "slope",
+}
 
 
 def print_recalibrate(out: Console, document: RecalibrateDocument) -> None:
@@ -58,19 +60,15 @@ def _print_before_after(out: Console, document: RecalibrateDocument) -> None:
     out.print(f"On {where}, n {document.after['accuracy'].n}:")
     table = Table(box=None, pad_edge=False)
     for name in ("", "before", "after", "difference"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     for name, after in document.after.items():
+        form = "z.2f" if name.startswith("calibration") else THREE  # 80 columns
         difference = document.difference.get(name)
-        table.add_row(
-            _NAMES[name], _short(metric_text(document.before[name])), _short(metric_text(after)),
-            "" if difference is None or difference.value is None else estimate_text(difference, "+.3f"),
-        )  # fmt: skip
+        change = "" if difference is None or difference.value is None else estimate_text(difference, "+.3f")
+        both = (estimate_text(each, form) for each in (document.before[name], after))
+        table.add_row(_NAMES.get(name, name), *both, change)
     out.print(table)
-    out.print("AUROC does not change: the order of the scores stays.")
-
-
-def _short(text: tuple[str, str, str]) -> str:
-    return " ".join(text[:2])
+    out.print("Best: Brier, ECE and calibration intercept 0, slope 1. AUROC stays: the order of the scores does.")
 
 
 def _print_curve(out: Console, document: RecalibrateDocument) -> None:
@@ -97,7 +95,7 @@ def _print_prevalence(out: Console, document: RecalibrateDocument) -> None:
     check = document.prevalence_check
     if check is None:
         return
-    p = "" if check.p is None else f" (p {check.p:.3f}, distance of their distribution to the nearest mixture)"
-    out.print(f"{check.says}{p}")
+    p = "" if check.p is None else f" (p {check.p:.3f}, distance to the nearest mixture of the run's two classes)"
+    out.print(f"{check.says.rstrip('.')}{p}.")
     if check.em is not None and check.bbse is not None:
         out.print(f"The scores themselves suggest a share of {check.em:.2f} (EM) or {check.bbse:.2f} (BBSE)")
