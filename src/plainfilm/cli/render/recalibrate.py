@@ -9,6 +9,7 @@ from plainfilm.cli.render.evaluate_blocks import print_notes
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.operating import print_threshold
 from plainfilm.schemas.documents import RESEARCH_ONLY
+from plainfilm.schemas.evaluate import Metric
 from plainfilm.schemas.number_text import THREE, estimate_text
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
@@ -62,13 +63,18 @@ def _print_before_after(out: Console, document: RecalibrateDocument) -> None:
     for name in ("", "before", "after", "difference"):
         table.add_column(name, no_wrap=True)
     for name, after in document.after.items():
-        form = "z.2f" if name.startswith("calibration") else THREE  # 80 columns
         difference = document.difference.get(name)
         change = "" if difference is None or difference.value is None else estimate_text(difference, "+.3f")
-        both = (estimate_text(each, form) for each in (document.before[name], after))
+        both = (_fitting(each) for each in (document.before[name], after))
         table.add_row(_NAMES.get(name, name), *both, change)
     out.print(table)
     out.print("Best: Brier, ECE and calibration intercept 0, slope 1. AUROC stays: the order of the scores does.")
+
+
+def _fitting(metric: Metric) -> str:
+    """The estimate with as many digits as three columns of 80 characters hold."""
+    largest = max((abs(each) for each in (metric.ci_low, metric.ci_high) if each is not None), default=0.0)
+    return estimate_text(metric, THREE if largest <= 1 else "z.2f" if largest < 10 else "z.0f")
 
 
 def _print_curve(out: Console, document: RecalibrateDocument) -> None:
