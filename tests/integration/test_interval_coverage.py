@@ -55,7 +55,8 @@ def sized_proportion(patients, sizes, truth, icc, rng):
 @pytest.mark.parametrize("truth", [0.85, 0.97, 0.995])
 @pytest.mark.parametrize(("patients", "repeats"), [(45, 2000), (400, 1000)])
 def test_proportions_are_covered(patients, repeats, truth, icc):
-    assert 0.925 <= proportion_coverage(patients, truth, icc, repeats) <= 0.99
+    # exact limits hold more than they say where hardly an image is wrong
+    assert 0.925 <= proportion_coverage(patients, truth, icc, repeats) <= 0.998
 
 
 @pytest.mark.parametrize("patients", [45, 400])
@@ -152,7 +153,7 @@ def test_the_generalization_gap_is_covered(inside, outside):
             found = intervals.difference(*((intervals.proportion if ours else naive_wilson)(*s) for s in samples))
             covered = found.low <= outside - inside <= found.high
             held, naive = held + (ours and covered), naive + (not ours and covered)
-    assert 0.93 <= held / 1000 <= 0.985
+    assert 0.93 <= held / 1000 <= 0.993
     assert naive / 1000 < 0.9
 
 

@@ -193,11 +193,12 @@ def test_scores_are_computed_in_whole_float32_and_training_goes_on_as_before(cud
 @pytest.mark.parametrize("tf32", [True, False])
 def test_a_network_is_exported_in_the_process_that_trained_it_on_a_gpu(cuda_flags, tf32):
     from plainfilm.export.onnx import export_onnx
+    from plainfilm.runs.scaling import Scaling
 
     speed.set_up_gpu(GpuConfig(tf32=tf32))
     with speed.full_fp32_products("cuda"):
         pass
-    assert export_onnx(build_model(ModelConfig(name="compact"), 2, 32, channels=1), 1.0, (1, 32, 32))
+    assert export_onnx(build_model(ModelConfig(name="compact"), 2, 32, channels=1), Scaling(), (1, 32, 32))
 
 
 def test_a_run_on_a_gpu_records_its_settings_and_a_run_on_a_cpu_says_nothing_of_them():
