@@ -144,7 +144,7 @@ def _operating_point(card: BundleCard) -> list[str]:
     lines = [
         "## Operating point",
         "",
-        f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {_plain(card.temperature_chosen_on)})",
+        f"- Temperature: {card.temperature:.4g} (1 = as trained; {card.temperature_rule} on {_plain(_scaled_on(card))})",
         *_bias(card),
     ]
     if card.threshold is None:
@@ -168,6 +168,12 @@ def _operating_point(card: BundleCard) -> list[str]:
     return lines
 
 
+def _scaled_on(card: BundleCard) -> str:
+    about = card.recalibration
+    local = about is not None and about.prevalence is None
+    return f"{card.temperature_chosen_on}, then on the local images" if local else card.temperature_chosen_on
+
+
 def _bias(card: BundleCard) -> list[str]:
     if not card.bias:
         return []
@@ -182,7 +188,7 @@ def _recalibrated(about: Recalibration) -> list[str]:
         "## Recalibrated for another place", "",
         f"- {about.date}, on {people}{about.fitted_images:,} images; fingerprint of them: {about.fingerprint}",
         f"- Made from the model whose card.json has SHA-256 {about.parent_sha256}; its network is unchanged",
-        "- The scores of valid and test images above are those of that model",
+        "- Valid and test scores above say nothing of that place",
     ]  # fmt: skip
     if about.prevalence is not None:
         return [
