@@ -27,7 +27,15 @@ from plainfilm.data.synthetic.phantom import write_phantom
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("your-own-folder", "report", "from-dicom", "external-validation", "recalibrate", "your-own-backbone", "plan-a-study")
+PAGES = (
+    "your-own-folder",
+    "report",
+    "from-dicom",
+    "external-validation",
+    "recalibrate",
+    "your-own-backbone",
+    "plan-a-study",
+)
 NOTEBOOK = ROOT / "notebooks" / "fastai.ipynb"
 MOST_NOT_RUN = 0  # blocks of commands that the pages may show and this file does not run
 FENCE = re.compile(r"(?:<!-- (?P<mark>[^\n]*?) -->\n)?```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

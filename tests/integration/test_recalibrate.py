@@ -210,7 +210,9 @@ def onnx_of(path: Path) -> bytes:
 
 def test_the_table_fits_80_columns_and_names_what_is_best(place):
     shutil.rmtree(place / "seen", ignore_errors=True)
-    lines = plainfilm("recalibrate", place / "run", "--on", place / "local", "--out", place / "seen", COLUMNS="80").stdout.splitlines()
+    lines = plainfilm(
+        "recalibrate", place / "run", "--on", place / "local", "--out", place / "seen", COLUMNS="80"
+    ).stdout.splitlines()
     (header,) = [line for line in lines if line.split() == ["before", "after", "difference"]]
     (accuracy,) = [line for line in lines if line.startswith("accuracy ")]
     assert len(accuracy) <= 80 and accuracy.count("[") == 3

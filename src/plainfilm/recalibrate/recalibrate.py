@@ -188,6 +188,6 @@ def _document(path: Path, place: Path, local: LocalImages, made: _Fitted, writte
         fitted_images=about.fitted_images, fitted_patients=about.fitted_patients, positive=card.positive,
         intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=about.parent.threshold,
         threshold_rule=card.threshold_rule, threshold_range=card.threshold_range, before=made.report.before,
-        after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[], ood_marked=made.marked,
+        after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[], ood_marked=made.marked, gate_refitted=made.version.gate is not None,
         notes=made.notes, written=written,
     )  # fmt: skip

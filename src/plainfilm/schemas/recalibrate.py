@@ -47,7 +47,7 @@ class RecalibrateDocument(Document):
 
     `run`: the new version, `parent`: what it was made from. `n_images`, `n_patients`: local images, and their patients
     (None: no patient key). `before`, `after`, `difference`: on the patients that were not fitted, or, with --cross-fit,
-    on all, each by the half without them. `ood_marked`: share of the local images that the OOD gate marks.
+    on all, each by the half without them. `ood_marked`: share of the local images that the OOD gate marks, before its limit was set again (`gate_refitted`).
     """
 
     run: str
@@ -72,5 +72,6 @@ class RecalibrateDocument(Document):
     other_prevalences: list[OtherPrevalence]
     prevalence_check: PrevalenceCheck | None = None
     ood_marked: float | None
+    gate_refitted: bool = False
     notes: list[str]
     written: list[str]

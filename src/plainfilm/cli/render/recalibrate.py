@@ -31,7 +31,8 @@ def print_recalibrate(out: Console, document: RecalibrateDocument) -> None:
         _print_before_after(out, document)
         _print_curve(out, document)
     if document.ood_marked is not None:
-        out.print(f"Out of distribution: {document.ood_marked:.3f} of the local images, before and after")
+        limit = "before its limit was set again" if document.gate_refitted else "as before"
+        out.print(f"Out of distribution: {document.ood_marked:.3f} of the local images, {limit}")
     print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)
     out.print(f"New version: {document.run}", soft_wrap=True)
@@ -68,7 +69,12 @@ def _print_before_after(out: Console, document: RecalibrateDocument) -> None:
         both = (_fitting(each) for each in (document.before[name], after))
         table.add_row(_NAMES.get(name, name), *both, change)
     out.print(table)
-    out.print("Best: Brier, ECE and calibration intercept 0, slope 1. AUROC stays: the order of the scores does.")
+    order = (
+        "AUROC stays within a fit; over two fits it may differ a little."
+        if crossed
+        else "AUROC stays: the order of the scores does."
+    )
+    out.print(f"Best: Brier, ECE and calibration intercept 0, slope 1. {order}")
 
 
 def _fitting(metric: Metric) -> str:
