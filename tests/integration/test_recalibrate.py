@@ -16,10 +16,12 @@ from PIL import Image
 
 from plainfilm.config import load_config
 from plainfilm.data.synthetic.phantom import write_phantom
+from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.export.bundle import export_run
 from plainfilm.export.manifest import ONNX
 from plainfilm.export.scorer import open_bundle
 from plainfilm.pipeline.train import train_run
+from plainfilm.recalibrate.new_version import Version, _rescored
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 
@@ -218,3 +220,63 @@ def test_the_table_fits_80_columns_and_names_what_is_best(place):
     assert len(accuracy) <= 80 and accuracy.count("[") == 3
     assert accuracy.index("[") > header.index("before")
     assert any(line.startswith("Best: Brier, ECE") for line in lines)
+
+
+def test_a_rule_that_would_be_chosen_on_valid_is_refused_and_a_number_is_taken(place):
+    _, out = recalibrated(place, "version")
+    error = plainfilm("evaluate", out, "--threshold", "youden", code=2).stderr
+    assert "would be chosen on valid" in error
+    assert json.loads(plainfilm("evaluate", out, "--threshold", "0.4", "--json").stdout)["threshold"] == 0.4
+
+
+def test_notes_on_the_operating_point_before_are_not_kept_and_new_ones_are(place):
+    card = RunDir(place / "run").card
+    before = card.read_text()
+    try:
+        old = json.loads(before)
+        card.write_text(
+            json.dumps(
+                {
+                    **old,
+                    "threshold_rule": "sensitivity>=0.95@0.9",
+                    "notes": ["TEMPERATURE 10 is at its limit: x.", *old["notes"]],
+                }
+            )
+        )
+        _, out = recalibrated(place, "noted")
+    finally:
+        card.write_text(before)
+    notes = read_card(RunDir(out)).notes
+    assert not any(note.startswith("TEMPERATURE") for note in notes)
+    (bound,) = [
+        note for note in notes if note.startswith("BOUND NOT REACHED")
+    ]  # 40 positive patients fitted, 45 needed
+    assert "not 0.95" in bound
+
+
+def test_a_version_of_a_version_remembers_the_first_point(place):
+    _, out = recalibrated(place, "by-share", "--prevalence-threshold", "0.4")
+    shutil.rmtree(place / "again", ignore_errors=True)
+    done = plainfilm("recalibrate", out, "--on", place / "local", "--out", place / "again", "--json")
+    first, last = (read_card(RunDir(place / name)) for name in ("run", "again"))
+    assert last.recalibration.parent.threshold == first.threshold and last.recalibration.parent.bias == first.bias
+    assert json.loads(done.stdout)["threshold_before"] == read_card(RunDir(out)).threshold
+
+
+def test_train_images_without_labels_are_refused_and_a_bundle_says_what_it_cannot_check(place):
+    rows = pd.read_csv(place / "run" / "table.csv")
+    known = place / "known"
+    known.mkdir(exist_ok=True)
+    for path in rows.loc[rows["split"] == "train", "path"][:3]:
+        shutil.copy(path, known)
+    words = ("--on", known, "--prevalence-threshold", "0.5", "--out", place / "x")
+    assert "train or valid set" in plainfilm("recalibrate", place / "run", *words, code=2).stderr
+    found, _ = recalibrated(place, "version-unchecked", parent="bundle")
+    assert any(note.startswith("NOT CHECKED") for note in found["notes"])
+
+
+def test_saved_ood_scores_follow_the_limit_of_the_gate(place):
+    finished = FinishedRun.open(place / "run")
+    version = Version(finished.card, b"", pd.DataFrame(), ood_factor=0.5)
+    before = finished.predictions("valid").frame["unlike"].to_numpy()
+    assert _rescored(finished.predictions("valid"), version).frame["unlike"].to_numpy() == pytest.approx(before / 2)

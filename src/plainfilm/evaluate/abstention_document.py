@@ -13,7 +13,7 @@ from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample
-from plainfilm.evaluate.operating.conformal import LIKE_VALID, in_set, is_singleton
+from plainfilm.evaluate.operating.conformal import holds_for, in_set, is_singleton
 from plainfilm.evaluate.predictions import AS_TRAINED, OOD, Predictions
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Ints
@@ -43,7 +43,7 @@ def band_report(card: Card, predictions: Predictions) -> AbstainBandReport | Non
         error_among_kept=_share(predicted != targs, rows & confident, predictions),
         with_abstained=_two_by_two(predicted, rows, predictions, card.positive_index),
         without_abstained=_two_by_two(predicted, rows & confident, predictions, card.positive_index),
-        holds=LIKE_VALID,
+        holds=holds_for(card),
     )  # fmt: skip
 
 

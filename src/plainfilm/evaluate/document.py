@@ -152,13 +152,17 @@ def chosen_on_valid(card: Card, split: str = "valid") -> list[str]:
     if split == "test" or split.startswith(PREFIX):
         return []
     chosen = ["the epoch"] if card.kept_by == KEPT_BEST else []
-    chosen += [_scaling_name(card)] if not card.scaling.is_identity else []
+    chosen += [_scaling_name(card)] if not card.scaling.is_identity and not _scaled_locally(card) else []
     chosen += ["the threshold"] if card.threshold_chosen_on.startswith("valid") else []
     if not chosen:
         return []
     verb = "was" if len(chosen) == 1 else "were"
     listed = " and ".join([", ".join(chosen[:-1]), chosen[-1]] if chosen[:-1] else chosen)
     return [f"{listed.capitalize()} {verb} chosen on the valid images; scores on them are optimistic."]
+
+
+def _scaled_locally(card: Card) -> bool:
+    return card.recalibration is not None and card.recalibration.prevalence is None
 
 
 def _scaling_name(card: Card) -> str:

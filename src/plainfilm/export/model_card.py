@@ -6,7 +6,7 @@ Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 from __future__ import annotations
 
 from plainfilm.base.sanitize import visible
-from plainfilm.evaluate.operating.conformal import LIKE_VALID
+from plainfilm.evaluate.operating.conformal import holds_for
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, Metric
 from plainfilm.schemas.macro_mean import macro_lines
@@ -159,7 +159,7 @@ def _operating_point(card: BundleCard) -> list[str]:
         lowest = ", ".join(f"{_plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
         lines.append(
             f"- A class is possible from a score of: {lowest}; the model abstains unless the predicted class is the only "
-            f"possible one. {LIKE_VALID}"
+            f"possible one. {holds_for(card)}"
         )
     lines.append(
         "- Out-of-distribution (OOD) gate: "
@@ -189,6 +189,7 @@ def _recalibrated(about: Recalibration) -> list[str]:
         f"- {about.date}, on {people}{about.fitted_images:,} images; fingerprint of them: {about.fingerprint}",
         f"- Made from the model whose card.json has SHA-256 {about.parent_sha256}; its network is unchanged",
         "- Valid and test scores above say nothing of that place",
+        "- Scores are softmax(logits / temperature + bias) of the output `logits` of model.onnx; its `probs` can be those of before",
     ]  # fmt: skip
     if about.prevalence is not None:
         return [

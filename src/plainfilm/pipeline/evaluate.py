@@ -211,6 +211,11 @@ def _at_other_threshold(finished: FinishedRun, rule: str) -> FinishedRun:
     if positive is None:
         raise UsageError("--threshold needs two classes; with more, the class with the highest score is predicted.")
     rule = load_config(options={"evaluate.threshold": rule}).evaluate.threshold
+    if card.recalibration is not None and not rule.replace(".", "").isdigit():
+        raise UsageError(
+            f"--threshold {rule} would be chosen on valid, and this run was recalibrated for another place. Give a number, or "
+            "recalibrate a run that was trained with that rule."
+        )
     split = SHIFTED if card.threshold_chosen_on == SHIFTED else "valid"
     found = threshold_of(rule, finished.predictions(split), finished.part(split), positive, finished.cfg.train.seed)
     notes = [*card.notes, *([found.note] if found.note else [])]

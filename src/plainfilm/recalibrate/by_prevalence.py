@@ -12,14 +12,15 @@ import pandas as pd
 from plainfilm.base.events import EventCallback
 from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.errors import UsageError
+from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.recalibrate import prevalence
 from plainfilm.recalibrate.local_images import ParentBundle, ParentRun
-from plainfilm.recalibrate.new_version import Version, parent_hash, write_version
+from plainfilm.recalibrate.new_version import Version, first_point, parent_hash, write_version
 from plainfilm.recalibrate.unlabelled import Unlabelled, read_unlabelled
 from plainfilm.runs.card import Card
 from plainfilm.schemas.marks import RECALIBRATED
-from plainfilm.schemas.operating import ParentPoint, Recalibration
+from plainfilm.schemas.operating import Recalibration
 from plainfilm.schemas.recalibrate import OtherPrevalence, PrevalenceCheck, RecalibrateDocument
 
 _OTHERS = (-0.1, 0.1)  # how wrong the stated share may be
@@ -52,7 +53,7 @@ def by_prevalence(
     scores = card.scaling.probs(images.logits)[:, positive]
     threshold = prevalence.threshold_for(scores, share)
     about = _about(parent, path, images, share)
-    notes = [_note(about), *(note for note in card.notes if not note.startswith(RECALIBRATED))]
+    notes = [_note(about), *(note for note in card.notes if not note.startswith("BOUND"))]
     changed = {
         "threshold": threshold, "threshold_rule": f"{share:g} predicted positive", "threshold_range": None,
         "threshold_chosen_on": "unlabelled local images", "recalibration": about,
@@ -76,7 +77,7 @@ def _about(parent: ParentRun | ParentBundle, path: Path, images: Unlabelled, sha
     card = parent.card
     return Recalibration(
         method="prevalence", date=time.strftime("%Y-%m-%d", time.gmtime()), parent_sha256=parent_hash(parent, path),
-        parent=ParentPoint(temperature=card.temperature, bias=card.bias, threshold=card.threshold),
+        parent=first_point(card),
         images=len(images.paths), patients=None, fitted_images=len(images.paths), fitted_patients=None,
         fingerprint=hashlib.sha256("\n".join(sorted(images.keys)).encode()).hexdigest(), prevalence=share,
     )  # fmt: skip
@@ -103,6 +104,12 @@ def _check(parent: ParentRun | ParentBundle, scores: Floats, positive: int, seed
             update={"says": "A bundle holds no valid scores, so the share cannot be compared with them."}
         )
     card = parent.card
+    if card.recalibration is not None or card.threshold_chosen_on == SHIFTED:
+        return nothing.model_copy(
+            update={
+                "says": "The run's scores are not scaled to its valid images, so the share cannot be compared with them."
+            }
+        )
     if not card.bias:
         return nothing.model_copy(
             update={"says": "The run's scores have no fitted bias, so they say nothing about the share."}

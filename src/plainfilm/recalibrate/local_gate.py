@@ -14,8 +14,8 @@ from plainfilm.recalibrate.local_images import LocalImages, ParentBundle, Parent
 _PATIENTS = 200  # fewer would let a handful of unusual local images open the gate
 
 
-def refitted_gate(parent: ParentRun | ParentBundle, local: LocalImages, used: Bools) -> bytes:
-    """The gate with the limit that marks 2 % of images like the fitted ones.
+def refitted_gate(parent: ParentRun | ParentBundle, local: LocalImages, used: Bools) -> tuple[bytes, float]:
+    """The gate with the limit that marks 2 % of images like the fitted ones, and what it makes of OOD scores so far: a factor.
 
     Raises:
         UsageError: no gate. DataError: fewer than 200 local patients.
@@ -27,7 +27,8 @@ def refitted_gate(parent: ParentRun | ParentBundle, local: LocalImages, used: Bo
         raise DataError(
             f"--refit-gate needs {_PATIENTS} local patients; found {local.scores.patients}. Leave it out: the gate keeps its limit."
         )
-    return gate_bytes(replace(gate, limit=float(np.float32(gate.limit * limit_score(local.ood[used])))))
+    limit = float(np.float32(gate.limit * limit_score(local.ood[used])))
+    return gate_bytes(replace(gate, limit=limit)), gate.limit / limit
 
 
 def _gate_of(parent: ParentRun | ParentBundle) -> OODGate | None:

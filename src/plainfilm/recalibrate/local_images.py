@@ -28,6 +28,9 @@ from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
 _BATCH = 64
+NOT_CHECKED = (
+    "NOT CHECKED: a bundle does not know its images, so whether local images or patients are among them is unknown."
+)
 
 
 class Parent(Protocol):
@@ -132,4 +135,5 @@ def read_local(parent: Parent, asked: ExternalRequest, on_event: EventCallback) 
     logits, ood = parent.score(pixels)
     clusters = np.unique(rows["group"], return_inverse=True)[1].astype(np.int64)
     scores = LocalScores(logits, label_index(rows, parent.card.vocab), clusters, tuple(rows["sha256"]))
-    return LocalImages(rows, scores, external.table.has_patients, ood, external.notes)
+    unknown = () if isinstance(parent, ParentRun) else (NOT_CHECKED,)
+    return LocalImages(rows, scores, external.table.has_patients, ood, (*unknown, *external.notes))

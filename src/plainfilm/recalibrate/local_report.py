@@ -74,7 +74,7 @@ def report(
             found.probs, scores.targs, clusters, people, positive=positive, threshold=None if positive is None else 0.5
         )
         measured = measure_sample(_predicting(made, found.predicted), seed=seed)
-        return {name: measured[name] for name in SHOWN}
+        return {name: _warned(measured[name], has_patients=has_patients) for name in SHOWN}
 
     both = metrics(before), metrics(after)
     statistics = _differences(scores.targs, before, after, positive)
@@ -85,6 +85,13 @@ def report(
         for name, statistic in statistics.items()
     }
     return LocalReport(*both, difference)
+
+
+def _warned(metric: Metric, *, has_patients: bool) -> Metric:
+    """Without patient keys each image counts as its own patient."""
+    if has_patients or metric.value is None:
+        return metric
+    return metric.model_copy(update={"method": f"{metric.method}; likely too narrow"})
 
 
 def _predicting(sample: Sample, predicted: Ints) -> Sample:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.errors import OccupiedError
 from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.finished import FinishedRun
-from plainfilm.evaluate.predictions import write_predictions
+from plainfilm.evaluate.predictions import OOD, Predictions, write_predictions
 from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_baseline
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle import write_bundle
@@ -24,6 +26,7 @@ from plainfilm.pipeline.saved_document import save_document
 from plainfilm.recalibrate.local_images import ParentBundle, ParentRun
 from plainfilm.runs.card import Card, write_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.schemas.operating import ParentPoint
 
 # Files of a run that a version has too; checkpoints, figures, report and bundle belong to the parent's operating point.
 _KEPT = (
@@ -40,6 +43,7 @@ class Version:
     card: Card
     gate: bytes | None
     local: pd.DataFrame
+    ood_factor: float = 1.0  # what the other gate's limit makes of the saved OOD scores
 
 
 def place_of(parent: ParentRun | ParentBundle, path: Path, out: Path | None) -> Path:
@@ -54,6 +58,13 @@ def place_of(parent: ParentRun | ParentBundle, path: Path, out: Path | None) -> 
     if place.exists():
         raise OccupiedError(f"{place} exists; a version is never overwritten. Choose another --out, or remove it.")
     return place
+
+
+def first_point(card: Card) -> ParentPoint:
+    """The operating point before any recalibration."""
+    if card.recalibration is not None:
+        return card.recalibration.parent
+    return ParentPoint(temperature=card.temperature, bias=card.bias, threshold=card.threshold)
 
 
 def parent_hash(parent: ParentRun | ParentBundle, path: Path) -> str:
@@ -72,9 +83,9 @@ def write_version(parent: ParentRun | ParentBundle, path: Path, place: Path, ver
 
 
 def _write_run(finished: FinishedRun, place: Path, version: Version) -> list[str]:
-    parent, run = finished.run, RunDir.plan(place, "")
-    with run.claim():
-        try:
+    parent, run = finished.run, RunDir.plan(place.with_name(f"{TEMP_PREFIX}{secrets.token_hex(4)}"), "")
+    try:
+        with run.claim():
             for name in _KEPT:
                 _copy(parent.root / name, run.root / name)
             if version.gate is not None:
@@ -83,15 +94,25 @@ def _write_run(finished: FinishedRun, place: Path, version: Version) -> list[str
             made = FinishedRun(run, version.card, finished.cfg, finished.rows)
             for table in sorted((run.root / "predictions").glob("*.csv")):
                 if table.stem in ("valid", "test", "valid-shifted"):
-                    write_predictions(table, made.predictions(table.stem).at(made.card.scaling))
+                    write_predictions(table, _rescored(made.predictions(table.stem), version))
                 else:  # an external set: scored again where it is asked for
                     table.unlink()
             write_card(run, made.card)
             _save_valid(made)
-        except BaseException:
-            shutil.rmtree(run.root, ignore_errors=True)
-            raise
+        os.rename(run.root, place)
+    except BaseException:
+        shutil.rmtree(run.root, ignore_errors=True)
+        raise
+    run = RunDir(place)
     return sorted(file.relative_to(run.root).as_posix() for file in run.root.rglob("*") if file.is_file())
+
+
+def _rescored(predictions: Predictions, version: Version) -> Predictions:
+    """The saved scores at the new point; OOD scores are relative to the gate's limit."""
+    found = predictions.at(version.card.scaling)
+    if OOD not in found.frame or version.ood_factor == 1:
+        return found
+    return replace(found, frame=found.frame.assign(**{OOD: found.frame[OOD] * version.ood_factor}))
 
 
 def _copy(source: Path, target: Path) -> None:

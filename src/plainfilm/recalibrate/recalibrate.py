@@ -19,6 +19,7 @@ from plainfilm.errors import UsageError
 from plainfilm.evaluate.operating.conformal import fit_band
 from plainfilm.evaluate.operating.operating_point import scaling_fields
 from plainfilm.evaluate.operating.threshold_range import threshold_range
+from plainfilm.evaluate.operating.thresholds import bound_note
 from plainfilm.evaluate.shift.external_set import ExternalRequest
 from plainfilm.evaluate.stats.intervals import Bools
 from plainfilm.evaluate.test_ledger import seal_of
@@ -27,13 +28,15 @@ from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, 
 from plainfilm.recalibrate.local_gate import refitted_gate
 from plainfilm.recalibrate.local_images import LocalImages, ParentBundle, ParentRun, open_parent, read_local
 from plainfilm.recalibrate.local_report import LocalReport, cross_judged, judged, learning_curve, report
-from plainfilm.recalibrate.new_version import Version, parent_hash, place_of, write_version
+from plainfilm.recalibrate.new_version import Version, first_point, parent_hash, place_of, write_version
 from plainfilm.runs.card import AbstainBand, Card
 from plainfilm.schemas.marks import RECALIBRATED
-from plainfilm.schemas.operating import ParentPoint, Recalibration, ThresholdRange
+from plainfilm.schemas.operating import Recalibration, ThresholdRange
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
 _BAND_PATIENTS = 20  # of each class; with fewer the band is dropped
+# notes on the parent's operating point, which are about another one now
+_REPLACED = (RECALIBRATED, "TEMPERATURE", "BOUND", "NO ABSTAIN BAND")
 _METHODS = ("auto", "intercept", "platt")
 
 
@@ -88,6 +91,7 @@ class _Fitted:
     version: Version
     marked: float | None
     notes: list[str]
+    threshold_before: float | None
 
 
 def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, request: RecalibrateRequest) -> _Fitted:
@@ -101,25 +105,34 @@ def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, re
     else:
         before, after, on = judged(judging, how.as_it_is, how.positive), judged(judging, point, how.positive), judging
     found = report(on, before, after, positive=how.positive, has_patients=local.has_patients, seed=seed)
-    gate = refitted_gate(parent, local, used) if request.refit_gate else None
+    gate, ood_factor = refitted_gate(parent, local, used) if request.refit_gate else (None, 1.0)
     about = _about(parent, path, local, used, point, found, cross_fit=request.cross_fit)
-    band, notes = _band(card, scores.among(used), point, seed), list(local.notes)
+    band, notes = _band(card, scores.among(used), point, seed), [*local.notes, *_bound(scores.among(used), point, how)]
     if card.band is not None and band is None:
         notes.append(f"NO ABSTAIN BAND: a class has fewer than {_BAND_PATIENTS} fitted local patients.")
+    kept = [note for note in notes if note.partition(":")[0].isupper()]
     changed = {
         **scaling_fields(point.scaling, card.vocab), "threshold": point.threshold, "band": band, "recalibration": about,
-        "threshold_chosen_on": "local images" if point.threshold is not None else card.threshold_chosen_on,
+        "threshold_chosen_on": card.threshold_chosen_on if how.rule.replace(".", "").isdigit() or card.positive is None else "local images",
         "threshold_range": _range(scores.among(used), point, how, has_patients=local.has_patients, seed=seed),
         "threshold_rule": how.rule if card.positive is not None else card.threshold_rule,
-        "notes": [_note(about), *(note for note in card.notes if not note.startswith(RECALIBRATED))],
+        "notes": [_note(about), *kept, *(note for note in card.notes if not note.startswith(_REPLACED))],
         **({"gate_sha256": hashlib.sha256(gate).hexdigest()} if gate else {}),
     }  # fmt: skip
     new = card.model_copy(update=changed)
     marked = None if local.ood is None else float((local.ood > 1).mean())
     return _Fitted(
         new, about, found, learning_curve(scores.among(fits), judging, how, seed),
-        Version(new, gate, _local_rows(local, used)), marked, [*new.notes, *notes],
+        Version(new, gate, _local_rows(local, used), ood_factor), marked, [*new.notes, *(note for note in notes if note not in kept)], card.threshold,
     )  # fmt: skip
+
+
+def _bound(scores: LocalScores, point: LocalPoint, how: LocalRule) -> list[str]:
+    if how.positive is None or point.threshold is None:
+        return []
+    probs, labels = point.probs(scores)[:, how.positive], scores.targs == how.positive
+    note = bound_note(how.rule, probs, labels, scores.clusters, point.threshold)
+    return [note] if note else []
 
 
 def _rule_of(card: Card) -> str:
@@ -160,7 +173,7 @@ def _about(
     fitted = local.scores.among(used)
     return Recalibration(
         method=point.method, date=time.strftime("%Y-%m-%d", time.gmtime()), parent_sha256=parent_hash(parent, path),
-        parent=ParentPoint(temperature=card.temperature, bias=card.bias, threshold=card.threshold),
+        parent=first_point(card),
         images=len(local.rows), patients=local.patients, fitted_images=len(fitted.targs),
         fitted_patients=fitted.patients if local.has_patients else None, fingerprint=seal_of(local.rows[used]),
         intercept=line[0], slope=line[1], cross_fitted=cross_fit, before=found.before, after=found.after,
@@ -172,7 +185,7 @@ def _note(about: Recalibration) -> str:
     line = "intercept and slope" if about.method == "platt" else "the intercept"
     return (
         f"{RECALIBRATED}: on {people}{about.fitted_images:,} local images ({about.date}; {line}): scores and predicted classes are "
-        "meant for that place. Those of the run's own valid and test images are at the same operating point."
+        "meant for that place."
     )
 
 
@@ -186,7 +199,7 @@ def _document(path: Path, place: Path, local: LocalImages, made: _Fitted, writte
     return RecalibrateDocument(
         run=str(place), parent=str(path), method=about.method, n_images=about.images, n_patients=about.patients,
         fitted_images=about.fitted_images, fitted_patients=about.fitted_patients, positive=card.positive,
-        intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=about.parent.threshold,
+        intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=made.threshold_before,
         threshold_rule=card.threshold_rule, threshold_range=card.threshold_range, before=made.report.before,
         after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[], ood_marked=made.marked, gate_refitted=made.version.gate is not None,
         notes=made.notes, written=written,

@@ -41,17 +41,21 @@ def read_unlabelled(parent: ParentRun | ParentBundle, path: Path, on_event: Even
     """Every image below `path`, equal files once; nothing is written.
 
     Raises:
-        SealError: images of the run's test set. DataError: no image can be read.
+        SealError: images of the run's test set. DataError: images of its train or valid set, or none that can be read.
     """
     own, card, began = parent.known.rows, parent.card, time.monotonic()
     refuse_sealed_folder(path.absolute(), sealed_files(own))
-    sealed = frozenset(own.loc[own["split"] == "test", "sha256"])
+    sealed, learned = (frozenset(own.loc[(own["split"] == "test") == test, "sha256"]) for test in (True, False))
     left_out: Counter[str] = Counter()
     spec, seen, paths, parts = DecodeSpec(**card.decode), set[str](), list[str](), []
     for batch in _batches(_decoded(path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))):
         if sealed & seen:
             raise SealError(
                 f"{path} holds an image of this run's sealed test set. Give images of the other place only."
+            )
+        if learned & seen:
+            raise DataError(
+                f"{path} holds an image of this run's train or valid set. Give images of the other place only."
             )
         paths += [name for name, _, _ in batch]
         parts.append((tuple(key for _, key, _ in batch), *parent.score(np.stack([pixels for _, _, pixels in batch]))))

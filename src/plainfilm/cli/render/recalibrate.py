@@ -59,7 +59,8 @@ def _print_fit(out: Console, document: RecalibrateDocument) -> None:
 def _print_before_after(out: Console, document: RecalibrateDocument) -> None:
     crossed = document.fitted_images == document.n_images
     where = "all local images, each by the half without it" if crossed else "the local patients that were not fitted"
-    out.print(f"On {where}, n {document.after['accuracy'].n}:")
+    narrow = ", intervals likely too narrow" if document.n_patients is None else ""
+    out.print(f"On {where}, n {document.after['accuracy'].n}{narrow}:")
     table = Table(box=None, pad_edge=False)
     for name in ("", "before", "after", "difference"):
         table.add_column(name, no_wrap=True)
@@ -69,12 +70,9 @@ def _print_before_after(out: Console, document: RecalibrateDocument) -> None:
         both = (_fitting(each) for each in (document.before[name], after))
         table.add_row(_NAMES.get(name, name), *both, change)
     out.print(table)
-    order = (
-        "AUROC stays within a fit; over two fits it may differ a little."
-        if crossed
-        else "AUROC stays: the order of the scores does."
-    )
-    out.print(f"Best: Brier, ECE and calibration intercept 0, slope 1. {order}")
+    stays = document.positive is not None and not crossed  # two fits, or a bias for each class, change the order
+    order = " AUROC stays: the order of the scores does." if stays else ""
+    out.print(f"Best: Brier, ECE and calibration intercept 0, slope 1.{order}")
 
 
 def _fitting(metric: Metric) -> str:

@@ -11,10 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
-from plainfilm.runs.card import AbstainBand
+from plainfilm.runs.card import AbstainBand, Card
 
 LIKE_VALID = "It holds for images like the valid images only: same kind of patients, machine and files."
+LIKE_LOCAL = "It holds for images like the local images only that set it: same kind of patients, machine and files."
 _BAND_STREAM = 0xBA2D
+
+
+def holds_for(card: Card) -> str:
+    """For which images the card's band holds."""
+    about = card.recalibration
+    return LIKE_VALID if about is None or about.prevalence is not None else LIKE_LOCAL
 
 
 def patients_needed(level: float) -> int:
