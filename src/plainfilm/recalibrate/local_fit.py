@@ -133,6 +133,11 @@ def _line(logits: Floats, scores: LocalScores, method: str) -> tuple[str, Scalin
     return "intercept", fit_bias(logits, scores.targs, temperature=False) or Scaling()
 
 
+def slope_is_due(method: str, scores: LocalScores) -> bool:
+    """Whether there are enough fitted patients for a slope, and it was not excluded."""
+    return method == "auto" and _method(scores) == "platt"
+
+
 def _method(scores: LocalScores) -> str:
     of_class = [len(np.unique(scores.clusters[scores.targs == k])) for k in range(scores.logits.shape[1])]
     return "platt" if scores.patients >= SLOPE_PATIENTS and min(of_class) >= SLOPE_OF_RARER else "intercept"

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import EvaluateConfig
 from plainfilm.data.table.saved_table import COLUMNS
-from plainfilm.errors import UsageError
+from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.operating.conformal import fit_band
 from plainfilm.evaluate.operating.operating_point import scaling_fields
 from plainfilm.evaluate.operating.threshold_range import threshold_range
@@ -24,16 +24,18 @@ from plainfilm.evaluate.shift.external_set import ExternalRequest
 from plainfilm.evaluate.stats.intervals import Bools
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.recalibrate.by_prevalence import by_prevalence
-from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, fit_local, halves
+from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, fit_local, halves, slope_is_due
 from plainfilm.recalibrate.local_gate import refitted_gate
 from plainfilm.recalibrate.local_images import LocalImages, ParentBundle, ParentRun, open_parent, read_local
 from plainfilm.recalibrate.local_report import LocalReport, cross_judged, judged, learning_curve, report
 from plainfilm.recalibrate.new_version import Version, first_point, parent_hash, place_of, write_version
 from plainfilm.runs.card import AbstainBand, Card
 from plainfilm.schemas.marks import RECALIBRATED
+from plainfilm.schemas.number_text import estimate_text
 from plainfilm.schemas.operating import Recalibration, ThresholdRange
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
+_CHANCE = 0.5  # AUROC
 _BAND_PATIENTS = 20  # of each class; with fewer the band is dropped
 # notes on the parent's operating point, which are about another one now
 _REPLACED = (RECALIBRATED, "TEMPERATURE", "BOUND", "NO ABSTAIN BAND")
@@ -72,6 +74,10 @@ def recalibrate(path: Path, request: RecalibrateRequest, on_event: EventCallback
         raise UsageError(f"--method {request.method!r} is not known; expected {', '.join(_METHODS)}.")
     parent = open_parent(path, request.device, request.data, on_event)
     place = place_of(parent, path, request.out)
+    if request.on.path.is_dir() and place.is_relative_to(request.on.path.absolute()):
+        raise UsageError(
+            f"--out {place} is inside the local images; it would be read as a class. Choose another --out."
+        )
     if request.prevalence is not None:
         return by_prevalence(parent, path, place, request.on.path, request.prevalence, request.seed, on_event)
     local = read_local(parent, request.on, on_event)
@@ -105,9 +111,11 @@ def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, re
     else:
         before, after, on = judged(judging, how.as_it_is, how.positive), judged(judging, point, how.positive), judging
     found = report(on, before, after, positive=how.positive, has_patients=local.has_patients, seed=seed)
+    _refuse_inverted(found)
     gate, ood_factor = refitted_gate(parent, local, used) if request.refit_gate else (None, 1.0)
     about = _about(parent, path, local, used, point, found, cross_fit=request.cross_fit)
     band, notes = _band(card, scores.among(used), point, seed), [*local.notes, *_bound(scores.among(used), point, how)]
+    notes += _not_better(found) + _no_slope(request.method, point, scores.among(used))
     if card.band is not None and band is None:
         notes.append(f"NO ABSTAIN BAND: a class has fewer than {_BAND_PATIENTS} fitted local patients.")
     kept = [note for note in notes if note.partition(":")[0].isupper()]
@@ -125,6 +133,32 @@ def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, re
         new, about, found, learning_curve(scores.among(fits), judging, how, seed),
         Version(new, gate, _local_rows(local, used), ood_factor), marked, [*new.notes, *(note for note in notes if note not in kept)], card.threshold,
     )  # fmt: skip
+
+
+def _refuse_inverted(found: LocalReport) -> None:
+    """Refuse scores that clearly rank the classes the wrong way round: no line with a rising slope mends that."""
+    auroc = found.before["auroc"]
+    if auroc.ci_high is not None and auroc.ci_high < _CHANCE:
+        raise DataError(
+            f"On the local images the score ranks the classes the wrong way round: AUROC {estimate_text(auroc)}, below 0.5. Check "
+            "the labels and --map; recalibration cannot mend a ranking."
+        )
+
+
+def _not_better(found: LocalReport) -> list[str]:
+    """The note on a version that does not improve the patients who fitted nothing."""
+    brier = found.difference["brier"]
+    if brier.value is None or brier.value < 0:
+        return []
+    return [
+        f"NOT BETTER: the Brier score of the images that judge changed by {estimate_text(brier, '+.3f')}; below 0 is better."
+    ]
+
+
+def _no_slope(method: str, point: LocalPoint, scores: LocalScores) -> list[str]:
+    if point.method == "platt" or not (method == "platt" or slope_is_due(method, scores)):
+        return []
+    return ["NO SLOPE: none between 0.1 and 10 fits these images best, so that the intercept alone was fitted."]
 
 
 def _bound(scores: LocalScores, point: LocalPoint, how: LocalRule) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from plainfilm.errors import DataError
 from plainfilm.recalibrate.local_fit import LocalRule, LocalScores, draws_of, fit_local, halves
 from plainfilm.recalibrate.local_report import cross_judged, judged, learning_curve, report
+from plainfilm.recalibrate.recalibrate import _no_slope, _not_better, _refuse_inverted
 from plainfilm.runs.scaling import Scaling
 
 PARENT = Scaling(1.5, (0.0, 0.2))
@@ -175,3 +176,35 @@ def test_the_learning_curve_begins_with_the_parent_and_ends_with_the_fit():
     assert curve[-1].accuracy == (judged(rest, fit_local(fitted, rule()), 1).predicted == rest.targs).mean()
     assert curve[1].accuracy_high - curve[1].accuracy_low > curve[4].accuracy_high - curve[4].accuracy_low
     assert curve[3].accuracy > curve[0].accuracy
+
+
+def test_a_slope_that_is_not_fitted_is_said():
+    falling = local(400, seed=12, slope=-1.0)
+    point = fit_local(falling, rule("platt"))
+    assert point.method == "intercept"
+    (note,) = _no_slope("platt", point, falling)
+    assert note.startswith("NO SLOPE")
+    assert _no_slope("intercept", point, falling) == []
+    assert _no_slope("auto", fit_local(local(60), rule()), local(60)) == []
+
+
+def test_a_ranking_the_wrong_way_round_is_refused_and_no_gain_is_said():
+    scores = local(400, seed=13, slope=-1.0)
+    point = rule().as_it_is
+    same = judged(scores, point, 1)
+    found = report(scores, same, same, positive=1, has_patients=True, seed=0)
+    with pytest.raises(DataError, match="ranks the classes the wrong way round: AUROC 0"):
+        _refuse_inverted(found)
+    (note,) = _not_better(found)  # the same point twice: no gain
+    assert note.startswith("NOT BETTER") and "+0.000" in note
+    better = local(400, seed=14, intercept=2.0)
+    mended = report(
+        better,
+        judged(better, point, 1),
+        judged(better, fit_local(better, rule()), 1),
+        positive=1,
+        has_patients=True,
+        seed=0,
+    )
+    _refuse_inverted(mended)
+    assert _not_better(mended) == []
