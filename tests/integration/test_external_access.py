@@ -168,7 +168,8 @@ def test_one_class_or_one_image_of_each_is_scored_as_far_as_it_goes(run, drawn, 
         assert any("No external image is of class PNEUMONIA" in note for note in found["notes"])
     else:
         auroc = found["metrics"]["auroc"]
-        assert auroc["n"] == 2 and auroc["ci_high"] - auroc["ci_low"] > 0.5
+        assert auroc["n"] == 2 and auroc["value"] is None  # of one patient a class nothing is known of others
+        assert auroc["method"].startswith("not estimable: ")
     text = plainfilm("evaluate", run, "--external", tmp_path / "few").stdout
     assert "External minus valid" in text and widest(text, run) <= 80
 

@@ -127,7 +127,7 @@ def test_an_older_run_without_cut_band_and_gate_is_evaluated(run, tmp_path):
     old = RunDir(tmp_path / "old")
     shutil.copytree(run.root, old.root)
     card = json.loads(old.card.read_text())
-    for key in ("band", "gate_sha256"):
+    for key in ("band", "gate_sha256", "bias", "threshold_range"):
         del card[key]
     old.card.write_text(json.dumps({**card, "temperature": 1.0}))
     old.gate.unlink()
