@@ -28,12 +28,12 @@ def drawn(n: int, seed: int, bend=lambda x: x - 0.8):
 
 
 def test_the_curved_term_of_three_knots_by_hand():
-    """Knots 0, 1, 2: (z^3 - 2 (z - 1)^3 + (z - 2)^3) / 4 with negative parts cut, so linear before 0 and beyond 2."""
-    spline = _Spline(0.0, 1.0, np.array([0.0, 1.0, 2.0]))
-    columns = spline.columns(sigmoid(np.array([-1.0, 0.5, 1.0, 3.0, 4.0, 5.0])))
+    """Knots -1, 1, 2: ((z + 1)^3 - 3 (z - 1)^3 + 2 (z - 2)^3) / 9, negative parts cut: linear before -1 and beyond 2."""
+    spline = _Spline(0.0, 1.0, np.array([-1.0, 1.0, 2.0]))
+    columns = spline.columns(sigmoid(np.array([-2.0, 0.0, 1.0, 3.0, 4.0, 5.0])))
     assert columns[:, 0].tolist() == [1] * 6
-    assert columns[:, 1] == pytest.approx([-1, 0.5, 1, 3, 4, 5])
-    assert columns[:, 2] == pytest.approx([0, 0.125 / 4, 1 / 4, 3, 4.5, 6])
+    assert columns[:, 1] == pytest.approx([-2, 0, 1, 3, 4, 5], abs=1e-9)
+    assert columns[:, 2] == pytest.approx([0, 1 / 9, 8 / 9, 42 / 9, 60 / 9, 78 / 9])
 
 
 def test_knots_that_fall_together_leave_a_line():

@@ -98,3 +98,15 @@ def test_the_limits_cover_the_true_ratio_of_clustered_images():
         for i, (name, value) in enumerate((("positive", 0.8 / 0.3), ("negative", 0.2 / 0.7))):
             inside[i] += found[name].ci_low <= value <= found[name].ci_high
     assert (inside / 300 >= 0.925).all() and (inside / 300 <= 0.985).all(), inside / 300
+
+
+def test_errors_on_both_images_of_a_patient_cancel_in_the_ratio():
+    """40 patients with an image of each class, 20 predicted positive on both, 10 on the positive one, 10 on neither.
+
+    Shares 30/40 and 20/40; by patient the errors of ln 1.5 are -2/3, 4/3 and 0 over 40: variance 0.0171 with 40/39. That
+    of independent images, 1/120 + 1/40 = 1/30, is larger and is taken.
+    """
+    predicted = np.r_[np.repeat([1, 1, 0], [20, 10, 10]), np.repeat([1, 0, 0], [20, 10, 10])]
+    found = likelihood_ratios(sample_of(predicted, np.repeat([1, 0], 40), np.tile(np.arange(40), 2)))["positive"]
+    reach = np.exp(student.ppf(0.975, 39) / 30**0.5)
+    assert (found.value, found.ci_high) == pytest.approx((1.5, 1.5 * reach))
