@@ -17,9 +17,9 @@ from scipy.stats import t as student_t
 from plainfilm.compare.configurations import Lineup, Pair
 from plainfilm.compare.margin import MARGIN_LEVEL, Limits, verdict
 from plainfilm.compare.scored_run import Scored
-from plainfilm.evaluate.metrics.point_metrics import macro_statistic
+from plainfilm.evaluate.metrics.point_metrics import macro_statistic, mean_statistic
 from plainfilm.evaluate.stats import paired_tests
-from plainfilm.evaluate.stats.intervals import CHUNK, Bools, Floats, Statistic
+from plainfilm.evaluate.stats.intervals import CHUNK, Floats, Statistic
 from plainfilm.evaluate.stats.multiple_testing import at_floor, holm
 from plainfilm.evaluate.stats.paired_tests import PairedScores
 from plainfilm.schemas.compare import Difference
@@ -148,15 +148,5 @@ def _bootstrap(lineup: Lineup, metric: str, n_boot: int = _BOOT_DRAWS, seed: int
 
 def _statistic(run: Scored, metric: str) -> Statistic:
     if metric == "accuracy":
-        return _accuracy_statistic(run.hits)
+        return mean_statistic(run.hits)
     return macro_statistic([paired_tests.auroc_statistic(run.probs[:, c], run.targs == c) for c in run.views])
-
-
-def _accuracy_statistic(hits: Bools) -> Statistic:
-    """Share of true `hits` (n,) among weighted images; NaN where a draw has none."""
-
-    def statistic(weights: Floats) -> Floats:
-        total = weights.sum(axis=1)
-        return np.where(total > 0, weights @ hits / np.where(total > 0, total, 1.0), np.nan)
-
-    return statistic

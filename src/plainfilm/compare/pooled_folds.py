@@ -15,7 +15,7 @@ import numpy as np
 
 from plainfilm.compare.scored_run import Scored
 from plainfilm.errors import DataError
-from plainfilm.evaluate.stats.intervals import Ints
+from plainfilm.evaluate.stats.intervals import Ints, renumbered
 from plainfilm.schemas.compare import Folds
 
 POOLED = (
@@ -74,7 +74,7 @@ def _groups(folds: Sequence[Scored]) -> Ints:
     """Groups numbered across the folds, int (n,): no patient is in two folds."""
     numbers, start = [], 0
     for run in folds:
-        found = np.unique(run.groups, return_inverse=True)[1] + start
+        found = renumbered(run.groups) + start
         numbers.append(found)
         start = int(found.max()) + 1
     return np.concatenate(numbers)

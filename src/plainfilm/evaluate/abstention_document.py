@@ -113,7 +113,7 @@ def _share(hits: Bools, rows: Bools, predictions: Predictions) -> Metric:
     }
     if not n:
         return Metric(value=None, ci_low=None, ci_high=None, method="not estimable: no such image", **counted)
-    clusters = np.unique(predictions.groups[rows], return_inverse=True)[1]
+    clusters = intervals.renumbered(predictions.groups[rows])
     value, low, high, method = intervals.proportion(hits[rows], clusters, _LEVEL)
     return Metric(value=value, ci_low=low, ci_high=high, method=f"{method}{_narrow(predictions)}", **counted)
 

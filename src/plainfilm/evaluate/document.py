@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -30,8 +29,7 @@ from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import PerPatient
-
-_MARK = re.compile(r"[A-Z]{3}[A-Z ]+:")  # a note that is said of every score
+from plainfilm.schemas.marks import is_marked
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,13 @@ def evaluate_document(
     return EvaluateDocument(
         run=str(finished.run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
         positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split)],
-        metrics=_warned(metrics, narrow), metrics_at_half=_warned(at_half, narrow),
-        per_class={card.vocab[k]: _warned(metrics, narrow) for k, metrics in per_class.items()},
-        macro=macro_means(metrics, sample, card.vocab), likelihood_ratios=_warned(likelihood_ratios(sample), narrow),
+        metrics=warned(metrics, narrow), metrics_at_half=warned(at_half, narrow),
+        per_class={card.vocab[k]: warned(metrics, narrow) for k, metrics in per_class.items()},
+        macro=macro_means(metrics, sample, card.vocab), likelihood_ratios=warned(likelihood_ratios(sample), narrow),
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature, bias=card.bias,
         threshold_range=card.threshold_range, reliability=reliability_report(card, predictions, sample, **draws),
         band=band_report(card, predictions), gate=gate_report(predictions),
-        unadapted=_warned(_unadapted(finished, split, predictions), narrow),
+        unadapted=warned(_unadapted(finished, split, predictions), narrow),
         **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
     )  # fmt: skip
 
@@ -91,7 +89,7 @@ def _card_notes(card: Card, split: str) -> list[str]:
     """The notes of the run; beside external images those on how its data were read say that they speak of these."""
     if not split.startswith(PREFIX):
         return card.notes
-    return [note if _MARK.match(note) else f"Training data: {note}" for note in card.notes]
+    return [note if is_marked(note) else f"Training data: {note}" for note in card.notes]
 
 
 def _draws(finished: FinishedRun) -> dict[str, Any]:
@@ -112,11 +110,11 @@ def _blocks_beside(
     if asked.prevalences:
         rows = restated(sample, asked.prevalences)
         blocks["at_prevalence"] = [
-            row.model_copy(update=_warned({"ppv": row.ppv, "npv": row.npv}, narrow)) for row in rows
+            row.model_copy(update=warned({"ppv": row.ppv, "npv": row.npv}, narrow)) for row in rows
         ]
     if asked.column is not None:
         table = subgroup_table(sample, asked.names, asked.column, finished.card.vocab, seed=draws["seed"])
-        groups = [group.model_copy(update={"metrics": _warned(group.metrics, narrow)}) for group in table.groups]
+        groups = [group.model_copy(update={"metrics": warned(group.metrics, narrow)}) for group in table.groups]
         blocks["subgroups"] = table.model_copy(update={"groups": groups})
     return blocks
 
@@ -130,12 +128,12 @@ def _per_patient(finished: FinishedRun, predictions: Predictions, patients: np.n
     )  # fmt: skip
     metrics = measure_sample(each, **_draws(finished))
     return PerPatient(
-        patients=len(people.targs), disagreeing=people.disagreeing, metrics=_warned(metrics, narrow),
+        patients=len(people.targs), disagreeing=people.disagreeing, metrics=warned(metrics, narrow),
         macro=macro_means(metrics, each, finished.card.vocab),
     )  # fmt: skip
 
 
-def _warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
+def warned(metrics: dict[str, Metric], narrow: bool) -> dict[str, Metric]:
     """Mark each interval as likely too narrow where images lack a patient key (`narrow`)."""
     if not narrow:
         return metrics

@@ -17,6 +17,7 @@ from plainfilm.evaluate.finished import SHIFTED, FinishedRun
 from plainfilm.evaluate.heldout import score_external, score_shifted_valid, score_test
 from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.operating.operating_point import threshold_fields, threshold_of
+from plainfilm.evaluate.operating.thresholds import is_fixed
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.evaluate.shift.corrupted_valid import score_changes
 from plainfilm.evaluate.shift.external_set import ExternalRequest, ExternalSet, read_external
@@ -211,7 +212,7 @@ def _at_other_threshold(finished: FinishedRun, rule: str) -> FinishedRun:
     if positive is None:
         raise UsageError("--threshold needs two classes; with more, the class with the highest score is predicted.")
     rule = load_config(options={"evaluate.threshold": rule}).evaluate.threshold
-    if card.recalibration is not None and not rule.replace(".", "").isdigit():
+    if card.recalibration is not None and not is_fixed(rule):
         raise UsageError(
             f"--threshold {rule} would be chosen on valid, and this run was recalibrated for another place. Give a number, or "
             "recalibrate a run that was trained with that rule."

@@ -20,6 +20,7 @@ from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.split.identities import IDENTITY_NOTE
+from plainfilm.evaluate.operating.thresholds import is_fixed
 from plainfilm.models.find_weights import find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.pipeline.first_step import FirstStepWork
@@ -256,7 +257,7 @@ def _card(
     initial_weights: dict[str, Any] | None,
 ) -> Card:  # fmt: skip
     mean, std = statistics(cfg.model)
-    fixed = cfg.evaluate.threshold.replace(".", "").isdigit()
+    fixed = is_fixed(cfg.evaluate.threshold)
     return Card(
         model=without_path(cfg.model), vocab=ready.vocab, positive=ready.positive, decode=ready.spec.as_dict(),
         mean=mean, std=std, threshold=None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,12 @@ import pandas as pd
 from plainfilm.base.events import EventCallback
 from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.errors import UsageError
-from plainfilm.evaluate.finished import SHIFTED
+from plainfilm.evaluate.finished import SHIFTED, FinishedRun
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.recalibrate import prevalence
-from plainfilm.recalibrate.local_images import ParentBundle, ParentRun
-from plainfilm.recalibrate.new_version import Version, first_point, parent_hash, write_version
+from plainfilm.recalibrate.local_images import Parent, ParentBundle
+from plainfilm.recalibrate.new_version import Version, lineage, write_version
 from plainfilm.recalibrate.unlabelled import Unlabelled, read_unlabelled
-from plainfilm.runs.card import Card
 from plainfilm.schemas.marks import RECALIBRATED
 from plainfilm.schemas.operating import Recalibration
 from plainfilm.schemas.recalibrate import OtherPrevalence, PrevalenceCheck, RecalibrateDocument
@@ -27,7 +25,7 @@ _OTHERS = (-0.1, 0.1)  # how wrong the stated share may be
 
 
 def by_prevalence(
-    parent: ParentRun | ParentBundle,
+    parent: Parent,
     path: Path,
     place: Path,
     on: Path,
@@ -60,11 +58,12 @@ def by_prevalence(
         "notes": notes,
     }  # fmt: skip
     rows = pd.DataFrame({"path": images.paths, "sha256": images.keys, "use": "unlabelled"})
-    written = write_version(parent, path, place, Version(card.model_copy(update=changed), None, rows))
+    new = card.model_copy(update=changed)
+    written = write_version(parent, path, place, Version(new, None, rows))
     return RecalibrateDocument(
         run=str(place), parent=str(path), method="prevalence", n_images=about.images, n_patients=None,
         fitted_images=about.images, fitted_patients=None, positive=card.positive, intercept=None, slope=None,
-        threshold=threshold, threshold_before=card.threshold, threshold_rule=str(changed["threshold_rule"]), threshold_range=None,
+        threshold=threshold, threshold_before=card.threshold, threshold_rule=new.threshold_rule, threshold_range=None,
         before={}, after={}, difference={}, learning_curve=[], prevalence=share,
         other_prevalences=[_other(scores, share + step, threshold) for step in _OTHERS if 0 < share + step < 1],
         prevalence_check=_check(parent, scores, positive, seed), written=written,
@@ -73,11 +72,9 @@ def by_prevalence(
     )  # fmt: skip
 
 
-def _about(parent: ParentRun | ParentBundle, path: Path, images: Unlabelled, share: float) -> Recalibration:
-    card = parent.card
+def _about(parent: Parent, path: Path, images: Unlabelled, share: float) -> Recalibration:
     return Recalibration(
-        method="prevalence", date=time.strftime("%Y-%m-%d", time.gmtime()), parent_sha256=parent_hash(parent, path),
-        parent=first_point(card),
+        method="prevalence", **lineage(parent, path),
         images=len(images.paths), patients=None, fitted_images=len(images.paths), fitted_patients=None,
         fingerprint=hashlib.sha256("\n".join(sorted(images.keys)).encode()).hexdigest(), prevalence=share,
     )  # fmt: skip
@@ -96,25 +93,12 @@ def _other(scores: Floats, share: float, threshold: float) -> OtherPrevalence:
     return OtherPrevalence(prevalence=round(share, 10), threshold=other, changed=changed)
 
 
-def _check(parent: ParentRun | ParentBundle, scores: Floats, positive: int, seed: int) -> PrevalenceCheck:
+def _check(parent: Parent, scores: Floats, positive: int, seed: int) -> PrevalenceCheck:
     """What the scores themselves say of the share, where the run's own calibrate images can be compared."""
-    nothing = PrevalenceCheck(p=None, em=None, bbse=None, says="")
-    if isinstance(parent, ParentBundle):
-        return nothing.model_copy(
-            update={"says": "A bundle holds no valid scores, so the share cannot be compared with them."}
-        )
+    if why := _incomparable(parent):
+        return PrevalenceCheck(p=None, em=None, bbse=None, says=why)
     card = parent.card
-    if card.recalibration is not None or card.threshold_chosen_on == SHIFTED:
-        return nothing.model_copy(
-            update={
-                "says": "The run's scores are not scaled to its valid images, so the share cannot be compared with them."
-            }
-        )
-    if not card.bias:
-        return nothing.model_copy(
-            update={"says": "The run's scores have no fitted bias, so they say nothing about the share."}
-        )
-    known, labels = _calibrate_scores(parent, card, positive)
+    known, labels = _calibrate_scores(parent.known, positive)
     found = prevalence.nearest_mixture(scores, known, labels, seed)
     if found.p < prevalence.REJECTED:
         return PrevalenceCheck(p=found.p, em=None, bbse=None, says="Prevalence alone does not explain these scores.")
@@ -123,8 +107,17 @@ def _check(parent: ParentRun | ParentBundle, scores: Floats, positive: int, seed
     return PrevalenceCheck(p=found.p, em=em, bbse=bbse, says="Another prevalence alone can explain these scores.")
 
 
-def _calibrate_scores(parent: ParentRun, card: Card, positive: int) -> tuple[Floats, np.ndarray]:
+def _incomparable(parent: Parent) -> str:
+    """Why unlabelled scores cannot be compared with those of valid; '' where they can."""
+    card = parent.card
+    if isinstance(parent, ParentBundle):
+        return "A bundle holds no valid scores, so the share cannot be compared with them."
+    if card.recalibration is not None or card.threshold_chosen_on == SHIFTED:
+        return "The run's scores are not scaled to its valid images, so the share cannot be compared with them."
+    return "" if card.bias else "The run's scores have no fitted bias, so they say nothing about the share."
+
+
+def _calibrate_scores(run: FinishedRun, positive: int) -> tuple[Floats, np.ndarray]:
     """Scores of the valid images that set the operating point, and whether each is positive."""
-    valid = parent.finished.predictions("valid").at(card.scaling)
-    used = calibrates(parent.finished.part("valid"))
+    valid, used = run.predictions("valid").at(run.card.scaling), calibrates(run.part("valid"))
     return valid.probs[used, positive], np.asarray(valid.targs[used] == positive)

@@ -18,10 +18,8 @@ from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
 from plainfilm.runs.scaling import Scaling
 
-SLOPE_PATIENTS, SLOPE_OF_RARER = (
-    100,
-    20,
-)  # fitted patients from which the slope is fitted too, in all and of the rarer class
+# fitted patients from which the slope is fitted too, in all and of the rarer class
+_SLOPE_PATIENTS, _SLOPE_OF_RARER = 100, 20
 _FEWEST = 2  # patients of each class in each half
 
 
@@ -44,12 +42,20 @@ class LocalScores:
     def patients(self) -> int:
         return len(np.unique(self.clusters))
 
+    @property
+    def patients_of_class(self) -> list[int]:
+        return [len(np.unique(self.clusters[self.targs == k])) for k in range(self.logits.shape[1])]
+
 
 @dataclass(frozen=True)
 class LocalPoint:
-    """What the fit gives: the scaling of the network's logits, what it adds to the parent's, and the threshold."""
+    """What the fit gives: the scaling of the network's logits, what it adds to the parent's, and the threshold.
+
+    `method`: the line that was fitted; `wanted`: the line that was asked for, or due by the number of patients.
+    """
 
     method: str
+    wanted: str
     added: Scaling
     scaling: Scaling
     threshold: float | None
@@ -74,7 +80,7 @@ class LocalRule:
     @property
     def as_it_is(self) -> LocalPoint:
         """The parent's own operating point."""
-        return LocalPoint("none", Scaling(), self.parent, self.threshold)
+        return LocalPoint("none", "none", Scaling(), self.parent, self.threshold)
 
 
 def halves(scores: LocalScores, seed: int = 0) -> Bools:
@@ -115,14 +121,14 @@ def fit_local(scores: LocalScores, how: LocalRule) -> LocalPoint:
     Args:
         scores: of at least one image of each class.
     """
-    before = how.parent.logits(scores.logits)
-    method, added = _line(before, scores, _method(scores) if how.method == "auto" else how.method)
+    wanted = _method(scores) if how.method == "auto" else how.method
+    method, added = _line(how.parent.logits(scores.logits), scores, wanted)
     scaling = how.parent.then(added)
     threshold = None
     if how.positive is not None:
         probs = scaling.probs(scores.logits)[:, how.positive]
         threshold = choose_threshold(how.rule, probs, scores.targs == how.positive, scores.clusters)
-    return LocalPoint(method, added, scaling, threshold)
+    return LocalPoint(method, wanted, added, scaling, threshold)
 
 
 def _line(logits: Floats, scores: LocalScores, method: str) -> tuple[str, Scaling]:
@@ -133,14 +139,9 @@ def _line(logits: Floats, scores: LocalScores, method: str) -> tuple[str, Scalin
     return "intercept", fit_bias(logits, scores.targs, temperature=False) or Scaling()
 
 
-def slope_is_due(method: str, scores: LocalScores) -> bool:
-    """Whether there are enough fitted patients for a slope, and it was not excluded."""
-    return method == "auto" and _method(scores) == "platt"
-
-
 def _method(scores: LocalScores) -> str:
-    of_class = [len(np.unique(scores.clusters[scores.targs == k])) for k in range(scores.logits.shape[1])]
-    return "platt" if scores.patients >= SLOPE_PATIENTS and min(of_class) >= SLOPE_OF_RARER else "intercept"
+    enough = scores.patients >= _SLOPE_PATIENTS and min(scores.patients_of_class) >= _SLOPE_OF_RARER
+    return "platt" if enough else "intercept"
 
 
 def draws_of(scores: LocalScores, patients: int, draws: int, seed: int) -> list[Bools]:

@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from plainfilm.errors import DataError, UsageError
-from plainfilm.evaluate.ood.ood_gate import OODGate, gate_bytes, limit_score, read_gate
+from plainfilm.evaluate.ood.ood_gate import gate_bytes, limit_score
 from plainfilm.evaluate.stats.intervals import Bools
-from plainfilm.recalibrate.local_images import LocalImages, ParentBundle, ParentRun
+from plainfilm.recalibrate.local_images import LocalImages, Parent
 
 _PATIENTS = 200  # fewer would let a handful of unusual local images open the gate
 
 
-def refitted_gate(parent: ParentRun | ParentBundle, local: LocalImages, used: Bools) -> tuple[bytes, float]:
+def refitted_gate(parent: Parent, local: LocalImages, used: Bools) -> tuple[bytes, float]:
     """The gate with the limit that marks 2 % of images like the fitted ones, and what it makes of OOD scores so far: a factor.
 
     Raises:
         UsageError: no gate. DataError: fewer than 200 local patients.
     """
-    gate = _gate_of(parent)
+    gate = parent.gate
     if gate is None or local.ood is None:
         raise UsageError("--refit-gate: there is no out-of-distribution gate to set again. Leave it out.")
     if local.scores.patients < _PATIENTS:
@@ -29,9 +29,3 @@ def refitted_gate(parent: ParentRun | ParentBundle, local: LocalImages, used: Bo
         )
     limit = float(np.float32(gate.limit * limit_score(local.ood[used])))
     return gate_bytes(replace(gate, limit=limit)), gate.limit / limit
-
-
-def _gate_of(parent: ParentRun | ParentBundle) -> OODGate | None:
-    if isinstance(parent, ParentRun):
-        return read_gate(parent.finished.run, parent.card)
-    return parent.bundle.gate

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from plainfilm.base.events import EventCallback
-from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.config import load_config
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.split.splits import label_index
 from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.evaluate.finished import FinishedRun
-from plainfilm.evaluate.ood.ood_gate import read_gate
+from plainfilm.evaluate.ood.ood_gate import OODGate, read_gate
 from plainfilm.evaluate.predictions import predict
 from plainfilm.evaluate.shift.external_set import ExternalRequest, read_external
+from plainfilm.evaluate.stats.intervals import renumbered
 from plainfilm.export.manifest import MANIFEST
 from plainfilm.export.scorer import Bundle, open_bundle
 from plainfilm.models.from_card import kept_network
@@ -27,24 +29,13 @@ from plainfilm.recalibrate.local_fit import LocalScores
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
+if TYPE_CHECKING:
+    from plainfilm.models.build import Normalised
+
 _BATCH = 64
 NOT_CHECKED = (
     "NOT CHECKED: a bundle does not know its images, so whether local images or patients are among them is unknown."
 )
-
-
-class Parent(Protocol):
-    """What is recalibrated: a run or a bundle."""
-
-    @property
-    def card(self) -> Card: ...
-
-    @property
-    def known(self) -> FinishedRun:
-        """What it knows of its own images, for reading others."""
-
-    def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Logits float (n, k) of the network, and OOD scores (n,), None without a gate."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +51,23 @@ class ParentRun:
 
     @property
     def known(self) -> FinishedRun:
+        """What it knows of its own images, for reading others."""
         return self.finished
 
+    @cached_property
+    def gate(self) -> OODGate | None:
+        return read_gate(self.finished.run, self.card)
+
+    @cached_property
+    def network(self) -> tuple[Normalised, str]:
+        """The kept network, and the device to use."""
+        return kept_network(self.finished.run, self.card, self.device)
+
     def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        gate = read_gate(self.finished.run, self.card)
-        model, device = kept_network(self.finished.run, self.card, self.device)
+        """Logits float (n, k) of the network, and OOD scores (n,), None without a gate."""
+        model, device = self.network
         logits, features = predict(model, pixels, device)
-        return logits, gate.score(pixels, features)[0] if gate else None
+        return logits, self.gate.score(pixels, features)[0] if self.gate else None
 
 
 @dataclass(frozen=True)
@@ -81,22 +82,27 @@ class ParentBundle:
         return self.bundle.card
 
     @property
+    def gate(self) -> OODGate | None:
+        return self.bundle.gate
+
+    @property
     def known(self) -> FinishedRun:
+        """A run without images, for reading others."""
         nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in (*COLUMNS, "group", "role", "split")})
-        return FinishedRun(RunDir(self.path), self.card, _any_config(), nothing)
+        return FinishedRun(RunDir(self.path), self.card, load_config(options={}), nothing)
 
     def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """As of a run."""
         batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
         parts = [self.bundle.outputs(np.ascontiguousarray(channels_first(batch))) for batch in batches]
         ood = None if parts[0][1] is None else np.concatenate([part[1] for part in parts if part[1] is not None])
         return np.concatenate([part[0] for part in parts]), ood
 
 
-def _any_config() -> ExperimentConfig:
-    return load_config(options={})
+Parent = ParentRun | ParentBundle
 
 
-def open_parent(path: Path, device: str, data: Path | None, on_event: EventCallback) -> ParentRun | ParentBundle:
+def open_parent(path: Path, device: str, data: Path | None, on_event: EventCallback) -> Parent:
     """The run or bundle at `path`.
 
     Raises:
@@ -133,7 +139,7 @@ def read_local(parent: Parent, asked: ExternalRequest, on_event: EventCallback) 
     rows = external.rows.reset_index(drop=True)
     pixels = decode_with_events(rows, DecodeSpec(**parent.card.decode), on_event, keep=False)
     logits, ood = parent.score(pixels)
-    clusters = np.unique(rows["group"], return_inverse=True)[1].astype(np.int64)
+    clusters = renumbered(rows["group"].to_numpy())
     scores = LocalScores(logits, label_index(rows, parent.card.vocab), clusters, tuple(rows["sha256"]))
     unknown = () if isinstance(parent, ParentRun) else (NOT_CHECKED,)
     return LocalImages(rows, scores, external.table.has_patients, ood, (*unknown, *external.notes))

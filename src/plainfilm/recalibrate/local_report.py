@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from plainfilm.evaluate.document import warned
 from plainfilm.evaluate.metrics.measure import measure_sample
-from plainfilm.evaluate.metrics.point_metrics import brier_losses
+from plainfilm.evaluate.metrics.point_metrics import brier_losses, mean_statistic
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
-from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, Statistic, bootstrap
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, Statistic, bootstrap, renumbered
 from plainfilm.evaluate.stats.paired_tests import difference_interval
 from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, draws_of, fit_local
 from plainfilm.schemas.evaluate import Metric
@@ -66,7 +67,7 @@ def report(
     scores: LocalScores, before: Judged, after: Judged, *, positive: int | None, has_patients: bool, seed: int
 ) -> LocalReport:
     """Metrics of the same images at both points, and their paired differences over patients."""
-    clusters = np.unique(scores.clusters, return_inverse=True)[1].astype(np.int64)
+    clusters = renumbered(scores.clusters)
     people = clusters if has_patients else None
 
     def metrics(found: Judged) -> dict[str, Metric]:
@@ -74,7 +75,7 @@ def report(
             found.probs, scores.targs, clusters, people, positive=positive, threshold=None if positive is None else 0.5
         )
         measured = measure_sample(_predicting(made, found.predicted), seed=seed)
-        return {name: _warned(measured[name], has_patients=has_patients) for name in SHOWN}
+        return warned({name: measured[name] for name in SHOWN}, not has_patients)
 
     both = metrics(before), metrics(after)
     statistics = _differences(scores.targs, before, after, positive)
@@ -85,13 +86,6 @@ def report(
         for name, statistic in statistics.items()
     }
     return LocalReport(*both, difference)
-
-
-def _warned(metric: Metric, *, has_patients: bool) -> Metric:
-    """Without patient keys each image counts as its own patient."""
-    if has_patients or metric.value is None:
-        return metric
-    return metric.model_copy(update={"method": f"{metric.method}; likely too narrow"})
 
 
 def _predicting(sample: Sample, predicted: Ints) -> Sample:
@@ -117,22 +111,11 @@ def _differences(targs: Ints, before: Judged, after: Judged, positive: int | Non
     """After minus before as functions of weights: accuracy, Brier score, and of two classes sensitivity and specificity."""
     hits = (after.predicted == targs).astype(float) - (before.predicted == targs).astype(float)
     losses = brier_losses(after.probs, targs, positive) - brier_losses(before.probs, targs, positive)
-    found: dict[str, Statistic] = {"accuracy": _mean(hits), "brier": _mean(losses)}
+    found: dict[str, Statistic] = {"accuracy": mean_statistic(hits), "brier": mean_statistic(losses)}
     if positive is not None:
-        found["sensitivity"] = _mean(hits, among=targs == positive)
-        found["specificity"] = _mean(hits, among=targs != positive)
+        found["sensitivity"] = mean_statistic(hits, among=targs == positive)
+        found["specificity"] = mean_statistic(hits, among=targs != positive)
     return found
-
-
-def _mean(values: Floats, among: Bools | None = None) -> Callable[[Floats], Floats]:
-    rows = np.ones(len(values)) if among is None else among.astype(float)
-
-    def statistic(weights: Floats) -> Floats:
-        weights = weights * rows
-        with np.errstate(invalid="ignore"):
-            return np.asarray(weights @ values / weights.sum(axis=1))
-
-    return statistic
 
 
 def learning_curve(fitted: LocalScores, judging: LocalScores, how: LocalRule, seed: int) -> list[LearningPoint]:

@@ -6,8 +6,10 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -23,7 +25,7 @@ from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, Manifest, facts_of, opened, verify
 from plainfilm.export.model_card import model_card
 from plainfilm.pipeline.saved_document import save_document
-from plainfilm.recalibrate.local_images import ParentBundle, ParentRun
+from plainfilm.recalibrate.local_images import Parent, ParentBundle, ParentRun
 from plainfilm.runs.card import Card, write_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.operating import ParentPoint
@@ -46,7 +48,7 @@ class Version:
     ood_factor: float = 1.0  # what the other gate's limit makes of the saved OOD scores
 
 
-def place_of(parent: ParentRun | ParentBundle, path: Path, out: Path | None) -> Path:
+def place_of(parent: Parent, path: Path, out: Path | None) -> Path:
     """Where the version goes: `out`, or beside its parent with -local behind the name.
 
     Raises:
@@ -60,22 +62,25 @@ def place_of(parent: ParentRun | ParentBundle, path: Path, out: Path | None) -> 
     return place
 
 
-def first_point(card: Card) -> ParentPoint:
-    """The operating point before any recalibration."""
-    if card.recalibration is not None:
-        return card.recalibration.parent
-    return ParentPoint(temperature=card.temperature, bias=card.bias, threshold=card.threshold)
+def lineage(parent: Parent, path: Path) -> dict[str, Any]:
+    """Where a version comes from, as fields of Recalibration: the date, the SHA-256 of the parent's card.json, which names
+    its weights by their hash, and the operating point before any recalibration."""
+    card, data = parent.card, _card_of(parent, path)
+    first = ParentPoint(temperature=card.temperature, bias=card.bias, threshold=card.threshold)
+    return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()), "parent_sha256": hashlib.sha256(data).hexdigest(),
+        "parent": card.recalibration.parent if card.recalibration else first,
+    }  # fmt: skip
 
 
-def parent_hash(parent: ParentRun | ParentBundle, path: Path) -> str:
-    """SHA-256 of the parent's card.json, which names its weights by their hash."""
+def _card_of(parent: Parent, path: Path) -> bytes:
     if isinstance(parent, ParentRun):
-        return hashlib.sha256(parent.finished.run.card.read_bytes()).hexdigest()
+        return parent.finished.run.card.read_bytes()
     with opened(path) as source:
-        return hashlib.sha256(source.read(CARD)).hexdigest()
+        return source.read(CARD)
 
 
-def write_version(parent: ParentRun | ParentBundle, path: Path, place: Path, version: Version) -> list[str]:
+def write_version(parent: Parent, path: Path, place: Path, version: Version) -> list[str]:
     """The new version at `place`, whole or not at all; returns its files."""
     if isinstance(parent, ParentBundle):
         return _write_bundle(path, place, version)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,23 +15,23 @@ from plainfilm.config import EvaluateConfig
 from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.errors import DataError, UsageError
 from plainfilm.evaluate.operating.conformal import fit_band
-from plainfilm.evaluate.operating.operating_point import scaling_fields
-from plainfilm.evaluate.operating.threshold_range import threshold_range
-from plainfilm.evaluate.operating.thresholds import bound_note
+from plainfilm.evaluate.operating.operating_point import scaling_fields, threshold_fields
+from plainfilm.evaluate.operating.threshold_range import Threshold
+from plainfilm.evaluate.operating.thresholds import is_fixed
 from plainfilm.evaluate.shift.external_set import ExternalRequest
-from plainfilm.evaluate.stats.intervals import Bools
+from plainfilm.evaluate.stats.intervals import Bools, renumbered
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.recalibrate.by_prevalence import by_prevalence
-from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, fit_local, halves, slope_is_due
+from plainfilm.recalibrate.local_fit import LocalPoint, LocalRule, LocalScores, fit_local, halves
 from plainfilm.recalibrate.local_gate import refitted_gate
-from plainfilm.recalibrate.local_images import LocalImages, ParentBundle, ParentRun, open_parent, read_local
+from plainfilm.recalibrate.local_images import LocalImages, Parent, open_parent, read_local
 from plainfilm.recalibrate.local_report import LocalReport, cross_judged, judged, learning_curve, report
-from plainfilm.recalibrate.new_version import Version, first_point, parent_hash, place_of, write_version
+from plainfilm.recalibrate.new_version import Version, lineage, place_of, write_version
 from plainfilm.runs.card import AbstainBand, Card
-from plainfilm.schemas.marks import RECALIBRATED
+from plainfilm.schemas.marks import RECALIBRATED, is_marked
 from plainfilm.schemas.number_text import estimate_text
-from plainfilm.schemas.operating import Recalibration, ThresholdRange
-from plainfilm.schemas.recalibrate import RecalibrateDocument
+from plainfilm.schemas.operating import Recalibration
+from plainfilm.schemas.recalibrate import LearningPoint, RecalibrateDocument
 
 _CHANCE = 0.5  # AUROC
 _BAND_PATIENTS = 20  # of each class; with fewer the band is dropped
@@ -83,24 +81,21 @@ def recalibrate(path: Path, request: RecalibrateRequest, on_event: EventCallback
     local = read_local(parent, request.on, on_event)
     made = _fitted(parent, path, local, request)
     written = write_version(parent, path, place, made.version)
-    return _document(path, place, local, made, written)
+    return _document(parent, path, place, local, made, written)
 
 
 @dataclass(frozen=True)
 class _Fitted:
-    """The new card and its block, what it was judged to do, the version that has it, and notes."""
+    """What was done, what it was judged to do, the version that has it, and what is said of it."""
 
-    card: Card
     about: Recalibration
     report: LocalReport
-    curve: list[Any]
+    curve: list[LearningPoint]
     version: Version
-    marked: float | None
     notes: list[str]
-    threshold_before: float | None
 
 
-def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, request: RecalibrateRequest) -> _Fitted:
+def _fitted(parent: Parent, path: Path, local: LocalImages, request: RecalibrateRequest) -> _Fitted:
     card, scores, seed = parent.card, local.scores, request.seed
     how = LocalRule(card.scaling, card.threshold, _rule_of(card), card.positive_index, request.method)
     fits = halves(scores, seed)
@@ -113,25 +108,25 @@ def _fitted(parent: ParentRun | ParentBundle, path: Path, local: LocalImages, re
     found = report(on, before, after, positive=how.positive, has_patients=local.has_patients, seed=seed)
     _refuse_inverted(found)
     gate, ood_factor = refitted_gate(parent, local, used) if request.refit_gate else (None, 1.0)
-    about = _about(parent, path, local, used, point, found, cross_fit=request.cross_fit)
-    band, notes = _band(card, scores.among(used), point, seed), [*local.notes, *_bound(scores.among(used), point, how)]
-    notes += _not_better(found) + _no_slope(request.method, point, scores.among(used))
-    if card.band is not None and band is None:
-        notes.append(f"NO ABSTAIN BAND: a class has fewer than {_BAND_PATIENTS} fitted local patients.")
-    kept = [note for note in notes if note.partition(":")[0].isupper()]
+    about, fitted = _about(parent, path, local, used, point, found, cross_fit=request.cross_fit), scores.among(used)
+    threshold, band = (
+        _threshold(fitted, point, how, has_patients=local.has_patients, seed=seed),
+        _band(card, fitted, point, seed),
+    )
+    said = [threshold.note if threshold else "", _not_better(found), _no_slope(point), _no_band(card, band)]
+    notes = [*local.notes, *filter(None, said)]
+    kept = [note for note in notes if is_marked(note)]
     changed = {
-        **scaling_fields(point.scaling, card.vocab), "threshold": point.threshold, "band": band, "recalibration": about,
-        "threshold_chosen_on": card.threshold_chosen_on if how.rule.replace(".", "").isdigit() or card.positive is None else "local images",
-        "threshold_range": _range(scores.among(used), point, how, has_patients=local.has_patients, seed=seed),
-        "threshold_rule": how.rule if card.positive is not None else card.threshold_rule,
+        **scaling_fields(point.scaling, card.vocab), **threshold_fields(threshold), "band": band, "recalibration": about,
+        **({"threshold_rule": how.rule} if threshold else {}),
+        **({"threshold_chosen_on": "local images"} if threshold and not is_fixed(how.rule) else {}),
         "notes": [_note(about), *kept, *(note for note in card.notes if not note.startswith(_REPLACED))],
         **({"gate_sha256": hashlib.sha256(gate).hexdigest()} if gate else {}),
     }  # fmt: skip
     new = card.model_copy(update=changed)
-    marked = None if local.ood is None else float((local.ood > 1).mean())
     return _Fitted(
-        new, about, found, learning_curve(scores.among(fits), judging, how, seed),
-        Version(new, gate, _local_rows(local, used), ood_factor), marked, [*new.notes, *(note for note in notes if note not in kept)], card.threshold,
+        about, found, learning_curve(scores.among(fits), judging, how, seed),
+        Version(new, gate, _local_rows(local, used), ood_factor), [*new.notes, *(note for note in notes if note not in kept)],
     )  # fmt: skip
 
 
@@ -145,28 +140,24 @@ def _refuse_inverted(found: LocalReport) -> None:
         )
 
 
-def _not_better(found: LocalReport) -> list[str]:
+def _not_better(found: LocalReport) -> str:
     """The note on a version that does not improve the patients who fitted nothing."""
     brier = found.difference["brier"]
     if brier.value is None or brier.value < 0:
-        return []
-    return [
-        f"NOT BETTER: the Brier score of the images that judge changed by {estimate_text(brier, '+.3f')}; below 0 is better."
-    ]
+        return ""
+    return f"NOT BETTER: the Brier score of the images that judge changed by {estimate_text(brier, '+.3f')}; below 0 is better."
 
 
-def _no_slope(method: str, point: LocalPoint, scores: LocalScores) -> list[str]:
-    if point.method == "platt" or not (method == "platt" or slope_is_due(method, scores)):
-        return []
-    return ["NO SLOPE: none between 0.1 and 10 fits these images best, so that the intercept alone was fitted."]
+def _no_slope(point: LocalPoint) -> str:
+    if point.method == point.wanted:
+        return ""
+    return "NO SLOPE: none between 0.1 and 10 fits these images best, so that the intercept alone was fitted."
 
 
-def _bound(scores: LocalScores, point: LocalPoint, how: LocalRule) -> list[str]:
-    if how.positive is None or point.threshold is None:
-        return []
-    probs, labels = point.probs(scores)[:, how.positive], scores.targs == how.positive
-    note = bound_note(how.rule, probs, labels, scores.clusters, point.threshold)
-    return [note] if note else []
+def _no_band(card: Card, band: AbstainBand | None) -> str:
+    if card.band is None or band is not None:
+        return ""
+    return f"NO ABSTAIN BAND: a class has fewer than {_BAND_PATIENTS} fitted local patients."
 
 
 def _rule_of(card: Card) -> str:
@@ -179,35 +170,33 @@ def _rule_of(card: Card) -> str:
 
 def _band(card: Card, scores: LocalScores, point: LocalPoint, seed: int) -> AbstainBand | None:
     """The abstain band of the fitted images; None where a class has too few patients, or the parent has none."""
-    of_class = [len(np.unique(scores.clusters[scores.targs == k])) for k in range(len(card.vocab))]
-    if card.band is None or min(of_class) < _BAND_PATIENTS:
+    if card.band is None or min(scores.patients_of_class) < _BAND_PATIENTS:
         return None
-    clusters = np.unique(scores.clusters, return_inverse=True)[1].astype(np.int64)
+    clusters = renumbered(scores.clusters)
     return fit_band(point.probs(scores), scores.targs, clusters, card.vocab, level=card.band.level, seed=seed)
 
 
-def _range(
+def _threshold(
     scores: LocalScores, point: LocalPoint, how: LocalRule, *, has_patients: bool, seed: int
-) -> ThresholdRange | None:
-    if how.positive is None or point.threshold is None:
+) -> Threshold | None:
+    """The point's threshold with its range and note; None for more than two classes."""
+    if how.positive is None:
         return None
-    labels = scores.targs == how.positive
-    return threshold_range(
-        how.rule, point.threshold, point.probs(scores)[:, how.positive], labels, scores.clusters,
+    return Threshold.chosen(
+        how.rule, point.probs(scores)[:, how.positive], scores.targs == how.positive, scores.clusters,
         has_patients=has_patients, seed=seed,
     )  # fmt: skip
 
 
 def _about(
-    parent: ParentRun | ParentBundle, path: Path, local: LocalImages, used: Bools, point: LocalPoint, found: LocalReport,
+    parent: Parent, path: Path, local: LocalImages, used: Bools, point: LocalPoint, found: LocalReport,
     *, cross_fit: bool,
 ) -> Recalibration:  # fmt: skip
     card = parent.card
     line = (None, None) if card.positive_index is None else point.added.line(card.positive_index)
     fitted = local.scores.among(used)
     return Recalibration(
-        method=point.method, date=time.strftime("%Y-%m-%d", time.gmtime()), parent_sha256=parent_hash(parent, path),
-        parent=first_point(card),
+        method=point.method, **lineage(parent, path),
         images=len(local.rows), patients=local.patients, fitted_images=len(fitted.targs),
         fitted_patients=fitted.patients if local.has_patients else None, fingerprint=seal_of(local.rows[used]),
         intercept=line[0], slope=line[1], cross_fitted=cross_fit, before=found.before, after=found.after,
@@ -228,13 +217,16 @@ def _local_rows(local: LocalImages, used: Bools) -> pd.DataFrame:
     return local.rows[columns].assign(use=np.where(used, "fitted", "judged"))
 
 
-def _document(path: Path, place: Path, local: LocalImages, made: _Fitted, written: list[str]) -> RecalibrateDocument:
-    about, card = made.about, made.card
+def _document(
+    parent: Parent, path: Path, place: Path, local: LocalImages, made: _Fitted, written: list[str]
+) -> RecalibrateDocument:  # fmt: skip
+    about, card = made.about, made.version.card
     return RecalibrateDocument(
         run=str(place), parent=str(path), method=about.method, n_images=about.images, n_patients=about.patients,
         fitted_images=about.fitted_images, fitted_patients=about.fitted_patients, positive=card.positive,
-        intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=made.threshold_before,
+        intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=parent.card.threshold,
         threshold_rule=card.threshold_rule, threshold_range=card.threshold_range, before=made.report.before,
-        after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[], ood_marked=made.marked, gate_refitted=made.version.gate is not None,
-        notes=made.notes, written=written,
+        after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[],
+        ood_marked=None if local.ood is None else float((local.ood > 1).mean()),
+        gate_refitted=made.version.gate is not None, notes=made.notes, written=written,
     )  # fmt: skip

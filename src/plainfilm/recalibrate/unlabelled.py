@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.shift.known_images import refuse_sealed_folder, sealed_files
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.export.input_paths import image_paths
-from plainfilm.recalibrate.local_images import ParentBundle, ParentRun
+from plainfilm.recalibrate.local_images import Parent
 
 _TOGETHER = 2048  # images decoded and scored at once
 
@@ -37,7 +38,7 @@ class Unlabelled:
     notes: tuple[str, ...]
 
 
-def read_unlabelled(parent: ParentRun | ParentBundle, path: Path, on_event: EventCallback) -> Unlabelled:
+def read_unlabelled(parent: Parent, path: Path, on_event: EventCallback) -> Unlabelled:
     """Every image below `path`, equal files once; nothing is written.
 
     Raises:
@@ -48,7 +49,8 @@ def read_unlabelled(parent: ParentRun | ParentBundle, path: Path, on_event: Even
     sealed, learned = (frozenset(own.loc[(own["split"] == "test") == test, "sha256"]) for test in (True, False))
     left_out: Counter[str] = Counter()
     spec, seen, paths, parts = DecodeSpec(**card.decode), set[str](), list[str](), []
-    for batch in _batches(_decoded(path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))):
+    images = _decoded(path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))
+    while batch := list(islice(images, _TOGETHER)):
         if sealed & seen:
             raise SealError(
                 f"{path} holds an image of this run's sealed test set. Give images of the other place only."
@@ -84,14 +86,3 @@ def _decoded(
             yield name, key, decode_bytes(data, spec)
         except (DecodeError, OSError, ValueError):
             left_out["files that cannot be read"] += 1
-
-
-def _batches(images: Iterator[tuple[str, str, np.ndarray]]) -> Iterator[list[tuple[str, str, np.ndarray]]]:
-    batch = []
-    for image in images:
-        batch.append(image)
-        if len(batch) == _TOGETHER:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -136,7 +136,7 @@ def calibration_line(confidence: Floats, correct: Bools) -> tuple[float, float] 
     digits differ, which metrics.json keeps; the check for separation would remain.
     Source: Cox, Biometrika 1958;45:562; Van Calster et al., BMC Medicine 2019;17:230.
     """
-    x, y = _logit(confidence), np.asarray(correct, dtype=np.float64)
+    x, y = logit(confidence), np.asarray(correct, dtype=np.float64)
     if y.all() or not y.any() or _separated(x, correct):
         return None
     theta, design = np.zeros(2), np.column_stack([np.ones_like(x), x])
@@ -145,7 +145,7 @@ def calibration_line(confidence: Floats, correct: Bools) -> tuple[float, float] 
         return float(np.logaddexp(0, design @ at).sum() - y @ (design @ at))
 
     for _ in range(100):
-        p = _sigmoid(design @ theta)
+        p = sigmoid(design @ theta)
         slope = design.T @ (y - p)
         step = np.linalg.solve(design.T @ (design * (p * (1 - p))[:, None]) + 1e-12 * np.eye(2), slope)
         while loss(theta + step) > loss(theta) + 1e-12 and np.abs(step).max() > 1e-12:
@@ -162,8 +162,8 @@ def line_statistic(confidence: Floats, correct: Bools, line: tuple[float, float]
     A step is a sum over images, so 2,000 draws cost one matrix product; a full fit would also diverge in draws
     without an error.
     """
-    x = _logit(confidence)
-    p = _sigmoid(line[0] + line[1] * x)
+    x = logit(confidence)
+    p = sigmoid(line[0] + line[1] * x)
     residual, spread = np.asarray(correct, dtype=np.float64) - p, p * (1 - p)
     sums = np.column_stack([residual, residual * x, spread, spread * x, spread * x**2])
 
@@ -212,12 +212,14 @@ def _separated(x: Floats, correct: Bools) -> bool:
     return bool(right.min() >= wrong.max() or right.max() <= wrong.min())
 
 
-def _logit(p: Floats) -> Floats:
+def logit(p: Floats) -> Floats:
+    """Log odds of probabilities, finite also at 0 and 1."""
     p = np.clip(p, _EDGE, 1 - _EDGE)
     return np.asarray(np.log(p) - np.log1p(-p))
 
 
-def _sigmoid(x: Floats) -> Floats:
+def sigmoid(x: Floats) -> Floats:
+    """Probabilities of log odds."""
     from scipy.special import expit
 
     return np.asarray(expit(x))
@@ -256,7 +258,7 @@ def reliability(confidence: Floats, correct: Bools, clusters: Ints, level: float
     for b in range(ECE_BINS):
         here = bins == b
         if here.any():
-            unit = np.unique(clusters[here], return_inverse=True)[1]
+            unit = intervals.renumbered(clusters[here])
             share = intervals.proportion(correct[here], unit, level)
             found.append(Bin(float(confidence[here].mean()), share, int(here.sum())))
     return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from plainfilm.evaluate.metrics.calibration import logit, sigmoid
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, Statistic, bootstrap, kish_patients, wilson
@@ -20,7 +21,6 @@ _KNOTS = (0.05, 0.35, 0.65, 0.95)  # quantiles of the scores
 _RIDGE = 0.01
 _PATIENTS = 10  # on each side; a curve through fewer says nothing about other patients
 _ENDS = (0.01, 0.99)  # beyond these quantiles of the scores nothing is drawn
-_EDGE = 1e-9  # scores are saved with nine digits; 0 and 1 have no logit
 _DIGITS = 6
 
 
@@ -39,9 +39,9 @@ def smooth_calibration(
     spline, score = _Spline.of(confidence), _grid(confidence)
     fit = _Fit(spline.columns(confidence), correct, spline.identity)
     rows = spline.columns(score)
-    share = _expit(rows @ fit.best)
+    share = sigmoid(rows @ fit.best)
     drawn = bootstrap({"": fit.stepped()}, sample.clusters, n_boot, seed)[""] @ rows.T
-    low, high = _expit(np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0))
+    low, high = sigmoid(np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0))
     least = [
         wilson(value, n, level) for value, n in zip(share, _nearest(confidence, sample.clusters, score), strict=True)
     ]
@@ -66,7 +66,7 @@ class _Spline:
 
     @staticmethod
     def of(confidence: Floats) -> _Spline:
-        x = _logit(confidence)
+        x = logit(confidence)
         mean, spread = float(x.mean()), float(x.std()) or 1.0
         at = np.unique(np.round((np.quantile(x, _KNOTS) - mean) / spread, 9))
         return _Spline(mean, spread, at if len(at) > 2 else at[:0])
@@ -82,7 +82,7 @@ class _Spline:
 
     def columns(self, confidence: Floats) -> Floats:
         """float (n, 2 + knots - 2)."""
-        z = (_logit(confidence) - self.mean) / self.spread
+        z = (logit(confidence) - self.mean) / self.spread
         return np.column_stack([np.ones_like(z), z, *self._curved(z)])
 
     def _curved(self, z: Floats) -> list[Floats]:
@@ -117,17 +117,17 @@ class _Fit:
         return float(np.logaddexp(0, line).sum() - self.correct @ line + _RIDGE / 2 * ((theta - self.start) ** 2).sum())
 
     def _slope(self, theta: Floats) -> Floats:
-        residual = self.correct - _expit(self.design @ theta)
+        residual = self.correct - sigmoid(self.design @ theta)
         return np.asarray(_RIDGE * (theta - self.start) - self.design.T @ residual)
 
     def _bend(self, theta: Floats) -> Floats:
-        p = _expit(self.design @ theta)
+        p = sigmoid(self.design @ theta)
         weighted = self.design * (p * (1 - p))[:, None]
         return np.asarray(self.design.T @ weighted + _RIDGE * np.eye(len(theta)))
 
     def stepped(self) -> Statistic:
         """Weights (b, n) -> coefficients (b, k) by one Newton step from the best ones, which is a matrix product."""
-        p = _expit(self.design @ self.best)
+        p = sigmoid(self.design @ self.best)
         slopes = self.design * (self.correct - p)[:, None]
         k = self.design.shape[1]
         bends = (self.design[:, :, None] * self.design[:, None, :] * (p * (1 - p))[:, None, None]).reshape(-1, k * k)
@@ -154,18 +154,6 @@ def _nearest(confidence: Floats, clusters: Ints, score: Floats) -> list[float]:
     middle = np.searchsorted(confidence[order], score)
     first = np.clip(middle - size // 2, 0, len(order) - size)
     return [kish_patients(clusters[order[i : i + size]]) for i in first]
-
-
-def _logit(p: Floats) -> Floats:
-    from scipy.special import logit
-
-    return np.asarray(logit(np.clip(p, _EDGE, 1 - _EDGE)))
-
-
-def _expit(x: Floats) -> Floats:
-    from scipy.special import expit
-
-    return np.asarray(expit(x))
 
 
 def _rounded(values: Floats) -> list[float]:

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plainfilm.evaluate.metrics.point_metrics import mean_statistic
 from plainfilm.evaluate.metrics.sample import Sample, counts
-from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, Statistic, bootstrap, wilson
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, bootstrap, wilson
 from plainfilm.schemas.evaluate import DecisionCurve
 
 _THRESHOLDS = np.arange(1, 100) / 100
@@ -42,7 +43,7 @@ def decision_curve(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
     positive = sample.targs == sample.positive
     model = _contributions(sample.probs[:, sample.positive], positive, _THRESHOLDS)
     treat_all = _contributions(np.ones(len(positive)), positive, _THRESHOLDS)
-    draws = bootstrap({"model": _mean_of(model), "all": _mean_of(treat_all)}, sample.clusters, n_boot, seed)
+    draws = bootstrap({"model": mean_statistic(model), "all": mean_statistic(treat_all)}, sample.clusters, n_boot, seed)
     curve, everybody = model.mean(axis=0), treat_all.mean(axis=0)
     low, high = np.quantile(draws["model"], [(1 - level) / 2, (1 + level) / 2], axis=0)
     chosen = sample.probs[:, [sample.positive]] >= _THRESHOLDS
@@ -55,11 +56,6 @@ def decision_curve(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
         n_patients=counts(sample, sample.everyone)[1],
         method=f"bootstrap/{unit} (pointwise percentiles; band: sup-t over {len(_THRESHOLDS)} thresholds)",
     )  # fmt: skip
-
-
-def _mean_of(contributions: Floats) -> Statistic:
-    """Weights (b, n) -> net benefit (b, t)."""
-    return lambda weights: np.asarray(weights @ contributions / weights.sum(axis=1, keepdims=True))
 
 
 class _Rare(NamedTuple):

@@ -152,6 +152,12 @@ def brier_losses(probs: Floats, targs: Ints, positive: int | None) -> Floats:
     return np.asarray(((probs - np.eye(probs.shape[1])[targs]) ** 2).sum(axis=1))
 
 
-def mean_statistic(losses: Floats) -> Statistic:
-    """Weighted mean of losses (n,)."""
-    return lambda weights: np.asarray(weights @ losses / weights.sum(axis=1))
+def mean_statistic(values: Floats | Bools, among: Bools | None = None) -> Statistic:
+    """Weighted mean of values (n,) or (n, d), of all images or `among` some; NaN where a draw has none of these."""
+
+    def statistic(weights: Floats) -> Floats:
+        weights = weights if among is None else weights * among
+        with np.errstate(invalid="ignore"):
+            return np.asarray(((weights @ values).T / weights.sum(axis=1)).T)
+
+    return statistic

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, renumbered
 from plainfilm.schemas.documents import Metric
 
 _SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within it; logits do not
@@ -121,7 +121,7 @@ def _label_codes(labels: Any, n: int, name: str) -> Ints:
         raise DataError(f"{name} have shape {array.shape}, expected one label for each of {n} images.")
     if array.dtype.kind not in "iuUS":
         array = _as_text(array, name)
-    return np.unique(array, return_inverse=True)[1].astype(np.int64)
+    return renumbered(array)
 
 
 def _as_text(labels: NDArray[Any], name: str) -> NDArray[Any]:

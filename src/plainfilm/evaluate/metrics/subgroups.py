@@ -15,7 +15,7 @@ from plainfilm.evaluate.metrics.mean_calibration import difference_metric
 from plainfilm.evaluate.metrics.measure import auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.sample import Sample, counts, missing
 from plainfilm.evaluate.stats.auroc_interval import Ranked, SharedGap, auroc_interval, curve, shared_gap
-from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, difference, proportion, renumbered
 from plainfilm.evaluate.stats.multiple_testing import at_floor, holm
 from plainfilm.evaluate.stats.subgroup_permutation import (
     DRAWS,
@@ -73,7 +73,7 @@ def _subgroup(name: str, sample: Sample, row: Bools, among: int | None, vocab: S
 
 def _part_of(sample: Sample, rows: Bools) -> Sample:
     """Some of the images, their clusters numbered from 0 again."""
-    clusters = np.unique(sample.clusters[rows], return_inverse=True)[1]
+    clusters = renumbered(sample.clusters[rows])
     return replace(
         sample, probs=sample.probs[rows], targs=sample.targs[rows], predicted=sample.predicted[rows], clusters=clusters,
         patients=None if sample.patients is None else sample.patients[rows],

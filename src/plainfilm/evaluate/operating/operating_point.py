@@ -18,14 +18,12 @@ from plainfilm.evaluate.metrics.calibration import fit_scaling
 from plainfilm.evaluate.ood.image_features import image_features
 from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, OODGate, fit_gate, gate_bytes
 from plainfilm.evaluate.operating.conformal import fit_band, patients_needed
-from plainfilm.evaluate.operating.threshold_range import threshold_range
-from plainfilm.evaluate.operating.thresholds import bound_note, choose_threshold
+from plainfilm.evaluate.operating.threshold_range import Threshold
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shift.corrupted_valid import predict_shifted, save_shifted
 from plainfilm.runs.card import AbstainBand, Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.scaling import Scaling
-from plainfilm.schemas.operating import ThresholdRange
 
 if TYPE_CHECKING:
     from plainfilm.models.build import Normalised
@@ -39,15 +37,6 @@ class _OperatingPoint:
     threshold: Threshold | None
     band: AbstainBand | None
     notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A threshold, how far it would move with other images, and a note on what its rule does not promise ('' = none)."""
-
-    value: float
-    range: ThresholdRange | None
-    note: str = ""
 
 
 def _operating_point(
@@ -89,10 +78,10 @@ def _no_band(level: float) -> str:
 def threshold_of(rule: str, scored: Predictions, rows: pd.DataFrame, positive: int, seed: int) -> Threshold:
     """The threshold that a rule chooses on the calibrate rows; `seed` draws the patients of its range."""
     used = calibrates(rows)
-    scores, labels, clusters = scored.probs[used, positive], scored.targs[used] == positive, scored.groups[used]
-    value = choose_threshold(rule, scores, labels, clusters)
-    about = threshold_range(rule, value, scores, labels, clusters, has_patients=scored.patients is not None, seed=seed)
-    return Threshold(value, about, bound_note(rule, scores, labels, clusters, value))
+    return Threshold.chosen(
+        rule, scored.probs[used, positive], scored.targs[used] == positive, scored.groups[used],
+        has_patients=scored.patients is not None, seed=seed,
+    )  # fmt: skip
 
 
 def settle(

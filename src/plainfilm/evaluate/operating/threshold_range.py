@@ -1,15 +1,41 @@
-"""How far a threshold would move with other calibrate images: a bootstrap of its rule over patients."""
+"""A chosen threshold, and how far it would move with other calibrate images: a bootstrap of its rule over patients."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from plainfilm.evaluate.metrics.calibration import calibration_line, line_statistic
-from plainfilm.evaluate.operating.thresholds import bound_of, drawn_thresholds
-from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, bootstrap
+from plainfilm.evaluate.metrics.calibration import line_statistic
+from plainfilm.evaluate.operating.thresholds import (
+    bound_note,
+    bound_of,
+    choose_threshold,
+    drawn_thresholds,
+    even_scores,
+    is_fixed,
+    rising_line,
+)
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, bootstrap, renumbered
 from plainfilm.schemas.operating import ThresholdRange
 
 _DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold, how far it would move with other images, and a note on what its rule does not promise ('' = none)."""
+
+    value: float
+    range: ThresholdRange | None
+    note: str = ""
+
+    @staticmethod
+    def chosen(rule: str, scores: Floats, labels: Bools, clusters: Ints, *, has_patients: bool, seed: int) -> Threshold:
+        """What a rule chooses on these images; arguments as for `threshold_range`."""
+        value = choose_threshold(rule, scores, labels, clusters)
+        about = threshold_range(rule, value, scores, labels, clusters, has_patients=has_patients, seed=seed)
+        return Threshold(value, about, bound_note(rule, scores, labels, clusters, value))
 
 
 def threshold_range(
@@ -45,17 +71,14 @@ def _plain(rule: str, threshold: float, scores: Floats, labels: Bools) -> str:
 
 def _draws(rule: str, scores: Floats, labels: Bools, clusters: Ints, seed: int) -> Floats:
     """The thresholds of the draws (b,), NaN where one has none; none at all for a fixed number."""
-    unit = np.unique(clusters, return_inverse=True)[1].astype(np.int64)
-    if rule == "smooth":
-        line = calibration_line(scores, labels)
-        if line is None or line[1] <= 0:
-            return _draws("accuracy", scores, labels, clusters, seed)
-        lines = bootstrap({"line": line_statistic(scores, labels, line)}, unit, _DRAWS, seed)["line"]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            even = 1 / (1 + np.exp(np.clip(lines[:, 0] / lines[:, 1], -30, 30)))
-        return np.where(lines[:, 1] > 0, even, np.nan)
-    if rule not in ("accuracy", "youden") and not bound_of(rule)[0]:
+    unit = renumbered(clusters)
+    if is_fixed(rule):
         return np.zeros(0)
+    if rule == "smooth":
+        line = rising_line(scores, labels)
+        if line is None:
+            return _draws("accuracy", scores, labels, clusters, seed)
+        return even_scores(bootstrap({"line": line_statistic(scores, labels, line)}, unit, _DRAWS, seed)["line"])
 
     def statistic(weights: Floats) -> Floats:
         return drawn_thresholds(rule, scores, labels, weights)

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics.calibration import calibration_line
-from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, proportion
+from plainfilm.evaluate.metrics.calibration import calibration_line, sigmoid
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, proportion, renumbered
 
+_NAMED = ("smooth", "accuracy", "youden")
 _BOUND = re.compile(r"^(sensitivity|specificity)>=([^@]+)(?:@(.+))?$")
 
 
@@ -37,13 +38,13 @@ def choose_threshold(rule: str, scores: Floats, labels: Bools, clusters: Ints | 
     scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
     _require_both(labels)
     if rule == "smooth":
-        found = _even_score(scores, labels)
-        return choose_threshold("accuracy", scores, labels) if found is None else found
+        line = rising_line(scores, labels)
+        return choose_threshold("accuracy", scores, labels) if line is None else float(even_scores(np.array([line]))[0])
     held, least, confidence = bound_of(rule)
     if confidence:
         clusters = np.arange(len(labels)) if clusters is None else np.asarray(clusters)
         return _confident(held, least, confidence, scores, labels, clusters)
-    if not held and rule not in ("accuracy", "youden"):
+    if is_fixed(rule):
         return float(rule)
     return float(drawn_thresholds(rule, scores, labels, np.ones((1, len(labels))))[0])
 
@@ -84,6 +85,11 @@ def bound_note(rule: str, scores: Floats, labels: Bools, clusters: Ints, thresho
     )
 
 
+def is_fixed(rule: str) -> bool:
+    """Whether the rule is a number, which no image moves."""
+    return rule not in _NAMED and not _BOUND.match(rule)
+
+
 def bound_of(rule: str) -> tuple[str, float, float]:
     """The rate, its bound and the confidence (0: none was asked for) of a rule; ('', 0, 0) for a rule without a bound."""
     bound = _BOUND.match(rule)
@@ -103,12 +109,17 @@ def _require_both(labels: Bools) -> None:
         )
 
 
-def _even_score(scores: Floats, labels: Bools) -> float | None:
-    """The score at which the calibration line is 1/2; None where the scores separate the classes, or fall with them."""
+def even_scores(lines: Floats) -> Floats:
+    """The score at which each calibration line, (b, 2) as intercept and slope, is 1/2; NaN where it does not rise."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        even = sigmoid(-np.clip(lines[:, 0] / lines[:, 1], -30.0, 30.0))
+    return np.where(lines[:, 1] > 0, even, np.nan)
+
+
+def rising_line(scores: Floats, labels: Bools) -> tuple[float, float] | None:
+    """The calibration line; None where the scores separate the classes or the line falls, so that no score is even."""
     line = calibration_line(scores, labels)
-    if line is None or line[1] <= 0:
-        return None
-    return float(1 / (1 + np.exp(np.clip(line[0] / line[1], -30.0, 30.0))))
+    return line if line is not None and line[1] > 0 else None
 
 
 def _merit(rule: str, tp: Floats, tn: Floats, sensitivity: Floats, specificity: Floats) -> Floats:
@@ -144,7 +155,7 @@ def _lower_limit(
     """One-sided lower limit of the rate at a threshold, over patients."""
     rows = labels if held == "sensitivity" else ~labels
     right = (scores[rows] >= threshold) == (held == "sensitivity")
-    unit = np.unique(clusters[rows], return_inverse=True)[1]
+    unit = renumbered(clusters[rows])
     return proportion(right, unit, 2 * confidence - 1).low
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from plainfilm.data.split.splits import label_index
 from plainfilm.evaluate.metrics.point_metrics import REASONS, macro_statistic
-from plainfilm.evaluate.stats.intervals import Floats, bootstrap
+from plainfilm.evaluate.stats.intervals import Floats, bootstrap, renumbered
 from plainfilm.evaluate.stats.paired_tests import (
     PairedScores,
     auroc_statistic,
@@ -53,7 +53,7 @@ def _paired(network: Floats, probe: Floats, part: pd.DataFrame, card: Card) -> P
     views = list(range(len(card.vocab))) if card.positive_index is None else [card.positive_index]
     labels = label_index(part, card.vocab)
     truth, not_used = np.stack([labels == c for c in views], axis=1), np.zeros(len(part), dtype=bool)
-    patients = np.unique(part["group"].to_numpy(), return_inverse=True)[1]
+    patients = renumbered(part["group"].to_numpy())
     return PairedScores(network[:, views], probe[:, views], truth, not_used, not_used, patients)
 
 

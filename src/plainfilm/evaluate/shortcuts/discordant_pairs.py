@@ -56,7 +56,7 @@ def discordant_concordance(
         score, probe: float (n,), scores for the positive class. positive: bool (n,).
         clusters: (n,) int or str, a patient or a group of identical images; has_patients: whether they are patients.
     """
-    codes = np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int64)
+    codes = intervals.renumbered(np.asarray(clusters))
     pairs = _discordant_pairs(score, probe, positive)
     among = pairs.wrong > 0
     sides = [among & positive, among & ~positive]

@@ -11,7 +11,7 @@ degenerates.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,11 @@ def wilson(value: float, n: float, level: float = 0.95) -> tuple[float, float]:
     half = (z2 * value * (1 - value) / n + z2**2 / (4 * n**2)) ** 0.5
     low, high = ((value + z2 / (2 * n) + sign * half) / (1 + z2 / n) for sign in (-1, 1))
     return max(0.0, min(low, value)), min(1.0, max(high, value))
+
+
+def renumbered(labels: NDArray[Any]) -> Ints:
+    """Labels (n,) as clusters: int (n,), 0..m-1."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
 
 
 def kish_patients(clusters: Ints) -> float:

@@ -8,7 +8,8 @@ from plainfilm.config import EvaluateConfig
 from plainfilm.data.split.valid_roles import BOTH, CALIBRATE, SELECT
 from plainfilm.evaluate.metrics.calibration import fit_scaling
 from plainfilm.evaluate.operating.conformal import fit_band
-from plainfilm.evaluate.operating.operating_point import Threshold, _operating_point, threshold_of
+from plainfilm.evaluate.operating.operating_point import _operating_point, threshold_of
+from plainfilm.evaluate.operating.threshold_range import Threshold
 from plainfilm.evaluate.operating.thresholds import choose_threshold
 from plainfilm.evaluate.predictions import CHANGE, make_predictions
 from plainfilm.runs.scaling import Scaling

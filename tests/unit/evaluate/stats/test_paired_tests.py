@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from plainfilm.compare.differences import _accuracy_statistic
+from plainfilm.evaluate.metrics.point_metrics import mean_statistic
 from plainfilm.evaluate.stats import paired_tests
 from plainfilm.evaluate.stats.multiple_testing import at_floor, holm
 from plainfilm.evaluate.stats.paired_tests import PairedScores
@@ -178,9 +178,9 @@ def test_weighted_areas_are_those_of_repeated_images():
 
 
 def test_a_draw_without_any_image_of_a_set_has_no_accuracy():
-    values = _accuracy_statistic(np.array([True, False, True]))(np.array([[1.0, 1, 0], [0, 0, 0], [2, 1, 1]]))
+    values = mean_statistic(np.array([True, False, True]))(np.array([[1.0, 1, 0], [0, 0, 0], [2, 1, 1]]))
     assert values[0] == 0.5 and np.isnan(values[1]) and values[2] == 0.75
-    assert _accuracy_statistic(np.array([True, False]))(np.eye(2)).tolist() == [1, 0]
+    assert mean_statistic(np.array([True, False]))(np.eye(2)).tolist() == [1, 0]
 
 
 def test_a_difference_has_a_width_even_where_no_patient_tells():
