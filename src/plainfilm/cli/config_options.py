@@ -86,6 +86,11 @@ def _read(option: ConfigOption, text: Any) -> Any:
     return int(text)
 
 
+def reading_from(keys: ConfigKeys) -> dict[str, Any]:
+    """The given keys of the section data, without its name: how other images than the run's own are read."""
+    return {key.removeprefix("data."): value for key, value in keys.items() if value is not None}
+
+
 def config_from(
     data: Path | None, config: Path | None, keys: ConfigKeys, *, template: bool = False
 ) -> ExperimentConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,3 +102,26 @@ OtherDevice = Annotated[
         callback=_known_device,
     ),
 ]
+
+
+def class_map(whose: str, panel: str) -> Any:
+    """--map of images that are not the run's own, `whose`: 'an external class'."""
+    text = f"Maps {whose} to one of the run's, e.g. healthy=NORMAL; may be repeated."
+    return typer.Option("--map", metavar="THEIRS=OURS", help=text, rich_help_panel=panel)
+
+
+def leave_out(which: str, panel: str) -> Any:
+    """--leave-out of images that are not the run's own, `which`: 'external class'."""
+    text = f"Leaves out this {which}; may be repeated."
+    return typer.Option("--leave-out", metavar="CLASS", help=text, rich_help_panel=panel)
+
+
+def drop_known(which: str, panel: str) -> Any:
+    """--drop-known of images that are not the run's own, `which`: 'external images'."""
+    text = f"Leaves out {which} that the run knows, and those of patients that it learned from."
+    return typer.Option("--drop-known", help=text, rich_help_panel=panel)
+
+
+def names_of(given: Mapping[str, object]) -> list[str]:
+    """'--leave-out' for each name, such as leave_out, whose value was given."""
+    return [f"--{name.replace('_', '-')}" for name, value in given.items() if value]

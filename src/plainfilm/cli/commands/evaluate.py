@@ -10,7 +10,7 @@ import typer
 from plainfilm.base.command_line import command_line
 from plainfilm.cli import completion
 from plainfilm.cli import options as opt
-from plainfilm.cli.config_options import ConfigKeys, takes_config_options
+from plainfilm.cli.config_options import ConfigKeys, reading_from, takes_config_options
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import GateError, UsageError
 
@@ -69,32 +69,9 @@ def evaluate(
             rich_help_panel=_EXTERNAL,
         ),
     ] = None,
-    class_map: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="THEIRS=OURS",
-            help="Maps an external class to one of the run's, e.g. healthy=NORMAL; may be repeated.",
-            rich_help_panel=_EXTERNAL,
-        ),
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--leave-out",
-            metavar="CLASS",
-            help="Leaves out this external class; may be repeated.",
-            rich_help_panel=_EXTERNAL,
-        ),
-    ] = None,
-    drop_known: Annotated[
-        bool,
-        typer.Option(
-            "--drop-known",
-            help="Leaves out external images that the run knows, and those of patients that it learned from.",
-            rich_help_panel=_EXTERNAL,
-        ),
-    ] = False,
+    class_map: Annotated[list[str] | None, opt.class_map("an external class", _EXTERNAL)] = None,
+    leave_out: Annotated[list[str] | None, opt.leave_out("external class", _EXTERNAL)] = None,
+    drop_known: Annotated[bool, opt.drop_known("external images", _EXTERNAL)] = False,
     device: opt.Device = "cpu",
     fail_under: Annotated[
         list[str] | None,
@@ -117,9 +94,9 @@ def evaluate(
     gates = [_gate(text) for text in fail_under or []]
     if split not in _SPLITS:
         raise UsageError(f"--split {split!r} cannot be evaluated; expected valid, valid-shifted or test.")
-    reading = {key.removeprefix("data."): value for key, value in keys.items() if value is not None}
+    reading = reading_from(keys)
     given = {"map": class_map, "leave-out": leave_out, "drop-known": drop_known, **reading}
-    if external is None and (options := [f"--{name.replace('_', '-')}" for name, value in given.items() if value]):
+    if external is None and (options := opt.names_of(given)):
         raise UsageError(f"{' and '.join(options)} apply to external images. Add --external DIR, or leave them out.")
     if external is not None and split != "valid":
         raise UsageError(f"--split {split} and --external are two sets of images. Evaluate one after the other.")

@@ -9,7 +9,7 @@ import typer
 
 from plainfilm.cli import completion
 from plainfilm.cli import options as opt
-from plainfilm.cli.config_options import ConfigKeys, takes_config_options
+from plainfilm.cli.config_options import ConfigKeys, reading_from, takes_config_options
 from plainfilm.cli.console import Terminal
 from plainfilm.errors import UsageError
 
@@ -57,29 +57,9 @@ def recalibrate(
             "Set the threshold alone, from unlabelled images of which the share P is positive.",
         ),
     ] = None,
-    class_map: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="THEIRS=OURS",
-            help="Maps a local class to one of the model's, e.g. healthy=NORMAL; may be repeated.",
-            rich_help_panel=_LOCAL,
-        ),
-    ] = None,
-    leave_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--leave-out", metavar="CLASS", help="Leaves out this local class; may be repeated.", rich_help_panel=_LOCAL
-        ),
-    ] = None,
-    drop_known: Annotated[
-        bool,
-        typer.Option(
-            "--drop-known",
-            help="Leaves out images that the run knows, and those of patients that it learned from.",
-            rich_help_panel=_LOCAL,
-        ),
-    ] = False,
+    class_map: Annotated[list[str] | None, opt.class_map("a local class", _LOCAL)] = None,
+    leave_out: Annotated[list[str] | None, opt.leave_out("local class", _LOCAL)] = None,
+    drop_known: Annotated[bool, opt.drop_known("local images", _LOCAL)] = False,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the halves and the draws.")] = 0,
     device: opt.Device = "cpu",
     data: opt.MovedData = None,
@@ -89,13 +69,12 @@ def recalibrate(
 ) -> None:
     """Fit a finished model's scores and threshold to another place with a few labelled images of it: a new version, the network
     stays as it is. One half of the local patients fits, the other half judges."""
-    reading = {key.removeprefix("data."): value for key, value in keys.items() if value is not None}
+    reading = reading_from(keys)
     given = {
         "map": class_map, "leave-out": leave_out, "drop-known": drop_known, "cross-fit": cross_fit, "refit-gate": refit_gate,
         "method": method != "auto", **reading,
     }  # fmt: skip
-    options = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
-    if prevalence_threshold is not None and options:
+    if prevalence_threshold is not None and (options := opt.names_of(given)):
         raise UsageError(
             f"{' and '.join(options)} need labels, and --prevalence-threshold uses none. Leave one of them out."
         )
