@@ -32,7 +32,7 @@ from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
-from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, ONNX, WEIGHTS, Manifest, facts_of, pack
+from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, pack, with_manifest
 from plainfilm.export.model_card import NOT_REPORTED, model_card
 from plainfilm.models.from_card import kept_network
 from plainfilm.models.registry import get_spec
@@ -92,8 +92,7 @@ def export_run(
         CARD: dump_json(whole.model_dump(mode="json")).encode(), WEIGHTS: run.weights.read_bytes(), ONNX: graph,
         MODEL_CARD: text.encode(), **({GATE: run.gate.read_bytes()} if card.gate_sha256 else {}),
     }  # fmt: skip
-    manifest = Manifest(files={name: facts_of(content) for name, content in sorted(files.items())})
-    files[MANIFEST] = dump_json(manifest.model_dump(mode="json")).encode()
+    files = with_manifest(files)
     # other writers to the run sweep away half-written folders and would take this one for a killed writer's
     with run.lock() if out.is_relative_to(run.root) else contextlib.nullcontext():
         write_bundle(out, files)

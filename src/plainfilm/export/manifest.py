@@ -18,6 +18,7 @@ from typing import IO, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from plainfilm.base.command_line import command_line
+from plainfilm.base.files import dump_json
 from plainfilm.errors import BundleError
 
 MANIFEST, CARD, WEIGHTS, ONNX, GATE, MODEL_CARD = (
@@ -87,6 +88,13 @@ class Source:
 def facts_of(data: bytes) -> _FileFacts:
     """Hash and length of bytes."""
     return _FileFacts(sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+
+
+def with_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files of a bundle, by name, with the manifest of all the others."""
+    others = {name: content for name, content in files.items() if name != MANIFEST}
+    manifest = Manifest(files={name: facts_of(content) for name, content in sorted(others.items())})
+    return {**others, MANIFEST: dump_json(manifest.model_dump(mode="json")).encode()}
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_baseline
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle import write_bundle
 from plainfilm.export.bundle_card import BundleCard
-from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, Manifest, facts_of, opened, verify
+from plainfilm.export.manifest import CARD, GATE, MANIFEST, MODEL_CARD, opened, verify, with_manifest
 from plainfilm.export.model_card import model_card
 from plainfilm.pipeline.saved_document import save_document
 from plainfilm.recalibrate.local_images import Parent, ParentBundle, ParentRun
@@ -150,7 +150,6 @@ def _write_bundle(path: Path, place: Path, version: Version) -> list[str]:
     files[MODEL_CARD] = model_card(card).encode()
     if version.gate is not None:
         files[GATE] = version.gate
-    manifest = Manifest(files={name: facts_of(content) for name, content in sorted(files.items())})
-    files[MANIFEST] = dump_json(manifest.model_dump(mode="json")).encode()
+    files = with_manifest(files)
     write_bundle(place, files)
     return sorted(files)
