@@ -280,3 +280,10 @@ def test_saved_ood_scores_follow_the_limit_of_the_gate(place):
     version = Version(finished.card, b"", pd.DataFrame(), ood_factor=0.5)
     before = finished.predictions("valid").frame["unlike"].to_numpy()
     assert _rescored(finished.predictions("valid"), version).frame["unlike"].to_numpy() == pytest.approx(before / 2)
+
+
+def test_a_version_compares_with_its_parent_as_a_configuration_of_its_own(place):
+    recalibrated(place, "version")
+    done = plainfilm("compare", place / "run", place / "version", "--json")
+    found = json.loads(done.stdout)
+    assert sorted(row["name"] for row in found["rows"]) == ["run", "version"]

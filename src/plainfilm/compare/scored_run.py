@@ -39,7 +39,7 @@ LEVEL, BOOT_DRAWS = 0.95, 1_000
 class Scored:
     """One run on one split. Rows are sorted by content, so row i is the same image in every run on these images.
 
-    `key`: the config without its repeat, as JSON; `repeat`: (seed, fold); `images`: str (n,), SHA-256 of each file;
+    `key`: the config without its repeat, as JSON, and what it was recalibrated on; `repeat`: (seed, fold); `images`: str (n,), SHA-256 of each file;
     `fingerprint` of the sorted (file, label) pairs, `fingerprint_valid` of the valid images; `groups`: int (n,);
     `patients`: str (n,) or None; `predicted`: int (n,), at the stored threshold (more than two classes: by the largest
     score); `folds`: how many folds of an experiment these are together.
@@ -61,7 +61,8 @@ class Scored:
 
     @property
     def key(self) -> str:
-        return _config_key(self.cfg)
+        local = self.card.recalibration
+        return _config_key(self.cfg) + (local.model_dump_json() if local else "")
 
     @property
     def repeat(self) -> tuple[int, int]:

@@ -8,13 +8,13 @@ import numpy as np
 
 from plainfilm.evaluate.metrics.calibration import line_statistic
 from plainfilm.evaluate.operating.thresholds import (
-    bound_note,
     bound_of,
     choose_threshold,
     drawn_thresholds,
     even_scores,
     is_fixed,
     rising_line,
+    rule_note,
 )
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, bootstrap, renumbered
 from plainfilm.schemas.operating import ThresholdRange
@@ -35,7 +35,7 @@ class Threshold:
         """What a rule chooses on these images; arguments as for `threshold_range`."""
         value = choose_threshold(rule, scores, labels, clusters)
         about = threshold_range(rule, value, scores, labels, clusters, has_patients=has_patients, seed=seed)
-        return Threshold(value, about, bound_note(rule, scores, labels, clusters, value))
+        return Threshold(value, about, rule_note(rule, scores, labels, clusters, value))
 
 
 def threshold_range(

@@ -14,6 +14,10 @@ from plainfilm.evaluate.metrics.calibration import calibration_line, sigmoid
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints, proportion, renumbered
 
 _NAMED = ("smooth", "accuracy", "youden")
+_NOT_SMOOTH = (
+    "NO SMOOTH THRESHOLD: the line through these scores does not rise or has no end (the classes are separated, or ranked "
+    "the wrong way round), so that the threshold is the one of the rule 'accuracy'."
+)
 _BOUND = re.compile(r"^(sensitivity|specificity)>=([^@]+)(?:@(.+))?$")
 
 
@@ -66,8 +70,10 @@ def drawn_thresholds(rule: str, scores: Floats, labels: Bools, weights: Floats) 
     return np.where((positives > 0) & (negatives > 0), found, np.nan)
 
 
-def bound_note(rule: str, scores: Floats, labels: Bools, clusters: Ints, threshold: float) -> str:
-    """What a rule with a bound does not promise at this threshold; '' where there is nothing to say."""
+def rule_note(rule: str, scores: Floats, labels: Bools, clusters: Ints, threshold: float) -> str:
+    """What the rule does not promise at this threshold, or could not do; '' where there is nothing to say."""
+    if rule == "smooth" and rising_line(scores, labels) is None:
+        return _NOT_SMOOTH
     held, least, confidence = bound_of(rule)
     if not held:
         return ""

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.operating.threshold_range import threshold_range
-from plainfilm.evaluate.operating.thresholds import bound_note, choose_threshold, drawn_thresholds, patients_for
+from plainfilm.evaluate.operating.thresholds import choose_threshold, drawn_thresholds, patients_for, rule_note
 
 # scores of five images, sorted: - - + - +
 SCORES = np.array([0.1, 0.2, 0.4, 0.6, 0.9])
@@ -192,17 +192,17 @@ def test_the_patients_that_a_confident_bound_needs(rule, expected):
 def test_what_a_bound_does_not_promise_is_said():
     scores, labels = line_of(400, seed=2)
     clusters = np.arange(400)
-    plain = bound_note(
+    plain = rule_note(
         "sensitivity>=0.9", scores, labels, clusters, choose_threshold("sensitivity>=0.9", scores, labels)
     )
     assert plain.startswith("BOUND ON VALID ONLY") and "sensitivity>=0.9@0.9" in plain
     sure = choose_threshold("sensitivity>=0.9@0.9", scores, labels)
-    assert bound_note("sensitivity>=0.9@0.9", scores, labels, clusters, sure) == ""
+    assert rule_note("sensitivity>=0.9@0.9", scores, labels, clusters, sure) == ""
     few = labels & (np.cumsum(labels) <= 5) | ~labels
     low = choose_threshold("sensitivity>=0.9@0.9", scores[few], labels[few])
-    note = bound_note("sensitivity>=0.9@0.9", scores[few], labels[few], np.arange(few.sum()), low)
+    note = rule_note("sensitivity>=0.9@0.9", scores[few], labels[few], np.arange(few.sum()), low)
     assert note.startswith("BOUND NOT REACHED")
-    assert bound_note("accuracy", scores, labels, clusters, 0.5) == ""
+    assert rule_note("accuracy", scores, labels, clusters, 0.5) == ""
 
 
 # --- how far it would move -------------------------------------------------------------------------------------------
@@ -261,3 +261,14 @@ def test_a_confident_bound_has_the_range_of_the_rate_that_it_reached():
     found = threshold_range(rule, threshold, scores, labels, np.arange(500), has_patients=False, seed=0)
     assert found.low <= threshold <= found.high
     assert found.sensitivity[0] >= 0.8
+
+
+def test_a_smooth_rule_that_had_to_choose_otherwise_says_so():
+    labels, clusters = np.array([False, False, True, True]), np.arange(4)
+    apart, mixed = np.array([0.1, 0.2, 0.8, 0.9]), np.array([0.1, 0.7, 0.4, 0.9])
+    assert rule_note("smooth", apart, labels, clusters, 0.5).startswith("NO SMOOTH THRESHOLD")
+    assert choose_threshold("smooth", apart, labels) == choose_threshold("accuracy", apart, labels) == 0.5
+    assert rule_note("smooth", 1 - mixed, labels, clusters, 0.5).startswith("NO SMOOTH THRESHOLD")
+    assert (
+        rule_note("smooth", mixed, labels, clusters, 0.5) == rule_note("accuracy", apart, labels, clusters, 0.5) == ""
+    )
