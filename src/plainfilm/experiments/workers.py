@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import PlainfilmError, StoppedError
 from plainfilm.experiments.cost import write_cost
 from plainfilm.experiments.status import Place
@@ -111,7 +111,7 @@ class Workers:
             lines = [line for line in errors.splitlines() if line.strip()] or ["no message"]
             return Ended(child.returncode if child.returncode > 0 else BUG, lines[-1].removeprefix("plainfilm: "))
         try:
-            write_cost(place.run, TrainDocument.model_validate(json.loads(output)))
+            write_cost(place.run, TrainDocument.model_validate(parsed_json(output, "its output")))
         except (PlainfilmError, ValueError) as error:
             return Ended(BUG, f"its document cannot be read: {type(error).__name__}")
         return Ended(0, "")

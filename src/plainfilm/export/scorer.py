@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from plainfilm.base.json_text import json_model
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import decode_bytes, read_bytes
 from plainfilm.data.image.layout import channels_first, channels_last
@@ -235,7 +236,7 @@ def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], thr
 
 def _card(data: bytes) -> BundleCard:
     try:
-        card = BundleCard.model_validate_json(data)
+        card = json_model(BundleCard, data, CARD)
         card.decode_spec()
         fits = card.is_sound()
     except (ValidationError, RecursionError, TypeError, KeyError, ValueError):

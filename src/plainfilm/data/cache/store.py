@@ -25,6 +25,7 @@ import numpy as np
 from filelock import FileLock
 
 from plainfilm.base.files import atomic_write, hash_json, sweep
+from plainfilm.base.json_text import parsed_json
 
 _FORMAT = 1
 _KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
@@ -81,7 +82,7 @@ class Store:
 
     def _open(self, index: Path) -> CacheBlock | None:
         try:
-            written = json.loads(index.read_text(encoding="utf-8"))
+            written = parsed_json(index.read_text(encoding="utf-8"), index)
             body = written["block"]
             if written["check"] != hash_json(body) or body["format"] != _FORMAT or body["about"] != self.about:
                 return None
