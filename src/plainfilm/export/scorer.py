@@ -165,6 +165,9 @@ class Bundle:
     def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         try:
             logits, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
+            shape = (len(pixels), len(self.card.vocab))
+            if not (logits.shape == probs.shape == shape and features.shape[:1] == shape[:1]):
+                raise ValueError("outputs of other images or classes")
             ood = None if self._gate is None else self._gate.score(channels_last(pixels), features)[0]
             return logits.astype(np.float64), probs.astype(np.float64), ood
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types of its own, which share only Exception

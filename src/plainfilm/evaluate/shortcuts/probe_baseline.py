@@ -144,11 +144,10 @@ def _beside_the_network(network: np.ndarray, probe: np.ndarray, part: pd.DataFra
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:
     try:
         saved = parsed_json(run.probes.read_text(encoding="utf-8"), run.probes)
-        return (
-            {name: [int(a), int(b)] for name, (a, b) in saved["columns"].items()},
-            saved["best"],
-            saved["features_sha256"],
-        )
+        columns = {name: [int(a), int(b)] for name, (a, b) in saved["columns"].items()}
+        if saved["best"] not in (None, *columns):
+            raise ValueError("no such probe")
+        return columns, saved["best"], saved["features_sha256"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(run.probes) from None
 
