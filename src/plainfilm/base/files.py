@@ -14,7 +14,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from plainfilm.errors import UsageError
+
 TEMP_PREFIX = ".partial-"
+
+
+def from_home(path: str | Path) -> Path:
+    """The path with ~ and ~user written out.
+
+    Raises:
+        UsageError: there is no such user, or no home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"The home folder in {str(path)!r} is not known on this machine. Give a path without ~, or set HOME and PLAINFILM_CACHE."
+        ) from None
 
 
 def tidy(path: Path) -> Path:

@@ -11,6 +11,7 @@ INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 # what a spreadsheet takes for the start of a formula, and the full-width forms
 _FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"
 _LONGEST = 120
+_LONGEST_VALUE = 80
 
 
 def sanitized(text: Any, limit: int = _LONGEST) -> str:
@@ -36,3 +37,9 @@ def spreadsheet_cell(text: str) -> str:
 def visible(text: str) -> str:
     """A text that is safe in a terminal: what moves the cursor or changes the reading direction is escaped."""
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in INVISIBLE else c for c in text)
+
+
+def found_value(value: Any) -> str:
+    """A value from a file as a message quotes it, cut at 80 characters."""
+    text = repr(value[: 2 * _LONGEST_VALUE] if isinstance(value, str | bytes | list) else value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}\u2026"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from plainfilm.base.files import tidy
+from plainfilm.base.files import from_home, tidy
 from plainfilm.cli import completion
 from plainfilm.cli.parameters import option_parameter, stands_for
 from plainfilm.config import OPTIONS, PANELS, ConfigOption, ExperimentConfig, experiment_file, load_config
@@ -102,7 +102,7 @@ def config_from(
     """
     path = config if config or data or template else experiment_file("phantom.yaml")
     found = {key: _located(OPTIONS.get(key), value) for key, value in keys.items()}
-    return load_config(path, {**found, "data.path": str(tidy(data.expanduser())) if data else None})
+    return load_config(path, {**found, "data.path": str(tidy(from_home(data))) if data else None})
 
 
 def _located(option: ConfigOption | None, value: Any) -> Any:
@@ -111,4 +111,4 @@ def _located(option: ConfigOption | None, value: Any) -> Any:
         return value
     if option.option.path == "file":
         return str(Path(value).absolute()) if Path(value).is_file() else value
-    return str(Path(value).expanduser().absolute())
+    return str(from_home(value).absolute())

@@ -19,6 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from plainfilm import __version__
+from plainfilm.base.sanitize import visible
+from plainfilm.base.terminal import tell
 from plainfilm.cli.experiment_events import ExperimentEvents
 from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.screen import Screen, duration
@@ -107,7 +109,7 @@ class Terminal(ExperimentEvents):
 
             self.say(f"plainfilm {__version__}. {RESEARCH_ONLY}")
             self.said.add(RESEARCH_ONLY)
-        self.said.add(" ".join(text.split()))
+        self.said.add(" ".join(visible(text).split()))
         self.err.print(text, soft_wrap=whole)
 
     def result(self, document: Document, *after: str) -> None:
@@ -115,7 +117,7 @@ class Terminal(ExperimentEvents):
         self._close_bar()
         if self.json:
             # ASCII only: a class name must not break a terminal or pipe with another encoding
-            print(json.dumps(document.model_dump(mode="json"), indent=2), file=self.stdout)
+            tell(json.dumps(document.model_dump(mode="json"), indent=2).replace("\x7f", "\\u007f"), self.stdout)
             return
         out = Screen(self.said if self.in_one_place else set(), verbose=self.verbose, file=self.stdout)
         from plainfilm.cli.render.registry import PRINTERS  # not for --help, which prints no document
@@ -131,10 +133,10 @@ class Terminal(ExperimentEvents):
             return
         if self.bar is None:
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[unit]}"),
+                TextColumn("{task.fields[unit]}", markup=False),
                 TimeRemainingColumn(),
             )
             self.bar = Progress(*columns, console=self.err, transient=True)

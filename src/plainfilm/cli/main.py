@@ -13,6 +13,7 @@ import typer
 
 from plainfilm import __version__
 from plainfilm.base.files import TEMP_PREFIX
+from plainfilm.base.terminal import make_others_visible, tell, tell_error
 from plainfilm.cli.commands import compare as comparing
 from plainfilm.cli.commands import data
 from plainfilm.cli.commands import evaluate as results
@@ -42,6 +43,7 @@ class _OneLineErrors(HelpGroup):
         if not verbose:
             # from fastai's own imports; a user cannot act on it
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
+        make_others_visible()
         sys.exit(self._run(verbose, args, prog_name, **extra))
 
     def _run(self, verbose: bool, args: Any, prog_name: str | None, **extra: Any) -> int:
@@ -65,6 +67,9 @@ class _OneLineErrors(HelpGroup):
                 verbose,
             )
         except Exception as error:  # noqa: BLE001 - the last handler before the user
+            lacking = _lacking(error) if isinstance(error, ImportError | MemoryError) else None
+            if lacking:
+                return _report(*lacking, verbose)
             usage = getattr(error, "format_message", None)  # typer's vendored usage errors
             if usage is not None:
                 command = getattr(getattr(error, "ctx", None), "command_path", "plainfilm")
@@ -80,10 +85,20 @@ def _shown(filename: object) -> str:
 
 
 def _report(message: str, code: int, verbose: bool) -> int:
-    if verbose:
-        traceback.print_exc()
-    print(f"plainfilm: {' '.join(message.splitlines())}", file=sys.stderr)
+    if verbose and sys.exc_info()[0] is not None:
+        tell(traceback.format_exc().rstrip())
+    tell_error(message)
     return code
+
+
+def _lacking(error: ImportError | MemoryError) -> tuple[str, int] | None:
+    """What the machine lacks, and the exit code; None where a module of our own is missing."""
+    if isinstance(error, MemoryError):
+        return "The memory is not enough. Close other programs, raise a limit (ulimit -v), or take smaller images.", 5
+    if (error.name or "").startswith("plainfilm"):
+        return None
+    why = " ".join(str(error).split())[:200]
+    return f"A library cannot be loaded ({why}). Install plainfilm again, or raise a limit of memory (ulimit -v).", 3
 
 
 app = typer.Typer(
@@ -99,7 +114,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"plainfilm {__version__}")
+        tell(f"plainfilm {__version__}", sys.stdout)
         raise typer.Exit
 
 
@@ -112,7 +127,7 @@ def root(
 ) -> None:
     """Turn a folder of medical images into a classifier and say how far its score can be believed. Research use only."""
     if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
+        typer.echo(ctx.get_help())  # coloured by typer; nothing in it comes from a file
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {

@@ -10,6 +10,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.base.sanitize import visible
+
 _PIPE_WIDTH = 100_000  # rich takes 80 columns where there is no terminal
 
 
@@ -24,8 +26,9 @@ class Screen(Console):
             self.width = _PIPE_WIDTH
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print one object; a line that was said, or a note printed twice, is left out."""
+        """Print one object, visible; a line that was said, or a note printed twice, is left out."""
         if objects and isinstance(objects[0], str):
+            objects = (visible(objects[0]),)  # a line is one line: a name must not begin another
             line = " ".join(objects[0].split())
             if line in self.said:
                 return
@@ -33,6 +36,7 @@ class Screen(Console):
             if not options.get("soft_wrap"):
                 objects = (self._wrapped(objects[0]),)
         elif objects and isinstance(objects[0], Table):
+            _make_visible(objects[0])
             _fit(objects[0], self.width)
         super().print(*objects, **{"crop": False, "overflow": "ignore", **options})
 
@@ -45,6 +49,13 @@ class Screen(Console):
             )
             for line in text.split("\n")
         )  # fmt: skip
+
+
+def _make_visible(table: Table) -> None:
+    """Escape what a name in a header or cell would do to the terminal."""
+    for column in table.columns:
+        column.header = visible(str(column.header))
+        column._cells = [visible(cell) if isinstance(cell, str) else cell for cell in column._cells]
 
 
 def _fit(table: Table, width: int) -> None:

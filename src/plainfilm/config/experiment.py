@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError, model_validator
 
+from plainfilm.base.sanitize import found_value, visible
 from plainfilm.config.data import DataConfig
 from plainfilm.config.evaluate import EvaluateConfig
 from plainfilm.config.keys import ConfigOption, Section, key, options_of
@@ -20,6 +21,8 @@ from plainfilm.config.model import ModelConfig
 from plainfilm.config.strict_yaml import dump_yaml, read_yaml
 from plainfilm.config.train import SHORT_WAY, Phase, TrainConfig, phases_of, short_way_of
 from plainfilm.errors import ConfigError
+
+_LONGEST_KEY, _MOST_FAULTS = 80, 30
 
 
 class ExperimentConfig(Section):
@@ -76,7 +79,7 @@ def make_config(raw: dict[str, Any], options: Mapping[str, Any] | None = None, *
     try:
         return ExperimentConfig.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(f"{source}: " + "; ".join(_explain(fault) for fault in error.errors())) from None
+        raise ConfigError(f"{source}: " + _explained(error.errors())) from None
 
 
 def _override(raw: dict[str, Any], dotted: str, value: Any) -> None:
@@ -122,8 +125,13 @@ _NOT_OFFERED = {
 }  # fmt: skip
 
 
+def _explained(faults: list[Any]) -> str:
+    more = f"; and {len(faults) - _MOST_FAULTS} more" if len(faults) > _MOST_FAULTS else ""
+    return "; ".join(map(_explain, faults[:_MOST_FAULTS])) + more
+
+
 def _explain(fault: Any) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
+    path = visible(".".join(str(part)[:_LONGEST_KEY] for part in fault["loc"]))
     if fault["type"] == "extra_forbidden":
         if reason := _NOT_OFFERED.get(str(fault["loc"][-1])):
             return f"{path}: {reason}"
@@ -132,7 +140,11 @@ def _explain(fault: Any) -> str:
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
         return f"{path}: unknown key; {hint}"
     message = fault["msg"].removeprefix("Value error, ")
-    found = "" if fault["type"] == "value_error" or isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
+    found = (
+        ""
+        if fault["type"] == "value_error" or isinstance(fault["input"], dict)
+        else f" (found {found_value(fault['input'])})"
+    )
     return f"{path}: {message}{found}" if path else message + found
 
 

@@ -26,7 +26,7 @@ LISTS = (*READS, "evaluate")  # of evaluate: how the images of --external are li
 class Section(BaseModel):
     """Base of all parts of a config."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -2,21 +2,57 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from plainfilm.base.sanitize import found_value
 from plainfilm.errors import ConfigError
+
+_LARGEST = 1024 * 1024  # bytes; the largest experiment of ours has 4,000
+_DEEPEST = 20
+_DIGITS = 20  # a 64-bit integer and its sign
+_TEXT = "tag:yaml.org,2002:str"
+
+
+class _RefusedError(yaml.YAMLError):
+    """What YAML allows and a config never needs, in words."""
+
+    def __init__(self, what: str, mark: Any) -> None:
+        super().__init__(what)
+        self.what, self.problem_mark = what, mark
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML 1.1 made strict: only true/false are booleans, and 1e-3 is a number."""
+    """YAML 1.1 made strict: only true/false are booleans, 1e-3 is a number, and nothing stands for anything else."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next node, unless it is an alias, has an anchor or a type of its own, or is nested too deeply."""
+        event = self.peek_event()
+        if getattr(event, "anchor", None) is not None:
+            raise _RefusedError(
+                f"the anchor or alias {found_value(event.anchor)}; write the value out", event.start_mark
+            )
+        if getattr(event, "tag", None) not in (None, _TEXT):
+            raise _RefusedError(f"the tag {found_value(event.tag)}; write the plain value", event.start_mark)
+        if self.depth >= _DEEPEST:
+            raise _RefusedError(f"more than {_DEEPEST} levels", event.start_mark)
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
-_LOOSE = ("bool", "float", "int", "timestamp")  # YAML 1.1 reads NO as false, 1e-3 as text, 007 as 7 and 1:30 as 90
+# YAML 1.1 reads NO as false, 1e-3 as text, 007 as 7 and 1:30 as 90; '<<' merges sections, and '=' is a type of its own
+_LOOSE = ("bool", "float", "int", "timestamp", "merge", "value")
 _StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if tag.rpartition(":")[2] not in _LOOSE]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
@@ -39,42 +75,69 @@ _StrictDumper.yaml_implicit_resolvers = {
 }
 
 
-def _refuse_duplicate_keys(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [key.value for key, _ in node.value]
-    twice = sorted({key for key in keys if keys.count(key) > 1})
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise _RefusedError("a key that is no word", key.start_mark)
+    twice = sorted(key for key, n in Counter(key.value for key, _ in node.value).items() if n > 1)
     if twice:
-        raise ConfigError(f"{twice[0]!r} is given twice in one section (line {node.start_mark.line + 1}); keep one.")
+        raise _RefusedError(f"{found_value(twice[0])} is given twice in one section", node.start_mark)
     return loader.construct_mapping(node, deep=True)
 
 
-_StrictLoader.add_constructor("tag:yaml.org,2002:map", _refuse_duplicate_keys)
+def _number(loader: _StrictLoader, node: yaml.ScalarNode) -> int | float:
+    text = str(node.value)
+    whole = node.tag.endswith(":int")
+    if whole and len(text) > _DIGITS:
+        raise _RefusedError(f"a number of {len(text)} digits", node.start_mark)
+    value = int(text) if whole else float(text)
+    if not math.isfinite(value):
+        raise _RefusedError(f"the number {found_value(text)}, which is infinite", node.start_mark)
+    return value
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+for _tag in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        ConfigError: the file is missing, not text, not YAML, or not a mapping.
+        ConfigError: the file is missing, not text, not YAML, not a mapping, or larger, deeper or cleverer than a config.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
     except FileNotFoundError:
         raise ConfigError(f"The config {path} does not exist. Give the path of a YAML file.") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise ConfigError(f"The config {path} cannot be read ({why}). Give the path of a YAML file.") from None
+    return _parsed_yaml(data, path)
+
+
+def _parsed_yaml(data: bytes, path: Path) -> dict[str, Any]:
+    if len(data) > _LARGEST:
+        raise ConfigError(f"The config {path} is larger than {_LARGEST:,} bytes. Give the path of a YAML file.")
+    try:
+        raw = yaml.load(data.decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except UnicodeDecodeError:
         raise ConfigError(f"The config {path} is not UTF-8 text. Give the path of a YAML file.") from None
-    except OSError as error:
-        raise ConfigError(
-            f"The config {path} cannot be read ({error.strerror}). Give the path of a YAML file."
-        ) from None
     except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise ConfigError(
-            f"The config {path} is not valid YAML{line}. Compare it with experiments/phantom.yaml."
-        ) from None
+        raise _refusal(path, error) from None
     if not isinstance(raw, dict):
         raise ConfigError(f"The config {path} holds {type(raw).__name__}; expected sections such as 'train:'.")
     return raw
+
+
+def _refusal(path: Path, error: yaml.YAMLError) -> ConfigError:
+    where = getattr(error, "problem_mark", None)
+    line = f" at line {where.line + 1}" if where else ""
+    if isinstance(error, _RefusedError):
+        return ConfigError(f"The config {path} is not valid YAML for plainfilm{line}: {error.what}.")
+    return ConfigError(f"The config {path} is not valid YAML{line}. Compare it with experiments/phantom.yaml.")
 
 
 def dump_yaml(value: dict[str, Any]) -> str:

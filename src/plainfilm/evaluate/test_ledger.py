@@ -16,6 +16,7 @@ import pandas as pd
 from filelock import FileLock
 
 from plainfilm.base.files import atomic_write, hash_json
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import SealError
 from plainfilm.runs.folder import RunDir
 
@@ -34,11 +35,14 @@ def read_chain(path: Path) -> list[dict[str, Any]]:
     Raises:
         SealError: a line is edited, missing or out of order.
     """
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except UnicodeDecodeError:
+        raise SealError(f"{path.name} is not text. Nothing was evaluated; restore the file from a backup.") from None
     accesses, before = [], _START
     for number, line in enumerate(lines, start=1):
         try:
-            access = json.loads(line)
+            access = parsed_json(line, path.name)
             intact = access["prev"] == before and access["hash"] == _hash(access) and access["look"] == number
         except (ValueError, KeyError, TypeError):
             intact = False
@@ -105,7 +109,7 @@ def check_before_access(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list
     """
     seal = seal_of(test_rows)
     accesses = accesses_before(run, seal)
-    if seal != run.read_status()["seal"]:
+    if seal != run.read_status().get("seal"):
         raise SealError(
             "The test rows of table.csv are not those that were sealed at training. Nothing was evaluated; restore table.csv."
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.json_text import json_model
 from plainfilm.errors import DataError
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
@@ -53,7 +54,7 @@ def read_cost(run: RunDir) -> Cost:
     if not run.cost.is_file():
         return Cost(**_size(run), **_time(run))
     try:
-        saved = Cost.model_validate_json(run.cost.read_text(encoding="utf-8"))
+        saved = json_model(Cost, run.cost.read_text(encoding="utf-8"), run.cost)
     except (ValidationError, ValueError, OSError):
         raise DataError(
             f"{run.cost} is damaged or of a newer version. Remove it; experiments run measures again."

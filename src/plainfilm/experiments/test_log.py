@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.experiments.grid import Experiment, Planned
@@ -50,7 +51,7 @@ def read_access_log(path: Path) -> list[dict[str, Any]]:
     """The test-set accesses logged so far."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        found = [json.loads(line) for line in lines if line.strip()]
+        found = [parsed_json(line, path) for line in lines if line.strip()]
         return [{"model_sha256": access["model_sha256"], **access} for access in found]
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(

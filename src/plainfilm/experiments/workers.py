@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import PlainfilmError, StoppedError
 from plainfilm.experiments.cost import write_cost
 from plainfilm.experiments.status import Place
@@ -23,7 +23,7 @@ from plainfilm.pipeline import train
 from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.schemas.documents import TrainDocument
 
-BUG, INTERRUPTED = 101, 130
+BUG, INTERRUPTED, _FAILED = 101, 130, 5
 _GRACE_SECONDS = 120.0  # for a child to finish its step and write its state after Ctrl-C
 
 
@@ -107,11 +107,13 @@ class Workers:
             )  # fmt: skip
             self.children.append(child)
         output, errors = child.communicate()
+        if child.returncode < 0:
+            return Ended(_FAILED, _killed(-child.returncode))
         if child.returncode:
             lines = [line for line in errors.splitlines() if line.strip()] or ["no message"]
-            return Ended(child.returncode if child.returncode > 0 else BUG, lines[-1].removeprefix("plainfilm: "))
+            return Ended(child.returncode, lines[-1].removeprefix("plainfilm: "))
         try:
-            write_cost(place.run, TrainDocument.model_validate(json.loads(output)))
+            write_cost(place.run, TrainDocument.model_validate(parsed_json(output, "its output")))
         except (PlainfilmError, ValueError) as error:
             return Ended(BUG, f"its document cannot be read: {type(error).__name__}")
         return Ended(0, "")
@@ -151,6 +153,16 @@ class Workers:
                 child.wait(_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 child.kill()  # its last state is kept
+
+
+def _killed(number: int) -> str:
+    """Why a child left no message, in one sentence that names no path."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    full = ", as the system does when the memory is full" if name == "SIGKILL" else ""
+    return f"The process was killed by {name}{full}. The same command resumes it."
 
 
 def _peak_memory_mb() -> float:

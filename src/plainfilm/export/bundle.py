@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
+from plainfilm.base.json_text import json_model
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.layout import channels_first
@@ -173,7 +174,7 @@ def _fingerprint(rows: pd.DataFrame, *columns: str) -> str:
 
 def _read(run: RunDir, name: str, kind: Any) -> Any:
     try:
-        return kind.model_validate_json((run.root / name).read_text(encoding="utf-8"))
+        return json_model(kind, (run.root / name).read_text(encoding="utf-8"), name)
     except (OSError, ValidationError, ValueError):
         raise DataError(
             f"{name} of {run.root} is missing or damaged. Restore it from a backup, or train again."

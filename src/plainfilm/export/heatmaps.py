@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plainfilm.base.json_text import json_model
 from plainfilm.data.image.layout import channels_last
 from plainfilm.errors import BundleError, MissingError
 from plainfilm.export.bundle_card import BundleCard
@@ -58,7 +59,7 @@ def heat_maps(bundle: Path, pixels: np.ndarray, label: str | None = None) -> np.
 def _network(path: Path) -> tuple[BundleCard, Normalised, LastMap]:
     with opened(path) as source:
         files, _ = verify(source, keep=frozenset({CARD, WEIGHTS}))
-    card = BundleCard.model_validate_json(files[CARD])
+    card = json_model(BundleCard, files[CARD], CARD)
     from plainfilm.errors import DataError
     from plainfilm.export.bundle import network_of
     from plainfilm.interpret.gradcam import find_last_map

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.files import dump_json
+from plainfilm.base.json_text import json_model
 from plainfilm.errors import BundleError
 
 MANIFEST, CARD, WEIGHTS, ONNX, GATE, MODEL_CARD = (
@@ -162,8 +163,8 @@ def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict
     if MANIFEST not in source.names:
         raise BundleError("This is not a bundle: MANIFEST.json is missing. Make one: plainfilm export RUN")
     try:
-        manifest = Manifest.model_validate_json(source.read(MANIFEST))
-    except (ValidationError, RecursionError):
+        manifest = json_model(Manifest, source.read(MANIFEST), MANIFEST)
+    except ValueError:  # ValidationError too
         raise BundleError("MANIFEST.json of the bundle is damaged, or of another version. Export it again.") from None
     listed = set(manifest.files)
     if unknown := sorted(listed - _KNOWN):

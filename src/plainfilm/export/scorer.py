@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from plainfilm.base.json_text import json_model
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import decode_bytes, read_bytes
 from plainfilm.data.image.layout import channels_first, channels_last
@@ -164,6 +165,9 @@ class Bundle:
     def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         try:
             logits, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
+            shape = (len(pixels), len(self.card.vocab))
+            if not (logits.shape == probs.shape == shape and features.shape[:1] == shape[:1]):
+                raise ValueError("outputs of other images or classes")
             ood = None if self._gate is None else self._gate.score(channels_last(pixels), features)[0]
             return logits.astype(np.float64), probs.astype(np.float64), ood
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types of its own, which share only Exception
@@ -235,7 +239,7 @@ def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], thr
 
 def _card(data: bytes) -> BundleCard:
     try:
-        card = BundleCard.model_validate_json(data)
+        card = json_model(BundleCard, data, CARD)
         card.decode_spec()
         fits = card.is_sound()
     except (ValidationError, RecursionError, TypeError, KeyError, ValueError):

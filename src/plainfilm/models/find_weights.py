@@ -14,6 +14,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from plainfilm.base.events import EventCallback, silent
+from plainfilm.base.files import from_home
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, check_sizes, require_library
@@ -40,7 +41,7 @@ def _torch_hub_folder() -> Path:
     """Where torch.hub and torchvision keep checkpoints."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("TORCH_HOME") or f"{cache}/torch"
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    return from_home(home) / "hub" / "checkpoints"
 
 
 def _hugging_face_folder() -> Path:
@@ -48,7 +49,7 @@ def _hugging_face_folder() -> Path:
     given = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     home = os.environ.get("HF_HOME") or f"{cache}/huggingface"
-    return Path(given).expanduser() if given else Path(home).expanduser() / "hub"
+    return from_home(given) if given else from_home(home) / "hub"
 
 
 def _is_offline() -> bool:
@@ -87,7 +88,7 @@ def find_weights(cfg: ModelConfig, *, offline: bool = False, on_event: EventCall
         return None
     if cfg.weights == "imagenet":
         return _imagenet(spec, offline=offline, on_event=on_event)
-    path = Path(cfg.weights).expanduser()
+    path = from_home(cfg.weights)
     if path.is_dir():
         return _from_run(path, cfg, spec)
     if not path.is_file():
@@ -152,7 +153,7 @@ def with_absolute_weights(cfg: ModelConfig) -> ModelConfig:
     """The config with the absolute path of a weights file or run, so that it works from any folder."""
     if cfg.weights in ("none", "imagenet"):
         return cfg
-    return cfg.model_copy(update={"weights": str(Path(cfg.weights).expanduser().absolute())})
+    return cfg.model_copy(update={"weights": str(from_home(cfg.weights).absolute())})
 
 
 def as_it_began(cfg: ModelConfig, begun: ModelConfig) -> ModelConfig:

@@ -6,7 +6,6 @@ are ignored, and a changed file is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.files import atomic_write, dump_json, sha256_of
+from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.cache.moved_data import changed_files, find_moved
@@ -119,7 +119,7 @@ def read_inputs(
     ready = Prepared(
         ImageTable(Path(cfg.data.path or "."), rows, excluded, spec.bits),
         Split(rows, start.split, start.leaky, tuple(start.notes)),
-        DataCounts.model_validate_json(run.data.read_text(encoding="utf-8")),
+        json_model(DataCounts, run.data.read_text(encoding="utf-8"), run.data),
         start.positive,
         spec,
     )
@@ -128,7 +128,7 @@ def read_inputs(
 
 def _read_start(run: RunDir) -> _Start:
     try:
-        return _Start.model_validate(json.loads(run.start.read_text(encoding="utf-8")))
+        return _Start.model_validate(parsed_json(run.start.read_text(encoding="utf-8"), run.start))
     except (ValidationError, ValueError, OSError):
         raise DataError(
             f"{run.start} is missing or damaged. Restore it from a backup, or train again into another folder."

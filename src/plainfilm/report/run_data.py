@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from plainfilm.base.command_line import command_line
+from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, read_chain
@@ -98,7 +98,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         of_set = max(of_set, documents["test"].opened_set)
     accesses = [] if card.seal is None else accesses_to(ledger, card.seal)
     finished = ReportedRun(
-        run=run, card=card, cfg=of_run.cfg, rows=of_run.rows, documents=documents, counts=_read(run, "data.json", DataCounts.model_validate_json),
+        run=run, card=card, cfg=of_run.cfg, rows=of_run.rows, documents=documents, counts=_read(run, "data.json", lambda text: json_model(DataCounts, text, "data.json")),
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),
         history=_read(run, "history.csv", lambda _: _history(run)), accesses=accesses,
         accesses_external=len(ledger) - len(accesses), accesses_set=of_set,
@@ -122,7 +122,7 @@ def _read(run: RunDir, name: str, make: Callable[[str], _T]) -> _T:
 
 
 def _mapping(text: str) -> dict[str, Any]:
-    found = json.loads(text)
+    found = parsed_json(text, "the file")
     if not isinstance(found, dict):
         raise TypeError("not a JSON object")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 
 from plainfilm import __version__
 from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 
@@ -58,12 +58,12 @@ def read_environment(run: RunDir) -> Environment:
         DataError: it is missing or damaged.
     """
     try:
-        found = json.loads(run.environment.read_text(encoding="utf-8"))
+        found = parsed_json(run.environment.read_text(encoding="utf-8"), run.environment)
         versions = {"plainfilm": str(found["plainfilm"]), **found["libraries"]}
         speed = found["speed"]
         precision = str(speed.get("precision", "fp32"))  # earlier versions had no other
         return Environment(versions, str(speed["device"]), int(speed["threads"]), precision)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise DataError(
             f"{run.environment} is missing or damaged. Restore it from a backup, or train again into another folder."
         ) from None
@@ -72,9 +72,9 @@ def read_environment(run: RunDir) -> Environment:
 def version_of(run: RunDir) -> str:
     """The version of plainfilm that trained a run; 'of an unknown version' where environment.json does not say."""
     try:
-        found: Any = json.loads(run.environment.read_text(encoding="utf-8"))
+        found: Any = parsed_json(run.environment.read_text(encoding="utf-8"), run.environment)
         return str(found["plainfilm"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return "of an unknown version"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import time
 import traceback
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.files import atomic_write, dump_json, sweep, tidy
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
 _Status = Literal["running", "done", "diverged", "interrupted", "failed"]
@@ -246,7 +246,7 @@ class RunDir:
 
     def write_status(self, status: _Status, **facts: Any) -> None:
         """Write the status of the run; earlier facts are kept unless given again."""
-        before = json.loads(self.status.read_text(encoding="utf-8")) if self.status.is_file() else {}
+        before = parsed_json(self.status.read_text(encoding="utf-8"), self.status) if self.status.is_file() else {}
         for name in ("code", "message"):
             before.pop(name, None)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -255,9 +255,12 @@ class RunDir:
     def read_status(self) -> dict[str, Any]:
         """status.json; `running` without a living writer reads as `interrupted`."""
         try:
-            found: dict[str, Any] = json.loads(self.status.read_text(encoding="utf-8"))
-            found["status"]
-        except (ValueError, KeyError, TypeError):
+            found: dict[str, Any] = parsed_json(self.status.read_text(encoding="utf-8"), self.status)
+            if not (isinstance(found, dict) and isinstance(found.get("status"), str)):
+                raise ValueError
+            if any(not isinstance(found.get(name), str | None) for name in ("seal", "ledger_head", "updated")):
+                raise ValueError
+        except (OSError, ValueError):
             raise DataError(
                 f"status.json of {self.root} is damaged. Restore it from a backup, or train again."
             ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plainfilm.base.command_line import command_line
+from plainfilm.base.json_text import json_model
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.interpret import HeatFindings
@@ -17,7 +18,7 @@ def read_heat_checks(run: RunDir) -> HeatFindings | None:
     if not run.heat_checks.is_file():
         return None
     try:
-        return HeatFindings.model_validate_json(run.heat_checks.read_text(encoding="utf-8"))
+        return json_model(HeatFindings, run.heat_checks.read_text(encoding="utf-8"), run.heat_checks)
     except (OSError, ValueError):
         raise DataError(
             f"{run.heat_checks.name} of {run.root} is damaged. Make it again: {command_line('interpret', run.root)}"

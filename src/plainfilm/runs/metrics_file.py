@@ -5,13 +5,13 @@ The documents are lenient on purpose: unknown blocks are ignored, known ones are
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.command_line import command_line
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.calibration import CalibrationCurve
@@ -223,7 +223,7 @@ def saved_splits(run: RunDir) -> dict[str, dict[str, Any]]:
         DataError: the file is missing, or is no JSON object of objects.
     """
     try:
-        found = dict(json.loads(run.metrics.read_text(encoding="utf-8")))
+        found = dict(parsed_json(run.metrics.read_text(encoding="utf-8"), run.metrics))
         del found["schema_version"]
         return {name: dict(part) for name, part in found.items()}
     except FileNotFoundError:

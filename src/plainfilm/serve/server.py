@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from plainfilm import __version__
+from plainfilm.base.terminal import tell_error
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.pages import Pages
@@ -104,7 +104,7 @@ async def _plain(request: Request, error: Exception) -> Response:
 async def _bug(request: Request, error: Exception) -> Response:
     """A bug: reported on stderr by its type and place, never by its message, which may quote a file."""
     at = traceback.extract_tb(error.__traceback__)[-1]
-    print(f"plainfilm: A bug in plainfilm: {type(error).__name__} in {at.name}, line {at.lineno}", file=sys.stderr)
+    tell_error(f"A bug in plainfilm: {type(error).__name__} in {at.name}, line {at.lineno}")
     return JSONResponse({"error": "A bug in plainfilm; the terminal shows where. Please report it."}, 500)
 
 

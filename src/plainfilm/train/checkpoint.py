@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError, DivergedError
 from plainfilm.runs.folder import RunDir
 from plainfilm.train.ema import PREFIX, STEPS, AverageWeights, weights_of
@@ -145,7 +146,7 @@ def read_checkpoint(run: RunDir, start_sha256: str) -> Checkpoint | None:
 
 def _read_state(run: RunDir) -> State:
     try:
-        found = json.loads(run.state.read_text(encoding="utf-8"))
+        found = parsed_json(run.state.read_text(encoding="utf-8"), run.state)
         if set(found) != {"sha256", "state"} or _digest(found["state"]) != found["sha256"]:
             raise _damaged(run, "last.json was changed after it was written")
         return State.model_validate(found["state"])

@@ -10,6 +10,7 @@ from fastai.callback.core import Callback
 from fastai.callback.progress import ProgressCallback
 from fastai.imports import IN_NOTEBOOK, noop
 
+from plainfilm.base.terminal import tell
 from plainfilm.train.callbacks import epoch_record
 
 
@@ -63,7 +64,7 @@ class _PlainTable(_EventProgress):
 
     def _print_row(self, cells: Sequence[Any]) -> None:
         shown = [f"{cell:.6f}" if isinstance(cell, float) else str(cell) for cell in cells]
-        print("  ".join(map(str.ljust, shown, self.widths)).rstrip(), flush=True)
+        tell("  ".join(map(str.ljust, shown, self.widths)).rstrip(), sys.stdout)
 
 
 def progress_of(on_event: Callable[[str, dict[str, Any]], None] | None) -> Callback:

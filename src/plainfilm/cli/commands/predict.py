@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +34,14 @@ def _interruptible(out: Path | None) -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+def _stdin() -> Iterable[bytes]:
+    if sys.stdin is None:  # plainfilm predict BUNDLE - <&-
+        raise UsageError(
+            "Standard input is closed, but - reads a list of paths from it. Pipe one in, or name the files."
+        )
+    return sys.stdin.buffer
 
 
 def _in_main_thread() -> bool:
@@ -98,7 +106,7 @@ def predict(
         sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
             bundle, paths, sink, threshold=threshold, heat=heatmaps, threads=threads,
-            stdin=sys.stdin.buffer if "-" in paths else (), on_event=terminal,
+            stdin=_stdin() if "-" in paths else (), on_event=terminal,
         )  # fmt: skip
         if out is None:
             terminal.stdout.flush()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from plainfilm.base.terminal import tell
 from plainfilm.cli import options as opt
 from plainfilm.cli.console import Terminal
 
@@ -52,5 +53,5 @@ def serve(
     with terminal:
         serve_bundle(
             bundle, host=host, port=port, token=token, limits=Limits.for_images_of(max_mb, queue), open_browser=open_browser,
-            say=terminal.say, result=lambda text: print(text, file=terminal.stdout, flush=True),
+            say=terminal.say, result=lambda text: tell(text, terminal.stdout),
         )  # fmt: skip

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
+from plainfilm.base.terminal import tell
 from plainfilm.cli import options as opt
 from plainfilm.cli.config_options import ConfigKeys, config_from, takes_config_options
 from plainfilm.cli.console import Terminal
@@ -48,7 +50,7 @@ def train(
     keys |= _turned_off(without or ())
     cfg = config_from(data, config, keys, template=print_config)
     if print_config:
-        print(_OPEN_CONFIG * (cfg.data.path is None) + cfg.as_yaml(), end="")
+        tell((_OPEN_CONFIG * (cfg.data.path is None) + cfg.as_yaml()).rstrip("\n"), sys.stdout, data=True)
         return
     from plainfilm.pipeline.train import train_run
 

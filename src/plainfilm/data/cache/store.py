@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from plainfilm.base.files import atomic_write, hash_json, sweep
+from plainfilm.base.files import atomic_write, from_home, hash_json, sweep
+from plainfilm.base.json_text import parsed_json
 
 _FORMAT = 1
 _KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
@@ -34,9 +35,9 @@ NEARLY_FULL = "the disk is nearly full"
 def cache_folder() -> Path:
     """Where plainfilm keeps data that can be rebuilt: PLAINFILM_CACHE, else the user's cache folder."""
     if os.environ.get("PLAINFILM_CACHE"):
-        return Path(os.environ["PLAINFILM_CACHE"]).expanduser()
+        return from_home(os.environ["PLAINFILM_CACHE"])
     home = os.environ.get("LOCALAPPDATA") or os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "plainfilm"
+    return from_home(home) / "plainfilm"
 
 
 def why_not_written(error: OSError | NotImplementedError) -> str:
@@ -81,7 +82,7 @@ class Store:
 
     def _open(self, index: Path) -> CacheBlock | None:
         try:
-            written = json.loads(index.read_text(encoding="utf-8"))
+            written = parsed_json(index.read_text(encoding="utf-8"), index)
             body = written["block"]
             if written["check"] != hash_json(body) or body["format"] != _FORMAT or body["about"] != self.about:
                 return None

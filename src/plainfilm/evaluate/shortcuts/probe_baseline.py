@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.json_text import parsed_json
 from plainfilm.data.audit.probes import file_features, fit_and_score, image_statistics
 from plainfilm.data.split.splits import label_index
 from plainfilm.errors import DataError
@@ -143,12 +143,11 @@ def _beside_the_network(network: np.ndarray, probe: np.ndarray, part: pd.DataFra
 
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:
     try:
-        saved = json.loads(run.probes.read_text(encoding="utf-8"))
-        return (
-            {name: [int(a), int(b)] for name, (a, b) in saved["columns"].items()},
-            saved["best"],
-            saved["features_sha256"],
-        )
+        saved = parsed_json(run.probes.read_text(encoding="utf-8"), run.probes)
+        columns = {name: [int(a), int(b)] for name, (a, b) in saved["columns"].items()}
+        if saved["best"] not in (None, *columns):
+            raise ValueError("no such probe")
+        return columns, saved["best"], saved["features_sha256"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise _damaged(run.probes) from None
 
