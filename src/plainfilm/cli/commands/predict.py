@@ -58,6 +58,11 @@ def export(
         terminal.result(document)
 
 
+def _agrees(question: str) -> bool:
+    """Whether a person at the terminal says yes; False where nobody can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
+
+
 @opt.takes_terminal(json="Print one JSON document that summarises the rows on stdout; needs --out.")
 def predict(
     bundle: Bundle,
@@ -82,6 +87,12 @@ def predict(
     threads: Annotated[
         int | None, opt.unless_given("--threads", "N", "CPU threads.", "one for each processor", min=1)
     ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="In folders and globs, also enter links, each folder once.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask when folders and globs hold more than 100,000 files.")
+    ] = False,
     *,
     terminal: Terminal,
 ) -> None:
@@ -91,14 +102,16 @@ def predict(
     if terminal.json and out is None:
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
+    from plainfilm.export.input_paths import Inputs
     from plainfilm.export.predict import predict_files
     from plainfilm.export.prediction_rows import RowSink
 
     with terminal, _interruptible(out):
         sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
-            bundle, paths, sink, threshold=threshold, heat=heatmaps, threads=threads,
-            stdin=sys.stdin.buffer if "-" in paths else (), on_event=terminal,
+            bundle, Inputs(paths, sys.stdin.buffer if "-" in paths else (), follow_links=follow_links), sink,
+            threshold=threshold, heat=heatmaps, threads=threads, agree=lambda question: yes or _agrees(question),
+            on_event=terminal,
         )  # fmt: skip
         if out is None:
             terminal.stdout.flush()
