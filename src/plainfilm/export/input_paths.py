@@ -49,7 +49,7 @@ def image_paths(inputs: Inputs, left_out: Counter[str]) -> Iterator[str]:
 def few_or_agreed(
     inputs: Inputs, left_out: Counter[str], agree: Callable[[str], bool], most: int = MANY
 ) -> Iterator[str]:
-    """image_paths(), after a first look at what folders and globs hold, which ends beyond `most` files.
+    """image_paths(), after listing what folders and globs hold, which ends beyond `most` files.
 
     Args:
         agree: asked then, with the question; True goes on without a limit.
