@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +19,7 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zi
 
 @contextmanager
 def _interruptible(out: Path | None) -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does, so no half-written file is left; the error says what happened to `out`."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if _in_main_thread() else None
+    """The error of Ctrl-C says what happened to `out`."""
     try:
         yield
     except KeyboardInterrupt:
@@ -31,13 +28,6 @@ def _interruptible(out: Path | None) -> Iterator[None]:
             if out
             else "Interrupted; the rows above are complete."
         ) from None
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()  # only the main thread can set signal handlers
 
 
 @opt.takes_terminal()
