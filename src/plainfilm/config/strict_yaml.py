@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from plainfilm.base.files import read_regular
 from plainfilm.errors import ConfigError
 
 
@@ -57,7 +58,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, not text, not YAML, or not a mapping.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
+        raw = yaml.load(read_regular(path).decode("utf-8"), Loader=_StrictLoader)  # noqa: S506 - StrictLoader is a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"The config {path} does not exist. Give the path of a YAML file.") from None
     except UnicodeDecodeError:

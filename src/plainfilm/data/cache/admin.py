@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from plainfilm.base.files import TEMP_PREFIX
+from plainfilm.base.files import TEMP_PREFIX, read_regular
 
 # Our folders, and the files that may be removed from them: the user may have chosen a folder with other files as cache.
 _BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
@@ -115,7 +115,7 @@ def _indexed(folder: Path, described: Callable[[Any], tuple[str, str]]) -> str:
     images, words = 0, None
     for index in folder.glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            body = json.loads(index.read_text(encoding="utf-8"))["block"]
+            body = json.loads(read_regular(index))["block"]
             words = described(body["about"])
             images += len(body["rows"])
     return f"{words[0]}{images} images, {words[1]}" if words else "no intact block"

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from plainfilm.base.files import atomic_write, hash_json, sweep
+from plainfilm.base.files import atomic_write, hash_json, read_regular, sweep
 
 _FORMAT = 1
 _KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
@@ -81,7 +81,7 @@ class Store:
 
     def _open(self, index: Path) -> CacheBlock | None:
         try:
-            written = json.loads(index.read_text(encoding="utf-8"))
+            written = json.loads(read_regular(index))
             body = written["block"]
             if written["check"] != hash_json(body) or body["format"] != _FORMAT or body["about"] != self.about:
                 return None
@@ -151,6 +151,8 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     header = buffer.getvalue()
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         if file.read(len(header)) != header or path.stat().st_size != len(header) + math.prod(shape):
             return None

@@ -140,7 +140,8 @@ def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool, sealed: frozense
 def _has_dicom_prefix(path: Path) -> bool:
     """True when the DICM prefix is there: scanners often name DICOM files by a UID, or use a suffix of their own."""
     try:
-        with path.open("rb") as file:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:  # some files of /proc wait for news
             return is_dicom(file.read(132))
     except OSError:
         return False
