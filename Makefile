@@ -17,7 +17,7 @@ THE_RUN = $(if $(value RUN),$(call one_word,RUN),$(call quoted,$(or $(NEWEST),$(
 	Give one: make $@ RUN=runs/NAME, or train one: make train))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train lr-find evaluate interpret report export demo experiments test test-all bench docs check format clean
+.PHONY: help setup train lr-find evaluate interpret report export demo experiments test test-lowest test-all bench docs check format clean
 
 help:  ## Show this list
 	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
@@ -78,6 +78,15 @@ experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms),
 test: setup  ## Unit and integration tests on drawn images
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration tests/unit -m "not campaign" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
+LOWEST := build/lowest
+test-lowest: setup  ## Unit tests with the lowest allowed versions, in build/lowest (downloads about 3 GB on Linux)
+	mkdir -p $(LOWEST)
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python $(BIN)/python pyproject.toml --extra dev -o $(LOWEST)/requirements.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)/venv
+	$(BIN)/uv pip sync --quiet --python $(LOWEST)/venv/bin/python $(LOWEST)/requirements.txt
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/venv/bin/python --no-deps --no-build-isolation --editable .
+	OMP_NUM_THREADS=1 $(LOWEST)/venv/bin/python -m pytest tests/unit -m "not campaign" $(ARGS)
+
 test-all: setup  ## All tests; those on real images need PLAINFILM_DATA
 	$(BIN)/python -m pytest tests $(ARGS)
 
@@ -92,6 +101,7 @@ check: setup  ## Formatting, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/check_advisories.py
 
 format: setup  ## Format the code
 	$(BIN)/ruff format .

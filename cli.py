@@ -1,3 +1,3 @@
-from plainfilm.cli import app
+from plainfilm.__main__ import main
 
-app()
+main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 import warnings
@@ -13,6 +14,7 @@ import typer
 
 from plainfilm import __version__
 from plainfilm.base.files import TEMP_PREFIX
+from plainfilm.base.signals import Interrupted, ended_by_signals
 from plainfilm.base.terminal import make_others_visible, tell, tell_error
 from plainfilm.cli.commands import compare as comparing
 from plainfilm.cli.commands import data
@@ -23,7 +25,7 @@ from plainfilm.cli.commands import recalibrate as transfer
 from plainfilm.cli.commands import serve as serving
 from plainfilm.cli.commands import train as training
 from plainfilm.cli.help import EXAMPLES, HelpCommand, HelpGroup
-from plainfilm.errors import PlainfilmError
+from plainfilm.errors import MissingError, PlainfilmError
 
 BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 141 = 128 + SIGPIPE, as in other tools
 STOPPED = "Interrupted. Finished work is kept, and no file is half-written."
@@ -43,39 +45,44 @@ class _OneLineErrors(HelpGroup):
         if not verbose:
             # from fastai's own imports; a user cannot act on it
             warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.")
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # the row of the image says it
         make_others_visible()
-        sys.exit(self._run(verbose, args, prog_name, **extra))
+        with ended_by_signals() as interrupted:
+            code = self._run(verbose, interrupted, args, prog_name, **extra)
+        sys.exit(code)
 
-    def _run(self, verbose: bool, args: Any, prog_name: str | None, **extra: Any) -> int:
+    def _run(self, verbose: bool, interrupted: Interrupted, args: Any, prog_name: str | None, **extra: Any) -> int:
         try:
             code = int(super().main(args, prog_name, standalone_mode=False, **extra) or 0)
             return _report(STOPPED, code, verbose) if code == INTERRUPTED else code
-        except PlainfilmError as error:
-            return _report(str(error), error.exit_code, verbose)
         except (BrokenPipeError, SystemExit) as end:  # typer turns the first into the second
             if isinstance(end, SystemExit) and not end.code:
                 return 0  # what completes a word in a shell ends so
             sys.stderr.close()  # the reader left; nobody reads further output
             return READER_LEFT
-        except OSError as error:
-            what = f"{error.strerror or type(error).__name__}" + (
-                f": {_shown(error.filename)}" if error.filename else ""
-            )
-            return _report(
-                f"The system refused a file operation ({what}). Check the path, its permissions and the free space.",
-                2,
-                verbose,
-            )
         except Exception as error:  # noqa: BLE001 - the last handler before the user
-            lacking = _lacking(error) if isinstance(error, ImportError | MemoryError) else None
-            if lacking:
-                return _report(*lacking, verbose)
-            usage = getattr(error, "format_message", None)  # typer's vendored usage errors
-            if usage is not None:
-                command = getattr(getattr(error, "ctx", None), "command_path", "plainfilm")
-                return _report(f"{usage()} See: {command} --help", int(getattr(error, "exit_code", 2)), verbose)
-            what = f"{type(error).__name__}: {error}".splitlines()[0]
-            return _report(f"A bug in plainfilm: {what} Repeat with -v for the traceback, and report it.", BUG, verbose)
+            return _report(*_line_of(error, interrupted), verbose)
+
+
+def _line_of(error: Exception, interrupted: Interrupted) -> tuple[str, int]:
+    """What a user reads of an error, and the exit code."""
+    if interrupted.yes and (isinstance(error, MissingError) or not isinstance(error, PlainfilmError)):
+        return STOPPED, INTERRUPTED  # a library made another error of it
+    if isinstance(error, PlainfilmError):
+        return str(error), error.exit_code
+    lacking = _lacking(error) if isinstance(error, ImportError | MemoryError) else None
+    if lacking:
+        return lacking
+    if isinstance(error, OSError):
+        name = f": {_shown(error.filename)}" if error.filename else ""
+        what = f"{error.strerror or type(error).__name__}{name}"
+        return f"The system refused a file operation ({what}). Check the path, its permissions and the free space.", 2
+    usage = getattr(error, "format_message", None)  # typer's vendored usage errors
+    if usage is not None:
+        command = getattr(getattr(error, "ctx", None), "command_path", "plainfilm")
+        return f"{usage()} See: {command} --help", int(getattr(error, "exit_code", 2))
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"A bug in plainfilm: {what} Repeat with -v for the traceback, and report it.", BUG
 
 
 def _shown(filename: object) -> str:
@@ -85,9 +92,10 @@ def _shown(filename: object) -> str:
 
 
 def _report(message: str, code: int, verbose: bool) -> int:
-    if verbose and sys.exc_info()[0] is not None:
-        tell(traceback.format_exc().rstrip())
-    tell_error(message)
+    with contextlib.suppress(OSError):  # the terminal was closed
+        if verbose and sys.exc_info()[0] is not None:
+            tell(traceback.format_exc().rstrip())
+        tell_error(message)
     return code
 
 

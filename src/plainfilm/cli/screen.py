@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import textwrap
 from typing import Any
@@ -38,7 +39,11 @@ class Screen(Console):
         elif objects and isinstance(objects[0], Table):
             _make_visible(objects[0])
             _fit(objects[0], self.width)
-        super().print(*objects, **{"crop": False, "overflow": "ignore", **options})
+        try:
+            super().print(*objects, **{"crop": False, "overflow": "ignore", **options})
+        except OSError as error:
+            if error.errno != errno.EIO:  # the terminal was closed; the signal that says so ends the work in order
+                raise
 
     def _wrapped(self, text: str) -> str:
         """The lines of `text`, broken between words; rich would fold a word that is longer than the screen."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from plainfilm.base.files import read_regular
 from plainfilm.base.sanitize import found_value
 from plainfilm.errors import ConfigError
 
@@ -108,8 +109,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing, not text, not YAML, not a mapping, or larger, deeper or cleverer than a config.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+        data = read_regular(path, _LARGEST + 1)
     except FileNotFoundError:
         raise ConfigError(f"The config {path} does not exist. Give the path of a YAML file.") from None
     except (OSError, ValueError) as error:

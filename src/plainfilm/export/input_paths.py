@@ -4,54 +4,147 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
-from plainfilm.data.folders.walk import UNREADABLE, walk
+from plainfilm.data.folders.walk import CROWDED, UNREADABLE, identity, walk
+from plainfilm.errors import UsageError
+from plainfilm.export.glob_walk import UNMATCHED, matching
 
+MANY = 100_000  # files that are listed without a question
+AGAIN = "named twice"
+EMPTY = "empty folder"
 _STDIN = "-"
-_EMPTY = "empty folder"
 _READ_ALL_THE_SAME = ("name is not Unicode", UNREADABLE)  # the first may be an image, the second must be reported
 
 
-def image_paths(words: Iterable[str], stdin: Iterable[bytes], left_out: Counter[str], *, tiff: bool) -> Iterator[str]:
-    """Paths of all images, in the order of `words`, found lazily and written as they were given.
+@dataclass(frozen=True)
+class Inputs:
+    """The words of a command line, and how they are read; each line of `stdin` is a literal path."""
 
-    A file is yielded whatever it is, and so is a path that does not exist: both get a row that says so. The files of a
-    folder are sorted by name; those that are not images are counted in `left_out` by rule. A word with * ? [ that is
-    not a path is a glob. `-` stands for the lines of `stdin`, each a literal path. A folder that cannot be read is
-    yielded itself, so that it gets a row too.
+    words: Sequence[str]
+    stdin: Iterable[bytes] = ()
+    tiff: bool = False
+    follow_links: bool = False
+    most: int = sys.maxsize  # a folder of more entries is not entered
+
+
+def image_paths(inputs: Inputs, left_out: Counter[str]) -> Iterator[str]:
+    """Paths of all images, in the order of the words, found lazily and written as they were given.
+
+    A file is yielded whatever it is, and as often as it is named; so is a path that does not exist: both get a row that
+    says so. The files of a folder are sorted by name; those that are not images are counted in `left_out` by rule. A
+    word with * ? [ that is not a path is a glob, which is walked as a folder is. What folders and globs name is yielded
+    once, under its first name. `-` stands for the lines of stdin. A folder that cannot be read is yielded itself.
     """
-    for word in words:
+    once: set[object] = set()
+    for word in inputs.words:
+        yield from _images(_entries(inputs, word, once), left_out)
+
+
+def few_or_agreed(
+    inputs: Inputs, left_out: Counter[str], agree: Callable[[str], bool], most: int = MANY
+) -> Iterator[str]:
+    """image_paths(), after listing what folders and globs hold, which ends beyond `most` files.
+
+    Args:
+        agree: asked then, with the question; True goes on without a limit.
+    Raises:
+        UsageError: it does not agree.
+    """
+    lists, rules = _listed(inputs, most)
+    if lists is not None:
+        left_out.update(rules)
+        return chain.from_iterable(
+            _images(_entries(inputs, _STDIN, set()), left_out) if one is None else one for one in lists
+        )
+    if not agree(f"More than {most:,} files are named. Score all of them?"):
+        raise UsageError(
+            f"More than {most:,} files are named; counting stopped at {most + 1:,}. "
+            "Name a folder of images, or add --yes to score all of them."
+        )
+    return image_paths(inputs, left_out)
+
+
+def _listed(inputs: Inputs, most: int) -> tuple[list[list[str] | None] | None, Counter[str]]:
+    """The paths of each word, None for stdin, and what is left out by rule; no lists beyond `most` files."""
+    lists: list[list[str] | None] = []
+    rules, once, files = Counter[str](), set[object](), 0
+    for word in inputs.words:
         if word == _STDIN:
-            for line in stdin:
-                if name := os.fsdecode(line.rstrip(b"\r\n")):
-                    yield from _one(name, left_out, tiff)
-        elif glob.has_magic(word) and not os.path.lexists(word):
-            yield from _matching(word, left_out, tiff)
-        else:
-            yield from _one(word, left_out, tiff)
+            lists.append(None)
+            continue
+        found: list[str] = []
+        lists.append(found)
+        for path, rule in _entries(replace(inputs, most=most), word, once):
+            files += path != word  # a file that is named itself is no surprise
+            if files > most or rule == CROWDED:
+                return None, rules
+            found += _images([(path, rule)], rules)
+    return lists, rules
 
 
-def _matching(pattern: str, left_out: Counter[str], tiff: bool) -> Iterator[str]:
-    found = sorted(glob.glob(pattern, recursive=True))
-    if not found:
-        yield pattern
-    for name in found:
-        yield from _one(name, left_out, tiff)
-
-
-def _one(name: str, left_out: Counter[str], tiff: bool) -> Iterator[str]:
-    if "\0" in name or not os.path.isdir(name):
-        yield name
-        return
-    empty = True
-    for path, rule in walk(Path(name), tiff=tiff, unreadable=True):
-        empty = False
-        if rule and rule not in _READ_ALL_THE_SAME:
+def _images(entries: Iterable[tuple[str, str]], left_out: Counter[str]) -> Iterator[str]:
+    for path, rule in entries:
+        if not rule or rule in _READ_ALL_THE_SAME:
+            yield path
+        elif rule != UNMATCHED:
             left_out[rule] += 1
+
+
+def _entries(inputs: Inputs, word: str, once: set[object]) -> Iterator[tuple[str, str]]:
+    """Everything that a word names, with the rule that sets it aside ('' = none)."""
+    if word == _STDIN:
+        for line in inputs.stdin:
+            if name := os.fsdecode(line.rstrip(b"\r\n")):
+                yield from _file_or_folder(inputs, name, set())
+    elif glob.has_magic(word) and not os.path.lexists(word):
+        yield from _of_glob(inputs, word, once)
+    else:
+        yield from _file_or_folder(inputs, word, once)
+
+
+def _of_glob(inputs: Inputs, word: str, once: set[object]) -> Iterator[tuple[str, str]]:
+    matched = False
+    for path, rule in matching(word, inputs.follow_links, inputs.most):
+        matched |= rule != UNMATCHED
+        if rule:
+            yield path, rule
+        elif os.path.isdir(path):
+            yield from _of_folder(inputs, path, once)
         else:
-            yield str(path)
+            yield path, _again(path, once)
+    if not matched:
+        yield word, ""
+
+
+def _file_or_folder(inputs: Inputs, name: str, once: set[object]) -> Iterator[tuple[str, str]]:
+    if "\0" in name or not os.path.isdir(name):
+        yield name, ""
+    else:
+        yield from _of_folder(inputs, name, once)
+
+
+def _of_folder(inputs: Inputs, name: str, once: set[object]) -> Iterator[tuple[str, str]]:
+    empty = True
+    for path, rule in walk(Path(name), inputs.follow_links, tiff=inputs.tiff, unreadable=True, most=inputs.most):
+        empty = False
+        yield str(path), rule or _again(path, once)
     if empty:
-        left_out[_EMPTY] += 1
+        yield name, EMPTY
+
+
+def _again(path: str | Path, once: set[object]) -> str:
+    """The rule of a file that a folder or glob has named before, under this name or another; else ''."""
+    try:
+        key = identity(path)
+    except OSError:  # removed meanwhile: its row says so
+        return ""
+    if key in once:
+        return AGAIN
+    once.add(key)
+    return ""

@@ -5,20 +5,22 @@ from __future__ import annotations
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.data.table.positive_class import BY_ALPHABET
 from plainfilm.errors import DataError, OccupiedError, UsageError
-from plainfilm.export.input_paths import image_paths
+from plainfilm.export.glob_walk import LINK
+from plainfilm.export.input_paths import Inputs, few_or_agreed
 from plainfilm.export.prediction_rows import RowSink
 from plainfilm.export.scorer import ABSTAIN, OOD, Bundle, Prediction, open_bundle
 from plainfilm.schemas.documents import HEAT_MAPS, PredictDocument, marks
 
 _REPORT_EVERY = 10.0  # seconds
+_LINKS = " Links are entered with --follow-links."
 
 
 @dataclass
@@ -42,18 +44,18 @@ class _Counts:
 
 
 def predict_files(
-    path: Path, words: Sequence[str], sink: RowSink, *, threshold: float | None = None, heat: Path | None = None,
-    threads: int | None = None, stdin: Iterable[bytes] = (), on_event: EventCallback = silent,
+    path: Path, inputs: Inputs, sink: RowSink, *, threshold: float | None = None, heat: Path | None = None,
+    threads: int | None = None, agree: Callable[[str], bool] = lambda _: True, on_event: EventCallback = silent,
 ) -> PredictDocument:  # fmt: skip
-    """Scores of all images that `words` name, written row by row; memory does not grow with their number.
+    """Scores of all images that `inputs` name, written row by row; memory grows with their paths only.
 
     Args:
-        words: files, folders, globs, or '-' for the lines of `stdin`.
         threshold: replaces the bundle's, 0..1. heat: a new folder for one heat map per row.
+        agree: asked when folders and globs hold more files than input_paths.MANY.
     Raises:
         BundleError: the bundle does not match its manifest. DataError: no image was found.
         OccupiedError: the sink's file or `heat` exists. UsageError: a threshold with more than two classes, or
-            outside 0..1. MissingError: ONNX Runtime is missing, or torch for heat maps.
+            outside 0..1; more files, and `agree` says no. MissingError: ONNX Runtime is missing, or torch for heat maps.
     """
     _refuse_occupied(sink.out, heat)
     draw = _drawer(path, heat) if heat else None
@@ -65,7 +67,7 @@ def predict_files(
         if marks([note]) or BY_ALPHABET in note or (heat is not None and note.startswith(HEAT_MAPS)):
             on_event("note", {"text": note})
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
-    todo = image_paths(words, stdin, left_out, tiff=bool(bundle.card.decode.get("tiff")))
+    todo = few_or_agreed(replace(inputs, tiff=bool(bundle.card.decode.get("tiff"))), left_out, agree)
     reported = time.monotonic()
     with sink.opened(vocab) as write:
         for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
@@ -78,7 +80,7 @@ def predict_files(
                 on_event("scored", {"done": number, "seconds": reported - began})
         if not counts.images:
             rules = "; ".join(f"{n} {rule}" for rule, n in left_out.items())
-            raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.")  # fmt: skip
+            raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.{_LINKS if left_out[LINK] else ''}")  # fmt: skip
     return PredictDocument(
         bundle=str(path), out=str(sink.out) if sink.out else None, pictures=counts.images, scored=counts.predicted.total(),
         failed=counts.failed, called={name: counts.predicted[name] for name in vocab}, unsure=counts.flags[ABSTAIN],

@@ -258,6 +258,7 @@ def _session(model: bytes | Path, card: BundleCard) -> Any:
     except ImportError:
         raise MissingError("Prediction needs ONNX Runtime. Install it: pip install onnxruntime.") from None
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # bytes may hold its own format, unchecked
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # the worker threads are ours, see above
     options.log_severity_level = 4  # its warnings are about nodes, on which nobody here can act
     try:

@@ -18,7 +18,7 @@ from plainfilm.data.image.decode import DecodeSpec, decode_bytes, read_bytes
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.shift.known_images import refuse_sealed_folder, sealed_files
 from plainfilm.evaluate.stats.intervals import Floats
-from plainfilm.export.input_paths import image_paths
+from plainfilm.export.input_paths import Inputs, image_paths
 from plainfilm.recalibrate.local_images import Parent
 
 _TOGETHER = 2048  # images decoded and scored at once
@@ -75,7 +75,7 @@ def _decoded(
     path: Path, spec: DecodeSpec, seen: set[str], left_out: Counter[str], *, tiff: bool
 ) -> Iterator[tuple[str, str, np.ndarray]]:
     """Path, file hash and pixels of each image that can be read; `seen` gets the hashes, `left_out` the others."""
-    for name in image_paths([str(path)], (), left_out, tiff=tiff):
+    for name in image_paths(Inputs([str(path)], tiff=tiff), left_out):
         try:
             data = read_bytes(name)
             key = hashlib.sha256(data).hexdigest()

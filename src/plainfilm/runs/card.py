@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm import __version__
-from plainfilm.base.files import atomic_write, dump_json, sha256_of
+from plainfilm.base.files import atomic_write, dump_json, read_regular, sha256_of
 from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
@@ -86,7 +86,7 @@ def write_card(run: RunDir, card: Card) -> None:
 def _refuse_newer(run: RunDir) -> None:
     """Raise DataError for a card that is intact but was written by another version."""
     try:
-        raw = parsed_json(run.card.read_text(encoding="utf-8"), run.card)
+        raw = parsed_json(read_regular(run.card), run.card)
         version, unknown = raw["schema_version"], sorted(raw.keys() - Card.model_fields.keys())
         unknown += [f"model.{key}" for key in sorted(raw["model"].keys() - ModelConfig.model_fields.keys())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -102,9 +102,7 @@ def _refuse_newer(run: RunDir) -> None:
 def has_own_weights(run: RunDir) -> bool:
     """Whether the weights are those that card.json describes, be it of any version; not where one is absent or damaged."""
     try:
-        return bool(
-            sha256_of(run.weights) == parsed_json(run.card.read_text(encoding="utf-8"), run.card)["weights_sha256"]
-        )
+        return bool(sha256_of(run.weights) == parsed_json(read_regular(run.card), run.card)["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -112,7 +110,7 @@ def has_own_weights(run: RunDir) -> bool:
 def was_trained_in_bf16(run: RunDir) -> bool:
     """Whether card.json, be it of any version, says so; not where it is absent or damaged."""
     try:
-        return bool(parsed_json(run.card.read_text(encoding="utf-8"), run.card)["precision"] == "bf16")
+        return bool(parsed_json(read_regular(run.card), run.card)["precision"] == "bf16")
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -125,8 +123,8 @@ def read_card(run: RunDir) -> Card:
     """
     _refuse_newer(run)
     try:
-        card = json_model(Card, run.card.read_text(encoding="utf-8"), run.card)
-        weights = run.weights.read_bytes()
+        card = json_model(Card, read_regular(run.card), run.card)
+        weights = read_regular(run.weights)
     except (OSError, ValueError) as error:
         raise DataError(
             f"The run {run.root} cannot be read ({type(error).__name__} in card.json or model.safetensors). Train it again."

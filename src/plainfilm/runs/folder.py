@@ -15,10 +15,11 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from plainfilm.base.command_line import command_line
-from plainfilm.base.files import atomic_write, dump_json, sweep, tidy
+from plainfilm.base.files import atomic_write, dump_json, read_regular, sweep, tidy
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of a disk, often a network one
 _Status = Literal["running", "done", "diverged", "interrupted", "failed"]
 CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and takes 0.7 to 1.5 s to write, half a step of 16 images
 
@@ -224,10 +225,8 @@ class RunDir:
             raise OccupiedError(
                 f"{self.root} is being written by another process. Wait for it, or choose another folder."
             ) from None
-        except OSError as error:
-            raise DataError(
-                f"The run folder {self.root} cannot be written ({error.strerror}). Fix its permissions, or copy it."
-            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise DataError(_unlocked(self.root, error)) from None
         try:
             sweep(self.root)
             yield
@@ -241,12 +240,16 @@ class RunDir:
             lock.acquire()
         except Timeout:
             return True
+        except (OSError, NotImplementedError) as error:
+            if getattr(error, "errno", None) not in (None, *_WITHOUT_LOCKS):
+                raise
+            return False  # no locks here, so that no writer can hold one
         lock.release()
         return False
 
     def write_status(self, status: _Status, **facts: Any) -> None:
         """Write the status of the run; earlier facts are kept unless given again."""
-        before = parsed_json(self.status.read_text(encoding="utf-8"), self.status) if self.status.is_file() else {}
+        before = parsed_json(read_regular(self.status), self.status) if self.status.is_file() else {}
         for name in ("code", "message"):
             before.pop(name, None)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -255,7 +258,7 @@ class RunDir:
     def read_status(self) -> dict[str, Any]:
         """status.json; `running` without a living writer reads as `interrupted`."""
         try:
-            found: dict[str, Any] = parsed_json(self.status.read_text(encoding="utf-8"), self.status)
+            found: dict[str, Any] = parsed_json(read_regular(self.status), self.status)
             if not (isinstance(found, dict) and isinstance(found.get("status"), str)):
                 raise ValueError
             if any(not isinstance(found.get(name), str | None) for name in ("seal", "ledger_head", "updated")):
@@ -303,3 +306,14 @@ class RunDir:
         # This fails too on a full disk; 'running' without a writer reads as interrupted, and the first error matters.
         with contextlib.suppress(OSError):
             self.write_status(status, **facts)
+
+
+def _unlocked(root: Path, error: OSError | NotImplementedError) -> str:
+    """Why the lock of a run cannot be taken. ENOLCK, ENOTSUP and ENOSYS are those of a network disk without locks."""
+    if isinstance(error, OSError) and error.errno not in _WITHOUT_LOCKS:
+        return f"The run folder {root} cannot be written ({error.strerror}). Fix its permissions, or copy it."
+    what = getattr(error, "strerror", None) or "none supported"
+    return (
+        f"The disk of {root} has no file locks ({what}), and without them two processes could write one run. "
+        "Put runs on a local disk (--out), or mount this one with locks."
+    )

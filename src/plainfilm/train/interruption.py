@@ -21,6 +21,7 @@ from fastai.learner import Learner
 from fastcore.foundation import L
 
 from plainfilm.base.files import atomic_write, sha256_of
+from plainfilm.base.signals import ENDING
 from plainfilm.config import Phase
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
@@ -41,7 +42,7 @@ class _StopRequest:
 
 @contextmanager
 def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
-    """The first Ctrl-C (or SIGTERM) becomes a request, the second stops at once.
+    """The first Ctrl-C (or SIGTERM, or SIGHUP) becomes a request, the second stops at once.
 
     An exception in the middle of an optimiser step would leave inconsistent weights.
 
@@ -54,12 +55,12 @@ def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
         if request.wanted:
             raise KeyboardInterrupt
         request.wanted = True
-        with contextlib.suppress(RuntimeError):  # the signal may have arrived in the middle of a print
+        with contextlib.suppress(RuntimeError, OSError):  # in the middle of a print, or the terminal was closed
             on_event("stopping", {})
 
     before: dict[signal.Signals, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for sent in (signal.SIGINT, signal.SIGTERM):
+        for sent in ENDING:
             if signal.getsignal(sent) is not signal.SIG_IGN:  # a background job must ignore Ctrl-C
                 before[sent] = signal.signal(sent, handle)
     try:

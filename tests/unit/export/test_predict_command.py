@@ -279,3 +279,25 @@ def test_memory_stays_below_300_mb(exported):
         [sys.executable, "-c", code, str(exported[1]), path], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 300 * 1024  # kB
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights that Windows does not give")
+def test_a_loop_of_links_in_a_glob_gives_a_row_for_each_image(exported, folder, monkeypatch):
+    """It gave 41 rows for each of them."""
+    monkeypatch.chdir(folder)
+    (folder / "a" / "up").symlink_to("..")
+    done = predict(exported[1], "**/*.png")
+    assert len(rows_of(done.stdout)) == 5
+    assert "links not followed (--follow-links): 1" in " ".join(done.stderr.split())
+    done = predict(exported[1], "**/*.png", ".", "--follow-links")
+    assert len(rows_of(done.stdout)) == 5
+    assert "files named twice, scored once: 5" in " ".join(done.stderr.split())
+
+
+def test_a_whole_disk_is_refused_in_one_line_unless_yes(exported, folder, monkeypatch, tmp_path):
+    monkeypatch.setattr("plainfilm.export.input_paths.MANY", 3)
+    monkeypatch.setattr("plainfilm.export.input_paths.few_or_agreed.__defaults__", (3,))
+    done = predict(exported[1], folder, "--out", tmp_path / "rows.csv", code=2)
+    assert done.stderr.count("\n") <= 2 and "counting stopped at 4" in " ".join(done.stderr.split())
+    assert not (tmp_path / "rows.csv").exists()
+    assert len(rows_of(predict(exported[1], folder, "--yes").stdout)) == 5

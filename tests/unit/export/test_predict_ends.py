@@ -149,3 +149,39 @@ def test_zips_made_by_hand_are_not_taken_for_ours(exported, tmp_path, refusal):
     assert "neither a bundle folder nor a zip of one" in refusal(lambda: open_bundle(tmp_path / "text"), BundleError)
     export_run(exported[0].root, tmp_path / "SHOUTED.ZIP")
     assert open_bundle(tmp_path / "SHOUTED.ZIP").card.vocab == ["NORMAL", "PNEUMONIA"]
+
+
+def test_onnx_runtime_s_own_format_is_refused_in_a_zip_as_in_a_folder(exported, tmp_path):
+    """Bytes, unlike a path that ends in .onnx, were taken for whatever they are."""
+    import onnxruntime
+
+    from plainfilm.errors import BundleError
+    from plainfilm.export.manifest import pack, with_manifest
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "model.ort")
+    options.add_session_config_entry("session.save_model_format", "ORT")
+    onnxruntime.InferenceSession(str(exported[1] / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    data = (tmp_path / "model.ort").read_bytes()
+    assert data[4:8] == b"ORTM"
+    files = with_manifest({path.name: path.read_bytes() for path in exported[1].iterdir()} | {"model.onnx": data})
+    (tmp_path / "bundle.zip").write_bytes(pack(files))
+    (tmp_path / "bundle").mkdir()
+    for name, content in files.items():
+        (tmp_path / "bundle" / name).write_bytes(content)
+    for path in (tmp_path / "bundle.zip", tmp_path / "bundle"):
+        with pytest.raises(BundleError, match="cannot be loaded"):
+            open_bundle(path)
+
+
+def test_a_damaged_animation_prints_nothing_of_pillow_s(exported, image, tmp_path):
+    """An acTL chunk of no frames: "Invalid APNG, will use default PNG image if possible"."""
+    import struct
+    import zlib
+
+    data = Path(image).read_bytes()
+    body = b"acTL" + struct.pack(">II", 0, 0)
+    chunk = struct.pack(">I", 8) + body + struct.pack(">I", zlib.crc32(body))
+    (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
+    done = subprocess.run(command(exported[1], tmp_path / "a.png"), capture_output=True, text=True, timeout=120)
+    assert "APNG" not in done.stderr and "Warning" not in done.stderr and done.returncode in (0, 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -183,3 +184,24 @@ def test_the_second_writer_of_a_run_is_refused(tmp_path):
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"not a run folder \(no status.json"):
         RunDir.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "not_said"),
+    [
+        (OSError(errno.ENOLCK, "No locks available"), ["no file locks", "local disk"], "permissions"),
+        (OSError(errno.ENOTSUP, "Operation not supported"), ["no file locks", "local disk"], "permissions"),
+        (NotImplementedError("use SoftFileLock instead"), ["no file locks", "local disk"], "SoftFileLock"),
+        (PermissionError(errno.EACCES, "Permission denied"), ["cannot be written", "permissions"], "no file locks"),
+    ],
+)
+def test_a_disk_without_locks_is_not_one_without_permissions(tmp_path, monkeypatch, error, says, not_said):
+    def acquire(*_, **__):
+        raise error
+
+    monkeypatch.setattr("plainfilm.runs.folder.FileLock.acquire", acquire)
+    with pytest.raises(DataError) as found, RunDir(tmp_path).lock():
+        pass
+    assert lacking(str(found.value), *says) == [] and not_said not in str(found.value)
+    if "permissions" not in says:
+        assert RunDir(tmp_path).is_locked() is False

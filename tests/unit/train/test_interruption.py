@@ -13,6 +13,7 @@ import torch
 from fastai.callback.core import Callback
 from safetensors.torch import load_file
 
+from plainfilm.base.signals import ENDING
 from plainfilm.config import ModelConfig, Phase, TrainConfig
 from plainfilm.errors import DataError, DivergedError, StoppedError
 from plainfilm.runs.folder import Pace, RunDir
@@ -244,8 +245,9 @@ def test_a_second_interrupt_stops_at_once_and_the_previous_state_is_kept(start, 
     assert files("stopped") == whole()
 
 
-def test_a_termination_is_handled_like_an_interrupt(start, files, whole):
-    stop_and_resume(start, 4, strike=lambda _: signal.raise_signal(signal.SIGTERM))
+@pytest.mark.parametrize("sent", ENDING[1:])
+def test_a_termination_and_a_closed_terminal_are_handled_like_an_interrupt(start, files, whole, sent):
+    stop_and_resume(start, 4, strike=lambda _: signal.raise_signal(sent))
     assert files("stopped") == whole()
 
 

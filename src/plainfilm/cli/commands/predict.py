@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +19,7 @@ Bundle = Annotated[Path, typer.Argument(metavar="BUNDLE", help="The folder or zi
 
 @contextmanager
 def _interruptible(out: Path | None) -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does, so no half-written file is left; the error says what happened to `out`."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if _in_main_thread() else None
+    """The error of Ctrl-C says what happened to `out`."""
     try:
         yield
     except KeyboardInterrupt:
@@ -31,9 +28,6 @@ def _interruptible(out: Path | None) -> Iterator[None]:
             if out
             else "Interrupted; the rows above are complete."
         ) from None
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
 
 
 def _stdin() -> Iterable[bytes]:
@@ -42,10 +36,6 @@ def _stdin() -> Iterable[bytes]:
             "Standard input is closed, but - reads a list of paths from it. Pipe one in, or name the files."
         )
     return sys.stdin.buffer
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()  # only the main thread can set signal handlers
 
 
 @opt.takes_terminal()
@@ -64,6 +54,11 @@ def export(
     with terminal, _interruptible(out or run / "bundle"):
         document = export_run(run, out, terminal, data=data)
         terminal.result(document)
+
+
+def _agrees(question: str) -> bool:
+    """Whether a person at the terminal says yes; False where nobody can be asked."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() and typer.confirm(question, err=True)
 
 
 @opt.takes_terminal(json="Print one JSON document that summarises the rows on stdout; needs --out.")
@@ -90,6 +85,12 @@ def predict(
     threads: Annotated[
         int | None, opt.unless_given("--threads", "N", "CPU threads.", "one for each processor", min=1)
     ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="In folders and globs, also enter links, each folder once.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask when folders and globs hold more than 100,000 files.")
+    ] = False,
     *,
     terminal: Terminal,
 ) -> None:
@@ -99,14 +100,16 @@ def predict(
     if terminal.json and out is None:
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
+    from plainfilm.export.input_paths import Inputs
     from plainfilm.export.predict import predict_files
     from plainfilm.export.prediction_rows import RowSink
 
     with terminal, _interruptible(out):
         sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
-            bundle, paths, sink, threshold=threshold, heat=heatmaps, threads=threads,
-            stdin=_stdin() if "-" in paths else (), on_event=terminal,
+            bundle, Inputs(paths, _stdin() if "-" in paths else (), follow_links=follow_links), sink,
+            threshold=threshold, heat=heatmaps, threads=threads, agree=lambda question: yes or _agrees(question),
+            on_event=terminal,
         )  # fmt: skip
         if out is None:
             terminal.stdout.flush()

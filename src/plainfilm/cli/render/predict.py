@@ -35,11 +35,20 @@ def predict_summary(document: PredictDocument) -> str:
     """One sentence, e.g. '7 images (120 img/s): 3 predicted NORMAL, 4 predicted PNEUMONIA; 1 abstained, ...'."""
     predicted = ", ".join(f"{n:,} predicted {name}" for name, n in document.called.items())
     speed = f"{document.pictures / document.seconds:.0f} img/s" if document.seconds > 1 else f"{document.seconds:.1f} s"
-    empty = document.left_out.get("empty folder", 0)
-    others = sum(document.left_out.values()) - empty
-    left = f"; files in the folders that are not images: {others:,}" if others else ""
-    left += f"; empty folders: {empty:,}" if empty else ""
     return (
         f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; {document.unsure:,} abstained, "
-        f"{document.unlike:,} out of distribution, {document.failed:,} not scored{left}."
+        f"{document.unlike:,} out of distribution, {document.failed:,} not scored{_left_out(document.left_out)}."
     )
+
+
+def _left_out(by_rule: dict[str, int]) -> str:
+    """What was found in folders and by globs and has no row, e.g. '; links not followed (--follow-links): 2'."""
+    named = {
+        "link": "links not followed (--follow-links)", "named twice": "files named twice, scored once",
+        "empty folder": "empty folders",
+    }  # fmt: skip
+    others = sum(n for rule, n in by_rule.items() if rule not in named)
+    counts = {"files in the folders that are not images": others} | {
+        text: by_rule.get(rule, 0) for rule, text in named.items()
+    }
+    return "".join(f"; {text}: {n:,}" for text, n in counts.items() if n)

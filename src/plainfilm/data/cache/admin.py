@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from plainfilm.base.files import TEMP_PREFIX
+from plainfilm.base.files import TEMP_PREFIX, read_regular
 from plainfilm.base.json_text import parsed_json
 
 # Our folders, and the files that may be removed from them: the user may have chosen a folder with other files as cache.
@@ -115,7 +115,7 @@ def _indexed(folder: Path, described: Callable[[Any], tuple[str, str]]) -> str:
     images, words = 0, None
     for index in folder.glob("*.json"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            body = parsed_json(index.read_text(encoding="utf-8"), index)["block"]
+            body = parsed_json(read_regular(index), index)["block"]
             words = described(body["about"])
             images += len(body["rows"])
     return f"{words[0]}{images} images, {words[1]}" if words else "no intact block"

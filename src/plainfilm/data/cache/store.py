@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from plainfilm.base.files import atomic_write, from_home, hash_json, sweep
+from plainfilm.base.files import atomic_write, from_home, hash_json, read_regular, sweep
 from plainfilm.base.json_text import parsed_json
 
 _FORMAT = 1
@@ -82,7 +82,7 @@ class Store:
 
     def _open(self, index: Path) -> CacheBlock | None:
         try:
-            written = parsed_json(index.read_text(encoding="utf-8"), index)
+            written = parsed_json(read_regular(index), index)
             body = written["block"]
             if written["check"] != hash_json(body) or body["format"] != _FORMAT or body["about"] != self.about:
                 return None
@@ -152,6 +152,8 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     header = buffer.getvalue()
+    if not path.is_file():
+        return None
     with path.open("rb") as file:
         if file.read(len(header)) != header or path.stat().st_size != len(header) + math.prod(shape):
             return None

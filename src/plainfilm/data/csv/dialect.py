@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from plainfilm.base.files import read_regular
 from plainfilm.data.csv.not_text import kind_of
 from plainfilm.errors import DataError
 
@@ -60,7 +61,7 @@ def read_rows(path: Path) -> TextRows:
 def _text(path: Path) -> tuple[str, str]:
     """The text, and its encoding where that is not UTF-8."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}). Make it readable.") from None
     kind = kind_of(data)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from plainfilm.data.dicom.read import is_dicom
@@ -13,6 +15,7 @@ from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
 from plainfilm.errors import DataError
 
 UNREADABLE = "folder cannot be read"
+CROWDED = "folder of too many files"
 NOT_READ = "test image of the run"  # the rule of files that are set aside by their path, before any is read
 _SYSTEM_FOLDERS = frozenset({"__macosx", "$recycle.bin", "system volume information"})
 
@@ -48,6 +51,7 @@ def walk(
     tiff: bool = False,
     unreadable: bool = False,
     sealed: frozenset[str] = frozenset(),
+    most: int = sys.maxsize,
 ) -> Iterator[tuple[Path, str]]:
     """Every file below `root`, sorted by name, with the rule that sets it aside ('' = none).
 
@@ -56,10 +60,11 @@ def walk(
     Args:
         unreadable: yield a folder that cannot be read as a path with the rule UNREADABLE.
         sealed: real paths of images that are not opened to see whether they are DICOM.
+        most: a folder of more entries is yielded as a path with the rule CROWDED, and not entered.
     Raises:
         DataError: a folder cannot be read, and `unreadable` is not set.
     """
-    seen: set[tuple[int, int]] = set()
+    seen: set[object] = set()
     todo: list[tuple[Path, str, os.DirEntry[str] | None]] = [(root, "", None)]  # None: a folder; last in, first out
     while todo:
         here, rule, file = todo.pop()
@@ -67,8 +72,7 @@ def walk(
             yield here, rule or _file_rule(file, here, tiff, sealed)
             continue
         try:
-            facts = here.stat()
-            entries = sorted(os.scandir(here), key=lambda entry: entry.name, reverse=True)
+            place, entries = identity(here), listed(here, most)
         except OSError as error:
             if not unreadable:
                 raise DataError(
@@ -76,15 +80,38 @@ def walk(
                 ) from None
             yield here, UNREADABLE
             continue
-        if (facts.st_dev, facts.st_ino) in seen:
+        if entries is None:
+            yield here, CROWDED
+        if entries is None or place in seen:
             continue
-        seen.add((facts.st_dev, facts.st_ino))
+        seen.add(place)
         for entry in entries:
             hidden = rule or ("hidden" if is_system(entry.name) else "")
             if entry.is_symlink() and not follow_links:
                 todo.append((Path(entry.path), hidden or "link", entry))
             else:
                 todo.append((Path(entry.path), hidden, None if _is_folder(entry) else entry))
+
+
+def listed(folder: Path | str, most: int = sys.maxsize) -> list[os.DirEntry[str]] | None:
+    """The entries of a folder, the last name first; None for more than `most`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with os.scandir(folder) as entries:
+        found = list(islice(entries, min(most, sys.maxsize - 1) + 1))
+    return sorted(found, key=lambda entry: entry.name, reverse=True) if len(found) <= most else None
+
+
+def identity(path: Path | str) -> object:
+    """Equal for two names of one file or folder: device and inode, or the real path where a file system counts none.
+
+    Raises:
+        OSError: it does not exist, or cannot be reached.
+    """
+    facts = os.stat(path)
+    return (facts.st_dev, facts.st_ino) if facts.st_ino else os.path.normcase(os.path.realpath(path))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -113,7 +140,8 @@ def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool, sealed: frozense
 def _has_dicom_prefix(path: Path) -> bool:
     """True when the DICM prefix is there: scanners often name DICOM files by a UID, or use a suffix of their own."""
     try:
-        with path.open("rb") as file:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:  # some files of /proc wait for news
             return is_dicom(file.read(132))
     except OSError:
         return False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.base.files import read_regular
 from plainfilm.errors import DataError
 
 
@@ -16,7 +18,7 @@ def read_path_list(path: Path, what: str, columns: tuple[str, ...]) -> pd.DataFr
         DataError: it cannot be read, or one of `columns` is missing.
     """
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(io.BytesIO(read_regular(path)), dtype=str, keep_default_na=False)
     except (ValueError, OSError) as error:
         expected = f"columns {','.join(columns)}" if len(columns) > 1 else f"the column {columns[0]}"
         raise DataError(

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from plainfilm.base.files import atomic_write, hash_json, sweep
+from plainfilm.base.files import atomic_write, hash_json, read_regular, sweep
 from plainfilm.base.json_text import parsed_json
 from plainfilm.data.image import decode
 from plainfilm.data.image.decode import ImageFacts
@@ -67,7 +67,7 @@ class FactsBook:
 def _read(part: Path) -> dict[str, ImageFacts]:
     """The facts of one part; none where it is damaged."""
     try:
-        written = parsed_json(part.read_text(encoding="utf-8"), part)
+        written = parsed_json(read_regular(part), part)
         if written["check"] != hash_json(written["facts"]):
             return {}
         return {fact["sha256"]: ImageFacts(**fact) for fact in written["facts"]}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plainfilm.base.files import atomic_write
+from plainfilm.base.files import atomic_write, read_regular
 from plainfilm.errors import DataError
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class PatientSecret:
 
     def _read(self) -> bytes:
         with contextlib.suppress(OSError):
-            found = self.path.read_bytes()
+            found = read_regular(self.path)
             return found if len(found) == _SECRET_BYTES else b""
         return b""
 

@@ -1,0 +1,89 @@
+"""A FIFO, socket or device in place of a file is refused in one line and never waited for."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from plainfilm.base.files import read_regular, sha256_of
+from plainfilm.config.strict_yaml import read_yaml
+from plainfilm.data.cache.store import Store
+from plainfilm.data.csv.dialect import read_rows
+from plainfilm.data.split.path_list import read_path_list
+from plainfilm.errors import ConfigError, DataError
+from plainfilm.runs.card import has_own_weights, read_card
+from plainfilm.runs.folder import RunDir
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+
+
+def ended(call):
+    """What `call` raises or gives; a hang fails after 20 s (a thread, since the open itself would not end)."""
+    found: list[object] = []
+
+    def work() -> None:
+        try:
+            found.append(call())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+            found.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert found, "it waits"
+    return found[0]
+
+
+@pytest.fixture
+def fifo(tmp_path) -> Path:
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def test_a_file_is_read_and_what_is_none_is_refused(tmp_path, fifo):
+    (tmp_path / "file").write_bytes(b"a\r\nb")
+    assert read_regular(tmp_path / "file") == b"a\r\nb"
+    for odd in (fifo, Path("/dev/zero"), tmp_path):
+        error = ended(lambda odd=odd: read_regular(odd))
+        assert isinstance(error, OSError) and error.strerror == "not a regular file", odd
+    with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{short}/s")
+        assert isinstance(ended(lambda: read_regular(Path(short) / "s")), OSError)
+
+
+def test_the_readers_of_what_a_user_names_do_not_wait(fifo):
+    for call, kind, says in [
+        (lambda: read_yaml(fifo), ConfigError, "cannot be read (not a regular file)"),
+        (lambda: read_rows(fifo), DataError, "cannot be read (not a regular file)"),
+        (lambda: read_path_list(fifo, "split", ("path",)), DataError, "cannot be read"),
+    ]:
+        error = ended(call)
+        assert isinstance(error, kind) and says in str(error) and "\n" not in str(error)
+
+
+def test_a_card_and_weights_that_are_fifos_are_refused(tmp_path):
+    run = RunDir(tmp_path)
+    os.mkfifo(run.card)
+    assert "Train it again" in str(ended(lambda: read_card(run)))
+    assert ended(lambda: has_own_weights(run)) is False
+    os.mkfifo(run.weights)
+    assert isinstance(ended(lambda: sha256_of(run.weights)), OSError)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".npy"])
+def test_an_index_or_block_of_the_cache_that_is_a_fifo_is_skipped(tmp_path, suffix):
+    import numpy as np
+
+    store = Store(tmp_path, {"size": 2})
+    with store.lock():
+        block = store.write(["a" * 64], np.zeros((1, 2, 2), np.uint8))
+    assert len(store.blocks()) == 1
+    path = store.folder / f"{block.name}{suffix}"
+    path.unlink()
+    os.mkfifo(path)
+    assert ended(store.blocks) == []

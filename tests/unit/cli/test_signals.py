@@ -1,0 +1,99 @@
+"""Ctrl-C, SIGTERM and a closed terminal end a command in one line, from its first moment on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from plainfilm.base.signals import ENDING, ended_by_signals
+from plainfilm.cli import app
+from plainfilm.cli.main import _OneLineErrors
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of a POSIX system")
+ENTRIES = {
+    "module": [sys.executable, "-m", "plainfilm"],
+    "script": [sys.executable, "-c", "from plainfilm.__main__ import main; main()"],
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_ctrl_c_during_the_first_imports_is_one_line(entry, tmp_path):
+    """A module of the imports waits, as a slow disk would make it; before, this was a traceback of 30 lines."""
+    (tmp_path / "typer").mkdir()
+    waits = "import pathlib, time; pathlib.Path('up').write_text(''); time.sleep(30)"
+    (tmp_path / "typer/__init__.py").write_text(waits)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    running = subprocess.Popen([*ENTRIES[entry], "doctor"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=env)
+    until = time.monotonic() + 60
+    while not (tmp_path / "up").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=30)[1]
+    assert running.returncode == 130 and said == "plainfilm: Interrupted. Nothing was begun.\n"
+
+
+def test_the_installed_command_enters_where_ctrl_c_is_handled():
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["scripts"] == {"plainfilm": "plainfilm.__main__:main"}
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_each_signal_that_ends_becomes_a_keyboard_interrupt_and_is_put_back(number):
+    before = [signal.getsignal(one) for one in ENDING]
+    with pytest.raises(KeyboardInterrupt), ended_by_signals() as found:
+        signal.raise_signal(number)
+    assert found.yes and [signal.getsignal(one) for one in ENDING] == before
+
+
+def test_the_hang_up_that_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals() as found:
+            signal.raise_signal(signal.SIGHUP)
+        assert not found.yes
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("error", [ImportError("numpy failed"), OSError(5, "Input/output error"), None])
+def test_what_a_library_makes_of_an_interrupt_is_no_bug(error, monkeypatch):
+    """numpy, at its import, turns any error into ImportError."""
+
+    def command(*_args, **_more):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise error or typer.Exit(130) from None
+
+    monkeypatch.setattr(_OneLineErrors.__mro__[1], "main", command)
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 130 and done.stderr.count("\n") == 1, done.stderr
+    assert "Interrupted" in done.stderr and "bug" not in done.stderr
+
+
+def test_lines_to_a_closed_terminal_are_dropped_and_other_errors_are_not():
+    from plainfilm.cli.screen import Screen
+
+    class Gone:
+        def __init__(self, number):
+            self.number = number
+
+        def write(self, text):
+            raise OSError(self.number, "x")
+
+        def flush(self):
+            pass
+
+    Screen(set(), file=Gone(5)).print("x")
+    with pytest.raises(OSError):
+        Screen(set(), file=Gone(28)).print("x")
