@@ -5,6 +5,7 @@ from __future__ import annotations
 from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import is_kept, read_verified
 from plainfilm.schemas.interpret import HeatFindings
 
 
@@ -12,12 +13,12 @@ def read_heat_checks(run: RunDir) -> HeatFindings | None:
     """The saved checks; None where there are none.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the file is damaged, edited or deleted.
     """
-    if not run.heat_checks.is_file():
+    if not is_kept(run, run.heat_checks):
         return None
     try:
-        return HeatFindings.model_validate_json(run.heat_checks.read_text(encoding="utf-8"))
+        return HeatFindings.model_validate_json(read_verified(run, run.heat_checks))
     except (OSError, ValueError):
         raise DataError(
             f"{run.heat_checks.name} of {run.root} is damaged. Make it again: {command_line('interpret', run.root)}"

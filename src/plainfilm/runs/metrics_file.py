@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.calibration import CalibrationCurve
 from plainfilm.schemas.documents import Confusion, ReadsEitherKey
 from plainfilm.schemas.evaluate import BaselineDifference, DecisionCurve, LeftOut
@@ -223,7 +224,7 @@ def saved_splits(run: RunDir) -> dict[str, dict[str, Any]]:
         DataError: the file is missing, or is no JSON object of objects.
     """
     try:
-        found = dict(json.loads(run.metrics.read_text(encoding="utf-8")))
+        found = dict(json.loads(read_verified(run, run.metrics)))
         del found["schema_version"]
         return {name: dict(part) for name, part in found.items()}
     except FileNotFoundError:
