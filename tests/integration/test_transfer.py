@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from plainfilm.config import load_config
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.saved_table import read_table
+from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign, pytest.mark.usefixtures("one_thread")]

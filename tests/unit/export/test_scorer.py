@@ -21,9 +21,7 @@ from plainfilm.runs.card import read_card
 def saved(run):
     rows = read_table(run)
     card = read_card(run)
-    return card, read_predictions(
-        run, "valid", rows[rows["split"] == "valid"], card.vocab, has_patients=True
-    )
+    return card, read_predictions(run, "valid", rows[rows["split"] == "valid"], card.vocab, has_patients=True)
 
 
 @pytest.mark.parametrize("which", ["exported", "three_classes"])
