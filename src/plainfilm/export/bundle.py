@@ -42,7 +42,7 @@ from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import validated_splits
-from plainfilm.runs.run_manifest import read_verified
+from plainfilm.runs.run_manifest import read_verified, verify
 from plainfilm.runs.saved_config import read_run_config
 from plainfilm.runs.verified_files import say_unverified
 from plainfilm.schemas.documents import DRAWN, HEAT_MAPS, DataCounts, EvaluateDocument, ExportDocument
@@ -71,6 +71,7 @@ def export_run(
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
     say_unverified(run, on_event if data is None else silent)
+    verify(run, run.metrics, run.data, run.environment, run.config)  # before the network is exported
     rows = read_table(run) if data is None else FinishedRun.open(run, data, on_event).rows
     card = _with_heat_verdict(run, _named_as_drawn(read_card(run), rows))
     read_gate(run, card)  # refuses a modified gate

@@ -28,7 +28,7 @@ from plainfilm.interpret.out_of_fold import out_of_fold
 from plainfilm.models.from_card import bare_network, kept_network
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
-from plainfilm.runs.run_manifest import forget_missing, read_verified, write_file
+from plainfilm.runs.run_manifest import read_verified, remove_file, write_file
 from plainfilm.schemas.interpret import HeatFindings, InterpretDocument, LabelErrorFindings
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _write(run: RunDir, drawn: dict[str, Figure], found: HeatFindings | None) ->
     """Write the figures and the checks of the heat maps; take away those of earlier heat maps."""
     from plainfilm.plots.base import as_png
 
-    run.heat_checks.unlink(missing_ok=True)  # first: a verdict must not outlive the maps that it judges
-    forget_missing(run)
+    remove_file(run, run.heat_checks)  # first: a verdict must not outlive the maps that it judges
     for name, figure in drawn.items():
         atomic_write(run.figure(name), as_png(figure))
     for stale in run.figure("any").parent.glob("heat_*.png"):  # of the sheets that were just replaced

@@ -29,7 +29,7 @@ from plainfilm.pipeline.saved_document import save_document
 from plainfilm.recalibrate.local_images import Parent, ParentBundle, ParentRun
 from plainfilm.runs.card import Card, write_card
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.run_manifest import forget_missing, is_kept, read_verified, write_file
+from plainfilm.runs.run_manifest import is_kept, read_verified, remove_file, write_file
 from plainfilm.schemas.operating import ParentPoint
 
 # Files of a run that a version has too; checkpoints, figures, report and bundle belong to the parent's operating point.
@@ -103,10 +103,9 @@ def _write_run(finished: FinishedRun, place: Path, version: Version) -> list[str
                 if table.stem in ("valid", "test", "valid-shifted"):
                     write_predictions(run, table.stem, _rescored(made.predictions(table.stem), version))
                 else:  # an external set: scored again where it is asked for
-                    table.unlink()
+                    remove_file(run, table)
             write_card(run, made.card)
             _save_valid(made)
-            forget_missing(run)
         os.rename(run.root, place)
     except BaseException:
         shutil.rmtree(run.root, ignore_errors=True)

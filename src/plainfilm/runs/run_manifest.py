@@ -19,8 +19,9 @@ from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
 
 IN_STATUS, IN_LEDGER = "manifest", "run_files"  # the keys that say that there is a manifest, should it be deleted
+_ABSENT = ""  # as sha256_of() says of a file that is not there
 _TRIES = 3  # a reader holds no lock: the file may be replaced after its manifest was read
-_Files = dict[str, list[str]]  # file -> hashes that are accepted; two only while it is replaced
+_Files = dict[str, list[str]]  # file -> hashes that are accepted; two only while it is written
 
 
 def begin_manifest(run: RunDir) -> None:
@@ -31,14 +32,14 @@ def begin_manifest(run: RunDir) -> None:
 def write_file(run: RunDir, path: Path, content: str | bytes) -> None:
     """Write a file of the run and its hash; the lock must be held. In a run without a manifest, only the file.
 
-    Killed anywhere, the run stays readable: a file that is replaced has both hashes until it is in place.
+    Killed anywhere, the run stays readable: until a file is in place, its manifest accepts the one before it, or none.
     """
     files, name = read_manifest(run), name_of(run, path)
     if files is None:
         return atomic_write(path, content)
     data = content.encode("utf-8") if isinstance(content, str) else content
     found, new = sha256_of(path), hashlib.sha256(data).hexdigest()
-    kept = [found] if found in files.get(name, []) and found != new else []
+    kept = [found] if found in (*files.get(name, []), _ABSENT) and found != new else []
     _save(run, {**files, name: [*kept, new]})
     atomic_write(path, data)
     if kept:
@@ -52,11 +53,14 @@ def seal_files(run: RunDir, *paths: Path) -> None:
         _save(run, {**files, **{name_of(run, path): [sha256_of(path)] for path in paths}})
 
 
-def forget_missing(run: RunDir) -> None:
-    """Take away the entries of files that are not there, since the run did without them on purpose."""
-    files = read_manifest(run)
-    if files is not None and (kept := {name: files[name] for name in files if (run.root / name).is_file()}) != files:
-        _save(run, kept)
+def remove_file(run: RunDir, path: Path) -> None:
+    """Delete a file that the run does without from now on; the lock must be held. As with write_file(), a kill is no harm."""
+    files, name = read_manifest(run) or {}, name_of(run, path)
+    if hashes := files.pop(name, []):
+        _save(run, {**files, name: [*hashes, _ABSENT]})
+    path.unlink(missing_ok=True)
+    if hashes:
+        _save(run, files)
 
 
 def read_verified(run: RunDir, path: Path) -> bytes:
@@ -94,7 +98,7 @@ def is_kept(run: RunDir, path: Path) -> bool:
     if path.is_file():
         return True
     name = name_of(run, path)
-    if name in (read_manifest(run) or {}):
+    if _ABSENT not in (read_manifest(run) or {}).get(name, [_ABSENT]):
         raise DataError(f"{name} of {run.root} is missing, and run_manifest.json names it. {_cure(run, name)}")
     return False
 

@@ -35,7 +35,7 @@ TAKES = {
     "compare": ("predictions/valid.csv",),
     "compare test": ("predictions/test.csv",),
     "interpret": ("predictions/valid.csv", "predictions/test.csv", "predictions/test_top.npy", "history.csv"),
-    "table": ("metrics.json", "predictions/test.csv", "cost.json"),
+    "table": ("metrics.json", "predictions/valid.csv", "cost.json"),
 }  # fmt: skip
 
 

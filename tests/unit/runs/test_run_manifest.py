@@ -15,10 +15,10 @@ from plainfilm.runs import run_manifest
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.run_manifest import (
     begin_manifest,
-    forget_missing,
     is_kept,
     read_manifest,
     read_verified,
+    remove_file,
     seal_files,
     verify,
     write_file,
@@ -103,6 +103,7 @@ def test_killed_before_a_first_write_the_file_is_missing_and_written_again(run, 
             write_file(run, run.metrics, "{}")
     with pytest.raises(FileNotFoundError):
         read_verified(run, run.metrics)
+    assert not is_kept(run, run.metrics)
     write_file(run, run.metrics, "{}")
     assert read_verified(run, run.metrics) == b"{}"
 
@@ -167,9 +168,15 @@ def test_a_run_that_is_moved_or_copied_keeps_its_manifest(run, tmp_path):
         assert read_verified(place, place.card) == b"a"
 
 
-def test_what_a_version_leaves_behind_is_not_missed(run):
+def test_a_file_that_is_removed_on_purpose_is_not_missed_even_after_a_kill(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            remove_file(run, run.card)
+    assert is_kept(run, run.card) and read_verified(run, run.card) == b"a"  # killed before it was deleted
     run.card.unlink()
-    forget_missing(run)
+    assert not is_kept(run, run.card)  # and after
+    remove_file(run, run.card)
     assert read_manifest(run) == {} and not is_kept(run, run.card)
 
 
