@@ -34,12 +34,14 @@ def report_run(
     _refuse_foreign(path)
     if data is not None:
         FinishedRun.open(run, data, on_event)
-    else:
-        say_unverified(run, on_event)
     if not path.is_relative_to(run.root):  # a read-only run can still be reported elsewhere
-        return write_report(read_reported_run(run), path, names=names)
-    with run.lock():
-        return write_report(read_reported_run(run), path, names=names)
+        document = write_report(read_reported_run(run), path, names=names)
+    else:
+        with run.lock():
+            document = write_report(read_reported_run(run), path, names=names)
+    if data is None:  # else it was said above
+        say_unverified(run, on_event)
+    return document
 
 
 def _refuse_foreign(path: Path) -> None:
