@@ -123,9 +123,10 @@ def test_the_output_fits_80_columns_and_says_for_whom_it_holds(run):
         assert words in done.stdout
 
 
-def test_an_older_run_without_cut_band_and_gate_is_evaluated(run, tmp_path):
+def test_an_older_run_without_cut_band_and_gate_is_evaluated(run, tmp_path, as_older):
     old = RunDir(tmp_path / "old")
     shutil.copytree(run.root, old.root)
+    as_older(old.root)
     card = json.loads(old.card.read_text())
     for key in ("band", "gate_sha256", "bias", "threshold_range"):
         del card[key]

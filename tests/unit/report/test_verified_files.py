@@ -71,7 +71,11 @@ def refused(name: str, work: Callable[[], Any]) -> str:
 
 
 def test_every_command_refuses_an_edited_file_by_its_name(finish, save_run, tmp_path):
-    run, other, out = finish("one", patients=12), save_run("two", patients=12, options=OTHER, looked=True), tmp_path / "out"
+    run, other, out = (
+        finish("one", patients=12),
+        save_run("two", patients=12, options=OTHER, looked=True),
+        tmp_path / "out",
+    )
     out.mkdir()
     adopt_files(run)
     work, wrong = commands(run, other, out), {}
