@@ -1,6 +1,7 @@
 """What the tests share: a small set of drawn films, a way to write pictures, and a way to read refusals."""
 
 import ctypes
+import json
 import os
 import signal
 import sys
@@ -121,3 +122,16 @@ def refusal() -> Callable[..., str]:
         return message
 
     return refuse
+
+
+@pytest.fixture
+def as_older() -> Callable[[Path], None]:
+    """as_older(root): make the run one of a version that wrote no run_manifest.json, so that its files may be edited."""
+
+    def strip(root: Path) -> None:
+        (root / "run_manifest.json").unlink()
+        status = json.loads((root / "status.json").read_text(encoding="utf-8"))
+        del status["manifest"]
+        (root / "status.json").write_text(json.dumps(status), encoding="utf-8")
+
+    return strip

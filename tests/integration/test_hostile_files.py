@@ -231,11 +231,12 @@ def test_the_file_names_survive_the_round_trip(audited: tuple, tree: Path, tmp_p
     from plainfilm.data.split.splits import grouped
     from plainfilm.data.table.image_table import scan_table
     from plainfilm.data.table.saved_table import read_table, write_table
+    from plainfilm.runs.folder import RunDir
 
     table, _ = scan_table(tree, DataConfig())
-    rows = grouped(table.rows, wide=False).assign(split="train")
-    write_table(tmp_path / "table.csv", rows)
-    assert read_table(tmp_path / "table.csv")["relative"].tolist() == rows["relative"].tolist()
+    rows, run = grouped(table.rows, wide=False).assign(split="train"), RunDir(tmp_path)
+    write_table(run, run.table, rows)
+    assert read_table(run)["relative"].tolist() == rows["relative"].tolist()
     assert {f"A/{name}" for name in NAMES} <= set(rows["relative"])
 
 

@@ -125,9 +125,10 @@ def test_what_is_not_offered_is_refused(run: Path, args: tuple[str, str]):
     assert plainfilm("interpret", run, *args, code=2).stdout == ""
 
 
-def test_a_run_made_before_there_were_lists_is_read(run: Path, tmp_path: Path):
+def test_a_run_made_before_there_were_lists_is_read(run: Path, tmp_path: Path, as_older):
     old = tmp_path / "old"
     shutil.copytree(run, old)
+    as_older(old)
     config = (old / "config.yaml").read_text()
     assert "  exclude: null\n" in config
     (old / "config.yaml").write_text(config.replace("  exclude: null\n", ""))

@@ -50,7 +50,7 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def valid(run):
     """The valid rows with their scores."""
-    rows = read_table(run.table)
+    rows = read_table(run)
     rows = rows[rows["split"] == "valid"].reset_index(drop=True)
     return rows.join(pd.read_csv(run.predictions("valid")).drop(columns=["path", "patient", "label"]))
 
@@ -98,14 +98,14 @@ def test_valid_is_judged_on_those_who_set_nothing_and_the_test_images_on_all(run
         "The epoch" not in note and "the temperature and bias and the threshold" in note.lower() for note in found.notes
     )
     tested = evaluate_run(run.root, split="test")
-    rows = read_table(run.table)
+    rows = read_table(run)
     assert tested.gate.marked.n == (rows["split"] == "test").sum()
     assert tested.gate.marked.ci_low <= 0.05
     assert [len(points) for points in (tested.reliability.before, tested.reliability.after)] == [15, 15]
 
 
 def test_the_run_marks_each_kind_of_foreign_image(run):
-    card, rows = read_card(run), read_table(run.table)
+    card, rows = read_card(run), read_table(run)
     films = decode_rows(rows[rows["split"] == "valid"], DecodeSpec(**card.decode))[:]
     gate, (model, device) = read_gate(run, card), kept_network(run, card, "cpu")
     for kind in (*DESIGNED_WITH, *CHOSEN_LAST):
@@ -123,9 +123,10 @@ def test_the_output_fits_80_columns_and_says_for_whom_it_holds(run):
         assert words in done.stdout
 
 
-def test_an_older_run_without_cut_band_and_gate_is_evaluated(run, tmp_path):
+def test_an_older_run_without_cut_band_and_gate_is_evaluated(run, tmp_path, as_older):
     old = RunDir(tmp_path / "old")
     shutil.copytree(run.root, old.root)
+    as_older(old.root)
     card = json.loads(old.card.read_text())
     for key in ("band", "gate_sha256", "bias", "threshold_range"):
         del card[key]

@@ -161,12 +161,13 @@ def test_auto_that_began_in_fp32_stays_there_on_a_machine_with_bf16(small, in_fp
     assert differ(tmp_path / "run", tmp_path / "other") == ["metrics.json"]  # it has the hash of config.yaml
 
 
-def test_a_run_of_a_version_without_precision_was_trained_in_fp32(in_fp32, tmp_path):
+def test_a_run_of_a_version_without_precision_was_trained_in_fp32(in_fp32, tmp_path, as_older):
     from plainfilm.runs.card import read_card
     from plainfilm.runs.environment import read_environment
     from plainfilm.runs.folder import RunDir
 
     shutil.copytree(in_fp32, tmp_path / "old")
+    as_older(tmp_path / "old")
     for name in ("card.json", "environment.json"):
         path = tmp_path / "old" / name
         found = json.loads(path.read_text())

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from plainfilm.config import load_config
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.saved_table import read_table
+from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign, pytest.mark.usefixtures("one_thread")]
@@ -135,7 +136,7 @@ def test_a_run_starts_the_next_one_with_its_head_where_the_classes_are_the_same(
 
 def test_a_source_that_has_seen_valid_or_test_ends_before_the_training(first, data, small, tmp_path):
     options = [data, "--model", "compact", "--weights", first, *small, "--seed", 5, "--out", tmp_path / "leak"]
-    rows = read_table(first / "table.csv")
+    rows = read_table(RunDir(first))
     done = plainfilm("split", data, "--seed", 5, "--out", tmp_path / "split.csv", "-q")
     assert done.exit_code == 0
     new = pd.read_csv(tmp_path / "split.csv", dtype=str)

@@ -25,7 +25,7 @@ def test_each_kind_is_marked_and_few_other_patients_are(kermany, tmp_path):
     trained = CliRunner().invoke(app, ["train", str(kermany), *options, "--no-audit", "--out", str(tmp_path / "run")])
     assert trained.exit_code == 0, trained.stderr
     run = RunDir(tmp_path / "run")
-    card, rows = read_card(run), read_table(run.table)
+    card, rows = read_card(run), read_table(run)
     films = decode_rows(rows[untouched(rows)], DecodeSpec(**card.decode))[:]
     gate, (model, device) = read_gate(run, card), kept_network(run, card, "cpu")
 

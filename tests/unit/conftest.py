@@ -90,7 +90,7 @@ def save_run(tmp_path: Path) -> SaveRun:
             if split == "test":
                 seal, before = check_before_access(run, part)
                 looks = record_access(run, seal, before, {"model_sha256": card.weights_sha256, "inference": True})
-            write_predictions(run.predictions(split), found)
+            write_predictions(run, split, found)
             save_metrics(run, evaluate_document(FinishedRun(run, card, quick, rows), split, found, looks))
         run.cost.write_text(
             dump_json({"schema_version": 1, "parameters": 10, "weights_mb": 0.1, "seconds": 60.0 + seed, "train_img_per_s": 50.0,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import dump_json
 from plainfilm.errors import DataError
 from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
 from plainfilm.evaluate.finished import FinishedRun
@@ -27,6 +27,7 @@ from plainfilm.evaluate.stats.intervals import Floats, Ints
 from plainfilm.runs.card import KEPT_BEST, Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
+from plainfilm.runs.run_manifest import write_file
 from plainfilm.schemas.documents import Confusion, EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.marks import is_marked
@@ -173,7 +174,7 @@ def save_metrics(run: RunDir, document: EvaluateDocument) -> None:
     with suppress(DataError):
         saved = saved_splits(run)
     kept = document.model_dump(mode="json", exclude={"run", "written"})
-    atomic_write(run.metrics, dump_json({"schema_version": 1, **saved, document.split: kept}))
+    write_file(run, run.metrics, dump_json({"schema_version": 1, **saved, document.split: kept}))
 
 
 class _Patients(NamedTuple):

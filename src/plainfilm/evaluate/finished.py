@@ -16,6 +16,7 @@ from plainfilm.evaluate.predictions import CHANGE, Predictions, read_predictions
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.saved_config import read_run_config
+from plainfilm.runs.verified_files import say_unverified
 
 SHIFTED, AS_IT_IS = "valid-shifted", "none"
 _Stamp = tuple[tuple[int, int, int], ...]
@@ -47,8 +48,9 @@ class FinishedRun:
                 not below `data`, or is another one.
         """
         run = root if isinstance(root, RunDir) else RunDir.open(root)
+        say_unverified(run, on_event)
         stamp = _stamp_of(run)  # before reading: a file that is replaced meanwhile is read again
-        card, cfg, rows = read_card(run), read_run_config(run), read_table(run.table)
+        card, cfg, rows = read_card(run), read_run_config(run), read_table(run)
         if data is not None:
             rows = find_moved(rows, data, lambda done, of: on_event("scan", {"done": done, "of": of}))
             on_event("note", {"text": _found_again(rows, data)})
@@ -86,7 +88,7 @@ class FinishedRun:
 
     def read_predictions(self, name: str, rows: pd.DataFrame, *, has_patients: bool) -> Predictions:
         """The scores saved under `name` for rows that need not be the run's own: those of an external set."""
-        return read_predictions(self.run.predictions(name), rows, self.card.vocab, has_patients=has_patients)
+        return read_predictions(self.run, name, rows, self.card.vocab, has_patients=has_patients)
 
 
 def shifted_rows(rows: pd.DataFrame) -> pd.DataFrame:

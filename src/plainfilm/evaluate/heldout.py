@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from plainfilm.base.events import EventCallback
-from plainfilm.base.files import atomic_write
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError
@@ -16,6 +15,7 @@ from plainfilm.evaluate.finished import SHIFTED, FinishedRun
 from plainfilm.evaluate.ood.ood_gate import OODGate, read_gate
 from plainfilm.evaluate.predictions import (
     Predictions,
+    as_csv,
     make_predictions,
     predict,
     save_predictions,
@@ -25,6 +25,8 @@ from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
 from plainfilm.evaluate.test_ledger import accesses_before, accesses_to, check_before_access, record_access
 from plainfilm.models.from_card import kept_network
+from plainfilm.runs.run_manifest import write_file
+from plainfilm.runs.verified_files import files_at_access
 
 _Counted = tuple[int, int]  # accesses of a set, by this run and by all runs
 
@@ -43,14 +45,14 @@ def score_test(
     saved = run.predictions("test").is_file() and accesses_to(accesses, seal) and (probes is None or scores.is_file())
     if saved and not again:
         predictions = finished.predictions("test")
-        return predictions, record_access(run, seal, accesses, _facts(finished, inference=False))
+        return predictions, record_access(run, seal, accesses, _facts(finished, "test"))
     # the cache may hold the pixels of a file that is no longer there or another one
     pixels = _decoded(finished, part, on_event, files_too=True)
     predictions = _predicted(finished, part, pixels, device, gate, has_patients=finished.card.has_patients)
     probed = probes.score(part, pixels, finished.card.vocab) if probes else None
-    counted = record_access(run, seal, accesses, _facts(finished, inference=True))
+    counted = record_access(run, seal, accesses, _facts(finished, "test", predictions))
     if probed is not None:
-        atomic_write(scores, probed)
+        write_file(run, scores, probed)
     save_predictions(run, "test", predictions, pixels)
     return predictions, counted
 
@@ -70,7 +72,8 @@ def score_external(
     saved = predictions is not None
     if predictions is None:
         predictions = _predicted(finished, rows, pixels, device, gate, has_patients=known)
-    counted = record_access(run, external.seal, accesses, {**_facts(finished, inference=not saved), "external": True})
+    facts = _facts(finished, external.name, None if saved else predictions)
+    counted = record_access(run, external.seal, accesses, {**facts, "external": True})
     if not saved:
         save_predictions(run, external.name, predictions, pixels)
     return predictions, pixels, counted
@@ -112,6 +115,7 @@ def _predicted(
     return make_predictions(rows, logits, card.vocab, has_patients=has_patients, scaling=card.scaling, ood=ood)
 
 
-def _facts(finished: FinishedRun, *, inference: bool) -> dict[str, Any]:
-    """What an access records."""
-    return {"model_sha256": finished.card.weights_sha256, "inference": inference}
+def _facts(finished: FinishedRun, name: str, new: Predictions | None = None) -> dict[str, Any]:
+    """What an access records; `new`: scores that will be saved under `name`, None: they are saved already."""
+    files = files_at_access(finished.run, name, None if new is None else as_csv(new))
+    return {"model_sha256": finished.card.weights_sha256, "inference": new is not None, **files}

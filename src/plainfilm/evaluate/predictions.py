@@ -5,19 +5,18 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.files import atomic_write
 from plainfilm.data.cache.rows import PixelRows
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.split.valid_roles import untouched
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import read_verified, write_file
 from plainfilm.runs.scaling import Scaling
 
 if TYPE_CHECKING:
@@ -145,22 +144,31 @@ def _patients(rows: pd.DataFrame, has_patients: bool) -> np.ndarray | None:
     return np.where(rows["patient"] != "", "p:" + rows["patient"].astype(str), "i:" + rows["path"].astype(str))
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Save the table with 9 significant digits."""
-    atomic_write(path, predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+def as_csv(predictions: Predictions) -> str:
+    """The table as it is saved, with 9 significant digits."""
+    text: str = predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    return text
 
 
-def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_patients: bool) -> Predictions:
+def write_predictions(run: RunDir, name: str, predictions: Predictions) -> None:
+    """Save the table."""
+    write_file(run, run.predictions(name), as_csv(predictions))
+
+
+def read_predictions(
+    run: RunDir, name: str, rows: pd.DataFrame, vocab: list[str], *, has_patients: bool
+) -> Predictions:
     """A saved table, joined with its rows of table.csv.
 
     Raises:
-        DataError: the file is missing, or does not belong to these rows.
+        DataError: the file is missing or edited, or does not belong to these rows.
     """
+    path = run.predictions(name)
     if not path.is_file():
         raise DataError(f"{path} is not there. Run plainfilm evaluate on this run first.")
     try:
         texts = dict.fromkeys(("path", "patient", "label", CHANGE), str)
-        frame = pd.read_csv(path, dtype=texts, keep_default_na=False)
+        frame = pd.read_csv(io.BytesIO(read_verified(run, path)), dtype=texts, keep_default_na=False)
         scores = [f"{kind}_{name}" for kind in ("logit", "prob") for name in vocab]
         frame = frame.astype(dict.fromkeys([*scores, *([OOD] if OOD in frame else [])], np.float64))
     except (ValueError, KeyError):
@@ -171,8 +179,8 @@ def read_predictions(path: Path, rows: pd.DataFrame, vocab: list[str], *, has_pa
 
 
 def save_predictions(run: RunDir, split: str, predictions: Predictions, pixels: np.ndarray | PixelRows) -> None:
-    write_predictions(run.predictions(split), predictions)
+    write_predictions(run, split, predictions)
     # kept so that interpret can show the largest losses without reading a test file again
     buffer = io.BytesIO()
     np.save(buffer, pixels[predictions.worst()], allow_pickle=False)
-    atomic_write(run.top_images(split), buffer.getvalue())
+    write_file(run, run.top_images(split), buffer.getvalue())

@@ -19,6 +19,7 @@ from plainfilm.base.files import atomic_write, hash_json
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import SealError
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.verified_files import refuse_other_files
 
 _START = "0" * 64
 
@@ -97,6 +98,7 @@ def accesses_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
         SealError: the run's ledger or the set's is broken.
     """
     accesses = _read_ledger(run.ledger, run.read_status().get("ledger_head"))
+    refuse_other_files(run, accesses)
     read_chain(run.shared_ledger(seal))
     return accesses
 
@@ -153,5 +155,7 @@ def count_accesses(run: RunDir, seal: str | None) -> tuple[int, int]:
     """Accesses so far of the set with this seal, by this run and by all runs; (0, 0) without a seal."""
     if seal is None:
         return 0, 0
-    own = accesses_to(_read_ledger(run.ledger, run.read_status().get("ledger_head")), seal)
+    accesses = _read_ledger(run.ledger, run.read_status().get("ledger_head"))
+    refuse_other_files(run, accesses)
+    own = accesses_to(accesses, seal)
     return len(own), max(len(own), len(read_chain(run.shared_ledger(seal))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from typing import Any, Literal
 
@@ -9,11 +10,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import dump_json
 from plainfilm.base.json_text import json_model
 from plainfilm.errors import DataError
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import is_kept, read_verified, write_file
 from plainfilm.schemas.documents import TrainDocument
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -51,10 +53,10 @@ def read_cost(run: RunDir) -> Cost:
     Raises:
         DataError: cost.json is damaged, or the weights are.
     """
-    if not run.cost.is_file():
+    if not is_kept(run, run.cost):
         return Cost(**_size(run), **_time(run))
     try:
-        saved = json_model(Cost, run.cost.read_text(encoding="utf-8"), run.cost)
+        saved = json_model(Cost, read_verified(run, run.cost), run.cost)
     except (ValidationError, ValueError, OSError):
         raise DataError(
             f"{run.cost} is damaged or of a newer version. Remove it; experiments run measures again."
@@ -75,7 +77,7 @@ def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb
 
 
 def _save(run: RunDir, cost: Cost) -> None:
-    atomic_write(run.cost, dump_json(cost.model_dump(mode="json")))
+    write_file(run, run.cost, dump_json(cost.model_dump(mode="json")))
 
 
 def _size(run: RunDir) -> dict[str, Any]:
@@ -97,7 +99,7 @@ def _size(run: RunDir) -> dict[str, Any]:
 def _time(run: RunDir) -> dict[str, Any]:
     """Times from timing.csv: epochs only, without scan, decoding and probes."""
     try:
-        rows = pd.read_csv(run.timing)
+        rows = pd.read_csv(io.BytesIO(read_verified(run, run.timing)))
         return {
             "seconds": float(rows["epoch_seconds"].sum()),
             "train_img_per_s": float(rows["images"].sum() / rows["train_seconds"].sum()),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -42,7 +43,9 @@ from plainfilm.runs.environment import read_environment
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import validated_splits
+from plainfilm.runs.run_manifest import read_verified, verify
 from plainfilm.runs.saved_config import read_run_config
+from plainfilm.runs.verified_files import say_unverified
 from plainfilm.schemas.documents import DRAWN, HEAT_MAPS, DataCounts, EvaluateDocument, ExportDocument
 
 if TYPE_CHECKING:
@@ -68,7 +71,9 @@ def export_run(
     out = (out or run.bundle).absolute()
     if out.exists():
         raise OccupiedError(f"{out} exists; a bundle is never overwritten. Choose another --out, or remove it.")
-    rows = read_table(run.table) if data is None else FinishedRun.open(run, data, on_event).rows
+    say_unverified(run, on_event if data is None else silent)
+    verify(run, run.metrics, run.data, run.environment, run.config)  # before the network is exported
+    rows = read_table(run) if data is None else FinishedRun.open(run, data, on_event).rows
     card = _with_heat_verdict(run, _named_as_drawn(read_card(run), rows))
     read_gate(run, card)  # refuses a modified gate
     from plainfilm.export.onnx import OPSET, OUTPUTS, TOLERANCE, differences, export_onnx
@@ -137,7 +142,7 @@ def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
         return _Sample(_as_input(pixels), "valid images")
     try:
-        kept = np.load(run.top_images("valid"), allow_pickle=False)
+        kept = np.load(io.BytesIO(read_verified(run, run.top_images("valid"))), allow_pickle=False)
         return _Sample(_as_input(kept), "valid images that the run kept")
     except (OSError, ValueError):
         raise DataError(
@@ -174,7 +179,7 @@ def _fingerprint(rows: pd.DataFrame, *columns: str) -> str:
 
 def _read(run: RunDir, name: str, kind: Any) -> Any:
     try:
-        return json_model(kind, (run.root / name).read_text(encoding="utf-8"), name)
+        return json_model(kind, read_verified(run, run.root / name), name)
     except (OSError, ValidationError, ValueError):
         raise DataError(
             f"{name} of {run.root} is missing or damaged. Restore it from a backup, or train again."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from plainfilm.plots import base, curves, heatmaps
 from plainfilm.plots.base import short
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import Metric, marks
 from plainfilm.schemas.interpret import Confused
 
@@ -76,7 +78,7 @@ def make_view(finished: FinishedRun, split: str, predictions: Predictions) -> Sp
     card, positive = finished.card, finished.positive
     sample = predictions.sample(positive, card.threshold)
     predicted = predicted_classes(predictions.probs, positive=positive, threshold=card.threshold)
-    worst = np.load(finished.run.top_images(split), allow_pickle=False)
+    worst = np.load(io.BytesIO(read_verified(finished.run, finished.run.top_images(split))), allow_pickle=False)
     return SplitView(card, split, predictions, predicted, sample, worst)
 
 
@@ -104,7 +106,9 @@ def confused_pairs(matrix: np.ndarray, vocab: list[str]) -> list[Confused]:
 
 
 def _history(run: RunDir, card: Card) -> Figure:
-    history = {str(name): column.tolist() for name, column in pd.read_csv(run.history).items()}
+    history = {
+        str(name): column.tolist() for name, column in pd.read_csv(io.BytesIO(read_verified(run, run.history))).items()
+    }
     places = list(zip(history["phase"], history["epoch"], strict=True))
     kept = places.index((card.kept_phase, card.kept_epoch))
     return base.plot_history(history, kept, f"{marks(card.notes)}Training by epoch")

@@ -9,6 +9,8 @@ from plainfilm.compare.compare import compare_scored
 from plainfilm.compare.margin import check_margin
 from plainfilm.compare.scored_run import read_scored
 from plainfilm.errors import UsageError
+from plainfilm.runs.folder import RunDir
+from plainfilm.runs.verified_files import unverified_note
 from plainfilm.schemas.compare import CompareDocument
 
 
@@ -29,7 +31,9 @@ def compare_runs(
             f"compare got {len(roots)} run; at least two are needed. Give another: plainfilm compare RUN RUN"
         )
     _refuse_twice(roots)
-    return compare_scored([read_scored(root, split) for root in roots], metric=metric, margin=margin)
+    found = compare_scored([read_scored(root, split) for root in roots], metric=metric, margin=margin)
+    older = [note for root in roots for note in unverified_note(RunDir(root))]
+    return found.model_copy(update={"notes": [*found.notes, *older]})
 
 
 def _refuse_twice(roots: Sequence[Path]) -> None:

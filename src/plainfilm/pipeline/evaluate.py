@@ -27,6 +27,7 @@ from plainfilm.evaluate.test_ledger import accesses_to, check_before_access, cou
 from plainfilm.pipeline.saved_document import SavedDocument, save_document, scored_files
 from plainfilm.pipeline.weights_overlap import refuse_overlap
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import verify
 from plainfilm.schemas.documents import EvaluateDocument
 
 _COSTS = "Computing them again is a test-set access."
@@ -75,6 +76,8 @@ def evaluate_run(
         asked["external"] = ExternalRequest(Path(asked["external"]), **about)
     request = replace(request or EvaluateRequest(), **asked)
     finished = FinishedRun.open(root, request.data, on_event)
+    if not request.again:
+        _verify_saved(finished.run, request.split)
     if request.external is None and request.threshold is None and not request.again:
         saved = _saved_document(finished, request, on_event)
         if saved is not None:
@@ -171,6 +174,12 @@ def _extra_blocks(
     data, cfg = (external.path, external.read_with) if external else (finished.data, finished.cfg.data)
     names = [] if request.by is None else subgroup_names(rows, request.by, data, cfg)
     return ExtraBlocks(list(request.prevalences or []), request.by, names)
+
+
+def _verify_saved(run: RunDir, split: str) -> None:
+    """Refuse saved numbers and scores that were edited: else they would be computed again, which may be an access."""
+    scores = (run.predictions(split), run.top_images(split), run.probe_scores(split))
+    verify(run, run.metrics, run.probes, run.probe_features, *scores)
 
 
 def _edited_scores(run: RunDir, split: str) -> bool:

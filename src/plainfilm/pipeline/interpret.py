@@ -7,6 +7,7 @@ and on a fixed number of valid images. No test image is opened and the test set 
 from __future__ import annotations
 
 import contextlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from plainfilm.interpret.out_of_fold import out_of_fold
 from plainfilm.models.from_card import bare_network, kept_network
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
+from plainfilm.runs.run_manifest import read_verified, remove_file, write_file
 from plainfilm.schemas.interpret import HeatFindings, InterpretDocument, LabelErrorFindings
 
 if TYPE_CHECKING:
@@ -91,14 +93,14 @@ def _write(run: RunDir, drawn: dict[str, Figure], found: HeatFindings | None) ->
     """Write the figures and the checks of the heat maps; take away those of earlier heat maps."""
     from plainfilm.plots.base import as_png
 
-    run.heat_checks.unlink(missing_ok=True)  # first: a verdict must not outlive the maps that it judges
+    remove_file(run, run.heat_checks)  # first: a verdict must not outlive the maps that it judges
     for name, figure in drawn.items():
         atomic_write(run.figure(name), as_png(figure))
     for stale in run.figure("any").parent.glob("heat_*.png"):  # of the sheets that were just replaced
         if stale.stem not in drawn:
             stale.unlink()
     if found:
-        atomic_write(run.heat_checks, dump_json(found.model_dump(mode="json")))
+        write_file(run, run.heat_checks, dump_json(found.model_dump(mode="json")))
 
 
 def _sheets(run: RunDir, split: str, found: HeatFindings) -> list[str]:
@@ -157,7 +159,7 @@ def _saved(finished: FinishedRun, valid: Predictions, n: int) -> tuple[np.ndarra
     """At most `n` saved valid images of the largest losses, one per patient, their rows, their description, and how many
     there were to choose from.
     """
-    images = np.load(finished.run.top_images("valid"), allow_pickle=False)
+    images = np.load(io.BytesIO(read_verified(finished.run, finished.run.top_images("valid"))), allow_pickle=False)
     rows = valid.worst(len(images))
     _, first = np.unique(valid.groups[rows], return_index=True)
     available, first = len(first), np.sort(first)[:n]

@@ -11,6 +11,7 @@ from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.report.page import GENERATOR, write_report
 from plainfilm.report.run_data import read_reported_run
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.verified_files import say_unverified
 from plainfilm.schemas.documents import ReportDocument
 
 
@@ -34,9 +35,13 @@ def report_run(
     if data is not None:
         FinishedRun.open(run, data, on_event)
     if not path.is_relative_to(run.root):  # a read-only run can still be reported elsewhere
-        return write_report(read_reported_run(run), path, names=names)
-    with run.lock():
-        return write_report(read_reported_run(run), path, names=names)
+        document = write_report(read_reported_run(run), path, names=names)
+    else:
+        with run.lock():
+            document = write_report(read_reported_run(run), path, names=names)
+    if data is None:  # else it was said above
+        say_unverified(run, on_event)
+    return document
 
 
 def _refuse_foreign(path: Path) -> None:

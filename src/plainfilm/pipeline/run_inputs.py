@@ -6,6 +6,7 @@ are ignored, and a changed file is refused.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from plainfilm.errors import DataError
 from plainfilm.pipeline.prepare import Prepared
 from plainfilm.runs.environment import Environment, read_environment, versions, write_environment
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import IN_STATUS, begin_manifest, is_kept, read_verified, write_file
 from plainfilm.schemas.documents import DataCounts
 
 # Libraries that can change the bits of a result; a run is not resumed with another version of one of these.
@@ -68,13 +70,14 @@ def write_inputs(
     initial_weights: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Write all inputs of a run; start.json comes last, so that if it exists, the rest does too."""
-    run.write_status("running", seal=seal, ledger_head=None)
-    atomic_write(run.config, cfg.as_yaml())
+    begin_manifest(run)
+    run.write_status("running", seal=seal, ledger_head=None, **{IN_STATUS: True})
+    write_file(run, run.config, cfg.as_yaml())
     write_environment(run, speed)
     # a column of the user's table, such as the hospital, is not kept
-    write_table(run.table, ready.split.rows.drop(columns="series", errors="ignore"))
-    write_table(run.excluded, ready.table.excluded)
-    atomic_write(run.data, dump_json(ready.counts.model_dump(mode="json")))
+    write_table(run, run.table, ready.split.rows.drop(columns="series", errors="ignore"))
+    write_table(run, run.excluded, ready.table.excluded)
+    write_file(run, run.data, dump_json(ready.counts.model_dump(mode="json")))
     start = _Start(
         config=cfg.model_dump(mode="json"),
         table_sha256=sha256_of(run.table), data_sha256=sha256_of(run.data),
@@ -109,21 +112,27 @@ def read_inputs(
         ),
     ]
     _refuse(run, differ)
-    cfg, rows = load_config(run.config), read_table(run.table)
+    cfg, rows = load_config(run.config), read_table(run)
     if data is not None:
         rows = find_moved(rows, data, progress)
     else:
         _refuse(run, changed_files(rows[rows["split"] != "test"], progress))
     spec = DecodeSpec(**start.decode)
-    excluded = pd.read_csv(run.excluded, dtype=str, keep_default_na=False) if run.excluded.is_file() else pd.DataFrame()
+    excluded = _read_excluded(run)
     ready = Prepared(
         ImageTable(Path(cfg.data.path or "."), rows, excluded, spec.bits),
         Split(rows, start.split, start.leaky, tuple(start.notes)),
-        json_model(DataCounts, run.data.read_text(encoding="utf-8"), run.data),
+        json_model(DataCounts, read_verified(run, run.data), run.data),
         start.positive,
         spec,
     )
     return _Resumed(cfg, ready, environment, start.initial_weights)
+
+
+def _read_excluded(run: RunDir) -> pd.DataFrame:
+    if not is_kept(run, run.excluded):
+        return pd.DataFrame()
+    return pd.read_csv(io.BytesIO(read_verified(run, run.excluded)), dtype=str, keep_default_na=False)
 
 
 def _read_start(run: RunDir) -> _Start:

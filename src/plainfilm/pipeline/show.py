@@ -11,6 +11,8 @@ from plainfilm.pipeline.saved_document import SavedDocument
 from plainfilm.runs.card import has_own_weights, was_trained_in_bf16
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
+from plainfilm.runs.run_manifest import verify
+from plainfilm.runs.verified_files import adopt_files, unverified_note
 from plainfilm.schemas.documents import EvaluateDocument
 
 _BF16 = "Trained in bf16: the training steps were computed in bfloat16, these scores in fp32."
@@ -24,10 +26,11 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
     Args:
         split: None takes test if the run was evaluated on it, else valid.
     Raises:
-        UsageError: nothing is saved for `split`. DataError: nothing that can be read is saved.
+        UsageError: nothing is saved for `split`. DataError: nothing that can be read is saved, or a file was edited.
         SealError: the ledger is broken, or no test-set access is recorded.
     """
     run = RunDir.open(root)
+    verify(run)
     names = list(saved_splits(run)) if run.metrics.exists() else []
     split = split or ("test" if "test" in names else "valid")
     if split not in names:
@@ -49,8 +52,20 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
     changed = saved.changed(run, ExtraBlocks()) if saved.document.inputs else []
     doubts = saved.doubts([*changed, *([] if has_own_weights(run) else [run.weights.name])])
     bf16 = [_BF16] if was_trained_in_bf16(run) else []
-    document = document.model_copy(update={"notes": [*document.notes, *bf16, *doubts]})
+    document = document.model_copy(update={"notes": [*document.notes, *unverified_note(run), *bf16, *doubts]})
     return document, [name for name in names if name != split]
+
+
+def adopt_run(root: Path) -> str:
+    """`plainfilm show --adopt`: write the manifest of a run that has none; what was done, as a sentence.
+
+    Raises:
+        DataError: it has a manifest that its files do not match, or had one.
+    """
+    run = RunDir.open(root)
+    if not adopt_files(run):
+        return f"{run.root.name} has a run_manifest.json, and its files match it; nothing was written."
+    return f"run_manifest.json was written: the files of {run.root.name} count as they are now, right or wrong."
 
 
 def _evaluate(run: RunDir, split: str) -> str:

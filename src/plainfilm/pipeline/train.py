@@ -31,6 +31,7 @@ from plainfilm.pipeline.weights_overlap import prepare_without_overlap
 from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
 from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
+from plainfilm.runs.run_manifest import seal_files
 from plainfilm.schemas.documents import ShortcutBaseline, Timing, TrainDocument
 from plainfilm.schemas.patient_patterns import PatientPattern
 
@@ -244,6 +245,7 @@ class _Training:
             update={"shortcut_baseline": probes}
         )
         save_document(run, document, ExtraBlocks(), set())
+        seal_files(run, run.history, run.timing)
         return TrainDocument(
             run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
             threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature, bias=card.bias,

@@ -100,7 +100,7 @@ def _tables_behind(found: FoundWeights) -> tuple[list[pd.DataFrame], bool]:
     if found.kind != "run" or not run.table.is_file():
         return [], False
     tables, whole = _tables_before(run, found.card.initial_weights if found.card else None)
-    return [read_table(run.table), *tables], whole
+    return [read_table(run), *tables], whole
 
 
 def _tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd.DataFrame], bool]:
@@ -117,7 +117,7 @@ def _tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd
         if before is None or not before[0].table.is_file():
             return tables, False
         run, initial = before
-        tables.append(read_table(run.table))
+        tables.append(read_table(run))
     return tables, True
 
 

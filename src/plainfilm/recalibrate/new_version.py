@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import secrets
 import shutil
@@ -28,11 +29,12 @@ from plainfilm.pipeline.saved_document import save_document
 from plainfilm.recalibrate.local_images import Parent, ParentBundle, ParentRun
 from plainfilm.runs.card import Card, write_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import is_kept, read_verified, remove_file, write_file
 from plainfilm.schemas.operating import ParentPoint
 
 # Files of a run that a version has too; checkpoints, figures, report and bundle belong to the parent's operating point.
 _KEPT = (
-    "config.yaml", "environment.json", "table.csv", "excluded.csv", "data.json", "history.csv", "timing.csv", "status.json",
+    "run_manifest.json", "config.yaml", "environment.json", "table.csv", "excluded.csv", "data.json", "history.csv", "timing.csv", "status.json",
     "model.safetensors", "gate.safetensors", "cost.json", "heat_checks.json", "suspects.csv", "test_ledger.jsonl",
     "probes", "predictions", "local.csv",
 )  # fmt: skip
@@ -75,7 +77,7 @@ def lineage(parent: Parent, path: Path) -> dict[str, Any]:
 
 def _card_of(parent: Parent, path: Path) -> bytes:
     if isinstance(parent, ParentRun):
-        return parent.finished.run.card.read_bytes()
+        return read_verified(parent.finished.run, parent.finished.run.card)
     with opened(path) as source:
         return source.read(CARD)
 
@@ -99,9 +101,9 @@ def _write_run(finished: FinishedRun, place: Path, version: Version) -> list[str
             made = FinishedRun(run, version.card, finished.cfg, finished.rows)
             for table in sorted((run.root / "predictions").glob("*.csv")):
                 if table.stem in ("valid", "test", "valid-shifted"):
-                    write_predictions(table, _rescored(made.predictions(table.stem), version))
+                    write_predictions(run, table.stem, _rescored(made.predictions(table.stem), version))
                 else:  # an external set: scored again where it is asked for
-                    table.unlink()
+                    remove_file(run, table)
             write_card(run, made.card)
             _save_valid(made)
         os.rename(run.root, place)
@@ -129,9 +131,13 @@ def _copy(source: Path, target: Path) -> None:
 
 def _add_local(run: RunDir, rows: pd.DataFrame) -> None:
     """The local images behind those of earlier recalibrations, which the network's operating point knew too."""
-    before = pd.read_csv(run.local, dtype=str, keep_default_na=False) if run.local.is_file() else rows.iloc[:0]
+    before = _earlier(run) if is_kept(run, run.local) else rows.iloc[:0]
     both = pd.concat([before, rows.astype(str)], ignore_index=True)
-    atomic_write(run.local, both.to_csv(index=False, lineterminator="\n"))
+    write_file(run, run.local, both.to_csv(index=False, lineterminator="\n"))
+
+
+def _earlier(run: RunDir) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(read_verified(run, run.local)), dtype=str, keep_default_na=False)
 
 
 def _save_valid(made: FinishedRun) -> None:

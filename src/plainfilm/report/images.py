@@ -14,6 +14,7 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.plots import base
 from plainfilm.report.run_data import ReportedRun
+from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import marks
 
 _SHOWN = 12
@@ -132,7 +133,7 @@ def _images(found: ReportedRun) -> np.ndarray:
     """uint8 (n, h, w) or (n, h, w, 3)."""
     path = found.run.top_images(found.split)
     try:
-        images: np.ndarray = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        images: np.ndarray = np.load(io.BytesIO(read_verified(found.run, path)), allow_pickle=False)
     except (OSError, ValueError, EOFError):
         images = np.zeros(0)
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):

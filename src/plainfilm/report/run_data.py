@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, read_cha
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import MetricsDocument, validated_splits
+from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import DataCounts
 from plainfilm.schemas.interpret import HeatFindings
 
@@ -100,9 +102,9 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     finished = ReportedRun(
         run=run, card=card, cfg=of_run.cfg, rows=of_run.rows, documents=documents, counts=_read(run, "data.json", lambda text: json_model(DataCounts, text, "data.json")),
         environment=_read(run, "environment.json", _mapping), finished=str(status.get("updated", "")),
-        history=_read(run, "history.csv", lambda _: _history(run)), accesses=accesses,
+        history=_read(run, "history.csv", _history), accesses=accesses,
         accesses_external=len(ledger) - len(accesses), accesses_set=of_set,
-        set_aside=_read(run, "excluded.csv", lambda _: _set_aside(run)),
+        set_aside=_read(run, "excluded.csv", _set_aside),
         heat=read_heat_checks(run),
     )  # fmt: skip
     _check(finished)
@@ -111,9 +113,8 @@ def read_reported_run(run: RunDir) -> ReportedRun:
 
 def _read(run: RunDir, name: str, make: Callable[[str], _T]) -> _T:
     """The result of `make` on the text of a file; a missing or damaged file is an error of one line."""
-    path = run.root / name
     try:
-        return make(path.read_text(encoding="utf-8"))
+        return make(read_verified(run, run.root / name).decode("utf-8"))
     except FileNotFoundError:
         what = "is missing"
     except (OSError, ValueError, ValidationError, KeyError, TypeError, RecursionError):
@@ -128,16 +129,16 @@ def _mapping(text: str) -> dict[str, Any]:
     return found
 
 
-def _history(run: RunDir) -> dict[str, list[float]]:
-    table = pd.read_csv(run.history).astype(float)
+def _history(text: str) -> dict[str, list[float]]:
+    table = pd.read_csv(io.StringIO(text)).astype(float)
     needed = ("phase", "epoch", "train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")
     if missing := [name for name in needed if name not in table]:
         raise KeyError(missing[0])
     return {str(name): column.tolist() for name, column in table.items()}
 
 
-def _set_aside(run: RunDir) -> pd.DataFrame:
-    return pd.read_csv(run.excluded, dtype=str, keep_default_na=False)[["relative", "state", "code", "why"]]
+def _set_aside(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)[["relative", "state", "code", "why"]]
 
 
 def _check(found: ReportedRun) -> None:

@@ -8,11 +8,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm import __version__
-from plainfilm.base.files import atomic_write, dump_json, read_regular, sha256_of
+from plainfilm.base.files import dump_json, read_regular, sha256_of
 from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import read_verified, write_file
 from plainfilm.runs.scaling import Scaling
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.schemas.operating import Recalibration, ThresholdRange
@@ -80,13 +81,13 @@ class Card(BaseModel):
 
 def write_card(run: RunDir, card: Card) -> None:
     """Save card.json."""
-    atomic_write(run.card, dump_json(card.model_dump(mode="json")))
+    write_file(run, run.card, dump_json(card.model_dump(mode="json")))
 
 
 def _refuse_newer(run: RunDir) -> None:
     """Raise DataError for a card that is intact but was written by another version."""
     try:
-        raw = parsed_json(read_regular(run.card), run.card)
+        raw = parsed_json(read_verified(run, run.card), run.card)
         version, unknown = raw["schema_version"], sorted(raw.keys() - Card.model_fields.keys())
         unknown += [f"model.{key}" for key in sorted(raw["model"].keys() - ModelConfig.model_fields.keys())]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -102,7 +103,7 @@ def _refuse_newer(run: RunDir) -> None:
 def has_own_weights(run: RunDir) -> bool:
     """Whether the weights are those that card.json describes, be it of any version; not where one is absent or damaged."""
     try:
-        return bool(sha256_of(run.weights) == parsed_json(read_regular(run.card), run.card)["weights_sha256"])
+        return bool(sha256_of(run.weights) == parsed_json(read_verified(run, run.card), run.card)["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -110,7 +111,7 @@ def has_own_weights(run: RunDir) -> bool:
 def was_trained_in_bf16(run: RunDir) -> bool:
     """Whether card.json, be it of any version, says so; not where it is absent or damaged."""
     try:
-        return bool(parsed_json(read_regular(run.card), run.card)["precision"] == "bf16")
+        return bool(parsed_json(read_verified(run, run.card), run.card)["precision"] == "bf16")
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -123,7 +124,7 @@ def read_card(run: RunDir) -> Card:
     """
     _refuse_newer(run)
     try:
-        card = json_model(Card, read_regular(run.card), run.card)
+        card = json_model(Card, read_verified(run, run.card), run.card)
         weights = read_regular(run.weights)
     except (OSError, ValueError) as error:
         raise DataError(

@@ -10,10 +10,11 @@ from importlib import metadata
 from typing import Any
 
 from plainfilm import __version__
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import dump_json
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import read_verified, write_file
 
 _LIBRARIES = (
     "torch", "torchvision", "fastai", "numpy", "pandas", "pillow", "pydicom", "scikit-learn", "scipy", "safetensors", "timm",
@@ -38,7 +39,7 @@ def write_environment(run: RunDir, speed: dict[str, Any]) -> None:
         "command": sys.argv,
         "speed": speed,
     }
-    atomic_write(run.environment, dump_json(facts))
+    write_file(run, run.environment, dump_json(facts))
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def read_environment(run: RunDir) -> Environment:
         DataError: it is missing or damaged.
     """
     try:
-        found = parsed_json(run.environment.read_text(encoding="utf-8"), run.environment)
+        found = parsed_json(read_verified(run, run.environment), run.environment)
         versions = {"plainfilm": str(found["plainfilm"]), **found["libraries"]}
         speed = found["speed"]
         precision = str(speed.get("precision", "fp32"))  # earlier versions had no other
@@ -72,7 +73,7 @@ def read_environment(run: RunDir) -> Environment:
 def version_of(run: RunDir) -> str:
     """The version of plainfilm that trained a run; 'of an unknown version' where environment.json does not say."""
     try:
-        found: Any = parsed_json(run.environment.read_text(encoding="utf-8"), run.environment)
+        found: Any = parsed_json(read_verified(run, run.environment), run.environment)
         return str(found["plainfilm"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return "of an unknown version"

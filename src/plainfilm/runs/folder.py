@@ -55,6 +55,7 @@ class RunDir:
         self.history = self.root / "history.csv"
         self.timing = self.root / "timing.csv"
         self.status = self.root / "status.json"
+        self.manifest = self.root / "run_manifest.json"  # hashes of the files that other commands trust
         self.weights = self.root / "model.safetensors"
         self.card = self.root / "card.json"
         self.gate = self.root / "gate.safetensors"

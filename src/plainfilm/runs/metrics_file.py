@@ -14,6 +14,7 @@ from plainfilm.base.command_line import command_line
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.calibration import CalibrationCurve
 from plainfilm.schemas.documents import Confusion, ReadsEitherKey
 from plainfilm.schemas.evaluate import BaselineDifference, DecisionCurve, LeftOut
@@ -223,7 +224,7 @@ def saved_splits(run: RunDir) -> dict[str, dict[str, Any]]:
         DataError: the file is missing, or is no JSON object of objects.
     """
     try:
-        found = dict(parsed_json(run.metrics.read_text(encoding="utf-8"), run.metrics))
+        found = dict(parsed_json(read_verified(run, run.metrics), run.metrics))
         del found["schema_version"]
         return {name: dict(part) for name, part in found.items()}
     except FileNotFoundError:

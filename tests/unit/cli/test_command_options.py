@@ -21,7 +21,7 @@ NAMES = {
     "train": "--allow-leak --audit/--no-audit --augment --balance --batch-size --bits --cache/--no-cache --checkpoint-minutes --class-weights --clip --config --date-column --device --drop-duplicates --dry-run --ema --epochs --exclude --fold --folds --follow-links --frame --freeze --freeze-epochs --freeze-lr --group-column --group-pattern --harmonise --json --keep --keep-label --label-column --label-pattern --label-smoothing --labels-as-text --lr --lr-ratio --max-bad --max-minutes --missing-label --model --norm --offline --one-label --out --path-column --patient-column --patient-pattern --per-class --positive --precision --print-config --requantise --resize --seed --size --split --split-column --standardise --suffix --test-series --threads --threshold --threshold-on --tiff --under --weights --without -q,--quiet -v,--verbose DATA?",
     "resume": "--checkpoint-minutes --data --device --json --max-minutes -q,--quiet -v,--verbose RUN",
     "evaluate": "--again --by --data --device --drop-known --external --fail-under --follow-links --json --keep-label --label-column --label-pattern --labels-as-text --leave-out --map --missing-label --one-label --path-column --patient-column --patient-pattern --prevalence --split --split-column --suffix --threshold --under -q,--quiet -v,--verbose RUN",
-    "show": "--json --split -q,--quiet -v,--verbose RUN",
+    "show": "--adopt --json --split -q,--quiet -v,--verbose RUN",
     "interpret": "--data --device --heat --heat-maps --json --split -q,--quiet -v,--verbose RUN",
     "report": "--data --json --names --out -q,--quiet -v,--verbose RUN",
     "export": "--data --json --out -q,--quiet -v,--verbose RUN",

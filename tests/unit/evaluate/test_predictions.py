@@ -6,6 +6,7 @@ import pytest
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.predictions import make_predictions, read_predictions, write_predictions
+from plainfilm.runs.folder import RunDir
 from plainfilm.runs.scaling import Scaling
 
 ROWS = pd.DataFrame({
@@ -32,10 +33,10 @@ def test_a_temperature_softens_the_probabilities_and_keeps_the_logits():
 
 def test_the_file_has_the_columns_of_the_contract_and_reads_back_equal(tmp_path):
     made = make_predictions(ROWS, LOGITS / 7, VOCAB, has_patients=True)
-    write_predictions(tmp_path / "valid.csv", made)
-    header = (tmp_path / "valid.csv").read_text().splitlines()[0]
+    write_predictions(RunDir(tmp_path), "valid", made)
+    header = RunDir(tmp_path).predictions("valid").read_text().splitlines()[0]
     assert header == "path,patient,label,logit_NA,logit_NO,prob_NA,prob_NO"
-    back = read_predictions(tmp_path / "valid.csv", ROWS, VOCAB, has_patients=True)
+    back = read_predictions(RunDir(tmp_path), "valid", ROWS, VOCAB, has_patients=True)
     pd.testing.assert_frame_equal(back.frame, made.frame)
     assert list(back.frame["patient"]) == ["007", "7", ""]
 
@@ -46,11 +47,11 @@ def test_an_image_without_a_key_is_its_own_patient_and_no_key_at_all_is_none():
 
 
 def test_predictions_of_other_rows_are_refused(tmp_path):
-    write_predictions(tmp_path / "p.csv", make_predictions(ROWS, LOGITS, VOCAB, has_patients=True))
+    write_predictions(RunDir(tmp_path), "p", make_predictions(ROWS, LOGITS, VOCAB, has_patients=True))
     with pytest.raises(DataError, match="does not belong"):
-        read_predictions(tmp_path / "p.csv", ROWS.iloc[::-1], VOCAB, has_patients=True)
+        read_predictions(RunDir(tmp_path), "p", ROWS.iloc[::-1], VOCAB, has_patients=True)
     with pytest.raises(DataError, match="not there"):
-        read_predictions(tmp_path / "q.csv", ROWS, VOCAB, has_patients=True)
+        read_predictions(RunDir(tmp_path), "q", ROWS, VOCAB, has_patients=True)
 
 
 def test_outputs_that_are_no_numbers_are_refused():

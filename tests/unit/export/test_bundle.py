@@ -67,14 +67,14 @@ def test_weights_are_the_runs_and_the_card_says_what_they_are_for(exported):
         tensor.size for tensor in load_file(folder / "model.safetensors").values()
     )
     assert card.onnx.pictures == 32 and max(card.onnx.differences.values()) < 1e-5
-    rows = read_table(run.table)
+    rows = read_table(run)
     lines = sorted(f"{sha}\t{label}\n" for sha, label in zip(rows["sha256"], rows["label"], strict=True))
     assert card.data_sha256 == hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def test_nothing_in_it_names_a_path_a_file_a_patient_or_this_machine(exported):
     run, folder = exported
-    rows = read_table(run.table)
+    rows = read_table(run)
     words = [
         "Jane Doe",
         "/home/jane",
@@ -143,7 +143,7 @@ def test_heat_maps_that_failed_a_check_are_named_in_the_bundle_and_beside_each_m
     pages = Pages(Predictor(bundle, lambda pixels: pixels[0]), Limits(), port=8000, token=False)
     page = pages._made["/"][0].decode()
     assert page.count(FAILED) == told and (f"Not evidence of location. {FAILED}" in page) is told
-    image, begins = read_table(run.table)["path"][0], FAILED.partition(":")[0]
+    image, begins = read_table(run)["path"][0], FAILED.partition(":")[0]
     for asks, expected in (([], False), (["--heatmaps", str(tmp_path / "maps")], told)):
         done = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["predict", str(tmp_path / "bundle"), image, *asks])
         assert done.exit_code == 0 and (begins in done.stderr) is expected
@@ -383,7 +383,7 @@ def test_a_zip_is_the_folder_in_one_file(exported, zipped):
         assert {name: archive.read(name) for name in archive.namelist()} == {
             path.name: path.read_bytes() for path in exported[1].iterdir()
         }
-    path = read_table(exported[0].table)["path"][0]
+    path = read_table(exported[0])["path"][0]
     assert open_bundle(zipped).predict_path(path) == open_bundle(exported[1]).predict_path(path)
 
 
@@ -445,7 +445,7 @@ def mutate(folder: Path, rng: np.random.Generator) -> str:
 @pytest.mark.parametrize(("first", "count"), [(0, 200), pytest.param(200, 800, marks=pytest.mark.campaign)])
 def test_a_mutated_bundle_is_refused_or_bit_identical(exported, tmp_path, first, count):
     run, folder = exported
-    images = list(read_table(run.table)["path"][:3])
+    images = list(read_table(run)["path"][:3])
     expected = list(open_bundle(folder, 1).predict_many(images))
     refused = 0
     for seed in range(first, first + count):
@@ -511,7 +511,7 @@ def mutate_and_sign(folder: Path, rng: np.random.Generator) -> str:
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of a gate of odd numbers
 def test_a_signed_mutant_is_refused_or_gives_probabilities(exported, tmp_path, first, count):
     run, folder = exported
-    images = list(read_table(run.table)["path"][:2])
+    images = list(read_table(run)["path"][:2])
     refused = 0
     for seed in range(first, first + count):
         copy = Path(shutil.copytree(folder, tmp_path / "mutant"))

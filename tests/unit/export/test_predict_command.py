@@ -135,7 +135,7 @@ def test_a_threshold_changes_the_class_and_no_score(exported, folder):
 
 def test_three_classes_have_no_threshold_and_hostile_names_stay_inert(three_classes):
     run, bundle = three_classes
-    path = read_table(run.table)["path"][0]
+    path = read_table(run)["path"][0]
     assert "two classes" in predict(bundle, path, "--threshold", "0.5", code=2).stderr
     (row,) = rows_of(predict(bundle, path).stdout)
     found = open_bundle(bundle).predict_path(path)

@@ -19,11 +19,9 @@ from plainfilm.runs.card import read_card
 
 
 def saved(run):
-    rows = read_table(run.table)
+    rows = read_table(run)
     card = read_card(run)
-    return card, read_predictions(
-        run.predictions("valid"), rows[rows["split"] == "valid"], card.vocab, has_patients=True
-    )
+    return card, read_predictions(run, "valid", rows[rows["split"] == "valid"], card.vocab, has_patients=True)
 
 
 @pytest.mark.parametrize("which", ["exported", "three_classes"])
@@ -62,7 +60,7 @@ def test_noise_is_marked_and_a_photo_of_one_grey_is_too(exported, tmp_path):
 
 def test_bytes_and_path_give_the_same(exported):
     run, folder = exported
-    path = Path(read_table(run.table)["path"][0])
+    path = Path(read_table(run)["path"][0])
     bundle = open_bundle(folder)
     assert bundle.predict_bytes(path.read_bytes()) == bundle.predict_path(path) == next(bundle.predict_many([path]))
     assert bundle.pixels(path).shape == (1, 48, 48) and bundle.pixels(path).dtype == np.uint8
@@ -93,7 +91,7 @@ def test_names_no_system_can_open_are_rows_too(exported):
 
 def test_bad_files_between_good_ones_shift_no_row(exported, tmp_path):
     run, folder = exported
-    good = list(read_table(run.table)["path"])[:40]
+    good = list(read_table(run)["path"])[:40]
     bundle = open_bundle(folder, 2)
     alone = {path: bundle.predict_path(path) for path in good}
     mixed = [path for pair in zip(good, ["no such file"] * 40, strict=True) for path in pair]
@@ -123,7 +121,7 @@ def test_paths_are_read_as_they_are_needed(exported):
 
 def test_another_threshold_changes_the_call_alone(exported):
     run, folder = exported
-    bundle, path = open_bundle(folder), read_table(run.table)["path"][0]
+    bundle, path = open_bundle(folder), read_table(run)["path"][0]
     before = bundle.predict_path(path)
     assert bundle.at(0.0).predict_path(path).label == "PNEUMONIA"
     assert bundle.at(1.0).predict_path(path).label == "NORMAL"
@@ -148,7 +146,7 @@ HEAVY = (
 
 def test_predicting_imports_no_torch_in_a_process_where_it_cannot_be_imported(exported):
     run, folder = exported
-    path = read_table(run.table)["path"][0]
+    path = read_table(run)["path"][0]
     code = (
         "import sys\n"
         f"for name in {HEAVY}:\n    sys.modules[name] = None\n"  # an import of it is an ImportError now

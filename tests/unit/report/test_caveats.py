@@ -43,7 +43,7 @@ def test_without_a_test_set_access_it_is_no_test_score(finish):
 
 def test_each_further_access_is_reported(finish):
     run = finish()
-    rows = read_table(run.table)
+    rows = read_table(run)
     for _ in range(2):
         seal, looks = check_before_access(run, rows[rows["split"] == "test"])
         record_access(run, seal, looks, {"model_sha256": "x", "inference": False})

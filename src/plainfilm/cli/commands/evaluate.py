@@ -125,12 +125,21 @@ def show(
     run: opt.Run,
     split: Annotated[str | None, _saved_split("A split with saved numbers.", _SPLITS)] = None,
     *,
+    adopt: Annotated[
+        bool,
+        typer.Option(
+            "--adopt",
+            help="Of a run of an older version: take its files as they are now, and verify them from here on.",
+        ),
+    ] = False,
     terminal: Terminal,
 ) -> None:
-    """Show the saved numbers of a run. Reads no image, writes nothing, and is no test-set access."""
-    from plainfilm.pipeline.show import show_run
+    """Show the saved numbers of a run. Reads no image, writes nothing without --adopt, and is no test-set access."""
+    from plainfilm.pipeline.show import adopt_run, show_run
 
     with terminal:
+        if adopt:
+            terminal("note", {"text": adopt_run(run)})
         document, others = show_run(run, split=split)
         one = command_line("show", document.run, "--split", others[0]) if others else ""
         terminal.result(document, *([f"Also saved: {', '.join(others)}. Show one: {one}"] if others else []))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pandas as pd
 
-from plainfilm.base.files import atomic_write
 from plainfilm.errors import DataError
+from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import read_verified, write_file
 
 COLUMNS = [
     "path", "relative", "label", "patient", "wide", "given", "sha256", "bytes", "width", "height", "mode", "grey",
@@ -15,19 +17,19 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def write_table(path: Path, rows: pd.DataFrame) -> None:
+def write_table(run: RunDir, path: Path, rows: pd.DataFrame) -> None:
     """Save rows as CSV, every cell unchanged."""
-    atomic_write(path, rows.to_csv(index=False, lineterminator="\n"))
+    write_file(run, path, rows.to_csv(index=False, lineterminator="\n"))
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Rows saved by write_table(): all text, except the numeric and boolean columns.
+def read_table(run: RunDir) -> pd.DataFrame:
+    """The rows of table.csv: all text, except the numeric and boolean columns.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing, damaged or edited.
     """
     try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        rows = pd.read_csv(io.BytesIO(read_verified(run, run.table)), dtype=str, keep_default_na=False)
         for name in ("bytes", "width", "height", "depth", "channels", "quantisation", "group"):
             rows[name] = rows[name].astype("int64")
         rows["grey"] = rows["grey"] == "True"
@@ -36,7 +38,7 @@ def read_table(path: Path) -> pd.DataFrame:
         return rows[[*COLUMNS, "group", "role", "split"]]
     except KeyError as error:
         raise DataError(
-            f"{path} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."
+            f"{run.table} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."
         ) from None
     except (OSError, ValueError):
-        raise DataError(f"{path} is missing or damaged. Restore it from a backup, or train again.") from None
+        raise DataError(f"{run.table} is missing or damaged. Restore it from a backup, or train again.") from None

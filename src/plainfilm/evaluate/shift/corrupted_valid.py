@@ -69,4 +69,4 @@ def predict_shifted(
 
 def save_shifted(run: RunDir, predictions: Predictions) -> None:
     """Save them like those of a split."""
-    write_predictions(run.predictions(SHIFTED), predictions)
+    write_predictions(run, SHIFTED, predictions)

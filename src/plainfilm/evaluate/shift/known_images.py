@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from plainfilm.data.table.image_table import ImageTable, set_apart
 from plainfilm.data.table.patients import are_known
 from plainfilm.errors import DataError, PlainfilmError, SealError
 from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.evaluate import LeftOut
 from plainfilm.schemas.marks import TRANSDUCTIVE
 
@@ -51,7 +53,9 @@ def _local_rows(finished: FinishedRun, use: str) -> pd.DataFrame:
     if finished.card.recalibration is None or not finished.run.root.joinpath("config.yaml").is_file():
         return pd.DataFrame({"sha256": pd.Series(dtype=object)})
     try:
-        rows = pd.read_csv(finished.run.local, dtype=str, keep_default_na=False)
+        rows = pd.read_csv(
+            io.BytesIO(read_verified(finished.run, finished.run.local)), dtype=str, keep_default_na=False
+        )
         return rows[rows["use"] == use].drop(columns="use")
     except (OSError, ValueError, KeyError):
         raise DataError(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import dump_json
 from plainfilm.base.json_text import parsed_json
 from plainfilm.data.audit.probes import file_features, fit_and_score, image_statistics
 from plainfilm.data.split.splits import label_index
@@ -27,6 +27,7 @@ from plainfilm.evaluate.shortcuts.discordant_pairs import discordant_concordance
 from plainfilm.evaluate.shortcuts.shortcut_warning import LIMIT, not_estimable, raises_banner, shortcut_metric
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import is_kept, read_verified, write_file
 from plainfilm.schemas.documents import Metric, ShortcutBaseline
 from plainfilm.schemas.number_text import estimate_text
 
@@ -54,16 +55,16 @@ def probe_valid(
     stored = np.hstack(list(known.values()))
     buffer = io.BytesIO()
     np.save(buffer, stored, allow_pickle=False)
-    atomic_write(run.probe_features, buffer.getvalue())
+    write_file(run, run.probe_features, buffer.getvalue())
     valid = rows[~train]
     scores = _scored(known, rows[train], {name: values[~train] for name, values in features.items()}, vocab)
     k = None if positive is None else vocab.index(positive)
     found = {name: _metric(probs, valid, vocab, k, has_patients=has_patients) for name, probs in scores.items()}
-    atomic_write(run.probe_scores("valid"), _as_csv(scores, valid, vocab))
+    write_file(run, run.probe_scores("valid"), _as_csv(scores, valid, vocab))
     best = _best_probe(found)
     check = hashlib.sha256(buffer.getvalue()).hexdigest()
     about = {"schema_version": 1, "columns": columns, "features_sha256": check, "best": best}
-    atomic_write(run.probes, dump_json(about))
+    write_file(run, run.probes, dump_json(about))
     return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found)
 
 
@@ -86,11 +87,11 @@ def read_train_probes(finished: FinishedRun) -> TrainProbes | None:
         DataError: a file of the probes is missing or changed.
     """
     run, train = finished.run, finished.part("train")
-    if not run.probes.is_file():
+    if not is_kept(run, run.probes):
         return None
     columns, _, check = _read(run)
     try:
-        data = run.probe_features.read_bytes()
+        data = read_verified(run, run.probe_features)
         stored = np.load(io.BytesIO(data), allow_pickle=False) if hashlib.sha256(data).hexdigest() == check else None
     except (OSError, ValueError):
         stored = None
@@ -109,12 +110,12 @@ def shortcut_baseline(finished: FinishedRun, split: str, network: np.ndarray) ->
     """
     run, card, part = finished.run, finished.card, finished.part(split)
     path = run.probe_scores(split)
-    if not run.probes.is_file():
+    if not is_kept(run, run.probes):
         return None
     columns, best, _ = _read(run)
     found, chosen = {}, None
     try:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = pd.read_csv(io.BytesIO(read_verified(run, path)), dtype=str, keep_default_na=False)
         if frame["sha256"].tolist() != part["sha256"].tolist():
             raise _damaged(path)
         for name in columns:
@@ -143,7 +144,7 @@ def _beside_the_network(network: np.ndarray, probe: np.ndarray, part: pd.DataFra
 
 def _read(run: RunDir) -> tuple[dict[str, list[int]], str | None, str]:
     try:
-        saved = parsed_json(run.probes.read_text(encoding="utf-8"), run.probes)
+        saved = parsed_json(read_verified(run, run.probes), run.probes)
         columns = {name: [int(a), int(b)] for name, (a, b) in saved["columns"].items()}
         if saved["best"] not in (None, *columns):
             raise ValueError("no such probe")

@@ -1,0 +1,108 @@
+"""What is made of a run's manifest: a note for older runs, adoption, and what each test-set access keeps of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plainfilm.base.command_line import command_line
+from plainfilm.base.events import EventCallback
+from plainfilm.base.files import sha256_of
+from plainfilm.errors import SealError, UsageError
+from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import IN_LEDGER, IN_STATUS, name_of, read_manifest, save_hashes, verify
+
+_Access = Mapping[str, Any]
+
+
+def unverified_note(run: RunDir) -> list[str]:
+    """One note for a run of a version without a manifest, else none."""
+    if not run.status.is_file() or read_manifest(run) is not None:
+        return []
+    adopt = command_line("show", run.root, "--adopt")
+    return [f"{run.root.name} was written by an older version, and its files are not verified; this takes them as they are now: {adopt}"]  # fmt: skip
+
+
+def say_unverified(run: RunDir, on_event: EventCallback) -> None:
+    """The note as an event."""
+    for text in unverified_note(run):
+        on_event("note", {"text": text})
+
+
+def adopt_files(run: RunDir) -> bool:
+    """Write the manifest of a run that has none, of its files as they are now; False where it has one, and it matches.
+
+    Raises:
+        DataError: a file does not match the manifest, or the manifest was deleted. UsageError: the run is not done.
+    """
+    with run.lock():
+        if read_manifest(run) is not None:
+            verify(run)
+            return False
+        if run.read_status()["status"] != "done":
+            raise UsageError(f"The run {run.root} is not done; only a finished run is adopted.")
+        save_hashes(run, {name_of(run, path): sha256_of(path) for path in _trusted(run) if path.is_file()})
+        run.write_status("done", **{IN_STATUS: True})
+    return True
+
+
+def _trusted(run: RunDir) -> list[Any]:
+    own = (
+        run.config, run.environment, run.table, run.excluded, run.data, run.history, run.timing, run.card, run.metrics,
+        run.cost, run.heat_checks, run.local,
+    )  # fmt: skip
+    return [*own, *(path for name in ("predictions", "probes") for path in sorted((run.root / name).glob("*")))]
+
+
+def files_at_access(run: RunDir, split: str, scores: str | None) -> dict[str, Any]:
+    """What an access records: the hashes of the inputs and of the scores; nothing for a run without a manifest.
+
+    Args:
+        scores: the text of the predictions that will be written, None: they are there.
+    """
+    files, name = read_manifest(run), name_of(run, run.predictions(split))
+    if files is None:
+        return {}
+    kept = {each: files[each][-1] for each in _inputs(run) if each in files}
+    found = files.get(name, [""])[-1] if scores is None else hashlib.sha256(scores.encode()).hexdigest()
+    return {IN_LEDGER: {**kept, name: found}}
+
+
+def refuse_other_files(run: RunDir, accesses: Sequence[_Access]) -> None:
+    """Refuse inputs and scores that are not those of the accesses: then the manifest was written anew, or mixed up.
+
+    The scores may be those of any access of their set: one that was killed has not written its own. Those of a
+    recalibrated version, which has another card, are not compared.
+
+    Raises:
+        SealError: names the file.
+    """
+    files = read_manifest(run)
+    said = [access for access in accesses if IN_LEDGER in access]
+    if files is None or not said:
+        return
+    card = name_of(run, run.card)
+    for name in sorted({name for access in said for name in access[IN_LEDGER]} - {card}):
+        known = {access[IN_LEDGER].get(name) for access in said}
+        fixed = name in _inputs(run)
+        same = fixed or (_card_of(said[-1], card) in files.get(card, []) and _all_say(accesses, said, name))
+        if same and name in files and not known & set(files[name]):
+            raise SealError(
+                f"{name} of {run.root} is not the file of its test-set accesses, although run_manifest.json names it. "
+                "Restore both from a backup."
+            )
+
+
+def _inputs(run: RunDir) -> list[str]:
+    return [name_of(run, path) for path in (run.card, run.config, run.table, run.excluded)]
+
+
+def _card_of(access: _Access, card: str) -> str:
+    return str(access[IN_LEDGER].get(card))
+
+
+def _all_say(accesses: Sequence[_Access], said: Sequence[_Access], name: str) -> bool:
+    """Whether each access of this set recorded its scores; those of older versions did not."""
+    seals = {access["seal"] for access in said if name in access[IN_LEDGER]}
+    return all(IN_LEDGER in access for access in accesses if access["seal"] in seals)

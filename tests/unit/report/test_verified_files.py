@@ -1,0 +1,141 @@
+"""An edited file of a run is refused by name by every command that takes numbers from it; nothing is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from typer.testing import CliRunner
+
+from plainfilm.cli import app
+from plainfilm.errors import DataError, SealError
+from plainfilm.experiments.table import make_table
+from plainfilm.pipeline.compare import compare_runs
+from plainfilm.pipeline.evaluate import evaluate_run
+from plainfilm.pipeline.interpret import interpret_run
+from plainfilm.pipeline.report import report_run
+from plainfilm.pipeline.show import adopt_run, show_run
+from plainfilm.runs.folder import RunDir
+from plainfilm.runs.verified_files import adopt_files
+
+OTHER = {"train.lr": 0.02}  # another configuration
+EVERYWHERE = ("card.json", "config.yaml", "table.csv")
+TAKES = {
+    "evaluate": ("metrics.json", "predictions/valid.csv"),
+    "evaluate test": ("metrics.json", "predictions/test.csv", "predictions/test_top.npy"),
+    "show": (
+        "metrics.json", "predictions/valid.csv", "predictions/test.csv", "excluded.csv", "data.json", "history.csv",
+        "environment.json", "cost.json",
+    ),
+    "report": (
+        "metrics.json", "predictions/test.csv", "predictions/test_top.npy", "excluded.csv", "data.json", "history.csv",
+        "environment.json",
+    ),
+    "compare": ("predictions/valid.csv",),
+    "compare test": ("predictions/test.csv",),
+    "interpret": ("predictions/valid.csv", "predictions/test.csv", "predictions/test_top.npy", "history.csv"),
+    "table": ("metrics.json", "predictions/valid.csv", "cost.json"),
+}  # fmt: skip
+
+
+def commands(run: RunDir, other: RunDir, out: Path) -> dict[str, Callable[[], Any]]:
+    return {
+        "evaluate": lambda: evaluate_run(run.root),
+        "evaluate test": lambda: evaluate_run(run.root, split="test"),
+        "show": lambda: show_run(run.root),
+        "report": lambda: report_run(run.root, out=out / "report.html"),
+        "compare": lambda: compare_runs([other.root, run.root]),
+        "compare test": lambda: compare_runs([other.root, run.root], split="test"),
+        "interpret": lambda: interpret_run(run.root, heat_images=0),
+        "table": lambda: make_table([run.root.parent], out),
+    }
+
+
+def edit(path: Path) -> None:
+    """The last digit of a text, or its last letter where it has none; one bit of an array."""
+    data = bytearray(path.read_bytes())
+    found = [*re.finditer(rb"\d", data)] or [*re.finditer(rb"\w", data)]
+    data[-1 if path.suffix == ".npy" else found[-1].start()] ^= 1
+    path.write_bytes(data)
+
+
+def refused(name: str, work: Callable[[], Any]) -> str:
+    """'' if the work ends with one line that names the file, else what it did."""
+    try:
+        work()
+    except (DataError, SealError) as error:
+        return "" if name in str(error) and "\n" not in str(error) else f"said {error}"
+    return "passed"
+
+
+def test_every_command_refuses_an_edited_file_by_its_name(finish, save_run, tmp_path):
+    run, other, out = (
+        finish("one", patients=12),
+        save_run("two", patients=12, options=OTHER, looked=True),
+        tmp_path / "out",
+    )
+    out.mkdir()
+    adopt_files(run)
+    work, wrong = commands(run, other, out), {}
+    files = {path: path.read_bytes() for path in run.root.rglob("*") if path.is_file() and path.name != ".lock"}
+    for command, names in TAKES.items():
+        for name in (*EVERYWHERE, *names):
+            edit(run.root / name)
+            if what := refused(name, work[command]):
+                wrong[command, name] = what
+            (run.root / name).write_bytes(files[run.root / name])
+    assert wrong == {}
+    assert {path: path.read_bytes() for path in files} == files
+    for each in ("show", "compare test"):
+        work[each]()  # as they were, they pass
+
+
+def test_edited_test_scores_end_the_command_with_2_and_are_no_access(finish, tmp_path):
+    """Set right for every row, they gave AUROC 1.0 and exit 0."""
+    run = finish("one", patients=12)
+    run.metrics.unlink()
+    adopt_files(run)
+    scores, ledger = run.predictions("test"), run.ledger.read_bytes()
+    edit(scores)
+    done = CliRunner().invoke(app, ["evaluate", str(run.root), "--split", "test", "--json"])
+    assert done.exit_code == 2 and "predictions/test.csv" in done.stderr and "--again" in done.stderr
+    assert done.stdout == "" and run.ledger.read_bytes() == ledger
+
+
+def test_a_file_from_another_run_is_refused(finish, save_run, refusal):
+    run, other = finish("one", patients=12), save_run("two", patients=12, seed=1)
+    run.predictions("test").unlink()
+    adopt_files(run)
+    run.predictions("test").write_bytes(other.predictions("valid").read_bytes())
+    said = refusal(lambda: compare_runs([run.root, other.root], split="test"))
+    assert "predictions/test.csv" in said and "not in run_manifest.json" in said
+
+
+def test_an_edited_metrics_file_is_made_again_on_request_only(finish, refusal):
+    run = finish("one", patients=12)
+    adopt_files(run)
+    before = evaluate_run(run.root, again=True).metrics["auroc"]
+    edit(run.metrics)
+    assert "--again" in refusal(lambda: evaluate_run(run.root))
+    assert evaluate_run(run.root, again=True).metrics["auroc"] == before
+    assert show_run(run.root, split="valid")[0].metrics["auroc"] == before
+
+
+def test_an_older_run_is_shown_with_one_note_and_can_be_adopted(finish):
+    run = finish("one", patients=12)
+    shown = CliRunner(env={"COLUMNS": "400"}).invoke(app, ["show", str(run.root), "-q"])
+    assert shown.exit_code == 0 and (shown.stdout + shown.stderr).count("older version") == 1
+    compared = [note for note in evaluate_notes(run) if "older version" in note]
+    assert len(compared) == 1
+    done = CliRunner().invoke(app, ["show", str(run.root), "--adopt", "--json"])
+    assert done.exit_code == 0 and run.manifest.is_file() and "as they are now" in done.stderr
+    assert not [note for note in show_run(run.root)[0].notes if "older version" in note]
+    assert "nothing was written" in adopt_run(run.root)
+
+
+def evaluate_notes(run: RunDir) -> list[str]:
+    notes: list[str] = []
+    evaluate_run(run.root, on_event=lambda what, facts: notes.append(str(facts["text"])) if what == "note" else None)
+    return notes
