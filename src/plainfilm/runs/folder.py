@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import secrets
 import time
@@ -38,6 +39,14 @@ def _frames(error: BaseException) -> str:
     """Stack frames of an error, without message and paths: both can hold a patient's name."""
     frames = traceback.extract_tb(error.__traceback__)
     return "".join(f"  {Path(f.filename).name}:{f.lineno} {f.name}\n" for f in frames) + f"{type(error).__name__}\n"
+
+
+def _why_not_locked(error: OSError | NotImplementedError) -> str:
+    """What is wrong with a folder whose lock cannot be taken, and what to do; filelock raises NotImplementedError too."""
+    no_locks = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP))
+    if isinstance(error, NotImplementedError) or error.errno in no_locks:
+        return "locked: its file system has no file locks. Copy the run to one that has, such as a local disk."
+    return f"written ({error.strerror}). Fix its permissions, or copy it."
 
 
 class RunDir:
@@ -224,10 +233,8 @@ class RunDir:
             raise OccupiedError(
                 f"{self.root} is being written by another process. Wait for it, or choose another folder."
             ) from None
-        except OSError as error:
-            raise DataError(
-                f"The run folder {self.root} cannot be written ({error.strerror}). Fix its permissions, or copy it."
-            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise DataError(f"The run folder {self.root} cannot be {_why_not_locked(error)}") from None
         try:
             sweep(self.root)
             yield
@@ -245,10 +252,11 @@ class RunDir:
         return False
 
     def write_status(self, status: _Status, **facts: Any) -> None:
-        """Write the status of the run; earlier facts are kept unless given again."""
+        """Write the status of the run; earlier facts, such as the random `run_id`, are kept unless given again."""
         before = json.loads(self.status.read_text(encoding="utf-8")) if self.status.is_file() else {}
         for name in ("code", "message"):
             before.pop(name, None)
+        before.setdefault("run_id", secrets.token_hex(8))  # tells the run from a later one in the same folder
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         atomic_write(self.status, dump_json({**before, "schema_version": 1, "status": status, "updated": now, **facts}))
 
