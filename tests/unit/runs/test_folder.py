@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,40 @@ def test_the_second_writer_of_a_run_is_refused(tmp_path):
     run.make()
     with run.lock(), pytest.raises(OccupiedError, match="another process"), RunDir(tmp_path / "run").lock():
         pass
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (OSError(errno.ENOLCK, "No locks available"), ("no file locks", "local disk")),
+        (OSError(errno.EOPNOTSUPP, "Operation not supported"), ("no file locks", "local disk")),
+        (NotImplementedError("FileSystem does not appear to support flock"), ("no file locks", "local disk")),
+        (PermissionError(errno.EACCES, "Permission denied"), ("Permission denied", "permissions")),
+    ],
+)
+def test_why_a_run_cannot_be_locked_is_said_by_its_cause(tmp_path, monkeypatch, refusal, error, advice):
+    """Rights mend no network disk without locks."""
+
+    def acquire(self):
+        raise error
+
+    run = RunDir(tmp_path / "run")
+    run.make()
+    monkeypatch.setattr("plainfilm.runs.folder.FileLock.acquire", acquire)
+    said = refusal(lambda: run.lock().__enter__())
+    assert lacking(said, str(run.root), *advice) == [] and ("permissions" in said) == ("permissions" in advice)
+
+
+def test_a_run_keeps_its_id_and_a_new_run_in_the_same_folder_has_another(tmp_path):
+    ids = []
+    for _ in range(2):
+        run = RunDir(tmp_path / "run")
+        run.make()
+        for status in ("running", "interrupted", "done"):
+            run.write_status(status)
+            ids.append(run.read_status()["run_id"])
+        shutil.rmtree(run.root)
+    assert ids[0] == ids[1] == ids[2] != ids[3] == ids[4] == ids[5]
 
 
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path):
