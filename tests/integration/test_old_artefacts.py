@@ -85,7 +85,7 @@ def test_test_numbers_saved_by_that_commit_are_shown_without_an_access(grid, eva
 
 def test_the_drawn_set_is_counted_beside_the_runs_and_any_other_for_the_user(grid, home_of_one_test, monkeypatch):
     ask = ("evaluate", grid / RUN, "--split", "test", "--prevalence")
-    assert "2 by this run, 2 by all runs in this folder\n" in plainfilm(*ask, "0.1").stdout
+    assert "2 by this run, 2 by all runs\n" in plainfilm(*ask, "0.1").stdout
     assert not home_of_one_test.exists()
     monkeypatch.setattr("plainfilm.evaluate.heldout.all_drawn", lambda rows: False)
     plainfilm(*ask, "0.2")

@@ -159,6 +159,18 @@ def test_a_folder_of_runs_taken_to_another_machine_brings_its_accesses(tmp_path,
     assert access(train(tmp_path / "p4" / "z")) == (1, 4)
 
 
+def test_a_run_brought_from_another_machine_counts_beside_those_that_are_here(tmp_path, monkeypatch):
+    """Before its next access no ledger here names it: 1 of its own and 2 of the other are 3, neither 2 nor 1."""
+    run = train(tmp_path / "p1" / "x")
+    access(run)
+    monkeypatch.setenv("PLAINFILM_HOME", str(tmp_path / "another machine"))
+    other = train(tmp_path / "p2" / "y")
+    access(other)
+    access(other)
+    moved = RunDir(run.root.rename(tmp_path / "p2" / "x"))
+    assert count_accesses(moved, SEAL) == (1, 3)
+
+
 def test_a_broken_ledger_of_the_user_is_refused_with_its_path(tmp_path, home_of_one_test, refusal):
     run = train(tmp_path / "p1" / "x")
     access(run)
