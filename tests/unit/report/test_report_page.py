@@ -380,6 +380,8 @@ def test_a_broken_ledger_and_scores_without_an_access_are_refused(finish, refusa
     refusal(lambda: report_run(run.root), SealError)
     run.ledger.unlink()
     run.write_status("done", ledger_head=None)
+    assert "lacks 1 of the run's test-set accesses" in refusal(lambda: report_run(run.root), SealError)
+    run.write_status("done", run_id="another")  # no ledger names this run
     assert "no test-set access is recorded" in refusal(lambda: report_run(run.root), SealError)
     assert not run.report.exists()
 
