@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,23 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["PLAINFILM_CACHE"]
     else:
         os.environ["PLAINFILM_CACHE"] = before
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A PLAINFILM_HOME of the test session's own, so that no test reads or fills the user's; processes inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("home")
+        patch.setenv("PLAINFILM_HOME", str(folder / "session"))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def home_of_one_test(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tests that draw the same set must not count each other's test-set accesses; made only when written."""
+    folder = own_home / uuid.uuid4().hex
+    monkeypatch.setenv("PLAINFILM_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture

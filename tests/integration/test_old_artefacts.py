@@ -83,6 +83,16 @@ def test_test_numbers_saved_by_that_commit_are_shown_without_an_access(grid, eva
     assert (grid / RUN / "test_ledger.jsonl").read_bytes() != before[0]
 
 
+def test_the_drawn_set_is_counted_beside_the_runs_and_any_other_for_the_user(grid, home_of_one_test, monkeypatch):
+    ask = ("evaluate", grid / RUN, "--split", "test", "--prevalence")
+    assert "2 by this run, 2 by all runs\n" in plainfilm(*ask, "0.1").stdout
+    assert not home_of_one_test.exists()
+    monkeypatch.setattr("plainfilm.evaluate.heldout.all_drawn", lambda rows: False)
+    plainfilm(*ask, "0.2")
+    (ledger,) = home_of_one_test.glob("accesses/*.jsonl")
+    assert [json.loads(line)["run"] for line in ledger.read_text().splitlines()] == [RUN] * 3
+
+
 def test_compare_finds_no_difference_between_a_run_and_its_own_scores(grid):
     """The copy's config names another network, so that it is another configuration; the scores are the same."""
     copy = Path(shutil.copytree(grid / RUN, grid / "other"))

@@ -38,6 +38,8 @@ evaluate.stats
 evaluate.metrics evaluate.ood
 evaluate.predictions
 evaluate.finished
+evaluate.access_chain
+evaluate.shared_ledgers
 evaluate.test_ledger
 evaluate.planning
 evaluate.shortcuts

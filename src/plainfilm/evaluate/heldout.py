@@ -10,6 +10,7 @@ import pandas as pd
 from plainfilm.base.events import EventCallback
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.data.synthetic.drawn_files import all_drawn
 from plainfilm.errors import DataError
 from plainfilm.evaluate.finished import SHIFTED, FinishedRun
 from plainfilm.evaluate.ood.ood_gate import OODGate, read_gate
@@ -45,12 +46,14 @@ def score_test(
     saved = run.predictions("test").is_file() and accesses_to(accesses, seal) and (probes is None or scores.is_file())
     if saved and not again:
         predictions = finished.predictions("test")
-        return predictions, record_access(run, seal, accesses, _facts(finished, "test"))
+        facts = _facts(finished, "test")
+        return predictions, record_access(run, seal, accesses, facts, on_event, drawn=all_drawn(part))
     # the cache may hold the pixels of a file that is no longer there or another one
     pixels = _decoded(finished, part, on_event, files_too=True)
     predictions = _predicted(finished, part, pixels, device, gate, has_patients=finished.card.has_patients)
     probed = probes.score(part, pixels, finished.card.vocab) if probes else None
-    counted = record_access(run, seal, accesses, _facts(finished, "test", predictions))
+    facts = _facts(finished, "test", predictions)
+    counted = record_access(run, seal, accesses, facts, on_event, drawn=all_drawn(part))
     if probed is not None:
         write_file(run, scores, probed)
     save_predictions(run, "test", predictions, pixels)
@@ -72,8 +75,8 @@ def score_external(
     saved = predictions is not None
     if predictions is None:
         predictions = _predicted(finished, rows, pixels, device, gate, has_patients=known)
-    facts = _facts(finished, external.name, None if saved else predictions)
-    counted = record_access(run, external.seal, accesses, {**facts, "external": True})
+    facts = {**_facts(finished, external.name, None if saved else predictions), "external": True}
+    counted = record_access(run, external.seal, accesses, facts, on_event, drawn=all_drawn(rows))
     if not saved:
         save_predictions(run, external.name, predictions, pixels)
     return predictions, pixels, counted

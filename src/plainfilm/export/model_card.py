@@ -100,11 +100,7 @@ def _data(card: BundleCard) -> list[str]:
 
 def _scores(name: str, scores: SplitScores) -> list[str]:
     once = "once" if scores.opened == 1 else f"{scores.opened} times"
-    others = (
-        f", {scores.opened_by_all_runs} times by all runs in the same folder"
-        if scores.opened_by_all_runs > scores.opened
-        else ""
-    )
+    others = f", {scores.opened_by_all_runs} times by all runs" if scores.opened_by_all_runs > scores.opened else ""
     lines = [f"## {_SETS.get(name, f'Images from elsewhere ({_plain(name)})')}", ""]
     if name != "valid":
         lines += [f"- Evaluated {once} by this run{others}"]
@@ -234,7 +230,7 @@ def _caveats(card: BundleCard) -> list[str]:
         others, times = card.test_opened_by_all_runs, "once" if card.test_opened_by_all_runs == 1 else "{} times"
         why = "the test set is sealed" if card.seal else "there is no test set"
         if card.seal and others:
-            why = f"this run never accessed its test set; runs in the same folder did, {times.format(others)}"
+            why = f"this run never accessed its test set; other runs did, {times.format(others)}"
         lines.append(f"- No test score: {why}. No number above is from test images.")
     return lines + [f"- {_plain(note, 1000)}" for note in card.notes if not note.startswith(DRAWN)]
 

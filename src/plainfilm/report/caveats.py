@@ -47,7 +47,7 @@ def caveats(found: ReportedRun) -> list[Caveat]:
 def _seal(found: ReportedRun) -> Caveat:
     own, of_set = len(found.accesses), found.accesses_set
     if found.split == "test":
-        others = f" The set was accessed {of_set} times in total by all runs in its folder." if of_set > own else ""
+        others = f" The set was accessed {of_set} times in total by all runs." if of_set > own else ""
         if own == 1:
             level: Literal["mind", "fact"] = "mind" if of_set > own else "fact"
             text = f"This was the only access of this run.{others}"

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from plainfilm.base.command_line import command_line
 from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.errors import DataError, SealError
+from plainfilm.evaluate.access_chain import read_chain
 from plainfilm.evaluate.finished import FinishedRun
-from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, read_chain
+from plainfilm.evaluate.test_ledger import accesses_to, count_accesses
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import MetricsDocument, validated_splits
@@ -32,7 +33,7 @@ class ReportedRun(FinishedRun):
 
     `documents`: metrics documents by split, always with valid, and with test after its evaluation; `excluded`: excluded
     files, by (state, code); `accesses`: to the run's test set; `accesses_external`: to external sets, which are in the same
-    ledger; `accesses_set`: to this test set by all runs in the same folder; `history`: columns of history.csv; `set_aside`: rows of excluded.csv;
+    ledger; `accesses_set`: to this test set by all runs; `history`: columns of history.csv; `set_aside`: rows of excluded.csv;
     `heat`: the checks of the heat maps, None where `interpret` made no maps or saved no checks.
     """
 

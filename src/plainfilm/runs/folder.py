@@ -250,10 +250,11 @@ class RunDir:
         return False
 
     def write_status(self, status: _Status, **facts: Any) -> None:
-        """Write the status of the run; earlier facts are kept unless given again."""
+        """Write the status of the run; earlier facts, such as the random `run_id`, are kept unless given again."""
         before = parsed_json(read_regular(self.status), self.status) if self.status.is_file() else {}
         for name in ("code", "message"):
             before.pop(name, None)
+        before.setdefault("run_id", secrets.token_hex(8))  # tells the run from a later one in the same folder
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         atomic_write(self.status, dump_json({**before, "schema_version": 1, "status": status, "updated": now, **facts}))
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from plainfilm.errors import SealError
+from plainfilm.evaluate.access_chain import append
 from plainfilm.evaluate.test_ledger import (
-    _append_access,
     _read_ledger,
     check_before_access,
     count_accesses,
@@ -91,23 +91,23 @@ def test_a_changed_ledger_is_detected_and_nothing_is_evaluated(run, tamper):
     assert error.value.exit_code == 2
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3])
+@pytest.mark.parametrize("writes", [1, 2, 3, 4])
 def test_an_access_interrupted_between_its_writes_counts_and_locks_nobody_out(run, monkeypatch, writes):
-    """The three files of an access are written one after the other; a kill may come after any of them."""
+    """The four files of an access are written one after the other; a kill may come after any of them."""
     access(run)
     from plainfilm.base import files
-    from plainfilm.evaluate import test_ledger as seal
+    from plainfilm.evaluate import access_chain as chain
 
     left = [writes]
 
-    def write(path, content):
+    def write(path, content, **options):
         if left[0] == 0:
             raise KeyboardInterrupt
         left[0] -= 1
-        files.atomic_write(path, content)
+        files.atomic_write(path, content, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(seal, "atomic_write", write)
+        patch.setattr(chain, "atomic_write", write)
         patch.setattr(
             RunDir,
             "write_status",
@@ -185,6 +185,6 @@ def test_other_test_rows_than_the_sealed_ones_are_refused(run):
 
 def test_a_ledger_reads_back_what_was_appended(tmp_path):
     path = tmp_path / "ledger.jsonl"
-    head = _append_access(path, [], {"seal": "s"})
+    head = append(path, [], [{"seal": "s"}])[-1]["hash"]
     accesses = _read_ledger(path, head)
     assert [(entry["look"], entry["seal"], entry["hash"]) for entry in accesses] == [(1, "s", head)]

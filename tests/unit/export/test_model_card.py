@@ -69,7 +69,7 @@ def test_without_a_test_score_it_says_which_runs_accessed_the_test_set(exported)
 
     assert "the test set is sealed." in says(seal="0" * 64)
     assert "there is no test set." in says(seal=None)
-    assert lacking(says(seal="0" * 64, test_opened_by_all_runs=1), "this run never", "in the same folder", "once") == []
+    assert lacking(says(seal="0" * 64, test_opened_by_all_runs=1), "this run never", "other runs did", "once") == []
     assert lacking(says(seal="0" * 64, test_opened_by_all_runs=3), "this run never", "3 times") == []
 
 

@@ -10,7 +10,8 @@ from report_edits import FAILED, UNDECIDED, edit_card, edit_metrics, rename_file
 
 from plainfilm.data.table.saved_table import read_table
 from plainfilm.errors import DataError
-from plainfilm.evaluate.test_ledger import check_before_access, read_chain, record_access
+from plainfilm.evaluate.access_chain import read_chain
+from plainfilm.evaluate.test_ledger import check_before_access, record_access
 from plainfilm.pipeline.report import report_run
 from plainfilm.report.caveats import caveats
 from plainfilm.report.claim import _TOPICS, claim_items
@@ -50,7 +51,7 @@ def test_each_further_access_is_reported(finish):
     assert levels(run) == {"Evaluated on the test set 3 times": "mind"}
 
 
-def test_accesses_to_external_sets_are_none_to_the_test_set(finish):
+def test_accesses_to_external_sets_are_none_to_the_test_set(finish, monkeypatch, tmp_path):
     """They are in the same ledger, under another seal."""
     for name, looked in (("one", True), ("two", False)):
         run = finish(name, looked=looked, seed=int(looked))
@@ -60,6 +61,7 @@ def test_accesses_to_external_sets_are_none_to_the_test_set(finish):
         if looked:
             assert "Evaluated on the test set once" in levels(run)
             shutil.rmtree(run.root.parent / ".looks")  # else the other run counts this access
+            monkeypatch.setenv("PLAINFILM_HOME", str(tmp_path / "another user"))
         else:
             assert any("still sealed" in caveat.text for caveat in caveats(found))
         report_run(run.root)

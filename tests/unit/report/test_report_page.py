@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from medical_claims import shows_research_use_only
 from plainfilm.cli import app
 from plainfilm.errors import OccupiedError, SealError, UsageError
-from plainfilm.evaluate.test_ledger import _append_access
+from plainfilm.evaluate.access_chain import append
 from plainfilm.pipeline.report import report_run
 from plainfilm.report.page import GENERATOR
 from plainfilm.runs.card import read_card
@@ -195,7 +195,7 @@ def test_a_run_without_a_test_score_is_marked(finish):
 
 def test_a_test_set_that_other_runs_accessed_is_not_reported_as_sealed(finish):
     run = finish(looked=False)
-    _append_access(run.shared_ledger(read_card(run).seal), [], {"run": "another", "run_look": "0" * 64})
+    append(run.shared_ledger(read_card(run).seal), [], [{"run": "another", "run_look": "0" * 64}])
     text = draw(run)[1].flat()
     assert lacking(text, "never evaluated on its test set", "by this run; 1 time by other runs") == []
     assert text.count("1 time") == 2 and "still sealed" not in text
@@ -380,6 +380,8 @@ def test_a_broken_ledger_and_scores_without_an_access_are_refused(finish, refusa
     refusal(lambda: report_run(run.root), SealError)
     run.ledger.unlink()
     run.write_status("done", ledger_head=None)
+    assert "lacks 1 of the run's test-set accesses" in refusal(lambda: report_run(run.root), SealError)
+    run.write_status("done", run_id="another")  # no ledger names this run
     assert "no test-set access is recorded" in refusal(lambda: report_run(run.root), SealError)
     assert not run.report.exists()
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -179,6 +180,18 @@ def test_the_second_writer_of_a_run_is_refused(tmp_path):
     run.make()
     with run.lock(), pytest.raises(OccupiedError, match="another process"), RunDir(tmp_path / "run").lock():
         pass
+
+
+def test_a_run_keeps_its_id_and_a_new_run_in_the_same_folder_has_another(tmp_path):
+    ids = []
+    for _ in range(2):
+        run = RunDir(tmp_path / "run")
+        run.make()
+        for status in ("running", "interrupted", "done"):
+            run.write_status(status)
+            ids.append(run.read_status()["run_id"])
+        shutil.rmtree(run.root)
+    assert ids[0] == ids[1] == ids[2] != ids[3] == ids[4] == ids[5]
 
 
 def test_a_folder_that_is_not_a_run_is_refused(tmp_path):

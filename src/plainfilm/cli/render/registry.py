@@ -30,6 +30,7 @@ from plainfilm.cli.screen import Screen, duration
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import (
+    DRAWN,
     RESEARCH_ONLY,
     Document,
     EvaluateDocument,
@@ -144,15 +145,19 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         table.add_row(name, *map(str, row))
     out.print(table)
     if document.split == "test" or document.external is not None:
-        what = "external set" if document.external is not None else "test set"
-        out.print(
-            f"Evaluations on this {what}: {document.opened} by this run, {document.opened_set} by all runs in this folder"
-        )
+        _print_accesses(out, document)
     print_notes(out, document.notes)
     out.print(RESEARCH_ONLY)
     if document.written:
         out.print(f"Written: {', '.join(document.written)} in {document.run}", soft_wrap=True)
     _print_next_of_evaluate(out, document)
+
+
+def _print_accesses(out: Console, document: EvaluateDocument) -> None:
+    what, images = ("test set", "images") if document.external is None else ("external set", "external images")
+    drawn = any(note.startswith(f"{DRAWN}: all {images} ") for note in document.notes)
+    where = " in this folder" if drawn else ""  # everybody has the same drawn set
+    out.print(f"Evaluations on this {what}: {document.opened} by this run, {document.opened_set} by all runs{where}")
 
 
 def _people(found: PerPatient) -> str:

@@ -35,6 +35,11 @@ def drawn_note(rows: pd.DataFrame, images: str = "images") -> list[str]:
     return [f"{DRAWN}: {f'all {images} are {_ALL}' if n == len(rows) else some}"]
 
 
+def all_drawn(rows: pd.DataFrame) -> bool:
+    """Whether every image is a phantom that plainfilm drew; False without images."""
+    return len(rows) > 0 and bool(_is_drawn(rows).all())
+
+
 def _is_drawn(rows: pd.DataFrame) -> pd.Series:
     """bool (n,): named like a phantom, square, grey, and stored as `phantom` stores its files.
 

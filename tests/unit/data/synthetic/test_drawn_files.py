@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
-from plainfilm.data.synthetic.drawn_files import _quantisation, drawn_note
+from plainfilm.data.synthetic.drawn_files import _quantisation, all_drawn, drawn_note
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.synthetic.planted_faults import Faults, write_planted
 from plainfilm.data.table.image_table import build_table
@@ -42,6 +42,13 @@ def test_a_copied_class_folder_among_other_images_is_counted(tmp_path):
     for i in range(4):
         Image.radial_gradient("L").rotate(i).save(tmp_path / "mine" / "ill" / f"{i}.png")
     assert note(tmp_path / "mine") == "DRAWN IMAGES: 6 of 10 images are phantoms drawn by plainfilm."
+
+
+def test_a_set_is_drawn_only_if_every_image_is(tmp_path):
+    write_phantom(tmp_path / "set", images=12, size_px=64)
+    rows = build_table(tmp_path / "set", DataConfig()).rows
+    assert all_drawn(rows) and not all_drawn(rows[:0])
+    assert not all_drawn(rows.assign(relative=["radiograph.png", *rows["relative"][1:]]))
 
 
 def test_real_images_are_not_taken_for_drawn_ones(tmp_path):

@@ -1,0 +1,76 @@
+"""A ledger on disk: one JSON object per line, each with the hash of the line before it.
+
+It catches mistakes, not forgery: whoever can edit every file can also write a new chain.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from plainfilm.base.files import atomic_write, hash_json
+from plainfilm.base.json_text import parsed_json
+from plainfilm.errors import SealError
+
+START = "0" * 64  # what the first line names as the one before it
+
+
+def read_chain(path: Path) -> list[dict[str, Any]]:
+    """The accesses in a ledger, oldest first; none where there is no file.
+
+    Raises:
+        SealError: a line is edited, missing or out of order. OSError: the file cannot be read.
+    """
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    accesses, before = [], START
+    for number, line in enumerate(lines, start=1):
+        try:
+            access = parsed_json(line, path.name)
+            intact = access["prev"] == before and access["hash"] == _hash(access) and access["look"] == number
+        except (ValueError, KeyError, TypeError):
+            intact = False
+        if not intact:
+            raise SealError(
+                f"Line {number} of {path} was edited, removed or moved. Nothing was evaluated; restore the file from a backup."
+            )
+        accesses.append(access)
+        before = access["hash"]
+    return accesses
+
+
+def append(
+    path: Path, accesses: Sequence[dict[str, Any]], added: Iterable[dict[str, Any]], *, private: bool = False
+) -> list[dict[str, Any]]:
+    """All accesses of the ledger at `path` after those with the facts in `added`, in one write.
+
+    Args:
+        accesses: what the ledger holds.
+        private: the file is for its owner only.
+    Raises:
+        OSError: it cannot be written; then it is as it was.
+    """
+    chain = list(accesses)
+    for facts in added:
+        chain.append(_next(chain, facts))
+    if len(chain) > len(accesses):
+        atomic_write(path, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in chain), private=private)
+    return chain
+
+
+def _next(chain: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
+    access = {
+        "look": len(chain) + 1,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "id": secrets.token_hex(8),  # two accesses in the same second are two accesses
+        **facts,
+        "prev": chain[-1]["hash"] if chain else START,
+    }
+    return {**access, "hash": _hash(access)}
+
+
+def _hash(access: dict[str, Any]) -> str:
+    return hash_json({key: value for key, value in access.items() if key != "hash"})

@@ -1,0 +1,156 @@
+"""The two ledgers of a set that many runs write: beside the runs of a folder, and in the user's own folder.
+
+A line names an access of a run by its hash, so that an access counts once wherever it is named: a copied run brings none.
+The folder's ledger moves with the runs; the user's joins the folders. Each is filled from the other at an access.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from plainfilm.base.events import EventCallback
+from plainfilm.base.files import sweep
+from plainfilm.base.user_folder import user_folder
+from plainfilm.errors import SealError
+from plainfilm.evaluate.access_chain import append, read_chain
+from plainfilm.runs.folder import RunDir
+
+_WAIT_SECONDS = 60  # for the user's ledger; the folder's is waited for without end, as it may be the only one
+
+
+@dataclass(frozen=True)
+class SharedAccesses:
+    """What both ledgers say: hashes of the accesses `by_all` runs, and those by this run, each with the file that names it."""
+
+    by_all: frozenset[str]
+    by_run: Mapping[str, Path]
+
+    @classmethod
+    def read(cls, run: RunDir, seal: str) -> SharedAccesses:
+        """Nothing is written. A user's ledger that cannot be read counts as none.
+
+        Raises:
+            SealError: a ledger is broken.
+        """
+        folder, user = read_chain(run.shared_ledger(seal)), _read_user(seal)
+        path, marks = _user_ledger(seal), _Marks.of(run)
+        by_run = {_access(line): run.shared_ledger(seal) for line in folder if _has(line, marks.folder)}
+        if path is not None:
+            by_run |= {_access(line): path for line in user if _has(line, marks.user)}
+        return cls(frozenset(map(_access, [*folder, *user])), by_run)
+
+    def refuse_lost(self, run: RunDir, accesses: Iterable[dict[str, Any]]) -> None:
+        """Check that the run's own ledger holds all that the others name of it.
+
+        Raises:
+            SealError: it does not.
+        """
+        lost = self.by_run.keys() - {access["hash"] for access in accesses}
+        if lost:
+            raise SealError(
+                f"{run.ledger} lacks {len(lost)} of the run's test-set accesses, which {self.by_run[min(lost)]} names. Nothing was "
+                "evaluated; restore it and status.json from a backup. If the run is an older copy of itself, rename its folder."
+            )
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """How lines of the two ledgers tell this run at this place from its copies."""
+
+    folder: dict[str, str | None]
+    user: dict[str, str | None]
+
+    @classmethod
+    def of(cls, run: RunDir) -> _Marks:
+        """None for a run of an older version, which has no id before its next access.
+
+        The user's ledger must hold no path, so it holds a hash of it; the id, which is not in it, keeps that from being guessed.
+        """
+        name, run_id = run.root.name, run.read_status().get("run_id")
+        if not run_id:
+            return cls({"run": name, "run_id": None}, {"run": name, "place": None})
+        place = hashlib.sha256(f"{run_id}\n{run.root}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return cls({"run": name, "run_id": str(run_id)}, {"run": name, "place": place})
+
+
+def _has(line: dict[str, Any], marks: dict[str, str | None]) -> bool:
+    return all(value is not None and line.get(key) == value for key, value in marks.items())
+
+
+def _access(line: dict[str, Any]) -> str:
+    return str(line.get("run_look"))
+
+
+def _user_ledger(seal: str) -> Path | None:
+    folder = user_folder()
+    return folder and folder / "accesses" / f"{seal}.jsonl"
+
+
+def _read_user(seal: str) -> list[dict[str, Any]]:
+    path = _user_ledger(seal)
+    try:
+        return read_chain(path) if path else []
+    except OSError:  # of another user, or on a disk that is gone
+        return []
+
+
+def share_accesses(run: RunDir, seal: str, own: Sequence[str], on_event: EventCallback, *, drawn: bool) -> int:
+    """Add to both ledgers what they lack, and count; an interrupted write, a deleted ledger or a moved run is mended so.
+
+    Args:
+        own: hashes of the run's accesses of this set, the last of which was just made.
+        drawn: the set is drawn, so that everybody has the same; it is counted beside the runs only.
+    Returns:
+        Accesses of this set by all runs.
+    """
+    marks, user = _Marks.of(run), _read_user(seal)
+    folder, lacked = _add_to_folder(run, seal, _lines(own, marks.folder, user))
+    if lacked & set(own[:-1]):
+        n = len(lacked & set(own[:-1]))
+        on_event("note", {"text": f"The ledger beside the runs lacked {n} earlier test-set access{'es' * (n > 1)} of this run; added."})  # fmt: skip
+    if not drawn:
+        user = _try_to_add_to_user(seal, _lines(own, marks.user, folder), on_event) or user
+    return len({*own, *map(_access, folder), *map(_access, user)})
+
+
+def _lines(own: Sequence[str], marks: dict[str, str | None], others: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The lines that a ledger should have, by access. Those of others have no marks: they may be of a copy of this run."""
+    known = {_access(line): {"run": line.get("run"), "run_look": _access(line)} for line in others}
+    return known | {digest: {**marks, "run_look": digest} for digest in own}
+
+
+def _add(path: Path, lines: dict[str, dict[str, Any]], *, private: bool) -> tuple[list[dict[str, Any]], set[str]]:
+    """The whole ledger, and the accesses that it lacked."""
+    found = read_chain(path)
+    lacked = lines.keys() - {_access(line) for line in found}
+    return append(path, found, [line for key, line in lines.items() if key in lacked], private=private), lacked
+
+
+def _add_to_folder(run: RunDir, seal: str, lines: dict[str, dict[str, Any]]) -> tuple[list[dict[str, Any]], set[str]]:
+    path = run.shared_ledger(seal)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # other runs share the set
+        return _add(path, lines, private=False)
+
+
+def _try_to_add_to_user(
+    seal: str, lines: dict[str, dict[str, Any]], on_event: EventCallback
+) -> list[dict[str, Any]] | None:
+    """The user's whole ledger; None where it cannot be written, which a note says: containers and read-only homes."""
+    path, why = _user_ledger(seal), "no home folder is known"
+    try:
+        if path is not None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with FileLock(path.parent / ".lock", timeout=_WAIT_SECONDS, mode=0o600):
+                sweep(path.parent)
+                return _add(path, lines, private=True)[0]
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: a file system without locks
+        why = getattr(error, "strerror", None) or type(error).__name__
+    on_event("note", {"text": f"This test-set access is counted beside the runs only, because your own ledger cannot be written ({why}). Set PLAINFILM_HOME to a folder that stays."})  # fmt: skip
+    return None
