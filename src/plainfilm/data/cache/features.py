@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from plainfilm.base.events import EventCallback
-from plainfilm.data.cache.rows import about_pixels
+from plainfilm.data.cache.rows import PixelRows, about_pixels
 from plainfilm.data.cache.store import NEARLY_FULL, CacheBlock, Store, cache_folder, why_not_written
 from plainfilm.data.image.decode import DecodeSpec
+from plainfilm.errors import DataError
 
 
 class FeatureCache:
@@ -39,9 +40,11 @@ class FeatureCache:
         for block in store.blocks():
             if block.row_of.keys() != set(self.rows):
                 continue
-            if block.intact(self.rows):
-                return np.array(block.pixels).view(np.float32)
-            self._drop(store, block)
+            try:
+                numbers = np.array([block.row_of[row] for row in self.rows])
+                return PixelRows([block.pixels], np.zeros_like(numbers), numbers)[:].view(np.float32)
+            except DataError:
+                self._drop(store, block)
         return None
 
     def write(self, made_by: dict[str, Any], features: np.ndarray) -> None:

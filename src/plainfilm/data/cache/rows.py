@@ -13,6 +13,7 @@ from filelock import Timeout
 
 from plainfilm.base.events import EventCallback
 from plainfilm.data.cache.moved_data import files_of
+from plainfilm.data.cache.row_file import RowFile
 from plainfilm.data.cache.store import NEARLY_FULL, CacheBlock, Store, cache_folder, why_not_written
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
@@ -27,12 +28,13 @@ _OnNote = Callable[[str], None]
 class PixelRows:
     """Pixels by row, uint8 (n, h, w) or (n, h, w, 3), gathered from blocks that may be on disk.
 
-    Indexed like an array, with a number, a slice, a mask or an array of numbers; the result is a copy.
+    Indexed like an array, with a number, a slice, a mask or an array of numbers; the result is a copy, in which every
+    row from a disk was checked: a DataError says that the cache changed.
     """
 
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, blocks: Sequence[np.ndarray], block_of: np.ndarray, row_of: np.ndarray) -> None:
+    def __init__(self, blocks: Sequence[RowFile | np.ndarray], block_of: np.ndarray, row_of: np.ndarray) -> None:
         self.blocks, self.block_of, self.row_of = tuple(blocks), block_of, row_of
         self.shape = (len(block_of), *self.blocks[0].shape[1:])
         self.ndim = len(self.shape)
@@ -48,11 +50,18 @@ class PixelRows:
     def __getitem__(self, which: Any) -> np.ndarray:
         blocks, rows = self.block_of[which], self.row_of[which]
         if np.ndim(blocks) == 0:
-            return np.array(self.blocks[int(blocks)][int(rows)])
+            image: np.ndarray = self._gathered(blocks[None], rows[None])[0]
+            return image
+        return self._gathered(blocks, rows)
+
+    def _gathered(self, blocks: np.ndarray, rows: np.ndarray) -> np.ndarray:
         out = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        for block in np.unique(blocks):
-            mine = np.flatnonzero(blocks == block)
-            out[mine] = self.blocks[block][rows[mine]]
+        for number in np.unique(blocks):
+            block, mine = self.blocks[number], np.flatnonzero(blocks == number)
+            if isinstance(block, RowFile):
+                block.read(rows[mine], out, mine)
+            else:
+                out[mine] = block[rows[mine]]
         return out
 
     @classmethod
@@ -184,9 +193,7 @@ def _find(store: Store, files: pd.DataFrame, on_note: _OnNote | None) -> tuple[l
             if on_note:
                 on_note("A block of the cache was damaged; it is decoded again.")
             continue
-        found.append(
-            CacheBlock(block.name, block.pixels, {sha256: block.row_of[sha256] for sha256 in mine}, block.checks)
-        )
+        found.append(block.only(mine))
         left -= set(mine)
     return found, files[files.index.isin(left)]
 
@@ -215,7 +222,7 @@ def _decoded(
                 if on_note:
                     on_note(f"The cache cannot be written ({error.strerror}); decoding into memory instead.")
                 store = None
-        yield CacheBlock("", pixels, {sha256: row for row, sha256 in enumerate(part.index)}, [])
+        yield CacheBlock("", pixels, {sha256: row for row, sha256 in enumerate(part.index)})
 
 
 def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:

@@ -2,21 +2,19 @@
 
 A block is `<name>.npy`, uint8 (n, ...), and `<name>.json` beside it, written second: without its index a block does
 not exist. The index holds the file hash and the checksum of each row, and a checksum of itself; whatever does not match is
-not used. The check is made when a block is opened. Blocks are memory-mapped, so that processes share them: truncating or
-overwriting a block in place while it is read can crash the reader or change its pixels; removing one is safe.
+not used. Rows are checked when a block is opened and at every use (row_file.py): truncating or overwriting a block in
+place while it is in use ends the work with an error, and no changed byte is used; removing one is safe.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from filelock import FileLock
 
 from plainfilm.base.files import atomic_write, from_home, hash_json, read_regular, sweep
 from plainfilm.base.json_text import parsed_json
+from plainfilm.data.cache.row_file import RowFile, checksum
 
 _FORMAT = 1
 _KEEP_FREE_BYTES = 512 * 1024 * 1024  # of the user's disk
@@ -47,22 +46,19 @@ def why_not_written(error: OSError | NotImplementedError) -> str:
 
 @dataclass(frozen=True)
 class CacheBlock:
-    """One opened block; `row_of` gives the row of a file's SHA-256, `checks` the checksum of each row."""
+    """One opened block, or rows in memory; `row_of` gives the row of a file's SHA-256."""
 
     name: str
-    pixels: np.ndarray
+    pixels: RowFile | np.ndarray
     row_of: dict[str, int]
-    checks: list[str]
 
     def intact(self, sha256s: Sequence[str]) -> bool:
         """True when the rows of these files are, byte for byte, what was written."""
+        return isinstance(self.pixels, np.ndarray) or self.pixels.intact([self.row_of[sha256] for sha256 in sha256s])
 
-        def fits(sha256: str) -> bool:
-            row = self.row_of[sha256]
-            return _checksum(self.pixels[row]) == self.checks[row]
-
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:  # hashing runs outside the interpreter lock
-            return all(pool.map(fits, sha256s))
+    def only(self, sha256s: Sequence[str]) -> CacheBlock:
+        """The same block, known to have these files alone."""
+        return CacheBlock(self.name, self.pixels, {sha256: self.row_of[sha256] for sha256 in sha256s})
 
 
 class Store:
@@ -86,11 +82,11 @@ class Store:
             body = written["block"]
             if written["check"] != hash_json(body) or body["format"] != _FORMAT or body["about"] != self.about:
                 return None
-            pixels = _mapped(index.with_suffix(".npy"), tuple(body["shape"]))
-            if pixels is None or len(body["rows"]) != len(pixels):
+            checks = [check for _, check in body["rows"]]
+            pixels = _opened(index.with_suffix(".npy"), tuple(body["shape"]), checks)
+            if pixels is None or len(checks) != len(pixels):
                 return None
-            row_of = {sha256: row for row, (sha256, _) in enumerate(body["rows"])}
-            return CacheBlock(index.stem, pixels, row_of, [check for _, check in body["rows"]])
+            return CacheBlock(index.stem, pixels, {sha256: row for row, (sha256, _) in enumerate(body["rows"])})
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -104,7 +100,7 @@ class Store:
             "format": _FORMAT,
             "about": self.about,
             "shape": list(pixels.shape),
-            "rows": [[sha256, _checksum(row)] for sha256, row in zip(sha256s, pixels, strict=True)],
+            "rows": [[sha256, checksum(row)] for sha256, row in zip(sha256s, pixels, strict=True)],
         }
         check = hash_json(body)
         index = self.folder / f"{check[:24]}.json"
@@ -120,7 +116,7 @@ class Store:
     def drop(self, block: CacheBlock) -> None:
         """Remove a damaged block; its index goes first, so that no reader finds it."""
         for suffix in (".json", ".npy"):
-            with contextlib.suppress(OSError):  # Windows keeps mapped files; without an index it is not read
+            with contextlib.suppress(OSError):  # Windows keeps open files; without an index it is not read
                 (self.folder / f"{block.name}{suffix}").unlink(missing_ok=True)
 
     def has_room_for(self, size: int) -> bool:
@@ -144,8 +140,8 @@ class Store:
             yield
 
 
-def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The pixels of an .npy file, memory-mapped; None unless it is exactly what np.save writes for uint8 of this shape.
+def _opened(path: Path, shape: tuple[int, ...], checks: Sequence[str]) -> RowFile | None:
+    """The rows of an .npy file; None unless it is exactly what np.save writes for uint8 of this shape.
 
     A damaged header must not reach numpy's parser, which raises errors of many kinds.
     """
@@ -157,9 +153,4 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     with path.open("rb") as file:
         if file.read(len(header)) != header or path.stat().st_size != len(header) + math.prod(shape):
             return None
-    return np.asarray(np.memmap(path, np.uint8, mode="r", offset=len(header), shape=shape))
-
-
-def _checksum(row: np.ndarray) -> str:
-    """Checksum of one image's bytes; it finds damage, not forgery (a forger can write the index too)."""
-    return hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=12).hexdigest()
+    return RowFile(path, len(header), shape, checks)
