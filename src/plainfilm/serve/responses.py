@@ -9,7 +9,7 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from plainfilm.serve.uploads import Held
+from plainfilm.serve.memory import Held
 
 _PIECE = 65_536  # bytes; uvicorn waits before the next one once as many are unsent
 

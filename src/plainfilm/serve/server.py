@@ -21,13 +21,14 @@ from starlette.routing import Route
 from plainfilm import __version__
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.limits import Limits, RefusedError
+from plainfilm.serve.memory import Held
 from plainfilm.serve.pages import Pages
 from plainfilm.serve.predictor import EXTRA_IMAGES, Predictor
 from plainfilm.serve.queue import ScoringQueue
 from plainfilm.serve.responses import ScoresResponse
 from plainfilm.serve.security import SecurityMiddleware
 from plainfilm.serve.slow_clients import Clients
-from plainfilm.serve.uploads import Held, Upload, drain, read_images, too_large
+from plainfilm.serve.uploads import Upload, drain, read_images, too_large
 
 _QUIET = (
     "uvicorn",
@@ -192,13 +193,13 @@ def make_server(app: SecurityMiddleware, service: Service, started: Callable[[],
         server_header=False, proxy_headers=False, timeout_keep_alive=5, timeout_graceful_shutdown=1,
         limit_concurrency=service.limits.connections + 1,  # reached only when all of them wait for the model
     )  # fmt: skip
-    return _Server(config, service.clients, started)
+    return _Server(config, service, started)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, clients: Clients, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._clients, self._on_start = clients, started
+        self._service, self._on_start = service, started
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
@@ -206,10 +207,12 @@ class _Server(uvicorn.Server):
             self._on_start()
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second."""
-        self._clients.drop_overdue()
+        """Ten times a second: drop who is overdue."""
+        self._service.clients.drop_overdue()
+        if counter % 10 == 0:
+            self._service.held.trim()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: Any = None) -> None:
-        self._clients.drop_unfinished()
+        self._service.clients.drop_unfinished()
         await super().shutdown(sockets)

@@ -9,12 +9,11 @@ import asyncio
 from enum import Enum
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from plainfilm.serve.limits import Limits
 
-_READ = 65_536  # bytes at most of one read: what a connection can hold beyond what is counted
+_READ = 131_072  # bytes at most of one read: what a connection can hold beyond what is counted
 _STALLED = 2.0  # seconds without progress after which a transfer may be dropped for others
 
 
@@ -90,11 +89,14 @@ class _Client(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        try:
-            super().data_received(data)
-        except h11.LocalProtocolError:  # no HTTP while a response is under way, which uvicorn cannot answer with 400
-            self.drop()
+        super().data_received(data)
         self._update()
+
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.drop()  # uvicorn would begin a second response within the first, and fail
+        else:
+            super().send_400_response(msg)
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -6,44 +6,15 @@ Names that a client sends (of files, of form fields) are never kept: no response
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from plainfilm.serve.limits import MB, Limits, RefusedError
+from plainfilm.serve.memory import Held
 
 _BROKEN = "The body is not complete multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
-
-
-class Held:
-    """Bytes of all images and responses that are in memory now; used by one event loop.
-
-    Args:
-        drop: drops a client that is stalled, for room; whether there was one.
-    """
-
-    def __init__(self, limit: int, drop: Callable[[], bool] = lambda: False) -> None:
-        self.limit, self.bytes, self._drop = limit, 0, drop
-
-    async def make_room(self, n: int) -> None:
-        """Drop stalled clients until `n` bytes have room, as far as there are such clients."""
-        while self.bytes + n > self.limit and self._drop():
-            await asyncio.sleep(0.01)  # their tasks end, and give back what they held
-
-    def take(self, n: int) -> None:
-        """Count `n` more bytes.
-
-        Raises:
-            RefusedError: 503, they would be more than the limit.
-        """
-        if self.bytes + n > self.limit:
-            raise RefusedError(503, "Too many images are waiting. Send this one again.", retry_after=2)
-        self.bytes += n
-
-    def give_back(self, n: int) -> None:
-        """Count `n` bytes less."""
-        self.bytes -= n
 
 
 class Upload:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from plainfilm.serve.limits import RefusedError
+from plainfilm.serve.memory import Held
 from plainfilm.serve.queue import ScoringQueue
 from plainfilm.serve.responses import ScoresResponse
-from plainfilm.serve.uploads import Held
 
 
 def sent(response: ScoresResponse, held: Held) -> tuple[dict[bytes, bytes], bytes, list[int]]:
@@ -92,3 +92,11 @@ def test_long_requests_leave_half_of_the_queue_to_short_ones():
     with queue.slot(64):
         assert queue.waiting == 1
     queue.close()
+
+
+def test_memory_is_returned_once_much_is_free_again():
+    held = Held(10**9)
+    held.take(100_000_000)
+    assert not held.trim()  # all in use
+    held.give_back(90_000_000)
+    assert held.trim() and not held.trim()
