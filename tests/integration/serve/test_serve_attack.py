@@ -102,10 +102,11 @@ def test_an_attack_leaves_others_served_and_its_memory_comes_back(bundle: Path, 
     after = memory_mb(server)
     p50, p99 = np.percentile(took, [50, 99])
     print(
-        f"\n{attack.__name__}: {len(took)} served meanwhile, p50 {p50:.2f} s, p99 {p99:.2f} s; {dict(statuses)}; /healthz p99 {np.percentile(healthy, 99):.2f} s; "
+        f"\n{attack.__name__}: {len(took)} served meanwhile, p50 {p50:.2f} s, p99 {p99:.2f} s, longest {max(took):.2f} s; {dict(statuses)}; /healthz p99 {np.percentile(healthy, 99):.2f} s; "
         f"RSS {before:.0f} MB before, {during:.0f} at the end of the attack, {after:.0f} after, peak {server.peak_mb():.0f}"
     )
     assert server.stop() == 0
+    assert statuses[503] <= len(took) // 20  # p99 over requests hides one that is locked out for long
     assert after - before < 60
 
 
