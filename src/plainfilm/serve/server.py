@@ -60,7 +60,7 @@ class Service:
             return Response(status_code=400)  # nobody receives it
         except RefusedError as refusal:
             self.counts["turned away"] += 1
-            await drain(body, self.limits.request, self.limits.idle)
+            await drain(body, 2 * self.limits.request, self.limits.idle)
             return _refused(refusal)
 
     def _check(self, request: Request, show: frozenset[str]) -> None:
