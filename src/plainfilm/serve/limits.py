@@ -14,9 +14,10 @@ class Limits:
     part: int = 32 * MB  # one image; a 16-bit image of 3,000 x 4,000 pixels without compression is 24 MB
     request: int = 128 * MB
     parts: int = 64
-    held: int = 512 * MB  # of all requests that are being read or wait for the model
-    queue: int = 32  # requests that are being read or wait for the model
-    idle: float = 10.0  # without a byte of a body
+    held: int = 512 * MB  # of all images and responses in memory
+    queue: int = 32  # whole requests that wait for the model
+    idle: float = 10.0  # for `least` bytes of a body, or for a client to read as much as its connection can buffer
+    least: int = 64_000  # of a body, each `idle` seconds
     total: float = 120.0  # for a whole body
     head: float = 10.0  # for the headers, and between two requests
     connections: int = 512

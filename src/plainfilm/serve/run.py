@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-import string
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +17,9 @@ from plainfilm.serve.limits import Limits
 from plainfilm.serve.predictor import HeatMap, Predictor
 from plainfilm.serve.security import is_loopback
 from plainfilm.serve.server import Service, build_app, make_server
+from plainfilm.serve.token import check_token
 
-_SHORTEST_TOKEN = 16
-_PLAIN = frozenset(string.ascii_letters + string.digits + "-._~+/=")
+_SEND_BUFFER = 262_144  # bytes that a client who does not read can hold in the system; by default up to 4 MB
 
 
 def serve_bundle(
@@ -42,7 +41,7 @@ def serve_bundle(
     Raises:
         BundleError: the bundle is damaged. UsageError: the options conflict, or the port is taken.
     """
-    _check_token(host, token)
+    check_token(host, token)
     with _listening(host, port) as server_socket:
         bundle = open_bundle(path, threads=1)
         service = Service(Predictor(bundle, _heat_of(path)), limits or Limits())
@@ -60,33 +59,13 @@ def serve_bundle(
             if open_browser:
                 webbrowser.open(address)
 
-        server = make_server(app, service.limits, started)
+        server = make_server(app, service, started)
         with contextlib.suppress(KeyboardInterrupt):  # the normal way to stop, not a failure
             server.run(sockets=[server_socket])
         counts = service.counts
         say(
             f"Stopped. Images scored: {counts['scored']}; not readable: {counts['unreadable']}; "
             f"requests turned away: {counts['turned away']}."
-        )
-
-
-def _check_token(host: str, token: str | None) -> None:
-    """Check that `token` is given where it must be, and long enough.
-
-    Raises:
-        UsageError: it is missing, too short or holds other characters.
-    """
-    if token is None:
-        if not is_loopback(host):
-            raise UsageError(
-                f"--host {host} lets other machines in; that needs --token SECRET of {_SHORTEST_TOKEN} characters or more. "
-                'Make one: python -c "import secrets; print(secrets.token_urlsafe())"'
-            )
-        return
-    if len(token) < _SHORTEST_TOKEN or not set(token) <= _PLAIN:
-        raise UsageError(
-            f"--token has {len(token)} characters; expected {_SHORTEST_TOKEN} or more of A-Z a-z 0-9 - . _ ~ + / =. "
-            'Make one: python -c "import secrets; print(secrets.token_urlsafe())"'
         )
 
 
@@ -106,6 +85,7 @@ def _listening(host: str, port: int) -> socket.socket:
             server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         server_socket.bind(address)
         server_socket.listen(512)
     except OSError as error:

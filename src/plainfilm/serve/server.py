@@ -6,7 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,12 +21,14 @@ from plainfilm import __version__
 from plainfilm.base.terminal import tell_error
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.limits import Limits, RefusedError
+from plainfilm.serve.memory import Held
 from plainfilm.serve.pages import Pages
 from plainfilm.serve.predictor import EXTRA_IMAGES, Predictor
 from plainfilm.serve.queue import ScoringQueue
+from plainfilm.serve.responses import ScoresResponse
 from plainfilm.serve.security import SecurityMiddleware
-from plainfilm.serve.slow_clients import with_slow_client_timeout
-from plainfilm.serve.uploads import Held, Upload, drain, read_images
+from plainfilm.serve.slow_clients import Clients
+from plainfilm.serve.uploads import Upload, drain, read_images, too_large
 
 _QUIET = (
     "uvicorn",
@@ -39,11 +41,11 @@ _QUIET = (
 
 
 class Service:
-    """One bundle, its queue and its counts."""
+    """One bundle, its queue, its clients and its counts."""
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
-        self.predictor, self.limits = predictor, limits
-        self.queue, self.held = ScoringQueue(limits.queue), Held(limits.held)
+        self.predictor, self.limits, self.clients = predictor, limits, Clients(limits)
+        self.queue, self.held = ScoringQueue(limits.queue), Held(limits.held, self.clients.drop_slowest)
         self.counts: Counter[str] = Counter()  # images scored and refused, requests turned away
 
     async def predict(self, request: Request) -> Response:
@@ -51,40 +53,81 @@ class Service:
         show = frozenset(request.query_params.get("show", "").split(",")) - {""}
         body = request.stream()
         try:
-            if show - EXTRA_IMAGES:
-                raise RefusedError(400, "?show= takes seen and heat, e.g. ?show=seen,heat.")
-            with self.queue.slot():
-                results = await self._results(request, body, show)
+            self._check(request, show)
+            return await self._scored(request, body, show)
         except ClientDisconnect:
             self.counts["left"] += 1
             return Response(status_code=400)  # nobody receives it
         except RefusedError as refusal:
             self.counts["turned away"] += 1
-            await drain(body, self.limits.request, self.limits.idle)
+            await drain(body, 2 * self.limits.request, self.limits.idle)
             return _refused(refusal)
-        document = {"schema_version": 1, "plainfilm": __version__, "notice": RESEARCH_ONLY, "results": results,
-                    "notes": self.predictor.bundle.card.notes}  # fmt: skip
-        return JSONResponse(document)
 
-    async def _results(
-        self, request: Request, body: AsyncIterator[bytes], show: frozenset[str]
-    ) -> list[dict[str, Any]]:
+    def _check(self, request: Request, show: frozenset[str]) -> None:
+        """Refuse what its head already rules out, before any of the body is kept.
+
+        Raises:
+            RefusedError: 400, 413, 415, or 503 where the queue is full.
+        """
+        if show - EXTRA_IMAGES:
+            raise RefusedError(400, "?show= takes seen and heat, e.g. ?show=seen,heat.")
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise RefusedError(415, "The body is compressed; expected plain multipart/form-data.")
+        if int(request.headers.get("content-length", 0)) > self.limits.request:
+            raise too_large(self.limits)
+        self.queue.check()
+
+    async def _scored(self, request: Request, body: AsyncIterator[bytes], show: frozenset[str]) -> Response:
+        document = {"schema_version": 1, "plainfilm": __version__, "notice": RESEARCH_ONLY,
+                    "notes": self.predictor.bundle.card.notes}  # fmt: skip
+        response = ScoresResponse(self.held, document)
         upload = Upload(request.headers.get("content-type", ""), self.limits, self.held)
         try:
-            images, results = await read_images(upload, body), []
-            for index, image in enumerate(images):
-                if await request.is_disconnected():
-                    raise ClientDisconnect
-                result = await self.queue.work(lambda i=index, data=image: self.predictor.predict(i, data, show))  # type: ignore[misc]
-                self.counts["unreadable" if result["error"] else "scored"] += 1
-                results.append(result)
-            return results
+            images = await read_images(upload, body)
+            with self.queue.slot(len(images)):
+                await _unless_left(request, self._score(upload, response, show))
+            return response
+        except BaseException:
+            response.close()
+            raise
         finally:
             upload.close()
+
+    async def _score(self, upload: Upload, response: ScoresResponse, show: frozenset[str]) -> None:
+        for index, image in enumerate(upload.images):
+            # the copy is made in the model's thread: there is one at a time
+            task = lambda i=index, data=image: self.predictor.predict(i, bytes(data), show)  # noqa: E731
+            result = await self.queue.work(task)
+            upload.forget(index)
+            self.counts["unreadable" if result["error"] else "scored"] += 1
+            await response.add(result)
 
     async def health(self, request: Request) -> Response:
         """GET /healthz: responds even while the model is busy."""
         return JSONResponse({"status": "ok", "plainfilm": __version__, "waiting": self.queue.waiting})
+
+
+async def _unless_left(request: Request, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`; it is dropped when the client hangs up, also while it waits for the model.
+
+    Raises:
+        ClientDisconnect: the client hung up.
+    """
+    working, left = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({working, left}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        working.result()
+    finally:
+        working.cancel()
+        left.cancel()
+
+
+async def _left(request: Request) -> None:
+    """Returns when the client has hung up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _refused(refusal: RefusedError) -> Response:
@@ -96,9 +139,9 @@ def _refused(refusal: RefusedError) -> Response:
 
 
 async def _plain(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
     texts = {404: "There is no such page here.", 405: "This path does not accept that method."}
-    return PlainTextResponse(texts.get(status, "That failed.") + "\n", status)
+    return PlainTextResponse(texts.get(status, "That failed.") + "\n", status, headers=headers)
 
 
 async def _bug(request: Request, error: Exception) -> Response:
@@ -140,25 +183,36 @@ class _Silent:
                 raise
 
 
-def make_server(app: SecurityMiddleware, limits: Limits, started: Callable[[], None]) -> uvicorn.Server:
+def make_server(app: SecurityMiddleware, service: Service, started: Callable[[], None]) -> uvicorn.Server:
     """A server for `app` that logs nothing and runs `started` once it listens."""
     for name in _QUIET:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate, logger.disabled = [logging.NullHandler()], False, True
     config = uvicorn.Config(
-        app, http=with_slow_client_timeout(limits.head), ws="none", loop="asyncio", lifespan="on", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=5, timeout_graceful_shutdown=5,
-        limit_concurrency=limits.connections,
+        app, http=service.clients.protocol(), ws="none", loop="asyncio", lifespan="on", log_config=None, access_log=False,
+        server_header=False, proxy_headers=False, timeout_keep_alive=5, timeout_graceful_shutdown=1,
+        limit_concurrency=service.limits.connections + 1,  # reached only when all of them wait for the model
     )  # fmt: skip
-    return _Server(config, started)
+    return _Server(config, service, started)
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._on_start = started
+        self._service, self._on_start = service, started
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._on_start()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: drop who is overdue."""
+        self._service.clients.drop_overdue()
+        if counter % 10 == 0:
+            self._service.held.trim()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        self._service.clients.drop_unfinished()
+        await super().shutdown(sockets)

@@ -1,55 +1,150 @@
-"""A timeout for connections that are held open and send nothing: uvicorn waits forever for the headers."""
+"""Clients that send or read too slowly: none of them is waited for, or keeps others out, for long.
+
+uvicorn waits forever for headers, and for a client to read what is written to it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from enum import Enum
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from plainfilm.serve.limits import Limits
 
-class _SlowClientTimeout(H11Protocol):
-    """Drops a connection that sent no complete request within `HEAD_SECONDS` of its start or its first byte."""
+_READ = 131_072  # bytes at most of one read: what a connection can hold beyond what is counted
+_STALLED = 2.0  # seconds without progress after which a transfer may be dropped for others
 
-    HEAD_SECONDS = 10.0
+
+class _Wait(Enum):
+    """What a connection is waiting for."""
+
+    HEAD = "a request, or the rest of its headers"
+    BODY = "the rest of a body"
+    MODEL = "our own work"
+    SEND = "the client to read"
+
+
+class Clients:
+    """All connections of one server, used by one event loop."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._connections: set[_Client] = set()
+
+    def joined(self, client: _Client) -> None:
+        """A new connection; beyond the limit the slowest other one is dropped for it."""
+        self._connections.add(client)
+        if len(self._connections) > self.limits.connections:
+            self.drop_slowest(heads=True)
+
+    def parted(self, client: _Client) -> None:
+        """A connection that is gone."""
+        self._connections.discard(client)
+
+    def drop_slowest(self, *, heads: bool = False) -> bool:
+        """Drop the transfer that is stalled the longest, or with `heads` also a connection without a request; whether there was one."""
+        waited = {client: client.dispensable(heads=heads) for client in self._connections}
+        slowest = max(waited, key=waited.__getitem__, default=None)
+        if slowest is None or not waited[slowest]:
+            return False
+        slowest.drop()
+        return True
+
+    def drop_overdue(self) -> None:
+        """Drop every connection whose client let its deadline pass."""
+        for client in list(self._connections):
+            client.drop_overdue()
+
+    def drop_unfinished(self) -> None:
+        """Drop those who have not sent a whole request, for the end of the server."""
+        for client in list(self._connections):
+            client.drop_unfinished()
+
+    def protocol(self) -> type[H11Protocol]:
+        """uvicorn's protocol for these connections."""
+        return type("Client", (_Client,), {"clients": self})
+
+
+class _Client(H11Protocol):
+    """One connection, which knows since when its client has made no progress."""
+
+    clients: Clients
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._timer: asyncio.TimerHandle | None = None
+        self._wait, self._since, self._received = _Wait.HEAD, self.loop.time(), 0
+        self._dropped = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._update_timer()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._update_timer()
+        if hasattr(transport, "max_size"):  # of asyncio's selector transports: 256 KiB
+            transport.max_size = _READ
+        self.clients.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timer()
+        self.clients.parted(self)
         super().connection_lost(exc)
 
-    def _responding(self) -> bool:
-        """Whether the response to a complete request is under way."""
-        return self.cycle is not None and not self.cycle.response_complete
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+        self._update()
 
-    def _update_timer(self) -> None:
-        if self._responding():
-            self._cancel_timer()
-        elif self._timer is None:
-            self._timer = self.loop.call_later(self.HEAD_SECONDS, self._give_up)
+    def send_400_response(self, msg: str) -> None:
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.drop()  # uvicorn would begin a second response within the first, and fail
+        else:
+            super().send_400_response(msg)
 
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._since = self.loop.time()
 
-    def _give_up(self) -> None:
-        self._timer = None
-        if not self._responding() and not self.transport.is_closing():
-            self.transport.abort()
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
 
+    def dispensable(self, *, heads: bool) -> float:
+        """Seconds without progress, if that is a reason to drop this connection for others, else 0."""
+        self._update()
+        if self._dropped or self._wait is _Wait.MODEL:
+            return 0.0
+        seconds = self.loop.time() - self._since
+        if self._wait is _Wait.HEAD:
+            return seconds if heads else 0.0
+        return seconds if seconds >= _STALLED else 0.0
 
-def with_slow_client_timeout(seconds: float) -> type[_SlowClientTimeout]:
-    """The protocol with a timeout of `seconds`."""
-    return type("SlowClientTimeout", (_SlowClientTimeout,), {"HEAD_SECONDS": seconds})
+    def drop_overdue(self) -> None:
+        """Drop the connection if its client let the deadline pass; that of a body is kept by the app, which says why."""
+        self._update()
+        limits = self.clients.limits
+        seconds = {_Wait.HEAD: limits.head, _Wait.SEND: limits.idle}.get(self._wait)
+        if seconds is not None and self.loop.time() - self._since > seconds:
+            self.drop()
+
+    def drop_unfinished(self) -> None:
+        """Drop the connection if its request is not whole."""
+        self._update()
+        if self._wait in (_Wait.HEAD, _Wait.BODY):
+            self.drop()
+
+    def drop(self) -> None:
+        """Close at once; what was not sent is forgotten."""
+        self._dropped = True
+        self.transport.abort()
+
+    def _waiting_for(self) -> _Wait:
+        if self.transport.get_write_buffer_size():
+            return _Wait.SEND
+        if self.cycle is None or self.cycle.response_complete:
+            return _Wait.HEAD
+        return _Wait.BODY if self.cycle.more_body else _Wait.MODEL
+
+    def _update(self) -> None:
+        """Note progress: another state, or enough bytes of a body. Bytes of a header are none, nor are a few of a body."""
+        now = self._waiting_for()
+        moved = now is _Wait.BODY and self._received >= self.clients.limits.least
+        if now is not self._wait or moved:
+            self._wait, self._since, self._received = now, self.loop.time(), 0

@@ -12,29 +12,9 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from plainfilm.serve.limits import MB, Limits, RefusedError
+from plainfilm.serve.memory import Held
 
 _BROKEN = "The body is not complete multipart/form-data. Send each image as one part: curl -F file=@IMAGE."
-
-
-class Held:
-    """Bytes of all requests that are in memory now; used by one event loop."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.bytes = limit, 0
-
-    def take(self, n: int) -> None:
-        """Count `n` more bytes.
-
-        Raises:
-            RefusedError: 503, they would be more than the limit.
-        """
-        if self.bytes + n > self.limit:
-            raise RefusedError(503, "Too many images are waiting. Send this one again.", retry_after=2)
-        self.bytes += n
-
-    def give_back(self, n: int) -> None:
-        """Count `n` bytes less."""
-        self.bytes -= n
 
 
 class Upload:
@@ -42,7 +22,7 @@ class Upload:
 
     def __init__(self, content_type: str, limits: Limits, held: Held) -> None:
         self.limits, self.held = limits, held
-        self.images: list[bytes] = []
+        self.images: list[bytearray] = []
         self.size = 0  # of the body so far
         self._part: bytearray | None = None
         self._kept = 0  # bytes of parts, as counted in `held`
@@ -67,15 +47,13 @@ class Upload:
         """
         self.size += len(chunk)
         if self.size > self.limits.request:
-            raise RefusedError(
-                413, f"The request is larger than {self.limits.request // MB} MB. Send fewer images at once."
-            )
+            raise too_large(self.limits)
         try:
             self._parser.write(chunk)
         except MultipartParseError:
             raise RefusedError(400, _BROKEN) from None
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> list[bytearray]:
         """All images of the body.
 
         Raises:
@@ -86,6 +64,12 @@ class Upload:
         if not self.images:
             raise RefusedError(400, "The request holds no image. Send each one as a part: curl -F file=@IMAGE.")
         return self.images
+
+    def forget(self, index: int) -> None:
+        """Forget one image and give its bytes back."""
+        n, self.images[index] = len(self.images[index]), bytearray()
+        self.held.give_back(n)
+        self._kept -= n
 
     def close(self) -> None:
         """Forget the images and give their bytes back."""
@@ -110,11 +94,16 @@ class Upload:
         self._part += data[start:end]
 
     def _end(self) -> None:
-        self.images.append(bytes(self._part or b""))
+        self.images.append(self._part if self._part is not None else bytearray())  # no copy
         self._part = None
 
     def _finish(self) -> None:
         self._ended = True
+
+
+def too_large(limits: Limits) -> RefusedError:
+    """The refusal of a request beyond the limit."""
+    return RefusedError(413, f"The request is larger than {limits.request // MB} MB. Send fewer images at once.")
 
 
 def _boundary(content_type: str) -> bytes:
@@ -127,16 +116,22 @@ def _boundary(content_type: str) -> bytes:
     return boundary
 
 
-async def read_images(upload: Upload, body: AsyncIterator[bytes]) -> list[bytes]:
+async def read_images(upload: Upload, body: AsyncIterator[bytes]) -> list[bytearray]:
     """The images of a body while it arrives.
 
     Raises:
         RefusedError: as Upload; 408 when the body arrives too slowly.
     """
+    limits, arrived, clock = upload.limits, 0, asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(upload.limits.total):
-            async for chunk in _with_timeout(body, upload.limits.idle):
+        async with asyncio.timeout(limits.total), asyncio.timeout(limits.idle) as pace:
+            async for chunk in body:
+                await upload.held.make_room(len(chunk))
                 upload.write(chunk)
+                arrived += len(chunk)
+                if arrived >= limits.least:
+                    arrived = 0
+                    pace.reschedule(clock() + limits.idle)
     except TimeoutError:
         raise RefusedError(408, "The body arrived too slowly. Send it again.") from None
     return upload.finish()
@@ -153,14 +148,3 @@ async def drain(body: AsyncIterator[bytes], most: int, seconds: float) -> None:
                     return
     except TimeoutError:
         return
-
-
-async def _with_timeout(body: AsyncIterator[bytes], seconds: float) -> AsyncIterator[bytes]:
-    """The chunks, each of which must arrive within `seconds`."""
-    while True:
-        try:
-            async with asyncio.timeout(seconds):
-                chunk = await anext(body)
-        except StopAsyncIteration:
-            return
-        yield chunk

@@ -220,7 +220,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 def test_a_taken_port_and_open_doors_are_refused(served: Served, bundle: Path, tmp_path: Path):
     for words, expected in (
         ((str(bundle), "--port", str(served.port)), f"Port {served.port} is in use"),
-        ((str(bundle), "--port", "0", "--host", "0.0.0.0"), "needs --token SECRET"),  # noqa: S104
+        ((str(bundle), "--port", "0", "--host", "0.0.0.0"), "needs --token-file FILE"),  # noqa: S104
         ((str(bundle), "--port", "0", "--token", "short"), "expected 16 or more"),
         ((str(bundle), "--port", "0", "--host", "192.0.2.1", "--token", "x" * 20), "is not an address of this machine"),
         ((str(tmp_path / "none"), "--port", "0"), "none"),
@@ -232,7 +232,10 @@ def test_a_taken_port_and_open_doors_are_refused(served: Served, bundle: Path, t
 
 def test_the_token_opens_every_address_and_nothing_else_does(bundle: Path, tmp_path: Path):
     token = "a-token-of-twenty-signs"  # noqa: S105
-    server = Served(bundle, tmp_path / "server", "--token", token)
+    secret = tmp_path / "secret"
+    secret.write_text(token + "\n", encoding="utf-8")
+    secret.chmod(0o600)
+    server = Served(bundle, tmp_path / "server", "--token-file", str(secret))
     good = {"Authorization": "Basic " + base64.b64encode(f":{token}".encode()).decode()}
     for path in (*PAGES, "/predict", "/nothing"):
         refused = ask(server.port, "GET", path)

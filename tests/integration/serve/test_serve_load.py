@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from served import Served, ask, drawn_png, form, post
+from served import Served, ask, drawn_png, encoded, form, post
 
 from plainfilm.export.scorer import open_bundle
 from plainfilm.serve.limits import Limits
@@ -58,13 +60,20 @@ def test_uploads_at_once_are_scored_or_get_503(bundle: Path, tmp_path: Path, upl
     assert p99 < 20_000
 
 
+LIMITS = Limits(idle=0.5, total=2.0, head=0.5, queue=2, connections=40)
+
+
 @pytest.fixture(scope="module")
-def hurried(bundle: Path) -> Iterator[int]:
+def service(bundle: Path) -> Service:
+    return Service(Predictor(open_bundle(bundle), None), LIMITS)
+
+
+@pytest.fixture(scope="module")
+def hurried(service: Service) -> Iterator[int]:
     """The port of a server with short timeouts, in this process."""
-    limits = Limits(idle=0.5, total=2.0, head=0.5, queue=2)
     server_socket = _listening("127.0.0.1", 0)
     port, up = server_socket.getsockname()[1], threading.Event()
-    server = make_server(build_app(Service(Predictor(open_bundle(bundle), None), limits), port=port), limits, up.set)
+    server = make_server(build_app(service, port=port), service, up.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [server_socket]})
     thread.start()
     assert up.wait(20)
@@ -123,15 +132,122 @@ def test_a_slow_body_gets_408_and_is_dropped(hurried: int, drip: bytes, most: fl
     assert ask(hurried, "GET", "/healthz").json()["waiting"] == 0
 
 
-def test_slow_ones_fill_the_queue_only_until_their_time_is_up(hurried: int):
-    slow = [socket.create_connection(("127.0.0.1", hurried)) for _ in range(2)]
-    for connection in slow:
-        connection.sendall(head(hurried))
-    time.sleep(0.2)
-    full = post(hurried, [drawn_png(1)])
-    assert full.status == 503 and full.headers["retry-after"] == "1"
-    assert ask(hurried, "GET", "/healthz").json()["waiting"] == 2
-    time.sleep(1.2)
+def test_a_slow_body_holds_no_place_in_the_queue(hurried: int):
+    """The queue has two places; six bodies that never end leave them free."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            slow = stack.enter_context(socket.create_connection(("127.0.0.1", hurried)))
+            slow.sendall(head(hurried) + b"--cut")
+        assert post(hurried, [drawn_png(1)]).status == 200
+        assert ask(hurried, "GET", "/healthz").json()["waiting"] == 0
+
+
+def until(found: Callable[[], bool]) -> bool:
+    """Whether `found` became true within the 30 seconds after which a test is hung."""
+    end = time.monotonic() + 30
+    while not found() and time.monotonic() < end:
+        time.sleep(0.02)
+    return found()
+
+
+@contextlib.contextmanager
+def never_reading(port: int, request: bytes, clients: int) -> Iterator[None]:
+    """Clients with a tiny receive buffer that send a request and read nothing."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(clients):
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            client.sendall(request)
+        yield
+
+
+def seen(port: int, images: int, size_px: int) -> bytes:
+    """A whole request whose response has as many images of noise as itself."""
+    noise = np.random.default_rng(0).integers(0, 256, (size_px, size_px), dtype=np.uint8)
+    body = form([encoded(noise)] * images)[0]
+    return head(port, len(body)).replace(b"/predict", b"/predict?show=seen") + body
+
+
+def test_clients_that_never_read_are_dropped_and_their_bytes_given_back(
+    service: Service, hurried: int, monkeypatch: pytest.MonkeyPatch
+):
+    def large(index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
+        return {"index": index, "error": "", "seen": "x" * 3_000_000}
+
+    monkeypatch.setattr("plainfilm.serve.predictor.Predictor.predict", lambda self, *given: large(*given))
+    with never_reading(hurried, seen(hurried, 1, 8), 3):
+        assert until(lambda: service.held.bytes > 5_000_000)  # the responses are counted while they are unsent
+        assert ask(hurried, "GET", "/healthz").json()["status"] == "ok"
+        assert until(lambda: service.held.bytes == 0)  # dropped, though the clients are still there
+    assert len(post(hurried, [drawn_png(1)]).json()["results"][0]["seen"]) == 3_000_000  # one that reads gets it all
+
+
+def test_work_of_those_who_left_is_dropped_in_the_queue(
+    service: Service, hurried: int, monkeypatch: pytest.MonkeyPatch
+):
+    """The first image is being scored; its sender and one who waits behind it hang up: no other image is begun."""
+    begun, go = [], threading.Event()
+
+    def predict(self: Predictor, index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
+        begun.append(index)
+        assert go.wait(30)
+        return {"index": index, "error": ""}
+
+    monkeypatch.setattr("plainfilm.serve.predictor.Predictor.predict", predict)
+    body = form([b"x"] * 3)[0]
+    clients = [socket.create_connection(("127.0.0.1", hurried)) for _ in range(2)]
+    for client, waiting in zip(clients, (1, 2), strict=True):
+        client.sendall(head(hurried, len(body)) + body)
+        assert until(lambda waiting=waiting: service.queue.waiting == waiting)
+    assert post(hurried, [b"x"]).status == 503  # full
+    for client in clients:
+        client.close()
+    assert until(lambda: service.queue.waiting == 0)  # before the model is done
+    assert service.held.bytes == 0
+    go.set()
+    assert post(hurried, [b"x"]).status == 200
+    assert begun == [0, 0]  # the first of those who left, and ours
+
+
+def test_idle_connections_cannot_take_all_of_them(hurried: int):
+    """Forty are allowed; the one that waited longest makes room for the next."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(socket.create_connection(("127.0.0.1", hurried)))
+        assert post(hurried, [drawn_png(1)]).status == 200
+
+
+def test_odd_requests_leave_the_server_quiet(hurried: int, capfd: pytest.CaptureFixture[str]):
+    """Huge heads, endless chunk extensions, pipelining, half-closed sockets, junk behind a request, compressed bodies."""
+    chunked = head(hurried).replace(b"Content-Length: 10000", b"Transfer-Encoding: chunked")
+    get = f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{hurried}\r\n\r\n".encode()
+    body = form([drawn_png(1)])[0]
+    expecting = head(hurried, len(body)).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    gzipped = head(hurried, len(body)).replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+    for sent, expected in (
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000, b"HTTP/1.1 400"),
+        (chunked + b"1;" + b"e" * 200_000, b""),
+        (chunked + b"zz\r\n", b""),
+        (get * 50, b'"status":"ok"'),
+        (head(hurried, len(body)) + body + b"\x00junk" * 100, b'"results"'),
+        (expecting, b"HTTP/1.1 100"),
+        (gzipped + body, b"HTTP/1.1 415"),
+        (head(hurried, 999_999_999), b"HTTP/1.1 413"),
+    ):
+        with socket.create_connection(("127.0.0.1", hurried)) as client, contextlib.suppress(ConnectionError):
+            client.sendall(sent)
+            assert expected in until_closed(client)[0]
+    with socket.create_connection(("127.0.0.1", hurried)) as half:
+        half.sendall(head(hurried) + b"--cut")
+        half.shutdown(socket.SHUT_WR)
+        assert until_closed(half)[0] == b""
     assert post(hurried, [drawn_png(1)]).status == 200
-    for connection in slow:
-        connection.close()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("method", "path", "allow"), [("GET", "/predict", "POST"), ("POST", "/healthz", "GET, HEAD")])
+def test_another_method_gets_405_and_those_that_are_allowed(hurried: int, method: str, path: str, allow: str):
+    response = ask(hurried, method, path)
+    assert response.status == 405 and set(response.headers["allow"].split(", ")) == set(allow.split(", "))
+    assert ask(hurried, "HEAD", "/").status == 200

@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from plainfilm.serve.limits import Limits, RefusedError
-from plainfilm.serve.uploads import Held, Upload, read_images
+from plainfilm.serve.memory import Held
+from plainfilm.serve.uploads import Upload, read_images
 
 KIND = "multipart/form-data; boundary=cut"
 SMALL = Limits(part=100, request=1000, parts=3, held=150)

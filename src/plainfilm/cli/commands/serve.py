@@ -29,9 +29,13 @@ def serve(
         opt.unless_given(
             "--token",
             "SECRET",
-            "Required for every request, 16 characters or more. In a browser, enter any name and SECRET as the password. curl -u :SECRET",
-            envvar="PLAINFILM_TOKEN",
+            "Required for every request, 16 characters or more. In a browser, enter any name and SECRET as the password. "
+            "curl -u :SECRET. Shows in the process list; --token-file and the variable PLAINFILM_TOKEN do not.",
         ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        opt.unless_given("--token-file", "FILE", "Holds SECRET on one line; other users must not have access to it."),
     ] = None,
     max_mb: Annotated[
         int, typer.Option("--max-mb", min=1, max=256, help="Size of the largest image accepted, in MB.")
@@ -49,9 +53,10 @@ def serve(
     """Show a web page that scores images with a bundle; nothing is stored. Ctrl-C stops it."""
     from plainfilm.serve.limits import Limits
     from plainfilm.serve.run import serve_bundle
+    from plainfilm.serve.token import find_token
 
     with terminal:
         serve_bundle(
-            bundle, host=host, port=port, token=token, limits=Limits.for_images_of(max_mb, queue), open_browser=open_browser,
+            bundle, host=host, port=port, token=find_token(token, token_file), limits=Limits.for_images_of(max_mb, queue), open_browser=open_browser,
             say=terminal.say, result=lambda text: tell(text, terminal.stdout),
         )  # fmt: skip
