@@ -1,5 +1,6 @@
 """`python -m plainfilm`, and the installed command: Ctrl-C during the imports is one line too."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -20,7 +21,20 @@ def main() -> None:
 
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.exit(app())
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == 130:
+            _leave(130)
+        raise
+
+
+def _leave(code: int) -> None:
+    """End without waiting for threads, all files being closed; an interrupt that went through exec() would else end it by SIGINT."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -97,3 +97,17 @@ def test_lines_to_a_closed_terminal_are_dropped_and_other_errors_are_not():
     Screen(set(), file=Gone(5)).print("x")
     with pytest.raises(OSError):
         Screen(set(), file=Gone(28)).print("x")
+
+
+def test_an_interrupt_inside_of_exec_ends_with_130_and_waits_for_no_thread():
+    """CPython notes it there as unhandled, and would end by SIGINT though it was handled."""
+    code = (
+        "import signal, sys, threading, time; from plainfilm.cli.main import _OneLineErrors; import plainfilm.__main__ as start\n"
+        "def run(*a, **k):\n"
+        "    threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "    try: exec('signal.raise_signal(signal.SIGTERM)')\n"
+        "    except KeyboardInterrupt: return 130\n"
+        "_OneLineErrors.__mro__[1].main = run; sys.argv = ['plainfilm', 'doctor']; start.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=40)
+    assert done.returncode == 130 and done.stderr.count("\n") == 1, done.stderr
