@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from plainfilm.base.command_line import command_line
 from plainfilm.base.files import atomic_write, dump_json, sweep, tidy
 from plainfilm.base.json_text import parsed_json
+from plainfilm.base.sanitize import found_value
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
 _Status = Literal["running", "done", "diverged", "interrupted", "failed"]
@@ -162,7 +163,7 @@ class RunDir:
         if status != "done":
             advice = {"running": "Wait for it.", "diverged": "Train again with a smaller --lr."}
             raise DataError(
-                f"The run {root} is '{status}', not 'done'; it has no finished model. "
+                f"The run {root} is {found_value(status)}, not 'done'; it has no finished model. "
                 + advice.get(status, f"Resume it: {run.resume_command}")
             )
         return run

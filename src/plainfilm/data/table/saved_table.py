@@ -38,5 +38,5 @@ def read_table(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."
         ) from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         raise DataError(f"{path} is missing or damaged. Restore it from a backup, or train again.") from None
