@@ -143,7 +143,7 @@ def tried(run: RunDir, name: str, tries: int, seed: int = 0) -> list[str]:
             try:
                 read(run)
             except PlainfilmError as error:
-                if error.exit_code not in CODES or "\n" in str(error) or len(str(error)) > 4000:
+                if error.exit_code not in CODES or "\n" in str(error) or len(str(error)) > 12_000:
                     found.append(f"{name} {seed + i}: {str(error)[:200]}")
             except Exception as error:  # noqa: BLE001 - what we look for
                 found.append(f"{name} {seed + i}: {type(error).__name__}: {str(error)[:200]}")

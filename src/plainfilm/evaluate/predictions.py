@@ -171,9 +171,10 @@ def read_predictions(
         frame = pd.read_csv(io.BytesIO(read_verified(run, path)), dtype=texts, keep_default_na=False)
         scores = [f"{kind}_{name}" for kind in ("logit", "prob") for name in vocab]
         frame = frame.astype(dict.fromkeys([*scores, *([OOD] if OOD in frame else [])], np.float64))
-    except (ValueError, KeyError):
+        fits = all(list(frame[name]) == list(rows[name]) for name in ("path", "label"))
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise DataError(f"{path} is damaged. Restore it from a backup, or train again.") from None
-    if list(frame["path"]) != list(rows["path"]) or list(frame["label"]) != list(rows["label"]):
+    if not fits:
         raise DataError(f"{path} does not belong to the table.csv beside it. Evaluate the run again.")
     return Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
 

@@ -104,7 +104,7 @@ def _time(run: RunDir) -> dict[str, Any]:
             "seconds": float(rows["epoch_seconds"].sum()),
             "train_img_per_s": float(rows["images"].sum() / rows["train_seconds"].sum()),
         }
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return {}
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pandas as pd
-from pydantic import ValidationError
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.json_text import json_model, parsed_json
@@ -118,7 +117,7 @@ def _read(run: RunDir, name: str, make: Callable[[str], _T]) -> _T:
         return make(read_verified(run, run.root / name).decode("utf-8"))
     except FileNotFoundError:
         what = "is missing"
-    except (OSError, ValueError, ValidationError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         what = "is damaged"
     raise DataError(f"{name} of {run.root} {what}. Restore it from a backup, or train again into another folder.")
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 from plainfilm import __version__
 from plainfilm.base.files import dump_json, read_regular, sha256_of
 from plainfilm.base.json_text import json_model, parsed_json
+from plainfilm.base.listing import some
+from plainfilm.base.sanitize import found_value
 from plainfilm.config import ModelConfig
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
@@ -93,9 +95,11 @@ def _refuse_newer(run: RunDir) -> None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return  # missing or damaged: read_card reports it
     if version != 1 or unknown:
-        what = f"schema {version}" if version != 1 else f"unknown keys: {', '.join(unknown)}"
+        what = (
+            f"schema {found_value(version)}" if version != 1 else f"unknown keys: {some([key[:80] for key in unknown])}"
+        )
         raise DataError(
-            f"The run {run.root} was written by another version of plainfilm ({raw.get('plainfilm', 'unknown')}; {what}); "
+            f"The run {run.root} was written by another version of plainfilm ({str(raw.get('plainfilm', 'unknown'))[:80]}; {what}); "
             f"this is {__version__}. Use the version that wrote it, or a newer one."
         )
 

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from plainfilm.base.command_line import command_line
 from plainfilm.base.files import atomic_write, dump_json, read_regular, sweep, tidy
 from plainfilm.base.json_text import parsed_json
+from plainfilm.base.sanitize import found_value
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
 
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of a disk, often a network one
@@ -165,7 +166,7 @@ class RunDir:
         if status != "done":
             advice = {"running": "Wait for it.", "diverged": "Train again with a smaller --lr."}
             raise DataError(
-                f"The run {root} is '{status}', not 'done'; it has no finished model. "
+                f"The run {root} is {found_value(status)}, not 'done'; it has no finished model. "
                 + advice.get(status, f"Resume it: {run.resume_command}")
             )
         return run

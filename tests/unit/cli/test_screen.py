@@ -64,3 +64,11 @@ def test_a_narrow_table_narrows_its_sentences_and_keeps_its_words_and_names(monk
 
 def test_what_was_said_and_a_note_given_twice_are_left_out():
     assert printed(NOTE, "By sex:", NOTE, "By sex:", "Run: x", said={"Run: x"}) == [NOTE, "By sex:", "By sex:"]
+
+
+@pytest.mark.parametrize("columns", ["0", "-5", "", "\u00b2", "9" * 5000, "wide"])
+def test_an_odd_number_of_columns_is_none(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    stream = io.StringIO()
+    Screen(set(), file=stream).print("word " * 100)
+    assert stream.getvalue().count("\n") == 1

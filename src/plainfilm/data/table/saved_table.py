@@ -40,5 +40,5 @@ def read_table(run: RunDir) -> pd.DataFrame:
         raise DataError(
             f"{run.table} has no column {error.args[0]!r}: it was written by an older version, or edited. Train again."
         ) from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, OverflowError):
         raise DataError(f"{run.table} is missing or damaged. Restore it from a backup, or train again.") from None

@@ -125,7 +125,7 @@ def shortcut_baseline(finished: FinishedRun, split: str, network: np.ndarray) ->
                 probs = None
             found[name] = _metric(probs, part, card.vocab, card.positive_index, has_patients=card.has_patients)
             chosen = probs if name == best else chosen
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         raise _damaged(path) from None
     beside = _beside_the_network(network, chosen, part, card) if chosen is not None and len(part) else {}
     return ShortcutBaseline(best=best, auroc=found[best] if best else None, probes=found, **beside)
