@@ -40,6 +40,10 @@ def predict_summary(document: PredictDocument) -> str:
     left = f"; files in the folders that are not images: {others:,}" if others else ""
     left += f"; empty folders: {empty:,}" if empty else ""
     return (
-        f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; {document.unsure:,} abstained, "
-        f"{document.unlike:,} out of distribution, {document.failed:,} not scored{left}."
+        f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; "
+        f"{_judged(document.unsure, 'abstained', 'band')}, {_judged(document.unlike, 'out of distribution', 'gate')}, {document.failed:,} not scored{left}."
     )
+
+
+def _judged(n: int | None, what: str, by: str) -> str:
+    return f"{what}: not judged (no {by})" if n is None else f"{n:,} {what}"
