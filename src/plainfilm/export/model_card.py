@@ -129,10 +129,15 @@ def _facts(scores: SplitScores) -> list[str]:
             f"- Not abstained: {_value(scores.band_kept)} {_between(scores.band_kept)}; wrong among them: "
             f"{_value(scores.band_error)} {_between(scores.band_error)}"
         )
+    else:
+        lines.append("- Abstained: not judged (no band)")
     if scores.calibration is not None:
         lines.append(f"- Calibration: {_plain(scores.calibration.says, 400)}")
-    if scores.gate_marked is not None:
-        lines.append(f"- Out of distribution: {_value(scores.gate_marked)} {_between(scores.gate_marked)}")
+    marked = scores.gate_marked
+    lines.append(
+        "- Out of distribution: "
+        + ("not judged (no gate)" if marked is None else f"{_value(marked)} {_between(marked)}")
+    )
     return lines
 
 
@@ -157,11 +162,20 @@ def _operating_point(card: BundleCard) -> list[str]:
             f"- A class is possible from a score of: {lowest}; the model abstains unless the predicted class is the only "
             f"possible one. {holds_for(card)}"
         )
-    lines.append(
-        "- Out-of-distribution (OOD) gate: "
-        + ("marks images that are out of distribution; it changes no score." if card.gate_sha256 else "none.")
-    )
-    return lines
+    else:
+        lines.append("- Abstain band: none; whether the model is sure of a score is not judged (no band).")
+    return [*lines, *_gate(card)]
+
+
+def _gate(card: BundleCard) -> list[str]:
+    """What the gate is, and what it marks, by kind."""
+    if card.gate_sha256 is None:
+        return ["- Out-of-distribution (OOD) gate: none; no image is judged (no gate)."]
+    lines = ["- Out-of-distribution (OOD) gate: marks images that are out of distribution; it changes no score."]
+    if (kinds := card.gate_kinds) is None:
+        return [*lines, "- Which kinds of images the gate marks was not measured."]
+    lines += ["", f"What the gate marks, {kinds.counted_on}:", "", "| valid images | marked |", "|---|---:|"]
+    return lines + [f"| {_plain(kind)} | {n} of {kinds.images} |" for kind, n in kinds.marked.items()]
 
 
 def _scaled_on(card: BundleCard) -> str:

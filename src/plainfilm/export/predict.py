@@ -83,8 +83,9 @@ def predict_files(
             raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.{_LINKS if left_out[LINK] else ''}")  # fmt: skip
     return PredictDocument(
         bundle=str(path), out=str(sink.out) if sink.out else None, pictures=counts.images, scored=counts.predicted.total(),
-        failed=counts.failed, called={name: counts.predicted[name] for name in vocab}, unsure=counts.flags[ABSTAIN],
-        unlike=counts.flags[OOD], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
+        failed=counts.failed, called={name: counts.predicted[name] for name in vocab},
+        unsure=None if bundle.card.band is None else counts.flags[ABSTAIN],
+        unlike=None if bundle.gate is None else counts.flags[OOD], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
         seconds=round(time.monotonic() - began, 3),
     )  # fmt: skip
 

@@ -32,6 +32,7 @@ from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Sou
 from plainfilm.export.onnx_runtime import onnx_runtime
 
 ABSTAIN, OOD = "abstain", "out of distribution"
+NO_BAND, NO_GATE = "no band", "no gate"  # not judged; without a flag an image is judged by both, and neither objects
 BATCH, BATCH_PIXELS = (
     8,
     8 * 224 * 224,
@@ -45,7 +46,7 @@ class Prediction:
     """What a bundle predicts for one image.
 
     `label`: the predicted class, '' where there is no score; `score`: probability of the positive class, or of `label`
-    with more than two classes; `probs`: by class; `flags`: ABSTAIN, OOD or both; `error`: why there is no score, else ''.
+    with more than two classes; `probs`: by class; `flags`: of ABSTAIN or NO_BAND, and OOD or NO_GATE; `error`: why there is no score, else ''.
     """
 
     label: str = ""
@@ -145,13 +146,13 @@ class Bundle:
         card = self.card
         if card.recalibration is not None:  # model.onnx still has the parent's scaling
             probs = card.scaling.probs(logits)
-        unlike = np.zeros(len(probs)) if ood is None else ood
         positive = card.positive_index
         predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
-        kept = np.ones(len(predicted), bool)
-        if card.band is not None:
-            kept = is_singleton(card.band, probs, predicted, card.vocab)
-        return [self._prediction(*row, positive) for row in zip(probs, predicted, kept, unlike, strict=True)]
+        abstained = None if card.band is None else ~is_singleton(card.band, probs, predicted, card.vocab)
+        outside = None if ood is None else ood > 1
+        band = _flags(abstained, ABSTAIN, NO_BAND, len(probs))
+        flags = [a + b for a, b in zip(band, _flags(outside, OOD, NO_GATE, len(probs)), strict=True)]
+        return [self._prediction(*row, positive) for row in zip(probs, predicted, flags, strict=True)]
 
     def outputs(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Logits float (n, k) of images uint8 (n, c, h, w), and their OOD scores (n,), None without a gate.
@@ -176,14 +177,18 @@ class Bundle:
             ) from None
 
     def _prediction(
-        self, probs: np.ndarray, predicted: int, kept: bool, unlike: float, positive: int | None
+        self, probs: np.ndarray, predicted: int, flags: tuple[str, ...], positive: int | None
     ) -> Prediction:
         if not (np.isfinite(probs).all() and (probs >= 0).all() and abs(probs.sum() - 1) < 1e-3):
             return Prediction(error="E_SCORE: the network's outputs are not probabilities")
         vocab = self.card.vocab
-        flags = (*(() if kept else (ABSTAIN,)), *((OOD,) if unlike > 1 else ()))
         score = float(probs[predicted if positive is None else positive])
         return Prediction(vocab[predicted], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
+
+
+def _flags(found: np.ndarray | None, yes: str, unknown: str, n: int) -> list[tuple[str, ...]]:
+    """The flag of each of n images from bool (n,), or from None where nothing judges them."""
+    return [(unknown,)] * n if found is None else [(yes,) if one else () for one in found]
 
 
 def _fact(error: DecodeError) -> str:

@@ -121,7 +121,7 @@ def _fitted(parent: Parent, path: Path, local: LocalImages, request: Recalibrate
         **({"threshold_rule": how.rule} if threshold else {}),
         **({"threshold_chosen_on": "local images"} if threshold and not is_fixed(how.rule) else {}),
         "notes": [_note(about), *kept, *(note for note in card.notes if not note.startswith(_REPLACED))],
-        **({"gate_sha256": hashlib.sha256(gate).hexdigest()} if gate else {}),
+        **({"gate_sha256": hashlib.sha256(gate).hexdigest(), "gate_kinds": None} if gate else {}),
     }  # fmt: skip
     new = card.model_copy(update=changed)
     return _Fitted(

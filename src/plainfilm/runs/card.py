@@ -35,6 +35,24 @@ class AbstainBand(BaseModel):
     patients: dict[str, int]
 
 
+class GateKinds(BaseModel):
+    """How many of `images` valid images the out-of-distribution (OOD) gate marks, as they are and changed, by kind.
+
+    `fresh`: whether they did not set its limit.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    images: int
+    fresh: bool
+    marked: dict[str, int]
+
+    @property
+    def counted_on(self) -> str:
+        """Which images were counted."""
+        which = "that did not set its limit" if self.fresh else "among those that set its limit"
+        return f"of {self.images} valid images {which}, each changed in every way"
+
+
 class Card(BaseModel):
     """Everything needed to get scores from the weights; holds no path, file name or patient key."""
 
@@ -58,6 +76,7 @@ class Card(BaseModel):
     band: AbstainBand | None = None
     recalibration: Recalibration | None = None
     gate_sha256: str | None = None  # of gate.safetensors, the out-of-distribution (OOD) gate
+    gate_kinds: GateKinds | None = None  # None: not measured
     precision: Literal["fp32", "bf16"] = "fp32"  # of the training steps; every score is fp32
     kept_phase: int
     kept_epoch: int

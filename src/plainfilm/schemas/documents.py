@@ -268,7 +268,7 @@ class ExportDocument(Document):
 class PredictDocument(Document):
     """`plainfilm predict --json`: counts of the images; the rows themselves are in `out`.
 
-    `called`: images by predicted class; `unsure`: abstained; `unlike`: out of distribution; `failed`: rows with an
+    `called`: images by predicted class; `unsure`: abstained, null without an abstain band; `unlike`: out of distribution, null without a gate; `failed`: rows with an
     error; `left_out`: files in given folders that are not images, by rule, and empty folders; `notes`: warnings that
     belong with every score, from the bundle's card.
     """
@@ -279,8 +279,8 @@ class PredictDocument(Document):
     scored: int
     failed: int
     called: dict[str, int]
-    unsure: int
-    unlike: int
+    unsure: int | None
+    unlike: int | None
     left_out: dict[str, int]
     threshold: float | None
     seconds: float

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from plainfilm import __version__
 from plainfilm.base.sanitize import sanitized
-from plainfilm.export.scorer import ABSTAIN, OOD
+from plainfilm.export.scorer import ABSTAIN, NO_BAND, NO_GATE, OOD
 from plainfilm.schemas.documents import HEAT_MAPS, RESEARCH_ONLY
 from plainfilm.schemas.number_text import estimate_text
 from plainfilm.serve.limits import MB, Limits
@@ -29,7 +29,10 @@ _EXAMPLES = ((7, False), (7, True), (12, True))  # their patient and opacity
 _FLAGS = {  # of Prediction.flags, for people
     ABSTAIN: "By the abstain band, more than one class, or none, fits this score: a person should read this image.",
     OOD: "The out-of-distribution (OOD) gate finds this image far from the training images; its score says little.",
+    NO_BAND: "This model has no abstain band: whether it is sure of this score was not judged.",
+    NO_GATE: "This model has no out-of-distribution (OOD) gate: whether this image is like the training images was not judged.",
 }
+_NOT_JUDGED = (NO_BAND, NO_GATE)
 
 _LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that come before any score
 _MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
@@ -51,7 +54,7 @@ class Pages:
         card = predictor.bundle.card
         model = {
             "vocab": card.vocab, "positive": card.positive, "threshold": card.threshold, "size_px": card.size_px,
-            "heat": predictor.heat is not None, "flags": _FLAGS,
+            "heat": predictor.heat is not None, "flags": _FLAGS, "not_judged": _NOT_JUDGED,
         }  # fmt: skip
         about_heat = [note for note in card.notes if note.startswith(HEAT_MAPS)]  # shown with each heat map
         notes = [note for note in card.notes if note not in about_heat]

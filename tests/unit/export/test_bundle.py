@@ -18,6 +18,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from report_edits import FAILED, save_heat
 from safetensors.numpy import load_file
 from typer.testing import CliRunner
@@ -526,3 +527,20 @@ def test_a_signed_mutant_is_refused_or_gives_probabilities(exported, tmp_path, f
             refused += 1
         shutil.rmtree(copy)
     assert count * 0.1 < refused < count
+
+
+def test_the_page_and_its_answer_say_where_there_is_no_gate(exported, three_classes):
+    """Three states in the browser: the page's facts, its words for the flag, and the flag of each answer."""
+    for folder, without in ((exported[1], False), (three_classes[1], True)):
+        predictor = Predictor(open_bundle(folder, 1), None)
+        html = Pages(predictor, Limits(), port=8000, token=False)._made["/"][0].decode()
+        assert ("no gate: no image is judged" in html) is without
+        assert ("this one has no gate" in html) is without
+        answer = predictor.predict(0, _drawn(), frozenset())
+        assert ("no gate" in answer["flags"]) is without and "no band" not in answer["flags"]
+
+
+def _drawn() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)).save(file, "PNG")
+    return file.getvalue()

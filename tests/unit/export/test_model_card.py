@@ -10,6 +10,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.export.bundle_card import _Decoding
 from plainfilm.export.model_card import NOT_REPORTED, _plain, model_card
 from plainfilm.export.scorer import open_bundle
+from plainfilm.runs.card import GateKinds
 from plainfilm.schemas.macro_mean import MacroMean
 from wording import lacking
 
@@ -41,6 +42,19 @@ def test_what_only_a_person_knows_is_counted(exported):
     said = int(re.search(r"^(\d+) fields are NOT REPORTED", page, re.MULTILINE)[1])
     assert said == page.count(NOT_REPORTED) - 1 == 11
     assert len(re.findall(rf"^- .*: {NOT_REPORTED}$", page, re.MULTILINE)) == said
+
+
+def test_it_says_what_the_gate_marks_by_kind_and_when_there_is_none(exported, three_classes):
+    card = open_bundle(exported[1]).card
+    assert card.gate_kinds is None and "the gate marks was not measured" in model_card(card)
+    kinds = GateKinds(images=60, fresh=True, marked={"unchanged": 1, "blurred": 3})
+    page = model_card(card.model_copy(update={"gate_kinds": kinds}))
+    assert lacking(page, "of 60 valid images that did not set its limit", "| blurred | 3 of 60 |") == []
+    assert "no gate" not in page and "no band" not in page
+    without = open_bundle(three_classes[1]).card
+    bare = model_card(without.model_copy(update={"band": None}))
+    assert lacking(bare, "no image is judged (no gate)", "not judged (no band)") == []
+    assert "not judged (no gate)" in part_of(bare, "## Valid images")
 
 
 def part_of(page: str, heading: str) -> str:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
@@ -113,6 +114,23 @@ def test_json_lines_and_a_file_and_a_document(exported, folder, tmp_path):
     assert told["called"] == {name: sum(line["label"] == name for line in lines) for name in ("NORMAL", "PNEUMONIA")}
     assert told["unsure"] == sum("abstain" in line["flag"] for line in lines)
     assert told["left_out"] == {"hidden": 1, "not a PNG, JPEG, BMP or DICOM": 1}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_without_a_gate_every_row_and_the_summary_say_so(three_classes, tmp_path, form):
+    """Pure noise on a bundle without a gate: "not judged" is not "nothing odd"."""
+    noise = np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)
+    for i in range(3):
+        Image.fromarray(np.roll(noise, i)).save(tmp_path / f"{i}.png")
+    out = tmp_path / f"rows.{form}"
+    done = predict(three_classes[1], *sorted(tmp_path.glob("*.png")), "--format", form, "--out", out)
+    text = out.read_text(encoding="utf-8")
+    rows = rows_of(text) if form == "csv" else [json.loads(line) for line in text.splitlines()]
+    assert [row["flag"] in ("no gate", "abstain; no gate") for row in rows] == [True] * 3
+    said = " ".join((done.stderr + done.stdout).split())
+    assert "out of distribution: not judged (no gate)" in said and "0 out of distribution" not in said
+    told = json.loads(predict(three_classes[1], tmp_path / "0.png", "--out", tmp_path / "more", "--json").stdout)
+    assert told["unlike"] is None and told["unsure"] in (0, 1)
 
 
 def test_an_output_is_never_overwritten_and_never_half(exported, folder, tmp_path):

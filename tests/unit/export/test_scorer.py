@@ -14,7 +14,7 @@ from plainfilm.data.table.saved_table import read_table
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.evaluate.predictions import read_predictions
-from plainfilm.export.scorer import _AHEAD, ABSTAIN, BATCH, OOD, Prediction, open_bundle
+from plainfilm.export.scorer import _AHEAD, ABSTAIN, BATCH, NO_BAND, NO_GATE, OOD, Bundle, Prediction, open_bundle
 from plainfilm.runs.card import read_card
 
 
@@ -48,6 +48,22 @@ def test_scores_classes_and_flags_are_those_of_evaluate(which, threads, request)
     unlike = expected.frame["unlike"].to_numpy() if "unlike" in expected.frame else np.zeros(len(found))
     marked, at_limit = np.array([OOD in one.flags for one in found]), np.abs(unlike - 1) < 1e-5
     assert at_limit.sum() <= 1 and marked[~at_limit].tolist() == (unlike > 1)[~at_limit].tolist()
+    assert [NO_GATE in one.flags for one in found] == ["unlike" not in expected.frame] * len(found)
+    assert not any(NO_BAND in one.flags for one in found)
+
+
+@pytest.mark.parametrize(("gate", "band"), [(True, True), (True, False), (False, True), (False, False)])
+def test_no_flag_means_judged_by_both(exported, gate, band):
+    """Noise on a bundle with and without gate and band: never an empty flag where something did not judge."""
+    whole = open_bundle(exported[1], 1)
+    card = whole.card if band else whole.card.model_copy(update={"band": None})
+    bundle = Bundle(card, "", whole.gate if gate else None, whole._session, 1)
+    (found,) = bundle.score(np.random.default_rng(0).integers(0, 256, (1, 1, 48, 48), dtype=np.uint8))
+    assert (NO_GATE in found.flags, OOD in found.flags) == (not gate, gate)
+    assert (NO_BAND in found.flags) is not band
+    assert found.flags if not (gate and band) else NO_GATE not in found.flags
+    refused = bundle.predict_bytes(b"")
+    assert refused.error and refused.flags == ()
 
 
 def test_noise_is_marked_and_a_photo_of_one_grey_is_too(exported, tmp_path):

@@ -468,3 +468,16 @@ def test_where_patient_keys_were_joined_both_numbers_stand(finish):
     report_run(run.root)
     page = run.report.read_text(encoding="utf-8")
     assert f"{patients} patients ({patients + 5} keys)" in page and page.count(" keys)") == 1
+
+
+def test_a_run_without_gate_and_band_says_so_and_the_gate_s_kinds_are_shown(finish):
+    """The runs of these tests have neither; a card with counts by kind shows them."""
+    run = finish()
+    text, _ = draw(run)
+    assert "no image is judged (no gate)" in text
+    card = json.loads(run.card.read_text())
+    assert ("no image is judged (no band)" in text) is (card["band"] is None)
+    card["gate_kinds"] = {"images": 60, "fresh": True, "marked": {"unchanged": 1, "blurred": 3}}
+    run.card.write_text(json.dumps(card))
+    shown, _ = draw(run)
+    assert "3 of 60" in shown and "1 of 60" in shown

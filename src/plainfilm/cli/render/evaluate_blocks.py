@@ -189,6 +189,10 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
         out.print(table)
         out.print(band.holds)
         print_two_by_two(out, band, document.confusion.labels)
-    if gate is not None:
+    else:
+        out.print("Abstained: not judged (no band)")
+    if gate is None:
+        out.print("Out of distribution: not judged (no gate)")
+    else:
         value, interval, n = as_text(gate.marked)
         out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")

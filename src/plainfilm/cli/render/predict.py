@@ -36,8 +36,8 @@ def predict_summary(document: PredictDocument) -> str:
     predicted = ", ".join(f"{n:,} predicted {name}" for name, n in document.called.items())
     speed = f"{document.pictures / document.seconds:.0f} img/s" if document.seconds > 1 else f"{document.seconds:.1f} s"
     return (
-        f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; {document.unsure:,} abstained, "
-        f"{document.unlike:,} out of distribution, {document.failed:,} not scored{_left_out(document.left_out)}."
+        f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; "
+        f"{_judged(document.unsure, 'abstained', 'band')}, {_judged(document.unlike, 'out of distribution', 'gate')}, {document.failed:,} not scored{_left_out(document.left_out)}."
     )
 
 
@@ -52,3 +52,7 @@ def _left_out(by_rule: dict[str, int]) -> str:
         text: by_rule.get(rule, 0) for rule, text in named.items()
     }
     return "".join(f"; {text}: {n:,}" for text, n in counts.items() if n)
+
+
+def _judged(n: int | None, what: str, by: str) -> str:
+    return f"{what}: not judged (no {by})" if n is None else f"{n:,} {what}"

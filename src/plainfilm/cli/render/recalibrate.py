@@ -30,7 +30,9 @@ def print_recalibrate(out: Console, document: RecalibrateDocument) -> None:
         _print_fit(out, document)
         _print_before_after(out, document)
         _print_curve(out, document)
-    if document.ood_marked is not None:
+    if document.ood_marked is None:
+        out.print("Out of distribution: not judged (no gate)")
+    else:
         limit = "before its limit was set again" if document.gate_refitted else "as before"
         out.print(f"Out of distribution: {document.ood_marked:.3f} of the local images, {limit}")
     print_notes(out, document.notes)

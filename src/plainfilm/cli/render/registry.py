@@ -199,7 +199,7 @@ def _print_changes(out: Console, document: EvaluateDocument) -> None:
     for name in ("valid images after", "AUROC", "log loss", "OOD"):
         table.add_column(name)
     for row in document.changes:
-        marked = "-" if row.marked is None else f"{row.marked:.3f}"
+        marked = "no gate" if row.marked is None else f"{row.marked:.3f}"
         table.add_row(row.change, " ".join(metric_text(row.auroc)[:2]), f"{row.log_loss:.3f}", marked)
     out.print(table)
 

@@ -1,8 +1,8 @@
 """The out-of-distribution (OOD) gate: does an image resemble the train images, or is its score meaningless?
 
-A classifier scores a photo of a cat, too. The gate computes three views of each image (layout, grey levels, and the
-network's features before the last layer), measures its distance from the train images in each, and marks it as out of
-distribution when the largest of the three is above that of nearly all `calibrate` images.
+A classifier scores a photo of a cat, too. The gate computes four views of each image (layout, grey levels,
+sharpness, and the network's features before the last layer; older gates have no sharpness), measures its distance from the train images in each, and marks it as out of
+distribution when the largest of them is above that of nearly all `calibrate` images.
 
 It marks images and never changes a score. numpy only: `predict` runs it without torch, on pixels and features.
 """
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.ood.image_features import image_features
+from plainfilm.evaluate.ood.image_features import IMAGE_VIEWS, SHARPNESS, image_features
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
@@ -81,21 +81,30 @@ class OODGate:
         """
         if not len(pixels):
             return np.empty(0), []
-        views = {**image_features(pixels), FEATURES: features}
+        views = {**image_features(pixels, self.envelopes), FEATURES: features}
         each = np.column_stack([envelope.ood_score(views[name]) for name, envelope in self.envelopes.items()])
         names = list(self.envelopes)
         return each.max(axis=1) / self.limit, [names[i] for i in each.argmax(axis=1)]
 
 
-def fit_gate(train: Mapping[str, Floats], calibrate: Mapping[str, Floats]) -> OODGate | None:
+def fit_gate(
+    train: Mapping[str, Floats], calibrate: Mapping[str, Floats], tolerated: tuple[Floats, Floats] | None = None
+) -> OODGate | None:
     """The gate from views (n, d) by name, of the train images (envelopes) and of calibrate (limit).
 
     None where calibrate has fewer than _MIN_IMAGES images.
+
+    Args:
+        tolerated: sharpness (m, d) of some of train, and of calibrate, with changes that are to pass; its envelope is
+            fitted on these. The limit always comes from calibrate as it is.
     """
     n = len(next(iter(calibrate.values())))
     if n < _MIN_IMAGES:
         return None
-    envelopes = {name: _envelope(train[name], calibrate[name]) for name in sorted(train)}
+    fitted_on = {name: (train[name], calibrate[name]) for name in sorted(train)}
+    if tolerated is not None:
+        fitted_on[SHARPNESS] = tolerated
+    envelopes = {name: _envelope(*both) for name, both in fitted_on.items()}
     worst = np.max([envelope.ood_score(calibrate[name]) for name, envelope in envelopes.items()], axis=0)
     return OODGate(envelopes, float(np.float32(max(limit_score(worst), 1e-3))))
 
@@ -142,7 +151,7 @@ def gate_from(data: bytes) -> OODGate:
     """The gate that gate_bytes() wrote.
 
     Raises:
-        ValueError, KeyError: the data is not a gate.
+        ValueError, KeyError: the data is not a gate, or has a view that this version does not know.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -152,6 +161,8 @@ def gate_from(data: bytes) -> OODGate:
     except SafetensorError as error:
         raise ValueError(str(error)) from None
     names = sorted({name.rpartition("/")[0] for name in tensors} - {""})
+    if not set(names) <= {*IMAGE_VIEWS, FEATURES}:
+        raise ValueError("a view of another version")
     parts = {name: _Envelope(*(tensors[f"{name}/{field}"] for field in _FIELDS)) for name in names}
     return OODGate(parts, float(tensors["limit"][0]))
 

@@ -12,16 +12,18 @@ import pandas as pd
 from plainfilm.base.files import atomic_write
 from plainfilm.config import EvaluateConfig, ExperimentConfig
 from plainfilm.data.cache.rows import PixelRows
-from plainfilm.data.split.valid_roles import calibrates
+from plainfilm.data.split.valid_roles import calibrates, untouched
 from plainfilm.evaluate.finished import SHIFTED, shifted_rows
 from plainfilm.evaluate.metrics.calibration import fit_scaling
 from plainfilm.evaluate.ood.image_features import image_features
+from plainfilm.evaluate.ood.kinds_caught import kinds_caught
 from plainfilm.evaluate.ood.ood_gate import FEATURES, NO_GATE, OODGate, fit_gate, gate_bytes
+from plainfilm.evaluate.ood.tolerated import tolerated_sharpness
 from plainfilm.evaluate.operating.conformal import fit_band, patients_needed
 from plainfilm.evaluate.operating.threshold_range import Threshold
 from plainfilm.evaluate.predictions import Predictions, make_predictions, predict
 from plainfilm.evaluate.shift.corrupted_valid import predict_shifted, save_shifted
-from plainfilm.runs.card import AbstainBand, Card
+from plainfilm.runs.card import AbstainBand, Card, GateKinds
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.scaling import Scaling
 
@@ -117,6 +119,7 @@ def settle(
     settled = card.model_copy(update={
         **scaling_fields(point.scaling, card.vocab), **threshold_fields(point.threshold), "band": point.band,
         "notes": notes, "gate_sha256": hashlib.sha256(data).hexdigest() if data else None,
+        "gate_kinds": _kinds(gate, model, valid_rows, valid_pixels, device) if gate else None,
     })  # fmt: skip
     return settled, valid.at(point.scaling)
 
@@ -140,4 +143,12 @@ def _gate(
     """The gate fitted on the train images, its limit set on the valid images in `calibrate`, bool (n,)."""
     of_train = {**image_features(train), FEATURES: predict(model, train, device)[1]}
     of_valid = {**image_features(valid), FEATURES: features}
-    return fit_gate(of_train, {name: view[calibrate] for name, view in of_valid.items()})
+    tolerated = tolerated_sharpness(train), tolerated_sharpness(valid.part(calibrate))
+    return fit_gate(of_train, {name: view[calibrate] for name, view in of_valid.items()}, tolerated)
+
+
+def _kinds(gate: OODGate, model: Normalised, rows: pd.DataFrame, pixels: PixelRows, device: str) -> GateKinds:
+    """What the gate catches, on the valid rows that did not set it; on all of them where valid is not divided."""
+    unused = untouched(rows)
+    some = pixels.part(unused) if unused.any() else pixels
+    return kinds_caught(gate, some, lambda x: predict(model, x, device)[1], fresh=bool(unused.any()))

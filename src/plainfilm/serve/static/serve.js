@@ -169,7 +169,7 @@ function flag(item, level, title, text) {
 function updateStatus() {
   const done = results.filter((result) => result.prediction);
   const bad = done.filter((result) => result.prediction.error).length;
-  const flagged = done.filter((result) => !result.prediction.error && result.prediction.flags.length).length;
+  const flagged = done.filter((result) => !result.prediction.error && result.prediction.flags.some((name) => !model.not_judged.includes(name))).length;
   const many = (n, one) => n + " " + one + (n === 1 ? "" : "s");
   const parts = [done.length < results.length ? done.length + " of " + many(results.length, "image") + " read" : many(results.length, "image") + " read"];
   if (bad) parts.push(bad + " without a score");

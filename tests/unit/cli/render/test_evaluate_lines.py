@@ -92,11 +92,17 @@ def test_abstentions_are_counted_as_predicted_and_left_out(screen, evaluated):
         level=0.9, lowest={}, on="all images", coverage={}, kept=metric(), error_among_kept=metric(), holds="x",
         with_abstained=with_all, without_abstained=without,
     )  # fmt: skip
-    print_abstentions(screen, evaluated().model_copy(update={"band": band, "gate": None}), metric_text)
+    document = evaluated()
+    print_abstentions(screen, document.model_copy(update={"band": band, "gate": None}), metric_text)
     lines = [" ".join(line.split()) for line in screen.file.getvalue().splitlines()]
     assert "sensitivity, abstained as predicted 0.900 [0.900, 0.900] 9" in lines
     assert "specificity, without abstained 0.905 [0.905, 0.905] 9" in lines
-    assert lines[-3:] == ["NORMAL PNEUMONIA abstained", "NORMAL 38 4 8", "PNEUMONIA 2 41 7"]
+    assert "Abstained: not judged (no band)" not in lines
+    assert lines[-4:-1] == ["NORMAL PNEUMONIA abstained", "NORMAL 38 4 8", "PNEUMONIA 2 41 7"]
+    assert lines[-1] == "Out of distribution: not judged (no gate)"
+    print_abstentions(screen, document.model_copy(update={"band": None, "gate": None}), metric_text)
+    both = ["Abstained: not judged (no band)", "Out of distribution: not judged (no gate)"]
+    assert [line.strip() for line in screen.file.getvalue().splitlines()[-2:]] == both
 
 
 def curve(**facts) -> DecisionCurve:
