@@ -67,14 +67,17 @@ class ChildProcess:
         self._late = False
         self._lock = threading.Lock()
 
-    def call(self, head: dict[str, Any], body: bytes = b"") -> Item:
+    def call(self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None) -> Item:
         """What the task answers.
 
+        Args:
+            cpu_seconds: in place of the usual limit; the deadline grows by as much.
         Raises:
             ChildError: there is no answer within the limits, or the task raised an error.
         """
-        process = self._started()
-        return self._asked(process, (head, body), self.limits.seconds)
+        process, cpu = self._started(), cpu_seconds or self.limits.cpu_seconds
+        wrapped = {"limits": {"memory": self.limits.memory, "cpu": cpu}, "head": head}
+        return self._asked(process, (wrapped, body), self.limits.seconds + cpu - self.limits.cpu_seconds)
 
     def kill(self) -> None:
         """End the child at once; a call that waits for it raises ChildError. The next call starts another."""
@@ -88,17 +91,14 @@ class ChildProcess:
         if process is not None and process.poll() is None:
             return process
         self.kill()
-        words = [sys.executable, "-P", "-c", _START, json.dumps(sys.path), self.task]
-        process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment(),
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )  # fmt: skip
+        process = _begun(self.task)
         with self._lock:
             self._process = process
         threading.Thread(target=self._watch, args=(process,), daemon=True).start()
         self._asked(process, None, self.limits.start_seconds)
         if self.setup is not None:
-            self._asked(process, self.setup, self.limits.start_seconds)
+            limits = {"memory": self.limits.memory, "cpu": int(self.limits.start_seconds)}
+            self._asked(process, ({"limits": limits, "head": self.setup[0]}, self.setup[1]), self.limits.start_seconds)
         return process
 
     def _asked(self, process: subprocess.Popen[bytes], item: Item | None, seconds: float) -> Item:
@@ -106,8 +106,7 @@ class ChildProcess:
         self._set(time.monotonic() + seconds)
         try:
             if item is not None and process.stdin is not None:
-                limits = {"memory": self.limits.memory, "cpu": self.limits.cpu_seconds}
-                write_item(process.stdin, {"limits": limits, "head": item[0]}, item[1])
+                write_item(process.stdin, *item)
             answer, body = read_item(cast(IO[bytes], process.stdout), self.limits.answer)
         except (OSError, EOFError, ValueError, RecursionError):
             self.kill()
@@ -155,12 +154,12 @@ class ChildPool:
         self._all: list[ChildProcess] = []
         self._idle: list[ChildProcess] = []
 
-    def call(self, head: dict[str, Any], body: bytes = b"") -> Item:
-        """What the task answers; raises ChildError as ChildProcess.call()."""
+    def call(self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None) -> Item:
+        """As ChildProcess.call()."""
         with self._seats:
             child = self._taken()
             try:
-                return child.call(head, body)
+                return child.call(head, body, cpu_seconds)
             finally:
                 with self._lock:
                     self._idle.append(child)
@@ -179,6 +178,17 @@ class ChildPool:
             child = self._make()
             self._all.append(child)
             return child
+
+
+def _begun(task: str) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", _START, json.dumps(sys.path), task], env=_environment(),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )  # fmt: skip
+    except (OSError, ValueError):  # too many processes, no memory, or an interpreter inside another program
+        raise ChildError("died", "no process could be started") from None
 
 
 def _environment() -> dict[str, str]:

@@ -163,6 +163,11 @@ class DataConfig(Section):
         ge=2,
         le=256,
     )
+    sandbox: Literal["auto", "on", "off"] = key(
+        "auto",
+        "Decode images in a process with a time and a memory limit: auto (those that may cost much), on or off; the pixels are the same.",
+        Option("--sandbox", "Data", READS, "WHEN"),
+    )
     drop_duplicates: bool = key(
         False,
         "Use identical files once; never applied to a given test folder.",

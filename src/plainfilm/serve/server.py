@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from plainfilm import __version__
+from plainfilm.data.image import sandbox
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.pages import Pages
@@ -115,6 +116,7 @@ def build_app(service: Service, *, host: str = "127.0.0.1", port: int, token: st
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        sandbox.stop()  # an image may take seconds more
         await asyncio.to_thread(service.queue.close)
 
     routes = [
@@ -147,7 +149,7 @@ def make_server(app: SecurityMiddleware, limits: Limits, started: Callable[[], N
         logger.handlers, logger.propagate, logger.disabled = [logging.NullHandler()], False, True
     config = uvicorn.Config(
         app, http=with_slow_client_timeout(limits.head), ws="none", loop="asyncio", lifespan="on", log_config=None, access_log=False,
-        server_header=False, proxy_headers=False, timeout_keep_alive=5, timeout_graceful_shutdown=5,
+        server_header=False, proxy_headers=False, timeout_keep_alive=5, timeout_graceful_shutdown=1,
         limit_concurrency=limits.connections,
     )  # fmt: skip
     return _Server(config, started)

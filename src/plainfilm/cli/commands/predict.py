@@ -82,6 +82,14 @@ def predict(
     threads: Annotated[
         int | None, opt.unless_given("--threads", "N", "CPU threads.", "one for each processor", min=1)
     ] = None,
+    sandbox: Annotated[
+        str,
+        typer.Option(
+            "--sandbox",
+            metavar="WHEN",
+            help="Decode images in a process with a time and a memory limit: auto (those that may cost much), on or off.",
+        ),
+    ] = "auto",
     *,
     terminal: Terminal,
 ) -> None:
@@ -91,10 +99,10 @@ def predict(
     if terminal.json and out is None:
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
-    from plainfilm.export.predict import predict_files
+    from plainfilm.export.predict import decoding_in, predict_files
     from plainfilm.export.prediction_rows import RowSink
 
-    with terminal, _interruptible(out):
+    with terminal, _interruptible(out), decoding_in(sandbox):
         sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
             bundle, paths, sink, threshold=threshold, heat=heatmaps, threads=threads,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plainfilm.data.errors import MAX_PIXELS, DecodeError
+from plainfilm.data.image.costly import refuse_costly, refuse_long_side
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -150,6 +151,7 @@ def header_of(dataset: Dataset) -> Header:
     rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
     if rows * columns > MAX_PIXELS:
         raise DecodeError("E_LARGE", f"{columns} x {rows} pixels; at most {MAX_PIXELS} are read")
+    refuse_long_side(columns, rows)
     samples, allocated = _integer(dataset, "SamplesPerPixel"), _integer(dataset, "BitsAllocated")
     is_float = present[0] != "PixelData"
     bits = allocated if is_float else _integer(dataset, "BitsStored")
@@ -199,6 +201,7 @@ def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> 
     coded = get_frame(CountedBytes(data), index, number_of_frames=header.frames, extended_offsets=offsets)
     if syntax == _RLE:
         return _from_rle(coded, header), header.photometric
+    refuse_costly(coded)
     if _coded_size(coded) != (header.rows, header.columns) or header.low:
         raise DecodeError("E_CORRUPT", "the compressed image has another size than the header says")
     array, space = _decoded(dataset, get_decoder(syntax), plugin, index)
@@ -267,6 +270,8 @@ def _from_rle(coded: bytes, header: Header) -> np.ndarray:
 
 def _unpacked(segment: bytes, size: int) -> bytearray:
     """The first `size` bytes of a PackBits segment (PS3.5 G.3.2)."""
+    if len(segment) > 3 * size + 1024:  # twice the size where no value repeats and each is a run of its own
+        raise DecodeError("E_LIMIT", "an RLE segment far longer than its pixels need")
     unpacked, at = bytearray(), 0
     while len(unpacked) < size and at < len(segment):
         head = segment[at]
