@@ -1,4 +1,4 @@
-"""The child's side of child_process: answers items until its parent ends."""
+"""The child's side of child_process: replies to items until its parent ends."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ _MOST_JSON = 1 << 20
 
 
 def serve_items(task: str) -> None:
-    """Answer items until the parent closes the pipe or ends."""
+    """Reply to items until the parent closes the pipe or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
-    answers, items = _own_stdout(), SimpleQueue[Item]()
+    replies, items = _own_stdout(), SimpleQueue[Item]()
     module, _, name = task.partition(":")
     work: Callable[[dict[str, Any], bytes], Item] = getattr(import_module(module), name)
     for thread in (lambda: _receive(items), _leave_with_parent):
         threading.Thread(target=thread, daemon=True).start()
-    write_item(answers, {"ready": True}, b"")
+    write_item(replies, {"ready": True}, b"")
     base = _address_space()
     while True:
         asked, body = items.get()
         _limit(base + asked["limits"]["memory"] + 2 * len(body), asked["limits"]["cpu"])
         try:
             head, out = work(asked["head"], body)
-        except Exception as error:  # noqa: BLE001 - whatever the task raises is its answer
+        except Exception as error:  # noqa: BLE001 - whatever the task raises is its reply
             head, out = {"failed": type(error).__name__}, b""
         del asked, body
-        write_item(answers, head, out)
+        write_item(replies, head, out)
 
 
 def write_item(file: IO[bytes], head: dict[str, Any], body: bytes) -> None:
@@ -72,11 +72,11 @@ def _exactly(file: IO[bytes], size: int) -> bytes:
 
 def _own_stdout() -> IO[bytes]:
     """The pipe to the parent; what a library prints goes nowhere."""
-    answers = os.fdopen(os.dup(1), "wb", -1)
+    replies = os.fdopen(os.dup(1), "wb", -1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
-    return answers
+    return replies
 
 
 def _receive(items: SimpleQueue[Item]) -> None:

@@ -1,7 +1,7 @@
 """A process for work that may hang, crash or take all memory: it is killed, and the next item goes on in a new one.
 
-It is started anew from this interpreter, never forked, and imports only what its task imports; the user's script is
-not imported. What it answers is JSON and bytes, read up to a size; nothing is unpickled.
+It is started again from this interpreter, never forked, and imports only what its task imports; the user's script is
+not imported. Its replies are JSON and bytes, read up to a size; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ _START = (
 class ChildLimits:
     """Of one item: `memory` bytes beyond what the child had at its start and twice the item's bytes (Linux), seconds
     of processor time (in whole seconds, at most one more; not on Windows), seconds by the clock, and bytes of the
-    answer. `start_seconds`: to be ready.
+    reply. `start_seconds`: to be ready.
     """
 
     memory: int = 448 * 1024 * 1024
     cpu_seconds: int = 3
     seconds: float = 30.0
-    answer: int = 64 * 1024 * 1024
+    reply: int = 64 * 1024 * 1024
     start_seconds: float = 60.0
 
 
 class ChildError(Exception):
-    """An item without an answer: it took too long, too much memory, or the process ended; or `failed` names the error
+    """An item without a reply: it took too long, too much memory, or the process ended; or `failed` names the error
     that the task raised.
     """
 
@@ -57,7 +57,7 @@ class ChildProcess:
 
     Args:
         task: 'module:function'; the function takes an Item and returns one.
-        setup: an item that each new child answers first.
+        setup: an item that each new child gets first.
     """
 
     def __init__(self, task: str, limits: ChildLimits | None = None, setup: Item | None = None) -> None:
@@ -68,12 +68,12 @@ class ChildProcess:
         self._lock = threading.Lock()
 
     def call(self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None) -> Item:
-        """What the task answers.
+        """The reply of the task.
 
         Args:
             cpu_seconds: in place of the usual limit; the deadline grows by as much.
         Raises:
-            ChildError: there is no answer within the limits, or the task raised an error.
+            ChildError: there is no reply within the limits, or the task raised an error.
         """
         process, cpu = self._started(), cpu_seconds or self.limits.cpu_seconds
         wrapped = {"limits": {"memory": self.limits.memory, "cpu": cpu}, "head": head}
@@ -102,24 +102,24 @@ class ChildProcess:
         return process
 
     def _asked(self, process: subprocess.Popen[bytes], item: Item | None, seconds: float) -> Item:
-        """The answer to an item; None waits for the first one, that the child is ready."""
+        """The reply to an item; None waits for the first one, that the child is ready."""
         self._set(time.monotonic() + seconds)
         try:
             if item is not None and process.stdin is not None:
                 write_item(process.stdin, *item)
-            answer, body = read_item(cast(IO[bytes], process.stdout), self.limits.answer)
+            reply, body = read_item(cast(IO[bytes], process.stdout), self.limits.reply)
         except (OSError, EOFError, ValueError, RecursionError):
             self.kill()
             raise ChildError(self._reason(process)) from None
-        except BaseException:  # Ctrl-C: the answer to this item would be taken for that to the next
+        except BaseException:  # Ctrl-C: the reply to this item would be taken for that to the next
             self.kill()
             raise
         if self._set(None):
             self.kill()
-        if "failed" in answer:
-            failed = str(answer["failed"])[:80]
+        if "failed" in reply:
+            failed = str(reply["failed"])[:80]
             raise ChildError("memory" if failed == "MemoryError" else "died", failed)
-        return answer, body
+        return reply, body
 
     def _set(self, until: float | None) -> bool:
         """Begin or end a deadline; whether it has passed."""
@@ -165,7 +165,7 @@ class ChildPool:
                     self._idle.append(child)
 
     def kill(self) -> None:
-        """End every child at once; the calls that wait for one raise ChildError."""
+        """End every child at once; whoever waits for one gets a ChildError."""
         with self._lock:
             children = list(self._all)
         for child in children:

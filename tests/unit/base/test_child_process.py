@@ -86,7 +86,7 @@ def test_what_a_library_prints_is_no_answer(child: ChildProcess):
 
 
 def test_an_answer_larger_than_the_limit_is_not_read():
-    child = ChildProcess("a_task:work", ChildLimits(answer=999))
+    child = ChildProcess("a_task:work", ChildLimits(reply=999))
     with pytest.raises(ChildError):
         child.call({"do": "large"})
     child.kill()

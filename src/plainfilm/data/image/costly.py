@@ -1,4 +1,4 @@
-"""Files that take far more time or memory than their size suggests, told from their first bytes and markers.
+"""Files that take far more time or memory than their size suggests, seen in their first bytes and markers.
 
 Nothing is decoded here. What no image needs is refused at once; what a few images need is left to the caller to fence.
 """

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool
-from plainfilm.data.errors import DecodeError
+from plainfilm.data.errors import NO_MEMORY, DecodeError
 from plainfilm.data.image import decode
 from plainfilm.data.image.costly import is_coded_dicom, may_cost, refuse_costly
 from plainfilm.data.image.decode import DecodeSpec, ImageFacts
@@ -48,7 +48,7 @@ def used(mode: Mode) -> Iterator[None]:
 
 
 def stop() -> None:
-    """End all children at once; what is still asked of them is E_LIMIT, until use() is called."""
+    """End all children at once; what is still asked of them is E_LIMIT, until use() runs."""
     global _stopped
     _stopped = True
     kill_children()
@@ -68,7 +68,7 @@ def pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray:
     """
     if not _apart(data):
         return decode.decode_bytes(data, spec)
-    _, found = _answer({"spec": spec.as_dict()}, data)
+    _, found = _reply({"spec": spec.as_dict()}, data)
     shape = (spec.size_px, spec.size_px, *((3,) if spec.channels == 3 else ()))
     if len(found) != np.prod(shape):
         raise _failed(ChildError("died"))
@@ -79,7 +79,7 @@ def facts_of(data: bytes, *, tiff: bool, frame: int | None, key: bytes | None) -
     """inspect(), in a child where the mode says so; raises as pixels_of()."""
     if not _apart(data):
         return decode.inspect(data, tiff=tiff, frame=frame, key=key)
-    found, _ = _answer({"inspect": {"tiff": tiff, "frame": frame, "key": key and key.hex()}}, data)
+    found, _ = _reply({"inspect": {"tiff": tiff, "frame": frame, "key": key and key.hex()}}, data)
     try:
         return ImageFacts(**found["facts"])
     except (KeyError, TypeError):
@@ -87,7 +87,7 @@ def facts_of(data: bytes, *, tiff: bool, frame: int | None, key: bytes | None) -
 
 
 def work(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    """In the child: the answer to pixels_of() or facts_of()."""
+    """In the child: the reply to pixels_of() or facts_of()."""
     try:
         if "spec" in asked:
             return {}, decode.decode_bytes(data, DecodeSpec(**asked["spec"])).tobytes()
@@ -95,6 +95,8 @@ def work(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         key = bytes.fromhex(about["key"]) if about["key"] else None
         return {"facts": asdict(decode.inspect(data, tiff=about["tiff"], frame=about["frame"], key=key))}, b""
     except DecodeError as error:
+        if error.fact == NO_MEMORY:
+            raise MemoryError from None
         return {"code": error.code, "fact": error.fact, "hint": error.why[len(error.fact) :]}, b""
     except ImportError:
         return {"missing": True}, b""
@@ -108,20 +110,20 @@ def _apart(data: bytes) -> bool:
     return _mode == "on" or may_cost(data)
 
 
-def _answer(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def _reply(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     cpu = _LIMITS.cpu_seconds + (len(data) // _CODED_BYTES_A_SECOND if is_coded_dicom(data) else 0)
     with _ALONE if may_cost(data) else contextlib.nullcontext():
         try:
             if _stopped:
                 raise ChildError("died")
-            answer, body = _pool().call(asked, data, cpu)
+            reply, body = _pool().call(asked, data, cpu)
         except ChildError as error:
             raise _failed(error) from None
-    if "missing" in answer:
+    if "missing" in reply:
         raise ImportError("the library that reads this kind of file")
-    if "code" in answer:
-        raise DecodeError(str(answer["code"]), str(answer.get("fact")), str(answer.get("hint", "")))
-    return answer, body
+    if "code" in reply:
+        raise DecodeError(str(reply["code"]), str(reply.get("fact")), str(reply.get("hint", "")))
+    return reply, body
 
 
 def _pool() -> ChildPool:
