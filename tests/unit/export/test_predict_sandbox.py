@@ -40,7 +40,7 @@ def test_a_bomb_is_a_row_and_the_next_image_is_scored(exported, image, tmp_path)
     out = tmp_path / "rows.csv"
     done = CliRunner().invoke(app, ["predict", str(exported[1]), image, str(bomb), image, "--out", str(out)])
     assert done.exit_code == 1
-    rows = list(csv.DictReader(out.open(encoding="utf-8")))
+    rows = list(csv.DictReader(out.read_text(encoding="utf-8").splitlines()))
     assert [bool(row["score"]) for row in rows] == [True, False, True] and rows[0]["score"] == rows[2]["score"]
     assert rows[1]["error"] == "E_LIMIT: a JPEG of more than 256 scans"
 

@@ -230,6 +230,22 @@ def test_a_costly_file_is_one_error_and_the_next_goes_on(narrow: ChildPool, bomb
     )
 
 
+def test_a_mask_is_counted_in_a_child_too():
+    mask = np.zeros((2100, 2000), np.uint8)
+    mask[:900], mask[:300, :300] = 255, 128
+    tasks, sent = [], sandbox._reply
+
+    def recorded(asked: Any, data: bytes) -> Any:
+        tasks.append(asked["task"])
+        return sent(asked, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "_reply", recorded)
+        task, options = "plainfilm.data.folders.mask_pixels:count_values", {"tiff": False, "near": False}
+        assert sandbox.number_of(task, stored(mask, "PNG"), options) == 3
+    assert tasks == [task]
+
+
 def test_a_reply_of_another_size_is_no_image(monkeypatch: pytest.MonkeyPatch):
     sandbox.use("on")
     monkeypatch.setattr(sandbox, "_reply", lambda asked, data: ({}, bytes(255)))
