@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
-from queue import SimpleQueue
 from typing import IO, Any
 
 resource: Any = None
@@ -26,15 +25,14 @@ _MOST_JSON = 1 << 20
 def serve_items(task: str) -> None:
     """Reply to items until the parent closes the pipe or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
-    replies, items = _own_stdout(), SimpleQueue[Item]()
+    replies = _own_stdout()
     module, _, name = task.partition(":")
     work: Callable[[dict[str, Any], bytes], Item] = getattr(import_module(module), name)
-    for thread in (lambda: _receive(items), _leave_with_parent):
-        threading.Thread(target=thread, daemon=True).start()
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     write_item(replies, {"ready": True}, b"")
     base = _address_space()
     while True:
-        asked, body = items.get()
+        asked, body = _next_item()
         _limit(base + asked["limits"]["memory"] + 2 * len(body), asked["limits"]["cpu"])
         try:
             head, out = work(asked["head"], body)
@@ -79,17 +77,16 @@ def _own_stdout() -> IO[bytes]:
     return replies
 
 
-def _receive(items: SimpleQueue[Item]) -> None:
-    """Puts each item in the queue; ends the process, busy or not, when the parent has ended."""
+def _next_item() -> Item:
+    """The next item; ends the process when the parent has closed the pipe."""
     try:
-        while True:
-            items.put(read_item(sys.stdin.buffer, sys.maxsize))
-    finally:
+        return read_item(sys.stdin.buffer, sys.maxsize)
+    except (EOFError, OSError, ValueError, MemoryError):  # of a parent that ended in the middle too
         os._exit(1)
 
 
 def _leave_with_parent() -> None:
-    """Ends the process with its parent, also where a fork of the parent holds the pipe open."""
+    """Ends the process, busy or not, with its parent, also where a fork of the parent holds the pipe open."""
     parent = os.getppid()
     while os.getppid() == parent or os.name == "nt":
         time.sleep(1)

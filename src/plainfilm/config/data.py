@@ -217,6 +217,11 @@ class DataConfig(Section):
             raise ValueError(f"three positive shares that sum to 1 are needed, found {list(shares)}")
         return shares
 
+    @field_validator("sandbox", mode="before")
+    @classmethod
+    def yaml_reads_on_and_off_as_booleans(cls, mode: Any) -> Any:
+        return {True: "on", False: "off"}[mode] if isinstance(mode, bool) else mode
+
     @field_validator("max_bad", mode="before")
     @classmethod
     def max_bad_is_a_number_or_share(cls, text: Any) -> str | None:
