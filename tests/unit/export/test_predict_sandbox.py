@@ -17,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
+from plainfilm.data.image import sandbox
 from plainfilm.data.table.saved_table import read_table
 
 
@@ -47,6 +48,7 @@ def test_a_bomb_is_a_row_and_the_next_image_is_scored(exported, image, tmp_path)
 
 @pytest.mark.parametrize("mode", ["on", "off"])
 def test_the_rows_do_not_depend_on_where_images_are_decoded(exported, image, tmp_path, mode):
+    sandbox.kill_children()
     found = []
     for given in ("auto", mode):
         out = tmp_path / f"{given}.csv"
@@ -54,6 +56,7 @@ def test_the_rows_do_not_depend_on_where_images_are_decoded(exported, image, tmp
         assert CliRunner().invoke(app, words).exit_code in (0, 1)
         found.append(out.read_bytes())
     assert found[0] == found[1]
+    assert bool(psutil.Process().children()) is (mode == "on")
 
 
 def test_another_mode_is_refused_in_one_line(exported, image):

@@ -185,7 +185,7 @@ def test_as_many_scans_and_chunks_as_are_allowed_are_read(monkeypatch: pytest.Mo
 def test_scans_in_a_thumbnail_or_behind_the_end_are_not_counted():
     hidden = b"\xff\xe2" + struct.pack(">H", 2 + 3000) + b"\xff\xda\0" * 1000
     jpeg = stored(NOISE, "JPEG")
-    data = jpeg[:2] + hidden + jpeg[2:] + b"\xff\xda" * 1000
+    data = jpeg[:2] + hidden + jpeg[2:] + b"\0\2" + b"\xff\xda\0\2" * 1000
     assert not may_cost(data)
     np.testing.assert_array_equal(decode_bytes(data, SPEC), decode_bytes(jpeg, SPEC))
 
