@@ -31,7 +31,7 @@ from plainfilm.schemas.documents import Metric
 _SPECIFICITY = 0.90
 SENSITIVITY_AT = "sensitivity_at_specificity_90"
 # Config keys in which repeats of one experiment may differ, and keys that change no result.
-REPEATS, WITHOUT_EFFECT = (("train", "seed"), ("data", "fold")), (("data", "cache"),)
+REPEATS, WITHOUT_EFFECT = (("train", "seed"), ("data", "fold")), (("data", "cache"), ("data", "sandbox"))
 LEVEL, BOOT_DRAWS = 0.95, 1_000
 
 

@@ -163,6 +163,11 @@ class DataConfig(Section):
         ge=2,
         le=256,
     )
+    sandbox: Literal["auto", "on", "off"] = key(
+        "auto",
+        "Decode images in a process with a time and a memory limit: auto (those that may cost much), on or off; the pixels are the same.",
+        Option("--sandbox", "Data", READS, "WHEN"),
+    )
     drop_duplicates: bool = key(
         False,
         "Use identical files once; never applied to a given test folder.",
@@ -211,6 +216,11 @@ class DataConfig(Section):
         if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(f"three positive shares that sum to 1 are needed, found {list(shares)}")
         return shares
+
+    @field_validator("sandbox", mode="before")
+    @classmethod
+    def yaml_reads_on_and_off_as_booleans(cls, mode: Any) -> Any:
+        return {True: "on", False: "off"}[mode] if isinstance(mode, bool) else mode
 
     @field_validator("max_bad", mode="before")
     @classmethod

@@ -1,9 +1,11 @@
-"""Limits of every image reader: the error for a refused file, and the largest file and image that are read."""
+"""Limits of every image reader: the error for a refused file, and the largest file, image and side that are read."""
 
 from __future__ import annotations
 
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 256 * 1024 * 1024
+MAX_SIDE = 65_000
+NO_MEMORY = "decoding it needs more memory than there is"
 
 
 class DecodeError(Exception):

@@ -6,11 +6,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast, get_args
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
+from plainfilm.data.image import sandbox
 from plainfilm.data.table.positive_class import BY_ALPHABET
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.glob_walk import LINK
@@ -69,8 +72,8 @@ def predict_files(
     vocab, counts, left_out = bundle.card.vocab, _Counts(), Counter[str]()
     todo = few_or_agreed(replace(inputs, tiff=bool(bundle.card.decode.get("tiff"))), left_out, agree)
     reported = time.monotonic()
-    with sink.opened(vocab) as write:
-        for number, (name, found) in enumerate(bundle.predict_each(todo), 1):
+    with sink.opened(vocab) as write, closing(bundle.predict_each(todo)) as rows:
+        for number, (name, found) in enumerate(rows, 1):
             counts.add(found)
             write(name, found)
             if draw is not None and not found.error:
@@ -88,6 +91,17 @@ def predict_files(
         unlike=None if bundle.gate is None else counts.flags[OOD], left_out=dict(left_out), threshold=bundle.card.threshold, notes=bundle.card.notes,
         seconds=round(time.monotonic() - began, 3),
     )  # fmt: skip
+
+
+def decoding_in(mode: str) -> AbstractContextManager[None]:
+    """`--sandbox auto|on|off` of predict: where images are decoded for the duration.
+
+    Raises:
+        UsageError: another word.
+    """
+    if mode not in get_args(sandbox.Mode):
+        raise UsageError(f"--sandbox {mode!r} is not known; expected auto, on or off.")
+    return sandbox.used(cast(sandbox.Mode, mode))
 
 
 def _refuse_occupied(out: Path | None, heat: Path | None) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from pydantic import ValidationError
 
 from plainfilm.base.json_text import json_model
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.image.decode import decode_bytes, read_bytes
+from plainfilm.data.image import sandbox
+from plainfilm.data.image.decode import read_bytes
 from plainfilm.data.image.layout import channels_first, channels_last
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError, MissingError
@@ -85,7 +87,7 @@ class Bundle:
         Raises:
             DecodeError: it cannot be read as a single still image.
         """
-        found = decode_bytes(data if isinstance(data, bytes) else read_bytes(data), self._spec)
+        found = sandbox.pixels_of(data if isinstance(data, bytes) else read_bytes(data), self._spec)
         return np.ascontiguousarray(channels_first(found[None])[0])
 
     def predict_path(self, path: Path | str) -> Prediction:
@@ -101,26 +103,31 @@ class Bundle:
         for _, prediction in self.predict_each(paths):
             yield prediction
 
-    def predict_each(self, paths: Iterable[Path | str]) -> Iterator[tuple[Path | str, Prediction]]:
+    def predict_each(self, paths: Iterable[Path | str]) -> Generator[tuple[Path | str, Prediction], None, None]:
         """As predict_many(), each with its path."""
-        todo, running = iter(paths), deque[tuple[list[Path | str], Future[list[Prediction]]]]()
+        todo, left, running = iter(paths), Event(), deque[tuple[list[Path | str], Future[list[Prediction]]]]()
         with ThreadPoolExecutor(self.threads) as pool:
             try:
                 while True:
                     while len(running) < _AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
-                        running.append((batch, pool.submit(self._predict, batch)))
+                        running.append((batch, pool.submit(self._predict, batch, left)))
                     if not running:
                         return
                     batch, future = running.popleft()
                     yield from zip(batch, future.result(), strict=True)
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for the queue
+                left.set()  # Ctrl-C waits neither for the rest of a batch
+                pool.shutdown(wait=False, cancel_futures=True)  # nor for the queue
+                sandbox.kill_children()  # nor for an image that takes seconds
                 raise
 
-    def _predict(self, batch: list[Any]) -> list[Prediction]:
+    def _predict(self, batch: list[Any], left: Event | None = None) -> list[Prediction]:
+        """Predictions of a few files; none once `left` is set: nobody waits for them."""
         found: list[Prediction | None] = []
         images: list[np.ndarray] = []
         for one in batch:
+            if left is not None and left.is_set():
+                return []
             try:
                 images.append(self.pixels(one))
                 found.append(None)

@@ -15,6 +15,7 @@ from plainfilm.data.audit.findings import Findings, by_class, find
 from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, image_statistics
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
+from plainfilm.data.image import sandbox
 from plainfilm.data.split.identities import IDENTITY_NOTE, without_identities
 from plainfilm.data.split.splits import grouped, label_index, leaks, people
 from plainfilm.data.synthetic.drawn_files import drawn_note
@@ -39,6 +40,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCa
     """
     folder = RunDir.plan(out, "audit")
     keep_out_of_data(folder.root, cfg)
+    sandbox.use(cfg.data.sandbox)
     path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
     table, _ = scan_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     if not len(table.rows):

@@ -10,6 +10,7 @@ from typing import Any, cast
 from plainfilm.base.events import EventCallback
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.cache.store import cache_folder
+from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.exclude import leave_out
 from plainfilm.data.split.identities import without_patients
@@ -53,6 +54,7 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     Raises:
         PlainfilmError: the data, the split or the positive class is refused.
     """
+    sandbox.use(cfg.data.sandbox)
     path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
     table = build_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     positive = pick_positive(table.classes, cfg.data)

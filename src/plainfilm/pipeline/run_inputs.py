@@ -20,6 +20,7 @@ from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.cache.moved_data import changed_files, find_moved
+from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable
@@ -113,6 +114,7 @@ def read_inputs(
     ]
     _refuse(run, differ)
     cfg, rows = load_config(run.config), read_table(run)
+    sandbox.use(cfg.data.sandbox)
     if data is not None:
         rows = find_moved(rows, data, progress)
     else:

@@ -14,7 +14,8 @@ import numpy as np
 
 from plainfilm.base.events import EventCallback
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.image.decode import DecodeSpec, decode_bytes, read_bytes
+from plainfilm.data.image import sandbox
+from plainfilm.data.image.decode import DecodeSpec, read_bytes
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.shift.known_images import refuse_sealed_folder, sealed_files
 from plainfilm.evaluate.stats.intervals import Floats
@@ -83,6 +84,6 @@ def _decoded(
                 left_out["identical files"] += 1
                 continue
             seen.add(key)
-            yield name, key, decode_bytes(data, spec)
+            yield name, key, sandbox.pixels_of(data, spec)
         except (DecodeError, OSError, ValueError):
             left_out["files that cannot be read"] += 1

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm.data.image import sandbox
 from plainfilm.errors import MissingError, UsageError
 from plainfilm.export.scorer import open_bundle
 from plainfilm.serve.limits import Limits
@@ -60,7 +61,8 @@ def serve_bundle(
                 webbrowser.open(address)
 
         server = make_server(app, service, started)
-        with contextlib.suppress(KeyboardInterrupt):  # the normal way to stop, not a failure
+        # Ctrl-C is the normal way to stop, not a failure
+        with contextlib.suppress(KeyboardInterrupt), sandbox.used("on"):
             server.run(sockets=[server_socket])
         counts = service.counts
         say(

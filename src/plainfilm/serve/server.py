@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from plainfilm import __version__
 from plainfilm.base.terminal import tell_error
+from plainfilm.data.image import sandbox
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.memory import Held
@@ -158,6 +159,7 @@ def build_app(service: Service, *, host: str = "127.0.0.1", port: int, token: st
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
+        sandbox.stop()  # an image may take seconds more
         await asyncio.to_thread(service.queue.close)
 
     routes = [

@@ -400,3 +400,13 @@ def test_only_single_label_tasks_are_accepted_for_now(yaml: Yaml) -> None:
 def test_the_seed_is_not_negative() -> None:
     assert "train.seed" in _refusal(lambda: load_config(options={"train.seed": -1}))
     assert TrainConfig(seed=0).seed == 0
+
+
+@pytest.mark.parametrize(("written", "read"), [("off", "off"), ("on", "on"), ("'off'", "off"), ("auto", "auto")])
+def test_the_sandbox_is_on_or_off_as_yaml_writes_it(tmp_path: Path, written: str, read: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"data:\n  sandbox: {written}\n", encoding="utf-8")
+    cfg = load_config(path)
+    assert cfg.data.sandbox == read
+    path.write_text(cfg.as_yaml(), encoding="utf-8")
+    assert load_config(path) == cfg

@@ -91,6 +91,14 @@ def predict(
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask when folders and globs hold more than 100,000 files.")
     ] = False,
+    sandbox: Annotated[
+        str,
+        typer.Option(
+            "--sandbox",
+            metavar="WHEN",
+            help="Decode images in a process with a time and a memory limit: auto (those that may cost much), on or off.",
+        ),
+    ] = "auto",
     *,
     terminal: Terminal,
 ) -> None:
@@ -101,10 +109,10 @@ def predict(
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
     from plainfilm.export.input_paths import Inputs
-    from plainfilm.export.predict import predict_files
+    from plainfilm.export.predict import decoding_in, predict_files
     from plainfilm.export.prediction_rows import RowSink
 
-    with terminal, _interruptible(out):
+    with terminal, _interruptible(out), decoding_in(sandbox):
         sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
             bundle, Inputs(paths, _stdin() if "-" in paths else (), follow_links=follow_links), sink,

@@ -17,8 +17,8 @@ from plainfilm.data.cache.row_file import RowFile
 from plainfilm.data.cache.store import NEARLY_FULL, CacheBlock, Store, cache_folder, why_not_written
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.image import decode
-from plainfilm.data.image.decode import DecodeSpec, decode_bytes, digest, read_bytes
+from plainfilm.data.image import decode, sandbox
+from plainfilm.data.image.decode import DecodeSpec, digest, read_bytes
 from plainfilm.errors import DataError
 
 _BLOCK_BYTES = 64 * 1024 * 1024  # lost at most when the process is killed, and held in memory while decoding
@@ -228,7 +228,7 @@ def _decoded(
 def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:
     data = _read_unchanged(sha256, path, relative)
     try:
-        out[:] = decode_bytes(data, spec)
+        out[:] = sandbox.pixels_of(data, spec)
     except DecodeError as error:
         raise _unreadable(relative, error) from None
 

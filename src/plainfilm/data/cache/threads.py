@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from plainfilm.data.image.sandbox import kill_children
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
@@ -18,4 +20,5 @@ def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
             yield from pool.map(work, items)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for thousands of files
+            kill_children()  # nor for one that takes seconds
             raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from plainfilm.data.errors import MAX_PIXELS, DecodeError
+from plainfilm.data.image.costly import refuse_costly, refuse_long_side
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -150,6 +151,7 @@ def header_of(dataset: Dataset) -> Header:
     rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
     if rows * columns > MAX_PIXELS:
         raise DecodeError("E_LARGE", f"{columns} x {rows} pixels; at most {MAX_PIXELS} are read")
+    refuse_long_side(columns, rows)
     samples, allocated = _integer(dataset, "SamplesPerPixel"), _integer(dataset, "BitsAllocated")
     is_float = present[0] != "PixelData"
     bits = allocated if is_float else _integer(dataset, "BitsStored")
@@ -201,6 +203,7 @@ def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> 
         return _from_rle(coded, header), header.photometric
     if _coded_size(coded) != (header.rows, header.columns) or header.low:
         raise DecodeError("E_CORRUPT", "the compressed image has another size than the header says")
+    refuse_costly(coded)
     array, space = _decoded(dataset, get_decoder(syntax), plugin, index)
     # Lossy codecs overshoot, and a mask would turn white into black; for the others the unused bits must be masked.
     if syntax in _JPEG_LS + _JPEG_2000 and header.bits < header.allocated:
@@ -268,7 +271,8 @@ def _from_rle(coded: bytes, header: Header) -> np.ndarray:
 def _unpacked(segment: bytes, size: int) -> bytearray:
     """The first `size` bytes of a PackBits segment (PS3.5 G.3.2)."""
     unpacked, at = bytearray(), 0
-    while len(unpacked) < size and at < len(segment):
+    most = min(len(segment), 3 * size + 1024)  # twice the size where no value repeats and each is a run of its own
+    while len(unpacked) < size and at < most:
         head = segment[at]
         if head < 128:
             unpacked += segment[at + 1 : at + 2 + head]
@@ -276,6 +280,8 @@ def _unpacked(segment: bytes, size: int) -> bytearray:
         else:
             unpacked += segment[at + 1 : at + 2] * (257 - head) if head > 128 else b""
             at += 2 if head > 128 else 1
+    if len(unpacked) < size and most < len(segment):
+        raise DecodeError("E_LIMIT", "an RLE segment far longer than its pixels need")
     if len(unpacked) < size:
         raise DecodeError("E_CORRUPT", "cut off: an RLE segment is too short")
     return unpacked[:size]

@@ -22,7 +22,7 @@ import numpy as np
 
 from plainfilm.data.dicom.display import displayed
 from plainfilm.data.dicom.pixel_data import BULKY, SMALL, CountedBytes, frame_index, header_of, stored_pixels
-from plainfilm.data.errors import MAX_BYTES, DecodeError
+from plainfilm.data.errors import MAX_BYTES, NO_MEMORY, DecodeError
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -66,7 +66,7 @@ def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) 
         key: secret of the keyed hash that replaces PatientID; without it `patient` is ''.
     Raises:
         DecodeError: E_FORMAT no DICOM image; E_CORRUPT damaged, cut off or without a required element; E_LARGE too
-            many pixels or bytes; E_FRAMES not the one requested frame; E_CODEC a compression without its decoder;
+            many pixels or bytes; E_LIMIT a side too long, or more memory or parts than an image needs; E_FRAMES not the one requested frame; E_CODEC a compression without its decoder;
             E_BITS above 16 bits; E_VALUES values outside the range of float pixels. No message quotes an element.
     """
     if not is_dicom(data):
@@ -80,7 +80,7 @@ def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) 
     except DecodeError as error:
         code, why = error.code, error.why
     except MemoryError:
-        code, why = "E_LARGE", "the image needs more memory than there is"
+        code, why = "E_LIMIT", NO_MEMORY
     except ImportError:  # a broken installation too
         raise
     except Exception as error:  # noqa: BLE001 - pydicom and its decoders raise anything

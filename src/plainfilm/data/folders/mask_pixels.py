@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.data.errors import DecodeError
+from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import load, read_bytes
 
 MANY = 256
@@ -37,15 +38,20 @@ class PixelValues:
 
     def _count(self, path: Path, near: bool) -> int:
         try:
-            with load(read_bytes(path), tiff=self._tiff) as image:
-                if image.mode.startswith(("I", "F")):  # deeper than 8 bits
-                    return _distinct(np.asarray(image))
-                most = _FEW_IN_PALETTE if image.mode == "P" else _FEW
-                few = len(image.getcolors(most) or range(MANY))
-                blurred = near and few == MANY and image.mode != "P"
-                return _levels(np.asarray(image.convert("L"))) if blurred else few
+            return sandbox.number_of(f"{__name__}:count_values", read_bytes(path), {"tiff": self._tiff, "near": near})
         except (DecodeError, ValueError):
             return MANY
+
+
+def count_values(data: bytes, *, tiff: bool, near: bool) -> int:
+    """PixelValues.of() for a file that is in memory; raises DecodeError where it cannot be read."""
+    with load(data, tiff=tiff) as image:
+        if image.mode.startswith(("I", "F")):  # deeper than 8 bits
+            return _distinct(np.asarray(image))
+        most = _FEW_IN_PALETTE if image.mode == "P" else _FEW
+        few = len(image.getcolors(most) or range(MANY))
+        blurred = near and few == MANY and image.mode != "P"
+        return _levels(np.asarray(image.convert("L"))) if blurred else few
 
 
 def _distinct(pixels: np.ndarray) -> int:

@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from plainfilm.data.dicom import read as dicom
-from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, DecodeError
+from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, NO_MEMORY, DecodeError
+from plainfilm.data.image.costly import LARGE_PIXELS, refuse_costly, refuse_long_side
 from plainfilm.data.image.modes import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
 from plainfilm.data.image.png_check import refuse_short_png
 from plainfilm.data.image.resize import ResizeMode, harmonised, resize
@@ -32,7 +33,6 @@ _TIFF = ("TIFF",)  # uses libtiff, by far the largest attack surface of Pillow: 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".dcm", ".dicom"})
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 VERSION = 2  # of the pixels that decode() makes; any change to them increments it, and caches are rebuilt
-_LARGE_PIXELS = 16_000_000
 # One large image at a time: the largest needs about 500 MB by itself.
 _LARGE = threading.Lock()
 # Pillow keeps an image in blocks of 16 MB, which the allocator of each thread holds on to after they are freed (two
@@ -191,7 +191,7 @@ def read_bytes(path: Path | str) -> bytes:
 def _opened(data: bytes, *, tiff: bool, frame: int | None) -> Iterator[Image.Image]:
     """load(), one large image at a time."""
     header = _header(data, tiff)
-    alone = frame is not None or header.width * header.height > _LARGE_PIXELS  # another frame may be larger
+    alone = frame is not None or header.width * header.height > LARGE_PIXELS  # another frame may be larger
     with _LARGE if alone else contextlib.nullcontext():
         image = _load(header, data, frame)
         try:
@@ -212,6 +212,7 @@ def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.
 def _header(data: bytes, tiff: bool) -> Image.Image:
     if not data:
         raise DecodeError("E_EMPTY", "the file has no bytes")
+    refuse_costly(data)
     formats = _FORMATS + _TIFF if tiff else _FORMATS
     with _one_error():
         try:
@@ -235,6 +236,7 @@ def _instead(data: bytes) -> str:
 def _refuse_large(image: Image.Image) -> None:
     if image.width * image.height > MAX_PIXELS:
         raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
+    refuse_long_side(image.width, image.height)
 
 
 def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
@@ -271,15 +273,18 @@ def _one_error() -> Iterator[None]:
         yield
     except DecodeError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DecodeError("E_LARGE", f"more than {MAX_PIXELS} pixels") from None
+    except MemoryError:
+        raise DecodeError("E_LIMIT", NO_MEMORY) from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
         raise DecodeError("E_CORRUPT", f"damaged or cut off ({type(error).__name__})") from None
 
 
 def _refuse_shallow_colour(image: Image.Image) -> None:
     """Pillow keeps the high bytes of 16-bit colour only: right for 16 bits, almost black for 12 stored in 16."""
-    if np.asarray(image)[..., :3].max() < 2 ** (DEPTHS[-2] - 8):
+    highs = [image.getchannel(i).getextrema()[1] for i in range(min(3, len(image.getbands())))]  # no copy of 256 MB
+    if max(highs) < 2 ** (DEPTHS[-2] - 8):
         raise DecodeError(
             "E_BITS", "16-bit colour with at most 14 bits in use; save it as 16-bit grey or as 8-bit colour"
         )

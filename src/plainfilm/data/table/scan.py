@@ -11,7 +11,8 @@ from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.folders.walk import FoundFiles, set_aside
-from plainfilm.data.image.decode import ImageFacts, digest, inspect, read_bytes
+from plainfilm.data.image import sandbox
+from plainfilm.data.image.decode import ImageFacts, digest, read_bytes
 from plainfilm.data.table.file_facts import FactsBook
 from plainfilm.data.table.patients import PatientSecret
 
@@ -32,7 +33,7 @@ def scan(
             data = read_bytes(file.path)
             known = book.get(digest(data)) if book else None
             key = secret.value() if is_dicom(data) else None  # no key is created where none is needed
-            return known or inspect(data, tiff=cfg.tiff, frame=cfg.frame, key=key)
+            return known or sandbox.facts_of(data, tiff=cfg.tiff, frame=cfg.frame, key=key)
         except DecodeError as error:
             return error
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from plainfilm.config import DataConfig
+from plainfilm.data.image import decode as decoding
 from plainfilm.data.image.decode import ImageFacts, inspect, read_bytes
-from plainfilm.data.table import file_facts, scan
+from plainfilm.data.table import file_facts
 from plainfilm.data.table.file_facts import FactsBook
 from plainfilm.data.table.image_table import build_table
 
@@ -78,7 +79,7 @@ def test_a_second_scan_decodes_nothing_and_finds_the_same(
         seen.append(data)
         return inspect(data, **how)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(scan, "inspect", recorded)
+    monkeypatch.setattr(decoding, "inspect", recorded)
     first = build_table(tiny_cxr, DataConfig())
     assert len(seen) == 33
     seen.clear()

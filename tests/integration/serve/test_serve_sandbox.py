@@ -1,0 +1,43 @@
+"""serve decodes every image in a process of its own, which no image and no end of the server outlives."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from served import Served, drawn_png, post
+
+
+def progressive(scans: int, side: int) -> bytes:
+    """A JPEG whose last scan is repeated."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((side, side), 77, np.uint8)).save(file, "JPEG", progressive=True)
+    jpeg = file.getvalue()
+    return jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * scans + jpeg[-2:]
+
+
+def test_an_ordinary_image_is_decoded_in_a_child(served: Served):
+    assert post(served.port, [drawn_png(1)]).json()["results"][0]["error"] == ""
+    assert len(psutil.Process(served.process.pid).children()) == 1
+
+
+@pytest.mark.campaign
+def test_a_bomb_is_an_error_and_ctrl_c_does_not_wait_for_one(bundle: Path, tmp_path: Path):
+    server, bomb = Served(bundle, tmp_path), progressive(240, 7000)
+    found = post(server.port, [bomb, drawn_png(1)]).json()["results"]
+    assert found[0]["error"].startswith("E_LIMIT") and found[1]["error"] == ""
+    sender = threading.Thread(target=lambda: post(server.port, [bomb] * 8), daemon=True)
+    sender.start()
+    time.sleep(1.0)
+    children = psutil.Process(server.process.pid).children()
+    began = time.monotonic()
+    assert server.stop() == 0
+    print(f"ends after {time.monotonic() - began:.2f} s")
+    psutil.wait_procs(children, timeout=30)
+    assert children and not any(child.is_running() for child in children)

@@ -1,0 +1,170 @@
+"""Work that hangs, crashes or takes all memory ends alone: the item has an error, the next one is answered."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from plainfilm.base.child_main import read_item
+from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool, ChildProcess
+
+LIMITS = ChildLimits(cpu_seconds=0, seconds=30)
+_TASK = """
+import os, sys, time
+
+def work(head, body):
+    do = head.get("do")
+    if do == "spin":
+        while True:
+            pass
+    if do == "sleep":
+        time.sleep(60)
+    if do == "memory":
+        bytearray(3 << 29)
+    if do == "exit":
+        os._exit(0)
+    if do == "raise":
+        raise KeyError("name of a patient")
+    if do == "print":
+        os.write(1, b"not an answer")
+    if do == "large":
+        return {}, bytes(1000)
+    if do == "env":
+        return {"pid": os.getpid(), "modules": sorted(sys.modules), "stdin": sys.argv}, b""
+    return {"head": head, "n": len(body)}, body[::-1]
+"""
+
+
+@pytest.fixture(autouse=True)
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a_task.py").write_text(_TASK, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+@pytest.fixture
+def child():
+    child = ChildProcess("a_task:work", LIMITS)
+    yield child
+    child.kill()
+
+
+def test_the_answer_has_the_head_and_the_bytes(child: ChildProcess):
+    assert child.call({"a": "ü"}, b"abc") == ({"head": {"a": "ü"}, "n": 3}, b"cba")
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"), [("spin", "time"), ("exit", "died"), ("raise", "died"), ("memory", "memory")]
+)
+def test_a_bad_item_is_an_error_and_the_next_is_answered(child: ChildProcess, do: str, reason: str):
+    if sys.platform != "linux" and do == "memory":
+        pytest.skip("address space is limited on Linux only")
+    with pytest.raises(ChildError) as found:
+        child.call({"do": do})
+    assert found.value.reason == reason and "patient" not in str(found.value)
+    assert child.call({}, b"ab") == ({"head": {}, "n": 2}, b"ba")
+
+
+def test_a_child_that_sleeps_is_killed_at_the_deadline():
+    child = ChildProcess("a_task:work", ChildLimits(seconds=0.3))
+    with pytest.raises(ChildError) as found:
+        child.call({"do": "sleep"})
+    assert found.value.reason == "time"
+    assert child.call({}, b"ab")[1] == b"ba"
+    child.kill()
+
+
+def test_what_a_library_prints_is_no_answer(child: ChildProcess):
+    assert child.call({"do": "print"}, b"ab")[1] == b"ba"
+
+
+def test_an_answer_larger_than_the_limit_is_not_read():
+    child = ChildProcess("a_task:work", ChildLimits(reply=999))
+    with pytest.raises(ChildError):
+        child.call({"do": "large"})
+    child.kill()
+
+
+def test_a_child_has_neither_the_script_nor_anything_heavy(child: ChildProcess):
+    modules = set(child.call({"do": "env"})[0]["modules"])
+    assert not modules & {"torch", "pandas", "numpy", "fastai", "pydantic", "pytest", "__mp_main__"}
+
+
+def test_each_new_child_answers_its_setup_first():
+    child = ChildProcess("a_task:work", LIMITS, setup=({"do": "exit"}, b""))
+    with pytest.raises(ChildError):
+        child.call({})
+
+
+def test_killing_from_another_thread_ends_a_call_at_once(child: ChildProcess):
+    child.call({})
+    threading.Timer(0.2, child.kill).start()
+    began = time.monotonic()
+    with pytest.raises(ChildError) as found:
+        child.call({"do": "sleep"})
+    assert found.value.reason == "died" and time.monotonic() - began < 20
+
+
+def test_a_pool_answers_many_threads_with_few_children():
+    pool, found = ChildPool("a_task:work", 2, LIMITS), {}
+
+    def ask(i: int) -> None:
+        found[i] = pool.call({"do": "env", "i": i})[0]["pid"]
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(8)) and 1 <= len(set(found.values())) <= 2
+    pool.kill()
+    assert not any(psutil.pid_exists(pid) for pid in found.values())
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_no_child_outlives_a_killed_parent(tmp_path: Path, busy: bool):
+    """The script has no main guard and comes from stdin, which a child must neither run nor read."""
+    script = f"""
+import sys, threading, time
+sys.path.insert(0, {str(tmp_path)!r})
+from plainfilm.base.child_process import ChildLimits, ChildProcess
+child = ChildProcess("a_task:work", ChildLimits(cpu_seconds=100))
+print(child.call({{"do": "env"}})[0]["pid"], flush=True)
+if {busy}:
+    threading.Thread(target=child.call, args=({{"do": "spin"}},), daemon=True).start()
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    parent.stdin.write(script.encode())
+    parent.stdin.close()
+    pid = int(parent.stdout.readline())
+    time.sleep(0.3)
+    assert psutil.pid_exists(pid)
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until = time.monotonic() + 30
+    while psutil.pid_exists(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_ctrl_c_in_the_terminal_leaves_the_child_to_its_parent(child: ChildProcess):
+    pid = child.call({"do": "env"})[0]["pid"]
+    os.kill(pid, signal.SIGINT)
+    assert child.call({"do": "env"})[0]["pid"] == pid
+
+
+@pytest.mark.parametrize("sent", [b"", b"\0" * 8, b"\xff" * 12, b"\2\0\0\0" + b"\0" * 8 + b"[]"])
+def test_an_answer_that_is_none_is_refused(sent: bytes, tmp_path: Path):
+    (tmp_path / "sent").write_bytes(sent)
+    with (tmp_path / "sent").open("rb") as file, pytest.raises((EOFError, ValueError)):
+        read_item(file, 100)
