@@ -112,7 +112,7 @@ READERS: dict[str, tuple[str, Callable[[RunDir], object]]] = {
     "state": ("checkpoints/last.json", _read_state),
     "probes": ("probes/probes.json", _probes),
     "scores": ("probes/valid.csv", _probes),
-    "table": ("table.csv", lambda run: read_table(run.table)),
+    "table": ("table.csv", lambda run: read_table(run)),
     "list": ("table.csv", lambda run: read_rows(run.table)),
     "predictions": ("predictions/valid.csv", lambda run: FinishedRun.open(run).predictions("valid")),
     "config": ("config.yaml", lambda run: load_config(run.config)),

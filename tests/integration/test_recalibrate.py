@@ -24,6 +24,7 @@ from plainfilm.pipeline.train import train_run
 from plainfilm.recalibrate.new_version import Version, _rescored
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import write_file
 
 
 @pytest.fixture(scope="module")
@@ -234,18 +235,20 @@ def test_notes_on_the_operating_point_before_are_not_kept_and_new_ones_are(place
     before = card.read_text()
     try:
         old = json.loads(before)
-        card.write_text(
+        write_file(
+            RunDir(place / "run"),
+            card,
             json.dumps(
                 {
                     **old,
                     "threshold_rule": "sensitivity>=0.95@0.9",
                     "notes": ["TEMPERATURE 10 is at its limit: x.", *old["notes"]],
                 }
-            )
+            ),
         )
         _, out = recalibrated(place, "noted")
     finally:
-        card.write_text(before)
+        write_file(RunDir(place / "run"), card, before)
     notes = read_card(RunDir(out)).notes
     assert not any(note.startswith("TEMPERATURE") for note in notes)
     (bound,) = [

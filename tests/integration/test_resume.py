@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import seal_files
 from plainfilm.train.machine.precision import bf16_support
 from wording import lacking
 
@@ -352,6 +353,9 @@ def test_a_changed_run_is_refused_with_what_changed(copy, name, old, new, words)
     text = (copy / name).read_text()
     assert old in text
     (copy / name).write_text(text.replace(old, new, 1))
+    if name == "environment.json":
+        refused(copy, 2, "environment.json", "not the file that was written")
+        seal_files(RunDir(copy), copy / name)  # as another installation would have written it
     refused(copy, 2, *words)
 
 

@@ -59,22 +59,22 @@ def _next(
     here: str, entry: os.DirEntry[str], states: _States, parts: list[str], follow_links: bool
 ) -> tuple[str, _States, str]:
     """An entry of a folder, what of the pattern it has reached, and its rule."""
-    after = _after(states, entry.name, parts)
+    after = _after(states, entry, parts)
     if follow_links or not after or not entry.is_symlink():
         return os.path.join(here, entry.name), after, ""
     counts = len(parts) in after or os.path.isdir(entry.path)
     return os.path.join(here, entry.name), after, LINK if counts else UNMATCHED
 
 
-def _after(states: _States, name: str, parts: list[str]) -> _States:
-    """The states after a folder's entry of this name; none where it does not fit."""
-    found = set()
+def _after(states: _States, entry: os.DirEntry[str], parts: list[str]) -> _States:
+    """The states after an entry of a folder; none where it does not fit. Only a folder can be followed by an empty **."""
+    name, passed, fits = entry.name, set[int](), set[int]()
     for i in states - {len(parts)}:
         if parts[i] == "**":
-            found |= set() if is_system(name) else {i}
+            passed |= set() if is_system(name) else {i}
         elif fnmatch(name, parts[i]) and (not is_system(name) or parts[i][0] == name[0]):
-            found.add(i + 1)
-    return _reached(found, parts)
+            fits.add(i + 1)
+    return _reached(passed | fits, parts) if entry.is_dir() else _reached(passed, parts) | fits
 
 
 def _reached(states: set[int], parts: list[str]) -> _States:

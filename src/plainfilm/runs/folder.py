@@ -316,8 +316,4 @@ def _unlocked(root: Path, error: OSError | NotImplementedError) -> str:
     """Why the lock of a run cannot be taken. ENOLCK, ENOTSUP and ENOSYS are those of a network disk without locks."""
     if isinstance(error, OSError) and error.errno not in _WITHOUT_LOCKS:
         return f"The run folder {root} cannot be written ({error.strerror}). Fix its permissions, or copy it."
-    what = getattr(error, "strerror", None) or "none supported"
-    return (
-        f"The disk of {root} has no file locks ({what}), and without them two processes could write one run. "
-        "Put runs on a local disk (--out), or mount this one with locks."
-    )
+    return f"The disk of {root} has no file locks: two processes could write one run. Choose a local disk (--out)."

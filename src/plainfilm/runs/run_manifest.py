@@ -2,7 +2,7 @@
 
 It catches mistakes, mixed-up syncs and lazy forgers, and no others: whoever can edit every file can write a new manifest.
 Not in it: the weights and the OOD gate, whose hashes card.json holds; status.json and the ledger, which change with each
-access and hold each other's end; checkpoints, which hash themselves; and what is made for people to look at or to edit.
+access and hold each other's end; checkpoints, which hash themselves; and what is made for people to see or to edit.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def files_at_access(run: RunDir, split: str, scores: str | None) -> dict[str, An
 
 
 def refuse_other_files(run: RunDir, accesses: Sequence[_Access]) -> None:
-    """Refuse inputs and scores that are not those of the accesses: then the manifest was written anew, or mixed up.
+    """Refuse inputs and scores that are not those of the accesses: then the manifest was written again, or mixed up.
 
     The scores may be those of any access of their set: one that was killed has not written its own. Those of a
     recalibrated version, which has another card, are not compared.

@@ -20,7 +20,7 @@ from plainfilm.cli import app
 from plainfilm.data.synthetic.film import draw_phantom
 from plainfilm.serve.limits import MB, Limits
 from plainfilm.serve.pages import _EXAMPLES
-from plainfilm.serve.run import _SHORTEST_TOKEN
+from plainfilm.serve.token import _SHORTEST
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/how-to/serve.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_the_options_and_numbers_of_the_page_are_the_programs():
     assert f"{limits.part // MB} by default" in PAGE and f"{limits.queue} by default" in PAGE
     assert limits.request == 4 * limits.part and f"{limits.parts} images" in PAGE
     assert f"{limits.idle:.0f} s without a byte, or {limits.total:.0f} s in all" in PAGE
-    assert f"{_SHORTEST_TOKEN} characters or more" in PAGE
+    assert f"{_SHORTEST} characters or more" in PAGE
     assert Limits.for_images_of(32, limits.queue) == limits
 
 

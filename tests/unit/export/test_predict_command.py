@@ -35,7 +35,7 @@ def rows_of(text: str) -> list[dict[str, str]]:
 @pytest.fixture
 def folder(exported, tmp_path) -> Path:
     """Five images in three folders, a text and a hidden file."""
-    paths = read_table(exported[0].table)["path"]
+    paths = read_table(exported[0])["path"]
     for i, name in enumerate(["b/2.png", "b/10.png", "a/x.png", "z.png", "b/c/1.png", ".hidden/h.png"]):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +181,7 @@ HOSTILE = [
 
 def test_sixty_hostile_names_are_sixty_rows(exported, tmp_path, monkeypatch):
     """By folder, as arguments and from stdin; in CSV and JSON lines; each name whole, none obeyed."""
-    picture = Path(read_table(exported[0].table)["path"][0]).read_bytes()
+    picture = Path(read_table(exported[0])["path"][0]).read_bytes()
     (tmp_path / "h").mkdir()
     for name in HOSTILE:
         (tmp_path / "h" / f"{name}.png").write_bytes(picture)
@@ -233,7 +233,7 @@ def test_nothing_of_a_dicom_file_but_its_score_comes_out(exported, tmp_path):
     dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
     for i, keyword in enumerate(keywords):
         setattr(dataset, keyword, f"PLANT{i:02d}")
-    film = Image.open(read_table(exported[0].table)["path"][0])
+    film = Image.open(read_table(exported[0])["path"][0])
     dataset.Rows, dataset.Columns, dataset.SamplesPerPixel, dataset.PixelRepresentation = 48, 48, 1, 0
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit, dataset.PhotometricInterpretation, dataset.PixelData = 7, "MONOCHROME2", film.tobytes()
@@ -249,10 +249,7 @@ def test_nothing_of_a_dicom_file_but_its_score_comes_out(exported, tmp_path):
     rows = rows_of(done.stdout)
     assert [Path(row["path"]).name for row in rows] == ["cut.dcm", "odd.dcm", "whole.dcm"]
     assert [row["error"][:2] for row in rows] == ["E_", "E_", ""]
-    assert (
-        rows[2]["score"]
-        == f"{open_bundle(exported[1]).predict_path(read_table(exported[0].table)['path'][0]).score:.9g}"
-    )
+    assert rows[2]["score"] == f"{open_bundle(exported[1]).predict_path(read_table(exported[0])['path'][0]).score:.9g}"
     everything = done.stdout + done.stderr + "".join(path.read_bytes().decode("latin-1") for path in out.iterdir())
     assert "PLANT" not in everything
 
@@ -292,7 +289,7 @@ def test_memory_stays_below_300_mb(exported):
         "n = sum(1 for _ in b.predict_many(itertools.repeat(sys.argv[2], 3000)))\n"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
-    path = read_table(exported[0].table)["path"][0]
+    path = read_table(exported[0])["path"][0]
     done = subprocess.run(
         [sys.executable, "-c", code, str(exported[1]), path], capture_output=True, text=True, check=True
     )

@@ -36,7 +36,7 @@ def predict(*args: object, code: int = 0):
 
 @pytest.fixture
 def image(exported) -> str:
-    return str(read_table(exported[0].table)["path"][0])
+    return str(read_table(exported[0])["path"][0])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of a POSIX system")

@@ -32,7 +32,7 @@ def progressive(scans: int, side: int) -> bytes:
 
 @pytest.fixture
 def image(exported) -> str:
-    return str(read_table(exported[0].table)["path"][0])
+    return str(read_table(exported[0])["path"][0])
 
 
 def test_a_bomb_is_a_row_and_the_next_image_is_scored(exported, image, tmp_path):

@@ -14,6 +14,7 @@ from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.pipeline.prepare import prepare
 from plainfilm.pipeline.run_inputs import _DECISIVE, _SHOWN, read_inputs, write_inputs
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import seal_files, write_file
 
 
 @pytest.fixture
@@ -81,6 +82,9 @@ def test_everything_is_there_again_without_a_scan(run, cfg, ready):
 )
 def test_a_change_is_reported_with_the_old_value(run, name, old, new, words):
     edit(run.root / name, old, new)
+    if name == "environment.json":
+        refused(run, "environment.json", "not the file that was written")
+        seal_files(run, run.environment)  # as another installation would have written it
     refused(run, *words)
 
 
@@ -169,5 +173,5 @@ def test_an_edited_precision_is_refused(run, began, said):
     run.start.write_text(json.dumps(start | {"precision": began}))
     environment["speed"] = {k: v for k, v in environment["speed"].items() if k != "precision"}
     environment["speed"] |= {"precision": said} if said else {}
-    run.environment.write_text(json.dumps(environment))
+    write_file(run, run.environment, json.dumps(environment))
     refused(run, f"environment.json precision: {began!r} then, {said or 'fp32'!r} now")

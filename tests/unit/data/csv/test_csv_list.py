@@ -18,6 +18,7 @@ from plainfilm.data.split.splits import make_split
 from plainfilm.data.table.image_table import build_table
 from plainfilm.data.table.saved_table import read_table, write_table
 from plainfilm.errors import DataError, UsageError
+from plainfilm.runs.folder import RunDir
 
 Refusal = Callable[..., str]
 
@@ -43,8 +44,8 @@ def test_labels_that_resemble_nothing_or_numbers_survive_where_told_to(image_fol
     assert [file.label for file in read_csv(path).found] == labels
     table = build_table(path, keep)
     assert list(table.rows["label"]) == labels
-    write_table(image_folder / "table.csv", table.rows.assign(group=0, split="train"))
-    assert list(read_table(image_folder / "table.csv")["label"]) == labels
+    write_table(RunDir(image_folder), image_folder / "table.csv", table.rows.assign(group=0, split="train"))
+    assert list(read_table(RunDir(image_folder))["label"]) == labels
 
 
 def test_patients_007_and_7_are_two_patients_and_7_and_7_0_one(image_folder: Path) -> None:
@@ -118,8 +119,8 @@ def test_commas_quotes_and_line_ends_inside_quotes_belong_to_the_cell(
     table = build_table(path, DataConfig())
     assert list(table.rows["relative"]) == names
     assert list(table.rows["label"]) == ["mild, left", 'say "ah"', "two\nlines"]
-    write_table(tmp_path / "table.csv", table.rows.assign(group=0, split="train"))
-    assert list(read_table(tmp_path / "table.csv")["relative"]) == names
+    write_table(RunDir(tmp_path), tmp_path / "table.csv", table.rows.assign(group=0, split="train"))
+    assert list(read_table(RunDir(tmp_path))["relative"]) == names
 
 
 def test_split_names_are_read_in_their_usual_spellings(image_folder: Path) -> None:

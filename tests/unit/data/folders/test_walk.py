@@ -17,6 +17,7 @@ from plainfilm.data.folders.walk import UNREADABLE, walk
 from plainfilm.data.table.image_table import build_table
 from plainfilm.data.table.saved_table import write_table
 from plainfilm.errors import DataError
+from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 needs_links = pytest.mark.skipif(sys.platform == "win32", reason="links need rights that Windows does not give")
@@ -282,8 +283,8 @@ def test_a_name_that_is_not_unicode_is_refused_or_set_aside_and_never_a_crash(ti
         str(error).encode("utf-8")  # can be printed and logged
     else:
         assert table.found == 32
-        write_table(tiny_cxr / "table.csv", table.rows)
-        write_table(tiny_cxr / "excluded.csv", table.excluded)
+        write_table(RunDir(tiny_cxr), tiny_cxr / "table.csv", table.rows)
+        write_table(RunDir(tiny_cxr), tiny_cxr / "excluded.csv", table.excluded)
 
 
 def test_test_and_val_without_train_are_given_folders_and_not_classes(tmp_path: Path, write_image) -> None:

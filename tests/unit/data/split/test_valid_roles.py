@@ -18,6 +18,7 @@ from plainfilm.data.split.valid_roles import (
     untouched,
 )
 from plainfilm.data.table.saved_table import COLUMNS, read_table, write_table
+from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 CLASSES = ["NORMAL", "PNEUMONIA"]
@@ -97,9 +98,10 @@ def test_who_selects_never_calibrates(seed, patients, images):
 
 def test_the_cut_is_read_back_and_an_older_table_has_one_set_for_all(tmp_path):
     rows = cut_valid(split_of(120), CLASSES, seed=0).rows
-    write_table(tmp_path / "table.csv", rows)
-    assert read_table(tmp_path / "table.csv")["role"].tolist() == rows["role"].tolist()
-    write_table(tmp_path / "old.csv", rows.drop(columns="role"))
-    old = read_table(tmp_path / "old.csv")
-    assert calibrates(old).tolist() == selects(old).tolist() == (old["split"] == "valid").tolist()
-    assert set(old.loc[old["split"] != "valid", "role"]) == {""}
+    new, old = RunDir(tmp_path / "new"), RunDir(tmp_path / "old")
+    write_table(new, new.table, rows)
+    assert read_table(new)["role"].tolist() == rows["role"].tolist()
+    write_table(old, old.table, rows.drop(columns="role"))
+    older = read_table(old)
+    assert calibrates(older).tolist() == selects(older).tolist() == (older["split"] == "valid").tolist()
+    assert set(older.loc[older["split"] != "valid", "role"]) == {""}

@@ -15,6 +15,7 @@ from plainfilm.data.split.splits import count, make_split
 from plainfilm.data.table.image_table import ImageTable, build_table, scan_table
 from plainfilm.data.table.saved_table import read_table, write_table
 from plainfilm.errors import GateError
+from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 Make = Callable[..., Path]
@@ -190,8 +191,8 @@ def test_a_table_that_is_saved_and_read_is_the_same_table(tmp_path: Path, write_
     )
     cfg = DataConfig(keep_label="NA,null", labels_as_text=True)
     rows = build_table(tmp_path / "list.csv", cfg).rows.assign(group=np.arange(6), role="", split="train")
-    write_table(tmp_path / "table.csv", rows)
-    again = read_table(tmp_path / "table.csv")
+    write_table(RunDir(tmp_path), tmp_path / "table.csv", rows)
+    again = read_table(RunDir(tmp_path))
     assert list(again.columns) == list(rows.columns)
     for name in rows:
         assert list(again[name]) == list(rows[name]), name
