@@ -32,7 +32,7 @@ def compare_runs(
         )
     _refuse_twice(roots)
     found = compare_scored([read_scored(root, split) for root in roots], metric=metric, margin=margin)
-    older = [note for root in roots for note in unverified_note(RunDir(root))]
+    older = [note for root in sorted(roots) for note in unverified_note(RunDir(root))]
     return found.model_copy(update={"notes": [*found.notes, *older]})
 
 

@@ -70,7 +70,7 @@ def test_the_options_and_numbers_of_the_page_are_the_programs():
     limits = Limits()
     assert f"{limits.part // MB} by default" in PAGE and f"{limits.queue} by default" in PAGE
     assert limits.request == 4 * limits.part and f"{limits.parts} images" in PAGE
-    assert f"{limits.idle:.0f} s without a byte, or {limits.total:.0f} s in all" in PAGE
+    assert f"less than {limits.least // 1000} kB in {limits.idle:.0f} s, or {limits.total:.0f} s in all" in PAGE
     assert f"{_SHORTEST} characters or more" in PAGE
     assert Limits.for_images_of(32, limits.queue) == limits
 

