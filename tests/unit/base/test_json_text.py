@@ -64,7 +64,7 @@ def test_nothing_else_parses_json():
     found = [
         f"{path.relative_to(SOURCE)}:{node.lineno}"
         for path in SOURCE.rglob("*.py")
-        if path.name != "json_text.py"
+        if path.name not in ("json_text.py", "child_main.py")  # a child starts without pydantic, and caps by itself
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute)
         and (node.attr == "model_validate_json" or (ast.unparse(node) in ("json.loads", "json.load", "yaml.safe_load")))

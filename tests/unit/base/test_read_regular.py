@@ -48,9 +48,10 @@ def fifo(tmp_path) -> Path:
 def test_a_file_is_read_and_what_is_none_is_refused(tmp_path, fifo):
     (tmp_path / "file").write_bytes(b"a\r\nb")
     assert read_regular(tmp_path / "file") == b"a\r\nb"
-    for odd in (fifo, Path("/dev/zero"), tmp_path):
+    for odd in (fifo, Path("/dev/zero")):
         error = ended(lambda odd=odd: read_regular(odd))
         assert isinstance(error, OSError) and error.strerror == "not a regular file", odd
+    assert isinstance(ended(lambda: read_regular(tmp_path)), IsADirectoryError)
     with tempfile.TemporaryDirectory() as short, socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{short}/s")
         assert isinstance(ended(lambda: read_regular(Path(short) / "s")), OSError)
