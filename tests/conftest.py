@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainfilm.base.files import hash_json
 from plainfilm.errors import DataError, PlainfilmError
 
 os.environ.pop("COLUMNS", None)  # pytest's workers set it, and then our output is wrapped outside a terminal too
@@ -144,12 +145,24 @@ def refusal() -> Callable[..., str]:
 
 @pytest.fixture
 def as_older() -> Callable[[Path], None]:
-    """as_older(root): make the run one of a version that wrote no run_manifest.json, so that its files may be edited."""
+    """as_older(root): make the run one of a version that wrote no run_manifest.json, so that its files may be edited.
+
+    Its test-set accesses no longer name those files.
+    """
 
     def strip(root: Path) -> None:
         (root / "run_manifest.json").unlink()
         status = json.loads((root / "status.json").read_text(encoding="utf-8"))
         del status["manifest"]
+        ledger, chain, before = root / "test_ledger.jsonl", [], "0" * 64
+        for line in ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []:
+            access = {key: value for key, value in json.loads(line).items() if key not in ("run_files", "hash")}
+            access["prev"] = before
+            before = hash_json(access)
+            chain.append(json.dumps({**access, "hash": before}, sort_keys=True) + "\n")
+        if chain:
+            ledger.write_text("".join(chain), encoding="utf-8")
+            status["ledger_head"] = before
         (root / "status.json").write_text(json.dumps(status), encoding="utf-8")
 
     return strip

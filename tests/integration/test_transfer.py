@@ -17,6 +17,7 @@ from plainfilm.config import load_config
 from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.saved_table import read_table
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.run_manifest import write_file
 from wording import lacking
 
 pytestmark = [pytest.mark.slow, pytest.mark.campaign, pytest.mark.usefixtures("one_thread")]
@@ -212,7 +213,7 @@ def test_the_runs_own_statistics_go_on_unless_others_are_named(first, data, smal
     copy = tmp_path / "copy"
     shutil.copytree(first, copy)
     facts = card(copy)
-    (copy / "card.json").write_text(json.dumps({**facts, "mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3]}))
+    write_file(RunDir(copy), copy / "card.json", json.dumps({**facts, "mean": [0.4, 0.4, 0.4], "std": [0.3, 0.3, 0.3]}))
     told = plainfilm("train", data, "--model", "compact", "--weights", copy, *small, "--dry-run").stderr
     assert "mean 0.4, 0.4, 0.4" in told and "std 0.3, 0.3, 0.3" in told
     config = tmp_path / "c.yaml"
@@ -240,7 +241,7 @@ def test_a_bundle_folder_is_a_run_without_its_records(first, data, small, tmp_pa
 def test_a_run_of_a_newer_version_is_one_line(change, says, first, data, small, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(first, copy)
-    (copy / "card.json").write_text(json.dumps({**card(copy), **change}))
+    write_file(RunDir(copy), copy / "card.json", json.dumps({**card(copy), **change}))
     assert says in refused(data, "--model", "compact", "--weights", copy, *small)
     assert says in plainfilm("evaluate", copy, code=2).stderr
 
@@ -252,7 +253,7 @@ def test_a_card_written_before_there_were_weights_is_still_read(first, tmp_path)
     del facts["initial_weights"]
     for name in ("weights", "mean", "std"):
         del facts["model"][name]
-    (copy / "card.json").write_text(json.dumps(facts))
+    write_file(RunDir(copy), copy / "card.json", json.dumps(facts))
     plainfilm("evaluate", copy, "--split", "test")
 
 
