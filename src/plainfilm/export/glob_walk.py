@@ -74,7 +74,7 @@ def _after(states: _States, entry: os.DirEntry[str], parts: list[str]) -> _State
             passed |= set() if is_system(name) else {i}
         elif fnmatch(name, parts[i]) and (not is_system(name) or parts[i][0] == name[0]):
             fits.add(i + 1)
-    return _reached(passed | fits, parts) if entry.is_dir() else _reached(passed, parts) | fits
+    return _reached(passed | fits, parts) if os.path.isdir(entry.path) else _reached(passed, parts) | fits
 
 
 def _reached(states: set[int], parts: list[str]) -> _States:

@@ -156,3 +156,10 @@ def test_the_limit_of_the_command_is_that_of_its_help():
     from plainfilm.cli.commands import predict
 
     assert input_paths.MANY == 100_000 and "100,000" in Path(predict.__file__).read_text(encoding="utf-8")
+
+
+@needs_links
+def test_a_link_to_itself_ends_no_glob(tmp_path):
+    touch(tmp_path, "a/x.png")
+    (tmp_path / "self").symlink_to("self")
+    assert named(tmp_path / "**" / "*.png", tmp_path)[0] == [str(tmp_path / "a" / "x.png")]
