@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,18 +23,26 @@ class Interrupted:
 @contextmanager
 def ended_by_signals() -> Iterator[Interrupted]:
     """Each of ENDING raises KeyboardInterrupt inside, but for those that the process ignores, as nohup asks."""
-    found, before = Interrupted(), dict[int, Any]()
+    found = Interrupted()
 
     def handle(number: int, frame: Any) -> None:
         found.yes = True
         raise KeyboardInterrupt
 
+    with handled(handle, lambda now: now in (signal.SIG_DFL, signal.default_int_handler)):
+        yield found
+
+
+@contextmanager
+def handled(handle: Callable[[int, Any], None], replaces: Callable[[Any], bool]) -> Iterator[None]:
+    """`handle` takes each of ENDING inside whose handler of now it `replaces`; outside the main thread, none."""
+    before = dict[int, Any]()
     if threading.current_thread() is threading.main_thread():  # only it can set handlers
         for one in ENDING:
-            if signal.getsignal(one) in (signal.SIG_DFL, signal.default_int_handler):
+            if replaces(signal.getsignal(one)):
                 before[one] = signal.signal(one, handle)
     try:
-        yield found
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

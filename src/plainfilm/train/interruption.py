@@ -9,7 +9,6 @@ import csv
 import hashlib
 import io
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from fastai.learner import Learner
 from fastcore.foundation import L
 
 from plainfilm.base.files import atomic_write, sha256_of
-from plainfilm.base.signals import ENDING
+from plainfilm.base.signals import handled
 from plainfilm.config import Phase
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
@@ -58,16 +57,8 @@ def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
         with contextlib.suppress(RuntimeError, OSError):  # in the middle of a print, or the terminal was closed
             on_event("stopping", {})
 
-    before: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for sent in ENDING:
-            if signal.getsignal(sent) is not signal.SIG_IGN:  # a background job must ignore Ctrl-C
-                before[sent] = signal.signal(sent, handle)
-    try:
+    with handled(handle, lambda now: now is not signal.SIG_IGN):  # a background job must ignore Ctrl-C
         yield request
-    finally:
-        for sent, handler in before.items():
-            signal.signal(sent, handler)
     if request.wanted:
         raise KeyboardInterrupt
 

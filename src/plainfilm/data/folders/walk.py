@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+from plainfilm.base.files import read_regular
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
 from plainfilm.errors import DataError
@@ -140,9 +141,7 @@ def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool, sealed: frozense
 def _has_dicom_prefix(path: Path) -> bool:
     """True when the DICM prefix is there: scanners often name DICOM files by a UID, or use a suffix of their own."""
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:  # some files of /proc wait for news
-            return is_dicom(file.read(132))
+        return is_dicom(read_regular(path, 132))
     except OSError:
         return False
 
