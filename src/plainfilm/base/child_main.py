@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
+from queue import SimpleQueue
 from typing import IO, Any
 
 resource: Any = None
@@ -23,23 +25,29 @@ _MOST_JSON = 1 << 20
 
 
 def serve_items(task: str) -> None:
-    """Reply to items until the parent closes the pipe or ends."""
+    """Reply to items until the parent closes the pipe or ends, also while one is worked on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
-    replies = _own_stdout()
+    replies, items = _own_stdout(), SimpleQueue[Item]()
+    for watch, given in ((_read_items, (items,)), (_leave_with_parent, ())):
+        threading.Thread(target=watch, args=given, daemon=True).start()
     module, _, name = task.partition(":")
     work: Callable[[dict[str, Any], bytes], Item] = getattr(import_module(module), name)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    write_item(replies, {"ready": True}, b"")
-    base = _address_space()
-    while True:
-        asked, body = _next_item()
-        _limit(base + asked["limits"]["memory"] + 2 * len(body), asked["limits"]["cpu"])
-        try:
-            head, out = work(asked["head"], body)
-        except Exception as error:  # noqa: BLE001 - whatever the task raises is its reply
-            head, out = {"failed": type(error).__name__}, b""
-        del asked, body
-        write_item(replies, head, out)
+    try:
+        write_item(replies, {"ready": True}, b"")
+        base = _address_space()
+        while True:
+            write_item(replies, *_reply(work, base, *items.get()))
+    except OSError:  # the parent ended; an ordinary exit would wait for the thread that reads
+        os._exit(1)
+
+
+def _reply(work: Callable[[dict[str, Any], bytes], Item], base: int, asked: dict[str, Any], body: bytes) -> Item:
+    limits = asked["limits"]
+    _limit(base + limits["memory"] + 2 * len(body), limits["cpu"], limits["seconds"])
+    try:
+        return work(asked["head"], body)
+    except Exception as error:  # noqa: BLE001 - whatever the task raises is its reply
+        return {"failed": type(error).__name__}, b""
 
 
 def write_item(file: IO[bytes], head: dict[str, Any], body: bytes) -> None:
@@ -77,16 +85,17 @@ def _own_stdout() -> IO[bytes]:
     return replies
 
 
-def _next_item() -> Item:
-    """The next item; ends the process when the parent has closed the pipe."""
-    try:
-        return read_item(sys.stdin.buffer, sys.maxsize)
-    except (EOFError, OSError, ValueError, MemoryError):  # of a parent that ended in the middle too
-        os._exit(1)
+def _read_items(items: SimpleQueue[Item]) -> None:
+    """Read items; ends the process, busy or not, when the parent has closed the pipe or has ended."""
+    while True:
+        try:
+            items.put(read_item(sys.stdin.buffer, sys.maxsize))
+        except (EOFError, OSError, ValueError, MemoryError):  # of a parent that ended in the middle too
+            os._exit(1)
 
 
 def _leave_with_parent() -> None:
-    """Ends the process, busy or not, with its parent, also where a fork of the parent holds the pipe open."""
+    """Ends the process with its parent also where a fork of the parent holds the pipe open; Windows has no forks."""
     parent = os.getppid()
     while os.getppid() == parent or os.name == "nt":
         time.sleep(1)
@@ -101,9 +110,13 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _limit(memory: int, cpu_seconds: int) -> None:
-    """The limits of the next item: all address space in bytes, and seconds of processor time from now on."""
+def _limit(memory: int, cpu_seconds: int, seconds: float) -> None:
+    """The limits of the next item: all address space in bytes, and seconds of processor time from now on.
+
+    Where the system has none, the process ends `seconds` from now: C code that holds Python's lock stops the threads above.
+    """
     if resource is None:
+        faulthandler.dump_traceback_later(seconds, exit=True)  # the next item replaces it
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     used = resource.getrusage(resource.RUSAGE_SELF)

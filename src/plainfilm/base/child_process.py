@@ -32,7 +32,7 @@ _START = (
 class ChildLimits:
     """Of one item: `memory` bytes beyond what the child had at its start and twice the item's bytes (Linux), seconds
     of processor time (in whole seconds, at most one more; not on Windows), seconds by the clock, and bytes of the
-    reply. `start_seconds`: to be ready.
+    reply. `start_seconds`: to be ready. `setup_cpu_seconds`: processor time of the setup.
     """
 
     memory: int = 448 * 1024 * 1024
@@ -40,6 +40,7 @@ class ChildLimits:
     seconds: float = 30.0
     reply: int = 64 * 1024 * 1024
     start_seconds: float = 60.0
+    setup_cpu_seconds: int = 60
 
 
 class ChildError(Exception):
@@ -52,6 +53,13 @@ class ChildError(Exception):
         self.reason, self.failed = reason, failed
 
 
+@dataclass
+class _Kills:
+    """How often the children of a pool were ended."""
+
+    count: int = 0
+
+
 class ChildProcess:
     """One child, started by the first call and again after each kill; used by one thread at a time, killed by any.
 
@@ -60,48 +68,71 @@ class ChildProcess:
         setup: an item that each new child gets first.
     """
 
-    def __init__(self, task: str, limits: ChildLimits | None = None, setup: Item | None = None) -> None:
-        self.task, self.limits, self.setup = task, limits or ChildLimits(), setup
+    def __init__(
+        self, task: str, limits: ChildLimits | None = None, setup: Item | None = None, kills: _Kills | None = None
+    ) -> None:
+        self.task, self.limits, self.setup, self._kills = task, limits or ChildLimits(), setup, kills or _Kills()
         self._process: subprocess.Popen[bytes] | None = None
         self._until: float | None = None
         self._late = False
         self._lock = threading.Lock()
 
-    def call(self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None) -> Item:
+    def call(
+        self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None, since: int | None = None
+    ) -> Item:
         """The reply of the task.
 
         Args:
             cpu_seconds: in place of the usual limit; the deadline grows by as much.
+            since: the number of kills when this work began; after another one no child is started for it.
         Raises:
             ChildError: there is no reply within the limits, or the task raised an error.
         """
-        process, cpu = self._started(), cpu_seconds or self.limits.cpu_seconds
-        wrapped = {"limits": {"memory": self.limits.memory, "cpu": cpu}, "head": head}
-        return self._asked(process, (wrapped, body), self.limits.seconds + cpu - self.limits.cpu_seconds)
+        process = self._started(self._kills.count if since is None else since)
+        return self._asked(process, head, body, cpu_seconds or self.limits.cpu_seconds)
 
     def kill(self) -> None:
         """End the child at once; a call that waits for it raises ChildError. The next call starts another."""
+        self._kills.count += 1
+        self._drop()
+
+    def _drop(self) -> None:
         with self._lock:
             process, self._process = self._process, None
         if process is not None:
             _end(process)
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self, since: int) -> subprocess.Popen[bytes]:
         process = self._process
-        if process is not None and process.poll() is None:
+        if process is not None and process.poll() is None and self._kills.count == since:
             return process
-        self.kill()
-        process = _begun(self.task)
-        with self._lock:
-            self._process = process
+        self._drop()
+        if self._kills.count != since:
+            raise ChildError("died")
+        process = self._begun(since)
         threading.Thread(target=self._watch, args=(process,), daemon=True).start()
-        self._asked(process, None, self.limits.start_seconds)
+        self._exchanged(process, None, self.limits.start_seconds)
         if self.setup is not None:
-            limits = {"memory": self.limits.memory, "cpu": int(self.limits.start_seconds)}
-            self._asked(process, ({"limits": limits, "head": self.setup[0]}, self.setup[1]), self.limits.start_seconds)
+            self._asked(process, *self.setup, self.limits.setup_cpu_seconds)
         return process
 
-    def _asked(self, process: subprocess.Popen[bytes], item: Item | None, seconds: float) -> Item:
+    def _begun(self, since: int) -> subprocess.Popen[bytes]:
+        """A new process; a kill that came while it was started ends it too."""
+        process = _begun(self.task)
+        with self._lock:
+            killed = self._kills.count != since
+            self._process = None if killed else process
+        if killed:
+            _end(process)
+            raise ChildError("died")
+        return process
+
+    def _asked(self, process: subprocess.Popen[bytes], head: dict[str, Any], body: bytes, cpu: int) -> Item:
+        seconds = self.limits.seconds + cpu - self.limits.cpu_seconds
+        limits = {"memory": self.limits.memory, "cpu": cpu, "seconds": seconds}
+        return self._exchanged(process, ({"limits": limits, "head": head}, body), seconds)
+
+    def _exchanged(self, process: subprocess.Popen[bytes], item: Item | None, seconds: float) -> Item:
         """The reply to an item; None waits for the first one, that the child is ready."""
         self._set(time.monotonic() + seconds)
         try:
@@ -109,13 +140,13 @@ class ChildProcess:
                 write_item(process.stdin, *item)
             reply, body = read_item(cast(IO[bytes], process.stdout), self.limits.reply)
         except (OSError, EOFError, ValueError, RecursionError):
-            self.kill()
+            self._drop()
             raise ChildError(self._reason(process)) from None
         except BaseException:  # Ctrl-C: the reply to this item would be taken for that to the next
-            self.kill()
+            self._drop()
             raise
         if self._set(None):
-            self.kill()
+            self._drop()
         if "failed" in reply:
             failed = str(reply["failed"])[:80]
             raise ChildError("memory" if failed == "MemoryError" else "died", failed)
@@ -148,24 +179,34 @@ class ChildPool:
     """Up to `size` children for one task, each started when it is needed; used by any thread."""
 
     def __init__(self, task: str, size: int, limits: ChildLimits | None = None, setup: Item | None = None) -> None:
-        self._make: Callable[[], ChildProcess] = lambda: ChildProcess(task, limits, setup)
+        self._kills = _Kills()
+        self._make: Callable[[], ChildProcess] = lambda: ChildProcess(task, limits, setup, self._kills)
         self._seats = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._all: list[ChildProcess] = []
         self._idle: list[ChildProcess] = []
 
-    def call(self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None) -> Item:
+    @property
+    def kills(self) -> int:
+        """How often kill() was called: `since` of a call that begins now."""
+        return self._kills.count
+
+    def call(
+        self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None, since: int | None = None
+    ) -> Item:
         """As ChildProcess.call()."""
+        since = self.kills if since is None else since
         with self._seats:
             child = self._taken()
             try:
-                return child.call(head, body, cpu_seconds)
+                return child.call(head, body, cpu_seconds, since)
             finally:
                 with self._lock:
                     self._idle.append(child)
 
     def kill(self) -> None:
-        """End every child at once; whoever waits for one gets a ChildError."""
+        """End every child at once; whoever waits for one, or for a place, gets a ChildError."""
+        self._kills.count += 1  # before the list is read: whoever starts a child after this sees it
         with self._lock:
             children = list(self._all)
         for child in children:

@@ -10,6 +10,7 @@ import pandas as pd
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig
 from plainfilm.data.cache.moved_data import find_moved
+from plainfilm.data.image import sandbox
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS
 from plainfilm.data.table.saved_table import read_table
 from plainfilm.evaluate.predictions import CHANGE, Predictions, read_predictions
@@ -51,6 +52,7 @@ class FinishedRun:
         say_unverified(run, on_event)
         stamp = _stamp_of(run)  # before reading: a file that is replaced meanwhile is read again
         card, cfg, rows = read_card(run), read_run_config(run), read_table(run)
+        sandbox.use(cfg.data.sandbox)  # for every image that is decoded for it
         if data is not None:
             rows = find_moved(rows, data, lambda done, of: on_event("scan", {"done": done, "of": of}))
             on_event("note", {"text": _found_again(rows, data)})

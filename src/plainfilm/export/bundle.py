@@ -24,6 +24,7 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
 from plainfilm.base.json_text import json_model
 from plainfilm.data.cache.rows import decode_rows
+from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.layout import channels_first
 from plainfilm.data.synthetic.drawn_files import drawn_note
@@ -36,6 +37,7 @@ from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, pack, with_manifest
 from plainfilm.export.model_card import NOT_REPORTED, model_card
+from plainfilm.export.network import remember
 from plainfilm.models.from_card import kept_network
 from plainfilm.models.registry import get_spec
 from plainfilm.runs.card import Card, read_card
@@ -102,6 +104,7 @@ def export_run(
     # other writers to the run sweep away half-written folders and would take this one for a killed writer's
     with run.lock() if out.is_relative_to(run.root) else contextlib.nullcontext():
         write_bundle(out, files)
+    remember(hashlib.sha256(graph).hexdigest())
     return ExportDocument(
         run=str(root), out=str(out), files={name: len(content) for name, content in files.items()},
         bytes=sum(map(len, files.values())), opset=OPSET, pictures=len(sample.pixels), differences=apart,
@@ -138,7 +141,7 @@ class _Sample:
 def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
     """32 valid images; where DATA is gone, those that the run kept."""
     valid = rows[rows["split"] == "valid"].sort_values("sha256")[:_CHECK_IMAGES]
-    with contextlib.suppress(DataError, OSError):
+    with contextlib.suppress(DataError, OSError), sandbox.used(read_run_config(run).data.sandbox):
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
         return _Sample(_as_input(pixels), "valid images")
     try:

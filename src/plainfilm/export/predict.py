@@ -94,14 +94,14 @@ def predict_files(
 
 
 def decoding_in(mode: str) -> AbstractContextManager[None]:
-    """`--sandbox auto|on|off` of predict: where images are decoded for the duration.
+    """`--sandbox auto|on|off` of predict: where images are decoded, and networks run, for the duration.
 
     Raises:
         UsageError: another word.
     """
     if mode not in get_args(sandbox.Mode):
         raise UsageError(f"--sandbox {mode!r} is not known; expected auto, on or off.")
-    return sandbox.used(cast(sandbox.Mode, mode))
+    return sandbox.used(cast(sandbox.Mode, mode), option=True)
 
 
 def _refuse_occupied(out: Path | None, heat: Path | None) -> None:

@@ -25,13 +25,14 @@ from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import read_bytes
 from plainfilm.data.image.layout import channels_first, channels_last
 from plainfilm.data.image.modes import NO_DEPTH
-from plainfilm.errors import BundleError, MissingError
+from plainfilm.errors import BundleError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.ood.ood_gate import OODGate, gate_from
 from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
-from plainfilm.export.onnx_runtime import onnx_runtime
+from plainfilm.export.network import INPUT, OUTPUTS, Network, open_network
+from plainfilm.export.onnx_nodes import refuse_loops
 
 ABSTAIN, OOD = "abstain", "out of distribution"
 NO_BAND, NO_GATE = "no band", "no gate"  # not judged; without a flag an image is judged by both, and neither objects
@@ -40,7 +41,6 @@ BATCH, BATCH_PIXELS = (
     8 * 224 * 224,
 )  # an image of 224 px takes 8 MB of feature maps in the paper's network, one of 512 px takes 45
 _AHEAD = 2  # batches in flight per thread
-INPUT, OUTPUTS = "image", ("logits", "probs", "features")
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,9 @@ class Prediction:
 class Bundle:
     """A verified bundle, ready to score; safe to use from several threads at once."""
 
-    def __init__(self, card: BundleCard, markdown: str, gate: OODGate | None, session: Any, threads: int) -> None:
+    def __init__(self, card: BundleCard, markdown: str, gate: OODGate | None, network: Network, threads: int) -> None:
         self.card, self.threads = card, threads
-        self._markdown, self._gate, self._session = markdown, gate, session
+        self._markdown, self._gate, self._network = markdown, gate, network
         self._spec = card.decode_spec()
         self._batch = max(1, min(BATCH, BATCH_PIXELS // card.size_px**2))
 
@@ -79,7 +79,7 @@ class Bundle:
     def at(self, threshold: float) -> Bundle:
         """The same bundle with another threshold on the score of the positive class, 0..1."""
         card = self.card.model_copy(update={"threshold": threshold, "threshold_rule": "given to predict"})
-        return Bundle(card, self._markdown, self._gate, self._session, self.threads)
+        return Bundle(card, self._markdown, self._gate, self._network, self.threads)
 
     def pixels(self, data: bytes | Path | str) -> np.ndarray:
         """An image as the network sees it, uint8 (c, h, w).
@@ -106,7 +106,7 @@ class Bundle:
     def predict_each(self, paths: Iterable[Path | str]) -> Generator[tuple[Path | str, Prediction], None, None]:
         """As predict_many(), each with its path."""
         todo, left, running = iter(paths), Event(), deque[tuple[list[Path | str], Future[list[Prediction]]]]()
-        with ThreadPoolExecutor(self.threads) as pool:
+        with ThreadPoolExecutor(self.threads, initializer=sandbox.thread_start()) as pool:
             try:
                 while True:
                     while len(running) < _AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
@@ -118,13 +118,19 @@ class Bundle:
             except BaseException:
                 left.set()  # Ctrl-C waits neither for the rest of a batch
                 pool.shutdown(wait=False, cancel_futures=True)  # nor for the queue
-                sandbox.kill_children()  # nor for an image that takes seconds
+                sandbox.kill_children()  # nor for an image or a network that takes seconds
+                self._network.kill()
                 raise
+
+    def stop(self) -> None:
+        """End the network's own processes at once, and open no other."""
+        self._network.kill(for_good=True)
 
     def _predict(self, batch: list[Any], left: Event | None = None) -> list[Prediction]:
         """Predictions of a few files; none once `left` is set: nobody waits for them."""
         found: list[Prediction | None] = []
         images: list[np.ndarray] = []
+        since = self._network.begun()  # before `left` is looked at: it is set before the kill
         for one in batch:
             if left is not None and left.is_set():
                 return []
@@ -140,7 +146,7 @@ class Bundle:
                 found.append(Prediction(error="E_CODEC: the library that reads this kind of file is not installed"))
             except (OSError, ValueError):  # a NUL byte, or a name that this system cannot write
                 found.append(Prediction(error="E_READ: the file cannot be opened"))
-        scored = iter(self.score(np.stack(images)) if images else [])
+        scored = iter(self._scored(np.stack(images), since) if images else [])
         return [next(scored) if one is None else one for one in found]
 
     def score(self, pixels: np.ndarray) -> list[Prediction]:
@@ -149,7 +155,10 @@ class Bundle:
         Raises:
             BundleError: the network or the gate fails on them.
         """
-        logits, probs, ood = self._run(pixels)
+        return self._scored(pixels, None)
+
+    def _scored(self, pixels: np.ndarray, since: int | None) -> list[Prediction]:
+        logits, probs, ood = self._run(pixels, since)
         card = self.card
         if card.recalibration is not None:  # model.onnx still has the parent's scaling
             probs = card.scaling.probs(logits)
@@ -170,14 +179,16 @@ class Bundle:
         logits, _, ood = self._run(pixels)
         return logits, ood
 
-    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _run(self, pixels: np.ndarray, since: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         try:
-            logits, probs, features = self._session.run(list(OUTPUTS), {INPUT: pixels})
+            logits, probs, features = self._network.run(pixels, since)
             shape = (len(pixels), len(self.card.vocab))
             if not (logits.shape == probs.shape == shape and features.shape[:1] == shape[:1]):
                 raise ValueError("outputs of other images or classes")
             ood = None if self._gate is None else self._gate.score(channels_last(pixels), features)[0]
             return logits.astype(np.float64), probs.astype(np.float64), ood
+        except BundleError:
+            raise
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types of its own, which share only Exception
             raise BundleError(
                 f"The network or the gate of the bundle fails ({type(error).__name__}). Export it again."
@@ -241,8 +252,9 @@ def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], thr
         raise BundleError(
             "model.safetensors of the bundle is not a safetensors file; it was not read. Export it again."
         )
-    session = _session(source.folder / ONNX if source.folder else files.pop(ONNX), card)
-    bundle = Bundle(card, markdown, gate, session, threads or _processors())
+    threads = threads or _processors()
+    network = _network(source.folder / ONNX if source.folder else files.pop(ONNX), hashes[ONNX], card, threads)
+    bundle = Bundle(card, markdown, gate, network, threads)
     bundle.score(
         np.zeros((1, card.channels, card.size_px, card.size_px), np.uint8)
     )  # a bundle that cannot run is refused here
@@ -263,29 +275,17 @@ def _card(data: bytes) -> BundleCard:
     return card
 
 
-def _session(model: bytes | Path, card: BundleCard) -> Any:
-    """ONNX Runtime's session, after checking its input and outputs against the card."""
-    try:
-        onnxruntime = onnx_runtime()
-    except ImportError:
-        raise MissingError("Prediction needs ONNX Runtime. Install it: pip install onnxruntime.") from None
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # bytes may hold its own format, unchecked
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # the worker threads are ours, see above
-    options.log_severity_level = 4  # its warnings are about nodes, on which nobody here can act
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        takes, gives = session.get_inputs(), session.get_outputs()
-    except Exception as error:  # noqa: BLE001 - it raises a dozen types of its own, which share only Exception
-        raise BundleError(
-            f"model.onnx of the bundle cannot be loaded ({type(error).__name__}). Export it again."
-        ) from None
+def _network(model: bytes | Path, sha256: str, card: BundleCard, threads: int) -> Network:
+    """The network, after checking its input and outputs against the card."""
+    refuse_loops(model)
+    network = open_network(model, sha256, card.size_px, threads)
+    found = network.facts()
     shape = [card.channels, card.size_px, card.size_px]
-    fits = [(one.name, one.type, one.shape[1:]) for one in takes] == [(INPUT, "tensor(uint8)", shape)]
-    fits &= tuple(one.name for one in gives) == OUTPUTS and list(gives[1].shape[1:]) == [len(card.vocab)]
+    fits = [[name, kind, of[1:]] for name, kind, of in found["takes"]] == [[INPUT, "tensor(uint8)", shape]]
+    fits &= tuple(name for name, _, _ in found["gives"]) == OUTPUTS and found["gives"][1][2][1:] == [len(card.vocab)]
     if not fits:
         raise BundleError("model.onnx of the bundle is not the network that card.json describes. Export it again.")
-    return session
+    return network
 
 
 def _processors() -> int:

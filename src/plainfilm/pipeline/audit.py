@@ -40,7 +40,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCa
     """
     folder = RunDir.plan(out, "audit")
     keep_out_of_data(folder.root, cfg)
-    sandbox.use(cfg.data.sandbox)
+    sandbox.use(cfg.data.sandbox, option=True)
     path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
     table, _ = scan_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     if not len(table.rows):

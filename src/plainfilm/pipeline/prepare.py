@@ -54,7 +54,7 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     Raises:
         PlainfilmError: the data, the split or the positive class is refused.
     """
-    sandbox.use(cfg.data.sandbox)
+    sandbox.use(cfg.data.sandbox, option=True)
     path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
     table = build_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     positive = pick_positive(table.classes, cfg.data)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from plainfilm.base.files import png_uri
-from plainfilm.errors import PlainfilmError
+from plainfilm.errors import BundleError, PlainfilmError
+from plainfilm.export.scorer import Bundle, Prediction
 from plainfilm.serve.images import network_input, overlay, png
-
-if TYPE_CHECKING:
-    from plainfilm.export.scorer import Bundle
 
 HeatMap = Callable[[np.ndarray], np.ndarray]  # uint8 (c, h, w) -> float (h, w)
 EXTRA_IMAGES = frozenset({"seen", "heat"})
@@ -31,7 +29,10 @@ class Predictor:
 
         A bad image has `error` filled and no extra images. `heat` stays null where no heat map can be made.
         """
-        found = self.bundle.predict_bytes(image)
+        try:
+            found = self.bundle.predict_bytes(image)
+        except BundleError as error:  # the network takes too long for this image; the next one finds it opened again
+            found = Prediction(error=str(error) if str(error).startswith("E_") else f"E_SCORE: {error}")
         result: dict[str, Any] = {
             "index": index, "label": found.label, "score": found.score, "probs": found.probs,
             "flags": list(found.flags), "error": found.error,

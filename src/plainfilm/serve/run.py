@@ -43,7 +43,7 @@ def serve_bundle(
         BundleError: the bundle is damaged. UsageError: the options conflict, or the port is taken.
     """
     check_token(host, token)
-    with _listening(host, port) as server_socket:
+    with _listening(host, port) as server_socket, sandbox.used("on"):
         bundle = open_bundle(path, threads=1)
         service = Service(Predictor(bundle, _heat_of(path)), limits or Limits())
         port = server_socket.getsockname()[1]
@@ -61,9 +61,11 @@ def serve_bundle(
                 webbrowser.open(address)
 
         server = make_server(app, service, started)
-        # Ctrl-C is the normal way to stop, not a failure
-        with contextlib.suppress(KeyboardInterrupt), sandbox.used("on"):
-            server.run(sockets=[server_socket])
+        try:
+            with contextlib.suppress(KeyboardInterrupt):  # the normal way to stop, not a failure
+                server.run(sockets=[server_socket])
+        finally:
+            service.stop()
         counts = service.counts
         say(
             f"Stopped. Images scored: {counts['scored']}; not readable: {counts['unreadable']}; "

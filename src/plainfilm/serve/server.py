@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -18,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from plainfilm import __version__
+from plainfilm.base.signals import ASKED, Interrupted, handled
 from plainfilm.base.terminal import tell_error
 from plainfilm.data.image import sandbox
 from plainfilm.schemas.documents import RESEARCH_ONLY
@@ -103,6 +105,12 @@ class Service:
             self.counts["unreadable" if result["error"] else "scored"] += 1
             await response.add(result)
 
+    def stop(self) -> None:
+        """End what is decoded and scored now, which may take seconds more, and take nothing on."""
+        sandbox.stop()
+        self.predictor.bundle.stop()
+        self.queue.close()
+
     async def health(self, request: Request) -> Response:
         """GET /healthz: responds even while the model is busy."""
         return JSONResponse({"status": "ok", "plainfilm": __version__, "waiting": self.queue.waiting})
@@ -159,8 +167,7 @@ def build_app(service: Service, *, host: str = "127.0.0.1", port: int, token: st
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
-        sandbox.stop()  # an image may take seconds more
-        await asyncio.to_thread(service.queue.close)
+        await asyncio.to_thread(service.stop)
 
     routes = [
         Route("/predict", service.predict, methods=["POST"]),
@@ -202,6 +209,18 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service, started: Callable[[], None]) -> None:
         super().__init__(config)
         self._service, self._on_start = service, started
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Each of ENDING closes the server in order, also SIGHUP, which uvicorn does not handle; but nohup is heeded."""
+        found = Interrupted()
+
+        def handle(number: int, frame: Any) -> None:
+            if found.note():
+                self.should_exit = True
+
+        with handled(handle, lambda now: now is not signal.SIG_IGN), handled(handle, lambda now: True, ASKED):
+            yield
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)

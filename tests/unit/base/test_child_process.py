@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from plainfilm.base import child_process
 from plainfilm.base.child_main import read_item
 from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool, ChildProcess
 
@@ -25,6 +26,14 @@ def work(head, body):
     if do == "spin":
         while True:
             pass
+    if do == "alone":  # as on Windows: no parent to look at
+        os.getppid = lambda at=os.getppid(): at
+    if do == "unlimited":  # nor any limits of the system
+        import plainfilm.base.child_main as here
+        here.resource = None
+    if do == "lock":  # C code that gives no other thread a turn
+        import re
+        re.match("(a+)+$", "a" * 60 + "b")
     if do == "sleep":
         time.sleep(60)
     if do == "memory":
@@ -128,17 +137,19 @@ def test_a_pool_answers_many_threads_with_few_children():
     assert not any(psutil.pid_exists(pid) for pid in found.values())
 
 
-@pytest.mark.parametrize("busy", [True, False])
-def test_no_child_outlives_a_killed_parent(tmp_path: Path, busy: bool):
+@pytest.mark.parametrize("busy", [["spin"], [], ["alone", "spin"], ["alone", "unlimited", "lock"]])
+def test_no_child_outlives_a_killed_parent(tmp_path: Path, busy: list[str]):
     """The script has no main guard and comes from stdin, which a child must neither run nor read."""
     script = f"""
 import sys, threading, time
 sys.path.insert(0, {str(tmp_path)!r})
 from plainfilm.base.child_process import ChildLimits, ChildProcess
-child = ChildProcess("a_task:work", ChildLimits(cpu_seconds=100))
+child = ChildProcess("a_task:work", ChildLimits(cpu_seconds=100, seconds=2))
 print(child.call({{"do": "env"}})[0]["pid"], flush=True)
-if {busy}:
-    threading.Thread(target=child.call, args=({{"do": "spin"}},), daemon=True).start()
+def work():
+    for do in {busy}:
+        child.call({{"do": do}})
+threading.Thread(target=work, daemon=True).start()
 time.sleep(60)
 """
     parent = subprocess.Popen([sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -168,3 +179,42 @@ def test_an_answer_that_is_none_is_refused(sent: bytes, tmp_path: Path):
     (tmp_path / "sent").write_bytes(sent)
     with (tmp_path / "sent").open("rb") as file, pytest.raises((EOFError, ValueError)):
         read_item(file, 100)
+
+
+def test_a_kill_refuses_what_waits_for_a_place_and_starts_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Three calls, one child: the one that works and the two that wait all end with the kill; the next call is answered."""
+    pool, found = ChildPool("a_task:work", 1, LIMITS), []
+    starts, begun = [], child_process._begun
+    monkeypatch.setattr(child_process, "_begun", lambda task: starts.append(task) or begun(task))
+    pool.call({})
+
+    def ask() -> None:
+        try:
+            pool.call({"do": "sleep"})
+        except ChildError as error:
+            found.append(error.reason)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    pool.kill()
+    for thread in threads:
+        thread.join(20)
+    assert found == ["died"] * 3 and len(starts) == 1
+    assert pool.call({}, b"ab")[1] == b"ba" and len(starts) == 2
+    pool.kill()
+
+
+def test_a_kill_while_a_child_is_started_ends_that_child_too(monkeypatch: pytest.MonkeyPatch):
+    pool, made, begun = ChildPool("a_task:work", 1, LIMITS), [], child_process._begun
+
+    def slow(task: str) -> subprocess.Popen[bytes]:
+        made.append(begun(task))
+        pool.kill()
+        return made[0]
+
+    monkeypatch.setattr(child_process, "_begun", slow)
+    with pytest.raises(ChildError):
+        pool.call({})
+    assert len(made) == 1 and made[0].poll() is not None

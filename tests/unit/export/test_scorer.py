@@ -57,7 +57,7 @@ def test_no_flag_means_judged_by_both(exported, gate, band):
     """Noise on a bundle with and without gate and band: never an empty flag where something did not judge."""
     whole = open_bundle(exported[1], 1)
     card = whole.card if band else whole.card.model_copy(update={"band": None})
-    bundle = Bundle(card, "", whole.gate if gate else None, whole._session, 1)
+    bundle = Bundle(card, "", whole.gate if gate else None, whole._network, 1)
     (found,) = bundle.score(np.random.default_rng(0).integers(0, 256, (1, 1, 48, 48), dtype=np.uint8))
     assert (NO_GATE in found.flags, OOD in found.flags) == (not gate, gate)
     assert (NO_BAND in found.flags) is not band

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from plainfilm.data.image.sandbox import kill_children
+from plainfilm.data.image.sandbox import kill_children, thread_start
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -15,7 +15,7 @@ _R = TypeVar("_R")
 
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     """Results of `work` in item order, one thread per core; an error ends it without waiting for the rest."""
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(os.cpu_count() or 1, initializer=thread_start()) as pool:
         try:
             yield from pool.map(work, items)
         except BaseException:

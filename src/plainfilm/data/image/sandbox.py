@@ -28,24 +28,36 @@ _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.Lock()  # one costly file at a time, as in decode()
 _pools: dict[int, ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
 _mode: Mode = "auto"
+_option = False
 _stopped = False
+_kills = 0
+_thread = threading.local()  # `since`: kills when its pool began
 
 
-def use(mode: Mode) -> None:
-    """From now on decode `on`: every file in a child; `auto`: those that may cost much; `off`: none."""
-    global _mode, _stopped
-    _mode, _stopped = mode, False
+def use(mode: Mode, *, option: bool = False) -> None:
+    """From now on decode `on`: every file in a child; `auto`: those that may cost much; `off`: none.
+
+    Args:
+        option: whether the command at hand has --sandbox, for its errors.
+    """
+    global _mode, _option, _stopped
+    _mode, _option, _stopped = mode, option, False
 
 
 @contextlib.contextmanager
-def used(mode: Mode) -> Iterator[None]:
+def used(mode: Mode, *, option: bool = False) -> Iterator[None]:
     """use() for the duration."""
-    before = _mode
-    use(mode)
+    before = _mode, _option
+    use(mode, option=option)
     try:
         yield
     finally:
-        use(before)
+        use(before[0], option=before[1])
+
+
+def mode() -> Mode:
+    """What holds now."""
+    return _mode
 
 
 def stop() -> None:
@@ -56,9 +68,21 @@ def stop() -> None:
 
 
 def kill_children() -> None:
-    """End all children at once; the files that they decode are E_LIMIT, the next one starts another child."""
+    """End all children at once; what they decode is E_LIMIT, and what waits for one. Later work starts others."""
+    global _kills
+    _kills += 1
     for pool in list(_pools.values()):
         pool.kill()
+
+
+def thread_start() -> Callable[[], None]:
+    """The initializer of a pool whose threads decode: after kill_children() none of them starts a child again."""
+    since = _kills
+
+    def start() -> None:
+        _thread.since = since
+
+    return start
 
 
 def pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray:
@@ -127,12 +151,15 @@ def _apart(data: bytes) -> bool:
 
 
 def _reply(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    since = getattr(_thread, "since", _kills)
     cpu = _LIMITS.cpu_seconds + (len(data) // _CODED_BYTES_A_SECOND if is_coded_dicom(data) else 0)
     with _ALONE if may_cost(data) else contextlib.nullcontext():
         try:
-            if _stopped:
+            pool = _pool()
+            kills = pool.kills  # read before the next line: kill_children() counts there first
+            if _stopped or since != _kills:
                 raise ChildError("died")
-            reply, body = _pool().call(asked, data, cpu)
+            reply, body = pool.call(asked, data, cpu, kills)
         except ChildError as error:
             raise _failed(error) from None
     if "missing" in reply:
@@ -160,4 +187,5 @@ _WHY = {
 
 
 def _failed(error: ChildError) -> DecodeError:
-    return DecodeError("E_LIMIT", _WHY[error.reason], "; --sandbox off sets no limit")
+    hint = "--sandbox off sets no limit" if _option else "store the image again, as PNG, or leave it out"
+    return DecodeError("E_LIMIT", _WHY[error.reason], f"; {hint}")

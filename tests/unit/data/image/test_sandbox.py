@@ -15,8 +15,10 @@ import psutil
 import pytest
 from PIL import Image
 
-from plainfilm.base.child_process import ChildLimits, ChildPool
+from plainfilm.base import child_process
+from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool
 from plainfilm.config import DataConfig
+from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import costly, sandbox
 from plainfilm.data.image.costly import may_cost
@@ -260,6 +262,40 @@ def test_stopped_it_decodes_no_more_until_it_is_used_again():
         with pytest.raises(DecodeError, match="E_LIMIT"):
             sandbox.pixels_of(stored(NOISE, "PNG"), SPEC)
     assert sandbox.pixels_of(png(2100, 2000), SPEC).shape == (16, 16)
+
+
+def test_after_a_kill_no_thread_of_a_pool_starts_a_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Three costly images take turns; Ctrl-C ends the first, and the other two are not begun."""
+    (tmp_path / "a_task.py").write_text("import time\ndef work(head, body): time.sleep(60)\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    pool, starts, begun = ChildPool("a_task:work", 4, ChildLimits(seconds=3)), [], child_process._begun
+    monkeypatch.setattr(sandbox, "_pool", lambda: pool)
+    monkeypatch.setattr(sandbox, "_pools", {0: pool})
+    monkeypatch.setattr(child_process, "_begun", lambda task: starts.append(task) or begun(task))
+    costly, found = png(2100, 2000), []
+
+    def read(number: int) -> None:
+        if number == 0:
+            while not starts or not pool._all[0]._until:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            raise KeyboardInterrupt
+        found.append(outcome(lambda: sandbox.pixels_of(costly, SPEC))[0])
+
+    with pytest.raises(KeyboardInterrupt):
+        list(in_threads(read, range(4)))
+    assert found == ["E_LIMIT"] * 3 and len(starts) == 1
+
+
+def test_the_error_names_the_option_only_where_there_is_one(narrow: ChildPool):
+    monkey = ChildError("time")
+    for option, hint in (
+        (True, "; --sandbox off sets no limit"),
+        (False, "; store the image again, as PNG, or leave it out"),
+    ):
+        with sandbox.used("on", option=option):
+            assert sandbox._failed(monkey).why == f"decoding it takes too long{hint}"
 
 
 def test_the_scan_quarantines_a_bomb_by_its_code(tiny_cxr: Path, fresh_cache: Path):
