@@ -20,7 +20,7 @@ from plainfilm.base.files import read_regular
 from plainfilm.base.user_folder import user_folder
 from plainfilm.data.image import sandbox
 from plainfilm.errors import BundleError, MissingError, PlainfilmError
-from plainfilm.export.onnx_runtime import open_session, session_facts
+from plainfilm.export.onnx_runtime import open_session, run_options, session_facts
 
 INPUT, OUTPUTS = "image", ("logits", "probs", "features")
 _TASK = "plainfilm.export.onnx_runtime:work"
@@ -48,23 +48,36 @@ class Network(Protocol):
 
 
 class _OwnNetwork:
-    """In this process."""
+    """In this process; a run ends with the node that is computed when it is killed."""
 
     def __init__(self, model: bytes | Path) -> None:
         self._session = open_session(model if isinstance(model, bytes) else str(model))
+        self._lock, self._kills, self._running = threading.Lock(), 0, list[Any]()
 
     def facts(self) -> dict[str, Any]:
         return session_facts(self._session)
 
     def begun(self) -> int:
-        return 0
+        return self._kills
 
     def run(self, pixels: np.ndarray, since: int | None = None) -> list[np.ndarray]:
-        found: list[np.ndarray] = self._session.run(list(OUTPUTS), {INPUT: pixels})
+        options = run_options()
+        with self._lock:
+            if since not in (None, self._kills):
+                raise _bundle_error(ChildError("died"))
+            self._running.append(options)
+        try:
+            found: list[np.ndarray] = self._session.run(list(OUTPUTS), {INPUT: pixels}, options)
+        finally:
+            with self._lock:
+                self._running.remove(options)
         return found
 
     def kill(self, *, for_good: bool = False) -> None:
-        """It ends by itself: an exported network has no loop."""
+        with self._lock:
+            self._kills += 1
+            for options in self._running:
+                options.terminate = True
 
 
 class _FencedNetwork:

@@ -50,6 +50,11 @@ def open_session(model: bytes | str) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def run_options() -> Any:
+    """RunOptions; with `terminate` set, a run that has them ends at the next node."""
+    return onnx_runtime().RunOptions()
+
+
 def session_facts(session: Any) -> dict[str, Any]:
     """Name, type and shape of what a session takes and gives."""
     both = {"takes": session.get_inputs(), "gives": session.get_outputs()}

@@ -22,9 +22,10 @@ def progressive(scans: int, side: int) -> bytes:
     return jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * scans + jpeg[-2:]
 
 
-def test_an_ordinary_image_is_decoded_in_a_child(served: Served):
+def test_an_ordinary_image_is_decoded_and_scored_in_children(served: Served):
+    """One that decodes, and one with the network, although this user exported it."""
     assert post(served.port, [drawn_png(1)]).json()["results"][0]["error"] == ""
-    assert len(psutil.Process(served.process.pid).children()) == 1
+    assert len(psutil.Process(served.process.pid).children()) == 2
 
 
 @pytest.mark.campaign

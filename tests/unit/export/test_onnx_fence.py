@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -363,6 +364,20 @@ def test_a_kill_ends_the_run_and_starts_no_other_process(bundle_of, tmp_path, mo
     with pytest.raises(BundleError):
         bundle.score(np.zeros((1, 1, SIZE, SIZE), np.uint8))
     assert not _busy()
+
+
+def test_a_run_in_this_process_ends_too(bundle_of):
+    """400 products of seconds each; one ends, and no other begins."""
+    sandbox.use("off")
+    bundle = open_bundle(bundle_of(multiplying()), 1)
+    white, since = np.full((1, 1, SIZE, SIZE), 255, np.uint8), bundle._network.begun()
+    timer = threading.Timer(0.3, bundle._network.kill)
+    timer.start()
+    for _ in range(2):
+        with pytest.raises(BundleError):
+            bundle._run(white, since)
+        timer.join()
+    assert bundle._network.run(np.zeros_like(white))[0].shape == (1, 2)
 
 
 def _busy() -> bool:

@@ -96,7 +96,7 @@ def predict(
         typer.Option(
             "--sandbox",
             metavar="WHEN",
-            help="Decode images in a process with a time and a memory limit: auto (those that may cost much), on or off.",
+            help="Decode images and run the network in processes with a time and a memory limit: auto (images that may cost much, a network that you did not export), on or off.",
         ),
     ] = "auto",
     *,
