@@ -35,6 +35,7 @@ from plainfilm.export.manifest import CARD, GATE, ONNX, pack, with_manifest
 from plainfilm.export.network import _FencedNetwork, _OwnNetwork
 from plainfilm.export.onnx_nodes import refuse_loops
 from plainfilm.export.scorer import Bundle, open_bundle
+from plainfilm.serve.predictor import Predictor
 
 SIZE = 48  # of the images of `exported`
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
@@ -306,13 +307,13 @@ def test_a_network_that_takes_long_to_open_is_one_error(bundle_of, strict):
         open_bundle(bundle_of(folding()), 1)
 
 
-def test_an_image_on_which_the_network_takes_long_is_one_error_and_the_next_is_scored(bundle_of, strict):
-    bundle = open_bundle(bundle_of(multiplying()), 1)
-    black, white = (np.full((1, 1, SIZE, SIZE), grey, np.uint8) for grey in (0, 255))
-    with pytest.raises(BundleError, match="E_LIMIT: the network of the bundle takes too long") as found:
-        bundle.score(white)
-    assert "\n" not in str(found.value)
-    assert bundle.score(black)[0].probs == pytest.approx({"NORMAL": 0.5, "PNEUMONIA": 0.5})
+def test_an_image_on_which_the_network_takes_long_is_one_error_and_the_next_is_scored(bundle_of, strict, tmp_path):
+    """As serve scores them; predict ends with the error's line."""
+    predictor = Predictor(open_bundle(bundle_of(multiplying()), 1), None)
+    white, black = (image(tmp_path / f"{grey}.png", grey).read_bytes() for grey in (255, 0))
+    error = predictor.predict(0, white, frozenset())["error"]
+    assert error.startswith("E_LIMIT: the network of the bundle takes too long") and "\n" not in error
+    assert predictor.predict(1, black, frozenset())["probs"] == pytest.approx({"NORMAL": 0.5, "PNEUMONIA": 0.5})
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(2.0, [4, 160, 20]), (0.001, [4, 3, 3])])
