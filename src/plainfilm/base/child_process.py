@@ -188,7 +188,7 @@ class ChildPool:
 
     @property
     def kills(self) -> int:
-        """How often kill() was called: `since` of a call that begins now."""
+        """How often kill() ran: `since` of a call that begins now."""
         return self._kills.count
 
     def call(

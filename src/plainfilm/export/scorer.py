@@ -130,7 +130,7 @@ class Bundle:
         """Predictions of a few files; none once `left` is set: nobody waits for them."""
         found: list[Prediction | None] = []
         images: list[np.ndarray] = []
-        since = self._network.begun()  # before `left` is looked at: it is set before the kill
+        since = self._network.begun()  # before `left` is read, which is set before the kill
         for one in batch:
             if left is not None and left.is_set():
                 return []
