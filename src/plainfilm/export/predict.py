@@ -83,7 +83,7 @@ def predict_files(
                 on_event("scored", {"done": number, "seconds": reported - began})
         if not counts.images:
             rules = "; ".join(f"{n} {rule}" for rule, n in left_out.items())
-            raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.{_LINKS if left_out[LINK] else ''}")  # fmt: skip
+            raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP, WebP, PGM, PPM or DICOM.{_LINKS if left_out[LINK] else ''}")  # fmt: skip
     return PredictDocument(
         bundle=str(path), out=str(sink.out) if sink.out else None, pictures=counts.images, scored=counts.predicted.total(),
         failed=counts.failed, called={name: counts.predicted[name] for name in vocab},

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from plainfilm.base.sanitize import spreadsheet_cell
 from plainfilm.cli import app
+from plainfilm.data.image.other_formats import NOT_AN_IMAGE
 from plainfilm.data.table.saved_table import read_table
 from plainfilm.export.scorer import open_bundle
 
@@ -113,7 +114,7 @@ def test_json_lines_and_a_file_and_a_document(exported, folder, tmp_path):
     assert (told["pictures"], told["scored"], told["failed"], told["schema_version"]) == (5, 5, 0, 1)
     assert told["called"] == {name: sum(line["label"] == name for line in lines) for name in ("NORMAL", "PNEUMONIA")}
     assert told["unsure"] == sum("abstain" in line["flag"] for line in lines)
-    assert told["left_out"] == {"hidden": 1, "not a PNG, JPEG, BMP or DICOM": 1}
+    assert told["left_out"] == {"hidden": 1, NOT_AN_IMAGE: 1}
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
