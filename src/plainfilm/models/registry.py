@@ -301,13 +301,9 @@ def _taken_by(size_px: int) -> str:
 
 
 def _least_size(spec: ModelSpec, cfg: ModelConfig) -> int:
-    """The smallest side that a network takes, in px."""
-    if "kernel" not in spec.options:
-        return spec.min_size_px
-    side = 1
-    for _ in cfg.filters:
-        side = 2 * side + cfg.kernel - 1
-    return side
+    """The smallest side that a network takes, in px; a block of ours takes kernel - 1 from it and halves the rest."""
+    grown = 2 ** len(cfg.filters)
+    return grown + (grown - 1) * (cfg.kernel - 1) if "kernel" in spec.options else spec.min_size_px
 
 
 def features_side(size_px: int, kernel: int, blocks: int) -> int:

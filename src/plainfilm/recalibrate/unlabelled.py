@@ -47,12 +47,11 @@ def read_unlabelled(parent: Parent, path: Path, on_event: EventCallback) -> Unla
         SealError: images of the run's test set. DataError: images of its train or valid set, or none that can be read.
     """
     own, card, began = parent.known.rows, parent.card, time.monotonic()
-    folder = data_folder(path.absolute()).path
-    refuse_sealed_folder(folder, sealed_files(own))
+    refuse_sealed_folder(path.absolute(), sealed_files(own))
     sealed, learned = (frozenset(own.loc[(own["split"] == "test") == test, "sha256"]) for test in (True, False))
     left_out: Counter[str] = Counter()
     spec, seen, paths, parts = DecodeSpec(**card.decode), set[str](), list[str](), []
-    images = _decoded(folder, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))
+    images = _decoded(data_folder(path).path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))
     while batch := list(islice(images, _TOGETHER)):
         if sealed & seen:
             raise SealError(

@@ -114,7 +114,7 @@ def read_external(finished: FinishedRun, asked: ExternalRequest, on_event: Event
     path, card, own = asked.path.absolute(), finished.card, with_local(finished)
     sealed = sealed_files(own)
     if not asked.drop_known:
-        refuse_sealed_folder(data_folder(path).path, sealed)
+        refuse_sealed_folder(path, sealed)
     data = _reading(finished, path, asked)
     table, found = scan_table(
         path, data, lambda done, of: on_event("scan", {"done": done, "of": of}),
