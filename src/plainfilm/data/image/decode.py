@@ -183,7 +183,7 @@ def read_bytes(path: Path | str) -> bytes:
         raise DecodeError("E_TYPE", "not a regular file")
     with os.fdopen(handle, "rb") as file:
         if facts.st_size == 0:
-            raise DecodeError("E_EMPTY", "the file has no bytes")
+            raise DecodeError("E_EMPTY", "the file has no bytes", "; fetch it again")
         if facts.st_size > MAX_BYTES:
             raise DecodeError("E_LARGE", f"{facts.st_size} bytes; at most {MAX_BYTES} are read")
         try:
@@ -216,7 +216,7 @@ def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.
 
 def _header(data: bytes, tiff: bool) -> Image.Image:
     if not data:
-        raise DecodeError("E_EMPTY", "the file has no bytes")
+        raise DecodeError("E_EMPTY", "the file has no bytes", "; fetch it again")
     refuse_costly(data)
     formats = _PNM if is_pnm(data) else _FORMATS + _TIFF if tiff else _FORMATS
     with _one_error():
