@@ -24,7 +24,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from plainfilm.data.dicom import read as dicom
 from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, NO_MEMORY, DecodeError
 from plainfilm.data.image.costly import LARGE_PIXELS, refuse_costly, refuse_large
-from plainfilm.data.image.modes import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
+from plainfilm.data.image.modes import (
+    DEPTH_OF_MODE,
+    DEPTHS,
+    SHALLOW_COLOUR,
+    content_of,
+    is_grey,
+    to_uint8,
+    with_channels,
+)
 from plainfilm.data.image.other_formats import NOT_AN_IMAGE, instead_of_an_image
 from plainfilm.data.image.png_check import refuse_short_png
 from plainfilm.data.image.pnm import is_pnm, read_pnm
@@ -277,6 +285,4 @@ def _refuse_shallow_colour(image: Image.Image) -> None:
     """Pillow keeps the high bytes of 16-bit colour only: right for 16 bits, almost black for 12 stored in 16."""
     highs = [image.getchannel(i).getextrema()[1] for i in range(min(3, len(image.getbands())))]  # no copy of 256 MB
     if max(highs) < 2 ** (DEPTHS[-2] - 8):
-        raise DecodeError(
-            "E_BITS", "16-bit colour with at most 14 bits in use; save it as 16-bit grey or as 8-bit colour"
-        )
+        raise DecodeError("E_BITS", SHALLOW_COLOUR)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.costly import LARGE_PIXELS
+from plainfilm.data.image.modes import DEPTHS, SHALLOW_COLOUR
 
 _MAGIC = re.compile(rb"P[2356][\s#]")
 _COMMENT = re.compile(rb"#[^\r\n]*")
@@ -33,14 +34,17 @@ def read_pnm(header: Image.Image, data: bytes) -> Image.Image:
     Pillow does with a PNG. `info` gets what inspect() takes from it.
 
     Raises:
-        DecodeError: E_CORRUPT cut off or no numbers; E_VALUES above maxval; E_FRAMES; E_LIMIT a long text.
+        DecodeError: E_CORRUPT cut off or no numbers; E_VALUES above maxval; E_BITS shallow colour; E_FRAMES; E_LIMIT a long text.
     """
     tile = header.tile[0]  # type: ignore[attr-defined] # what a file opened by Pillow has
     channels = 1 if data[1:2] in b"25" else 3
     top = _maxval(tile.args)
     wanted = header.width * header.height * channels
     values = (_text if data[1:2] in b"23" else _binary)(data, tile.offset, wanted, top)
-    if int(values.max()) > top:
+    highest = int(values.max())
+    if channels == 3 and top == _FULL and highest < 2 ** DEPTHS[-2]:  # as of a PNG: its high bytes are almost black
+        raise DecodeError("E_BITS", SHALLOW_COLOUR)
+    if highest > top:
         raise DecodeError("E_VALUES", f"values above {top}, the largest that its header allows")
     shape = (header.height, header.width) if channels == 1 else (header.height, header.width, 3)
     image = Image.fromarray(_as_stored(values, top, channels).reshape(shape))

@@ -49,6 +49,15 @@ def test_colour_is_read_as_text_and_binary() -> None:
     assert grey(b"P6 2 1 255\n\xff\x00\x55\x11\x22\x33") == wanted
 
 
+def test_16_bit_colour_keeps_its_high_bytes_and_is_refused_when_shallow() -> None:
+    """As a PNG: 0x80ff is 128. With 12 bits in use every pixel would be below 16."""
+    assert grey(b"P6 1 1 65535\n\x80\xff\x40\x00\x00\x07") == [[[128, 64, 0]]]
+    assert inspect(b"P6 1 1 65535\n\x80\xff\x40\x00\x00\x07").depth == 16
+    assert grey(b"P3 1 1 4095\n 4095 2048 0") == [[[255, 128, 0]]]
+    with pytest.raises(DecodeError, match="E_BITS: 16-bit colour with at most 14 bits"):
+        load(b"P6 1 1 65535\n\x0f\xff\x00\x00\x00\x00")
+
+
 def test_16_bits_are_those_of_a_png_of_the_same_values() -> None:
     """A maxval of 65535 is written whatever is used of it: 12 bits in use are 12 bits, by --bits or measured."""
     values = np.array([[0, 1, 2048], [4095, 300, 17]])
