@@ -27,6 +27,7 @@ runs
 data.errors
 data.image <> data.dicom
 data.cache data.folders
+data.archives
 data.csv
 data.table
 data.split
@@ -249,6 +250,7 @@ def test_only_decode_opens_images():
         "plainfilm.data.dicom.pixel_data",
         "plainfilm.data.image.modes",  # works on what decode opened, as does resize
         "plainfilm.data.image.resize",
+        "plainfilm.data.image.pnm",  # pixels of a PGM or PPM, whose header decode opened
         "plainfilm.data.audit.near_duplicates",  # hands thumbnails to ImageHash
         "plainfilm.data.synthetic.corruptions",  # a JPEG in memory, of what decode gave
         "plainfilm.serve.images",  # writes PNG of what decode gave

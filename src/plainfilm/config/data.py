@@ -38,7 +38,7 @@ class DataConfig(Section):
 
     path: str | None = key(
         None,
-        "Folder of class folders (with or without train/val/test above them), or a CSV path,label[,patient][,split].",
+        "Folder of class folders (with or without train/val/test above them), a .zip of one, a .npz like those of MedMNIST, or a CSV path,label[,patient][,split].",
         Option("DATA", "Data", on=(), unset="the drawn phantom set", hides="DATA"),
     )
     split: str = key(

@@ -14,6 +14,7 @@ from typing import cast, get_args
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write
 from plainfilm.data.image import sandbox
+from plainfilm.data.image.modes import DEPTHS
 from plainfilm.data.table.positive_class import BY_ALPHABET
 from plainfilm.errors import DataError, OccupiedError, UsageError
 from plainfilm.export.glob_walk import LINK
@@ -24,6 +25,14 @@ from plainfilm.schemas.documents import HEAT_MAPS, PredictDocument, marks
 
 _REPORT_EVERY = 10.0  # seconds
 _LINKS = " Links are entered with --follow-links."
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the user sets in place of the bundle's: threshold, 0..1, and bits, of integers above 8 bits."""
+
+    threshold: float | None = None
+    bits: int | None = None
 
 
 @dataclass
@@ -47,23 +56,23 @@ class _Counts:
 
 
 def predict_files(
-    path: Path, inputs: Inputs, sink: RowSink, *, threshold: float | None = None, heat: Path | None = None,
+    path: Path, inputs: Inputs, sink: RowSink, *, at: Changes | None = None, heat: Path | None = None,
     threads: int | None = None, agree: Callable[[str], bool] = lambda _: True, on_event: EventCallback = silent,
 ) -> PredictDocument:  # fmt: skip
     """Scores of all images that `inputs` name, written row by row; memory grows with their paths only.
 
     Args:
-        threshold: replaces the bundle's, 0..1. heat: a new folder for one heat map per row.
+        at: what is taken in place of the bundle's own. heat: a new folder for one heat map per row.
         agree: asked when folders and globs hold more files than input_paths.MANY.
     Raises:
         BundleError: the bundle does not match its manifest. DataError: no image was found.
         OccupiedError: the sink's file or `heat` exists. UsageError: a threshold with more than two classes, or
-            outside 0..1; more files, and `agree` says no. MissingError: ONNX Runtime is missing, or torch for heat maps.
+            outside 0..1; no usual depth; more files, and `agree` says no. MissingError: ONNX Runtime is missing, or torch for heat maps.
     """
     _refuse_occupied(sink.out, heat)
     draw = _drawer(path, heat) if heat else None
     began = time.monotonic()
-    bundle = _at(open_bundle(path, threads), threshold)
+    bundle = _changed(open_bundle(path, threads), at or Changes(), on_event)
     if heat is not None:
         _make(heat)
     for note in bundle.card.notes:
@@ -83,7 +92,7 @@ def predict_files(
                 on_event("scored", {"done": number, "seconds": reported - began})
         if not counts.images:
             rules = "; ".join(f"{n} {rule}" for rule, n in left_out.items())
-            raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP or DICOM.{_LINKS if left_out[LINK] else ''}")  # fmt: skip
+            raise DataError(f"No image was found{f' ({rules})' if rules else ''}. Give files, folders or globs of PNG, JPEG, BMP, WebP, PGM, PPM or DICOM.{_LINKS if left_out[LINK] else ''}")  # fmt: skip
     return PredictDocument(
         bundle=str(path), out=str(sink.out) if sink.out else None, pictures=counts.images, scored=counts.predicted.total(),
         failed=counts.failed, called={name: counts.predicted[name] for name in vocab},
@@ -128,10 +137,23 @@ def _make(heat: Path) -> None:
         ) from None
 
 
-def _at(bundle: Bundle, threshold: float | None) -> Bundle:
-    """The bundle with another threshold."""
-    if threshold is None:
+def _changed(bundle: Bundle, at: Changes, on_event: EventCallback) -> Bundle:
+    """The bundle with another threshold, and another depth of integers above 8 bits."""
+    bundle = bundle if at.threshold is None else _at(bundle, at.threshold)
+    if at.bits is None:
         return bundle
+    if at.bits not in DEPTHS:
+        raise UsageError(f"--bits {at.bits} is not known; expected one of {', '.join(map(str, DEPTHS))}.")
+    own = bundle.card.decode_spec().bits
+    trained = f"{own}-bit images" if own else "8-bit images only"
+    words = (
+        f"Integers above 8 bits are divided by {2**at.bits - 1} (--bits {at.bits}); the model was trained on {trained}."
+    )
+    on_event("note", {"text": words})
+    return bundle.reading(at.bits)
+
+
+def _at(bundle: Bundle, threshold: float) -> Bundle:
     if bundle.card.positive is None:
         raise UsageError("--threshold needs two classes; with more, the class with the highest score is predicted.")
     if not 0 <= threshold <= 1:

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from plainfilm.base.listing import some
 from plainfilm.config import ModelConfig, TrainConfig
 from plainfilm.errors import ConfigError, MissingError
 
@@ -274,14 +275,12 @@ def check_sizes(cfg: ModelConfig, train: TrainConfig) -> ModelSpec:
 def _check_size(
     spec: ModelSpec, cfg: ModelConfig, size_px: int, where: str = "train.size_px", option: str = "--size"
 ) -> None:
-    if "kernel" in spec.options:
-        try:
-            features_side(size_px, cfg.kernel, len(cfg.filters))
-        except ValueError as error:
-            raise ConfigError(f"{where}: {error}. Choose a larger {option}.") from None
-    elif size_px < spec.min_size_px:
+    if size_px < _least_size(spec, cfg):
+        kernel = f"{len(cfg.filters)} blocks of {cfg.kernel}x{cfg.kernel} convolution and pooling"
+        what = kernel if "kernel" in spec.options else repr(cfg.name)
         raise ConfigError(
-            f"{where}: {size_px} px is too small for {cfg.name!r}, which needs {spec.min_size_px}. Choose a larger {option}."
+            f"{where}: {size_px} px is too small for {what}, which needs {_least_size(spec, cfg)}; {_taken_by(size_px)}. "
+            f"Images are enlarged to the size: choose a larger {option}."
         )
     if size_px % spec.patch_px:
         near = max(spec.min_size_px, round(size_px / spec.patch_px) * spec.patch_px)
@@ -289,6 +288,22 @@ def _check_size(
             f"{where}: {cfg.name!r} cuts images into patches of {spec.patch_px} px; {size_px} is not a multiple. "
             f"Choose {option} {near}."
         )
+
+
+def _taken_by(size_px: int) -> str:
+    """'paper and compact take 32 px': the networks that take images of this size as they are."""
+    able = [
+        name
+        for name, spec in MODELS.items()
+        if size_px >= _least_size(spec, ModelConfig()) and size_px % spec.patch_px == 0
+    ]
+    return f"{some(able) or 'no network'} {'take' if len(able) > 1 else 'takes'} {size_px}"
+
+
+def _least_size(spec: ModelSpec, cfg: ModelConfig) -> int:
+    """The smallest side that a network takes, in px; a block of ours takes kernel - 1 from it and halves the rest."""
+    grown = 2 ** len(cfg.filters)
+    return grown + (grown - 1) * (cfg.kernel - 1) if "kernel" in spec.options else spec.min_size_px
 
 
 def features_side(size_px: int, kernel: int, blocks: int) -> int:

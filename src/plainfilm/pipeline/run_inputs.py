@@ -19,6 +19,7 @@ from plainfilm.base.files import atomic_write, dump_json, sha256_of
 from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.config import ExperimentConfig, load_config
 from plainfilm.config.strict_yaml import read_yaml
+from plainfilm.data.archives.unpack import data_folder, put_back
 from plainfilm.data.cache.moved_data import changed_files, find_moved
 from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
@@ -116,8 +117,9 @@ def read_inputs(
     cfg, rows = load_config(run.config), read_table(run)
     sandbox.use(cfg.data.sandbox)
     if data is not None:
-        rows = find_moved(rows, data, progress)
+        rows = find_moved(rows, data_folder(data).path, progress)
     else:
+        rows = put_back(rows, cfg.data.path)
         _refuse(run, changed_files(rows[rows["split"] != "test"], progress))
     spec = DecodeSpec(**start.decode)
     excluded = _read_excluded(run)

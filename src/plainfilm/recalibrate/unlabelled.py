@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from plainfilm.base.events import EventCallback
+from plainfilm.data.archives.unpack import data_folder
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec, read_bytes
@@ -50,7 +51,7 @@ def read_unlabelled(parent: Parent, path: Path, on_event: EventCallback) -> Unla
     sealed, learned = (frozenset(own.loc[(own["split"] == "test") == test, "sha256"]) for test in (True, False))
     left_out: Counter[str] = Counter()
     spec, seen, paths, parts = DecodeSpec(**card.decode), set[str](), list[str](), []
-    images = _decoded(path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))
+    images = _decoded(data_folder(path).path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))
     while batch := list(islice(images, _TOGETHER)):
         if sealed & seen:
             raise SealError(

@@ -26,7 +26,7 @@ NAMES = {
     "report": "--data --json --names --out -q,--quiet -v,--verbose RUN",
     "export": "--data --json --out -q,--quiet -v,--verbose RUN",
     "recalibrate": "--cross-fit --data --device --drop-known --follow-links --json --keep-label --label-column --label-pattern --labels-as-text --leave-out --map --method --missing-label --on --one-label --out --path-column --patient-column --patient-pattern --prevalence-threshold --refit-gate --seed --split-column --suffix --under -q,--quiet -v,--verbose RUN|BUNDLE",
-    "predict": "--follow-links --format --heatmaps --json --out --sandbox --threads --threshold --yes -q,--quiet -v,--verbose BUNDLE PATH...",
+    "predict": "--bits --follow-links --format --heatmaps --json --out --sandbox --threads --threshold --yes -q,--quiet -v,--verbose BUNDLE PATH...",
     "serve": "--host --max-mb --open --port --queue --token --token-file -q,--quiet -v,--verbose BUNDLE",
     "compare": "--json --margin --metric --split -q,--quiet -v,--verbose RUN RUN...",
     "plan": "--correlation --difference --icc --images-per-patient --json --like --metric --patients --power --prevalence --seed --value --width -q,--quiet -v,--verbose",

@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 
 from plainfilm.base.sanitize import spreadsheet_cell
 from plainfilm.cli import app
+from plainfilm.data.image.other_formats import NOT_AN_IMAGE
 from plainfilm.data.table.saved_table import read_table
 from plainfilm.export.scorer import open_bundle
+from wording import lacking
 
 
 def predict(*args: object, code: int = 0, stdin: bytes | None = None):
@@ -113,7 +115,7 @@ def test_json_lines_and_a_file_and_a_document(exported, folder, tmp_path):
     assert (told["pictures"], told["scored"], told["failed"], told["schema_version"]) == (5, 5, 0, 1)
     assert told["called"] == {name: sum(line["label"] == name for line in lines) for name in ("NORMAL", "PNEUMONIA")}
     assert told["unsure"] == sum("abstain" in line["flag"] for line in lines)
-    assert told["left_out"] == {"hidden": 1, "not a PNG, JPEG, BMP or DICOM": 1}
+    assert told["left_out"] == {"hidden": 1, NOT_AN_IMAGE: 1}
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -149,6 +151,21 @@ def test_a_threshold_changes_the_class_and_no_score(exported, folder):
     assert [row["score"] for row in plain] == [row["score"] for row in low]
     for wrong in ("1.5", "nan", "-1"):
         assert "0..1" in predict(exported[1], folder, "--threshold", wrong, code=2).stderr
+
+
+def test_bits_scale_deep_images_and_say_what_the_model_was_trained_on(exported, tmp_path):
+    """2048 of 4095 is 127.53 of 255: the same image as one of 128 in 8 bits."""
+    Image.fromarray(np.full((40, 40), 2048, np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.full((40, 40), 128, np.uint8)).save(tmp_path / "plain.png")
+    refused = predict(exported[1], tmp_path / "deep.png", code=1)
+    assert "E_BITS" in refused.stdout
+    found = predict(exported[1], tmp_path / "deep.png", tmp_path / "plain.png", "--bits", "12")
+    deep, plain = csv.DictReader(io.StringIO(found.stdout))
+    assert deep["score"] == plain["score"] != "" and deep["error"] == ""
+    assert lacking(found.stderr, "divided by 4095 (--bits 12)", "trained on 8-bit images only") == []
+    too_deep = predict(exported[1], tmp_path / "deep.png", "--bits", "10", code=1)
+    assert "values 2048 to 2048; 10 bits hold 0 to 1023" in too_deep.stdout
+    assert "expected one of 8, 10, 12" in predict(exported[1], tmp_path / "deep.png", "--bits", "11", code=2).stderr
 
 
 def test_three_classes_have_no_threshold_and_hostile_names_stay_inert(three_classes):

@@ -54,6 +54,27 @@ def test_each_size_of_a_phase_must_fit_the_network():
         check_sizes(ModelConfig(name="compact"), TrainConfig(size_px=31))
 
 
+def test_a_small_size_is_told_what_takes_it_and_what_this_network_needs():
+    said = {
+        ("paper", 35): "3 blocks of 5x5 convolution and pooling, which needs 36; compact, vgg16 take 35",
+        ("compact", 28): "'compact', which needs 32; no network takes 28",
+        ("resnet18", 32): "'resnet18', which needs 64; compact, vgg16, vit_tiny take 32",
+    }
+    for (name, size_px), words in said.items():
+        with pytest.raises(ConfigError) as refused:
+            check_sizes(ModelConfig(name=name), TrainConfig(size_px=size_px))
+        assert lacking(str(refused.value), f"{size_px} px is too small for {words}", "larger --size") == []
+
+
+@pytest.mark.parametrize(("kernel", "blocks", "least"), [(3, 3, 22), (3, 5, 94), (5, 3, 36), (7, 4, 106)])
+def test_the_least_size_leaves_one_cell_and_one_less_leaves_none(kernel: int, blocks: int, least: int):
+    """5x5: 36 px -> 16 -> 6 -> 1 cell."""
+    cfg = ModelConfig(name="paper", kernel=kernel, filters=(4,) * blocks)
+    check_sizes(cfg, TrainConfig(size_px=least))
+    with pytest.raises(ConfigError, match=f"which needs {least};"):
+        check_sizes(cfg, TrainConfig(size_px=least - 1))
+
+
 def test_a_network_of_timm_says_itself_whether_its_size_is_fixed():
     sizes = {name: get_spec(f"timm/{name}").any_size for name in ("resnet10t", "deit_tiny_patch16_224")}
     assert sizes == {"resnet10t": True, "deit_tiny_patch16_224": False}

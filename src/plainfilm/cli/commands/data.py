@@ -116,7 +116,7 @@ def cache_ls(*, terminal: Terminal) -> None:
 
 @opt.takes_terminal()
 def cache_clear(*, terminal: Terminal) -> None:
-    """Remove everything that can be recreated: decoded images, features, scan results, phantom sets."""
+    """Remove everything that can be recreated: decoded images, features, scan results, unpacked archives, phantom sets."""
     from plainfilm.pipeline.housekeeping import clear_cache
 
     with terminal:

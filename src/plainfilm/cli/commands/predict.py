@@ -82,6 +82,12 @@ def predict(
             "--heatmaps", "DIR", "Also draw a heat map of each row, named by its row number; needs torch."
         ),
     ] = None,
+    bits: Annotated[
+        int | None,
+        opt.unless_given(
+            "--bits", "N", "Stored bit depth of integer images above 8 bits: 8, 10, 12, 14 or 16.", "the bundle's"
+        ),
+    ] = None,
     threads: Annotated[
         int | None, opt.unless_given("--threads", "N", "CPU threads.", "one for each processor", min=1)
     ] = None,
@@ -109,14 +115,14 @@ def predict(
         raise UsageError("--json prints one document on stdout, where the rows would go. Give --out FILE too.")
     from plainfilm.cli.render.predict import predict_summary
     from plainfilm.export.input_paths import Inputs
-    from plainfilm.export.predict import decoding_in, predict_files
+    from plainfilm.export.predict import Changes, decoding_in, predict_files
     from plainfilm.export.prediction_rows import RowSink
 
     with terminal, _interruptible(out), decoding_in(sandbox):
         sink = RowSink(out, "csv" if form == "csv" else "jsonl", terminal.stdout)
         document = predict_files(
             bundle, Inputs(paths, _stdin() if "-" in paths else (), follow_links=follow_links), sink,
-            threshold=threshold, heat=heatmaps, threads=threads, agree=lambda question: yes or _agrees(question),
+            at=Changes(threshold, bits), heat=heatmaps, threads=threads, agree=lambda question: yes or _agrees(question),
             on_event=terminal,
         )  # fmt: skip
         if out is None:

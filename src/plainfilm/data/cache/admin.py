@@ -19,6 +19,7 @@ from plainfilm.base.json_text import parsed_json
 _BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
 _FILM = re.compile(r"(NORMAL|PNEUMONIA)/phantom-\d{5}-\d+\.png")
 _KEYED = re.compile(r"(decoded|features|facts)/[0-9a-f]{16}")
+_UNPACKED = re.compile(rf"unpacked/([0-9a-f]{{32}}|{re.escape(TEMP_PREFIX)}.*)")
 _PHANTOM = re.compile(r"phantom-[\w.+]+/(\d+-\d+px-seed\d+|\.\d+-\d+px-seed\d+\.partial-\d+)")
 
 
@@ -34,7 +35,7 @@ class Entry:
 
 
 def entries(root: Path) -> list[Entry]:
-    """Decoded images by preprocessing, features by network, remembered facts, phantom sets; nothing else is listed."""
+    """Decoded images by preprocessing, features by network, remembered facts, unpacked archives, phantom sets; nothing else is listed."""
     return [_entry(folder, name, kind) for folder, name, kind in _ours(root)]
 
 
@@ -46,9 +47,8 @@ def clear(root: Path) -> list[Entry]:
     """
     removed = []
     with contextlib.ExitStack() as locks:
-        for folder, _, kind in _ours(root):
-            if kind == "keyed":
-                locks.enter_context(FileLock(folder / ".lock", timeout=0))
+        for place in sorted({lock for folder, _, kind in _ours(root) for lock in _lock_of(folder, kind)}):
+            locks.enter_context(FileLock(place, timeout=0))
         for folder, name, kind in _ours(root):
             removed.append(_entry(folder, name, kind))
             for path in sorted(_files(folder, kind), key=lambda path: path.suffix != ".json"):  # an index goes first
@@ -64,12 +64,30 @@ def _ours(root: Path) -> Iterator[tuple[Path, str, str]]:
         name = folder.relative_to(root).as_posix()
         if folder.is_symlink() or folder.parent.is_symlink() or not folder.is_dir():
             continue
-        kind = "keyed" if _KEYED.fullmatch(name) else "phantom" if _PHANTOM.fullmatch(name) else ""
-        if kind:
+        kinds = {"keyed": _KEYED, "unpacked": _UNPACKED, "phantom": _PHANTOM}
+        if kind := next((kind for kind, pattern in kinds.items() if pattern.fullmatch(name)), ""):
             yield folder, name, kind
 
 
+def _lock_of(folder: Path, kind: str) -> list[Path]:
+    return {"keyed": [folder / ".lock"], "unpacked": [folder.parent / ".lock"]}.get(kind, [])
+
+
+def _unpacked_files(folder: Path) -> list[Path]:
+    """Those that its index lists, which goes with them; everything that a killed process left."""
+    if folder.name.startswith(TEMP_PREFIX):
+        return [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        index = folder / "index.json"
+        listed = [folder / "files" / name for name in parsed_json(read_regular(index), index)["files"]]
+        inside = folder.resolve() / "files"
+        return [index] + [path for path in listed if path.is_file() and path.resolve().is_relative_to(inside)]
+    return []
+
+
 def _files(folder: Path, kind: str) -> list[Path]:
+    if kind == "unpacked":
+        return _unpacked_files(folder)
     if kind == "keyed":
         return [path for path in folder.iterdir() if _BLOCK.fullmatch(path.name) and not path.is_symlink()]
     found = (path for path in folder.rglob("*.png") if not path.is_symlink())
@@ -78,7 +96,8 @@ def _files(folder: Path, kind: str) -> list[Path]:
 
 def _remove_empty(folder: Path) -> None:
     """Remove the folder and its subfolders where they are empty."""
-    (folder / ".lock").unlink(missing_ok=True)
+    for place in (folder, folder.parent):
+        (place / ".lock").unlink(missing_ok=True)
     for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         with contextlib.suppress(OSError):
             inner.rmdir()
@@ -93,6 +112,8 @@ def _entry(folder: Path, name: str, kind: str) -> Entry:
 
 
 def _what(folder: Path, name: str, kind: str) -> str:
+    if kind == "unpacked":
+        return "left by a killed process" if folder.name.startswith(".") else "unpacked archive given as DATA"
     if kind == "phantom":
         return "left by a killed process" if folder.name.startswith(".") else "drawn phantom set"
     if name.startswith("facts"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from plainfilm.base.files import read_regular
 from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES
+from plainfilm.data.image.other_formats import rule_of
 from plainfilm.errors import DataError
 
 UNREADABLE = "folder cannot be read"
@@ -135,7 +136,7 @@ def _file_rule(entry: os.DirEntry[str], path: Path, tiff: bool, sealed: frozense
         return "" if tiff else "TIFF, read with --tiff only"
     if sealed and os.path.realpath(path) in sealed:
         return ""
-    return "" if suffix in SUFFIXES or _has_dicom_prefix(path) else "not a PNG, JPEG, BMP or DICOM"
+    return "" if suffix in SUFFIXES or _has_dicom_prefix(path) else rule_of(entry.name)
 
 
 def _has_dicom_prefix(path: Path) -> bool:

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 
-from plainfilm.data.errors import MAX_SIDE, DecodeError
+from plainfilm.data.errors import MAX_PIXELS, MAX_SIDE, DecodeError
+from plainfilm.data.image.webp import is_animated, is_webp, webp_size
 
 LARGE_PIXELS = 16_000_000
 _MOST_SCANS, _MANY_SCANS = 256, 16  # progressive files have about 10, one of 2,000 takes 7 s
@@ -19,6 +20,7 @@ _MUCH_LARGER = 64  # pixels a byte; photographs and radiographs have 2 to 15
 _SMALL_PIXELS = 4_000_000  # decoded in a tenth of a second, whatever they hold
 _PLAIN = (b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2.2")  # DICOM without compression
 _JPEG, _PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+_PNM = (b"P2", b"P3", b"P5", b"P6")
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # within coded data FF is followed by 00 or a restart
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN, _END = 0xDA, 0xD9
@@ -34,6 +36,19 @@ def refuse_costly(data: bytes) -> None:
         raise DecodeError("E_LIMIT", f"a JPEG of more than {_MOST_SCANS} scans")
     if data.startswith(_PNG) and _chunks(data, _MOST_CHUNKS) > _MOST_CHUNKS:
         raise DecodeError("E_LIMIT", f"a PNG of more than {_MOST_CHUNKS:,} chunks")
+    if is_webp(data):  # before Pillow opens it, which takes memory for two images
+        refuse_large(*webp_size(data))
+
+
+def refuse_large(width: int, height: int) -> None:
+    """Refuse more pixels than are read, or a side that is longer than any is.
+
+    Raises:
+        DecodeError: E_LARGE, E_LIMIT.
+    """
+    if width * height > MAX_PIXELS:
+        raise DecodeError("E_LARGE", f"{width} x {height} pixels; at most {MAX_PIXELS} are read")
+    refuse_long_side(width, height)
 
 
 def refuse_long_side(width: int, height: int) -> None:
@@ -58,6 +73,11 @@ def may_cost(data: bytes) -> bool:
     if data.startswith(b"BM"):
         width, height = struct.unpack_from("<ii", data.ljust(26, b"\0"), 18)
         return _is_large(abs(width * height), len(data))
+    if is_webp(data):
+        width, height = webp_size(data)
+        return is_animated(data) or _is_large(width * height, len(data))
+    if data.startswith(_PNM):
+        return len(data) > LARGE_PIXELS  # as binary, a byte or more for each pixel
     return data.startswith((b"II", b"MM"))  # TIFF; anything else is no image, which is seen at once
 
 

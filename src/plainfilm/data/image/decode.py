@@ -23,14 +23,27 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from plainfilm.data.dicom import read as dicom
 from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, NO_MEMORY, DecodeError
-from plainfilm.data.image.costly import LARGE_PIXELS, refuse_costly, refuse_long_side
-from plainfilm.data.image.modes import DEPTH_OF_MODE, DEPTHS, content_of, is_grey, to_uint8, with_channels
+from plainfilm.data.image.costly import LARGE_PIXELS, refuse_costly, refuse_large
+from plainfilm.data.image.modes import (
+    DEPTH_OF_MODE,
+    DEPTHS,
+    SHALLOW_COLOUR,
+    content_of,
+    is_grey,
+    to_uint8,
+    with_channels,
+)
+from plainfilm.data.image.other_formats import NOT_AN_IMAGE, instead_of_an_image
 from plainfilm.data.image.png_check import refuse_short_png
+from plainfilm.data.image.pnm import is_pnm, read_pnm
 from plainfilm.data.image.resize import ResizeMode, harmonised, resize
 
-_FORMATS = ("PNG", "JPEG", "BMP")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+_PNM = ("PPM",)  # Pillow's word for PGM, PPM and more: only of files that begin as the first two do
 _TIFF = ("TIFF",)  # uses libtiff, by far the largest attack surface of Pillow: by option only
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".dcm", ".dicom"})
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".pgm", ".ppm", ".pnm", ".dcm", ".dicom"}
+)
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 VERSION = 2  # of the pixels that decode() makes; any change to them increments it, and caches are rebuilt
 # One large image at a time: the largest needs about 500 MB by itself.
@@ -123,7 +136,7 @@ def libraries() -> dict[str, str]:
     found = {
         name: metadata.version(name) for name in names if util.find_spec(_MODULES.get(name, name.replace("-", "_")))
     }
-    return {**found, **{name: str(features.version(name)) for name in ("jpg", "zlib", "jpg_2000", "libtiff")}}
+    return {**found, **{name: str(features.version(name)) for name in ("jpg", "zlib", "webp", "jpg_2000", "libtiff")}}
 
 
 _MODULES = {"pillow": "PIL", "pylibjpeg-openjpeg": "openjpeg", "pyjpegls": "jpeg_ls", "python-gdcm": "gdcm"}
@@ -178,7 +191,7 @@ def read_bytes(path: Path | str) -> bytes:
         raise DecodeError("E_TYPE", "not a regular file")
     with os.fdopen(handle, "rb") as file:
         if facts.st_size == 0:
-            raise DecodeError("E_EMPTY", "the file has no bytes")
+            raise DecodeError("E_EMPTY", "the file has no bytes", "; fetch it again")
         if facts.st_size > MAX_BYTES:
             raise DecodeError("E_LARGE", f"{facts.st_size} bytes; at most {MAX_BYTES} are read")
         try:
@@ -211,38 +224,25 @@ def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.
 
 def _header(data: bytes, tiff: bool) -> Image.Image:
     if not data:
-        raise DecodeError("E_EMPTY", "the file has no bytes")
+        raise DecodeError("E_EMPTY", "the file has no bytes", "; fetch it again")
     refuse_costly(data)
-    formats = _FORMATS + _TIFF if tiff else _FORMATS
+    formats = _PNM if is_pnm(data) else _FORMATS + _TIFF if tiff else _FORMATS
     with _one_error():
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
             hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
-            raise DecodeError("E_FORMAT", f"not a {', '.join(formats)} or DICOM image{_instead(data)}", hint) from None
-        _refuse_large(image)
+            raise DecodeError("E_FORMAT", f"{NOT_AN_IMAGE} image{instead_of_an_image(data)}", hint) from None
+        refuse_large(image.width, image.height)
         return image
-
-
-def _instead(data: bytes) -> str:
-    """What is often saved in place of an image, in words; else ''."""
-    if data.startswith(b"version https://git-lfs"):
-        return " but a Git LFS pointer to one; fetch the images with: git lfs pull"
-    if data[:512].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return " but an HTML page, such as a server sends in place of a file; fetch it again"
-    return ""
-
-
-def _refuse_large(image: Image.Image) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise DecodeError("E_LARGE", f"{image.width} x {image.height} pixels; at most {MAX_PIXELS} are read")
-    refuse_long_side(image.width, image.height)
 
 
 def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
     with _one_error():
         _pick_frame(image, frame)
-        _refuse_large(image)
+        refuse_large(image.width, image.height)
+        if image.format == "PPM":
+            return read_pnm(image, data)
         image.load()
         if image.format == "PNG":
             refuse_short_png(data)
@@ -285,6 +285,4 @@ def _refuse_shallow_colour(image: Image.Image) -> None:
     """Pillow keeps the high bytes of 16-bit colour only: right for 16 bits, almost black for 12 stored in 16."""
     highs = [image.getchannel(i).getextrema()[1] for i in range(min(3, len(image.getbands())))]  # no copy of 256 MB
     if max(highs) < 2 ** (DEPTHS[-2] - 8):
-        raise DecodeError(
-            "E_BITS", "16-bit colour with at most 14 bits in use; save it as 16-bit grey or as 8-bit colour"
-        )
+        raise DecodeError("E_BITS", SHALLOW_COLOUR)

@@ -17,6 +17,7 @@ from plainfilm.data.errors import DecodeError
 
 DEPTHS = (8, 10, 12, 14, 16)
 NO_DEPTH = "more than 8 bits, but no bit depth is set"
+SHALLOW_COLOUR = "16-bit colour with at most 14 bits in use; save it as 16-bit grey or as 8-bit colour"
 DEPTH_OF_MODE = {"1": 1, "I": 16, "I;16": 16, "I;16B": 16, "I;16L": 16, "I;16N": 16, "F": 32}
 _GREY_TOLERANCE = 8  # channels that differ by less are one grey image after JPEG's colour rounding
 _STRIP_PIXELS = 1_000_000

@@ -11,6 +11,7 @@ import pandas as pd
 
 from plainfilm.base.files import tidy
 from plainfilm.config import DataConfig
+from plainfilm.data.archives.unpack import data_folder
 from plainfilm.data.csv.columns import refuse_for_folder
 from plainfilm.data.csv.csv_list import read_csv
 from plainfilm.data.folders.class_folders import label_by_folder
@@ -104,12 +105,15 @@ def scan_table(
         DataError: DATA does not exist, or holds no image file.
     """
     if not path.exists():
-        raise DataError(f"{path} does not exist. Give a folder of class folders, or a CSV with columns path,label.")
+        raise DataError(
+            f"{path} does not exist. Give a folder of class folders, a .zip or .npz of them, or a CSV with columns path,label."
+        )
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
-    root = path.absolute().parent if path.is_file() else path.absolute()
-    files = _read_folder(root, cfg, sealed) if path.is_dir() else without_sealed(sealed, _read_list(path, cfg))
-    files = check_labels(files, cfg, path)
+    place = data_folder(path)  # of an archive, where it was unpacked
+    root = path.absolute().parent if place.path.is_file() else place.path.absolute()
+    files = _read_folder(root, cfg, sealed) if place.path.is_dir() else without_sealed(sealed, _read_list(path, cfg))
+    files = check_labels(files, cfg, place.path)
     found = files.found
     if not found:
         raise DataError(_nothing_found(path, files.ignored))
@@ -126,7 +130,7 @@ def scan_table(
         columns=["path", "relative", "state", "code", "why"],
         dtype=str,
     )
-    return ImageTable(root, rows, excluded, bits, groups, (*files.notes, *notes)), found
+    return ImageTable(root, rows, excluded, bits, groups, (*place.notes, *files.notes, *notes)), found
 
 
 def _read_folder(root: Path, cfg: DataConfig, sealed: frozenset[str]) -> DataFiles:

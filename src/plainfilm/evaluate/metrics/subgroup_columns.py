@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from plainfilm.config import DataConfig
+from plainfilm.data.archives.unpack import is_archive
 from plainfilm.data.csv.csv_list import read_column
 from plainfilm.errors import DataError, UsageError
 
@@ -60,7 +61,7 @@ def subgroup_names(rows: pd.DataFrame, column: str, data: Path | None, cfg: Data
 
 def _is_table(data: Path) -> bool:
     """A file of any name; of one that is gone, the name says whether it was a table."""
-    return data.is_file() or data.suffix.casefold() in (".csv", ".tsv", ".txt")
+    return (data.is_file() and not is_archive(data)) or data.suffix.casefold() in (".csv", ".tsv", ".txt")
 
 
 def _joined(rows: pd.DataFrame, values: dict[str, str], csv: Path) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from plainfilm.data.archives.unpack import data_folder
 from plainfilm.data.cache.moved_data import files_of
 from plainfilm.data.folders.walk import NOT_READ
 from plainfilm.data.split.splits import grouped
@@ -72,7 +73,7 @@ def sealed_files(own: pd.DataFrame) -> frozenset[str]:
 
 def refuse_sealed_folder(path: Path, sealed: frozenset[str]) -> None:
     """Compares paths only, since test files are read in test-set accesses alone."""
-    root = os.path.join(os.path.realpath(path), "")  # a link to the folder is the folder
+    root = os.path.join(os.path.realpath(data_folder(path).path), "")  # a link to the folder is the folder
     count = sum(file.startswith(root) for file in sealed)
     if count:
         raise SealError(

@@ -14,6 +14,7 @@ from plainfilm.config import DataConfig
 from plainfilm.data.folders.class_folders import label_by_folder
 from plainfilm.data.folders.split_names import split_of
 from plainfilm.data.folders.walk import DataFiles, walk
+from plainfilm.data.image.other_formats import NOT_AN_IMAGE
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import ConfigError, DataError
 from wording import lacking
@@ -121,7 +122,7 @@ def test_a_flat_test_folder_is_unlabelled_and_offered_to_predict(tmp_path: Path)
         "train/loose.png": "outside a class folder",
         "test/t1.png": "unlabelled: test has no class folders",
         "test/t2.png": "unlabelled: test has no class folders",
-        "test/notes.txt": "not a PNG, JPEG, BMP or DICOM",
+        "test/notes.txt": NOT_AN_IMAGE,
     }
     assert said(files, "2 images in test", "unlabelled", "plainfilm predict BUNDLE DATA/test scores them") == []
 

@@ -14,6 +14,7 @@ from plainfilm.config import DataConfig
 from plainfilm.data.folders import walk as folders
 from plainfilm.data.folders.class_folders import label_by_folder
 from plainfilm.data.folders.walk import UNREADABLE, walk
+from plainfilm.data.image.other_formats import NOT_AN_IMAGE
 from plainfilm.data.table.image_table import build_table
 from plainfilm.data.table.saved_table import write_table
 from plainfilm.errors import DataError
@@ -73,10 +74,10 @@ def test_hidden_and_system_files_are_set_aside_as_hidden(tmp_path: Path) -> None
 
 def test_only_suffixes_of_images_count_and_their_case_does_not(tmp_path: Path) -> None:
     images = ["1.png", "2.PNG", "3.jpg", "4.JPEG", "5.jpe", "6.bmp", "7.dcm"]
-    others = ["notes.txt", "9.gif", "png", "10.png.zip"]
+    others = ["notes.txt", "9.xyz", "png", "10.png.csv"]
     touch(tmp_path, *images, *others)
     assert {name for name, rule in rules(tmp_path).items() if not rule} == set(images)
-    assert {rule for name, rule in rules(tmp_path).items() if name in others} == {"not a PNG, JPEG, BMP or DICOM"}
+    assert {rule for name, rule in rules(tmp_path).items() if name in others} == {NOT_AN_IMAGE}
 
 
 @needs_links
@@ -179,7 +180,7 @@ def test_the_extras_of_the_kaggle_archive_are_counted_and_nothing_is_used_twice(
         "outside train, val and test": 6,
         "hidden": 3,
         "outside a class folder": 1,
-        "not a PNG, JPEG, BMP or DICOM": 1,
+        NOT_AN_IMAGE: 1,
     }
     assert {row["state"] for row in ignored} == {"ignored"}
 
@@ -192,7 +193,7 @@ def test_found_is_used_plus_quarantined_plus_ignored(tiny_cxr: Path) -> None:
     assert dict(zip(table.excluded["relative"], table.excluded["code"], strict=True)) == {
         "NORMAL/.hidden.png": "hidden",
         "NORMAL/broken.png": "E_FORMAT",
-        "NORMAL/notes.txt": "not a PNG, JPEG, BMP or DICOM",
+        "NORMAL/notes.txt": NOT_AN_IMAGE,
         "loose.png": "outside a class folder",
     }
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.data.errors import DecodeError
+from plainfilm.data.image import costly
 from plainfilm.data.image import decode as decoding
 from plainfilm.data.image import modes as pixels
 from plainfilm.data.image import png_check as png_module
@@ -317,7 +318,7 @@ def test_too_many_pixels_are_refused_from_the_header_alone(side: int) -> None:
 
 
 def test_the_pixel_cap_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "MAX_PIXELS", SIDE * SIDE)
+    monkeypatch.setattr(costly, "MAX_PIXELS", SIDE * SIDE)
     load(stored(NOISE))
     with pytest.raises(DecodeError, match="E_LARGE: 17 x 16 pixels; at most 256 are read"):
         load(stored(np.zeros((SIDE, SIDE + 1), np.uint8)))

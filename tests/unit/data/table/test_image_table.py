@@ -11,6 +11,7 @@ from PIL import Image
 
 from plainfilm.config import DataConfig
 from plainfilm.data.image.decode import digest
+from plainfilm.data.image.other_formats import NOT_AN_IMAGE
 from plainfilm.data.split.splits import count, make_split
 from plainfilm.data.table.image_table import ImageTable, build_table, scan_table
 from plainfilm.data.table.saved_table import read_table, write_table
@@ -340,4 +341,4 @@ def test_dicom_files_are_found_under_any_name(tmp_path: Path) -> None:
         path.write_bytes(bytes(128) + b"DICM" if name != "notes.txt" else b"DICM")
     table, found = scan_table(tmp_path, DataConfig())
     assert {Path(file.relative).name for file in found} == {"1.2.840.113.1.0", "IM0001", "film.ima", "film.dcm"}
-    assert excluded(table)["A/notes.txt"] == "not a PNG, JPEG, BMP or DICOM"
+    assert excluded(table)["A/notes.txt"] == NOT_AN_IMAGE

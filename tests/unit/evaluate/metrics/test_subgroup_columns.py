@@ -34,6 +34,11 @@ def test_a_column_of_the_table_is_taken_as_it_is():
     assert subgroup_names(ROWS, "mode", Path("/data/folder")) == ["L", "L", "L", "RGB", "L"]
 
 
+def test_an_archive_is_no_table(tmp_path: Path):
+    (tmp_path / "set.zip").write_bytes(b"PK")
+    assert subgroup_names(ROWS, "mode", tmp_path / "set.zip") == ["L", "L", "L", "RGB", "L"]
+
+
 def test_a_column_of_the_csv_is_joined_by_path_as_text_and_comes_first(tmp_path: Path):
     path = csv(tmp_path, {"site": ["007", "7", " 7 ", "", "NA"], "subtype": ["a", "a", "b", "b", "b"]})
     assert subgroup_names(ROWS.iloc[::-1], "site", path) == ["NA", "", "7", "7", "007"]

@@ -1,0 +1,145 @@
+"""An archive as DATA: unpacked into the cache once, under the hash of its bytes, and then read as a folder is.
+
+`unpacked/<hash>/files` holds the files and `index.json` their sizes. Both appear together, by one rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from filelock import FileLock
+
+from plainfilm.base.files import TEMP_PREFIX, atomic_write, read_regular, sweep
+from plainfilm.base.json_text import parsed_json
+from plainfilm.data.archives.npz_file import content_of_npz
+from plainfilm.data.archives.zip_file import Content, content_of_zip, opened_zip
+from plainfilm.data.cache.moved_data import find_moved
+from plainfilm.data.cache.store import cache_folder, why_not_written
+from plainfilm.errors import DataError
+
+_KINDS = {".zip": content_of_zip, ".npz": content_of_npz}
+_FORMAT = 1  # of what is unpacked; any change to it increments it
+_KEEP_FREE_BYTES = 512 * 1024**2
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Where the files of DATA are, and what is said of how they came there."""
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+def is_archive(path: Path) -> bool:
+    """Whether DATA is a file that is unpacked: a .zip or .npz by its name."""
+    return path.suffix.casefold() in _KINDS and path.is_file()
+
+
+def data_folder(path: Path) -> DataFolder:
+    """The folder to read instead of an archive, unpacked where it is not yet; any other path is itself.
+
+    Raises:
+        DataError: the archive is damaged, unsafe, too large, of another form, or the cache cannot hold it.
+    """
+    if not is_archive(path):
+        return DataFolder(path)
+    sha256 = _sha256(path)
+    home = cache_folder() / "unpacked" / sha256[:32]
+    found = _opened(home, sha256)
+    if found is None:
+        try:
+            home.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(home.parent / ".lock"):
+                found = _opened(home, sha256) or _unpack(path, home, sha256)
+        except (OSError, NotImplementedError) as error:
+            raise DataError(
+                f"{path} cannot be unpacked into {home.parent} ({why_not_written(error)}). Set PLAINFILM_CACHE to a folder "
+                "with room, or unpack it yourself."
+            ) from None
+    return found
+
+
+def put_back(rows: pd.DataFrame, data: str | None) -> pd.DataFrame:
+    """The rows of a run whose DATA is an archive, after unpacking it again where the cache lost it.
+
+    Unchanged where the archive is gone or another one: then the images are missing, which is said where they are needed.
+    """
+    path = Path(data or "")
+    if not (data and is_archive(path)) or all(os.path.isfile(name) for name in rows["path"]):
+        return rows
+    with contextlib.suppress(DataError):
+        folder = data_folder(path).path
+        if folder.parent.name in Path(rows["path"].iloc[0]).parts:  # the same archive
+            here = rows["path"].iloc[0] == str(folder / rows["relative"].iloc[0])
+            return rows if here else find_moved(rows, folder)
+    return rows
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Make it readable.") from None
+
+
+def _opened(home: Path, sha256: str) -> DataFolder | None:
+    """What was unpacked before; None unless every file has its size."""
+    try:
+        index = parsed_json(read_regular(home / "index.json"), home)
+        whole = all(os.stat(home / "files" / name).st_size == size for name, size in index["files"].items())
+        if index["format"] == _FORMAT and index["source"] == sha256 and whole:
+            return DataFolder(home / "files", tuple(index["notes"]))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def _unpack(path: Path, home: Path, sha256: str) -> DataFolder:
+    """The caller holds the lock."""
+    sweep(home.parent)
+    temp = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=home.parent))
+    try:
+        with opened_zip(path) as archive:
+            content = _KINDS[path.suffix.casefold()](archive)
+            _refuse_no_room(content, home.parent)
+            sizes = {"/".join(parts): _write(temp / "files", parts, chunks) for parts, chunks in content.each()}
+        notes = [
+            f"DATA is the archive {path.suffix.casefold()}; its {len(sizes)} files were unpacked into the cache.",
+            *content.notes,
+        ]
+        index = {"format": _FORMAT, "source": sha256, "files": sizes, "notes": notes}
+        (temp / "files").mkdir(exist_ok=True)
+        atomic_write(temp / "index.json", json.dumps(index))
+        shutil.rmtree(home, ignore_errors=True)  # a damaged one
+        os.replace(temp, home)
+    except DataError as error:
+        raise DataError(f"{path} cannot be used: {error}. Nothing was unpacked.") from None
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+    return DataFolder(home / "files", tuple(notes))
+
+
+def _refuse_no_room(content: Content, folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if content.size + _KEEP_FREE_BYTES > free:
+        raise DataError(
+            f"its files have {content.size:,} bytes, and {folder} has room for {max(0, free - _KEEP_FREE_BYTES):,}; set PLAINFILM_CACHE"
+        )
+
+
+def _write(folder: Path, parts: tuple[str, ...], chunks: Iterable[bytes]) -> int:
+    """Writes one file and returns its size; 'x': nothing is ever overwritten."""
+    place = folder.joinpath(*parts)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.open("xb") as file:
+        return sum([file.write(chunk) for chunk in chunks])

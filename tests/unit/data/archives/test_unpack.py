@@ -1,0 +1,278 @@
+"""A .zip or .npz as DATA is unpacked once into the cache, safely, and then is a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from plainfilm.config import DataConfig
+from plainfilm.data.archives import unpack, zip_file
+from plainfilm.data.archives.stored_png import stored_png
+from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
+from plainfilm.data.cache.admin import clear, entries
+from plainfilm.data.image.decode import load
+from plainfilm.data.table.image_table import build_table
+from plainfilm.errors import DataError
+
+pytestmark = pytest.mark.usefixtures("fresh_cache")
+NOISE = np.random.default_rng(5).integers(0, 256, (40, 12, 14), dtype=np.uint8)
+
+
+def png(i: int) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(NOISE[i]).save(file, "PNG")
+    return file.getvalue()
+
+
+def zipped(path: Path, files: dict[str, bytes], **how: int) -> Path:
+    with zipfile.ZipFile(path, "w", **how) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def class_folders(path: Path, top: str = "") -> Path:
+    return zipped(path, {f"{top}{'AB'[i % 2]}/{i}.png": png(i) for i in range(8)})
+
+
+def arrays(path: Path, **named: object) -> Path:
+    np.savez(path, **named)
+    return path
+
+
+def medmnist(path: Path, images: np.ndarray = NOISE) -> Path:
+    labels = (np.arange(40) % 2)[:, None].astype(np.uint8)
+    parts = {"train": slice(0, 24), "val": slice(24, 32), "test": slice(32, 40)}
+    named = {f"{name}_images": images[part] for name, part in parts.items()}
+    return arrays(path, **named, **{f"{name}_labels": labels[part] for name, part in parts.items()})
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(DataError) as caught:
+        data_folder(path)
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def nothing_left(cache: Path) -> bool:
+    return [path.name for path in (cache / "unpacked").iterdir()] in ([], [".lock"])
+
+
+def test_a_zip_of_class_folders_is_the_same_table_as_its_folders(tmp_path: Path) -> None:
+    path = class_folders(tmp_path / "set.zip", "wrapper/")
+    zipfile.ZipFile(path).extractall(tmp_path / "by hand")
+    by_zip, by_folder = (build_table(where, DataConfig()) for where in (path, tmp_path / "by hand"))
+    columns = ["relative", "label", "patient", "given", "sha256", "content", "kin"]
+    assert by_zip.rows[columns].equals(by_folder.rows[columns])
+    assert "its 8 files were unpacked" in by_zip.notes[0] and by_zip.notes[1:] == by_folder.notes
+
+
+def test_a_medmnist_file_is_a_given_split_with_its_own_pixels(tmp_path: Path) -> None:
+    table = build_table(medmnist(tmp_path / "x.npz"), DataConfig())
+    assert table.classes == ["0", "1"] and table.channels == 1 and not table.has_patients
+    assert table.rows["given"].value_counts().to_dict() == {"train": 24, "valid": 8, "test": 8}
+    row = table.rows[table.rows["relative"] == "val/1/val-000003.png"].iloc[0]
+    np.testing.assert_array_equal(np.asarray(load(Path(row["path"]).read_bytes())), NOISE[24 + 3])
+    assert "classes are the numbers 0, 1" in " ".join(table.notes)
+
+
+def test_colour_and_a_single_set_are_read(tmp_path: Path) -> None:
+    colour = np.stack([NOISE, NOISE // 2, 255 - NOISE], axis=-1)
+    labels = np.arange(40, dtype=np.int64) % 3
+    table = build_table(arrays(tmp_path / "x.npz", images=colour, labels=labels, extra=np.zeros(2)), DataConfig())
+    assert table.classes == ["0", "1", "2"] and table.channels == 3 and set(table.rows["given"]) == {""}
+    row = table.rows[table.rows["relative"] == "2/image-000005.png"].iloc[0]
+    np.testing.assert_array_equal(np.asarray(load(Path(row["path"]).read_bytes())), colour[5])
+    assert "not read: 1." in " ".join(table.notes)
+
+
+def test_a_stored_png_has_the_same_bytes_for_ever() -> None:
+    data = stored_png(bytes(range(6)), 3, 2, 1)
+    assert np.asarray(load(data)).tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert hashlib.sha256(data).hexdigest() == "d1afdb4668aa1ff7e00680a0ef675e19d2ac93d8e70e8bc6d1cde3b46574810f"
+    large = np.arange(300 * 300 * 3, dtype=np.uint32).astype(np.uint8).reshape(300, 300, 3)  # more than one block
+    np.testing.assert_array_equal(np.asarray(load(stored_png(large.tobytes(), 300, 300, 3))), large)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"train_images": NOISE, "train_labels": np.zeros((40, 14), np.uint8)}, "14 columns: several labels per image"),
+        ({"train_images": NOISE.astype(np.float32), "train_labels": np.zeros(40, int)}, "float32"),
+        ({"train_images": np.zeros((4, 8, 8, 8), np.uint8), "train_labels": np.zeros(4, int)}, r"\(4, 8, 8, 8\)"),
+        ({"train_images": NOISE, "train_labels": np.zeros(40)}, "float64"),
+        ({"train_images": NOISE, "train_labels": np.zeros(39, int)}, "40 images, and its labels are 39"),
+        ({"train_images": NOISE, "train_labels": np.full(40, -1)}, "the label -1"),
+        ({"train_images": NOISE}, "the arrays train_images. Expected train_images, train_labels"),
+        ({"a": NOISE}, "the arrays a. Expected"),
+        ({"images": NOISE, "labels": np.zeros(40, int), "test_images": NOISE, "test_labels": np.zeros(40, int)}, "Expected"),
+        ({"train_images": NOISE, "train_labels": np.array([None] * 40)}, "Python objects"),
+        ({"train_images": np.asfortranarray(NOISE), "train_labels": np.zeros(40, int)}, "by columns"),
+    ],
+)  # fmt: skip
+def test_other_arrays_are_refused_by_what_they_are(
+    tmp_path: Path, fresh_cache: Path, named: dict[str, np.ndarray], said: str
+) -> None:
+    path = arrays(tmp_path / "x.npz", **named)
+    with pytest.raises(DataError, match=said):
+        data_folder(path)
+    assert nothing_left(fresh_cache)
+
+
+def test_a_header_that_claims_more_than_there_is_costs_nothing(tmp_path: Path) -> None:
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (10**6, 999, 999)})
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(40, np.uint8))
+    path = zipped(tmp_path / "x.npz", {"images.npy": head.getvalue(), "labels.npy": labels.getvalue()})
+    assert "1000000 images, and its labels are 40" in refusal(path)
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (40, 99, 99)})
+    path = zipped(tmp_path / "y.npz", {"images.npy": head.getvalue() + bytes(500), "labels.npy": labels.getvalue()})
+    assert "damaged, cut off" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["../out.png", "/out.png", "A/nul.png", "a\\..\\..\\out.png"])
+def test_an_unsafe_name_refuses_the_whole_archive(tmp_path: Path, fresh_cache: Path, name: str) -> None:
+    path = zipped(tmp_path / "x.zip", {"A/1.png": png(1), name: png(2)})
+    assert "Nothing was unpacked" in refusal(path)
+    assert nothing_left(fresh_cache) and not list(tmp_path.rglob("out.png"))
+
+
+def test_links_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    link = zipfile.ZipInfo("A/link.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    found = data_folder(path)
+    assert not list(found.path.rglob("link.png")) and "1 links or devices" in found.notes[1]
+
+
+def test_what_is_no_image_is_counted_as_in_a_folder(tmp_path: Path) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("A/inner.zip", path.read_bytes()[:99])
+        archive.writestr("__MACOSX/A/._1.png", b"x")
+    table = build_table(path, DataConfig())
+    assert table.found == 10 and dict(zip(table.excluded["relative"], table.excluded["code"], strict=True)) == {
+        "A/inner.zip": "an archive: unpack it; alone, a .zip or .npz may be DATA", "__MACOSX/A/._1.png": "hidden",
+    }  # fmt: skip
+
+
+def test_bombs_are_refused_from_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = zipped(tmp_path / "x.zip", {"A/1.png": bytes(2_000_000)}, compression=zipfile.ZIP_DEFLATED)
+    monkeypatch.setattr(zip_file, "_SMALL", 1_000_000)
+    assert "2,000,000 bytes are packed into" in refusal(bomb)
+    many = class_folders(tmp_path / "y.zip")
+    monkeypatch.setattr(zip_file, "MOST_FILES", 7)
+    assert "it holds 8 files" in refusal(many)
+    monkeypatch.setattr(zip_file, "MOST_FILES", 8)
+    monkeypatch.setattr(zip_file, "MOST_BYTES", 999)
+    assert "at most 8 files and 999 bytes" in refusal(many)
+    monkeypatch.setattr(zip_file, "MOST_BYTES", 10**9)
+    monkeypatch.setattr(zip_file, "_MOST_LISTED", 99)
+    assert "list of names is longer" in refusal(many)
+
+
+def test_files_that_overlap_in_the_archive_are_a_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of 200 names has the bytes of one packed file; sizes in the list alone would add up."""
+    path = zipped(tmp_path / "x.zip", {"A/000.png": np.random.default_rng(0).bytes(50_000)})
+    with zipfile.ZipFile(path, "a") as archive:
+        first = archive.infolist()[0]
+        for i in range(1, 200):
+            twin = zipfile.ZipInfo(f"A/{i:03}.png")
+            twin.CRC, twin.file_size, twin.compress_size, twin.header_offset = first.CRC, 50_000, 50_000, 0
+            archive.filelist.append(twin)
+        archive._didModify = True  # type: ignore[attr-defined]
+    monkeypatch.setattr(zip_file, "_SMALL", 1_000_000)
+    assert "10,000,000 bytes are packed into" in refusal(path)
+
+
+@pytest.mark.parametrize("damage", ["text", "cut", "flipped", "bzip2", "encrypted"])
+def test_a_damaged_or_odd_archive_is_refused(tmp_path: Path, fresh_cache: Path, damage: str) -> None:
+    how = {"compression": zipfile.ZIP_BZIP2 if damage == "bzip2" else zipfile.ZIP_DEFLATED}
+    path = zipped(tmp_path / "x.zip", {"A/1.png": png(1) * 3, "B/2.png": png(2) * 3}, **how)
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[80] ^= 255
+    if damage == "encrypted":
+        at = data.index(b"PK\1\2")
+        data[at + 8] |= 1
+    path.write_bytes({"text": b"hello", "cut": bytes(data[:-30])}.get(damage, bytes(data)))
+    said = {"bzip2": "another method", "encrypted": "is encrypted"}.get(damage, "damaged, cut off, or no zip")
+    assert said in refusal(path)
+    assert nothing_left(fresh_cache)
+
+
+def test_it_is_unpacked_once_and_another_content_is_another_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    first = data_folder(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(unpack, "_unpack", lambda *_: pytest.fail("unpacked again"))
+        assert data_folder(path) == first == data_folder(path.rename(tmp_path / "moved.zip"))
+    other = data_folder(medmnist(tmp_path / "x.npz"))
+    assert other.path != first.path and first.path.is_dir()
+
+
+@pytest.mark.parametrize("damage", ["gone", "short", "index"])
+def test_a_damaged_folder_is_unpacked_again(tmp_path: Path, damage: str) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    folder = data_folder(path).path
+    victim = folder / "A" / "0.png"
+    if damage == "index":
+        (folder.parent / "index.json").write_text("{")
+    elif damage == "short":
+        victim.write_bytes(b"x")
+    else:
+        victim.unlink()
+    assert data_folder(path).path == folder and victim.read_bytes() == png(0)
+
+
+def test_the_cache_lists_it_and_clearing_it_costs_no_run(tmp_path: Path, fresh_cache: Path) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    rows = build_table(path, DataConfig()).rows
+    mine = fresh_cache / "unpacked" / "notes" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    beside = data_folder(path).path / "A" / "mine.png"
+    beside.write_text("mine")
+    assert [entry.files for entry in entries(fresh_cache) if entry.what == "unpacked archive given as DATA"] == [9]
+    clear(fresh_cache)
+    assert not Path(rows["path"][0]).exists() and mine.exists() and beside.exists()
+    assert put_back(rows, str(path)).equals(rows) and all(Path(name).is_file() for name in rows["path"])
+
+
+def test_a_run_finds_its_images_in_another_cache(
+    tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    rows = build_table(path, DataConfig()).rows.assign(split="train")
+    clear(fresh_cache)
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "other"))
+    found = put_back(rows, str(path))
+    assert all(Path(name).is_relative_to(tmp_path / "other") for name in found["file"])
+    path.write_bytes(class_folders(tmp_path / "y.zip", "w/").read_bytes())  # another archive of the same name
+    assert put_back(rows, str(path)).equals(rows)
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PLAINFILM_CACHE", str(tmp_path / "file"))
+    assert "Set PLAINFILM_CACHE" in refusal(class_folders(tmp_path / "x.zip"))
+
+
+def test_only_files_named_so_are_archives(tmp_path: Path) -> None:
+    (tmp_path / "folder.zip").mkdir()
+    (tmp_path / "list.csv").write_text("path,label\n")
+    assert not is_archive(tmp_path / "folder.zip") and data_folder(tmp_path / "list.csv").path == tmp_path / "list.csv"
+    assert is_archive(class_folders(tmp_path / "A.ZIP"))
