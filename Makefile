@@ -17,7 +17,7 @@ THE_RUN = $(if $(value RUN),$(call one_word,RUN),$(call quoted,$(or $(NEWEST),$(
 	Give one: make $@ RUN=runs/NAME, or train one: make train))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train lr-find evaluate interpret report export demo experiments test test-lowest test-all bench docs check format clean
+.PHONY: help setup setup-extras train lr-find evaluate interpret report export demo experiments test test-lowest test-all bench docs check format clean
 
 help:  ## Show this list
 	@echo "plainfilm: make TARGET [DATA=folder] [CONFIG=file.yaml] [ARGS='--epochs 5'] [RUN=runs/NAME]"
@@ -32,6 +32,10 @@ setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB 
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
+
+setup-extras: setup  ## Add the optional extras to .venv, as requirements-extras.lock names them (60 MB)
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements-extras.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 
 train: setup  ## The whole main job: train, evaluate on test once, draw the figures, write the report
 	@set -e; run="runs/$$(date +%Y%m%d-%H%M%S)-$$$$"; \

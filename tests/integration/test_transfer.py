@@ -70,6 +70,31 @@ def card(run: Path) -> dict:
     return json.loads((run / "card.json").read_text())
 
 
+def test_a_probe_is_fitted_in_one_pass_and_again_in_the_same_bytes(data, resnet_file, tmp_path):
+    base = [data, "--model", "resnet18", "--weights", resnet_file, "--size", 64, "--no-audit", "--device", "cpu"]
+    done = plainfilm("train", *base, "--recipe", "probe", "--out", tmp_path / "a")
+    assert "Head fitted on" in done.stderr and "folds of train patients" in done.stderr
+    plainfilm("train", *base, "--recipe", "probe", "--out", tmp_path / "b", "-q")
+    for name in SAME[:3]:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    body = load_file(tmp_path / "a" / "model.safetensors")
+    given = torch.load(resnet_file, weights_only=True)
+    assert torch.equal(body["layer4.1.conv2.weight"], given["layer4.1.conv2.weight"])
+    assert len(pd.read_csv(tmp_path / "a" / "history.csv")) == 1
+    plainfilm(
+        "train", *base, "--recipe", "head-then-all", "--epochs", 1, "--keep", "last", "--out", tmp_path / "c", "-q"
+    )
+    assert len(pd.read_csv(tmp_path / "c" / "history.csv")) == 2
+    assert not torch.equal(load_file(tmp_path / "c" / "model.safetensors")["fc.weight"], body["fc.weight"])
+
+
+def test_a_recipe_says_what_it_contradicts(data, resnet_file):
+    base = (data, "--model", "resnet18", "--weights", resnet_file)
+    assert "leave out freeze" in refused(*base, "--recipe", "all", "--freeze")
+    assert "leave out epochs and lr" in refused(*base, "--recipe", "probe", "--epochs", 3, "--lr", 0.1)
+    assert "must be pretrained" in refused(data, "--recipe", "probe")
+
+
 def test_a_backbone_from_a_file_trains_and_is_evaluated(data, small, resnet_file, tmp_path):
     run = tmp_path / "run"
     done = plainfilm("train", data, "--model", "resnet18", "--weights", resnet_file, *small, "--out", run)

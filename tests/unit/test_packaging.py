@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import plainfilm
+from plainfilm.models.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -61,3 +62,22 @@ def test_what_is_imported_is_a_declared_dependency() -> None:
     for name in sorted(foreign):
         homes = {canonicalize_name(home) for home in providers[name]}
         assert homes & declared or {BROUGHT_BY[home] for home in homes & BROUGHT_BY.keys()} & declared, name
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package -> version of a lock file."""
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text(encoding="utf-8"), re.M))
+
+
+def test_the_extras_are_locked_on_top_of_the_plain_install() -> None:
+    plain, extras = pins("requirements.lock"), pins("requirements-extras.lock")
+    assert len(plain) > 100 and plain == {name: version for name, version in extras.items() if name in plain}
+    wanted = {canonicalize_name(Requirement(line).name) for group, lines in PROJECT["optional-dependencies"].items()
+              if group != "dev" for line in lines}  # fmt: skip
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    assert wanted <= extras.keys() and not (wanted - declared) & plain.keys()
+
+
+def test_the_weights_of_the_extra_are_those_of_the_registry() -> None:
+    packages = [spec.package for spec in MODELS.values() if spec.package]
+    assert sorted(PROJECT["optional-dependencies"]["imagenet"]) == sorted(f"{p.name}=={p.version}" for p in packages)

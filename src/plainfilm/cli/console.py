@@ -260,6 +260,16 @@ class Terminal(ExperimentEvents):
     def _on_phase(self, facts: dict[str, Any]) -> None:
         self.say(f"Phase {facts['phase']}/{facts['of']}: {_epochs(facts['epochs'])} at {facts['size_px']} px")
 
+    def _on_l2_head(self, facts: dict[str, Any]) -> None:
+        how = (
+            f"chosen by {facts['folds']} folds of train patients"
+            if facts["folds"]
+            else "fixed: a class has one patient"
+        )
+        self.say(
+            f"Head fitted on {facts['images']:,} train images; C (inverse L2 penalty) {facts['strength']:g}, {how}"
+        )
+
     def _on_run(self, facts: dict[str, Any]) -> None:
         self.say(f"Run: {facts['path']}", whole=True)
 

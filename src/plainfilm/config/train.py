@@ -25,10 +25,20 @@ class Phase(Section):
         le=2048,
     )
     freeze: bool = key(False, "Train the head alone, on features of the images without augmentation.")
+    head: Literal["steps", "l2"] = key(
+        "steps",
+        "How a frozen phase trains the head: steps, or l2 (logistic regression whose penalty patient-grouped folds inside train choose; one epoch).",
+    )
     lr: _Rate = key(1e-3, "Peak of the one-cycle schedule, or auto.", unit="learning rate")
     lr_ratio: float = key(
         1.0, "Rate of the first layers as a share of the head's; rises in between.", unit="share", gt=0, le=1
     )
+
+    @model_validator(mode="after")
+    def l2_is_one_epoch_of_a_frozen_phase(self) -> Phase:
+        if self.head == "l2" and not (self.freeze and self.epochs == 1):
+            raise ValueError("head: l2 is fitted once, on a frozen network; it needs freeze: true and epochs: 1")
+        return self
 
 
 class SpeedConfig(Section):
@@ -150,6 +160,11 @@ class TrainConfig(Section):
         Option("--freeze-lr", "Weights", metavar="RATE"),
         unit="learning rate",
     )
+    recipe: Literal["probe", "head-then-all", "all"] | None = key(
+        None,
+        "What is trained from weights: probe (the head alone, as logistic regression on features; seconds), head-then-all, or all.",
+        Option("--recipe", "Weights", LEARNS, "WHICH", unset="as --freeze and --freeze-epochs say"),
+    )
     lr_ratio: float = key(
         1.0,
         "Rate of the first layers as a share of the head's, e.g. 0.1; rises in between.",
@@ -200,6 +215,10 @@ class TrainConfig(Section):
     def phases_are_possible(self) -> TrainConfig:
         self._sizes_grow()
         frozen = [phase.freeze for phase in self.phases]
+        if self.recipe and (self.freeze or self.freeze_epochs):
+            raise ValueError("recipe says what is trained; leave out freeze and freeze_epochs")
+        if self.recipe == "probe" and (idle := self._changed("epochs", "lr", "freeze_lr", "lr_ratio")):
+            raise ValueError(f"recipe: probe fits the head at once; leave out {' and '.join(idle)}")
         if self.freeze and self.freeze_epochs:
             raise ValueError("freeze trains only the head, freeze_epochs the head and then everything; choose one")
         if self.freeze and self.lr_ratio != 1:
@@ -227,23 +246,29 @@ class TrainConfig(Section):
         short = tuple(Phase.model_validate(phase) for phase in phases_of(self.model_dump()))
         if self.phases == short:
             return
-        default = {name: type(self).model_fields[name].default for name in SHORT_WAY if name != "size_px"}
-        said = [name for name, value in default.items() if getattr(self, name) != value]
+        said = self._changed(*(name for name in SHORT_WAY if name != "size_px"))
         if said or len(self.phases) == 1:
             raise ValueError(f"{' and '.join(said or ['epochs'])} contradict phases; give one or the other")
 
+    def _changed(self, *names: str) -> list[str]:
+        """Those of the keys that differ from their default."""
+        return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
 
-SHORT_WAY = ("epochs", "size_px", "lr", "freeze", "freeze_epochs", "freeze_lr", "lr_ratio")
+
+SHORT_WAY = ("epochs", "size_px", "lr", "freeze", "freeze_epochs", "freeze_lr", "recipe", "lr_ratio")
 
 
 def phases_of(train: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The phases given by the keys of SHORT_WAY, as in a config."""
     whole = {name: train.get(name, TrainConfig.model_fields[name].default) for name in SHORT_WAY}
-    frozen = whole["freeze"] is True
+    frozen, recipe = whole["freeze"] is True, whole["recipe"]
     main = {
         "epochs": whole["epochs"], "size_px": whole["size_px"], "freeze": whole["freeze"],
         "lr": whole["freeze_lr"] if frozen else whole["lr"], "lr_ratio": 1.0 if frozen else whole["lr_ratio"],
     }  # fmt: skip
+    probe = {"epochs": 1, "size_px": whole["size_px"], "freeze": True, "head": "l2"}
+    if recipe in ("probe", "head-then-all"):
+        return [probe] if recipe == "probe" else [probe, main]
     first = whole["freeze_epochs"]
     head = {"epochs": first, "size_px": whole["size_px"], "lr": whole["freeze_lr"], "freeze": True}
     return [head, main] if isinstance(first, int) and first > 0 else [main]
@@ -253,6 +278,8 @@ def short_way_of(phase: Any) -> dict[str, Any]:
     """The keys of SHORT_WAY that give one phase, as in a config."""
     if not isinstance(phase, Mapping):
         return {}
+    if phase.get("head") == "l2":
+        return {"recipe": "probe", **({"size_px": phase["size_px"]} if "size_px" in phase else {})}
     rate = "freeze_lr" if phase.get("freeze") is True else "lr"
     same = {name: phase[name] for name in ("epochs", "size_px", "freeze", "lr_ratio") if name in phase}
     return {**same, rate: phase.get("lr", Phase.model_fields["lr"].default)}

@@ -5,6 +5,7 @@ Parameters keep the library's names, so its weight files load.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -171,14 +172,19 @@ def grey_stem(network: nn.Module, stems: tuple[str, ...]) -> None:
     """
     for name in stems:
         old = network.get_submodule(name)
-        if not isinstance(old, nn.Conv2d) or old.groups != 1:
+        new = _summed(old) if isinstance(old, nn.Conv2d) and old.groups == 1 else None
+        if new is None:
             raise ConfigError(f"The first layer {name!r} is not a plain convolution and cannot take grey images. Choose another --model.")  # fmt: skip
-        new = nn.Conv2d(
-            1, old.out_channels, old.kernel_size, old.stride, old.padding, old.dilation, bias=old.bias is not None,  # type: ignore[arg-type]
-            padding_mode=old.padding_mode,
-        )  # fmt: skip
-        new.weight = nn.Parameter(old.weight.detach().sum(1, keepdim=True))
-        if old.bias is not None:
-            new.bias = nn.Parameter(old.bias.detach().clone())
         parent, _, own = name.rpartition(".")
         setattr(network.get_submodule(parent), own, new)
+
+
+def _summed(old: nn.Conv2d) -> nn.Conv2d | None:
+    """The same layer for one channel, of the same class: timm's pad by the image's size. None where a grey image
+    would come out otherwise, as from a layer that standardises its kernels."""
+    new = copy.deepcopy(old)
+    new.in_channels, new.weight = 1, nn.Parameter(old.weight.detach().sum(1, keepdim=True))
+    grey = torch.linspace(-1, 1, 37 * 37).view(1, 1, 37, 37)
+    with torch.no_grad():
+        alike = torch.allclose(new(grey), old(grey.expand(-1, 3, -1, -1)), rtol=1e-3, atol=1e-4)
+    return new if alike else None

@@ -205,7 +205,7 @@ def _imagenet(spec: ModelSpec, *, offline: bool, on_event: EventCallback) -> Fou
             f"model.weights: the network {spec.name!r} has no ImageNet weights; it starts from scratch. "
             f"Choose --weights none, a file or a run, or one of: {with_weights}."
         )
-    path = imagenet_on_disk(spec)
+    path = (spec.package.path() if spec.package else None) or imagenet_on_disk(spec)
     if path is None:
         file = spec.imagenet[0]
         if offline or _is_offline():
@@ -223,6 +223,9 @@ def _imagenet(spec: ModelSpec, *, offline: bool, on_event: EventCallback) -> Fou
 
 
 def _refuse_damaged(path: Path, sha256: str, spec: ModelSpec) -> None:
+    if spec.package and path.name == spec.package.file:
+        spec.package.check(path, sha256)
+        return
     expected = next((file.sha256_prefix for file in spec.imagenet if file.torch_hub == path.name), "")
     blob = path.resolve()
     if blob.parent.name == "blobs" and len(blob.name) == 64:  # the hub names large files by their SHA-256
@@ -241,6 +244,8 @@ def _how_to_get(spec: ModelSpec, why: str) -> str:
     else:
         folder = _hugging_face_folder()
         get = f"hf download {file.hugging_face} {_HUB_NAMES[0]} on a connected machine, then copy its folder into {folder}"
+    if spec.package:
+        get = f"{spec.package.install}; or {get}"
     return (
         f"The ImageNet weights of {spec.name!r} ({file.name}) are not in {folder}, {why}. "
         f"Get them: {get}. Or give the file itself: --weights FILE."

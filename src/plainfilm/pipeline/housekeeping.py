@@ -6,7 +6,7 @@ from filelock import Timeout
 
 from plainfilm.data.cache.admin import Entry, clear, entries
 from plainfilm.data.cache.store import cache_folder
-from plainfilm.errors import OccupiedError
+from plainfilm.errors import DataError, OccupiedError
 from plainfilm.models.find_weights import imagenet_on_disk
 from plainfilm.models.registry import MODELS, ModelSpec
 from plainfilm.schemas.data import CacheDocument, CacheEntry
@@ -19,14 +19,24 @@ def list_models() -> ModelsDocument:
 
 
 def _model_row(spec: ModelSpec) -> ModelRow:
-    here = imagenet_on_disk(spec)
+    packaged = _in_package(spec)
+    here = packaged or imagenet_on_disk(spec)
     shared = ("name", "family", "library", "installed", "size_px", "min_size_px", "channels", "mean", "std",
               "parameters", "licence", "weights_licence", "source")  # fmt: skip
     return ModelRow(
         **{name: getattr(spec, name) for name in shared}, phases=list(spec.phases),
         imagenet="here" if here else "can be fetched" if spec.imagenet else "none",
-        file=spec.imagenet[0].name if spec.imagenet else None,
+        file=spec.imagenet[0].name if spec.imagenet else None, in_package=packaged,
+        package=spec.package.name if spec.package else None,
     )  # fmt: skip
+
+
+def _in_package(spec: ModelSpec) -> bool:
+    """Whether the network's weights are installed as a package; one that cannot be used does not count."""
+    try:
+        return spec.package is not None and spec.package.path() is not None
+    except DataError:
+        return False
 
 
 def list_cache() -> CacheDocument:

@@ -78,6 +78,7 @@ def build_learner(
         },
     )
     learn = make_learner(dls, model, cfg.train, path=path, on_event=on_event)
+    learn.patients = rows["group"].to_numpy()
     if cfg.data.cache:
         network = cfg.model.model_dump(mode="json", exclude={"weights"})
         learn.feature_cache = FeatureCache(rows["sha256"].tolist(), ready.spec, network, on_event)

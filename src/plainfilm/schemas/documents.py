@@ -126,7 +126,8 @@ class Confusion(BaseModel):
 
 class ModelRow(BaseModel):
     """One network. `parameters`: at `size_px` with two classes. `imagenet`: 'here', 'can be fetched' or 'none'; `file`:
-    name of those weights. `installed`: whether the library that builds the network is installed."""
+    name of those weights. `installed`: whether the library that builds the network is installed. `package`: what holds
+    the weights for pip; `in_package`: whether it is installed."""
 
     name: str
     family: Literal["scratch", "backbone"]
@@ -141,6 +142,8 @@ class ModelRow(BaseModel):
     phases: list[str]
     imagenet: Literal["here", "can be fetched", "none"]
     file: str | None
+    package: str | None
+    in_package: bool
     licence: str
     weights_licence: str
     source: str

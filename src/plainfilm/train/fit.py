@@ -23,6 +23,7 @@ from plainfilm.errors import TrainingError
 from plainfilm.models.build import parameter_groups
 from plainfilm.train.callbacks import MeetRequest
 from plainfilm.train.frozen_features import hold_features, release_features
+from plainfilm.train.l2_head import L2Head
 from plainfilm.train.learner import make_learner
 
 _SUGGESTIONS = ("valley", "slide", "minimum", "steep")
@@ -73,6 +74,9 @@ def fit_phases(
         with _memory_estimate(), as_in_phase(learn, phase, on_resume if number == first else tuple) as extra:
             if phase.lr == "auto" and learn.found_lr is None and find is not None:
                 learn.found_lr = find(phase)
+            if phase.head == "l2":  # at rate 0 the epoch changes nothing: it measures the head that was fitted
+                learn.fit_one_cycle(1, lr_max=0.0, cbs=[*cbs, *extra, L2Head(on_event)])
+                continue
             lr = phase.lr if isinstance(phase.lr, float) else learn.found_lr
             learn.fit_one_cycle(phase.epochs, lr_max=_rates(lr, phase.lr_ratio), cbs=[*cbs, *extra])
 

@@ -66,7 +66,7 @@ def test_grey_equals_three_equal_channels_normalised_alike(name):
         same = colour.network(((x - mean) / std).expand(-1, 3, -1, -1).contiguous())
         if MODELS[name].library == "plainfilm" and MODELS[name].channels == "1 or 3":
             pytest.skip("our own networks draw their one-channel stem themselves")
-        assert torch.allclose(grey(x), same, atol=1e-5)
+        assert torch.allclose(grey(x), same, atol=1e-5 * max(1.0, float(same.abs().max())))
 
 
 _LARGE = ("vgg16", "densenet121")  # seconds each, after make test

@@ -81,7 +81,7 @@ def test_a_network_of_timm_says_itself_whether_its_size_is_fixed():
 
 
 def test_the_literatures_families_are_there():
-    wanted = "paper paper-gap compact resnet18 resnet34 resnet50 densenet121 vgg16 inception_v3 xception mobilenetv3 efficientnet_b0 convnext_atto vit_tiny"
+    wanted = "paper paper-gap compact resnet18 resnet34 resnet50 densenet121 vgg16 inception_v3 xception mobilenetv3 efficientnet_b0 efficientnet_lite0 efficientnet_lite1 efficientnet_lite2 convnext_atto vit_tiny"
     assert set(wanted.split()) == set(MODELS)
 
 
@@ -119,7 +119,7 @@ def test_the_command_prints_every_network_narrow_and_as_json():
     assert shown.exit_code == 0
     lines = shown.stdout.splitlines()
     assert len(lines) < 24 and max(map(len, lines)) <= 80  # on one screen
-    assert lines[0].split() == ["model", "px", "min", "channels", "parameters", "ImageNet", "licence"]
+    assert lines[0].split() == ["model", "px", "min", "input", "parameters", "ImageNet", "licence"]
     for name, spec in MODELS.items():
         (row,) = [line for line in lines if line.startswith(f"{name} ")]
         assert row.split()[-1] == spec.licence == (spec.weights_licence or spec.licence).partition(",")[0]

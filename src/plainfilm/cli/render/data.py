@@ -180,20 +180,21 @@ def print_split(out: Console, document: SplitDocument) -> None:
 def print_models(out: Screen, document: ModelsDocument) -> None:
     """A table of sizes, weights and licences; with -v also the source and pixel statistics of each network."""
     table = Table(box=None, pad_edge=False)
-    for name in ("model", "px", "min", "channels", "parameters", "ImageNet", "licence"):
+    for name in ("model", "px", "min", "input", "parameters", "ImageNet", "licence"):
         table.add_column(name, justify="right" if name in ("px", "min", "parameters") else "left")
     for row in document.models:
         parameters = f"{row.parameters:,}" if row.parameters else "-"
         weights = row.imagenet if row.installed else f"needs {row.library}"
+        weights += " (package)" if row.in_package else ""
         table.add_row(
             row.name, str(row.size_px), str(row.min_size_px), row.channels, parameters, weights, _licences(row)
         )
     for row in document.models if out.verbose else ():
         pixels = f"mean {_numbers(row.mean)}, std {_numbers(row.std)}"
-        out.print(f"{row.name}: {row.source}. Pixels: {pixels}.", soft_wrap=True)
+        package = f" ImageNet: pip install {row.package}." if row.package else ""
+        out.print(f"{row.name}: {row.source}. Pixels: {pixels}.{package}", soft_wrap=True)
     out.print(table)
-    out.print("px: default input size; min: the smallest; parameters: at px, for two classes.")
-    out.print("channels: of the first convolution; '1 or 3' depends on the images.")
+    out.print("px: default size; min: the smallest; input: channels; parameters: at px.")
     out.print("licence: of code and weights; ImageNet's images are for non-commercial research.")
     out.print("Every network trains as a whole; with weights also its head alone, or first.")
     out.print("--weights: none, imagenet, FILE or RUN. Any other network of timm: timm/NAME.")
