@@ -317,7 +317,7 @@ def test_saved_numbers_of_changed_files_are_computed_again(copied):
     plainfilm("evaluate", copied)
     card = json.loads((copied / "card.json").read_text())
     write_file(RunDir(copied), copied / "card.json", json.dumps({**card, "threshold": 0.123}))
-    changed = "Changed since these numbers were computed: card.json."
+    changed = "Changed or gone since these numbers were computed: card.json."
     assert changed in plainfilm("show", copied, "-q").stdout
     assert changed in as_json(plainfilm("show", copied, "--json"))["notes"]
     assert as_json(plainfilm("evaluate", copied, "--json"))["threshold"] == 0.123
@@ -331,7 +331,7 @@ def test_show_says_that_the_weights_are_others(copied):
     weights = bytearray((copied / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copied / "model.safetensors").write_bytes(weights)
-    changed = "Changed since these numbers were computed: model.safetensors."
+    changed = "Changed or gone since these numbers were computed: model.safetensors."
     assert changed in plainfilm("show", copied, "-q").stdout
     assert changed in as_json(plainfilm("show", copied, "--split", "valid", "--json"))["notes"]
     assert "model.safetensors" in plainfilm("evaluate", copied, "--split", "test", code=2).stderr

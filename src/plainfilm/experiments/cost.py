@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plainfilm.base.files import dump_json
+from plainfilm.base.files import dump_json, regular_file
 from plainfilm.base.json_text import json_model
 from plainfilm.errors import DataError
 from plainfilm.runs.card import read_card
@@ -60,7 +60,7 @@ def read_cost(run: RunDir) -> Cost:
         saved = json_model(Cost, read_verified(run, run.cost), run.cost)
     except (ValidationError, ValueError, OSError):
         raise DataError(
-            f"{run.cost} is damaged or of a newer version. Remove it; experiments run measures again."
+            f"{run.cost} is damaged or of a newer version. Remove it and repeat experiments run, which measures it again."
         ) from None
     return saved.model_copy(update=_size(run))  # versions count parameters differently; reading a header is fast
 
@@ -94,7 +94,7 @@ def _size(run: RunDir) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(run.weights, framework="numpy") as tensors:
+        with safe_open(regular_file(run.weights), framework="numpy") as tensors:
             names = [name for name in tensors.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 - not a dict
             shapes = [tensors.get_slice(name).get_shape() for name in names]
         return {
