@@ -86,16 +86,22 @@ def refuse_other_files(run: RunDir, accesses: Sequence[_Access]) -> None:
     said = [access for access in accesses if IN_LEDGER in access]
     if files is None or not said:
         return
-    card = name_of(run, run.card)
-    other = _is_recalibrated(run) and str(said[-1][IN_LEDGER].get(card)) not in files.get(card, [])
-    for name in sorted({name for access in said for name in access[IN_LEDGER]} - ({card} if other else set())):
-        known = {access[IN_LEDGER].get(name) for access in said}
-        same = name in _inputs(run) or (not other and _all_say(accesses, said, name))
-        if same and name in files and not known & set(files[name]):
+    moved_on = _is_recalibrated(run)
+    for name in sorted({name for access in said for name in access[IN_LEDGER]}):
+        naming = [access[IN_LEDGER] for access in said if name in access[IN_LEDGER]]
+        same = name not in files or {found[name] for found in naming} & set(files[name])
+        compared = name in _inputs(run) or _all_say(accesses, said, name)
+        if compared and not same and not (moved_on and _is_the_parents(run, name, naming[-1])):
             raise SealError(
                 f"{name} of {run.root} is not the file of its test-set accesses, although run_manifest.json names it. "
                 "Restore both from a backup."
             )
+
+
+def _is_the_parents(run: RunDir, name: str, last: Mapping[str, str]) -> bool:
+    """Whether what an access said of the card or of scores is about the parent of a recalibrated version."""
+    card = name_of(run, run.card)
+    return last.get(card) not in (read_manifest(run) or {}).get(card, []) and name not in set(_inputs(run)) - {card}
 
 
 def _inputs(run: RunDir) -> list[str]:

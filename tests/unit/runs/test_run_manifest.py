@@ -230,6 +230,8 @@ class TestLedger:
         refuse_other_files(run, [{"seal": "s"}, *accesses])
         write_file(run, run.card, '{"recalibration": {"method": "platt"}}')
         refuse_other_files(run, accesses)
+        external = {"seal": "e", **files_at_access(run, "external-a", "3")}
+        refuse_other_files(run, [*accesses, external])  # of another set: test was scored by the parent still
         accesses.append(self.accessed(run, scores="of the version"))
         self.forge(run, run.predictions("test"), "2")  # the version's own access: its scores are compared again
         with pytest.raises(SealError, match=r"predictions/test\.csv"):
