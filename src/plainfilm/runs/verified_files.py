@@ -35,7 +35,7 @@ def adopt_files(run: RunDir, check: Callable[[], object] = bool) -> bool:
     """Write the manifest of a run that has none, of its files as they are now; False where it has one, and it matches.
 
     Args:
-        check: raises what must be refused; called before anything is written.
+        check: raises what must be refused, before anything is written.
     Raises:
         DataError: a file does not match the manifest, or the manifest was deleted. UsageError: the run is not done.
     """
