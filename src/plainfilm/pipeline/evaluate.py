@@ -29,7 +29,7 @@ from plainfilm.pipeline.saved_document import SavedDocument, save_document, scor
 from plainfilm.pipeline.weights_overlap import refuse_overlap
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
-from plainfilm.runs.run_manifest import is_kept, read_manifest, verify
+from plainfilm.runs.run_manifest import read_manifest, verify
 from plainfilm.schemas.documents import EvaluateDocument
 
 _COSTS = "Computing them again is a test-set access."
@@ -179,10 +179,15 @@ def _extra_blocks(
 
 
 def _verify_saved(run: RunDir, split: str) -> None:
-    """Refuse saved numbers and scores that were edited: else they would be computed again, which may be an access."""
+    """Refuse saved numbers and scores that were edited: else they would be computed again, which may be an access.
+
+    Those that are gone are computed again, which a note says.
+    """
     scores = (run.predictions(split), run.top_images(split), run.probe_scores(split))
-    verify(run, run.metrics, run.probes, run.probe_features, *scores)
-    if read_manifest(run) is not None and is_kept(run, run.metrics):
+    there = [path for path in (run.metrics, run.probes, run.probe_features, *scores) if path.is_file()]
+    if there:
+        verify(run, *there)
+    if run.metrics in there and read_manifest(run) is not None:
         saved_splits(run)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from plainfilm.errors import OccupiedError
+from plainfilm.errors import DataError, OccupiedError
 from plainfilm.experiments import cost as cost_module
 from plainfilm.experiments.cost import read_cost, write_cost
 from plainfilm.runs import run_manifest
@@ -62,3 +62,20 @@ def test_a_cost_waits_for_the_run_to_be_free(tmp_path: Path, monkeypatch) -> Non
     with run.lock(), pytest.raises(OccupiedError):
         write_cost(run)
     assert not run.cost.exists()
+
+
+def test_a_cost_that_was_edited_is_measured_again_once_it_is_removed(tmp_path: Path) -> None:
+    """As its message says."""
+    run = RunDir(tmp_path)
+    begin_manifest(run)
+    run.write_status("done", manifest=True)
+    save_file({"w": np.zeros(2, np.float32)}, run.weights)
+    write_cost(run)
+    run.cost.write_text("{}")
+    with pytest.raises(DataError, match="remove it and repeat experiments run"):
+        read_cost(run)
+    run.cost.unlink()
+    with pytest.raises(DataError, match="is missing"):
+        read_cost(run)
+    write_cost(run)
+    assert read_cost(run).parameters == 2
