@@ -313,17 +313,29 @@ def test_an_edited_threshold_is_refused(copied):
 
 
 def test_saved_numbers_of_changed_files_are_computed_again(copied):
-    """Another threshold in the card, as another process might write it."""
+    """Another text of the same probes, as another process might write it."""
     plainfilm("evaluate", copied)
-    card = json.loads((copied / "card.json").read_text())
-    write_file(RunDir(copied), copied / "card.json", json.dumps({**card, "threshold": 0.123}))
-    changed = "Changed since these numbers were computed: card.json."
+    path = copied / "probes" / "probes.json"
+    write_file(RunDir(copied), path, json.dumps(json.loads(path.read_text())))
+    changed = "Changed or gone since these numbers were computed: probes/probes.json."
     assert changed in plainfilm("show", copied, "-q").stdout
     assert changed in as_json(plainfilm("show", copied, "--json"))["notes"]
-    assert as_json(plainfilm("evaluate", copied, "--json"))["threshold"] == 0.123
+    assert as_json(plainfilm("evaluate", copied, "--json"))["written"]
     done = plainfilm("evaluate", copied, "--split", "test", "--json")
-    assert as_json(done)["threshold"] == 0.123 and as_json(done)["opened"] == 2
-    assert lacking(done.stderr, "Changed or gone since the numbers were saved: card.json", "test-set access") == []
+    assert as_json(done)["opened"] == 2
+    assert (
+        lacking(done.stderr, "Changed or gone since the numbers were saved: probes/probes.json", "test-set access")
+        == []
+    )
+
+
+def test_another_card_than_that_of_the_accesses_is_refused_although_the_manifest_has_it(copied):
+    card = json.loads((copied / "card.json").read_text())
+    write_file(RunDir(copied), copied / "card.json", json.dumps({**card, "threshold": 0.123}))
+    for words in (["show"], ["evaluate", "--split", "test"], ["report"]):
+        refusal = plainfilm(words[0], copied, *words[1:], code=2).stderr
+        assert lacking(refusal, "card.json of", "not the file of its test-set accesses") == []
+    assert accesses(copied) == [True]
 
 
 def test_show_says_that_the_weights_are_others(copied):
@@ -331,7 +343,7 @@ def test_show_says_that_the_weights_are_others(copied):
     weights = bytearray((copied / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (copied / "model.safetensors").write_bytes(weights)
-    changed = "Changed since these numbers were computed: model.safetensors."
+    changed = "Changed or gone since these numbers were computed: model.safetensors."
     assert changed in plainfilm("show", copied, "-q").stdout
     assert changed in as_json(plainfilm("show", copied, "--split", "valid", "--json"))["notes"]
     assert "model.safetensors" in plainfilm("evaluate", copied, "--split", "test", code=2).stderr

@@ -37,7 +37,7 @@ train.machine
 train
 evaluate.stats
 evaluate.metrics evaluate.ood
-evaluate.predictions
+evaluate.predictions evaluate.saved_numbers
 evaluate.finished
 evaluate.access_chain
 evaluate.shared_ledgers

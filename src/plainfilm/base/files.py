@@ -134,6 +134,18 @@ def read_regular(path: Path, most: int = -1) -> bytes:
         return file.read(most)
 
 
+def regular_file(path: Path) -> Path:
+    """The path itself, checked for a library that opens files by name: a FIFO or device would be waited for.
+
+    Raises:
+        OSError: there is no file with content.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        raise OSError(errno.EINVAL, "not a regular file with content", str(path))
+    return path
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal; '' if the file does not exist."""
     try:

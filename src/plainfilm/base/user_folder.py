@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from plainfilm.base.sanitize import found_value
 from plainfilm.errors import UsageError
 
 
@@ -15,21 +16,26 @@ def user_folder() -> Path | None:
     Nothing is created. Source: XDG Base Directory Specification 0.8, where a relative path is ignored.
 
     Raises:
-        UsageError: PLAINFILM_HOME begins with the home of a user who does not exist.
+        UsageError: PLAINFILM_HOME is relative, or begins with the home of a user who does not exist.
     """
     given = os.environ.get("PLAINFILM_HOME")
     if given:
         try:
-            return Path(given).expanduser()
+            found = Path(given).expanduser()
         except RuntimeError:
-            raise UsageError(
-                f"PLAINFILM_HOME is {given[:80]!r}, and no such home is known. Give the full path of a folder."
-            ) from None
+            raise _refused(given, "no such home is known") from None
+        if not found.is_absolute():
+            raise _refused(given, "a relative path: each working folder would have its own count of test-set accesses")
+        return found
     data = os.environ.get({"win32": "LOCALAPPDATA", "darwin": ""}.get(sys.platform, "XDG_DATA_HOME"), "")
     if os.path.isabs(data):
         return Path(data) / "plainfilm"
     home = _home()
     return home and home.joinpath(*_below_home(), "plainfilm")
+
+
+def _refused(given: str, why: str) -> UsageError:
+    return UsageError(f"PLAINFILM_HOME is {found_value(given)} ({why}). Give the full path of a folder.")
 
 
 def _home() -> Path | None:

@@ -115,10 +115,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         raise ConfigError(f"The config {path} cannot be read ({why}). Give the path of a YAML file.") from None
-    return _parsed_yaml(data, path)
+    return parsed_yaml(data, path)
 
 
-def _parsed_yaml(data: bytes, path: Path) -> dict[str, Any]:
+def parsed_yaml(data: bytes, path: Path) -> dict[str, Any]:
+    """The mapping in the bytes of a YAML file; raises as read_yaml(), which names `path`."""
     if len(data) > _LARGEST:
         raise ConfigError(f"The config {path} is larger than {_LARGEST:,} bytes. Give the path of a YAML file.")
     try:

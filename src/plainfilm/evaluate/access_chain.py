@@ -5,17 +5,20 @@ It catches mistakes, not forgery: whoever can edit every file can also write a n
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import secrets
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from plainfilm.base.files import atomic_write, hash_json
+from plainfilm.base.files import atomic_write, hash_json, read_regular
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import SealError
 
+_IN_ITS_PLACE = (errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ELOOP)  # a folder, FIFO, device, socket, link to itself
 START = "0" * 64  # what the first line names as the one before it
 
 
@@ -23,11 +26,11 @@ def read_chain(path: Path) -> list[dict[str, Any]]:
     """The accesses in a ledger, oldest first; none where there is no file.
 
     Raises:
-        SealError: a line is edited, missing or out of order. OSError: the file cannot be read.
+        SealError: a line is edited, missing or out of order, or what is there is no ledger.
+        OSError: the file cannot be read.
     """
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     accesses, before = [], START
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_lines(path), start=1):
         try:
             access = parsed_json(line, path.name)
             intact = access["prev"] == before and access["hash"] == _hash(access) and access["look"] == number
@@ -40,6 +43,25 @@ def read_chain(path: Path) -> list[dict[str, Any]]:
         accesses.append(access)
         before = access["hash"]
     return accesses
+
+
+def _lines(path: Path) -> list[str]:
+    """Only a place with nothing in it holds no access: an empty file is no ledger, since one has a line at least."""
+    try:
+        lines = [] if path.is_dir() else read_regular(path).decode("utf-8", "replace").splitlines()
+        what = "" if lines else "it is a folder, or empty"
+    except FileNotFoundError:
+        lines, what = [], "it is a link to nothing" if os.path.lexists(path) else ""
+    except OSError as error:
+        if error.errno not in _IN_ITS_PLACE:
+            raise
+        what = error.strerror or "not a regular file"
+    if what:
+        raise SealError(
+            f"{path} is no ledger of test-set accesses ({what}), and counts as unknown, not as none. Nothing was evaluated; "
+            "restore the file from a backup."
+        )
+    return lines
 
 
 def append(

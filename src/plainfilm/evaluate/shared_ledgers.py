@@ -7,6 +7,7 @@ The folder's ledger moves with the runs; the user's joins the folders. Each is f
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +40,12 @@ class SharedAccesses:
             SealError: a ledger is broken.
         """
         folder, user = read_chain(run.shared_ledger(seal)), _read_user(seal)
-        path, marks = _user_ledger(seal), _Marks.of(run)
-        by_run = {_access(line): run.shared_ledger(seal) for line in folder if _has(line, marks.folder)}
+        path, all_marks = _user_ledger(seal), _Marks.known(run)
+        by_run = {
+            _access(line): run.shared_ledger(seal) for marks in all_marks for line in folder if _has(line, marks.folder)
+        }
         if path is not None:
-            by_run |= {_access(line): path for line in user if _has(line, marks.user)}
+            by_run |= {_access(line): path for marks in all_marks for line in user if _has(line, marks.user)}
         return cls(frozenset(map(_access, [*folder, *user])), by_run)
 
     def refuse_lost(self, run: RunDir, accesses: Iterable[dict[str, Any]]) -> None:
@@ -68,14 +71,25 @@ class _Marks:
 
     @classmethod
     def of(cls, run: RunDir) -> _Marks:
+        """With all links of its place resolved: a run that is opened through a linked folder is the same run."""
+        return cls.known(run)[0]
+
+    @classmethod
+    def known(cls, run: RunDir) -> list[_Marks]:
+        """Those of its place, and of the place as it was named, which older versions wrote."""
+        run_id, real = run.read_status().get("run_id"), Path(os.path.realpath(run.root))
+        return [cls._at(place, run_id) for place in dict.fromkeys((real, run.root))]
+
+    @classmethod
+    def _at(cls, root: Path, run_id: str | None) -> _Marks:
         """None for a run of an older version, which has no id before its next access.
 
         The user's ledger must hold no path, so it holds a hash of it; the id, which is not in it, keeps that from being guessed.
         """
-        name, run_id = run.root.name, run.read_status().get("run_id")
+        name = root.name
         if not run_id:
             return cls({"run": name, "run_id": None}, {"run": name, "place": None})
-        place = hashlib.sha256(f"{run_id}\n{run.root}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        place = hashlib.sha256(f"{run_id}\n{root}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return cls({"run": name, "run_id": str(run_id)}, {"run": name, "place": place})
 
 

@@ -21,7 +21,6 @@ from plainfilm.compare.configurations import (
 from plainfilm.compare.differences import tested_pairs
 from plainfilm.compare.pooled_folds import folds_of
 from plainfilm.compare.scored_run import Scored, read_scored
-from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.evaluate.test_ledger import count_accesses
@@ -32,6 +31,7 @@ from plainfilm.experiments.held_out import HeldOutScores, discordant, held_out_s
 from plainfilm.runs.card import KEPT_LAST
 from plainfilm.runs.environment import version_of
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.saved_config import read_run_yaml
 from plainfilm.schemas.compare import Difference, Folds, MeanSd
 
 NOT_RUN = "NOT RUN"
@@ -226,7 +226,7 @@ def _row(
 
 
 def _per_class(run: Scored) -> int | None:
-    data = read_yaml(RunDir(run.root).config).get("data", {})
+    data = read_run_yaml(RunDir(run.root)).get("data", {})
     found = data.get("per_class") if isinstance(data, dict) else None
     return found if isinstance(found, int) else None
 

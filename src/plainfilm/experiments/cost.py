@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plainfilm.base.files import dump_json
+from plainfilm.base.files import dump_json, regular_file
 from plainfilm.base.json_text import json_model
 from plainfilm.errors import DataError
 from plainfilm.runs.card import read_card
@@ -20,6 +20,7 @@ from plainfilm.schemas.documents import TrainDocument
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 WARM_UP, REPEATS, MOST_SECONDS = 3, 50, 3.0
+_WAIT_SECONDS = 60  # for an `evaluate` of the same run: a training that succeeded must not count as failed
 
 
 class _Latency(BaseModel):
@@ -59,13 +60,19 @@ def read_cost(run: RunDir) -> Cost:
         saved = json_model(Cost, read_verified(run, run.cost), run.cost)
     except (ValidationError, ValueError, OSError):
         raise DataError(
-            f"{run.cost} is damaged or of a newer version. Remove it; experiments run measures again."
+            f"{run.cost} is damaged or of a newer version. Remove it and repeat experiments run, which measures it again."
         ) from None
     return saved.model_copy(update=_size(run))  # versions count parameters differently; reading a header is fast
 
 
 def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb: float | None = None) -> None:
-    """Save the cost of a training. `peak_before_mb`: the process's peak before it; None: a process of its own."""
+    """Save the cost of a training.
+
+    Args:
+        peak_before_mb: the process's peak before it; None: a process of its own.
+    Raises:
+        OccupiedError: another process writes the run, and has not ended after a minute.
+    """
     facts: dict[str, Any] = _time(run)
     if trained is not None and trained.timing is not None:
         peak = trained.timing.peak_rss_mb
@@ -73,7 +80,9 @@ def write_cost(run: RunDir, trained: TrainDocument | None = None, peak_before_mb
             "seconds": trained.timing.seconds, "train_img_per_s": trained.timing.train_img_per_s,
             "peak_rss_mb": peak, "peak_rss_exact": peak_before_mb is None or peak > 1.01 * peak_before_mb,
         }  # fmt: skip
-    _save(run, Cost(**_size(run), **facts))
+    cost = Cost(**_size(run), **facts)
+    with run.lock(_WAIT_SECONDS):
+        _save(run, cost)
 
 
 def _save(run: RunDir, cost: Cost) -> None:
@@ -85,7 +94,7 @@ def _size(run: RunDir) -> dict[str, Any]:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(run.weights, framework="numpy") as tensors:
+        with safe_open(regular_file(run.weights), framework="numpy") as tensors:
             names = [name for name in tensors.keys() if not name.endswith(_STATISTICS)]  # noqa: SIM118 - not a dict
             shapes = [tensors.get_slice(name).get_shape() for name in names]
         return {
@@ -133,8 +142,8 @@ def _measure_latency(run: RunDir) -> _Latency:
 
 
 def write_latency(run: RunDir) -> _Latency:
-    """Time the run's network on one image, and add it to cost.json."""
-    cost = read_cost(run)
+    """Time the run's network on one image, and add it to cost.json; raises as write_cost()."""
     latency = _measure_latency(run)
-    _save(run, cost.model_copy(update={"latency": latency}))
+    with run.lock(_WAIT_SECONDS):
+        _save(run, read_cost(run).model_copy(update={"latency": latency}))
     return latency

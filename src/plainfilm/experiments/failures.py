@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import atomic_write, dump_json, read_regular
 from plainfilm.base.json_text import parsed_json
 from plainfilm.schemas.compare import ExperimentRun
 
@@ -40,7 +40,7 @@ def keep_failures(folder: Path, runs: Iterable[ExperimentRun], trained: Sequence
 def _read_failures(folder: Path) -> dict[str, str]:
     """Folder name of each failed run -> reason; empty if the file is missing or damaged, as no number depends on it."""
     try:
-        found = parsed_json((folder / _FILE).read_text(encoding="utf-8"), _FILE)["failures"]
+        found = parsed_json(read_regular(folder / _FILE), _FILE)["failures"]
         return {str(name): str(reason) for name, reason in found.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

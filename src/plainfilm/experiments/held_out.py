@@ -9,8 +9,9 @@ from typing import Any
 from plainfilm.compare.mean_over_seeds import mean_of_folds, over_seeds
 from plainfilm.compare.pooled_folds import by_seed, is_fold
 from plainfilm.compare.scored_run import Scored, read_scored
+from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.metrics_file import saved_splits
+from plainfilm.runs.metrics_file import MetricsDocument, saved_splits
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.documents import Metric, baseline_of
 
@@ -30,7 +31,7 @@ class HeldOutScores:
 
 def held_out_scores(evaluated: Sequence[Scored]) -> HeldOutScores | None:
     """Test scores that `evaluate` saved, in metrics.json or, of folds, as predictions; no access is made here."""
-    known = [(run, part) for run in evaluated if (part := saved_splits(RunDir(run.root)).get("test"))]
+    known = [(run, part) for run in evaluated if (part := _saved(run, "test"))]
     if not known:
         return None
     runs, saved = [run for run, _ in known], [part for _, part in known]
@@ -44,7 +45,7 @@ def held_out_scores(evaluated: Sequence[Scored]) -> HeldOutScores | None:
 
 def discordant(runs: Sequence[Scored]) -> MeanSd | None:
     """The share of the discordant pairs of valid; None if a run does not have it."""
-    found = [(baseline_of(_saved_valid(run)) or {}).get("beyond") for run in runs]
+    found = [(baseline_of(_saved(run, "valid")) or {}).get("beyond") for run in runs]
     if not all(each and each["value"] is not None for each in found):
         return None
     return _mean(found, folds=is_fold(runs[0]))
@@ -52,11 +53,15 @@ def discordant(runs: Sequence[Scored]) -> MeanSd | None:
 
 def shortcut_baseline(runs: Sequence[Scored]) -> tuple[str, MeanSd | None]:
     """The best probes, by name, and their AUROC on valid."""
-    return _probed([_saved_valid(run) for run in runs], folds=is_fold(runs[0]))
+    return _probed([_saved(run, "valid") for run in runs], folds=is_fold(runs[0]))
 
 
-def _saved_valid(run: Scored) -> dict[str, Any]:
-    return saved_splits(RunDir(run.root)).get("valid", {})
+def _saved(run: Scored, split: str) -> dict[str, Any]:
+    """What was saved of a split, compared with its scores; empty where there is nothing."""
+    found = saved_splits(RunDir(run.root)).get(split, {})
+    if found:
+        refuse_other_numbers(RunDir(run.root), [MetricsDocument.model_validate(found)])
+    return found
 
 
 def _probed(parts: Sequence[dict[str, Any]], *, folds: bool) -> tuple[str, MeanSd | None]:

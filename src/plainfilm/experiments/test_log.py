@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from plainfilm.base.events import EventCallback
-from plainfilm.base.files import atomic_write
+from plainfilm.base.files import atomic_write, read_regular
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError, OccupiedError
 from plainfilm.evaluate.test_ledger import count_accesses
@@ -40,7 +40,7 @@ def require_writable(path: Path) -> None:
     """
     read_access_log(path)
     try:
-        atomic_write(path, path.read_text(encoding="utf-8") if path.is_file() else "")
+        atomic_write(path, _text(path))
     except OSError as error:
         raise OccupiedError(
             f"{path} cannot be written ({error.strerror}), and every test-set access must be logged. Fix its permissions."
@@ -50,13 +50,21 @@ def require_writable(path: Path) -> None:
 def read_access_log(path: Path) -> list[dict[str, Any]]:
     """The test-set accesses logged so far."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = _text(path).splitlines()
         found = [parsed_json(line, path) for line in lines if line.strip()]
         return [{"model_sha256": access["model_sha256"], **access} for access in found]
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(
             f"{path} is not a log of test-set accesses, one JSON object per line. Restore it first."
         ) from None
+
+
+def _text(path: Path) -> str:
+    """The log; '' where there is none yet."""
+    try:
+        return read_regular(path).decode("utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def evaluate_on_test(
@@ -87,7 +95,7 @@ def evaluate_on_test(
         same = ("model_sha256", "seal", "what", "seed")
         if any(all(old.get(key) == access[key] for key in same) for old in read_access_log(path)):
             return not evaluated
-        before = path.read_text(encoding="utf-8") if path.is_file() else ""
+        before = _text(path)
         atomic_write(path, before + ("\n" if before and not before.endswith("\n") else "") + json.dumps(access) + "\n")
     return not evaluated
 

@@ -16,7 +16,7 @@ from typing import Any
 from plainfilm.base.events import EventCallback
 from plainfilm.base.files import atomic_write
 from plainfilm.base.json_text import parsed_json
-from plainfilm.errors import PlainfilmError, StoppedError
+from plainfilm.errors import OccupiedError, PlainfilmError, StoppedError
 from plainfilm.experiments.cost import write_cost
 from plainfilm.experiments.status import Place
 from plainfilm.pipeline import train
@@ -114,6 +114,8 @@ class Workers:
             return Ended(child.returncode, lines[-1].removeprefix("plainfilm: "))
         try:
             write_cost(place.run, TrainDocument.model_validate(parsed_json(output, "its output")))
+        except OccupiedError as error:  # an `evaluate` of the run that did not end
+            return Ended(error.exit_code, str(error))
         except (PlainfilmError, ValueError) as error:
             return Ended(BUG, f"its document cannot be read: {type(error).__name__}")
         return Ended(0, "")

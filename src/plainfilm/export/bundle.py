@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
-from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json
+from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json, read_regular
 from plainfilm.base.json_text import json_model
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image import sandbox
@@ -32,6 +32,7 @@ from plainfilm.data.table.saved_table import read_table
 from plainfilm.errors import DataError, GateError, OccupiedError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.ood_gate import read_gate
+from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.evaluate.shift.external_set import PREFIX
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
@@ -97,8 +98,8 @@ def export_run(
     whole = _bundle_card(run, card, rows, onnx, parameter_count(model))
     text = model_card(whole)
     files = {
-        CARD: dump_json(whole.model_dump(mode="json")).encode(), WEIGHTS: run.weights.read_bytes(), ONNX: graph,
-        MODEL_CARD: text.encode(), **({GATE: run.gate.read_bytes()} if card.gate_sha256 else {}),
+        CARD: dump_json(whole.model_dump(mode="json")).encode(), WEIGHTS: read_regular(run.weights), ONNX: graph,
+        MODEL_CARD: text.encode(), **({GATE: read_regular(run.gate)} if card.gate_sha256 else {}),
     }  # fmt: skip
     files = with_manifest(files)
     # other writers to the run sweep away half-written folders and would take this one for a killed writer's
@@ -195,6 +196,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
     documents = validated_splits(
         run, EvaluateDocument, lambda name: name in ("valid", "test") or name.startswith(PREFIX)
     )
+    refuse_other_numbers(run, documents.values())
     if any(one.confusion.labels != card.vocab for one in documents.values()):
         raise DataError(f"metrics.json of {run.root} names other classes than card.json. {again}")
     own, of_set = count_accesses(run, card.seal)

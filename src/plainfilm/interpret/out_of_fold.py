@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.config import ExperimentConfig
 from plainfilm.errors import PlainfilmError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.predictions import Predictions
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.saved_config import read_run_config
 
 _Part = tuple[pd.DataFrame, Predictions]  # the valid rows of a run and their scores
 
@@ -59,7 +60,7 @@ def _fold_of(other: RunDir, finished: FinishedRun) -> tuple[int, _Part] | None:
     if not (other.status.is_file() and other.config.is_file()):
         return None
     try:
-        config = load_config(other.config)  # first: the weights of other runs need not be read
+        config = read_run_config(other)  # first: the weights of other runs need not be read
         if _without_fold(config) != _without_fold(finished.cfg) or other.read_status()["status"] != "done":
             return None
         fold = FinishedRun.open(other)

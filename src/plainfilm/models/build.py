@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from plainfilm.base.events import EventCallback, silent
+from plainfilm.base.files import regular_file
 from plainfilm.base.seeds import INIT, torch_seed
 from plainfilm.config import ModelConfig, SpeedConfig
 from plainfilm.errors import DataError, MissingError, UsageError
@@ -233,7 +234,9 @@ def load_weights(model: Normalised, path: Path) -> None:
         DataError: names or shapes differ.
     """
     try:
-        model.network.load_state_dict(load_file(path))
+        model.network.load_state_dict(load_file(regular_file(path)))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Restore it, or train again.") from None
     except RuntimeError as error:
         raise DataError(
             f"{path.name} does not fit the network its config describes ({str(error).splitlines()[0]}). Train it again."

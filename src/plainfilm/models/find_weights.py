@@ -14,7 +14,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from plainfilm.base.events import EventCallback, silent
-from plainfilm.base.files import from_home
+from plainfilm.base.files import from_home, read_regular
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, check_sizes, require_library
@@ -69,7 +69,7 @@ def _cached(file: WeightsFile) -> Path | None:
     root = _hugging_face_folder() / f"models--{file.hugging_face.replace('/', '--')}"
     snapshots = sorted(root.glob("snapshots/*"))
     with contextlib.suppress(OSError):  # the snapshot of refs/main comes first
-        main = root / "snapshots" / (root / "refs" / "main").read_text(encoding="utf-8").strip()
+        main = root / "snapshots" / read_regular(root / "refs" / "main").decode("utf-8").strip()
         snapshots = [main, *snapshots]
     found = (folder / name for folder in snapshots for name in _HUB_NAMES)
     return next((path for path in found if path.is_file()), None)

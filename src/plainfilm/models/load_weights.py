@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from plainfilm.base.files import read_regular, regular_file
 from plainfilm.errors import DataError
 from plainfilm.models.find_weights import FoundWeights
 from plainfilm.models.key_maps import timm_efficientnet
@@ -59,13 +60,15 @@ def _read_tensors(path: Path) -> _Tensors:
     Raises:
         DataError: it is neither, is damaged, or would run code.
     """
-    with path.open("rb") as file:
-        head = file.read(16)
+    try:
+        head = read_regular(path, 16)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}). Check the path and its rights.") from None
     if not head:
         raise DataError(f"{path} is empty; expected a weights file. Get it again.")
     if len(head) > 8 and head[8:9] == b"{" and struct.unpack("<Q", head[:8])[0] <= _SAFETENSORS_HEADER_MAX:
         try:
-            return load_file(path)
+            return load_file(regular_file(path))
         except (SafetensorError, json.JSONDecodeError, OSError, ValueError) as error:
             raise DataError(f"{path} is a damaged safetensors file ({_first_line(error)}). Get it again.") from None
     if head.startswith(b"PK\x03\x04") or head.startswith(b"\x80"):
@@ -79,7 +82,7 @@ def _read_torch(path: Path) -> Any:
     try:
         # an open file: given a name, torch would choose the reader by it. The warnings are about pickle protocols
         # that it may not know, and then it fails.
-        with warnings.catch_warnings(action="ignore"), path.open("rb") as file:
+        with warnings.catch_warnings(action="ignore"), regular_file(path).open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a file from elsewhere can fail in any way, and all of them mean the same
         if re.search(r"Unsupported (global|class|operand)|GLOBAL", str(error)):

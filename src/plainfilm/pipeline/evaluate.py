@@ -19,6 +19,7 @@ from plainfilm.evaluate.metrics.subgroup_columns import subgroup_names
 from plainfilm.evaluate.operating.operating_point import threshold_fields, threshold_of
 from plainfilm.evaluate.operating.thresholds import is_fixed
 from plainfilm.evaluate.predictions import Predictions
+from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.evaluate.shift.corrupted_valid import score_changes
 from plainfilm.evaluate.shift.external_set import ExternalRequest, ExternalSet, read_external
 from plainfilm.evaluate.shift.generalization_gap import external_block
@@ -27,7 +28,8 @@ from plainfilm.evaluate.test_ledger import accesses_to, check_before_access, cou
 from plainfilm.pipeline.saved_document import SavedDocument, save_document, scored_files
 from plainfilm.pipeline.weights_overlap import refuse_overlap
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.run_manifest import verify
+from plainfilm.runs.metrics_file import saved_splits
+from plainfilm.runs.run_manifest import read_manifest, verify
 from plainfilm.schemas.documents import EvaluateDocument
 
 _COSTS = "Computing them again is a test-set access."
@@ -177,9 +179,16 @@ def _extra_blocks(
 
 
 def _verify_saved(run: RunDir, split: str) -> None:
-    """Refuse saved numbers and scores that were edited: else they would be computed again, which may be an access."""
+    """Refuse saved numbers and scores that were edited: else they would be computed again, which may be an access.
+
+    Those that are gone are computed again, which a note says.
+    """
     scores = (run.predictions(split), run.top_images(split), run.probe_scores(split))
-    verify(run, run.metrics, run.probes, run.probe_features, *scores)
+    there = [path for path in (run.metrics, run.probes, run.probe_features, *scores) if path.is_file()]
+    if there:
+        verify(run, *there)
+    if run.metrics in there and read_manifest(run) is not None:
+        saved_splits(run)
 
 
 def _edited_scores(run: RunDir, split: str) -> bool:
@@ -211,6 +220,7 @@ def _saved_document(
         if split == "test":  # why an access is made now
             on_event("note", {"text": f"Changed or gone since the numbers were saved: {', '.join(changed)}. {_COSTS}"})
         return None
+    refuse_other_numbers(run, [saved.document])
     on_event("saved", {"split": split, "checked": checked})
     document = saved.counted(run, finished.card.seal)
     return document.model_copy(update={"notes": [*document.notes, *saved.doubts()]})

@@ -15,9 +15,9 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from plainfilm.base.files import atomic_write, dump_json, sha256_of
+from plainfilm.base.files import atomic_write, dump_json, read_regular, sha256_of
 from plainfilm.base.json_text import json_model, parsed_json
-from plainfilm.config import ExperimentConfig, load_config
+from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.archives.unpack import data_folder, put_back
 from plainfilm.data.cache.moved_data import changed_files, find_moved
@@ -31,6 +31,7 @@ from plainfilm.pipeline.prepare import Prepared
 from plainfilm.runs.environment import Environment, read_environment, versions, write_environment
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.run_manifest import IN_STATUS, begin_manifest, is_kept, read_verified, write_file
+from plainfilm.runs.saved_config import read_run_config
 from plainfilm.schemas.documents import DataCounts
 
 # Libraries that can change the bits of a result; a run is not resumed with another version of one of these.
@@ -104,7 +105,7 @@ def read_inputs(
     start, environment = _read_start(run), read_environment(run)
     now, then = ({name: found.get(name) for name in _DECISIVE} for found in (versions(), environment.versions))
     differ = [
-        *_differences("config.yaml ", _flat(start.config), _flat(read_yaml(run.config))),
+        *_config_differences(run, start),
         *_differences("", then, now),
         *_differences("environment.json ", {"precision": start.precision}, {"precision": environment.precision}),
         *(
@@ -114,7 +115,7 @@ def read_inputs(
         ),
     ]
     _refuse(run, differ)
-    cfg, rows = load_config(run.config), read_table(run)
+    cfg, rows = read_run_config(run), read_table(run)
     sandbox.use(cfg.data.sandbox)
     if data is not None:
         rows = find_moved(rows, data_folder(data).path, progress)
@@ -133,6 +134,11 @@ def read_inputs(
     return _Resumed(cfg, ready, environment, start.initial_weights)
 
 
+def _config_differences(run: RunDir, start: _Start) -> list[str]:
+    """What an edit of config.yaml changed; what is used is read_run_config()."""
+    return _differences("config.yaml ", _flat(start.config), _flat(read_yaml(run.config)))
+
+
 def _read_excluded(run: RunDir) -> pd.DataFrame:
     if not is_kept(run, run.excluded):
         return pd.DataFrame()
@@ -141,7 +147,7 @@ def _read_excluded(run: RunDir) -> pd.DataFrame:
 
 def _read_start(run: RunDir) -> _Start:
     try:
-        return _Start.model_validate(parsed_json(run.start.read_text(encoding="utf-8"), run.start))
+        return _Start.model_validate(parsed_json(read_regular(run.start), run.start))
     except (ValidationError, ValueError, OSError):
         raise DataError(
             f"{run.start} is missing or damaged. Restore it from a backup, or train again into another folder."

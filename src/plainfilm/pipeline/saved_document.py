@@ -11,11 +11,10 @@ from plainfilm.errors import DataError
 from plainfilm.evaluate.document import ExtraBlocks, save_metrics
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.metrics_file import saved_splits
+from plainfilm.runs.metrics_file import ITSELF, numbers_hash, saved_splits
 from plainfilm.schemas.documents import EvaluateDocument, marks
 
-_VERSION, _SUBGROUPS, _ITSELF = "plainfilm", "--by", "metrics.json"  # keys of `inputs` beside the files it comes from
-_UNSIGNED = {"inputs", "run", "opened", "opened_set", "written"}  # of a document: may differ without an edit
+_VERSION, _SUBGROUPS = "plainfilm", "--by"  # keys of `inputs` beside the files it comes from
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class SavedDocument:
         The version is not among them: see `from_another_version`.
         """
         then = self.document.inputs
-        now = self.inputs_of(run, self.document.split, asked) | {_ITSELF: _numbers_hash(self.document)}
+        now = self.inputs_of(run, self.document.split, asked) | {ITSELF: _numbers_hash(self.document)}
         left_out = {_VERSION, *([_SUBGROUPS] if asked.column is None else [])}
         differ = sorted(name for name in (then.keys() | now.keys()) - left_out if then.get(name) != now.get(name))
         return [f"the values of {asked.column}" if name == _SUBGROUPS else name for name in differ]
@@ -72,7 +71,7 @@ class SavedDocument:
         again = "--again computes them with this version" + (
             ", which is a test-set access." if self.document.split == "test" else "."
         )
-        notes = [f"Changed since these numbers were computed: {', '.join(changed)}."] if changed else []
+        notes = [f"Changed or gone since these numbers were computed: {', '.join(changed)}."] if changed else []
         if not self.document.inputs:
             notes.append(
                 "These numbers were saved by a version that did not record what they come from, so whether that has "
@@ -120,7 +119,7 @@ def save_document(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, b
     saved = SavedDocument.read(run, document.split)
     if saved is not None and not saved.from_another_version and not saved.changed(run, ExtraBlocks()):
         document = saved.kept_in(document)
-    document.inputs[_ITSELF] = _numbers_hash(document)
+    document.inputs[ITSELF] = _numbers_hash(document)
     save_metrics(run, document)
     written = ["metrics.json", *_draw_decision_curve(run, document)]
     return document.model_copy(update={"written": sorted({*written, *(scored_files(run, document.split) - before)})})
@@ -128,7 +127,7 @@ def save_document(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, b
 
 def _numbers_hash(document: EvaluateDocument) -> str:
     """SHA-256 of what the document says; an edit by hand changes it."""
-    return hash_json(document.model_dump(mode="json", exclude=_UNSIGNED))
+    return numbers_hash(document.model_dump(mode="json"))
 
 
 def scored_files(run: RunDir, split: str) -> set[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError, SealError, UsageError
 from plainfilm.evaluate.document import ExtraBlocks
+from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.pipeline.saved_document import SavedDocument
 from plainfilm.runs.card import has_own_weights, was_trained_in_bf16
 from plainfilm.runs.folder import RunDir
@@ -39,33 +41,52 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
         raise UsageError(f"The run {run.root} has no saved numbers of {split!r}. {others}{compute}")
     saved = SavedDocument.read(run, split)
     if saved is None:
-        raise DataError(
-            f"The saved numbers of {split} in metrics.json of {run.root} are damaged or from another version. "
-            f"Compute them again: {_evaluate(run, split)}"
-        )
+        raise DataError(_unreadable(run, split))
+    refuse_other_numbers(run, [saved.document])
     document = saved.counted(run, run.read_status().get("seal"))
     if split == "test" and not document.opened:
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "
             "Restore test_ledger.jsonl and status.json from a backup."
         )
-    changed = saved.changed(run, ExtraBlocks()) if saved.document.inputs else []
+    changed = saved.changed(run, ExtraBlocks()) if saved.document.inputs else _missing(run)
     doubts = saved.doubts([*changed, *([] if has_own_weights(run) else [run.weights.name])])
     bf16 = [_BF16] if was_trained_in_bf16(run) else []
     document = document.model_copy(update={"notes": [*document.notes, *unverified_note(run), *bf16, *doubts]})
     return document, [name for name in names if name != split]
 
 
-def adopt_run(root: Path) -> str:
+def adopt_run(root: Path, *, split: str | None = None) -> str:
     """`plainfilm show --adopt`: write the manifest of a run that has none; what was done, as a sentence.
 
     Raises:
-        DataError: it has a manifest that its files do not match, or had one.
+        UsageError, DataError, SealError: as show_run(); or it has a manifest that its files do not match, or had one, or
+            card, weights, config, table or the numbers of any split cannot be used. Nothing is written then.
     """
     run = RunDir.open(root)
-    if not adopt_files(run):
+
+    def check() -> None:
+        show_run(root, split=split)
+        FinishedRun.open(run)
+        splits = saved_splits(run)
+        found = [saved.document for name in splits if (saved := SavedDocument.read(run, name))]
+        if damaged := sorted(splits.keys() - {document.split for document in found}):
+            raise DataError(_unreadable(run, damaged[0]))
+        refuse_other_numbers(run, found, older=True)
+
+    if not adopt_files(run, check):
         return f"{run.root.name} has a run_manifest.json, and its files match it; nothing was written."
     return f"run_manifest.json was written: the files of {run.root.name} count as they are now, right or wrong."
+
+
+def _missing(run: RunDir) -> list[str]:
+    """The files without which nothing can be computed again."""
+    return [path.name for path in (run.card, run.config, run.table) if not path.is_file()]
+
+
+def _unreadable(run: RunDir, split: str) -> str:
+    what = f"The saved numbers of {split} in metrics.json of {run.root} are damaged or from another version."
+    return f"{what} Compute them again: {_evaluate(run, split)}"
 
 
 def _evaluate(run: RunDir, split: str) -> str:

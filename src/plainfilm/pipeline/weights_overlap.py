@@ -14,16 +14,16 @@ import pandas as pd
 
 from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
-from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.patients import are_known, known_patients
 from plainfilm.data.table.saved_table import read_table
-from plainfilm.errors import DataError, GateError
+from plainfilm.errors import ConfigError, DataError, GateError
 from plainfilm.evaluate.shift.known_images import identical_images
 from plainfilm.models.find_weights import FoundWeights
 from plainfilm.pipeline.prepare import Prepared, prepare
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.saved_config import read_run_yaml
 
 _UNKNOWN = (
     "UNCHECKED WEIGHTS: whether the weights were trained on images of valid or test cannot be checked, "
@@ -122,11 +122,19 @@ def _tables_before(run: RunDir, initial: dict[str, Any] | None) -> tuple[list[pd
 
 
 def _source(run: RunDir, sha256: str) -> tuple[RunDir, dict[str, Any] | None] | None:
-    """The run that this one started from, if it still has those weights, and its own initial weights."""
+    """The run that this one started from, if it still has those weights, and its own initial weights.
+
+    Raises:
+        DataError: the config that names it was edited.
+    """
     try:
-        source = RunDir(Path(read_yaml(run.config)["model"]["weights"]))
+        named = Path(read_run_yaml(run)["model"]["weights"])
+    except (ConfigError, KeyError, TypeError):
+        return None
+    try:
+        source = RunDir(named)
         card = read_card(source) if source.card.is_file() else None
-    except (DataError, KeyError, TypeError):
+    except DataError:
         return None
     return (source, card.initial_weights) if card is not None and card.weights_sha256 == sha256 else None
 

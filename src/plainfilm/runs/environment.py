@@ -61,6 +61,8 @@ def read_environment(run: RunDir) -> Environment:
     try:
         found = parsed_json(read_verified(run, run.environment), run.environment)
         versions = {"plainfilm": str(found["plainfilm"]), **found["libraries"]}
+        if not all(isinstance(each, str) for each in versions.values()):
+            raise TypeError("a version that is no text")
         speed = found["speed"]
         precision = str(speed.get("precision", "fp32"))  # earlier versions had no other
         return Environment(versions, str(speed["device"]), int(speed["threads"]), precision)

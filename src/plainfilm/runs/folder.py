@@ -215,13 +215,13 @@ class RunDir:
             yield
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the lock of the run for writing.
+    def lock(self, wait_seconds: float = 0) -> Iterator[None]:
+        """Hold the lock of the run for writing; not to be taken twice.
 
         Raises:
-            OccupiedError: another living process holds it. DataError: the folder cannot be written.
+            OccupiedError: another living process holds it after that time. DataError: the folder cannot be written.
         """
-        lock = FileLock(self.root / ".lock", timeout=0)
+        lock = FileLock(self.root / ".lock", timeout=wait_seconds)
         try:
             lock.acquire()
         except Timeout:

@@ -11,15 +11,18 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from plainfilm.base.command_line import command_line
+from plainfilm.base.files import hash_json
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.run_manifest import read_verified
+from plainfilm.runs.run_manifest import read_manifest, read_verified
 from plainfilm.schemas.calibration import CalibrationCurve
 from plainfilm.schemas.documents import Confusion, ReadsEitherKey
 from plainfilm.schemas.evaluate import BaselineDifference, DecisionCurve, LeftOut
 from plainfilm.schemas.macro_mean import MacroMean
 
+ITSELF = "metrics.json"  # key of `inputs`: the hash of what a document says
+_UNSIGNED = {"inputs", "run", "opened", "opened_set", "written"}  # may differ without an edit
 _Document = TypeVar("_Document", bound=BaseModel)
 
 
@@ -221,16 +224,32 @@ def saved_splits(run: RunDir) -> dict[str, dict[str, Any]]:
     """What `evaluate` saved for each split, by its name, not validated.
 
     Raises:
-        DataError: the file is missing, or is no JSON object of objects.
+        DataError: the file is missing, or is no JSON object of objects, or a document is not what was saved.
     """
     try:
         found = dict(parsed_json(read_verified(run, run.metrics), run.metrics))
         del found["schema_version"]
-        return {name: dict(part) for name, part in found.items()}
+        splits = {name: dict(part) for name, part in found.items()}
+        edited = [
+            name
+            for name, part in splits.items()
+            if part.get("inputs", {}).get(ITSELF, "") not in ("", numbers_hash(part))
+        ]
     except FileNotFoundError:
         raise DataError(f"The run {run.root} has no metrics.json. {_again(run)}") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f"metrics.json of {run.root} is damaged. {_again(run)}") from None
+    if edited and read_manifest(run) is not None:
+        raise DataError(
+            f"metrics.json of {run.root} was edited: the numbers of {edited[0]} are not those that were saved. Restore it "
+            f"from a backup, or make it again: {command_line('evaluate', run.root, '--again')}"
+        )
+    return splits
+
+
+def numbers_hash(document: dict[str, Any]) -> str:
+    """SHA-256 of what the document of a split says, as JSON; an edit by hand changes it."""
+    return hash_json({name: value for name, value in document.items() if name not in _UNSIGNED})
 
 
 def validated_splits(run: RunDir, kind: type[_Document], names: Callable[[str], bool] = bool) -> dict[str, _Document]:

@@ -79,13 +79,13 @@ def read_verified(run: RunDir, path: Path) -> bytes:
 
 
 def verify(run: RunDir, *paths: Path) -> None:
-    """Refuse as read_verified() does; files that are not there are passed over.
+    """Refuse as read_verified() does, and a file that is gone; one that the run never had is passed over.
 
     Args:
         paths: none for all of the manifest.
     """
     for path in paths or [run.root / name for name in read_manifest(run) or {}]:
-        if path.is_file():
+        if is_kept(run, path):
             read_verified(run, path)
 
 
@@ -155,6 +155,13 @@ def _cure(run: RunDir, name: str) -> str:
         again = ("evaluate", run.root, "--split", "test", "--again")
     elif name == "heat_checks.json":
         again = ("interpret", run.root)
+    elif name == "cost.json":
+        return "Restore it from a backup, or remove it and repeat experiments run, which measures it again."
+    elif name.startswith("predictions/external-"):
+        again = ("evaluate", run.root, "--external", "IMAGES")
+        return (
+            f"Restore it from a backup, or score those images again, which is an access of them: {command_line(*again)}"
+        )
     else:
         return "Restore it from a backup, or train again."
     access = ", which is a test-set access" if "test" in again else ""

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from plainfilm.config import ExperimentConfig, load_config
+from typing import Any
+
+from plainfilm.config import ExperimentConfig
+from plainfilm.config.experiment import make_config
+from plainfilm.config.strict_yaml import parsed_yaml
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.runs.environment import version_of, versions
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.run_manifest import verify
+from plainfilm.runs.run_manifest import read_verified
+
+
+def read_run_yaml(run: RunDir) -> dict[str, Any]:
+    """The mapping in config.yaml, of whatever version.
+
+    Raises:
+        DataError: it was edited. ConfigError: it is missing, or no YAML.
+    """
+    try:
+        data = read_verified(run, run.config)
+    except OSError as error:
+        raise ConfigError(
+            f"The config {run.config} cannot be read ({error.strerror or type(error).__name__})."
+        ) from None
+    return parsed_yaml(data, run.config)
 
 
 def read_run_config(run: RunDir) -> ExperimentConfig:
@@ -15,9 +34,8 @@ def read_run_config(run: RunDir) -> ExperimentConfig:
     Raises:
         DataError: this version cannot read it, or it was edited.
     """
-    verify(run, run.config)
     try:
-        return load_config(run.config)
+        return make_config(read_run_yaml(run), source=str(run.config))
     except ConfigError as error:
         then, now = version_of(run), versions()["plainfilm"]
         raise DataError(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback
 from plainfilm.base.files import sha256_of
+from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import SealError, UsageError
 from plainfilm.runs.folder import RunDir
-from plainfilm.runs.run_manifest import IN_LEDGER, IN_STATUS, name_of, read_manifest, save_hashes, verify
+from plainfilm.runs.run_manifest import IN_LEDGER, IN_STATUS, name_of, read_manifest, read_verified, save_hashes, verify
 
 _Access = Mapping[str, Any]
 
@@ -30,9 +31,11 @@ def say_unverified(run: RunDir, on_event: EventCallback) -> None:
         on_event("note", {"text": text})
 
 
-def adopt_files(run: RunDir) -> bool:
+def adopt_files(run: RunDir, check: Callable[[], object] = bool) -> bool:
     """Write the manifest of a run that has none, of its files as they are now; False where it has one, and it matches.
 
+    Args:
+        check: raises what must be refused, before anything is written.
     Raises:
         DataError: a file does not match the manifest, or the manifest was deleted. UsageError: the run is not done.
     """
@@ -42,6 +45,7 @@ def adopt_files(run: RunDir) -> bool:
             return False
         if run.read_status()["status"] != "done":
             raise UsageError(f"The run {run.root} is not done; only a finished run is adopted.")
+        check()
         save_hashes(run, {name_of(run, path): sha256_of(path) for path in _trusted(run) if path.is_file()})
         run.write_status("done", **{IN_STATUS: True})
     return True
@@ -72,8 +76,8 @@ def files_at_access(run: RunDir, split: str, scores: str | None) -> dict[str, An
 def refuse_other_files(run: RunDir, accesses: Sequence[_Access]) -> None:
     """Refuse inputs and scores that are not those of the accesses: then the manifest was written again, or mixed up.
 
-    The scores may be those of any access of their set: one that was killed has not written its own. Those of a
-    recalibrated version, which has another card, are not compared.
+    The scores may be those of any access of their set: one that was killed has not written its own. A recalibrated
+    version has another card than the accesses of its parent, and other scores until its own first access.
 
     Raises:
         SealError: names the file.
@@ -82,24 +86,33 @@ def refuse_other_files(run: RunDir, accesses: Sequence[_Access]) -> None:
     said = [access for access in accesses if IN_LEDGER in access]
     if files is None or not said:
         return
-    card = name_of(run, run.card)
-    for name in sorted({name for access in said for name in access[IN_LEDGER]} - {card}):
-        known = {access[IN_LEDGER].get(name) for access in said}
-        fixed = name in _inputs(run)
-        same = fixed or (_card_of(said[-1], card) in files.get(card, []) and _all_say(accesses, said, name))
-        if same and name in files and not known & set(files[name]):
+    moved_on = _is_recalibrated(run)
+    for name in sorted({name for access in said for name in access[IN_LEDGER]}):
+        naming = [access[IN_LEDGER] for access in said if name in access[IN_LEDGER]]
+        same = name not in files or {found[name] for found in naming} & set(files[name])
+        compared = name in _inputs(run) or _all_say(accesses, said, name)
+        if compared and not same and not (moved_on and _is_the_parents(run, name, naming[-1])):
             raise SealError(
                 f"{name} of {run.root} is not the file of its test-set accesses, although run_manifest.json names it. "
                 "Restore both from a backup."
             )
 
 
+def _is_the_parents(run: RunDir, name: str, last: Mapping[str, str]) -> bool:
+    """Whether what an access said of the card or of scores is about the parent of a recalibrated version."""
+    card = name_of(run, run.card)
+    return last.get(card) not in (read_manifest(run) or {}).get(card, []) and name not in set(_inputs(run)) - {card}
+
+
 def _inputs(run: RunDir) -> list[str]:
     return [name_of(run, path) for path in (run.card, run.config, run.table, run.excluded)]
 
 
-def _card_of(access: _Access, card: str) -> str:
-    return str(access[IN_LEDGER].get(card))
+def _is_recalibrated(run: RunDir) -> bool:
+    try:
+        return parsed_json(read_verified(run, run.card), run.card).get("recalibration") is not None
+    except (OSError, ValueError, AttributeError):  # missing or damaged: others say so
+        return False
 
 
 def _all_say(accesses: Sequence[_Access], said: Sequence[_Access], name: str) -> bool:

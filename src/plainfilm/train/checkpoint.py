@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.base.files import atomic_write, dump_json, read_regular
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import DataError, DivergedError
 from plainfilm.runs.folder import RunDir
@@ -131,9 +131,10 @@ def read_checkpoint(run: RunDir, start_sha256: str) -> Checkpoint | None:
         raise _damaged(run, "last.json and start.json belong to different runs")
     path = run.state_tensors(state.number)
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise _damaged(run, f"{path.name} is missing") from None
+        data = read_regular(path)
+    except OSError as error:
+        what = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise _damaged(run, f"{path.name} {what}") from None
     if hashlib.sha256(data).hexdigest() != state.tensors_sha256:
         raise _damaged(run, f"{path.name} is not the file that last.json describes")
     try:
@@ -146,14 +147,14 @@ def read_checkpoint(run: RunDir, start_sha256: str) -> Checkpoint | None:
 
 def _read_state(run: RunDir) -> State:
     try:
-        found = parsed_json(run.state.read_text(encoding="utf-8"), run.state)
+        found = parsed_json(read_regular(run.state), run.state)
         if set(found) != {"sha256", "state"} or _digest(found["state"]) != found["sha256"]:
             raise _damaged(run, "last.json was changed after it was written")
         return State.model_validate(found["state"])
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         raise _damaged(run, f"last.json: {where}: {error.errors()[0]['msg']}") from None
-    except (ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         raise _damaged(run, "last.json is not JSON") from None
 
 

@@ -71,6 +71,14 @@ def test_an_unknown_home_in_plainfilm_home_is_refused(bare, refusal):
     assert "Give the full path" in refusal(user_folder, UsageError)
 
 
+@pytest.mark.parametrize("given", ["home", "./home", "../home", "."])
+def test_a_relative_plainfilm_home_is_refused(bare, refusal, given):
+    """Each working folder would count accesses from 1."""
+    bare.setenv("PLAINFILM_HOME", given)
+    said = refusal(user_folder, UsageError)
+    assert repr(given) in said and "relative" in said and "full path" in said
+
+
 @pytest.mark.parametrize("home", ["", "/"])
 @pytest.mark.skipif(sys.platform == "win32", reason="HOME is not read there")
 def test_a_home_at_the_root_is_none(bare, home):

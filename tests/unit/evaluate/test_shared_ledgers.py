@@ -72,6 +72,54 @@ def test_a_copied_access_is_one_access_and_each_new_one_of_a_copy_counts(tmp_pat
     assert access(one) == (2, 3)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_run_that_is_opened_through_a_linked_folder_is_the_same_run(tmp_path, refusal):
+    run = train(tmp_path / "p1" / "x")
+    access(run)
+    (tmp_path / "link").symlink_to(tmp_path / "p1")
+    linked = RunDir(tmp_path / "link" / "x")
+    access(linked)
+    assert count_accesses(run, SEAL) == (2, 2)
+    forget(linked)
+    shutil.rmtree(tmp_path / "p1" / ".looks")  # only the user's ledger is left
+    for each in (run, linked):
+        assert "lacks 2 of" in refusal(lambda each=each: count_accesses(each, SEAL), SealError)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_accesses_that_an_older_version_recorded_by_the_linked_place_are_still_missed(tmp_path, refusal, monkeypatch):
+    run = train(tmp_path / "p1" / "x")
+    (tmp_path / "link").symlink_to(tmp_path / "p1")
+    linked = RunDir(tmp_path / "link" / "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(os.path, "realpath", lambda path: str(path))
+        access(linked)
+    forget(run)
+    shutil.rmtree(tmp_path / "p1" / ".looks")
+    assert "lacks 1 of" in refusal(lambda: count_accesses(linked, SEAL), SealError)
+
+
+NO_LEDGER = {
+    "empty": lambda path: path.write_bytes(b""), "folder": Path.mkdir,
+    "fifo": lambda path: os.mkfifo(path), "link to nothing": lambda path: path.symlink_to("gone"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+}  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no FIFOs there, and links need a right")
+@pytest.mark.parametrize("whose", ["run", "folder", "user"])
+@pytest.mark.parametrize("what", NO_LEDGER)
+def test_what_is_no_ledger_never_counts_as_no_access(tmp_path, home_of_one_test, refusal, whose, what):
+    run = train(tmp_path / "p1" / "x")
+    access(run)
+    path = {"run": run.ledger, "folder": run.shared_ledger(SEAL), "user": users(home_of_one_test)}[whose]
+    path.unlink()
+    NO_LEDGER[what](path)
+    for work in (lambda: count_accesses(run, SEAL), lambda: access(run)):
+        said = refusal(work, SealError)
+        assert str(path) in said and "no ledger of test-set accesses" in said
+
+
 def test_a_copy_made_before_the_first_access_is_not_refused(tmp_path):
     one = train(tmp_path / "p1" / "x")
     two = RunDir(shutil.copytree(one.root, tmp_path / "p2" / "x"))

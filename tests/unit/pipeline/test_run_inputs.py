@@ -109,9 +109,12 @@ def test_an_invalid_config_is_reported_as_such(run):
         read_inputs(run)
 
 
-def test_comments_and_order_in_the_config_do_not_count_as_a_change(run, cfg):
+def test_comments_and_order_in_the_config_change_nothing_but_its_hash(run, cfg):
+    """Resumed with it, the finished run would be refused by every command."""
     sections = run.config.read_text().split("\ndata:")
     run.config.write_text("# mine\n" + sections[0] + "\n# here\ndata:" + sections[1])
+    refused(run, "config.yaml of", "not the file that was written")
+    seal_files(run, run.config)
     assert read_inputs(run).cfg == cfg
 
 

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
-from plainfilm.errors import DataError, SealError
+from plainfilm.errors import DataError, SealError, UsageError
+from plainfilm.evaluate.document import ExtraBlocks
 from plainfilm.experiments.table import make_table
 from plainfilm.pipeline.compare import compare_runs
 from plainfilm.pipeline.evaluate import evaluate_run
 from plainfilm.pipeline.interpret import interpret_run
 from plainfilm.pipeline.report import report_run
+from plainfilm.pipeline.saved_document import SavedDocument
 from plainfilm.pipeline.show import adopt_run, show_run
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import ITSELF, numbers_hash
+from plainfilm.runs.run_manifest import write_file
 from plainfilm.runs.verified_files import adopt_files
 
 OTHER = {"train.lr": 0.02}  # another configuration
@@ -121,6 +127,77 @@ def test_an_edited_metrics_file_is_made_again_on_request_only(finish, refusal):
     assert "--again" in refusal(lambda: evaluate_run(run.root))
     assert evaluate_run(run.root, again=True).metrics["auroc"] == before
     assert show_run(run.root, split="valid")[0].metrics["auroc"] == before
+
+
+def test_numbers_edited_together_with_the_manifest_reach_no_page(finish, tmp_path):
+    """AUROC 0.999 in metrics.json, in its own hash and in the manifest: only the scores still say what it was."""
+    run, other = finish("one", patients=12), finish("two", patients=12, options=OTHER)
+    out = tmp_path / "out"
+    out.mkdir()
+    adopt_files(run)
+    evaluate_run(run.root, again=True)
+    before = run.metrics.read_text(encoding="utf-8")
+    saved = json.loads(before)
+    for signed in (False, True):
+        for split, again in (("valid", "evaluate"), ("test", "evaluate test")):
+            part = json.loads(before)[split]
+            part["metrics"]["auroc"]["value"] = 0.999
+            if signed:
+                part["inputs"] = {**SavedDocument.inputs_of(run, split, ExtraBlocks()), ITSELF: numbers_hash(part)}
+            write_file(run, run.metrics, json.dumps({**saved, split: part}))
+            work = commands(run, other, out)
+            if not signed and not part["inputs"]:
+                continue
+            asked = {name: work[name] for name in ("report", "table", again)} | {
+                "show": lambda s=split: show_run(run.root, split=s)
+            }
+            assert {name: refused("metrics.json", each) for name, each in asked.items()} == dict.fromkeys(asked, "")
+    write_file(run, run.metrics, before)
+    show_run(run.root)
+    assert list(out.iterdir()) == []
+
+
+def test_adopting_writes_nothing_where_it_refuses(finish, refusal):
+    """A bad split, numbers that are not those of the scores, a lost config, damaged weights, an edited ledger."""
+    run = finish("one", patients=12)
+    whole = {path: path.read_bytes() for path in run.root.rglob("*") if path.is_file() and path.name != ".lock"}
+    saved = json.loads(run.metrics.read_text(encoding="utf-8"))
+    saved["valid"]["metrics"]["auroc"]["value"] = 0.999
+    for path, content in {
+        run.metrics: json.dumps(saved).encode(), run.config: None, run.card: None, run.weights: b"other", run.table: b"x",
+        run.predictions("valid"): b"", run.ledger: b"{}\n",
+    }.items():  # fmt: skip
+        path.unlink() if content is None else path.write_bytes(content)
+        before = run.status.read_bytes()
+        with pytest.raises((DataError, SealError)) as caught:
+            adopt_run(run.root)
+        assert "\n" not in str(caught.value) and (path.name in str(caught.value) or path == run.card)
+        assert not run.manifest.exists() and run.status.read_bytes() == before
+        path.write_bytes(whole[path])
+    refusal(lambda: adopt_run(run.root, split="valid-shifted"), UsageError)
+    assert not run.manifest.exists()
+    assert "was written" in adopt_run(run.root)
+
+
+def test_a_file_that_is_gone_is_missed_by_show_and_by_adopting(finish, refusal):
+    run = finish("one", patients=12)
+    adopt_files(run)
+    for path in (run.metrics, run.card, run.config, run.predictions("test"), run.history):
+        data = path.read_bytes()
+        path.unlink()
+        for work in (show_run, adopt_run):
+            said = refusal(lambda work=work: work(run.root))
+            assert path.name in said and "is missing" in said
+        path.write_bytes(data)
+    assert "nothing was written" in adopt_run(run.root)
+
+
+def test_show_names_what_an_older_run_lacks(finish):
+    run = finish("one", patients=12)
+    for path in (run.card, run.config):
+        path.unlink()
+    notes = [note for note in show_run(run.root)[0].notes if note.startswith("Changed or gone")]
+    assert len(notes) == 1 and "card.json" in notes[0] and "config.yaml" in notes[0]
 
 
 def test_an_older_run_is_shown_with_one_note_and_can_be_adopted(finish):

@@ -50,7 +50,8 @@ def test_a_file_that_is_edited_unknown_or_gone_is_refused_by_name(run, refusal):
     assert refusal(lambda: read_verified(run, run.card)).startswith(f"card.json of {run.root} is not the file")
     assert "card.json" in refusal(lambda: verify(run))
     run.card.unlink()
-    assert "card.json" in refusal(lambda: is_kept(run, run.card))
+    for work in (lambda: is_kept(run, run.card), lambda: verify(run), lambda: adopt_files(run)):
+        assert "card.json" in refusal(work)
     run.data.write_text("{}")
     assert "data.json" in refusal(lambda: read_verified(run, run.data))
     assert not is_kept(run, run.local)
@@ -180,6 +181,23 @@ def test_a_file_that_is_removed_on_purpose_is_not_missed_even_after_a_kill(run, 
     assert read_manifest(run) == {} and not is_kept(run, run.card)
 
 
+@pytest.mark.parametrize(
+    ("name", "does"),
+    [
+        ("cost.json", "remove it and repeat experiments run"),
+        ("predictions/external-a.csv", "--external IMAGES"),
+        ("predictions/external-a_top.npy", "--external IMAGES"),
+        ("predictions/test.csv", "--split test --again"),
+        ("table.csv", "or train again"),
+    ],
+)
+def test_each_file_names_what_makes_it_again(run, refusal, name, does):
+    write_file(run, run.root / name, "1")
+    (run.root / name).write_text("2")
+    said = refusal(lambda: verify(run))
+    assert said.startswith(name) and does in said
+
+
 class TestLedger:
     """An access holds the hashes: a manifest that is written anew over edited scores does not pass."""
 
@@ -210,5 +228,18 @@ class TestLedger:
         accesses = [self.accessed(run)]
         write_file(run, run.predictions("test"), "rescored")
         refuse_other_files(run, [{"seal": "s"}, *accesses])
-        write_file(run, run.card, "recalibrated")
+        write_file(run, run.card, '{"recalibration": {"method": "platt"}}')
         refuse_other_files(run, accesses)
+        external = {"seal": "e", **files_at_access(run, "external-a", "3")}
+        refuse_other_files(run, [*accesses, external])  # of another set: test was scored by the parent still
+        accesses.append(self.accessed(run, scores="of the version"))
+        self.forge(run, run.predictions("test"), "2")  # the version's own access: its scores are compared again
+        with pytest.raises(SealError, match=r"predictions/test\.csv"):
+            refuse_other_files(run, accesses)
+
+    def test_edited_scores_with_an_edited_card_are_refused_by_the_card(self, run, refusal):
+        accesses = [self.accessed(run)]
+        self.forge(run, run.predictions("test"), "2")
+        for card in ('{"threshold": 0.1}', "no JSON", '{"recalibration": null}', "[]"):
+            self.forge(run, run.card, card)
+            assert "card.json" in refusal(lambda: refuse_other_files(run, accesses), SealError)

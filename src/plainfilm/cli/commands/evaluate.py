@@ -139,7 +139,7 @@ def show(
 
     with terminal:
         if adopt:
-            terminal("note", {"text": adopt_run(run)})
+            terminal("note", {"text": adopt_run(run, split=split)})
         document, others = show_run(run, split=split)
         one = command_line("show", document.run, "--split", others[0]) if others else ""
         terminal.result(document, *([f"Also saved: {', '.join(others)}. Show one: {one}"] if others else []))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from plainfilm.base.files import read_regular
 from plainfilm.errors import DataError
 from plainfilm.evaluate.ood.image_features import IMAGE_VIEWS, SHARPNESS, image_features
 from plainfilm.evaluate.stats.intervals import Floats
@@ -176,7 +177,7 @@ def read_gate(run: RunDir, card: Card) -> OODGate | None:
     if card.gate_sha256 is None:
         return None
     try:
-        data = run.gate.read_bytes()
+        data = read_regular(run.gate)
         if hashlib.sha256(data).hexdigest() == card.gate_sha256:
             return gate_from(data)
     except (OSError, ValueError, KeyError):

@@ -1,0 +1,95 @@
+"""Saved numbers against the saved scores that they come from.
+
+The scores are hashed, those of test in the ledger too. So an edit of metrics.json is found even where its hash in
+run_manifest.json was written again, and so is a metrics.json that a sync brought from another copy of the run.
+Compared are the counts and point values; intervals and further blocks are only in the hashes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from plainfilm.base.command_line import command_line
+from plainfilm.errors import DataError
+from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, rate_metric
+from plainfilm.evaluate.metrics.point_metrics import RATES, brier_losses, confusion_matrix
+from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.runs.folder import RunDir
+from plainfilm.runs.metrics_file import MetricsDocument, Number
+from plainfilm.runs.run_manifest import is_kept, read_manifest, read_verified
+from plainfilm.schemas.documents import EvaluateDocument, Metric
+
+_TOLERANCE, _LEVEL = 1e-6, 0.95  # scores have nine digits; the level has no effect on a point value
+
+
+def refuse_other_numbers(
+    run: RunDir, documents: Iterable[EvaluateDocument | MetricsDocument], *, older: bool = False
+) -> None:
+    """Check that the numbers of each split are those of its scores; a split without saved scores is passed over.
+
+    Args:
+        older: also in a run without a manifest, whose files nothing verifies.
+    Raises:
+        DataError: they are not, or the scores are damaged or edited.
+    """
+    if not older and read_manifest(run) is None:
+        return
+    for document in documents:
+        if is_kept(run, run.predictions(document.split)) and (what := _difference(document, _sample(run, document))):
+            again = () if document.split == "valid" else ("--split", document.split)
+            raise DataError(
+                f"metrics.json of {run.root} is not made from predictions/{document.split}.csv ({what}). "
+                f"Restore both from a backup, or compute it again{_price(document.split)}: "
+                + command_line("evaluate", run.root, *again, "--again")
+            )
+
+
+def _price(split: str) -> str:
+    return ", which is a test-set access" if split == "test" else ""
+
+
+def _sample(run: RunDir, document: EvaluateDocument | MetricsDocument) -> Sample:
+    vocab, path = document.confusion.labels, run.predictions(document.split)
+    try:
+        frame = pd.read_csv(io.BytesIO(read_verified(run, path)), dtype={"label": str}, keep_default_na=False)
+        probs = frame[[f"prob_{name}" for name in vocab]].to_numpy(dtype=np.float64)
+        targs = [vocab.index(label) for label in frame["label"]]
+        positive = None if document.positive is None else vocab.index(document.positive)
+        scores = probs / probs.sum(axis=1, keepdims=True)
+        return make_sample(scores, targs, np.arange(len(targs)), None, positive=positive, threshold=document.threshold)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        raise DataError(
+            f"{path} is damaged, or of other classes than metrics.json. Restore both from a backup, or train again."
+        ) from None
+
+
+def _difference(document: EvaluateDocument | MetricsDocument, sample: Sample) -> str:
+    """The first number that is another one, with both values; '' where all agree."""
+    counts = confusion_matrix(sample.predicted, sample.targs, len(sample.all_classes)).tolist()
+    if document.confusion.rows != counts:
+        return f"confusion {document.confusion.rows} there, {counts} by the scores"
+    at_half = sample.at(None if sample.positive is None else 0.5)
+    return _other_value(document.metrics, sample) or _other_value(document.metrics_at_half, at_half)
+
+
+def _other_value(said: Mapping[str, Metric] | Mapping[str, Number], sample: Sample) -> str:
+    for name, value in _values(sample).items():
+        there = said[name].value if name in said else None
+        if there is not None and value is not None and abs(there - value) > _TOLERANCE:
+            return f"{name} {there:.6g} there, {value:.6g} by the scores"
+    return ""
+
+
+def _values(sample: Sample) -> dict[str, float | None]:
+    """Point values by name; None where not estimable, or for no images."""
+    if not len(sample.targs):
+        return {}
+    rates = {name: rate_metric(name, sample.classes, sample, _LEVEL).value for name in RATES}
+    return {
+        "accuracy": accuracy_metric(sample, _LEVEL).value, "auroc": auroc_metric(sample.classes, sample, _LEVEL).value,
+        **rates, "brier": float(brier_losses(sample.probs, sample.targs, sample.positive).mean()),
+    }  # fmt: skip
