@@ -84,7 +84,7 @@ class Bundle:
     def reading(self, bits: int) -> Bundle:
         """The same bundle, for integers above 8 bits of another depth than those it was trained on."""
         card = self.card.model_copy(update={"decode": {**self.card.decode, "bits": bits}})
-        return Bundle(card, self._markdown, self._gate, self._session, self.threads)
+        return Bundle(card, self._markdown, self._gate, self._network, self.threads)
 
     def pixels(self, data: bytes | Path | str) -> np.ndarray:
         """An image as the network sees it, uint8 (c, h, w).

@@ -17,7 +17,8 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import from_home, read_regular
 from plainfilm.config import ExperimentConfig, ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
-from plainfilm.models.registry import MODELS, ModelSpec, WeightsFile, check_options, check_sizes, require_library
+from plainfilm.models.registry import MODELS, ModelSpec, check_options, check_sizes, require_library
+from plainfilm.models.weights_sources import WeightsFile
 from plainfilm.runs.card import Card, read_card
 from plainfilm.runs.folder import RunDir
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
-import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from plainfilm.base.listing import some
 from plainfilm.config import ModelConfig, TrainConfig
 from plainfilm.errors import ConfigError, MissingError
-from plainfilm.models.weights_package import WeightsPackage
+from plainfilm.models.weights_sources import WeightsFile, WeightsPackage
 
 _Triple = tuple[float, float, float]
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -20,41 +19,6 @@ _HALF = (0.5, 0.5, 0.5)
 # Fixed numbers typical of radiographs, not statistics of the data: nothing can leak from valid or test.
 _QUARTER = (0.25, 0.25, 0.25)
 _IMAGENET_TERMS = "trained on ImageNet, whose images are for non-commercial research"
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """Where ImageNet weights come from: a torch hub file, or a Hugging Face hub repository with either file name.
-
-    `mb`: size of the download. The eight hex digits in a torch hub name are the start of the file's SHA-256.
-    """
-
-    mb: float
-    torch_hub: str = ""
-    hugging_face: str = ""
-
-    @property
-    def host(self) -> str:
-        """The server it comes from."""
-        return "download.pytorch.org" if self.torch_hub else "huggingface.co"
-
-    @property
-    def name(self) -> str:
-        """Its name in messages."""
-        return self.torch_hub or f"{self.hugging_face}/model.safetensors"
-
-    @property
-    def url(self) -> str:
-        """Its address for a browser or curl."""
-        if self.torch_hub:
-            return f"https://{self.host}/models/{self.torch_hub}"
-        return f"https://{self.host}/{self.hugging_face}/resolve/main/model.safetensors"
-
-    @property
-    def sha256_prefix(self) -> str:
-        """The start of its SHA-256; '' where the name does not contain it."""
-        found = re.search(r"-([0-9a-f]{8,})\.", self.torch_hub)
-        return found[1] if found else ""
 
 
 @dataclass(frozen=True)

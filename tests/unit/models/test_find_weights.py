@@ -19,7 +19,8 @@ from plainfilm.config import ModelConfig
 from plainfilm.errors import ConfigError, DataError, MissingError
 from plainfilm.models import find_weights as weight_files
 from plainfilm.models.find_weights import find_again, find_weights, imagenet_on_disk, with_statistics
-from plainfilm.models.registry import MODELS, WeightsFile
+from plainfilm.models.registry import MODELS
+from plainfilm.models.weights_sources import WeightsFile
 
 RESNET = ModelConfig(name="resnet18", weights="imagenet")
 

@@ -21,7 +21,8 @@ from plainfilm.models import find_weights as weight_files
 from plainfilm.models.build import build_model, fresh_model
 from plainfilm.models.find_weights import FoundWeights, _file_sha256, find_weights
 from plainfilm.models.load_weights import _read_tensors, load_initial
-from plainfilm.models.registry import MODELS, WeightsFile
+from plainfilm.models.registry import MODELS
+from plainfilm.models.weights_sources import WeightsFile
 
 VOCAB = ["NORMAL", "PNEUMONIA"]
 

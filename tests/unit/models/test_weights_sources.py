@@ -19,7 +19,7 @@ from plainfilm.models.find_weights import FoundWeights, find_weights
 from plainfilm.models.key_maps import timm_efficientnet
 from plainfilm.models.load_weights import load_initial
 from plainfilm.models.registry import MODELS
-from plainfilm.models.weights_package import WeightsPackage
+from plainfilm.models.weights_sources import WeightsPackage
 from plainfilm.pipeline.housekeeping import list_models
 
 LITE = [name for name in MODELS if name.startswith("efficientnet_lite")]

@@ -1,12 +1,48 @@
-"""ImageNet weights that are installed like a library: for machines that reach a package index and no model hub."""
+"""Where ImageNet weights come from: a server's file, or a package for machines that reach an index and no model hub."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 from plainfilm.errors import DataError
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """Where ImageNet weights come from: a torch hub file, or a Hugging Face hub repository with either file name.
+
+    `mb`: size of the download. The eight hex digits in a torch hub name are the start of the file's SHA-256.
+    """
+
+    mb: float
+    torch_hub: str = ""
+    hugging_face: str = ""
+
+    @property
+    def host(self) -> str:
+        """The server it comes from."""
+        return "download.pytorch.org" if self.torch_hub else "huggingface.co"
+
+    @property
+    def name(self) -> str:
+        """Its name in messages."""
+        return self.torch_hub or f"{self.hugging_face}/model.safetensors"
+
+    @property
+    def url(self) -> str:
+        """Its address for a browser or curl."""
+        if self.torch_hub:
+            return f"https://{self.host}/models/{self.torch_hub}"
+        return f"https://{self.host}/{self.hugging_face}/resolve/main/model.safetensors"
+
+    @property
+    def sha256_prefix(self) -> str:
+        """The start of its SHA-256; '' where the name does not contain it."""
+        found = re.search(r"-([0-9a-f]{8,})\.", self.torch_hub)
+        return found[1] if found else ""
 
 
 @dataclass(frozen=True)
