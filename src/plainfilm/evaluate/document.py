@@ -60,8 +60,8 @@ def evaluate_document(
     card, positive, draws = finished.card, finished.positive, _draws(finished)
     sample, narrow = predictions.sample(positive, card.threshold), bool((predictions.frame["patient"] == "").any())
     per_class = {} if positive is not None else measure_per_class(sample, **draws)
-    at_half = measure_sample(sample.at(None if positive is None else 0.5), **draws)
     matrix, metrics = confusion_matrix(sample.predicted, sample.targs, len(card.vocab)), measure_sample(sample, **draws)
+    at_half = metrics if positive is None else measure_sample(sample.at(0.5), **draws)  # more classes have no threshold
     return EvaluateDocument(
         run=str(finished.run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
         positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split)],
