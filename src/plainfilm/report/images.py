@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from plainfilm.base.files import png_uri
+from plainfilm.base.listing import LISTED
 from plainfilm.base.sanitize import sanitized
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
@@ -18,6 +19,7 @@ from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import marks
 
 _SHOWN = 12
+_MATRIX = "confusion_{split}"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_BYTES = 8_000_000  # of one figure; those of plainfilm have at most 0.5 MB
 HEAT_NOTE = "Heat maps are not evidence of location; at best they show roughly what the score depends on."
@@ -30,6 +32,7 @@ _FIGURES = {
     "scores_{split}": ("operating", "Score distributions of both classes, with the threshold"),
     "roc_{split}": ("metrics", "ROC curve with a 95 % band and the operating point"),
     "precision_recall_{split}": ("metrics", "Precision-recall curve with a 95 % band"),
+    _MATRIX: ("metrics", "Confusion matrix: each row is a true class, and darker cells are a larger share of it"),
     "reliability_{split}": (
         "calibration",
         "Reliability diagram: observed frequency against score, in bins and as a smooth curve with its 95 % band. Above the diagonal the scores are too low, below it too high.",
@@ -69,6 +72,8 @@ def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
     """The figures by section: the PNGs that `interpret` made, or, without them, history and scores drawn here."""
     drawn: dict[str, list[_EmbeddedImage]] = {section: [] for section, _ in _FIGURES.values()}
     for pattern, (section, caption) in _FIGURES.items():
+        if pattern == _MATRIX and len(found.card.vocab) <= LISTED:  # a table shows it
+            continue
         name = pattern.format(split=found.split)
         png = _saved(found, name) or _drawn(found, pattern)
         if png:

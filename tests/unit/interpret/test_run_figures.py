@@ -16,11 +16,12 @@ from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.predictions import Predictions, make_predictions
-from plainfilm.interpret.run_figures import SplitView, confused_pairs, draw_run_figures, make_view, with_heat
+from plainfilm.interpret.run_figures import SplitView, draw_run_figures, make_view, with_heat
 from plainfilm.plots.heatmaps import NO_EVIDENCE
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.scaling import Scaling
+from plainfilm.schemas.interpret import confused_pairs
 from wording import lacking
 
 THRESHOLD, LEAKY = 0.6, "LEAKY SPLIT: x"
@@ -145,7 +146,7 @@ def test_both_errors_show_only_their_own_images_the_worst_first(drawn: Drawn):
 def test_with_more_classes_the_most_frequent_pairs_are_shown_first(drawn: Drawn):
     predictions = by_chance(4)
     view, figures = drawn(predictions)
-    pairs = confused_pairs(view.matrix, view.card.vocab)
+    pairs = confused_pairs(view.matrix.tolist(), view.card.vocab)
     assert [pair.images for pair in pairs] == sorted((pair.images for pair in pairs), reverse=True)
     assert sum(pair.images for pair in pairs) == (predictions.probs.argmax(axis=1) != predictions.targs).sum()
     bars = figures["confused_valid"].axes[0].patches

@@ -30,16 +30,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mcc_statistic,
     mean_statistic,
 )
-from plainfilm.evaluate.metrics.sample import (
-    WITHOUT,
-    Sample,
-    drawn,
-    make_sample,
-    metric,
-    missing,
-    share_correct,
-    with_room,
-)
+from plainfilm.evaluate.metrics.sample import WITHOUT, Sample, drawn, make_sample, metric, missing, with_room
 from plainfilm.evaluate.stats import bootstrap_limits, intervals
 from plainfilm.evaluate.stats.auroc_interval import auroc_interval, has_variance, misplaced_patients
 from plainfilm.evaluate.stats.average_precision import MOST_DRAWN, linearised_mean
@@ -277,7 +268,7 @@ def _ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     found = bootstrap_limits.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **_basis(sample))
     # draws without a wrong prediction do not vary: then the mean of the largest scores against the share correct bounds
     # the error from above and below (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
-    right, mean = share_correct(sample, level), float(sample.probs.max(axis=1).mean())
+    right, mean = sample.share_correct(level), float(sample.probs.max(axis=1).mean())
     high = max(found.high, mean - right.low, right.high - mean)
     low = min(found.low, found.value - max(right.value - right.low, right.high - right.value))
     # The limits are those of the true error, found around the uncorrected estimate; they contain the corrected one too.

@@ -45,6 +45,13 @@ def confusion_matrix(predicted: Ints, targs: Ints, k: int) -> Ints:
     return np.bincount(np.asarray(targs) * k + np.asarray(predicted), minlength=k * k).reshape(k, k)
 
 
+def is_among_highest(probs: Floats, targs: Ints, most: int) -> Bools:
+    """bool (n,), whether the true class is among the `most` highest scores; of equal ones the first class is higher."""
+    own = probs[np.arange(len(targs)), targs][:, None]
+    earlier = np.arange(probs.shape[1]) < targs[:, None]
+    return np.asarray(((probs > own) | ((probs == own) & earlier)).sum(axis=1) < most)
+
+
 def auprc(scores: Floats, labels: Bools) -> float:
     """Average precision, 0..1: precision at each distinct score weighted by the recall gained there, as scikit-learn.
 

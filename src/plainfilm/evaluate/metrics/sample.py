@@ -73,6 +73,10 @@ class Sample:
         """bool (n,), whether the largest score is the true class's, whatever the threshold."""
         return np.asarray(self.probs.argmax(axis=1) == self.targs)
 
+    def share_correct(self, level: float) -> Interval:
+        """Share of images whose largest score is the true class's, whatever the threshold."""
+        return proportion(self.right, self.clusters, level)
+
     def at(self, threshold: float | None) -> Sample:
         """The same images with the classes predicted at another threshold; their order does not depend on it.
 
@@ -230,11 +234,6 @@ def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
     0.39. The allowance has the weight of one patient with a wrong prediction, so it counts less the more of them there
     are.
     """
-    right = share_correct(sample, level)
+    right = sample.share_correct(level)
     events = distinct(sample.clusters[~sample.right])
     return max(half, (events * half + (right.value - right.low) * cost) / (events + 1))
-
-
-def share_correct(sample: Sample, level: float) -> Interval:
-    """Share of images whose largest score is the true class's, whatever the threshold."""
-    return proportion(sample.right, sample.clusters, level)

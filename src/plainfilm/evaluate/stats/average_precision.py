@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,17 +11,11 @@ from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, ar
 # Products of classes, images and draws of which the bootstrap of average precisions takes 20 s on one core; 1,000
 # classes of 20,000 images took 20 minutes, and take 2 s this way.
 MOST_DRAWN = 500_000_000
-
-
-class Precision(NamedTuple):
-    """An average precision, and each image's part in its error, float (n,), which sum to 0."""
-
-    value: float
-    errors: Floats
+Precision = tuple[float, Floats]
 
 
 def average_precision(scores: Floats, labels: Bools) -> Precision:
-    """Average precision, 0..1, of images of which some are positive, with its linearised error.
+    """Average precision, 0..1, and each image's part in its error, float (n,), which sum to 0.
 
     An image's part is the derivative to its weight (infinitesimal jackknife).
 
@@ -41,15 +34,15 @@ def average_precision(scores: Floats, labels: Bools) -> Precision:
     raised, lowered = (np.repeat(part, sizes) for part in (precision + from_here[0], from_here[1]))
     errors = np.empty(len(scores))
     errors[order] = (positive * (raised - value) - lowered) / total
-    return Precision(value, errors)
+    return value, errors
 
 
 def linearised_mean(
     parts: Sequence[Precision], clusters: Ints, *, seen: float, rarer: float, patients: int, level: float
 ) -> Interval:
     """Interval of the mean of several average precisions from their linearised errors; as `drawn_mean` otherwise."""
-    value = float(np.mean([part.value for part in parts]))
-    errors = np.sum([part.errors for part in parts], axis=0) / len(parts)
+    value = float(np.mean([part[0] for part in parts]))
+    errors = np.sum([part[1] for part in parts], axis=0) / len(parts)
     by_cluster = np.bincount(clusters, weights=errors)
     variance = patients / max(patients - 1, 1) * float(by_cluster @ by_cluster)
     if usable(value, variance):
