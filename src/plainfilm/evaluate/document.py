@@ -109,7 +109,7 @@ def _never_predicted(sample: Sample, vocab: list[str], split: str) -> list[str]:
     missed = [c for c in np.argsort(-images, kind="stable").tolist() if images[c] and not predicted[c]]
     if not missed:
         return []
-    who = some([f"{vocab[c]} ({images[c]} images)" for c in missed], 3)
+    who = some([f"{vocab[c]} ({images[c]} {'image' if images[c] == 1 else 'images'})" for c in missed], 3)
     what = "1 class is" if len(missed) == 1 else f"{len(missed):,} classes are"
     todo = (
         "Try another --threshold"

@@ -14,6 +14,7 @@ from plainfilm.base.sanitize import sanitized
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.plots import base
+from plainfilm.plots.curves import MOST_CURVES
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import marks
@@ -77,8 +78,20 @@ def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
         name = pattern.format(split=found.split)
         png = _saved(found, name) or _drawn(found, pattern)
         if png:
-            drawn[section].append(_EmbeddedImage(png_uri(png), caption))
+            drawn[section].append(_EmbeddedImage(png_uri(png), _caption(pattern, caption, len(found.card.vocab))))
     return drawn
+
+
+def _caption(pattern: str, caption: str, classes: int) -> str:
+    """With more than two classes there is no operating point, and of many not every class has a curve."""
+    if classes == 2 or not pattern.startswith(("roc", "precision")):
+        return caption
+    what = "ROC" if pattern.startswith("roc") else "Precision-recall"
+    if classes > MOST_CURVES:
+        return (
+            f"{what}: mean over the classes, each against the rest, and the best and the worst class with a 95 % band"
+        )
+    return f"{what} curve of each class against the rest"
 
 
 def heat_sheet(found: ReportedRun) -> _EmbeddedImage | None:
