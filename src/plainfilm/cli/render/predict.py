@@ -53,7 +53,7 @@ def _by_class(counts: dict[str, int]) -> str:
     others = [n for name, n in counts.items() if name not in names]
     if not others:
         return ", ".join(shown)
-    return f"{', '.join(shown)}, {sum(others):,} one of {len(others):,} other classes"
+    return f"{', '.join(shown)}, {sum(others):,} predicted one of {len(others):,} others"
 
 
 def _left_out(by_rule: dict[str, int]) -> str:

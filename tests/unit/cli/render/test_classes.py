@@ -96,6 +96,6 @@ def test_predict_ends_with_the_ten_most_frequent_classes():
     )  # fmt: skip
     said = predict_summary(document)
     shown = ", ".join(f"{i} predicted c{i}" for i in range(14, 4, -1))
-    assert f": {shown}, 10 one of 5 other classes; abstained" in said
+    assert f": {shown}, 10 predicted one of 5 others; abstained" in said
     few = document.model_copy(update={"called": {"A": 0, "B": 105}})
     assert ": 0 predicted A, 105 predicted B; abstained" in predict_summary(few)
