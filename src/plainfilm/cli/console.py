@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from plainfilm import __version__
 from plainfilm.base.sanitize import visible
 from plainfilm.base.terminal import tell
 from plainfilm.cli.experiment_events import ExperimentEvents
+from plainfilm.cli.render.classes import print_split_counts
 from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.screen import Screen, duration
 from plainfilm.errors import StoppedError, UsageError
@@ -178,20 +178,9 @@ class Terminal(ExperimentEvents):
             self.say(f"  quarantined {row['relative']!r}: {row['code']}, {row['why']}", whole=True)
         for example in example_lines(zip(excluded["code"], excluded["relative"], strict=True)) if self.verbose else ():
             self.say(example, whole=True)
-        self._print_splits(counts)
+        print_split_counts(self.err, counts)
         positive = facts["positive"]
         self.say(f"Positive class: {positive}" if positive else f"{len(counts.classes)} classes, each against the rest")
-
-    def _print_splits(self, counts: DataCounts) -> None:
-        table = Table(box=None, pad_edge=False)
-        for name in ("split", "images", "patients", *counts.classes):
-            table.add_column(name, justify="left" if name == "split" else "right")
-        for name, split in counts.splits.items():
-            patients = "unknown" if split.patients is None else f"{split.patients}{split.more_keys()}"
-            table.add_row(
-                name, str(split.images), patients, *(str(split.classes.get(label, 0)) for label in counts.classes)
-            )
-        self.err.print(table)
 
     def _on_network(self, facts: dict[str, Any]) -> None:
         balanced = "; classes sampled evenly" if facts["balanced"] else ""

@@ -77,7 +77,7 @@ def _fit(table: Table, width: int) -> None:
         max(cell_len(part) for text in texts for part in ([text] if column.no_wrap else text.split() or [""]))
         for column, texts in zip(table.columns, cells, strict=True)
     ]
-    widths, gaps = [max(map(cell_len, texts)) for texts in cells], 2 * (len(cells) - 1)
+    widths, gaps = _widths(table), 2 * (len(cells) - 1)
     while sum(widths) + gaps > width:
         loose = [i for i, each in enumerate(widths) if each > least[i]]
         if not loose:
@@ -86,6 +86,16 @@ def _fit(table: Table, width: int) -> None:
     for column, each in zip(table.columns, widths, strict=True):
         column.width = each
     table.width = sum(widths) + gaps
+
+
+def fits(table: Table, width: int) -> bool:
+    """Whether the table fits the width with every cell on one line."""
+    return sum(_widths(table)) + 2 * (len(table.columns) - 1) <= width
+
+
+def _widths(table: Table) -> list[int]:
+    """Width of the widest cell of each column."""
+    return [max(cell_len(str(cell)) for cell in (column.header, *column.cells)) for column in table.columns]
 
 
 def duration(seconds: float) -> str:

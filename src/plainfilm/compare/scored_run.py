@@ -17,10 +17,10 @@ from plainfilm.base.command_line import command_line
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.finished import SHIFTED, FinishedRun
-from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, rate_metric, with_room
+from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, rate_metric
 from plainfilm.evaluate.metrics.point_metrics import sensitivity_statistic
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample, metric, missing
+from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample, metric, missing, with_room
 from plainfilm.evaluate.predictions import CHANGE
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints

@@ -183,7 +183,7 @@ class DataConfig(Section):
     )  # fmt: skip
     audit: bool = key(
         True,
-        "Run shortcut probes, which cannot see the lungs, before training.",
+        "Run shortcut probes, which see no fine detail, before training.",
         Option("--audit/--no-audit", "Data"),
     )
     cache: bool = key(

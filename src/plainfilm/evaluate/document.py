@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.base.files import dump_json
+from plainfilm.base.listing import some
 from plainfilm.errors import DataError
 from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
 from plainfilm.evaluate.finished import FinishedRun
@@ -17,13 +18,13 @@ from plainfilm.evaluate.metrics.decision_curve import decision_curve
 from plainfilm.evaluate.metrics.likelihood_ratios import likelihood_ratios
 from plainfilm.evaluate.metrics.macro_means import macro_means
 from plainfilm.evaluate.metrics.measure import measure_per_class, measure_sample
-from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
+from plainfilm.evaluate.metrics.point_metrics import confusion_matrix, is_among_highest
 from plainfilm.evaluate.metrics.prevalence import restated
-from plainfilm.evaluate.metrics.sample import Sample, make_sample
+from plainfilm.evaluate.metrics.sample import Sample, make_sample, metric
 from plainfilm.evaluate.metrics.subgroups import subgroup_table
 from plainfilm.evaluate.predictions import CHANGE, Predictions
 from plainfilm.evaluate.shift.external_set import PREFIX
-from plainfilm.evaluate.stats.intervals import Floats, Ints
+from plainfilm.evaluate.stats.intervals import Floats, Ints, proportion
 from plainfilm.runs.card import KEPT_BEST, Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
@@ -45,6 +46,7 @@ class ExtraBlocks:
     names: list[str] = field(default_factory=list)
 
 
+_TOP_3_FROM = 5  # classes: of three, every image has its own among three
 _NO_EXTRA_BLOCKS = ExtraBlocks()
 
 
@@ -60,20 +62,28 @@ def evaluate_document(
     card, positive, draws = finished.card, finished.positive, _draws(finished)
     sample, narrow = predictions.sample(positive, card.threshold), bool((predictions.frame["patient"] == "").any())
     per_class = {} if positive is not None else measure_per_class(sample, **draws)
-    at_half = measure_sample(sample.at(None if positive is None else 0.5), **draws)
     matrix, metrics = confusion_matrix(sample.predicted, sample.targs, len(card.vocab)), measure_sample(sample, **draws)
+    at_half = metrics if positive is None else measure_sample(sample.at(0.5), **draws)  # more classes have no threshold
     return EvaluateDocument(
         run=str(finished.run.root), split=split, opened=accesses[0], opened_set=accesses[1], threshold=card.threshold,
-        positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split)],
+        positive=card.positive, notes=[*_card_notes(card, split), *chosen_on_valid(card, split), *_never_predicted(sample, card.vocab, split)],
         metrics=warned(metrics, narrow), metrics_at_half=warned(at_half, narrow),
         per_class={card.vocab[k]: warned(metrics, narrow) for k, metrics in per_class.items()},
-        macro=macro_means(metrics, sample, card.vocab), likelihood_ratios=warned(likelihood_ratios(sample), narrow),
+        top_3_accuracy=_top_3(sample, narrow), macro=macro_means(metrics, sample, card.vocab), likelihood_ratios=warned(likelihood_ratios(sample), narrow),
         confusion=Confusion(labels=card.vocab, rows=matrix.tolist()), temperature=card.temperature, bias=card.bias,
         threshold_range=card.threshold_range, reliability=reliability_report(card, predictions, sample, **draws),
         band=band_report(card, predictions), gate=gate_report(predictions),
         unadapted=warned(_unadapted(finished, split, predictions), narrow),
         **_blocks_beside(finished, predictions, sample, asked, narrow=narrow),
     )  # fmt: skip
+
+
+def _top_3(sample: Sample, narrow: bool) -> Metric | None:
+    """Share of images whose true class is among the three highest scores; None for fewer than five classes, or no image."""
+    if len(sample.all_classes) < _TOP_3_FROM or not len(sample.targs):
+        return None
+    hits = is_among_highest(sample.probs, sample.targs, 3)
+    return warned({"": metric(proportion(hits, sample.clusters), sample, sample.everyone)}, narrow)[""]
 
 
 def _unadapted(finished: FinishedRun, split: str, predictions: Predictions) -> dict[str, Metric]:
@@ -91,6 +101,22 @@ def _card_notes(card: Card, split: str) -> list[str]:
     if not split.startswith(PREFIX):
         return card.notes
     return [note if is_marked(note) else f"Training data: {note}" for note in card.notes]
+
+
+def _never_predicted(sample: Sample, vocab: list[str], split: str) -> list[str]:
+    """One note that names the classes that have images here and are never predicted; none where there is no such class."""
+    images, predicted = (np.bincount(which, minlength=len(vocab)) for which in (sample.targs, sample.predicted))
+    missed = [c for c in np.argsort(-images, kind="stable").tolist() if images[c] and not predicted[c]]
+    if not missed:
+        return []
+    who = some([f"{vocab[c]} ({images[c]} {'image' if images[c] == 1 else 'images'})" for c in missed], 3)
+    what = "1 class is" if len(missed) == 1 else f"{len(missed):,} classes are"
+    todo = (
+        "Try another --threshold"
+        if sample.positive is not None
+        else "Train longer, with more of their images or with --balance auto"
+    )
+    return [f"{what} never predicted on {split}: {who}. {todo}."]
 
 
 def _draws(finished: FinishedRun) -> dict[str, Any]:

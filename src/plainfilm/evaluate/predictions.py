@@ -46,8 +46,10 @@ class Predictions:
 
     def at(self, scaling: Scaling) -> Predictions:
         """The same logits, scored with another scaling."""
-        probs = scaling.probs(self.logits)
-        columns = {f"prob_{name}": _nine_digits(probs[:, k]) for k, name in enumerate(self.vocab)}
+        probs = _nine_digits(scaling.probs(self.logits))
+        columns = {f"prob_{name}": probs[:, k] for k, name in enumerate(self.vocab)}
+        if columns.keys().isdisjoint(self.frame.columns):  # 1,000 columns are joined at once: one by one pandas warns
+            return replace(self, frame=pd.concat([self.frame, pd.DataFrame(columns, index=self.frame.index)], axis=1))
         return replace(self, frame=self.frame.assign(**columns))
 
     def sample(self, positive: int | None, threshold: float | None) -> Sample:
@@ -121,8 +123,8 @@ def make_predictions(
         raise DataError("The network's outputs are not numbers; its weights are damaged. Train the run again.")
     columns = ["path", "patient", "label", *([CHANGE] if CHANGE in rows else [])]
     frame = rows[columns].reset_index(drop=True)
-    for k, name in enumerate(vocab):
-        frame[f"logit_{name}"] = _nine_digits(logits[:, k])
+    scores = pd.DataFrame(_nine_digits(logits), columns=[f"logit_{name}" for name in vocab])
+    frame = pd.concat([frame, scores], axis=1)
     # from the logits as saved, so that reading the file gives the same probabilities
     found = Predictions(frame, vocab, rows["group"].to_numpy(), _patients(rows, has_patients), _untouched(rows))
     found = found.at(scaling)
@@ -134,7 +136,22 @@ def _untouched(rows: pd.DataFrame) -> np.ndarray | None:
 
 
 def _nine_digits(values: np.ndarray) -> np.ndarray:
-    return np.array([float(f"{value:.9g}") for value in values])
+    """The values, float64 of any shape, as they read with nine significant digits.
+
+    A whole number below 2^53 times or over a power of ten up to 10^22 is the nearest float to that decimal; only what
+    is near a half, or far from 1, needs to be written out.
+    """
+    sized = np.abs(values)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        places = 8 - np.floor(np.log10(sized))
+        power = 10.0 ** np.abs(places)
+        scaled = np.where(places >= 0, sized * power, sized / power)
+        whole = np.rint(scaled)
+        found = np.copysign(np.where(places >= 0, whole / power, whole * power), values)
+        simple = (np.abs(places) <= 22) & (np.abs(scaled - whole) < 0.4999) & (scaled >= 1e8) & (whole < 1e9)
+    hard = ~simple
+    found[hard] = [float(f"{value:.9g}") for value in values[hard]]
+    return np.asarray(found)
 
 
 def _patients(rows: pd.DataFrame, has_patients: bool) -> np.ndarray | None:

@@ -210,7 +210,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
             opened=own if name == "test" else one.opened,
             # a copied run has left the other runs' accesses behind
             opened_by_all_runs=max(of_set if name == "test" else 0, one.opened_set),
-            threshold=one.threshold, metrics=one.metrics, metrics_at_half=one.metrics_at_half,
+            threshold=one.threshold, metrics=one.metrics, metrics_at_half=one.metrics_at_half, top_3_accuracy=one.top_3_accuracy,
             shortcut_baseline=one.shortcut_baseline, band_kept=one.band.kept if one.band else None,
             band_error=one.band.error_among_kept if one.band else None, gate_marked=one.gate.marked if one.gate else None,
             calibration=one.reliability.in_the_large if one.reliability else None, macro=one.macro,

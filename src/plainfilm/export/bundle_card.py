@@ -52,6 +52,7 @@ class SplitScores(_Block, HasShortcutBaseline):
     threshold: float | None
     metrics: dict[str, Metric]
     metrics_at_half: dict[str, Metric]
+    top_3_accuracy: Metric | None = None
     band_kept: Metric | None = None
     band_error: Metric | None = None
     gate_marked: Metric | None = None

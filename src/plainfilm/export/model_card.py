@@ -5,10 +5,13 @@ Headings follow Mitchell et al., Model Cards for Model Reporting, FAT* 2019.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from plainfilm.base.listing import LISTED, both_ends, some
 from plainfilm.base.sanitize import visible
 from plainfilm.evaluate.operating.conformal import holds_for
 from plainfilm.export.bundle_card import BundleCard, SplitScores
-from plainfilm.schemas.documents import DRAWN, Metric
+from plainfilm.schemas.documents import DRAWN, DataCounts, Metric
 from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.number_text import THREE, limits_text
 from plainfilm.schemas.operating import Recalibration
@@ -70,7 +73,7 @@ def _model(card: BundleCard) -> list[str]:
         f"- Network: {_plain(made.name)} ({made.parameters:,} parameters); {_plain(made.source)}",
         f"- Started from: {_plain(str(start))}. Kept: epoch {card.kept_epoch + 1}, {card.kept_by}. Finished {card.trained}",
         *(["- Trained in bf16: the training steps were computed in bfloat16, every score in float32"] if card.precision == "bf16" else []),
-        f"- Classes: {', '.join(_plain(name) for name in card.vocab)}; positive: {_plain(card.positive) if card.positive else 'none, each class against the rest'}",
+        f"- Classes: {_named(card.vocab)}; positive: {_plain(card.positive) if card.positive else 'none, each class against the rest'}",
         f"- Images: {spec['size_px']} x {spec['size_px']} px, {'grey' if spec['channels'] == 1 else 'RGB'}, {spec['resize']}"
         f"{', harmonised' if spec['harmonise'] else ''}; integers above 8 bits: {spec['bits'] or 'none in the data'}",
         f"- Normalised inside the network: {normal}",
@@ -89,13 +92,39 @@ def _data(card: BundleCard) -> list[str]:
         f"- Divided by: {_plain(card.split)}{' (LEAKY)' if card.leaky else ''}; patients {'known' if card.has_patients else 'unknown: intervals are likely too narrow'}",
         f"- Fingerprint of the images: {card.data_sha256}; with their split: {card.split_sha256}",
         *_people("Data")[2:],
-        "", f"| split | images | patients | {' | '.join(map(_plain, data.classes))} |", f"|---|{'---:|' * (2 + len(data.classes))}",
+        "", *_counts(data),
     ]  # fmt: skip
+    return lines
+
+
+def _counts(data: DataCounts) -> list[str]:
+    """A row for each split with the images of each class; of many classes a second table has some of them as rows."""
+    classes = list(data.classes) if len(data.classes) <= LISTED else []
+    lines = [f"| split | images | patients |{''.join(f' {_plain(name)} |' for name in classes)}"]
+    lines += [f"|---|{'---:|' * (2 + len(classes))}"]
     for name, split in data.splits.items():
         patients = "unknown" if split.patients is None else f"{split.patients:,}{split.more_keys()}"
-        counts = " | ".join(f"{split.classes.get(label, 0):,}" for label in data.classes)
-        lines.append(f"| {_plain(name)} | {split.images:,} | {patients} | {counts} |")
+        counts = "".join(f" {split.classes.get(label, 0):,} |" for label in classes)
+        lines.append(f"| {_plain(name)} | {split.images:,} | {patients} |{counts}")
+    return lines if classes else [*lines, *_counts_of_many(data)]
+
+
+def _counts_of_many(data: DataCounts) -> list[str]:
+    """The classes with the most and the fewest images."""
+    lines = [
+        "",
+        f"{len(data.classes):,} classes, those with the most and with the fewest images (card.json has all):",
+        "",
+    ]
+    lines += [f"| class | {' | '.join(map(_plain, data.splits))} |", f"|---|{'---:|' * len(data.splits)}"]
+    for label in both_ends(sorted(data.classes, key=lambda name: -data.classes[name])):
+        counts = (" ..." if label is None else f" {split.classes.get(label, 0):,}" for split in data.splits.values())
+        lines.append(f"| {'...' if label is None else _plain(label)} |{' |'.join(counts)} |")
     return lines
+
+
+def _named(names: Sequence[str], most: int = 20) -> str:
+    return some([_plain(name) for name in names], most)
 
 
 def _scores(name: str, scores: SplitScores) -> list[str]:
@@ -119,6 +148,10 @@ def _scores(name: str, scores: SplitScores) -> list[str]:
 
 def _facts(scores: SplitScores) -> list[str]:
     lines = []
+    if (top := scores.top_3_accuracy) is not None:
+        lines.append(
+            f"- Top-3 accuracy (the true class is among the three highest scores): {_value(top)} {_between(top)}"
+        )
     if (row := scores.shortcut_baseline) is not None and row.auroc is not None:
         lines.append(
             f"- Shortcut baseline: AUROC {_value(row.auroc)} {_between(row.auroc)} by {_plain(str(row.best))} alone"
@@ -157,7 +190,7 @@ def _operating_point(card: BundleCard) -> list[str]:
         )
         lines += _range(card)
     if card.band is not None:
-        lowest = ", ".join(f"{_plain(name)} {value:.4f}" for name, value in card.band.lowest.items())
+        lowest = some([f"{_plain(name)} {value:.4f}" for name, value in card.band.lowest.items()], LISTED)
         lines.append(
             f"- A class is possible from a score of: {lowest}; the model abstains unless the predicted class is the only "
             f"possible one. {holds_for(card)}"
@@ -187,7 +220,7 @@ def _scaled_on(card: BundleCard) -> str:
 def _bias(card: BundleCard) -> list[str]:
     if not card.bias:
         return []
-    each = ", ".join(f"{_plain(name)} {value:+.4f}" for name, value in card.bias.items())
+    each = some([f"{_plain(name)} {value:+.4f}" for name, value in card.bias.items()], LISTED)
     return [f"- Bias added to logits / temperature, fitted with it: {each}"]
 
 

@@ -2,7 +2,7 @@
 
 Deletion: does the score fall sooner when the hottest patches are removed first? (Petsiuk et al., BMVC 2018)
 Randomised weights: do the heat maps differ from those of untrained networks? (Adebayo et al., NeurIPS 2018)
-Central field: how much of the heat is in the part of the image where a chest radiograph shows the chest?
+Central field: how much of the heat is in the part of the image where an image mostly shows its object?
 """
 
 from __future__ import annotations

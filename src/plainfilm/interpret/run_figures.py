@@ -13,7 +13,12 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.metrics.calibration import Bin, reliability
 from plainfilm.evaluate.metrics.calibration_curve import smooth_calibration
-from plainfilm.evaluate.metrics.curve_bands import precision_recall_band, roc_band
+from plainfilm.evaluate.metrics.curve_bands import (
+    CurveBand,
+    mean_curves,
+    precision_recall_band,
+    roc_band,
+)
 from plainfilm.evaluate.metrics.measure import confidences, rate_metric
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
@@ -25,7 +30,7 @@ from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import Metric, marks
-from plainfilm.schemas.interpret import Confused
+from plainfilm.schemas.interpret import confused_pairs
 
 SHOWN, WORST = 12, 4  # images of the largest losses, and of each kind of error
 _LEVEL = 0.95
@@ -86,7 +91,8 @@ def draw_run_figures(finished: FinishedRun, view: SplitView) -> dict[str, Figure
     """All figures of one split, by name."""
     k, split = view.positive, view.split
     drawn = {"history": _history(finished.run, view.card)}
-    drawn[f"confusion_{split}"] = base.plot_confusion(view.matrix, view.card.vocab, view.title("Confusion matrix"))
+    if len(view.card.vocab) <= base.SHADED:
+        drawn[f"confusion_{split}"] = base.plot_confusion(view.matrix, view.card.vocab, view.title("Confusion matrix"))
     if k is not None:
         names = (view.card.vocab[1 - k], view.card.vocab[k])
         scores, truth = view.predictions.probs[:, k], view.predictions.targs == k
@@ -96,13 +102,6 @@ def draw_run_figures(finished: FinishedRun, view: SplitView) -> dict[str, Figure
     drawn[f"top_losses_{split}"] = _top_losses(view)
     drawn[f"confused_{split}"] = _mistakes(view)
     return drawn
-
-
-def confused_pairs(matrix: np.ndarray, vocab: list[str]) -> list[Confused]:
-    """Confusions by true and predicted class, most frequent first."""
-    pairs = [(int(matrix[i, j]), i, j) for i in range(len(vocab)) for j in range(len(vocab)) if i != j and matrix[i, j]]
-    pairs.sort(key=lambda pair: (-pair[0], *pair[1:]))
-    return [Confused(truth=vocab[i], called=vocab[j], images=n) for n, i, j in pairs]
 
 
 def _history(run: RunDir, card: Card) -> Figure:
@@ -117,6 +116,8 @@ def _history(run: RunDir, card: Card) -> Figure:
 def _curves(view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
     """ROC and precision-recall curves; of more than two classes, each class with both sides is set against the rest."""
     vocab, sample, draws = view.card.vocab, view.sample, {"n_boot": cfg.evaluate.n_boot, "seed": cfg.train.seed}
+    if len(sample.classes) > curves.MOST_CURVES:
+        return _curves_of_many(view, draws)
     roc = {vocab[c]: band for c in sample.classes if (band := roc_band(sample, c, **draws))}
     recall = {vocab[c]: band for c in sample.classes if (band := precision_recall_band(sample, c, **draws))}
     at = {name: rate_metric(name, sample.classes, sample, _LEVEL) for name in ("sensitivity", "specificity", "ppv")}
@@ -131,6 +132,34 @@ def _curves(view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
         title = view.title("Precision and recall, 95 % band")
         drawn[f"precision_recall_{view.split}"] = curves.plot_precision_recall(recall, point, shares, title)
     return drawn
+
+
+def _curves_of_many(view: SplitView, draws: dict[str, int]) -> dict[str, Figure]:
+    """The mean curve, and that of the class with the largest and of the one with the smallest area."""
+    vocab, sample = view.card.vocab, view.sample
+    counts = np.bincount(sample.targs, minlength=len(vocab))
+    ranked = [c for c in sample.classes if 0 < counts[c] < len(sample.targs)]
+    if not ranked:
+        return {}
+    means = mean_curves(sample)
+    roc, recall, shares = dict[str, CurveBand](), dict[str, CurveBand](), dict[str, float]()
+    for bands, areas, band, mean in (
+        (roc, {c: sample.curve(c).area for c in ranked}, roc_band, means[0]),
+        (recall, {c: sample.precision(c)[0] for c in ranked}, precision_recall_band, means[1]),
+    ):
+        bands[f"mean of {len(ranked):,} classes {np.mean([*areas.values()]):.3f}"] = mean
+        for what, c in (("best", max(ranked, key=areas.__getitem__)), ("worst", min(ranked, key=areas.__getitem__))):
+            name = f"{what}: {short(vocab[c])} {areas[c]:.3f}"
+            if (drawn := band(sample, c, **draws)) is not None:
+                bands[name] = drawn
+                shares |= {name: counts[c] / len(sample.targs)} if bands is recall else {}
+    title = "with the area below each curve; 95 % band of the two classes"
+    return {
+        f"roc_{view.split}": curves.plot_roc(roc, None, view.title(f"ROC {title}")),
+        f"precision_recall_{view.split}": curves.plot_precision_recall(
+            recall, None, shares, view.title(f"Precision and recall {title}")
+        ),
+    }
 
 
 def _point(view: SplitView, x: Metric, y: Metric, text: str) -> curves.Point | None:
@@ -171,7 +200,7 @@ def _mistakes(view: SplitView) -> Figure:
     if len(vocab) > 2:
         places = {name: i for i, name in enumerate(vocab)}
         pairs = [(pair.truth, pair.called, pair.images, int(matrix[places[pair.truth]].sum()))
-                 for pair in confused_pairs(matrix, vocab)]  # fmt: skip
+                 for pair in confused_pairs(matrix.tolist(), vocab)]  # fmt: skip
         return heatmaps.plot_pairs(pairs, view.title("Most frequent confusions (true class as predicted class)"))
     rows, kinds = view.predictions.worst(len(view.worst)), []
     for truth in (0, 1):

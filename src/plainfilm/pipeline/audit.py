@@ -16,6 +16,7 @@ from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.audit.probes import PROBES, cross_validated, file_features, image_statistics
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.image import sandbox
+from plainfilm.data.loaders.augment import natural_note
 from plainfilm.data.split.identities import IDENTITY_NOTE, without_identities
 from plainfilm.data.split.splits import grouped, label_index, leaks, people
 from plainfilm.data.synthetic.drawn_files import drawn_note
@@ -127,7 +128,7 @@ def _document(
         **people(rows, table.has_patients), positive=positive, shortcuts=shortcuts,
         verdict=found.verdict(any(shortcut.banner for shortcut in shortcuts), unknown),
         patient_patterns=propose_patterns(rows),
-        notes=[*drawn_note(rows), *table.notes, *_notes(shortcuts, table), *_given_notes(rows, found)], page=str(folder.root / "audit.html"),
+        notes=[*drawn_note(rows), *table.notes, *_notes(shortcuts, table), *_given_notes(rows, found), *natural_note(rows["grey"].to_numpy())], page=str(folder.root / "audit.html"),
     )  # fmt: skip
 
 

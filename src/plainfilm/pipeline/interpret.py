@@ -29,7 +29,7 @@ from plainfilm.models.from_card import bare_network, kept_network
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.run_manifest import read_verified, remove_file, write_file
-from plainfilm.schemas.interpret import HeatFindings, InterpretDocument, LabelErrorFindings
+from plainfilm.schemas.interpret import HeatFindings, InterpretDocument, LabelErrorFindings, confused_pairs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def interpret_run(
     Raises:
         SealError: no test-set access is recorded.
     """
-    from plainfilm.interpret.run_figures import confused_pairs, draw_run_figures, make_view
+    from plainfilm.interpret.run_figures import draw_run_figures, make_view
 
     run = RunDir.open(root)
     split = split or ("test" if run.predictions("test").is_file() else "valid")
@@ -84,7 +84,7 @@ def interpret_run(
         atomic_write(run.label_errors, listed)
     return InterpretDocument(
         run=str(run.root), split=split, figures={name: str(run.figure(name)) for name in drawn}, notes=finished.card.notes,
-        confused=confused_pairs(view.matrix, finished.card.vocab), heat=found,
+        confused=confused_pairs(view.matrix.tolist(), finished.card.vocab), heat=found,
         suspects=label_errors,
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.exclude import leave_out
+from plainfilm.data.split.few_images import few_images_note
 from plainfilm.data.split.identities import without_patients
 from plainfilm.data.split.splits import Split, count, make_split
 from plainfilm.data.split.subsample import keep_per_class
@@ -91,7 +92,13 @@ def _refuse_unreachable_bound(rule: str, split: Split, positive: str | None) -> 
 
 
 def _all_notes(table: ImageTable, split: Split, cfg: DataConfig) -> tuple[str, ...]:
-    return (*drawn_note(split.rows), *table.notes, *positive_note(table.classes, cfg), *split.notes)
+    return (
+        *drawn_note(split.rows),
+        *table.notes,
+        *positive_note(table.classes, cfg),
+        *split.notes,
+        *few_images_note(split.rows),
+    )
 
 
 def decode_spec(cfg: ExperimentConfig, table: ImageTable) -> DecodeSpec:

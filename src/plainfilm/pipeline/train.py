@@ -19,6 +19,7 @@ from plainfilm.base.files import atomic_write, sha256_of
 from plainfilm.config import ExperimentConfig, Phase
 from plainfilm.data.audit.patient_patterns import propose_patterns
 from plainfilm.data.cache.rows import PixelRows
+from plainfilm.data.loaders.augment import natural_note
 from plainfilm.data.split.identities import IDENTITY_NOTE
 from plainfilm.evaluate.operating.thresholds import is_fixed
 from plainfilm.models.find_weights import find_again, starting_point, without_path
@@ -64,9 +65,10 @@ def train_run(
     run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
-    ready = prepare_without_overlap(
-        cfg, found, on_event
-    )  # before torch is imported: the counts are shown within seconds
+    # before torch is imported: the counts are shown within seconds
+    ready = prepare_without_overlap(cfg, found, on_event)
+    for note in natural_note(ready.table.rows["grey"].to_numpy(), cfg.train.augment):
+        on_event("note", {"text": note})
     from plainfilm.models.build import pick_device
     from plainfilm.train.machine.precision import settle_precision
     from plainfilm.train.machine.speed import facts, gpu_facts, speed_up
@@ -268,9 +270,22 @@ def _card(
         precision=_precision_of(cfg, best_at[0]), kept_phase=best_at[0], kept_epoch=best_at[1],
         kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
-        seal=ready.seal, notes=list(ready.split.notes), weights_sha256=sha256,
+        seal=ready.seal, notes=[*ready.split.notes, *_last_epoch_note(cfg, best_at)], weights_sha256=sha256,
         initial_weights=initial_weights,
     )  # fmt: skip
+
+
+def _last_epoch_note(cfg: ExperimentConfig, best_at: tuple[int, int]) -> list[str]:
+    """That the best epoch was the last one, so that more might be better; none where a single epoch was all."""
+    last = len(cfg.train.phases) - 1
+    epochs = cfg.train.phases[last].epochs
+    if (
+        cfg.train.keep == "last"
+        or best_at != (last, epochs - 1)
+        or sum(phase.epochs for phase in cfg.train.phases) == 1
+    ):
+        return []
+    return [f"The best epoch was the last of {epochs}: more may score higher. Try about --epochs {2 * epochs}."]
 
 
 def _precision_of(cfg: ExperimentConfig, phase: int) -> Literal["fp32", "bf16"]:

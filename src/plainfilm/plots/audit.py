@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, key_below
+from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, key_below, short
 
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILION, GREY)
 _HATCHES = ("", "//", "..", "xx", "--")
@@ -28,6 +28,8 @@ def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) 
         everything = np.concatenate(list(per_class.values()))
         low, high = float(everything.min()), float(everything.max())
         bins = np.linspace(low, high if high > low else low + 1, 31)
+        if len(per_class) > len(_COLOURS):
+            per_class, name = _lowest_and_highest(per_class, name)
         for i, (label, shown) in enumerate(per_class.items()):
             weights = np.full(len(shown), 1 / max(len(shown), 1))
             ax.hist(
@@ -40,6 +42,15 @@ def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) 
     for ax in axes[len(values) :]:
         ax.set_visible(False)
     return figure
+
+
+def _lowest_and_highest(per_class: Mapping[str, np.ndarray], name: str) -> tuple[dict[str, np.ndarray], str]:
+    """All classes together, and those with the lowest and the highest median; the text below the panel names them."""
+    medians = {label: float(np.median(values)) for label, values in per_class.items()}
+    low, high = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
+    shown = {"all classes": np.concatenate(list(per_class.values()))}
+    shown |= {"class with the lowest median": per_class[low], "class with the highest median": per_class[high]}
+    return shown, f"{name}\nlowest: {short(low)}, highest: {short(high)}"
 
 
 def plot_probes(

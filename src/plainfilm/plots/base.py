@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from plainfilm.base.listing import LISTED
+
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 RESEARCH_ONLY = "Research use only."
+SHADED = 60  # classes of a confusion matrix that can be drawn; of more the most frequent confusions are
 WIDE = 4.2  # inches
 _SUGGESTION_MARKS = tuple(zip("osD^", (VERMILION, ORANGE, GREEN, GREY), strict=True))
 _SUGGESTED = {"minimum": "minimum, a tenth of the lowest point:"}
@@ -108,13 +112,38 @@ def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) 
 
 
 def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figure:
-    """Image counts, int (k, k), rows = truth; each cell also gives its share of the row."""
-    k = len(vocab)
+    """Image counts, int (k, k), rows = truth: up to 12 classes each cell with its share of the row, beyond only shaded."""
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
+    return (_numbered if len(vocab) <= LISTED else _shaded)(counts, shares, vocab, title)
+
+
+def _shaded(counts: np.ndarray, shares: np.ndarray, vocab: Sequence[str], title: str) -> Figure:
+    """Shares of each row as shades; a white row has no image."""
+    k, size = len(vocab), 7 if len(vocab) <= 30 else 5.5
+    side = max(WIDE, 1.8 + 0.11 * k)
+    figure = Figure(figsize=(side, side * 0.9), layout="constrained")
+    ax = figure.subplots()
+    # a power below 1: a confusion of one image in twenty must be seen
+    image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
+    names = [short(name, 12) for name in vocab]
+    ax.set_xticks(range(k), names, rotation=90, parse_math=False)
+    ax.set_yticks(range(k), names, parse_math=False)
+    ax.set(xlabel="predicted class", ylabel="true class")
+    ax.tick_params(length=0, labelsize=size)
+    bar = figure.colorbar(image, ax=ax, shrink=0.6, ticks=[0, 0.05, 0.2, 0.5, 1])
+    bar.set_label(f"share of the true class, of {int(counts.sum()):,} images", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
+    entitle(figure, title)
+    return figure
+
+
+def _numbered(counts: np.ndarray, shares: np.ndarray, vocab: Sequence[str], title: str) -> Figure:
+    """Each cell with its count and its share of the row."""
+    k, rows = len(vocab), counts.sum(axis=1, keepdims=True)
     side = max(WIDE, 1.4 + 0.95 * k)
     figure = Figure(figsize=(side, side * 0.95), layout="constrained")
     ax = figure.subplots()
-    rows = counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, rows, out=np.zeros(counts.shape), where=rows > 0)
     ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i in range(k):
         for j in range(k):

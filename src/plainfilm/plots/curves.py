@@ -18,6 +18,7 @@ from plainfilm.schemas.documents import Metric
 
 _LINES = ((BLUE, "-"), (VERMILION, "--"), (GREEN, "-."), (ORANGE, ":"), ("black", "-"), (GREY, "--"))
 _BANDS = 3  # more bands would hide each other
+MOST_CURVES = len(_LINES)  # each has a line of its own
 _Corner = tuple[tuple[float, float], tuple[float, float]]  # limits of x and y
 
 
@@ -64,7 +65,7 @@ def plot_precision_recall(bands: Mapping[str, CurveBand], point: Point | None, s
     """
     steep = all(band.low[80] > 0.8 for band in bands.values())
     figure, axes = _squares(title, _RECALL.corner if steep else None)
-    for name in bands:
+    for name in bands.keys() & shares.keys():
         axes[0].axhline(shares[name], color=GREY, linewidth=0.8, linestyle=":", label="chance")
     return _with_curves(figure, axes, bands, point, _RECALL)
 
@@ -133,7 +134,7 @@ def _draw(ax: Axes, bands: Mapping[str, CurveBand], steps: Literal["steps-post",
         colour, line = _LINES[i % len(_LINES)]
         if len(bands) <= _BANDS:
             ax.fill_between(GRID, band.low, band.high, color=colour, alpha=0.18, linewidth=0)
-        ax.plot(band.x, band.y, color=colour, linestyle=line, linewidth=1.5, label=short(name, 28), drawstyle=steps)
+        ax.plot(band.x, band.y, color=colour, linestyle=line, linewidth=1.5, label=short(name, 32), drawstyle=steps)
 
 
 def _mark(ax: Axes, point: Point, *, mirrored: bool) -> None:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from plainfilm import __version__
 from plainfilm.base.files import png_uri
+from plainfilm.base.listing import LISTED, both_ends
 from plainfilm.plots.audit import plot_copies, plot_histograms, plot_probes
 from plainfilm.plots.base import as_png
 from plainfilm.schemas.data import AuditDocument
@@ -51,7 +52,7 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
     ]
     figures = {"probes": _probes(audit, limit), "histograms": _histograms(audit, rows, pixels), "copies": copies}
     text: str = env.get_template("audit.html.j2").render(
-        audit=audit, figures=figures, findings=_findings(audit), meaning=_MEANING[audit.verdict],
+        audit=audit, ends=both_ends(sorted(audit.classes, key=lambda name: -audit.classes[name]["images"])), listed=LISTED, figures=figures, findings=_findings(audit), meaning=_MEANING[audit.verdict],
         research_only=RESEARCH_ONLY, version=__version__,
     )  # fmt: skip
     return text

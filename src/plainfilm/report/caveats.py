@@ -109,7 +109,7 @@ def _shortcut(found: ReportedRun) -> list[Caveat]:
     probes = found.document.shortcut_baseline
     if probes is None and not said:
         text = (
-            "No shortcut baseline was run, so it is unknown whether these classes can be separated without lung detail."
+            "No shortcut baseline was run, so it is unknown whether these classes can be separated without fine detail."
         )
         return [Caveat("mind", "Shortcuts not tested", text)]
     known = {name: metric for name, metric in (probes.probes if probes else {}).items() if metric.value is not None}
@@ -124,7 +124,7 @@ def _beside_the_network(found: ReportedRun, known: dict[str, Number], best: str 
     top = known[highest]
     chosen = f" (the {best}, best on valid: {number(known[best].value)} {between(known[best])})" if best in known and best != highest else ""  # fmt: skip
     text = (
-        f"AUROC {number(top.value)} {between(top)} on these images from the {highest} alone, without lung detail{chosen}; "
+        f"AUROC {number(top.value)} {between(top)} on these images from the {highest} alone, without fine detail{chosen}; "
         f"the network: {number(network.value)} {between(network)}."
     )
     if network.value is not None and top.value is not None and network.value <= top.value:

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from plainfilm.base.files import png_uri
+from plainfilm.base.listing import LISTED
 from plainfilm.base.sanitize import sanitized
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.plots import base
+from plainfilm.plots.curves import MOST_CURVES
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.run_manifest import read_verified
 from plainfilm.schemas.documents import marks
 
 _SHOWN = 12
+_MATRIX = "confusion_{split}"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_BYTES = 8_000_000  # of one figure; those of plainfilm have at most 0.5 MB
 HEAT_NOTE = "Heat maps are not evidence of location; at best they show roughly what the score depends on."
@@ -30,6 +33,7 @@ _FIGURES = {
     "scores_{split}": ("operating", "Score distributions of both classes, with the threshold"),
     "roc_{split}": ("metrics", "ROC curve with a 95 % band and the operating point"),
     "precision_recall_{split}": ("metrics", "Precision-recall curve with a 95 % band"),
+    _MATRIX: ("metrics", "Confusion matrix: each row is a true class, and darker cells are a larger share of it"),
     "reliability_{split}": (
         "calibration",
         "Reliability diagram: observed frequency against score, in bins and as a smooth curve with its 95 % band. Above the diagonal the scores are too low, below it too high.",
@@ -69,11 +73,25 @@ def collect(found: ReportedRun) -> dict[str, list[_EmbeddedImage]]:
     """The figures by section: the PNGs that `interpret` made, or, without them, history and scores drawn here."""
     drawn: dict[str, list[_EmbeddedImage]] = {section: [] for section, _ in _FIGURES.values()}
     for pattern, (section, caption) in _FIGURES.items():
+        if pattern == _MATRIX and len(found.card.vocab) <= LISTED:  # a table shows it
+            continue
         name = pattern.format(split=found.split)
         png = _saved(found, name) or _drawn(found, pattern)
         if png:
-            drawn[section].append(_EmbeddedImage(png_uri(png), caption))
+            drawn[section].append(_EmbeddedImage(png_uri(png), _caption(pattern, caption, len(found.card.vocab))))
     return drawn
+
+
+def _caption(pattern: str, caption: str, classes: int) -> str:
+    """With more than two classes there is no operating point, and of many not every class has a curve."""
+    if classes == 2 or not pattern.startswith(("roc", "precision")):
+        return caption
+    what = "ROC" if pattern.startswith("roc") else "Precision-recall"
+    if classes > MOST_CURVES:
+        return (
+            f"{what}: mean over the classes, each against the rest, and the best and the worst class with a 95 % band"
+        )
+    return f"{what} curve of each class against the rest"
 
 
 def heat_sheet(found: ReportedRun) -> _EmbeddedImage | None:

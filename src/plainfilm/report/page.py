@@ -6,11 +6,13 @@ import re
 import shlex
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from plainfilm import __version__
 from plainfilm.base.files import atomic_write
+from plainfilm.base.listing import LISTED, both_ends
 from plainfilm.base.sanitize import sanitized
 from plainfilm.evaluate.metrics.prevalence import by_prevalence
 from plainfilm.report import formatting
@@ -21,7 +23,8 @@ from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_co
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
-from plainfilm.schemas.evaluate import IN_THE_LARGE
+from plainfilm.schemas.evaluate import IN_THE_LARGE, ranked_classes
+from plainfilm.schemas.interpret import confused_pairs
 from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.marks import CONFOUNDED
 from plainfilm.schemas.number_text import beside_p, p_text
@@ -68,6 +71,7 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         "p_text": p_text,
     }
     env.filters |= {"metric_name": _metric_name, "place": _place}
+    env.globals |= {"both_ends": both_ends, "by_images": _by_images, "by_difference": _by_difference, "listed": LISTED}
     env.globals |= {"many": formatting.many, "macro_lines": partial(macro_lines, names=_NAMES)}
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
@@ -77,9 +81,28 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         columns=_columns(found), calibration=_CALIBRATION, of_subgroups=_OF_SUBGROUPS, no_bar=_NO_BAR, at_threshold=_AT_THRESHOLD,
         externals=[part for part in found.documents.values() if part.external], shifted=found.documents.get("valid-shifted"),
         claim=filled, unreported=missing, command=_command(found, names=names), settings=redacted_config(found.cfg, names=names),
-        leaks=_leaks(found, listed), names=names, version=__version__, research_only=RESEARCH_ONLY,
+        **_of_classes(found.document), leaks=_leaks(found, listed), names=names, version=__version__, research_only=RESEARCH_ONLY,
     )  # fmt: skip
     return text
+
+
+def _of_classes(document: MetricsDocument) -> dict[str, Any]:
+    """The classes ranked where there are many, the pairs of them that are confused, and the images of each."""
+    table = document.confusion
+    names = ranked_classes(document.per_class) if len(document.per_class) > LISTED else list(document.per_class)
+    sizes = dict(zip(table.labels, map(sum, table.rows), strict=True))
+    return {"ranked": names, "pairs": confused_pairs(table.rows, table.labels), "sizes": sizes}
+
+
+def _by_images(classes: dict[str, int]) -> list[str]:
+    """Class names; of many those with the most images first."""
+    return sorted(classes, key=lambda name: -classes[name]) if len(classes) > LISTED else list(classes)
+
+
+def _by_difference(by_class: dict[str, Any]) -> list[str]:
+    """Class names; of many those whose scores are the furthest too high first."""
+    names = list(by_class)
+    return sorted(names, key=lambda name: -(by_class[name].difference.value or 0.0)) if len(names) > LISTED else names
 
 
 def _leaks(found: ReportedRun, listed: list[Caveat]) -> list[str]:

@@ -200,6 +200,7 @@ class MetricsDocument(_ReadModel, ReadsEitherKey):
     metrics: dict[str, Number]
     metrics_at_half: dict[str, Number]
     per_class: dict[str, dict[str, Number]] = {}
+    top_3_accuracy: Number | None = None
     macro: dict[str, MacroMean] = {}
     likelihood_ratios: dict[str, Number] = {}
     shortcut_baseline: _Probes | None = None

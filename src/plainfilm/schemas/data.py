@@ -64,7 +64,7 @@ class Ignored(BaseModel):
 
 
 class Shortcut(BaseModel):
-    """How well a classifier that cannot see the lungs separates the classes.
+    """How well a classifier that sees no fine detail separates the classes.
 
     `pixels`: 'file' (file facts only), 'plain' (as decoded) or 'harmonised'.
     """

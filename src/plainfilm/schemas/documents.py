@@ -64,7 +64,7 @@ class DataCounts(_PatientCounts):
 
 
 class ShortcutBaseline(BaseModel):
-    """The shortcut baseline: probes that cannot see the lungs, on the same images; `best` was chosen on valid.
+    """The shortcut baseline: probes that see no fine detail, on the same images; `best` was chosen on valid.
 
     `beyond`: share of the discordant pairs (the best probe ranks them wrongly) that the network ranks correctly;
     `difference`: the network minus the best probe.
@@ -219,6 +219,7 @@ class EvaluateDocument(Document, HasShortcutBaseline):
     metrics: dict[str, Metric]
     metrics_at_half: dict[str, Metric]
     per_class: dict[str, dict[str, Metric]]
+    top_3_accuracy: Metric | None = None  # the true class is among the three highest scores; from five classes on
     macro: dict[str, MacroMean] = {}  # of the metrics that are means over some of the classes
     likelihood_ratios: dict[str, Metric] = {}  # `positive` (LR+) and `negative` (LR-), two classes only
     confusion: Confusion

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict
 
 from plainfilm.schemas.macro_mean import MacroMean
-from plainfilm.schemas.number_text import estimate_text, p_said
+from plainfilm.schemas.number_text import Estimate, estimate_text, p_said
 
 LEVEL = 0.05  # of a p, adjusted where there are several; at or below it, two scores are distinguishable
 
@@ -29,6 +31,16 @@ class Metric(_Part):
     n: int
     n_patients: int | None
     method: str
+
+
+def ranked_classes(per_class: Mapping[str, Mapping[str, Estimate]]) -> list[str]:
+    """Class names by sensitivity, then AUROC, the best first; a class without images, which has neither, comes last."""
+
+    def value(name: str, metric: str) -> float:
+        found = per_class[name].get(metric)
+        return -1.0 if found is None or found.value is None else found.value
+
+    return sorted(per_class, key=lambda name: (-value(name, "sensitivity"), -value(name, "auroc")))
 
 
 class TwoByTwo(_Part):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel
@@ -19,6 +20,17 @@ class Confused(BaseModel):
     truth: str
     called: str
     images: int
+
+    @property
+    def predicted(self) -> str:
+        return self.called
+
+
+def confused_pairs(rows: Sequence[Sequence[int]], labels: Sequence[str]) -> list[Confused]:
+    """Pairs of a true and a predicted class with the most images first, of counts (k, k) with a row per true class."""
+    wrong = [(n, i, j) for i, row in enumerate(rows) for j, n in enumerate(row) if n and i != j]
+    wrong.sort(key=lambda pair: (-pair[0], *pair[1:]))
+    return [Confused(truth=labels[i], called=labels[j], images=int(n)) for n, i, j in wrong]
 
 
 class HeatFindings(BaseModel):

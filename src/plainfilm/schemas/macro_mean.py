@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from plainfilm.base.listing import some
 from plainfilm.schemas.number_text import THREE
 
 
@@ -22,7 +23,7 @@ class MacroMean(BaseModel):
 
     def said(self) -> str:
         """'mean of 3 of 4 classes, without benign (never predicted)'."""
-        named = ", ".join(f"{name} ({why})" for name, why in self.without.items())
+        named = some([f"{name} ({why})" for name, why in self.without.items()])
         return f"mean of {self.classes - len(self.without)} of {self.classes} classes, without {named}"
 
 

@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plainfilm.errors import DataError
-from plainfilm.evaluate.predictions import make_predictions, read_predictions, write_predictions
+from plainfilm.evaluate.predictions import (
+    AS_TRAINED,
+    _nine_digits,
+    make_predictions,
+    read_predictions,
+    write_predictions,
+)
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.scaling import Scaling
 
@@ -57,3 +67,24 @@ def test_predictions_of_other_rows_are_refused(tmp_path):
 def test_outputs_that_are_no_numbers_are_refused():
     with pytest.raises(DataError, match="not numbers"):
         make_predictions(ROWS, np.full((3, 2), np.nan), VOCAB, has_patients=True)
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1), st.integers(0, 2**32 - 1))
+def test_nine_digits_are_those_of_the_text(anything, seed):
+    """Also halves of the tenth digit, zeros, powers of ten and numbers far from 1."""
+    rng = np.random.default_rng(seed)
+    scores = [*rng.normal(size=50), *(10.0 ** rng.uniform(-40, 3, 50)), *((rng.integers(10**8, 10**9, 50) + 0.5) / 1e9)]
+    values = np.array([*anything, *scores, 0.0, -0.0, 1.0, 0.1, 999999999.5, 0.9999999995])
+    assert _nine_digits(values).tolist() == [float(f"{value:.9g}") for value in values]
+
+
+def test_a_thousand_classes_bring_no_warning():
+    vocab = [f"class {i}" for i in range(150)]  # pandas warns from 100 single columns on
+    frame = pd.DataFrame({"path": ["a", "b"], "patient": ["p", "q"], "label": vocab[:2], "group": [0, 1]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = make_predictions(frame, np.zeros((2, 150)), vocab, has_patients=True).at(AS_TRAINED)
+    assert found.probs == pytest.approx(np.full((2, 150), 1 / 150)) and list(found.frame)[3:5] == [
+        "logit_class 0",
+        "logit_class 1",
+    ]

@@ -125,3 +125,18 @@ def test_calibration_in_the_large_is_said_and_a_class_that_a_mean_leaves_out_is_
     page = model_card(card.model_copy(update={"metrics": {"valid": scores}}))
     assert "- ppv: mean of 2 of 3 classes, without B (never predicted); with 0 for it ppv 0.400" in page.splitlines()
     assert "- Calibration:" not in page
+
+
+def test_many_classes_are_counted_as_rows_and_named_in_part(exported):
+    _, folder = exported
+    card = open_bundle(folder).card
+    names = [f"kind {i:02d}" for i in range(30)]
+    sizes = {name: 100 - i for i, name in enumerate(names)}
+    splits = {name: split.model_copy(update={"classes": sizes}) for name, split in card.data.splits.items()}
+    data = card.data.model_copy(update={"classes": sizes, "splits": splits})
+    page = model_card(card.model_copy(update={"vocab": names, "data": data}))
+    (classes,) = (line for line in page.splitlines() if line.startswith("- Classes: "))
+    assert lacking(classes, "kind 00, kind 01", "kind 19 and 10 more") == []
+    rows = [line for line in page.splitlines() if line.startswith(("| kind", "| ..."))]
+    assert [row.split(" | ")[0] for row in rows] == [f"| {name}" for name in [*names[:5], "...", *names[-5:]]]
+    assert max(line.count("|") for line in page.splitlines()) < 10

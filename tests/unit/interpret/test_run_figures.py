@@ -1,7 +1,9 @@
 """The figures of a split: captions without names, both errors, scores before and after temperature scaling."""
 
 import hashlib
+import io
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from plainfilm.config import ModelConfig, load_config
 from plainfilm.evaluate.finished import FinishedRun
@@ -16,11 +19,13 @@ from plainfilm.evaluate.metrics.calibration import reliability
 from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.sample import make_sample
 from plainfilm.evaluate.predictions import Predictions, make_predictions
-from plainfilm.interpret.run_figures import SplitView, confused_pairs, draw_run_figures, make_view, with_heat
+from plainfilm.interpret.run_figures import SplitView, draw_run_figures, make_view, with_heat
+from plainfilm.plots.base import as_png
 from plainfilm.plots.heatmaps import NO_EVIDENCE
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.scaling import Scaling
+from plainfilm.schemas.interpret import confused_pairs
 from wording import lacking
 
 THRESHOLD, LEAKY = 0.6, "LEAKY SPLIT: x"
@@ -145,7 +150,7 @@ def test_both_errors_show_only_their_own_images_the_worst_first(drawn: Drawn):
 def test_with_more_classes_the_most_frequent_pairs_are_shown_first(drawn: Drawn):
     predictions = by_chance(4)
     view, figures = drawn(predictions)
-    pairs = confused_pairs(view.matrix, view.card.vocab)
+    pairs = confused_pairs(view.matrix.tolist(), view.card.vocab)
     assert [pair.images for pair in pairs] == sorted((pair.images for pair in pairs), reverse=True)
     assert sum(pair.images for pair in pairs) == (predictions.probs.argmax(axis=1) != predictions.targs).sum()
     bars = figures["confused_valid"].axes[0].patches
@@ -191,3 +196,27 @@ def test_heat_is_labelled_no_evidence(drawn: Drawn, heat: bool):
     figures = drawn(by_chance(2), heat=heat)[1]
     for name in ("top_losses_valid", "confused_valid"):
         assert (NO_EVIDENCE in flat(figures[name])) is heat, name
+
+
+@pytest.mark.parametrize("k", [60, 61])
+def test_many_classes_make_small_figures_without_a_warning(drawn: Drawn, k: int):
+    rng = np.random.default_rng(0)
+    vocab = [f"a long name of class {i} $x_{{{i}" for i in range(k)]
+    truth = np.repeat(np.arange(k), 3)
+    rows = rows_of([vocab[t] for t in truth])
+    view, figures = drawn(
+        make_predictions(rows, rng.normal(size=(3 * k, k)) + 2 * np.eye(k)[truth], vocab, has_patients=True)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sizes = {name: Image.open(io.BytesIO(as_png(figure))).size for name, figure in figures.items()}
+    assert {name: size for name, size in sizes.items() if max(size) > 2400} == {}
+    assert ("confusion_valid" in figures) == (k <= 60)
+    if k == 60:
+        assert not figures["confusion_valid"].axes[0].texts  # shades, no numbers
+    labels = [text.get_text() for text in figures["roc_valid"].legends[0].get_texts()]
+    areas = [view.sample.curve(c).area for c in range(k)]
+    assert [label.partition(" ")[0] for label in labels] == ["chance", "mean", "best:", "worst:"]
+    assert [label.rpartition(" ")[2] for label in labels[1:]] == [
+        f"{x:.3f}" for x in (np.mean(areas), max(areas), min(areas))
+    ]

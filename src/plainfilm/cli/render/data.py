@@ -7,6 +7,7 @@ from collections import Counter
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.render.classes import print_audited_classes
 from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
 from plainfilm.cli.screen import Screen
@@ -48,7 +49,7 @@ def print_phantom(out: Console, document: PhantomDocument) -> None:
 def print_audit(out: Screen, document: AuditDocument) -> None:
     """Counts by class, findings, shortcuts and the verdict."""
     _print_counts(out, document)
-    out.print(_by_class_table(document))
+    print_audited_classes(out, document.classes, _by_class_table(document))
     codes = Counter(row.code for row in document.quarantined)
     damage = f" ({', '.join(f'{code} {n}' for code, n in sorted(codes.items()))})" if codes else ""
     across = document.patients_across_splits
@@ -104,7 +105,7 @@ def _by_class_table(document: AuditDocument) -> Table:
 
 
 def _print_shortcuts(out: Console, document: AuditDocument) -> None:
-    out.print("Shortcuts: can probes that cannot see the lungs separate the classes? (chance 0.5)")
+    out.print("Shortcuts: can probes that see no fine detail separate the classes? (chance 0.5)")
     table = Table(box=None, pad_edge=False)
     narrow = any("too narrow" in shortcut.auroc.method for shortcut in document.shortcuts)
     for name in ("probe", "pixels", "AUROC", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.base.listing import LISTED, both_ends, some
 from plainfilm.cli.render.evaluate_lines import abstained_rates, print_net_benefit, print_two_by_two
 from plainfilm.schemas.documents import EvaluateDocument, Metric
-from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, LEVEL, External, Subgroups
+from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, LEVEL, External, Gap, Subgroups
 from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.number_text import THREE, beside_p, estimate_text, limits_text, p_text
+from plainfilm.schemas.operating import AbstainBandReport
 
+_GAPS = 60  # 10 classes, 3 metrics, 2 subgroups
 _SHORT = {
     "auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV",
     IN_THE_LARGE: "score - share",
@@ -109,7 +112,8 @@ def _print_gaps(out: Console, found: Subgroups) -> None:
     each = "; each class against the rest" if found.gaps[0].of else ""
     out.print(f"Gaps, first minus second ({found.draws} permutations of patients; adjusted for all{each}):")
     table = _table("subgroups", "metric", "gap", "p", "adjusted", "differ")
-    for gap in found.gaps:
+    shown = _most_telling(found.gaps)
+    for gap in shown:
         pair = f"{gap.a} - {gap.b}" if gap.of is None else f"{gap.a} - {gap.b}, {gap.of}"
         if gap.p is None or gap.value is None or gap.p_holm is None:
             table.add_row(pair, _SHORT[gap.metric], gap.method, "-", "-", "")
@@ -118,13 +122,22 @@ def _print_gaps(out: Console, found: Subgroups) -> None:
         differ = "yes" if gap.p_holm <= LEVEL else "not shown"
         table.add_row(pair, _SHORT[gap.metric], estimate_text(gap, "+.3f"), p, adjusted, differ)
     out.print(table)
+    if len(shown) < len(found.gaps):
+        out.print(f"... and {len(found.gaps) - len(shown):,} more gaps of larger p in --json")
     tested = [gap for gap in found.gaps if gap.p_holm is not None]
     for line in beside_p(len(tested), floors=any(gap.p_is_floor or gap.p_holm_is_floor for gap in tested)):
         out.print(line)
 
 
+def _most_telling(gaps: list[Gap]) -> list[Gap]:
+    """All gaps, or of very many those of the smallest p."""
+    if len(gaps) <= _GAPS:
+        return gaps
+    return sorted(gaps, key=lambda gap: 2.0 if gap.p is None else gap.p)[:LISTED]
+
+
 def _print_external(out: Console, found: External, names: Mapping[str, str]) -> None:
-    classes = ", ".join(f"{name} {n}" for name, n in found.classes.items())
+    classes = some([f"{name} {n}" for name, n in found.classes.items()], LISTED)
     people = f" of {found.patients} patients" if found.patients is not None else ""
     people += f" ({found.patient_keys} keys)" if found.patient_keys not in (None, found.patients) else ""
     out.print(
@@ -180,8 +193,8 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
         table = Table(box=None, pad_edge=False)
         for name in ("", "value", "95 % interval", "n"):
             table.add_column(name, justify="right" if name in ("value", "n") else "left")
-        for label, metric in band.coverage.items():
-            table.add_row(f"coverage, {label}", *as_text(metric))
+        for label in _by_coverage(band):
+            table.add_row(*(("...",) if label is None else (f"coverage, {label}", *as_text(band.coverage[label]))))
         table.add_row("not abstained", *as_text(band.kept))
         table.add_row("error rate of these", *as_text(band.error_among_kept))
         for label, metric in abstained_rates(band):
@@ -196,3 +209,11 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
     else:
         value, interval, n = as_text(gate.marked)
         out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")
+
+
+def _by_coverage(band: AbstainBandReport) -> list[str | None]:
+    """The classes, or of many those with the highest and lowest coverage."""
+    names = list(band.coverage)
+    if len(names) > LISTED:
+        names.sort(key=lambda name: -(band.coverage[name].value or 0.0))
+    return both_ends(names)

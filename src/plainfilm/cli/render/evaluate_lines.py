@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.base.listing import ENDS, LISTED
+from plainfilm.schemas.calibration import MeanCalibration
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.macro_mean import MacroMean, macro_lines
 from plainfilm.schemas.number_text import estimate_text
@@ -40,10 +42,19 @@ def print_calibration(out: Console, document: EvaluateDocument) -> None:
     ratio = found.in_the_large.observed_expected
     beside = f"; observed/expected {estimate_text(ratio, 'z.2f')}" if ratio.value is not None else ""
     out.print(f"{found.in_the_large.says}{beside}")
-    for mean in found.by_class.values():
-        low, high = mean.difference.ci_low, mean.difference.ci_high
-        if low is not None and high is not None and (low > 0 or high < 0):
-            out.print(mean.says)
+    off = [mean for mean in found.by_class.values() if _is_off(mean)]
+    if len(off) > LISTED:
+        off.sort(key=lambda mean: -abs(mean.difference.value or 0.0))
+    for mean in off if len(off) <= LISTED else off[:ENDS]:
+        out.print(mean.says)
+    if len(off) > LISTED:
+        out.print(f"Scores of {len(off) - ENDS:,} more classes are too high or too low on average (in --json)")
+
+
+def _is_off(mean: MeanCalibration) -> bool:
+    """Whether the scores of a class are clearly too high or too low on average."""
+    low, high = mean.difference.ci_low, mean.difference.ci_high
+    return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def print_net_benefit(out: Console, document: EvaluateDocument) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from plainfilm.base.listing import LISTED
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.schemas.documents import ExportDocument, PredictDocument
+
+_MOST = 10  # classes in the last line of predict
 
 
 def print_export(out: Console, document: ExportDocument) -> None:
@@ -33,12 +36,24 @@ def print_predict(out: Console, document: PredictDocument) -> None:
 
 def predict_summary(document: PredictDocument) -> str:
     """One sentence, e.g. '7 images (120 img/s): 3 predicted NORMAL, 4 predicted PNEUMONIA; 1 abstained, ...'."""
-    predicted = ", ".join(f"{n:,} predicted {name}" for name, n in document.called.items())
+    predicted = _by_class(document.called)
     speed = f"{document.pictures / document.seconds:.0f} img/s" if document.seconds > 1 else f"{document.seconds:.1f} s"
     return (
         f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; "
         f"{_judged(document.unsure, 'abstained', 'band')}, {_judged(document.unlike, 'out of distribution', 'gate')}, {document.failed:,} not scored{_left_out(document.left_out)}."
     )
+
+
+def _by_class(counts: dict[str, int]) -> str:
+    """Images by predicted class, e.g. '3 predicted NORMAL, 4 predicted PNEUMONIA'; of many classes the most frequent ten."""
+    names = list(counts)
+    if len(names) > LISTED:
+        names = sorted(counts, key=lambda name: -counts[name])[:_MOST]
+    shown = [f"{counts[name]:,} predicted {name}" for name in names if counts[name] or len(counts) <= LISTED]
+    others = [n for name, n in counts.items() if name not in names]
+    if not others:
+        return ", ".join(shown)
+    return f"{', '.join(shown)}, {sum(others):,} predicted one of {len(others):,} others"
 
 
 def _left_out(by_rule: dict[str, int]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from plainfilm.cli.render.classes import print_confusion, print_per_class
 from plainfilm.cli.render.compare import print_compare, print_experiment, print_table
 from plainfilm.cli.render.data import (
     print_audit,
@@ -46,6 +47,7 @@ from plainfilm.schemas.documents import (
 )
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
+from plainfilm.schemas.number_text import estimate_text
 from plainfilm.schemas.plan import PlanDocument
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
@@ -113,12 +115,16 @@ def _print_train(out: Console, document: TrainDocument) -> None:
     print_next(out, ("interpret", run), ("report", run), test_of=run if "test" in document.data.splits else None)
 
 
-def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
+def _print_evaluate(out: Screen, document: EvaluateDocument) -> None:
     at = f" at threshold {document.threshold:.4f}" if document.threshold is not None else ""
     left_out = document.external and document.external.left_out
     without = f", without {left_out.said()}," if left_out and left_out.said() else ""
     _print_metrics(out, f"{marks(document.notes)}{document.split}{without}{at}:", document.metrics)
     print_macro(out, document.macro, _NAMES)
+    if document.top_3_accuracy is not None:
+        out.print(
+            f"Top-3 accuracy (the true class is among the three highest scores): {estimate_text(document.top_3_accuracy)}"
+        )
     _print_shortcut_baseline(out, document.shortcut_baseline, document.split)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])
@@ -128,7 +134,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
             f"Score for class {document.positive}: softmax of {scaling_text(document.temperature, document.bias)}"
         )
     print_calibration(out, document)
-    _print_per_class(out, document)
+    print_per_class(out, document.per_class)
     print_abstentions(out, document, metric_text)
     _print_changes(out, document)
     if document.per_patient is not None:
@@ -137,13 +143,7 @@ def _print_evaluate(out: Console, document: EvaluateDocument) -> None:
         _print_metrics(out, f"Per patient, mean score of {_people(document.per_patient)}{without}:", document.per_patient.metrics)  # fmt: skip
         print_macro(out, document.per_patient.macro, _NAMES)
     print_blocks(out, document, _NAMES)
-    out.print("Confusion (rows = truth):")
-    table = Table(box=None, pad_edge=False)
-    for name in ("", *document.confusion.labels):
-        table.add_column(name, justify="right" if name else "left")
-    for name, row in zip(document.confusion.labels, document.confusion.rows, strict=True):
-        table.add_row(name, *map(str, row))
-    out.print(table)
+    print_confusion(out, document.confusion)
     if document.split == "test" or document.external is not None:
         _print_accesses(out, document)
     print_notes(out, document.notes)
@@ -175,21 +175,6 @@ def _print_next_of_evaluate(out: Console, document: EvaluateDocument) -> None:
     else:
         sealed = not document.opened and "VALIDATION ONLY" not in marks(document.notes)
         print_next(out, ("interpret", run), ("report", run), test_of=run if sealed else None)
-
-
-def _print_per_class(out: Console, document: EvaluateDocument) -> None:
-    if not document.per_class:
-        return
-    out.print("The metrics are means over the classes, each against the rest; by class:")
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name in ("AUROC", "sensitivity", "specificity"):
-        table.add_column(name)
-    for label, metrics in document.per_class.items():
-        table.add_row(
-            label, *(" ".join(metric_text(metrics[name])[:2]) for name in ("auroc", "sensitivity", "specificity"))
-        )
-    out.print(table)
 
 
 def _print_changes(out: Console, document: EvaluateDocument) -> None:

@@ -1,4 +1,4 @@
-"""Shortcut probes: do features that show no lung predict the class?
+"""Shortcut probes: do features without fine detail predict the class?
 
 A probe is a few numbers per image (file facts, brightness and sharpness, the border, or an 8 x 8 thumbnail) and one
 fixed classifier. Where it ranks the classes well, a network can score well by the same shortcut.

@@ -71,6 +71,28 @@ PROFILES = {
 }
 
 
+_COLOURED = 0.9  # share of the images
+
+
+def natural_note(grey: np.ndarray, profile: str = "radiograph") -> list[str]:
+    """That colour photographs have a profile of their own, where nearly all images are in colour; else nothing.
+
+    Colour is all that is known of them: slides and skin are in colour too, and X-rays saved as RGB are not. So it proposes,
+    and says for which images not.
+
+    Args:
+        grey: bool (n,), whether an image holds no colour, also where it is saved with three channels.
+        profile: the one in use; one that was chosen needs no proposal.
+    """
+    colour = int(np.count_nonzero(~grey.astype(bool)))
+    if profile != "radiograph" or not len(grey) or colour < _COLOURED * len(grey):
+        return []
+    return [
+        f"{colour:,} of {len(grey):,} images are in colour. For photographs --augment natural may suit them better than "
+        "radiograph: it mirrors, turns and shifts more. Not where left and right differ, as in letters or eyes."
+    ]
+
+
 @dataclass(frozen=True)
 class _Draw:
     """Parameters of one batch.

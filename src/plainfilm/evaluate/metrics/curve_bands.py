@@ -6,6 +6,7 @@ since where every draw is perfect the bootstrap has no width.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,42 @@ def precision_recall_band(sample: Sample, c: int, *, n_boot: int, seed: int) -> 
     predicted = [scores >= cuts[i] for i in at]
     least = [_proportion(truth[here], sample.clusters[here]) for here in predicted]
     return CurveBand(recall, recall * truth.mean() / named, *_wider(drawn, least))
+
+
+def mean_curves(sample: Sample) -> tuple[CurveBand, CurveBand]:
+    """Mean sensitivity at each 1 - specificity on GRID, and mean precision at each recall, over the classes with both sides;
+    without a band.
+    """
+    views = [(sample.probs[:, c], truth) for c, truth in _both_sides(sample)]
+    return _mean_curve([_roc_at(*view) for view in views]), _mean_curve([_recall_at(*view) for view in views])
+
+
+def _both_sides(sample: Sample) -> Iterator[tuple[int, Bools]]:
+    """Each class that has images and others have, with whether each image is of it."""
+    for c in sample.classes:
+        truth = sample.targs == c
+        if truth.any() and not truth.all():
+            yield c, truth
+
+
+def _mean_curve(rows: list[Floats]) -> CurveBand:
+    nothing = np.full(len(GRID), np.nan)
+    return CurveBand(GRID, np.mean(rows, axis=0), nothing, nothing)
+
+
+def _roc_at(scores: Floats, truth: Bools) -> Floats:
+    """Sensitivity at each 1 - specificity on GRID."""
+    cuts = _cuts(scores)
+    x, y = _share_above(scores[~truth], cuts), _share_above(scores[truth], cuts)
+    return np.asarray(y[np.searchsorted(x, GRID + 1e-12, side="right") - 1])
+
+
+def _recall_at(scores: Floats, truth: Bools) -> Floats:
+    """Precision where each recall on GRID is first reached."""
+    cuts = np.unique(scores[truth])[::-1]
+    recall, named = _share_above(scores[truth], cuts), _share_above(scores, cuts)
+    at = np.searchsorted(recall, np.maximum(GRID, 1e-9) - 1e-12)
+    return np.asarray((recall * truth.mean() / named)[at])
 
 
 def _cuts(scores: Floats) -> Floats:

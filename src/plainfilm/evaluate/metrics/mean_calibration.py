@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from plainfilm.evaluate.metrics.measure import confidences, with_room
+from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.point_metrics import REASONS
-from plainfilm.evaluate.metrics.sample import Sample, metric, missing
+from plainfilm.evaluate.metrics.sample import Sample, metric, missing, with_room
+from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, t_quantile
 from plainfilm.schemas.calibration import MeanCalibration, calibration_sentence
 from plainfilm.schemas.evaluate import Metric
@@ -67,7 +68,7 @@ def observed_expected(confidence: Floats, correct: Bools, sample: Sample, level:
 
 def _reach(errors: Floats, clusters: Ints, level: float) -> float:
     """Half width of the interval of an estimate from each image's part in its error, float (n,), which sum to 0."""
-    patients = len(np.unique(clusters))
+    patients = distinct(clusters)
     by_patient = np.bincount(clusters, weights=errors)
     spread = patients / (patients - 1) * float((by_patient**2).sum())
     return float(t_quantile(level, patients - 1) * spread**0.5)
@@ -99,4 +100,4 @@ def _why_not(sample: Sample, c: int | None) -> str | None:
         return "every score is 0"
     if c is not None and (correct.all() or not correct.any()):
         return REASONS["auroc"]
-    return "fewer than 2 patients" if len(np.unique(sample.clusters)) < 2 else None
+    return "fewer than 2 patients" if distinct(sample.clusters) < 2 else None

@@ -30,9 +30,11 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mcc_statistic,
     mean_statistic,
 )
-from plainfilm.evaluate.metrics.sample import WITHOUT, Sample, drawn, make_sample, metric, missing
+from plainfilm.evaluate.metrics.sample import WITHOUT, Sample, drawn, make_sample, metric, missing, with_room
 from plainfilm.evaluate.stats import bootstrap_limits, intervals
-from plainfilm.evaluate.stats.auroc_interval import auroc_interval, curve, has_variance, misplaced_patients
+from plainfilm.evaluate.stats.auroc_interval import auroc_interval, has_variance, misplaced_patients
+from plainfilm.evaluate.stats.average_precision import MOST_DRAWN, linearised_mean
+from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.evaluate.stats.macro_mean import f1_of, mean_of, rate_of
 from plainfilm.schemas.documents import Metric
@@ -89,7 +91,7 @@ def measure_sample(sample: Sample, *, n_boot: int = 2000, seed: int = 0, level: 
     found |= {name: rate_metric(name, sample.classes, sample, level) for name in RATES}
     found["auroc"] = auroc_metric(sample.classes, sample, level)
     line = calibration_line(*confidences(sample))
-    draw = _auprc_statistics({"auprc": sample.classes}, sample) | _error_statistics(sample)
+    draw = _auprc_statistics({"auprc": sample.classes}, sample, n_boot) | _error_statistics(sample)
     draw |= {} if line is None else {"line": line_statistic(*confidences(sample), line)}
     draw["mcc"] = mcc_statistic(sample.predicted, sample.targs, len(sample.all_classes))
     draws = intervals.bootstrap(draw, sample.clusters, n_boot, seed)
@@ -107,7 +109,7 @@ def measure_per_class(
     """_PER_CLASS metrics of each class against the rest, by class index; arguments as for `measure_sample`."""
     if not len(sample.targs):
         return {c: dict.fromkeys(_PER_CLASS, missing("no images", sample, sample.everyone)) for c in sample.all_classes}
-    statistics = _auprc_statistics({c: (c,) for c in sample.all_classes}, sample)
+    statistics = _auprc_statistics({c: (c,) for c in sample.all_classes}, sample, n_boot)
     draws = intervals.bootstrap(statistics, sample.clusters, n_boot, seed)
     table: dict[int, dict[str, Metric]] = {}
     for c in sample.all_classes:
@@ -176,7 +178,7 @@ def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric
     ranked = _rankable(classes, sample)
     if not ranked:
         return missing(REASONS["auroc"], sample, sample.everyone)
-    curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
+    curves = [sample.curve(c) for c in ranked]
     if not has_variance(curves, sample.clusters):
         return missing("1 patient with images of a class, at least 2 are needed", sample, sample.everyone)
     found = auroc_interval(curves, sample.clusters, level)
@@ -184,21 +186,28 @@ def auroc_metric(classes: Sequence[int], sample: Sample, level: float) -> Metric
 
 
 def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, level: float) -> Metric:
-    """Average precision, one-vs-rest, averaged over the classes present; `draws` (n_boot,) from the bootstrap."""
+    """Average precision, one-vs-rest, averaged over the classes present; `draws` (n_boot,), None: too many to draw."""
     ranked = _rankable(classes, sample)
-    if draws is None or not ranked:
+    if not ranked:
         return missing(REASONS["auprc"], sample, sample.everyone)
-    value = float(np.mean([auprc(sample.probs[:, c], sample.targs == c) for c in ranked]))
-    curves = [curve(sample.probs[:, c], sample.targs == c) for c in ranked]
+    curves = [sample.curve(c) for c in ranked]
     rarer = min(intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves)
-    limits = _basis(sample) | {"rarer": rarer, "seen": misplaced_patients(curves, sample.clusters)}
-    found = drawn(intervals.drawn_mean(value, draws, level=level, **limits), sample)
+    limits = _basis(sample) | {"rarer": rarer, "seen": misplaced_patients(curves, sample.clusters), "level": level}
+    if draws is None:
+        found = linearised_mean([sample.precision(c) for c in ranked], sample.clusters, **limits)
+    else:
+        value = float(np.mean([auprc(sample.probs[:, c], sample.targs == c) for c in ranked]))
+        found = drawn(intervals.drawn_mean(value, draws, **limits), sample)
     return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 
-def _auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dict[Key, Statistic]:
-    """For each view, a list of classes, the statistic to bootstrap; views without a rankable class are left out."""
-    found = {}
+def _auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample, n_boot: int) -> dict[Key, Statistic]:
+    """For each view, a list of classes, the statistic to bootstrap; views without a rankable class are left out, and all
+    where the draws of many classes would take minutes.
+    """
+    k, found = len(sample.all_classes), dict[Key, Statistic]()
+    if k > 2 and k * len(sample.targs) * n_boot > MOST_DRAWN:
+        return found
     for key, classes in views.items():
         each = [auprc_statistic(sample.probs[:, c], sample.targs == c) for c in _rankable(classes, sample)]
         if each:
@@ -208,7 +217,8 @@ def _auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample) -> dic
 
 def _rankable(classes: Sequence[int], sample: Sample) -> list[int]:
     """Classes of which there are both positive and negative images."""
-    return [c for c in classes if 0 < np.count_nonzero(sample.targs == c) < len(sample.targs)]
+    images = np.bincount(sample.targs, minlength=len(sample.all_classes))
+    return [c for c in classes if 0 < images[c] < len(sample.targs)]
 
 
 def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
@@ -218,7 +228,7 @@ def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
         return missing(REASONS["mcc"], sample, sample.everyone)
     wrong, classes = sample.predicted != sample.targs, np.unique(sample.targs)
     # the variance depends on the few patients with errors, fewest in the rarer class
-    seen = min(len(np.unique(sample.clusters[wrong == side])) for side in (True, False))
+    seen = min(distinct(sample.clusters[wrong == side]) for side in (True, False))
     rarer = min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in classes)
     limits = _basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
     found = bootstrap_limits.drawn_correlation(float(value), draws, **limits)
@@ -251,24 +261,6 @@ def _brier_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     return metric(drawn(found, sample), sample, sample.everyone)
 
 
-def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
-    """A half width with an allowance for unseen wrong predictions, each at its cost.
-
-    Where hardly a prediction is wrong, losses hardly vary, and their draws say nothing about the cost of a wrong one:
-    for 45 patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's
-    0.39. The allowance has the weight of one patient with a wrong prediction, so it counts less the more of them there
-    are.
-    """
-    right = _share_correct(sample, level)
-    events = len(np.unique(sample.clusters[sample.probs.argmax(axis=1) != sample.targs]))
-    return max(half, (events * half + (right.value - right.low) * cost) / (events + 1))
-
-
-def _share_correct(sample: Sample, level: float) -> Interval:
-    """Share of images whose largest score is the true class's, whatever the threshold."""
-    return intervals.proportion(sample.probs.argmax(axis=1) == sample.targs, sample.clusters, level)
-
-
 def _ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     """Calibration error over all images, corrected for noise; `draws` float (n_boot, bins) are signed gaps."""
     gaps = gap_statistic(*confidences(sample))(np.ones((1, len(sample.targs))))
@@ -276,7 +268,7 @@ def _ece_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     found = bootstrap_limits.drawn_distance(float(np.abs(gaps).sum()), lengths, moves, level=level, **_basis(sample))
     # draws without a wrong prediction do not vary: then the mean of the largest scores against the share correct bounds
     # the error from above and below (45 patients, 0.97 right with scores of 0.99: coverage 0.69 without)
-    right, mean = _share_correct(sample, level), float(sample.probs.max(axis=1).mean())
+    right, mean = sample.share_correct(level), float(sample.probs.max(axis=1).mean())
     high = max(found.high, mean - right.low, right.high - mean)
     low = min(found.low, found.value - max(right.value - right.low, right.high - right.value))
     # The limits are those of the true error, found around the uncorrected estimate; they contain the corrected one too.
@@ -306,7 +298,7 @@ def _to_metric(found: Interval | None, why_not: str, sample: Sample, rows: Bools
 
 def _basis(sample: Sample) -> dict[str, Any]:
     """Number of patients behind a mean over all images: effective, and counted."""
-    return {"rarer": intervals.kish_patients(sample.clusters), "patients": len(np.unique(sample.clusters))}
+    return {"rarer": intervals.kish_patients(sample.clusters), "patients": distinct(sample.clusters)}
 
 
 def _noted(found: Interval, left_out: Sequence[int]) -> Interval:

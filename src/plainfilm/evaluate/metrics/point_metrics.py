@@ -45,6 +45,13 @@ def confusion_matrix(predicted: Ints, targs: Ints, k: int) -> Ints:
     return np.bincount(np.asarray(targs) * k + np.asarray(predicted), minlength=k * k).reshape(k, k)
 
 
+def is_among_highest(probs: Floats, targs: Ints, most: int) -> Bools:
+    """bool (n,), whether the true class is among the `most` highest scores; of equal ones the first class is higher."""
+    own = probs[np.arange(len(targs)), targs][:, None]
+    earlier = np.arange(probs.shape[1]) < targs[:, None]
+    return np.asarray(((probs > own) | ((probs == own) & earlier)).sum(axis=1) < most)
+
+
 def auprc(scores: Floats, labels: Bools) -> float:
     """Average precision, 0..1: precision at each distinct score weighted by the recall gained there, as scikit-learn.
 
@@ -70,7 +77,7 @@ def _once(statistic: Statistic, n: int) -> float:
 
 def auprc_statistic(scores: Floats, labels: Bools) -> Statistic:
     """Average precision of weighted images; sorted once, where scikit-learn would sort each of 2,000 draws."""
-    order = np.argsort(-scores, kind="stable")
+    order = np.argsort(-scores)
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of each run of equal scores
     positive = labels[order].astype(float)
 
@@ -122,14 +129,27 @@ def gap_statistic(confidence: Floats, correct: Bools) -> Statistic:
 
 def mcc_statistic(predicted: Ints, targs: Ints, k: int) -> Statistic:
     """Matthews correlation of weighted images; NaN where a draw has one class only, true or predicted."""
-    truth, prediction = np.eye(k)[targs], np.eye(k)[predicted]
+    truth, prediction = _by_class(targs, k), _by_class(predicted, k)
     hits = (predicted == targs).astype(float)
 
     def statistic(weights: Floats) -> Floats:
-        n, right, true, named = weights.sum(axis=1), weights @ hits, weights @ truth, weights @ prediction
+        n, right, true, named = weights.sum(axis=1), weights @ hits, truth(weights), prediction(weights)
         both = (n**2 - (true**2).sum(axis=1)) * (n**2 - (named**2).sum(axis=1))
         above = right * n - (true * named).sum(axis=1)
         return np.where(both > 0, above / np.sqrt(np.where(both > 0, both, 1.0)), np.nan)
+
+    return statistic
+
+
+def _by_class(of: Ints, k: int) -> Statistic:
+    """Weights (b, n) -> (b, k), the weight of each class; a product with one-hot columns takes k times as long."""
+    order = np.argsort(of, kind="stable")
+    starts = np.flatnonzero(np.diff(of[order], prepend=-1))
+
+    def statistic(weights: Floats) -> Floats:
+        found = np.zeros((len(weights), k))
+        found[:, of[order[starts]]] = np.add.reduceat(weights[:, order], starts, axis=1)
+        return found
 
     return statistic
 
@@ -149,7 +169,9 @@ def brier_losses(probs: Floats, targs: Ints, positive: int | None) -> Floats:
     """Squared error of each image, float (n,)."""
     if positive is not None:
         return np.asarray((probs[:, positive] - (targs == positive)) ** 2)
-    return np.asarray(((probs - np.eye(probs.shape[1])[targs]) ** 2).sum(axis=1))
+    gaps = probs.copy()
+    gaps[np.arange(len(targs)), targs] -= 1
+    return np.asarray((gaps**2).sum(axis=1))
 
 
 def mean_statistic(values: Floats | Bools, among: Bools | None = None) -> Statistic:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, renumbered
+from plainfilm.evaluate.stats.auroc_interval import Curve, curve
+from plainfilm.evaluate.stats.average_precision import Precision, average_precision
+from plainfilm.evaluate.stats.clusters import distinct
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, proportion, renumbered
 from plainfilm.schemas.documents import Metric
 
 _SUM_TOLERANCE = 1e-3  # float16 probabilities of 20 classes add up to 1 within it; logits do not
@@ -43,6 +47,35 @@ class Sample:
     @property
     def everyone(self) -> Bools:
         return np.ones(len(self.targs), dtype=bool)
+
+    @cached_property
+    def _curves(self) -> dict[int, Curve]:
+        return {}
+
+    def curve(self, c: int) -> Curve:
+        """The ROC curve of class `c` against the rest, of which both have images; ranked once for all that need it."""
+        if c not in self._curves:
+            self._curves[c] = curve(self.probs[:, c], self.targs == c)
+        return self._curves[c]
+
+    @cached_property
+    def _precisions(self) -> dict[int, Precision]:
+        return {}
+
+    def precision(self, c: int) -> Precision:
+        """The average precision of class `c` against the rest, with its linearised error."""
+        if c not in self._precisions:
+            self._precisions[c] = average_precision(self.probs[:, c], self.targs == c)
+        return self._precisions[c]
+
+    @cached_property
+    def right(self) -> Bools:
+        """bool (n,), whether the largest score is the true class's, whatever the threshold."""
+        return np.asarray(self.probs.argmax(axis=1) == self.targs)
+
+    def share_correct(self, level: float) -> Interval:
+        """Share of images whose largest score is the true class's, whatever the threshold."""
+        return proportion(self.right, self.clusters, level)
 
     def at(self, threshold: float | None) -> Sample:
         """The same images with the classes predicted at another threshold; their order does not depend on it.
@@ -140,13 +173,29 @@ def _canonical_order(probs: Floats, targs: Ints, clusters: Ints) -> tuple[Ints, 
     """
     if not len(targs):
         return np.arange(0), clusters
-    content = np.unique(np.column_stack([targs, probs]), axis=0, return_inverse=True)[1].reshape(-1)
+    content = _content_codes(targs, probs)
     order = np.lexsort((content, clusters))
     starts = np.flatnonzero(np.diff(clusters[order])) + 1
     groups = np.split(order, starts)
     groups.sort(key=lambda rows: content[rows].tolist())
     codes = np.repeat(np.arange(len(groups)), [len(rows) for rows in groups])
     return np.concatenate(groups), codes.astype(np.int64)
+
+
+def _content_codes(targs: Ints, probs: Floats) -> Ints:
+    """Equal rows have equal codes, int (n,), which count up in lexicographic order.
+
+    Two columns of scores mostly tell two rows apart; comparing whole rows of 1,000 columns takes ten times as long.
+    """
+    columns = [targs, probs[:, 0], probs[:, 1]]
+    order = np.lexsort(columns[::-1])
+    alike = np.logical_and.reduce([column[order][1:] == column[order][:-1] for column in columns])
+    tied = np.flatnonzero(alike)
+    if (probs[order[tied]] != probs[order[tied + 1]]).any():
+        return np.unique(np.column_stack([targs, probs]), axis=0, return_inverse=True)[1].reshape(-1)
+    codes = np.empty(len(order), dtype=np.int64)
+    codes[order] = np.append(0, np.cumsum(~alike))
+    return codes
 
 
 WITHOUT = "mean without class"
@@ -173,5 +222,18 @@ def missing(why: str, sample: Sample, rows: Bools) -> Metric:
 
 def counts(sample: Sample, rows: Bools) -> tuple[int, int | None]:
     """Images in `rows`, and their patients as they are resampled, which is by cluster; None without a patient key."""
-    patients = None if sample.patients is None else len(np.unique(sample.clusters[rows]))
+    patients = None if sample.patients is None else distinct(sample.clusters[rows])
     return int(rows.sum()), patients
+
+
+def with_room(half: float, cost: float, sample: Sample, level: float) -> float:
+    """A half width with an allowance for unseen wrong predictions, each at its cost.
+
+    Where hardly a prediction is wrong, losses hardly vary, and their draws say nothing about the cost of a wrong one:
+    for 45 patients, 0.99 of them right with scores of 0.95, the Brier score's interval covered 0.36 and the log loss's
+    0.39. The allowance has the weight of one patient with a wrong prediction, so it counts less the more of them there
+    are.
+    """
+    right = sample.share_correct(level)
+    events = distinct(sample.clusters[~sample.right])
+    return max(half, (events * half + (right.value - right.low) * cost) / (events + 1))

@@ -1,4 +1,4 @@
-"""The shortcut baseline: how well a run's classes can be separated without any detail of a lung.
+"""The shortcut baseline: how well a run's classes can be separated without fine detail of the images.
 
 The probes are fitted on the run's train rows and scored on its valid and test rows, so that their row is beside the
 network's in every comparison. The best probe is chosen on valid.
@@ -201,7 +201,7 @@ def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
         return []
     top, others = above[best], [name for name in above if name != best]
     also = f" (also above {LIMIT:g}: {', '.join(others)})" if others else ""
-    return [f"SHORTCUT: the {best} alone, without lung detail, reaches AUROC {estimate_text(top)} {where}{also}."]
+    return [f"SHORTCUT: the {best} alone, without fine detail, reaches AUROC {estimate_text(top)} {where}{also}."]
 
 
 def _best_probe(metrics: Mapping[str, Metric]) -> str | None:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import rankdata
 
+from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.evaluate.stats.intervals import (
     Bools,
     Floats,
@@ -27,7 +27,7 @@ from plainfilm.evaluate.stats.intervals import (
 )
 
 
-class _Curve(NamedTuple):
+class Curve(NamedTuple):
     """One ROC curve: its area and the placement of each image in the other class."""
 
     area: float
@@ -35,19 +35,23 @@ class _Curve(NamedTuple):
     labels: Bools
 
 
-def curve(scores: Floats, labels: Bools) -> _Curve:
+def curve(scores: Floats, labels: Bools) -> Curve:
     """Area and placements; `labels` holds both classes.
 
     Args:
         scores: float (n,), higher = more positive.
         labels: bool (n,), True = positive.
     """
-    ranks, placed = rankdata(scores), np.empty(len(scores))
-    for side in (True, False):
-        rows = labels == side
-        below = (ranks[rows] - rankdata(scores[rows])) / np.count_nonzero(~rows)
-        placed[rows] = below if side else 1 - below
-    return _Curve(float(placed[labels].mean()), placed, labels)
+    order = np.argsort(scores)
+    starts = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)
+    sizes = np.diff(np.append(starts, len(scores)))
+    own = np.add.reduceat(labels[order].astype(np.float64), starts)
+    placed = np.empty(len(scores))
+    for side, of_other in ((True, sizes - own), (False, own)):  # images of the other class in each run of equal scores
+        below = np.repeat((np.cumsum(of_other) - of_other / 2) / of_other.sum(), sizes)
+        rows = labels[order] == side
+        placed[order[rows]] = below[rows] if side else 1 - below[rows]
+    return Curve(float(placed[labels].mean()), placed, labels)
 
 
 def tied_runs(scores: Floats) -> tuple[Ints, Ints]:
@@ -61,7 +65,7 @@ def weight_below(weights: Floats) -> Floats:
     return np.asarray(np.cumsum(weights, axis=1) - weights / 2)
 
 
-def errors_by_cluster(roc: _Curve, clusters: Ints) -> tuple[Floats, Floats]:
+def errors_by_cluster(roc: Curve, clusters: Ints) -> tuple[Floats, Floats]:
     """Contribution of each cluster's positives and negatives to the error of the area: two float (m,), each sum 0."""
     m = int(clusters.max()) + 1
     error = (roc.placed - roc.area) / np.where(roc.labels, roc.labels.sum(), (~roc.labels).sum())
@@ -69,62 +73,62 @@ def errors_by_cluster(roc: _Curve, clusters: Ints) -> tuple[Floats, Floats]:
     return np.asarray(pos), np.asarray(neg)
 
 
-def _variance(roc: _Curve, clusters: Ints) -> float:
+def _variance(roc: Curve, clusters: Ints) -> float:
     """Variance of the area over clusters; NaN when a class is in one cluster only.
 
     With one image per cluster it is DeLong's variance. Source: Obuchowski 1997, equation 4.
     """
     pos, neg = errors_by_cluster(roc, clusters)
-    m_pos, m_neg = (len(np.unique(clusters[roc.labels == side])) for side in (True, False))
+    m_pos, m_neg = (distinct(clusters[roc.labels == side]) for side in (True, False))
     if min(m_pos, m_neg) < 2:
         return float("nan")
-    m = len(np.unique(clusters))
+    m = distinct(clusters)
     own = m_pos / (m_pos - 1) * (pos @ pos) + m_neg / (m_neg - 1) * (neg @ neg)
     return float(own + 2 * m / (m - 1) * (pos @ neg))
 
 
-def _rarer_patients(roc: _Curve, clusters: Ints) -> float:
+def _rarer_patients(roc: Curve, clusters: Ints) -> float:
     """Kish's number of patients in the smaller class."""
     return min(kish_patients(clusters[roc.labels == side]) for side in (True, False))
 
 
-def _patients_behind(curves: Sequence[_Curve], clusters: Ints) -> float:
+def _patients_behind(curves: Sequence[Curve], clusters: Ints) -> float:
     """Patients n for which A (1 - A) / n bounds the variance of the mean area, however the curves are correlated."""
     rarer = np.array([_rarer_patients(roc, clusters) for roc in curves])
     return float(len(rarer) ** 2 / (rarer**-0.5).sum() ** 2)
 
 
-def has_variance(curves: Sequence[_Curve], clusters: Ints) -> bool:
+def has_variance(curves: Sequence[Curve], clusters: Ints) -> bool:
     """Whether in some curve each class has images of two patients; else nothing tells how patients differ."""
-    return any(min(len(np.unique(clusters[roc.labels == side])) for side in (True, False)) >= 2 for roc in curves)
+    return any(min(distinct(clusters[roc.labels == side]) for side in (True, False)) >= 2 for roc in curves)
 
 
-def misplaced_patients(curves: Sequence[_Curve], clusters: Ints) -> int:
+def misplaced_patients(curves: Sequence[Curve], clusters: Ints) -> int:
     """Fewest patients with a misranked image (area below 0.5: a correctly ranked one) in any class of any curve."""
     found = []
     for roc in curves:
         wrong = roc.placed < 1 if roc.area >= 0.5 else roc.placed > 0
-        found += [len(np.unique(clusters[wrong & (roc.labels == side)])) for side in (True, False)]
+        found += [distinct(clusters[wrong & (roc.labels == side)]) for side in (True, False)]
     return min(found)
 
 
-def _mean_variance(curves: Sequence[_Curve], clusters: Ints) -> float:
+def _mean_variance(curves: Sequence[Curve], clusters: Ints) -> float:
     """Variance of the mean area of several curves over the same images, from their summed errors by cluster."""
     if len(curves) == 1:
         return _variance(curves[0], clusters)
     errors = np.mean([np.add(*errors_by_cluster(roc, clusters)) for roc in curves], axis=0)
-    m = len(np.unique(clusters))
+    m = distinct(clusters)
     return float(m / max(m - 1, 1) * (errors @ errors))
 
 
-def _unseen_variance(roc: _Curve, clusters: Ints, area: float) -> float:
+def _unseen_variance(roc: Curve, clusters: Ints, area: float) -> float:
     """What the variance of one curve lacks, by `bounded`; `area`: the mean over all curves, also of a perfect one."""
     own = _variance(roc, clusters)
     own, seen = (own, misplaced_patients([roc], clusters)) if own > 0 else (0.0, 0)
     return bounded(area, own, seen=seen, rarer=_rarer_patients(roc, clusters)) - own
 
 
-def auroc_interval(curves: Sequence[_Curve], clusters: Ints, level: float = 0.95) -> Interval:
+def auroc_interval(curves: Sequence[Curve], clusters: Ints, level: float = 0.95) -> Interval:
     """Mean area of one or more curves over the same images, with limits on the logit scale.
 
     They are never further out than Wilson's on the patients of the rarer class, since the variance of an area is at
@@ -145,7 +149,7 @@ def auroc_interval(curves: Sequence[_Curve], clusters: Ints, level: float = 0.95
 class Ranked(NamedTuple):
     """A curve and the clusters of its images, int (n,), numbered as those of the curve it is compared with."""
 
-    roc: _Curve
+    roc: Curve
     clusters: Ints
 
     def patients(self, side: bool) -> Ints:

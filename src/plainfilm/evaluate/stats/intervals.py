@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.schemas.number_text import Estimate
 
 Floats = NDArray[np.float64]
@@ -147,7 +148,7 @@ def _patients_with_event(hits: Bools, clusters: Ints) -> float:
     one of the other 85 says nothing about how alike the images of a patient are.
     """
     squared = np.bincount(clusters).astype(float) ** 2
-    events = np.unique(clusters[hits == (hits.mean() < 0.5)])
+    events = np.bincount(clusters[hits == (hits.mean() < 0.5)], minlength=len(squared)) > 0
     return float(len(hits) ** 2 * squared[events].sum() / squared.sum() ** 2)
 
 
@@ -160,7 +161,7 @@ def _design_effect(hits: Bools, clusters: Ints) -> float:
     exactly 1.
     Source: Kish 1965; Rao & Scott, Biometrics 1992;48:577.
     """
-    n, patients = len(hits), len(np.unique(clusters))
+    n, patients = len(hits), distinct(clusters)
     if patients == n:
         return 1.0
     if patients == 1:  # nothing is known about other patients: the whole set counts as one image
@@ -196,7 +197,7 @@ def effective(hits: Bools, clusters: Ints) -> Effective:
     The degrees of freedom are Kish's patients - 1: the variance rests on the patients with many images.
     """
     n = len(hits)
-    if len(np.unique(clusters)) == n:
+    if distinct(clusters) == n:
         return Effective(float(n), np.inf)
     return Effective(n / _design_effect(hits, clusters), kish_patients(clusters) - 1)
 
@@ -208,8 +209,12 @@ def proportion(hits: Bools, clusters: Ints, level: float = 0.95) -> Interval:
     Source: Korn & Graubard, Survey Methodology 1998;24:193; compared with others by Franco et al., J Surv Stat Methodol
     2019;7:334.
     """
-    value = float(hits.mean())
-    return around(value, *clopper_pearson(value, effective(hits, clusters).at(level), level), RATE)
+    return exact(float(hits.mean()), effective(hits, clusters).at(level), level)
+
+
+def exact(value: float, n: float, level: float) -> Interval:
+    """A proportion with exact limits at `n` independent images."""
+    return around(value, *clopper_pearson(value, n, level), RATE)
 
 
 def dice(jaccard: Interval) -> Interval:

@@ -24,7 +24,7 @@ from plainfilm.evaluate.stats.intervals import (
     cluster_residuals,
     dice,
     effective,
-    proportion,
+    exact,
 )
 
 
@@ -38,8 +38,9 @@ class Part(NamedTuple):
 
 def rate_of(hits: Bools, among: Bools, clusters: Ints, level: float) -> Part:
     """The share hits / among of one class, bool (n,) each with at least one image in `among`."""
-    rows, ids = hits[among], clusters[among]
-    return Part(proportion(rows, ids, level), effective(rows, ids), cluster_residuals(hits, among, clusters))
+    rows = hits[among]
+    worth = effective(rows, clusters[among])
+    return Part(exact(float(rows.mean()), worth.at(level), level), worth, cluster_residuals(hits, among, clusters))
 
 
 def f1_of(jaccard: Part) -> Part:

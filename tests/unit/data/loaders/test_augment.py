@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from plainfilm.base.seeds import AUGMENT, uniform
-from plainfilm.data.loaders.augment import PROFILES, Profile, draw, draw_texture
+from plainfilm.data.loaders.augment import PROFILES, Profile, draw, draw_texture, natural_note
 
 KEYS = np.random.default_rng(0).integers(0, 2**62, 2000)
 ONCE = np.zeros(len(KEYS), dtype=np.int64)
@@ -145,3 +145,13 @@ def test_only_robust_and_strong_change_texture_and_half_of_the_images_keep_each_
     np.testing.assert_array_equal(again.noise_seed[::-1], drawn.noise_seed)
     assert len(np.unique(drawn.noise_seed)) == len(KEYS)
     assert (drawn.hole[:, 2] == drawn.hole[:, 0]).all()  # robust has none
+
+
+def test_natural_is_proposed_for_colour_and_only_in_place_of_the_default():
+    mostly, half, none = np.arange(10) < 1, np.arange(10) < 5, np.zeros(0, bool)  # grey
+    (note,) = natural_note(mostly)
+    assert note.startswith("9 of 10 images are in colour. For photographs --augment natural")
+    assert (
+        natural_note(half) == natural_note(none) == natural_note(np.ones(4, bool)) == []
+    )  # an X-ray saved as RGB is grey
+    assert natural_note(mostly, "natural") == natural_note(mostly, "strong") == []

@@ -501,7 +501,7 @@ def test_room_for_errors_that_were_not_seen_by_hand():
     # two wrong images of one patient are one patient; and the threshold is not asked
     two = sample_of([*[0.9] * 8, 0.1, 0.1], np.ones(10, int), [*range(8), 8, 8])
     found = intervals.proportion(np.arange(10) < 8, np.array([*range(8), 8, 8]), 0.9)
-    assert metrics._share_correct(two, 0.9) == found
+    assert two.share_correct(0.9) == found
     assert metrics.with_room(0.01, 0.8, two, 0.9) == pytest.approx((0.01 + (0.8 - found.low) * 0.8) / 2)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from plainfilm.evaluate.shortcuts import baseline_difference as module
 from plainfilm.evaluate.shortcuts.baseline_difference import baseline_difference
 from plainfilm.schemas.evaluate import BaselineDifference
 
@@ -112,3 +113,20 @@ def test_what_it_says(value, p, says):
     found = BaselineDifference(value=value, ci_low=value - 0.009, ci_high=value + 0.009, n=9, n_patients=9, method="m", p=p)  # fmt: skip
     assert found.as_text("thumbnail 8x8") == f"AUROC above the best shortcut probe (thumbnail 8x8): {says}"
     assert found.is_better is says.endswith(": better than it")
+
+
+def test_many_classes_are_linearised_with_nearly_the_limits_of_draws(monkeypatch):
+    rng = np.random.default_rng(2)
+    labels, groups, card = rng.integers(4, size=400), np.arange(400) // 2, FakeCard("ABCD")
+    network, probe = (rng.normal(size=(400, 4)) + skill * np.eye(4)[labels] for skill in (1.5, 0.5))
+    part = part_of(["ABCD"[c] for c in labels], groups)
+    drawn = baseline_difference(network, probe, part, card)
+    monkeypatch.setattr(module, "MOST_DRAWN", 0)
+    found = baseline_difference(network, probe, part, card)
+    assert (found.value, found.p) == (drawn.value, drawn.p)
+    assert found.method.startswith("linearised/patients (t); p:")
+    assert found.ci_high - found.ci_low == pytest.approx(drawn.ci_high - drawn.ci_low, rel=0.1)
+    same = baseline_difference(network, network, part, card)
+    assert same.ci_low < 0 < same.ci_high
+    two_classes = baseline_difference(two(rng.random(40)), two(rng.random(40)), part_of("AB" * 20), FakeCard())
+    assert two_classes.method.startswith("bootstrap")

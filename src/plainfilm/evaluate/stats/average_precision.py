@@ -1,0 +1,51 @@
+"""The variance of an average precision without draws, where drawing each of many classes would take minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, around, logit_limits, usable, wilson
+
+# Products of classes, images and draws of which the bootstrap of average precisions takes 20 s on one core; 1,000
+# classes of 20,000 images took 20 minutes, and take 2 s this way.
+MOST_DRAWN = 500_000_000
+Precision = tuple[float, Floats]
+
+
+def average_precision(scores: Floats, labels: Bools) -> Precision:
+    """Average precision, 0..1, and each image's part in its error, float (n,), which sum to 0.
+
+    An image's part is the derivative to its weight (infinitesimal jackknife).
+
+    Args:
+        scores: float (n,). labels: bool (n,), True = positive; it holds both.
+    Source: Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982, chapter 6.
+    """
+    order = np.argsort(-scores)
+    starts = np.append(0, np.flatnonzero(np.diff(scores[order])) + 1)  # of each run of equal scores
+    positive = labels[order].astype(np.float64)
+    gained, sizes = np.add.reduceat(positive, starts), np.diff(np.append(starts, len(scores)))
+    found, named = np.cumsum(gained), np.cumsum(sizes)
+    precision, total = found / named, found[-1]
+    value = float((gained * precision).sum() / total)
+    from_here = [np.cumsum(part[::-1])[::-1] for part in (gained / named, gained * found / named**2)]
+    raised, lowered = (np.repeat(part, sizes) for part in (precision + from_here[0], from_here[1]))
+    errors = np.empty(len(scores))
+    errors[order] = (positive * (raised - value) - lowered) / total
+    return value, errors
+
+
+def linearised_mean(
+    parts: Sequence[Precision], clusters: Ints, *, seen: float, rarer: float, patients: int, level: float
+) -> Interval:
+    """Interval of the mean of several average precisions from their linearised errors; as `drawn_mean` otherwise."""
+    value = float(np.mean([part[0] for part in parts]))
+    errors = np.sum([part[1] for part in parts], axis=0) / len(parts)
+    by_cluster = np.bincount(clusters, weights=errors)
+    variance = patients / max(patients - 1, 1) * float(by_cluster @ by_cluster)
+    if usable(value, variance):
+        limits = logit_limits(value, variance, seen=seen, rarer=rarer, patients=patients, level=level)
+        return around(value, *limits, "linearised (logit)")
+    return around(value, *wilson(value, rarer, level), "wilson (no usable variance)")
