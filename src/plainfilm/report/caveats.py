@@ -62,7 +62,7 @@ def _seal(found: ReportedRun) -> Caveat:
         )
         return Caveat("stop", "No test score here", text)
     sealed = "This run was never evaluated on its test set" + (
-        f"; other runs in its folder accessed it {many(of_set, 'time')}." if of_set else ", which is still sealed."
+        f"; other runs accessed it {many(of_set, 'time')}." if of_set else ", which is still sealed."
     )
     text = "All numbers on this page are from images used for training or model selection."
     return Caveat("stop", "No test score", f"{sealed} {text}")

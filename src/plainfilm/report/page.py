@@ -20,6 +20,7 @@ from plainfilm.report.images import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_config
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import MetricsDocument, Number
+from plainfilm.schemas import not_judged
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
 from plainfilm.schemas.evaluate import IN_THE_LARGE
 from plainfilm.schemas.macro_mean import macro_lines
@@ -68,7 +69,11 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         "p_text": p_text,
     }
     env.filters |= {"metric_name": _metric_name, "place": _place}
-    env.globals |= {"many": formatting.many, "macro_lines": partial(macro_lines, names=_NAMES)}
+    env.globals |= {
+        "many": formatting.many,
+        "macro_lines": partial(macro_lines, names=_NAMES),
+        "not_judged": not_judged,
+    }
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
         run=found, document=found.document, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,

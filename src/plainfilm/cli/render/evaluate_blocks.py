@@ -11,6 +11,7 @@ from plainfilm.cli.render.evaluate_lines import abstained_rates, print_net_benef
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, LEVEL, External, Subgroups
 from plainfilm.schemas.macro_mean import macro_lines
+from plainfilm.schemas.not_judged import ABSTAINED_NOT_JUDGED, OOD_NOT_JUDGED
 from plainfilm.schemas.number_text import THREE, beside_p, estimate_text, limits_text, p_text
 
 _SHORT = {
@@ -190,9 +191,9 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
         out.print(band.holds)
         print_two_by_two(out, band, document.confusion.labels)
     else:
-        out.print("Abstained: not judged (no band)")
+        out.print(ABSTAINED_NOT_JUDGED)
     if gate is None:
-        out.print("Out of distribution: not judged (no gate)")
+        out.print(OOD_NOT_JUDGED)
     else:
         value, interval, n = as_text(gate.marked)
         out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")
