@@ -32,6 +32,13 @@ def test_another_value_is_taken_away(text, monkeypatch):
     assert not set(SIZES) & set(os.environ) and os.environ["MPLBACKEND"] == "agg"
 
 
+@pytest.mark.parametrize(("text", "stays"), [("1700000000", True), ("abc", False), (HUGE, False), ("-1", False)])
+def test_a_date_that_ends_the_saving_of_a_figure_is_taken_away(text, stays, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
+    make_environment_usable()
+    assert ("SOURCE_DATE_EPOCH" in os.environ) is stays
+
+
 def test_help_is_printed_with_odd_sizes():
     """An OverflowError and a ValueError of rich and typer, exit 101, before."""
     odd = {"COLUMNS": HUGE, "LINES": HUGE, "TERMINAL_WIDTH": "abc", "MPLBACKEND": "nonsense"}
