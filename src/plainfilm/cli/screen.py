@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import textwrap
 from typing import Any
 
@@ -14,6 +15,8 @@ from rich.table import Table
 from plainfilm.base.sanitize import visible
 from plainfilm.base.usable_environment import SIZES, is_size
 
+_INTERVAL = re.compile(r"\[([+-]?[\d.]+), ([+-]?[\d.]+)\]")  # stays on one line
+_NO_BREAK = "\ue000"  # in no line: visible() escapes it
 _PIPE_WIDTH = 100_000  # rich takes 80 columns where there is no terminal
 
 
@@ -49,13 +52,15 @@ class Screen(Console):
 
     def _wrapped(self, text: str) -> str:
         """The lines of `text`, broken between words; rich would fold a word that is longer than the screen."""
-        return "\n".join(
+        text = _INTERVAL.sub(rf"[\1,{_NO_BREAK}\2]", text)
+        lines = "\n".join(
             textwrap.fill(
                 line, self.width, subsequent_indent="  " if line.startswith("- ") else "", break_long_words=False, break_on_hyphens=False,
                 replace_whitespace=False, expand_tabs=False,
             )
             for line in text.split("\n")
         )  # fmt: skip
+        return lines.replace(_NO_BREAK, " ")
 
 
 def _make_visible(table: Table) -> None:

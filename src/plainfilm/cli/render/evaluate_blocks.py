@@ -177,7 +177,7 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
     """Abstain band and out-of-distribution (OOD) gate on the images of one split, if the run has them."""
     band, gate = document.band, document.gate
     if band is not None:
-        out.print(f"Abstain band for {band.level:.0%} of each class, on {band.on}:")
+        out.print(f"Abstain band for {100 * band.level:.0f} % of each class, on {band.on}:")
         table = Table(box=None, pad_edge=False)
         for name in ("", "value", "95 % interval", "n"):
             table.add_column(name, justify="right" if name in ("value", "n") else "left")
