@@ -4,10 +4,15 @@ The public names are resolved when first used: importing plainfilm imports neith
 it is not loaded yet, to let waiting threads sleep (base.wait_policy).
 """
 
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Any
 
 from plainfilm.base.wait_policy import sleep_while_waiting
+
+TYPE_CHECKING = False  # importing typing takes longer than all of this, and a signal meanwhile finds no handler of ours
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.3.0"
 

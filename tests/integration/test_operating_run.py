@@ -119,7 +119,12 @@ def test_the_output_fits_80_columns_and_says_for_whom_it_holds(run):
     assert done.exit_code == 0, done.output
     lines = [line for line in done.stdout.splitlines() if str(run.root) not in line]  # no path is broken
     assert max(map(len, lines)) <= 80
-    for words in ("Abstain band for 90%", "not abstained", "images like the valid images only", "Out of distribution:"):
+    for words in (
+        "Abstain band for 90 %",
+        "not abstained",
+        "images like the valid images only",
+        "Out of distribution:",
+    ):
         assert words in done.stdout
 
 

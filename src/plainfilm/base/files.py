@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from plainfilm.base.sanitize import found_value
 from plainfilm.errors import UsageError
 
 TEMP_PREFIX = ".partial-"
@@ -31,7 +32,7 @@ def from_home(path: str | Path) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise UsageError(
-            f"The home folder in {str(path)!r} is not known on this machine. Give a path without ~, or set HOME and PLAINFILM_CACHE."
+            f"The home folder in {found_value(str(path))} is not known on this machine. Give a path without ~, or set HOME and PLAINFILM_CACHE."
         ) from None
 
 

@@ -14,7 +14,8 @@ import typer
 
 from plainfilm import __version__
 from plainfilm.base.files import TEMP_PREFIX
-from plainfilm.base.signals import Interrupted, ended_by_signals
+from plainfilm.base.sanitize import found_value
+from plainfilm.base.signals import INTERRUPTED, Interrupted, ended_by_signals
 from plainfilm.base.terminal import make_others_visible, tell, tell_error
 from plainfilm.cli.commands import compare as comparing
 from plainfilm.cli.commands import data
@@ -27,7 +28,8 @@ from plainfilm.cli.commands import train as training
 from plainfilm.cli.help import EXAMPLES, HelpCommand, HelpGroup
 from plainfilm.errors import MissingError, PlainfilmError
 
-BUG, INTERRUPTED, READER_LEFT = 101, 130, 141  # 141 = 128 + SIGPIPE, as in other tools
+BUG, READER_LEFT = 101, 141  # 141 = 128 + SIGPIPE, as in other tools
+_LONGEST_PATH = 300
 STOPPED = "Interrupted. Finished work is kept, and no file is half-written."
 
 
@@ -60,6 +62,8 @@ class _OneLineErrors(HelpGroup):
                 return 0  # what completes a word in a shell ends so
             sys.stderr.close()  # the reader left; nobody reads further output
             return READER_LEFT
+        except KeyboardInterrupt:  # outside of typer's own handler
+            return _report(STOPPED, INTERRUPTED, verbose)
         except Exception as error:  # noqa: BLE001 - the last handler before the user
             return _report(*_line_of(error, interrupted), verbose)
 
@@ -82,13 +86,27 @@ def _line_of(error: Exception, interrupted: Interrupted) -> tuple[str, int]:
         command = getattr(getattr(error, "ctx", None), "command_path", "plainfilm")
         return f"{usage()} See: {command} --help", int(getattr(error, "exit_code", 2))
     what = f"{type(error).__name__}: {error}".splitlines()[0]
+    if library := _imported_when_raised(error):
+        return (
+            f"The library {library} cannot be loaded ({what[:200]}). Check its settings file and environment variables.",
+            3,
+        )
     return f"A bug in plainfilm: {what} Repeat with -v for the traceback, and report it.", BUG
 
 
 def _shown(filename: object) -> str:
     """The path as the user knows it; for a temporary file, its folder."""
     path = Path(str(filename))
-    return str(path.parent if path.name.startswith(TEMP_PREFIX) else path)
+    shown = str(path.parent if path.name.startswith(TEMP_PREFIX) else path)
+    return shown if len(shown) <= _LONGEST_PATH else found_value(shown)  # such as an environment variable
+
+
+def _imported_when_raised(error: Exception) -> str:
+    """The library whose own import raised the error, such as matplotlib for settings that it cannot read; else ''."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    names = [(str(frame.f_globals.get("__name__", "")), frame.f_code.co_name) for frame in frames]
+    ours = max((i for i, (name, _) in enumerate(names) if name.partition(".")[0] == "plainfilm"), default=len(names))
+    return next((name.partition(".")[0] for name, code in names[ours + 1 :] if code == "<module>"), "")
 
 
 def _report(message: str, code: int, verbose: bool) -> int:

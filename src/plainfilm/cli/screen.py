@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import textwrap
 from typing import Any
 
@@ -12,21 +13,18 @@ from rich.console import Console
 from rich.table import Table
 
 from plainfilm.base.sanitize import visible
+from plainfilm.base.usable_environment import SIZES, is_size
 
+_INTERVAL = re.compile(r"\[([+-]?[\d.]+), ([+-]?[\d.]+)\]")  # stays on one line
+_NO_BREAK = "\ue000"  # in no line: visible() escapes it
 _PIPE_WIDTH = 100_000  # rich takes 80 columns where there is no terminal
-_SIZES = ("COLUMNS", "LINES")
-
-
-def _is_size(text: str) -> bool:
-    """Whether rich can take it: it fails at 0 and at digits of other scripts."""
-    return text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0
 
 
 class Screen(Console):
     """A console that breaks no word and no line that is not wrapped; outside a terminal nothing is, unless COLUMNS is set."""
 
     def __init__(self, said: set[str], *, once: bool = True, verbose: bool = False, **where: Any) -> None:
-        usable = {name: value for name, value in os.environ.items() if name not in _SIZES or _is_size(value)}
+        usable = {name: value for name, value in os.environ.items() if name not in SIZES or is_size(value)}
         super().__init__(markup=False, highlight=False, emoji=False, _environ=usable, **where)
         # `said`: lines that are not printed again; `once`: nor is any note
         self.said, self.once, self.verbose = said, once, verbose
@@ -54,13 +52,15 @@ class Screen(Console):
 
     def _wrapped(self, text: str) -> str:
         """The lines of `text`, broken between words; rich would fold a word that is longer than the screen."""
-        return "\n".join(
+        text = _INTERVAL.sub(rf"[\1,{_NO_BREAK}\2]", text)
+        lines = "\n".join(
             textwrap.fill(
                 line, self.width, subsequent_indent="  " if line.startswith("- ") else "", break_long_words=False, break_on_hyphens=False,
                 replace_whitespace=False, expand_tabs=False,
             )
             for line in text.split("\n")
         )  # fmt: skip
+        return lines.replace(_NO_BREAK, " ")
 
 
 def _make_visible(table: Table) -> None:

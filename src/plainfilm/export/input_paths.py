@@ -113,7 +113,7 @@ def _of_glob(inputs: Inputs, word: str, once: set[object]) -> Iterator[tuple[str
     for path, rule in matching(word, inputs.follow_links, inputs.most):
         matched |= rule != UNMATCHED
         if rule:
-            yield path, rule
+            yield path, _first_time(path, rule, once)
         elif os.path.isdir(path):
             yield from _of_folder(inputs, path, once)
         else:
@@ -133,9 +133,20 @@ def _of_folder(inputs: Inputs, name: str, once: set[object]) -> Iterator[tuple[s
     empty = True
     for path, rule in walk(Path(name), inputs.follow_links, tiff=inputs.tiff, unreadable=True, most=inputs.most):
         empty = False
-        yield str(path), rule or _again(path, once)
+        yield str(path), _first_time(path, rule, once) if rule else _again(path, once)
     if empty:
         yield name, EMPTY
+
+
+def _first_time(path: str | Path, rule: str, once: set[object]) -> str:
+    """The rule of what is set aside; UNMATCHED for what a folder or glob has set aside before, so that it counts once."""
+    if rule in (*_READ_ALL_THE_SAME, CROWDED, UNMATCHED):
+        return rule
+    key = rule, os.path.normcase(os.path.abspath(path))  # not what a link leads to
+    if key in once:
+        return UNMATCHED
+    once.add(key)
+    return rule
 
 
 def _again(path: str | Path, once: set[object]) -> str:

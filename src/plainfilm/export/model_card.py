@@ -13,6 +13,13 @@ from plainfilm.evaluate.operating.conformal import holds_for
 from plainfilm.export.bundle_card import BundleCard, SplitScores
 from plainfilm.schemas.documents import DRAWN, DataCounts, Metric
 from plainfilm.schemas.macro_mean import macro_lines
+from plainfilm.schemas.not_judged import (
+    ABSTAINED_NOT_JUDGED,
+    KINDS_NOT_MEASURED,
+    OOD_NOT_JUDGED,
+    OTHER_KINDS,
+    OUT_OF_DISTRIBUTION,
+)  # fmt: skip
 from plainfilm.schemas.number_text import THREE, limits_text
 from plainfilm.schemas.operating import Recalibration
 
@@ -163,14 +170,12 @@ def _facts(scores: SplitScores) -> list[str]:
             f"{_value(scores.band_error)} {_between(scores.band_error)}"
         )
     else:
-        lines.append("- Abstained: not judged (no band)")
+        lines.append(f"- {ABSTAINED_NOT_JUDGED}")
     if scores.calibration is not None:
         lines.append(f"- Calibration: {_plain(scores.calibration.says, 400)}")
     marked = scores.gate_marked
-    lines.append(
-        "- Out of distribution: "
-        + ("not judged (no gate)" if marked is None else f"{_value(marked)} {_between(marked)}")
-    )
+    judged = OOD_NOT_JUDGED if marked is None else f"{OUT_OF_DISTRIBUTION}: {_value(marked)} {_between(marked)}"
+    lines.append(f"- {judged}")
     return lines
 
 
@@ -196,19 +201,20 @@ def _operating_point(card: BundleCard) -> list[str]:
             f"possible one. {holds_for(card)}"
         )
     else:
-        lines.append("- Abstain band: none; whether the model is sure of a score is not judged (no band).")
+        lines.append(f"- {ABSTAINED_NOT_JUDGED}")
     return [*lines, *_gate(card)]
 
 
 def _gate(card: BundleCard) -> list[str]:
     """What the gate is, and what it marks, by kind."""
     if card.gate_sha256 is None:
-        return ["- Out-of-distribution (OOD) gate: none; no image is judged (no gate)."]
+        return [f"- {OOD_NOT_JUDGED}"]
     lines = ["- Out-of-distribution (OOD) gate: marks images that are out of distribution; it changes no score."]
     if (kinds := card.gate_kinds) is None:
-        return [*lines, "- Which kinds of images the gate marks was not measured."]
+        return [*lines, f"- {KINDS_NOT_MEASURED}"]
     lines += ["", f"What the gate marks, {kinds.counted_on}:", "", "| valid images | marked |", "|---|---:|"]
-    return lines + [f"| {_plain(kind)} | {n} of {kinds.images} |" for kind, n in kinds.marked.items()]
+    lines += [f"| {_plain(kind)} | {n} of {kinds.images} |" for kind, n in kinds.marked.items()]
+    return [*lines, "", f"{OTHER_KINDS}."]
 
 
 def _scaled_on(card: BundleCard) -> str:

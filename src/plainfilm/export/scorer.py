@@ -33,9 +33,9 @@ from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
 from plainfilm.export.network import INPUT, OUTPUTS, Network, open_network
 from plainfilm.export.onnx_nodes import refuse_loops
+from plainfilm.schemas.not_judged import NO_BAND, NO_GATE
 
 ABSTAIN, OOD = "abstain", "out of distribution"
-NO_BAND, NO_GATE = "no band", "no gate"  # not judged; without a flag an image is judged by both, and neither objects
 BATCH, BATCH_PIXELS = (
     8,
     8 * 224 * 224,

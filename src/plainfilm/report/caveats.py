@@ -62,7 +62,7 @@ def _seal(found: ReportedRun) -> Caveat:
         )
         return Caveat("stop", "No test score here", text)
     sealed = "This run was never evaluated on its test set" + (
-        f"; other runs in its folder accessed it {many(of_set, 'time')}." if of_set else ", which is still sealed."
+        f"; other runs accessed it {many(of_set, 'time')}." if of_set else ", which is still sealed."
     )
     text = "All numbers on this page are from images used for training or model selection."
     return Caveat("stop", "No test score", f"{sealed} {text}")
@@ -89,7 +89,7 @@ def _notes(found: ReportedRun) -> list[Caveat]:
         elif "chosen on the valid images" in note:
             listed.append(Caveat("mind", "Chosen on these images", note))
         elif mark.isupper() and text:
-            listed.append(Caveat("mind", mark.capitalize(), text[:1].upper() + text[1:]))
+            listed.append(Caveat("mind", _title(mark), text[:1].upper() + text[1:]))
         else:
             listed.append(Caveat("mind", "Note", note))
     return listed
@@ -157,9 +157,14 @@ def _heat(found: ReportedRun) -> list[Caveat]:
     return listed
 
 
+def _title(mark: str) -> str:
+    """'No OOD gate' for 'NO OOD GATE'."""
+    return mark.capitalize().replace(" ood", " OOD")
+
+
 def _said(says: str, title: str) -> tuple[str, str]:
     """Title and text of a sentence: its own mark in capitals where it has one, else `title`."""
     mark, _, text = says.partition(": ")
     if not mark.isupper():
         mark, text = title, says
-    return mark.capitalize(), text[:1].upper() + text[1:]
+    return _title(mark), text[:1].upper() + text[1:]

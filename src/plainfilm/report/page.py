@@ -22,6 +22,7 @@ from plainfilm.report.images import HEAT_NOTE, collect, heat_sheet, worst_images
 from plainfilm.report.redact import NOT_A_COMMAND, redacted_command, redacted_config
 from plainfilm.report.run_data import ReportedRun
 from plainfilm.runs.metrics_file import MetricsDocument, Number
+from plainfilm.schemas import not_judged
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
 from plainfilm.schemas.evaluate import IN_THE_LARGE, ranked_classes
 from plainfilm.schemas.interpret import confused_pairs
@@ -72,7 +73,11 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
     }
     env.filters |= {"metric_name": _metric_name, "place": _place}
     env.globals |= {"both_ends": both_ends, "by_images": _by_images, "by_difference": _by_difference, "listed": LISTED}
-    env.globals |= {"many": formatting.many, "macro_lines": partial(macro_lines, names=_NAMES)}
+    env.globals |= {
+        "many": formatting.many,
+        "macro_lines": partial(macro_lines, names=_NAMES),
+        "not_judged": not_judged,
+    }
     filled, missing = claim_items(found)
     text: str = env.get_template("report.html.j2").render(
         run=found, document=found.document, split=found.split, card=found.card, cfg=found.cfg, counts=found.counts,

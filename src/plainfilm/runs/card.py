@@ -49,8 +49,17 @@ class GateKinds(BaseModel):
     @property
     def counted_on(self) -> str:
         """Which images were counted."""
-        which = "that did not set its limit" if self.fresh else "among those that set its limit"
-        return f"of {self.images} valid images {which}, each changed in every way"
+        which = (
+            f"{self.images} valid images that did not set"
+            if self.fresh
+            else f"{self.images} of the valid images that set"
+        )
+        return f"counted on {which} its limit, each unchanged and with each change"
+
+    def said(self) -> str:
+        """The shares, e.g. '60 of 60 blurred, 0 of 60 unchanged', and on which images they were counted."""
+        shares = ", ".join(f"{n} of {self.images} {kind}" for kind, n in self.marked.items())
+        return f"{shares}; {self.counted_on}"
 
 
 class Card(BaseModel):

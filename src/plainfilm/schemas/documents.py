@@ -273,8 +273,8 @@ class PredictDocument(Document):
     """`plainfilm predict --json`: counts of the images; the rows themselves are in `out`.
 
     `called`: images by predicted class; `unsure`: abstained, null without an abstain band; `unlike`: out of distribution, null without a gate; `failed`: rows with an
-    error; `left_out`: files in given folders that are not images, by rule, and empty folders; `notes`: warnings that
-    belong with every score, from the bundle's card.
+    error; `left_out`: what folders and globs hold and no row tells of, by rule, each once: files that are not images, `link`
+    (not followed), `named twice` (scored once), `empty folder`; `notes`: warnings that belong with every score, from the bundle's card.
     """
 
     bundle: str

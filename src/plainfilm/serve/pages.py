@@ -13,7 +13,8 @@ from starlette.responses import Response
 
 from plainfilm import __version__
 from plainfilm.base.sanitize import sanitized
-from plainfilm.export.scorer import ABSTAIN, NO_BAND, NO_GATE, OOD
+from plainfilm.export.scorer import ABSTAIN, OOD
+from plainfilm.schemas import not_judged
 from plainfilm.schemas.documents import HEAT_MAPS, RESEARCH_ONLY
 from plainfilm.schemas.number_text import estimate_text
 from plainfilm.serve.limits import MB, Limits
@@ -29,10 +30,10 @@ _EXAMPLES = ((7, False), (7, True), (12, True))  # their patient and opacity
 _FLAGS = {  # of Prediction.flags, for people
     ABSTAIN: "By the abstain band, more than one class, or none, fits this score: a person should read this image.",
     OOD: "The out-of-distribution (OOD) gate finds this image far from the training images; its score says little.",
-    NO_BAND: "This model has no abstain band: whether it is sure of this score was not judged.",
-    NO_GATE: "This model has no out-of-distribution (OOD) gate: whether this image is like the training images was not judged.",
+    not_judged.NO_BAND: "This model has no abstain band: whether it is sure of this score was not judged.",
+    not_judged.NO_GATE: "This model has no out-of-distribution (OOD) gate: whether this image is like the training images was not judged.",
 }
-_NOT_JUDGED = (NO_BAND, NO_GATE)
+_NOT_JUDGED = (not_judged.NO_BAND, not_judged.NO_GATE)
 
 _LOUD = re.compile(r"[A-Z]{4,}[A-Z ]*:")  # notes such as "SHORTCUT: ..." that come before any score
 _MEASURED = {"auroc": "AUROC", "sensitivity": "Sensitivity", "specificity": "Specificity"}
@@ -61,7 +62,7 @@ class Pages:
         facts: dict[str, Any] = {
             "version": __version__, "research_only": RESEARCH_ONLY, "card": card, "model": model, "first": [note for note in notes if _LOUD.match(note)],
             "notes": [note for note in notes if not _LOUD.match(note)], "about_heat": about_heat, "metrics": list(_scores(card)), "limits": limits, "mb": MB,
-            "heat": predictor.heat is not None, "port": port, "token": token,
+            "heat": predictor.heat is not None, "port": port, "token": token, "not_judged": not_judged,
             "examples": [f"examples/{i}.png" for i in range(len(_EXAMPLES))],
         }  # fmt: skip
         self._made: dict[str, tuple[bytes, str]] = {

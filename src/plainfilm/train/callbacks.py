@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -91,6 +92,23 @@ def raise_if_stop_requested(learn: Any) -> None:
     """
     if is_stop_requested(learn):
         raise KeyboardInterrupt
+
+
+def until_stop_requested(learn: Any, work: Callable[[], None]) -> None:
+    """Do work that writes nothing by halves; a request to stop ends it at once, whatever error a library makes of that."""
+    request = getattr(learn, "stop_request", None)
+    if request is None:
+        work()
+        return
+    request.at_once = True
+    try:
+        raise_if_stop_requested(learn)  # it came just before
+        work()
+    except BaseException:
+        if not request.wanted:
+            raise
+    finally:
+        request.at_once = False
 
 
 class MeetRequest(Callback):

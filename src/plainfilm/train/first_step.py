@@ -9,14 +9,14 @@ import torch
 from fastai.callback.core import Callback
 
 from plainfilm.data.loaders.block import CacheDL
-from plainfilm.train.callbacks import is_stop_requested
+from plainfilm.train.callbacks import is_stop_requested, until_stop_requested
 
 
 class AfterFirstStep(Callback):
     """Runs `work` after the first training step of this process.
 
     Its time belongs to no epoch: every callback that counts time leaves it out. A training that is about to stop does
-    not begin it.
+    not begin it, and one that is asked to stop meanwhile ends it: the work is done after the resumed training's first step.
     """
 
     order = 68  # after the step is counted, before its state is written or the time is up
@@ -30,7 +30,7 @@ class AfterFirstStep(Callback):
             return
         self.waits = False
         began = time.perf_counter()
-        self.work()
+        until_stop_requested(self.learn, self.work)
         for cb in self.learn.cbs:
             if hasattr(type(cb), "leave_out"):
                 cb.leave_out(time.perf_counter() - began)

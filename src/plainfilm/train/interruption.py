@@ -34,9 +34,9 @@ _OnEvent = Callable[[str, dict[str, Any]], None]
 
 
 class _StopRequest:
-    """Whether the user asked to stop."""
+    """Whether the user asked to stop, and whether that ends what is done now at once."""
 
-    wanted = False
+    wanted = at_once = False
 
 
 @contextmanager
@@ -56,6 +56,8 @@ def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
         request.wanted = True
         with contextlib.suppress(RuntimeError, OSError):  # in the middle of a print, or the terminal was closed
             on_event("stopping", {})
+        if request.at_once:
+            raise KeyboardInterrupt
 
     with handled(handle, lambda now: now is not signal.SIG_IGN):  # a background job must ignore Ctrl-C
         yield request

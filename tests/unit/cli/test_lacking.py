@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from typer.testing import CliRunner
 
@@ -24,3 +26,41 @@ def test_is_one_line(monkeypatch, error, code, says):
     done = CliRunner().invoke(main.app, ["doctor"])
     assert done.exit_code == code
     assert says in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "says"),
+    [
+        ("int('x')", 3, "The library odd_library cannot be loaded (ValueError: invalid literal"),
+        ("import odd_part", 3, "The library odd_library cannot be loaded (UnicodeDecodeError"),
+        ("def work(): int('x')", 101, "A bug in plainfilm: ValueError"),
+    ],
+)
+def test_a_library_that_fails_at_its_import_is_no_bug_of_ours(monkeypatch, tmp_path, lines, code, says):
+    """As matplotlib does for settings that are not UTF-8; an error of a call is ours all the same."""
+    (tmp_path / "odd_library.py").write_text(lines)
+    (tmp_path / "odd_part.py").write_text("b'\\xff'.decode()")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("odd_library", "odd_part"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def command(*args, **more):
+        import odd_library
+
+        odd_library.work()
+
+    monkeypatch.setattr(main.HelpGroup, "main", command)
+    done = CliRunner().invoke(main.app, ["doctor"])
+    assert done.exit_code == code and done.stderr.count("\n") == 1
+    assert says in done.stderr
+
+
+def test_a_very_long_path_is_cut(monkeypatch):
+    """Such as PLAINFILM_CACHE: the system refuses it, and the line would be all of it."""
+
+    def fail(*args, **more):
+        raise OSError(36, "File name too long", "/a" * 5000)
+
+    monkeypatch.setattr(main.HelpGroup, "main", fail)
+    done = CliRunner().invoke(main.app, ["doctor"])
+    assert done.exit_code == 2 and len(done.stderr) < 300 and "File name too long" in done.stderr

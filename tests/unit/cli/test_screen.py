@@ -72,3 +72,13 @@ def test_an_odd_number_of_columns_is_none(monkeypatch, columns):
     stream = io.StringIO()
     Screen(set(), file=stream).print("word " * 100)
     assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("width", range(20, 60))
+def test_an_interval_stays_on_one_line(width):
+    stream = io.StringIO()
+    text = "AUROC above the best shortcut probe: -0.179 [-0.897, +0.540], p 0.438, at 0.5 [0.323, 0.929]"
+    Screen(set(), file=stream, width=width, force_terminal=True, color_system=None).print(text)
+    lines = stream.getvalue().splitlines()
+    assert max(map(len, lines)) <= width and " ".join(lines) == text
+    assert all(line.count("[") == line.count("]") for line in lines)

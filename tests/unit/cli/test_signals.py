@@ -24,20 +24,53 @@ ENTRIES = {
 }
 
 
-@pytest.mark.parametrize("entry", ENTRIES)
-def test_ctrl_c_during_the_first_imports_is_one_line(entry, tmp_path):
-    """A module of the imports waits, as a slow disk would make it; before, this was a traceback of 30 lines."""
+@pytest.mark.parametrize(("entry", "number"), [("module", one) for one in ENDING] + [("script", ENDING[-1])])
+def test_a_signal_during_the_first_imports_is_one_line(entry, number, tmp_path):
+    """A module of the imports waits, as a slow disk would make it; before, this was a traceback, or the end by the signal."""
     (tmp_path / "typer").mkdir()
     waits = "import pathlib, time; pathlib.Path('up').write_text(''); time.sleep(30)"
     (tmp_path / "typer/__init__.py").write_text(waits)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    running = subprocess.Popen([*ENTRIES[entry], "doctor"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=env)
+    running = subprocess.Popen(
+        [*ENTRIES[entry], "doctor"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=env, restore_signals=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )  # fmt: skip
     until = time.monotonic() + 60
     while not (tmp_path / "up").exists() and time.monotonic() < until:
         time.sleep(0.01)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     said = running.communicate(timeout=30)[1]
     assert running.returncode == 130 and said == "plainfilm: Interrupted. Nothing was begun.\n"
+
+
+def test_the_handlers_are_taken_before_what_takes_time_is_imported():
+    """From the start of the interpreter to these lines a signal has its default; typing and dataclasses double that time."""
+    code = "import sys; old = set(sys.modules); import plainfilm.base.signals; print(*sorted(set(sys.modules) - old))"
+    new = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{code}"],
+                         capture_output=True, text=True, check=True).stdout.split()  # fmt: skip
+    assert "signal" in new and not {"typing", "dataclasses", "inspect", "threading", "pathlib"} & set(new)
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_after_the_work_leaves_the_code_of_the_work(number):
+    lines = (
+        "import atexit, signal; from plainfilm.cli.main import _OneLineErrors; import plainfilm.__main__ as start\n"
+        f"signal.signal({int(number)}, signal.SIG_DFL)\n"
+        "_OneLineErrors.main = lambda *a, **k: exit(3)\n"
+        f"atexit.register(signal.raise_signal, {int(number)}); start.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+def test_an_interrupt_beside_the_work_is_no_traceback():
+    lines = (
+        "from plainfilm.cli.main import _OneLineErrors; import plainfilm.__main__ as start\n"
+        "def run(*a, **k): raise KeyboardInterrupt\n"
+        "_OneLineErrors.main = run; start.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "plainfilm: Interrupted.\n")
 
 
 def test_the_installed_command_enters_where_ctrl_c_is_handled():

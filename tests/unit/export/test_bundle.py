@@ -536,7 +536,8 @@ def test_the_page_and_its_answer_say_where_there_is_no_gate(exported, three_clas
     for folder, without in ((exported[1], False), (three_classes[1], True)):
         predictor = Predictor(open_bundle(folder, 1), None)
         html = Pages(predictor, Limits(), port=8000, token=False)._made["/"][0].decode()
-        assert ("no gate: no image is judged" in html) is without
+        said = "<div><dt>Out of distribution</dt><dd>not judged (no gate)</dd></div>"
+        assert (said in html) is without and ("not measured" in html) is not without
         assert ("this one has no gate" in html) is without
         answer = predictor.predict(0, _drawn(), frozenset())
         assert ("no gate" in answer["flags"]) is without and "no band" not in answer["flags"]

@@ -63,6 +63,18 @@ def test_links_are_followed_only_when_asked_and_a_word_is_taken_as_it_is(tmp_pat
     assert named("in/far")[0] == ["in/far/x.png"]
 
 
+@needs_links
+def test_what_is_set_aside_by_a_folder_and_by_a_glob_counts_once(tmp_path, monkeypatch):
+    """One link and one text; two links to one image are two."""
+    touch(tmp_path, "far/x.png", "in/y.png", "in/note.txt")
+    (tmp_path / "in/z.png").symlink_to(tmp_path / "far/x.png")
+    monkeypatch.chdir(tmp_path)
+    text = "not a PNG, JPEG, BMP or DICOM"
+    assert named("in", "in/*.png", "./in") == (["in/y.png"], {"link": 1, text: 1, AGAIN: 2})
+    (tmp_path / "in/zz.png").symlink_to(tmp_path / "far/x.png")
+    assert named("in/*.png", "in/z*")[1] == {"link": 2}
+
+
 def test_a_file_named_itself_has_a_row_each_time_one_that_was_walked_has_one(tmp_path, monkeypatch):
     touch(tmp_path, "d/1.png", "d/2.png")
     monkeypatch.chdir(tmp_path)

@@ -46,14 +46,19 @@ def test_what_only_a_person_knows_is_counted(exported):
 
 def test_it_says_what_the_gate_marks_by_kind_and_when_there_is_none(exported, three_classes):
     card = open_bundle(exported[1]).card
-    assert card.gate_kinds is None and "the gate marks was not measured" in model_card(card)
+    assert card.gate_kinds is None and "the gate marks: not measured" in model_card(card)
     kinds = GateKinds(images=60, fresh=True, marked={"unchanged": 1, "blurred": 3})
     page = model_card(card.model_copy(update={"gate_kinds": kinds}))
-    assert lacking(page, "of 60 valid images that did not set its limit", "| blurred | 3 of 60 |") == []
+    assert (
+        lacking(
+            page, "counted on 60 valid images that did not set its limit", "| blurred | 3 of 60 |", "such as colour"
+        )
+        == []
+    )
     assert "no gate" not in page and "no band" not in page
     without = open_bundle(three_classes[1]).card
     bare = model_card(without.model_copy(update={"band": None}))
-    assert lacking(bare, "no image is judged (no gate)", "not judged (no band)") == []
+    assert lacking(bare, "- Out of distribution: not judged (no gate)", "- Abstained: not judged (no band)") == []
     assert "not judged (no gate)" in part_of(bare, "## Valid images")
 
 

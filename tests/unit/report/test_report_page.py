@@ -199,6 +199,7 @@ def test_a_test_set_that_other_runs_accessed_is_not_reported_as_sealed(finish):
     text = draw(run)[1].flat()
     assert lacking(text, "never evaluated on its test set", "by this run; 1 time by other runs") == []
     assert text.count("1 time") == 2 and "still sealed" not in text
+    assert "other runs accessed it 1 time." in text and "folder accessed" not in text  # accesses are the user's
 
 
 def test_a_copied_run_keeps_the_access_count_of_its_former_folder(finish):
@@ -211,7 +212,7 @@ def test_a_copied_run_keeps_the_access_count_of_its_former_folder(finish):
 def test_more_than_two_classes(finish):
     text = draw(finish(vocab=("A", "B", "C"), positive=None))[1].flat()
     assert "Scores for 3 classes" in text and "mean AUROC of each class against the rest" in text
-    assert "Each class against the rest" in text and "Operating point" not in text
+    assert "Each class against the rest" in text and "when its score is at least" not in text
 
 
 def test_blocks_that_other_commands_add_appear(finish):
@@ -474,10 +475,18 @@ def test_a_run_without_gate_and_band_says_so_and_the_gate_s_kinds_are_shown(fini
     """The runs of these tests have neither; a card with counts by kind shows them."""
     run = finish()
     text, _ = draw(run)
-    assert "no image is judged (no gate)" in text
+    assert "Out of distribution: not judged (no gate)" in text
     card = json.loads(run.card.read_text())
-    assert ("no image is judged (no band)" in text) is (card["band"] is None)
+    assert ("Abstained: not judged (no band)" in text) is (card["band"] is None)
     card["gate_kinds"] = {"images": 60, "fresh": True, "marked": {"unchanged": 1, "blurred": 3}}
     run.card.write_text(json.dumps(card))
     shown, _ = draw(run)
-    assert "3 of 60" in shown and "1 of 60" in shown
+    assert "3 of 60" in shown and "1 of 60" in shown and "such as colour" in shown
+    assert "Counted on 60 valid images that did not set its limit" in shown
+
+
+def test_more_than_two_classes_have_the_same_three_states(finish):
+    """They were left out with the threshold, which such a run has not."""
+    text = draw(finish(vocab=("A", "B", "C"), positive=None))[1].flat()
+    both = ("Abstained: not judged (no band)", "Out of distribution: not judged (no gate)")
+    assert lacking(text, *both, "Operating point", "The class with the highest score is predicted.") == []

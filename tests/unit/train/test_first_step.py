@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import time
 from types import SimpleNamespace
 
@@ -14,7 +16,7 @@ from plainfilm.runs.folder import Pace, RunDir
 from plainfilm.train import first_step, interruption
 from plainfilm.train.first_step import AfterFirstStep, first_batch
 from plainfilm.train.fit import fit_phases
-from plainfilm.train.interruption import fit_with_stops
+from plainfilm.train.interruption import _StopRequest, fit_with_stops
 
 FROZEN = Phase(epochs=1, size_px=40, lr=1e-3, freeze=True)
 WHOLE = Phase(epochs=2, size_px=40, lr=1e-3)
@@ -47,6 +49,38 @@ def test_a_training_that_is_about_to_stop_does_not_begin_it(make_learn):
     learn.add_cbs([Steps(seen), AfterFirstStep(lambda: seen.append("work"))])
     learn.fit(1)
     assert "work" not in seen and seen.count("step") == 5
+
+
+@pytest.mark.parametrize("raised", [None, ImportError("a library made this of it")])
+def test_a_signal_ends_the_work_at_once_and_the_step_is_kept(make_learn, tmp_path, raised):
+    """Probes and a figure take seconds on a busy machine; the signal waited for their end."""
+    went_on, run = [], RunDir(tmp_path / "run")
+    run.root.mkdir()
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            if raised:
+                raise raised from None
+            raise
+        went_on.append(1)
+
+    learn = make_learn()
+    learn.add_cb(AfterFirstStep(work))
+    pace = Pace(5.0, None, time.perf_counter())
+    with pytest.raises(KeyboardInterrupt):
+        fit_with_stops(learn, [WHOLE], None, run, pace, "of this run", lambda what, facts: None)
+    assert not went_on and json.loads((run.root / "checkpoints/last.json").read_text())["state"]["step"] == 1
+
+
+def test_an_error_of_the_work_is_raised(make_learn):
+    learn = make_learn()
+    learn.stop_request = _StopRequest()
+    learn.add_cb(AfterFirstStep(lambda: int("x")))
+    with pytest.raises(ValueError, match="invalid literal"):
+        learn.fit(1)
+    assert not learn.stop_request.at_once
 
 
 @pytest.mark.parametrize("phases", [[WHOLE], [FROZEN, WHOLE]], ids=["whole", "frozen first"])

@@ -12,6 +12,7 @@ from plainfilm.cli.render.evaluate_lines import abstained_rates, print_net_benef
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, LEVEL, External, Gap, Subgroups
 from plainfilm.schemas.macro_mean import macro_lines
+from plainfilm.schemas.not_judged import ABSTAINED_NOT_JUDGED, OOD_NOT_JUDGED
 from plainfilm.schemas.number_text import THREE, beside_p, estimate_text, limits_text, p_text
 from plainfilm.schemas.operating import AbstainBandReport
 
@@ -189,7 +190,7 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
     """Abstain band and out-of-distribution (OOD) gate on the images of one split, if the run has them."""
     band, gate = document.band, document.gate
     if band is not None:
-        out.print(f"Abstain band for {band.level:.0%} of each class, on {band.on}:")
+        out.print(f"Abstain band for {100 * band.level:.0f} % of each class, on {band.on}:")
         table = Table(box=None, pad_edge=False)
         for name in ("", "value", "95 % interval", "n"):
             table.add_column(name, justify="right" if name in ("value", "n") else "left")
@@ -203,9 +204,9 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
         out.print(band.holds)
         print_two_by_two(out, band, document.confusion.labels)
     else:
-        out.print("Abstained: not judged (no band)")
+        out.print(ABSTAINED_NOT_JUDGED)
     if gate is None:
-        out.print("Out of distribution: not judged (no gate)")
+        out.print(OOD_NOT_JUDGED)
     else:
         value, interval, n = as_text(gate.marked)
         out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")

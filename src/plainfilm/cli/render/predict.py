@@ -9,6 +9,7 @@ from rich.console import Console
 from plainfilm.base.listing import LISTED
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.schemas.documents import ExportDocument, PredictDocument
+from plainfilm.schemas.not_judged import ABSTAINED, BAND_NOT_JUDGED, GATE_NOT_JUDGED, OUT_OF_DISTRIBUTION
 
 _MOST = 10  # classes in the last line of predict
 
@@ -40,7 +41,7 @@ def predict_summary(document: PredictDocument) -> str:
     speed = f"{document.pictures / document.seconds:.0f} img/s" if document.seconds > 1 else f"{document.seconds:.1f} s"
     return (
         f"{document.pictures:,} {'image' if document.pictures == 1 else 'images'} ({speed}): {predicted}; "
-        f"{_judged(document.unsure, 'abstained', 'band')}, {_judged(document.unlike, 'out of distribution', 'gate')}, {document.failed:,} not scored{_left_out(document.left_out)}."
+        f"{_judged(document.unsure, ABSTAINED, BAND_NOT_JUDGED)}, {_judged(document.unlike, OUT_OF_DISTRIBUTION, GATE_NOT_JUDGED)}, {document.failed:,} not scored{_left_out(document.left_out)}."
     )
 
 
@@ -69,5 +70,5 @@ def _left_out(by_rule: dict[str, int]) -> str:
     return "".join(f"; {text}: {n:,}" for text, n in counts.items() if n)
 
 
-def _judged(n: int | None, what: str, by: str) -> str:
-    return f"{what}: not judged (no {by})" if n is None else f"{n:,} {what}"
+def _judged(n: int | None, what: str, else_: str) -> str:
+    return f"{what.lower()}: {else_}" if n is None else f"{n:,} {what.lower()}"

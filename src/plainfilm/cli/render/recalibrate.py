@@ -10,6 +10,7 @@ from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.operating import print_threshold
 from plainfilm.schemas.documents import RESEARCH_ONLY
 from plainfilm.schemas.evaluate import Metric
+from plainfilm.schemas.not_judged import OOD_NOT_JUDGED
 from plainfilm.schemas.number_text import THREE, estimate_text
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
@@ -31,7 +32,7 @@ def print_recalibrate(out: Console, document: RecalibrateDocument) -> None:
         _print_before_after(out, document)
         _print_curve(out, document)
     if document.ood_marked is None:
-        out.print("Out of distribution: not judged (no gate)")
+        out.print(OOD_NOT_JUDGED)
     else:
         limit = "before its limit was set again" if document.gate_refitted else "as before"
         out.print(f"Out of distribution: {document.ood_marked:.3f} of the local images, {limit}")

@@ -47,6 +47,7 @@ from plainfilm.schemas.documents import (
 )
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
+from plainfilm.schemas.not_judged import NO_GATE
 from plainfilm.schemas.number_text import estimate_text
 from plainfilm.schemas.plan import PlanDocument
 from plainfilm.schemas.recalibrate import RecalibrateDocument
@@ -184,7 +185,7 @@ def _print_changes(out: Console, document: EvaluateDocument) -> None:
     for name in ("valid images after", "AUROC", "log loss", "OOD"):
         table.add_column(name)
     for row in document.changes:
-        marked = "no gate" if row.marked is None else f"{row.marked:.3f}"
+        marked = NO_GATE if row.marked is None else f"{row.marked:.3f}"
         table.add_row(row.change, " ".join(metric_text(row.auroc)[:2]), f"{row.log_loss:.3f}", marked)
     out.print(table)
 

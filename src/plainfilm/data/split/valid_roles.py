@@ -38,7 +38,7 @@ def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
             return replace(split, rows=_with(split.rows, role))
         except DataError:
             why = "a class of valid has too few patients to split it"
-    note = f"ONE VALID SET is used for model selection (the epoch) and for temperature, threshold, abstain band and OOD gate: {why}."
+    note = f"ONE VALID SET is used for model selection (the epoch) and for temperature, threshold, and abstain band and OOD gate where it has them: {why}."
     return replace(split, rows=_with(split.rows, role), notes=(*split.notes, note))
 
 
