@@ -1,4 +1,4 @@
-"""The prediction for one image, as POST /predict returns it."""
+"""The prediction for one image, as POST /predict returns it: decoded first, scored later, by two calls."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from plainfilm.errors import PlainfilmError
 from plainfilm.serve.images import network_input, overlay, png
 
 if TYPE_CHECKING:
-    from plainfilm.export.scorer import Bundle
+    from plainfilm.export.scorer import Bundle, Prediction
 
 HeatMap = Callable[[np.ndarray], np.ndarray]  # uint8 (c, h, w) -> float (h, w)
 EXTRA_IMAGES = frozenset({"seen", "heat"})
@@ -26,20 +26,23 @@ class Predictor:
     bundle: Bundle
     heat: HeatMap | None
 
-    def predict(self, index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
+    def decode(self, image: bytes, *, quick: bool) -> np.ndarray | Prediction | None:
+        """The network's input, uint8 (c, h, w), or a prediction with its `error`; None where `quick` and it may take seconds."""
+        return self.bundle.quick_image_or_error(image) if quick else self.bundle.image_or_error(image)
+
+    def predict(self, index: int, decoded: np.ndarray | Prediction, show: frozenset[str]) -> dict[str, Any]:
         """The scores of one image, and the extra images in `show` (of EXTRA_IMAGES) as data URIs; never raises for a bad image.
 
         A bad image has `error` filled and no extra images. `heat` stays null where no heat map can be made.
         """
-        found = self.bundle.predict_bytes(image)
+        found = self.bundle.score(decoded[None])[0] if isinstance(decoded, np.ndarray) else decoded
         result: dict[str, Any] = {
             "index": index, "label": found.label, "score": found.score, "probs": found.probs,
             "flags": list(found.flags), "error": found.error,
         }  # fmt: skip
-        if show and not found.error:
-            pixels = self.bundle.pixels(image)
-            result["seen"] = png_uri(png(network_input(pixels))) if "seen" in show else None
-            result["heat"] = self._heated(pixels) if "heat" in show else None
+        if show and isinstance(decoded, np.ndarray) and not found.error:
+            result["seen"] = png_uri(png(network_input(decoded))) if "seen" in show else None
+            result["heat"] = self._heated(decoded) if "heat" in show else None
         return result
 
     def _heated(self, pixels: np.ndarray) -> str | None:

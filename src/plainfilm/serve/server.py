@@ -8,6 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -96,17 +97,22 @@ class Service:
 
     async def _score(self, upload: Upload, response: ScoresResponse, show: frozenset[str]) -> None:
         for index, image in enumerate(upload.images):
-            # the copy is made in the model's thread: there is one at a time
-            task = lambda i=index, data=image: self.predictor.predict(i, bytes(data), show)  # noqa: E731
-            result = await self.queue.work(task)
+            decoded = await self._decoded(image)
             upload.forget(index)
             self.counts["unreadable" if result["error"] else "scored"] += 1
             await response.add(result)
 
     async def health(self, request: Request) -> Response:
+            result = await self.queue.work(partial(self.predictor.predict, index, decoded, show))
         """GET /healthz: responds even while the model is busy."""
         return JSONResponse({"status": "ok", "plainfilm": __version__, "waiting": self.queue.waiting})
 
+
+    async def _decoded(self, image: bytearray) -> Any:
+        def decode(quick: bool) -> Any:
+            return self.predictor.decode(bytes(image), quick=quick)  # the copy is made in a thread: one per lane
+
+        return await self.queue.decoded(partial(decode, True), partial(decode, False))
 
 async def _unless_left(request: Request, work: Coroutine[Any, Any, None]) -> None:
     """Do `work`; it is dropped when the client hangs up, also while it waits for the model.

@@ -210,6 +210,32 @@ def test_work_of_those_who_left_is_dropped_in_the_queue(
     assert begun == [0, 0]  # the first of those who left, and ours
 
 
+def test_quick_images_pass_one_that_takes_long(hurried: int, monkeypatch: pytest.MonkeyPatch):
+    """The queue has two places: one for what takes long, which is stuck, one for all others."""
+    begun, go, real = threading.Event(), threading.Event(), Predictor.decode
+
+    def decode(self: Predictor, image: bytes, *, quick: bool) -> Any:
+        if image != b"slow":
+            return real(self, image, quick=quick)
+        if quick:
+            return None
+        begun.set()
+        assert go.wait(30)
+        return real(self, image, quick=False)
+
+    monkeypatch.setattr("plainfilm.serve.predictor.Predictor.decode", decode)
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(post, hurried, [b"slow", drawn_png(2)])
+        assert begun.wait(30)
+        assert [post(hurried, [drawn_png(1)]).status for _ in range(3)] == [200] * 3
+        refused = post(hurried, [b"slow"])
+        assert refused.status == 503 and "take long to read" in refused.json()["error"]
+        assert not stuck.done()
+        go.set()
+        found = stuck.result(30).json()["results"]
+    assert [one["index"] for one in found] == [0, 1] and found[0]["error"] and not found[1]["error"]
+
+
 def test_idle_connections_cannot_take_all_of_them(hurried: int):
     """Forty are allowed; the one that waited longest makes room for the next."""
     with contextlib.ExitStack() as stack:
