@@ -236,6 +236,60 @@ def test_quick_images_pass_one_that_takes_long(hurried: int, monkeypatch: pytest
     assert [one["index"] for one in found] == [0, 1] and found[0]["error"] and not found[1]["error"]
 
 
+def half_closed(port: int, request: bytes) -> bytes:
+    """What comes back to a client that closes its sending side after `request`, interim responses left out."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        return until_closed(client)[0].replace(INTERIM, b"")
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_a_client_that_closes_its_side_only_gets_its_response(hurried: int):
+    body = form([drawn_png(1)])[0]
+    whole, get = head(hurried, len(body)) + body, f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{hurried}\r\n\r\n".encode()
+    for _ in range(10):
+        assert half_closed(hurried, whole).startswith(b"HTTP/1.1 200")
+    assert half_closed(hurried, get * 3).count(b'"status":"ok"') == 3
+    assert half_closed(hurried, get + whole).count(b"HTTP/1.1 200") == 2
+    assert half_closed(hurried, whole + get[:20]).count(b"HTTP/1.1 200") == 1
+    assert half_closed(hurried, get.replace(b"HTTP/1.1", b"HTTP/1.0")).count(b'"status":"ok"') == 1
+    assert (
+        half_closed(hurried, head(hurried) + b"--cut")
+        == b""
+        == half_closed(hurried, b"")
+        == half_closed(hurried, b"GET")
+    )
+
+
+def test_a_client_that_closes_its_side_only_waits_as_long_as_others(
+    hurried: int, service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    """Longer than several interim responses; one of HTTP/1.0 gets none."""
+    go = threading.Event()
+
+    def predict(self: Predictor, index: int, decoded: Any, show: frozenset[str]) -> dict[str, Any]:
+        assert go.wait(30)
+        return {"index": index, "error": ""}
+
+    monkeypatch.setattr("plainfilm.serve.predictor.Predictor.predict", predict)
+    monkeypatch.setattr("plainfilm.serve.slow_clients._PROBE", 0.1)
+    body = form([b"x"])[0]
+    request = head(hurried, len(body)) + body
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", hurried))) for _ in range(2)]
+        for client, sent in zip(clients, (request, request.replace(b"HTTP/1.1", b"HTTP/1.0")), strict=True):
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+        assert clients[0].recv(len(INTERIM) * 3, socket.MSG_WAITALL) == INTERIM * 3
+        assert service.queue.waiting == 2
+        go.set()
+        heard = [until_closed(client)[0] for client in clients]
+    assert heard[0].replace(INTERIM, b"").startswith(b"HTTP/1.1 200") and heard[1].startswith(b"HTTP/1.1 200")
+
+
 def test_idle_connections_cannot_take_all_of_them(hurried: int):
     """Forty are allowed; the one that waited longest makes room for the next."""
     with contextlib.ExitStack() as stack:
