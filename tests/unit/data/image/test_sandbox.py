@@ -240,8 +240,6 @@ def test_what_may_or_does_take_long_is_not_quick(monkeypatch: pytest.MonkeyPatch
     """The second is an image like any other for may_cost(); its child is ended, and the usual way still reads it."""
     with sandbox.used("on"):
         assert sandbox.quick_pixels_of(progressive(100), SPEC) is None
-        with pytest.raises(DecodeError, match="256 scans"):
-            sandbox.quick_pixels_of(progressive(300), SPEC)
         with pytest.raises(DecodeError, match="E_CORRUPT"):
             sandbox.quick_pixels_of(stored(NOISE, "PNG")[:-30], SPEC)
         plain = stored(np.random.default_rng(0).integers(0, 256, (3000, 3000), dtype=np.uint8), "PNG", compress_level=1)
