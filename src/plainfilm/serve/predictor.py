@@ -1,4 +1,4 @@
-"""The prediction for one image, as POST /predict returns it: decoded first, scored later, by two calls."""
+"""The prediction for one image, as POST /predict returns it: decoded in one step, scored in the next."""
 
 from __future__ import annotations
 

@@ -9,13 +9,12 @@ import asyncio
 from enum import Enum
 from typing import Any
 
-import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from plainfilm.serve.limits import Limits
 
 _READ = 131_072  # bytes at most of one read: what a connection can hold beyond what is counted
-_PROBE = 1.0  # seconds between two
+_PROBE, _INTERIM = 1.0, b"HTTP/1.1 100 Continue\r\n\r\n"  # seconds between two
 _STALLED = 2.0  # seconds without progress after which a transfer may be dropped for others
 
 
@@ -157,8 +156,7 @@ class _Client(H11Protocol):
             return
         if self.scope["http_version"] == "1.1" and not self.transport.is_closing():
             self._probed = now
-            interim = h11.InformationalResponse(status_code=100, headers=[], reason=b"Continue")
-            self.transport.write(self.conn.send(interim) or b"")
+            self.transport.write(_INTERIM)
 
     def _waiting_for(self) -> _Wait:
         if self.transport.get_write_buffer_size():
