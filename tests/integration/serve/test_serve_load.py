@@ -266,7 +266,7 @@ def test_a_client_that_closes_its_side_only_gets_its_response(hurried: int):
     for _ in range(10):
         assert half_closed(hurried, whole).startswith(b"HTTP/1.1 200")
     assert half_closed(hurried, get * 3).count(b'"status":"ok"') == 3
-    assert half_closed(hurried, get + whole).count(b"HTTP/1.1 200") == 2
+    assert half_closed(hurried, whole + get + get).count(b"HTTP/1.1 200") == 3
     assert half_closed(hurried, whole + get[:20]).count(b"HTTP/1.1 200") == 1
     assert half_closed(hurried, get.replace(b"HTTP/1.1", b"HTTP/1.0")).count(b'"status":"ok"') == 1
     assert (
