@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import ValidationError
@@ -93,7 +93,20 @@ class Bundle:
             DecodeError: it cannot be read as a single still image.
         """
         found = sandbox.pixels_of(data if isinstance(data, bytes) else read_bytes(data), self._spec)
-        return np.ascontiguousarray(channels_first(found[None])[0])
+        return _network_input(found)
+
+    def quick_image_or_error(self, data: bytes) -> np.ndarray | Prediction | None:
+        """image_or_error(); None for an image that may take seconds to decode."""
+
+        def pixels(data: bytes) -> np.ndarray | None:
+            found = sandbox.quick_pixels_of(data, self._spec)
+            return None if found is None else _network_input(found)
+
+        return _or_error(pixels, data)
+
+    def image_or_error(self, one: bytes | Path | str) -> np.ndarray | Prediction:
+        """The pixels() of a file, or a prediction with its `error`."""
+        return _or_error(self.pixels, one)
 
     def predict_path(self, path: Path | str) -> Prediction:
         """The prediction for one file; a file that cannot be read has its `error` filled."""
@@ -133,26 +146,15 @@ class Bundle:
 
     def _predict(self, batch: list[Any], left: Event | None = None) -> list[Prediction]:
         """Predictions of a few files; none once `left` is set: nobody waits for them."""
-        found: list[Prediction | None] = []
-        images: list[np.ndarray] = []
+        found: list[np.ndarray | Prediction] = []
         since = self._network.begun()  # before `left` is read, which is set before the kill
         for one in batch:
             if left is not None and left.is_set():
                 return []
-            try:
-                images.append(self.pixels(one))
-                found.append(None)
-            except DecodeError as error:
-                folder = not isinstance(one, bytes) and os.path.isdir(one)  # a folder that could not be listed
-                found.append(
-                    Prediction(error="E_READ: the folder cannot be read" if folder else f"{error.code}: {_fact(error)}")
-                )
-            except ImportError:
-                found.append(Prediction(error="E_CODEC: the library that reads this kind of file is not installed"))
-            except (OSError, ValueError):  # a NUL byte, or a name that this system cannot write
-                found.append(Prediction(error="E_READ: the file cannot be opened"))
+            found.append(self.image_or_error(one))
+        images = [one for one in found if isinstance(one, np.ndarray)]
         scored = iter(self._scored(np.stack(images), since) if images else [])
-        return [next(scored) if one is None else one for one in found]
+        return [one if isinstance(one, Prediction) else next(scored) for one in found]
 
     def score(self, pixels: np.ndarray) -> list[Prediction]:
         """Predictions for images uint8 (n, c, h, w), as pixels() gives them.
@@ -207,6 +209,27 @@ class Bundle:
         vocab = self.card.vocab
         score = float(probs[predicted if positive is None else positive])
         return Prediction(vocab[predicted], score, dict(zip(vocab, probs.tolist(), strict=True)), flags)
+
+
+_T = TypeVar("_T")
+
+
+def _or_error(pixels: Callable[[Any], _T], one: Any) -> _T | Prediction:
+    """What `pixels` gives of a file, or a prediction with its `error`."""
+    try:
+        return pixels(one)
+    except DecodeError as error:
+        folder = not isinstance(one, bytes) and os.path.isdir(one)  # a folder that could not be listed
+        return Prediction(error="E_READ: the folder cannot be read" if folder else f"{error.code}: {_fact(error)}")
+    except ImportError:
+        return Prediction(error="E_CODEC: the library that reads this kind of file is not installed")
+    except (OSError, ValueError):  # a NUL byte, or a name that this system cannot write
+        return Prediction(error="E_READ: the file cannot be opened")
+
+
+def _network_input(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (c, h, w) from uint8 (h, w) or (h, w, c)."""
+    return np.ascontiguousarray(channels_first(pixels[None])[0])
 
 
 def _flags(found: np.ndarray | None, yes: str, unknown: str, n: int) -> list[tuple[str, ...]]:

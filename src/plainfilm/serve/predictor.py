@@ -1,4 +1,4 @@
-"""The prediction for one image, as POST /predict returns it."""
+"""The prediction for one image, as POST /predict returns it: decoded in one step, scored in the next."""
 
 from __future__ import annotations
 
@@ -24,23 +24,26 @@ class Predictor:
     bundle: Bundle
     heat: HeatMap | None
 
-    def predict(self, index: int, image: bytes, show: frozenset[str]) -> dict[str, Any]:
+    def decode(self, image: bytes, *, quick: bool) -> np.ndarray | Prediction | None:
+        """The network's input, uint8 (c, h, w), or a prediction with its `error`; None where `quick` and it may take seconds."""
+        return self.bundle.quick_image_or_error(image) if quick else self.bundle.image_or_error(image)
+
+    def predict(self, index: int, decoded: np.ndarray | Prediction, show: frozenset[str]) -> dict[str, Any]:
         """The scores of one image, and the extra images in `show` (of EXTRA_IMAGES) as data URIs; never raises for a bad image.
 
         A bad image has `error` filled and no extra images. `heat` stays null where no heat map can be made.
         """
         try:
-            found = self.bundle.predict_bytes(image)
+            found = self.bundle.score(decoded[None])[0] if isinstance(decoded, np.ndarray) else decoded
         except BundleError as error:  # the network takes too long for this image; the next one finds it opened again
             found = Prediction(error=str(error) if str(error).startswith("E_") else f"E_SCORE: {error}")
         result: dict[str, Any] = {
             "index": index, "label": found.label, "score": found.score, "probs": found.probs,
             "flags": list(found.flags), "error": found.error,
         }  # fmt: skip
-        if show and not found.error:
-            pixels = self.bundle.pixels(image)
-            result["seen"] = png_uri(png(network_input(pixels))) if "seen" in show else None
-            result["heat"] = self._heated(pixels) if "heat" in show else None
+        if show and isinstance(decoded, np.ndarray) and not found.error:
+            result["seen"] = png_uri(png(network_input(decoded))) if "seen" in show else None
+            result["heat"] = self._heated(decoded) if "heat" in show else None
         return result
 
     def _heated(self, pixels: np.ndarray) -> str | None:

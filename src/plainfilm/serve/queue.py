@@ -1,4 +1,4 @@
-"""The single model worker and the queue in front of it."""
+"""Places for requests, two lanes that decode, and the single model worker behind them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ _FEW = 4  # images of a request that is soon done
 
 
 class ScoringQueue:
-    """Admits `limit` whole requests at a time and runs their tasks one by one in a thread of its own.
+    """Admits `limit` whole requests at a time and runs their tasks one by one, in one thread per kind of task.
 
     Tasks of different requests take turns, so a request of few images waits for one task of each other. Requests of
-    many images stay long: they have at most half of the places. Used by one event loop, so its counters need no lock.
+    many images stay long: they have at most half of the places. Images that may take seconds to decode wait in a lane
+    of their own, with a quarter of the places: quick ones pass them. Used by one event loop, so its counters need no lock.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit, self.waiting = limit, 0
         self._long = 0  # of those waiting, requests of many images
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._costly = 0  # of those waiting, requests with an image in the costly lane
+        self._model, self._quick, self._slow = (
+            ThreadPoolExecutor(1, thread_name_prefix=name) for name in ("model", "decode", "decode-costly")
+        )
 
     def check(self, images: int = 1) -> None:
         """See whether there is a place for a request of `images` images.
@@ -54,10 +58,39 @@ class ScoringQueue:
             self.waiting -= 1
             self._long -= long
 
+    async def decoded(self, quickly: Callable[[], _T | None], patiently: Callable[[], _T]) -> _T:
+        """What `quickly` returns, or where that is None, what `patiently` returns once its lane is free.
+
+        Raises:
+            RefusedError: 503, too many are waiting for that lane.
+        """
+        found = await _run(self._quick, quickly)
+        if found is not None:
+            return found
+        with self._costly_place():
+            return await _run(self._slow, patiently)
+
     async def work(self, task: Callable[[], _T]) -> _T:
         """What `task` returns, run in the model's thread; cancelled while it waits, it never runs."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, task)
+        return await _run(self._model, task)
 
     def close(self) -> None:
-        """Finish the running task, drop the rest."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Finish the running tasks, drop the rest."""
+        for thread in (self._quick, self._slow, self._model):
+            thread.shutdown(wait=True, cancel_futures=True)
+
+    @contextlib.contextmanager
+    def _costly_place(self) -> Iterator[None]:
+        if self._costly >= max(1, self.limit // 4):
+            raise RefusedError(
+                503, "Too many images that take long to read are waiting. Send this one again.", retry_after=5
+            )
+        self._costly += 1
+        try:
+            yield
+        finally:
+            self._costly -= 1
+
+
+async def _run(thread: ThreadPoolExecutor, task: Callable[[], _T]) -> _T:
+    return await asyncio.get_running_loop().run_in_executor(thread, task)

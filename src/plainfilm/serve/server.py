@@ -9,6 +9,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -54,20 +55,22 @@ class Service:
     async def predict(self, request: Request) -> Response:
         """POST /predict: the scores of each part, in order."""
         show = frozenset(request.query_params.get("show", "").split(",")) - {""}
-        body = request.stream()
+        body, sends = request.stream(), "expect" not in request.headers  # else only once its body is asked for
         try:
-            self._check(request, show)
-            return await self._scored(request, body, show)
+            upload = self._admitted(request, show)
+            sends = True
+            return await self._scored(request, upload, body, show)
         except ClientDisconnect:
             self.counts["left"] += 1
             return Response(status_code=400)  # nobody receives it
         except RefusedError as refusal:
             self.counts["turned away"] += 1
-            await drain(body, 2 * self.limits.request, self.limits.idle)
+            if sends:
+                await drain(body, 2 * self.limits.request, self.limits.idle)
             return _refused(refusal)
 
-    def _check(self, request: Request, show: frozenset[str]) -> None:
-        """Refuse what its head already rules out, before any of the body is kept.
+    def _admitted(self, request: Request, show: frozenset[str]) -> Upload:
+        """What takes the body, after refusing what the head already rules out.
 
         Raises:
             RefusedError: 400, 413, 415, or 503 where the queue is full.
@@ -79,12 +82,14 @@ class Service:
         if int(request.headers.get("content-length", 0)) > self.limits.request:
             raise too_large(self.limits)
         self.queue.check()
+        return Upload(request.headers.get("content-type", ""), self.limits, self.held)
 
-    async def _scored(self, request: Request, body: AsyncIterator[bytes], show: frozenset[str]) -> Response:
+    async def _scored(
+        self, request: Request, upload: Upload, body: AsyncIterator[bytes], show: frozenset[str]
+    ) -> Response:
         document = {"schema_version": 1, "plainfilm": __version__, "notice": RESEARCH_ONLY,
                     "notes": self.predictor.bundle.card.notes}  # fmt: skip
         response = ScoresResponse(self.held, document)
-        upload = Upload(request.headers.get("content-type", ""), self.limits, self.held)
         try:
             images = await read_images(upload, body)
             with self.queue.slot(len(images)):
@@ -98,12 +103,17 @@ class Service:
 
     async def _score(self, upload: Upload, response: ScoresResponse, show: frozenset[str]) -> None:
         for index, image in enumerate(upload.images):
-            # the copy is made in the model's thread: there is one at a time
-            task = lambda i=index, data=image: self.predictor.predict(i, bytes(data), show)  # noqa: E731
-            result = await self.queue.work(task)
+            decoded = await self._decoded(image)
             upload.forget(index)
+            result = await self.queue.work(partial(self.predictor.predict, index, decoded, show))
             self.counts["unreadable" if result["error"] else "scored"] += 1
             await response.add(result)
+
+    async def _decoded(self, image: bytearray) -> Any:
+        def decode(quick: bool) -> Any:
+            return self.predictor.decode(bytes(image), quick=quick)  # the copy is made in a thread: one per lane
+
+        return await self.queue.decoded(partial(decode, True), partial(decode, False))
 
     def stop(self) -> None:
         """End what is decoded and scored now, which may take seconds more, and take nothing on."""

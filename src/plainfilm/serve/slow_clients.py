@@ -14,6 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from plainfilm.serve.limits import Limits
 
 _READ = 131_072  # bytes at most of one read: what a connection can hold beyond what is counted
+_PROBE, _INTERIM = 1.0, b"HTTP/1.1 100 Continue\r\n\r\n"  # seconds between two
 _STALLED = 2.0  # seconds without progress after which a transfer may be dropped for others
 
 
@@ -76,6 +77,7 @@ class _Client(H11Protocol):
         super().__init__(*args, **kwargs)
         self._wait, self._since, self._received = _Wait.HEAD, self.loop.time(), 0
         self._dropped = False
+        self._half_closed, self._probed = False, 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -92,6 +94,12 @@ class _Client(H11Protocol):
         super().data_received(data)
         self._update()
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn closes, though the client may wait for its response
+        """The client sends no more: it is gone, or it has closed its side only and reads on. Whether to stay open."""
+        self._half_closed = self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+        self._probe()
+        return self._half_closed
+
     def send_400_response(self, msg: str) -> None:
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.drop()  # uvicorn would begin a second response within the first, and fail
@@ -105,6 +113,8 @@ class _Client(H11Protocol):
     def on_response_complete(self) -> None:
         self._since = self.loop.time()
         super().on_response_complete()
+        if self._half_closed and self.cycle.response_complete:  # else the next one of a pipeline has begun
+            self.transport.close()
 
     def dispensable(self, *, heads: bool) -> float:
         """Seconds without progress, if that is a reason to drop this connection for others, else 0."""
@@ -119,6 +129,7 @@ class _Client(H11Protocol):
     def drop_overdue(self) -> None:
         """Drop the connection if its client let the deadline pass; that of a body is kept by the app, which says why."""
         self._update()
+        self._probe()
         limits = self.clients.limits
         seconds = {_Wait.HEAD: limits.head, _Wait.SEND: limits.idle}.get(self._wait)
         if seconds is not None and self.loop.time() - self._since > seconds:
@@ -134,6 +145,18 @@ class _Client(H11Protocol):
         """Close at once; what was not sent is forgotten."""
         self._dropped = True
         self.transport.abort()
+
+    def _probe(self) -> None:
+        """Send an interim response to a client that sends no more: where it is gone, the second one fails and ends its work.
+
+        TCP tells both cases apart in no other way. Clients skip interim responses; those of HTTP/1.0 know none.
+        """
+        now = self.loop.time()
+        if not self._half_closed or self.cycle.response_started or now - self._probed < _PROBE:
+            return
+        if self.scope["http_version"] == "1.1" and not self.transport.is_closing():
+            self._probed = now
+            self.transport.write(_INTERIM)
 
     def _waiting_for(self) -> _Wait:
         if self.transport.get_write_buffer_size():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import string
 from pathlib import Path
 
+from plainfilm.base.files import read_regular
 from plainfilm.errors import UsageError
 from plainfilm.serve.security import is_loopback
 
@@ -50,11 +52,28 @@ def check_token(host: str, token: str | None) -> None:
 
 def _from_file(path: Path) -> str:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _LONGEST_FILE:
-            raise UsageError(f"--token-file {path} is not a small text file; expected one line, the token.")
-        if os.name == "posix" and found.st_mode & stat.S_IRWXO:  # Windows keeps rights elsewhere
-            raise UsageError(f"--token-file {path} is open to every user of this machine. Close it: chmod 600 FILE")
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        raise UsageError(f"--token-file {path} cannot be read; expected one line, the token.") from None
+        rights = path.stat().st_mode
+        content = read_regular(path, _LONGEST_FILE + 1)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EISDIR, errno.ENXIO):
+            raise _not_one_line(path, "is not a regular file") from None
+        raise _not_one_line(path, f"cannot be read ({error.strerror})") from None
+    if os.name == "posix" and rights & stat.S_IRWXO:  # Windows keeps rights elsewhere
+        raise UsageError(f"--token-file {path} is open to every user of this machine. Close it: chmod 600 FILE")
+    return _only_line(path, content)
+
+
+def _only_line(path: Path, content: bytes) -> str:
+    if len(content) > _LONGEST_FILE:
+        raise _not_one_line(path, f"is larger than {_LONGEST_FILE} bytes")
+    try:
+        lines = content.decode("utf-8-sig").strip().splitlines()
+    except UnicodeDecodeError:
+        raise _not_one_line(path, "is not text in UTF-8") from None
+    if len(lines) != 1:
+        raise _not_one_line(path, f"has {len(lines)} lines" if lines else "is empty")
+    return lines[0]
+
+
+def _not_one_line(path: Path, found: str) -> UsageError:
+    return UsageError(f"--token-file {path} {found}; expected a file of one line, the token.")

@@ -6,10 +6,12 @@ Names that a client sends (of files, of form fields) are never kept: no response
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect
 
 from plainfilm.serve.limits import MB, Limits, RefusedError
 from plainfilm.serve.memory import Held
@@ -140,11 +142,9 @@ async def read_images(upload: Upload, body: AsyncIterator[bytes]) -> list[bytear
 async def drain(body: AsyncIterator[bytes], most: int, seconds: float) -> None:
     """Read and drop what a refused client still sends, at most `most` bytes: a client that is sending reads no response."""
     left = most
-    try:
+    with contextlib.suppress(TimeoutError, ClientDisconnect):  # one that hangs up meanwhile needs no response either
         async with asyncio.timeout(seconds):
             async for chunk in body:
                 left -= len(chunk)
                 if left < 0:
                     return
-    except TimeoutError:
-        return

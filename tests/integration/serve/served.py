@@ -39,6 +39,14 @@ def drawn_png(number: int, size_px: int = 48) -> bytes:
     return encoded(film)
 
 
+def progressive(scans: int, side: int) -> bytes:
+    """A JPEG whose last scan is repeated: much work in few bytes."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((side, side), 77, np.uint8)).save(file, "JPEG", progressive=True)
+    jpeg = file.getvalue()
+    return jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * scans + jpeg[-2:]
+
+
 def encoded(pixels: np.ndarray) -> bytes:
     """uint8 (h, w) as PNG."""
     file = io.BytesIO()
@@ -149,6 +157,11 @@ class Served:
         """Largest memory so far (Linux)."""
         status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
         return int(status.split("VmHWM:")[1].split()[0]) / 1000
+
+    def memory_mb(self) -> float:
+        """Memory now (Linux)."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmRSS:")[1].split()[0]) / 1000
 
     def stop(self) -> int:
         """Ctrl-C, and the exit code."""

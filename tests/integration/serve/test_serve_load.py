@@ -33,6 +33,8 @@ def test_uploads_at_once_are_scored_or_get_503(bundle: Path, tmp_path: Path, upl
     known = [opened.predict_bytes(image).probs for image in images]
     assert len({tuple(probs.values()) for probs in known}) == uploads  # a swapped response would be noticed
     server = Served(bundle, tmp_path / "server", "--queue", "8")
+    alone = max(took_alone(server.port, image) for image in images[:10])
+    before = server.peak_mb()
     gate, took = threading.Barrier(uploads), {}
     first: Counter[int] = Counter()
 
@@ -52,12 +54,23 @@ def test_uploads_at_once_are_scored_or_get_503(bundle: Path, tmp_path: Path, upl
 
     with ThreadPoolExecutor(uploads) as pool:
         responses = list(pool.map(send, range(uploads)))
+    peak = server.peak_mb()
     assert server.stop() == 0
     assert responses == known
     assert sum(first.values()) == uploads and set(first) <= {200, 503}
-    p50, p99 = np.percentile(list(took.values()), [50, 99]) * 1000
-    print(f"\n{uploads} at once, queue 8: first try {dict(first)}; accepted p50 {p50:.0f} ms, p99 {p99:.0f} ms")
-    assert p99 < 20_000
+    p50, p99 = np.percentile(list(took.values()), [50, 99])
+    print(
+        f"\n{uploads} at once, queue 8: first try {dict(first)}; accepted p50 {p50:.3f} s, p99 {p99:.3f} s; RSS {before:.0f} -> {peak:.0f} MB"
+    )
+    assert p99 <= 2.0 + 10 * alone  # the promise, and what a busy machine may add
+    assert peak - before < 64 + 0.5 * uploads
+
+
+def took_alone(port: int, image: bytes) -> float:
+    """Seconds of one upload without any other."""
+    began = time.perf_counter()
+    assert post(port, [image]).status == 200
+    return time.perf_counter() - began
 
 
 LIMITS = Limits(idle=0.5, total=2.0, head=0.5, queue=2, connections=40)
@@ -208,6 +221,178 @@ def test_work_of_those_who_left_is_dropped_in_the_queue(
     go.set()
     assert post(hurried, [b"x"]).status == 200
     assert begun == [0, 0]  # the first of those who left, and ours
+
+
+def test_quick_images_pass_one_that_takes_long(hurried: int, monkeypatch: pytest.MonkeyPatch):
+    """The queue has two places: one for what takes long, which is stuck, one for all others."""
+    begun, go, real = threading.Event(), threading.Event(), Predictor.decode
+
+    def decode(self: Predictor, image: bytes, *, quick: bool) -> Any:
+        if image != b"slow":
+            return real(self, image, quick=quick)
+        if quick:
+            return None
+        begun.set()
+        assert go.wait(30)
+        return real(self, image, quick=False)
+
+    monkeypatch.setattr("plainfilm.serve.predictor.Predictor.decode", decode)
+    with ThreadPoolExecutor(1) as pool:
+        stuck = pool.submit(post, hurried, [b"slow", drawn_png(2)])
+        assert begun.wait(30)
+        assert [post(hurried, [drawn_png(1)]).status for _ in range(3)] == [200] * 3
+        refused = post(hurried, [b"slow"])
+        assert refused.status == 503 and "take long to read" in refused.json()["error"]
+        assert not stuck.done()
+        go.set()
+        found = stuck.result(30).json()["results"]
+    assert [one["index"] for one in found] == [0, 1] and found[0]["error"] and not found[1]["error"]
+
+
+def half_closed(port: int, request: bytes) -> bytes:
+    """What comes back to a client that closes its sending side after `request`, interim responses left out."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        return until_closed(client)[0].replace(INTERIM, b"")
+
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_a_client_that_closes_its_side_only_gets_its_response(hurried: int):
+    body = form([drawn_png(1)])[0]
+    whole, get = head(hurried, len(body)) + body, f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{hurried}\r\n\r\n".encode()
+    for _ in range(10):
+        assert half_closed(hurried, whole).startswith(b"HTTP/1.1 200")
+    assert half_closed(hurried, get * 3).count(b'"status":"ok"') == 3
+    assert half_closed(hurried, whole + get + get).count(b"HTTP/1.1 200") == 3
+    assert half_closed(hurried, whole + get[:20]).count(b"HTTP/1.1 200") == 1
+    assert half_closed(hurried, get.replace(b"HTTP/1.1", b"HTTP/1.0")).count(b'"status":"ok"') == 1
+    assert (
+        half_closed(hurried, head(hurried) + b"--cut")
+        == b""
+        == half_closed(hurried, b"")
+        == half_closed(hurried, b"GET")
+    )
+
+
+def test_a_client_that_closes_its_side_only_waits_as_long_as_others(
+    hurried: int, service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    """Longer than several interim responses; one of HTTP/1.0 gets none."""
+    go = threading.Event()
+
+    def predict(self: Predictor, index: int, decoded: Any, show: frozenset[str]) -> dict[str, Any]:
+        assert go.wait(30)
+        return {"index": index, "error": ""}
+
+    monkeypatch.setattr("plainfilm.serve.predictor.Predictor.predict", predict)
+    monkeypatch.setattr("plainfilm.serve.slow_clients._PROBE", 0.1)
+    body = form([b"x"])[0]
+    request = head(hurried, len(body)) + body
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", hurried))) for _ in range(2)]
+        for client, sent in zip(clients, (request, request.replace(b"HTTP/1.1", b"HTTP/1.0")), strict=True):
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+        assert clients[0].recv(len(INTERIM) * 3, socket.MSG_WAITALL) == INTERIM * 3
+        assert service.queue.waiting == 2
+        go.set()
+        heard = [until_closed(client)[0] for client in clients]
+    assert heard[0].replace(INTERIM, b"").startswith(b"HTTP/1.1 200") and heard[1].startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("header", [b"Content-Encoding: gzip", b"Content-Type: text/plain"])
+def test_a_refused_client_that_hangs_up_is_no_bug(
+    hurried: int, service: Service, capfd: pytest.CaptureFixture[str], header: bytes
+):
+    before = service.counts["turned away"]
+    start = head(hurried).replace(b"\r\n\r\n", b"\r\n" + header + b"\r\n\r\n")
+    if header.startswith(b"Content-Type"):
+        start = start.replace(b"multipart/form-data", b"text/html", 1)
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", hurried)) as client:
+            client.sendall(start + b"--cut")
+    assert until(lambda: service.counts["turned away"] == before + 5)
+    assert ask(hurried, "GET", "/healthz").status == 200
+    time.sleep(0.2)  # the last one's body is still being dropped
+    assert capfd.readouterr().err == ""
+
+
+def raw(port: int, request: str, body: bytes = b"") -> bytes:
+    """What comes back to `request`, whose line ends are written as they are sent; HOST is ours."""
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(
+            request.replace("HOST", f"{'' if body else 'Connection: close|'}Host: 127.0.0.1:{port}")
+            .replace("|", "\r\n")
+            .encode()
+            + body
+        )
+        return until_closed(client)[0]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "part"),
+    [
+        ("GET /nothing HTTP/1.1|HOST||", 404, b"There is no such page here."),
+        ("GET //card HTTP/1.1|HOST||", 404, b""),
+        ("GET /../card HTTP/1.1|HOST||", 404, b""),
+        ("GET /%2e%2e/card HTTP/1.1|HOST||", 404, b""),
+        ("GET /%ff%fe HTTP/1.1|HOST||", 404, b""),
+        ("OPTIONS * HTTP/1.1|HOST||", 404, b""),
+        ("OPTIONS /predict HTTP/1.1|HOST||", 405, b"allow: POST"),
+        ("HEAD /predict HTTP/1.1|HOST||", 405, b"allow: POST"),
+        ("TRACE / HTTP/1.1|HOST||", 405, b"allow: "),
+        ("BREW / HTTP/1.1|HOST||", 405, b"allow: "),
+        ("CONNECT 127.0.0.1:1 HTTP/1.1|HOST||", 404, b""),
+        ("HEAD / HTTP/1.1|HOST||", 200, b"content-length: "),
+        ("HEAD /healthz HTTP/1.1|HOST||", 200, b"content-length: "),
+        ("GET / HTTP/1.1|HOST|X: " + "x" * 20_000 + "||", 200, b""),
+        ("GET / HTTP/1.1|HOST|X: " + "x" * 200_000 + "||", 400, b""),
+        ("GET / HTTP/1.1|HOST|Content-Length: 5|Content-Length: 6||hello", 400, b""),
+        ("GET / HTTP/1.1|HOST|Content-Length: -5||hello", 400, b""),
+        ("GET / HTTP/1.1|HOST|Content-Length: five||hello", 400, b""),
+        ("GET / HTTP/1.1|HOST|Transfer-Encoding: gzip||", 400, b""),
+        ("GET / HTTP/1.1|HOST|No colon||", 400, b""),
+        ("GET / HTTP/1.1|HOST| folded||", 421, b""),  # a line that goes on is a part of Host
+        ("GET / HTTP/1.1|HOST|X: a\0b||", 400, b""),
+        ("PRI * HTTP/2.0||SM||", 421, b""),
+        ("GET /||", 400, b""),
+        ("GET / HTTP/1.1|HOST|Upgrade: websocket|Connection: Upgrade|Sec-WebSocket-Version: 13|Sec-WebSocket-Key: AAAA||", 200, b""),
+    ],
+    ids=lambda value: repr(value)[:40] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_odd_heads(hurried: int, request_: str, status: int, part: bytes):
+    heard = raw(hurried, request_)
+    assert heard.startswith(f"HTTP/1.1 {status} ".encode()) and part in heard
+    if request_.startswith("HEAD"):
+        assert heard.endswith(b"\r\n\r\n")
+
+
+def test_odd_bodies(hurried: int):
+    """Lengths that are wrong, chunks, several requests at once, and a client that asks before it sends."""
+    body, kind = form([drawn_png(1)])[0], "Content-Type: multipart/form-data; boundary=cut"
+    post_ = f"POST /predict HTTP/1.1|HOST|{kind}|"
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:7], body[7:9], body[9:])) + b"0\r\n\r\n"
+    good = post_ + f"Content-Length: {len(body)}||"
+    assert raw(hurried, post_ + "Transfer-Encoding: chunked||", chunks).count(b'"error":""') == 1
+    assert raw(hurried, good, body + b"GET /healthz HTTP/1.1\r\n\r\n").count(b"HTTP/1.1 ") == 2  # without Host: refused
+    assert b"HTTP/1.1 400" in raw(hurried, post_ + f"Content-Length: {len(body) - 9}||", body)  # too short
+    assert raw(hurried, post_ + f"Content-Length: {len(body) + 9}||", body).startswith(b"HTTP/1.1 408")  # too long
+    with socket.create_connection(("127.0.0.1", hurried)) as client:
+        client.sendall(
+            good.replace("|HOST", "|HOST|Expect: 100-continue")
+            .replace("HOST", f"Host: 127.0.0.1:{hurried}")
+            .replace("|", "\r\n")
+            .encode()
+        )
+        assert client.recv(len(INTERIM), socket.MSG_WAITALL) == INTERIM
+        client.sendall(body)
+        assert until_closed(client)[0].startswith(b"HTTP/1.1 200")
+    for refused, status in (("Content-Length: 999999999", 413), ("Content-Length: 9|Content-Encoding: br", 415)):
+        heard = raw(hurried, post_ + refused + "|Expect: 100-continue||")
+        assert heard.startswith(f"HTTP/1.1 {status}".encode())  # it is not asked for a body that nobody wants
 
 
 def test_idle_connections_cannot_take_all_of_them(hurried: int):

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-from PIL import Image
-from served import Served, drawn_png, post
-
-
-def progressive(scans: int, side: int) -> bytes:
-    """A JPEG whose last scan is repeated."""
-    file = io.BytesIO()
-    Image.fromarray(np.full((side, side), 77, np.uint8)).save(file, "JPEG", progressive=True)
-    jpeg = file.getvalue()
-    return jpeg[:-2] + jpeg[jpeg.rindex(b"\xff\xda") : -2] * scans + jpeg[-2:]
+from served import Served, drawn_png, post, progressive
 
 
 def test_an_ordinary_image_is_decoded_and_scored_in_children(served: Served):

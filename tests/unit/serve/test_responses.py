@@ -10,7 +10,6 @@ import pytest
 
 from plainfilm.serve.limits import RefusedError
 from plainfilm.serve.memory import Held
-from plainfilm.serve.queue import ScoringQueue
 from plainfilm.serve.responses import ScoresResponse
 
 
@@ -76,22 +75,6 @@ def test_stalled_clients_make_room_as_long_as_there_are_any():
     assert held.bytes == 350 and stalled == [300]
     asyncio.run(held.make_room(10_000))
     assert held.bytes == 50
-
-
-def test_long_requests_leave_half_of_the_queue_to_short_ones():
-    queue = ScoringQueue(4)
-    with queue.slot(64), queue.slot(5):
-        with pytest.raises(RefusedError), queue.slot(5):
-            pass
-        with queue.slot(4), queue.slot(1):
-            with pytest.raises(RefusedError):
-                queue.check()
-            assert queue.waiting == 4
-        with queue.slot(1):
-            pass
-    with queue.slot(64):
-        assert queue.waiting == 1
-    queue.close()
 
 
 def test_memory_is_returned_once_much_is_free_again():

@@ -55,18 +55,33 @@ def test_a_file_open_to_all_is_refused(secret: Path, rights: int):
 
 def test_what_is_no_small_file_is_refused(secret: Path, tmp_path: Path):
     assert "cannot be read" in refused(None, tmp_path / "none")
-    assert "not a small text file" in refused(None, tmp_path)
-    secret.write_bytes(b"x" * 4097)
-    assert "not a small text file" in refused(None, secret)
-    secret.write_bytes(b"\xff\xfe")
-    assert "cannot be read" in refused(None, secret)
+    assert "is not a regular file" in refused(None, tmp_path)
+    for content, found in (
+        (b"x" * 4097, "is larger than 4096 bytes"), (b"\xff\xfe", "is not text in UTF-8"), (b"", "is empty"), (b" \n", "is empty"),
+        (f"{TOKEN}\n{TOKEN[::-1]}\n".encode(), "has 2 lines"), (f"{TOKEN}\r\n\r\nmore".encode(), "has 3 lines"),
+        (f"{TOKEN}\rmore".encode(), "has 2 lines"),
+    ):  # fmt: skip
+        secret.write_bytes(content)
+        assert f"{found}; expected a file of one line, the token." in refused(None, secret)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_editors_may_add_line_ends_and_a_mark(secret: Path, mark: str, end: str):
+    secret.write_bytes(f"{mark}{TOKEN}{end}".encode())
+    assert find_token(None, secret) == TOKEN
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
-def test_a_fifo_does_not_hang(secret: Path):
+def test_a_fifo_or_device_does_not_hang(secret: Path, monkeypatch: pytest.MonkeyPatch):
+    """Also one that takes the file's place after its rights were looked at."""
+    rights = secret.stat()
     secret.unlink()
     os.mkfifo(secret, 0o600)
-    assert "not a small text file" in refused(None, secret)
+    assert "is not a regular file" in refused(None, secret)
+    assert "is not a regular file" in refused(None, Path("/dev/zero"))
+    monkeypatch.setattr(Path, "stat", lambda self, **how: rights)
+    assert "is not a regular file" in refused(None, secret)
 
 
 @pytest.mark.parametrize("token", ["x" * 15, "x" * 20 + " ", "x" * 20 + "\u00e9", ""])

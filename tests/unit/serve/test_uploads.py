@@ -9,10 +9,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect
 
 from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.memory import Held
-from plainfilm.serve.uploads import Upload, read_images
+from plainfilm.serve.uploads import Upload, drain, read_images
 
 KIND = "multipart/form-data; boundary=cut"
 SMALL = Limits(part=100, request=1000, parts=3, held=150)
@@ -155,6 +156,17 @@ def test_a_slow_body_is_refused(idle: float, total: float):
     with pytest.raises(RefusedError) as caught:
         asyncio.run(read_images(Upload(KIND, limits, Held(10**6)), slowly(chunks, pause)))
     assert caught.value.status == 408
+
+
+async def leaving(chunks: int) -> AsyncIterator[bytes]:
+    for _ in range(chunks):
+        yield b"x" * 10
+    raise ClientDisconnect
+
+
+@pytest.mark.parametrize("chunks", [0, 3])
+def test_a_refused_client_may_hang_up_while_its_body_is_dropped(chunks: int):
+    asyncio.run(drain(leaving(chunks), 100, 30))
 
 
 def test_a_body_in_time_is_read():

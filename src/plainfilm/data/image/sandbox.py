@@ -24,9 +24,10 @@ from plainfilm.data.image.decode import DecodeSpec, ImageFacts
 
 Mode = Literal["auto", "on", "off"]
 _LIMITS = ChildLimits()
+_QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0.3 s
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.Lock()  # one costly file at a time, as in decode()
-_pools: dict[int, ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
+_pools: dict[tuple[int, ChildLimits], ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
 _mode: Mode = "auto"
 _option = False
 _stopped = False
@@ -93,7 +94,27 @@ def pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray:
     """
     if not _apart(data):
         return decode.decode_bytes(data, spec)
-    _, found = _reply({"spec": spec.as_dict()}, data)
+    return _image(_reply({"spec": spec.as_dict()}, data)[1], spec)
+
+
+def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
+    """pixels_of() an image that cannot cost much; None for one that may, or that took more than a second in its child.
+
+    No costly file is in the way of it: its children are its own.
+    """
+    if may_cost(data):
+        return None
+    if not _apart(data):
+        return decode.decode_bytes(data, spec)
+    try:
+        return _image(_reply({"spec": spec.as_dict()}, data, _quick_pool)[1], spec)
+    except DecodeError as error:
+        if error.fact != _WHY["time"]:
+            raise
+        return None
+
+
+def _image(found: bytes, spec: DecodeSpec) -> np.ndarray:
     shape = (spec.size_px, spec.size_px, *((3,) if spec.channels == 3 else ()))
     if len(found) != np.prod(shape):
         raise _failed(ChildError("died"))
@@ -150,12 +171,14 @@ def _apart(data: bytes) -> bool:
     return _mode == "on" or may_cost(data)
 
 
-def _reply(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+def _reply(
+    asked: dict[str, Any], data: bytes, pool_of: Callable[[], ChildPool] | None = None
+) -> tuple[dict[str, Any], bytes]:
     since = getattr(_thread, "since", _kills)
     cpu = _LIMITS.cpu_seconds + (len(data) // _CODED_BYTES_A_SECOND if is_coded_dicom(data) else 0)
     with _ALONE if may_cost(data) else contextlib.nullcontext():
         try:
-            pool = _pool()
+            pool = (pool_of or _pool)()
             kills = pool.kills  # read before the next line: kill_children() counts there first
             if _stopped or since != _kills:
                 raise ChildError("died")
@@ -169,13 +192,19 @@ def _reply(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     return reply, body
 
 
-def _pool() -> ChildPool:
+def _pool(limits: ChildLimits = _LIMITS) -> ChildPool:
+    key = os.getpid(), limits
     with _ALONE_POOL:
-        if os.getpid() not in _pools:
-            _pools.clear()
-            _pools[os.getpid()] = pool = ChildPool(f"{__name__}:work", os.cpu_count() or 1, _LIMITS)
+        if key not in _pools:
+            for other in [one for one in _pools if one[0] != key[0]]:
+                del _pools[other]
+            _pools[key] = pool = ChildPool(f"{__name__}:work", os.cpu_count() or 1, limits)
             atexit.register(pool.kill)
-        return _pools[os.getpid()]
+        return _pools[key]
+
+
+def _quick_pool() -> ChildPool:
+    return _pool(_QUICK)
 
 
 _ALONE_POOL = threading.Lock()

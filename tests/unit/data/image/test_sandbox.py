@@ -232,6 +232,25 @@ def test_a_costly_file_is_one_error_and_the_next_goes_on(narrow: ChildPool, bomb
     )
 
 
+def test_quick_pixels_are_those_of_any_other_way():
+    with sandbox.used("on"):
+        found = sandbox.quick_pixels_of(stored(NOISE, "PNG"), SPEC)
+    assert found is not None and np.array_equal(found, decode_bytes(stored(NOISE, "PNG"), SPEC))
+
+
+def test_what_may_or_does_take_long_is_not_quick(monkeypatch: pytest.MonkeyPatch):
+    """The second is an image like any other for may_cost(); its child is ended, and the usual way still reads it."""
+    with sandbox.used("on"):
+        assert sandbox.quick_pixels_of(progressive(100), SPEC) is None
+        with pytest.raises(DecodeError, match="E_CORRUPT"):
+            sandbox.quick_pixels_of(stored(NOISE, "PNG")[:-30], SPEC)
+        plain = stored(np.random.default_rng(0).integers(0, 256, (3000, 3000), dtype=np.uint8), "PNG", compress_level=1)
+        monkeypatch.setattr(sandbox, "_QUICK", ChildLimits(seconds=0.001))
+        assert not may_cost(plain)
+        assert sandbox.quick_pixels_of(plain, SPEC) is None
+        assert sandbox.pixels_of(plain, SPEC).shape == (16, 16)
+
+
 def test_a_mask_is_counted_in_a_child_too():
     mask = np.zeros((2100, 2000), np.uint8)
     mask[:900], mask[:300, :300] = 255, 128
