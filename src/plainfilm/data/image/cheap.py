@@ -20,6 +20,7 @@ _MUCH_LARGER = 64  # pixels a byte; photographs and radiographs have 2 to 15
 _MOST_A_PIXEL = 8  # bytes: four samples of 16 bits
 _SMALL_PIXELS = 4_000_000  # decoded in a tenth of a second, whatever they hold
 _BESIDE = 1024 * 1024  # bytes beside the pixels: tables, profiles, EXIF
+_MOST_HEAD = 128 * 1024  # bytes before the first scan; Pillow walks Photoshop's resources one by one
 _MOST_SEGMENTS = 100  # before the first scan; files of cameras have up to 40, of a scanner 10
 _MOST_SCANS, _SCANNED_PIXELS = 16, 4 * LARGE_PIXELS  # progressive files have about 10; each takes time for all pixels
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
@@ -86,7 +87,7 @@ def _jpeg_start(data: bytes) -> tuple[int, int]:
     for _ in range(_MOST_SEGMENTS):
         lead, kind, length = struct.unpack_from(">BBH", data, at)
         body = data[at + 4 : at + 2 + length]
-        if lead != 0xFF or length < 2 or at > _BESIDE or not _is_known_segment(kind, body):
+        if lead != 0xFF or length < 2 or at > _MOST_HEAD or not _is_known_segment(kind, body):
             break
         exif += kind == _APP1 and body.startswith(b"Exif\0\0")
         if kind == _SCAN:
