@@ -1,8 +1,8 @@
 """may_cost(): which files may take seconds or hundreds of megabytes to decode. Nothing is decoded here.
 
 False is a proof, not a guess: the format is known, its start well-formed, its parts are few and of kinds that are known
-to be cheap, and the bytes are in proportion to the pixels. The check itself is bounded: some thousand parts one by one, and
-bytes.count() in at most 32 MB.
+to be cheap, and the bytes are in proportion to the pixels. The check itself is bounded: some thousand parts one by one,
+and bytes.count() in at most 32 MB.
 """
 
 from __future__ import annotations
