@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any, TextIO
 
 from plainfilm.base.sanitize import visible
@@ -32,18 +33,24 @@ def tell_error(message: str) -> None:
 
 
 def make_others_visible() -> None:
-    """The same for what libraries print as warnings and logs: they may quote a file."""
-    shown = warnings.formatwarning
-
-    def one_warning(*about: Any, **more: Any) -> str:
-        return "\n".join(map(visible, shown(*about, **more).split("\n")))
-
-    warnings.formatwarning = one_warning
+    """The same for what libraries print as warnings and logs: they may quote a file. Again, it changes nothing."""
+    if not isinstance(warnings.formatwarning, _VisibleWarnings):
+        warnings.formatwarning = _VisibleWarnings(warnings.formatwarning)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_VisibleFormatter())
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # PYTHONIOENCODING=ascii must not end a command
+
+
+class _VisibleWarnings:
+    """warnings.formatwarning, made visible."""
+
+    def __init__(self, shown: Callable[..., str]) -> None:
+        self._shown = shown
+
+    def __call__(self, *about: Any, **more: Any) -> str:
+        return "\n".join(map(visible, self._shown(*about, **more).split("\n")))
 
 
 class _VisibleFormatter(logging.Formatter):

@@ -58,6 +58,14 @@ def test_warnings_and_logs_are_visible(capsys, monkeypatch):
     assert capsys.readouterr().err == "tag \\x1b]0;x\n"
 
 
+def test_many_commands_in_one_process_wrap_the_warnings_once(monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    monkeypatch.setattr(logging, "lastResort", logging._StderrHandler(logging.WARNING))
+    for _ in range(1500):  # more than Python's calls within calls
+        make_others_visible()
+    assert "\\x1b]0;x" in warnings.formatwarning("\x1b]0;x", UserWarning, "f.py", 1, "")
+
+
 def test_nothing_else_prints():
     found = set()
     for path in SOURCE.rglob("*.py"):

@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plainfilm.data.dicom.codestream import (
+    JPEG,
+    JPEG_2000,
+    JPEG_EXTENDED,
+    JPEG_LOSSLESS,
+    JPEG_LS,
+    RLE,
+    coded_size,
+    codestream,
+    refuse_another,
+)
 from plainfilm.data.errors import MAX_PIXELS, DecodeError
 from plainfilm.data.image.costly import refuse_costly, refuse_long_side
 
@@ -37,21 +48,16 @@ BULKY = (  # ... and these megabytes
     *_PIXELS, "ModalityLUTSequence", "VOILUTSequence", "PerFrameFunctionalGroupsSequence",
     "SharedFunctionalGroupsSequence",
 )  # fmt: skip
-_RLE = "1.2.840.10008.1.2.5"
-JPEG, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
-_JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
-_JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
-_JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203))
 # Decoder packages of pydicom 3; for lossless JPEG pylibjpeg-libjpeg would work too, but it is under GPL-3.
 _PACKAGES = {
     **dict.fromkeys((JPEG, JPEG_EXTENDED), "pillow"),
-    **dict.fromkeys(_JPEG_LOSSLESS, "python-gdcm"),
-    **dict.fromkeys(_JPEG_LS, "pyjpegls"),
-    **dict.fromkeys(_JPEG_2000, "pylibjpeg pylibjpeg-openjpeg"),
+    **dict.fromkeys(JPEG_LOSSLESS, "python-gdcm"),
+    **dict.fromkeys(JPEG_LS, "pyjpegls"),
+    **dict.fromkeys(JPEG_2000, "pylibjpeg pylibjpeg-openjpeg"),
 }
 _PREFERRED = ("pillow", "pyjpegls", "pylibjpeg", "gdcm")  # gdcm prints to stderr
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}  # F7: JPEG-LS
 _MOST_READS = 300_000
+_UNDEFINED = 0xFFFFFFFF
 _MOST_OFFSETS = 2**22  # bytes of an offset table: a million frames
 
 
@@ -191,22 +197,24 @@ def stored_pixels(dataset: Dataset, syntax: UID, header: Header, index: int) -> 
     from pydicom.pixels.decoders.base import get_decoder
 
     if not syntax.is_encapsulated:
+        _refuse_coded(dataset, header)
         return _decoded(dataset, get_decoder(syntax), "", index)
-    plugin = "" if syntax == _RLE else _plugin(syntax, header)
+    plugin = "" if syntax == RLE else _plugin(syntax, header)
     tables: Any = dataset.get("ExtendedOffsetTable"), dataset.get("ExtendedOffsetTableLengths")
     offsets = tables if all(tables) else None
     data = dataset["PixelData"].value
     if struct.unpack_from("<4xL", data)[0] > _MOST_OFFSETS:
         raise DecodeError("E_CORRUPT", "the offset table of the frames is missing or far too long")
     coded = get_frame(CountedBytes(data), index, number_of_frames=header.frames, extended_offsets=offsets)
-    if syntax == _RLE:
+    refuse_another(coded, syntax)
+    if syntax == RLE:
         return _from_rle(coded, header), header.photometric
-    if _coded_size(coded) != (header.rows, header.columns) or header.low:
+    if coded_size(coded) != (header.rows, header.columns) or header.low:
         raise DecodeError("E_CORRUPT", "the compressed image has another size than the header says")
     refuse_costly(coded)
     array, space = _decoded(dataset, get_decoder(syntax), plugin, index)
     # Lossy codecs overshoot, and a mask would turn white into black; for the others the unused bits must be masked.
-    if syntax in _JPEG_LS + _JPEG_2000 and header.bits < header.allocated:
+    if syntax in JPEG_LS + JPEG_2000 and header.bits < header.allocated:
         lowest = -(2 ** (header.bits - 1)) if header.signed else 0
         np.clip(array, lowest, lowest + 2**header.bits - 1, out=array)
     return array, space
@@ -237,18 +245,13 @@ def _plugin(syntax: UID, header: Header) -> str:
     return min(plugins, key=(*_PREFERRED, *sorted(plugins)).index)
 
 
-def _coded_size(coded: bytes) -> tuple[int, int]:
-    """Height and width in the codestream's own header, which decoders use whatever the data set says."""
-    if coded[:2] == b"\xff\xd8":  # JPEG, JPEG-LS: segments up to the start of the frame
-        at = 2
-        for _ in range(1000):
-            if coded[at + 1] in _START_OF_FRAME:
-                return struct.unpack_from(">HH", coded, at + 5)
-            at += 1 if coded[at + 1] == 0xFF else 2 + struct.unpack_from(">H", coded, at + 2)[0]  # FF is padding
-        raise DecodeError("E_CORRUPT", "the compressed image has no size")
-    at = coded.index(b"jp2c") + 4 if coded[4:8] == b"jP  " else 0  # JPEG 2000, sometimes in its file format
-    width, height, left, top = struct.unpack_from(">4I", coded, at + 8)
-    return height - top, width - left
+def _refuse_coded(dataset: Dataset, header: Header) -> None:
+    """Refuse compressed pixels under an uncompressed transfer syntax: they would be read as noise."""
+    element: Any = dataset.get_item(header.keyword, keep_deferred=True)
+    size = header.rows * header.columns * header.samples * header.allocated * header.frames // 8
+    is_longer = len(element.value) > size + 2
+    if element.length == _UNDEFINED or (is_longer and codestream(element.value)):
+        raise DecodeError("E_CORRUPT", "found compressed pixels, expected plain ones by the transfer syntax")
 
 
 def _from_rle(coded: bytes, header: Header) -> np.ndarray:

@@ -17,9 +17,10 @@ from typing import Any, Literal, cast
 import numpy as np
 
 from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool
+from plainfilm.data.dicom.plain import is_coded_dicom
 from plainfilm.data.errors import NO_MEMORY, DecodeError
 from plainfilm.data.image import decode
-from plainfilm.data.image.costly import is_coded_dicom, may_cost, refuse_costly
+from plainfilm.data.image.cheap import may_cost
 from plainfilm.data.image.decode import DecodeSpec, ImageFacts
 
 Mode = Literal["auto", "on", "off"]
@@ -164,11 +165,8 @@ def _function(task: str) -> Callable[..., int]:
 
 
 def _apart(data: bytes) -> bool:
-    """Whether a child decodes it; what no image needs is refused before one is started."""
-    if _mode == "off":
-        return False
-    refuse_costly(data)
-    return _mode == "on" or may_cost(data)
+    """Whether a child decodes it: what is provably cheap is decoded here, everything else there."""
+    return _mode == "on" or (_mode == "auto" and may_cost(data))
 
 
 def _reply(

@@ -29,7 +29,7 @@ from PIL import Image
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from plainfilm.config import DataConfig
-from plainfilm.data.dicom import pixel_data
+from plainfilm.data.dicom import codestream, pixel_data
 from plainfilm.data.dicom import read as dicom
 from plainfilm.data.dicom.read import is_dicom, read_dicom
 from plainfilm.data.errors import MAX_BYTES, DecodeError
@@ -813,6 +813,65 @@ REFUSALS: dict[str, tuple[str, Callable[[], bytes]]] = {
 def test_what_is_no_sound_image_is_refused_by_code(name: str) -> None:
     code, make = REFUSALS[name]
     refused(make(), code)
+
+
+def jpeg_of(frame: int) -> bytes:
+    """A JPEG whose frame claims another process."""
+    return image_file(NOISE, "JPEG").replace(b"\xff\xc0", bytes([0xFF, frame]), 1)
+
+
+CODESTREAMS: dict[str, Callable[[], bytes]] = {
+    "JPEG": lambda: image_file(NOISE, "JPEG"),
+    "progressive JPEG": lambda: image_file(NOISE, "JPEG", progressive=True),
+    "lossless JPEG": lambda: jpeg_of(0xC3),
+    "another JPEG": lambda: jpeg_of(0xC9),
+    "JPEG-LS": lambda: jpeg_of(0xF7),
+    "JPEG 2000": lambda: image_file(NOISE, "JPEG2000", no_jp2=True),
+    "no codestream": lambda: NOISE.tobytes(),
+}
+
+
+@pytest.mark.parametrize("found", CODESTREAMS)
+@pytest.mark.parametrize(
+    ("syntax", "promised"),
+    [(JPEG, "JPEG"), (JPEG_EXTENDED, "JPEG"), (JPEG_LOSSLESS, "lossless JPEG"), (JPEG_LS, "JPEG-LS"),
+     (JPEG_2000, "JPEG 2000"), (HTJ2K, "JPEG 2000")],
+)  # fmt: skip
+def test_a_codestream_is_the_one_that_the_transfer_syntax_promises(syntax: str, promised: str, found: str) -> None:
+    coded = CODESTREAMS[found]()
+    if found == promised:
+        return codestream.refuse_another(coded, syntax)
+    with pytest.raises(DecodeError, match=f"E_CORRUPT: found {found}, expected {promised} by the transfer syntax"):
+        codestream.refuse_another(coded, syntax)
+
+
+@pytest.mark.parametrize("syntax", [JPEG, JPEG_2000, RLE])
+@pytest.mark.parametrize("found", CODESTREAMS)
+def test_a_film_of_another_codec_than_its_transfer_syntax_is_not_scored(syntax: str, found: str) -> None:
+    film_of = compressed([CODESTREAMS[found]()], syntax, NOISE.shape)
+    if (syntax, found) in ((JPEG, "JPEG"), (JPEG_2000, "JPEG 2000")):
+        assert shown(film_of).shape == NOISE.shape
+    else:
+        refused(film_of, "E_CORRUPT")
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG, DEFLATED])
+def test_compressed_pixels_under_an_uncompressed_syntax_are_not_read_as_noise(syntax: str) -> None:
+    coded = image_file(NOISE, "JPEG", quality=100) + bytes(NOISE.size)  # more bytes than pixels, as pydicom admits
+    refused(film(NOISE, syntax=syntax, PixelData=coded), "E_CORRUPT", "found compressed pixels, expected plain ones")
+    if syntax != BIG:
+        whole = elements(header(*NOISE.shape), EXPLICIT) + fragments([coded])
+        refused(part10(whole, syntax), "E_CORRUPT", "found compressed pixels, expected plain ones")
+
+
+def test_a_deflated_film_that_is_not_and_one_that_is_but_does_not_say_so_are_refused() -> None:
+    plain = elements(header(*NOISE.shape) | dict(PixelData=("OB", NOISE.tobytes())), EXPLICIT)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(plain) + packer.flush()
+    empty = zlib.compressobj(9, zlib.DEFLATED, -15).flush()
+    refused(part10(b"", DEFLATED).removesuffix(empty) + plain, "E_CORRUPT")
+    with pytest.raises(DecodeError):
+        read_dicom(part10(packed))
 
 
 def test_a_dicomdir_is_named_as_such() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import pnm
-from plainfilm.data.image.costly import may_cost
+from plainfilm.data.image.cheap import may_cost
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes, inspect, load
 
 

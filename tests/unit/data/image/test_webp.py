@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.image.costly import may_cost, refuse_costly
+from plainfilm.data.image.cheap import may_cost
+from plainfilm.data.image.costly import refuse_costly
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes, inspect, load
 from plainfilm.data.image.webp import is_animated, webp_size
 
