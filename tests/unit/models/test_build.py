@@ -69,7 +69,7 @@ def test_grey_equals_three_equal_channels_normalised_alike(name):
         assert torch.allclose(grey(x), same, atol=1e-5)
 
 
-_LARGE = ("vgg16", "densenet121")  # seconds each, after make test
+_LARGE = ("vgg16", "densenet121", "inception_v3")  # seconds each, after make test
 
 
 @pytest.mark.parametrize(
