@@ -22,9 +22,11 @@ os.environ.pop("COLUMNS", None)  # pytest's workers set it, and then our output 
 
 @pytest.fixture(autouse=True, scope="session")
 def interrupts_are_heard() -> None:
-    """A shell's background job ignores SIGINT and hands that on to every child: Ctrl-C could not be tested there."""
+    """A shell's background job ignores SIGINT, one of nohup SIGHUP, and hands that on to every child: neither could be tested."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -48,6 +48,7 @@ PROBED = (
     "figures/batch.png",
 )
 MOMENTS = ("batch", "note", "pause", "epoch")  # of them the note says a shortcut, in the middle of the probes
+SHORT = (("note", 0.0), ("epoch", 5.0))
 WRITES = ("mkstemp", "fdopen", "fsync", "chmod", "replace", "mkdir", "unlink")
 
 
@@ -226,16 +227,20 @@ class Trials:
 
     # kill -9 at what a training says ----------------------------------------------------------------------------
 
-    def moments(self) -> list[dict]:
-        """A training with the short audit that kills itself at an event, is resumed, killed there again, and resumed."""
+    def moments(self, short: bool) -> list[dict]:
+        """A training with the short audit that kills itself at an event, is resumed, killed there again, and resumed.
+
+        `short`: in the middle of the probes and after an epoch only, without a frozen phase.
+        """
         found = []
-        for kind in ("whole", "frozen first"):
+        for kind in ("whole",) if short else ("whole", "frozen first"):
             reference = self.folder / f"{kind}-probed"
             if run_child(lambda kind=kind, out=reference: self.probed(kind, out)):
                 raise SystemExit(f"the reference run {kind} failed")
             for what in MOMENTS:
                 for minutes in (0.0, 5.0):  # a state after each step, or after each epoch only
-                    found.append(self._killed_at(what, kind, minutes, reference))
+                    if not short or (what, minutes) in SHORT:
+                        found.append(self._killed_at(what, kind, minutes, reference))
         return found
 
     def probed(
@@ -393,7 +398,7 @@ if __name__ == "__main__":
         "interrupts": trials.interrupts(given.interrupts, given.seed),
         "starts": trials.starts(given.starts) if given.starts else {},
         "controls": trials.controls() if given.controls else {},
-        "moments": trials.moments() if given.moments else [],
+        "moments": trials.moments(short=given.moments == 1) if given.moments else [],
         "faults": trials.faults(given.every, given.seed) if given.every else [],
     }
     print(json.dumps(answer_))

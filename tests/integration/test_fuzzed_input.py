@@ -6,24 +6,26 @@ test, 20,000 as a campaign; all from fixed seeds.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import shutil
+import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from damage import CODES, errors_of, mutant
 from typer.testing import CliRunner
 
 from plainfilm.cli import app
 from plainfilm.config import load_config
 from plainfilm.data.csv.dialect import read_rows
 from plainfilm.data.table.saved_table import read_table
-from plainfilm.errors import PlainfilmError
 from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.ood.ood_gate import FEATURES, gate_from
 from plainfilm.evaluate.shortcuts.probe_baseline import shortcut_baseline
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.experiments.cost import read_cost
@@ -41,47 +43,6 @@ from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.train.checkpoint import _read_state
 
 KEPT = Path(__file__).parents[1] / "artefacts" / "6b26762"
-CODES = {0, 1, 2, 3, 4, 5, 130, 141}
-ODD = (
-    None, True, -1, 0, 1e308, 10**19, -0.0, "", "\0", "\x1b]0;x", "\u202e", "x" * 300, "done", [], {}, ["done"], [[]],
-    {"": None}, [None], {"a": [1]}, 0.5, "nan", "1e999",
-)  # fmt: skip
-RAW = (
-    b"[" * 9000, b'{"a":' * 9000, b"9" * 5000, b"NaN", b"\xff\xfe", b"", b"\0", b'"\\ud800"', b"1e999", b"null", b"[]",
-    b'"', b",", b"\n", b"\r", b"\x1b[31m", b"!!float x", b"&a [*a]", b"- " * 60, b"? [a]\n: b", b"a: " * 50, b"x" * 200_000,
-)  # fmt: skip
-
-
-def damaged(data: bytes, rng: random.Random) -> bytes:
-    """The bytes with one to three places cut, doubled, swapped or replaced."""
-    for _ in range(rng.randint(1, 3)):
-        i, j = sorted(rng.randrange(len(data) + 1) for _ in range(2))
-        j = min(j, i + rng.choice((1, 8, 200, 10**9)))
-        new = rng.choice((b"", rng.choice(RAW), data[i:j] * 2, rng.randbytes(3), bytes(reversed(data[i:j]))))
-        data = data[:i] + new + data[j:]
-    return data
-
-
-def changed(value: object, rng: random.Random) -> object:
-    """A JSON value with an odd one in some place, or without a key."""
-    if isinstance(value, dict) and value and rng.random() < 0.9:
-        key = rng.choice(list(value))
-        if rng.random() < 0.1:
-            return {name: part for name, part in value.items() if name != key}
-        return {**value, key: changed(value[key], rng)}
-    if isinstance(value, list) and value and rng.random() < 0.8:
-        i = rng.randrange(len(value))
-        return [*value[:i], changed(value[i], rng), *value[i + 1 :]]
-    return rng.choice(ODD)
-
-
-def mutant(data: bytes, rng: random.Random) -> bytes:
-    """A damaged file; half of the JSON stays JSON, with another value."""
-    if rng.random() < 0.5:
-        with contextlib.suppress(ValueError):
-            lines = [json.loads(data)] if data[:1] in b"[{" else []
-            return json.dumps(changed(lines[0], rng)).encode() if lines else damaged(data, rng)
-    return damaged(data, rng)
 
 
 def _probes(run: RunDir) -> object:
@@ -140,13 +101,7 @@ def tried(run: RunDir, name: str, tries: int, seed: int = 0) -> list[str]:
         for i in range(tries):
             data = mutant(before, random.Random(f"{name} {seed + i}"))
             path.write_bytes(data)
-            try:
-                read(run)
-            except PlainfilmError as error:
-                if error.exit_code not in CODES or "\n" in str(error) or len(str(error)) > 12_000:
-                    found.append(f"{name} {seed + i}: {str(error)[:200]}")
-            except Exception as error:  # noqa: BLE001 - what we look for
-                found.append(f"{name} {seed + i}: {type(error).__name__}: {str(error)[:200]}")
+            found += [f"{name} {seed + i}: {said}" for said in errors_of(lambda: read(run))]
     finally:
         path.write_bytes(before)
     return found
@@ -183,6 +138,49 @@ def test_outputs_of_other_shapes_are_refused(refusal, outputs):
     bundle = scorer.Bundle(card, "", None, session, 1)
     pixels = np.zeros((2, card.channels, card.size_px, card.size_px), np.uint8)
     assert "fails" in refusal(lambda: bundle.score(pixels), BundleError)
+
+
+VALUES = (0.0, 0.5, 1.0, 1e-300, -1e300, 1e308, np.inf, -np.inf, np.nan)
+
+
+def tried_outputs(tries: int, seed: int) -> list[str]:
+    """Outputs of a network with odd values and types: each image has an error, or probabilities and a judged distance."""
+    card = scorer._card((KEPT / "bundle" / CARD).read_bytes())
+    gate = gate_from((KEPT / "bundle" / "gate.safetensors").read_bytes())
+    width, classes, found = len(gate.envelopes[FEATURES].mean), len(card.vocab), []
+    pixels = np.random.default_rng(0).integers(0, 256, (2, card.channels, card.size_px, card.size_px), dtype=np.uint8)
+    for i in range(tries):
+        rng = np.random.default_rng([seed, i])
+        made = [rng.normal(size=(2, classes)), rng.dirichlet(np.ones(classes), 2), rng.normal(size=(2, width))]
+        odd = int(rng.integers(3))
+        made[odd][rng.random(made[odd].shape) < rng.choice([0.02, 0.5, 1])] = rng.choice(VALUES)
+        kinds = [np.float16, np.float32, np.float64, np.complex64, np.int8, bool, object, str]
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the casts, which the network's author would see
+            made[odd] = made[odd].astype(kinds[int(rng.integers(len(kinds)))] if rng.random() < 0.3 else np.float32)
+            bundle = scorer.Bundle(card, "", gate, SimpleNamespace(run=partial(_given, made)), 1)
+            found += [f"{i}: {said}" for said in errors_of(partial(_judged, bundle, pixels, made[2]))]
+    return found
+
+
+def _given(outputs: list[np.ndarray], names: object, feed: object) -> list[np.ndarray]:
+    return outputs
+
+
+def _judged(bundle: scorer.Bundle, pixels: np.ndarray, features: np.ndarray) -> None:
+    for one, of in zip(bundle.score(pixels), features, strict=True):
+        usual = one.error or (0 <= one.score <= 1 and abs(sum(one.probs.values()) - 1) < 1e-3)
+        assert usual, one
+        assert one.error or scorer.OOD in one.flags or np.isfinite(of.astype(float)).all(), (one, of)
+
+
+def test_odd_outputs_are_an_error_or_out_of_distribution():
+    assert tried_outputs(100, 0) == []
+
+
+@pytest.mark.campaign
+def test_odd_outputs_are_an_error_or_out_of_distribution_in_thousands_of_tries():
+    assert tried_outputs(4000, 1) == []
 
 
 HOSTILE = "\x1b]0;pwned\x07\x9b31m\u202e[red]x[/red]"

@@ -128,8 +128,11 @@ def simulated_predictions(patients, rate, icc, rng):
     return np.where(hits, labels, ~labels), labels, ids
 
 
-@pytest.mark.parametrize(("patients", "repeats"), [(45, 250), (400, 120)])
-@pytest.mark.parametrize("rate", [0.85, 0.97, 0.995])
+@pytest.mark.parametrize(
+    ("patients", "repeats", "rate"),
+    [(45, 250, 0.995), (400, 120, 0.85),
+     *(pytest.param(*each, marks=pytest.mark.campaign) for each in ((45, 250, 0.85), (45, 250, 0.97), (400, 120, 0.97), (400, 120, 0.995)))],
+)  # fmt: skip
 def test_the_matthews_correlation_is_covered(patients, repeats, rate):
     rng, held, known = np.random.default_rng(patients), 0, 0
     for _ in range(repeats):

@@ -712,8 +712,9 @@ def test_three_classes_work_everywhere(data, runs, tmp_path):
     )
 
 
-def test_a_dry_run_writes_nothing(data, tmp_path):
-    done = in_a_process("train", data, *SMALL, "--dry-run", "--json", cwd=tmp_path)
+def test_a_dry_run_writes_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = plainfilm("train", data, *SMALL, "--dry-run", "--json")
     found = as_json(done)
     assert found["run"] is None
     assert found["estimate_seconds"] > 0

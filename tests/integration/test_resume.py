@@ -123,7 +123,7 @@ def in_bf16(data, tmp_path_factory) -> dict:
     return trials(data, tmp_path_factory.mktemp("bf16"), 600, kills=3, controls=1, seed=3, precision="bf16")
 
 
-# .ci/run asks for the first by name
+# .ci/run asks for the first by name, and for those of bf16 and of all moments
 SHORT_AND_LONG = [pytest.param(*each, marks=pytest.mark.campaign) for each in (("some", 1, 2), ("many", 20, 20))]
 
 
@@ -153,6 +153,7 @@ def test_a_lost_part_of_the_state_shows_in_the_comparison(request, which, kills,
 
 
 @needs_fork
+@pytest.mark.campaign  # test_precision_run stops and resumes one in this process
 @pytest.mark.skipif(not bf16_support("cpu")[0], reason=bf16_support("cpu")[1])
 def test_killed_in_bf16_a_run_ends_as_if_it_had_not_been(in_bf16):
     assert len(in_bf16["kills"]) == 3
@@ -194,17 +195,20 @@ def test_of_many_that_start_or_resume_one_run_at_once_one_wins(request, which, k
 
 
 @pytest.fixture(scope="module")
-def moments(tmp_path_factory) -> dict:
+def shortcut(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("moments")
     plainfilm("phantom", folder / "data", "--images", 160, "--size", 32, "--shortcut", "jpeg")
-    return trials(folder / "data", folder, 900, moments=1)
+    return folder / "data"
 
 
 @needs_fork
-def test_killed_before_during_or_after_the_probes_a_run_ends_as_if_it_had_not_been(moments):
+@pytest.mark.parametrize(
+    ("moments", "number"), [(1, 2), pytest.param(2, 2 * 4 * 2, marks=pytest.mark.campaign, id="all-moments")]
+)
+def test_killed_before_during_or_after_the_probes_a_run_ends_as_if_it_had_not_been(shortcut, tmp_path, moments, number):
     """They follow the first step; a resumed run makes them after its own first step."""
-    found = moments["moments"]
-    assert len(found) == 2 * 4 * 2
+    found = trials(shortcut, tmp_path, 900, moments=moments)["moments"]
+    assert len(found) == number
     for trial in found:
         assert trial["codes"][0] == -signal.SIGKILL and trial["codes"][-1] in (0, -signal.SIGKILL), trial
         assert trial["status"] == "done" and (trial["differ"], trial["left"]) == ([], []), trial

@@ -20,6 +20,7 @@ pytestmark = [
     pytest.mark.campaign,
     pytest.mark.skipif(os.name == "nt", reason="signals of a POSIX system"),
 ]
+MOST = 8.0  # seconds from a signal to the end: 2 on a quiet machine, four times that where others have the cores
 SMALL = ["--size", "32", "--epochs", "2", "--device", "cpu", "--model", "compact"]
 GRID = """
 data: {audit: false}
@@ -74,17 +75,16 @@ def test_at_any_moment(name, phantoms, tmp_path):
         subprocess.run(command("train", phantoms, *SMALL, "--no-audit", "--out", run, "-q"), check=True, timeout=300)
         subprocess.run(command("export", run, "--out", phantoms.parent / "bundle", "-q"), check=True, timeout=300)
     (phantoms.parent / "grid.yaml").write_text(GRID)
-    draw, longest = random.Random(20), 0.0
+    draw = random.Random(20)
     for i in range(int(os.environ.get("PLAINFILM_TRIES", "6"))):
         how, delay = ENDING[i % len(ENDING)], 10 ** draw.uniform(-0.3, 1.3)  # from 0.5 to 20 s
         out = tmp_path / str(i)
         out.mkdir()
         code, said, seconds = ended(words_of(name, phantoms, out), out, delay, how)
-        longest = max(longest, seconds)
         at = f"{name}, {how!r} after {delay:.2f} s: exit {code} in {seconds:.2f} s\n{said[-1500:]}"
         early = code == -how and not list(out.rglob("status.json"))  # by the system, before anything was begun
         assert (early or code in (0, 130)) and "Traceback" not in said and "bug" not in said, at
+        assert seconds < MOST, at
         assert not list(out.rglob(f"{TEMP_PREFIX}*")), at
         for status in out.rglob("status.json"):
             assert json.loads(status.read_text())["status"] in ("interrupted", "done"), at
-    print(f"{name}: longest {longest:.2f} s")

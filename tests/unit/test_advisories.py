@@ -37,7 +37,7 @@ def test_what_is_allowed_has_no_known_fault(copy, capsys):
     [
         ("pyproject.toml", '"starlette>=1.3.1"', '"starlette>=0.49"', "pyproject.toml: starlette 0.49 has CVE-2025-62727"),
         ("pyproject.toml", '"jinja2>=3.1.6"', '"jinja2"', "pyproject.toml: jinja2 0 has CVE-2025-27516"),
-        ("requirements-predict.txt", "pillow>=12.3.0", "pillow>=12.2", "requirements-predict.txt: pillow 12.2 has CVE-2026-59197"),
+        ("requirements-predict.txt", "pillow>=13.0.0", "pillow>=12.3", "requirements-predict.txt: pillow 12.3 has CVE-2026-112403"),
         ("requirements.lock", "\nfilelock==", "\nfilelock==3.20.2 \\\nother==", "requirements.lock: filelock 3.20.2 has CVE-2026-22701"),
     ],
 )  # fmt: skip

@@ -17,14 +17,17 @@ from typing import Any
 from plainfilm.base.files import atomic_write, hash_json, read_regular
 from plainfilm.base.json_text import parsed_json
 from plainfilm.errors import SealError
+from plainfilm.runs.run_manifest import IN_LEDGER
 
 _IN_ITS_PLACE = (errno.EISDIR, errno.EINVAL, errno.ENXIO, errno.ELOOP)  # a folder, FIFO, device, socket, link to itself
 START = "0" * 64  # what the first line names as the one before it
 
 
-def read_chain(path: Path) -> list[dict[str, Any]]:
+def read_chain(path: Path, key: str | None = None) -> list[dict[str, Any]]:
     """The accesses in a ledger, oldest first; none where there is no file.
 
+    Args:
+        key: where each line must say, as text, of what it is an access.
     Raises:
         SealError: a line is edited, missing or out of order, or what is there is no ledger.
         OSError: the file cannot be read.
@@ -34,6 +37,7 @@ def read_chain(path: Path) -> list[dict[str, Any]]:
         try:
             access = parsed_json(line, path.name)
             intact = access["prev"] == before and access["hash"] == _hash(access) and access["look"] == number
+            intact = intact and (key is None or isinstance(access[key], str)) and _names_files(access)
         except (ValueError, KeyError, TypeError):
             intact = False
         if not intact:
@@ -92,6 +96,11 @@ def _next(chain: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any]:
         "prev": chain[-1]["hash"] if chain else START,
     }
     return {**access, "hash": _hash(access)}
+
+
+def _names_files(access: dict[str, Any]) -> bool:
+    files = access.get(IN_LEDGER, {})
+    return isinstance(files, dict) and all(isinstance(sha256, str) for sha256 in files.values())
 
 
 def _hash(access: dict[str, Any]) -> str:

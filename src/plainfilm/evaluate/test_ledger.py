@@ -30,7 +30,7 @@ def _read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
     Raises:
         SealError: the chain is broken, or ends elsewhere.
     """
-    accesses = read_chain(path)
+    accesses = read_chain(path, "seal")
     ends = [accesses[-1]["hash"], accesses[-1]["prev"]] if accesses else [START]
     if (head or START) not in ends:
         raise SealError(

@@ -172,7 +172,7 @@ class Bundle:
         positive = card.positive_index
         predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
         abstained = None if card.band is None else ~is_singleton(card.band, probs, predicted, card.vocab)
-        outside = None if ood is None else ood > 1
+        outside = None if ood is None else ~(ood <= 1)  # NaN is not like the training images
         band = _flags(abstained, ABSTAIN, NO_BAND, len(probs))
         flags = [a + b for a, b in zip(band, _flags(outside, OOD, NO_GATE, len(probs)), strict=True)]
         return [self._prediction(*row, positive) for row in zip(probs, predicted, flags, strict=True)]

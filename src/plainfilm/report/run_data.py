@@ -89,7 +89,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
         DataError: a file is missing or damaged. SealError: the test-set ledger was changed.
     """
     of_run = FinishedRun.open(run)
-    card, status, ledger = of_run.card, run.read_status(), read_chain(run.ledger)
+    card, status, ledger = of_run.card, run.read_status(), read_chain(run.ledger, "seal")
     own, of_set = count_accesses(run, card.seal)
     documents = validated_splits(run, MetricsDocument)
     refuse_other_numbers(run, documents.values())

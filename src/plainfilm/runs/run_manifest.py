@@ -111,7 +111,7 @@ def read_manifest(run: RunDir) -> _Files | None:
     """
     try:
         found = parsed_json(read_regular(run.manifest), run.manifest)["files"]
-        return {str(name): [*map(str, hashes)] for name, hashes in found.items()}
+        return {_inside(name): [*map(str, hashes)] for name, hashes in found.items()}
     except FileNotFoundError:
         if not _had_one(run):
             return None
@@ -119,6 +119,14 @@ def read_manifest(run: RunDir) -> _Files | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         what = "is damaged"
     raise DataError(f"run_manifest.json of {run.root} {what}: its files cannot be verified. Restore it from a backup.")
+
+
+def _inside(name: str) -> str:
+    """The name, if it is one of a file below the run that a system can have."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or "\0" in part or len(part.encode("utf-8")) > 255 for part in parts):
+        raise ValueError("not the name of a file of a run")
+    return name
 
 
 def name_of(run: RunDir, path: Path) -> str:

@@ -104,7 +104,7 @@ def test_a_signal_ends_the_command_and_the_child_that_decodes(exported, tmp_path
     began = time.monotonic()
     running.send_signal(how)
     said = running.communicate(timeout=60)[1].decode()
-    print(f"{command} {how.name}: {time.monotonic() - began:.2f} s")
+    assert time.monotonic() - began < 8  # 2 s are wanted; a shared machine takes up to four times as long
     assert children and "Traceback" not in said
     assert running.returncode in (130, -how)
     psutil.wait_procs(children, timeout=30)

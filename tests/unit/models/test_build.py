@@ -69,11 +69,15 @@ def test_grey_equals_three_equal_channels_normalised_alike(name):
         assert torch.allclose(grey(x), same, atol=1e-5 * max(1.0, float(same.abs().max())))
 
 
-_LARGE = ("vgg16", "densenet121")  # seconds each, after make test
+_LARGE = ("vgg16", "densenet121", "inception_v3")  # seconds each, after make test
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.campaign) if name in _LARGE else name for name in NAMES]
+    "name",
+    [
+        pytest.param(*each.values, marks=[*each.marks, pytest.mark.campaign]) if each.values[0] in _LARGE else each
+        for each in NAMES
+    ],
 )
 def test_it_takes_a_step_and_exports(name):
     size = MODELS[name].min_size_px

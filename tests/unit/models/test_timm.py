@@ -164,7 +164,10 @@ def test_a_network_of_timm_with_two_heads_is_refused(refusal):
     assert "one linear layer" in refusal(lambda: build_model(ModelConfig(name=name), 2, 224), ConfigError)
 
 
-@pytest.mark.parametrize("name", ["timm/resnet10t", "timm/swin_tiny_patch4_window7_224", "timm/vgg11"])
+@pytest.mark.parametrize(
+    "name",
+    ["timm/resnet10t", "timm/swin_tiny_patch4_window7_224", pytest.param("timm/vgg11", marks=pytest.mark.campaign)],
+)
 def test_groups_of_any_network_are_whole_and_none_is_empty(name):
     pytest.importorskip("timm")
     model = build_model(ModelConfig(name=name), 2, 64)

@@ -243,3 +243,10 @@ class TestLedger:
         for card in ('{"threshold": 0.1}', "no JSON", '{"recalibration": null}', "[]"):
             self.forge(run, run.card, card)
             assert "card.json" in refusal(lambda: refuse_other_files(run, accesses), SealError)
+
+
+@pytest.mark.parametrize("name", ["/etc/hostname", "../r/card.json", "", "a//b", "x" * 300, "a\0b", "\ud800"])
+def test_a_manifest_that_names_no_file_of_the_run_is_damaged(run, refusal, name):
+    run.manifest.write_text(json.dumps({"schema_version": 1, "files": {"card.json": [A], name: [A]}}))
+    for work in (lambda: verify(run), lambda: read_verified(run, run.card)):
+        assert "run_manifest.json" in refusal(work) and "is damaged" in refusal(work)

@@ -49,9 +49,3 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True)
-def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No power is cut here; on a busy disk each flush takes 3 to 30 ms."""
-    monkeypatch.setattr("os.fsync", lambda handle: None)

@@ -97,8 +97,11 @@ def test_what_is_no_share_is_refused_in_one_line(text: str, refusal: Callable[..
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", [0.85, 0.97, 0.995])
-@pytest.mark.parametrize(("patients", "repeats"), [(45, 400), (400, 250)])
+@pytest.mark.parametrize(
+    ("patients", "repeats", "rate"),
+    [(45, 400, 0.85), (45, 400, 0.97), (45, 400, 0.995), (400, 250, 0.995),
+     *(pytest.param(400, 250, rate, marks=pytest.mark.campaign) for rate in (0.85, 0.97))],
+)  # fmt: skip
 def test_the_truth_is_covered_with_clustered_images(patients: int, repeats: int, rate: float):
     """Patients of 1-8 images; sensitivity and specificity `rate`, intra-patient correlation 0.3."""
     rng, icc, share = np.random.default_rng(patients), 0.3, 0.1

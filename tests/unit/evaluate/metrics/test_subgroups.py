@@ -253,7 +253,10 @@ def equal_subgroups(rng: np.random.Generator, patients: int, names: int):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("trials", "draws"), [(120, 299), pytest.param(600, 999, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(
+    ("trials", "draws"),
+    [(50, 199), *(pytest.param(*each, marks=pytest.mark.campaign) for each in ((120, 299), (600, 999)))],
+)
 def test_equal_subgroups_seldom_differ_although_their_patients_have_other_numbers_of_images(trials, draws, monkeypatch):
     monkeypatch.setattr("plainfilm.evaluate.metrics.subgroups.DRAWS", draws)
     rng, wrong, unadjusted = np.random.default_rng(3), 0, 0
