@@ -127,7 +127,7 @@ VALUES = {
     "--per-class": "3", "--exclude": "x.csv", "--threads": "3", "--missing-label": "drop", "--keep-label": "NA",
     "--one-label": "x",
     "--label-pattern": "(x)", "--under": "x", "--precision": "bf16", "--group-column": "x", "--group-pattern": "(x)",
-    "--date-column": "x", "--test-series": "x", "--sandbox": "off",
+    "--date-column": "x", "--test-series": "x", "--sandbox": "off", "--recipe": "all",
 }  # fmt: skip
 ALSO = {"--requantise": ["--harmonise"]}
 CHANGES_NOTHING = {"--weights", "--freeze-epochs", "--lr-ratio", "--norm"}  # another value needs weights

@@ -36,9 +36,9 @@ from plainfilm.export.onnx_nodes import refuse_loops
 from plainfilm.schemas.not_judged import NO_BAND, NO_GATE
 
 ABSTAIN, OOD = "abstain", "out of distribution"
-BATCH, BATCH_PIXELS = (
-    8,
-    8 * 224 * 224,
+BATCH = 8
+BATCH_PIXELS = (
+    BATCH * 224**2
 )  # an image of 224 px takes 8 MB of feature maps in the paper's network, one of 512 px takes 45
 _AHEAD = 2  # batches in flight per thread
 

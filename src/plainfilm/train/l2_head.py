@@ -77,7 +77,7 @@ def choose_l2(
 
     Args:
         features: float (n, d). labels: int (n,). groups: patient of each row, (n,).
-        balanced: weight the classes equally. between: called between fits, where a stop may be raised.
+        balanced: weight the classes equally. between: runs between fits, and may raise a stop.
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -135,5 +135,5 @@ def _line(features: np.ndarray, labels: np.ndarray, strength: float, *, balanced
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with threadpool_limits(1):  # as the probes: the same bits whatever the number of threads
+    with threadpool_limits(1):  # as the probes: bit-identical whatever the number of threads
         return LogisticRegression(C=strength, max_iter=1000, class_weight="balanced" if balanced else None).fit(features, labels)  # fmt: skip
