@@ -36,10 +36,8 @@ from plainfilm.export.onnx_nodes import refuse_loops
 from plainfilm.schemas.not_judged import NO_BAND, NO_GATE
 
 ABSTAIN, OOD = "abstain", "out of distribution"
-BATCH = 8
-BATCH_PIXELS = (
-    BATCH * 224**2
-)  # an image of 224 px takes 8 MB of feature maps in the paper's network, one of 512 px takes 45
+# an image of 224 px takes 8 MB of feature maps in the paper's network, one of 512 px takes 45
+BATCH, BATCH_PIXELS = 8, 8 * 224 * 224
 _AHEAD = 2  # batches in flight per thread
 
 
@@ -283,9 +281,8 @@ def _bundle(source: Source, files: dict[str, bytes], hashes: dict[str, str], thr
     threads = threads or _processors()
     network = _network(source.folder / ONNX if source.folder else files.pop(ONNX), hashes[ONNX], card, threads)
     bundle = Bundle(card, markdown, gate, network, threads)
-    bundle.score(
-        np.zeros((1, card.channels, card.size_px, card.size_px), np.uint8)
-    )  # a bundle that cannot run is refused here
+    # a bundle that cannot run is refused here
+    bundle.score(np.zeros((1, card.channels, card.size_px, card.size_px), np.uint8))
     return bundle
 
 
