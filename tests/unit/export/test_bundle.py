@@ -539,7 +539,7 @@ def test_the_page_and_its_answer_say_where_there_is_no_gate(exported, three_clas
         said = "<div><dt>Out of distribution</dt><dd>not judged (no gate)</dd></div>"
         assert (said in html) is without and ("not measured" in html) is not without
         assert ("this one has no gate" in html) is without
-        answer = predictor.predict(0, _drawn(), frozenset())
+        answer = predictor.predict(0, predictor.decode(_drawn(), quick=False), frozenset())
         assert ("no gate" in answer["flags"]) is without and "no band" not in answer["flags"]
 
 

@@ -69,7 +69,7 @@ def test_what_is_set_aside_by_a_folder_and_by_a_glob_counts_once(tmp_path, monke
     touch(tmp_path, "far/x.png", "in/y.png", "in/note.txt")
     (tmp_path / "in/z.png").symlink_to(tmp_path / "far/x.png")
     monkeypatch.chdir(tmp_path)
-    text = "not a PNG, JPEG, BMP or DICOM"
+    text = "not a PNG, JPEG, BMP, WebP, PGM, PPM or DICOM"
     assert named("in", "in/*.png", "./in") == (["in/y.png"], {"link": 1, text: 1, AGAIN: 2})
     (tmp_path / "in/zz.png").symlink_to(tmp_path / "far/x.png")
     assert named("in/*.png", "in/z*")[1] == {"link": 2}

@@ -310,7 +310,8 @@ def test_a_network_that_takes_long_to_open_is_one_error(bundle_of, strict):
 def test_an_image_on_which_the_network_takes_long_is_one_error_and_the_next_is_scored(bundle_of, strict, tmp_path):
     """As serve scores them; predict ends with the error's line."""
     predictor = Predictor(open_bundle(bundle_of(multiplying()), 1), None)
-    white, black = (image(tmp_path / f"{grey}.png", grey).read_bytes() for grey in (255, 0))
+    files = [image(tmp_path / f"{grey}.png", grey).read_bytes() for grey in (255, 0)]
+    white, black = (predictor.decode(data, quick=False) for data in files)
     error = predictor.predict(0, white, frozenset())["error"]
     assert error.startswith("E_LIMIT: the network of the bundle takes too long") and "\n" not in error
     assert predictor.predict(1, black, frozenset())["probs"] == pytest.approx({"NORMAL": 0.5, "PNEUMONIA": 0.5})

@@ -181,7 +181,7 @@ def test_every_setting_of_training_is_known_not_to_change_features():
     """A new one, such as another precision, must join what FeatureCache or _made_by() compares, or this list."""
     irrelevant = {
         "epochs", "batch_size", "lr", "wd", "seed", "augment", "balance", "class_weights", "label_smoothing", "clip",
-        "ema", "freeze", "freeze_epochs", "freeze_lr", "lr_ratio", "norm", "keep", "phases", "size_px", "speed", "gpu", "precision",
+        "ema", "recipe", "freeze", "freeze_epochs", "freeze_lr", "lr_ratio", "norm", "keep", "phases", "size_px", "speed", "gpu", "precision",
     }  # fmt: skip
     compared = {"channels_last", "threads", "grey_first_layer"}  # memory_format, threads, as_grey
     same_bits = {

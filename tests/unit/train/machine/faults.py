@@ -13,9 +13,9 @@ from plainfilm.train.machine import speed
 
 PR_SET_THP_DISABLE = 41  # one fault per 4 kB page, however many huge pages the machine has free
 IMAGES, SIZE = (
-    32,
+    64,
     160,
-)  # the first layer's output: 50 MB, above the 32 MB to which glibc raises its threshold by itself
+)  # the first layer's output: 100 MB, above the 32 MB to which glibc raises its threshold by itself
 
 
 def faults_per_image(keep: bool) -> tuple[float, str]:
