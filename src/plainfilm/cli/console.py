@@ -253,11 +253,9 @@ class Terminal(ExperimentEvents):
         how = (
             f"chosen by {facts['folds']} folds of train patients"
             if facts["folds"]
-            else "fixed: a class has one patient"
+            else "fixed: too few patients for folds"
         )
-        self.say(
-            f"Head fitted on {facts['images']:,} train images; C (inverse L2 penalty) {facts['strength']:g}, {how}"
-        )
+        self.say(f"Head fitted on {facts['images']:,} train images; C (inverse L2 penalty) {facts['c']:g}, {how}")
 
     def _on_run(self, facts: dict[str, Any]) -> None:
         self.say(f"Run: {facts['path']}", whole=True)

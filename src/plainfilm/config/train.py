@@ -217,8 +217,8 @@ class TrainConfig(Section):
         frozen = [phase.freeze for phase in self.phases]
         if self.recipe and (self.freeze or self.freeze_epochs):
             raise ValueError("recipe says what is trained; leave out freeze and freeze_epochs")
-        if self.recipe == "probe" and (idle := self._changed("epochs", "lr", "freeze_lr", "lr_ratio")):
-            raise ValueError(f"recipe: probe fits the head at once; leave out {' and '.join(idle)}")
+        if idle := self._changed(*_IDLE.get(self.recipe or "", ())):
+            raise ValueError(f"recipe: {self.recipe} fits the head without steps; leave out {' and '.join(idle)}")
         if self.freeze and self.freeze_epochs:
             raise ValueError("freeze trains only the head, freeze_epochs the head and then everything; choose one")
         if self.freeze and self.lr_ratio != 1:
@@ -255,6 +255,10 @@ class TrainConfig(Section):
         return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
 
 
+_IDLE = {
+    "probe": ("epochs", "lr", "freeze_lr", "lr_ratio", "augment", "wd", "clip", "ema", "label_smoothing"),
+    "head-then-all": ("freeze_lr",),
+}
 SHORT_WAY = ("epochs", "size_px", "lr", "freeze", "freeze_epochs", "freeze_lr", "recipe", "lr_ratio")
 
 

@@ -247,7 +247,7 @@ class _Training:
             update={"shortcut_baseline": probes}
         )
         save_document(run, document, ExtraBlocks(), set())
-        seal_files(run, run.history, run.timing)
+        seal_files(run, run.history, run.timing, *([run.l2_head] if run.l2_head.is_file() else []))
         return TrainDocument(
             run=str(run.root), data=ready.counts, positive=ready.positive, threshold=card.threshold, best_epoch=best_at[1] + 1,
             threshold_rule=card.threshold_rule, threshold_chosen_on=card.threshold_chosen_on, temperature=card.temperature, bias=card.bias,

@@ -34,7 +34,7 @@ from plainfilm.schemas.operating import ParentPoint
 
 # Files of a run that a version has too; checkpoints, figures, report and bundle belong to the parent's operating point.
 _KEPT = (
-    "run_manifest.json", "config.yaml", "environment.json", "table.csv", "excluded.csv", "data.json", "history.csv", "timing.csv", "status.json",
+    "run_manifest.json", "config.yaml", "environment.json", "table.csv", "excluded.csv", "data.json", "history.csv", "timing.csv", "l2_head.json", "status.json",
     "model.safetensors", "gate.safetensors", "cost.json", "heat_checks.json", "suspects.csv", "test_ledger.jsonl",
     "probes", "predictions", "local.csv",
 )  # fmt: skip

@@ -55,6 +55,7 @@ class RunDir:
         self.data = self.root / "data.json"
         self.history = self.root / "history.csv"
         self.timing = self.root / "timing.csv"
+        self.l2_head = self.root / "l2_head.json"
         self.status = self.root / "status.json"
         self.manifest = self.root / "run_manifest.json"  # hashes of the files that other commands trust
         self.weights = self.root / "model.safetensors"

@@ -1,4 +1,4 @@
-"""The head as a regularised logistic regression on the features of a frozen network: exact, in seconds.
+"""The head as a regularised logistic regression on the features of a frozen network, in one pass.
 
 With tens of images one-cycle training of 1,280 weights depends on rate, epochs and order; this has one number to
 choose, and patient-grouped folds inside train choose it.
@@ -7,6 +7,8 @@ choose, and patient-grouped folds inside train choose it.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,21 +16,23 @@ import torch
 from fastai.callback.core import Callback
 
 from plainfilm.base.events import EventCallback, silent
+from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.data.loaders.block import targets_of
 from plainfilm.train.callbacks import raise_if_stop_requested
 
 _FOLDS = 5
-# Inverse strengths of L2 on standardised features; a wider grid was never chosen from at its ends.
-STRENGTHS = tuple(10.0**power for power in range(-5, 2))
-_WITHOUT_FOLDS = 1e-3  # where a class has one patient, nothing can be held out
+GRID = tuple(10.0**power for power in range(-5, 4))  # of C, the inverse of the L2 penalty on standardised features
+_WITHOUT_FOLDS = 1e-3  # where no two classes have two patients each, nothing can be held out
+_LEAST_SPREAD = 0.1  # of the median column: a feature that hardly varies in train may vary by thousands of it elsewhere
+_LEAST = 1e-15  # probability in a log loss, as in scikit-learn's
 _SEED = 0
 
 
 class L2Choice(NamedTuple):
-    """What was chosen: `strength`, the inverse of L2; `losses`, log loss of held-out patients for each of STRENGTHS,
-    empty where a class has a single patient; `folds`, their number."""
+    """What was chosen: `c`, the inverse of the L2 penalty; `losses`, mean log loss of held-out patients for each of
+    GRID, empty where there are no `folds`."""
 
-    strength: float
+    c: float
     losses: tuple[float, ...]
     folds: int
 
@@ -37,8 +41,8 @@ class L2Head(Callback):
     """Sets the head's weights before the first step of a phase whose rate is 0, from its train features.
 
     `learn.patients`: the patient of each row of the cache, object (n,); without it every image is its own. Classes are
-    weighted equally where the loss or the order of the images does.
-    `learn.l2_choice`: the L2Choice.
+    weighted equally where the loss or the order of the images does. The choice is written as l2_head.json into
+    `learn.path`.
     """
 
     def __init__(self, on_event: EventCallback = silent) -> None:
@@ -46,65 +50,88 @@ class L2Head(Callback):
 
     def before_fit(self) -> None:
         """Fit on the train rows and write the head; a resumed phase fits the same again."""
-        train = self.learn.dls.train
-        self.balanced = train.balance or getattr(self.learn.loss_func, "weight", None) is not None
+        train, head = self.learn.dls.train, self.learn.model.head
         rows = np.asarray(train.dataset.items)
         patients = getattr(self.learn, "patients", None)
         groups = rows if patients is None else np.asarray(patients, dtype=object)[rows]
         features, labels = train.features[rows].astype(np.float64), targets_of(train.dataset)
-        with np.errstate(over="ignore"), warnings.catch_warnings(action="ignore"):
-            weight, bias, choice = self._solved(features, labels, groups, self.learn.model.head.out_features)
-        self.learn.l2_choice = choice
-        head = self.learn.model.head
+        balanced = train.balance or getattr(self.learn.loss_func, "weight", None) is not None
+        choice = choose_l2(features, labels, groups, balanced=balanced, between=self._between)
+        weight, bias = solve_head(features, labels, choice.c, head.out_features, balanced=balanced)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(bias))
-        self.on_event("l2_head", {"strength": choice.strength, "folds": choice.folds, "images": len(labels)})
+        self._report(choice, len(labels))
 
-    def _solved(
-        self, features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: int
-    ) -> tuple[np.ndarray, np.ndarray, L2Choice]:
-        choice = choose_l2(
-            features, labels, groups, balanced=self.balanced, between=lambda: raise_if_stop_requested(self.learn)
-        )
-        return (*solve_head(features, labels, choice.strength, classes, balanced=self.balanced), choice)
+    def _between(self) -> None:
+        raise_if_stop_requested(self.learn)
+
+    def _report(self, choice: L2Choice, images: int) -> None:
+        losses = [{"c": c, "log_loss": loss} for c, loss in zip(GRID, choice.losses, strict=bool(choice.folds))]
+        found = {"schema_version": 1, "c": choice.c, "folds": choice.folds, "images": images, "held_out": losses}
+        Path(self.learn.path).mkdir(parents=True, exist_ok=True)
+        atomic_write(Path(self.learn.path) / "l2_head.json", dump_json(found))
+        self.on_event("l2_head", {"c": choice.c, "folds": choice.folds, "images": images})
 
 
 def choose_l2(
-    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, balanced: bool = False, between: Any = lambda: None
+    features: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    *,
+    balanced: bool = False,
+    between: Callable[[], None] = lambda: None,
 ) -> L2Choice:
-    """The L2 whose log loss on held-out patients is lowest, over folds of whole patients inside these rows.
+    """The penalty whose log loss on held-out patients is lowest, over folds of whole patients inside these rows.
+
+    Classes of one patient are left out of this: none of them can be held out.
 
     Args:
         features: float (n, d). labels: int (n,). groups: patient of each row, (n,).
-        balanced: weight the classes equally. between: runs between fits, and may raise a stop.
+        balanced: weight the classes equally, in the fit and in the loss. between: runs between fits, and may raise a stop.
     """
     from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.utils.class_weight import compute_sample_weight
 
-    present = np.unique(labels)
-    folds = min(_FOLDS, *(len(np.unique(groups[labels == label])) for label in present))
-    if folds < 2 or len(present) < 2:
+    patients = {label: len(np.unique(groups[labels == label])) for label in np.unique(labels).tolist()}
+    kept = np.isin(labels, [label for label, n in patients.items() if n > 1])
+    features, labels, groups = features[kept], labels[kept], groups[kept]
+    if len(np.unique(labels)) < 2:
         return L2Choice(_WITHOUT_FOLDS, (), 0)
-    divided = StratifiedGroupKFold(folds, shuffle=True, random_state=_SEED).split(features, labels, groups)
-    losses, images = np.zeros(len(STRENGTHS)), 0
+    folds = min(_FOLDS, *(n for n in patients.values() if n > 1))
+    weights = compute_sample_weight("balanced" if balanced else None, labels)
+    losses, total = np.zeros(len(GRID)), 0.0
+    with warnings.catch_warnings(action="ignore"):  # of classes with fewer images than folds
+        divided = list(StratifiedGroupKFold(folds, shuffle=True, random_state=_SEED).split(features, labels, groups))
     for known, other in divided:
-        if not len(other) or len(np.unique(labels[known])) < len(present):
+        if not len(other) or not np.isin(labels[other], labels[known]).all():
             continue
-        images += len(other)
-        centre, spread = _scale(features[known])
-        known_x, other_x = (features[known] - centre) / spread, (features[other] - centre) / spread
-        for i, strength in enumerate(STRENGTHS):
-            between()
-            line = _line(known_x, labels[known], strength, balanced=balanced)
-            log_probs = line.predict_log_proba(other_x)
-            losses[i] -= log_probs[np.arange(len(other)), np.searchsorted(line.classes_, labels[other])].sum()
-    if not images:
+        total += weights[other].sum()
+        found = _held_out_losses(features, labels, known, other, balanced=balanced, between=between)
+        losses += found @ weights[other]
+    if not total:
         return L2Choice(_WITHOUT_FOLDS, (), 0)
-    return L2Choice(STRENGTHS[int(np.argmin(losses))], tuple((losses / images).tolist()), folds)
+    return L2Choice(GRID[int(np.argmin(losses))], tuple((losses / total).tolist()), folds)
+
+
+def _held_out_losses(
+    features: np.ndarray, labels: np.ndarray, known: np.ndarray, other: np.ndarray, *, balanced: bool,
+    between: Callable[[], None],
+) -> np.ndarray:  # fmt: skip
+    """Log loss of each held-out row at each C, (len(GRID), m)."""
+    centre, spread = _scale(features[known])
+    known_x, other_x = (features[known] - centre) / spread, (features[other] - centre) / spread
+    found = []
+    for c in GRID:
+        between()
+        fitted = _logistic(known_x, labels[known], c, balanced=balanced)
+        at = np.searchsorted(fitted.classes_, labels[other])
+        found.append(-np.log(np.maximum(fitted.predict_proba(other_x)[np.arange(len(other)), at], _LEAST)))
+    return np.array(found)
 
 
 def solve_head(
-    features: np.ndarray, labels: np.ndarray, strength: float, classes: int, *, balanced: bool = False
+    features: np.ndarray, labels: np.ndarray, c: float, classes: int, *, balanced: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight (k, d) and bias (k,) of the linear layer on unscaled features, float64.
 
@@ -114,8 +141,8 @@ def solve_head(
     weight, bias = np.zeros((classes, features.shape[1])), np.zeros(classes)
     present = np.unique(labels)
     if len(present) > 1:
-        line = _line((features - centre) / spread, labels, strength, balanced=balanced)
-        coef, intercept = line.coef_, line.intercept_
+        fitted = _logistic((features - centre) / spread, labels, c, balanced=balanced)
+        coef, intercept = fitted.coef_, fitted.intercept_
         if len(present) == 2:  # one line for the second class: half of it, and its negative for the first
             coef, intercept = np.vstack((-coef, coef)) / 2, np.concatenate((-intercept, intercept)) / 2
         weight[present] = coef / spread
@@ -126,14 +153,18 @@ def solve_head(
 
 
 def _scale(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each column; 1 where it does not vary."""
+    """Mean and standard deviation of each column, at least _LEAST_SPREAD of the median one; 1 where none varies."""
     spread = features.std(axis=0)
-    return features.mean(axis=0), np.where(spread > 0, spread, 1.0)
+    varies = spread[spread > 0]
+    least = _LEAST_SPREAD * float(np.median(varies)) if len(varies) else 1.0
+    return features.mean(axis=0), np.maximum(spread, least)
 
 
-def _line(features: np.ndarray, labels: np.ndarray, strength: float, *, balanced: bool) -> Any:
+def _logistic(features: np.ndarray, labels: np.ndarray, c: float, *, balanced: bool) -> Any:
+    """scikit-learn's logistic regression; probabilities are within about 1e-4 of the optimum."""
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with threadpool_limits(1):  # as the probes: bit-identical whatever the number of threads
-        return LogisticRegression(C=strength, max_iter=1000, class_weight="balanced" if balanced else None).fit(features, labels)  # fmt: skip
+    weights = "balanced" if balanced else None
+    with threadpool_limits(1), warnings.catch_warnings(action="ignore"):  # bit-identical whatever the number of threads
+        return LogisticRegression(C=c, max_iter=2000, tol=1e-6, class_weight=weights).fit(features, labels)
