@@ -88,10 +88,38 @@ def test_a_probe_is_fitted_in_one_pass_and_again_in_the_same_bytes(data, resnet_
     assert not torch.equal(load_file(tmp_path / "c" / "model.safetensors")["fc.weight"], body["fc.weight"])
 
 
+def test_a_run_stopped_while_its_head_is_measured_resumes_to_the_same_bytes(data, resnet_file, tmp_path):
+    base = [
+        data,
+        "--model",
+        "resnet18",
+        "--weights",
+        resnet_file,
+        "--size",
+        64,
+        "--no-audit",
+        "--device",
+        "cpu",
+        "--batch-size",
+        16,
+    ]
+    base += ["--recipe", "head-then-all", "--epochs", 1, "--balance", "auto", "-q", "--out"]
+    plainfilm("train", *base, tmp_path / "whole")
+    plainfilm("train", *base, tmp_path / "cut", "--max-minutes", 0, code=130)
+    plainfilm("resume", tmp_path / "cut", "-q")
+    for name in (*SAME, "l2_head.json"):
+        if name != "metrics.json":  # it names the run
+            assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    choice = json.loads((tmp_path / "whole" / "l2_head.json").read_text())
+    assert choice["c"] == min(choice["held_out"], key=lambda one: one["log_loss"])["c"] and choice["folds"] == 5
+
+
 def test_a_recipe_says_what_it_contradicts(data, resnet_file):
     base = (data, "--model", "resnet18", "--weights", resnet_file)
     assert "leave out freeze" in refused(*base, "--recipe", "all", "--freeze")
     assert "leave out epochs and lr" in refused(*base, "--recipe", "probe", "--epochs", 3, "--lr", 0.1)
+    assert "leave out ema" in refused(*base, "--recipe", "probe", "--ema", 0.9)
+    assert "leave out freeze_lr" in refused(*base, "--recipe", "head-then-all", "--freeze-lr", 0.1)
     assert "must be pretrained" in refused(data, "--recipe", "probe")
 
 
