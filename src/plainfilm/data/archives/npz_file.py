@@ -59,7 +59,7 @@ def _rows(file: IO[bytes], height: int, row: int) -> Iterator[bytes]:
         yield b"".join(parts_of(file, min(step, height - first) * row))
 
 
-def content_of_npz(archive: zipfile.ZipFile) -> Content:
+def content_of_npz(archive: zipfile.ZipFile, megapixels: int) -> Content:
     """A PNG for each image: train/0/train-000000.png; without splits 0/image-000000.png.
 
     Raises:
@@ -67,7 +67,7 @@ def content_of_npz(archive: zipfile.ZipFile) -> Content:
     """
     refuse_odd(archive)
     found = _by_split(archive)
-    splits = [_images(archive, split, arrays) for split, arrays in found.items()]
+    splits = [_images(archive, split, arrays, megapixels) for split, arrays in found.items()]
     count = sum(len(split.labels) for split in splits)
     size = sum(split.shape[0] * (split.shape[1] * (split.shape[2] * split.shape[3] + 6) + 100) for split in splits)
     if count > MOST_FILES:
@@ -95,7 +95,7 @@ def _by_split(archive: zipfile.ZipFile) -> dict[str, dict[str, zipfile.ZipInfo]]
     return found
 
 
-def _images(archive: zipfile.ZipFile, split: str, arrays: dict[str, zipfile.ZipInfo]) -> _Images:
+def _images(archive: zipfile.ZipFile, split: str, arrays: dict[str, zipfile.ZipInfo], megapixels: int) -> _Images:
     with archive.open(arrays["images"]) as file:
         shape, dtype = _header(file)
     name = f"{split}_images".lstrip("_")
@@ -104,18 +104,19 @@ def _images(archive: zipfile.ZipFile, split: str, arrays: dict[str, zipfile.ZipI
             f"{name} is {dtype} {shape}. Expected uint8, 0 to 255, grey (n, height, width) or colour (n, height, width, 3)"
         )
     whole = (shape[0], shape[1], shape[2], shape[3] if len(shape) == 4 else 1)
-    _refuse_too_much(name, *whole[:3])
+    _refuse_too_much(name, whole, megapixels)
     labels = _labels(archive, f"{split}_labels".lstrip("_"), arrays["labels"], whole[0])
     return _Images(split, arrays["images"], whole, labels)
 
 
-def _refuse_too_much(name: str, count: int, height: int, width: int) -> None:
+def _refuse_too_much(name: str, shape: tuple[int, int, int, int], megapixels: int) -> None:
+    count, height, width, _ = shape
     if count > MOST_FILES:
         raise DataError(f"{name} holds {count:,} images; at most {MOST_FILES:,} are unpacked")
     try:
-        refuse_large(width, height)
+        refuse_large(width, height, megapixels)
     except DecodeError as error:
-        raise DataError(f"{name} could never be read: {error.why}") from None
+        raise DataError(f"{name} cannot be read: {error.why}") from None
 
 
 def _labels(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo, count: int) -> list[int]:

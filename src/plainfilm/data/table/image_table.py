@@ -110,7 +110,7 @@ def scan_table(
         )
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
-    place = data_folder(path)  # of an archive, where it was unpacked
+    place = data_folder(path, cfg.max_megapixels)  # of an archive, where it was unpacked
     root = path.absolute().parent if place.path.is_file() else place.path.absolute()
     files = _read_folder(root, cfg, sealed) if place.path.is_dir() else without_sealed(sealed, _read_list(path, cfg))
     files = check_labels(files, cfg, place.path)
@@ -137,7 +137,7 @@ def _read_folder(root: Path, cfg: DataConfig, sealed: frozenset[str]) -> DataFil
     refuse_for_folder(root, cfg)
     walked = walk(root, cfg.follow_links, tiff=cfg.tiff, sealed=sealed)
     files = without_sealed(sealed, label_by_folder(root, walked, under=cfg.under, pattern=cfg.label_pattern))
-    refuse_masks(files.found, tiff=cfg.tiff)
+    refuse_masks(files.found, tiff=cfg.tiff, megapixels=cfg.max_megapixels)
     return files
 
 

@@ -156,8 +156,8 @@ def only_head(shape: tuple[int, ...], kind: str = "|u1", data: bytes = b"") -> b
 @pytest.mark.parametrize(
     ("images", "labels", "said"),
     [
-        ((1, 15_000, 20_000), (1,), "images could never be read: 20000 x 15000 pixels; at most 64000000 are read"),
-        ((1, 2, 70_000, 3), (1,), "images could never be read: 70000 x 2 pixels; each side may have 65,000"),
+        ((1, 15_000, 20_000), (1,), "images cannot be read: 20000 x 15000 pixels; at most 64000000 are read"),
+        ((1, 2, 70_000, 3), (1,), "images cannot be read: 70000 x 2 pixels; each side may have 65,000"),
         ((500_001, 8, 8), (500_001,), "images holds 500,001 images; at most 500,000 are unpacked"),
         ((1, 8, 8), (60_000_000,), "it holds 1 images, and labels are 60,000,000"),
         ((1, 8, 8), (60_000_000, 1), "it holds 1 images, and labels are 60,000,000"),
@@ -172,7 +172,15 @@ def test_sizes_are_compared_before_anything_is_read(
     """The arrays have no bytes: to read any of them would say that the archive is cut off."""
     path = zipped(tmp_path / "x.npz", {"images.npy": only_head(images), "labels.npy": only_head(labels, "<i8")})
     with pytest.raises(DataError, match=said):
-        data_folder(path)
+        data_folder(path, 64)
+
+
+def test_a_larger_image_is_unpacked_where_it_is_admitted(tmp_path: Path) -> None:
+    wide = np.zeros((1, 1000, 1001), np.uint8)
+    path = arrays(tmp_path / "x.npz", images=wide, labels=np.zeros(1, int))
+    with pytest.raises(DataError, match="at most 1000000 are read; --max-megapixels 2 admits it"):
+        data_folder(path, 1)
+    assert (data_folder(path, 2).path / "0" / "image-000000.png").is_file()
 
 
 def peak_of(path: Path) -> int:
