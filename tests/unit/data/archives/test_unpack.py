@@ -219,6 +219,37 @@ def test_names_are_counted_before_any_is_listed(tmp_path: Path, monkeypatch: pyt
     assert "it holds 8 files; at most 7 are unpacked" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["1.png", "2.png"], "2 files under"),
+        (["images/1.png", "images/2.png"], "Only one class was found"),
+        ([], "No images under"),
+    ],
+)
+def test_a_table_in_an_archive_is_named_where_it_is_missed(tmp_path: Path, names: list[str], said: str) -> None:
+    files = {name: png(i) for i, name in enumerate(names)}
+    path = zipped(tmp_path / "x.zip", {**files, "labels.csv": b"path,label\n"})
+    with pytest.raises(DataError, match=said) as caught:
+        build_table(path, DataConfig())
+    sentence = "; to use it, unpack the archive and give the table as DATA."
+    assert " The table 'labels.csv' in the archive was not read" in str(caught.value)
+    assert str(caught.value).endswith(sentence)
+    with pytest.raises(DataError) as caught:
+        build_table(zipped(tmp_path / "y.zip", files), DataConfig())
+    assert "not read" not in str(caught.value) and "folder above" not in str(caught.value)
+
+
+def test_a_table_beside_class_folders_in_an_archive_is_a_note(tmp_path: Path) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("A/list.TSV", "path\tlabel\n")
+    (note,) = [note for note in build_table(path, DataConfig()).notes if "not read" in note]
+    assert note.startswith("The table (CSV) in the archive was not read; to use it")
+    zipfile.ZipFile(path).extractall(tmp_path / "by hand")
+    assert not any("not read" in note for note in build_table(tmp_path / "by hand", DataConfig()).notes)
+
+
 @pytest.mark.parametrize("name", ["../out.png", "/out.png", "A/nul.png", "a\\..\\..\\out.png"])
 def test_an_unsafe_name_refuses_the_whole_archive(tmp_path: Path, fresh_cache: Path, name: str) -> None:
     path = zipped(tmp_path / "x.zip", {"A/1.png": png(1), name: png(2)})
