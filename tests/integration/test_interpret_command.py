@@ -95,7 +95,7 @@ def test_without_heat_maps_no_network_runs(run: Path, monkeypatch: pytest.Monkey
 def test_of_test_only_saved_images_are_shown_and_no_access_is_made(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # fmt: skip
     opened: list[str] = []
     read = rows.read_bytes
-    monkeypatch.setattr(rows, "read_bytes", lambda path: opened.append(str(path)) or read(path))
+    monkeypatch.setattr(rows, "read_bytes", lambda path, *most: opened.append(str(path)) or read(path, *most))
     looks = (run / "test_ledger.jsonl").read_bytes()
     found = interpret(run, "--heat-maps", 8, PLAINFILM_CACHE=str(tmp_path / "empty"))
     assert found["split"] == "test" and set(found["figures"]) == figures_of("test") | CHECKS

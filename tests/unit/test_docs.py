@@ -125,7 +125,7 @@ VALUES = {
     **dict.fromkeys(("--path-column", "--label-column", "--patient-column", "--split-column"), "x"), "--suffix": ".png",
     "--patient-pattern": "(x)", "--bits": "12", "--frame": "1", "--resize": "pad", "--requantise": "8", "--max-bad": "7",
     "--per-class": "3", "--exclude": "x.csv", "--threads": "3", "--missing-label": "drop", "--keep-label": "NA",
-    "--one-label": "x",
+    "--one-label": "x", "--max-megapixels": "300",
     "--label-pattern": "(x)", "--under": "x", "--precision": "bf16", "--group-column": "x", "--group-pattern": "(x)",
     "--date-column": "x", "--test-series": "x", "--sandbox": "off", "--recipe": "all",
 }  # fmt: skip

@@ -145,6 +145,14 @@ class DataConfig(Section):
         unit="index from 0",
         ge=0,
     )
+    max_megapixels: int = key(
+        64,
+        "Largest image that is read, in million pixels; reading one takes up to 7 MB of memory for each.",
+        Option("--max-megapixels", "Data", READS, "N"),
+        unit="Mpx",
+        ge=1,
+        le=1000,  # 7 GB for one image; beyond it are whole slides, which are tiles and no single image
+    )
     resize: Literal["squish", "pad", "crop"] = key(
         "squish",
         "How an image becomes square: squish (aspect ratio changes), pad (with black) or crop (central square).",

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-MAX_PIXELS = 64_000_000
-MAX_BYTES = 256 * 1024 * 1024
+MEGAPIXELS, MOST_MEGAPIXELS = 64, 1_000  # of one image: without --max-megapixels, and that it may ask for
+MAX_BYTES = 256 * 1024 * 1024  # of a file: 64 megapixels of 32 bits
 MAX_SIDE = 65_000
 NO_MEMORY = "decoding it needs more memory than there is"
+
+
+def most_bytes(megapixels: int) -> int:
+    """The largest file that is read where an image may have `megapixels` million pixels."""
+    return MAX_BYTES * max(megapixels, MEGAPIXELS) // MEGAPIXELS
+
+
+def how_to_admit(megapixels: int, needed: int | None = None) -> str:
+    """What to do about an image above `megapixels`, for the end of a line; '' where no option admits it."""
+    if max(megapixels + 1, needed or 0) > MOST_MEGAPIXELS:
+        return ""
+    return f"; --max-megapixels {needed or 'N'} admits {'it' if needed else 'larger ones'}"
 
 
 class DecodeError(Exception):

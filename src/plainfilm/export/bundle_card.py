@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from plainfilm.data.errors import MEGAPIXELS, MOST_MEGAPIXELS
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.image.modes import DEPTHS
 from plainfilm.data.image.resize import ResizeMode
@@ -72,6 +73,7 @@ class _Decoding(_Block):
     frame: int | None = Field(None, ge=0)
     harmonise: bool = False
     requantise: int | None = Field(None, ge=2, le=256)
+    megapixels: int = Field(MEGAPIXELS, ge=1, le=MOST_MEGAPIXELS)
 
 
 class BundleCard(Card):

@@ -90,7 +90,9 @@ class Bundle:
         Raises:
             DecodeError: it cannot be read as a single still image.
         """
-        found = sandbox.pixels_of(data if isinstance(data, bytes) else read_bytes(data), self._spec)
+        found = sandbox.pixels_of(
+            data if isinstance(data, bytes) else read_bytes(data, self._spec.megapixels), self._spec
+        )
         return _network_input(found)
 
     def quick_image_or_error(self, data: bytes) -> np.ndarray | Prediction | None:

@@ -108,6 +108,7 @@ def decode_spec(cfg: ExperimentConfig, table: ImageTable) -> DecodeSpec:
     return DecodeSpec(
         cfg.train.size_px, channels=cast(Any, channels), resize=data.resize, bits=table.bits, tiff=data.tiff,
         frame=data.frame, harmonise=data.harmonise, requantise=data.requantise,
+        megapixels=data.max_megapixels,
     )  # fmt: skip
 
 

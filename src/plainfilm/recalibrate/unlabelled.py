@@ -51,7 +51,7 @@ def read_unlabelled(parent: Parent, path: Path, on_event: EventCallback) -> Unla
     sealed, learned = (frozenset(own.loc[(own["split"] == "test") == test, "sha256"]) for test in (True, False))
     left_out: Counter[str] = Counter()
     spec, seen, paths, parts = DecodeSpec(**card.decode), set[str](), list[str](), []
-    images = _decoded(data_folder(path).path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))
+    images = _decoded(data_folder(path, spec.megapixels).path, spec, seen, left_out, tiff=bool(card.decode.get("tiff")))
     while batch := list(islice(images, _TOGETHER)):
         if sealed & seen:
             raise SealError(
@@ -79,7 +79,7 @@ def _decoded(
     """Path, file hash and pixels of each image that can be read; `seen` gets the hashes, `left_out` the others."""
     for name in image_paths(Inputs([str(path)], tiff=tiff), left_out):
         try:
-            data = read_bytes(name)
+            data = read_bytes(name, spec.megapixels)
             key = hashlib.sha256(data).hexdigest()
             if key in seen:
                 left_out["identical files"] += 1

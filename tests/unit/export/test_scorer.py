@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from plainfilm.data import errors
 from plainfilm.data.table.saved_table import read_table
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.operating.conformal import is_singleton
@@ -64,6 +65,25 @@ def test_no_flag_means_judged_by_both(exported, gate, band):
     assert found.flags if not (gate and band) else NO_GATE not in found.flags
     refused = bundle.predict_bytes(b"")
     assert refused.error and refused.flags == ()
+
+
+def test_a_bundle_reads_as_many_pixels_as_its_card_admits(exported, tmp_path, monkeypatch):
+    whole, path = open_bundle(exported[1], 1), tmp_path / "large.png"
+    Image.fromarray(np.zeros((1000, 1001), np.uint8)).save(path)
+
+    def admitting(megapixels: int) -> Bundle:
+        card = whole.card.model_copy(update={"decode": {**whole.card.decode, "megapixels": megapixels}})
+        return Bundle(card, "", whole.gate, whole._network, 1)
+
+    assert admitting(1).predict_path(path).error == "E_LARGE: 1001 x 1000 pixels; at most 1000000 are read"
+    assert not admitting(2).predict_path(path).error
+    monkeypatch.setattr(errors, "MAX_BYTES", path.stat().st_size - 1)  # of a file with 64 megapixels
+    assert "E_LARGE" in str(admitting(64).predict_path(path).error)
+    assert not admitting(128).predict_path(path).error
+    older = {name: value for name, value in whole.card.decode.items() if name != "megapixels"}
+    assert whole.card.model_copy(update={"decode": older}).decode_spec() == whole.card.decode_spec()
+    with pytest.raises(ValueError, match="megapixels"):
+        admitting(1001)
 
 
 def test_noise_is_marked_and_a_photo_of_one_grey_is_too(exported, tmp_path):

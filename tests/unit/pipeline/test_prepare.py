@@ -56,6 +56,11 @@ def test_a_positive_class_that_nothing_decides_is_noted(classes: list[str], name
     assert positive_note(classes, DataConfig(positive=named)) == said
 
 
+def test_the_run_keeps_how_many_pixels_it_admits(tiny_cxr: Path) -> None:
+    cfg = load_config(options={"data.path": str(tiny_cxr), "data.max_megapixels": 300})
+    assert plainfilm.decode_spec(cfg, plainfilm.build_table(tiny_cxr, cfg.data)).as_dict()["megapixels"] == 300
+
+
 def test_the_note_on_the_positive_class_is_in_every_output(tmp_path: Path, draw_cxr: Callable[..., Path]) -> None:
     note = "'virus' is the positive class by alphabet; --positive changes it."
     root = draw_cxr(tmp_path / "data", classes=("bacteria", "virus"))

@@ -24,9 +24,10 @@ from plainfilm.data.archives.npz_file import content_of_npz
 from plainfilm.data.archives.zip_file import Content, content_of_zip, opened_zip
 from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.cache.store import cache_folder, why_not_written
+from plainfilm.data.errors import MOST_MEGAPIXELS
 from plainfilm.errors import DataError
 
-_KINDS = {".zip": content_of_zip, ".npz": content_of_npz}
+_KINDS = {".zip": lambda archive, _: content_of_zip(archive), ".npz": content_of_npz}
 _FORMAT = 1  # of what is unpacked; any change to it increments it
 _KEEP_FREE_BYTES = 512 * 1024**2
 
@@ -44,9 +45,11 @@ def is_archive(path: Path) -> bool:
     return path.suffix.casefold() in _KINDS and path.is_file()
 
 
-def data_folder(path: Path) -> DataFolder:
+def data_folder(path: Path, megapixels: int = MOST_MEGAPIXELS) -> DataFolder:
     """The folder to read instead of an archive, unpacked where it is not yet; any other path is itself.
 
+    Args:
+        megapixels: larger images in a .npz are refused; by default those that no option admits.
     Raises:
         DataError: the archive is damaged, unsafe, too large, of another form, or the cache cannot hold it.
     """
@@ -59,7 +62,7 @@ def data_folder(path: Path) -> DataFolder:
         try:
             home.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(home.parent / ".lock"):
-                found = _opened(home, sha256) or _unpack(path, home, sha256)
+                found = _opened(home, sha256) or _unpack(path, home, sha256, megapixels)
         except (OSError, NotImplementedError) as error:
             raise DataError(
                 f"{path} cannot be unpacked into {home.parent} ({why_not_written(error)}). Set PLAINFILM_CACHE to a folder "
@@ -104,13 +107,13 @@ def _opened(home: Path, sha256: str) -> DataFolder | None:
     return None
 
 
-def _unpack(path: Path, home: Path, sha256: str) -> DataFolder:
+def _unpack(path: Path, home: Path, sha256: str, megapixels: int) -> DataFolder:
     """The caller holds the lock."""
     sweep(home.parent)
     temp = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=home.parent))
     try:
         with opened_zip(path) as archive:
-            content = _KINDS[path.suffix.casefold()](archive)
+            content = _KINDS[path.suffix.casefold()](archive, megapixels)
             _refuse_no_room(content, home.parent)
             sizes = {"/".join(parts): _write(temp / "files", parts, chunks) for parts, chunks in content.each()}
         notes = [

@@ -20,7 +20,8 @@ MOST_FILES, MOST_BYTES = 500_000, 64 * 1024**3
 _MOST_LISTED = 64 * 1024**2  # bytes of the list of names: zipfile reads it whole
 _MUCH_LARGER, _SMALL = 100, 64 * 1024**2  # bytes for each packed one: images are packed already; from how many on
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_PART = 1 << 20
+PART = 1 << 20  # bytes that are read at once
+_ENTRY, _SHORTEST = b"PK\1\2", 46  # how each entry of the list begins, and the bytes of one without a name
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,18 @@ class Content:
 
 
 class _Bounded(io.FileIO):
-    """A file that is never read by more than its list may have."""
+    """A file that is never read by more than its list may have, nor with more names: zipfile makes 0.5 KB of each.
+
+    Counted in the list itself, since the end record may lie; whatever else is read is shorter.
+    """
 
     def read(self, size: int | None = -1) -> bytes:
         if size is not None and size > _MOST_LISTED:
             raise DataError("its list of names is longer than any data set needs")
-        return super().read(-1 if size is None else size) or b""
+        data = super().read(-1 if size is None else size) or b""
+        if len(data) > MOST_FILES * _SHORTEST and data.startswith(_ENTRY) and (n := data.count(_ENTRY)) > MOST_FILES:
+            raise DataError(f"it holds {n:,} files; at most {MOST_FILES:,} are unpacked")
+        return data
 
 
 @contextlib.contextmanager
@@ -84,7 +91,7 @@ def parts_of(file: IO[bytes], size: int) -> Iterator[bytes]:
         EOFError: there are fewer.
     """
     while size:
-        part = file.read(min(size, _PART))
+        part = file.read(min(size, PART))
         if not part:
             raise EOFError
         size -= len(part)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from plainfilm.data.cache.threads import in_threads
-from plainfilm.data.errors import DecodeError
+from plainfilm.data.errors import MOST_MEGAPIXELS, DecodeError
 from plainfilm.data.image.decode import digest, read_bytes
 from plainfilm.errors import DataError
 
@@ -67,7 +67,9 @@ def changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | Non
     def check(row: tuple[str, str, str]) -> str:
         path, relative, sha256 = row
         try:
-            return "" if digest(read_bytes(path)) == sha256 else f"{relative!r}: changed since the scan"
+            return (
+                "" if digest(read_bytes(path, MOST_MEGAPIXELS)) == sha256 else f"{relative!r}: changed since the scan"
+            )
         except DecodeError as error:
             return f"{relative!r}: {error.why}"
 

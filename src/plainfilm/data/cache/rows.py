@@ -16,7 +16,7 @@ from plainfilm.data.cache.moved_data import files_of
 from plainfilm.data.cache.row_file import RowFile
 from plainfilm.data.cache.store import NEARLY_FULL, CacheBlock, Store, cache_folder, why_not_written
 from plainfilm.data.cache.threads import in_threads
-from plainfilm.data.errors import DecodeError
+from plainfilm.data.errors import MOST_MEGAPIXELS, DecodeError
 from plainfilm.data.image import decode, sandbox
 from plainfilm.data.image.decode import DecodeSpec, digest, read_bytes
 from plainfilm.errors import DataError
@@ -131,7 +131,7 @@ def decode_with_events(
 
 def _refuse_changed(rows: pd.DataFrame) -> None:
     def check(row: tuple[str, str, str]) -> None:  # returns nothing: the bytes of all files would fill the memory
-        _read_unchanged(*row)
+        _read_unchanged(*row, MOST_MEGAPIXELS)
 
     for _ in in_threads(check, zip(rows["sha256"], files_of(rows), rows["relative"], strict=True)):
         pass
@@ -140,7 +140,7 @@ def _refuse_changed(rows: pd.DataFrame) -> None:
 def about_pixels(spec: DecodeSpec) -> dict[str, Any]:
     """Everything that determines the pixels of a file: the spec and the versions of the decoders."""
     return {
-        "spec": spec.as_dict(),
+        "spec": {name: value for name, value in spec.as_dict().items() if name != "megapixels"},
         "decode": decode.VERSION,
         **decode.libraries(),
         "byteorder": sys.byteorder,
@@ -226,16 +226,16 @@ def _decoded(
 
 
 def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:
-    data = _read_unchanged(sha256, path, relative)
+    data = _read_unchanged(sha256, path, relative, spec.megapixels)
     try:
         out[:] = sandbox.pixels_of(data, spec)
     except DecodeError as error:
         raise _unreadable(relative, error) from None
 
 
-def _read_unchanged(sha256: str, path: str, relative: str) -> bytes:
+def _read_unchanged(sha256: str, path: str, relative: str, megapixels: int) -> bytes:
     try:
-        data = read_bytes(path)
+        data = read_bytes(path, megapixels)
     except DecodeError as error:
         raise _unreadable(relative, error) from None
     if digest(data) != sha256:

@@ -22,8 +22,8 @@ from plainfilm.data.dicom.codestream import (
     codestream,
     refuse_another,
 )
-from plainfilm.data.errors import MAX_PIXELS, DecodeError
-from plainfilm.data.image.costly import refuse_costly, refuse_long_side
+from plainfilm.data.errors import DecodeError
+from plainfilm.data.image.costly import refuse_costly, refuse_large
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -140,7 +140,7 @@ def _integer(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     return int(value) if value is not None else int(default or 0)
 
 
-def header_of(dataset: Dataset) -> Header:
+def header_of(dataset: Dataset, megapixels: int) -> Header:
     """The checked header.
 
     Raises:
@@ -155,9 +155,7 @@ def header_of(dataset: Dataset) -> Header:
     if photometric not in GREY + _PALETTE + COLOUR:  # not quoted: anything may stand there
         raise DecodeError("E_FORMAT", f"a photometric interpretation other than {', '.join(GREY + _PALETTE + COLOUR)}")
     rows, columns = _integer(dataset, "Rows"), _integer(dataset, "Columns")
-    if rows * columns > MAX_PIXELS:
-        raise DecodeError("E_LARGE", f"{columns} x {rows} pixels; at most {MAX_PIXELS} are read")
-    refuse_long_side(columns, rows)
+    refuse_large(columns, rows, megapixels)
     samples, allocated = _integer(dataset, "SamplesPerPixel"), _integer(dataset, "BitsAllocated")
     is_float = present[0] != "PixelData"
     bits = allocated if is_float else _integer(dataset, "BitsStored")

@@ -22,7 +22,7 @@ import numpy as np
 
 from plainfilm.data.dicom.display import displayed
 from plainfilm.data.dicom.pixel_data import BULKY, SMALL, CountedBytes, frame_index, header_of, stored_pixels
-from plainfilm.data.errors import MAX_BYTES, NO_MEMORY, DecodeError
+from plainfilm.data.errors import MEGAPIXELS, NO_MEMORY, DecodeError, how_to_admit, most_bytes
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -58,7 +58,9 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == _MARK
 
 
-def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) -> _DicomImage:
+def read_dicom(
+    data: bytes, frame: int | None = None, key: bytes | None = None, megapixels: int = MEGAPIXELS
+) -> _DicomImage:
     """The image in a DICOM file, after its modality and VOI transforms (display.displayed()).
 
     Args:
@@ -76,23 +78,23 @@ def read_dicom(data: bytes, frame: int | None = None, key: bytes | None = None) 
 
     try:
         with _quiet():
-            return _read(data, frame, key)
+            return _read(data, frame, key, megapixels)
     except DecodeError as error:
-        code, why = error.code, error.why
+        code, why, hint = error.code, error.fact, error.why[len(error.fact) :]
     except MemoryError:
-        code, why = "E_LIMIT", NO_MEMORY
+        code, why, hint = "E_LIMIT", NO_MEMORY, ""
     except ImportError:  # a broken installation too
         raise
     except Exception as error:  # noqa: BLE001 - pydicom and its decoders raise anything
-        code, why = "E_CORRUPT", f"damaged or cut off ({type(error).__name__})"
+        code, why, hint = "E_CORRUPT", f"damaged or cut off ({type(error).__name__})", ""
     # Raised again outside the handlers: pydicom's exception would stay in __context__ and the data set in the frames
     # of the traceback, and pretty tracebacks print both.
-    raise DecodeError(code, why) from None
+    raise DecodeError(code, why, hint) from None
 
 
-def _read(data: bytes, frame: int | None, key: bytes | None) -> _DicomImage:
-    dataset, syntax = _parsed(data)
-    header = header_of(dataset)
+def _read(data: bytes, frame: int | None, key: bytes | None, megapixels: int) -> _DicomImage:
+    dataset, syntax = _parsed(data, megapixels)
+    header = header_of(dataset, megapixels)
     index = frame_index(header, frame)
     stored, space = stored_pixels(dataset, syntax, header, index)
     pixels = displayed(dataset, header, index, stored, space)
@@ -117,7 +119,7 @@ def _quiet() -> Iterator[None]:
                 log.disabled = False
 
 
-def _parsed(data: bytes) -> tuple[Dataset, UID]:
+def _parsed(data: bytes, megapixels: int) -> tuple[Dataset, UID]:
     """The elements needed for the image, and the transfer syntax; every other element is skipped unread."""
     from pydicom.filereader import read_dataset
     from pydicom.tag import Tag
@@ -129,7 +131,7 @@ def _parsed(data: bytes) -> tuple[Dataset, UID]:
         raise DecodeError("E_FORMAT", "a DICOMDIR, the index of other files")
     syntax = _transfer_syntax(meta)
     if syntax.is_deflated:
-        file = CountedBytes(_inflated(data[file.tell() :]))
+        file = CountedBytes(_inflated(data[file.tell() :], megapixels))
     small, bulky = [Tag(keyword) for keyword in SMALL], [Tag(keyword) for keyword in BULKY]
     tags = [*small, *bulky]
     dataset = read_dataset(file, syntax.is_implicit_VR, syntax.is_little_endian, specific_tags=tags)  # type: ignore[arg-type] # invariant list
@@ -156,12 +158,13 @@ def _transfer_syntax(meta: Dataset) -> UID:
     return syntax
 
 
-def _inflated(body: bytes) -> bytes:
-    """The data set of a deflated file, at most MAX_BYTES of it: pydicom would inflate a zip bomb to its end."""
+def _inflated(body: bytes, megapixels: int) -> bytes:
+    """The data set of a deflated file, at most so many bytes of it: pydicom would inflate a zip bomb to its end."""
+    most = most_bytes(megapixels)
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    dataset = inflater.decompress(body, MAX_BYTES + 1)
-    if len(dataset) > MAX_BYTES:
-        raise DecodeError("E_LARGE", f"inflates to more than {MAX_BYTES} bytes")
+    dataset = inflater.decompress(body, most + 1)
+    if len(dataset) > most:
+        raise DecodeError("E_LARGE", f"inflates to more than {most} bytes", how_to_admit(megapixels))
     if not inflater.eof:
         raise DecodeError("E_CORRUPT", "cut off: the deflated data do not end")
     return dataset

@@ -21,8 +21,8 @@ _MOST_BETWEEN, _LEAST_FLAT = 0.05, 0.75  # shares of the pixels
 class PixelValues:
     """Counts of values, each file read once."""
 
-    def __init__(self, *, tiff: bool) -> None:
-        self._tiff = tiff
+    def __init__(self, *, tiff: bool, megapixels: int) -> None:
+        self._tiff, self._megapixels = tiff, megapixels
         self._known: dict[tuple[Path, bool], int] = {}
 
     def of(self, path: Path, *, near: bool) -> int:
@@ -38,14 +38,16 @@ class PixelValues:
 
     def _count(self, path: Path, near: bool) -> int:
         try:
-            return sandbox.number_of(f"{__name__}:count_values", read_bytes(path), {"tiff": self._tiff, "near": near})
+            data = read_bytes(path, self._megapixels)
+            options = {"tiff": self._tiff, "near": near, "megapixels": self._megapixels}
+            return sandbox.number_of(f"{__name__}:count_values", data, options)
         except (DecodeError, ValueError):
             return MANY
 
 
-def count_values(data: bytes, *, tiff: bool, near: bool) -> int:
+def count_values(data: bytes, *, tiff: bool, near: bool, megapixels: int) -> int:
     """PixelValues.of() for a file that is in memory; raises DecodeError where it cannot be read."""
-    with load(data, tiff=tiff) as image:
+    with load(data, tiff=tiff, megapixels=megapixels) as image:
         if image.mode.startswith(("I", "F")):  # deeper than 8 bits
             return _distinct(np.asarray(image))
         most = _FEW_IN_PALETTE if image.mode == "P" else _FEW

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import PurePosixPath
 
+from plainfilm.data.errors import MEGAPIXELS
 from plainfilm.data.folders.mask_names import IMAGES, may_say_masks
 from plainfilm.data.folders.mask_pixels import MANY, PixelValues
 from plainfilm.data.folders.split_names import split_of
@@ -42,7 +43,7 @@ class _Group:
     pairs: list[tuple[FoundFiles, list[FoundFiles]]] = field(default_factory=list)
 
 
-def refuse_masks(found: Iterable[FoundFiles], *, tiff: bool = False) -> None:
+def refuse_masks(found: Iterable[FoundFiles], *, tiff: bool = False, megapixels: int = MEGAPIXELS) -> None:
     """Refuse files of few values among images of many where names say that they are masks.
 
     The names are those of folders (`lung masks`), of files named as another and an ending or beginning (`1_seg` beside
@@ -52,7 +53,7 @@ def refuse_masks(found: Iterable[FoundFiles], *, tiff: bool = False) -> None:
         DataError: masks were found; says where.
     """
     files = sorted(found, key=lambda file: bool(_masks_above(file)))  # images first
-    values = PixelValues(tiff=tiff)
+    values = PixelValues(tiff=tiff, megapixels=megapixels)
     groups = [
         *_word_folders(files),
         *_affixes(files),

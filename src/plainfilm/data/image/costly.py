@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Iterator
 
-from plainfilm.data.errors import MAX_PIXELS, MAX_SIDE, DecodeError
+from plainfilm.data.errors import MAX_SIDE, MEGAPIXELS, DecodeError, how_to_admit
 from plainfilm.data.image.png_check import SIGNATURE, refuse_odd_chunks
 from plainfilm.data.image.webp import is_webp, webp_size
 
@@ -19,7 +19,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # within coded data FF is fo
 _SCAN, _END, _WITHOUT_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)
 
 
-def refuse_costly(data: bytes) -> None:
+def refuse_costly(data: bytes, megapixels: int = MEGAPIXELS) -> None:
     """Refuse files with far more parts than an image needs, or a PNG that begins otherwise than the standard says.
 
     Raises:
@@ -30,17 +30,18 @@ def refuse_costly(data: bytes) -> None:
     elif data.startswith(SIGNATURE):
         refuse_odd_chunks(data)
     elif is_webp(data):  # before Pillow opens it, which takes memory for two images
-        refuse_large(*webp_size(data))
+        refuse_large(*webp_size(data), megapixels)
 
 
-def refuse_large(width: int, height: int) -> None:
+def refuse_large(width: int, height: int, megapixels: int = MEGAPIXELS) -> None:
     """Refuse more pixels than are read, or a side that is longer than any is.
 
     Raises:
         DecodeError: E_LARGE, E_LIMIT.
     """
-    if width * height > MAX_PIXELS:
-        raise DecodeError("E_LARGE", f"{width} x {height} pixels; at most {MAX_PIXELS} are read")
+    if width * height > megapixels * 1_000_000:
+        hint = how_to_admit(megapixels, -(-width * height // 1_000_000))
+        raise DecodeError("E_LARGE", f"{width} x {height} pixels; at most {megapixels * 1_000_000} are read", hint)
     refuse_long_side(width, height)
 
 

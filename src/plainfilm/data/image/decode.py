@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
 import stat
 import threading
@@ -22,7 +23,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from plainfilm.data.dicom import read as dicom
-from plainfilm.data.errors import MAX_BYTES, MAX_PIXELS, NO_MEMORY, DecodeError
+from plainfilm.data.errors import MEGAPIXELS, NO_MEMORY, DecodeError, how_to_admit, most_bytes
 from plainfilm.data.image.costly import LARGE_PIXELS, refuse_costly, refuse_large
 from plainfilm.data.image.modes import (
     DEPTH_OF_MODE,
@@ -46,8 +47,8 @@ SUFFIXES = frozenset(
 )
 TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 VERSION = 2  # of the pixels that decode() makes; any change to them increments it, and caches are rebuilt
-# One large image at a time: the largest needs about 500 MB by itself.
-_LARGE = threading.Lock()
+# One large image at a time: one of 64 megapixels needs about 500 MB by itself.
+_LARGE, _ADMITTING = threading.Lock(), threading.Lock()
 # Pillow keeps an image in blocks of 16 MB, which the allocator of each thread holds on to after they are freed (two
 # threads: 500 MB wasted); a block of more than 32 MB goes back to the system at once.
 Image.core.set_block_size(64 * 1024 * 1024)  # type: ignore[attr-defined] # not in its stubs
@@ -62,7 +63,7 @@ class DecodeSpec:
     `bits`: integers above 8 bits are divided by 2**bits - 1. It is one number for the whole data set, never guessed per
     image; None: the set has no such image. DICOM files state their own. `tiff` and `frame` (counted from 0) admit files
     that are refused otherwise. `harmonise` sends all files through one grey path that reduces traces of compression;
-    `requantise` then keeps that many grey levels.
+    `requantise` then keeps that many grey levels. `megapixels`: larger images are refused; it changes no pixel.
     """
 
     size_px: int
@@ -73,6 +74,7 @@ class DecodeSpec:
     frame: int | None = None
     harmonise: bool = False
     requantise: int | None = None
+    megapixels: int = MEGAPIXELS
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for config, card and cache keys."""
@@ -109,15 +111,16 @@ def decode(path: Path | str, spec: DecodeSpec) -> np.ndarray:
     Raises:
         DecodeError: the file cannot be read as a single still image, or holds values above 2**bits - 1.
     """
-    return decode_bytes(read_bytes(path), spec)
+    return decode_bytes(read_bytes(path, spec.megapixels), spec)
 
 
 def decode_bytes(data: bytes, spec: DecodeSpec) -> np.ndarray:
     """decode() for a file that is in memory already."""
     channels = 1 if spec.harmonise else spec.channels
     if dicom.is_dicom(data):
-        return _sized(with_channels(dicom.read_dicom(data, spec.frame).pixels, channels), spec)
-    with _opened(data, tiff=spec.tiff, frame=spec.frame) as image:
+        shown = dicom.read_dicom(data, spec.frame, megapixels=spec.megapixels)
+        return _sized(with_channels(shown.pixels, channels), spec)
+    with _opened(data, spec.tiff, spec.frame, spec.megapixels) as image:
         pixels = to_uint8(image, channels, spec.bits)
         image.close()  # its pixels are no longer needed, and may take 256 MB
         return _sized(pixels, spec)
@@ -147,7 +150,9 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def inspect(data: bytes, *, tiff: bool = False, frame: int | None = None, key: bytes | None = None) -> ImageFacts:
+def inspect(
+    data: bytes, *, tiff: bool = False, frame: int | None = None, key: bytes | None = None, megapixels: int = MEGAPIXELS
+) -> ImageFacts:
     """Facts of a file's bytes after a full load (a header alone would pass truncated files).
 
     Args:
@@ -156,8 +161,8 @@ def inspect(data: bytes, *, tiff: bool = False, frame: int | None = None, key: b
         DecodeError: as decode().
     """
     if dicom.is_dicom(data):
-        return _inspect_dicom(data, frame, key)
-    with _opened(data, tiff=tiff, frame=frame) as image:
+        return _inspect_dicom(data, frame, key, megapixels)
+    with _opened(data, tiff, frame, megapixels) as image:
         grey = is_grey(image)
         content, deep_max = content_of(image, grey)
         return ImageFacts(
@@ -167,8 +172,8 @@ def inspect(data: bytes, *, tiff: bool = False, frame: int | None = None, key: b
         )  # fmt: skip
 
 
-def _inspect_dicom(data: bytes, frame: int | None, key: bytes | None) -> ImageFacts:
-    image = dicom.read_dicom(data, frame, key)
+def _inspect_dicom(data: bytes, frame: int | None, key: bytes | None, megapixels: int) -> ImageFacts:
+    image = dicom.read_dicom(data, frame, key, megapixels)
     height, width = image.pixels.shape[:2]
     grey = image.pixels.ndim == 2
     return ImageFacts(
@@ -178,8 +183,10 @@ def _inspect_dicom(data: bytes, frame: int | None, key: bytes | None) -> ImageFa
     )  # fmt: skip
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """All bytes of a regular file; a FIFO or device is refused before it can block."""
+def read_bytes(path: Path | str, megapixels: int = MEGAPIXELS) -> bytes:
+    """All bytes of a regular file, as many as an image of so many megapixels may have; a FIFO or device is refused before
+    it can block.
+    """
     try:
         # O_NONBLOCK: opening a FIFO without a writer would hang for ever.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -192,8 +199,8 @@ def read_bytes(path: Path | str) -> bytes:
     with os.fdopen(handle, "rb") as file:
         if facts.st_size == 0:
             raise DecodeError("E_EMPTY", "the file has no bytes", "; fetch it again")
-        if facts.st_size > MAX_BYTES:
-            raise DecodeError("E_LARGE", f"{facts.st_size} bytes; at most {MAX_BYTES} are read")
+        if facts.st_size > (most := most_bytes(megapixels)):
+            raise DecodeError("E_LARGE", f"{facts.st_size} bytes; at most {most} are read", how_to_admit(megapixels))
         try:
             return file.read()
         except OSError as error:
@@ -201,46 +208,54 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 @contextlib.contextmanager
-def _opened(data: bytes, *, tiff: bool, frame: int | None) -> Iterator[Image.Image]:
+def _opened(data: bytes, tiff: bool, frame: int | None, megapixels: int) -> Iterator[Image.Image]:
     """load(), one large image at a time."""
-    header = _header(data, tiff)
+    header = _header(data, tiff, megapixels)
     alone = frame is not None or header.width * header.height > LARGE_PIXELS  # another frame may be larger
     with _LARGE if alone else contextlib.nullcontext():
-        image = _load(header, data, frame)
+        image = _load(header, data, frame, megapixels)
         try:
             yield image
         finally:
             image.close()  # within the lock: the next one may need 256 MB as well
 
 
-def load(data: bytes, *, tiff: bool = False, frame: int | None = None) -> Image.Image:
+def load(data: bytes, *, tiff: bool = False, frame: int | None = None, megapixels: int = MEGAPIXELS) -> Image.Image:
     """One still image, fully loaded and turned upright by its EXIF orientation.
 
     Raises:
         DecodeError: not an allowed format, damaged, too large, or without the one requested frame.
     """
-    return _load(_header(data, tiff), data, frame)
+    return _load(_header(data, tiff, megapixels), data, frame, megapixels)
 
 
-def _header(data: bytes, tiff: bool) -> Image.Image:
+def _header(data: bytes, tiff: bool, megapixels: int) -> Image.Image:
     if not data:
         raise DecodeError("E_EMPTY", "the file has no bytes", "; fetch it again")
-    refuse_costly(data)
+    refuse_costly(data, megapixels)
+    _admit(megapixels)
     formats = _PNM if is_pnm(data) else _FORMATS + _TIFF if tiff else _FORMATS
-    with _one_error():
+    with _one_error(megapixels):
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
             hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
             raise DecodeError("E_FORMAT", f"{NOT_AN_IMAGE} image{instead_of_an_image(data)}", hint) from None
-        refuse_large(image.width, image.height)
+        refuse_large(image.width, image.height, megapixels)
         return image
 
 
-def _load(image: Image.Image, data: bytes, frame: int | None) -> Image.Image:
-    with _one_error():
+def _admit(megapixels: int) -> None:
+    """Pillow's own limit, 89 million pixels, never is below ours; it holds for the process, and is only raised."""
+    with _ADMITTING:
+        if (Image.MAX_IMAGE_PIXELS or math.inf) < megapixels * 1_000_000:
+            Image.MAX_IMAGE_PIXELS = megapixels * 1_000_000
+
+
+def _load(image: Image.Image, data: bytes, frame: int | None, megapixels: int) -> Image.Image:
+    with _one_error(megapixels):
         _pick_frame(image, frame)
-        refuse_large(image.width, image.height)
+        refuse_large(image.width, image.height, megapixels)
         if image.format == "PPM":
             return read_pnm(image, data)
         image.load()
@@ -267,14 +282,14 @@ def _pick_frame(image: Image.Image, frame: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _one_error() -> Iterator[None]:
+def _one_error(megapixels: int) -> Iterator[None]:
     """Whatever Pillow raises becomes a DecodeError."""
     try:
         yield
     except DecodeError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise DecodeError("E_LARGE", f"more than {MAX_PIXELS} pixels") from None
+        raise DecodeError("E_LARGE", f"more than {megapixels * 1_000_000} pixels", how_to_admit(megapixels)) from None
     except MemoryError:
         raise DecodeError("E_LIMIT", NO_MEMORY) from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...

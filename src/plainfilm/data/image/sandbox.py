@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any, Literal, cast
 
@@ -18,13 +19,13 @@ import numpy as np
 
 from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool
 from plainfilm.data.dicom.plain import is_coded_dicom
-from plainfilm.data.errors import NO_MEMORY, DecodeError
+from plainfilm.data.errors import MEGAPIXELS, NO_MEMORY, DecodeError
 from plainfilm.data.image import decode
 from plainfilm.data.image.cheap import may_cost
 from plainfilm.data.image.decode import DecodeSpec, ImageFacts
 
 Mode = Literal["auto", "on", "off"]
-_LIMITS = ChildLimits()
+_LIMITS = ChildLimits()  # for 64 megapixels
 _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0.3 s
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.Lock()  # one costly file at a time, as in decode()
@@ -95,7 +96,7 @@ def pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray:
     """
     if not _apart(data):
         return decode.decode_bytes(data, spec)
-    return _image(_reply({"spec": spec.as_dict()}, data)[1], spec)
+    return _image(_reply({"spec": spec.as_dict()}, data, _limits(spec.megapixels))[1], spec)
 
 
 def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
@@ -108,7 +109,7 @@ def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
     if not _apart(data):
         return decode.decode_bytes(data, spec)
     try:
-        return _image(_reply({"spec": spec.as_dict()}, data, _quick_pool)[1], spec)
+        return _image(_reply({"spec": spec.as_dict()}, data, _QUICK)[1], spec)
     except DecodeError as error:
         if error.fact != _WHY["time"]:
             raise
@@ -122,11 +123,14 @@ def _image(found: bytes, spec: DecodeSpec) -> np.ndarray:
     return np.frombuffer(found, np.uint8).reshape(shape).copy()
 
 
-def facts_of(data: bytes, *, tiff: bool, frame: int | None, key: bytes | None) -> ImageFacts:
+def facts_of(
+    data: bytes, *, tiff: bool, frame: int | None, key: bytes | None, megapixels: int = MEGAPIXELS
+) -> ImageFacts:
     """inspect(), in a child where the mode says so; raises as pixels_of()."""
     if not _apart(data):
-        return decode.inspect(data, tiff=tiff, frame=frame, key=key)
-    found, _ = _reply({"inspect": {"tiff": tiff, "frame": frame, "key": key and key.hex()}}, data)
+        return decode.inspect(data, tiff=tiff, frame=frame, key=key, megapixels=megapixels)
+    about = {"tiff": tiff, "frame": frame, "key": key and key.hex(), "megapixels": megapixels}
+    found, _ = _reply({"inspect": about}, data, _limits(megapixels))
     try:
         return ImageFacts(**found["facts"])
     except (KeyError, TypeError):
@@ -134,10 +138,12 @@ def facts_of(data: bytes, *, tiff: bool, frame: int | None, key: bytes | None) -
 
 
 def number_of(task: str, data: bytes, options: dict[str, Any]) -> int:
-    """What the function 'module:name' gives for a file's bytes, in a child where the mode says so; raises as pixels_of()."""
+    """What the function 'module:name' gives for a file's bytes and `options`, of which one is `megapixels`, in a child where
+    the mode says so; raises as pixels_of().
+    """
     if not _apart(data):
         return _function(task)(data, **options)
-    found, _ = _reply({"task": task, "options": options}, data)
+    found, _ = _reply({"task": task, "options": options}, data, _limits(options["megapixels"]))
     return int(found.get("number", 0))
 
 
@@ -150,7 +156,7 @@ def work(asked: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
             return {"number": _function(asked["task"])(data, **asked["options"])}, b""
         about = asked["inspect"]
         key = bytes.fromhex(about["key"]) if about["key"] else None
-        return {"facts": asdict(decode.inspect(data, tiff=about["tiff"], frame=about["frame"], key=key))}, b""
+        return {"facts": asdict(decode.inspect(data, **{**about, "key": key}))}, b""
     except DecodeError as error:
         if error.fact == NO_MEMORY:
             raise MemoryError from None
@@ -169,20 +175,25 @@ def _apart(data: bytes) -> bool:
     return _mode == "on" or (_mode == "auto" and may_cost(data))
 
 
-def _reply(
-    asked: dict[str, Any], data: bytes, pool_of: Callable[[], ChildPool] | None = None
-) -> tuple[dict[str, Any], bytes]:
+def _limits(megapixels: int) -> ChildLimits:
+    """Memory and time in proportion to the pixels, never less than 64 megapixels have."""
+    times = max(1.0, megapixels / MEGAPIXELS)
+    seconds = math.ceil(times * _LIMITS.cpu_seconds)
+    return replace(_LIMITS, memory=int(times * _LIMITS.memory), cpu_seconds=seconds, seconds=times * _LIMITS.seconds)
+
+
+def _reply(asked: dict[str, Any], data: bytes, limits: ChildLimits) -> tuple[dict[str, Any], bytes]:
     since = getattr(_thread, "since", _kills)
-    cpu = _LIMITS.cpu_seconds + (len(data) // _CODED_BYTES_A_SECOND if is_coded_dicom(data) else 0)
+    cpu = limits.cpu_seconds + (len(data) // _CODED_BYTES_A_SECOND if is_coded_dicom(data) else 0)
     with _ALONE if may_cost(data) else contextlib.nullcontext():
         try:
-            pool = (pool_of or _pool)()
+            pool = _pool(limits)
             kills = pool.kills  # read before the next line: kill_children() counts there first
             if _stopped or since != _kills:
                 raise ChildError("died")
             reply, body = pool.call(asked, data, cpu, kills)
         except ChildError as error:
-            raise _failed(error) from None
+            raise _failed(error, limits) from None
     if "missing" in reply:
         raise ImportError("the library that reads this kind of file")
     if "code" in reply:
@@ -190,7 +201,7 @@ def _reply(
     return reply, body
 
 
-def _pool(limits: ChildLimits = _LIMITS) -> ChildPool:
+def _pool(limits: ChildLimits) -> ChildPool:
     key = os.getpid(), limits
     with _ALONE_POOL:
         if key not in _pools:
@@ -201,18 +212,14 @@ def _pool(limits: ChildLimits = _LIMITS) -> ChildPool:
         return _pools[key]
 
 
-def _quick_pool() -> ChildPool:
-    return _pool(_QUICK)
-
-
 _ALONE_POOL = threading.Lock()
 _WHY = {
     "time": "decoding it takes too long",
-    "memory": f"decoding it takes more than {_LIMITS.memory // 1024**2} MB of memory",
+    "memory": "decoding it takes more than {} MB of memory",
     "died": "its decoder was stopped or crashed",
 }
 
 
-def _failed(error: ChildError) -> DecodeError:
+def _failed(error: ChildError, limits: ChildLimits = _LIMITS) -> DecodeError:
     hint = "--sandbox off sets no limit" if _option else "store the image again, as PNG, or leave it out"
-    return DecodeError("E_LIMIT", _WHY[error.reason], f"; {hint}")
+    return DecodeError("E_LIMIT", _WHY[error.reason].format(limits.memory // 1024**2), f"; {hint}")

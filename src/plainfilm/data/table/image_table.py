@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from plainfilm.base.files import tidy
 from plainfilm.config import DataConfig
-from plainfilm.data.archives.unpack import data_folder
+from plainfilm.data.archives.unpack import data_folder, is_archive
 from plainfilm.data.csv.columns import refuse_for_folder
 from plainfilm.data.csv.csv_list import read_csv
 from plainfilm.data.folders.class_folders import label_by_folder
@@ -86,7 +86,7 @@ def build_table(path: Path, cfg: DataConfig, progress: Callable[[int, int], None
         DataError: nothing usable, one class only, an empty class, or too many damaged files.
     """
     table, found = scan_table(path, cfg, progress)
-    _refuse_unusable(table, found, cfg)
+    _refuse_unusable(table, found, cfg, _table_within(path, table.excluded["relative"]))
     return table
 
 
@@ -110,7 +110,7 @@ def scan_table(
         )
     if not (path.is_dir() or path.is_file()):
         raise DataError(f"{path} is neither a folder nor a file. Give a folder of class folders, or a CSV.")
-    place = data_folder(path)  # of an archive, where it was unpacked
+    place = data_folder(path, cfg.max_megapixels)  # of an archive, where it was unpacked
     root = path.absolute().parent if place.path.is_file() else place.path.absolute()
     files = _read_folder(root, cfg, sealed) if place.path.is_dir() else without_sealed(sealed, _read_list(path, cfg))
     files = check_labels(files, cfg, place.path)
@@ -130,14 +130,16 @@ def scan_table(
         columns=["path", "relative", "state", "code", "why"],
         dtype=str,
     )
-    return ImageTable(root, rows, excluded, bits, groups, (*place.notes, *files.notes, *notes)), found
+    within = _table_within(path, excluded["relative"], named=False).strip()  # notes are passed on, and names may tell
+    said = (*place.notes, *([within] if within else []), *files.notes, *notes)
+    return ImageTable(root, rows, excluded, bits, groups, said), found
 
 
 def _read_folder(root: Path, cfg: DataConfig, sealed: frozenset[str]) -> DataFiles:
     refuse_for_folder(root, cfg)
     walked = walk(root, cfg.follow_links, tiff=cfg.tiff, sealed=sealed)
     files = without_sealed(sealed, label_by_folder(root, walked, under=cfg.under, pattern=cfg.label_pattern))
-    refuse_masks(files.found, tiff=cfg.tiff)
+    refuse_masks(files.found, tiff=cfg.tiff, megapixels=cfg.max_megapixels)
     return files
 
 
@@ -170,8 +172,18 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     hint = propose(name.rpartition("/")[2] for name in loose)
     hint += f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
     hint += f" {links} links are entered with --follow-links." if links else ""
-    hint += f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}" if loose else ""
+    hint += _table_within(path, (row["relative"] for row in ignored))
+    if loose and path.is_dir():
+        hint += f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}"
     return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
+
+
+def _table_within(path: Path, relatives: Iterable[str], *, named: bool = True) -> str:
+    """What to do about a table in an archive, as a sentence after another; '' where there is none."""
+    tables = [name for name in relatives if name.casefold().endswith((".csv", ".tsv"))] if is_archive(path) else []
+    what = f"table {tables[0]!r}" if tables and named else "table (CSV)"
+    said = f" The {what} in the archive was not read; to use it, unpack the archive and give the table as DATA."
+    return said if tables else ""
 
 
 def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -252,12 +264,12 @@ def _max_bad_files(cfg: DataConfig, found: int) -> tuple[float, str]:
     return int(cfg.max_bad), f"{cfg.max_bad} files"
 
 
-def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig) -> None:
+def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig, hint: str) -> None:
     """Raises the errors of build_table()."""
     refuse_damaged(table, found, cfg)
     if len(table.classes) < 2:
         raise DataError(
-            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each."
+            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each.{hint}"
         )
 
 

@@ -12,6 +12,7 @@ from plainfilm.data.dicom.read import is_dicom
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.folders.walk import FoundFiles, set_aside
 from plainfilm.data.image import sandbox
+from plainfilm.data.image.costly import refuse_large
 from plainfilm.data.image.decode import ImageFacts, digest, read_bytes
 from plainfilm.data.table.file_facts import FactsBook
 from plainfilm.data.table.patients import PatientSecret
@@ -30,10 +31,12 @@ def scan(
 
     def read_facts(file: FoundFiles) -> ImageFacts | DecodeError:
         try:
-            data = read_bytes(file.path)
-            known = book.get(digest(data)) if book else None
+            data = read_bytes(file.path, cfg.max_megapixels)
+            if known := book.get(digest(data)) if book else None:
+                refuse_large(known.width, known.height, cfg.max_megapixels)  # read when more were admitted
+                return known
             key = secret.value() if is_dicom(data) else None  # no key is created where none is needed
-            return known or sandbox.facts_of(data, tiff=cfg.tiff, frame=cfg.frame, key=key)
+            return sandbox.facts_of(data, tiff=cfg.tiff, frame=cfg.frame, key=key, megapixels=cfg.max_megapixels)
         except DecodeError as error:
             return error
 

@@ -141,11 +141,11 @@ def _reading(finished: FinishedRun, path: Path, asked: ExternalRequest) -> DataC
     """How the images are read: pixels as the run decodes its own; the rest as asked, else as in the run where that fits."""
     spec, trained = DecodeSpec(**finished.card.decode), finished.cfg.data
     keys = {
-        **{name: getattr(trained, name) for name in _AS_TRAINED}, **options_that_fit(data_folder(path).path, None, trained),
+        **{name: getattr(trained, name) for name in _AS_TRAINED}, **options_that_fit(data_folder(path, spec.megapixels).path, None, trained),
         **{name: value for name, value in asked.reading.items() if value is not None},
-        "path": str(path), "bits": spec.bits, "tiff": spec.tiff, "frame": spec.frame,
+        "path": str(path), "bits": spec.bits, "tiff": spec.tiff, "frame": spec.frame, "max_megapixels": spec.megapixels,
     }  # fmt: skip
-    if data_folder(path).path.is_dir() and "one_label" not in asked.reading:
+    if data_folder(path, spec.megapixels).path.is_dir() and "one_label" not in asked.reading:
         keys["one_label"] = None  # the folders are named by the run's classes, or by --map
     if asked.patient_pattern is not None:
         keys["patient_pattern"] = asked.patient_pattern

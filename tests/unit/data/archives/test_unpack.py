@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import stat
+import struct
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -94,11 +97,15 @@ def test_colour_and_a_single_set_are_read(tmp_path: Path) -> None:
 
 
 def test_a_stored_png_has_the_same_bytes_for_ever() -> None:
-    data = stored_png(bytes(range(6)), 3, 2, 1)
+    data = b"".join(stored_png([bytes(range(6))], 3, 2, 1))
     assert np.asarray(load(data)).tolist() == [[0, 1, 2], [3, 4, 5]]
     assert hashlib.sha256(data).hexdigest() == "d1afdb4668aa1ff7e00680a0ef675e19d2ac93d8e70e8bc6d1cde3b46574810f"
     large = np.arange(300 * 300 * 3, dtype=np.uint32).astype(np.uint8).reshape(300, 300, 3)  # more than one block
-    np.testing.assert_array_equal(np.asarray(load(stored_png(large.tobytes(), 300, 300, 3))), large)
+    whole = b"".join(stored_png([large.tobytes()], 300, 300, 3))
+    np.testing.assert_array_equal(np.asarray(load(whole)), large)
+    assert b"".join(stored_png((row.tobytes() for row in large), 300, 300, 3)) == whole  # however its rows come
+    full = np.zeros((5, 13_106), np.uint8)  # with the byte before each row 65,535: one block to its end
+    np.testing.assert_array_equal(np.asarray(load(b"".join(stored_png([full.tobytes()], 13_106, 5, 1)))), full)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +115,7 @@ def test_a_stored_png_has_the_same_bytes_for_ever() -> None:
         ({"train_images": NOISE.astype(np.float32), "train_labels": np.zeros(40, int)}, "float32"),
         ({"train_images": np.zeros((4, 8, 8, 8), np.uint8), "train_labels": np.zeros(4, int)}, r"\(4, 8, 8, 8\)"),
         ({"train_images": NOISE, "train_labels": np.zeros(40)}, "float64"),
-        ({"train_images": NOISE, "train_labels": np.zeros(39, int)}, "40 images, and its labels are 39"),
+        ({"train_images": NOISE, "train_labels": np.zeros(39, int)}, "40 images, and train_labels are 39"),
         ({"train_images": NOISE, "train_labels": np.full(40, -1)}, "the label -1"),
         ({"train_images": NOISE}, "the arrays train_images. Expected train_images, train_labels"),
         ({"a": NOISE}, "the arrays a. Expected"),
@@ -132,11 +139,115 @@ def test_a_header_that_claims_more_than_there_is_costs_nothing(tmp_path: Path) -
     labels = io.BytesIO()
     np.save(labels, np.zeros(40, np.uint8))
     path = zipped(tmp_path / "x.npz", {"images.npy": head.getvalue(), "labels.npy": labels.getvalue()})
-    assert "1000000 images, and its labels are 40" in refusal(path)
+    assert "1,000,000 images; at most 500,000" in refusal(path)
     head = io.BytesIO()
     np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": (40, 99, 99)})
     path = zipped(tmp_path / "y.npz", {"images.npy": head.getvalue() + bytes(500), "labels.npy": labels.getvalue()})
     assert "damaged, cut off" in refusal(path)
+
+
+def only_head(shape: tuple[int, ...], kind: str = "|u1", data: bytes = b"") -> bytes:
+    """The file of an array that states more than it holds."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+    return file.getvalue() + data
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "said"),
+    [
+        ((1, 15_000, 20_000), (1,), "images cannot be read: 20000 x 15000 pixels; at most 64000000 are read"),
+        ((1, 2, 70_000, 3), (1,), "images cannot be read: 70000 x 2 pixels; each side may have 65,000"),
+        ((500_001, 8, 8), (500_001,), "images holds 500,001 images; at most 500,000 are unpacked"),
+        ((1, 8, 8), (60_000_000,), "it holds 1 images, and labels are 60,000,000"),
+        ((1, 8, 8), (60_000_000, 1), "it holds 1 images, and labels are 60,000,000"),
+        ((2, 8, 8), (2, 0), "it holds 2 images, and labels are 0"),
+        ((-1, 8, 8), (1,), r"images is uint8 \(-1, 8, 8\)"),
+        ((0, 8, 8), (0,), r"images is uint8 \(0, 8, 8\)"),
+    ],
+)
+def test_sizes_are_compared_before_anything_is_read(
+    tmp_path: Path, images: tuple[int, ...], labels: tuple[int, ...], said: str
+) -> None:
+    """The arrays have no bytes: to read any of them would say that the archive is cut off."""
+    path = zipped(tmp_path / "x.npz", {"images.npy": only_head(images), "labels.npy": only_head(labels, "<i8")})
+    with pytest.raises(DataError, match=said):
+        data_folder(path, 64)
+
+
+def test_a_larger_image_is_unpacked_where_it_is_admitted(tmp_path: Path) -> None:
+    wide = np.zeros((1, 1000, 1001), np.uint8)
+    path = arrays(tmp_path / "x.npz", images=wide, labels=np.zeros(1, int))
+    with pytest.raises(DataError, match="at most 1000000 are read; --max-megapixels 2 admits it"):
+        data_folder(path, 1)
+    assert (data_folder(path, 2).path / "0" / "image-000000.png").is_file()
+
+
+def peak_of(path: Path) -> int:
+    """Bytes of Python memory that unpacking takes at most."""
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(DataError):
+            data_folder(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_image_is_unpacked_in_parts(tmp_path: Path) -> None:
+    large = np.arange(3000 * 4000 * 2, dtype=np.uint8).reshape(2, 4000, 3000)
+    path = arrays(tmp_path / "x.npz", images=large, labels=np.zeros(2, int))
+    assert peak_of(path) < 8_000_000  # one image has 12 MB
+    for i in range(2):
+        file = data_folder(path).path / "0" / f"image-00000{i}.png"
+        np.testing.assert_array_equal(np.asarray(load(file.read_bytes())), large[i])
+
+
+def test_a_header_as_long_as_a_file_is_not_read(tmp_path: Path) -> None:
+    head = b"\x93NUMPY\x02\x00" + struct.pack("<I", 30_000_000) + bytes(30_000_000)
+    path = zipped(tmp_path / "x.npz", {"images.npy": head, "labels.npy": only_head((1,))})
+    assert peak_of(path) < 8_000_000
+    assert "damaged, cut off" in refusal(path)
+
+
+def test_names_are_counted_before_any_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    data = path.read_bytes()
+    path.write_bytes(data[:-14] + struct.pack("<HH", 1, 1) + data[-10:])  # the end record says that it is one
+    monkeypatch.setattr(zip_file, "MOST_FILES", 7)
+    monkeypatch.setattr(zipfile, "ZipInfo", lambda *_: pytest.fail("listed"))
+    assert "it holds 8 files; at most 7 are unpacked" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["1.png", "2.png"], "2 files under"),
+        (["images/1.png", "images/2.png"], "Only one class was found"),
+        ([], "No images under"),
+    ],
+)
+def test_a_table_in_an_archive_is_named_where_it_is_missed(tmp_path: Path, names: list[str], said: str) -> None:
+    files = {name: png(i) for i, name in enumerate(names)}
+    path = zipped(tmp_path / "x.zip", {**files, "labels.csv": b"path,label\n"})
+    with pytest.raises(DataError, match=said) as caught:
+        build_table(path, DataConfig())
+    sentence = "; to use it, unpack the archive and give the table as DATA."
+    assert " The table 'labels.csv' in the archive was not read" in str(caught.value)
+    assert str(caught.value).endswith(sentence)
+    with pytest.raises(DataError) as caught:
+        build_table(zipped(tmp_path / "y.zip", files), DataConfig())
+    assert "not read" not in str(caught.value) and "folder above" not in str(caught.value)
+
+
+def test_a_table_beside_class_folders_in_an_archive_is_a_note(tmp_path: Path) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("A/list.TSV", "path\tlabel\n")
+    (note,) = [note for note in build_table(path, DataConfig()).notes if "not read" in note]
+    assert note.startswith("The table (CSV) in the archive was not read; to use it")
+    zipfile.ZipFile(path).extractall(tmp_path / "by hand")
+    assert not any("not read" in note for note in build_table(tmp_path / "by hand", DataConfig()).notes)
 
 
 @pytest.mark.parametrize("name", ["../out.png", "/out.png", "A/nul.png", "a\\..\\..\\out.png"])

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,9 +105,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths of every file that is read from now on."""
     paths: list[str] = []
 
-    def read(path: Path | str) -> bytes:
+    def read(path: Path | str, megapixels: int) -> bytes:
         paths.append(str(path))
-        return read_bytes(path)
+        return read_bytes(path, megapixels)
 
     monkeypatch.setattr(cache, "read_bytes", read)
     return paths
@@ -188,6 +189,13 @@ def test_another_preprocessing_is_another_cache(rows: pd.DataFrame, opened: list
     opened.clear()
     np.testing.assert_array_equal(decode_rows(rows, other)[:], decoded_one_by_one(rows, other))
     assert len(opened) == len(rows)
+
+
+def test_more_admitted_pixels_need_no_new_cache(rows: pd.DataFrame, opened: list[str]) -> None:
+    decode_rows(rows, SPEC)
+    opened.clear()
+    np.testing.assert_array_equal(decode_rows(rows, replace(SPEC, megapixels=300))[:], decode_rows(rows, SPEC)[:])
+    assert opened == [] and "megapixels" not in str(cache.about_pixels(SPEC))  # nor is an older one rebuilt
 
 
 def test_another_version_of_what_decodes_is_another_cache(

@@ -29,10 +29,11 @@ from PIL import Image
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from plainfilm.config import DataConfig
+from plainfilm.data import errors
 from plainfilm.data.dicom import codestream, pixel_data
 from plainfilm.data.dicom import read as dicom
 from plainfilm.data.dicom.read import is_dicom, read_dicom
-from plainfilm.data.errors import MAX_BYTES, DecodeError
+from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes
 from plainfilm.data.table.image_table import build_table
 
@@ -1108,7 +1109,7 @@ def test_no_canary_is_ever_said(capfd: pytest.CaptureFixture[str], debug: bool) 
 
 def test_only_what_makes_the_image_is_read_of_a_file() -> None:
     with dicom._quiet():
-        dataset, _ = dicom._parsed(BROKEN["good"])
+        dataset, _ = dicom._parsed(BROKEN["good"], 64)
     assert {element.keyword for element in dataset} <= {*pixel_data.SMALL, *pixel_data.BULKY}
 
 
@@ -1241,15 +1242,18 @@ def test_a_header_that_claims_too_much_is_refused_before_anything_is_made(rows: 
     assert seconds < 1 and megabytes < 2
 
 
-def test_the_largest_image_that_is_read_is_the_cap_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixel_data, "MAX_PIXELS", SIDE * SIDE)
-    np.testing.assert_array_equal(shown(film(NOISE)), NOISE)
-    refused(film(np.zeros((SIDE, SIDE + 1), np.uint8)), "E_LARGE", "17 x 16 pixels; at most 256 are read")
+def test_the_largest_image_that_is_read_is_the_cap_itself() -> None:
+    assert decode_bytes(film(np.zeros((1000, 1000), np.uint8)), DecodeSpec(SIDE, megapixels=1)).shape == (SIDE, SIDE)
+    large = film(np.zeros((1000, 1001), np.uint8))
+    with pytest.raises(DecodeError) as caught:
+        decode_bytes(large, DecodeSpec(SIDE, megapixels=1))
+    assert caught.value.fact == "1001 x 1000 pixels; at most 1000000 are read"  # predict has no such option
+    assert caught.value.why == f"{caught.value.fact}; --max-megapixels 2 admits it"
+    assert decode_bytes(large, DecodeSpec(SIDE, megapixels=2)).shape == (SIDE, SIDE)
 
 
 def test_a_deflated_bomb_is_not_inflated_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert dicom.MAX_BYTES == MAX_BYTES
-    monkeypatch.setattr(dicom, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(errors, "MAX_BYTES", 1_000_000)
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     zeros = b"".join(packer.compress(bytes(2**20)) for _ in range(200)) + packer.flush()
     empty = part10(b"", DEFLATED)

@@ -5,15 +5,15 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from plainfilm.data.errors import DecodeError
-from plainfilm.data.image import costly
-from plainfilm.data.image import decode as decoding
+from plainfilm.data import errors
+from plainfilm.data.errors import DecodeError, how_to_admit, most_bytes
 from plainfilm.data.image import modes as pixels
 from plainfilm.data.image import png_check as png_module
 from plainfilm.data.image.decode import DecodeSpec, decode, decode_bytes, digest, inspect, load, read_bytes
@@ -317,21 +317,49 @@ def test_too_many_pixels_are_refused_from_the_header_alone(side: int) -> None:
         load(png(side, side, 8, 0, []))  # 64 million and a little, 400 million, 4.6e18
 
 
-def test_the_pixel_cap_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(costly, "MAX_PIXELS", SIDE * SIDE)
-    load(stored(NOISE))
-    with pytest.raises(DecodeError, match="E_LARGE: 17 x 16 pixels; at most 256 are read"):
-        load(stored(np.zeros((SIDE, SIDE + 1), np.uint8)))
+@pytest.mark.parametrize("form", ["PNG", "BMP", "PPM", "WEBP", "TIFF"])
+def test_the_pixel_cap_itself_is_allowed(form: str) -> None:
+    assert load(stored(np.zeros((1000, 2000), np.uint8), form), tiff=True, megapixels=2).size == (2000, 1000)
+    data = stored(np.zeros((1000, 2001), np.uint8), form)
+    why = "E_LARGE: 2001 x 1000 pixels; at most 2000000 are read; --max-megapixels 3 admits it"
+    for read in (partial(load, tiff=True), partial(inspect, tiff=True)):
+        with pytest.raises(DecodeError, match=why):
+            read(data, megapixels=2)
+    with pytest.raises(DecodeError, match=why):
+        decode_bytes(data, DecodeSpec(8, tiff=True, megapixels=2))
+    assert decode_bytes(data, DecodeSpec(8, tiff=True, megapixels=3)).shape == (8, 8)
+
+
+def test_an_image_above_the_usual_cap_and_pillows_own_is_read_where_it_is_admitted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """90 megapixels of one bit, so that the test needs little memory."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # what it is raised to must not stay
+    data = png(10_000, 9000, 1, 0, [bytes(1250)] * 9000)
+    with pytest.raises(DecodeError, match="E_LARGE: more than 64000000 pixels; --max-megapixels N admits larger ones"):
+        load(data)
+    assert load(data, megapixels=90).size == (10_000, 9000)
+    with pytest.raises(
+        DecodeError, match="E_LARGE: 10000 x 9000 pixels; at most 64000000 are read; --max-megapixels 90"
+    ):
+        load(data)  # Pillow's limit is for the process, ours for a call
+
+
+def test_no_option_is_named_that_would_not_admit_it() -> None:
+    assert how_to_admit(64, 1000).endswith("--max-megapixels 1000 admits it")
+    assert how_to_admit(64, 1001) == how_to_admit(1000) == ""
+    assert most_bytes(1) == most_bytes(64) == 256 * 1024**2 and most_bytes(128) == 512 * 1024**2
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = stored(NOISE)
     (tmp_path / "film.png").write_bytes(data)
-    monkeypatch.setattr(decoding, "MAX_BYTES", len(data))
+    monkeypatch.setattr(errors, "MAX_BYTES", len(data))
     decode(tmp_path / "film.png", AS_STORED)
-    monkeypatch.setattr(decoding, "MAX_BYTES", len(data) - 1)
-    with pytest.raises(DecodeError, match="E_LARGE"):
+    monkeypatch.setattr(errors, "MAX_BYTES", len(data) - 1)
+    with pytest.raises(DecodeError, match="E_LARGE.*--max-megapixels N"):
         decode(tmp_path / "film.png", AS_STORED)
+    decode(tmp_path / "film.png", DecodeSpec(SIDE, megapixels=128))  # twice the pixels, twice the bytes
 
 
 def test_an_animated_png_is_refused() -> None:

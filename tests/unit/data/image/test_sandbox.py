@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +98,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildPool]:
     """Children with 32 MB and half a second."""
     limits = ChildLimits(memory=32 << 20, seconds=0.5)
     pool = ChildPool("plainfilm.data.image.sandbox:work", 1, limits)
-    monkeypatch.setattr(sandbox, "_pool", lambda: pool)
+    monkeypatch.setattr(sandbox, "_pool", lambda _: pool)
     yield pool
     pool.kill()
 
@@ -256,22 +258,56 @@ def test_a_mask_is_counted_in_a_child_too():
     mask[:900], mask[:300, :300] = 255, 128
     tasks, sent = [], sandbox._reply
 
-    def recorded(asked: Any, data: bytes) -> Any:
+    def recorded(asked: Any, data: bytes, limits: ChildLimits) -> Any:
         tasks.append(asked["task"])
-        return sent(asked, data)
+        return sent(asked, data, limits)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sandbox, "_reply", recorded)
-        task, options = "plainfilm.data.folders.mask_pixels:count_values", {"tiff": False, "near": False}
+        task, options = (
+            "plainfilm.data.folders.mask_pixels:count_values",
+            {"tiff": False, "near": False, "megapixels": 64},
+        )
         assert sandbox.number_of(task, stored(mask, "PNG"), options) == 3
     assert tasks == [task]
 
 
 def test_a_reply_of_another_size_is_no_image(monkeypatch: pytest.MonkeyPatch):
     sandbox.use("on")
-    monkeypatch.setattr(sandbox, "_reply", lambda asked, data: ({}, bytes(255)))
+    monkeypatch.setattr(sandbox, "_reply", lambda *_: ({}, bytes(255)))
     with pytest.raises(DecodeError, match="E_LIMIT"):
         sandbox.pixels_of(stored(NOISE, "PNG"), SPEC)
+
+
+def test_the_limits_grow_with_the_pixels_that_are_admitted():
+    usual = ChildLimits()
+    assert sandbox._limits(1) == sandbox._limits(64) == usual
+    large = sandbox._limits(160)  # 2.5 times as many
+    assert (large.memory, large.cpu_seconds, large.seconds) == (1120 << 20, 8, 75.0)
+    assert large.reply == usual.reply  # the image that the network sees
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory has a limit on Linux only")
+def test_a_child_gets_as_much_memory_as_the_pixels_need(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sandbox, "_LIMITS", ChildLimits(memory=24 << 20))
+    data = png(5000, 5000)  # 25 MB of pixels
+    with pytest.raises(DecodeError, match="E_LIMIT: decoding it takes more than 24 MB of memory"):
+        sandbox.pixels_of(data, SPEC)
+    assert sandbox.pixels_of(data, replace(SPEC, megapixels=320)).shape == (16, 16)
+    facts = sandbox.facts_of(data, tiff=False, frame=None, key=None, megapixels=320)
+    assert (facts.width, facts.height) == (5000, 5000)
+
+
+def test_the_child_refuses_what_its_parent_would():
+    data = png(1001, 1000)
+    with sandbox.used("on"):
+        for read in (
+            lambda most: sandbox.pixels_of(data, replace(SPEC, megapixels=most)),
+            lambda most: sandbox.facts_of(data, tiff=False, frame=None, key=None, megapixels=most),
+        ):
+            read(2)
+            with pytest.raises(DecodeError, match="E_LARGE: 1001 x 1000 pixels.*--max-megapixels 2 admits it"):
+                read(1)
 
 
 def test_stopped_it_decodes_no_more_until_it_is_used_again():
@@ -289,7 +325,7 @@ def test_after_a_kill_no_thread_of_a_pool_starts_a_child(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     pool, starts, begun = ChildPool("a_task:work", 4, ChildLimits(seconds=3)), [], child_process._begun
-    monkeypatch.setattr(sandbox, "_pool", lambda: pool)
+    monkeypatch.setattr(sandbox, "_pool", lambda _: pool)
     monkeypatch.setattr(sandbox, "_pools", {0: pool})
     monkeypatch.setattr(child_process, "_begun", lambda task: starts.append(task) or begun(task))
     costly, found = png(2100, 2000), []

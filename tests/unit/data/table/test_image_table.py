@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
-from plainfilm.data.image.decode import digest
+from plainfilm.data.errors import MEGAPIXELS, MOST_MEGAPIXELS
+from plainfilm.data.image.decode import DecodeSpec, digest
 from plainfilm.data.image.other_formats import NOT_AN_IMAGE
 from plainfilm.data.split.splits import count, make_split
 from plainfilm.data.table.image_table import ImageTable, build_table, scan_table
@@ -41,6 +42,24 @@ def test_a_clean_folder_is_used_whole(tiny_cxr: Path) -> None:
     assert row["sha256"] == digest(first.read_bytes())
     assert row["bytes"] == first.stat().st_size
     assert (row["given"], row["duplicate_of"]) == ("", "")
+
+
+def test_an_image_is_read_where_so_many_pixels_are_admitted(tiny_cxr: Path, fresh_cache: Path) -> None:
+    """Facts that the cache knows from a run that admitted more are no way around the limit."""
+    Image.fromarray(np.zeros((1000, 1001), np.uint8)).save(tiny_cxr / "NORMAL" / "large.png")
+    for admitted in (1, 2, 1):
+        table = build_table(tiny_cxr, DataConfig(max_megapixels=admitted))
+        assert excluded(table) == ({"NORMAL/large.png": "E_LARGE"} if admitted == 1 else {})
+        assert len(table.rows) == (32 if admitted == 1 else 33)
+    assert "--max-megapixels 2 admits it" in table.excluded["why"].iloc[0]
+
+
+def test_the_option_has_the_bounds_of_the_readers() -> None:
+    assert DataConfig().max_megapixels == DecodeSpec(8).megapixels == MEGAPIXELS
+    assert DataConfig(max_megapixels=MOST_MEGAPIXELS).max_megapixels == MOST_MEGAPIXELS
+    for wrong in (0, MOST_MEGAPIXELS + 1):
+        with pytest.raises(ValueError, match="max_megapixels"):
+            DataConfig(max_megapixels=wrong)
 
 
 def test_rows_come_in_the_order_of_the_walk(tiny_cxr: Path) -> None:

@@ -71,6 +71,15 @@ def test_images_of_other_patients_are_read_with_their_labels_by_name(read, outsi
     assert found.name == f"external-{found.seal[:8]}" and len(found.seal) == 64
 
 
+def test_external_images_have_as_many_pixels_as_the_run_admitted(read, outside: Path):
+    Image.fromarray(np.zeros((1000, 1001), np.uint8)).save(outside / "NORMAL" / "large.png")
+    admitted = card_of()
+    admitted.decode["megapixels"] = 1
+    assert read(outside, admitted).table.excluded["code"].tolist() == ["E_LARGE"]
+    admitted.decode["megapixels"] = 2
+    assert len(read(outside, admitted).rows) == 17
+
+
 def test_a_table_is_read_by_the_columns_of_the_run_where_it_has_them(own: pd.DataFrame, outside: Path):
     images = sorted(outside.rglob("*.png"))
     lines = [
