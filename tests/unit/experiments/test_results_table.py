@@ -552,7 +552,8 @@ def test_a_damaged_metrics_file_is_one_line(save_run, tmp_path, out):
     lost = {name: value for name, value in saved["valid"].items() if name != "confusion"}
     for part in (lost, saved["valid"] | {"shortcut_baseline": {"auroc": 3}}, saved["valid"] | {"metrics": []}):
         run.metrics.write_text(json.dumps({**saved, "valid": part}))
-        assert lacking(refused(run.root.parent, "--out", out), "metrics.json of", "Make it again: ") == []
+        said = refused(run.root.parent, "--out", out)
+        assert lacking(said, "metrics.json of", "Make it again") == [], said
     assert list(out.iterdir()) == []
 
 
