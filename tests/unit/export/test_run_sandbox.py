@@ -47,11 +47,11 @@ def test_a_run_is_decoded_as_it_was_trained_and_only_then(save_run, monkeypatch,
 
 
 def test_external_and_local_images_are_read_so_too(save_run, monkeypatch, tmp_path):
-    class Seen(Exception):
+    class SeenError(Exception):
         pass
 
     def scan(*_: object, **__: object) -> None:
-        raise Seen(sandbox.mode())
+        raise SeenError(sandbox.mode())
 
     monkeypatch.setattr(sandbox, "_mode", None)
     finished = FinishedRun.open(save_run("one", patients=6, options={"data.sandbox": "on"}).root)
@@ -61,7 +61,7 @@ def test_external_and_local_images_are_read_so_too(save_run, monkeypatch, tmp_pa
         lambda: external_set.read_external(finished, external_set.ExternalRequest(tmp_path), silent),
         lambda: by_prevalence.by_prevalence(ParentRun(finished, "cpu"), finished.run.root, tmp_path, tmp_path, 0.1, 0, silent),
     ):  # fmt: skip
-        with pytest.raises(Seen, match="^on$"):
+        with pytest.raises(SeenError, match="^on$"):
             read()
         assert sandbox.mode() == "auto"
 

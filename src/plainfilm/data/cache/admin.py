@@ -96,8 +96,6 @@ def _files(folder: Path, kind: str) -> list[Path]:
 
 def _remove_empty(folder: Path) -> None:
     """Remove the folder and its subfolders where they are empty."""
-    for place in (folder, folder.parent):
-        (place / ".lock").unlink(missing_ok=True)
     for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         with contextlib.suppress(OSError):
             inner.rmdir()
