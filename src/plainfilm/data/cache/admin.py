@@ -54,6 +54,9 @@ def clear(root: Path) -> list[Entry]:
             for path in sorted(_files(folder, kind), key=lambda path: path.suffix != ".json"):  # an index goes first
                 if path.name != ".lock":
                     path.unlink(missing_ok=True)
+        _remove_locks(removed)
+    if os.name == "nt":  # which removes no open file, so also none that another process has locked by now
+        _remove_locks(removed)
     for entry in removed:
         _remove_empty(entry.path)
     return removed
@@ -92,6 +95,13 @@ def _files(folder: Path, kind: str) -> list[Path]:
         return [path for path in folder.iterdir() if _BLOCK.fullmatch(path.name) and not path.is_symlink()]
     found = (path for path in folder.rglob("*.png") if not path.is_symlink())
     return [path for path in found if _FILM.fullmatch(path.relative_to(folder).as_posix())]
+
+
+def _remove_locks(removed: list[Entry]) -> None:
+    """Remove their own locks while they are held: who waits for one takes a new one. The one of all archives stays."""
+    for entry in removed:
+        with contextlib.suppress(OSError):
+            (entry.path / ".lock").unlink()
 
 
 def _remove_empty(folder: Path) -> None:
