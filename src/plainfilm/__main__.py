@@ -1,8 +1,9 @@
 """`python -m plainfilm`, and the installed command: a signal ends it in one line, before and after its work too."""
 
+import signal
 import sys
 
-from plainfilm.base.signals import INTERRUPTED, end_at_once, leave, say, take
+from plainfilm.base.signals import INTERRUPTED, Interrupted, end_at_once, say, take
 
 
 def main() -> None:
@@ -20,9 +21,10 @@ def main() -> None:
         say(b"plainfilm: Interrupted.\n")
     except SystemExit as end:
         code = end.code
-    take(lambda *_: leave(code))  # the work is over, and the code is that of the work
-    if code == INTERRUPTED:
-        leave(code)
+    Interrupted.work_is_over(code)
+    take(end_at_once)
+    if code == INTERRUPTED:  # one that went through exec() would else end the process by SIGINT
+        end_at_once(signal.SIGINT, None)
     sys.exit(code)  # type: ignore[arg-type]
 
 

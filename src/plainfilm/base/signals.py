@@ -45,6 +45,12 @@ class Interrupted:
         self.yes, self._at = True, time.monotonic()
         return True
 
+    @staticmethod
+    def work_is_over(code: object) -> None:
+        """Note the exit code of the work, for a signal that comes before the process ends."""
+        global _code
+        _code = code if isinstance(code, int) else int(bool(code))
+
     def is_same(self) -> bool:
         """Whether a later signal comes so soon that it is the first one again, sent by another process."""
         return time.monotonic() - self._at <= _SAME
@@ -60,7 +66,7 @@ def ended_by_signals() -> Iterator[Interrupted]:
             raise KeyboardInterrupt
 
     with handled(handle, _is_nobodys):
-        work_is_over(INTERRUPTED)  # so far
+        found.work_is_over(INTERRUPTED)  # so far
         yield found
 
 
@@ -90,24 +96,21 @@ def take(handler: Callable[[int, Any], None]) -> None:
             signal.signal(one, handler)
 
 
-def work_is_over(code: int) -> None:
-    """Note the exit code of the work, for a signal that comes before the process ends."""
-    global _code
-    _code = code
-
-
-def leave(code: object) -> None:
+def _leave(code: int) -> None:
     """End without waiting for threads, all files being closed; an interrupt that went through exec() would else end it by SIGINT."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    os._exit(code if isinstance(code, int) else int(bool(code)))
+    os._exit(code)
 
 
 def end_at_once(number: int, frame: Any) -> None:
-    """End the process: nothing is open yet, and an exception in the middle of an import may become another one."""
-    if _code is not None:  # or nothing is open any more
-        leave(_code)
+    """End the process before its work, or after it with its code: nothing is open then.
+
+    An exception in the middle of an import may become another one.
+    """
+    if _code is not None:
+        _leave(_code)
     say(b"plainfilm: Interrupted. Nothing was begun.\n")
     os._exit(INTERRUPTED)
 
