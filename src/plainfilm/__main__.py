@@ -1,10 +1,9 @@
 """`python -m plainfilm`, and the installed command: a signal ends it in one line, before and after its work too."""
 
-import contextlib
-import os
+import signal
 import sys
 
-from plainfilm.base.signals import INTERRUPTED, end_at_once, say, take
+from plainfilm.base.signals import INTERRUPTED, Interrupted, end_at_once, say, take
 
 
 def main() -> None:
@@ -22,18 +21,11 @@ def main() -> None:
         say(b"plainfilm: Interrupted.\n")
     except SystemExit as end:
         code = end.code
-    take(lambda *_: _leave(code))  # the work is over, and the code is that of the work
-    if code == INTERRUPTED:
-        _leave(code)
+    Interrupted.work_is_over(code)
+    take(end_at_once)
+    if code == INTERRUPTED:  # one that went through exec() would else end the process by SIGINT
+        end_at_once(signal.SIGINT, None)
     sys.exit(code)  # type: ignore[arg-type]
-
-
-def _leave(code: object) -> None:
-    """End without waiting for threads, all files being closed; an interrupt that went through exec() would else end it by SIGINT."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    os._exit(code if isinstance(code, int) else int(bool(code)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from contextlib import contextmanager, suppress
 
@@ -19,6 +20,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as in other tools
 _NAMES = ("SIGINT", "SIGTERM", "SIGBREAK", "SIGHUP")  # the third on Windows only; the last: the terminal was closed
 ENDING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 ASKED = tuple(one for one in ENDING if one.name != "SIGHUP")  # sent by somebody, and not by a terminal that is closed
+_code: int | None = None  # of the work, once it has begun
 _SAME = 0.3  # seconds: a terminal that is closed sends SIGHUP, and so does its shell
 
 
@@ -30,12 +32,28 @@ class Interrupted:
 
     def note(self) -> bool:
         """Note a signal; whether it is the first. The second one ends the process at once, whatever it waits for."""
-        if not self.yes:
-            self.yes, self._at = True, time.monotonic()
+        if self.is_first():
             return True
-        if time.monotonic() - self._at > _SAME:
+        if not self.is_same():
             os._exit(INTERRUPTED)
         return False
+
+    def is_first(self) -> bool:
+        """Note a signal; whether it is the first."""
+        if self.yes:
+            return False
+        self.yes, self._at = True, time.monotonic()
+        return True
+
+    @staticmethod
+    def work_is_over(code: object) -> None:
+        """Note the exit code of the work, for a signal that comes before the process ends."""
+        global _code
+        _code = code if isinstance(code, int) else int(bool(code))
+
+    def is_same(self) -> bool:
+        """Whether a later signal comes so soon that it is the first one again, sent by another process."""
+        return time.monotonic() - self._at <= _SAME
 
 
 @contextmanager
@@ -48,6 +66,7 @@ def ended_by_signals() -> Iterator[Interrupted]:
             raise KeyboardInterrupt
 
     with handled(handle, _is_nobodys):
+        found.work_is_over(INTERRUPTED)  # so far
         yield found
 
 
@@ -77,8 +96,21 @@ def take(handler: Callable[[int, Any], None]) -> None:
             signal.signal(one, handler)
 
 
+def _leave(code: int) -> None:
+    """End without waiting for threads, all files being closed; an interrupt that went through exec() would else end it by SIGINT."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
 def end_at_once(number: int, frame: Any) -> None:
-    """End the process: nothing is open yet, and an exception in the middle of an import may become another one."""
+    """End the process before its work, or after it with its code: nothing is open then.
+
+    An exception in the middle of an import may become another one.
+    """
+    if _code is not None:
+        _leave(_code)
     say(b"plainfilm: Interrupted. Nothing was begun.\n")
     os._exit(INTERRUPTED)
 

@@ -51,6 +51,7 @@ class _OneLineErrors(HelpGroup):
         make_others_visible()
         with ended_by_signals() as interrupted:
             code = self._run(verbose, interrupted, args, prog_name, **extra)
+            interrupted.work_is_over(code)
         sys.exit(code)
 
     def _run(self, verbose: bool, interrupted: Interrupted, args: Any, prog_name: str | None, **extra: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +54,6 @@ class FinishedRun:
         say_unverified(run, on_event)
         stamp = _stamp_of(run)  # before reading: a file that is replaced meanwhile is read again
         card, cfg, rows = read_card(run), read_run_config(run), read_table(run)
-        sandbox.use(cfg.data.sandbox)  # for every image that is decoded for it
         if data is not None:
             rows = find_moved(rows, data_folder(data).path, lambda done, of: on_event("scan", {"done": done, "of": of}))
             on_event("note", {"text": _found_again(rows, data)})
@@ -64,6 +64,10 @@ class FinishedRun:
     def up_to_date(self) -> FinishedRun:
         """The run as its files are now: itself, or read again where one has been written since."""
         return self if self.stamp == _stamp_of(self.run) else FinishedRun.open(self.run.root, self.moved)
+
+    def decoding(self) -> AbstractContextManager[None]:
+        """Images are decoded inside where its config says; its network runs outside: the config is a file of the run."""
+        return sandbox.used_of_run(self.cfg.data.sandbox)
 
     @property
     def data(self) -> Path | None:

@@ -104,7 +104,8 @@ def _decoded(
 ) -> PixelRows:
     """The pixels as the network sees them, added to the cache where the run keeps one."""
     spec = DecodeSpec(**finished.card.decode)
-    return decode_with_events(rows, spec, on_event, keep=finished.cfg.data.cache, files_too=files_too)
+    with finished.decoding():
+        return decode_with_events(rows, spec, on_event, keep=finished.cfg.data.cache, files_too=files_too)
 
 
 def _predicted(

@@ -27,7 +27,7 @@ from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.experiments.cost import Cost, read_cost
 from plainfilm.experiments.failures import with_failures
 from plainfilm.experiments.grid import About, Experiment, read_experiment
-from plainfilm.experiments.held_out import HeldOutScores, discordant, held_out_scores, shortcut_baseline
+from plainfilm.experiments.held_out import HeldOutScores, SavedDocuments, discordant, held_out_scores, shortcut_baseline
 from plainfilm.runs.card import KEPT_LAST
 from plainfilm.runs.environment import version_of
 from plainfilm.runs.folder import RunDir
@@ -124,15 +124,15 @@ def read_section(name: str, folder: Path, file: Path | None, margin: float | Non
         (done if status == "done" else unfinished).append((root, status))
     unfinished = with_failures(folder, [root for root, _ in done], unfinished)
     split = _ranked_on([root for root, _ in done])
-    runs = [read_scored(root, split) for root, _ in done]
+    runs, saved = [read_scored(root, split) for root, _ in done], SavedDocuments()
     rows: list[Row] = []
     lineup = None
     if runs:
         refuse_other_classes(runs)
         lineup = line_up(gather(runs), "auroc")
-        rows = _rows(lineup, experiment, file, margin)
+        rows = _rows(lineup, experiment, file, margin, saved)
     rows += _not_run(rows, experiment, unfinished, file)
-    probe, baseline = shortcut_baseline(lineup.configurations[0].runs) if lineup else ("", None)
+    probe, baseline = shortcut_baseline(lineup.configurations[0].runs, saved) if lineup else ("", None)
     notes = list(dict.fromkeys(note for run in runs for note in run.card.notes if not note.startswith("SHORTCUT")))
     return ResultsSection(
         name, experiment.about if experiment else About(), rows, baseline, probe,
@@ -192,7 +192,9 @@ def _read_file(file: Path | None) -> Experiment | None:
         raise DataError(f"The experiment's file cannot be used: {error}") from None
 
 
-def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None, margin: float | None) -> list[Row]:
+def _rows(
+    lineup: Lineup, experiment: Experiment | None, file: Path | None, margin: float | None, saved: SavedDocuments
+) -> list[Row]:
     """Ranked rows, each tested against the best; where the number of train images varies, the best of that number."""
     sizes = [_per_class(configuration.runs[0]) for configuration in lineup.configurations]
     against: dict[str, tuple[str, Difference | None]] = {}
@@ -207,21 +209,22 @@ def _rows(lineup: Lineup, experiment: Experiment | None, file: Path | None, marg
             for i, configuration in enumerate(part.configurations)
         }
     return [
-        _row(configuration, i, against[configuration.name], size, _command(configuration.name, experiment, file))
+        _row(configuration, i, against[configuration.name], size, _command(configuration.name, experiment, file), saved)
         for i, (configuration, size) in enumerate(zip(lineup.configurations, sizes, strict=True))
     ]
 
 
 def _row(
-    configuration: Configuration, i: int, against: tuple[str, Difference | None], size: int | None, command: str
-) -> Row:
+    configuration: Configuration, i: int, against: tuple[str, Difference | None], size: int | None, command: str,
+    saved: SavedDocuments,
+) -> Row:  # fmt: skip
     accesses = [count_accesses(RunDir(run.root), run.card.seal)[0] for run in configuration.runs]
     return Row(
         name=configuration.name, rank=i + 1, seeds=[each.repeat[0] for each in configuration.repeats],
         metrics=configuration.metrics, runs=len(configuration.runs), folds=folds_of(configuration.runs),
         difference=against[1], costs=_costs([read_cost(RunDir(run.root)) for run in configuration.runs]),
-        accesses=sum(accesses), test=held_out_scores([run for run, n in zip(configuration.runs, accesses, strict=True) if n]),
-        command=command, per_class=size, best=against[0], discordant=discordant(configuration.runs),
+        accesses=sum(accesses), test=held_out_scores([run for run, n in zip(configuration.runs, accesses, strict=True) if n], saved),
+        command=command, per_class=size, best=against[0], discordant=discordant(configuration.runs, saved),
     )  # fmt: skip
 
 

@@ -142,7 +142,7 @@ class _Sample:
 def _sample(run: RunDir, card: Card, rows: pd.DataFrame) -> _Sample:
     """32 valid images; where DATA is gone, those that the run kept."""
     valid = rows[rows["split"] == "valid"].sort_values("sha256")[:_CHECK_IMAGES]
-    with contextlib.suppress(DataError, OSError), sandbox.used(read_run_config(run).data.sandbox):
+    with contextlib.suppress(DataError, OSError), sandbox.used_of_run(read_run_config(run).data.sandbox):
         pixels = np.asarray(decode_rows(valid.reset_index(drop=True), DecodeSpec(**card.decode))[:])
         return _Sample(_as_input(pixels), "valid images")
     try:

@@ -20,7 +20,7 @@ from plainfilm.schemas.not_judged import (
     OTHER_KINDS,
     OUT_OF_DISTRIBUTION,
 )  # fmt: skip
-from plainfilm.schemas.number_text import THREE, limits_text
+from plainfilm.schemas.number_text import THREE, TOP_3, limits_text
 from plainfilm.schemas.operating import Recalibration
 
 NOT_REPORTED = "NOT REPORTED"
@@ -156,9 +156,7 @@ def _scores(name: str, scores: SplitScores) -> list[str]:
 def _facts(scores: SplitScores) -> list[str]:
     lines = []
     if (top := scores.top_3_accuracy) is not None:
-        lines.append(
-            f"- Top-3 accuracy (the true class is among the three highest scores): {_value(top)} {_between(top)}"
-        )
+        lines.append(f"- {TOP_3}: {_value(top)} {_between(top)}")
     if (row := scores.shortcut_baseline) is not None and row.auroc is not None:
         lines.append(
             f"- Shortcut baseline: AUROC {_value(row.auroc)} {_between(row.auroc)} by {_plain(str(row.best))} alone"

@@ -133,9 +133,10 @@ def _heat(
     chosen, available = choose_images(rows, n), rows["group"].nunique()
     described = "valid images, one of each patient" if card.has_patients else "valid images"
     try:
-        pixels = decode_with_events(
-            rows.iloc[chosen], DecodeSpec(**card.decode), on_event, keep=finished.cfg.data.cache
-        )[:]
+        with finished.decoding():
+            pixels = decode_with_events(
+                rows.iloc[chosen], DecodeSpec(**card.decode), on_event, keep=finished.cfg.data.cache
+            )[:]
     except DataError:
         on_event(
             "note",

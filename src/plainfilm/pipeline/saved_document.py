@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from plainfilm import __version__
 from plainfilm.base.files import atomic_write, hash_json, sha256_of
@@ -19,16 +20,20 @@ _VERSION, _SUBGROUPS = "plainfilm", "--by"  # keys of `inputs` beside the files 
 
 @dataclass(frozen=True)
 class SavedDocument:
-    """What `evaluate` saved for one split."""
+    """What `evaluate` saved for one split.
+
+    `part`: as it is in the file. Its hash is of this: one of an earlier version lacks the keys that came since.
+    """
 
     document: EvaluateDocument
+    part: dict[str, Any]
 
     @classmethod
     def read(cls, run: RunDir, split: str) -> SavedDocument | None:
         """The document, or None if there is none that can be read: then it is computed again."""
         try:
             saved = saved_splits(run)[split]
-            return cls(EvaluateDocument.model_validate({**saved, "run": str(run.root)}))
+            return cls(EvaluateDocument.model_validate({**saved, "run": str(run.root)}), saved)
         except (DataError, ValueError, KeyError):
             return None
 
@@ -50,7 +55,7 @@ class SavedDocument:
         The version is not among them: see `from_another_version`.
         """
         then = self.document.inputs
-        now = self.inputs_of(run, self.document.split, asked) | {ITSELF: _numbers_hash(self.document)}
+        now = self.inputs_of(run, self.document.split, asked) | {ITSELF: numbers_hash(self.part)}
         left_out = {_VERSION, *([_SUBGROUPS] if asked.column is None else [])}
         differ = sorted(name for name in (then.keys() | now.keys()) - left_out if then.get(name) != now.get(name))
         return [f"the values of {asked.column}" if name == _SUBGROUPS else name for name in differ]
@@ -119,15 +124,10 @@ def save_document(run: RunDir, document: EvaluateDocument, asked: ExtraBlocks, b
     saved = SavedDocument.read(run, document.split)
     if saved is not None and not saved.from_another_version and not saved.changed(run, ExtraBlocks()):
         document = saved.kept_in(document)
-    document.inputs[ITSELF] = _numbers_hash(document)
+    document.inputs[ITSELF] = numbers_hash(document.model_dump(mode="json"))
     save_metrics(run, document)
     written = ["metrics.json", *_draw_decision_curve(run, document)]
     return document.model_copy(update={"written": sorted({*written, *(scored_files(run, document.split) - before)})})
-
-
-def _numbers_hash(document: EvaluateDocument) -> str:
-    """SHA-256 of what the document says; an edit by hand changes it."""
-    return numbers_hash(document.model_dump(mode="json"))
 
 
 def scored_files(run: RunDir, split: str) -> set[str]:

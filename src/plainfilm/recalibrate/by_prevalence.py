@@ -47,7 +47,8 @@ def by_prevalence(
         raise UsageError(
             f"--prevalence-threshold {share:g} is outside 0..1; give the share of positive images, e.g. 0.3."
         )
-    images = read_unlabelled(parent, on, on_event)
+    with parent.known.decoding():
+        images = read_unlabelled(parent, on, on_event)
     scores = card.scaling.probs(images.logits)[:, positive]
     threshold = prevalence.threshold_for(scores, share)
     about = _about(parent, path, images, share)

@@ -137,7 +137,8 @@ def read_local(parent: Parent, asked: ExternalRequest, on_event: EventCallback) 
     """
     external = read_external(parent.known, asked, on_event)
     rows = external.rows.reset_index(drop=True)
-    pixels = decode_with_events(rows, DecodeSpec(**parent.card.decode), on_event, keep=False)
+    with parent.known.decoding():
+        pixels = decode_with_events(rows, DecodeSpec(**parent.card.decode), on_event, keep=False)
     logits, ood = parent.score(pixels)
     clusters = renumbered(rows["group"].to_numpy())
     scores = LocalScores(logits, label_index(rows, parent.card.vocab), clusters, tuple(rows["sha256"]))

@@ -28,7 +28,7 @@ from plainfilm.schemas.evaluate import IN_THE_LARGE, ranked_classes
 from plainfilm.schemas.interpret import confused_pairs
 from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.marks import CONFOUNDED
-from plainfilm.schemas.number_text import beside_p, p_text
+from plainfilm.schemas.number_text import TOP_3, beside_p, p_text
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
 _NAMES = {
@@ -72,7 +72,13 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         "p_text": p_text,
     }
     env.filters |= {"metric_name": _metric_name, "place": _place}
-    env.globals |= {"both_ends": both_ends, "by_images": _by_images, "by_difference": _by_difference, "listed": LISTED}
+    env.globals |= {
+        "both_ends": both_ends,
+        "by_images": _by_images,
+        "by_difference": _by_difference,
+        "listed": LISTED,
+        "top_3": TOP_3,
+    }
     env.globals |= {
         "many": formatting.many,
         "macro_lines": partial(macro_lines, names=_NAMES),

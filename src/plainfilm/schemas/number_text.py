@@ -6,6 +6,7 @@ from math import ceil
 from typing import Protocol
 
 THREE = "z.3f"  # z: a number that rounds to 0 has no sign
+TOP_3 = "Top-3 accuracy (the true class is among the three highest scores)"
 FEWEST = "the fewest these draws can show"
 
 

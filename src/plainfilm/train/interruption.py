@@ -20,7 +20,7 @@ from fastai.learner import Learner
 from fastcore.foundation import L
 
 from plainfilm.base.files import atomic_write, sha256_of
-from plainfilm.base.signals import handled
+from plainfilm.base.signals import Interrupted, handled
 from plainfilm.config import Phase
 from plainfilm.data.loaders.block import CacheDL
 from plainfilm.errors import DataError, StoppedError
@@ -41,17 +41,19 @@ class _StopRequest:
 
 @contextmanager
 def _stop_requests(on_event: _OnEvent) -> Iterator[_StopRequest]:
-    """The first Ctrl-C (or SIGTERM, or SIGHUP) becomes a request, the second stops at once.
+    """The first Ctrl-C (or SIGTERM, or SIGHUP) becomes a request, the second stops at once; a closed terminal sends two.
 
     An exception in the middle of an optimiser step would leave inconsistent weights.
 
     Raises:
         KeyboardInterrupt: at the end, when the request came too late to take effect inside.
     """
-    request = _StopRequest()
+    request, came = _StopRequest(), Interrupted()
 
     def handle(number: int, frame: Any) -> None:
-        if request.wanted:
+        if not came.is_first():
+            if came.is_same():
+                return
             raise KeyboardInterrupt
         request.wanted = True
         with contextlib.suppress(RuntimeError, OSError):  # in the middle of a print, or the terminal was closed

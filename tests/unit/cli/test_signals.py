@@ -63,6 +63,21 @@ def test_a_signal_after_the_work_leaves_the_code_of_the_work(number):
     assert (done.returncode, done.stderr) == (3, "")
 
 
+def test_a_signal_between_the_works_handlers_and_the_last_ones_says_nothing_of_the_work():
+    lines = (
+        "import signal, sys; from plainfilm.cli.main import _OneLineErrors; import plainfilm.__main__ as start\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
+        "_OneLineErrors._run = lambda *a, **k: print('done') or 3\n"
+        "take, calls = start.take, []\n"
+        "def late(handler):\n"
+        "    if calls: signal.raise_signal(signal.SIGTERM)\n"
+        "    calls.append(take(handler))\n"
+        "start.take, sys.argv = late, ['plainfilm', 'doctor']; start.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "done\n", "")
+
+
 def test_an_interrupt_beside_the_work_is_no_traceback():
     lines = (
         "from plainfilm.cli.main import _OneLineErrors; import plainfilm.__main__ as start\n"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from plainfilm.base.files import dump_json
 from plainfilm.cli import app
 from plainfilm.errors import DataError
+from plainfilm.experiments import held_out
 from plainfilm.experiments.markdown import _aligned, _begin, _end, put_section
 from plainfilm.experiments.results_csv import put_rows
 from wording import lacking
@@ -542,3 +543,26 @@ def test_a_csv_that_is_not_a_table_of_experiments_is_kept(grid, out):
 def test_a_damaged_experiment_file_beside_the_page_is_named(grid, out):
     (out / "race.yaml").write_text("grid: {train.seed: []}")
     assert "The experiment's file cannot be used" in refused(grid, "--out", out)
+
+
+def test_a_damaged_metrics_file_is_one_line(save_run, tmp_path, out):
+    """A block that is lost, one of another kind, and one that is no object."""
+    run = save_run("wide-seed0", root=tmp_path / "runs" / "race", options=WIDE, patients=12)
+    saved = json.loads(run.metrics.read_text())
+    lost = {name: value for name, value in saved["valid"].items() if name != "confusion"}
+    for part in (lost, saved["valid"] | {"shortcut_baseline": {"auroc": 3}}, saved["valid"] | {"metrics": []}):
+        run.metrics.write_text(json.dumps({**saved, "valid": part}))
+        said = refused(run.root.parent, "--out", out)
+        assert lacking(said, "metrics.json of", "Make it again") == [], said
+    assert list(out.iterdir()) == []
+
+
+def test_the_numbers_of_each_run_are_compared_once(save_run, tmp_path, out, monkeypatch):
+    compared: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        held_out, "refuse_other_numbers", lambda run, found: compared.append((run.root.name, found[0].split))
+    )
+    for name, options in (("wide-seed0", WIDE), ("narrow-seed0", NARROW)):
+        save_run(name, root=tmp_path / "runs" / "race", options=options, patients=12, looked=True)
+    table(tmp_path / "runs" / "race", "--out", out)
+    assert sorted(compared) == [(name, split) for name in ("narrow-seed0", "wide-seed0") for split in ("test", "valid")]

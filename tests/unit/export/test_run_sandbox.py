@@ -7,9 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from plainfilm.base.events import silent
 from plainfilm.data.image import sandbox
+from plainfilm.evaluate import heldout
 from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.shift import external_set
 from plainfilm.export import bundle
+from plainfilm.recalibrate import by_prevalence
+from plainfilm.recalibrate.local_images import ParentRun
 from plainfilm.runs.card import read_card
 from plainfilm.runs.folder import RunDir
 
@@ -26,10 +31,39 @@ def guarded(exported, tmp_path) -> Iterator[RunDir]:
     sandbox.use("auto")
 
 
-def test_a_finished_run_is_decoded_as_it_was_trained(guarded):
-    """evaluate, interpret and recalibrate read it this way."""
-    finished = FinishedRun.open(guarded.root)
-    assert finished.cfg.data.sandbox == sandbox.mode() == "on"
+@pytest.mark.parametrize(
+    ("of_run", "by_caller", "inside"),
+    [("on", None, "on"), ("off", None, "off"), ("off", "on", "on"), ("off", "auto", "auto"), ("on", "off", "on")],
+)
+def test_a_run_is_decoded_as_it_was_trained_and_only_then(save_run, monkeypatch, of_run, by_caller, inside):
+    """Its config is a file of the run: one with `off` must not open the fence for what comes after it."""
+    monkeypatch.setattr(sandbox, "_mode", by_caller)
+    modes: list[str] = []
+    monkeypatch.setattr(heldout, "decode_with_events", lambda *_, **__: modes.append(sandbox.mode()))
+    finished = FinishedRun.open(save_run("one", patients=6, options={"data.sandbox": of_run}).root)
+    assert sandbox.mode() == (by_caller or "auto")
+    heldout._decoded(finished, finished.part("valid"), silent)
+    assert (modes, sandbox.mode(), sandbox._mode) == ([inside], by_caller or "auto", by_caller)
+
+
+def test_external_and_local_images_are_read_so_too(save_run, monkeypatch, tmp_path):
+    class SeenError(Exception):
+        pass
+
+    def scan(*_: object, **__: object) -> None:
+        raise SeenError(sandbox.mode())
+
+    monkeypatch.setattr(sandbox, "_mode", None)
+    finished = FinishedRun.open(save_run("one", patients=6, options={"data.sandbox": "on"}).root)
+    for module, name in ((external_set, "scan_table"), (by_prevalence, "read_unlabelled")):
+        monkeypatch.setattr(module, name, scan)
+    for read in (
+        lambda: external_set.read_external(finished, external_set.ExternalRequest(tmp_path), silent),
+        lambda: by_prevalence.by_prevalence(ParentRun(finished, "cpu"), finished.run.root, tmp_path, tmp_path, 0.1, 0, silent),
+    ):  # fmt: skip
+        with pytest.raises(SeenError, match="^on$"):
+            read()
+        assert sandbox.mode() == "auto"
 
 
 def test_export_decodes_its_images_so_too(guarded, monkeypatch):

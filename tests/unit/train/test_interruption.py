@@ -49,6 +49,7 @@ def interrupt(_=None):
 
 def twice(_):
     interrupt()
+    time.sleep(0.35)  # else they are one
     interrupt()
 
 
@@ -241,6 +242,24 @@ def test_a_second_interrupt_stops_at_once_and_the_previous_state_is_kept(start, 
         start("stopped", STEPS + VALID + 3, strike=twice)
     at = read_checkpoint(RunDir(tmp_path / "stopped"), START).state
     assert (at.epoch, at.step) == (1, 0)  # the third step of the second epoch is lost
+    start("stopped")
+    assert files("stopped") == whole()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of a POSIX system")
+def test_a_closed_terminal_that_hangs_up_twice_ends_no_step_in_its_middle(start, files, whole, tmp_path):
+    """It and its shell each send one; the step is finished and its state written."""
+
+    def hang_up(_):
+        signal.raise_signal(signal.SIGHUP)
+        time.sleep(0.05)
+        signal.raise_signal(signal.SIGHUP)
+
+    n = STEPS + VALID + 3
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", n, strike=hang_up)
+    at = read_checkpoint(RunDir(tmp_path / "stopped"), START).state
+    assert (at.epoch, at.step) == (1, 3)
     start("stopped")
     assert files("stopped") == whole()
 

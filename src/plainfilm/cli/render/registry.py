@@ -48,7 +48,7 @@ from plainfilm.schemas.documents import (
 from plainfilm.schemas.evaluate import PerPatient
 from plainfilm.schemas.interpret import InterpretDocument
 from plainfilm.schemas.not_judged import NO_GATE
-from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.number_text import TOP_3, estimate_text
 from plainfilm.schemas.plan import PlanDocument
 from plainfilm.schemas.recalibrate import RecalibrateDocument
 
@@ -123,9 +123,7 @@ def _print_evaluate(out: Screen, document: EvaluateDocument) -> None:
     _print_metrics(out, f"{marks(document.notes)}{document.split}{without}{at}:", document.metrics)
     print_macro(out, document.macro, _NAMES)
     if document.top_3_accuracy is not None:
-        out.print(
-            f"Top-3 accuracy (the true class is among the three highest scores): {estimate_text(document.top_3_accuracy)}"
-        )
+        out.print(f"{TOP_3}: {estimate_text(document.top_3_accuracy)}")
     _print_shortcut_baseline(out, document.shortcut_baseline, document.split)
     if document.threshold is not None:
         accuracy = metric_text(document.metrics_at_half["accuracy"])

@@ -54,6 +54,9 @@ def clear(root: Path) -> list[Entry]:
             for path in sorted(_files(folder, kind), key=lambda path: path.suffix != ".json"):  # an index goes first
                 if path.name != ".lock":
                     path.unlink(missing_ok=True)
+        _remove_locks(removed)
+    if os.name == "nt":  # which removes no open file, so also none that another process has locked by now
+        _remove_locks(removed)
     for entry in removed:
         _remove_empty(entry.path)
     return removed
@@ -94,10 +97,15 @@ def _files(folder: Path, kind: str) -> list[Path]:
     return [path for path in found if _FILM.fullmatch(path.relative_to(folder).as_posix())]
 
 
+def _remove_locks(removed: list[Entry]) -> None:
+    """Remove their own locks while they are held: who waits for one takes a new one. The one of all archives stays."""
+    for entry in removed:
+        with contextlib.suppress(OSError):
+            (entry.path / ".lock").unlink()
+
+
 def _remove_empty(folder: Path) -> None:
     """Remove the folder and its subfolders where they are empty."""
-    for place in (folder, folder.parent):
-        (place / ".lock").unlink(missing_ok=True)
     for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
         with contextlib.suppress(OSError):
             inner.rmdir()

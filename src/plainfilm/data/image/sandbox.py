@@ -11,6 +11,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any, Literal, cast
@@ -30,7 +31,8 @@ _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.Lock()  # one costly file at a time, as in decode()
 _pools: dict[tuple[int, ChildLimits], ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
-_mode: Mode = "auto"
+_STRICTER: tuple[Mode, ...] = ("off", "auto", "on")
+_mode: Mode | None = None  # nobody has set one: as `auto`
 _option = False
 _stopped = False
 _kills = 0
@@ -43,6 +45,10 @@ def use(mode: Mode, *, option: bool = False) -> None:
     Args:
         option: whether the command at hand has --sandbox, for its errors.
     """
+    _set(mode, option)
+
+
+def _set(mode: Mode | None, option: bool) -> None:
     global _mode, _option, _stopped
     _mode, _option, _stopped = mode, option, False
 
@@ -55,12 +61,17 @@ def used(mode: Mode, *, option: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        use(before[0], option=before[1])
+        _set(*before)
+
+
+def used_of_run(mode: Mode) -> AbstractContextManager[None]:
+    """used() as the file of a run says; less strict than what the caller has set it does not get."""
+    return used(mode if _mode is None else max(_mode, mode, key=_STRICTER.index), option=_option)
 
 
 def mode() -> Mode:
     """What holds now."""
-    return _mode
+    return _mode or "auto"
 
 
 def stop() -> None:
@@ -172,7 +183,7 @@ def _function(task: str) -> Callable[..., int]:
 
 def _apart(data: bytes) -> bool:
     """Whether a child decodes it: what is provably cheap is decoded here, everything else there."""
-    return _mode == "on" or (_mode == "auto" and may_cost(data))
+    return mode() == "on" or (mode() == "auto" and may_cost(data))
 
 
 def _limits(megapixels: int) -> ChildLimits:

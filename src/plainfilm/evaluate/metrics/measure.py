@@ -32,7 +32,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
 )
 from plainfilm.evaluate.metrics.sample import WITHOUT, Sample, drawn, make_sample, metric, missing, with_room
 from plainfilm.evaluate.stats import bootstrap_limits, intervals
-from plainfilm.evaluate.stats.auroc_interval import auroc_interval, has_variance, misplaced_patients
+from plainfilm.evaluate.stats.auroc_interval import auroc_interval, has_variance
 from plainfilm.evaluate.stats.average_precision import MOST_DRAWN, linearised_mean
 from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
@@ -190,11 +190,10 @@ def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, 
     ranked = _rankable(classes, sample)
     if not ranked:
         return missing(REASONS["auprc"], sample, sample.everyone)
-    curves = [sample.curve(c) for c in ranked]
-    rarer = min(intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves)
-    limits = _basis(sample) | {"rarer": rarer, "seen": misplaced_patients(curves, sample.clusters), "level": level}
+    rarer = min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in ranked)
+    limits = _basis(sample) | {"rarer": rarer, "seen": min(map(sample.misplaced, ranked)), "level": level}
     if draws is None:
-        found = linearised_mean([sample.precision(c) for c in ranked], sample.clusters, **limits)
+        found = linearised_mean((sample.precision(c) for c in ranked), sample.clusters, **limits)
     else:
         value = float(np.mean([auprc(sample.probs[:, c], sample.targs == c) for c in ranked]))
         found = drawn(intervals.drawn_mean(value, draws, **limits), sample)

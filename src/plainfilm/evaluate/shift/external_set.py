@@ -116,10 +116,11 @@ def read_external(finished: FinishedRun, asked: ExternalRequest, on_event: Event
     if not asked.drop_known:
         refuse_sealed_folder(path, sealed)
     data = _reading(finished, path, asked)
-    table, found = scan_table(
-        path, data, lambda done, of: on_event("scan", {"done": done, "of": of}),
-        sealed=sealed if asked.drop_known else frozenset(),
-    )  # fmt: skip
+    with finished.decoding():
+        table, found = scan_table(
+            path, data, lambda done, of: on_event("scan", {"done": done, "of": of}),
+            sealed=sealed if asked.drop_known else frozenset(),
+        )  # fmt: skip
     refuse_damaged(table, found, data)
     _refuse_deeper(table, path, card)
     chosen = without_classes(table, asked.leave_out, asked.names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -38,12 +38,15 @@ def average_precision(scores: Floats, labels: Bools) -> Precision:
 
 
 def linearised_mean(
-    parts: Sequence[Precision], clusters: Ints, *, seen: float, rarer: float, patients: int, level: float
+    parts: Iterable[Precision], clusters: Ints, *, seen: float, rarer: float, patients: int, level: float
 ) -> Interval:
     """Interval of the mean of several average precisions from their linearised errors; as `drawn_mean` otherwise."""
-    value = float(np.mean([part[0] for part in parts]))
-    errors = np.sum([part[1] for part in parts], axis=0) / len(parts)
-    by_cluster = np.bincount(clusters, weights=errors)
+    values, errors = list[float](), np.zeros(len(clusters))
+    for found, part in parts:  # one after the other: the parts of 1,000 classes are large
+        values.append(found)
+        errors += part
+    value = float(np.mean(values))
+    by_cluster = np.bincount(clusters, weights=errors / len(values))
     variance = patients / max(patients - 1, 1) * float(by_cluster @ by_cluster)
     if usable(value, variance):
         limits = logit_limits(value, variance, seen=seen, rarer=rarer, patients=patients, level=level)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from filelock import FileLock, Timeout
 
 from plainfilm.config import DataConfig
+from plainfilm.data.archives.unpack import data_folder
+from plainfilm.data.cache import admin
 from plainfilm.data.cache.admin import clear, entries
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image.decode import DecodeSpec
@@ -74,6 +78,29 @@ def test_nothing_is_removed_while_another_process_writes(filled: Path) -> None:
     assert everything(filled) - {name for name in everything(filled) if name.endswith(".lock")} == {
         name for name in before if not name.endswith(".lock")
     }
+
+
+def test_a_lock_that_another_process_took_since_stays(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a third process would lock another file of that name, and both would write."""
+    taken, remove_empty = FileLock(sorted((filled / "facts").iterdir())[0] / ".lock"), admin._remove_empty
+
+    def late(folder: Path) -> None:
+        taken.acquire(timeout=5)
+        remove_empty(folder)
+
+    monkeypatch.setattr(admin, "_remove_empty", late)
+    clear(filled)
+    with pytest.raises(Timeout):
+        FileLock(taken.lock_file).acquire(timeout=0)
+    taken.release(force=True)
+
+
+def test_the_lock_of_all_archives_is_never_removed(tiny_cxr: Path, tmp_path: Path, fresh_cache: Path) -> None:
+    data_folder(Path(shutil.make_archive(str(tmp_path / "x"), "zip", tiny_cxr)))
+    with (fresh_cache / "unpacked" / ".lock").open() as before:
+        assert clear(fresh_cache)
+        assert os.path.samestat(os.fstat(before.fileno()), (fresh_cache / "unpacked" / ".lock").stat())
+    assert entries(fresh_cache) == []
 
 
 def test_after_clearing_the_pixels_are_made_again(filled: Path, tiny_cxr: Path) -> None:
