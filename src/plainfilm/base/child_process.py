@@ -36,7 +36,7 @@ class ChildLimits:
     """
 
     memory: int = 448 * 1024 * 1024
-    cpu_seconds: int = 3
+    cpu_seconds: int = 4
     seconds: float = 30.0
     reply: int = 64 * 1024 * 1024
     start_seconds: float = 60.0
