@@ -115,15 +115,20 @@ def _header(file: zipfile.ZipExtFile | object) -> tuple[tuple[int, ...], np.dtyp
     """Shape and type of an array whose bytes follow.
 
     Raises:
-        DataError: of Python objects, or by columns.
+        DataError: a damaged one, of Python objects, or by columns.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a header that Python 2 wrote
-        version = np.lib.format.read_magic(file)  # type: ignore[arg-type]
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, by_columns, dtype = read(file)  # type: ignore[arg-type]
-    if dtype.hasobject or by_columns:
+        try:
+            version = np.lib.format.read_magic(file)  # type: ignore[arg-type]
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, by_columns, dtype = read(file)  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 - numpy parses it as Python: TokenError, IndentationError, RecursionError ...
+            raise DataError("the header of an array in it is damaged, cut off, or of another version") from None
+    if dtype.hasobject:
+        raise DataError("an array in it holds Python objects. Save numbers with numpy.savez_compressed")
+    if by_columns and sum(side > 1 for side in shape) > 1:  # else both orders are one
         raise DataError(
-            "an array in it holds Python objects, or is stored by columns. Save it with numpy.savez_compressed"
+            "an array in it is stored by columns, which no image can be read from alone. Save numpy.ascontiguousarray(array)"
         )
     return shape, dtype
