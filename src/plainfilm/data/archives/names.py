@@ -68,7 +68,7 @@ class _Places:
 
     def take(self, parts: Parts, *, is_file: bool) -> None:
         """Raises a DataError for a place that is taken, or lies in a file."""
-        key = tuple(_folded(part) for part in parts)
+        key = folded(parts)
         for i in range(1, len(parts) + 1):
             other = self.spelled.setdefault(key[:i], parts[:i])
             if other != parts[:i]:
@@ -82,8 +82,9 @@ class _Places:
         self.files |= {key} if is_file else set()
 
 
-def _folded(part: str) -> str:
-    return unicodedata.normalize("NFC", part).casefold().rstrip(". ")
+def folded(parts: Parts) -> Parts:
+    """Equal for places that are one on some system."""
+    return tuple(unicodedata.normalize("NFC", part).casefold().rstrip(". ") for part in parts)
 
 
 def _shown(parts: Parts) -> str:

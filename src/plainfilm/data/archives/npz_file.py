@@ -44,6 +44,12 @@ class _Images:
                 yield (*where, str(label), name), [stored_png(pixels, width, height, channels)]
 
 
+def holds_arrays(archive: zipfile.ZipFile) -> bool:
+    """Whether it is a .npz, whatever its name: nothing but arrays, or those of a data set among others."""
+    names = archive.namelist()
+    return any(map(_KEY.fullmatch, names)) or (bool(names) and all(name.endswith(".npy") for name in names))
+
+
 def content_of_npz(archive: zipfile.ZipFile) -> Content:
     """A PNG for each image: train/0/train-000000.png; without splits 0/image-000000.png.
 

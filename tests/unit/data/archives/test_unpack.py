@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import stat
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
-from plainfilm.data.archives import unpack, zip_file
+from plainfilm.data.archives import unpack, written, zip_file
 from plainfilm.data.archives.stored_png import stored_png
 from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
 from plainfilm.data.cache.admin import clear, entries
@@ -246,6 +247,62 @@ def test_it_is_unpacked_once_and_another_content_is_another_source(
     assert other.path != first.path and first.path.is_dir()
 
 
+@pytest.mark.parametrize("first", ["zip", "npz"])
+def test_the_same_bytes_are_the_same_images_under_any_name(tmp_path: Path, first: str) -> None:
+    """A download that got the wrong ending, whichever name was opened first."""
+    plain = class_folders(tmp_path / "folders.zip")
+    for source, classes in ((plain, ["A", "B"]), (medmnist(tmp_path / "arrays.npz"), ["0", "1"])):
+        for ending in (first, "zip", "npz"):
+            path = tmp_path / f"{source.stem} again.{ending}"
+            path.write_bytes(source.read_bytes())
+            table = build_table(path, DataConfig())
+            assert table.classes == classes and f"the archive {source.suffix}; its" in table.notes[0]
+
+
+def test_a_changed_file_is_unpacked_again_and_a_touched_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    victim = data_folder(path).path / "A" / "0.png"
+    os.utime(victim, ns=(1, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(unpack, "_unpack", lambda *_: pytest.fail("unpacked again"))
+        data_folder(path)
+    kept = victim.stat()
+    victim.write_bytes(bytes(kept.st_size))
+    data_folder(path)
+    assert victim.read_bytes() == png(0)
+    if os.name != "nt":  # where no time tells it
+        kept = victim.stat()
+        victim.write_bytes(bytes(kept.st_size))
+        os.utime(victim, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+        data_folder(path)
+        assert victim.read_bytes() == png(0)
+
+
+def test_files_are_not_read_again_where_nothing_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    data_folder(path)
+    monkeypatch.setattr(written, "_crc", lambda place: pytest.fail("read again"))
+    data_folder(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_file_that_the_archive_does_not_have_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    mine = data_folder(path).path / "A" / "mine.png"
+    (tmp_path / "elsewhere").mkdir()
+    if kind == "file":
+        mine.write_bytes(png(9))
+    else:
+        mine.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"mine\.png is not of the archive.*Move it"):
+        data_folder(path)
+    assert os.path.lexists(mine)
+    mine.unlink()
+    assert data_folder(path).path.is_dir()
+
+
 @pytest.mark.parametrize("damage", ["gone", "short", "index"])
 def test_a_damaged_folder_is_unpacked_again(tmp_path: Path, damage: str) -> None:
     path = class_folders(tmp_path / "x.zip")
@@ -268,7 +325,9 @@ def test_the_cache_lists_it_and_clearing_it_costs_no_run(tmp_path: Path, fresh_c
     mine.write_text("mine")
     beside = data_folder(path).path / "A" / "mine.png"
     beside.write_text("mine")
-    assert [entry.files for entry in entries(fresh_cache) if entry.what == "unpacked archive given as DATA"] == [9]
+    assert [
+        entry.files for entry in entries(fresh_cache) if entry.what == "unpacked archive given as DATA: 'x.zip'"
+    ] == [9]
     clear(fresh_cache)
     assert not Path(rows["path"][0]).exists() and mine.exists() and beside.exists()
     assert put_back(rows, str(path)).equals(rows) and all(Path(name).is_file() for name in rows["path"])
