@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from plainfilm.data.archives.written import Written, as_written, write_file
 from plainfilm.data.archives.zip_file import Content, content_of_zip, opened_zip
 from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.cache.store import cache_folder, why_not_written
+from plainfilm.data.image.other_formats import instead_of_an_image
 from plainfilm.errors import DataError
 
 _ENDINGS = (".zip", ".npz")
@@ -129,10 +131,24 @@ def _unpack(path: Path, home: Path, sha256: str) -> DataFolder:
         shutil.rmtree(home, ignore_errors=True)  # a damaged one
         os.replace(temp, home)
     except DataError as error:
-        raise DataError(f"{path} cannot be used: {error}. Nothing was unpacked.") from None
+        why = _instead(path) or error
+        raise DataError(f"{path} cannot be used: {why}. Nothing was unpacked.") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise DataError(
+            f"{path} cannot be used: a path in it is too long below {home.parent}. Unpack it yourself, with shorter names."
+        ) from None
     finally:
         shutil.rmtree(temp, ignore_errors=True)
     return DataFolder(home / "files", tuple(notes))
+
+
+def _instead(path: Path) -> str:
+    """What a file is that is no archive at all, '' where that is not known."""
+    data = read_regular(path, 512)
+    what = "" if data.startswith(b"PK") else instead_of_an_image(data)
+    return f"it is no archive{what}" if what else "" if data else "it is empty"
 
 
 def _refuse_no_room(content: Content, folder: Path) -> None:

@@ -170,8 +170,15 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     hint = propose(name.rpartition("/")[2] for name in loose)
     hint += f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
     hint += f" {links} links are entered with --follow-links." if links else ""
+    hint += f" {inner} archives in it are not opened: unpack each." if (inner := _archives(ignored)) else ""
     hint += f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}" if loose else ""
-    return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
+    return f"{what}. Expected DATA/<class>/ with PNG, JPEG, BMP, WebP, PGM, PPM or DICOM files, or the same below train/ and test/.{hint}"
+
+
+def _archives(ignored: list[dict[str, str]]) -> int:
+    return sum(
+        row["relative"].casefold().endswith((".zip", ".npz", ".tar", ".gz", ".tgz", ".7z", ".rar")) for row in ignored
+    )
 
 
 def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -169,6 +169,30 @@ def test_an_unsafe_name_refuses_the_whole_archive(tmp_path: Path, fresh_cache: P
     assert nothing_left(fresh_cache) and not list(tmp_path.rglob("out.png"))
 
 
+def named_in(path: Path, coding: str) -> Path:
+    """A zip of class folders whose names are in this character set, which it does not state."""
+    placeholder, name = b"QQQQQQ", "entzündet".encode(coding)[:6].ljust(6, b"e")
+    zipped(path, {f"{folder}/{i}.png": png(i) for i, folder in enumerate(["A", "A", placeholder.decode()] * 2)})
+    path.write_bytes(path.read_bytes().replace(placeholder, name))
+    return path
+
+
+def test_names_are_utf_8_where_the_archive_states_nothing(tmp_path: Path) -> None:
+    table = build_table(named_in(tmp_path / "x.zip", "utf-8"), DataConfig())
+    assert table.classes == ["A", "entzü"] and "UTF-8" not in " ".join(table.notes)
+
+
+def test_names_of_no_known_character_set_are_a_note(tmp_path: Path) -> None:
+    said = " ".join(build_table(named_in(tmp_path / "x.zip", "cp1252"), DataConfig()).notes)
+    assert "2 names in the archive are in no character set" in said
+    assert "'entz\u207fn/2.png'" in said  # cp1252 has the u with dots at 0xFC, which is this in code page 437
+
+
+def test_names_that_are_stated_stay(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "x.zip", {"A/1.png": png(1), "─╝/2.png": png(2)})  # as UTF-8 of cp437: "ļ"
+    assert build_table(path, DataConfig()).classes == ["A", "─╝"]
+
+
 def test_links_are_left_out_and_counted(tmp_path: Path) -> None:
     path = class_folders(tmp_path / "x.zip")
     link = zipfile.ZipInfo("A/link.png")
@@ -186,7 +210,7 @@ def test_what_is_no_image_is_counted_as_in_a_folder(tmp_path: Path) -> None:
         archive.writestr("__MACOSX/A/._1.png", b"x")
     table = build_table(path, DataConfig())
     assert table.found == 10 and dict(zip(table.excluded["relative"], table.excluded["code"], strict=True)) == {
-        "A/inner.zip": "an archive: unpack it; alone, a .zip or .npz may be DATA", "__MACOSX/A/._1.png": "hidden",
+        "A/inner.zip": "an archive: unpack it; DATA itself may be a .zip or .npz, but not of predict", "__MACOSX/A/._1.png": "hidden",
     }  # fmt: skip
 
 
@@ -233,6 +257,33 @@ def test_a_damaged_or_odd_archive_is_refused(tmp_path: Path, fresh_cache: Path, 
     said = {"bzip2": "another method", "encrypted": "is encrypted"}.get(damage, "damaged, cut off, or no zip")
     assert said in refusal(path)
     assert nothing_left(fresh_cache)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", "no archive but a Git LFS pointer"),
+        (b"\n<html><body>404", "no archive but an HTML page"),
+        (b"\x1f\x8b\x08\x00", "no archive but an archive; unpack it"),
+        (b"", "it is empty"),
+    ],
+)
+def test_what_is_no_archive_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(data)
+    assert said in refusal(path)
+
+
+def test_a_path_too_long_for_the_system_is_the_reason(tmp_path: Path, fresh_cache: Path) -> None:
+    path = zipped(tmp_path / "x.zip", {"A/1.png": png(1), f"{'/'.join(['d' * 200] * 25)}/2.png": png(2)})
+    said = refusal(path)
+    assert "a path in it is too long" in said and "with room" not in said
+    assert nothing_left(fresh_cache)
+
+
+def test_archives_within_are_counted_where_nothing_else_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"2 archives in it are not opened: unpack each"):
+        build_table(zipped(tmp_path / "x.zip", {"train.zip": b"PK", "test.zip": b"PK"}), DataConfig())
 
 
 def test_it_is_unpacked_once_and_another_content_is_another_source(
