@@ -18,6 +18,7 @@ from plainfilm.data.archives import unpack, written, zip_file
 from plainfilm.data.archives.stored_png import stored_png
 from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
 from plainfilm.data.cache.admin import clear, entries
+from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.image.decode import load
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import DataError
@@ -395,6 +396,13 @@ def test_a_run_finds_its_images_in_another_cache(
     assert all(Path(name).is_relative_to(tmp_path / "other") for name in found["file"])
     path.write_bytes(class_folders(tmp_path / "y.zip", "w/").read_bytes())  # another archive of the same name
     assert put_back(rows, str(path)).equals(rows)
+
+
+def test_images_that_another_archive_lacks_are_said_of_the_archive(tmp_path: Path) -> None:
+    rows = build_table(class_folders(tmp_path / "x.zip"), DataConfig()).rows.assign(split="train")
+    other = class_folders(tmp_path / "other.zip", "wrapper/")
+    with pytest.raises(DataError, match=r"not below .*other\.zip \(first"):
+        find_moved(rows, data_folder(other).path, given=other)
 
 
 def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
