@@ -175,6 +175,15 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     return f"{what}. Expected DATA/<class>/ with PNG, JPEG, BMP, WebP, PGM, PPM or DICOM files, or the same below train/ and test/.{hint}"
 
 
+def _lists(excluded: pd.DataFrame) -> str:
+    lists = [name for name in excluded["relative"] if name.casefold().endswith((".csv", ".tsv"))]
+    return (
+        f" {lists[0]!r} beside them may name the classes: unpack DATA if it is an archive, and give that list."
+        if lists
+        else ""
+    )
+
+
 def _archives(ignored: list[dict[str, str]]) -> int:
     return sum(
         row["relative"].casefold().endswith((".zip", ".npz", ".tar", ".gz", ".tgz", ".7z", ".rar")) for row in ignored
@@ -264,7 +273,7 @@ def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig
     refuse_damaged(table, found, cfg)
     if len(table.classes) < 2:
         raise DataError(
-            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each."
+            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each.{_lists(table.excluded)}"
         )
 
 

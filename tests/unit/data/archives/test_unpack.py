@@ -287,6 +287,12 @@ def test_archives_within_are_counted_where_nothing_else_is(tmp_path: Path) -> No
         build_table(zipped(tmp_path / "x.zip", {"train.zip": b"PK", "test.zip": b"PK"}), DataConfig())
 
 
+def test_a_list_beside_the_images_is_named(tmp_path: Path) -> None:
+    files = {f"images/{i}.png": png(i) for i in range(4)}
+    with pytest.raises(DataError, match=r"one class was found.*'labels\.csv' beside them"):
+        build_table(zipped(tmp_path / "x.zip", {**files, "labels.csv": b"path,label\n"}), DataConfig())
+
+
 def test_it_is_unpacked_once_and_another_content_is_another_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
