@@ -10,7 +10,7 @@ import pandas as pd
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.archives.unpack import data_folder, put_back
+from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
 from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.image import sandbox
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS
@@ -55,7 +55,10 @@ class FinishedRun:
         stamp = _stamp_of(run)  # before reading: a file that is replaced meanwhile is read again
         card, cfg, rows = read_card(run), read_run_config(run), read_table(run)
         if data is not None:
-            rows = find_moved(rows, data_folder(data).path, lambda done, of: on_event("scan", {"done": done, "of": of}))
+            rows = find_moved(
+                rows, data_folder(data).path, lambda done, of: on_event("scan", {"done": done, "of": of}),
+                given=data if is_archive(data) else None,
+            )  # fmt: skip
             on_event("note", {"text": _found_again(rows, data)})
         else:
             rows = put_back(rows, cfg.data.path)

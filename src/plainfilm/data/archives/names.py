@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,20 @@ _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$"}) | {
     f"{kind}{number}" for kind in ("com", "lpt") for number in "0123456789¹²³"
 }
 Parts = tuple[str, ...]
+
+
+def stated_name(info: zipfile.ZipInfo) -> tuple[str, bool]:
+    """The name of a file, and whether its character set is known: where the archive states none, UTF-8 if the bytes are.
+
+    zipfile takes such bytes for code page 437, as the format says; programs write UTF-8, or the page of their country.
+    """
+    written = info.orig_filename.split("\0")[0].replace(os.sep, "/")
+    if info.flag_bits & 0x800 or info.filename != written or written.isascii():  # another: from a Unicode extra field
+        return info.filename, True
+    try:
+        return written.encode("cp437").decode("utf-8"), True
+    except UnicodeError:
+        return info.filename, False
 
 
 def checked_parts(names: Iterable[str]) -> list[Parts]:
@@ -68,7 +83,7 @@ class _Places:
 
     def take(self, parts: Parts, *, is_file: bool) -> None:
         """Raises a DataError for a place that is taken, or lies in a file."""
-        key = tuple(_folded(part) for part in parts)
+        key = folded(parts)
         for i in range(1, len(parts) + 1):
             other = self.spelled.setdefault(key[:i], parts[:i])
             if other != parts[:i]:
@@ -82,8 +97,9 @@ class _Places:
         self.files |= {key} if is_file else set()
 
 
-def _folded(part: str) -> str:
-    return unicodedata.normalize("NFC", part).casefold().rstrip(". ")
+def folded(parts: Parts) -> Parts:
+    """Equal for places that are one on some system."""
+    return tuple(unicodedata.normalize("NFC", part).casefold().rstrip(". ") for part in parts)
 
 
 def _shown(parts: Parts) -> str:

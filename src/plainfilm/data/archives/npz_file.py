@@ -59,6 +59,12 @@ def _rows(file: IO[bytes], height: int, row: int) -> Iterator[bytes]:
         yield b"".join(parts_of(file, min(step, height - first) * row))
 
 
+def holds_arrays(archive: zipfile.ZipFile) -> bool:
+    """Whether it is a .npz, whatever its name: nothing but arrays, or those of a data set among others."""
+    names = archive.namelist()
+    return any(map(_KEY.fullmatch, names)) or (bool(names) and all(name.endswith(".npy") for name in names))
+
+
 def content_of_npz(archive: zipfile.ZipFile, megapixels: int) -> Content:
     """A PNG for each image: train/0/train-000000.png; without splits 0/image-000000.png.
 
@@ -154,16 +160,21 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type of an array whose bytes follow.
 
     Raises:
-        DataError: of Python objects, or by columns.
+        DataError: a damaged one, of Python objects, or by columns.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a header that Python 2 wrote
         head: Any = _Short(file)
-        version = np.lib.format.read_magic(head)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, by_columns, dtype = read(head)
-    if dtype.hasobject or by_columns:
+        try:
+            version = np.lib.format.read_magic(head)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, by_columns, dtype = read(head)
+        except Exception:  # noqa: BLE001 - numpy parses it as Python: TokenError, IndentationError, RecursionError ...
+            raise DataError("the header of an array in it is damaged, cut off, or of another version") from None
+    if dtype.hasobject:
+        raise DataError("an array in it holds Python objects. Save numbers with numpy.savez_compressed")
+    if by_columns and sum(side > 1 for side in shape) > 1:  # else both orders are one
         raise DataError(
-            "an array in it holds Python objects, or is stored by columns. Save it with numpy.savez_compressed"
+            "an array in it is stored by columns, which no image can be read from alone. Save numpy.ascontiguousarray(array)"
         )
     return shape, dtype

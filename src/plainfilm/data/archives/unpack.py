@@ -1,17 +1,17 @@
 """An archive as DATA: unpacked into the cache once, under the hash of its bytes, and then read as a folder is.
 
-`unpacked/<hash>/files` holds the files and `index.json` their sizes. Both appear together, by one rename.
+`unpacked/<hash>/files` holds the files and `index.json` what was written of each. Both appear together, by one rename.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,15 +20,17 @@ from filelock import FileLock
 
 from plainfilm.base.files import TEMP_PREFIX, atomic_write, read_regular, sweep
 from plainfilm.base.json_text import parsed_json
-from plainfilm.data.archives.npz_file import content_of_npz
+from plainfilm.data.archives.npz_file import content_of_npz, holds_arrays
+from plainfilm.data.archives.written import Written, as_written, write_file
 from plainfilm.data.archives.zip_file import Content, content_of_zip, opened_zip
 from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.cache.store import cache_folder, why_not_written
 from plainfilm.data.errors import MOST_MEGAPIXELS
+from plainfilm.data.image.other_formats import instead_of_an_image
 from plainfilm.errors import DataError
 
-_KINDS = {".zip": lambda archive, _: content_of_zip(archive), ".npz": content_of_npz}
-_FORMAT = 1  # of what is unpacked; any change to it increments it
+_ENDINGS = (".zip", ".npz")
+_FORMAT = 2  # of what is unpacked; any change to it increments it
 _KEEP_FREE_BYTES = 512 * 1024**2
 
 
@@ -42,7 +44,7 @@ class DataFolder:
 
 def is_archive(path: Path) -> bool:
     """Whether DATA is a file that is unpacked: a .zip or .npz by its name."""
-    return path.suffix.casefold() in _KINDS and path.is_file()
+    return path.suffix.casefold() in _ENDINGS and path.is_file()
 
 
 def data_folder(path: Path, megapixels: int = MOST_MEGAPIXELS) -> DataFolder:
@@ -96,15 +98,20 @@ def _sha256(path: Path) -> str:
 
 
 def _opened(home: Path, sha256: str) -> DataFolder | None:
-    """What was unpacked before; None unless every file has its size."""
+    """What was unpacked before; None unless every file is as it was written.
+
+    Raises:
+        DataError: another file lies among them.
+    """
     try:
         index = parsed_json(read_regular(home / "index.json"), home)
-        whole = all(os.stat(home / "files" / name).st_size == size for name, size in index["files"].items())
-        if index["format"] == _FORMAT and index["source"] == sha256 and whole:
-            return DataFolder(home / "files", tuple(index["notes"]))
+        files = {name: Written(*values) for name, values in index["files"].items()}
+        if index["format"] != _FORMAT or index["source"] != sha256:
+            return None
+        found = DataFolder(home / "files", tuple(index["notes"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        pass
-    return None
+        return None
+    return found if as_written(found.path, files) else None
 
 
 def _unpack(path: Path, home: Path, sha256: str, megapixels: int) -> DataFolder:
@@ -113,23 +120,38 @@ def _unpack(path: Path, home: Path, sha256: str, megapixels: int) -> DataFolder:
     temp = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=home.parent))
     try:
         with opened_zip(path) as archive:
-            content = _KINDS[path.suffix.casefold()](archive, megapixels)
+            is_npz = holds_arrays(archive)  # by its content: the same bytes are the same images under any name
+            content = content_of_npz(archive, megapixels) if is_npz else content_of_zip(archive)
             _refuse_no_room(content, home.parent)
-            sizes = {"/".join(parts): _write(temp / "files", parts, chunks) for parts, chunks in content.each()}
+            files = {"/".join(parts): write_file(temp / "files", parts, chunks) for parts, chunks in content.each()}
         notes = [
-            f"DATA is the archive {path.suffix.casefold()}; its {len(sizes)} files were unpacked into the cache.",
+            f"DATA is the archive {'.npz' if is_npz else '.zip'}; its {len(files)} files were unpacked into the cache.",
             *content.notes,
         ]
-        index = {"format": _FORMAT, "source": sha256, "files": sizes, "notes": notes}
+        index = {"format": _FORMAT, "source": sha256, "name": path.name, "files": files, "notes": notes}
         (temp / "files").mkdir(exist_ok=True)
         atomic_write(temp / "index.json", json.dumps(index))
         shutil.rmtree(home, ignore_errors=True)  # a damaged one
         os.replace(temp, home)
     except DataError as error:
-        raise DataError(f"{path} cannot be used: {error}. Nothing was unpacked.") from None
+        why = _instead(path) or error
+        raise DataError(f"{path} cannot be used: {why}. Nothing was unpacked.") from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise DataError(
+            f"{path} cannot be used: a path in it is too long below {home.parent}. Unpack it yourself, with shorter names."
+        ) from None
     finally:
         shutil.rmtree(temp, ignore_errors=True)
     return DataFolder(home / "files", tuple(notes))
+
+
+def _instead(path: Path) -> str:
+    """What a file is that is no archive at all, '' where that is not known."""
+    data = read_regular(path, 512)
+    what = "" if data.startswith(b"PK") else instead_of_an_image(data)
+    return f"it is no archive{what}" if what else "" if data else "it is empty"
 
 
 def _refuse_no_room(content: Content, folder: Path) -> None:
@@ -138,11 +160,3 @@ def _refuse_no_room(content: Content, folder: Path) -> None:
         raise DataError(
             f"its files have {content.size:,} bytes, and {folder} has room for {max(0, free - _KEEP_FREE_BYTES):,}; set PLAINFILM_CACHE"
         )
-
-
-def _write(folder: Path, parts: tuple[str, ...], chunks: Iterable[bytes]) -> int:
-    """Writes one file and returns its size; 'x': nothing is ever overwritten."""
-    place = folder.joinpath(*parts)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with place.open("xb") as file:
-        return sum([file.write(chunk) for chunk in chunks])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from plainfilm.data.archives.names import Parts, checked_parts
+from plainfilm.data.archives.names import Parts, checked_parts, stated_name
 from plainfilm.errors import DataError
 
 MOST_FILES, MOST_BYTES = 500_000, 64 * 1024**3
@@ -22,6 +22,10 @@ _MUCH_LARGER, _SMALL = 100, 64 * 1024**2  # bytes for each packed one: images ar
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 PART = 1 << 20  # bytes that are read at once
 _ENTRY, _SHORTEST = b"PK\1\2", 46  # how each entry of the list begins, and the bytes of one without a name
+_GUESSED = (
+    "{1} names in the archive are in no character set that it states, and were read as that of DOS (first: {0!r}). "
+    "Zip the folder again with UTF-8 names."
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def content_of_zip(archive: zipfile.ZipFile) -> Content:
     """
     refuse_odd(archive)
     plain = [info for info in archive.infolist() if _is_plain(info)]
-    placed = checked_parts(info.filename for info in plain)
+    named = [stated_name(info) for info in plain]
+    placed = checked_parts(name for name, _ in named)
     files = [(parts, info) for parts, info in zip(placed, plain, strict=True) if parts]
 
     def each() -> Iterator[tuple[Parts, Iterable[bytes]]]:
@@ -80,8 +85,10 @@ def content_of_zip(archive: zipfile.ZipFile) -> Content:
                 yield parts, parts_of(file, info.file_size)
 
     odd = len(archive.infolist()) - len(plain)
-    notes = (f"{odd} links or devices in the archive were not unpacked.",) if odd else ()
-    return Content(len(files), sum(info.file_size for _, info in files), each, notes)
+    guessed = [name for name, sure in named if not sure]
+    notes = [f"{odd} links or devices in the archive were not unpacked."] if odd else []
+    notes += [_GUESSED.format(guessed[0][:80], len(guessed))] if guessed else []
+    return Content(len(files), sum(info.file_size for _, info in files), each, tuple(notes))
 
 
 def parts_of(file: IO[bytes], size: int) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from plainfilm.base.files import TEMP_PREFIX, read_regular
 from plainfilm.base.json_text import parsed_json
+from plainfilm.base.sanitize import found_value
 
 # Our folders, and the files that may be removed from them: the user may have chosen a folder with other files as cache.
 _BLOCK = re.compile(rf"([0-9a-f]{{24}}\.(json|npy)|{re.escape(TEMP_PREFIX)}.*|\.lock)")
@@ -121,12 +122,19 @@ def _entry(folder: Path, name: str, kind: str) -> Entry:
 
 def _what(folder: Path, name: str, kind: str) -> str:
     if kind == "unpacked":
-        return "left by a killed process" if folder.name.startswith(".") else "unpacked archive given as DATA"
+        return "left by a killed process" if folder.name.startswith(".") else _about_unpacked(folder / "index.json")
     if kind == "phantom":
         return "left by a killed process" if folder.name.startswith(".") else "drawn phantom set"
     if name.startswith("facts"):
         return "what the scan found in each file"
     return _about_features(folder) if name.startswith("features") else _about(folder)
+
+
+def _about_unpacked(index: Path) -> str:
+    """With the name that the archive had when it was unpacked."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return f"unpacked archive given as DATA: {found_value(parsed_json(read_regular(index), index)['name'])}"
+    return "unpacked archive given as DATA"
 
 
 def _about(folder: Path) -> str:

@@ -12,7 +12,7 @@ from plainfilm.data.errors import MOST_MEGAPIXELS, DecodeError
 from plainfilm.data.image.decode import digest, read_bytes
 from plainfilm.errors import DataError
 
-_EXPECTED = "Give the folder or CSV that was DATA when the run was trained."
+_EXPECTED = "Give the folder, archive or CSV that was DATA when the run was trained."
 
 
 def files_of(rows: pd.DataFrame) -> pd.Series[str]:
@@ -20,7 +20,9 @@ def files_of(rows: pd.DataFrame) -> pd.Series[str]:
     return rows["file"] if "file" in rows else rows["path"]
 
 
-def find_moved(rows: pd.DataFrame, data: Path, progress: Callable[[int, int], None] | None = None) -> pd.DataFrame:
+def find_moved(
+    rows: pd.DataFrame, data: Path, progress: Callable[[int, int], None] | None = None, *, given: Path | None = None
+) -> pd.DataFrame:
     """The rows with a column `file`: each image below `data`; `path` stays, since saved predictions name it.
 
     Files of train and valid are read and compared; those of test only have to be there: each test-set access
@@ -28,6 +30,7 @@ def find_moved(rows: pd.DataFrame, data: Path, progress: Callable[[int, int], No
 
     Args:
         data: the folder, or the CSV, that was DATA before it was moved.
+        given: what errors name: the archive that `data` was unpacked from. None: `data`.
     Raises:
         DataError: an image is not there, or its content is another one.
     """
@@ -35,11 +38,12 @@ def find_moved(rows: pd.DataFrame, data: Path, progress: Callable[[int, int], No
     if not root.is_dir():
         raise DataError(f"--data {data} does not exist. {_EXPECTED}")
     moved = rows.assign(file=[str(root / name) for name in rows["relative"]])
-    _refuse_gone(moved, root)
+    named = given or root
+    _refuse_gone(moved, named)
     changed = changed_files(moved[moved["split"] != "test"], progress)
     if changed:
         raise DataError(
-            f"{len(changed)} of the run's images below {root} are not those that it was trained on (first: {changed[0]}). "
+            f"{len(changed)} of the run's images below {named} are not those that it was trained on (first: {changed[0]}). "
             "Restore them."
         )
     return moved

@@ -68,6 +68,8 @@ def _text(path: Path) -> tuple[str, str]:
     if found := None if kind else next(_decoded(data), None):
         return found
     kind = kind or "no text (UTF-8, UTF-16 and cp1252 were tried); if it is a CSV, save it as UTF-8"
+    if kind.startswith(("a ZIP archive of", "a NumPy .npz")):
+        raise DataError(f"{path} is {kind}. Give it the ending .zip or .npz, and it is read as DATA.")
     raise DataError(
         f"{path} is {kind}. Expected a folder of class folders, DATA/<class>/<images>, or a CSV with columns {EXPECTED}."
     )

@@ -36,7 +36,7 @@ from plainfilm.data.image.modes import (
 )
 from plainfilm.data.image.other_formats import NOT_AN_IMAGE, instead_of_an_image
 from plainfilm.data.image.png_check import refuse_short_png
-from plainfilm.data.image.pnm import is_pnm, read_pnm
+from plainfilm.data.image.pnm import BAD_HEADER, is_pnm, read_pnm
 from plainfilm.data.image.resize import ResizeMode, harmonised, resize
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
@@ -241,6 +241,10 @@ def _header(data: bytes, tiff: bool, megapixels: int) -> Image.Image:
         except UnidentifiedImageError:
             hint = "; --tiff admits TIFF" if not tiff and data[:4] in (b"II*\0", b"MM\0*") else ""
             raise DecodeError("E_FORMAT", f"{NOT_AN_IMAGE} image{instead_of_an_image(data)}", hint) from None
+        except ValueError:
+            if formats is not _PNM:
+                raise
+            raise DecodeError("E_CORRUPT", BAD_HEADER) from None
         refuse_large(image.width, image.height, megapixels)
         return image
 

@@ -5,6 +5,7 @@ A file is known by its ending where it is only listed, and by its first bytes wh
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 NOT_AN_IMAGE = "not a PNG, JPEG, BMP, WebP, PGM, PPM or DICOM"
@@ -38,8 +39,9 @@ _KINDS = (
     _Kind("a NumPy array", (".npy",), ((0, b"\x93NUMPY"),), "save PNG, or one .npz of train_images and train_labels"),
     _Kind("an archive", (".zip", ".npz", ".tar", ".tar.gz", ".tgz", ".gz", ".7z", ".rar"),
           ((0, b"PK\3\4"), (0, b"\x1f\x8b"), (0, b"7z\xbc\xaf"), (0, b"Rar!")),
-          "unpack it; alone, a .zip or .npz may be DATA"),
+          "unpack it; DATA itself may be a .zip or .npz, but not of predict"),
 )  # fmt: skip
+_JSON = re.compile(rb'\{\s*("|\})|\[\s*[\{"\]]')
 _HTML = (b"<!doctype html", b"<html")
 
 
@@ -52,8 +54,13 @@ def rule_of(name: str) -> str:
 
 def instead_of_an_image(data: bytes) -> str:
     """' but a GIF; convert it to PNG: magick' for bytes that are known to be no image of ours, else ''."""
-    if data[:512].lstrip().lower().startswith(_HTML):
+    start = data[:512].removeprefix(b"\xef\xbb\xbf").lstrip()  # a mark of UTF-8
+    if start.lower().startswith(_HTML):
         return " but an HTML page, such as a server sends in place of a file; fetch it again"
+    if start.startswith(b"<Error>") or (start.startswith(b"<?xml") and b"<svg" not in start):
+        return " but an XML text, such as a server sends for an error; fetch it again"
+    if _JSON.match(start):
+        return " but a JSON text, such as a server sends for an error; fetch it again"
     for kind in _KINDS:
         if any(data[at : at + len(begin)] == begin for at, begin in kind.begins):
             return f" but {kind.name}; {kind.cure}"

@@ -15,6 +15,7 @@ from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.costly import LARGE_PIXELS
 from plainfilm.data.image.modes import DEPTHS, SHALLOW_COLOUR
 
+BAD_HEADER = "no header of a PGM or PPM: width, height and a maxval of 1 to 65535 are expected"
 _MAGIC = re.compile(rb"P[2356][\s#]")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _NO_NUMBER = re.compile(rb"[^0-9\s]|[0-9]{6}")

@@ -173,9 +173,25 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     hint += f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
     hint += f" {links} links are entered with --follow-links." if links else ""
     hint += _table_within(path, (row["relative"] for row in ignored))
+    hint += f" {inner} archives in it are not opened: unpack each." if (inner := _archives(ignored)) else ""
     if loose and path.is_dir():
         hint += f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}"
-    return f"{what}. Expected DATA/<class>/*.png, .jpg, .bmp or .dcm, or the same below train/ and test/.{hint}"
+    return f"{what}. Expected DATA/<class>/ with PNG, JPEG, BMP, WebP, PGM, PPM or DICOM files, or the same below train/ and test/.{hint}"
+
+
+def _lists(excluded: pd.DataFrame) -> str:
+    lists = [name for name in excluded["relative"] if name.casefold().endswith((".csv", ".tsv"))]
+    return (
+        f" {lists[0]!r} beside them may name the classes: unpack DATA if it is an archive, and give that list."
+        if lists
+        else ""
+    )
+
+
+def _archives(ignored: list[dict[str, str]]) -> int:
+    return sum(
+        row["relative"].casefold().endswith((".zip", ".npz", ".tar", ".gz", ".tgz", ".7z", ".rar")) for row in ignored
+    )
 
 
 def _table_within(path: Path, relatives: Iterable[str], *, named: bool = True) -> str:
@@ -269,7 +285,7 @@ def _refuse_unusable(table: ImageTable, found: list[FoundFiles], cfg: DataConfig
     refuse_damaged(table, found, cfg)
     if len(table.classes) < 2:
         raise DataError(
-            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each.{hint}"
+            f"Only one class was found ({table.classes[0]!r}). A classifier needs images of two or more classes, one folder each.{hint or _lists(table.excluded)}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import stat
 import struct
 import tracemalloc
@@ -16,10 +17,11 @@ import pytest
 from PIL import Image
 
 from plainfilm.config import DataConfig
-from plainfilm.data.archives import unpack, zip_file
+from plainfilm.data.archives import unpack, written, zip_file
 from plainfilm.data.archives.stored_png import stored_png
 from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
 from plainfilm.data.cache.admin import clear, entries
+from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.image.decode import load
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import DataError
@@ -121,7 +123,7 @@ def test_a_stored_png_has_the_same_bytes_for_ever() -> None:
         ({"a": NOISE}, "the arrays a. Expected"),
         ({"images": NOISE, "labels": np.zeros(40, int), "test_images": NOISE, "test_labels": np.zeros(40, int)}, "Expected"),
         ({"train_images": NOISE, "train_labels": np.array([None] * 40)}, "Python objects"),
-        ({"train_images": np.asfortranarray(NOISE), "train_labels": np.zeros(40, int)}, "by columns"),
+        ({"train_images": np.asfortranarray(NOISE), "train_labels": np.zeros(40, int)}, r"by columns.*numpy\.ascontiguousarray"),
     ],
 )  # fmt: skip
 def test_other_arrays_are_refused_by_what_they_are(
@@ -250,11 +252,57 @@ def test_a_table_beside_class_folders_in_an_archive_is_a_note(tmp_path: Path) ->
     assert not any("not read" in note for note in build_table(tmp_path / "by hand", DataConfig()).notes)
 
 
+def npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "header", [b"(" * 900, b"{'descr':\n  1\n 2", b"{'descr': 1}", b"\xff", b"[" * 9 + b"]" * 9, b""]
+)
+def test_a_damaged_header_is_one_line(tmp_path: Path, header: bytes) -> None:
+    """numpy reads a header as Python, after a repair for Python 2: both raise errors of their own."""
+    head = b"\x93NUMPY\x01\x00" + (1000).to_bytes(2, "little") + header.ljust(999) + b"\n"
+    path = zipped(tmp_path / "x.npz", {"images.npy": head, "labels.npy": npy(np.zeros(3, np.uint8))})
+    assert "the header of an array in it is damaged" in refusal(path)
+
+
+def test_an_array_that_is_its_own_transpose_has_no_order(tmp_path: Path) -> None:
+    labels = npy((np.arange(40) % 2)[:, None]).replace(b"'fortran_order': False", b"'fortran_order': True ")
+    path = zipped(tmp_path / "x.npz", {"images.npy": npy(NOISE), "labels.npy": labels})
+    assert len(build_table(path, DataConfig()).rows) == 40
+
+
 @pytest.mark.parametrize("name", ["../out.png", "/out.png", "A/nul.png", "a\\..\\..\\out.png"])
 def test_an_unsafe_name_refuses_the_whole_archive(tmp_path: Path, fresh_cache: Path, name: str) -> None:
     path = zipped(tmp_path / "x.zip", {"A/1.png": png(1), name: png(2)})
     assert "Nothing was unpacked" in refusal(path)
     assert nothing_left(fresh_cache) and not list(tmp_path.rglob("out.png"))
+
+
+def named_in(path: Path, coding: str) -> Path:
+    """A zip of class folders whose names are in this character set, which it does not state."""
+    placeholder, name = b"QQQQQQ", "entzündet".encode(coding)[:6].ljust(6, b"e")
+    zipped(path, {f"{folder}/{i}.png": png(i) for i, folder in enumerate(["A", "A", placeholder.decode()] * 2)})
+    path.write_bytes(path.read_bytes().replace(placeholder, name))
+    return path
+
+
+def test_names_are_utf_8_where_the_archive_states_nothing(tmp_path: Path) -> None:
+    table = build_table(named_in(tmp_path / "x.zip", "utf-8"), DataConfig())
+    assert table.classes == ["A", "entzü"] and "UTF-8" not in " ".join(table.notes)
+
+
+def test_names_of_no_known_character_set_are_a_note(tmp_path: Path) -> None:
+    said = " ".join(build_table(named_in(tmp_path / "x.zip", "cp1252"), DataConfig()).notes)
+    assert "2 names in the archive are in no character set" in said
+    assert "'entz\u207fn/2.png'" in said  # cp1252 has the u with dots at 0xFC, which is this in code page 437
+
+
+def test_names_that_are_stated_stay(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "x.zip", {"A/1.png": png(1), "─╝/2.png": png(2)})  # as UTF-8 of cp437: "ļ"
+    assert build_table(path, DataConfig()).classes == ["A", "─╝"]
 
 
 def test_links_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -274,7 +322,7 @@ def test_what_is_no_image_is_counted_as_in_a_folder(tmp_path: Path) -> None:
         archive.writestr("__MACOSX/A/._1.png", b"x")
     table = build_table(path, DataConfig())
     assert table.found == 10 and dict(zip(table.excluded["relative"], table.excluded["code"], strict=True)) == {
-        "A/inner.zip": "an archive: unpack it; alone, a .zip or .npz may be DATA", "__MACOSX/A/._1.png": "hidden",
+        "A/inner.zip": "an archive: unpack it; DATA itself may be a .zip or .npz, but not of predict", "__MACOSX/A/._1.png": "hidden",
     }  # fmt: skip
 
 
@@ -323,6 +371,39 @@ def test_a_damaged_or_odd_archive_is_refused(tmp_path: Path, fresh_cache: Path, 
     assert nothing_left(fresh_cache)
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\n", "no archive but a Git LFS pointer"),
+        (b"\n<html><body>404", "no archive but an HTML page"),
+        (b"\x1f\x8b\x08\x00", "no archive but an archive; unpack it"),
+        (b"", "it is empty"),
+    ],
+)
+def test_what_is_no_archive_is_named(tmp_path: Path, data: bytes, said: str) -> None:
+    path = tmp_path / "x.zip"
+    path.write_bytes(data)
+    assert said in refusal(path)
+
+
+def test_a_path_too_long_for_the_system_is_the_reason(tmp_path: Path, fresh_cache: Path) -> None:
+    path = zipped(tmp_path / "x.zip", {"A/1.png": png(1), f"{'/'.join(['d' * 200] * 25)}/2.png": png(2)})
+    said = refusal(path)
+    assert "a path in it is too long" in said and "with room" not in said
+    assert nothing_left(fresh_cache)
+
+
+def test_archives_within_are_counted_where_nothing_else_is(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"2 archives in it are not opened: unpack each"):
+        build_table(zipped(tmp_path / "x.zip", {"train.zip": b"PK", "test.zip": b"PK"}), DataConfig())
+
+
+def test_a_list_beside_the_images_is_named(tmp_path: Path) -> None:
+    files = {f"images/{i}.png": png(i) for i in range(4)}
+    with pytest.raises(DataError, match=r"one class was found.*'labels\.csv' in the archive"):
+        build_table(zipped(tmp_path / "x.zip", {**files, "labels.csv": b"path,label\n"}), DataConfig())
+
+
 def test_it_is_unpacked_once_and_another_content_is_another_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +414,62 @@ def test_it_is_unpacked_once_and_another_content_is_another_source(
         assert data_folder(path) == first == data_folder(path.rename(tmp_path / "moved.zip"))
     other = data_folder(medmnist(tmp_path / "x.npz"))
     assert other.path != first.path and first.path.is_dir()
+
+
+@pytest.mark.parametrize("first", ["zip", "npz"])
+def test_the_same_bytes_are_the_same_images_under_any_name(tmp_path: Path, first: str) -> None:
+    """A download that got the wrong ending, whichever name was opened first."""
+    plain = class_folders(tmp_path / "folders.zip")
+    for source, classes in ((plain, ["A", "B"]), (medmnist(tmp_path / "arrays.npz"), ["0", "1"])):
+        for ending in (first, "zip", "npz"):
+            path = tmp_path / f"{source.stem} again.{ending}"
+            path.write_bytes(source.read_bytes())
+            table = build_table(path, DataConfig())
+            assert table.classes == classes and f"the archive {source.suffix}; its" in table.notes[0]
+
+
+def test_a_changed_file_is_unpacked_again_and_a_touched_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    victim = data_folder(path).path / "A" / "0.png"
+    os.utime(victim, ns=(1, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(unpack, "_unpack", lambda *_: pytest.fail("unpacked again"))
+        data_folder(path)
+    kept = victim.stat()
+    victim.write_bytes(bytes(kept.st_size))
+    data_folder(path)
+    assert victim.read_bytes() == png(0)
+    if os.name != "nt":  # where no time tells it
+        kept = victim.stat()
+        victim.write_bytes(bytes(kept.st_size))
+        os.utime(victim, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+        data_folder(path)
+        assert victim.read_bytes() == png(0)
+
+
+def test_files_are_not_read_again_where_nothing_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    data_folder(path)
+    monkeypatch.setattr(written, "_crc", lambda place: pytest.fail("read again"))
+    data_folder(path)
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_file_that_the_archive_does_not_have_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
+    path = class_folders(tmp_path / "x.zip")
+    mine = data_folder(path).path / "A" / "mine.png"
+    (tmp_path / "elsewhere").mkdir()
+    if kind == "file":
+        mine.write_bytes(png(9))
+    else:
+        mine.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"mine\.png is not of the archive.*Move it"):
+        data_folder(path)
+    assert os.path.lexists(mine)
+    mine.unlink()
+    assert data_folder(path).path.is_dir()
 
 
 @pytest.mark.parametrize("damage", ["gone", "short", "index"])
@@ -357,7 +494,9 @@ def test_the_cache_lists_it_and_clearing_it_costs_no_run(tmp_path: Path, fresh_c
     mine.write_text("mine")
     beside = data_folder(path).path / "A" / "mine.png"
     beside.write_text("mine")
-    assert [entry.files for entry in entries(fresh_cache) if entry.what == "unpacked archive given as DATA"] == [9]
+    assert [
+        entry.files for entry in entries(fresh_cache) if entry.what == "unpacked archive given as DATA: 'x.zip'"
+    ] == [9]
     clear(fresh_cache)
     assert not Path(rows["path"][0]).exists() and mine.exists() and beside.exists()
     assert put_back(rows, str(path)).equals(rows) and all(Path(name).is_file() for name in rows["path"])
@@ -374,6 +513,13 @@ def test_a_run_finds_its_images_in_another_cache(
     assert all(Path(name).is_relative_to(tmp_path / "other") for name in found["file"])
     path.write_bytes(class_folders(tmp_path / "y.zip", "w/").read_bytes())  # another archive of the same name
     assert put_back(rows, str(path)).equals(rows)
+
+
+def test_images_that_another_archive_lacks_are_said_of_the_archive(tmp_path: Path) -> None:
+    rows = build_table(class_folders(tmp_path / "x.zip"), DataConfig()).rows.assign(split="train")
+    other = class_folders(tmp_path / "other.zip", "wrapper/")
+    with pytest.raises(DataError, match=r"not below .*other\.zip \(first"):
+        find_moved(rows, data_folder(other).path, given=other)
 
 
 def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

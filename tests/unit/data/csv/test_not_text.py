@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from plainfilm.data.csv.dialect import read_rows
 from plainfilm.data.csv.not_text import kind_of
+from plainfilm.errors import DataError
 
 
 def image(kind: str) -> bytes:
@@ -54,3 +57,11 @@ def test_text_is_no_kind_of_file(text: str):
     if not text.startswith(("%PDF", "GIF8", "Rar!", "PAR1", "SQLite format 3")) and text[128:132] != "DICM":
         assert kind_of(text.encode()) == ""
     assert kind_of(b"BMI,label\n1,2\n") == ""  # begins like a bitmap
+
+
+@pytest.mark.parametrize("name", ["a.npy", "A/1.png"])
+def test_an_archive_of_another_ending_says_how_it_is_read(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "set.tar.gz"
+    path.write_bytes(archive(name))
+    with pytest.raises(DataError, match=r"Give it the ending \.zip or \.npz"):
+        read_rows(path)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.decode import SUFFIXES, TIFF_SUFFIXES, load
-from plainfilm.data.image.other_formats import NOT_AN_IMAGE, rule_of
+from plainfilm.data.image.other_formats import NOT_AN_IMAGE, instead_of_an_image, rule_of
 
 
 def saved(kind: str) -> bytes:
@@ -63,3 +63,23 @@ def test_a_file_under_another_name_is_told_by_its_content(data: bytes, said: str
 
 def test_what_is_read_is_in_no_row() -> None:
     assert {name for name in SUFFIXES | TIFF_SUFFIXES if rule_of(f"a{name}") != NOT_AN_IMAGE} == set()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\xef\xbb\xbf<!DOCTYPE html><html>", "an HTML page"),
+        (b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code></Error>', "an XML text"),
+        (b"<Error><Code>NoSuchKey</Code></Error>", "an XML text"),
+        (b'{"message": "not found"}', "a JSON text"),
+        (b' [\n {"a": 1}]', "a JSON text"),
+    ],
+)
+def test_what_a_server_sends_for_an_error_is_named(data: bytes, said: str) -> None:
+    with pytest.raises(DecodeError) as caught:
+        load(data)
+    assert f"image but {said}, such as a server sends" in caught.value.fact
+
+
+def test_a_drawing_in_xml_is_none() -> None:
+    assert "XML text" not in instead_of_an_image(b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>')

@@ -138,3 +138,9 @@ def test_a_large_file_is_decoded_apart() -> None:
 def test_only_the_four_kinds_are_taken_for_pnm() -> None:
     assert [n for n in range(10) if pnm.is_pnm(f"P{n}\n1 1 255\n".encode())] == [2, 3, 5, 6]
     assert not pnm.is_pnm(b"P50 1 1") and not pnm.is_pnm(b"PyP 1 1")
+
+
+@pytest.mark.parametrize("head", ["4 4 0", "12345678901234567890 4 255", "4 4 70000", "4 x 255", "4"])
+def test_a_header_that_is_none_is_said_as_a_fact(head: str) -> None:
+    with pytest.raises(DecodeError, match="maxval of 1 to 65535 are expected"):
+        load(f"P5\n{head}\n".encode() + bytes(16))
