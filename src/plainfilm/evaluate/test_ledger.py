@@ -108,11 +108,17 @@ def accesses_to(accesses: list[dict[str, Any]], seal: str) -> list[dict[str, Any
 
 
 def count_accesses(run: RunDir, seal: str | None) -> tuple[int, int]:
-    """Accesses so far of the set with this seal, by this run and by all runs; (0, 0) without a seal. Writes nothing.
+    """Accesses so far of the run's test set, by this run and by all runs; (0, 0) without one. Writes nothing.
 
+    Args:
+        seal: that of the run's card.
     Raises:
-        SealError: as accesses_before.
+        SealError: as accesses_before, or status.json names another seal.
     """
+    if seal != run.read_status().get("seal"):
+        raise SealError(
+            f"status.json of {run.root} does not name the test set that card.json names. Restore status.json from a backup."
+        )
     if seal is None:
         return 0, 0
     accesses, shared = _checked(run, seal)
