@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from typer.testing import Result
 
 from plainfilm.data.synthetic.phantom import write_phantom
-from plainfilm.evaluate.test_ledger import seal_of
+from plainfilm.evaluate.test_ledger import images_of, seal_of
 from plainfilm.export.scorer import open_bundle
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.run_manifest import write_file
@@ -151,7 +151,9 @@ def test_the_test_set_is_scored_and_the_access_is_counted(evaluated):
     assert (found["opened"], found["opened_set"], found["split"]) == (1, 1, "test")
     table = pd.read_csv(run / "table.csv", dtype=str, keep_default_na=False)
     test = table[table["split"] == "test"]
-    assert json.loads((run / "status.json").read_text())["seal"] == seal_of(test)
+    status, line = json.loads((run / "status.json").read_text()), run.parent / ".looks" / f"{seal_of(test)}.jsonl"
+    assert status["seal"] == seal_of(test)
+    assert status["images"] == images_of(test) == json.loads(line.read_text())["images"]
     assert sum(map(sum, found["confusion"]["rows"])) == len(test) == found["metrics"]["accuracy"]["n"]
     predictions = pd.read_csv(run / "predictions" / "test.csv")
     assert list(predictions["path"]) == list(test["path"])

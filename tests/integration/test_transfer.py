@@ -116,11 +116,18 @@ def test_a_run_stopped_while_its_head_is_measured_resumes_to_the_same_bytes(data
 
 def test_a_recipe_says_what_it_contradicts(data, resnet_file):
     base = (data, "--model", "resnet18", "--weights", resnet_file)
-    assert "leave out freeze" in refused(*base, "--recipe", "all", "--freeze")
+    assert refused(*base, "--recipe", "all", "--freeze").rstrip().endswith("leave out freeze")
+    assert (
+        refused(*base, "--recipe", "probe", "--freeze-epochs", 3, "--lr", 0.1)
+        .rstrip()
+        .endswith("leave out freeze_epochs and lr")
+    )
     assert "leave out epochs and lr" in refused(*base, "--recipe", "probe", "--epochs", 3, "--lr", 0.1)
     assert "leave out ema" in refused(*base, "--recipe", "probe", "--ema", 0.9)
     assert "leave out freeze_lr" in refused(*base, "--recipe", "head-then-all", "--freeze-lr", 0.1)
-    assert "must be pretrained" in refused(data, "--recipe", "probe")
+    assert "train.recipe: probe: frozen layers must be pretrained" in refused(data, "--recipe", "probe")
+    found = plainfilm("lr-find", *base, "--recipe", "probe", "-q", code=2).stderr
+    assert "Phase 1 fits its head at once" in found and "--phase" not in found
 
 
 def test_a_backbone_from_a_file_trains_and_is_evaluated(data, small, resnet_file, tmp_path):

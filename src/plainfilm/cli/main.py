@@ -28,6 +28,7 @@ from plainfilm.cli.commands import train as training
 from plainfilm.cli.help import EXAMPLES, HelpCommand, HelpGroup
 from plainfilm.errors import MissingError, PlainfilmError
 
+_WRONG_INPUT = 2
 BUG, READER_LEFT = 101, 141  # 141 = 128 + SIGPIPE, as in other tools
 _LONGEST_PATH = 300
 STOPPED = "Interrupted. Finished work is kept, and no file is half-written."
@@ -59,8 +60,8 @@ class _OneLineErrors(HelpGroup):
             code = int(super().main(args, prog_name, standalone_mode=False, **extra) or 0)
             return _report(STOPPED, code, verbose) if code == INTERRUPTED else code
         except (BrokenPipeError, SystemExit) as end:  # typer turns the first into the second
-            if isinstance(end, SystemExit) and not end.code:
-                return 0  # what completes a word in a shell ends so
+            if isinstance(end, SystemExit) and not isinstance(end.__context__, OSError):
+                return _WRONG_INPUT if end.code else 0  # what completes a word in a shell ends so
             sys.stderr.close()  # the reader left; nobody reads further output
             return READER_LEFT
         except KeyboardInterrupt:  # outside of typer's own handler

@@ -39,7 +39,8 @@ class ExperimentConfig(Section):
         if self.model.weights != "none":
             return self
         if any(phase.freeze for phase in self.train.phases):
-            raise ValueError("train.freeze: frozen layers must be pretrained; set model.weights (--weights)")
+            what = f"recipe: {self.train.recipe}" if self.train.recipe else "freeze"
+            raise ValueError(f"train.{what}: frozen layers must be pretrained; set model.weights (--weights)")
         if self.train.norm == "hold":
             raise ValueError(
                 "train.norm: hold needs the statistics of pretrained weights; set model.weights (--weights), or norm: batch"

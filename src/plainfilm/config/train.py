@@ -162,7 +162,7 @@ class TrainConfig(Section):
     )
     recipe: Literal["probe", "head-then-all", "all"] | None = key(
         None,
-        "What is trained from weights: probe (the head alone, as logistic regression on features; seconds), head-then-all, or all.",
+        "What is trained from weights: probe (the head alone, as logistic regression on features; seconds), head-then-all, or all (from random weights without --weights).",
         Option("--recipe", "Weights", LEARNS, "WHICH", unset="as --freeze and --freeze-epochs say"),
     )
     lr_ratio: float = key(
@@ -215,9 +215,10 @@ class TrainConfig(Section):
     def phases_are_possible(self) -> TrainConfig:
         self._sizes_grow()
         frozen = [phase.freeze for phase in self.phases]
-        if self.recipe and (self.freeze or self.freeze_epochs):
-            raise ValueError("recipe says what is trained; leave out freeze and freeze_epochs")
-        if idle := self._changed(*_IDLE.get(self.recipe or "", ())):
+        idle = self._changed(*_IDLE.get(self.recipe or "", ()))
+        if self.recipe and (said := self._changed("freeze", "freeze_epochs")):
+            raise ValueError(f"recipe says what is trained; leave out {' and '.join([*said, *idle])}")
+        if idle:
             raise ValueError(f"recipe: {self.recipe} fits the head without steps; leave out {' and '.join(idle)}")
         if self.freeze and self.freeze_epochs:
             raise ValueError("freeze trains only the head, freeze_epochs the head and then everything; choose one")

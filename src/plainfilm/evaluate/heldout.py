@@ -24,7 +24,7 @@ from plainfilm.evaluate.predictions import (
 from plainfilm.evaluate.shift.corrupted_valid import predict_shifted, save_shifted
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import read_train_probes
-from plainfilm.evaluate.test_ledger import accesses_before, accesses_to, check_before_access, record_access
+from plainfilm.evaluate.test_ledger import accesses_before, accesses_to, check_before_access, images_of, record_access
 from plainfilm.models.from_card import kept_network
 from plainfilm.runs.run_manifest import write_file
 from plainfilm.runs.verified_files import files_at_access
@@ -47,13 +47,15 @@ def score_test(
     if saved and not again:
         predictions = finished.predictions("test")
         facts = _facts(finished, "test")
-        return predictions, record_access(run, seal, accesses, facts, on_event, drawn=all_drawn(part))
+        return predictions, record_access(
+            run, seal, accesses, facts, on_event, drawn=all_drawn(part), images=images_of(part)
+        )
     # the cache may hold the pixels of a file that is no longer there or another one
     pixels = _decoded(finished, part, on_event, files_too=True)
     predictions = _predicted(finished, part, pixels, device, gate, has_patients=finished.card.has_patients)
     probed = probes.score(part, pixels, finished.card.vocab) if probes else None
     facts = _facts(finished, "test", predictions)
-    counted = record_access(run, seal, accesses, facts, on_event, drawn=all_drawn(part))
+    counted = record_access(run, seal, accesses, facts, on_event, drawn=all_drawn(part), images=images_of(part))
     if probed is not None:
         write_file(run, scores, probed)
     save_predictions(run, "test", predictions, pixels)
@@ -76,7 +78,9 @@ def score_external(
     if predictions is None:
         predictions = _predicted(finished, rows, pixels, device, gate, has_patients=known)
     facts = {**_facts(finished, external.name, None if saved else predictions), "external": True}
-    counted = record_access(run, external.seal, accesses, facts, on_event, drawn=all_drawn(rows))
+    counted = record_access(
+        run, external.seal, accesses, facts, on_event, drawn=all_drawn(rows), images=images_of(rows)
+    )
     if not saved:
         save_predictions(run, external.name, predictions, pixels)
     return predictions, pixels, counted

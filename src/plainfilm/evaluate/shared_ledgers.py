@@ -2,6 +2,8 @@
 
 A line names an access of a run by its hash, so that an access counts once wherever it is named: a copied run brings none.
 The folder's ledger moves with the runs; the user's joins the folders. Each is filled from the other at an access.
+There is one of each by seal, which is of images and labels. A line also names the images alone, so that the accesses of
+the same images under other labels count too.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 from filelock import FileLock
 
 from plainfilm.base.events import EventCallback
-from plainfilm.base.files import sweep
+from plainfilm.base.files import read_regular, sweep
 from plainfilm.base.user_folder import user_folder
 from plainfilm.errors import SealError
 from plainfilm.evaluate.access_chain import append, read_chain
@@ -33,9 +35,11 @@ class SharedAccesses:
     by_run: Mapping[str, Path]
 
     @classmethod
-    def read(cls, run: RunDir, seal: str) -> SharedAccesses:
+    def read(cls, run: RunDir, seal: str, images: str | None = None) -> SharedAccesses:
         """Nothing is written. A user's ledger that cannot be read counts as none.
 
+        Args:
+            images: see images_of(); None: as the ledgers say, which in older versions did not.
         Raises:
             SealError: a ledger is broken.
         """
@@ -46,7 +50,8 @@ class SharedAccesses:
         }
         if path is not None:
             by_run |= {_access(line): path for marks in all_marks for line in user if _has(line, marks.user)}
-        return cls(frozenset(map(_access, [*folder, *user])), by_run)
+        named = images or next((str(line["images"]) for line in [*folder, *user] if "images" in line), None)
+        return cls(frozenset(map(_access, [*folder, *user])) | _under_other_labels(run, seal, named), by_run)
 
     def refuse_lost(self, run: RunDir, accesses: Iterable[dict[str, Any]]) -> None:
         """Check that the run's own ledger holds all that the others name of it.
@@ -114,29 +119,53 @@ def _read_user(seal: str) -> list[dict[str, Any]]:
         return []
 
 
-def share_accesses(run: RunDir, seal: str, own: Sequence[str], on_event: EventCallback, *, drawn: bool) -> int:
+def _under_other_labels(run: RunDir, seal: str, images: str | None) -> frozenset[str]:
+    """Accesses of the same images by other seals, as the ledgers beside those of this seal say."""
+    own = [path for path in (run.shared_ledger(seal), _user_ledger(seal)) if path is not None]
+    others = [path for each in own for path in sorted(each.parent.glob("*.jsonl")) if path != each]
+    return frozenset(_access(line) for path in others if images for line in _read_if_of(images, path))
+
+
+def _read_if_of(images: str, path: Path) -> list[dict[str, Any]]:
+    """A ledger of these images; none where it is of others, or cannot be read."""
+    try:
+        return read_chain(path) if images.encode() in read_regular(path) else []
+    except OSError:
+        return []
+
+
+def share_accesses(
+    run: RunDir, seal: str, own: Sequence[str], on_event: EventCallback, *, drawn: bool, images: str | None
+) -> int:
     """Add to both ledgers what they lack, and count; an interrupted write, a deleted ledger or a moved run is mended so.
 
     Args:
         own: hashes of the run's accesses of this set, the last of which was just made.
         drawn: the set is drawn, so that everybody has the same; it is counted beside the runs only.
+        images: as SharedAccesses.read().
     Returns:
-        Accesses of this set by all runs.
+        Accesses of this set, under any labels, by all runs.
     """
     marks, user = _Marks.of(run), _read_user(seal)
-    folder, lacked = _add_to_folder(run, seal, _lines(own, marks.folder, user))
+    folder, lacked = _add_to_folder(run, seal, _lines(own, marks.folder, user, images))
     if lacked & set(own[:-1]):
         n = len(lacked & set(own[:-1]))
         on_event("note", {"text": f"The ledger beside the runs lacked {n} earlier test-set access{'es' * (n > 1)} of this run; added."})  # fmt: skip
     if not drawn:
-        user = _try_to_add_to_user(seal, _lines(own, marks.user, folder), on_event) or user
-    return len({*own, *map(_access, folder), *map(_access, user)})
+        user = _try_to_add_to_user(seal, _lines(own, marks.user, folder, images), on_event) or user
+    same = {*own, *map(_access, folder), *map(_access, user)}
+    if n := len(_under_other_labels(run, seal, images) - same):
+        on_event("note", {"text": f"The same images under other labels: {n} earlier access{'es' * (n > 1)}, counted for all runs."})  # fmt: skip
+    return len(same) + n
 
 
-def _lines(own: Sequence[str], marks: dict[str, str | None], others: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _lines(
+    own: Sequence[str], marks: dict[str, str | None], others: list[dict[str, Any]], images: str | None
+) -> dict[str, dict[str, Any]]:
     """The lines that a ledger should have, by access. Those of others have no marks: they may be of a copy of this run."""
-    known = {_access(line): {"run": line.get("run"), "run_look": _access(line)} for line in others}
-    return known | {digest: {**marks, "run_look": digest} for digest in own}
+    of = {"images": images} if images else {}
+    known = {_access(line): {"run": line.get("run"), "run_look": _access(line), **of} for line in others}
+    return known | {digest: {**marks, "run_look": digest, **of} for digest in own}
 
 
 def _add(path: Path, lines: dict[str, dict[str, Any]], *, private: bool) -> tuple[list[dict[str, Any]], set[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,16 @@ from plainfilm.runs.verified_files import refuse_other_files
 
 def seal_of(rows: pd.DataFrame) -> str:
     """SHA-256 of the sorted (file hash, label) pairs of the test rows; order and paths do not matter."""
-    pairs = sorted(f"{sha}\t{label}\n" for sha, label in zip(rows["sha256"], rows["label"], strict=True))
-    return hashlib.sha256("".join(pairs).encode("utf-8")).hexdigest()
+    return _hash_of(f"{sha}\t{label}" for sha, label in zip(rows["sha256"], rows["label"], strict=True))
+
+
+def images_of(rows: pd.DataFrame) -> str:
+    """SHA-256 of the sorted file hashes alone: the same for the same images under other labels."""
+    return _hash_of(rows["sha256"])
+
+
+def _hash_of(lines: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(f"{line}\n" for line in lines)).encode("utf-8")).hexdigest()
 
 
 def _read_ledger(path: Path, head: str | None) -> list[dict[str, Any]]:
@@ -49,9 +58,10 @@ def accesses_before(run: RunDir, seal: str) -> list[dict[str, Any]]:
 
 
 def _checked(run: RunDir, seal: str) -> tuple[list[dict[str, Any]], SharedAccesses]:
-    shared = SharedAccesses.read(
-        run, seal
-    )  # first: what is added meanwhile is in the run's ledger before it is in these
+    status = run.read_status()
+    images = status.get("images") if status.get("seal") == seal else None
+    # the shared ones first: what is added meanwhile is in the run's ledger before it is in these
+    shared = SharedAccesses.read(run, seal, images)
     accesses = _read_ledger(run.ledger, run.read_status().get("ledger_head"))
     refuse_other_files(run, accesses)
     shared.refuse_lost(run, accesses)
@@ -75,20 +85,21 @@ def check_before_access(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list
 
 def record_access(
     run: RunDir, seal: str, accesses: list[dict[str, Any]], facts: dict[str, Any], on_event: EventCallback = silent,
-    *, drawn: bool = False,
+    *, drawn: bool = False, images: str | None = None,
 ) -> tuple[int, int]:  # fmt: skip
     """Write the access to the run's ledger, to status.json, and to the ledgers of the set, the folder's and the user's.
 
     Args:
         accesses: all of the run so far, of any set: its ledger is one chain.
         drawn: the set is drawn by plainfilm; the user's ledger does not count it.
+        images: images_of() the set; then its accesses under other labels count for all runs, and a note says so.
     Returns:
         Accesses of this set by this run, and by all runs.
     """
     chain = append(run.ledger, accesses, [{"seal": seal, **facts}])
     run.write_status("done", ledger_head=chain[-1]["hash"])
     own = [str(access["hash"]) for access in accesses_to(chain, seal)]
-    return len(own), share_accesses(run, seal, own, on_event, drawn=drawn)
+    return len(own), share_accesses(run, seal, own, on_event, drawn=drawn, images=images)
 
 
 def accesses_to(accesses: list[dict[str, Any]], seal: str) -> list[dict[str, Any]]:
@@ -97,11 +108,17 @@ def accesses_to(accesses: list[dict[str, Any]], seal: str) -> list[dict[str, Any
 
 
 def count_accesses(run: RunDir, seal: str | None) -> tuple[int, int]:
-    """Accesses so far of the set with this seal, by this run and by all runs; (0, 0) without a seal. Writes nothing.
+    """Accesses so far of the run's test set, by this run and by all runs; (0, 0) without one. Writes nothing.
 
+    Args:
+        seal: that of the run's card.
     Raises:
-        SealError: as accesses_before.
+        SealError: as accesses_before, or status.json names another seal.
     """
+    if seal != run.read_status().get("seal"):
+        raise SealError(
+            f"status.json of {run.root} does not name the test set that card.json names. Restore status.json from a backup."
+        )
     if seal is None:
         return 0, 0
     accesses, shared = _checked(run, seal)

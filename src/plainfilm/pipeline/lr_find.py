@@ -44,7 +44,7 @@ def find_learning_rate(
         )
     if phases[phase - 1].head == "l2":
         more = " Give --phase 2 for the whole network." if len(phases) > 1 else ""
-        raise UsageError(f"--phase {phase}: its head is fitted at once and has no rate to find.{more}")
+        raise UsageError(f"Phase {phase} fits its head at once and has no rate to find.{more}")
     run = RunDir.plan(out, f"lr-find-{get_spec(cfg.model.name).name.replace('/', '-')}")
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=offline, on_event=on_event)

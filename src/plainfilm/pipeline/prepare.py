@@ -23,7 +23,7 @@ from plainfilm.data.table.image_table import ImageTable, build_table
 from plainfilm.data.table.positive_class import BY_ALPHABET, positive_of_two
 from plainfilm.errors import ConfigError, DataError, UsageError
 from plainfilm.evaluate.operating.thresholds import patients_for
-from plainfilm.evaluate.test_ledger import seal_of
+from plainfilm.evaluate.test_ledger import images_of, seal_of
 from plainfilm.schemas.documents import DataCounts
 
 
@@ -46,6 +46,11 @@ class Prepared:
     def seal(self) -> str | None:
         """Fingerprint of the test rows; None if there are none."""
         return seal_of(self.split.of("test")) if self.split.has_test else None
+
+    @property
+    def images(self) -> str | None:
+        """Fingerprint of the test images under any labels; None if there are none."""
+        return images_of(self.split.of("test")) if self.split.has_test else None
 
 
 def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:

@@ -74,7 +74,7 @@ def write_inputs(
 ) -> None:  # fmt: skip
     """Write all inputs of a run; start.json comes last, so that if it exists, the rest does too."""
     begin_manifest(run)
-    run.write_status("running", seal=seal, ledger_head=None, **{IN_STATUS: True})
+    run.write_status("running", seal=seal, images=ready.images, ledger_head=None, **{IN_STATUS: True})
     write_file(run, run.config, cfg.as_yaml())
     write_environment(run, speed)
     # a column of the user's table, such as the hospital, is not kept

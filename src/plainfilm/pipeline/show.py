@@ -10,7 +10,7 @@ from plainfilm.evaluate.document import ExtraBlocks
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.pipeline.saved_document import SavedDocument
-from plainfilm.runs.card import has_own_weights, was_trained_in_bf16
+from plainfilm.runs.card import has_own_weights, seal_on_card, was_trained_in_bf16
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import saved_splits
 from plainfilm.runs.run_manifest import verify
@@ -42,8 +42,8 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
     saved = SavedDocument.read(run, split)
     if saved is None:
         raise DataError(_unreadable(run, split))
-    refuse_other_numbers(run, [saved.document])
-    document = saved.counted(run, run.read_status().get("seal"))
+    refuse_other_numbers(run, [saved.document], older=True)
+    document = saved.counted(run, seal_on_card(run))
     if split == "test" and not document.opened:
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "

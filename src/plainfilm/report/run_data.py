@@ -15,6 +15,7 @@ from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.access_chain import read_chain
 from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.evaluate.test_ledger import accesses_to, count_accesses
 from plainfilm.runs.folder import RunDir
@@ -92,7 +93,8 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     card, status, ledger = of_run.card, run.read_status(), read_chain(run.ledger, "seal")
     own, of_set = count_accesses(run, card.seal)
     documents = validated_splits(run, MetricsDocument)
-    refuse_other_numbers(run, documents.values())
+    refuse_other_numbers(run, documents.values(), older=True)
+    read_gate(run, card)  # nothing is drawn from it, but its parts are named
     if "test" in documents and not own:
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "

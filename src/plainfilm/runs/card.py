@@ -140,6 +140,15 @@ def has_own_weights(run: RunDir) -> bool:
         return False
 
 
+def seal_on_card(run: RunDir) -> str | None:
+    """The seal on card.json, be it of any version; that of status.json where the card is absent or damaged."""
+    try:
+        seal = parsed_json(read_verified(run, run.card), run.card)["seal"]
+    except (OSError, ValueError, KeyError, TypeError):
+        seal = run.read_status().get("seal")
+    return None if seal is None else str(seal)
+
+
 def was_trained_in_bf16(run: RunDir) -> bool:
     """Whether card.json, be it of any version, says so; not where it is absent or damaged."""
     try:
@@ -155,13 +164,14 @@ def read_card(run: RunDir) -> Card:
         DataError: card or weights are missing or changed.
     """
     _refuse_newer(run)
+    path = run.card
     try:
-        card = json_model(Card, read_verified(run, run.card), run.card)
-        weights = read_regular(run.weights)
+        card = json_model(Card, read_verified(run, path), path)
+        path = run.weights
+        weights = read_regular(path)
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"The run {run.root} cannot be read ({type(error).__name__} in card.json or model.safetensors). Train it again."
-        ) from None
+        why = str(getattr(error, "strerror", None) or type(error).__name__)
+        raise DataError(f"{path} cannot be read ({why}). Restore it from a backup, or train again.") from None
     if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
         raise DataError(
             f"model.safetensors of {run.root} is not the file its card describes. Restore it, or train again."

@@ -20,6 +20,7 @@ from plainfilm.base.files import atomic_write, dump_json, read_regular, sweep, t
 from plainfilm.base.json_text import parsed_json
 from plainfilm.base.sanitize import found_value
 from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
+from plainfilm.runs.status_facts import check_facts
 
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of a disk, often a network one
 _Status = Literal["running", "done", "diverged", "interrupted", "failed"]
@@ -264,11 +265,8 @@ class RunDir:
         """status.json; `running` without a living writer reads as `interrupted`."""
         try:
             found: dict[str, Any] = parsed_json(read_regular(self.status), self.status)
-            if not (isinstance(found, dict) and isinstance(found.get("status"), str)):
-                raise ValueError
-            if any(not isinstance(found.get(name), str | None) for name in ("seal", "ledger_head", "updated")):
-                raise ValueError
-        except (OSError, ValueError):
+            check_facts(found)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             raise DataError(
                 f"status.json of {self.root} is damaged. Restore it from a backup, or train again."
             ) from None

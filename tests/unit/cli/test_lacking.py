@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 import pytest
@@ -26,6 +27,24 @@ def test_is_one_line(monkeypatch, error, code, says):
     done = CliRunner().invoke(main.app, ["doctor"])
     assert done.exit_code == code
     assert says in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_exit_of_a_library_is_no_reader_that_left(monkeypatch):
+    """_PLAINFILM_COMPLETE=x ended with 141, the code of a broken pipe."""
+    done = CliRunner().invoke(main.app, ["show"], prog_name="plainfilm", env={"_PLAINFILM_COMPLETE": "x"})
+    assert done.exit_code == 2
+
+    def left(*args, **more):
+        try:
+            raise BrokenPipeError
+        except OSError:
+            sys.exit(1)  # as typer does
+
+    monkeypatch.setattr(main.HelpGroup, "main", left)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())  # it is closed
+    with pytest.raises(SystemExit) as ended:
+        main.app(["doctor"])
+    assert ended.value.code == 141
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from plainfilm.errors import SealError
 from plainfilm.evaluate import shared_ledgers
 from plainfilm.evaluate.access_chain import read_chain
-from plainfilm.evaluate.test_ledger import check_before_access, count_accesses, record_access, seal_of
+from plainfilm.evaluate.test_ledger import check_before_access, count_accesses, images_of, record_access, seal_of
 from plainfilm.runs.folder import RunDir
 
 ROWS = pd.DataFrame({"sha256": ["aa", "bb", "cc"], "label": ["A", "B", "A"]})
@@ -70,6 +70,67 @@ def test_a_copied_access_is_one_access_and_each_new_one_of_a_copy_counts(tmp_pat
     assert access(two) == (2, 2)
     assert count_accesses(one, SEAL) == (1, 2)
     assert access(one) == (2, 3)
+
+
+RELABELLED = ROWS.assign(label=["C", "B", "C"])  # as after the folder A was renamed to C
+IMAGES = images_of(ROWS)
+
+
+def train_on(root: Path, rows: pd.DataFrame, **facts) -> RunDir:
+    run = train(root)
+    run.write_status("done", seal=seal_of(rows), **facts)
+    return run
+
+
+def access_to(run: RunDir, rows: pd.DataFrame, **options) -> tuple[int, int]:
+    seal, accesses = check_before_access(run, rows)
+    return record_access(run, seal, accesses, {"model_sha256": "m"}, images=images_of(rows), **options)
+
+
+def test_the_images_alone_have_a_fingerprint_that_no_label_changes():
+    # printf 'aa\nbb\ncc\n' | sha256sum
+    assert IMAGES == "97d220e0067d22e8cf1371e1cd782e421614e0c08956f1866c9b40f7a35b1aaa"
+    assert images_of(RELABELLED.iloc[::-1]) == IMAGES
+    assert images_of(ROWS.iloc[:2]) != IMAGES
+
+
+def test_the_same_images_under_other_labels_are_not_accessed_for_the_first_time(tmp_path):
+    """A class folder was renamed: the seal is another one, the images are the same."""
+    old, other = (
+        train_on(tmp_path / "p1" / "x", ROWS),
+        train_on(tmp_path / "p1" / "y", ROWS.assign(sha256=["d", "e", "f"])),
+    )
+    assert [access_to(old, ROWS)[1], access_to(old, ROWS)[1]] == [1, 2]
+    assert access_to(other, ROWS.assign(sha256=["d", "e", "f"])) == (1, 1)
+    new = train_on(tmp_path / "p2" / "x", RELABELLED, images=IMAGES)
+    assert count_accesses(new, seal_of(RELABELLED)) == (0, 2)  # before its first access too
+    said, listening = notes()
+    assert access_to(new, RELABELLED, **listening) == (1, 3)
+    assert said == ["The same images under other labels: 2 earlier accesses, counted for all runs."]
+    assert count_accesses(new, seal_of(RELABELLED)) == (1, 3)
+    assert count_accesses(old, SEAL) == (2, 3)
+    said.clear()
+    assert access_to(old, ROWS, **listening) == (3, 4)
+    assert said == ["The same images under other labels: 1 earlier access, counted for all runs."]
+
+
+@pytest.mark.parametrize("kept", ["folder", "user"])
+def test_either_ledger_alone_knows_the_other_labels(tmp_path, home_of_one_test, kept):
+    old = train_on(tmp_path / "p1" / "x", ROWS)
+    access_to(old, ROWS)
+    gone = users(home_of_one_test) if kept == "folder" else old.shared_ledger(SEAL)
+    gone.unlink()
+    new = train_on(tmp_path / "p1" / "y", RELABELLED, images=IMAGES)
+    assert count_accesses(new, seal_of(RELABELLED)) == (0, 1)
+
+
+def test_lines_that_name_no_images_count_for_their_own_labels_alone_until_the_next_access(tmp_path):
+    """Those of older versions."""
+    old, new = train_on(tmp_path / "p1" / "x", ROWS), train_on(tmp_path / "p2" / "x", RELABELLED, images=IMAGES)
+    assert [access(old), access(old)] == [(1, 1), (2, 2)]
+    assert access_to(new, RELABELLED) == (1, 1)
+    assert access_to(old, ROWS) == (3, 4)
+    assert count_accesses(new, seal_of(RELABELLED)) == (1, 4)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")

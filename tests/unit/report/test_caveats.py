@@ -200,6 +200,7 @@ def test_a_run_without_test_images_says_so_once(finish):
     run = finish(looked=False)
     edit_metrics(run, "valid", notes=["VALIDATION ONLY: there is no test folder, so no number here is a test score."])
     edit_card(run, seal=None)
+    run.write_status("done", seal=None)
     found = caveats(read_reported_run(run))
     assert [c.title for c in found] == ["No test score", UNTESTED] and "no test set" in found[0].text
 

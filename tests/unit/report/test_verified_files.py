@@ -157,6 +157,38 @@ def test_numbers_edited_together_with_the_manifest_reach_no_page(finish, tmp_pat
     assert list(out.iterdir()) == []
 
 
+def test_edited_numbers_of_an_older_run_are_neither_shown_nor_reported(finish, tmp_path):
+    """It has no manifest; its scores still say what they were."""
+    run = finish("one", patients=12)
+    saved = json.loads(run.metrics.read_text(encoding="utf-8"))
+    saved["test"]["metrics"]["auroc"]["value"] = 0.999
+    run.metrics.write_text(json.dumps(saved), encoding="utf-8")
+    work = {"show": lambda: show_run(run.root), "report": lambda: report_run(run.root, out=tmp_path / "report.html")}
+    assert {name: refused("metrics.json", each) for name, each in work.items()} == dict.fromkeys(work, "")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_needs_the_gate_that_the_card_names(finish, tmp_path):
+    run = finish("one", patients=12)
+    card = json.loads(run.card.read_text(encoding="utf-8"))
+    run.card.write_text(json.dumps({**card, "gate_sha256": "0" * 64}), encoding="utf-8")
+    for content in (None, b"", b"other"):
+        if content is not None:
+            run.gate.write_bytes(content)
+        assert refused("gate.safetensors", lambda: report_run(run.root, out=tmp_path / "report.html")) == ""
+
+
+def test_a_status_of_another_test_set_is_refused_by_all_that_count_accesses(finish, tmp_path):
+    """show took the seal of status.json, and the others that of card.json."""
+    run, other = finish("one", patients=12), finish("two", patients=12, options=OTHER)
+    work = {
+        name: each for name, each in commands(run, other, tmp_path).items() if name in ("show", "report", "interpret")
+    }
+    for seal in (None, "0" * 64):
+        run.write_status("done", seal=seal)
+        assert {name: refused("status.json", each) for name, each in work.items()} == dict.fromkeys(work, "")
+
+
 def test_adopting_writes_nothing_where_it_refuses(finish, refusal):
     """A bad split, numbers that are not those of the scores, a lost config, damaged weights, an edited ledger."""
     run = finish("one", patients=12)

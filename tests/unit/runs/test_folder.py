@@ -13,6 +13,8 @@ from plainfilm.errors import DataError, DivergedError, OccupiedError, StoppedErr
 from plainfilm.runs.folder import RunDir
 from wording import lacking
 
+SEAL = "5e" * 32
+
 
 def test_the_next_writer_of_a_run_removes_leftovers(tmp_path):
     run = RunDir(tmp_path / "run")
@@ -90,10 +92,10 @@ def test_status_says_how_a_session_ended(tmp_path, error, status, code):
     run = RunDir(tmp_path / "run")
     run.make()
     with pytest.raises(type(error)), run.lock(), run.outcome():
-        run.write_status("running", seal="s")
+        run.write_status("running", seal=SEAL)
         raise error
     found = json.loads(run.status.read_text())
-    assert (found["status"], found.get("code"), found["seal"]) == (status, code, "s")
+    assert (found["status"], found.get("code"), found["seal"]) == (status, code, SEAL)
     assert run.log.exists() == (code == 101)
 
 
@@ -105,7 +107,7 @@ def test_a_refused_file_operation_says_how_to_continue(tmp_path, monkeypatch):
         if begun:
             atomic_write(run.start, "{}")
         with pytest.raises(DataError) as error, run.lock(), run.outcome():
-            run.write_status("running", seal="s")
+            run.write_status("running", seal=SEAL)
             with monkeypatch.context() as full:
                 full.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left on device")))
                 run.write_status("running")
