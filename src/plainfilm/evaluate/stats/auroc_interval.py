@@ -92,6 +92,14 @@ def _rarer_patients(roc: Curve, clusters: Ints) -> float:
     return min(kish_patients(clusters[roc.labels == side]) for side in (True, False))
 
 
+def patients_apart(curves: Sequence[Curve], clusters: Ints) -> float:
+    """Patients n for which A (1 - A) / n is the variance of a mean over curves that vary apart, each by at most
+    A (1 - A) / the patients of its positive class; of one curve those patients.
+    """
+    positive = np.array([kish_patients(clusters[roc.labels]) for roc in curves])
+    return float(len(positive) ** 2 / (1 / positive).sum())
+
+
 def _patients_behind(curves: Sequence[Curve], clusters: Ints) -> float:
     """Patients n for which A (1 - A) / n bounds the variance of the mean area, however the curves are correlated."""
     rarer = np.array([_rarer_patients(roc, clusters) for roc in curves])
