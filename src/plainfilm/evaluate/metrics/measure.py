@@ -191,27 +191,23 @@ def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, 
     if not ranked:
         return missing(REASONS["auprc"], sample, sample.everyone)
     curves = [sample.curve(c) for c in ranked]
+    seen = misplaced_patients(curves, sample.clusters)
     rarest = min(intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves)
     found, upper = (
-        _mean_precision(
-            ranked, sample, draws, rarer=rarer, seen=misplaced_patients(curves, sample.clusters), level=level
-        )
+        _mean_precision(ranked, sample, draws, rarer=rarer, seen=seen, level=level)
         for rarer in (rarest, patients_apart(curves, sample.clusters))
     )
-    # an average precision of few images is too high on average (35 classes of 1-3 images, no skill: 0.11 for 0.04), so
-    # only upwards is the mean of many classes as sure as all their patients make it
-    found = found._replace(high=min(found.high, upper.high))
+    found = found._replace(high=min(found.high, upper.high))  # that of few images is too high on average: 0.11 for 0.04
     return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 
 def _mean_precision(ranked: Sequence[int], sample: Sample, draws: Floats | None, **limits: Any) -> Interval:
     """The mean average precision of these classes; `limits`: of `drawn_mean`, without patients."""
-    patients = distinct(sample.clusters)
+    limits["patients"] = distinct(sample.clusters)
     if draws is None:
-        parts = [sample.precision(c) for c in ranked]
-        return linearised_mean(parts, sample.clusters, patients=patients, **limits)
+        return linearised_mean([sample.precision(c) for c in ranked], sample.clusters, **limits)
     value = float(np.mean([auprc(sample.probs[:, c], sample.targs == c) for c in ranked]))
-    return drawn(intervals.drawn_mean(value, draws, patients=patients, **limits), sample)
+    return drawn(intervals.drawn_mean(value, draws, **limits), sample)
 
 
 def _auprc_statistics(views: Mapping[Key, Sequence[int]], sample: Sample, n_boot: int) -> dict[Key, Statistic]:
@@ -240,24 +236,11 @@ def _mcc_metric(draws: Floats, sample: Sample, level: float) -> Metric:
     if np.isnan(value):
         return missing(REASONS["mcc"], sample, sample.everyone)
     wrong = sample.predicted != sample.targs
-    # the variance depends on the few patients with errors, fewest in the rarer class
     seen = min(distinct(sample.clusters[wrong == side]) for side in (True, False))
-    limits = _basis(sample) | {"seen": seen, "rarer": _behind_correlation(sample), "level": level}
+    rarer = bootstrap_limits.behind_correlation(sample.targs, sample.clusters)
+    limits = _basis(sample) | {"seen": seen, "rarer": rarer, "level": level}
     found = bootstrap_limits.drawn_correlation(float(value), draws, **limits)
     return metric(drawn(found, sample), sample, sample.everyone)
-
-
-def _behind_correlation(sample: Sample) -> float:
-    """Patients behind a correlation: of two classes those of the rarer; of more all, times 1 - sum of squared shares.
-
-    One wrong image of n lowers the correlation by about 1 / (n (1 - sum)), so a rare class of many counts little.
-    """
-    images = np.bincount(sample.targs)
-    present = np.flatnonzero(images)
-    if len(present) < 3:
-        return min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in present)
-    spread = 1 - float(((images / images.sum()) ** 2).sum())
-    return intervals.kish_patients(sample.clusters) * spread
 
 
 def _error_statistics(sample: Sample) -> dict[str, Statistic]:

@@ -27,6 +27,7 @@ from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.stats import auroc_interval, bootstrap_limits, intervals, macro_mean
 from plainfilm.evaluate.stats.auroc_interval import curve
+from plainfilm.evaluate.stats.bootstrap_limits import behind_correlation
 
 
 def ece(confidence, correct):
@@ -709,6 +710,6 @@ def test_the_rarest_of_many_classes_does_not_decide_their_correlation_and_mean_p
 def test_the_patients_behind_a_correlation_of_three_classes():
     """Shares of 1/2, 1/4, 1/4: 8 images times 1 - 3/8; two classes as before, the rarer one."""
     sample = make_sample(np.full((8, 3), 1 / 3), [0] * 4 + [1, 1, 2, 2], range(8), None, positive=None, threshold=None)
-    assert metrics._behind_correlation(sample) == pytest.approx(5)
+    assert behind_correlation(sample.targs, sample.clusters) == pytest.approx(5)
     two = make_sample(np.full((8, 2), 1 / 2), [0] * 6 + [1] * 2, range(8), None, positive=1, threshold=0.5)
-    assert metrics._behind_correlation(two) == pytest.approx(2)
+    assert behind_correlation(two.targs, two.clusters) == pytest.approx(2)
