@@ -50,10 +50,11 @@ def _by_class(counts: dict[str, int]) -> str:
     names = list(counts)
     if len(names) > LISTED:
         names = sorted(counts, key=lambda name: -counts[name])[:_MOST]
-    shown = [f"{counts[name]:,} predicted {name}" for name in names if counts[name] or len(counts) <= LISTED]
-    others = [n for name, n in counts.items() if name not in names]
-    if not others:
-        return ", ".join(shown)
+    named = [name for name in names if counts[name] or len(counts) <= LISTED]
+    shown = [f"{counts[name]:,} predicted {name}" for name in named]
+    others = [n for name, n in counts.items() if name not in named]
+    if not sum(others):
+        return ", ".join(shown) or "no class predicted"
     return f"{', '.join(shown)}, {sum(others):,} predicted one of {len(others):,} others"
 
 

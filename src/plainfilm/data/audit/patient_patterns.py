@@ -4,7 +4,8 @@ A name is read as tokens. Names with the same kinds of tokens and the same separ
 `cov_5_img_19` are both (letters, '_', number, '_', letters, '_', number). Each token that varies within a form may end
 a key: from the beginning of the name (`^(cov_\d+|nor_\d+)_`), or by itself (`^\d+_(p\d+)`). The tests of a key:
 several images of one class and folder share it (many of all classes, if it is no counter), a class does not determine
-it, and it is not a counter that starts again for every key before it. Nothing is applied; a user decides.
+it, and it is not a counter that starts again for every key before it. A counter after a longer number (00001373_009: patient and
+follow-up) is shown beside that number, even where it is almost unique. Nothing is applied; a user decides.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ def propose_patterns(rows: pd.DataFrame) -> list[PatientPattern]:
     rows = rows.loc[rows["patient"] == "", ["relative", "label", "given"]].reset_index(drop=True)
     if len(rows) < 2 * _MOST:
         return []
-    named = [_judged(rows, pattern, loose) for pattern, loose in _candidates(rows)]
-    enough = [keys for keys in named if keys.plausible and keys.shared >= _SEEN * len(rows)]
-    best = sorted(enough, key=lambda keys: -keys.shared)
+    named = [_judged(rows, *found) for found in _candidates(rows)]
+    enough = [keys for keys in named if keys.leads or (keys.plausible and keys.shared >= _SEEN * len(rows))]
+    best = sorted(enough, key=lambda keys: (not keys.leads, -keys.shared))
     return [keys.proposal() for keys in _different(best)[:_MOST]]
 
 
@@ -68,11 +69,13 @@ class _Keys:
     """The keys that one pattern finds. `rows`: relative, label, given, key of the images that have one.
 
     `loose`: a key may also be shared across classes or folders only, for it is no counter or follows a word for patient.
+    `leads`: a long number before a counter that is proposed; it is shown too, though hardly an image shares it.
     """
 
     pattern: str
     rows: pd.DataFrame
     loose: bool
+    leads: bool = False
 
     @cached_property
     def sizes(self) -> pd.Series:
@@ -108,19 +111,19 @@ class _Keys:
         return PatientPattern(
             pattern=self.pattern, groups=len(self.sizes), images=len(self.rows),
             median_images_per_group=float(self.sizes.median()),
-            straddling=int((given.groupby("key")["given"].nunique() > 1).sum()),
+            straddling=int((given.groupby("key")["given"].nunique() > 1).sum()), almost_unique=self.leads,
         )  # fmt: skip
 
 
-def _judged(rows: pd.DataFrame, pattern: str, loose: bool = False) -> _Keys:
+def _judged(rows: pd.DataFrame, pattern: str, loose: bool = False, leads: bool = False) -> _Keys:
     """The keys as a user's --patient-pattern would find them."""
     found = [key_from_name(name, pattern) for name in rows["relative"]]
     keyed = rows.assign(key=[key.patient if key else "" for key in found])
-    return _Keys(pattern, keyed[keyed["key"] != ""], loose)
+    return _Keys(pattern, keyed[keyed["key"] != ""], loose, leads)
 
 
-def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-    """Patterns that are plausible among the names of their own form, and whether they are loose."""
+def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool]]:
+    """Patterns that are plausible among the names of their own form, whether they are loose, and whether they lead."""
     stems = [_stem(name) for name in rows["relative"]]
     for tokens, kind in _TOKENS:
         forms: dict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -133,7 +136,7 @@ def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool]]:
             yield from form.plausible(rows.loc[places])
     for pattern in _FOLDERS:
         if _judged(rows, pattern).plausible:
-            yield pattern, False
+            yield pattern, False, False
 
 
 def _stem(relative: str) -> str:
@@ -168,8 +171,8 @@ class _Form:
         self.values = [Counter(column) for column in zip(*names, strict=True)]
         self.slots = [i for i in range(len(self.kinds)) if self._varies(i)]
 
-    def plausible(self, rows: pd.DataFrame) -> Iterator[tuple[str, bool]]:
-        """Patterns of this form that are plausible for its own rows, and whether they are loose.
+    def plausible(self, rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool]]:
+        """Patterns of this form that are plausible for its own rows, whether they are loose, and whether they lead.
 
         Only slots after a word for patient count where there are any. A counter after a token that repeats is left out:
         it may number the images of each patient.
@@ -181,8 +184,16 @@ class _Form:
             loose = bool(hinted) or not self._counter(i)
             for pattern in self._patterns(i):
                 if _judged(rows, pattern, loose).plausible:
-                    yield pattern, loose
+                    yield pattern, loose, False
+                    if not hinted and self._follows_number(i):
+                        yield next(self._patterns(i - 2)), False, True
                     break
+
+    def _follows_number(self, i: int) -> bool:
+        """Whether token `i` is a number directly after a longer one that hardly repeats."""
+        if i - 2 not in self.slots or {self.kinds[i], self.kinds[i - 2]} != {"0"} or self._repeats_before(i):
+            return False
+        return min(map(len, self.values[i - 2])) > max(map(len, self.values[i]))
 
     def _varies(self, i: int) -> bool:
         """Whether token `i` may end a key: a number with two values, one of many words, or a truly mixed token."""

@@ -27,7 +27,8 @@ def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
     rows = split.rows[valid]
     patients = rows["group"].nunique()
     role = np.where(valid, BOTH, "").astype(object)
-    why = f"valid has {patients} patients, and {_MIN_PATIENTS} are needed to split it"
+    unit = "patients" if "patient" not in rows or rows["patient"].ne("").any() else "images"  # of unknown patients
+    why = f"valid has {patients} {unit}, and {_MIN_PATIENTS} are needed to split it"
     if patients >= _MIN_PATIENTS:
         try:
             half = allocate(

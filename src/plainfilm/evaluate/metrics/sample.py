@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.stats.auroc_interval import Curve, curve, misplaced_patients
+from plainfilm.evaluate.stats.auroc_interval import Curve, curve
 from plainfilm.evaluate.stats.average_precision import Precision, average_precision
 from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Ints, proportion, renumbered
@@ -66,16 +66,6 @@ class Sample:
     def precision(self, c: int) -> Precision:
         """The average precision of class `c` against the rest, with its linearised error."""
         return _kept(self._precisions, c, lambda: average_precision(self.probs[:, c], self.targs == c))
-
-    @cached_property
-    def _misplaced(self) -> dict[int, int]:
-        return {}
-
-    def misplaced(self, c: int) -> int:
-        """Fewest patients with a misranked image in the curve of class `c`, see misplaced_patients()."""
-        if c not in self._misplaced:
-            self._misplaced[c] = misplaced_patients([self.curve(c)], self.clusters)
-        return self._misplaced[c]
 
     @cached_property
     def right(self) -> Bools:

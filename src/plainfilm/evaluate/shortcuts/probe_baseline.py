@@ -201,7 +201,8 @@ def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
         return []
     top, others = above[best], [name for name in above if name != best]
     also = f" (also above {LIMIT:g}: {', '.join(others)})" if others else ""
-    return [f"SHORTCUT: the {best} alone, without fine detail, reaches AUROC {estimate_text(top)} {where}{also}."]
+    verb = "reach" if best.partition(" (")[0].endswith(("facts", "statistics")) else "reaches"
+    return [f"SHORTCUT: the {best} alone, without fine detail, {verb} AUROC {estimate_text(top)} {where}{also}."]
 
 
 def _best_probe(metrics: Mapping[str, Metric]) -> str | None:

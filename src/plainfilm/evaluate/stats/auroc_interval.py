@@ -92,6 +92,14 @@ def _rarer_patients(roc: Curve, clusters: Ints) -> float:
     return min(kish_patients(clusters[roc.labels == side]) for side in (True, False))
 
 
+def patients_apart(curves: Sequence[Curve], clusters: Ints) -> float:
+    """Patients n for which A (1 - A) / n is the variance of a mean over curves that vary apart, each by at most
+    A (1 - A) / the patients of its positive class; of one curve those patients.
+    """
+    positive = np.array([kish_patients(clusters[roc.labels]) for roc in curves])
+    return float(len(positive) ** 2 / (1 / positive).sum())
+
+
 def _patients_behind(curves: Sequence[Curve], clusters: Ints) -> float:
     """Patients n for which A (1 - A) / n bounds the variance of the mean area, however the curves are correlated."""
     rarer = np.array([_rarer_patients(roc, clusters) for roc in curves])
@@ -128,19 +136,53 @@ def _unseen_variance(roc: Curve, clusters: Ints, area: float) -> float:
     return bounded(area, own, seen=seen, rarer=_rarer_patients(roc, clusters)) - own
 
 
+def _one_misplaced(curves: Sequence[Curve], clusters: Ints) -> list[Curve]:
+    """The curves, all of area 1, with the first image of the rarest class ranked below every other image."""
+    at = int(np.argmin([kish_patients(clusters[roc.labels]) for roc in curves]))
+    labels = curves[at].labels
+    area = 1 - 1 / float(labels.sum())
+    placed = np.where(labels, 1.0, area)
+    placed[np.argmax(labels)] = 0.0
+    return [*curves[:at], Curve(area, placed, labels), *curves[at + 1 :]]
+
+
+def _perfect(roc: Curve) -> Curve:
+    """The curve with every image placed correctly."""
+    return Curve(1.0, np.ones(len(roc.placed)), roc.labels)
+
+
 def auroc_interval(curves: Sequence[Curve], clusters: Ints, level: float = 0.95) -> Interval:
     """Mean area of one or more curves over the same images, with limits on the logit scale.
 
     They are never further out than Wilson's on the patients of the rarer class, since the variance of an area is at
     most A (1 - A) / min(n+, n-): near 1 the logit scale alone gave 0.999 [0.000, 1.000] for five patients. Without a
-    usable variance (area 0 or 1, all scores tied, a class in one patient) they are Wilson's.
+    usable variance (area 0 or 1, all scores tied, a class in one patient) they are Wilson's. Of several curves that is
+    too much near 1, where one rare class would decide for all (35 classes of 10 images, all ranked correctly: 0.722):
+    their lower limit is at least that of the same images with one misplaced, and that one where all areas are 1.
     Source: Obuchowski 1997; Birnbaum & Klose, Ann Math Stat 1957;28:933 (the bound).
     """
     area = float(np.mean([roc.area for roc in curves]))
-    spread = _mean_variance(curves, clusters)
+    if not usable(area, _mean_variance(curves, clusters)):
+        widest = wilson(area, _patients_behind(curves, clusters), level)
+        found = around(area, *widest, "wilson/patients of the rarer class (no usable variance)")
+    else:
+        found = _limits(curves, clusters, level)
+    least = _least(curves, clusters, level) if len(curves) > 1 else None
+    if least is None or area < least.value or found.low >= least.low:
+        return found
+    return around(area, least.low, found.high, "obuchowski/logit (of one misplaced image)")
+
+
+def _least(curves: Sequence[Curve], clusters: Ints, level: float) -> Interval:
+    """The interval if one image of the rarest class were misplaced, and no other."""
+    return _limits(_one_misplaced([_perfect(roc) for roc in curves], clusters), clusters, level)
+
+
+def _limits(curves: Sequence[Curve], clusters: Ints, level: float) -> Interval:
+    """Limits on the logit scale from the variance seen and unseen; the mean area is neither 0 nor 1."""
+    area = float(np.mean([roc.area for roc in curves]))
     widest = wilson(area, _patients_behind(curves, clusters), level)
-    if not usable(area, spread):
-        return around(area, *widest, "wilson/patients of the rarer class (no usable variance)")
+    spread = _mean_variance(curves, clusters)
     spread += sum(_unseen_variance(roc, clusters, area) for roc in curves) / len(curves) ** 2
     low, high = logit_range(area, spread, kish_patients(clusters) - 1, level)
     return around(area, max(low, widest[0]), min(high, widest[1]), "obuchowski/logit")

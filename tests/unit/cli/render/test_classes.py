@@ -99,3 +99,8 @@ def test_predict_ends_with_the_ten_most_frequent_classes():
     assert f": {shown}, 10 predicted one of 5 others; abstained" in said
     few = document.model_copy(update={"called": {"A": 0, "B": 105}})
     assert ": 0 predicted A, 105 predicted B; abstained" in predict_summary(few)
+    # those of the first ten without an image are not shown: nothing is left to say of them, nor of the 20 others
+    sparse = document.model_copy(update={"called": {f"c{i:02d}": 7 - i if i < 4 else 0 for i in range(30)}})
+    assert ": 7 predicted c00, 6 predicted c01, 5 predicted c02, 4 predicted c03; abstained" in predict_summary(sparse)
+    none = document.model_copy(update={"called": {f"c{i}": 0 for i in range(30)}})
+    assert ": no class predicted; abstained" in predict_summary(none)

@@ -145,6 +145,19 @@ def test_the_number_of_the_image_is_not_proposed_beside_the_patient() -> None:
     assert patterns(two_classes("{p}_{k}.png", images=6)) == [r"^(\d+)_"]
 
 
+def test_a_follow_up_number_is_never_proposed_without_the_patient_before_it() -> None:
+    """00001373_009: of a subset each patient has one image, and the follow-up number joined different people."""
+    names = [f"{'AB'[i % 2]}/{1373 + 37 * i:08d}_{i * i % 13:03d}.png" for i in range(90)]
+    found = propose_patterns(table(names))
+    assert [(one.pattern, one.almost_unique) for one in found] == [(r"^(\d+)_", True), (r"^\d+_(\d+)", False)]
+    assert (
+        found[0]
+        .sentence()
+        .endswith("almost unique in these images, yet more likely the patient than the number after it")
+    )
+    assert "unique" not in found[1].sentence()
+
+
 def test_images_with_a_patient_key_are_left_out() -> None:
     rows = table(two_classes("nor_{p}_img_{k}.jpg"))
     assert propose_patterns(rows.assign(patient="known")) == []

@@ -944,3 +944,10 @@ def test_patients_have_one_count_and_their_keys_another(tmp_path: Path, write_im
     assert found["accuracy"].n_patients == told.patients
     assert told.more_keys() == f" ({told.patient_keys} keys)" and told.patients < told.patient_keys
     assert counts.model_copy(update={"patient_keys": counts.patients}).more_keys() == ""
+
+
+@pytest.mark.parametrize(("patient", "unit"), [("p", "patients"), ("", "images")])
+def test_too_small_a_valid_set_of_unknown_patients_is_counted_in_images(patient: str, unit: str) -> None:
+    rows = pd.DataFrame({"split": "valid", "group": range(8), "patient": patient, "label": list("ABABABAB")})
+    (note,) = cut_valid(Split(rows=rows, kind="patient", leaky=False, notes=()), ["A", "B"], 0).notes
+    assert f"valid has 8 {unit}, and 100 are needed" in note

@@ -27,6 +27,7 @@ from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.evaluate.stats import auroc_interval, bootstrap_limits, intervals, macro_mean
 from plainfilm.evaluate.stats.auroc_interval import curve
+from plainfilm.evaluate.stats.bootstrap_limits import behind_correlation
 
 
 def ece(confidence, correct):
@@ -621,12 +622,14 @@ def test_areas_of_more_classes_have_the_interval_of_their_mean_and_name_who_is_l
     assert found["auroc"].method == f"{expected.method}; mean without class 3 (undefined)"
     each = [auprc_statistic(sample.probs[:, c], sample.targs == c) for c in range(3)]
     draws = intervals.bootstrap({"x": lambda w: np.mean([one(w) for one in each], axis=0)}, sample.clusters, 80, 3)["x"]
-    limits = {
-        "rarer": min(intervals.kish_patients(sample.clusters[sample.targs == c]) for c in range(3)),
-        "seen": auroc_interval.misplaced_patients(curves, sample.clusters), "patients": len(set(ids)),
-    }  # fmt: skip
-    expected = intervals.drawn_mean(found["auprc"].value, draws, level=0.9, **limits)
-    assert (found["auprc"].ci_low, found["auprc"].ci_high) == pytest.approx(expected[1:3])
+    patients = [intervals.kish_patients(sample.clusters[sample.targs == c]) for c in range(3)]
+    rest = {"seen": auroc_interval.misplaced_patients(curves, sample.clusters), "patients": len(set(ids))}
+    low, high = (
+        intervals.drawn_mean(found["auprc"].value, draws, level=0.9, rarer=rarer, **rest)
+        for rarer in (min(patients), 9 / sum(1 / n for n in patients))
+    )
+    assert (found["auprc"].ci_low, found["auprc"].ci_high) == pytest.approx((low.low, high.high))
+    assert high.high < low.high
     assert found["auprc"].method == "bootstrap/patients (logit); mean without class 3 (undefined)"
     balanced = metrics.rate_metric("sensitivity", range(4), sample, 0.9)
     assert found["balanced_accuracy"] == balanced
@@ -686,3 +689,27 @@ def test_an_area_of_a_class_in_one_patient_says_so():
     assert found["auroc"].method == "not estimable: 1 patient with images of a class, at least 2 are needed"
     assert (found["auroc"].value, found["auroc"].n, found["auroc"].n_patients) == (None, 10, 8)
     assert score(np.arange(10) / 10, np.arange(10) > 7)["auroc"].value == 1
+
+
+def without_skill(sets: int):
+    """Metrics of 35 classes of 1, 2 or 3 images with scores that know nothing: the true AUPRC is near 0.04, MCC 0."""
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(35), np.resize((1, 2, 3), 35))
+    for _ in range(sets):
+        probs = rng.dirichlet(np.ones(35), len(y))
+        yield measure(probs, y, clusters=np.arange(len(y)), positive=None, threshold=None, n_boot=100)
+
+
+def test_the_rarest_of_many_classes_does_not_decide_their_correlation_and_mean_precision():
+    """AUPRC 0.244 [0.003, 0.972] and MCC 0.073 [-0.398, 0.514] said nothing."""
+    found = list(without_skill(12))
+    assert all(each["auprc"].ci_high < 0.4 and each["auprc"].ci_low < 0.04 for each in found)
+    assert np.mean([each["mcc"].ci_high - each["mcc"].ci_low for each in found]) < 0.35
+    assert sum(each["mcc"].ci_low <= 0 <= each["mcc"].ci_high for each in found) >= 11
+
+
+def test_the_patients_behind_a_correlation_of_three_classes():
+    """Shares of 1/2, 1/4, 1/4: 8 images times 1 - 3/8; two classes as before, the rarer one."""
+    sample = make_sample(np.full((8, 3), 1 / 3), [0] * 4 + [1, 1, 2, 2], range(8), None, positive=None, threshold=None)
+    assert behind_correlation(sample.targs, sample.clusters) == pytest.approx(5)
+    two = make_sample(np.full((8, 2), 1 / 2), [0] * 6 + [1] * 2, range(8), None, positive=1, threshold=0.5)
+    assert behind_correlation(two.targs, two.clusters) == pytest.approx(2)

@@ -197,3 +197,15 @@ def test_the_banner_names_the_best_and_the_others() -> None:
     (note,) = notes
     assert note.startswith("SHORTCUT: ") and "AUROC 0.900 [0.800, 1.000]" in note
     assert lacking(note, "on valid", "the b alone") == [] and note.endswith("(also above 0.6: a).")
+
+
+def test_probes_of_several_facts_reach():
+    """'the file facts ... reaches' was wrong."""
+    sure = Metric(value=0.9, ci_low=0.8, ci_high=0.95, n=9, n_patients=9, method="m")
+    for name, verb in (
+        ("file facts", "reach"),
+        ("picture statistics (plain pixels)", "reach"),
+        ("border ring", "reaches"),
+    ):
+        (said,) = shortcut_note({name: sure}, "on valid")
+        assert f"the {name} alone, without fine detail, {verb} AUROC 0.9" in said
