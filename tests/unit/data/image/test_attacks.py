@@ -66,6 +66,22 @@ def in_jpeg(part: Callable[[int], bytes], before: bytes = b"\xff\xdb") -> Callab
     return lambda n: JPEG.replace(before, part(n) + before, 1)
 
 
+def hidden(before: bytes, scans: int) -> bytes:
+    """A progressive JPEG with many scans, and an honest one behind it.
+
+    FF FF is padding. Whoever takes it for the marker of a segment reads its length from the next marker, FF E0, and finds
+    the next segment that many bytes on.
+    """
+    length = struct.unpack_from(">H", PROGRESSIVE, 2)[0]
+    fit = (length - len(PROGRESSIVE)) // len(SCAN)
+    return (
+        b"\xff\xd8"
+        + before
+        + (PROGRESSIVE[2:-2] + SCAN * min(scans, fit) + b"\xff\xd9").ljust(length, b"\0")
+        + JPEG[2:]
+    )
+
+
 def in_png(part: Callable[[int], bytes], at: int = 33) -> Callable[[int], bytes]:
     """Parts put behind the header of a PNG, or elsewhere."""
     return lambda n: PNG[:at] + part(n) + PNG[at:]
@@ -107,7 +123,10 @@ ATTACKS: dict[str, Callable[[int], bytes]] = {
     "JPEG, comments": in_jpeg(lambda n: segment(0xFE) * n),
     "JPEG, APP5": in_jpeg(lambda n: segment(0xE5) * n, b"\xff\xc0"),
     "JPEG, markers without length": in_jpeg(lambda n: b"\xff\x01" * n),
-    "JPEG, padding": in_jpeg(lambda n: b"\xff" * n),
+    "JPEG, fill bytes": in_jpeg(lambda n: b"\xff" * n),
+    "JPEG, padding": lambda n: hidden(b"\xff\xff", n),
+    "JPEG, a segment of kind C8": lambda n: hidden(b"\xff\xc8", n),
+    "JPEG, a segment of kind F0": lambda n: hidden(b"\xff\xf0", n),
     "JPEG, junk": in_jpeg(lambda n: b"x" * n, b"\xff\xc4"),
     "JPEG, restarts": in_jpeg(lambda n: segment(0xDD, b"\0\0") * n, b"\xff\xda"),
     "JPEG, comments at the end": in_jpeg(lambda n: segment(0xFE) * n, b"\xff\xd9"),
