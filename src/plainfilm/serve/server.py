@@ -28,11 +28,10 @@ from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.memory import Held
 from plainfilm.serve.pages import Pages
 from plainfilm.serve.predictor import EXTRA_IMAGES, Predictor
-from plainfilm.serve.queue import ScoringQueue
+from plainfilm.serve.queue import ScoringQueue, SlowImages
 from plainfilm.serve.responses import ScoresResponse
 from plainfilm.serve.security import SecurityMiddleware
 from plainfilm.serve.slow_clients import Clients
-from plainfilm.serve.slow_images import SlowImages
 from plainfilm.serve.uploads import Upload, drain, read_images, too_large
 
 _QUIET = (

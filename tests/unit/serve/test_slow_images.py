@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from plainfilm.serve.limits import Limits, RefusedError
+from plainfilm.serve.queue import SlowImages
 from plainfilm.serve.server import Service
-from plainfilm.serve.slow_images import SlowImages
 
 
 def test_the_same_bytes_are_tried_once_and_others_each_time():
