@@ -31,7 +31,7 @@ from plainfilm.data.image.decode import DecodeSpec, decode_bytes
 SPEC = DecodeSpec(8, bits=16, tiff=True)
 NOISE = np.random.default_rng(7).integers(0, 256, (24, 40), dtype=np.uint8)
 MANY = 10_000
-MOST_LINES = 500_000  # of Python: half a second; 2,000 items of DICOM take 412,000
+MOST_LINES = 2_000_000  # of Python: two seconds; 4,000 items of DICOM take 817,000, and 8,000 fit in 64 KB
 EXPLICIT, IMPLICIT, JPEG_2000 = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.90"
 
 
@@ -265,13 +265,13 @@ def test_a_decoy_of_a_transfer_syntax_is_not_taken_for_it(name: str) -> None:
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_large_attack_ends_in_time_and_within_memory(name: str) -> None:
-    """The limits are wide: a child has 4 s of processor time, and 30 s by the clock on a machine that is busy."""
+    """Of processor time this process has 10 s; a child has 4 s, after which the system kills it."""
     for parts in np.random.default_rng(zlib.crc32(name.encode())).integers(10**6, 5 * 10**6, 2).tolist():
         data = ATTACKS[name](parts)
-        here, began = psutil.Process(), time.monotonic()
+        here, began = psutil.Process(), time.process_time()
         before = here.memory_info().rss
         said = outcome(data)
-        grown, seconds, size = here.memory_info().rss - before, time.monotonic() - began, len(data)
+        grown, seconds, size = here.memory_info().rss - before, time.process_time() - began, len(data)
         print(f"{name}: {size / 1e6:.0f} MB, {seconds:.1f} s, {grown / 1e6:+.0f} MB, {said or 'pixels'}")
-        assert seconds < 60 and grown < 64e6 + size
+        assert seconds < 10 and grown < 64e6 + size
         assert outcome(PNG) == ""
