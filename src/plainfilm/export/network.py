@@ -1,6 +1,7 @@
 """The network of a bundle: in this process where this user exported it, else in one that can be killed.
 
-A process for each thread that scores: it holds the network once more. An image sends and gets a few hundred kilobytes.
+A process for each thread that scores, up to four: it holds the network once more. An image sends and gets a few hundred
+kilobytes.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+import stat
 import threading
 import weakref
 from pathlib import Path
@@ -25,6 +27,7 @@ from plainfilm.export.onnx_runtime import open_session, run_options, session_fac
 INPUT, OUTPUTS = "image", ("logits", "probs", "features")
 _TASK = "plainfilm.export.onnx_runtime:work"
 _GB, _MB = 1 << 30, 1 << 20
+_PROCESSES = 4  # each may take 2 GB: one for each of 16 threads would be 32 GB
 _FLOOR = 3  # seconds of processor time
 _SLOWER = 10  # times the first image, which runs on cold caches and so takes longer than each of a batch
 _WHY = {"time": "takes too long", "memory": "takes too much memory", "died": "was stopped or crashed"}
@@ -81,7 +84,7 @@ class _OwnNetwork:
 
 
 class _FencedNetwork:
-    """In a process for each thread that runs it, with limits of time and memory.
+    """In a process for each thread that runs it, up to four, with limits of time and memory; a fifth thread waits.
 
     To open it and for the first image: 3 s of processor time, 1 more for each 20 MB, and for each 224 x 224 pixels of an
     image. The first image is then the measure for others: ten times as long for each image, at least 3 s. Processor
@@ -93,7 +96,9 @@ class _FencedNetwork:
         self._first = math.ceil(_FLOOR + size / (20 * _MB) + (size_px / 224) ** 2)
         limits = ChildLimits(memory=2 * _GB + 4 * size, cpu_seconds=_FLOOR, setup_cpu_seconds=self._first)
         path, body = (None, model) if isinstance(model, bytes) else (str(model.absolute()), b"")
-        self._make = lambda: ChildPool(_TASK, threads, limits, ({"open": path, "sha256": sha256}, body))
+        self._make = lambda: ChildPool(
+            _TASK, min(threads, _PROCESSES), limits, ({"open": path, "sha256": sha256}, body)
+        )
         self._pools: dict[int, ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
         self._lock, self._stopped, self._one = threading.Lock(), False, 0.0
         weakref.finalize(self, _kill_own, self._pools)
@@ -160,11 +165,20 @@ def remember(sha256: str) -> None:
         folder = user_folder()
         if folder is None or sha256 in _exported():
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / _RECORD).open("a", encoding="ascii") as file:
-            file.write(sha256 + "\n")
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _append(folder / _RECORD, sha256 + "\n")
     except (OSError, PlainfilmError):
         return
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a line to a regular file, which only its owner can read where this makes it; raises OSError for any other."""
+    # O_NONBLOCK: opening a FIFO that nobody reads would wait for ever; Windows has no such flag and no such files
+    how = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+    with open(os.open(path, how, 0o600), "w", encoding="ascii") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("not a regular file")
+        file.write(line)
 
 
 def _exported() -> frozenset[str]:

@@ -28,7 +28,7 @@ from plainfilm.serve.limits import Limits, RefusedError
 from plainfilm.serve.memory import Held
 from plainfilm.serve.pages import Pages
 from plainfilm.serve.predictor import EXTRA_IMAGES, Predictor
-from plainfilm.serve.queue import ScoringQueue
+from plainfilm.serve.queue import ScoringQueue, SlowImages
 from plainfilm.serve.responses import ScoresResponse
 from plainfilm.serve.security import SecurityMiddleware
 from plainfilm.serve.slow_clients import Clients
@@ -50,6 +50,7 @@ class Service:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.predictor, self.limits, self.clients = predictor, limits, Clients(limits)
         self.queue, self.held = ScoringQueue(limits.queue), Held(limits.held, self.clients.drop_slowest)
+        self.slow = SlowImages()
         self.counts: Counter[str] = Counter()  # images scored and refused, requests turned away
 
     async def predict(self, request: Request) -> Response:
@@ -110,10 +111,11 @@ class Service:
             await response.add(result)
 
     async def _decoded(self, image: bytearray) -> Any:
-        def decode(quick: bool) -> Any:
-            return self.predictor.decode(bytes(image), quick=quick)  # the copy is made in a thread: one per lane
-
-        return await self.queue.decoded(partial(decode, True), partial(decode, False))
+        decode = self.predictor.decode  # the copies are made in a thread: one per lane
+        return await self.queue.decoded(
+            lambda: self.slow.quickly(bytes(image), partial(decode, quick=True)),
+            lambda: decode(bytes(image), quick=False),
+        )
 
     def stop(self) -> None:
         """End what is decoded and scored now, which may take seconds more, and take nothing on."""

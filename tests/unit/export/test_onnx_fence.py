@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from plainfilm.base import child_process
+from plainfilm.base.child_process import ChildPool
 from plainfilm.cli import app
 from plainfilm.data.image import sandbox
 from plainfilm.data.table.saved_table import read_table
@@ -254,6 +256,38 @@ def test_it_is_noted_once_and_needs_no_home(monkeypatch, tmp_path):
         monkeypatch.setenv("PLAINFILM_HOME", str(home))
         network.remember("c" * 64)
         assert network._exported() == frozenset()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes and FIFOs of a POSIX system")
+def test_what_it_notes_is_for_its_owner_and_a_fifo_in_its_place_holds_nobody(monkeypatch, tmp_path):
+    home = tmp_path / "home"
+    monkeypatch.setenv("PLAINFILM_HOME", str(home))
+    before = os.umask(0)
+    try:
+        network.remember("a" * 64)
+    finally:
+        os.umask(before)
+    record = home / "exported_networks.txt"
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (home, record)] == [0o700, 0o600]
+    record.unlink()
+    os.mkfifo(record)
+    noting = threading.Thread(target=network.remember, args=("b" * 64,), daemon=True)
+    noting.start()
+    noting.join(30)
+    assert not noting.is_alive()
+    reader = os.open(record, os.O_RDONLY | os.O_NONBLOCK)  # with a reader it could be opened to write
+    network.remember("b" * 64)
+    assert os.read(reader, 99) == b""
+    os.close(reader)
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 1), (4, 4), (16, 4)])
+def test_many_threads_share_four_processes(monkeypatch, threads, expected):
+    """2 GB for each of 16 threads would be 32 GB for a bundle made to harm."""
+    sizes = []
+    monkeypatch.setattr(network, "ChildPool", lambda task, size, *about: sizes.append(size) or ChildPool(task, size))
+    _FencedNetwork(b"", "", 224, threads).begun()
+    assert sizes == [expected]
 
 
 @pytest.mark.parametrize("zipped", [False, True])

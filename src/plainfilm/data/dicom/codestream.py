@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from itertools import islice
 
 from plainfilm.data.errors import DecodeError
+from plainfilm.data.image.jpeg_markers import markers
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
@@ -56,9 +58,7 @@ def coded_size(coded: bytes) -> tuple[int, int]:
 
 def _frame(coded: bytes) -> int:
     """The place of the start of the frame, behind the first segments of a JPEG."""
-    at = 2
-    for _ in range(1000):
-        if coded[at + 1] in _START_OF_FRAME:
+    for kind, at in islice(markers(coded), 1000):
+        if kind in _START_OF_FRAME:
             return at
-        at += 1 if coded[at + 1] == 0xFF else 2 + struct.unpack_from(">H", coded, at + 2)[0]  # FF is padding
     raise DecodeError("E_CORRUPT", "the compressed image has no size")

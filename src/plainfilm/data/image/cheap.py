@@ -14,6 +14,7 @@ from itertools import islice
 
 from plainfilm.data.dicom.plain import largest_if_plain
 from plainfilm.data.image.costly import LARGE_PIXELS
+from plainfilm.data.image.jpeg_markers import markers, segment_length
 from plainfilm.data.image.png_check import SIGNATURE, chunks
 from plainfilm.data.image.webp import is_webp, webp_size
 
@@ -26,8 +27,9 @@ _MOST_HEAD = 128 * 1024  # bytes before the first scan; Pillow walks Photoshop's
 _MOST_SEGMENTS = 100  # before the first scan; files of cameras have up to 40, of a scanner 10
 _MOST_SCANS, _SCANNED_PIXELS = 16, 4 * LARGE_PIXELS  # progressive files have about 10; each takes time for all pixels
 _FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
-_OTHER_FRAMES = frozenset(range(0xC3, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
+_SCAN, _APP1, _APP2, _COMMENT = 0xDA, 0xE1, 0xE2, 0xFE
+# with tables and restart interval; Pillow takes others for no segment, and reads what is in them
+_KNOWN_SEGMENTS = frozenset({*_FRAMES, 0xC4, _SCAN, 0xDB, 0xDD, *range(0xE0, 0xF0), _COMMENT})
 _MOST_CHUNKS, _MOST_PACKED = 4096, 8
 _PACKED_TEXT = (b"zTXt", b"iTXt")  # each inflates to a megabyte
 _KNOWN_CHUNKS = frozenset(
@@ -97,17 +99,17 @@ def _is_cheap_jpeg(data: bytes) -> bool:
 
 
 def _jpeg_start(data: bytes) -> tuple[int, int]:
-    """Pixels of a JPEG and the place of its first scan, where segment follows segment.
+    """Pixels of a JPEG and the place of its first scan, where segment follows segment without a byte between them.
 
     Raises:
         struct.error, ValueError: anything else.
     """
-    at, exif = 2, 0
+    head, end, exif = data[: _MOST_HEAD + 65_537], 2, 0  # a segment has at most 65,537 bytes
     sizes: list[int] = []
-    for _ in range(_MOST_SEGMENTS):
-        lead, kind, length = struct.unpack_from(">BBH", data, at)
-        body = data[at + 4 : at + 2 + length]
-        if lead != 0xFF or length < 2 or at > _MOST_HEAD or not _is_known_segment(kind, body):
+    for kind, at in islice(markers(head), _MOST_SEGMENTS):
+        length = segment_length(head, at)
+        body = head[at + 4 : at + 2 + length]
+        if at != end or at > _MOST_HEAD or length < 2 or not _is_known_segment(kind, body):
             break
         exif += kind == _APP1 and body.startswith(b"Exif\0\0")
         if kind == _SCAN:
@@ -117,7 +119,7 @@ def _jpeg_start(data: bytes) -> tuple[int, int]:
         if kind in _FRAMES:
             height, width = struct.unpack_from(">HH", body, 1)
             sizes.append(width * height)
-        at += 2 + length
+        end = at + 2 + length
     raise ValueError("no plain JPEG")
 
 
@@ -127,7 +129,7 @@ def _is_known_segment(kind: int, body: bytes) -> bool:
         return _is_small_exif(body[6:])
     if kind == _APP2 and body.startswith(b"MPF\0"):
         return False  # several images
-    return kind >= 0xC0 and kind not in _OTHER_FRAMES and not 0xD0 <= kind <= 0xD9
+    return kind in _KNOWN_SEGMENTS
 
 
 def _is_cheap_png(data: bytes) -> bool:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import struct
-from collections.abc import Iterator
-
 from plainfilm.data.errors import MAX_SIDE, MEGAPIXELS, DecodeError, how_to_admit
+from plainfilm.data.image.jpeg_markers import markers
 from plainfilm.data.image.png_check import SIGNATURE, refuse_odd_chunks
 from plainfilm.data.image.webp import is_webp, webp_size
 
@@ -15,8 +12,7 @@ _MOST_SCANS = 256  # progressive files have about 10, one of 2,000 takes 7 s
 # Honest files have 5 to 15 and up to 10 scans with a table each. Large profiles and depth maps come in pieces of 64 KB:
 # 255 of a colour profile (ICC.1, annex B.4), some 200 of extended XMP. 256 scans with five segments each are 1,536.
 _MOST_SEGMENTS = 4096
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # within coded data FF is followed by 00 or a restart
-_SCAN, _END, _WITHOUT_LENGTH = 0xDA, 0xD9, (0x01, 0xD8)
+_SCAN = 0xDA
 
 
 def refuse_costly(data: bytes, megapixels: int = MEGAPIXELS) -> None:
@@ -57,21 +53,9 @@ def refuse_long_side(width: int, height: int) -> None:
 
 def _refuse_parts(data: bytes) -> None:
     scans = 0
-    for count, kind in enumerate(_markers(data), 1):
+    for count, (kind, _) in enumerate(markers(data), 1):
         scans += kind == _SCAN
         if scans > _MOST_SCANS:
             raise DecodeError("E_LIMIT", f"a JPEG of more than {_MOST_SCANS} scans")
         if count > _MOST_SEGMENTS:
             raise DecodeError("E_LIMIT", f"a JPEG of more than {_MOST_SEGMENTS:,} segments")
-
-
-def _markers(data: bytes) -> Iterator[int]:
-    """Each marker of a JPEG, up to its end."""
-    at = 2
-    while found := _MARKER.search(data, at):
-        at, kind = found.start(), data[found.start() + 1]
-        if kind == _END:
-            return
-        yield kind
-        length = struct.unpack_from(">H", data[at + 2 : at + 4].ljust(2, b"\0"))[0]
-        at += 2 if kind in _WITHOUT_LENGTH else 2 + max(2, length)

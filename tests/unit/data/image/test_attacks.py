@@ -31,7 +31,7 @@ from plainfilm.data.image.decode import DecodeSpec, decode_bytes
 SPEC = DecodeSpec(8, bits=16, tiff=True)
 NOISE = np.random.default_rng(7).integers(0, 256, (24, 40), dtype=np.uint8)
 MANY = 10_000
-MOST_LINES = 500_000  # of Python: half a second; 2,000 items of DICOM take 412,000
+MOST_LINES = 2_000_000  # of Python: two seconds; 4,000 items of DICOM take 817,000, and 8,000 fit in 64 KB
 EXPLICIT, IMPLICIT, JPEG_2000 = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.90"
 
 
@@ -64,6 +64,22 @@ def exif(entries: int) -> bytes:
 def in_jpeg(part: Callable[[int], bytes], before: bytes = b"\xff\xdb") -> Callable[[int], bytes]:
     """Parts put before the first table, the frame, the scan or the end of a JPEG."""
     return lambda n: JPEG.replace(before, part(n) + before, 1)
+
+
+def hidden(before: bytes, scans: int) -> bytes:
+    """A progressive JPEG with many scans, and an honest one behind it.
+
+    FF FF is padding. Whoever takes it for the marker of a segment reads its length from the next marker, FF E0, and finds
+    the next segment that many bytes on.
+    """
+    length = struct.unpack_from(">H", PROGRESSIVE, 2)[0]
+    fit = (length - len(PROGRESSIVE)) // len(SCAN)
+    return (
+        b"\xff\xd8"
+        + before
+        + (PROGRESSIVE[2:-2] + SCAN * min(scans, fit) + b"\xff\xd9").ljust(length, b"\0")
+        + JPEG[2:]
+    )
 
 
 def in_png(part: Callable[[int], bytes], at: int = 33) -> Callable[[int], bytes]:
@@ -107,7 +123,10 @@ ATTACKS: dict[str, Callable[[int], bytes]] = {
     "JPEG, comments": in_jpeg(lambda n: segment(0xFE) * n),
     "JPEG, APP5": in_jpeg(lambda n: segment(0xE5) * n, b"\xff\xc0"),
     "JPEG, markers without length": in_jpeg(lambda n: b"\xff\x01" * n),
-    "JPEG, padding": in_jpeg(lambda n: b"\xff" * n),
+    "JPEG, fill bytes": in_jpeg(lambda n: b"\xff" * n),
+    "JPEG, padding": lambda n: hidden(b"\xff\xff", n),
+    "JPEG, a segment of kind C8": lambda n: hidden(b"\xff\xc8", n),
+    "JPEG, a segment of kind F0": lambda n: hidden(b"\xff\xf0", n),
     "JPEG, junk": in_jpeg(lambda n: b"x" * n, b"\xff\xc4"),
     "JPEG, restarts": in_jpeg(lambda n: segment(0xDD, b"\0\0") * n, b"\xff\xda"),
     "JPEG, comments at the end": in_jpeg(lambda n: segment(0xFE) * n, b"\xff\xd9"),
@@ -246,13 +265,13 @@ def test_a_decoy_of_a_transfer_syntax_is_not_taken_for_it(name: str) -> None:
 @pytest.mark.campaign
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_large_attack_ends_in_time_and_within_memory(name: str) -> None:
-    """The limits are wide: a child has 4 s of processor time, and 30 s by the clock on a machine that is busy."""
+    """Of processor time this process has 10 s; a child has 4 s, after which the system kills it."""
     for parts in np.random.default_rng(zlib.crc32(name.encode())).integers(10**6, 5 * 10**6, 2).tolist():
         data = ATTACKS[name](parts)
-        here, began = psutil.Process(), time.monotonic()
+        here, began = psutil.Process(), time.process_time()
         before = here.memory_info().rss
         said = outcome(data)
-        grown, seconds, size = here.memory_info().rss - before, time.monotonic() - began, len(data)
+        grown, seconds, size = here.memory_info().rss - before, time.process_time() - began, len(data)
         print(f"{name}: {size / 1e6:.0f} MB, {seconds:.1f} s, {grown / 1e6:+.0f} MB, {said or 'pixels'}")
-        assert seconds < 60 and grown < 64e6 + size
+        assert seconds < 10 and grown < 64e6 + size
         assert outcome(PNG) == ""

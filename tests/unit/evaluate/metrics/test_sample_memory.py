@@ -10,7 +10,6 @@ from sklearn.metrics import average_precision_score
 
 from plainfilm.evaluate.metrics.measure import _auprc_metric
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
-from plainfilm.evaluate.stats.auroc_interval import misplaced_patients
 
 CLASSES, IMAGES = 200, 2_000
 ONE = 8 * IMAGES  # bytes of one array of one class
@@ -42,4 +41,3 @@ def test_what_is_kept_of_a_class_is_that_of_the_class():
         expected = average_precision_score(sample.targs == c, sample.probs[:, c])
         assert sample.precision(c)[0] == pytest.approx(expected)
         assert (sample.curve(c).labels == (sample.targs == c)).all()
-        assert sample.misplaced(c) == misplaced_patients([sample.curve(c)], sample.clusters)
