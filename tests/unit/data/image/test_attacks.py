@@ -77,18 +77,24 @@ def bmp(stream: bytes, kind: int) -> Callable[[int], bytes]:
 
 
 def element(tag: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
-    long = vr in (b"OB", b"SQ")
+    long = vr in (b"OB", b"SQ", b"UC", b"UT")
     length = len(value) if length is None else length
     return struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr + struct.pack("<xxI" if long else "<H", length) + value
 
 
-def dicom(more: bytes = b"", syntax: str = EXPLICIT, meta: bytes = b"", after: bytes = b"") -> bytes:
+def dicom(
+    more: bytes = b"",
+    syntax: str = EXPLICIT,
+    meta: bytes = b"",
+    after: bytes = b"",
+    pixels: tuple[bytes, bytes] = (b"OB", NOISE.tobytes()),
+) -> bytes:
     uid = syntax.encode() + b"\0" * (len(syntax) % 2)
     words = {0x280002: 1, 0x280010: 24, 0x280011: 40, 0x280100: 8, 0x280101: 8, 0x280102: 7, 0x280103: 0}
     body = element(0x280004, b"CS", b"MONOCHROME2 ")
     body += b"".join(element(tag, b"US", struct.pack("<H", value)) for tag, value in words.items())
     head = bytes(128) + b"DICM" + meta + element(0x00020010, b"UI", uid)
-    return head + body + more + element(0x7FE00010, b"OB", NOISE.tobytes()) + after
+    return head + body + more + element(0x7FE00010, *pixels) + after
 
 
 UNENDING = 0xFFFFFFFF
@@ -139,6 +145,8 @@ ATTACKS: dict[str, Callable[[int], bytes]] = {
     ),
     "DICOM, nested": lambda n: dicom((element(0x00082112, b"SQ", b"", UNENDING) + OPEN_ITEM) * (n // 9)),
     "DICOM, numbers": lambda n: dicom(element(0x00281050, b"DS", (b"1\\" * min(n, 30_000)))),
+    "DICOM, pixels that are items": lambda n: dicom(pixels=(b"SQ", ITEM * n)),
+    "DICOM, pixels that are texts": lambda n: dicom(pixels=(b"UC", b"\\" * 8 * n)),
     "DICOM, a decoy of 1": lambda n: dicom(syntax=JPEG_2000, meta=element(0x00020001, b"OB", DECOY)),
     "DICOM, a decoy of 2": lambda n: dicom(syntax=JPEG_2000, meta=element(0x00020002, b"UI", DECOY)),
     "DICOM, two syntaxes": lambda n: dicom(syntax=JPEG_2000, meta=DECOY),
@@ -225,6 +233,14 @@ def test_a_header_that_is_not_the_first_and_only_one_is_refused_everywhere() -> 
     for name in ("PNG, before its header", "PNG, a second header"):
         with pytest.raises(DecodeError, match="E_CORRUPT: a PNG with IHDR elsewhere"):
             decode_bytes(ATTACKS[name](1), SPEC)
+
+
+@pytest.mark.parametrize("vr", [b"SQ", b"UC", b"UT"])
+def test_pixels_that_are_no_bytes_are_refused_before_they_become_objects(vr: bytes) -> None:
+    data = dicom(pixels=(vr, ITEM * 120))
+    assert may_cost(data)
+    with pytest.raises(DecodeError, match="E_CORRUPT: found pixels of another kind than bytes, expected VR OB or OW"):
+        decode_bytes(data, SPEC)
 
 
 def test_the_segments_of_a_jpeg_have_a_limit() -> None:
