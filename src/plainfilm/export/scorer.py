@@ -122,21 +122,22 @@ class Bundle:
     def predict_each(self, paths: Iterable[Path | str]) -> Generator[tuple[Path | str, Prediction], None, None]:
         """As predict_many(), each with its path."""
         todo, left, running = iter(paths), Event(), deque[tuple[list[Path | str], Future[list[Prediction]]]]()
-        with ThreadPoolExecutor(self.threads, initializer=sandbox.thread_start()) as pool:
-            try:
-                while True:
-                    while len(running) < _AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
-                        running.append((batch, pool.submit(self._predict, batch, left)))
-                    if not running:
-                        return
-                    batch, future = running.popleft()
-                    yield from zip(batch, future.result(), strict=True)
-            except BaseException:
-                left.set()  # Ctrl-C waits neither for the rest of a batch
-                pool.shutdown(wait=False, cancel_futures=True)  # nor for the queue
-                sandbox.kill_children()  # nor for an image or a network that takes seconds
-                self._network.kill()
-                raise
+        pool = ThreadPoolExecutor(self.threads, initializer=sandbox.thread_start())  # no `with`: it would wait
+        try:
+            while True:
+                while len(running) < _AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
+                    running.append((batch, pool.submit(self._predict, batch, left)))
+                if not running:
+                    break
+                batch, future = running.popleft()
+                yield from zip(batch, future.result(), strict=True)
+        except BaseException:
+            left.set()  # Ctrl-C waits neither for the rest of a batch
+            pool.shutdown(wait=False, cancel_futures=True)  # nor for the queue
+            sandbox.kill_children()  # nor for an image or a network that takes seconds
+            self._network.kill()
+            raise
+        pool.shutdown()
 
     def stop(self) -> None:
         """End the network's own processes at once, and open no other."""
