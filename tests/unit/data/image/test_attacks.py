@@ -127,6 +127,7 @@ ATTACKS: dict[str, Callable[[int], bytes]] = {
     "JPEG, a second frame": in_jpeg(lambda n: segment(0xC0, struct.pack(">BHHB", 8, 9, 9, 1) + b"\1\x11\0") * min(n, 9)),
     "PNG, texts": in_png(lambda n: chunk(b"tEXt", b"a\0b") * n),
     "PNG, packed texts": in_png(lambda n: chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6))) * (n // 99)),
+    "PNG, profiles": in_png(lambda n: chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(2**20))) * (n // 99)),
     "PNG, unknown": in_png(lambda n: chunk(b"abCd") * n),
     "PNG, empty data": in_png(lambda n: chunk(b"IDAT") * n),
     "PNG, EXIF": in_png(lambda n: chunk(b"eXIf", exif(n))),
