@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from plainfilm.base.json_text import json_model
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import sandbox
-from plainfilm.data.image.decode import read_bytes
 from plainfilm.data.image.layout import channels_first, channels_last
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError
@@ -90,8 +89,9 @@ class Bundle:
         Raises:
             DecodeError: it cannot be read as a single still image.
         """
-        found = sandbox.pixels_of(data if isinstance(data, bytes) else read_bytes(data), self._spec)
-        return _network_input(found)
+        if isinstance(data, bytes):
+            return _network_input(sandbox.pixels_of(data, self._spec))
+        return _network_input(sandbox.pixels_of_file(data, self._spec))
 
     def quick_image_or_error(self, data: bytes) -> np.ndarray | Prediction | None:
         """image_or_error(); None for an image that may take seconds to decode."""

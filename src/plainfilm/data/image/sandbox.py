@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -27,7 +28,8 @@ Mode = Literal["auto", "on", "off"]
 _LIMITS = ChildLimits()
 _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0.3 s
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
-_ALONE = threading.Lock()  # one costly file at a time, as in decode()
+_ALONE = threading.RLock()  # one costly file at a time, as in decode()
+_READ_ALONE = 32 * 1024 * 1024  # bytes of a file; larger ones are costly whatever they hold
 _pools: dict[tuple[int, ChildLimits], ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
 _mode: Mode = "auto"
 _option = False
@@ -113,6 +115,16 @@ def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
         if error.fact != _WHY["time"]:
             raise
         return None
+
+
+def pixels_of_file(path: Path | str, spec: DecodeSpec) -> np.ndarray:
+    """pixels_of() a file, raises as read_bytes() too; a large one is read in its turn: one per thread fills the memory."""
+    try:
+        large = os.stat(path).st_size > _READ_ALONE
+    except (OSError, ValueError):
+        large = False  # read_bytes() says why
+    with _ALONE if large else contextlib.nullcontext():
+        return pixels_of(decode.read_bytes(path), spec)
 
 
 def _image(found: bytes, spec: DecodeSpec) -> np.ndarray:
