@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib import import_module
@@ -27,6 +28,7 @@ from plainfilm.data.image.decode import DecodeSpec, ImageFacts
 Mode = Literal["auto", "on", "off"]
 _LIMITS = ChildLimits()
 _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0.3 s
+_AT_ONCE = 1.0  # seconds
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.RLock()  # one costly file at a time, as in decode()
 _READ_ALONE = 32 * 1024 * 1024  # bytes of a file; larger ones are costly whatever they hold
@@ -192,7 +194,7 @@ def _reply(
             kills = pool.kills  # read before the next line: kill_children() counts there first
             if _stopped or since != _kills:
                 raise ChildError("died")
-            reply, body = pool.call(asked, data, cpu, kills)
+            reply, body = _called(pool, asked, data, cpu, kills)
         except ChildError as error:
             raise _failed(error) from None
     if "missing" in reply:
@@ -200,6 +202,17 @@ def _reply(
     if "code" in reply:
         raise DecodeError(str(reply["code"]), str(reply.get("fact")), str(reply.get("hint", "")))
     return reply, body
+
+
+def _called(pool: ChildPool, asked: dict[str, Any], data: bytes, cpu: int, kills: int) -> tuple[dict[str, Any], bytes]:
+    """The reply; asked again once where the child died at once: the system may have ended it, whatever the file."""
+    began = time.monotonic()
+    try:
+        return pool.call(asked, data, cpu, kills)
+    except ChildError as error:
+        if error.reason != "died" or error.failed or pool.kills != kills or time.monotonic() - began > _AT_ONCE:
+            raise
+    return pool.call(asked, data, cpu, kills)
 
 
 def _pool(limits: ChildLimits = _LIMITS) -> ChildPool:

@@ -308,6 +308,27 @@ def test_after_a_kill_no_thread_of_a_pool_starts_a_child(tmp_path: Path, monkeyp
     assert found == ["E_LIMIT"] * 3 and len(starts) == 1
 
 
+@pytest.mark.parametrize(("deaths", "said"), [(1, ""), (2, "E_LIMIT")])
+def test_a_child_that_somebody_ended_is_asked_again_once(tmp_path: Path, monkeypatch: Any, deaths: int, said: str):
+    text = f"""import os, pathlib
+def work(head, body):
+    found = pathlib.Path({str(tmp_path / "deaths")!r})
+    died = found.stat().st_size if found.exists() else 0
+    if died < {deaths}:
+        found.write_bytes(bytes(died + 1))
+        os._exit(9)
+    return {{}}, bytes(256)
+"""
+    (tmp_path / "a_dying_task.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pool = ChildPool("a_dying_task:work", 1)
+    monkeypatch.setattr(sandbox, "_pool", lambda: pool)
+    monkeypatch.setattr(sandbox, "_AT_ONCE", 60.0)  # a busy machine
+    with sandbox.used("on"):
+        assert outcome(lambda: sandbox.pixels_of(png(8, 8), SPEC))[0] == (said or np.dtype(np.uint8))
+    pool.kill()
+
+
 def test_large_files_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sandbox, "_READ_ALONE", 100)
     (tmp_path / "large.png").write_bytes(png(64, 64, extra=chunk(b"tEXt", bytes(200))))
