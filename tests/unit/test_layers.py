@@ -238,7 +238,14 @@ def test_a_bundle_predicts_with_a_light_set_of_libraries():
 def test_a_bundle_is_served_with_five_libraries_more():
     foreign = {name.split(".")[0] for name in reaches("plainfilm.serve.run")} - {"plainfilm"} - sys.stdlib_module_names
     light = {"numpy", "PIL", "pydantic", "yaml", "filelock"}
-    assert foreign == light | {"jinja2", "markdown_it", "starlette", "uvicorn", "python_multipart"}
+    assert foreign == light | {
+        "jinja2",
+        "markdown_it",
+        "starlette",
+        "uvicorn",
+        "h11",
+        "python_multipart",
+    }  # h11 is uvicorn's own parser
 
 
 def test_only_decode_opens_images():

@@ -65,7 +65,7 @@ class _Decoding(_Block):
     """The fields of DecodeSpec, checked: a card may come from anywhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    size_px: int = Field(gt=0, le=8192)
+    size_px: int = Field(gt=0, le=2048)  # the largest that training allows
     channels: Literal[1, 3] = 1
     resize: ResizeMode = "squish"
     bits: int | None = None

@@ -29,6 +29,9 @@ _TASK = "plainfilm.export.onnx_runtime:work"
 _GB, _MB = 1 << 30, 1 << 20
 _PROCESSES = 4  # each may take 2 GB: one for each of 16 threads would be 32 GB
 _FLOOR = 3  # seconds of processor time
+# seconds of processor time for the first image and for a batch, whatever card and first image say: by the rule below an
+# image of 2,048 px, the largest that training allows, has 87 on a slow laptop, and a network of 660 MB 33 more
+_MOST_SECONDS = 120
 _SLOWER = 10  # times the first image, which runs on cold caches and so takes longer than each of a batch
 _WHY = {"time": "takes too long", "memory": "takes too much memory", "died": "was stopped or crashed"}
 _RECORD, _LONGEST = "exported_networks.txt", 16 * _MB  # a line of 65 bytes each
@@ -87,13 +90,13 @@ class _FencedNetwork:
     """In a process for each thread that runs it, up to four, with limits of time and memory; a fifth thread waits.
 
     To open it and for the first image: 3 s of processor time, 1 more for each 20 MB, and for each 224 x 224 pixels of an
-    image. The first image is then the measure for others: ten times as long for each image, at least 3 s. Processor
-    time, as a busy machine must kill nothing; Windows has the deadline by the clock alone, 30 s later.
+    image. The first image is then the measure for others: ten times as long for each image, at least 3 s. No
+    more than two minutes for either, whatever the card says. Processor time, as a busy machine must kill nothing; Windows has the deadline by the clock alone, 30 s later.
     """
 
     def __init__(self, model: bytes | Path, sha256: str, size_px: int, threads: int) -> None:
         size = len(model) if isinstance(model, bytes) else model.stat().st_size
-        self._first = math.ceil(_FLOOR + size / (20 * _MB) + (size_px / 224) ** 2)
+        self._first = min(_MOST_SECONDS, math.ceil(_FLOOR + size / (20 * _MB) + (size_px / 224) ** 2))
         limits = ChildLimits(memory=2 * _GB + 4 * size, cpu_seconds=_FLOOR, setup_cpu_seconds=self._first)
         path, body = (None, model) if isinstance(model, bytes) else (str(model.absolute()), b"")
         self._make = lambda: ChildPool(
@@ -111,9 +114,9 @@ class _FencedNetwork:
 
     def run(self, pixels: np.ndarray, since: int | None = None) -> list[np.ndarray]:
         n = len(pixels)
-        cpu = max(_FLOOR, math.ceil(_SLOWER * n * self._one)) if self._one else self._first * n
+        cpu = min(_MOST_SECONDS, math.ceil(_SLOWER * n * self._one) if self._one else self._first * n)
         head = {"images": pixels.shape, "input": INPUT, "outputs": OUTPUTS}
-        reply, body = self._asked(head, pixels.tobytes(), cpu, since)
+        reply, body = self._asked(head, pixels.tobytes(), max(_FLOOR, cpu), since)
         self._one = self._one or min(max(float(reply["seconds"]) / n, 1e-6), self._first)
         return _arrays(reply["shapes"], body)
 

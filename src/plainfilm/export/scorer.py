@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from plainfilm.base.json_text import json_model
 from plainfilm.data.errors import DecodeError
 from plainfilm.data.image import sandbox
-from plainfilm.data.image.decode import read_bytes
 from plainfilm.data.image.layout import channels_first, channels_last
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError
@@ -90,10 +89,9 @@ class Bundle:
         Raises:
             DecodeError: it cannot be read as a single still image.
         """
-        found = sandbox.pixels_of(
-            data if isinstance(data, bytes) else read_bytes(data, self._spec.megapixels), self._spec
-        )
-        return _network_input(found)
+        if isinstance(data, bytes):
+            return _network_input(sandbox.pixels_of(data, self._spec))
+        return _network_input(sandbox.pixels_of_file(data, self._spec))
 
     def quick_image_or_error(self, data: bytes) -> np.ndarray | Prediction | None:
         """image_or_error(); None for an image that may take seconds to decode."""
@@ -124,21 +122,22 @@ class Bundle:
     def predict_each(self, paths: Iterable[Path | str]) -> Generator[tuple[Path | str, Prediction], None, None]:
         """As predict_many(), each with its path."""
         todo, left, running = iter(paths), Event(), deque[tuple[list[Path | str], Future[list[Prediction]]]]()
-        with ThreadPoolExecutor(self.threads, initializer=sandbox.thread_start()) as pool:
-            try:
-                while True:
-                    while len(running) < _AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
-                        running.append((batch, pool.submit(self._predict, batch, left)))
-                    if not running:
-                        return
-                    batch, future = running.popleft()
-                    yield from zip(batch, future.result(), strict=True)
-            except BaseException:
-                left.set()  # Ctrl-C waits neither for the rest of a batch
-                pool.shutdown(wait=False, cancel_futures=True)  # nor for the queue
-                sandbox.kill_children()  # nor for an image or a network that takes seconds
-                self._network.kill()
-                raise
+        pool = ThreadPoolExecutor(self.threads, initializer=sandbox.thread_start())  # no `with`: it would wait
+        try:
+            while True:
+                while len(running) < _AHEAD * self.threads and (batch := list(islice(todo, self._batch))):
+                    running.append((batch, pool.submit(self._predict, batch, left)))
+                if not running:
+                    break
+                batch, future = running.popleft()
+                yield from zip(batch, future.result(), strict=True)
+        except BaseException:
+            left.set()  # Ctrl-C waits neither for the rest of a batch
+            pool.shutdown(wait=False, cancel_futures=True)  # nor for the queue
+            sandbox.kill_children()  # nor for an image or a network that takes seconds
+            self._network.kill()
+            raise
+        pool.shutdown()
 
     def stop(self) -> None:
         """End the network's own processes at once, and open no other."""

@@ -93,7 +93,8 @@ class ParentBundle:
 
     def score(self, pixels: PixelRows | np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """As of a run."""
-        batches = (pixels[start : start + _BATCH] for start in range(0, len(pixels), _BATCH))
+        step = max(1, min(_BATCH, _BATCH * 224**2 // self.bundle.card.size_px**2))  # a batch has a limit of time
+        batches = (pixels[start : start + step] for start in range(0, len(pixels), step))
         parts = [self.bundle.outputs(np.ascontiguousarray(channels_first(batch))) for batch in batches]
         ood = None if parts[0][1] is None else np.concatenate([part[1] for part in parts if part[1] is not None])
         return np.concatenate([part[0] for part in parts]), ood

@@ -64,6 +64,9 @@ class Service:
         except ClientDisconnect:
             self.counts["left"] += 1
             return Response(status_code=400)  # nobody receives it
+        except asyncio.CancelledError:  # the server ends; uvicorn would say 500
+            self.counts["turned away"] += 1
+            return _refused(RefusedError(503, "The server is being stopped. Send this request to it once it is back."))
         except RefusedError as refusal:
             self.counts["turned away"] += 1
             if sends:

@@ -9,12 +9,15 @@ import asyncio
 from enum import Enum
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from plainfilm.serve.limits import Limits
 
 _READ = 131_072  # bytes at most of one read: what a connection can hold beyond what is counted
 _PROBE, _INTERIM = 1.0, b"HTTP/1.1 100 Continue\r\n\r\n"  # seconds between two
+_MOST_HEAD = 65_536  # bytes
+_CHUNKED = b"A body in chunks is not taken. Send it with Content-Length, as browsers and curl -F do.\n"
 _STALLED = 2.0  # seconds without progress after which a transfer may be dropped for others
 
 
@@ -68,6 +71,19 @@ class Clients:
         return type("Client", (_Client,), {"clients": self})
 
 
+class _Parser(h11.Connection):
+    """Refuses a body in chunks once its head is read: one byte a chunk, 3 MB took 3.4 s of the event loop."""
+
+    refused = False
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        event = super().next_event()
+        if isinstance(event, h11.Request) and any(name == b"transfer-encoding" for name, _ in event.headers):
+            self.refused = True
+            raise h11.RemoteProtocolError("a body in chunks")
+        return event
+
+
 class _Client(H11Protocol):
     """One connection, which knows since when its client has made no progress."""
 
@@ -75,6 +91,7 @@ class _Client(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn = self._parser = _Parser(h11.SERVER, _MOST_HEAD)
         self._wait, self._since, self._received = _Wait.HEAD, self.loop.time(), 0
         self._dropped = False
         self._half_closed, self._probed = False, 0.0
@@ -91,6 +108,10 @@ class _Client(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
+        if self._parser.refused:  # read on, unparsed: closed with bytes unread, the client would not get the response
+            if self._received > self.clients.limits.request:
+                self.drop()
+            return
         super().data_received(data)
         self._update()
 
@@ -101,10 +122,20 @@ class _Client(H11Protocol):
         return self._half_closed
 
     def send_400_response(self, msg: str) -> None:
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+        if self._parser.refused:
+            self._send_411()
+        elif self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.drop()  # uvicorn would begin a second response within the first, and fail
         else:
             super().send_400_response(msg)
+
+    def _send_411(self) -> None:
+        headers = [("content-type", "text/plain; charset=utf-8"), ("content-length", str(len(_CHUNKED)))]
+        parts = h11.Response(status_code=411, headers=[*headers, ("connection", "close")], reason=b"Length Required")
+        for event in (parts, h11.Data(data=_CHUNKED), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def resume_writing(self) -> None:
         super().resume_writing()

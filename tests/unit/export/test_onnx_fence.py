@@ -351,9 +351,9 @@ def test_an_image_on_which_the_network_takes_long_is_one_error_and_the_next_is_s
     assert predictor.predict(1, black, frozenset())["probs"] == pytest.approx({"NORMAL": 0.5, "PNEUMONIA": 0.5})
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(2.0, [4, 160, 20]), (0.001, [4, 3, 3])])
+@pytest.mark.parametrize(("seconds", "expected"), [(1.0, [4, 80, 10]), (2.0, [4, 120, 20]), (0.001, [4, 3, 3])])
 def test_the_first_image_is_the_measure_for_a_batch(monkeypatch, seconds, expected):
-    """An image of 2 s: 8 of them may take 160 s, and one 20 s; an image of a millisecond has the floor of 3 s."""
+    """An image of 1 s: 8 of them may take 80 s, and one 10 s; no batch more than 120 s; a millisecond has the floor of 3 s."""
     asked = []
 
     class Pool:
@@ -369,6 +369,23 @@ def test_the_first_image_is_the_measure_for_a_batch(monkeypatch, seconds, expect
     for n in (1, 8, 1):
         one.run(np.zeros((n, 1, 2, 2), np.uint8))
     assert asked == expected
+
+
+@pytest.mark.parametrize(("size_px", "seconds"), [(224, 4), (2048, 87), (8192, 120), (10**6, 120)])
+def test_no_card_sets_its_own_limit_of_time(monkeypatch, size_px, seconds):
+    """3 s, and 1 for each 224 x 224 pixels up to the largest size that training allows: (2048 / 224)^2 = 83.6."""
+    asked = []
+    monkeypatch.setattr(_FencedNetwork, "_asked", lambda self, head, body, cpu, since: asked.append(cpu) or ({}, b""))
+    _FencedNetwork(b"", "", size_px, 1).facts()
+    assert asked == [seconds]
+
+
+def test_a_card_has_no_larger_image_than_training_allows(exported):
+    card = open_bundle(exported[1]).card
+    for size_px in (2048, 2049):
+        one = card.model_copy(update={"decode": {**card.decode, "size_px": size_px}})
+        with contextlib.nullcontext() if size_px == 2048 else pytest.raises(ValueError, match="size_px"):
+            one.decode_spec()
 
 
 # -- interrupted

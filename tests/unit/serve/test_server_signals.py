@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from starlette.requests import Request
 
 from plainfilm.base.signals import ENDING
 from plainfilm.data.image import sandbox
@@ -73,3 +75,26 @@ def test_a_second_one_ends_the_process(service: Service, monkeypatch: pytest.Mon
 def test_stopping_ends_decoding_and_the_network(service: Service):
     service.stop()
     assert service.predictor.bundle.stopped and sandbox._stopped  # type: ignore[attr-defined]
+
+
+def test_a_request_in_progress_is_told_that_the_server_ends(service: Service, monkeypatch: pytest.MonkeyPatch):
+    """uvicorn cancels it, and would respond with 500 itself."""
+
+    async def ended() -> Any:
+        begun = asyncio.Event()
+
+        async def scored(*_: Any) -> None:
+            begun.set()
+            await asyncio.sleep(30)
+
+        monkeypatch.setattr(service, "_scored", scored)
+        kind = (b"content-type", b"multipart/form-data; boundary=cut")
+        request = Request({"type": "http", "method": "POST", "query_string": b"", "headers": [kind]})
+        task = asyncio.ensure_future(service.predict(request))
+        await begun.wait()
+        task.cancel()
+        return await task
+
+    response = asyncio.run(ended())
+    assert response.status_code == 503 and b"being stopped" in response.body
+    assert service.counts["turned away"] == 1

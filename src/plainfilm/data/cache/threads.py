@@ -15,10 +15,12 @@ _R = TypeVar("_R")
 
 def in_threads(work: Callable[[_T], _R], items: Iterable[_T]) -> Iterator[_R]:
     """Results of `work` in item order, one thread per core; an error ends it without waiting for the rest."""
-    with ThreadPoolExecutor(os.cpu_count() or 1, initializer=thread_start()) as pool:
-        try:
-            yield from pool.map(work, items)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for thousands of files
-            kill_children()  # nor for one that takes seconds
-            raise
+    # no `with`: it would wait for what is decoded now, also after Ctrl-C
+    pool = ThreadPoolExecutor(os.cpu_count() or 1, initializer=thread_start())
+    try:
+        yield from pool.map(work, items)
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C must not wait for thousands of files
+        kill_children()  # nor for one that takes seconds
+        raise
+    pool.shutdown()

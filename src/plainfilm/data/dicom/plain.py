@@ -21,6 +21,7 @@ _MOST_BESIDE = 64 * 1024  # bytes that are not pixels; pydicom makes objects of 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _SYNTAX, _SIDES, _PIXEL_GROUP = 0x00020010, (0x00280010, 0x00280011), 0x7FE0
+_PIXEL_VRS = frozenset((b"OB", b"OW", b"OF", b"OD", b""))  # of others pydicom makes an object a value
 _PALETTES = range(0x00281200, 0x00281300)  # segmented ones unfold
 _Element = tuple[int, bytes, int, int]  # tag, VR, place and length of the value
 
@@ -45,11 +46,12 @@ def largest_if_plain(data: bytes) -> int | None:
         return None
     sides, pixels = dict.fromkeys(_SIDES, 0), 0
     for count, (tag, vr, start, length) in enumerate(islice(_elements(data, at, order, explicit), _MOST_ELEMENTS + 1)):
-        if count == _MOST_ELEMENTS or tag in _PALETTES:
+        are_pixels = tag >> 16 == _PIXEL_GROUP
+        if count == _MOST_ELEMENTS or tag in _PALETTES or (are_pixels and vr not in _PIXEL_VRS):
             return None
         if tag in sides:
             sides[tag] = max(sides[tag], _word(data[start : start + length], order, vr))
-        elif tag >> 16 == _PIXEL_GROUP:
+        elif are_pixels:
             pixels = max(pixels, length)
     rows, columns = sides.values()
     return rows * columns if len(data) - pixels <= _MOST_BESIDE else None
@@ -97,7 +99,7 @@ def _element(data: bytes, at: int, order: str, *, explicit: bool) -> _Element:
 
 
 def _elements(data: bytes, at: int, order: str, explicit: bool) -> Iterator[_Element]:
-    """Each element that pydicom reads: those within sequences of undefined length too, and the items there."""
+    """Each element that pydicom reads: those within sequences too, and the items there."""
     levels = [(False, False, len(data))]  # holds items, ends with a delimiter, ends at the latest
     while levels:
         holds_items, delimited, end = levels[-1]
@@ -111,7 +113,7 @@ def _elements(data: bytes, at: int, order: str, explicit: bool) -> Iterator[_Ele
         if holds_items is not (tag == _ITEM):
             raise ValueError("out of place")
         yield found
-        if tag == _ITEM or length == _UNDEFINED:
+        if tag == _ITEM or length == _UNDEFINED or vr == b"SQ":
             levels.append(_entered(tag, vr, at, length, end))
         else:
             at += length
@@ -120,7 +122,7 @@ def _elements(data: bytes, at: int, order: str, explicit: bool) -> Iterator[_Ele
 
 
 def _entered(tag: int, vr: bytes, at: int, length: int, end: int) -> tuple[bool, bool, int]:
-    """The level below an item, or below a sequence of undefined length."""
+    """The level below an item or a sequence."""
     if tag != _ITEM and vr != b"SQ":  # pydicom asks its dictionary, or searches for the end
         raise ValueError("of undefined length")
     return tag != _ITEM, length == _UNDEFINED, end if length == _UNDEFINED else at + length

@@ -32,6 +32,7 @@ _SCAN, _APP1, _APP2, _COMMENT = 0xDA, 0xE1, 0xE2, 0xFE
 _KNOWN_SEGMENTS = frozenset({*_FRAMES, 0xC4, _SCAN, 0xDB, 0xDD, *range(0xE0, 0xF0), _COMMENT})
 _MOST_CHUNKS, _MOST_PACKED = 4096, 8
 _PACKED_TEXT = (b"zTXt", b"iTXt")  # each inflates to a megabyte
+_MOST_PROFILES = 1  # Pillow inflates each, up to a megabyte
 _KNOWN_CHUNKS = frozenset(
     b"IHDR PLTE IDAT IEND tRNS cHRM gAMA iCCP sBIT sRGB bKGD hIST pHYs sPLT tIME eXIf tEXt zTXt iTXt".split()
 )
@@ -39,6 +40,7 @@ _MOST_EXIF, _MOST_ENTRIES = 65_536, 512  # older versions of Pillow copy the val
 _BELOW = (0x8769, 0x8825, 0xA005)  # directories within a directory
 _MOST_PNM_HEAD = 1024  # bytes; Pillow reads comments one by one
 _PNM_COMMENT, _PNM_HEAD = re.compile(rb"#[^\r\n]*[\r\n]"), re.compile(rb"P([56])\s+(\d{1,5})\s+(\d{1,5})\s+\d{1,5}\s")
+_LOSSLESS_PIXELS = 256 * 256  # of a WebP: each 4 x 4 may have its own tables, of 6 KB
 _BMP_HEADERS, _BMP_UNPACKED = (40, 52, 56, 108, 124), (0, 3)
 
 
@@ -83,7 +85,8 @@ def _is_cheap_bmp(data: bytes) -> bool:
 def _is_cheap_webp(data: bytes) -> bool:
     """A simple file: an extended one has a canvas of another size than its parts, EXIF data, or an animation."""
     width, height = webp_size(data)
-    return data[12:16] in (b"VP8 ", b"VP8L") and width * height > 0 and _in_proportion(width * height, len(data))
+    most = {b"VP8 ": LARGE_PIXELS, b"VP8L": _LOSSLESS_PIXELS}.get(data[12:16], 0)
+    return 0 < width * height <= most and _in_proportion(width * height, len(data))
 
 
 def _is_cheap_pnm(data: bytes) -> bool:
@@ -139,6 +142,8 @@ def _is_cheap_png(data: bytes) -> bool:
     if kinds[:1] != [b"IHDR"] or kinds.count(b"IHDR") != 1 or not _KNOWN_CHUNKS.issuperset(kinds):
         return False
     if len(found) > _MOST_CHUNKS or beside > _BESIDE or sum(map(kinds.count, _PACKED_TEXT)) > _MOST_PACKED:
+        return False
+    if kinds.count(b"iCCP") > _MOST_PROFILES:
         return False
     if not all(_is_cheap_chunk(kind, data[start : start + length]) for kind, start, length in found):
         return False

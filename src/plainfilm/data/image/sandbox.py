@@ -10,10 +10,12 @@ import contextlib
 import math
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -28,8 +30,10 @@ from plainfilm.data.image.decode import DecodeSpec, ImageFacts
 Mode = Literal["auto", "on", "off"]
 _LIMITS = ChildLimits()  # for 64 megapixels
 _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0.3 s
+_AT_ONCE = 1.0  # seconds
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
-_ALONE = threading.Lock()  # one costly file at a time, as in decode()
+_ALONE = threading.RLock()  # one costly file at a time, as in decode()
+_READ_ALONE = 32 * 1024 * 1024  # bytes of a file; larger ones are costly whatever they hold
 _pools: dict[tuple[int, ChildLimits], ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
 _STRICTER: tuple[Mode, ...] = ("off", "auto", "on")
 _mode: Mode | None = None  # nobody has set one: as `auto`
@@ -127,6 +131,16 @@ def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
         return None
 
 
+def pixels_of_file(path: Path | str, spec: DecodeSpec) -> np.ndarray:
+    """pixels_of() a file, raises as read_bytes() too; a large one is read in its turn: one per thread fills the memory."""
+    try:
+        large = os.stat(path).st_size > _READ_ALONE
+    except (OSError, ValueError):
+        large = False  # read_bytes() says why
+    with _ALONE if large else contextlib.nullcontext():
+        return pixels_of(decode.read_bytes(path, spec.megapixels), spec)
+
+
 def _image(found: bytes, spec: DecodeSpec) -> np.ndarray:
     shape = (spec.size_px, spec.size_px, *((3,) if spec.channels == 3 else ()))
     if len(found) != np.prod(shape):
@@ -202,7 +216,7 @@ def _reply(asked: dict[str, Any], data: bytes, limits: ChildLimits) -> tuple[dic
             kills = pool.kills  # read before the next line: kill_children() counts there first
             if _stopped or since != _kills:
                 raise ChildError("died")
-            reply, body = pool.call(asked, data, cpu, kills)
+            reply, body = _called(pool, asked, data, cpu, kills)
         except ChildError as error:
             raise _failed(error, limits) from None
     if "missing" in reply:
@@ -210,6 +224,17 @@ def _reply(asked: dict[str, Any], data: bytes, limits: ChildLimits) -> tuple[dic
     if "code" in reply:
         raise DecodeError(str(reply["code"]), str(reply.get("fact")), str(reply.get("hint", "")))
     return reply, body
+
+
+def _called(pool: ChildPool, asked: dict[str, Any], data: bytes, cpu: int, kills: int) -> tuple[dict[str, Any], bytes]:
+    """The reply; asked again once where the child died at once: the system may have ended it, whatever the file."""
+    began = time.monotonic()
+    try:
+        return pool.call(asked, data, cpu, kills)
+    except ChildError as error:
+        if error.reason != "died" or error.failed or pool.kills != kills or time.monotonic() - began > _AT_ONCE:
+            raise
+    return pool.call(asked, data, cpu, kills)
 
 
 def _pool(limits: ChildLimits) -> ChildPool:

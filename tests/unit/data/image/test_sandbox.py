@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -339,6 +340,49 @@ def test_after_a_kill_no_thread_of_a_pool_starts_a_child(tmp_path: Path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         list(in_threads(read, range(4)))
     assert found == ["E_LIMIT"] * 3 and len(starts) == 1
+
+
+@pytest.mark.parametrize(("deaths", "said"), [(1, ""), (2, "E_LIMIT")])
+def test_a_child_that_somebody_ended_is_asked_again_once(tmp_path: Path, monkeypatch: Any, deaths: int, said: str):
+    text = f"""import os, pathlib
+def work(head, body):
+    found = pathlib.Path({str(tmp_path / "deaths")!r})
+    died = found.stat().st_size if found.exists() else 0
+    if died < {deaths}:
+        found.write_bytes(bytes(died + 1))
+        os._exit(9)
+    return {{}}, bytes(256)
+"""
+    (tmp_path / "a_dying_task.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pool = ChildPool("a_dying_task:work", 1)
+    monkeypatch.setattr(sandbox, "_pool", lambda: pool)
+    monkeypatch.setattr(sandbox, "_AT_ONCE", 60.0)  # a busy machine
+    with sandbox.used("on"):
+        assert outcome(lambda: sandbox.pixels_of(png(8, 8), SPEC))[0] == (said or np.dtype(np.uint8))
+    pool.kill()
+
+
+def test_large_files_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sandbox, "_READ_ALONE", 100)
+    (tmp_path / "large.png").write_bytes(png(64, 64, extra=chunk(b"tEXt", bytes(200))))
+    (tmp_path / "small.bmp").write_bytes(b"BM" + bytes(50))
+    now, most, lock = [0], {}, threading.Lock()
+
+    def read(path: Path) -> bytes:
+        with lock:
+            now[0] += 1
+            most[path.name] = max(most.get(path.name, 0), now[0])
+        time.sleep(0.05)
+        with lock:
+            now[0] -= 1
+        return path.read_bytes()
+
+    monkeypatch.setattr(sandbox.decode, "read_bytes", read)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    for name in ("large.png", "small.bmp"):
+        list(in_threads(lambda path: outcome(lambda: sandbox.pixels_of_file(path, SPEC)), [tmp_path / name] * 6))
+    assert most["large.png"] == 1 and most["small.bmp"] > 1
 
 
 def test_the_error_names_the_option_only_where_there_is_one(narrow: ChildPool):

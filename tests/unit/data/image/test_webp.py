@@ -71,6 +71,13 @@ def test_large_and_animated_ones_are_decoded_apart() -> None:
     refuse_costly(vp8x(5000, 5000))
 
 
+def test_a_lossless_one_that_may_have_many_tables_is_decoded_apart() -> None:
+    """295 KB with a table for each 8 x 8 pixels took 405 MB."""
+    for side, costly in ((256, False), (257, True)):
+        assert may_cost(webp(np.zeros((256, side), np.uint8), lossless=True)) is costly
+        assert not may_cost(webp(np.zeros((256, side), np.uint8)))
+
+
 def test_an_animation_needs_a_frame() -> None:
     file = io.BytesIO()
     other = Image.fromarray(255 - NOISE)
