@@ -20,7 +20,11 @@ from plainfilm.models.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-BROUGHT_BY = {"fastcore": "fastai", "h11": "uvicorn", "huggingface-hub": "timm"}  # imported, and only there with the other
+BROUGHT_BY = {
+    "fastcore": "fastai",
+    "h11": "uvicorn",
+    "huggingface-hub": "timm",
+}  # imported, and only there with the other
 
 
 @pytest.fixture(scope="module")

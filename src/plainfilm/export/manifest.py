@@ -45,7 +45,7 @@ class _FileFacts(BaseModel):
     bytes: int = Field(ge=0)
 
 
-class Manifest(BaseModel):
+class _Manifest(BaseModel):
     """Every file of a bundle except this one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -94,7 +94,7 @@ def facts_of(data: bytes) -> _FileFacts:
 def with_manifest(files: dict[str, bytes]) -> dict[str, bytes]:
     """The files of a bundle, by name, with the manifest of all the others."""
     others = {name: content for name, content in files.items() if name != MANIFEST}
-    manifest = Manifest(files={name: facts_of(content) for name, content in sorted(others.items())})
+    manifest = _Manifest(files={name: facts_of(content) for name, content in sorted(others.items())})
     return {**others, MANIFEST: dump_json(manifest.model_dump(mode="json")).encode()}
 
 
@@ -163,7 +163,7 @@ def verify(source: Source, keep: frozenset[str]) -> tuple[dict[str, bytes], dict
     if MANIFEST not in source.names:
         raise BundleError("This is not a bundle: MANIFEST.json is missing. Make one: plainfilm export RUN")
     try:
-        manifest = json_model(Manifest, source.read(MANIFEST), MANIFEST)
+        manifest = json_model(_Manifest, source.read(MANIFEST), MANIFEST)
     except ValueError:  # ValidationError too
         raise BundleError("MANIFEST.json of the bundle is damaged, or of another version. Export it again.") from None
     listed = set(manifest.files)

@@ -32,21 +32,21 @@ _DRAWS, _CURVE_DRAWS = 2000, 20
 
 
 @dataclass(frozen=True)
-class Judged:
+class _Judged:
     """Images with the scores and predicted classes of one operating point: probs float (n, k), predicted int (n,)."""
 
     probs: Floats
     predicted: Ints
 
 
-def judged(scores: LocalScores, point: LocalPoint, positive: int | None) -> Judged:
+def judged(scores: LocalScores, point: LocalPoint, positive: int | None) -> _Judged:
     """The images at an operating point."""
-    return Judged(point.probs(scores), point.predicted(scores, positive))
+    return _Judged(point.probs(scores), point.predicted(scores, positive))
 
 
-def cross_judged(scores: LocalScores, fits: Bools, how: LocalRule) -> Judged:
+def cross_judged(scores: LocalScores, fits: Bools, how: LocalRule) -> _Judged:
     """Every image at the point that was fitted on the half without it."""
-    found = Judged(np.zeros(scores.logits.shape), np.zeros(len(scores.targs), dtype=np.int64))
+    found = _Judged(np.zeros(scores.logits.shape), np.zeros(len(scores.targs), dtype=np.int64))
     for rows in (fits, ~fits):
         point = fit_local(scores.among(~rows), how)
         found.probs[rows] = point.probs(scores.among(rows))
@@ -64,13 +64,13 @@ class LocalReport:
 
 
 def report(
-    scores: LocalScores, before: Judged, after: Judged, *, positive: int | None, has_patients: bool, seed: int
+    scores: LocalScores, before: _Judged, after: _Judged, *, positive: int | None, has_patients: bool, seed: int
 ) -> LocalReport:
     """Metrics of the same images at both points, and their paired differences over patients."""
     clusters = renumbered(scores.clusters)
     people = clusters if has_patients else None
 
-    def metrics(found: Judged) -> dict[str, Metric]:
+    def metrics(found: _Judged) -> dict[str, Metric]:
         made = make_sample(
             found.probs, scores.targs, clusters, people, positive=positive, threshold=None if positive is None else 0.5
         )
@@ -107,7 +107,7 @@ def _difference(value: float, draws: Floats, like: Metric, patients: int) -> Met
     )
 
 
-def _differences(targs: Ints, before: Judged, after: Judged, positive: int | None) -> Mapping[str, Statistic]:
+def _differences(targs: Ints, before: _Judged, after: _Judged, positive: int | None) -> Mapping[str, Statistic]:
     """After minus before as functions of weights: accuracy, Brier score, and of two classes sensitivity and specificity."""
     hits = (after.predicted == targs).astype(float) - (before.predicted == targs).astype(float)
     losses = brier_losses(after.probs, targs, positive) - brier_losses(before.probs, targs, positive)

@@ -32,7 +32,7 @@ def threshold_for(scores: Floats, share: float) -> float:
 
 
 @dataclass(frozen=True)
-class Mixture:
+class _Mixture:
     """The share of positive images whose mixture of the two classes is nearest, and the p of its distance (KS)."""
 
     share: float
@@ -40,7 +40,7 @@ class Mixture:
     p: float
 
 
-def nearest_mixture(scores: Floats, known: Floats, positive: Bools, seed: int = 0) -> Mixture:
+def nearest_mixture(scores: Floats, known: Floats, positive: Bools, seed: int = 0) -> _Mixture:
     """Whether the scores can be a mixture of the two classes of labelled scores, and with which share.
 
     The distance is the largest difference of the distribution functions. Its p comes from draws of the nearest mixture
@@ -58,7 +58,7 @@ def nearest_mixture(scores: Floats, known: Floats, positive: Bools, seed: int = 
         n_positive = rng.binomial(len(scores), share)
         drawn = np.concatenate([rng.choice(classes[1], n_positive), rng.choice(classes[0], len(scores) - n_positive)])
         farther += _fit_mixture(drawn, (resampled[0], resampled[1]))[1] >= distance - 1e-12
-    return Mixture(share, distance, (1 + farther) / (1 + _DRAWS))
+    return _Mixture(share, distance, (1 + farther) / (1 + _DRAWS))
 
 
 def _fit_mixture(scores: Floats, classes: tuple[Floats, Floats]) -> tuple[float, float]:

@@ -99,14 +99,14 @@ def as_in_phase(
     if phase.freeze:
         hold_features(learn)
     try:
-        with train_size(learn, phase.size_px):
+        with _train_size(learn, phase.size_px):
             yield extra
     finally:
         release_features(learn)
 
 
 @contextmanager
-def train_size(learn: Learner, size_px: int) -> Iterator[None]:
+def _train_size(learn: Learner, size_px: int) -> Iterator[None]:
     """Inside, the train loader reduces its images to this size; valid keeps the size that the network is used at."""
     train = learn.dls.train
     if not isinstance(train, CacheDL):

@@ -28,7 +28,7 @@ _LEAST = 1e-15  # probability in a log loss, as in scikit-learn's
 _SEED = 0
 
 
-class L2Choice(NamedTuple):
+class _L2Choice(NamedTuple):
     """What was chosen: `c`, the inverse of the L2 penalty; `losses`, mean log loss of held-out patients for each of
     GRID, empty where there are no `folds`."""
 
@@ -66,7 +66,7 @@ class L2Head(Callback):
     def _between(self) -> None:
         raise_if_stop_requested(self.learn)
 
-    def _report(self, choice: L2Choice, images: int) -> None:
+    def _report(self, choice: _L2Choice, images: int) -> None:
         losses = [{"c": c, "log_loss": loss} for c, loss in zip(GRID, choice.losses, strict=bool(choice.folds))]
         found = {"schema_version": 1, "c": choice.c, "folds": choice.folds, "images": images, "held_out": losses}
         Path(self.learn.path).mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def choose_l2(
     *,
     balanced: bool = False,
     between: Callable[[], None] = lambda: None,
-) -> L2Choice:
+) -> _L2Choice:
     """The penalty whose log loss on held-out patients is lowest, over folds of whole patients inside these rows.
 
     Classes of one patient are left out of this: none of them can be held out.
@@ -97,7 +97,7 @@ def choose_l2(
     kept = np.isin(labels, [label for label, n in patients.items() if n > 1])
     features, labels, groups = features[kept], labels[kept], groups[kept]
     if len(np.unique(labels)) < 2:
-        return L2Choice(_WITHOUT_FOLDS, (), 0)
+        return _L2Choice(_WITHOUT_FOLDS, (), 0)
     folds = min(_FOLDS, *(n for n in patients.values() if n > 1))
     weights = compute_sample_weight("balanced" if balanced else None, labels)
     losses, total = np.zeros(len(GRID)), 0.0
@@ -110,8 +110,8 @@ def choose_l2(
         found = _held_out_losses(features, labels, known, other, balanced=balanced, between=between)
         losses += found @ weights[other]
     if not total:
-        return L2Choice(_WITHOUT_FOLDS, (), 0)
-    return L2Choice(GRID[int(np.argmin(losses))], tuple((losses / total).tolist()), folds)
+        return _L2Choice(_WITHOUT_FOLDS, (), 0)
+    return _L2Choice(GRID[int(np.argmin(losses))], tuple((losses / total).tolist()), folds)
 
 
 def _held_out_losses(

@@ -38,10 +38,10 @@ def refuse_large(width: int, height: int, megapixels: int = MEGAPIXELS) -> None:
     if width * height > megapixels * 1_000_000:
         hint = how_to_admit(megapixels, -(-width * height // 1_000_000))
         raise DecodeError("E_LARGE", f"{width} x {height} pixels; at most {megapixels * 1_000_000} are read", hint)
-    refuse_long_side(width, height)
+    _refuse_long_side(width, height)
 
 
-def refuse_long_side(width: int, height: int) -> None:
+def _refuse_long_side(width: int, height: int) -> None:
     """Refuse an image that is wider or higher than any is: a row or a column of pixels takes far more memory.
 
     Raises:

@@ -25,8 +25,3 @@ def webp_size(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack_from("<HH", head, 26)
         return width & 0x3FFF, height & 0x3FFF
     return 0, 0
-
-
-def is_animated(data: bytes) -> bool:
-    """Whether its header announces an animation."""
-    return data[12:16] == b"VP8X" and bool(data[20:21].ljust(1, b"\0")[0] & 2)

@@ -31,6 +31,7 @@ from plainfilm.data.table.series import with_series
 from plainfilm.errors import ConfigError, DataError
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # above the larger of the two, training does not start, unless max_bad says so
+_PACKED = (".zip", ".npz", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -181,17 +182,7 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
 
 def _lists(excluded: pd.DataFrame) -> str:
     lists = [name for name in excluded["relative"] if name.casefold().endswith((".csv", ".tsv"))]
-    return (
-        f" {lists[0]!r} beside them may name the classes: unpack DATA if it is an archive, and give that list."
-        if lists
-        else ""
-    )
-
-
-def _archives(ignored: list[dict[str, str]]) -> int:
-    return sum(
-        row["relative"].casefold().endswith((".zip", ".npz", ".tar", ".gz", ".tgz", ".7z", ".rar")) for row in ignored
-    )
+    return f" {lists[0]!r} beside them may name the classes: give that list as DATA." if lists else ""
 
 
 def _table_within(path: Path, relatives: Iterable[str], *, named: bool = True) -> str:
@@ -200,6 +191,10 @@ def _table_within(path: Path, relatives: Iterable[str], *, named: bool = True) -
     what = f"table {tables[0]!r}" if tables and named else "table (CSV)"
     said = f" The {what} in the archive was not read; to use it, unpack the archive and give the table as DATA."
     return said if tables else ""
+
+
+def _archives(ignored: list[dict[str, str]]) -> int:
+    return sum(row["relative"].casefold().endswith(_PACKED) for row in ignored)
 
 
 def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> tuple[pd.DataFrame, tuple[str, ...]]:

@@ -41,10 +41,10 @@ def mean_calibration(sample: Sample, vocab: list[str], c: int | None = None, lev
 
 def difference_metric(sample: Sample, c: int | None, level: float) -> Metric:
     """Mean score for class `c` minus its share; `c` None: mean of the highest scores minus the share correct."""
-    return _estimate(mean_difference, sample, c, level)
+    return _estimate(_mean_difference, sample, c, level)
 
 
-def mean_difference(confidence: Floats, correct: Bools, sample: Sample, level: float) -> Interval:
+def _mean_difference(confidence: Floats, correct: Bools, sample: Sample, level: float) -> Interval:
     """mean(confidence) - mean(correct), -1..1.
 
     Args:

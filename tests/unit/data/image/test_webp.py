@@ -13,7 +13,7 @@ from plainfilm.data.errors import DecodeError
 from plainfilm.data.image.cheap import may_cost
 from plainfilm.data.image.costly import refuse_costly
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes, inspect, load
-from plainfilm.data.image.webp import is_animated, webp_size
+from plainfilm.data.image.webp import webp_size
 
 NOISE = np.random.default_rng(3).integers(0, 256, (12, 20), dtype=np.uint8)
 
@@ -82,7 +82,6 @@ def test_an_animation_needs_a_frame() -> None:
     file = io.BytesIO()
     other = Image.fromarray(255 - NOISE)
     Image.fromarray(NOISE).save(file, "WEBP", save_all=True, append_images=[other], lossless=True)
-    assert is_animated(file.getvalue())
     with pytest.raises(DecodeError, match="E_FRAMES: 2 frames"):
         load(file.getvalue())
     np.testing.assert_array_equal(np.asarray(load(file.getvalue(), frame=1).convert("L")), 255 - NOISE)
