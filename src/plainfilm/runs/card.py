@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -157,6 +160,15 @@ def was_trained_in_bf16(run: RunDir) -> bool:
         return False
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        why = str(getattr(error, "strerror", None) or type(error).__name__)
+        raise DataError(f"{path} cannot be read ({why}). Restore it from a backup, or train again.") from None
+
+
 def read_card(run: RunDir) -> Card:
     """The card of a run, after checking that the weights are those it describes.
 
@@ -164,14 +176,10 @@ def read_card(run: RunDir) -> Card:
         DataError: card or weights are missing or changed.
     """
     _refuse_newer(run)
-    path = run.card
-    try:
-        card = json_model(Card, read_verified(run, path), path)
-        path = run.weights
-        weights = read_regular(path)
-    except (OSError, ValueError) as error:
-        why = str(getattr(error, "strerror", None) or type(error).__name__)
-        raise DataError(f"{path} cannot be read ({why}). Restore it from a backup, or train again.") from None
+    with _named(run.card):
+        card = json_model(Card, read_verified(run, run.card), run.card)
+    with _named(run.weights):
+        weights = read_regular(run.weights)
     if hashlib.sha256(weights).hexdigest() != card.weights_sha256:
         raise DataError(
             f"model.safetensors of {run.root} is not the file its card describes. Restore it, or train again."

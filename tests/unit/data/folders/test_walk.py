@@ -239,14 +239,14 @@ def test_a_folder_without_images_is_refused_with_what_lies_there(tmp_path: Path,
     touch(tmp_path, "NORMAL/1.gif", "NORMAL/2.gif", "readme.txt")
     message = refusal(lambda: build_table(tmp_path, DataConfig()))
     assert f"No images under {tmp_path} (3 other files)" in message
-    assert "Expected DATA/<class>/*.png" in message
+    assert "Expected DATA/<class>/ with PNG" in message
 
 
 def test_images_in_no_class_folder_are_refused_with_their_number(tmp_path: Path, refusal: Refusal) -> None:
     touch(tmp_path, "1.png", "2.jpg", "notes.txt")
     message = refusal(lambda: build_table(tmp_path, DataConfig()))
     assert f"2 files under {tmp_path} lie in no class folder" in message
-    assert "Expected DATA/<class>/*.png" in message
+    assert "Expected DATA/<class>/ with PNG" in message
 
 
 def test_a_path_that_is_not_there_is_refused(tmp_path: Path, refusal: Refusal) -> None:
