@@ -20,24 +20,20 @@ from plainfilm.evaluate.metrics.point_metrics import RATES, brier_losses, confus
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, Number
-from plainfilm.runs.run_manifest import is_kept, read_manifest, read_verified
+from plainfilm.runs.run_manifest import is_kept, read_verified
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 
 _TOLERANCE, _LEVEL = 1e-6, 0.95  # scores have nine digits; the level has no effect on a point value
 
 
-def refuse_other_numbers(
-    run: RunDir, documents: Iterable[EvaluateDocument | MetricsDocument], *, older: bool = False
-) -> None:
+def refuse_other_numbers(run: RunDir, documents: Iterable[EvaluateDocument | MetricsDocument]) -> None:
     """Check that the numbers of each split are those of its scores; a split without saved scores is passed over.
 
-    Args:
-        older: also in a run without a manifest, whose files nothing verifies.
+    In a run of an older version too, whose files nothing else verifies.
+
     Raises:
         DataError: they are not, or the scores are damaged or edited.
     """
-    if not older and read_manifest(run) is None:
-        return
     for document in documents:
         if is_kept(run, run.predictions(document.split)) and (what := _difference(document, _sample(run, document))):
             again = () if document.split == "valid" else ("--split", document.split)

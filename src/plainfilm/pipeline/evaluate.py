@@ -211,7 +211,7 @@ def _saved_document(
         return None
     if saved is None:
         if split == "test":
-            on_event("note", {"text": f"The saved numbers of test cannot be read from metrics.json. {_COSTS}"})
+            on_event("note", {"text": f"metrics.json has no numbers of test that can be read. {_COSTS}"})
         return None
     asked, checked = _extra_blocks(finished, request, part), bool(saved.document.inputs)
     if not saved.holds(asked) or (saved.from_another_version and split != "test"):

@@ -42,7 +42,7 @@ def show_run(root: Path, *, split: str | None = None) -> tuple[EvaluateDocument,
     saved = SavedDocument.read(run, split)
     if saved is None:
         raise DataError(_unreadable(run, split))
-    refuse_other_numbers(run, [saved.document], older=True)
+    refuse_other_numbers(run, [saved.document])
     document = saved.counted(run, seal_on_card(run))
     if split == "test" and not document.opened:
         raise SealError(
@@ -72,7 +72,7 @@ def adopt_run(root: Path, *, split: str | None = None) -> str:
         found = [saved.document for name in splits if (saved := SavedDocument.read(run, name))]
         if damaged := sorted(splits.keys() - {document.split for document in found}):
             raise DataError(_unreadable(run, damaged[0]))
-        refuse_other_numbers(run, found, older=True)
+        refuse_other_numbers(run, found)
 
     if not adopt_files(run, check):
         return f"{run.root.name} has a run_manifest.json, and its files match it; nothing was written."

@@ -58,7 +58,8 @@ def _seal(found: ReportedRun) -> Caveat:
         return Caveat("stop", "No test score", "The data has no test set, so no number on this page is a test score.")
     if own:
         text = (
-            f"This run was evaluated on its test set {many(own, 'time')}, but the scores are no longer in metrics.json."
+            f"This run, or the one it was recalibrated from, was evaluated on its test set {many(own, 'time')}, but "
+            "metrics.json has no such scores."
         )
         return Caveat("stop", "No test score here", text)
     sealed = "This run was never evaluated on its test set" + (

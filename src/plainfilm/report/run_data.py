@@ -93,7 +93,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     card, status, ledger = of_run.card, run.read_status(), read_chain(run.ledger, "seal")
     own, of_set = count_accesses(run, card.seal)
     documents = validated_splits(run, MetricsDocument)
-    refuse_other_numbers(run, documents.values(), older=True)
+    refuse_other_numbers(run, documents.values())
     read_gate(run, card)  # nothing is drawn from it, but its parts are named
     if "test" in documents and not own:
         raise SealError(

@@ -163,7 +163,12 @@ def test_edited_numbers_of_an_older_run_are_neither_shown_nor_reported(finish, t
     saved = json.loads(run.metrics.read_text(encoding="utf-8"))
     saved["test"]["metrics"]["auroc"]["value"] = 0.999
     run.metrics.write_text(json.dumps(saved), encoding="utf-8")
-    work = {"show": lambda: show_run(run.root), "report": lambda: report_run(run.root, out=tmp_path / "report.html")}
+    work = {
+        name: each
+        for name, each in commands(run, finish("two", patients=12, options=OTHER), tmp_path).items()
+        if name in ("show", "report", "evaluate test", "table")
+    }
+    assert len(work) == 4
     assert {name: refused("metrics.json", each) for name, each in work.items()} == dict.fromkeys(work, "")
     assert not (tmp_path / "report.html").exists()
 
