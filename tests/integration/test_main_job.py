@@ -235,7 +235,7 @@ def test_edited_numbers_are_no_saved_numbers(evaluated, copied):
 def test_lost_test_numbers_cost_an_access_with_a_word(copied):
     (copied / "metrics.json").unlink()
     done = plainfilm("evaluate", copied, "--split", "test")
-    assert lacking(done.stderr, "saved numbers of test cannot be read", "is a test-set access") == []
+    assert lacking(done.stderr, "no numbers of test that can be read", "is a test-set access") == []
     assert accesses(copied) == [True, False]
 
 
