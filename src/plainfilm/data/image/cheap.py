@@ -18,7 +18,7 @@ from plainfilm.data.image.jpeg_markers import markers, segment_length
 from plainfilm.data.image.png_check import SIGNATURE, chunks
 from plainfilm.data.image.webp import is_webp, webp_size
 
-_MOST_BYTES = 32 * 1024 * 1024  # as many as 16 million pixels of 16 bits take
+MOST_BYTES = 32 * 1024 * 1024  # as many as 16 million pixels of 16 bits take
 _MUCH_LARGER = 64  # pixels a byte; photographs and radiographs have 2 to 15
 _MOST_A_PIXEL = 8  # bytes: four samples of 16 bits
 _SMALL_PIXELS = 4_000_000  # decoded in a tenth of a second, whatever they hold
@@ -50,7 +50,7 @@ def may_cost(data: bytes) -> bool:
     if check is None:
         return False  # none of the formats: refused by its first bytes
     try:
-        return len(data) > _MOST_BYTES or not check(data)
+        return len(data) > MOST_BYTES or not check(data)
     except (struct.error, ValueError):
         return True  # not well-formed
 

@@ -21,6 +21,7 @@ class _Kind:
     cure: str
 
 
+ARCHIVES = (".zip", ".npz", ".tar", ".tar.gz", ".tgz", ".gz", ".7z", ".rar")
 _KINDS = (
     _Kind("a Git LFS pointer to one", (), ((0, b"version https://git-lfs"),), "fetch the images with: git lfs pull"),
     _Kind("a JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"), ((4, b"jP  \r\n"), (0, b"\xff\x4f\xff\x51")),
@@ -37,8 +38,7 @@ _KINDS = (
     _Kind("a volume (NIfTI, NRRD, MetaImage)", (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd"), ((344, b"n+1\0"), (0, b"NRRD")),
           "save its slices as PNG: med2image"),
     _Kind("a NumPy array", (".npy",), ((0, b"\x93NUMPY"),), "save PNG, or one .npz of train_images and train_labels"),
-    _Kind("an archive", (".zip", ".npz", ".tar", ".tar.gz", ".tgz", ".gz", ".7z", ".rar"),
-          ((0, b"PK\3\4"), (0, b"\x1f\x8b"), (0, b"7z\xbc\xaf"), (0, b"Rar!")),
+    _Kind("an archive", ARCHIVES, ((0, b"PK\3\4"), (0, b"\x1f\x8b"), (0, b"7z\xbc\xaf"), (0, b"Rar!")),
           "unpack it; DATA itself may be a .zip or .npz, but not of predict"),
 )  # fmt: skip
 _JSON = re.compile(rb'\{\s*("|\})|\[\s*[\{"\]]')

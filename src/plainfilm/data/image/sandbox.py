@@ -24,7 +24,7 @@ from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool
 from plainfilm.data.dicom.plain import is_coded_dicom
 from plainfilm.data.errors import MEGAPIXELS, NO_MEMORY, DecodeError
 from plainfilm.data.image import decode
-from plainfilm.data.image.cheap import may_cost
+from plainfilm.data.image.cheap import MOST_BYTES, may_cost
 from plainfilm.data.image.decode import DecodeSpec, ImageFacts
 
 Mode = Literal["auto", "on", "off"]
@@ -33,8 +33,9 @@ _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0
 _AT_ONCE = 1.0  # seconds
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.RLock()  # one costly file at a time, as in decode()
-_READ_ALONE = 32 * 1024 * 1024  # bytes of a file; larger ones are costly whatever they hold
+_READ_ALONE = MOST_BYTES  # larger files are costly whatever they hold
 _pools: dict[tuple[int, ChildLimits], ChildPool] = {}  # by process: a fork must not write into the pipes of its parent
+_POOLS_LOCK = threading.Lock()
 _STRICTER: tuple[Mode, ...] = ("off", "auto", "on")
 _mode: Mode | None = None  # nobody has set one: as `auto`
 _option = False
@@ -239,7 +240,7 @@ def _called(pool: ChildPool, asked: dict[str, Any], data: bytes, cpu: int, kills
 
 def _pool(limits: ChildLimits) -> ChildPool:
     key = os.getpid(), limits
-    with _ALONE_POOL:
+    with _POOLS_LOCK:
         if key not in _pools:
             for other in [one for one in _pools if one[0] != key[0]]:
                 del _pools[other]
@@ -248,7 +249,6 @@ def _pool(limits: ChildLimits) -> ChildPool:
         return _pools[key]
 
 
-_ALONE_POOL = threading.Lock()
 _WHY = {
     "time": "decoding it takes too long",
     "memory": "decoding it takes more than {} MB of memory",

@@ -20,6 +20,7 @@ from plainfilm.data.folders.masks import refuse_masks
 from plainfilm.data.folders.walk import NOT_READ, DataFiles, FoundFiles, hides_images, set_aside, walk, without_sealed
 from plainfilm.data.image.decode import ImageFacts
 from plainfilm.data.image.modes import smallest_depth
+from plainfilm.data.image.other_formats import ARCHIVES
 from plainfilm.data.table import kinds
 from plainfilm.data.table.groups import join_groups
 from plainfilm.data.table.labels import check_labels
@@ -31,7 +32,6 @@ from plainfilm.data.table.series import with_series
 from plainfilm.errors import ConfigError, DataError
 
 MAX_BAD_FILES, MAX_BAD_SHARE = 5, 0.01  # above the larger of the two, training does not start, unless max_bad says so
-_PACKED = (".zip", ".npz", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
@@ -174,27 +174,28 @@ def _nothing_found(path: Path, ignored: list[dict[str, str]]) -> str:
     hint += f" {tiffs} TIFF files are read with --tiff." if tiffs else ""
     hint += f" {links} links are entered with --follow-links." if links else ""
     hint += _table_within(path, (row["relative"] for row in ignored))
-    hint += f" {inner} archives in it are not opened: unpack each." if (inner := _archives(ignored)) else ""
+    inner = sum(row["relative"].casefold().endswith(ARCHIVES) for row in ignored)
+    hint += f" {inner} archives in it are not opened: unpack each." if inner else ""
     if loose and path.is_dir():
         hint += f" If {path.name!r} is itself one class, give the folder above: {tidy(path).parent}"
     return f"{what}. Expected DATA/<class>/ with PNG, JPEG, BMP, WebP, PGM, PPM or DICOM files, or the same below train/ and test/.{hint}"
 
 
 def _lists(excluded: pd.DataFrame) -> str:
-    lists = [name for name in excluded["relative"] if name.casefold().endswith((".csv", ".tsv"))]
+    lists = _tables(excluded["relative"])
     return f" {lists[0]!r} beside them may name the classes: give that list as DATA." if lists else ""
 
 
 def _table_within(path: Path, relatives: Iterable[str], *, named: bool = True) -> str:
     """What to do about a table in an archive, as a sentence after another; '' where there is none."""
-    tables = [name for name in relatives if name.casefold().endswith((".csv", ".tsv"))] if is_archive(path) else []
+    tables = _tables(relatives) if is_archive(path) else []
     what = f"table {tables[0]!r}" if tables and named else "table (CSV)"
     said = f" The {what} in the archive was not read; to use it, unpack the archive and give the table as DATA."
     return said if tables else ""
 
 
-def _archives(ignored: list[dict[str, str]]) -> int:
-    return sum(row["relative"].casefold().endswith(_PACKED) for row in ignored)
+def _tables(relatives: Iterable[str]) -> list[str]:
+    return [name for name in relatives if name.casefold().endswith((".csv", ".tsv"))]
 
 
 def _rows(files: list[tuple[FoundFiles, ImageFacts]], cfg: DataConfig) -> tuple[pd.DataFrame, tuple[str, ...]]:
