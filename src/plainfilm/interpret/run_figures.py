@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.evaluate.predictions import AS_TRAINED, Predictions
 from plainfilm.plots import base, curves, heatmaps
-from plainfilm.plots.base import short
+from plainfilm.plots.names import distinct, short
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.run_manifest import read_verified
@@ -56,6 +57,16 @@ class SplitView:
     def positive(self) -> int | None:
         return self.sample.positive
 
+    @cached_property
+    def names(self) -> list[str]:
+        """The classes as they are named in figures."""
+        return distinct(self.card.vocab)
+
+    @cached_property
+    def caption_names(self) -> list[str]:
+        """The same, for what stands above an image."""
+        return distinct(self.card.vocab, heatmaps.CAPTION_LETTERS)
+
     @property
     def matrix(self) -> np.ndarray:
         """Counts int (k, k), rows = truth."""
@@ -66,11 +77,13 @@ class SplitView:
 
     def caption(self, i: int) -> str:
         """The caption of image `i` of the split: its row in the predictions, not its name."""
-        vocab, c = self.card.vocab, self.predicted[i]
+        c = self.predicted[i]
         score = self.predictions.probs[i, c if self.positive is None else self.positive]
-        gap = "\n" if self.heat is None else " "  # a cell without a heat map beside it is half as wide
-        truth = short(vocab[self.predictions.targs[i]])
-        return f"row {i}: truth {truth},\npredicted {short(vocab[c])},{gap}score {score:.3f}"
+        names = self.caption_names
+        truth, predicted = names[self.predictions.targs[i]], names[c]
+        if self.heat is None:  # one image wide; a heat map beside it would give twice the room
+            return f"row {i}: truth\n{truth}, predicted\n{predicted}, score {score:.3f}"
+        return f"row {i}: truth {truth},\npredicted {predicted}, score {score:.3f}"
 
     @property
     def scored(self) -> str:
@@ -115,7 +128,8 @@ def _history(run: RunDir, card: Card) -> Figure:
 
 def _curves(view: SplitView, cfg: ExperimentConfig) -> dict[str, Figure]:
     """ROC and precision-recall curves; of more than two classes, each class with both sides is set against the rest."""
-    vocab, sample, draws = view.card.vocab, view.sample, {"n_boot": cfg.evaluate.n_boot, "seed": cfg.train.seed}
+    vocab, sample = distinct(view.card.vocab, 32), view.sample
+    draws = {"n_boot": cfg.evaluate.n_boot, "seed": cfg.train.seed}
     if len(sample.classes) > curves.MOST_CURVES:
         return _curves_of_many(view, draws)
     roc = {vocab[c]: band for c in sample.classes if (band := roc_band(sample, c, **draws))}
@@ -149,7 +163,7 @@ def _curves_of_many(view: SplitView, draws: dict[str, int]) -> dict[str, Figure]
     ):
         bands[f"mean of {len(ranked):,} classes {np.mean([*areas.values()]):.3f}"] = mean
         for what, c in (("best", max(ranked, key=areas.__getitem__)), ("worst", min(ranked, key=areas.__getitem__))):
-            name = f"{what}: {short(vocab[c])} {areas[c]:.3f}"
+            name = f"{what}: {view.names[c]} {areas[c]:.3f}"
             if (drawn := band(sample, c, **draws)) is not None:
                 bands[name] = drawn
                 shares |= {name: counts[c] / len(sample.targs)} if bands is recall else {}
@@ -199,8 +213,8 @@ def _mistakes(view: SplitView) -> Figure:
     vocab, matrix = view.card.vocab, view.matrix
     if len(vocab) > 2:
         places = {name: i for i, name in enumerate(vocab)}
-        pairs = [(pair.truth, pair.called, pair.images, int(matrix[places[pair.truth]].sum()))
-                 for pair in confused_pairs(matrix.tolist(), vocab)]  # fmt: skip
+        pairs = [(view.names[places[pair.truth]], view.names[places[pair.called]], pair.images,
+                  int(matrix[places[pair.truth]].sum())) for pair in confused_pairs(matrix.tolist(), vocab)]  # fmt: skip
         return heatmaps.plot_pairs(pairs, view.title("Most frequent confusions (true class as predicted class)"))
     rows, kinds = view.predictions.worst(len(view.worst)), []
     for truth in (0, 1):
@@ -209,7 +223,7 @@ def _mistakes(view: SplitView) -> Figure:
         share = f" ({n / of:.1%})" if of else ""
         above, more = int((here < SHOWN).sum()), here[here >= SHOWN][:WORST]
         shown = f"; {_saved_images(above, len(more))}" if n else ""
-        headline = f"{short(vocab[truth])} predicted as {short(vocab[1 - truth])}: {n} of {of}{share}{shown}"
+        headline = f"{view.names[truth]} predicted as {view.names[1 - truth]}: {n} of {of}{share}{shown}"
         here = more
         heat = None if view.heat is None else view.heat[here]
         kinds.append((headline, view.worst[here], heat, [view.caption(rows[i]) for i in here]))

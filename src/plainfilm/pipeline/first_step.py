@@ -65,13 +65,14 @@ class FirstStepWork:
 
 def _draw_batch(run: RunDir, learn: Learner, train: TrainConfig) -> None:
     """Draw images of the first training batch as the network sees them."""
-    from plainfilm.plots.base import as_png, plot_batch
+    from plainfilm.plots.base import CELL_LETTERS, as_png, plot_batch
+    from plainfilm.plots.names import distinct
     from plainfilm.train.first_step import first_batch
 
     first = min(phase.size_px for phase in train.phases)
     x, y = first_batch(learn.dls.train, first)
-    names = [learn.dls.vocab[int(k)] for k in y[:16]]
+    names = distinct(list(learn.dls.vocab), CELL_LETTERS)
     images = channels_last(x[:16].cpu().numpy())
     size = f", {first} px at first" if first != train.size_px else ""
     title = f"A training batch as the network sees it ({train.augment}{size})"
-    atomic_write(run.figure("batch"), as_png(plot_batch(images, names, title)))
+    atomic_write(run.figure("batch"), as_png(plot_batch(images, [names[int(k)] for k in y[:16]], title)))

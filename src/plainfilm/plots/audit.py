@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, key_below, short
+from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, key_below
+from plainfilm.plots.names import distinct
 
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILION, GREY)
 _HATCHES = ("", "//", "..", "xx", "--")
@@ -30,7 +31,8 @@ def plot_histograms(values: Mapping[str, Mapping[str, np.ndarray]], title: str) 
         bins = np.linspace(low, high if high > low else low + 1, 31)
         if len(per_class) > len(_COLOURS):
             per_class, name = _lowest_and_highest(per_class, name)
-        for i, (label, shown) in enumerate(per_class.items()):
+        labels = distinct([*per_class], 32)
+        for i, (label, shown) in enumerate(zip(labels, per_class.values(), strict=True)):
             weights = np.full(len(shown), 1 / max(len(shown), 1))
             ax.hist(
                 shown, bins, weights=weights, color=_COLOURS[i % 5], alpha=0.55, hatch=_HATCHES[i % 5], edgecolor="white",
@@ -49,8 +51,9 @@ def _lowest_and_highest(per_class: Mapping[str, np.ndarray], name: str) -> tuple
     medians = {label: float(np.median(values)) for label, values in per_class.items()}
     low, high = min(medians, key=medians.__getitem__), max(medians, key=medians.__getitem__)
     shown = {"all classes": np.concatenate(list(per_class.values()))}
+    names = dict(zip(per_class, distinct([*per_class]), strict=True))
     shown |= {"class with the lowest median": per_class[low], "class with the highest median": per_class[high]}
-    return shown, f"{name}\nlowest: {short(low)}, highest: {short(high)}"
+    return shown, f"{name}\nlowest: {names[low]}, highest: {names[high]}"
 
 
 def plot_probes(

@@ -16,20 +16,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from plainfilm.base.listing import LISTED
+from plainfilm.plots.names import distinct, short
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#777777"
 RESEARCH_ONLY = "Research use only."
 SHADED = 60  # classes of a confusion matrix that can be drawn; of more the most frequent confusions are
 WIDE = 4.2  # inches
+CELL_LETTERS = 30  # of 8 points above an image of a contact sheet
 _SUGGESTION_MARKS = tuple(zip("osD^", (VERMILION, ORANGE, GREEN, GREY), strict=True))
 _SUGGESTED = {"minimum": "minimum, a tenth of the lowest point:"}
 
 
 def as_png(figure: Figure) -> bytes:
     """The figure as PNG bytes at 150 dpi, without metadata about the machine."""
+    for text in figure.findobj(Text):
+        if "\\mathdefault" not in text.get_text():  # matplotlib's own exponents; of two classes, $ would make a formula
+            text.set_parse_math(False)
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # a class name in another script is drawn as boxes
@@ -44,7 +50,7 @@ def plot_batch(images: np.ndarray, labels: Sequence[str], title: str) -> Figure:
     figure, axes = _sheet(shown, columns, title, row_height=2.1)
     for ax, image, label in zip(axes, images, labels, strict=False):
         show(ax, image)
-        ax.set_title(label, fontsize=8)
+        ax.set_title(short(label, CELL_LETTERS), fontsize=8)
     return figure
 
 
@@ -101,14 +107,33 @@ def plot_history(history: Mapping[str, Sequence[float]], best: int, title: str) 
                     label="train (dropout on)")  # fmt: skip
             ax.plot(epochs, history[f"valid_{name}"], color=BLUE, marker=dots, markersize=3, label="valid")
         if name == "accuracy":
-            ax.plot(epochs, history["valid_auroc"], color=GREEN, linestyle="-.", label="valid AUROC")
+            ax.plot(epochs, history["valid_auroc"], color=GREEN, linestyle="-.", marker=dots, markersize=3,
+                    label="valid AUROC")  # fmt: skip
+            _as_shares(ax)
         ax.axvline(best + 1, color=GREY, linestyle=":", label=f"kept epoch {best + 1}")
         ax.set_ylabel(name, fontsize=9)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         clean(ax)
     axes[-1].set_xlabel("epoch", fontsize=9)
+    if len(epochs) == 1:
+        axes[-1].set(xlim=(0.5, 1.5), xticks=[1])
     key_below(figure)
     return figure
+
+
+def _as_shares(ax: Axes) -> None:
+    """Limit the y axis to 0..1, with room for a line on its edge and no tick beyond, and to no less than a tenth."""
+    low, high = ax.get_ylim()
+    room = max(0.1 - (high - low), 0) / 2
+    low, high = max(low - room, -0.02), min(high + room, 1.02)
+    ax.set_yticks(
+        [
+            tick
+            for tick in MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+            if max(low, 0) <= tick <= min(high, 1)
+        ]
+    )
+    ax.set_ylim(low, high)
 
 
 def plot_confusion(counts: np.ndarray, vocab: Sequence[str], title: str) -> Figure:
@@ -126,9 +151,9 @@ def _shaded(counts: np.ndarray, shares: np.ndarray, vocab: Sequence[str], title:
     ax = figure.subplots()
     # a power below 1: a confusion of one image in twenty must be seen
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
-    names = [short(name, 12) for name in vocab]
-    ax.set_xticks(range(k), names, rotation=90, parse_math=False)
-    ax.set_yticks(range(k), names, parse_math=False)
+    names = distinct(vocab, 14)
+    ax.set_xticks(range(k), names, rotation=90)
+    ax.set_yticks(range(k), names)
     ax.set(xlabel="predicted class", ylabel="true class")
     ax.tick_params(length=0, labelsize=size)
     bar = figure.colorbar(image, ax=ax, shrink=0.6, ticks=[0, 0.05, 0.2, 0.5, 1])
@@ -151,7 +176,7 @@ def _numbered(counts: np.ndarray, shares: np.ndarray, vocab: Sequence[str], titl
             colour = "white" if shares[i, j] > 0.55 else "black"
             ax.text(j, i, f"{counts[i, j]}\n{rate}", ha="center", va="center", color=colour,
                     fontsize=12 if k == 2 else 9)  # fmt: skip
-    vocab = [short(name) for name in vocab]
+    vocab = distinct(vocab)
     flat = max(map(len, vocab)) * k <= 30
     ax.set_xticks(range(k), vocab, rotation=0 if flat else 30, ha="center" if flat else "right", rotation_mode="anchor")
     ax.set_yticks(range(k), vocab, rotation=90 if max(map(len, vocab)) <= 12 and k <= 3 else 0, va="center")
@@ -174,13 +199,14 @@ def plot_scores(
     figure = Figure(figsize=(WIDE, 3.6), layout="constrained")
     ax = figure.subplots()
     bins = np.linspace(0, 1, 41).tolist()
-    legend = [f"truth {short(name, 28)} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
+    names = tuple(distinct(names, 28))
+    legend = [f"truth {name} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
     ax.hist(scores[~labels], bins, color=BLUE, alpha=0.6, label=legend[0])
     ax.hist(scores[labels], bins, histtype="step", color=VERMILION, linewidth=2, label=legend[1])
     if threshold is not None:
         ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     ax.set(yscale="log", xlim=(0, 1))
-    ax.set_xlabel(f"score for class {short(names[1], 28)}", fontsize=9)
+    ax.set_xlabel(f"score for class {names[1]}", fontsize=9)
     ax.set_ylabel("images (log scale)", fontsize=9)
     entitle(figure, title)
     clean(ax)
@@ -214,11 +240,6 @@ def entitle(figure: Figure, title: str) -> None:
 def wrapped(text: str, inches: float) -> list[str]:
     """The text as lines of 10-point letters that fit the width."""
     return textwrap.wrap(text, int(inches * 12.5))
-
-
-def short(name: str, most: int = 16) -> str:
-    """A class name short enough to fit beside a cell or above an image."""
-    return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
 def _sheet(n: int, columns: int, title: str, row_height: float) -> tuple[Figure, list[Axes]]:

@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from plainfilm.evaluate.metrics.calibration import Bin
 from plainfilm.evaluate.metrics.curve_bands import GRID, CurveBand
 from plainfilm.evaluate.stats.intervals import interval_of
-from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, key_below, short
+from plainfilm.plots.base import BLUE, GREEN, GREY, ORANGE, VERMILION, WIDE, clean, entitle, key_below
+from plainfilm.plots.names import short
 from plainfilm.schemas.calibration import CalibrationCurve
 from plainfilm.schemas.documents import Metric
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from plainfilm.plots.base import BLUE, GREY, RESEARCH_ONLY, VERMILION, short
+from plainfilm.plots.base import BLUE, GREY, RESEARCH_ONLY, VERMILION
+from plainfilm.plots.names import short
 from plainfilm.schemas.evaluate import DecisionCurve
 
 

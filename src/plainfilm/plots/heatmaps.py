@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
-from plainfilm.plots.base import BLUE, GREY, VERMILION, WIDE, clean, entitle, key_below, short, show, wrapped
+from plainfilm.plots.base import BLUE, GREY, VERMILION, WIDE, clean, entitle, key_below, show, wrapped
+from plainfilm.plots.names import short
 from plainfilm.schemas.documents import Metric
 from plainfilm.schemas.number_text import estimate_text
 
@@ -21,6 +23,7 @@ SAME = 0.5  # rank correlation at or above which two heat maps count as similar
 NO_EVIDENCE = "Heat maps: not evidence of location"
 _NO_HEAT = "no heat for\nthis class"
 _SheetSection = tuple[str, np.ndarray, np.ndarray | None, Sequence[str]]  # headline, images, heat, captions
+CAPTION_LETTERS = 10  # of each class in the caption of an image
 GAP, CAPTION, HEADLINE = 0.04, 0.34, 0.18  # inches
 _PAIR = 6.0  # inches, width of one image with its heat map
 _CELL = (WIDE - 6 * GAP) / 4
@@ -62,7 +65,7 @@ def plot_blocks(blocks: Sequence[_SheetSection], title: str) -> Figure:
             row, column = divmod(i, 4 // wide)
             left = _cell(figure, column * wide, y + row * (_CELL + CAPTION) + CAPTION)
             show(left, images[i] / 255.0)
-            left.text(0, 1.03, caption, transform=left.transAxes, fontsize=8 if wide == 2 else 6, va="bottom")
+            left.text(0, 1.03, caption, transform=left.transAxes, fontsize=7 if wide == 2 else 5.2, va="bottom")
             if heat is not None:
                 _overlay(_cell(figure, column * wide + 1, y + row * (_CELL + CAPTION) + CAPTION), images[i] / 255.0, heat[i])  # fmt: skip
     return figure
@@ -134,6 +137,7 @@ def plot_pairs(pairs: Sequence[tuple[str, str, int, int]], title: str, *, most: 
         ax.text(0, i - 0.28, text, fontsize=9, va="bottom").set_in_layout(False)
     ax.set(ylim=(len(pairs) - 0.5, -0.8), yticks=[])
     ax.set_xlabel("images", fontsize=9)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     clean(ax)
     ax.spines[["left"]].set_visible(False)
     return figure

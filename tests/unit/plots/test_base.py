@@ -37,7 +37,20 @@ def test_the_history_shows_each_epoch_with_its_lr_and_marks_the_kept_one():
 
 def test_a_single_epoch_is_still_visible():
     history = {name: [0.5] for name in ("train_loss", "valid_loss", "train_accuracy", "valid_accuracy", "valid_auroc")}
-    assert base.plot_history(history, best=0, title="t").axes[0].lines[0].get_marker() == "o"
+    axes = base.plot_history(history, best=0, title="t").axes
+    assert [list(ax.get_xticks()) for ax in axes] == [[1], [1]]
+    lines = axes[0].lines
+    assert [line.get_marker() for line in lines] == ["o", "o", "o", "None"]  # the last is the kept epoch
+
+
+@pytest.mark.parametrize("shares", [[1.0], [0.98, 1.0], [0.0, 0.01, 0.02], [0.4, 0.4], [0.0, 1.0]])
+def test_no_accuracy_above_1_or_below_0_is_on_the_axis(shares):
+    history = dict.fromkeys(("train_accuracy", "valid_accuracy", "valid_auroc"), shares)
+    figure = base.plot_history({**history, **dict.fromkeys(("train_loss", "valid_loss"), shares)}, 0, "t")
+    low, high = figure.axes[0].get_ylim()
+    ticks = figure.axes[0].get_yticks()
+    assert -0.02 <= low < min(shares) and max(shares) < high <= 1.02 and high - low >= 0.069
+    assert len(ticks) >= 2 and ticks.min() >= 0 and ticks.max() <= 1
 
 
 def test_the_lr_curve_survives_a_diverging_end_and_missing_suggestions():

@@ -1,5 +1,7 @@
 """Contact sheets keep order, captions and grey range; checks show what was measured; curves show the operating point."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -107,7 +109,7 @@ def test_long_class_names_are_cut_and_do_not_push_the_bars_aside():
     name = "BACTERIAL_PNEUMONIA_OF_CHILDREN"
     figure = heatmaps.plot_pairs([(name, "VIRAL", 37, 38)], "t")
     as_png(figure)  # lays it out
-    assert lacking(everything_said(figure), "BACTERIAL_PNE...", "VIRAL: 37 of 38 (97.4%)") == []
+    assert lacking(everything_said(figure), "BACTERI...ILDREN", "VIRAL: 37 of 38 (97.4%)") == []
     assert figure.axes[0].get_position().width > 0.9
 
 
@@ -166,3 +168,16 @@ def test_reliability_draws_each_series_with_its_intervals():
         "before temperature",
         "after",
     }
+
+
+@pytest.mark.parametrize("heat", [None, np.zeros((4, 8, 8))])
+def test_a_caption_with_two_long_class_names_ends_before_the_next_image(heat: np.ndarray | None):
+    name = "ADEN...UNG"
+    lines = ("row 123: truth", f"{name}, predicted", f"{name}, score 0.308")
+    caption = "\n".join(lines) if heat is None else f"row 123: truth {name},\npredicted {name}, score 0.308"
+    figure = heatmaps.plot_images(np.zeros((4, 8, 8), np.uint8), heat, [caption] * 4, "t")
+    FigureCanvasAgg(figure).draw()
+    texts = sorted((text.get_window_extent() for ax in figure.axes for text in ax.texts if "row" in text.get_text()), key=lambda box: (-box.y0, box.x0))  # fmt: skip
+    row = [box for box in texts if box.y0 == texts[0].y0]
+    assert len(row) == (4 if heat is None else 2)
+    assert all(left.x1 < right.x0 for left, right in pairwise(row)) and row[-1].x1 <= figure.bbox.x1
