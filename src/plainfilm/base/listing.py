@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+NAMED = 10  # names in an error
 LISTED, ENDS = 12, 5  # rows of a table that are all shown; else how many of either end
 _T = TypeVar("_T")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plainfilm.base.listing import NAMED, some
 from plainfilm.compare.mean_over_seeds import over_seeds
 from plainfilm.compare.pooled_folds import by_seed
 from plainfilm.compare.scored_run import Scored
@@ -98,8 +99,8 @@ def refuse_other_classes(runs: Sequence[Scored]) -> None:
     for run in runs[1:]:
         if run.card.vocab != first.card.vocab:
             raise DataError(
-                f"{run.root.name} has the classes {', '.join(run.card.vocab)}, {first.root.name} "
-                f"{', '.join(first.card.vocab)}; only runs of the same classes can be compared."
+                f"{run.root.name} has the classes {some(run.card.vocab, NAMED)}; {first.root.name} has "
+                f"{some(first.card.vocab, NAMED)}; only runs of the same classes can be compared."
             )
         if run.card.positive != first.card.positive:
             raise DataError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from plainfilm.errors import DataError
+
 MEGAPIXELS, MOST_MEGAPIXELS = 64, 1_000  # of one image: without --max-megapixels, and that it may ask for
 MAX_BYTES = 256 * 1024 * 1024  # of a file: 64 megapixels of 32 bits
 MAX_SIDE = 65_000
@@ -18,6 +20,18 @@ def how_to_admit(megapixels: int, needed: int | None = None) -> str:
     if max(megapixels + 1, needed or 0) > MOST_MEGAPIXELS:
         return ""
     return f"; --max-megapixels {needed or 'N'} admits {'it' if needed else 'larger ones'}"
+
+
+class NotAsScannedError(DataError):
+    """An image that changed or was lost after the scan, by its relative path and what happened."""
+
+    def __init__(self, relative: str, what: str) -> None:
+        self.relative, self.what = relative, what
+        super().__init__(self.about(repr(relative), "it"))
+
+    def about(self, subject: str, restored: str) -> str:
+        """The line, about the image or what it came from."""
+        return f"{subject} {self.what}. Restore {restored}, give the new place of moved DATA with --data, or start a new run."
 
 
 class DecodeError(Exception):

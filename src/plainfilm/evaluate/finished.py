@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import ExperimentConfig
-from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
+from plainfilm.data.archives.unpack import data_folder, is_archive, naming_archive, put_back
 from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.image import sandbox
 from plainfilm.data.synthetic.corruptions import CORRUPTIONS
@@ -68,9 +69,11 @@ class FinishedRun:
         """The run as its files are now: itself, or read again where one has been written since."""
         return self if self.stamp == _stamp_of(self.run) else FinishedRun.open(self.run.root, self.moved)
 
-    def decoding(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def decoding(self) -> Iterator[None]:
         """Images are decoded inside where its config says; its network runs outside: the config is a file of the run."""
-        return sandbox.used_of_run(self.cfg.data.sandbox)
+        with naming_archive(self.cfg.data.path), sandbox.used_of_run(self.cfg.data.sandbox):
+            yield
 
     @property
     def data(self) -> Path | None:

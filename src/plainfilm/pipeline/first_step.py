@@ -49,7 +49,7 @@ class FirstStepWork:
 
     def _probe(self) -> None:
         """The short audit: shortcut probes, and a note for each with a high score."""
-        from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_note
+        from plainfilm.evaluate.shortcuts.probe_baseline import probe_features, probe_valid, shortcut_note, unknown_note
 
         ready, rows = self.ready, self.ready.split.seen
         self.on_event("probe", {"pixels": "the train and valid"})
@@ -57,7 +57,8 @@ class FirstStepWork:
         self.baseline = probe_valid(
             self.run, rows, features, ready.vocab, ready.positive, has_patients=ready.table.has_patients
         )
-        notes = shortcut_note(self.baseline.probes, "on valid")
+        found = self.baseline.probes
+        notes = [*shortcut_note(found, "on valid"), *unknown_note(found, "on valid")]
         for text in notes:
             self.on_event("note", {"text": text})
         self.ready = replace(ready, split=replace(ready.split, notes=(*ready.split.notes, *notes)))

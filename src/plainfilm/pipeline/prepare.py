@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from plainfilm.base.events import EventCallback
+from plainfilm.base.listing import NAMED, some
 from plainfilm.config import DataConfig, ExperimentConfig, PhantomConfig
 from plainfilm.data.cache.store import cache_folder
 from plainfilm.data.image import sandbox
@@ -125,7 +126,7 @@ def pick_positive(classes: list[str], cfg: DataConfig) -> str | None:
     """
     if cfg.positive is not None and cfg.positive not in classes:
         raise ConfigError(
-            f"--positive {cfg.positive!r} is not a class; found {', '.join(classes)}. Names are case-sensitive."
+            f"--positive {cfg.positive!r} is not a class; found {some(classes, NAMED)}. Names are case-sensitive."
         )
     if len(classes) > 2:
         if cfg.positive is not None:

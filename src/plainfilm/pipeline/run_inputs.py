@@ -19,7 +19,7 @@ from plainfilm.base.files import atomic_write, dump_json, read_regular, sha256_o
 from plainfilm.base.json_text import json_model, parsed_json
 from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
-from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
+from plainfilm.data.archives.unpack import data_folder, is_archive, lost_archive, put_back
 from plainfilm.data.cache.moved_data import changed_files, find_moved
 from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
@@ -121,7 +121,8 @@ def read_inputs(
         rows = find_moved(rows, data_folder(data).path, progress, given=data if is_archive(data) else None)
     else:
         rows = put_back(rows, cfg.data.path)
-        _refuse(run, changed_files(rows[rows["split"] != "test"], progress))
+        lost = changed_files(rows[rows["split"] != "test"], progress)
+        _refuse(run, [*(lost_archive(cfg.data.path) if lost else []), *lost])
     spec = DecodeSpec(**start.decode)
     excluded = _read_excluded(run)
     ready = Prepared(

@@ -199,14 +199,14 @@ def plot_scores(
     figure = Figure(figsize=(WIDE, 3.6), layout="constrained")
     ax = figure.subplots()
     bins = np.linspace(0, 1, 41).tolist()
-    names = tuple(distinct(names, 28))
-    legend = [f"truth {name} (n = {int((labels == side).sum())})" for side, name in enumerate(names)]
+    said = distinct(names, 28)
+    legend = [f"truth {name} (n = {int((labels == side).sum())})" for side, name in enumerate(said)]
     ax.hist(scores[~labels], bins, color=BLUE, alpha=0.6, label=legend[0])
     ax.hist(scores[labels], bins, histtype="step", color=VERMILION, linewidth=2, label=legend[1])
     if threshold is not None:
         ax.axvline(threshold, color="black", linestyle="--", label=f"threshold {threshold:.3f}")
     ax.set(yscale="log", xlim=(0, 1))
-    ax.set_xlabel(f"score for class {names[1]}", fontsize=9)
+    ax.set_xlabel(f"score for class {said[1]}", fontsize=9)
     ax.set_ylabel("images (log scale)", fontsize=9)
     entitle(figure, title)
     clean(ax)

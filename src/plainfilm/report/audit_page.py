@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,10 +51,10 @@ def draw_page(audit: AuditDocument, rows: pd.DataFrame, pixels: Any, limit: floa
         )
         if groups
     ]
-    figures = {"probes": _probes(audit, limit), "histograms": _histograms(audit, rows, pixels), "copies": copies}
+    figures = {"probes": _probes(audit, limit), "histograms": _histograms(rows, pixels), "copies": copies}
     text: str = env.get_template("audit.html.j2").render(
         audit=audit, ends=both_ends(sorted(audit.classes, key=lambda name: -audit.classes[name]["images"])), listed=LISTED, figures=figures, findings=_findings(audit), meaning=_MEANING[audit.verdict],
-        research_only=RESEARCH_ONLY, version=__version__,
+        name=Path(audit.data).name or audit.data, research_only=RESEARCH_ONLY, version=__version__,
     )  # fmt: skip
     return text
 
@@ -85,18 +86,24 @@ def _probes(audit: AuditDocument, limit: float) -> str:
     return _png(plot_probes(names, values, lows, highs, limit))
 
 
-def _histograms(audit: AuditDocument, rows: pd.DataFrame, pixels: Any) -> str:
-    if not len(rows):
+def _histograms(rows: pd.DataFrame, pixels: Any) -> str:
+    facts = differing_facts(rows, pixels)
+    if not facts:
         return ""
+    labels = rows["label"].to_numpy()
+    split = {name: {str(c): values[labels == c] for c in sorted(set(labels))} for name, values in facts.items()}
+    return _png(plot_histograms(split, "How the classes differ"))
+
+
+def differing_facts(rows: pd.DataFrame, pixels: Any) -> dict[str, np.ndarray]:
+    """What images can be told apart by without their content, float (n,) by name; not what is the same for all."""
     facts = {
         "bytes per pixel": (rows["bytes"] / (rows["width"] * rows["height"])).to_numpy(),
         "width, px": rows["width"].to_numpy(),
         "height, px": rows["height"].to_numpy(),
         "mean brightness, 0..255": np.array([pixels[i].mean() for i in range(len(rows))]),
     }
-    labels = rows["label"].to_numpy()
-    split = {name: {str(c): values[labels == c] for c in sorted(set(labels))} for name, values in facts.items()}
-    return _png(plot_histograms(split, "How the classes differ"))
+    return {name: values for name, values in facts.items() if len(values) and np.ptp(values) > 0}
 
 
 def _copies(groups: Sequence[Sequence[str]], place: dict[str, int], pixels: Any) -> list[tuple[list[str], str]]:

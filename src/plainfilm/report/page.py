@@ -26,9 +26,9 @@ from plainfilm.schemas import not_judged
 from plainfilm.schemas.documents import DRAWN, IDENTITY, RESEARCH_ONLY, ReportDocument, marks
 from plainfilm.schemas.evaluate import IN_THE_LARGE, ranked_classes
 from plainfilm.schemas.interpret import confused_pairs
-from plainfilm.schemas.macro_mean import macro_lines
+from plainfilm.schemas.macro_mean import macro_lines, method_text
 from plainfilm.schemas.marks import CONFOUNDED
-from plainfilm.schemas.number_text import TOP_3, beside_p, p_text
+from plainfilm.schemas.number_text import NOT_ESTIMABLE, TOP_3, beside_p, p_text, ratio_text, reasons
 
 GENERATOR = '<meta name="generator" content="plainfilm report">'
 _NAMES = {
@@ -42,6 +42,7 @@ _LEAKS = ("LEAKY SPLIT", "LEAKY WEIGHTS", IDENTITY, CONFOUNDED)
 _NO_BAR = ("mcc",)  # ranges from -1 to 1
 _TILES = ("auroc", "accuracy", "sensitivity", "specificity")
 _AT_THRESHOLD = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "mcc")
+_OF_CLASSES = ("auroc", "sensitivity", "specificity")
 _OF_SUBGROUPS = ("auroc", "sensitivity", "specificity", "ppv", "npv", IN_THE_LARGE)
 
 
@@ -70,8 +71,10 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
         "figure": formatting.figure,
         "count": formatting.count,
         "p_text": p_text,
+        "ratio_text": ratio_text,
     }
     env.filters |= {"metric_name": _metric_name, "place": _place}
+    env.filters["method_text"] = partial(method_text, labels=found.document.confusion.labels)
     env.globals |= {
         "both_ends": both_ends,
         "by_images": _by_images,
@@ -82,6 +85,8 @@ def _draw_page(found: ReportedRun, listed: list[Caveat], *, names: bool) -> str:
     env.globals |= {
         "many": formatting.many,
         "macro_lines": partial(macro_lines, names=_NAMES),
+        "not_estimable": NOT_ESTIMABLE,
+        "reasons": reasons,
         "not_judged": not_judged,
     }
     filled, missing = claim_items(found)
@@ -102,7 +107,28 @@ def _of_classes(document: MetricsDocument) -> dict[str, Any]:
     table = document.confusion
     names = ranked_classes(document.per_class) if len(document.per_class) > LISTED else list(document.per_class)
     sizes = dict(zip(table.labels, map(sum, table.rows), strict=True))
-    return {"ranked": names, "pairs": confused_pairs(table.rows, table.labels), "sizes": sizes}
+    return {
+        "class_keys": _OF_CLASSES,
+        **_without_value(document, both_ends(names)),
+        "ranked": names,
+        "pairs": confused_pairs(table.rows, table.labels),
+        "sizes": sizes,
+    }
+
+
+def _without_value(document: MetricsDocument, classes: list[str | None]) -> dict[str, list[tuple[str, Any]]]:
+    """What may have no value in tables that give each reason once: of these classes, and of the subgroups, by metric."""
+    by_class = document.reliability.by_class if document.reliability else {}
+    off = [by_class[label] for label in both_ends(_by_difference(by_class)) if label is not None]
+    groups = document.subgroups.groups if document.subgroups else []
+    gaps = document.subgroups.gaps if document.subgroups else []
+    of_classes = [document.per_class[name] for name in classes if name is not None]
+    return {
+        "of_classes": [(_metric_name(key), found[key]) for found in of_classes for key in _OF_CLASSES if key in found],
+        "of_calibration": [pair for mean in off for pair in (("score minus share", mean.difference), ("observed / expected", mean.observed_expected))],
+        "of_groups": [(_metric_name(key), group.metrics[key]) for group in groups for key in _OF_SUBGROUPS if key in group.metrics],
+        "of_gaps": [(_metric_name(gap.metric), gap) for gap in gaps],
+    }  # fmt: skip
 
 
 def _by_images(classes: dict[str, int]) -> list[str]:

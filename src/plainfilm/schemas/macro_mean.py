@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
 from plainfilm.base.listing import some
 from plainfilm.schemas.number_text import THREE
+
+WITHOUT = "mean without class"
+_NUMBERS = re.compile(rf"({WITHOUT}) (\d+(?:, \d+)*) \(")
 
 
 class MacroMean(BaseModel):
@@ -22,9 +26,24 @@ class MacroMean(BaseModel):
     zero_division: float | None = None
 
     def said(self) -> str:
-        """'mean of 3 of 4 classes, without benign (never predicted)'."""
-        named = some([f"{name} ({why})" for name, why in self.without.items()])
+        """'mean of 3 of 5 classes, without benign, cyst (never predicted)'."""
+        alike: dict[str, list[str]] = {}
+        for name, why in self.without.items():
+            alike.setdefault(why, []).append(name)
+        named = ", ".join(f"{some(names)} ({why})" for why, names in alike.items())
         return f"mean of {self.classes - len(self.without)} of {self.classes} classes, without {named}"
+
+
+def method_text(method: str, labels: Sequence[str]) -> str:
+    """A metric's method for people: names in place of the class numbers in 'mean without class 1, 3 (undefined)'.
+
+    `labels`: class names by number. In documents the numbers stay, since other code reads them there.
+    """
+    return _NUMBERS.sub(lambda found: f"{found[1]} {some(_named(found[2], labels))} (", method)
+
+
+def _named(numbers: str, labels: Sequence[str]) -> list[str]:
+    return [labels[int(c)] if int(c) < len(labels) else c for c in numbers.split(", ")]
 
 
 def macro_lines(means: Mapping[str, MacroMean], names: Mapping[str, str]) -> list[str]:

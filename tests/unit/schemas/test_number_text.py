@@ -9,7 +9,7 @@ import pytest
 
 from plainfilm.schemas.compare import MeanSd
 from plainfilm.schemas.evaluate import Metric
-from plainfilm.schemas.number_text import beside_p, estimate_text, limits_text, p_said, p_text
+from plainfilm.schemas.number_text import beside_p, estimate_text, limits_text, p_said, p_text, ratio_text
 
 PACKAGE = Path(__file__).parents[3] / "src" / "plainfilm"
 
@@ -71,3 +71,15 @@ def test_what_stands_below_a_table_of_adjusted_p():
     assert beside_p(3, floors=False) == ["Limits are not adjusted for the 3 comparisons; p is."]
     assert beside_p(1, floors=True) == ["p <=: the fewest these draws can show."]
     assert len(beside_p(3, floors=True)) == 2
+
+
+def test_a_ratio_has_no_endless_and_no_empty_digits():
+    def ratio(*values: float) -> str:
+        return ratio_text(
+            Metric(value=values[0], ci_low=values[1], ci_high=values[2], n=3, n_patients=None, method="x")
+        )
+
+    assert ratio(0.956, 0.38, 2.4) == "0.96 [0.38, 2.40]"
+    assert ratio(1.2, 1e-9, float("inf")) == "1.20 [< 0.01, > 100]"
+    assert ratio(4.0, 0.004, 485_165_195.0) == "4.00 [< 0.01, > 100]"
+    assert ratio(0.0, 0.0, 100.0) == "0.00 [0.00, 100.00]"

@@ -11,11 +11,12 @@ from plainfilm.cli.screen import Screen, fits
 from plainfilm.schemas.documents import Confusion, DataCounts, Metric
 from plainfilm.schemas.evaluate import ranked_classes
 from plainfilm.schemas.interpret import confused_pairs
-from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.number_text import NOT_ESTIMABLE, estimate_text, reasons
 
 _PAIRS = 10  # of classes that are confused
 _FACTS = (("width", "{:.0f}"), ("height", "{:.0f}"), ("bytes_per_pixel", "{:.3f}"))
-_SHOWN = ("auroc", "sensitivity", "specificity")
+_SHOWN = {"auroc": "AUROC", "sensitivity": "sensitivity", "specificity": "specificity"}
+_NUMBERS = 20  # '0.741 [0.300, 0.950]'
 
 
 def _grid(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
@@ -81,16 +82,30 @@ def print_per_class(out: Screen, per_class: Mapping[str, Mapping[str, Metric]]) 
         return
     out.print("The metrics are means over the classes, each against the rest; by class:")
     _title(out, len(per_class), "the highest and with the lowest sensitivity")
-    rows = {label: [label, *(_text(metrics[name]) for name in _SHOWN)] for label, metrics in per_class.items()}
-    ranked = ranked_classes(per_class) if len(per_class) > LISTED else list(per_class)
-    table = _grid(["", "AUROC", "sensitivity", "specificity"], _ends(ranked, rows))
+    ranked = both_ends(ranked_classes(per_class) if len(per_class) > LISTED else list(per_class))
+    rows = [("...",) if name is None else (name, *(_text(per_class[name][key]) for key in _SHOWN)) for name in ranked]
+    table = _grid(["", *_SHOWN.values()], rows)
     for column in table.columns:
         column.justify = "left"
-    out.print(table)
+    if fits(table, out.width):
+        out.print(table)
+    else:
+        _print_below_names(out, rows)
+    for line in reasons((_SHOWN[key], per_class[name][key]) for name in ranked if name for key in _SHOWN):
+        out.print(line)
+
+
+def _print_below_names(out: Screen, rows: Sequence[Sequence[str]]) -> None:
+    """Each class in a line of its own with its numbers below, where the names leave no room beside them."""
+    for name, *cells in [("", *_SHOWN.values()), *rows]:
+        if name:
+            out.print(name)
+        if cells:
+            out.print(("  " + "  ".join(f"{cell:<{_NUMBERS}}" for cell in cells)).rstrip())
 
 
 def _text(metric: Metric) -> str:
-    return estimate_text(metric) if metric.value is not None else f"- {metric.method}"
+    return estimate_text(metric) if metric.value is not None else NOT_ESTIMABLE
 
 
 def print_confusion(out: Screen, found: Confusion) -> None:

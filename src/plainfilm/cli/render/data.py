@@ -9,7 +9,7 @@ from rich.table import Table
 
 from plainfilm.cli.render.classes import print_audited_classes
 from plainfilm.cli.render.counts import counts_line, example_lines
-from plainfilm.cli.render.evaluate_blocks import metric_text, print_notes
+from plainfilm.cli.render.evaluate_blocks import metric_cells, print_notes, print_reasons
 from plainfilm.cli.screen import Screen
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, Planted, SplitDocument
 from plainfilm.schemas.documents import ModelRow, ModelsDocument
@@ -111,8 +111,9 @@ def _print_shortcuts(out: Console, document: AuditDocument) -> None:
     for name in ("probe", "pixels", "AUROC", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
         table.add_column(name, justify="right" if name in ("AUROC", "n") else "left")
     for shortcut in document.shortcuts:
-        table.add_row(shortcut.probe, shortcut.pixels, *metric_text(shortcut.auroc))
+        table.add_row(shortcut.probe, shortcut.pixels, *metric_cells(shortcut.auroc))
     out.print(table)
+    print_reasons(out, [(shortcut.probe, shortcut.auroc) for shortcut in document.shortcuts])
 
 
 def print_patterns(out: Console, patterns: list[PatientPattern]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.table import Table
@@ -10,10 +10,10 @@ from rich.table import Table
 from plainfilm.base.listing import LISTED, both_ends, some
 from plainfilm.cli.render.evaluate_lines import abstained_rates, print_net_benefit, print_two_by_two
 from plainfilm.schemas.documents import EvaluateDocument, Metric
-from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, LEVEL, External, Gap, Subgroups
+from plainfilm.schemas.evaluate import CONFINED, IN_THE_LARGE, LEVEL, Change, External, Gap, Subgroups
 from plainfilm.schemas.macro_mean import macro_lines
 from plainfilm.schemas.not_judged import ABSTAINED_NOT_JUDGED, OOD_NOT_JUDGED
-from plainfilm.schemas.number_text import THREE, beside_p, estimate_text, limits_text, p_text
+from plainfilm.schemas.number_text import NOT_ESTIMABLE, THREE, beside_p, estimate_text, limits_text, p_text, reasons
 from plainfilm.schemas.operating import AbstainBandReport
 
 _GAPS = 60  # 10 classes, 3 metrics, 2 subgroups
@@ -34,6 +34,17 @@ def metric_text(metric: Metric) -> tuple[str, str, str]:
     if metric.value is None:
         return "-", metric.method, str(metric.n)
     return f"{metric.value:{THREE}}", limits_text(metric.ci_low, metric.ci_high), str(metric.n)
+
+
+def metric_cells(metric: Metric) -> tuple[str, str, str]:
+    """The same for a table: without a value 'n/e', whose reason `print_reasons` gives below."""
+    return metric_text(metric) if metric.value is not None else (NOT_ESTIMABLE, "", str(metric.n))
+
+
+def print_reasons(out: Console, named: Iterable[tuple[str, Metric | Gap | Change]]) -> None:
+    """Why cells of the table above have no value, each reason once."""
+    for line in reasons(named):
+        out.print(line)
 
 
 def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
@@ -58,6 +69,7 @@ def _print_prevalences(out: Console, document: EvaluateDocument) -> None:
     for row in document.at_prevalence:
         table.add_row(f"{row.prevalence:g}", *(_fine_text(each) for each in (row.ppv, row.npv)))
     out.print(table)
+    print_reasons(out, [pair for row in document.at_prevalence for pair in (("PPV", row.ppv), ("NPV", row.npv))])
 
 
 def _print_unadapted(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
@@ -75,7 +87,7 @@ def _print_unadapted(out: Console, document: EvaluateDocument, names: Mapping[st
 def _fine_text(metric: Metric) -> str:
     """Four digits: at a low prevalence an NPV is very close to 1."""
     if metric.value is None:
-        return f"- {metric.method}"
+        return NOT_ESTIMABLE
     return estimate_text(metric, "z.4f")
 
 
@@ -90,8 +102,10 @@ def _print_subgroups(out: Console, found: Subgroups) -> None:
         estimated = [(name, metric) for name, metric in group.metrics.items() if CONFINED not in metric.method]
         for i, (name, metric) in enumerate(estimated):
             first = [group.name, *size] if not i else [""] * (1 + len(size))
-            table.add_row(*first, _SHORT.get(name, name), *metric_text(metric)[:2])
+            table.add_row(*first, _SHORT.get(name, name), *metric_cells(metric)[:2])
     out.print(table)
+    print_reasons(out, [(f"{_SHORT.get(name, name)} of {group.name}", metric) for group in found.groups
+                        for name, metric in group.metrics.items() if CONFINED not in metric.method])  # fmt: skip
     _print_legend(out, found)
     if found.gaps:
         _print_gaps(out, found)
@@ -117,12 +131,13 @@ def _print_gaps(out: Console, found: Subgroups) -> None:
     for gap in shown:
         pair = f"{gap.a} - {gap.b}" if gap.of is None else f"{gap.a} - {gap.b}, {gap.of}"
         if gap.p is None or gap.value is None or gap.p_holm is None:
-            table.add_row(pair, _SHORT[gap.metric], gap.method, "-", "-", "")
+            table.add_row(pair, _SHORT[gap.metric], NOT_ESTIMABLE, "-", "-", "")
             continue
         p, adjusted = p_text(gap.p, is_floor=gap.p_is_floor), p_text(gap.p_holm, is_floor=gap.p_holm_is_floor)
         differ = "yes" if gap.p_holm <= LEVEL else "not shown"
         table.add_row(pair, _SHORT[gap.metric], estimate_text(gap, "+.3f"), p, adjusted, differ)
     out.print(table)
+    print_reasons(out, [(_SHORT[gap.metric], gap) for gap in shown])
     if len(shown) < len(found.gaps):
         out.print(f"... and {len(found.gaps) - len(shown):,} more gaps of larger p in --json")
     tested = [gap for gap in found.gaps if gap.p_holm is not None]
@@ -151,10 +166,11 @@ def _print_external(out: Console, found: External, names: Mapping[str, str]) -> 
         table = _table("", "change", "95 % interval, likely too narrow" if narrow else "95 % interval")
         for name, change in changes.items():
             if change.value is None:
-                table.add_row(names[name], "-", change.method)
+                table.add_row(names[name], NOT_ESTIMABLE, "")
             else:
                 table.add_row(names[name], f"{change.value:+.3f}", limits_text(change.ci_low, change.ci_high, "+.3f"))
         out.print(table)
+        print_reasons(out, [(names[name], change) for name, change in changes.items()])
     if found.drops:
         out.print(
             "Accuracy, AUPRC, PPV, NPV, F1, MCC, Brier, ECE and the calibration intercept also move with the share of positive images."
@@ -183,10 +199,7 @@ def _table(*names: str) -> Table:
     return table
 
 
-_AsText = Callable[[Metric], tuple[str, str, str]]
-
-
-def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText) -> None:
+def print_abstentions(out: Console, document: EvaluateDocument) -> None:
     """Abstain band and out-of-distribution (OOD) gate on the images of one split, if the run has them."""
     band, gate = document.band, document.gate
     if band is not None:
@@ -194,13 +207,15 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
         table = Table(box=None, pad_edge=False)
         for name in ("", "value", "95 % interval", "n"):
             table.add_column(name, justify="right" if name in ("value", "n") else "left")
-        for label in _by_coverage(band):
-            table.add_row(*(("...",) if label is None else (f"coverage, {label}", *as_text(band.coverage[label]))))
-        table.add_row("not abstained", *as_text(band.kept))
-        table.add_row("error rate of these", *as_text(band.error_among_kept))
-        for label, metric in abstained_rates(band):
-            table.add_row(label, *as_text(metric))
+        rows = [
+            ("...", None) if label is None else (f"coverage, {label}", band.coverage[label])
+            for label in _by_coverage(band)
+        ]
+        rows += [("not abstained", band.kept), ("error rate of these", band.error_among_kept), *abstained_rates(band)]
+        for label, metric in rows:
+            table.add_row(label, *(metric_cells(metric) if metric is not None else ()))
         out.print(table)
+        print_reasons(out, [(label, metric) for label, metric in rows if metric is not None])
         out.print(band.holds)
         print_two_by_two(out, band, document.confusion.labels)
     else:
@@ -208,7 +223,7 @@ def print_abstentions(out: Console, document: EvaluateDocument, as_text: _AsText
     if gate is None:
         out.print(OOD_NOT_JUDGED)
     else:
-        value, interval, n = as_text(gate.marked)
+        value, interval, n = metric_text(gate.marked)
         out.print(f"Out of distribution: {value} {interval}, n {n}, of {gate.on}")
 
 

@@ -11,7 +11,7 @@ from plainfilm.base.listing import ENDS, LISTED
 from plainfilm.schemas.calibration import MeanCalibration
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 from plainfilm.schemas.macro_mean import MacroMean, macro_lines
-from plainfilm.schemas.number_text import estimate_text
+from plainfilm.schemas.number_text import estimate_text, ratio_text
 from plainfilm.schemas.operating import AbstainBandReport
 
 _ABSTAINED = {"with_abstained": "abstained as predicted", "without_abstained": "without abstained"}
@@ -40,7 +40,7 @@ def print_calibration(out: Console, document: EvaluateDocument) -> None:
     if found is None or found.in_the_large is None:
         return
     ratio = found.in_the_large.observed_expected
-    beside = f"; observed/expected {estimate_text(ratio, 'z.2f')}" if ratio.value is not None else ""
+    beside = f"; observed/expected {ratio_text(ratio)}" if ratio.value is not None else ""
     out.print(f"{found.in_the_large.says}{beside}")
     off = [mean for mean in found.by_class.values() if _is_off(mean)]
     if len(off) > LISTED:

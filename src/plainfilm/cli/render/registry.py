@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -20,7 +21,14 @@ from plainfilm.cli.render.data import (
     print_split,
     size_text,
 )
-from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks, print_notes
+from plainfilm.cli.render.evaluate_blocks import (
+    metric_cells,
+    metric_text,
+    print_abstentions,
+    print_blocks,
+    print_notes,
+    print_reasons,
+)
 from plainfilm.cli.render.evaluate_lines import print_calibration, print_likelihood_ratios, print_macro
 from plainfilm.cli.render.next_steps import print_next
 from plainfilm.cli.render.operating import print_threshold, scaling_text
@@ -68,8 +76,9 @@ def _print_metrics(out: Console, title: str, metrics: dict[str, Metric]) -> None
     for name in ("", "value", "95 % interval, likely too narrow" if narrow else "95 % interval", "n"):
         table.add_column(name, justify="right" if name in ("value", "n") else "left")
     for name, metric in metrics.items():
-        table.add_row(_NAMES[name], *metric_text(metric))
+        table.add_row(_NAMES[name], *metric_cells(metric))
     out.print(table)
+    print_reasons(out, [(_NAMES[name], metric) for name, metric in metrics.items()])
 
 
 def _print_shortcut_baseline(out: Console, found: ShortcutBaseline | None, split: str) -> None:
@@ -134,7 +143,7 @@ def _print_evaluate(out: Screen, document: EvaluateDocument) -> None:
         )
     print_calibration(out, document)
     print_per_class(out, document.per_class)
-    print_abstentions(out, document, metric_text)
+    print_abstentions(out, document)
     _print_changes(out, document)
     if document.per_patient is not None:
         left = document.per_patient.disagreeing
@@ -184,7 +193,7 @@ def _print_changes(out: Console, document: EvaluateDocument) -> None:
         table.add_column(name)
     for row in document.changes:
         marked = NO_GATE if row.marked is None else f"{row.marked:.3f}"
-        table.add_row(row.change, " ".join(metric_text(row.auroc)[:2]), f"{row.log_loss:.3f}", marked)
+        table.add_row(row.change, " ".join(metric_cells(row.auroc)[:2]), f"{row.log_loss:.3f}", marked)
     out.print(table)
 
 
@@ -210,10 +219,20 @@ def _print_report(out: Console, document: ReportDocument) -> None:
     print_next(out, ("export", document.run))
 
 
+def print_figures(out: Console, figures: Mapping[str, str]) -> None:
+    """The folder once, and the files in it; a figure elsewhere by its path."""
+    folders = {str(Path(path).parent) for path in figures.values()}
+    if len(folders) > 1:
+        for name, path in figures.items():
+            out.print(f"{name:22} {path}", soft_wrap=True)
+    elif folders:
+        out.print(f"Figures: {folders.pop()}", soft_wrap=True)
+        out.print(f"  {', '.join(Path(path).name for path in figures.values())}")
+
+
 def _print_interpret(out: Console, document: InterpretDocument) -> None:
     """Figures, errors, checks of the heat maps, likely label errors."""
-    for name, path in document.figures.items():
-        out.print(f"{name:22} {path}", soft_wrap=True)
+    print_figures(out, document.figures)
     for note in document.notes:
         out.print(f"NOTE: {note}")
     for pair in document.confused[:5]:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from plainfilm.data.archives.written import Written, as_written, write_file
 from plainfilm.data.archives.zip_file import Content, content_of_zip, opened_zip
 from plainfilm.data.cache.moved_data import find_moved
 from plainfilm.data.cache.store import cache_folder, why_not_written
-from plainfilm.data.errors import MOST_MEGAPIXELS
+from plainfilm.data.errors import MOST_MEGAPIXELS, NotAsScannedError
 from plainfilm.data.image.other_formats import instead_of_an_image
 from plainfilm.errors import DataError
 
@@ -87,6 +88,29 @@ def put_back(rows: pd.DataFrame, data: str | None) -> pd.DataFrame:
             here = rows["path"].iloc[0] == str(folder / rows["relative"].iloc[0])
             return rows if here else find_moved(rows, folder)
     return rows
+
+
+@contextlib.contextmanager
+def naming_archive(data: str | None) -> Iterator[None]:
+    """An image that is lost inside is said to be of the archive that DATA was: that is what a user can restore."""
+    try:
+        yield
+    except NotAsScannedError as error:
+        name = _archive_name(data)
+        if not name:
+            raise
+        raise DataError(error.about(f"{error.relative!r} of the archive {name}", f"{name} as it was")) from None
+
+
+def lost_archive(data: str | None) -> list[str]:
+    """A line that names the archive whose images are lost; none where DATA was no archive."""
+    name = _archive_name(data)
+    return [f"{name}: the archive that DATA was is missing, or another one now"] if name else []
+
+
+def _archive_name(data: str | None) -> str:
+    name = Path(data or "").name
+    return name if name.casefold().endswith(_ENDINGS) else ""
 
 
 def _sha256(path: Path) -> str:

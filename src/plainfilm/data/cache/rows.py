@@ -16,10 +16,9 @@ from plainfilm.data.cache.moved_data import files_of
 from plainfilm.data.cache.row_file import RowFile
 from plainfilm.data.cache.store import NEARLY_FULL, CacheBlock, Store, cache_folder, why_not_written
 from plainfilm.data.cache.threads import in_threads
-from plainfilm.data.errors import MOST_MEGAPIXELS, DecodeError
+from plainfilm.data.errors import MOST_MEGAPIXELS, DecodeError, NotAsScannedError
 from plainfilm.data.image import decode, sandbox
 from plainfilm.data.image.decode import DecodeSpec, digest, read_bytes
-from plainfilm.errors import DataError
 
 _BLOCK_BYTES = 64 * 1024 * 1024  # lost at most when the process is killed, and held in memory while decoding
 _OnNote = Callable[[str], None]
@@ -239,13 +238,9 @@ def _read_unchanged(sha256: str, path: str, relative: str, megapixels: int) -> b
     except DecodeError as error:
         raise _unreadable(relative, error) from None
     if digest(data) != sha256:
-        raise DataError(
-            f"{relative!r} changed since it was scanned. Restore the file, give the new place of moved DATA with --data, or start a new run."
-        )
+        raise NotAsScannedError(relative, "changed since it was scanned")
     return data
 
 
-def _unreadable(relative: str, error: DecodeError) -> DataError:
-    return DataError(
-        f"{relative!r} cannot be read any more ({error.code}: {error.why}). Restore it, give the new place of moved DATA with --data, or start a new run."
-    )
+def _unreadable(relative: str, error: DecodeError) -> NotAsScannedError:
+    return NotAsScannedError(relative, f"cannot be read any more ({error.code}: {error.why})")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from plainfilm.evaluate.metrics.point_metrics import RATES
-from plainfilm.evaluate.metrics.sample import WITHOUT, Sample
+from plainfilm.evaluate.metrics.sample import Sample
 from plainfilm.schemas.evaluate import Metric
-from plainfilm.schemas.macro_mean import MacroMean
+from plainfilm.schemas.macro_mean import WITHOUT, MacroMean
 
 
 def macro_means(metrics: Mapping[str, Metric], sample: Sample, vocab: list[str]) -> dict[str, MacroMean]:

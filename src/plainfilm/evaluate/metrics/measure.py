@@ -30,7 +30,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
     mcc_statistic,
     mean_statistic,
 )
-from plainfilm.evaluate.metrics.sample import WITHOUT, Sample, drawn, make_sample, metric, missing, with_room
+from plainfilm.evaluate.metrics.sample import Sample, drawn, make_sample, metric, missing, with_room
 from plainfilm.evaluate.stats import bootstrap_limits, intervals
 from plainfilm.evaluate.stats.auroc_interval import auroc_interval, has_variance, misplaced_patients, patients_apart
 from plainfilm.evaluate.stats.average_precision import MOST_DRAWN, linearised_mean
@@ -38,6 +38,7 @@ from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.evaluate.stats.macro_mean import f1_of, mean_of, rate_of
 from plainfilm.schemas.documents import Metric
+from plainfilm.schemas.macro_mean import WITHOUT
 
 _OF_PREDICTED_CLASS = ("ppv", "npv", "f1")
 _LINE = ("calibration_intercept", "calibration_slope")

@@ -206,9 +206,6 @@ def _content_codes(targs: Ints, probs: Floats) -> Ints:
     return codes
 
 
-WITHOUT = "mean without class"
-
-
 def drawn(found: Interval, sample: Sample) -> Interval:
     """The interval with the unit that the bootstrap draws in its method: images without a patient key."""
     unit = "images" if sample.patients is None else "patients"

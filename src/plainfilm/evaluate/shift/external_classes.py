@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from plainfilm.base.command_line import shell_word
+from plainfilm.base.listing import NAMED, some
 from plainfilm.data.table.image_table import ImageTable, set_apart
 from plainfilm.data.table.positive_class import is_negative
 from plainfilm.errors import DataError, UsageError
@@ -25,7 +26,7 @@ def without_classes(table: ImageTable, left_out: Sequence[str], names: Mapping[s
     for name in left_out:
         if name not in table.classes:
             raise UsageError(
-                f"--leave-out {name}: {name!r} is not one of the external classes {', '.join(table.classes)}. Correct the name."
+                f"--leave-out {name}: {name!r} is not one of the external classes {some(table.classes, NAMED)}. Correct the name."
             )
         if name in names:
             raise UsageError(f"--map {name}={names[name]} and --leave-out {name} are for the same class. Choose one.")
@@ -47,12 +48,12 @@ def renamed(table: ImageTable, path: Path, vocab: list[str], names: Mapping[str,
             what, choice = (given, theirs) if given not in theirs else (wanted, vocab)
             whose = "the external classes" if choice is theirs else "the run's classes"
             raise UsageError(
-                f"--map {given}={wanted}: {what!r} is not one of {whose} {', '.join(choice)}. Correct the name."
+                f"--map {given}={wanted}: {what!r} is not one of {whose} {some(choice, NAMED)}. Correct the name."
             )
     unknown = [name for name in theirs if names.get(name, name) not in vocab]
     if unknown:
         raise DataError(
-            f"{path} has the class {unknown[0]!r}, which the run does not know; its classes are {', '.join(vocab)}. "
+            f"{path} has the class {unknown[0]!r}, which the run does not know; its classes are {some(vocab, NAMED)}. "
             + _advice(unknown[0], vocab)
         )
     return table.rows["label"].map(lambda name: names.get(name, name))

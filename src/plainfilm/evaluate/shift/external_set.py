@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from plainfilm.base.events import EventCallback
+from plainfilm.base.listing import NAMED, some
 from plainfilm.config import DataConfig, load_config
 from plainfilm.data.archives.unpack import data_folder
 from plainfilm.data.csv.columns import options_that_fit
@@ -168,7 +169,7 @@ def _counts(table: ImageTable, classes: Sequence[str]) -> dict[str, int]:
 def _left_out_notes(found: LeftOut, used: int) -> list[str]:
     notes = []
     if found.classes:
-        listed = ", ".join(f"{n} of class {name!r}" for name, n in found.classes.items())
+        listed = some([f"{n} of class {name!r}" for name, n in found.classes.items()], NAMED)
         notes.append(f"Left out by --leave-out: {listed}. The score says nothing about such images.")
     if found.images or found.patient_images:
         notes.append(
@@ -181,7 +182,9 @@ def _left_out_notes(found: LeftOut, used: int) -> list[str]:
 def _notes(rows: pd.DataFrame, own: pd.DataFrame, card: Card) -> list[str]:
     notes = drawn_note(rows, "external images")
     if missing := [name for name in card.vocab if name not in set(rows["label"])]:
-        notes.append(f"No external image is of class {' or '.join(missing)}: metrics that need one are not estimable.")
+        notes.append(
+            f"No external image is of class {' or '.join(missing) if len(missing) <= 2 else some(missing)}: metrics that need one are not estimable."
+        )
     if (rows["given"] != "").any():
         notes.append("The external train/val/test parts were pooled; the network was trained on none of them.")
     patients = set(rows["patient"]) - {""}

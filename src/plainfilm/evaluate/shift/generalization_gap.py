@@ -6,13 +6,13 @@ from plainfilm.data.audit.probes import Pixels
 from plainfilm.data.split.splits import people
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.metrics.measure import measure_sample
-from plainfilm.evaluate.metrics.sample import WITHOUT
 from plainfilm.evaluate.shift.domain_shift import domain_shift
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.intervals import difference, interval_of
 from plainfilm.evaluate.test_ledger import count_accesses
 from plainfilm.schemas.evaluate import Change, External, Metric
+from plainfilm.schemas.macro_mean import WITHOUT
 
 
 def external_block(

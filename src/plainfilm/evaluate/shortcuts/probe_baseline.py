@@ -205,6 +205,16 @@ def shortcut_note(found: Mapping[str, Metric], where: str) -> list[str]:
     return [f"SHORTCUT: the {best} alone, without fine detail, {verb} AUROC {estimate_text(top)} {where}{also}."]
 
 
+def unknown_note(found: Mapping[str, Metric], where: str) -> list[str]:
+    """That and why no probe could be judged: none, or one sentence. A score without a baseline says less."""
+    if not found or any(metric.value is not None for metric in found.values()):
+        return []
+    why = next(iter(found.values())).method.removeprefix("not estimable: ")
+    return [
+        f"NO SHORTCUT BASELINE: what probes without fine detail reach {where} is not known ({why}). Add images of each class."
+    ]
+
+
 def _best_probe(metrics: Mapping[str, Metric]) -> str | None:
     """Name of the probe with the highest value, the first of equals; None when none could be estimated.
 

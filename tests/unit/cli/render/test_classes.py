@@ -61,10 +61,24 @@ def test_few_classes_are_columns_and_become_rows_where_they_do_not_fit(printed):
 
 def test_forty_classes_are_ranked_by_sensitivity_and_one_without_images_is_last(printed):
     every = {f"k{i}": metrics(i / 40, 0.5 + i / 100) for i in range(39)} | {"none": metrics(None)}
-    rows = [line.split()[0] for line in printed(classes.print_per_class, every)[-11:]]
+    rows = [line.split()[0] for line in printed(classes.print_per_class, every)[-12:-1]]
     assert rows == ["k38", "k37", "k36", "k35", "k34", "...", "k3", "k2", "k1", "k0", "none"]
     few = {name: every[name] for name in ("k3", "k9", "k1")}
     assert [line.split()[0] for line in printed(classes.print_per_class, few)[-3:]] == ["k3", "k9", "k1"]
+
+
+def test_what_is_not_estimable_is_short_in_its_cell_and_its_reason_is_below_once(printed):
+    found = printed(classes.print_per_class, {name: metrics(None) for name in "AB"})
+    assert [line.split()[:5] for line in found[2:4]] == [[name, "0.900", "[0.100,", "1.000]", "n/e"] for name in "AB"]
+    assert found[4:] == ["n/e: not estimable: none here"]
+
+
+def test_long_names_stand_above_their_numbers_which_are_not_broken(printed):
+    names = [f"Bacterial pneumonia {side} lobe" for side in ("left upper", "left lower", "right lower")]
+    found = printed(classes.print_per_class, {name: metrics(0.5) for name in names})
+    assert found[2::2] == names
+    assert set(found[3::2]) == {"  0.900 [0.100, 1.000]  0.500 [0.100, 1.000]  0.500 [0.100, 1.000]"}
+    assert found[1].split() == ["AUROC", "sensitivity", "specificity"]
 
 
 def test_a_confusion_matrix_has_names_then_numbers_then_pairs(printed):

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from plainfilm.cli.render.evaluate_blocks import print_abstentions, print_blocks
-from plainfilm.cli.render.registry import PRINTERS, metric_text
+from plainfilm.cli.render.registry import PRINTERS
 from plainfilm.cli.screen import Screen
 from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.finished import FinishedRun
@@ -93,14 +93,14 @@ def test_abstentions_are_counted_as_predicted_and_left_out(screen, evaluated):
         with_abstained=with_all, without_abstained=without,
     )  # fmt: skip
     document = evaluated()
-    print_abstentions(screen, document.model_copy(update={"band": band, "gate": None}), metric_text)
+    print_abstentions(screen, document.model_copy(update={"band": band, "gate": None}))
     lines = [" ".join(line.split()) for line in screen.file.getvalue().splitlines()]
     assert "sensitivity, abstained as predicted 0.900 [0.900, 0.900] 9" in lines
     assert "specificity, without abstained 0.905 [0.905, 0.905] 9" in lines
     assert "Abstained: not judged (no band)" not in lines
     assert lines[-4:-1] == ["NORMAL PNEUMONIA abstained", "NORMAL 38 4 8", "PNEUMONIA 2 41 7"]
     assert lines[-1] == "Out of distribution: not judged (no gate)"
-    print_abstentions(screen, document.model_copy(update={"band": None, "gate": None}), metric_text)
+    print_abstentions(screen, document.model_copy(update={"band": None, "gate": None}))
     both = ["Abstained: not judged (no band)", "Out of distribution: not judged (no gate)"]
     assert [line.strip() for line in screen.file.getvalue().splitlines()[-2:]] == both
 

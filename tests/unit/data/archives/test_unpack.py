@@ -19,12 +19,14 @@ from PIL import Image
 from plainfilm.config import DataConfig
 from plainfilm.data.archives import unpack, written, zip_file
 from plainfilm.data.archives.stored_png import stored_png
-from plainfilm.data.archives.unpack import data_folder, is_archive, put_back
+from plainfilm.data.archives.unpack import data_folder, is_archive, lost_archive, naming_archive, put_back
 from plainfilm.data.cache.admin import clear, entries
 from plainfilm.data.cache.moved_data import find_moved
+from plainfilm.data.errors import NotAsScannedError
 from plainfilm.data.image.decode import load
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import DataError
+from wording import lacking
 
 pytestmark = pytest.mark.usefixtures("fresh_cache")
 NOISE = np.random.default_rng(5).integers(0, 256, (40, 12, 14), dtype=np.uint8)
@@ -533,3 +535,14 @@ def test_only_files_named_so_are_archives(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,label\n")
     assert not is_archive(tmp_path / "folder.zip") and data_folder(tmp_path / "list.csv").path == tmp_path / "list.csv"
     assert is_archive(class_folders(tmp_path / "A.ZIP"))
+
+
+def test_an_image_that_is_lost_names_the_archive_that_can_be_restored() -> None:
+    with pytest.raises(DataError) as found, naming_archive("/secret/person/set.zip"):
+        raise NotAsScannedError("A/1.png", "cannot be read any more (E_GONE: no such file)")
+    assert lacking(str(found.value), "'A/1.png' of the archive set.zip cannot", "Restore set.zip as it was") == []
+    assert "secret" not in str(found.value)
+    for data in (None, "/secret/folder"):
+        with pytest.raises(NotAsScannedError, match=r"^'A/1.png' changed. Restore it, give"), naming_archive(data):
+            raise NotAsScannedError("A/1.png", "changed")
+    assert lost_archive("/secret/set.npz")[0].startswith("set.npz: ") and lost_archive("/secret/folder") == []

@@ -23,6 +23,7 @@ from plainfilm.data.cache import store
 from plainfilm.data.cache.row_file import RowFile
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.cache.store import CacheBlock, Store
+from plainfilm.data.errors import NotAsScannedError
 from plainfilm.data.image.decode import DecodeSpec, decode, read_bytes
 from plainfilm.data.table.image_table import build_table
 from wording import lacking
@@ -65,7 +66,7 @@ def test_progress_counts_every_row(tiny_cxr: Path) -> None:
 def test_a_file_that_changed_since_the_scan_is_refused_by_name(tiny_cxr: Path, refusal: Refusal) -> None:
     rows = build_table(tiny_cxr, DataConfig()).rows
     Image.fromarray(np.zeros((24, 24), np.uint8)).save(rows["path"].iloc[4])
-    message = refusal(lambda: decode_rows(rows, DecodeSpec(8)))
+    message = refusal(lambda: decode_rows(rows, DecodeSpec(8)), NotAsScannedError)
     assert f"{rows['relative'].iloc[4]!r} changed since it was scanned" in message
     assert "start a new run" in message
 
@@ -74,7 +75,7 @@ def test_a_file_that_changed_since_the_scan_is_refused_by_name(tiny_cxr: Path, r
 def test_a_file_that_is_gone_since_the_scan_is_refused_by_name(tiny_cxr: Path, refusal: Refusal) -> None:
     rows = build_table(tiny_cxr, DataConfig()).rows
     Path(rows["path"].iloc[4]).unlink()
-    message = refusal(lambda: decode_rows(rows, DecodeSpec(8)))
+    message = refusal(lambda: decode_rows(rows, DecodeSpec(8)), NotAsScannedError)
     assert f"{rows['relative'].iloc[4]!r} cannot be read any more (E_READ" in message
 
 
@@ -87,7 +88,9 @@ def test_an_image_deeper_than_the_spec_is_refused(
     rows = build_table(tmp_path, DataConfig()).rows
     spec = DecodeSpec(2, bits=bits)
     if refused:
-        assert "'A/1.png' cannot be read any more (E_BITS" in refusal(lambda: decode_rows(rows, spec))
+        assert "'A/1.png' cannot be read any more (E_BITS" in refusal(
+            lambda: decode_rows(rows, spec), NotAsScannedError
+        )
     else:
         assert decode_rows(rows, spec)[:].max() == 249  # 4000 * 255 / 4095 = 249.08
 
@@ -167,7 +170,7 @@ def test_asked_for_the_files_too_a_warm_cache_hides_no_change(
     else:
         twin.unlink()
     assert len(decode_rows(rows, SPEC)) == 33  # from the cache alone
-    message = refusal(lambda: decode_rows(rows, SPEC, files_too=True))
+    message = refusal(lambda: decode_rows(rows, SPEC, files_too=True), NotAsScannedError)
     assert "phantom-00099-1.png" in message and what in message
 
 

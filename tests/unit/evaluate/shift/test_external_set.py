@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from plainfilm.data.synthetic.phantom import write_phantom
 from plainfilm.data.table.image_table import build_table
 from plainfilm.errors import ConfigError, DataError, SealError, UsageError
 from plainfilm.evaluate.finished import FinishedRun
+from plainfilm.evaluate.shift.external_classes import renamed, without_classes
 from plainfilm.evaluate.shift.external_set import ExternalRequest, ExternalSet, parse_map, read_external
 from plainfilm.evaluate.test_ledger import seal_of
 from plainfilm.runs.card import KEPT_BEST, Card
@@ -431,3 +433,12 @@ def test_one_label_and_a_folder_below_are_read_as_asked(read, outside: Path, tmp
         write_image(tmp_path / "deep" / label / "masks" / "m.png", np.full((9, 9), 255, np.uint8))
     below = read(tmp_path / "deep", asked={"reading": {"under": "images"}})
     assert len(below.rows) == 16 and below.seal == read(outside).seal
+
+
+def test_an_error_names_ten_of_many_classes():
+    rows = pd.DataFrame({"label": [f"c{i:04d}" for i in range(1_000)]})
+    table = SimpleNamespace(classes=list(rows["label"]), rows=rows)
+    with pytest.raises(UsageError, match=r"one of the external classes c0000, .*c0009 and 990 more\. Correct"):
+        without_classes(table, ["x"], {})
+    with pytest.raises(DataError, match=r"its classes are k0, .*k9 and 490 more\."):
+        renamed(table, Path("there"), [f"k{i}" for i in range(500)], {})

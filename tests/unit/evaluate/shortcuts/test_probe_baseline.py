@@ -17,6 +17,7 @@ from plainfilm.evaluate.shortcuts.probe_baseline import (
     read_train_probes,
     shortcut_baseline,
     shortcut_note,
+    unknown_note,
 )
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import Metric, ShortcutBaseline
@@ -209,3 +210,16 @@ def test_probes_of_several_facts_reach():
     ):
         (said,) = shortcut_note({name: sure}, "on valid")
         assert f"the {name} alone, without fine detail, {verb} AUROC 0.9" in said
+
+
+def test_where_no_probe_can_be_judged_one_note_says_so_and_why(run: RunDir):
+    rows = rows_of(40)
+    rows["split"] = ["train"] * 36 + ["valid"] * 4
+    rows.loc[rows["split"] == "valid", "label"] = ["A", "B", "A", "A"]  # one patient of B
+    pixels = pixels_of(rows)
+    found = probe_valid(run, rows, probe_features(rows, pixels), VOCAB, "B", has_patients=True).probes
+    (said,) = unknown_note(found, "on valid")
+    assert lacking(said, "NO SHORTCUT BASELINE", "not known (1 patient with images of a class") == []
+    assert shortcut_note(found, "on valid") == [] == unknown_note({}, "on valid")
+    known = next(iter(found.values())).model_copy(update={"value": 0.5})
+    assert unknown_note({**found, "one": known}, "on valid") == []
