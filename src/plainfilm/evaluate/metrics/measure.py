@@ -33,7 +33,7 @@ from plainfilm.evaluate.metrics.point_metrics import (
 from plainfilm.evaluate.metrics.sample import Sample, drawn, make_sample, metric, missing, with_room
 from plainfilm.evaluate.stats import bootstrap_limits, intervals
 from plainfilm.evaluate.stats.auroc_interval import auroc_interval, has_variance, misplaced_patients, patients_apart
-from plainfilm.evaluate.stats.average_precision import MOST_DRAWN, linearised_mean
+from plainfilm.evaluate.stats.average_precision import MOST_DRAWN, linearised_mean, optimism
 from plainfilm.evaluate.stats.clusters import distinct
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Interval, Key, Statistic
 from plainfilm.evaluate.stats.macro_mean import f1_of, mean_of, rate_of
@@ -193,12 +193,14 @@ def _auprc_metric(classes: Sequence[int], sample: Sample, draws: Floats | None, 
         return missing(REASONS["auprc"], sample, sample.everyone)
     curves = [sample.curve(c) for c in ranked]
     seen = misplaced_patients(curves, sample.clusters)
-    rarest = min(intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves)
+    patients = np.array([intervals.kish_patients(sample.clusters[roc.labels]) for roc in curves])
     found, upper = (
         _mean_precision(ranked, sample, draws, rarer=rarer, seen=seen, level=level)
-        for rarer in (rarest, patients_apart(curves, sample.clusters))
+        for rarer in (float(patients.min()), patients_apart(curves, sample.clusters))
     )
-    found = found._replace(high=min(found.high, upper.high))  # that of few images is too high on average: 0.11 for 0.04
+    above = optimism(found.value, patients, np.array([roc.labels.mean() for roc in curves]))
+    # a value from few images is too high on average (0.11 for 0.04), and so are limits around it
+    found = found._replace(low=max(found.low - above, 0.0), high=min(found.high, upper.high))
     return metric(_noted(found, sorted(set(classes) - set(ranked))), sample, sample.everyone)
 
 

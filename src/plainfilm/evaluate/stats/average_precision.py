@@ -37,6 +37,28 @@ def average_precision(scores: Floats, labels: Bools) -> Precision:
     return value, errors
 
 
+def optimism(value: float, positives: Floats, shares: Floats) -> float:
+    """How much too high the mean of average precisions is on average because the images are few, 0..1.
+
+    The average precision of scores without skill is expected to be the share of the class only for many images; of R
+    positives among N it is ((R - 1) / (N - 1) (N - H_N) + H_N) / N, H_N the harmonic number: 0.138 instead of 0.1 for 10
+    of 100. Perfect scores have no such bias; between the two it is taken as linear in the value. Without it the lower
+    limits of 10 classes x 10 images without skill were above the true value in 24 % of 100 sets, with it in none of 60.
+
+    Args:
+        value: the mean. positives: independent images (patients) behind each class, float (k,). shares: of all images.
+    Source: Bestgen, Prague Bull Math Linguist 2015;103:131 (the expectation).
+    """
+    from scipy.special import digamma
+
+    n = np.maximum(positives / shares, 2.0)
+    harmonic = digamma(n + 1) + np.euler_gamma
+    chance = float(np.mean(((np.maximum(positives, 1) - 1) / (n - 1) * (n - harmonic) + harmonic) / n))
+    if chance >= 1:
+        return 0.0
+    return max(chance - float(np.mean(shares)), 0.0) * min(max((1 - value) / (1 - chance), 0.0), 1.0)
+
+
 def linearised_mean(
     parts: Iterable[Precision], clusters: Ints, *, seen: float, rarer: float, patients: int, level: float
 ) -> Interval:

@@ -1,5 +1,7 @@
 """The average precision without draws: its value, each image's part in its error, and its interval beside a drawn one."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from plainfilm.evaluate.metrics import measure as metrics
 from plainfilm.evaluate.metrics.measure import measure_per_class, measure_sample
 from plainfilm.evaluate.metrics.point_metrics import auprc_statistic
 from plainfilm.evaluate.metrics.sample import _content_codes, make_sample
-from plainfilm.evaluate.stats.average_precision import average_precision, linearised_mean
+from plainfilm.evaluate.stats.average_precision import average_precision, linearised_mean, optimism
 
 
 def classes(n: int, k: int = 5, seed: int = 0):
@@ -58,6 +60,23 @@ def test_an_average_precision_that_no_patient_moves_has_wilsons_limits():
     perfect = average_precision(np.array([0.9, 0.8, 0.1]), np.array([True, True, False]))
     found = linearised_mean([perfect], np.arange(3), seen=1, rarer=2, patients=3, level=0.95)
     assert (found.value, found.high, found.method) == (1, 1, "wilson (no usable variance)") and found.low < 0.4
+
+
+@pytest.mark.parametrize(("n", "positives"), [(5, 2), (6, 1), (7, 3)])
+def test_the_optimism_without_skill_is_the_mean_over_all_orders_minus_the_share(n: int, positives: int):
+    orders = [np.isin(np.arange(n), chosen) for chosen in combinations(range(n), positives)]
+    chance = float(np.mean([average_precision(-np.arange(n, dtype=float), labels)[0] for labels in orders]))
+    share = positives / n
+    found = [
+        optimism(value, np.array([float(positives)]), np.array([share])) for value in (chance, 1.0, (1 + chance) / 2)
+    ]
+    assert found == pytest.approx([chance - share, 0.0, (chance - share) / 2])
+
+
+def test_of_many_images_there_is_no_optimism_and_below_chance_it_is_that_of_chance():
+    few, many = (optimism(0.0, np.array([n, 2 * n]), np.array([0.1, 0.2])) for n in (5.0, 5e5))
+    assert 0.02 < few < 0.2 and 0 <= many < 1e-4
+    assert optimism(0.5, np.array([1.0]), np.array([1.0])) == 0.0
 
 
 def test_many_classes_are_not_drawn_but_two_are(monkeypatch):
