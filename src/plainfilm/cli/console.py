@@ -173,7 +173,7 @@ class Terminal(ExperimentEvents):
         self.say(f"Data: {facts['path']}", whole=True)
         excluded = facts["excluded"]
         line = counts_line(counts.used, zip(excluded["state"], excluded["code"], strict=True))
-        self.say(f"{line}; {counts.identical_files} used files are copies of others")
+        self.say(f"{line}; {_copies(counts.identical_files)}")
         for _, row in excluded.query("state == 'quarantined'").head(5).iterrows():
             self.say(f"  quarantined {row['relative']!r}: {row['code']}, {row['why']}", whole=True)
         for example in example_lines(zip(excluded["code"], excluded["relative"], strict=True)) if self.verbose else ():
@@ -310,6 +310,10 @@ class Terminal(ExperimentEvents):
         if not expected / _WRONG < seconds < expected * _WRONG:
             took = f"{duration(seconds)} instead of {duration(expected)}"
             self.say(f"The epoch took {took}; about {duration(seconds * left)} left")
+
+
+def _copies(n: int) -> str:
+    return "1 used file is a copy of another" if n == 1 else f"{n} used files are copies of others"
 
 
 def _epochs(n: int) -> str:

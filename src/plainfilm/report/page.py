@@ -127,6 +127,7 @@ def _without_value(document: MetricsDocument, classes: list[str | None]) -> dict
         "of_classes": [(_metric_name(key), found[key]) for found in of_classes for key in _OF_CLASSES if key in found],
         "of_calibration": [pair for mean in off for pair in (("score minus share", mean.difference), ("observed / expected", mean.observed_expected))],
         "of_groups": [(_metric_name(key), group.metrics[key]) for group in groups for key in _OF_SUBGROUPS if key in group.metrics],
+        "of_line": [(_metric_name(key), document.metrics[key]) for key in _CALIBRATION if key in document.metrics],
         "of_gaps": [(_metric_name(gap.metric), gap) for gap in gaps],
     }  # fmt: skip
 
