@@ -125,6 +125,7 @@ def _judged(rows: pd.DataFrame, pattern: str, loose: bool = False, leads: bool =
 def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool]]:
     """Patterns that are plausible among the names of their own form, whether they are loose, and whether they lead."""
     stems = [_stem(name) for name in rows["relative"]]
+    folders = [pattern for pattern in _FOLDERS if _judged(rows, pattern).plausible]
     for tokens, kind in _TOKENS:
         forms: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for i, stem in enumerate(stems):
@@ -133,10 +134,19 @@ def _candidates(rows: pd.DataFrame) -> Iterator[tuple[str, bool, bool]]:
             forms[tuple(map(kind, tokens.findall(stem)))].append(i)
         for places in sorted(forms.values(), key=len, reverse=True)[:_FORMS]:
             form = _Form([tokens.findall(stems[i]) for i in places], kind)
-            yield from form.plausible(rows.loc[places])
-    for pattern in _FOLDERS:
-        if _judged(rows, pattern).plausible:
-            yield pattern, False, False
+            for pattern, loose, leads in form.plausible(rows.loc[places]):
+                if loose or leads or not (folders and _restarts(rows, pattern)):
+                    yield pattern, loose, leads
+    for pattern in folders:
+        yield pattern, False, False
+
+
+def _restarts(rows: pd.DataFrame, pattern: str) -> bool:
+    """Whether the keys number the images of each folder, where the folder may be the patient."""
+    keyed = _judged(rows, pattern).rows
+    return (
+        not pd.DataFrame({"folder": keyed["relative"].str.rpartition("/")[0], "key": keyed["key"]}).duplicated().any()
+    )
 
 
 def _stem(relative: str) -> str:

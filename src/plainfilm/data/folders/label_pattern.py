@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 NO_MATCH = "name does not fit --label-pattern"
-_FORMS = (r"^([A-Za-z]+)\d", r"^([A-Za-z]+)[ _.-]", r"^([A-Za-z]+)[ _-]*\(?\d")
+_BEGIN = (r"^([A-Za-z]+)\d", r"^([A-Za-z]+)[ _.-]", r"^([A-Za-z]+)[ _-]*\(?\d")
+_END = (r"[ _.-]([A-Za-z]+)\.[^.]*$", r"\d([A-Za-z]+)\.[^.]*$")
 _MOST_CLASSES, _FEWEST_FILES = 50, 2
 
 
@@ -27,11 +28,17 @@ def label_reader(pattern: str) -> Callable[[str], str]:
 
 
 def propose(names: Iterable[str]) -> str:
-    """' Their names ...' with a pattern that fits every file name and finds two classes or more; '' where none does."""
-    names = list(names)
-    for form in _FORMS:
+    """' Their names ...' with a pattern that fits every file name and finds two classes or more; '' where none does.
+
+    Of the words that names begin and end with, those of fewer values: a surname has more of them than a class.
+    """
+    names, fitting = list(names), list[tuple[int, str, str, str]]()
+    for where, form in (*(("begin", form) for form in _BEGIN), *(("end", form) for form in _END)):
         found = Counter(map(label_reader(form), names))
         if "" not in found and 2 <= len(found) <= _MOST_CLASSES and min(found.values()) >= _FEWEST_FILES:
             first = ", ".join(sorted(found)[:3]) + (", ..." if len(found) > 3 else "")
-            return f" Their names begin alike ({first}); if that is the class: --label-pattern '{form}'."
-    return ""
+            fitting.append((len(found), where, first, form))
+    if not fitting:
+        return ""
+    _, where, first, form = min(fitting, key=lambda each: each[0])  # the first of equals
+    return f" Their names {where} alike ({first}); if that is the class: --label-pattern '{form}'."

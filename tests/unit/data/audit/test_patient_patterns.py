@@ -112,6 +112,13 @@ def test_a_folder_for_each_patient_is_proposed() -> None:
     assert len(groups(names, "([^/]+)/[^/]+$")) == 8 + 1  # the class folder of the loose ones
 
 
+@pytest.mark.parametrize("form", ["{c}/{c}p{p:02d}/{k:04d}.png", "{c}/case{c}{p}/img_{k}.png"])
+def test_a_counter_within_each_folder_is_not_proposed_beside_the_folder(form: str) -> None:
+    """The counter came first, although each of its keys held an image of every patient."""
+    names = [form.format(c=c, p=p, k=k) for c in "AB" for p in range(12) for k in range(1, 5)]
+    assert patterns(names) == ["([^/]+)/[^/]+$"]
+
+
 def test_a_number_shared_by_all_classes_is_proposed_unless_it_is_a_counter() -> None:
     """Fonts of characters: 10 classes, each with the same 12 fonts."""
     fonts = [16, 81, 160, 233, 301, 377, 402, 512, 640, 777, 901, 1011]
