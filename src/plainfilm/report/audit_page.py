@@ -87,7 +87,7 @@ def _probes(audit: AuditDocument, limit: float) -> str:
 
 
 def _histograms(rows: pd.DataFrame, pixels: Any) -> str:
-    facts = differing_facts(rows, pixels)
+    facts = _differing_facts(rows, pixels)
     if not facts:
         return ""
     labels = rows["label"].to_numpy()
@@ -95,7 +95,7 @@ def _histograms(rows: pd.DataFrame, pixels: Any) -> str:
     return _png(plot_histograms(split, "How the classes differ"))
 
 
-def differing_facts(rows: pd.DataFrame, pixels: Any) -> dict[str, np.ndarray]:
+def _differing_facts(rows: pd.DataFrame, pixels: Any) -> dict[str, np.ndarray]:
     """What images can be told apart by without their content, float (n,) by name; not what is the same for all."""
     facts = {
         "bytes per pixel": (rows["bytes"] / (rows["width"] * rows["height"])).to_numpy(),

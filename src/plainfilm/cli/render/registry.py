@@ -219,7 +219,7 @@ def _print_report(out: Console, document: ReportDocument) -> None:
     print_next(out, ("export", document.run))
 
 
-def print_figures(out: Console, figures: Mapping[str, str]) -> None:
+def _print_figures(out: Console, figures: Mapping[str, str]) -> None:
     """The folder once, and the files in it; a figure elsewhere by its path."""
     folders = {str(Path(path).parent) for path in figures.values()}
     if len(folders) > 1:
@@ -232,7 +232,7 @@ def print_figures(out: Console, figures: Mapping[str, str]) -> None:
 
 def _print_interpret(out: Console, document: InterpretDocument) -> None:
     """Figures, errors, checks of the heat maps, likely label errors."""
-    print_figures(out, document.figures)
+    _print_figures(out, document.figures)
     for note in document.notes:
         out.print(f"NOTE: {note}")
     for pair in document.confused[:5]:

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import io
 
-from plainfilm.cli.render.registry import print_figures
+from plainfilm.cli.render.registry import _print_figures
 from plainfilm.cli.screen import Screen
 
 
 def printed(figures: dict[str, str], monkeypatch) -> list[str]:
     monkeypatch.setenv("COLUMNS", "80")
     file = io.StringIO()
-    print_figures(Screen(set(), file=file), figures)
+    _print_figures(Screen(set(), file=file), figures)
     return file.getvalue().splitlines()
 
 
