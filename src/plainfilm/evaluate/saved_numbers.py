@@ -15,15 +15,15 @@ import pandas as pd
 
 from plainfilm.base.command_line import command_line
 from plainfilm.errors import DataError
-from plainfilm.evaluate.metrics.measure import accuracy_metric, auroc_metric, rate_metric
-from plainfilm.evaluate.metrics.point_metrics import RATES, brier_losses, confusion_matrix
+from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
+from plainfilm.evaluate.metrics.point_values import point_values
 from plainfilm.evaluate.metrics.sample import Sample, make_sample
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.metrics_file import MetricsDocument, Number
 from plainfilm.runs.run_manifest import is_kept, read_verified
 from plainfilm.schemas.documents import EvaluateDocument, Metric
 
-_TOLERANCE, _LEVEL = 1e-6, 0.95  # scores have nine digits; the level has no effect on a point value
+_TOLERANCE = 1e-6  # scores have nine digits
 
 
 def refuse_other_numbers(run: RunDir, documents: Iterable[EvaluateDocument | MetricsDocument]) -> None:
@@ -68,24 +68,14 @@ def _difference(document: EvaluateDocument | MetricsDocument, sample: Sample) ->
     counts = confusion_matrix(sample.predicted, sample.targs, len(sample.all_classes)).tolist()
     if document.confusion.rows != counts:
         return f"confusion {document.confusion.rows} there, {counts} by the scores"
-    at_half = sample.at(None if sample.positive is None else 0.5)
-    return _other_value(document.metrics, sample) or _other_value(document.metrics_at_half, at_half)
+    values = point_values(sample)
+    at_half = values if sample.positive is None else point_values(sample.at(0.5))  # more classes have no threshold
+    return _other_value(document.metrics, values) or _other_value(document.metrics_at_half, at_half)
 
 
-def _other_value(said: Mapping[str, Metric] | Mapping[str, Number], sample: Sample) -> str:
-    for name, value in _values(sample).items():
+def _other_value(said: Mapping[str, Metric] | Mapping[str, Number], values: Mapping[str, float | None]) -> str:
+    for name, value in values.items():
         there = said[name].value if name in said else None
         if there is not None and value is not None and abs(there - value) > _TOLERANCE:
             return f"{name} {there:.6g} there, {value:.6g} by the scores"
     return ""
-
-
-def _values(sample: Sample) -> dict[str, float | None]:
-    """Point values by name; None where not estimable, or for no images."""
-    if not len(sample.targs):
-        return {}
-    rates = {name: rate_metric(name, sample.classes, sample, _LEVEL).value for name in RATES}
-    return {
-        "accuracy": accuracy_metric(sample, _LEVEL).value, "auroc": auroc_metric(sample.classes, sample, _LEVEL).value,
-        **rates, "brier": float(brier_losses(sample.probs, sample.targs, sample.positive).mean()),
-    }  # fmt: skip
