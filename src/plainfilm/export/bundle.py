@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
-from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json, read_regular
+from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json, folders_above, read_regular
 from plainfilm.base.json_text import json_model
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image import sandbox
@@ -224,7 +224,11 @@ def write_bundle(out: Path, files: dict[str, bytes]) -> None:
     if out.suffix.casefold() == ".zip":
         atomic_write(out, pack(files))
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with folders_above(out):
+        _write_folder(out, files)
+
+
+def _write_folder(out: Path, files: dict[str, bytes]) -> None:
     temp = out.parent / f"{TEMP_PREFIX}{secrets.token_hex(4)}"
     temp.mkdir()
     try:
