@@ -38,6 +38,7 @@ from plainfilm.data.image.other_formats import NOT_AN_IMAGE, instead_of_an_image
 from plainfilm.data.image.png_check import refuse_short_png
 from plainfilm.data.image.pnm import BAD_HEADER, is_pnm, read_pnm
 from plainfilm.data.image.resize import ResizeMode, harmonised, resize
+from plainfilm.data.image.webp import CANVASES, FRAME, is_webp, lacks_memory
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 _PNM = ("PPM",)  # Pillow's word for PGM, PPM and more: only of files that begin as the first two do
@@ -235,7 +236,7 @@ def _header(data: bytes, tiff: bool, megapixels: int) -> Image.Image:
     refuse_costly(data, megapixels)
     _admit(megapixels)
     formats = _PNM if is_pnm(data) else _FORMATS + _TIFF if tiff else _FORMATS
-    with _one_error(megapixels):
+    with _one_error(megapixels, data, CANVASES):
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
@@ -257,7 +258,7 @@ def _admit(megapixels: int) -> None:
 
 
 def _load(image: Image.Image, data: bytes, frame: int | None, megapixels: int) -> Image.Image:
-    with _one_error(megapixels):
+    with _one_error(megapixels, data, FRAME):
         _pick_frame(image, frame)
         refuse_large(image.width, image.height, megapixels)
         if image.format == "PPM":
@@ -286,8 +287,8 @@ def _pick_frame(image: Image.Image, frame: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _one_error(megapixels: int) -> Iterator[None]:
-    """Whatever Pillow raises becomes a DecodeError."""
+def _one_error(megapixels: int, data: bytes, webp_needs: int) -> Iterator[None]:
+    """Whatever Pillow raises for this file becomes a DecodeError; `webp_needs`: bytes for each pixel of a WebP at this step."""
     try:
         yield
     except DecodeError:
@@ -305,3 +306,5 @@ def _refuse_shallow_colour(image: Image.Image) -> None:
     highs = [image.getchannel(i).getextrema()[1] for i in range(min(3, len(image.getbands())))]  # no copy of 256 MB
     if max(highs) < 2 ** (DEPTHS[-2] - 8):
         raise DecodeError("E_BITS", SHALLOW_COLOUR)
+        if is_webp(data) and lacks_memory(data, webp_needs):
+            raise DecodeError("E_LIMIT", NO_MEMORY) from None
