@@ -10,6 +10,7 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.config.gpu import without_effect
 from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
+from plainfilm.data.image import sandbox
 from plainfilm.data.split.valid_roles import selects
 from plainfilm.models.find_weights import FoundWeights
 from plainfilm.models.registry import get_spec, statistics
@@ -66,7 +67,8 @@ def build_learner(
         set_up_gpu(cfg.train.gpu)
     for note in without_effect(cfg.train.gpu, device):
         on_event("note", {"text": note})
-    pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
+    with sandbox.used(cfg.data.sandbox):
+        pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
     # training uses only the part of valid for model selection; the rest calibrates scores and chooses the threshold
     shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))
     dls = make_dls(shown, pixels, cfg.train, vocab=ready.vocab, device=device)
