@@ -185,9 +185,19 @@ def _inspect_dicom(data: bytes, frame: int | None, key: bytes | None, megapixels
 
 
 def read_bytes(path: Path | str, megapixels: int = MEGAPIXELS) -> bytes:
-    """All bytes of a regular file, as many as an image of so many megapixels may have; a FIFO or device is refused before
-    it can block.
-    """
+    """All bytes of a regular file, as many as an image of so many megapixels may have; no FIFO or device can block it."""
+    with _regular_file(path, megapixels) as file:
+        return file.read()
+
+
+def digest_of_file(path: Path | str, megapixels: int) -> str:
+    """digest() of read_bytes(), in blocks: without holding the file."""
+    with _regular_file(path, megapixels) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _regular_file(path: Path | str, megapixels: int) -> Iterator[io.BufferedReader]:
     try:
         # O_NONBLOCK: opening a FIFO without a writer would hang for ever.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -203,7 +213,7 @@ def read_bytes(path: Path | str, megapixels: int = MEGAPIXELS) -> bytes:
         if facts.st_size > (most := most_bytes(megapixels)):
             raise DecodeError("E_LARGE", f"{facts.st_size} bytes; at most {most} are read", how_to_admit(megapixels))
         try:
-            return file.read()
+            yield file
         except OSError as error:
             raise DecodeError("E_READ", f"the file cannot be read ({error.strerror})") from None
 
@@ -298,6 +308,8 @@ def _one_error(megapixels: int, data: bytes, webp_needs: int) -> Iterator[None]:
     except MemoryError:
         raise DecodeError("E_LIMIT", NO_MEMORY) from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
+        if is_webp(data) and lacks_memory(data, webp_needs):
+            raise DecodeError("E_LIMIT", NO_MEMORY) from None
         raise DecodeError("E_CORRUPT", f"damaged or cut off ({type(error).__name__})") from None
 
 
@@ -306,5 +318,3 @@ def _refuse_shallow_colour(image: Image.Image) -> None:
     highs = [image.getchannel(i).getextrema()[1] for i in range(min(3, len(image.getbands())))]  # no copy of 256 MB
     if max(highs) < 2 ** (DEPTHS[-2] - 8):
         raise DecodeError("E_BITS", SHALLOW_COLOUR)
-        if is_webp(data) and lacks_memory(data, webp_needs):
-            raise DecodeError("E_LIMIT", NO_MEMORY) from None
