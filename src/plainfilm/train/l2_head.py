@@ -56,8 +56,8 @@ class L2Head(Callback):
         groups = rows if patients is None else np.asarray(patients, dtype=object)[rows]
         features, labels = train.features[rows].astype(np.float64), targets_of(train.dataset)
         balanced = train.balance or getattr(self.learn.loss_func, "weight", None) is not None
-        choice = choose_l2(features, labels, groups, balanced=balanced, between=self._between)
-        weight, bias = solve_head(features, labels, choice.c, head.out_features, balanced=balanced)
+        choice = _choose_l2(features, labels, groups, balanced=balanced, between=self._between)
+        weight, bias = _solve_head(features, labels, choice.c, head.out_features, balanced=balanced)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(bias))
@@ -74,7 +74,7 @@ class L2Head(Callback):
         self.on_event("l2_head", {"c": choice.c, "folds": choice.folds, "images": images})
 
 
-def choose_l2(
+def _choose_l2(
     features: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
@@ -130,7 +130,7 @@ def _held_out_losses(
     return np.array(found)
 
 
-def solve_head(
+def _solve_head(
     features: np.ndarray, labels: np.ndarray, c: float, classes: int, *, balanced: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weight (k, d) and bias (k,) of the linear layer on unscaled features, float64.

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from plainfilm.train.l2_head import GRID, choose_l2, solve_head
+from plainfilm.train.l2_head import GRID, _choose_l2, _solve_head
 
 
 def drawn(n=120, d=6, k=2, gain=1.5, seed=0):
@@ -22,7 +22,7 @@ def drawn(n=120, d=6, k=2, gain=1.5, seed=0):
 def test_the_head_is_the_optimum_of_the_penalised_loss(k):
     """Log loss of the softmax plus the penalty on standardised features, minimised independently."""
     features, labels, _ = drawn(k=k)
-    weight, bias = solve_head(features, labels, 0.05, k)
+    weight, bias = _solve_head(features, labels, 0.05, k)
     x = (features - features.mean(0)) / np.maximum(features.std(0), 0.1 * np.median(features.std(0)))
 
     def loss(flat):
@@ -39,7 +39,7 @@ def test_the_head_is_the_optimum_of_the_penalised_loss(k):
 def test_a_column_that_does_not_vary_and_an_absent_class():
     features, labels, _ = drawn(k=2)
     features[:, 3] = 7.0
-    weight, bias = solve_head(features, labels, 1.0, 3)
+    weight, bias = _solve_head(features, labels, 1.0, 3)
     probs = softmax(features @ weight.T + bias, axis=1)
     assert np.isfinite(weight).all() and weight[:, 3] == pytest.approx(0, abs=1e-9)
     assert probs[:, 2].max() < 1e-4
@@ -48,10 +48,10 @@ def test_a_column_that_does_not_vary_and_an_absent_class():
 
 def test_noise_gets_the_strongest_penalty_and_signal_a_weaker_one():
     labels, groups = np.arange(80) % 2, np.arange(80)
-    noise = [choose_l2(np.random.default_rng(seed).normal(size=(80, 200)), labels, groups) for seed in range(7)]
+    noise = [_choose_l2(np.random.default_rng(seed).normal(size=(80, 200)), labels, groups) for seed in range(7)]
     chosen = float(np.median([choice.c for choice in noise]))
     assert chosen <= 1e-3 and {choice.folds for choice in noise} == {5}
-    clear = choose_l2(*drawn(n=80, gain=4))
+    clear = _choose_l2(*drawn(n=80, gain=4))
     assert clear.c > chosen
     assert clear.losses[GRID.index(clear.c)] == min(clear.losses) < np.log(2) / 3
 
@@ -63,29 +63,29 @@ def test_images_of_a_patient_are_never_on_both_sides():
     patients = np.repeat(np.arange(24), 8)
     labels = rng.integers(0, 2, 24)[patients]
     marks = rng.normal(size=(24, 400))[patients] + 0.05 * rng.normal(size=(192, 400))
-    honest = choose_l2(marks, labels, patients)
-    leaky = choose_l2(marks, labels, np.arange(192))
+    honest = _choose_l2(marks, labels, patients)
+    leaky = _choose_l2(marks, labels, np.arange(192))
     assert leaky.losses[-1] < 0.1 and leaky.c > honest.c
     assert min(honest.losses) > 0.6
 
 
 def test_one_patient_in_a_class_leaves_nothing_to_hold_out():
     features, labels, _ = drawn(n=20)
-    choice = choose_l2(features, labels, np.where(labels == 1, "one", np.arange(20).astype(str)))
+    choice = _choose_l2(features, labels, np.where(labels == 1, "one", np.arange(20).astype(str)))
     assert (choice.folds, choice.losses) == (0, ())
 
 
 def test_a_class_of_one_patient_is_left_out_and_the_others_still_choose():
     features, labels, groups = drawn(n=120, k=3)
-    with_one = choose_l2(np.vstack((features, features[:1])), np.append(labels, 3), np.append(groups, 999))
-    assert with_one == choose_l2(features, labels, groups) and with_one.folds == 5
+    with_one = _choose_l2(np.vstack((features, features[:1])), np.append(labels, 3), np.append(groups, 999))
+    assert with_one == _choose_l2(features, labels, groups) and with_one.folds == 5
 
 
 def test_a_feature_that_hardly_varies_in_train_decides_nothing_elsewhere():
     """Zero in train but for 1e-6 in one image: its standard score of 0.3 would be thousands."""
     features, labels, _ = drawn(n=40)
     features = np.column_stack((features, np.where(np.arange(40) == 1, 1e-6, 0.0)))
-    weight, _ = solve_head(features, labels, 1.0, 2)
+    weight, _ = _solve_head(features, labels, 1.0, 2)
     assert np.abs(weight[:, -1]).max() * 0.3 < 0.1
 
 
@@ -94,7 +94,7 @@ def test_the_held_out_loss_weights_the_classes_as_the_fit_does():
     rng = np.random.default_rng(0)
     labels = (np.arange(300) < 24).astype(int)
     features = rng.normal(size=(300, 60))
-    choice = choose_l2(features, labels, np.arange(300), balanced=True)
+    choice = _choose_l2(features, labels, np.arange(300), balanced=True)
     assert choice.losses[0] == pytest.approx(np.log(2), abs=0.01)
     assert min(choice.losses) > 0.6 and choice.c <= 1e-2
 
@@ -102,7 +102,7 @@ def test_the_held_out_loss_weights_the_classes_as_the_fit_does():
 def test_classes_weighted_equally_move_the_bias():
     features, labels, _ = drawn(n=200, gain=0.0)
     labels = (np.arange(200) < 20).astype(int)
-    plain = softmax(features @ solve_head(features, labels, 1e-4, 2)[0].T + solve_head(features, labels, 1e-4, 2)[1], axis=1)[:, 1].mean()  # fmt: skip
-    weight, bias = solve_head(features, labels, 1e-4, 2, balanced=True)
+    plain = softmax(features @ _solve_head(features, labels, 1e-4, 2)[0].T + _solve_head(features, labels, 1e-4, 2)[1], axis=1)[:, 1].mean()  # fmt: skip
+    weight, bias = _solve_head(features, labels, 1e-4, 2, balanced=True)
     assert plain == pytest.approx(0.1, abs=0.01)
     assert softmax(features @ weight.T + bias, axis=1)[:, 1].mean() == pytest.approx(0.5, abs=0.02)

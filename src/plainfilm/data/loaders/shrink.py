@@ -29,10 +29,10 @@ class Shrink(Transform):
         size_px = None if self.dl is None else self.dl.size_px
         if size_px is None or size_px >= x.shape[-1]:
             return x
-        return type(x)(area_mean(x.as_subclass(torch.Tensor), size_px))
+        return type(x)(_area_mean(x.as_subclass(torch.Tensor), size_px))
 
 
-def area_mean(x: torch.Tensor, size_px: int) -> torch.Tensor:
+def _area_mean(x: torch.Tensor, size_px: int) -> torch.Tensor:
     """Float images (n, c, side, side) reduced to (n, c, size_px, size_px): each pixel is the mean of the area it covers.
 
     Where the sides have no integer ratio, a pixel at a border counts by the share of it that is covered; torch's own

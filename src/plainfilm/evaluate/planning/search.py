@@ -46,7 +46,7 @@ def fewest_patients(simulation: Simulation) -> Patients:
     found: Floats | None = None
     while high.n - low.n > max(1, high.n // 100):
         outcomes = simulation.outcomes(n)
-        tried = _Tried(n, min(max(times_needed(question, outcomes, question.power), 1 / _FURTHEST), _FURTHEST))
+        tried = _Tried(n, min(max(_times_needed(question, outcomes, question.power), 1 / _FURTHEST), _FURTHEST))
         if tried.times <= 1:
             high, found = tried, outcomes
         else:
@@ -73,7 +73,7 @@ def _next(tried: _Tried, low: _Tried, high: _Tried) -> int:
     return min(max(round(guess), low.n + step), high.n - step)
 
 
-def times_needed(question: Question, outcomes: Floats, share: float) -> float:
+def _times_needed(question: Question, outcomes: Floats, share: float) -> float:
     """How many times as many patients `share` of the studies need, seen from these outcomes; at most 1: they suffice."""
     if question.other is None:
         width = float(np.quantile(outcomes, share, method="inverted_cdf"))
@@ -100,7 +100,7 @@ def _limits(question: Question, n: int, outcomes: Floats) -> tuple[int, int]:
     """Where the number may lie with other draws: from the shares that as many studies cannot distinguish from `power`."""
     spread = Z * (question.power * (1 - question.power) / len(outcomes)) ** 0.5
     shares = max(question.power - spread, 0.01), min(question.power + spread, 0.999)
-    low, high = (n * times_needed(question, outcomes, share) for share in shares)
+    low, high = (n * _times_needed(question, outcomes, share) for share in shares)
     return max(FEWEST, min(n, math.floor(low))), max(n, math.ceil(min(high, MOST)))
 
 

@@ -44,13 +44,13 @@ class Simulation:
         """Of each study of so many patients: the width of the interval or p of the test, float (draws,)."""
         found = np.empty(self.draws)
         for i in range(self.draws):
-            found[i] = _outcome(self.question, draw_study(self.question, patients, (self.seed, i)))
+            found[i] = _outcome(self.question, _draw_study(self.question, patients, (self.seed, i)))
             if (i + 1) % _SAID_EVERY == 0:
                 self.on_event("studies", {"done": i + 1, "of": self.draws})
         return found
 
 
-def draw_study(question: Question, patients: int, key: tuple[int, int]) -> Study:
+def _draw_study(question: Question, patients: int, key: tuple[int, int]) -> Study:
     """The study of this key: binormal scores with an effect of each patient, the same in both classes."""
     kinds, people, images = (np.random.default_rng((*key, stream)) for stream in range(3))
     owners, positive = question.design.draw(kinds.random(patients))

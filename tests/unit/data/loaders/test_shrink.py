@@ -13,7 +13,7 @@ from PIL import Image
 
 from plainfilm.config import TrainConfig
 from plainfilm.data.loaders.block import make_dls
-from plainfilm.data.loaders.shrink import area_mean
+from plainfilm.data.loaders.shrink import _area_mean
 
 
 def make_rows():
@@ -38,13 +38,13 @@ def block_mean(x: np.ndarray, size: int) -> np.ndarray:
 @pytest.mark.parametrize(("side", "size"), [(24, 12), (24, 8), (24, 16), (24, 18), (24, 23), (20, 15), (128, 96)])
 def test_a_pixel_is_the_mean_of_the_area_that_it_covers(side, size):
     x = np.random.default_rng(side + size).random((3, 2, side, side)).astype(np.float32)
-    np.testing.assert_allclose(area_mean(torch.from_numpy(x), size).numpy(), block_mean(x, size), atol=1e-6)
+    np.testing.assert_allclose(_area_mean(torch.from_numpy(x), size).numpy(), block_mean(x, size), atol=1e-6)
 
 
 def test_a_hand_worked_row_of_three_becomes_two():
     """3 -> 2: the middle pixel belongs to both halves; (2 a + b) / 3 and (b + 2 c) / 3."""
     row = torch.tensor([0.0, 0.3, 0.9]).expand(3, 3)[None, None]
-    torch.testing.assert_close(area_mean(row, 2)[0, 0], torch.tensor([[0.1, 0.7], [0.1, 0.7]]))
+    torch.testing.assert_close(_area_mean(row, 2)[0, 0], torch.tensor([[0.1, 0.7], [0.1, 0.7]]))
 
 
 @pytest.mark.parametrize("size", [48, 72])
@@ -52,13 +52,15 @@ def test_it_is_close_to_what_pillow_makes_of_a_smooth_image(size):
     at = np.linspace(0, 3, 96)
     smooth = (0.5 + 0.25 * np.sin(at)[:, None] * np.cos(2 * at)[None]).astype(np.float32)
     expected = np.asarray(Image.fromarray(smooth).resize((size, size), Image.Resampling.BOX))
-    np.testing.assert_allclose(area_mean(torch.from_numpy(smooth)[None, None], size)[0, 0].numpy(), expected, atol=0.01)
+    np.testing.assert_allclose(
+        _area_mean(torch.from_numpy(smooth)[None, None], size)[0, 0].numpy(), expected, atol=0.01
+    )
 
 
 def test_it_takes_away_the_detail_that_a_sampled_image_would_alias():
     stripes = (torch.arange(24) % 2).float().expand(24, 24)[None, None]
-    assert float((area_mean(stripes, 12) - 0.5).abs().max()) < 1e-6
-    assert float((area_mean(stripes, 16) - 0.5).abs().max()) < 0.2  # of 1.5 pixels, 1 or 0.5 are white
+    assert float((_area_mean(stripes, 12) - 0.5).abs().max()) < 1e-6
+    assert float((_area_mean(stripes, 16) - 0.5).abs().max()) < 0.2  # of 1.5 pixels, 1 or 0.5 are white
 
 
 def dls_at(size_px: int | None, augment: str = "none"):

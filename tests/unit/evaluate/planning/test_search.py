@@ -10,7 +10,7 @@ from plainfilm.errors import UsageError
 from plainfilm.evaluate.planning.design import Design
 from plainfilm.evaluate.planning.formula import design_effect, formula_patients
 from plainfilm.evaluate.planning.question import Question
-from plainfilm.evaluate.planning.search import MOST, _next, _Tried, fewest_patients, share_met, times_needed
+from plainfilm.evaluate.planning.search import MOST, _next, _times_needed, _Tried, fewest_patients, share_met
 from plainfilm.evaluate.planning.study import Simulation
 from plainfilm.evaluate.stats.intervals import proportion
 
@@ -120,13 +120,13 @@ def test_equal_seeds_give_equal_numbers_and_others_lie_within_the_limits():
 
 def test_times_needed_follows_the_square_root_law():
     """Twice too wide: four times; power 0.5 instead of 0.8: (2.801585 / 1.959964)^2 = 2.0432 times."""
-    assert times_needed(question(width=0.06), np.full(10, 0.12), 0.8) == pytest.approx(4)
+    assert _times_needed(question(width=0.06), np.full(10, 0.12), 0.8) == pytest.approx(4)
     half = np.repeat([0.01, 0.9], 50)
-    assert times_needed(question(other=0.9), half, 0.8) == pytest.approx(2.0432, abs=1e-4)
-    assert times_needed(question(other=0.9), half, 0.5) == pytest.approx(1)
+    assert _times_needed(question(other=0.9), half, 0.8) == pytest.approx(2.0432, abs=1e-4)
+    assert _times_needed(question(other=0.9), half, 0.5) == pytest.approx(1)
     widths = np.linspace(0.01, 0.1, 10)  # the eighth is the first that 80 % do not exceed
-    assert times_needed(question(width=0.08), widths, 0.8) == pytest.approx(1)
-    assert times_needed(question(width=0.0799), widths, 0.8) > 1
+    assert _times_needed(question(width=0.08), widths, 0.8) == pytest.approx(1)
+    assert _times_needed(question(width=0.0799), widths, 0.8) > 1
 
 
 def test_what_any_ten_patients_show_needs_no_search():

@@ -9,7 +9,7 @@ from scipy.stats import binom, binomtest
 from plainfilm.evaluate.planning.design import Design
 from plainfilm.evaluate.planning.question import Question
 from plainfilm.evaluate.planning.search import share_met
-from plainfilm.evaluate.planning.study import Simulation, draw_study
+from plainfilm.evaluate.planning.study import Simulation, _draw_study
 from plainfilm.evaluate.stats.intervals import proportion
 
 
@@ -53,7 +53,7 @@ def pair_correlation(values, patients) -> float:
 @pytest.mark.parametrize(("metric", "share"), [("sensitivity", 0.25), ("specificity", 0.75), ("accuracy", 1.0)])
 def test_rates_of_a_large_study_are_those_assumed(metric, share):
     asked = question(metric, 0.9, other=0.8, sizes=(1, 2, 3), prevalence=0.25, icc=0.4)
-    study = draw_study(asked, 60_000, (0, 0))
+    study = _draw_study(asked, 60_000, (0, 0))
     assert len(study.patients) == pytest.approx(120_000 * share, rel=0.02)
     assert study.positive.mean() == pytest.approx(
         {"sensitivity": 1, "specificity": 0, "accuracy": 0.25}[metric], abs=0.01
@@ -67,7 +67,7 @@ def test_rates_of_a_large_study_are_those_assumed(metric, share):
 
 def test_scores_of_a_large_study_have_the_areas_assumed():
     asked = question("auroc", 0.95, other=0.85, sizes=(1, 2, 3), icc=0.4)
-    study = draw_study(asked, 20_000, (0, 0))
+    study = _draw_study(asked, 20_000, (0, 0))
     a, b = study.scores.T
     rng = np.random.default_rng(0)
     for scores, area in ((a, 0.95), (b, 0.85)):
@@ -81,12 +81,12 @@ def test_scores_of_a_large_study_have_the_areas_assumed():
 @pytest.mark.parametrize("metric", ["auroc", "sensitivity"])
 def test_a_study_is_the_beginning_of_a_larger_one(metric):
     asked = question(metric, 0.9, other=0.8, sizes=(1, 4), icc=0.3)
-    small, large = (draw_study(asked, patients, (3, 7)) for patients in (40, 400))
+    small, large = (_draw_study(asked, patients, (3, 7)) for patients in (40, 400))
     n = len(small.patients)
     assert 40 < n < len(large.patients)
     for one, other in zip(small, large, strict=True):
         assert np.array_equal(one, other[:n])
-    assert not np.array_equal(small.scores, draw_study(asked, 40, (3, 8)).scores)
+    assert not np.array_equal(small.scores, _draw_study(asked, 40, (3, 8)).scores)
 
 
 def test_the_share_of_narrow_intervals_is_that_of_the_binomial():
