@@ -23,7 +23,7 @@ from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample
 from plainfilm.evaluate.predictions import CHANGE
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
-from plainfilm.evaluate.test_ledger import evaluated_on_test, no_test_access, seal_of
+from plainfilm.evaluate.test_ledger import no_test_access, seal_of
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric
 
@@ -143,7 +143,7 @@ def read_scored(root: Path, split: str) -> Scored:
     """
     finished = FinishedRun.open(root)
     run, card = finished.run, finished.card
-    if split == "test" and not evaluated_on_test(run, card):
+    if split == "test" and no_test_access(run, card):
         raise SealError(no_test_access(run, card))
     part, predictions = finished.part(split), finished.predictions(split)
     order = _content_order(part)

@@ -109,17 +109,14 @@ def accesses_to(accesses: list[dict[str, Any]], seal: str) -> list[dict[str, Any
     return [access for access in accesses if access["seal"] == seal]
 
 
-def evaluated_on_test(run: RunDir, card: Card) -> bool:
-    """Whether an access of the run's test set at the operating point of its card is recorded; raises as count_accesses.
+def no_test_access(run: RunDir, card: Card) -> str:
+    """Why scores of test are not shown: no access at the operating point of the card is recorded; '' where one is.
 
-    A recalibrated version has its parent's accesses in its ledger: its scores of test are shown after one of its own.
+    A recalibrated version has its parent's accesses in its ledger: it needs one of its own. Raises as count_accesses().
     """
     before = card.recalibration.test_accesses if card.recalibration else 0
-    return count_accesses(run, card.seal)[0] > before
-
-
-def no_test_access(run: RunDir, card: Card) -> str:
-    """The line that refuses scores of test of a run that is not evaluated_on_test()."""
+    if count_accesses(run, card.seal)[0] > before:
+        return ""
     whose = " at its recalibrated operating point" if card.recalibration else ""
     return (
         f"No test-set access is recorded for {run.root}{whose}, and none is made here. Evaluate it on test first: "

@@ -21,7 +21,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.predictions import Predictions
-from plainfilm.evaluate.test_ledger import evaluated_on_test, no_test_access
+from plainfilm.evaluate.test_ledger import no_test_access
 from plainfilm.interpret.label_errors import describe_label_errors, find_label_errors, label_errors_csv
 from plainfilm.interpret.out_of_fold import out_of_fold
 from plainfilm.models.from_card import bare_network, kept_network
@@ -65,7 +65,7 @@ def interpret_run(
     run = RunDir.open(root)
     finished = FinishedRun.open(run, data, on_event)
     split = split or _split_of(finished, on_event)
-    if split == "test" and not evaluated_on_test(run, finished.card):
+    if split == "test" and no_test_access(run, finished.card):
         raise SealError(no_test_access(run, finished.card))
     valid = finished.predictions("valid")
     view = make_view(finished, split, valid if split == "valid" else finished.predictions(split))
@@ -91,7 +91,7 @@ def _split_of(finished: FinishedRun, on_event: EventCallback) -> str:
     run, card = finished.run, finished.card
     if not run.predictions("test").is_file():
         return "valid"
-    if card.recalibration is None or evaluated_on_test(run, card):
+    if card.recalibration is None or not no_test_access(run, card):
         return "test"
     on_event("note", {"text": f"The figures are of valid. {no_test_access(run, card)}"})
     return "valid"

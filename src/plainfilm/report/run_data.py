@@ -17,7 +17,7 @@ from plainfilm.evaluate.access_chain import read_chain
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.saved_numbers import refuse_other_numbers
-from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, evaluated_on_test
+from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, no_test_access
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import MetricsDocument, validated_splits
@@ -95,7 +95,7 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     documents = validated_splits(run, MetricsDocument)
     refuse_other_numbers(run, documents.values())
     read_gate(run, card)  # nothing is drawn from it, but its parts are named
-    if "test" in documents and not evaluated_on_test(run, card):
+    if "test" in documents and no_test_access(run, card):
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "
             "Restore test_ledger.jsonl and status.json from a backup; nothing was written."

@@ -12,7 +12,7 @@ from plainfilm.evaluate.test_ledger import (
     _read_ledger,
     check_before_access,
     count_accesses,
-    evaluated_on_test,
+    no_test_access,
     record_access,
     seal_of,
 )
@@ -57,11 +57,11 @@ def test_accesses_of_the_parent_are_counted_and_show_no_scores_of_a_recalibrated
         about = None if before is None else SimpleNamespace(test_accesses=before)
         return SimpleNamespace(seal=seal_of(ROWS), recalibration=about)
 
-    assert not evaluated_on_test(run, card()) and not evaluated_on_test(run, card(0))
+    assert no_test_access(run, card()) and no_test_access(run, card(0))
     access(run)
-    assert evaluated_on_test(run, card()) and not evaluated_on_test(run, card(1))  # made from a run with one access
+    assert not no_test_access(run, card()) and no_test_access(run, card(1))  # made from a run with one access
     access(run)
-    assert evaluated_on_test(run, card(1)) and count_accesses(run, seal_of(ROWS)) == (2, 2)
+    assert not no_test_access(run, card(1)) and count_accesses(run, seal_of(ROWS)) == (2, 2)
 
 
 def edit(lines):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from plainfilm.data.folders.split_names import split_of
 
@@ -112,7 +113,7 @@ def flags_a_part(name: str) -> bool:
     return bool(_words(name) & _PART_FLAGS) and _words(name) <= _PART_FLAGS | {"is", "in"}
 
 
-def parts_of_flag(name: str) -> dict[str, str]:
+def _parts_of_flag(name: str) -> dict[str, str]:
     """What 1 and 0 say in a column that flags_a_part: {'1': 'train', '0': 'test'} for 'is_train'; {} where that is not plain.
 
     The rest of train is test, as in CUB-200 (is_training_image); that of valid and test is train.
@@ -120,6 +121,11 @@ def parts_of_flag(name: str) -> dict[str, str]:
     parts = {split_of(word) for word in _words(name) & _PART_FLAGS}
     part = parts.pop() if len(parts) == 1 and flags_a_part(name) else ""
     return {"1": part, "0": "test" if part == "train" else "train"} if part else {}
+
+
+def flagged_parts(name: str, said: Collection[str]) -> dict[str, str]:
+    """The part of 1 and of 0 in a column such as 'is_train' that says these and nothing else; {} for any other."""
+    return _parts_of_flag(name) if set(said) == {"0", "1"} else {}
 
 
 def is_unnamed(name: str) -> bool:

@@ -13,10 +13,10 @@ from plainfilm.data.csv.column_names import (
     MEANINGS,
     could_be_patient,
     could_be_split,
+    flagged_parts,
     flags_a_part,
     is_unnamed,
     means,
-    parts_of_flag,
 )
 from plainfilm.data.csv.column_values import are_measured, are_parts, could_be_ids
 from plainfilm.data.csv.dialect import EXPECTED, TextRows, read_rows
@@ -281,7 +281,7 @@ class _Finder:
         """A column that could be the patient or the split was not taken, or cannot be used as it is."""
         option, taken = f"--{meaning}-column", self.taken[meaning]
         use = f"{option} {shell_word(self.header[i])} uses it"
-        if meaning == "split" and (said := flagged_parts(self.header[i], self.table.column(i))):
+        if meaning == "split" and (said := flagged_parts(self.header[i], {*map(flag_of, self.table.column(i))})):
             use += f", 1 as {said['1']} and 0 as {said['0']}"
         elif meaning == "split" and not all(split_of(cell) for cell in self.table.column(i)):
             use = "Expected train, valid or test in every row"
@@ -303,8 +303,3 @@ def flag_of(cell: str) -> str:
     """'1' or '0' of a cell that says so as 1, 1.0 or True; any other cell as it is, stripped."""
     said = cell.strip().removesuffix(".0")
     return {"true": "1", "false": "0"}.get(said.casefold(), said)
-
-
-def flagged_parts(name: str, cells: list[str]) -> dict[str, str]:
-    """The part of 1 and of 0 in a column such as 'is_train' that holds these and nothing else; {} for any other."""
-    return parts_of_flag(name) if {flag_of(cell) for cell in cells} == {"0", "1"} else {}

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from plainfilm.config import DataConfig
-from plainfilm.data.csv.columns import Columns, find_columns, flag_of, flagged_parts, options_that_fit, path_column
+from plainfilm.data.csv.column_names import flagged_parts
+from plainfilm.data.csv.columns import Columns, find_columns, flag_of, options_that_fit, path_column
 from plainfilm.data.csv.dialect import TextRows, read_rows
 from plainfilm.data.csv.listed_files import find_files, relative_of, spellings
 from plainfilm.data.folders.split_names import split_of
@@ -97,7 +98,7 @@ def _require_paths(path: Path, table: TextRows, columns: Columns) -> None:
 def _given(path: Path, table: TextRows, columns: Columns) -> tuple[list[str], list[str]]:
     """The split of each row, '' everywhere without one, and a note where a column of 1 and 0 says it."""
     cells = _column(table, columns.split)
-    if columns.split is not None and (said := flagged_parts(table.header[columns.split], cells)):
+    if columns.split is not None and (said := flagged_parts(table.header[columns.split], {*map(flag_of, cells)})):
         note = f"In the split column {table.spelled(columns.split)}, 1 is read as {said['1']} and 0 as {said['0']}."
         return [said[flag_of(cell)] for cell in cells], [note]
     odd = sorted({cell for cell in cells if cell and not split_of(cell)})

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plainfilm.evaluate.metrics.measure import measure_sample
-from plainfilm.evaluate.metrics.point_values import point_values
 from plainfilm.evaluate.metrics.sample import make_sample
+from plainfilm.evaluate.saved_numbers import _point_values
 
 
 def drawn(k, n, seed, levels=20, missing=()):
@@ -34,7 +34,7 @@ def drawn(k, n, seed, levels=20, missing=()):
 @given(st.sampled_from([2, 2, 3, 7]), st.integers(1, 30), st.integers(0, 10**6), st.booleans())
 def test_they_are_the_values_of_the_metrics_with_intervals(k, n, seed, without_first):
     sample = drawn(k, n, seed, missing=(0,) if without_first else ())
-    whole, alone = measure_sample(sample, n_boot=2), point_values(sample)
+    whole, alone = measure_sample(sample, n_boot=2), _point_values(sample)
     assert list(alone) == ["accuracy", "sensitivity", "specificity", "ppv", "npv", "f1", "auroc", "brier"]
     for name, value in alone.items():
         if whole[name].value is not None:  # AUROC also wants two patients of a class
@@ -48,18 +48,18 @@ def test_by_hand():
     sample = make_sample(
         np.column_stack([1 - b, b]), np.array([0, 0, 1, 1]), np.arange(4), None, positive=1, threshold=0.6
     )
-    assert point_values(sample) == pytest.approx(
+    assert _point_values(sample) == pytest.approx(
         {
             "accuracy": 0.75, "sensitivity": 1.0, "specificity": 0.5, "ppv": 2 / 3, "npv": 1.0, "f1": 0.8, "auroc": 0.875,
             "brier": (0.01 + 0.49 + 0.09 + 0.01) / 4,
         }
     )  # fmt: skip
-    assert point_values(drawn(3, 0, 1)) == {}
+    assert _point_values(drawn(3, 0, 1)) == {}
 
 
 def test_three_hundred_classes_take_a_small_part_of_the_time_of_the_intervals():
     sample = drawn(300, 2000, 3, levels=10**6)
     began = time.process_time()
-    point_values(sample)
+    _point_values(sample)
     alone = time.process_time() - began
     assert alone < 0.5, alone  # measured 0.07 s; the intervals take 40 times as long
