@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from plainfilm.base.signals import INTERRUPTED, Interrupted, end_at_once, say, take
+from plainfilm.base.signals import INTERRUPTED, end_at_once, say, take, work_is_over
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
         say(b"plainfilm: Interrupted.\n")
     except SystemExit as end:
         code = end.code
-    Interrupted.work_is_over(code)
+    work_is_over(code)
     take(end_at_once)
     if code == INTERRUPTED:  # one that went through exec() would else end the process by SIGINT
         end_at_once(signal.SIGINT, None)

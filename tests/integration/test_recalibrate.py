@@ -285,6 +285,32 @@ def test_saved_ood_scores_follow_the_limit_of_the_gate(place):
     assert _rescored(finished.predictions("valid"), version).frame["unlike"].to_numpy() == pytest.approx(before / 2)
 
 
+def test_scores_of_test_at_the_new_point_need_an_access_of_the_version(place):
+    """The version has its parent's access and rescored test scores; figures of these would be a look that nobody counts."""
+    plainfilm("evaluate", place / "run", "--split", "test")
+    _, out = recalibrated(place, "tested")
+    ledger = (out / "test_ledger.jsonl").read_bytes()
+    assert ledger.count(b"\n") == 1 and read_card(RunDir(out)).recalibration.test_accesses == 1
+
+    for words in (("interpret", out, "--split", "test"), ("compare", place / "run", out, "--split", "test")):
+        refused = plainfilm(*words, code=2).stderr
+        assert "recalibrated operating point" in refused and f"plainfilm evaluate {out} --split test" in refused
+    done = plainfilm("interpret", out, "--heat-maps", "0", "--json")
+    assert json.loads(done.stdout)["split"] == "valid" and "The figures are of valid." in done.stderr
+    abroad = json.loads(plainfilm("evaluate", out, "--external", place / "local", "--drop-known", "--json").stdout)
+    assert list(abroad["external"]["drops"]) == ["valid"]
+    assert len([line for line in ledger_of(out) if line["seal"] == read_card(RunDir(out)).seal]) == 1
+
+    opened = json.loads(plainfilm("evaluate", out, "--split", "test", "--json").stdout)["opened"]
+    assert opened == 2 == len([line for line in ledger_of(out) if line["seal"] == read_card(RunDir(out)).seal])
+    assert json.loads(plainfilm("interpret", out, "--heat-maps", "0", "--json").stdout)["split"] == "test"
+    plainfilm("compare", place / "run", out, "--split", "test")
+
+
+def ledger_of(root):
+    return [json.loads(line) for line in (root / "test_ledger.jsonl").read_text().splitlines()]
+
+
 def test_a_version_compares_with_its_parent_as_a_configuration_of_its_own(place):
     recalibrated(place, "version")
     done = plainfilm("compare", place / "run", place / "version", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import json
+import math
 import os
 import signal
 import struct
@@ -27,6 +28,9 @@ _MOST_JSON = 1 << 20
 def serve_items(task: str) -> None:
     """Reply to items until the parent closes the pipe or ends, also while one is worked on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
+    for limit in ("SIGPROF", "SIGXCPU"):  # who started the parent may have had them ignored, which is inherited
+        if hasattr(signal, limit):
+            signal.signal(getattr(signal, limit), signal.SIG_DFL)
     replies, items = _own_stdout(), SimpleQueue[Item]()
     for watch, given in ((_read_items, (items,)), (_leave_with_parent, ())):
         threading.Thread(target=watch, args=given, daemon=True).start()
@@ -48,6 +52,8 @@ def _reply(work: Callable[[dict[str, Any], bytes], Item], base: int, asked: dict
         return work(asked["head"], body)
     except Exception as error:  # noqa: BLE001 - whatever the task raises is its reply
         return {"failed": type(error).__name__}, b""
+    finally:
+        _set_timer(0)
 
 
 def write_item(file: IO[bytes], head: dict[str, Any], body: bytes) -> None:
@@ -110,7 +116,7 @@ def _address_space() -> int:
         return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _limit(memory: int, cpu_seconds: int, seconds: float) -> None:
+def _limit(memory: int, cpu_seconds: float, seconds: float) -> None:
     """The limits of the next item: all address space in bytes, and seconds of processor time from now on.
 
     Where the system has none, the process ends `seconds` from now: C code that holds Python's lock stops the threads above.
@@ -120,9 +126,17 @@ def _limit(memory: int, cpu_seconds: int, seconds: float) -> None:
         return
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + cpu_seconds + 1)
+    # whole seconds only, but nothing that a task loads can take it away, as it could the timer
+    _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + math.ceil(cpu_seconds) + 1)
+    _set_timer(cpu_seconds)
     if sys.platform == "linux":
         _lower(resource.RLIMIT_AS, memory)
+
+
+def _set_timer(cpu_seconds: float) -> None:
+    """The process ends after so much processor time, also in C code: nobody handles SIGPROF. 0: no more."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
 
 
 def _lower(kind: int, limit: int) -> None:

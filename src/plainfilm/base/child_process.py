@@ -31,12 +31,11 @@ _START = (
 @dataclass(frozen=True)
 class ChildLimits:
     """Of one item: `memory` bytes beyond what the child had at its start and twice the item's bytes (Linux), seconds
-    of processor time (in whole seconds, at most one more; not on Windows), seconds by the clock, and bytes of the
-    reply. `start_seconds`: to be ready. `setup_cpu_seconds`: processor time of the setup.
+    of processor time (not on Windows), seconds by the clock, and bytes of the reply. `start_seconds`: to be ready. `setup_cpu_seconds`: processor time of the setup.
     """
 
     memory: int = 448 * 1024 * 1024
-    cpu_seconds: int = 4
+    cpu_seconds: float = 4.5
     seconds: float = 30.0
     reply: int = 64 * 1024 * 1024
     start_seconds: float = 60.0
@@ -78,12 +77,12 @@ class ChildProcess:
         self._lock = threading.Lock()
 
     def call(
-        self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None, since: int | None = None
+        self, head: dict[str, Any], body: bytes = b"", cpu_seconds: float | None = None, since: int | None = None
     ) -> Item:
         """The reply of the task.
 
         Args:
-            cpu_seconds: in place of the usual limit; the deadline grows by as much.
+            cpu_seconds: in place of the usual limit; the deadline grows by what is more.
             since: the number of kills when this work began; after another one no child is started for it.
         Raises:
             ChildError: there is no reply within the limits, or the task raised an error.
@@ -127,8 +126,8 @@ class ChildProcess:
             raise ChildError("died")
         return process
 
-    def _asked(self, process: subprocess.Popen[bytes], head: dict[str, Any], body: bytes, cpu: int) -> Item:
-        seconds = self.limits.seconds + cpu - self.limits.cpu_seconds
+    def _asked(self, process: subprocess.Popen[bytes], head: dict[str, Any], body: bytes, cpu: float) -> Item:
+        seconds = self.limits.seconds + max(0.0, cpu - self.limits.cpu_seconds)  # less is for a busy machine
         limits = {"memory": self.limits.memory, "cpu": cpu, "seconds": seconds}
         return self._exchanged(process, ({"limits": limits, "head": head}, body), seconds)
 
@@ -170,7 +169,8 @@ class ChildProcess:
                     process.kill()
 
     def _reason(self, process: subprocess.Popen[bytes]) -> _Reason:
-        if self._set(None) or process.returncode == -getattr(signal, "SIGXCPU", -1):
+        ended_by = [-getattr(signal, name, -1) for name in ("SIGPROF", "SIGXCPU")]
+        if self._set(None) or process.returncode in ended_by:
             return "time"
         return "died"
 
@@ -192,7 +192,7 @@ class ChildPool:
         return self._kills.count
 
     def call(
-        self, head: dict[str, Any], body: bytes = b"", cpu_seconds: int | None = None, since: int | None = None
+        self, head: dict[str, Any], body: bytes = b"", cpu_seconds: float | None = None, since: int | None = None
     ) -> Item:
         """As ChildProcess.call()."""
         since = self.kills if since is None else since

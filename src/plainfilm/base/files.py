@@ -6,6 +6,7 @@ import base64
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -54,11 +55,31 @@ def atomic_write(path: Path, content: str | bytes, *, private: bool = False) -> 
 def atomic_file(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """A file to write in parts; it becomes `path` if the block ends without an error, and is removed otherwise.
 
+    Folders above it that are not there are created, and removed with it.
+
     The temporary file is in the same folder (a rename across file systems would copy) and is flushed to disk before
     the rename: without fsync, a power cut can leave an empty file under the new name. The folder is flushed after
     it, so that a power cut never keeps only the second of two files written in sequence.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with folders_above(path):
+        yield from _written(path, private)
+
+
+@contextmanager
+def folders_above(path: Path) -> Iterator[None]:
+    """The folders above `path`; those that were not there are removed on an error, unless they hold something."""
+    missing = list(itertools.takewhile(lambda folder: not os.path.exists(folder), path.parents))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in missing:  # the lowest first
+                folder.rmdir()
+        raise
+
+
+def _written(path: Path, private: bool) -> Iterator[IO[bytes]]:
     handle, temp = tempfile.mkstemp(prefix=TEMP_PREFIX, dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:

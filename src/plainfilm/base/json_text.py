@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
+from plainfilm.base.sanitize import found_value
 from plainfilm.errors import DataError
 
 _MB = 1024 * 1024
@@ -29,18 +30,21 @@ def parsed_json(text: str | bytes, name: object) -> Any:
 
     Raises:
         BadJSONError: it is no JSON, nested too deeply, too large, or holds NaN, an infinity, an integer of more than
-            20 digits, or half a surrogate pair.
+            20 digits, a key twice in one object, or half a surrogate pair.
     """
     if len(text) > _LARGEST:
         raise _bad(name, f"it is larger than {_LARGEST // _MB} MB")
     try:
-        value = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+        value = json.loads(
+            text, parse_int=_whole, parse_float=_finite, parse_constant=_finite, object_pairs_hook=_object
+        )
         if _LONE_SURROGATE.search(text if isinstance(text, str) else text.decode("utf-8")):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise _bad(name, f"more than {_DEEPEST} levels deep") from None
     except ValueError as error:
-        raise _bad(name, "not text" if isinstance(error, UnicodeError) else str(error).partition(":")[0]) from None
+        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        raise _bad(name, "not text" if isinstance(error, UnicodeError) else why) from None
     if _is_deep(value):
         raise _bad(name, f"more than {_DEEPEST} levels deep")
     return value
@@ -54,6 +58,17 @@ def json_model(kind: type[_Model], text: str | bytes, name: object) -> _Model:
     """
     parsed_json(text, name)
     return kind.model_validate_json(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers differ in which of two equal keys they take, so that two of them would read two documents."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(
+            f"the key {found_value(next(key for key in found if keys.count(key) > 1))} twice in one object"
+        )
+    return found
 
 
 def _whole(text: str) -> int:

@@ -45,12 +45,6 @@ class Interrupted:
         self.yes, self._at = True, time.monotonic()
         return True
 
-    @staticmethod
-    def work_is_over(code: object) -> None:
-        """Note the exit code of the work, for a signal that comes before the process ends."""
-        global _code
-        _code = code if isinstance(code, int) else int(bool(code))
-
     def is_same(self) -> bool:
         """Whether a later signal comes so soon that it is the first one again, sent by another process."""
         return time.monotonic() - self._at <= _SAME
@@ -66,7 +60,7 @@ def ended_by_signals() -> Iterator[Interrupted]:
             raise KeyboardInterrupt
 
     with handled(handle, _is_nobodys):
-        found.work_is_over(INTERRUPTED)  # so far
+        work_is_over(INTERRUPTED)  # so far
         yield found
 
 
@@ -94,6 +88,12 @@ def take(handler: Callable[[int, Any], None]) -> None:
     for one in ENDING:
         if _is_nobodys(signal.getsignal(one)):
             signal.signal(one, handler)
+
+
+def work_is_over(code: object) -> None:
+    """Note the exit code of this process's work, for a signal that comes before it ends: see end_at_once()."""
+    global _code
+    _code = code if isinstance(code, int) else int(bool(code))
 
 
 def _leave(code: int) -> None:

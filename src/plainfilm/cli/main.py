@@ -15,7 +15,7 @@ import typer
 from plainfilm import __version__
 from plainfilm.base.files import TEMP_PREFIX
 from plainfilm.base.sanitize import found_value
-from plainfilm.base.signals import INTERRUPTED, Interrupted, ended_by_signals
+from plainfilm.base.signals import INTERRUPTED, Interrupted, ended_by_signals, work_is_over
 from plainfilm.base.terminal import make_others_visible, tell, tell_error
 from plainfilm.cli.commands import compare as comparing
 from plainfilm.cli.commands import data
@@ -52,7 +52,7 @@ class _OneLineErrors(HelpGroup):
         make_others_visible()
         with ended_by_signals() as interrupted:
             code = self._run(verbose, interrupted, args, prog_name, **extra)
-            interrupted.work_is_over(code)
+            work_is_over(code)
         sys.exit(code)
 
     def _run(self, verbose: bool, interrupted: Interrupted, args: Any, prog_name: str | None, **extra: Any) -> int:

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from plainfilm.base.command_line import command_line
 from plainfilm.config import ExperimentConfig
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.finished import SHIFTED, FinishedRun
@@ -24,7 +23,7 @@ from plainfilm.evaluate.metrics.sample import Sample, counts, drawn, make_sample
 from plainfilm.evaluate.predictions import CHANGE
 from plainfilm.evaluate.stats import intervals
 from plainfilm.evaluate.stats.intervals import Bools, Floats, Ints
-from plainfilm.evaluate.test_ledger import count_accesses, seal_of
+from plainfilm.evaluate.test_ledger import no_test_access, seal_of
 from plainfilm.runs.card import Card
 from plainfilm.schemas.documents import Metric
 
@@ -144,11 +143,8 @@ def read_scored(root: Path, split: str) -> Scored:
     """
     finished = FinishedRun.open(root)
     run, card = finished.run, finished.card
-    if split == "test" and not count_accesses(run, card.seal)[0]:
-        raise SealError(
-            f"No test-set access is recorded for {root}, and none is made here. Evaluate it on test first: "
-            + command_line("evaluate", root, "--split", "test")
-        )
+    if split == "test" and no_test_access(run, card):
+        raise SealError(no_test_access(run, card))
     part, predictions = finished.part(split), finished.predictions(split)
     order = _content_order(part)
     people, images = predictions.patients, part["sha256"].to_numpy(dtype=str)

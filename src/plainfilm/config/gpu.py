@@ -22,3 +22,13 @@ class GpuConfig(Section):
         32, "Steps between two readings of the loss, each of which waits for the GPU; divergence is seen at a reading.",
         unit="steps", ge=1,
     )  # fmt: skip
+
+
+def without_effect(gpu: GpuConfig, device: str) -> list[str]:
+    """One note on keys that were set for a GPU and change nothing on this device; none where there are no such keys."""
+    fields = type(gpu).model_fields.items()
+    names = [f"train.gpu.{name}" for name, field in fields if getattr(gpu, name) != field.default]
+    if not names or device == "cuda":
+        return []
+    does = "changes" if len(names) == 1 else "change"
+    return [f"{' and '.join(names)} {does} nothing on the device {device}, only on a CUDA GPU."]

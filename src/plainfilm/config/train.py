@@ -11,12 +11,13 @@ from plainfilm.config.gpu import GpuConfig
 from plainfilm.config.keys import DECODES, LEARNS, READS, Option, Section, key
 
 _Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"]
+_MOST_EPOCHS = 100_000  # a slip of the hand: at a second an epoch this is more than a day
 
 
 class Phase(Section):
     """One one-cycle schedule; a position in a run is (phase, epoch, step)."""
 
-    epochs: int = key(..., "Passes over the train images in this phase.", unit="epochs", ge=1)
+    epochs: int = key(..., "Passes over the train images in this phase.", unit="epochs", ge=1, le=_MOST_EPOCHS)
     size_px: int = key(
         ...,
         "Side of the square images in training; smaller at first, train.size_px in the last phase.",
@@ -79,8 +80,9 @@ class TrainConfig(Section):
     """How the network is trained. `epochs`, `size_px` and `lr` are short for a single phase."""
 
     epochs: int = key(
-        10, "Passes over the train images.", Option("--epochs", "Training", metavar="N"), unit="epochs", ge=1
-    )
+        10, "Passes over the train images.", Option("--epochs", "Training", metavar="N"), unit="epochs", ge=1,
+        le=_MOST_EPOCHS,
+    )  # fmt: skip
     size_px: int = key(
         224,
         "Side of the square network input.",
@@ -153,6 +155,7 @@ class TrainConfig(Section):
         Option("--freeze-epochs", "Weights", LEARNS, "N"),
         unit="epochs",
         ge=0,
+        le=_MOST_EPOCHS,
     )
     freeze_lr: _Rate = key(
         1e-2,

@@ -13,6 +13,7 @@ from plainfilm.evaluate.metrics.measure import confidences
 from plainfilm.evaluate.metrics.point_metrics import confusion_matrix
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
 from plainfilm.evaluate.metrics.sample import Sample
+from plainfilm.evaluate.ood.ood_gate import is_marked
 from plainfilm.evaluate.operating.conformal import holds_for, in_set, is_singleton
 from plainfilm.evaluate.predictions import AS_TRAINED, OOD, Predictions
 from plainfilm.evaluate.stats import intervals
@@ -68,7 +69,7 @@ def gate_report(predictions: Predictions) -> OODGateReport | None:
     if OOD not in predictions.frame:
         return None
     rows, on = _unused_rows(predictions)
-    marked = predictions.frame[OOD].to_numpy() > 1
+    marked = is_marked(predictions.frame[OOD].to_numpy())
     return OODGateReport(on=on, marked=_share(marked, rows, predictions))
 
 

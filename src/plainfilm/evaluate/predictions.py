@@ -26,7 +26,7 @@ AS_TRAINED = Scaling()
 _BATCH = 64  # fixed: the same batches give the same sums whatever the training batch was
 _TOP_IMAGES = 24
 CHANGE = "change"  # column of splits with corrupted images: the corruption
-OOD = "unlike"  # column of runs with an out-of-distribution (OOD) gate: OOD score, above 1 = out of distribution
+OOD = "unlike"  # column of runs with an out-of-distribution (OOD) gate: OOD score, see is_marked()
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _patients(rows: pd.DataFrame, has_patients: bool) -> np.ndarray | None:
 
 def as_csv(predictions: Predictions) -> str:
     """The table as it is saved, with 9 significant digits."""
-    text: str = predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g")
+    text: str = predictions.frame.to_csv(index=False, lineterminator="\n", float_format="%.9g", na_rep="nan")
     return text
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.errors import SealError
 from plainfilm.evaluate.access_chain import START, append, read_chain
 from plainfilm.evaluate.shared_ledgers import SharedAccesses, share_accesses
+from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.verified_files import refuse_other_files
 
@@ -105,6 +107,21 @@ def record_access(
 def accesses_to(accesses: list[dict[str, Any]], seal: str) -> list[dict[str, Any]]:
     """Those of one set: the run's test set, or an external one."""
     return [access for access in accesses if access["seal"] == seal]
+
+
+def no_test_access(run: RunDir, card: Card) -> str:
+    """Why scores of test are not shown: no access at the operating point of the card is recorded; '' where one is.
+
+    A recalibrated version has its parent's accesses in its ledger: it needs one of its own. Raises as count_accesses().
+    """
+    before = card.recalibration.test_accesses if card.recalibration else 0
+    if count_accesses(run, card.seal)[0] > before:
+        return ""
+    whose = " at its recalibrated operating point" if card.recalibration else ""
+    return (
+        f"No test-set access is recorded for {run.root}{whose}, and none is made here. Evaluate it on test first: "
+        + command_line("evaluate", run.root, "--split", "test")
+    )
 
 
 def count_accesses(run: RunDir, seal: str | None) -> tuple[int, int]:

@@ -31,6 +31,7 @@ from plainfilm.models.find_weights import with_absolute_weights
 from plainfilm.models.registry import check_sizes
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")
+_STEM = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._+ -]{0,78}[A-Za-z0-9_+-])?$")  # Windows drops a space or dot at the end
 _NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
 _BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as joined by make_config; runs share most of their faults
 SEED, FOLD = "train.seed", "data.fold"
@@ -101,8 +102,10 @@ def read_experiment(path: Path, data: Path | None = None) -> Experiment:
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; give one experiment file, e.g. {path / 'smoke.yaml'}.")
     raw = read_yaml(path)
-    if not _NAME.match(path.stem):
-        raise ConfigError(f"The name {path.stem!r} of {path} cannot name a folder; use {_NAMES_ARE}.")
+    if not _STEM.match(path.stem):
+        raise ConfigError(
+            f"The name {path.stem!r} of {path} cannot name a folder; use {_NAMES_ARE}, and spaces inside."
+        )
     faults: list[str] = []
     about, grid, configurations = (raw.pop(key, None) for key in _OWN_KEYS)
     for key in sorted(map(str, raw.keys() - ExperimentConfig.model_fields.keys())):

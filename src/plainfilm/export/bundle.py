@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
-from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json, read_regular
+from plainfilm.base.files import TEMP_PREFIX, atomic_write, dump_json, folders_above, read_regular
 from plainfilm.base.json_text import json_model
 from plainfilm.data.cache.rows import decode_rows
 from plainfilm.data.image import sandbox
@@ -34,7 +34,7 @@ from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.saved_numbers import refuse_other_numbers
 from plainfilm.evaluate.shift.external_set import PREFIX
-from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.evaluate.test_ledger import count_accesses, no_test_access
 from plainfilm.export.bundle_card import Architecture, BundleCard, OnnxFacts, SplitScores
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, pack, with_manifest
 from plainfilm.export.model_card import NOT_REPORTED, model_card
@@ -200,7 +200,7 @@ def _metrics(run: RunDir, card: Card) -> dict[str, SplitScores]:
     if any(one.confusion.labels != card.vocab for one in documents.values()):
         raise DataError(f"metrics.json of {run.root} names other classes than card.json. {again}")
     own, of_set = count_accesses(run, card.seal)
-    if "test" in documents and not own:
+    if "test" in documents and no_test_access(run, card):
         raise DataError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. Restore test_ledger.jsonl and "
             f"status.json from a backup, or score it again, which records one: {command_line('evaluate', run.root, '--split', 'test')}"
@@ -224,7 +224,11 @@ def write_bundle(out: Path, files: dict[str, bytes]) -> None:
     if out.suffix.casefold() == ".zip":
         atomic_write(out, pack(files))
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with folders_above(out):
+        _write_folder(out, files)
+
+
+def _write_folder(out: Path, files: dict[str, bytes]) -> None:
     temp = out.parent / f"{TEMP_PREFIX}{secrets.token_hex(4)}"
     temp.mkdir()
     try:

@@ -143,7 +143,7 @@ class _FencedNetwork:
 
 
 def open_network(model: bytes | Path, sha256: str, size_px: int, threads: int) -> Network:
-    """The network of a bundle, where sandbox.use() says: `auto` runs what this user did not export in its own process.
+    """The network of a bundle, where sandbox.used() says: `auto` runs what this user did not export in its own process.
 
     Args:
         sha256: of the file. size_px: side of an image. threads: that run it at once.

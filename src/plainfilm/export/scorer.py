@@ -26,7 +26,7 @@ from plainfilm.data.image.layout import channels_first, channels_last
 from plainfilm.data.image.modes import NO_DEPTH
 from plainfilm.errors import BundleError
 from plainfilm.evaluate.metrics.predicted_class import predicted_classes
-from plainfilm.evaluate.ood.ood_gate import OODGate, gate_from
+from plainfilm.evaluate.ood.ood_gate import OODGate, gate_from, is_marked
 from plainfilm.evaluate.operating.conformal import is_singleton
 from plainfilm.export.bundle_card import BundleCard
 from plainfilm.export.manifest import CARD, GATE, MODEL_CARD, ONNX, WEIGHTS, Source, opened, verify
@@ -171,7 +171,7 @@ class Bundle:
         positive = card.positive_index
         predicted = predicted_classes(probs, positive=positive, threshold=card.threshold)
         abstained = None if card.band is None else ~is_singleton(card.band, probs, predicted, card.vocab)
-        outside = None if ood is None else ~(ood <= 1)  # NaN is not like the training images
+        outside = None if ood is None else is_marked(ood)
         band = _flags(abstained, ABSTAIN, NO_BAND, len(probs))
         flags = [a + b for a, b in zip(band, _flags(outside, OOD, NO_GATE, len(probs)), strict=True)]
         return [self._prediction(*row, positive) for row in zip(probs, predicted, flags, strict=True)]

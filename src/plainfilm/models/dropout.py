@@ -8,7 +8,7 @@ from torch import nn
 _STEPS = 1 << 16  # of a 16-bit integer
 
 
-class PackedDropout(nn.Dropout):
+class _PackedDropout(nn.Dropout):
     """nn.Dropout, (any shape) -> (same shape), with four units to each 64-bit draw of torch's global generator.
 
     `p` is rounded to 1/65536, and kept units are scaled by 1 / (1 - p) with the rounded p, so that their mean is exact
@@ -53,4 +53,4 @@ def pack_masks(network: nn.Module) -> None:
     for module in network.modules():
         for name, child in module.named_children():
             if type(child) is nn.Dropout:
-                setattr(module, name, PackedDropout(child.p, child.inplace))
+                setattr(module, name, _PackedDropout(child.p, child.inplace))

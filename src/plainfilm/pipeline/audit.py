@@ -41,7 +41,16 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCa
     """
     folder = RunDir.plan(out, "audit")
     keep_out_of_data(folder.root, cfg)
-    sandbox.use(cfg.data.sandbox, option=True)
+    with sandbox.used(cfg.data.sandbox, option=True):
+        document, page = _audited(cfg, folder, on_event)
+    folder.make()
+    atomic_write(folder.root / "audit.json", dump_json(document.model_dump(mode="json")))
+    atomic_write(folder.root / "audit.html", page)
+    return document
+
+
+def _audited(cfg: ExperimentConfig, folder: RunDir, on_event: EventCallback) -> tuple[AuditDocument, str]:
+    """The document of an audit, and its page; nothing is written but into the cache."""
     path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
     table, _ = scan_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     if not len(table.rows):
@@ -61,11 +70,7 @@ def audit_data(cfg: ExperimentConfig, out: Path | None = None, on_event: EventCa
     document = document.model_copy(update={"notes": [*document.notes, *positive_note(table.classes, cfg.data)]})
     from plainfilm.report.audit_page import draw_page
 
-    page = draw_page(document, table.rows, plain, LIMIT)
-    folder.make()
-    atomic_write(folder.root / "audit.json", dump_json(document.model_dump(mode="json")))
-    atomic_write(folder.root / "audit.html", page)
-    return document
+    return document, draw_page(document, table.rows, plain, LIMIT)
 
 
 def _decoded(cfg: ExperimentConfig, table: ImageTable, on_event: EventCallback, *, harmonise: bool) -> PixelRows:

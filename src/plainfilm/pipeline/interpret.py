@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write, dump_json
 from plainfilm.base.seeds import content_key
@@ -22,7 +21,7 @@ from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.errors import DataError, SealError
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.predictions import Predictions
-from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.evaluate.test_ledger import no_test_access
 from plainfilm.interpret.label_errors import describe_label_errors, find_label_errors, label_errors_csv
 from plainfilm.interpret.out_of_fold import out_of_fold
 from plainfilm.models.from_card import bare_network, kept_network
@@ -54,7 +53,8 @@ def interpret_run(
     """Draw and check what a run learned; writes figures/ and suspects.csv into it.
 
     Args:
-        split: valid or test; None takes test if the run has been evaluated on it, else valid.
+        split: valid or test; None takes test if the run has been evaluated on it, else valid. The accesses of the parent
+            of a recalibrated version do not count: it has another operating point.
         heat_images: number of valid images on which heat maps are checked; 0 skips heat maps, and no network runs.
         data: where DATA is now, if it was moved.
     Raises:
@@ -63,13 +63,10 @@ def interpret_run(
     from plainfilm.interpret.run_figures import draw_run_figures, make_view
 
     run = RunDir.open(root)
-    split = split or ("test" if run.predictions("test").is_file() else "valid")
     finished = FinishedRun.open(run, data, on_event)
-    if split == "test" and not count_accesses(run, finished.card.seal)[0]:
-        raise SealError(
-            "No test-set access is recorded for this run. Evaluate it on test first: "
-            + command_line("evaluate", run.root, "--split", "test")
-        )
+    split = split or _split_of(finished, on_event)
+    if split == "test" and no_test_access(run, finished.card):
+        raise SealError(no_test_access(run, finished.card))
     valid = finished.predictions("valid")
     view = make_view(finished, split, valid if split == "valid" else finished.predictions(split))
     study = None
@@ -87,6 +84,17 @@ def interpret_run(
         confused=confused_pairs(view.matrix.tolist(), finished.card.vocab), heat=found,
         suspects=label_errors,
     )  # fmt: skip
+
+
+def _split_of(finished: FinishedRun, on_event: EventCallback) -> str:
+    """Test if there are scores of it, else valid; valid for a version whose scores of test nobody has asked for."""
+    run, card = finished.run, finished.card
+    if not run.predictions("test").is_file():
+        return "valid"
+    if card.recalibration is None or not no_test_access(run, card):
+        return "test"
+    on_event("note", {"text": f"The figures are of valid. {no_test_access(run, card)}"})
+    return "valid"
 
 
 def _write(run: RunDir, drawn: dict[str, Figure], found: HeatFindings | None) -> None:

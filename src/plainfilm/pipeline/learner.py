@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback
 from plainfilm.config import ExperimentConfig
+from plainfilm.config.gpu import without_effect
 from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
+from plainfilm.data.image import sandbox
 from plainfilm.data.split.valid_roles import selects
 from plainfilm.models.find_weights import FoundWeights
 from plainfilm.models.registry import get_spec, statistics
@@ -63,7 +65,10 @@ def build_learner(
                        batch_size=cfg.train.batch_size)  # fmt: skip
     elif device == "cuda":
         set_up_gpu(cfg.train.gpu)
-    pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
+    for note in without_effect(cfg.train.gpu, device):
+        on_event("note", {"text": note})
+    with sandbox.used(cfg.data.sandbox):
+        pixels = decode_with_events(rows, ready.spec, on_event, keep=cfg.data.cache)
     # training uses only the part of valid for model selection; the rest calibrates scores and chooses the threshold
     shown = rows.assign(split=rows["split"].where((rows["split"] != "valid") | selects(rows), "calibrate"))
     dls = make_dls(shown, pixels, cfg.train, vocab=ready.vocab, device=device)

@@ -61,9 +61,9 @@ def prepare(cfg: ExperimentConfig, on_event: EventCallback) -> Prepared:
     Raises:
         PlainfilmError: the data, the split or the positive class is refused.
     """
-    sandbox.use(cfg.data.sandbox, option=True)
     path = Path(cfg.data.path) if cfg.data.path else default_phantom(cfg.data.phantom, on_event)
-    table = build_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
+    with sandbox.used(cfg.data.sandbox, option=True):
+        table = build_table(path, cfg.data, lambda done, of: on_event("scan", {"done": done, "of": of}))
     positive = pick_positive(table.classes, cfg.data)
     split = make_split(table, cfg.data, cfg.train.seed)
     table = without_patients(table) if (split.rows["patient"] == "").all() else table  # a split of identities has none

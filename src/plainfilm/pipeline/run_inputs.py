@@ -21,7 +21,6 @@ from plainfilm.config import ExperimentConfig
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.data.archives.unpack import data_folder, is_archive, lost_archive, put_back
 from plainfilm.data.cache.moved_data import changed_files, find_moved
-from plainfilm.data.image import sandbox
 from plainfilm.data.image.decode import DecodeSpec
 from plainfilm.data.split.splits import Split
 from plainfilm.data.table.image_table import ImageTable
@@ -116,7 +115,6 @@ def read_inputs(
     ]
     _refuse(run, differ)
     cfg, rows = read_run_config(run), read_table(run)
-    sandbox.use(cfg.data.sandbox)
     if data is not None:
         rows = find_moved(rows, data_folder(data).path, progress, given=data if is_archive(data) else None)
     else:

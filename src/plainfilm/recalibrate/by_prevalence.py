@@ -12,6 +12,7 @@ from plainfilm.base.events import EventCallback
 from plainfilm.data.split.valid_roles import calibrates
 from plainfilm.errors import UsageError
 from plainfilm.evaluate.finished import SHIFTED, FinishedRun
+from plainfilm.evaluate.ood.ood_gate import share_marked
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.recalibrate import prevalence
 from plainfilm.recalibrate.local_images import Parent, ParentBundle
@@ -68,7 +69,7 @@ def by_prevalence(
         before={}, after={}, difference={}, learning_curve=[], prevalence=share,
         other_prevalences=[_other(scores, share + step, threshold) for step in _OTHERS if 0 < share + step < 1],
         prevalence_check=_check(parent, scores, positive, seed), written=written,
-        ood_marked=None if images.ood is None else float((images.ood > 1).mean()),
+        ood_marked=share_marked(images.ood),
         notes=[*notes, *images.notes],
     )  # fmt: skip
 

@@ -28,4 +28,8 @@ def refitted_gate(parent: Parent, local: LocalImages, used: Bools) -> tuple[byte
             f"--refit-gate needs {_PATIENTS} local patients; found {local.scores.patients}. Leave it out: the gate keeps its limit."
         )
     limit = float(np.float32(gate.limit * limit_score(local.ood[used])))
+    if not np.isfinite(limit):
+        raise DataError(
+            "--refit-gate: more than 2 % of the local images have no OOD score, so that no limit holds for them. Leave it out."
+        )
     return gate_bytes(replace(gate, limit=limit)), gate.limit / limit

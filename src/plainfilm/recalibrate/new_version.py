@@ -98,7 +98,7 @@ def _write_run(finished: FinishedRun, place: Path, version: Version) -> list[str
             if version.gate is not None:
                 atomic_write(run.gate, version.gate)
             _add_local(run, version.local)
-            made = FinishedRun(run, version.card, finished.cfg, finished.rows)
+            made = FinishedRun(run, _with_accesses(version.card, run), finished.cfg, finished.rows)
             for table in sorted((run.root / "predictions").glob("*.csv")):
                 if table.stem in ("valid", "test", "valid-shifted"):
                     write_predictions(run, table.stem, _rescored(made.predictions(table.stem), version))
@@ -112,6 +112,14 @@ def _write_run(finished: FinishedRun, place: Path, version: Version) -> list[str
         raise
     run = RunDir(place)
     return sorted(file.relative_to(run.root).as_posix() for file in run.root.rglob("*") if file.is_file())
+
+
+def _with_accesses(card: Card, run: RunDir) -> Card:
+    """The card, which also counts the accesses in the ledger of its parent: they were at another operating point."""
+    about = card.recalibration and card.recalibration.model_copy(
+        update={"test_accesses": count_accesses(run, card.seal)[0]}
+    )
+    return card.model_copy(update={"recalibration": about})
 
 
 def _rescored(predictions: Predictions, version: Version) -> Predictions:

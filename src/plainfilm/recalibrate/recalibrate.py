@@ -14,6 +14,7 @@ from plainfilm.base.events import EventCallback, silent
 from plainfilm.config import EvaluateConfig
 from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.errors import DataError, UsageError
+from plainfilm.evaluate.ood.ood_gate import share_marked
 from plainfilm.evaluate.operating.conformal import fit_band
 from plainfilm.evaluate.operating.operating_point import scaling_fields, threshold_fields
 from plainfilm.evaluate.operating.threshold_range import Threshold
@@ -227,6 +228,6 @@ def _document(
         intercept=about.intercept, slope=about.slope, threshold=card.threshold, threshold_before=parent.card.threshold,
         threshold_rule=card.threshold_rule, threshold_range=card.threshold_range, before=made.report.before,
         after=made.report.after, difference=made.report.difference, learning_curve=made.curve, other_prevalences=[],
-        ood_marked=None if local.ood is None else float((local.ood > 1).mean()),
+        ood_marked=share_marked(local.ood),
         gate_refitted=made.version.gate is not None, notes=made.notes, written=written,
     )  # fmt: skip

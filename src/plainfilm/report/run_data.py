@@ -17,7 +17,7 @@ from plainfilm.evaluate.access_chain import read_chain
 from plainfilm.evaluate.finished import FinishedRun
 from plainfilm.evaluate.ood.ood_gate import read_gate
 from plainfilm.evaluate.saved_numbers import refuse_other_numbers
-from plainfilm.evaluate.test_ledger import accesses_to, count_accesses
+from plainfilm.evaluate.test_ledger import accesses_to, count_accesses, no_test_access
 from plainfilm.runs.folder import RunDir
 from plainfilm.runs.heat_checks_file import read_heat_checks
 from plainfilm.runs.metrics_file import MetricsDocument, validated_splits
@@ -91,11 +91,11 @@ def read_reported_run(run: RunDir) -> ReportedRun:
     """
     of_run = FinishedRun.open(run)
     card, status, ledger = of_run.card, run.read_status(), read_chain(run.ledger, "seal")
-    own, of_set = count_accesses(run, card.seal)
+    of_set = count_accesses(run, card.seal)[1]
     documents = validated_splits(run, MetricsDocument)
     refuse_other_numbers(run, documents.values())
     read_gate(run, card)  # nothing is drawn from it, but its parts are named
-    if "test" in documents and not own:
+    if "test" in documents and no_test_access(run, card):
         raise SealError(
             f"metrics.json of {run.root} has test scores, but no test-set access is recorded. "
             "Restore test_ledger.jsonl and status.json from a backup; nothing was written."

@@ -64,7 +64,8 @@ class Recalibration(BaseModel):
     slope: of the line on the parent's log odds, two classes only. images, patients: local ones; fitted_images,
     fitted_patients: those that the numbers come from. fingerprint: SHA-256 of their sorted (file hash, label).
     parent_sha256: of the parent's card.json. prevalence: the share that was given. before, after: metrics of the local
-    images that were not fitted, or, with `cross_fitted`, of all of them, each by the half without them.
+    images that were not fitted, or, with `cross_fitted`, of all of them, each by the half without them. test_accesses:
+    in the ledger that the version of a run begins with; they were at operating points before this one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,5 +82,6 @@ class Recalibration(BaseModel):
     slope: float | None = None
     cross_fitted: bool = False
     prevalence: float | None = None
+    test_accesses: int = 0
     before: dict[str, Metric] = {}
     after: dict[str, Metric] = {}

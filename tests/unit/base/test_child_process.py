@@ -26,6 +26,11 @@ def work(head, body):
     if do == "spin":
         while True:
             pass
+    if do == "work for":
+        import signal
+        head["left"], end = signal.getitimer(signal.ITIMER_PROF)[0], time.process_time() + head["seconds"]
+        while time.process_time() < end:
+            pass
     if do == "alone":  # as on Windows: no parent to look at
         os.getppid = lambda at=os.getppid(): at
     if do == "unlimited":  # nor any limits of the system
@@ -79,6 +84,18 @@ def test_a_bad_item_is_an_error_and_the_next_is_answered(child: ChildProcess, do
         child.call({"do": do})
     assert found.value.reason == reason and "patient" not in str(found.value)
     assert child.call({}, b"ab") == ({"head": {}, "n": 2}, b"ba")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="without limits of processor time")
+def test_processor_time_is_limited_in_parts_of_a_second_anew_for_each_item():
+    """By a timer that ends the process in C code too; how exact it is depends on the system, so that it is asked itself."""
+    child = ChildProcess("a_task:work", ChildLimits(cpu_seconds=0.75, seconds=60))
+    left = [child.call({"do": "work for", "seconds": 0.1})[0]["head"]["left"] for _ in range(3)]
+    assert all(0.6 < each <= 0.75 + 0.02 for each in left)  # the system counts in hundredths
+    process = child._process
+    with pytest.raises(ChildError) as error:
+        child.call({"do": "lock"})
+    assert error.value.reason == "time" and process.returncode == -signal.SIGPROF
 
 
 def test_a_child_that_sleeps_is_killed_at_the_deadline():

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from plainfilm.base.files import TEMP_PREFIX, atomic_write, sweep
+from plainfilm.base.files import TEMP_PREFIX, atomic_file, atomic_write, sweep
 
 
 def test_atomic_write_replaces_the_whole_file(tmp_path):
@@ -30,6 +30,21 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_leftover(tmp_path, monkey
         atomic_write(path, "new")
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_folders_above_a_file_that_failed_are_removed_and_no_others(tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(KeyError), atomic_file(tmp_path / "there" / "a" / "b" / "rows.csv"):
+        raise KeyError
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+    with pytest.raises(KeyError), atomic_file(tmp_path / "new" / "a" / "rows.csv") as file:
+        (tmp_path / "new" / "of-others.csv").touch()
+        file.write(b"half")
+        raise KeyError
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["new", "of-others.csv", "there"]
+    with atomic_file(tmp_path / "new" / "a" / "rows.csv") as file:
+        file.write(b"whole")
+    assert (tmp_path / "new" / "a" / "rows.csv").read_bytes() == b"whole"
 
 
 def test_sweep_removes_the_leftovers_of_a_killed_writer(tmp_path):

@@ -31,6 +31,8 @@ SOURCE = Path(__file__).parents[3] / "src" / "plainfilm"
         ('"\\ud800"', "not text"),
         (b'"\xff"', "not text"),
         ("{", "Expecting property name"),
+        ('{"threshold": 0.5, "a": 1, "threshold": 0.9}', "the key 'threshold' twice in one object"),
+        ('[{"a": {"b": 1, "b": 1}}]', "the key 'b' twice in one object"),
         ("", "Expecting value"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from plainfilm.config import DataConfig, EvaluateConfig, ExperimentConfig, TrainConfig, experiment_file, load_config
+from plainfilm.config.gpu import GpuConfig, without_effect
 from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.errors import ConfigError
 from wording import lacking
@@ -410,3 +411,17 @@ def test_the_sandbox_is_on_or_off_as_yaml_writes_it(tmp_path: Path, written: str
     assert cfg.data.sandbox == read
     path.write_text(cfg.as_yaml(), encoding="utf-8")
     assert load_config(path) == cfg
+
+
+def test_epochs_have_a_bound():
+    assert load_config(options={"train.epochs": 100_000}).train.phases[0].epochs == 100_000
+    for options in ({"train.epochs": 999_999_999_999}, {"train.freeze_epochs": 100_001}):
+        with pytest.raises(ConfigError) as error:
+            load_config(options=options)
+        assert "less than or equal to 100000" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_gpu_keys_on_another_device_are_one_note():
+    assert without_effect(GpuConfig(), "cpu") == [] == without_effect(GpuConfig(tf32=True), "cuda")
+    (note,) = without_effect(GpuConfig(tf32=True, loss_every=8), "cpu")
+    assert note == "train.gpu.tf32 and train.gpu.loss_every change nothing on the device cpu, only on a CUDA GPU."

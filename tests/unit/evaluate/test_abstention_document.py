@@ -7,9 +7,12 @@ import pandas as pd
 import pytest
 
 from plainfilm.config import ModelConfig
-from plainfilm.evaluate.abstention_document import band_report, reliability_report
-from plainfilm.evaluate.predictions import Predictions, make_predictions
+from plainfilm.data.synthetic.corruptions import CORRUPTIONS
+from plainfilm.evaluate.abstention_document import band_report, gate_report, reliability_report
+from plainfilm.evaluate.predictions import Predictions, make_predictions, read_predictions, write_predictions
+from plainfilm.evaluate.shift.corrupted_valid import score_changes
 from plainfilm.runs.card import AbstainBand, Card
+from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import EvaluateDocument
 
 
@@ -101,3 +104,24 @@ def test_intervals_without_patients_say_that_they_are_likely_too_narrow():
 def test_documents_of_earlier_versions_have_none_of_it():
     fields = EvaluateDocument.model_fields
     assert fields["macro"].default == {} and fields["likelihood_ratios"].default == {}
+
+
+def test_the_share_that_the_gate_marks_counts_a_score_that_is_no_number(tmp_path):
+    """One of 1.5, 1, nan and 0.2 is above 1; nan is unlike the train images, as in predict. Saved and read it stays so."""
+    run, rows = (
+        RunDir(tmp_path),
+        pd.DataFrame({"path": list("abcd"), "label": list("AABB"), "group": range(4), "patient": list("abcd")}),
+    )
+    ood = np.array([1.5, 1.0, np.nan, 0.2])
+    made = make_predictions(rows, np.zeros((4, 2)), ["A", "B"], has_patients=True, ood=ood)
+    assert gate_report(made).marked.value == 0.5
+    assert gate_report(make_predictions(rows, np.zeros((4, 2)), ["A", "B"], has_patients=True)) is None
+    write_predictions(run, "valid", made)
+    read = read_predictions(run, "valid", rows, ["A", "B"], has_patients=True)
+    np.testing.assert_array_equal(read.frame["unlike"], ood)
+    assert gate_report(read).marked.value == 0.5
+    shifted = Predictions(
+        pd.concat([made.frame.assign(change=name) for name in ("none", *CORRUPTIONS)], ignore_index=True), ["A", "B"],
+        np.tile(np.arange(4), 1 + len(CORRUPTIONS)), None,
+    )  # fmt: skip
+    assert {row.marked for row in score_changes(shifted, 1)} == {0.5}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from plainfilm.evaluate.test_ledger import (
     _read_ledger,
     check_before_access,
     count_accesses,
+    no_test_access,
     record_access,
     seal_of,
 )
@@ -48,6 +50,18 @@ def test_accesses_are_counted_for_the_run_and_for_the_set(run, tmp_path):
     other.write_status("done", seal=seal_of(ROWS), ledger_head=None)
     assert access(other) == (1, 3)
     assert count_accesses(run, seal_of(ROWS)) == (2, 3)
+
+
+def test_accesses_of_the_parent_are_counted_and_show_no_scores_of_a_recalibrated_version(run):
+    def card(before=None):
+        about = None if before is None else SimpleNamespace(test_accesses=before)
+        return SimpleNamespace(seal=seal_of(ROWS), recalibration=about)
+
+    assert no_test_access(run, card()) and no_test_access(run, card(0))
+    access(run)
+    assert not no_test_access(run, card()) and no_test_access(run, card(1))  # made from a run with one access
+    access(run)
+    assert not no_test_access(run, card(1)) and count_accesses(run, seal_of(ROWS)) == (2, 2)
 
 
 def edit(lines):

@@ -184,4 +184,12 @@ def test_all_impossible_configurations_are_reported(refused):
 def test_a_missing_file_a_folder_and_a_name_that_names_no_folder_are_refused(tmp_path, refusal, refused):
     assert "does not exist" in refusal(lambda: read_experiment(tmp_path / "nowhere.yaml"), ConfigError)
     assert "is a folder" in refusal(lambda: read_experiment(tmp_path), ConfigError)
-    assert "cannot name a folder" in refused("train: {seed: 1}", name="my grid.yaml")
+    for name in (" grid.yaml", "grid .yaml", "my\tgrid.yaml", "gr:id.yaml"):
+        assert "cannot name a folder" in refused("train: {seed: 1}", name=name)
+
+
+def test_a_file_may_have_a_space_in_its_name(tmp_path):
+    path = tmp_path / "my grid 2.yaml"
+    path.write_text("train: {seed: 1}")
+    found = read_experiment(path)
+    assert found.name == "my grid 2" and [run.folder for run in found.planned] == ["paper-seed1"]

@@ -12,6 +12,7 @@ from plainfilm import __version__
 from plainfilm.base.events import silent
 from plainfilm.config import DataConfig, PhantomConfig, load_config
 from plainfilm.data.cache.store import cache_folder
+from plainfilm.data.image import sandbox
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.pipeline.prepare import default_phantom, pick_positive, positive_note, prepare
 from wording import lacking
@@ -159,3 +160,18 @@ def test_the_spec_of_a_set_has_its_depth_from_python_too(tmp_path: Path, write_i
     table = plainfilm.build_table(tmp_path, cfg.data)
     pixels = plainfilm.decode_rows(table.rows, plainfilm.decode_spec(cfg, table))
     assert [int(row.max()) for row in pixels[:]] == [125, 125, 125, 249, 249, 249]
+
+
+def test_the_sandbox_option_holds_for_the_scan_and_no_longer(tiny_cxr: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, a Python program that had prepared a run with `off` decoded everything after it without limits."""
+    modes, plain = set(), sandbox.facts_of
+
+    def facts_of(data: bytes, **options: Any) -> Any:
+        modes.add(sandbox.mode())
+        return plain(data, **options)
+
+    monkeypatch.setattr(sandbox, "facts_of", facts_of)
+    options = {"data.path": str(tiny_cxr), "data.sandbox": "off", "data.cache": False}
+    with sandbox.used("on"):
+        prepare(load_config(options=options), silent)
+        assert sandbox.mode() == "on" and modes == {"off"}

@@ -74,7 +74,8 @@ def _ours(root: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def _lock_of(folder: Path, kind: str) -> list[Path]:
-    return {"keyed": [folder / ".lock"], "unpacked": [folder.parent / ".lock"]}.get(kind, [])
+    places = {"keyed": [folder / ".lock"], "unpacked": [folder.parent / ".lock"]}.get(kind, [])
+    return [place for place in places if not place.is_dir()]  # no writer can lock a folder either
 
 
 def _unpacked_files(folder: Path) -> list[Path]:
@@ -93,9 +94,14 @@ def _files(folder: Path, kind: str) -> list[Path]:
     if kind == "unpacked":
         return _unpacked_files(folder)
     if kind == "keyed":
-        return [path for path in folder.iterdir() if _BLOCK.fullmatch(path.name) and not path.is_symlink()]
-    found = (path for path in folder.rglob("*.png") if not path.is_symlink())
+        return [path for path in folder.iterdir() if _BLOCK.fullmatch(path.name) and _is_own_file(path)]
+    found = (path for path in folder.rglob("*.png") if _is_own_file(path))
     return [path for path in found if _FILM.fullmatch(path.relative_to(folder).as_posix())]
+
+
+def _is_own_file(path: Path) -> bool:
+    """A link or folder under the name of one of our files is not ours, and stays."""
+    return path.is_file() and not path.is_symlink()
 
 
 def _remove_locks(removed: list[Entry]) -> None:

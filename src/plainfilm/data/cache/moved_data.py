@@ -9,7 +9,7 @@ import pandas as pd
 
 from plainfilm.data.cache.threads import in_threads
 from plainfilm.data.errors import MOST_MEGAPIXELS, DecodeError
-from plainfilm.data.image.decode import digest, read_bytes
+from plainfilm.data.image.decode import digest_of_file
 from plainfilm.errors import DataError
 
 _EXPECTED = "Give the folder, archive or CSV that was DATA when the run was trained."
@@ -71,9 +71,7 @@ def changed_files(rows: pd.DataFrame, progress: Callable[[int, int], None] | Non
     def check(row: tuple[str, str, str]) -> str:
         path, relative, sha256 = row
         try:
-            return (
-                "" if digest(read_bytes(path, MOST_MEGAPIXELS)) == sha256 else f"{relative!r}: changed since the scan"
-            )
+            return "" if digest_of_file(path, MOST_MEGAPIXELS) == sha256 else f"{relative!r}: changed since the scan"
         except DecodeError as error:
             return f"{relative!r}: {error.why}"
 

@@ -225,11 +225,12 @@ def _decoded(
 
 
 def _fill(out: np.ndarray, sha256: str, path: str, relative: str, *, spec: DecodeSpec) -> None:
-    data = _read_unchanged(sha256, path, relative, spec.megapixels)
-    try:
-        out[:] = sandbox.pixels_of(data, spec)
-    except DecodeError as error:
-        raise _unreadable(relative, error) from None
+    with sandbox.in_turn(path):
+        data = _read_unchanged(sha256, path, relative, spec.megapixels)
+        try:
+            out[:] = sandbox.pixels_of(data, spec)
+        except DecodeError as error:
+            raise _unreadable(relative, error) from None
 
 
 def _read_unchanged(sha256: str, path: str, relative: str, megapixels: int) -> bytes:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+
+from plainfilm.data.folders.split_names import split_of
 
 # Compared without case, spaces, '_' and '-'. Names of public sets: NIH ChestX-ray14 (Image Index, Finding Labels,
 # Patient ID), HAM10000 (image_id, dx), MIMIC-CXR (dicom_id, subject_id), PadChest (ImageID, PatientID), APTOS (id_code).
@@ -108,6 +111,21 @@ def could_be_split(name: str) -> bool:
 def flags_a_part(name: str) -> bool:
     """True for a name that is one part, such as 'is_train' or 'test': its cells tell a split from a result of a test."""
     return bool(_words(name) & _PART_FLAGS) and _words(name) <= _PART_FLAGS | {"is", "in"}
+
+
+def _parts_of_flag(name: str) -> dict[str, str]:
+    """What 1 and 0 say in a column that flags_a_part: {'1': 'train', '0': 'test'} for 'is_train'; {} where that is not plain.
+
+    The rest of train is test, as in CUB-200 (is_training_image); that of valid and test is train.
+    """
+    parts = {split_of(word) for word in _words(name) & _PART_FLAGS}
+    part = parts.pop() if len(parts) == 1 and flags_a_part(name) else ""
+    return {"1": part, "0": "test" if part == "train" else "train"} if part else {}
+
+
+def flagged_parts(name: str, said: Collection[str]) -> dict[str, str]:
+    """The part of 1 and of 0 in a column such as 'is_train' that says these and nothing else; {} for any other."""
+    return _parts_of_flag(name) if set(said) == {"0", "1"} else {}
 
 
 def is_unnamed(name: str) -> bool:

@@ -9,7 +9,15 @@ from pathlib import Path
 from plainfilm.base.command_line import shell_word
 from plainfilm.base.listing import some
 from plainfilm.config import DataConfig
-from plainfilm.data.csv.column_names import MEANINGS, could_be_patient, could_be_split, flags_a_part, is_unnamed, means
+from plainfilm.data.csv.column_names import (
+    MEANINGS,
+    could_be_patient,
+    could_be_split,
+    flagged_parts,
+    flags_a_part,
+    is_unnamed,
+    means,
+)
 from plainfilm.data.csv.column_values import are_measured, are_parts, could_be_ids
 from plainfilm.data.csv.dialect import EXPECTED, TextRows, read_rows
 from plainfilm.data.folders.split_names import likely_part, split_of
@@ -273,7 +281,9 @@ class _Finder:
         """A column that could be the patient or the split was not taken, or cannot be used as it is."""
         option, taken = f"--{meaning}-column", self.taken[meaning]
         use = f"{option} {shell_word(self.header[i])} uses it"
-        if meaning == "split" and not all(split_of(cell) for cell in self.table.column(i)):
+        if meaning == "split" and (said := flagged_parts(self.header[i], {*map(flag_of, self.table.column(i))})):
+            use += f", 1 as {said['1']} and 0 as {said['0']}"
+        elif meaning == "split" and not all(split_of(cell) for cell in self.table.column(i)):
             use = "Expected train, valid or test in every row"
         elif is_unnamed(self.header[i]):
             use = "Give it a name to use it"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from plainfilm.config import DataConfig
+from plainfilm.data.csv.column_names import flagged_parts
 from plainfilm.data.csv.columns import Columns, find_columns, flag_of, options_that_fit, path_column
 from plainfilm.data.csv.dialect import TextRows, read_rows
 from plainfilm.data.csv.listed_files import find_files, relative_of, spellings
@@ -30,7 +31,7 @@ def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
     table = read_rows(path)
     columns = find_columns(path, table, cfg)
     _require_paths(path, table, columns)
-    given = _given(path, table, columns)
+    given, of_flag = _given(path, table, columns)
     names, notes = find_files(path, [cells[columns.path] for _, cells in table.rows], cfg.suffix)
     root = path.absolute().parent
     _refuse_twice(path, [root / name for name in names], names)
@@ -43,7 +44,7 @@ def read_csv(path: Path, cfg: DataConfig | None = None) -> DataFiles:
         )
     ]
     empty = [_NO_PATIENT_CELL] if columns.patient is not None and not any(patients) else []
-    return DataFiles(found, [], (*table.notes, *columns.notes, *empty, *notes))
+    return DataFiles(found, [], (*table.notes, *columns.notes, *of_flag, *empty, *notes))
 
 
 def read_column(path: Path, name: str, cfg: DataConfig | None = None) -> dict[str, str] | None:
@@ -94,9 +95,12 @@ def _require_paths(path: Path, table: TextRows, columns: Columns) -> None:
         )
 
 
-def _given(path: Path, table: TextRows, columns: Columns) -> list[str]:
-    """The split of each row, '' everywhere without one."""
+def _given(path: Path, table: TextRows, columns: Columns) -> tuple[list[str], list[str]]:
+    """The split of each row, '' everywhere without one, and a note where a column of 1 and 0 says it."""
     cells = _column(table, columns.split)
+    if columns.split is not None and (said := flagged_parts(table.header[columns.split], {*map(flag_of, cells)})):
+        note = f"In the split column {table.spelled(columns.split)}, 1 is read as {said['1']} and 0 as {said['0']}."
+        return [said[flag_of(cell)] for cell in cells], [note]
     odd = sorted({cell for cell in cells if cell and not split_of(cell)})
     blank = cells.count("")
     if odd or 0 < blank < len(cells):
@@ -104,7 +108,7 @@ def _given(path: Path, table: TextRows, columns: Columns) -> list[str]:
         raise DataError(
             f"{path}: the split column {table.spelled(columns.split or 0)} {what}. Expected train, valid or test in every row, or no split column (--split-column none)."
         )
-    return [split_of(cell) for cell in cells]
+    return [split_of(cell) for cell in cells], []
 
 
 def _refuse_twice(path: Path, files: list[Path], names: list[str]) -> None:

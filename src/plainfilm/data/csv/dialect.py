@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plainfilm.base.files import read_regular
+from plainfilm.base.sanitize import found_value
 from plainfilm.data.csv.not_text import kind_of
 from plainfilm.errors import DataError
 
@@ -17,6 +18,7 @@ EXPECTED = "path,label[,patient][,split]"
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SAYS_SEPARATOR = re.compile(r'"?sep=(\t|[^\w"\s])"?[,;\t ]*(?=\r|\n)', re.IGNORECASE)  # Excel's own first line
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x0c\x0e-\x1f]")
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{4,}")  # 'Größe' has two in a row, a closing quote may add one
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 Row = tuple[int, list[str]]  # the line of the file in which the row ends, and its cells
@@ -67,6 +69,11 @@ def _text(path: Path) -> tuple[str, str]:
     kind = kind_of(data)
     if found := None if kind else next(_decoded(data), None):
         return found
+    if not kind and (run := _NOT_WESTERN.search(data)):
+        raise DataError(
+            f"{path} is in an encoding that is not known: it is no UTF-8, and as cp1252 it would hold "
+            f"{found_value(run[0].decode('cp1252', 'replace'))}. Save it as UTF-8 (in Excel: CSV UTF-8)."
+        )
     kind = kind or "no text (UTF-8, UTF-16 and cp1252 were tried); if it is a CSV, save it as UTF-8"
     if kind.startswith(("a ZIP archive of", "a NumPy .npz")):
         raise DataError(f"{path} is {kind}. Give it the ending .zip or .npz, and it is read as DATA.")
@@ -78,13 +85,16 @@ def _text(path: Path) -> tuple[str, str]:
 def _decoded(data: bytes) -> Iterator[tuple[str, str]]:
     """The text in each encoding that fits, the likeliest first.
 
-    Almost any bytes are cp1252, so there a control character means that they are no text.
+    Almost any bytes are cp1252, so there a control character means that they are no text, and a run of letters none of
+    which is ASCII that it is another encoding: GBK, Shift-JIS, EUC-KR, or cp1251 of Cyrillic.
     """
     marked = data.startswith(_BYTE_ORDER_MARKS)
     for encoding, name in [("utf-16", "UTF-16")] if marked else [("utf-8-sig", ""), ("cp1252", "cp1252")]:
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
+            continue
+        if encoding == "cp1252" and _NOT_WESTERN.search(data):
             continue
         if not (_CONTROL.search(text) if name else "\0" in text):
             yield text, name

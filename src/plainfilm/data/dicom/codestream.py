@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from itertools import islice
 
 from plainfilm.data.errors import DecodeError
-from plainfilm.data.image.jpeg_markers import markers
+from plainfilm.data.image.jpeg_markers import START_OF_FRAME, markers
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 JPEG_LOSSLESS = ("1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70")
 JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203))
-_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_START_OF_FRAME = START_OF_FRAME | {0xF7}
 # By the start of the frame (T.81 table B.1; T.87), and what each transfer syntax promises (PS3.5, 8.2 and annex A.4).
 # Whoever reads extended JPEG reads baseline, and either is written under both names.
 _NAMES = {0xC0: "JPEG", 0xC1: "JPEG", 0xC2: "progressive JPEG", 0xC3: "lossless JPEG", 0xF7: "JPEG-LS"}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
+from itertools import islice
+
 from plainfilm.data.errors import MAX_SIDE, MEGAPIXELS, DecodeError, how_to_admit
-from plainfilm.data.image.jpeg_markers import markers
+from plainfilm.data.image.jpeg_markers import START_OF_FRAME, markers
 from plainfilm.data.image.png_check import SIGNATURE, refuse_odd_chunks
 from plainfilm.data.image.webp import is_webp, webp_size
 
@@ -13,6 +17,22 @@ _MOST_SCANS = 256  # progressive files have about 10, one of 2,000 takes 7 s
 # 255 of a colour profile (ICC.1, annex B.4), some 200 of extended XMP. 256 scans with five segments each are 1,536.
 _MOST_SEGMENTS = 4096
 _SCAN = 0xDA
+
+
+def stated_pixels(data: bytes) -> int | None:
+    """The pixels of a PNG, JPEG, WebP or BMP as its header states them; None for another format, or without a header."""
+    size = (0, 0)
+    with contextlib.suppress(struct.error):
+        if data.startswith(b"\xff\xd8"):
+            frames = (at for kind, at in islice(markers(data), _MOST_SEGMENTS) if kind in START_OF_FRAME)
+            size = next((struct.unpack_from(">HH", data, at + 5) for at in frames), size)
+        elif data.startswith(SIGNATURE):
+            size = struct.unpack_from(">II", data, 16)
+        elif is_webp(data):
+            size = webp_size(data)
+        elif data.startswith(b"BM"):
+            size = struct.unpack_from("<ii", data, 18)
+    return abs(size[0] * size[1]) or None
 
 
 def refuse_costly(data: bytes, megapixels: int = MEGAPIXELS) -> None:

@@ -38,6 +38,7 @@ from plainfilm.data.image.other_formats import NOT_AN_IMAGE, instead_of_an_image
 from plainfilm.data.image.png_check import refuse_short_png
 from plainfilm.data.image.pnm import BAD_HEADER, is_pnm, read_pnm
 from plainfilm.data.image.resize import ResizeMode, harmonised, resize
+from plainfilm.data.image.webp import CANVASES, FRAME, is_webp, lacks_memory
 
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
 _PNM = ("PPM",)  # Pillow's word for PGM, PPM and more: only of files that begin as the first two do
@@ -184,9 +185,19 @@ def _inspect_dicom(data: bytes, frame: int | None, key: bytes | None, megapixels
 
 
 def read_bytes(path: Path | str, megapixels: int = MEGAPIXELS) -> bytes:
-    """All bytes of a regular file, as many as an image of so many megapixels may have; a FIFO or device is refused before
-    it can block.
-    """
+    """All bytes of a regular file, as many as an image of so many megapixels may have; no FIFO or device can block it."""
+    with _regular_file(path, megapixels) as file:
+        return file.read()
+
+
+def digest_of_file(path: Path | str, megapixels: int) -> str:
+    """digest() of read_bytes(), in blocks: without holding the file."""
+    with _regular_file(path, megapixels) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _regular_file(path: Path | str, megapixels: int) -> Iterator[io.BufferedReader]:
     try:
         # O_NONBLOCK: opening a FIFO without a writer would hang for ever.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -202,7 +213,7 @@ def read_bytes(path: Path | str, megapixels: int = MEGAPIXELS) -> bytes:
         if facts.st_size > (most := most_bytes(megapixels)):
             raise DecodeError("E_LARGE", f"{facts.st_size} bytes; at most {most} are read", how_to_admit(megapixels))
         try:
-            return file.read()
+            yield file
         except OSError as error:
             raise DecodeError("E_READ", f"the file cannot be read ({error.strerror})") from None
 
@@ -235,7 +246,7 @@ def _header(data: bytes, tiff: bool, megapixels: int) -> Image.Image:
     refuse_costly(data, megapixels)
     _admit(megapixels)
     formats = _PNM if is_pnm(data) else _FORMATS + _TIFF if tiff else _FORMATS
-    with _one_error(megapixels):
+    with _one_error(megapixels, data, CANVASES):
         try:
             image = Image.open(io.BytesIO(data), formats=formats)
         except UnidentifiedImageError:
@@ -257,7 +268,7 @@ def _admit(megapixels: int) -> None:
 
 
 def _load(image: Image.Image, data: bytes, frame: int | None, megapixels: int) -> Image.Image:
-    with _one_error(megapixels):
+    with _one_error(megapixels, data, FRAME):
         _pick_frame(image, frame)
         refuse_large(image.width, image.height, megapixels)
         if image.format == "PPM":
@@ -286,8 +297,8 @@ def _pick_frame(image: Image.Image, frame: int | None) -> None:
 
 
 @contextlib.contextmanager
-def _one_error(megapixels: int) -> Iterator[None]:
-    """Whatever Pillow raises becomes a DecodeError."""
+def _one_error(megapixels: int, data: bytes, webp_needs: int) -> Iterator[None]:
+    """Whatever Pillow raises for this file becomes a DecodeError; `webp_needs`: bytes for each pixel of a WebP at this step."""
     try:
         yield
     except DecodeError:
@@ -297,6 +308,8 @@ def _one_error(megapixels: int) -> Iterator[None]:
     except MemoryError:
         raise DecodeError("E_LIMIT", NO_MEMORY) from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error ...
+        if is_webp(data) and lacks_memory(data, webp_needs):
+            raise DecodeError("E_LIMIT", NO_MEMORY) from None
         raise DecodeError("E_CORRUPT", f"damaged or cut off ({type(error).__name__})") from None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 # Bytes that are no marker are skipped, FF before a marker is padding (T.81, B.1.1.2), FF 00 is coded data.
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _END, _WITHOUT_LENGTH = 0xD9, (0x01, 0xD8)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import math
 import os
 import threading
 import time
@@ -25,12 +24,17 @@ from plainfilm.data.dicom.plain import is_coded_dicom
 from plainfilm.data.errors import MEGAPIXELS, NO_MEMORY, DecodeError
 from plainfilm.data.image import decode
 from plainfilm.data.image.cheap import MOST_BYTES, may_cost
+from plainfilm.data.image.costly import stated_pixels
 from plainfilm.data.image.decode import DecodeSpec, ImageFacts
 
 Mode = Literal["auto", "on", "off"]
+_Way = Literal["here", "apart", "alone"]
 _LIMITS = ChildLimits()  # for 64 megapixels
 _QUICK = ChildLimits(seconds=1.0)  # an image of 16 million pixels takes about 0.3 s
 _AT_ONCE = 1.0  # seconds
+# Of formats whose header says the size at once. Honest files take at most 0.06 s for a megapixel (a progressive JPEG of
+# noise), mostly 0.02: twenty times less at one megapixel. 64 have what any file has.
+_CPU_FLOOR = 1.25  # seconds
 _CODED_BYTES_A_SECOND = 2_000_000  # of JPEG 2000
 _ALONE = threading.RLock()  # one costly file at a time, as in decode()
 _READ_ALONE = MOST_BYTES  # larger files are costly whatever they hold
@@ -110,9 +114,9 @@ def pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray:
     Raises:
         DecodeError: as decode_bytes(); E_LIMIT where it takes too long or too much memory, or its decoder crashes.
     """
-    if not _apart(data):
+    if (way := _way_of(data)) == "here":
         return decode.decode_bytes(data, spec)
-    return _image(_reply({"spec": spec.as_dict()}, data, _limits(spec.megapixels))[1], spec)
+    return _image(_reply({"spec": spec.as_dict()}, data, _limits(spec.megapixels), way)[1], spec)
 
 
 def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
@@ -122,10 +126,10 @@ def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
     """
     if may_cost(data):
         return None
-    if not _apart(data):
+    if mode() != "on":
         return decode.decode_bytes(data, spec)
     try:
-        return _image(_reply({"spec": spec.as_dict()}, data, _QUICK)[1], spec)
+        return _image(_reply({"spec": spec.as_dict()}, data, _QUICK, "apart")[1], spec)
     except DecodeError as error:
         if error.fact != _WHY["time"]:
             raise
@@ -133,13 +137,18 @@ def quick_pixels_of(data: bytes, spec: DecodeSpec) -> np.ndarray | None:
 
 
 def pixels_of_file(path: Path | str, spec: DecodeSpec) -> np.ndarray:
-    """pixels_of() a file, raises as read_bytes() too; a large one is read in its turn: one per thread fills the memory."""
+    """pixels_of() a file, raises as read_bytes() too; in_turn()."""
+    with in_turn(path):
+        return pixels_of(decode.read_bytes(path, spec.megapixels), spec)
+
+
+def in_turn(path: Path | str) -> AbstractContextManager[object]:
+    """Around the reading of a file and all that is done with its bytes: of large files one of each thread fills the memory."""
     try:
         large = os.stat(path).st_size > _READ_ALONE
     except (OSError, ValueError):
         large = False  # read_bytes() says why
-    with _ALONE if large else contextlib.nullcontext():
-        return pixels_of(decode.read_bytes(path, spec.megapixels), spec)
+    return _ALONE if large else contextlib.nullcontext()
 
 
 def _image(found: bytes, spec: DecodeSpec) -> np.ndarray:
@@ -153,10 +162,10 @@ def facts_of(
     data: bytes, *, tiff: bool, frame: int | None, key: bytes | None, megapixels: int = MEGAPIXELS
 ) -> ImageFacts:
     """inspect(), in a child where the mode says so; raises as pixels_of()."""
-    if not _apart(data):
+    if (way := _way_of(data)) == "here":
         return decode.inspect(data, tiff=tiff, frame=frame, key=key, megapixels=megapixels)
     about = {"tiff": tiff, "frame": frame, "key": key and key.hex(), "megapixels": megapixels}
-    found, _ = _reply({"inspect": about}, data, _limits(megapixels))
+    found, _ = _reply({"inspect": about}, data, _limits(megapixels), way)
     try:
         return ImageFacts(**found["facts"])
     except (KeyError, TypeError):
@@ -167,9 +176,9 @@ def number_of(task: str, data: bytes, options: dict[str, Any]) -> int:
     """What the function 'module:name' gives for a file's bytes and `options`, of which one is `megapixels`, in a child where
     the mode says so; raises as pixels_of().
     """
-    if not _apart(data):
+    if (way := _way_of(data)) == "here":
         return _function(task)(data, **options)
-    found, _ = _reply({"task": task, "options": options}, data, _limits(options["megapixels"]))
+    found, _ = _reply({"task": task, "options": options}, data, _limits(options["megapixels"]), way)
     return int(found.get("number", 0))
 
 
@@ -196,22 +205,41 @@ def _function(task: str) -> Callable[..., int]:
     return cast(Callable[..., int], getattr(import_module(module), name))
 
 
-def _apart(data: bytes) -> bool:
-    """Whether a child decodes it: what is provably cheap is decoded here, everything else there."""
-    return mode() == "on" or (mode() == "auto" and may_cost(data))
+def _way_of(data: bytes) -> _Way:
+    """Where it is decoded: what is provably cheap `here`, everything else in a child, one costly file at a time.
+
+    may_cost() is asked once: of a file made for it, it takes a hundredth of a second.
+    """
+    if mode() == "off":
+        return "here"
+    costs = may_cost(data)
+    return "alone" if costs else "apart" if mode() == "on" else "here"
 
 
 def _limits(megapixels: int) -> ChildLimits:
     """Memory and time in proportion to the pixels, never less than 64 megapixels have."""
     times = max(1.0, megapixels / MEGAPIXELS)
-    seconds = math.ceil(times * _LIMITS.cpu_seconds)
-    return replace(_LIMITS, memory=int(times * _LIMITS.memory), cpu_seconds=seconds, seconds=times * _LIMITS.seconds)
+    return replace(
+        _LIMITS,
+        memory=int(times * _LIMITS.memory),
+        cpu_seconds=times * _LIMITS.cpu_seconds,
+        seconds=times * _LIMITS.seconds,
+    )
 
 
-def _reply(asked: dict[str, Any], data: bytes, limits: ChildLimits) -> tuple[dict[str, Any], bytes]:
+def _cpu_seconds(data: bytes, limits: ChildLimits) -> float:
+    """Processor time of an image: a floor and so much for each pixel that its header states, at most that of `limits`."""
+    if is_coded_dicom(data):
+        return limits.cpu_seconds + len(data) / _CODED_BYTES_A_SECOND
+    pixels = stated_pixels(data)
+    each = (_LIMITS.cpu_seconds - _CPU_FLOOR) / (MEGAPIXELS * 1_000_000)
+    return limits.cpu_seconds if pixels is None else min(limits.cpu_seconds, _CPU_FLOOR + each * pixels)
+
+
+def _reply(asked: dict[str, Any], data: bytes, limits: ChildLimits, way: _Way) -> tuple[dict[str, Any], bytes]:
     since = getattr(_thread, "since", _kills)
-    cpu = limits.cpu_seconds + (len(data) // _CODED_BYTES_A_SECOND if is_coded_dicom(data) else 0)
-    with _ALONE if may_cost(data) else contextlib.nullcontext():
+    cpu = _cpu_seconds(data, limits)
+    with _ALONE if way == "alone" else contextlib.nullcontext():
         try:
             pool = _pool(limits)
             kills = pool.kills  # read before the next line: kill_children() counts there first
@@ -227,7 +255,9 @@ def _reply(asked: dict[str, Any], data: bytes, limits: ChildLimits) -> tuple[dic
     return reply, body
 
 
-def _called(pool: ChildPool, asked: dict[str, Any], data: bytes, cpu: int, kills: int) -> tuple[dict[str, Any], bytes]:
+def _called(
+    pool: ChildPool, asked: dict[str, Any], data: bytes, cpu: float, kills: int
+) -> tuple[dict[str, Any], bytes]:
     """The reply; asked again once where the child died at once: the system may have ended it, whatever the file."""
     began = time.monotonic()
     try:

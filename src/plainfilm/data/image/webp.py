@@ -7,6 +7,11 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+
+CANVASES, FRAME = 8, 4  # bytes that the decoder takes for each pixel: two canvases when it is opened, then a frame
+_BESIDE = 4 * 1024 * 1024  # bytes: tables, rows
+
 
 def is_webp(data: bytes) -> bool:
     """Whether a file begins as a WebP does."""
@@ -25,3 +30,17 @@ def webp_size(data: bytes) -> tuple[int, int]:
         width, height = struct.unpack_from("<HH", head, 26)
         return width & 0x3FFF, height & 0x3FFF
     return 0, 0
+
+
+def lacks_memory(data: bytes, needs: int) -> bool:
+    """Whether a WebP file failed for want of memory, of which its decoder says the same as of a damaged one.
+
+    Args:
+        needs: CANVASES where it could not be opened, FRAME where it was.
+    """
+    width, height = webp_size(data)
+    try:
+        np.empty(width * height * needs + _BESIDE, np.uint8)  # reserved, not touched
+    except MemoryError:
+        return True
+    return False

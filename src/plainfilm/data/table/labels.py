@@ -13,7 +13,7 @@ from statistics import median
 from plainfilm.base.command_line import shell_word
 from plainfilm.base.listing import some
 from plainfilm.config import DataConfig
-from plainfilm.data.folders.equal_names import folded
+from plainfilm.data.folders.equal_names import folded, lookalike
 from plainfilm.data.folders.walk import DataFiles, FoundFiles, set_aside
 from plainfilm.data.table import kinds
 from plainfilm.data.table.one_label import composed, one_each, tokens, unwrapped, with_one_label
@@ -44,7 +44,7 @@ def check_labels(files: DataFiles, cfg: DataConfig, path: Path) -> DataFiles:
         one_each(files.found, path)
         files = files if cfg.labels_as_text else _numbers(files, path)
     _refuse_nearly_equal(files.found, lambda label: [label])
-    return _relabelled(files, composed)
+    return _relabelled(files, composed, *_lookalikes(files.found))
 
 
 def _relabelled(files: DataFiles, new: Callable[[str], str], *notes: str) -> DataFiles:
@@ -178,6 +178,17 @@ def _refuse_nearly_equal(found: list[FoundFiles], labels_in: Callable[[str], lis
             one, other = sorted(names)[:2]
             shown = {"first": _with_code_points(one, others=names), "second": _with_code_points(other, others=names)}
             kinds.NEARLY_EQUAL.refuse(**shown, here=first[one], there=first[other])
+
+
+def _lookalikes(found: list[FoundFiles]) -> list[str]:
+    """A note on the first two classes that look alike."""
+    first = {file.label: file.relative for file in reversed(found)}
+    for names in _spellings(sorted(first), lookalike).values():
+        if len(names) > 1:
+            one, other = names[:2]
+            shown = {"first": _with_code_points(one, others=names), "second": _with_code_points(other, others=names)}
+            return [kinds.LOOK_ALIKE.note(**shown, here=first[one], there=first[other])]
+    return []
 
 
 def _with_code_points(label: str, others: list[str]) -> str:

@@ -27,7 +27,7 @@ def tokens(cell: str) -> list[str]:
     return [part for part in (part.strip(_QUOTES) for part in parts) if part]
 
 
-def labels_of(cells: Iterable[str]) -> dict[str, list[str]]:
+def _labels_of(cells: Iterable[str]) -> dict[str, list[str]]:
     """The labels that each cell names; 'A, B' names two where A and B are labels of other cells."""
     found = {cell: tokens(cell) for cell in dict.fromkeys(cells)}
     alone = {parts[0] for parts in found.values() if len(parts) == 1}
@@ -40,7 +40,7 @@ def labels_of(cells: Iterable[str]) -> dict[str, list[str]]:
 
 def one_each(found: list[FoundFiles], path: Path) -> None:
     """Raises a DataError where a cell names several labels, or none."""
-    by_cell = labels_of(file.label for file in found)
+    by_cell = _labels_of(file.label for file in found)
     several = [file for file in found if len(by_cell[file.label]) != 1]
     if not several:
         return
@@ -80,7 +80,7 @@ def with_one_label(files: DataFiles, name: str, path: Path) -> DataFiles:
         DataError: no image has the label, or all have it.
     """
     cells = {file.label for file in files.found}
-    by_cell = labels_of(cells) if path.is_file() else {cell: [cell] for cell in cells}
+    by_cell = _labels_of(cells) if path.is_file() else {cell: [cell] for cell in cells}
     labels = [[composed(label) for label in by_cell[file.label]] for file in files.found]
     spelled = _spelling(composed(name), {token for each in labels for token in each}, path)
     absent = f"no {spelled}"

@@ -30,6 +30,10 @@ def scan(
     book = FactsBook(cache_folder(), reading) if cfg.cache else None
 
     def read_facts(file: FoundFiles) -> ImageFacts | DecodeError:
+        with sandbox.in_turn(file.path):
+            return facts_of(file)
+
+    def facts_of(file: FoundFiles) -> ImageFacts | DecodeError:
         try:
             data = read_bytes(file.path, cfg.max_megapixels)
             if known := book.get(digest(data)) if book else None:

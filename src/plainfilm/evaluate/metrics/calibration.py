@@ -51,7 +51,7 @@ def fit_scaling(logits: Floats, targs: Ints, patients: Ints) -> _Fitted:
     k = logits.shape[1]
     enough = all(len(np.unique(patients[targs == c])) >= _BIAS_PATIENTS for c in range(k))
     found = fit_bias(logits, targs) if enough and len(targs) else None
-    return _Fitted(found) if found else fit_temperature(logits, targs)
+    return _Fitted(found) if found else _fit_temperature(logits, targs)
 
 
 def fit_bias(logits: Floats, targs: Ints, *, temperature: bool = True) -> Scaling | None:
@@ -85,7 +85,7 @@ def fit_bias(logits: Floats, targs: Ints, *, temperature: bool = True) -> Scalin
     return Scaling(found, (0.0, *map(float, best.x[1:])))
 
 
-def fit_temperature(logits: Floats, targs: Ints) -> _Fitted:
+def _fit_temperature(logits: Floats, targs: Ints) -> _Fitted:
     """The temperature that minimises the log loss of softmax(logits / T), within 0.1..10.
 
     One number for all classes, so neither the order of the scores nor the top class changes. Where the true class has

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from plainfilm.evaluate.ood.ood_gate import OODGate
+from plainfilm.evaluate.ood.ood_gate import OODGate, is_marked
 from plainfilm.evaluate.ood.tolerated import spread_over
 from plainfilm.evaluate.stats.intervals import Floats
 from plainfilm.runs.card import GateKinds
@@ -83,5 +83,5 @@ def kinds_caught(gate: OODGate, pixels: Any, features: Callable[[np.ndarray], Fl
     """
     some = pixels[spread_over(len(pixels), _MOST)]
     made = {kind: changed(kind, some) for kind in KINDS}
-    marked = {kind: int((gate.score(x, features(x))[0] > 1).sum()) for kind, x in made.items()}
+    marked = {kind: int(is_marked(gate.score(x, features(x))[0]).sum()) for kind, x in made.items()}
     return GateKinds(images=len(some), fresh=fresh, marked=marked)

@@ -19,7 +19,7 @@ import numpy as np
 from plainfilm.base.files import read_regular
 from plainfilm.errors import DataError
 from plainfilm.evaluate.ood.image_features import IMAGE_VIEWS, SHARPNESS, image_features
-from plainfilm.evaluate.stats.intervals import Floats
+from plainfilm.evaluate.stats.intervals import Bools, Floats
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
 
@@ -74,7 +74,7 @@ class OODGate:
     limit: float
 
     def score(self, pixels: Any, features: Floats) -> tuple[Floats, list[str]]:
-        """OOD score of each image, float (n,), above 1 = marked; and the name of the view with the largest score.
+        """OOD score of each image, float (n,), for is_marked(); and the name of the view with the largest score.
 
         Args:
             pixels: uint8 (n, h, w) or (n, h, w, 3), as decode() gives them.
@@ -86,6 +86,16 @@ class OODGate:
         each = np.column_stack([envelope.ood_score(views[name]) for name, envelope in self.envelopes.items()])
         names = list(self.envelopes)
         return each.max(axis=1) / self.limit, [names[i] for i in each.argmax(axis=1)]
+
+
+def is_marked(ood: Floats) -> Bools:
+    """bool (n,), which OOD scores, float (n,), are marked: those above 1, and NaN, which is not like the train images."""
+    return np.asarray(~(np.asarray(ood, dtype=np.float64) <= 1))
+
+
+def share_marked(ood: Floats | None) -> float | None:
+    """The share of images marked, 0..1; None where none was judged: without a gate, or without an image."""
+    return None if ood is None or not len(ood) else float(is_marked(ood).mean())
 
 
 def fit_gate(

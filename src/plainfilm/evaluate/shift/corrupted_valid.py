@@ -17,7 +17,7 @@ from plainfilm.data.synthetic.corruptions import CORRUPTIONS, corrupted
 from plainfilm.evaluate.finished import AS_IT_IS, SHIFTED, shifted_rows
 from plainfilm.evaluate.metrics.measure import auroc_metric
 from plainfilm.evaluate.metrics.sample import make_sample
-from plainfilm.evaluate.ood.ood_gate import OODGate
+from plainfilm.evaluate.ood.ood_gate import OODGate, share_marked
 from plainfilm.evaluate.predictions import CHANGE, OOD, Predictions, make_predictions, predict, write_predictions
 from plainfilm.runs.folder import RunDir
 from plainfilm.schemas.documents import ChangeScore
@@ -37,7 +37,7 @@ def score_changes(predictions: Predictions, positive: int | None) -> list[Change
             positive=positive, threshold=None,
         )  # fmt: skip
         auroc = auroc_metric(sample.classes, sample, 0.95)
-        marked = float((predictions.frame[OOD][here] > 1).mean()) if OOD in predictions.frame else None
+        marked = share_marked(predictions.frame[OOD].to_numpy()[here] if OOD in predictions.frame else None)
         log_loss = float(predictions.losses[here].mean())
         found.append(ChangeScore(change=name, auroc=auroc, log_loss=log_loss, marked=marked))
     return found

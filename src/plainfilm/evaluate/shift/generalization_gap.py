@@ -10,7 +10,7 @@ from plainfilm.evaluate.shift.domain_shift import domain_shift
 from plainfilm.evaluate.shift.external_set import ExternalSet
 from plainfilm.evaluate.shortcuts.probe_baseline import TrainProbes
 from plainfilm.evaluate.stats.intervals import difference, interval_of
-from plainfilm.evaluate.test_ledger import count_accesses
+from plainfilm.evaluate.test_ledger import no_test_access
 from plainfilm.schemas.evaluate import Change, External, Metric
 from plainfilm.schemas.macro_mean import WITHOUT
 
@@ -43,7 +43,7 @@ def _internal_metrics(finished: FinishedRun) -> dict[str, dict[str, Metric]]:
     """Metrics of valid, and of test if this run was evaluated on it: from saved scores, without a new access."""
     run, card, cfg = finished.run, finished.card, finished.cfg
     splits = ["valid"]
-    if run.predictions("test").is_file() and count_accesses(run, card.seal)[0]:
+    if run.predictions("test").is_file() and not no_test_access(run, card):
         splits.append("test")
     samples = {split: finished.predictions(split).sample(finished.positive, card.threshold) for split in splits}
     return {

@@ -117,3 +117,18 @@ def test_an_index_that_says_nothing_usable_is_listed_as_that(fresh_cache: Path, 
     (folder / f"{'0' * 16}.json").write_text(json.dumps({"block": {"rows": [], "about": about}}))
     (entry,) = entries(fresh_cache)
     assert entry.what == "no intact block"
+
+
+def test_a_folder_in_place_of_a_file_is_not_ours_and_stops_nothing(filled: Path) -> None:
+    keyed = next(path for path in (filled / "decoded").iterdir())
+    block, lock = keyed / f"{'0' * 24}.npy", keyed / ".lock"
+    block.mkdir()
+    (block / "mine.txt").write_text("mine")
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    drawn = filled / "phantom-0.1.0" / "12-32px-seed0" / "NORMAL" / "phantom-00000-0.png"
+    drawn.unlink(missing_ok=True)
+    drawn.mkdir()
+    (drawn / "mine.txt").write_text("mine")
+    assert len(clear(filled)) == len({entry.name for entry in entries(filled)}) + 2  # facts and the killed set are gone
+    assert everything(filled) == {path.relative_to(filled).as_posix() + "/mine.txt" for path in (block, drawn)}

@@ -121,3 +121,38 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, refusal: Refusal, data: 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path, refusal: Refusal):
     assert "gone.csv cannot be read (No such file" in refusal(lambda: read_rows(tmp_path / "gone.csv"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"),
+    [
+        ("gbk", "\u6b63\u5e38 \u80ba\u708e"),
+        ("euc-kr", "\uc815\uc0c1 \ud3d0\ub834"),
+        ("big5", "\u6b63\u5e38 \u80ba\u708e"),
+        ("cp1251", "\u043d\u043e\u0440\u043c\u0430 \u043f\u043d\u0435\u0432\u043c\u043e\u043d\u0438\u044f"),
+        (
+            "cp1253",
+            "\u03c6\u03c5\u03c3\u03b9\u03bf\u03bb\u03bf\u03b3\u03b9\u03ba\u03cc \u03c0\u03bd\u03b5\u03c5\u03bc\u03bf\u03bd\u03af\u03b1",
+        ),
+    ],
+)
+def test_text_of_another_script_is_not_read_as_cp1252(tmp_path: Path, refusal: Refusal, encoding: str, words: str):
+    normal, sick = words.split()
+    text = f"path,label\na.png,{normal}\nb.png,{sick}\n"
+    said = refusal(lambda: read_rows(table(tmp_path, text.encode(encoding))))
+    assert "is in an encoding that is not known" in said and "Save it as UTF-8" in said and "\n" not in said
+    assert [cells[1] for _, cells in read_rows(table(tmp_path, text.encode())).rows] == [normal, sick]
+
+
+def test_words_of_western_languages_stay_cp1252(tmp_path: Path):
+    words = [
+        "Gr\u00f6\u00dfe",
+        "\u00abfa\u00e7ade\u00bb",
+        "a\u00e7\u00f5es",
+        "\u2018na\u00efve\u2019\u2026",
+        "37,5\u00a0\u00b0C",
+        "\u00c5\u00c4\u00d6",
+    ]
+    text = "path;label\n" + "".join(f"{i}.png;{word}\n" for i, word in enumerate(words))
+    found = read_rows(table(tmp_path, text.encode("cp1252")))
+    assert [cells[1] for _, cells in found.rows] == words

@@ -18,6 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
+import plainfilm
 from plainfilm.base import child_process
 from plainfilm.base.child_process import ChildError, ChildLimits, ChildPool
 from plainfilm.config import DataConfig
@@ -257,9 +258,9 @@ def test_a_mask_is_counted_in_a_child_too():
     mask[:900], mask[:300, :300] = 255, 128
     tasks, sent = [], sandbox._reply
 
-    def recorded(asked: Any, data: bytes, limits: ChildLimits) -> Any:
+    def recorded(asked: Any, *how: Any) -> Any:
         tasks.append(asked["task"])
-        return sent(asked, data, limits)
+        return sent(asked, *how)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sandbox, "_reply", recorded)
@@ -282,7 +283,7 @@ def test_the_limits_grow_with_the_pixels_that_are_admitted():
     usual = ChildLimits()
     assert sandbox._limits(1) == sandbox._limits(64) == usual
     large = sandbox._limits(160)  # 2.5 times as many
-    assert (large.memory, large.cpu_seconds, large.seconds) == (1120 << 20, 10, 75.0)
+    assert (large.memory, large.cpu_seconds, large.seconds) == (1120 << 20, 11.25, 75.0)
     assert large.reply == usual.reply  # the image that the network sees
 
 
@@ -366,6 +367,22 @@ def work(head, body):
     pool.kill()
 
 
+@pytest.mark.parametrize(("mode", "times"), [("auto", 1), ("on", 1), ("off", 0)])
+def test_a_file_is_asked_once_whether_it_may_cost_much(monkeypatch: pytest.MonkeyPatch, mode: Any, times: int):
+    """A file made for it takes as long to be asked as an honest one to be decoded."""
+    asked = []
+    monkeypatch.setattr(sandbox, "may_cost", lambda data: asked.append(data) or True)
+    with sandbox.used(mode):
+        assert sandbox.pixels_of(stored(NOISE, "PNG"), SPEC).shape == (16, 16)
+    assert len(asked) == times
+
+
+def test_no_command_changes_where_the_next_one_of_the_process_decodes():
+    """use() holds for the process: the package itself has used(), for the duration."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in Path(plainfilm.__file__).parent.rglob("*.py")}
+    assert [name for name, text in texts.items() if "sandbox.use(" in text] == []
+
+
 def test_large_files_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sandbox, "_READ_ALONE", 100)
     (tmp_path / "large.png").write_bytes(png(64, 64, extra=chunk(b"tEXt", bytes(200))))
@@ -386,6 +403,32 @@ def test_large_files_are_read_one_at_a_time(tmp_path: Path, monkeypatch: pytest.
     for name in ("large.png", "small.bmp"):
         list(in_threads(lambda path: outcome(lambda: sandbox.pixels_of_file(path, SPEC)), [tmp_path / name] * 6))
     assert most["large.png"] == 1 and most["small.bmp"] > 1
+
+
+def test_the_scan_reads_large_files_one_at_a_time(tmp_path: Path, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch):
+    """And small ones in every thread: six files of each size, six threads."""
+    for i in range(6):
+        for name, more, width in (("large", 4000, 8 + i), ("small", 0, 20 + i)):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{i}.png").write_bytes(png(width, 8, extra=chunk(b"tEXt", bytes(more))))
+    now, most, lock = {"large": 0, "small": 0}, {"large": 0, "small": 0}, threading.Lock()
+    plain = sandbox.facts_of
+
+    def facts_of(data: bytes, **options: Any) -> Any:
+        name = "large" if len(data) > 2000 else "small"
+        with lock:
+            now[name] += 1
+            most[name] = max(most[name], now[name])
+        time.sleep(0.05)
+        with lock:
+            now[name] -= 1
+        return plain(data, **options)
+
+    monkeypatch.setattr(sandbox, "_READ_ALONE", 2000)
+    monkeypatch.setattr(sandbox, "facts_of", facts_of)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert len(build_table(tmp_path, DataConfig(cache=False)).rows) == 12
+    assert most["large"] == 1 and most["small"] > 1
 
 
 def test_the_error_names_the_option_only_where_there_is_one(narrow: ChildPool):

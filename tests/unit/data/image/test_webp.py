@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from plainfilm.data.errors import DecodeError
+from plainfilm.data.image import sandbox
 from plainfilm.data.image.cheap import may_cost
 from plainfilm.data.image.costly import refuse_costly
 from plainfilm.data.image.decode import DecodeSpec, decode_bytes, inspect, load
@@ -93,3 +95,22 @@ def test_a_file_that_is_cut_off_is_refused(lossless: bool) -> None:
     for cut in range(1, len(data) - 1, 7):
         with pytest.raises(DecodeError):
             load(data[:cut])
+
+
+def flat(side: int) -> bytes:
+    """A black VP8L of side x side pixels: each code has one symbol, so that no bits follow whatever the size."""
+    data = bytes.fromhex("524946461a000000574542505650384c0e0000002f3fdfcf07071011fd0f4444ff03")
+    bits = int.from_bytes(data[21:25], "little") >> 28 << 28 | side - 1 | side - 1 << 14
+    return data[:21] + bits.to_bytes(4, "little") + data[25:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a child's memory is limited on Linux only")
+def test_one_that_takes_too_much_memory_is_not_called_damaged() -> None:
+    """8,000 pixels a side fail when it is opened, 7,000 at the frame; a damaged one of 3,000 needs little of either."""
+    small = flat(3000)
+    with sandbox.used("on"):
+        assert sandbox.pixels_of(small, DecodeSpec(8)).shape == (8, 8)
+        for data, said in ((flat(8000), "E_LIMIT: .* memory"), (flat(7000), "E_LIMIT: .* memory"),
+                           (small[:26] + b"\xff" * 8, "E_CORRUPT"), (small[:-6], "E_CORRUPT")):  # fmt: skip
+            with pytest.raises(DecodeError, match=said):
+                sandbox.pixels_of(data, DecodeSpec(8))

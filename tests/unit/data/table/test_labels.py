@@ -329,3 +329,14 @@ def test_every_kind_says_what_it_found():
 def test_a_table_whose_rows_are_all_left_out_leaves_none(listed):
     found = DataFiles([FoundFiles(Path("0.png"), "0.png", "NA", line=2)], [])
     assert check_labels(found, DataConfig(missing_label="drop"), listed).found == []
+
+
+@pytest.mark.parametrize(
+    ("other", "points"), [("NOR\u041cAL", "U+041C"), ("n\u043ermal", "U+043E"), ("\u039dORMAL", "U+039D")]
+)
+@pytest.mark.parametrize("table", [True, False])
+def test_classes_that_look_alike_in_two_scripts_are_noted_once(listed, tmp_path, other, points, table):
+    done = check_labels(files("NORMAL", other, "SICK", "SI\u0421K"), DataConfig(), listed if table else tmp_path)
+    (note,) = done.notes
+    assert points in note and "look alike and are two classes" in note and "0.png" in note and "1.png" in note
+    assert check_labels(files("\u043d\u043e\u0440\u043c\u0430", "norma"), DataConfig(), listed).notes == ()

@@ -13,9 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from plainfilm.errors import DataError
 from plainfilm.evaluate.metrics.calibration import (
     COLDEST,
+    _fit_temperature,
     calibration_line,
     fit_scaling,
-    fit_temperature,
     less_bias,
     line_interval,
     line_statistic,
@@ -69,7 +69,7 @@ def binary(n, intercept, slope, seed, images=1, icc=0.0):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_a_known_temperature_is_found_within_5_percent(temperature):
     logits, targs = three_class_logits(20_000, temperature, seed=1)
-    assert fit_temperature(logits, targs).scaling.temperature == pytest.approx(temperature, rel=0.05)
+    assert _fit_temperature(logits, targs).scaling.temperature == pytest.approx(temperature, rel=0.05)
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -81,38 +81,38 @@ def test_scikit_learn_finds_the_same_temperature(k):
     x = logits if k == 3 else (logits[:, 1:] - logits[:, :1]) / 2  # of two classes it takes logits (-x, x)
     theirs = CalibratedClassifierCV(FrozenEstimator(Given().fit(x, targs)), method="temperature", ensemble=False)
     theirs.fit(x, targs)
-    ours = fit_temperature(logits, targs).scaling.probs(logits)
+    ours = _fit_temperature(logits, targs).scaling.probs(logits)
     assert ours == pytest.approx(theirs.predict_proba(x), abs=1e-6)
 
 
 def test_a_temperature_worked_out_by_hand():
     """Two thirds of the images are predicted correctly by logits (a, 0): softmax must be 2/3, so a / T = ln 2."""
     logits, targs = np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10)
-    assert fit_temperature(logits, targs).scaling.temperature == pytest.approx(3 / np.log(2), rel=1e-6)
+    assert _fit_temperature(logits, targs).scaling.temperature == pytest.approx(3 / np.log(2), rel=1e-6)
 
 
 def test_images_that_are_all_predicted_correctly_leave_the_temperature_alone():
-    found = fit_temperature(np.array([[2.0, 0.0], [0.0, 0.1]]), np.array([0, 1]))
+    found = _fit_temperature(np.array([[2.0, 0.0], [0.0, 0.1]]), np.array([0, 1]))
     assert found.scaling.temperature == 1.0
     assert found.note.startswith("TEMPERATURE 1: no image") and "fitted" in found.note
 
 
 def test_a_temperature_at_its_limit_is_noted_and_no_image_is_refused():
     nearly = np.vstack([np.tile([1.0, 0.0], (500, 1)), [[1e-4, 0.0]]])
-    found = fit_temperature(nearly, np.array([0] * 500 + [1]))
+    found = _fit_temperature(nearly, np.array([0] * 500 + [1]))
     assert found.scaling.temperature == pytest.approx(COLDEST, rel=1e-3)
     assert "at its limit" in found.note
     with pytest.raises(DataError, match="there are none"):
-        fit_temperature(np.empty((0, 2)), np.empty(0, int))
+        _fit_temperature(np.empty((0, 2)), np.empty(0, int))
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 5), st.floats(-3, 3))
 @settings(max_examples=30, deadline=None)
 def test_logits_times_c_have_a_temperature_c_times_as_high_and_a_shift_changes_nothing(seed, c, shift):
     logits, targs = three_class_logits(400, 1.3, seed)
-    one = fit_temperature(logits, targs).scaling.temperature
+    one = _fit_temperature(logits, targs).scaling.temperature
     if COLDEST * 1.01 < one * c < 9.9:
-        assert fit_temperature(c * logits + shift, targs).scaling.temperature == pytest.approx(one * c, rel=1e-4)
+        assert _fit_temperature(c * logits + shift, targs).scaling.temperature == pytest.approx(one * c, rel=1e-4)
 
 
 # the line ------------------------------------------------------------------------------------------------------------
@@ -252,19 +252,19 @@ def test_softmax_by_hand_at_a_temperature():
 
 def test_a_temperature_at_the_upper_limit_is_noted_and_one_inside_has_no_note():
     """Wrong as often as right with confident logits: no finite temperature is high enough."""
-    found = fit_temperature(np.tile([9.0, 0.0], (10, 1)), np.array([0, 1] * 5))
+    found = _fit_temperature(np.tile([9.0, 0.0], (10, 1)), np.array([0, 1] * 5))
     assert found.scaling.temperature == pytest.approx(10, rel=1e-3)
     assert found.note.startswith("TEMPERATURE 10 is at its limit")
-    inside = fit_temperature(np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10))
+    inside = _fit_temperature(np.tile([3.0, 0.0], (30, 1)), np.array([0, 0, 1] * 10))
     assert inside.note == ""
-    near = fit_temperature(np.tile([9.9 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
+    near = _fit_temperature(np.tile([9.9 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
     assert near.scaling.temperature == pytest.approx(9.9) and near.note == ""
-    cold = fit_temperature(np.tile([0.11 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
+    cold = _fit_temperature(np.tile([0.11 * np.log(2), 0.0], (30, 1)), np.array([0, 0, 1] * 10))
     assert cold.scaling.temperature == pytest.approx(0.11) and cold.note == ""
 
 
 def test_one_tie_with_the_true_logit_is_no_wrong_call():
-    found = fit_temperature(np.array([[1.0, 1.0], [0.0, 2.0]]), np.array([0, 1]))
+    found = _fit_temperature(np.array([[1.0, 1.0], [0.0, 2.0]]), np.array([0, 1]))
     assert found.scaling.temperature == 1.0 and "no image" in found.note
 
 
@@ -393,7 +393,7 @@ def test_few_patients_of_a_class_get_a_temperature_alone():
     patients[targs == 1] = patients[targs == 1] % 19  # 19 patients of the class
     patients[targs == 0] += 1000
     found = fit_scaling(logits, targs, patients)
-    assert found == fit_temperature(logits, targs)
+    assert found == _fit_temperature(logits, targs)
     patients[np.flatnonzero(targs == 1)[0]] = 999  # the twentieth
     assert fit_scaling(logits, targs, patients).scaling.bias != ()
 
@@ -401,7 +401,7 @@ def test_few_patients_of_a_class_get_a_temperature_alone():
 def test_scores_that_separate_the_classes_get_no_bias():
     logits = np.column_stack([np.zeros(100), np.linspace(1, 3, 100)])
     targs = (logits[:, 1] > 2).astype(int)  # a bias of -2 and any small temperature fit perfectly
-    assert fit_scaling(logits, targs, np.arange(100)) == fit_temperature(logits, targs)
+    assert fit_scaling(logits, targs, np.arange(100)) == _fit_temperature(logits, targs)
 
 
 @given(st.floats(0.5, 2), st.floats(-2, 2))

@@ -1,7 +1,9 @@
 """The OOD gate on drawn films: other images are marked, new patients are not, and its file is verified."""
 
 import hashlib
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
+import plainfilm
 from foreign_pictures import CHOSEN_LAST, DESIGNED_WITH, foreign
 from plainfilm.data.synthetic.corruptions import corrupted
 from plainfilm.data.synthetic.phantom import draw_phantom
@@ -23,7 +26,9 @@ from plainfilm.evaluate.ood.ood_gate import (
     fit_gate,
     gate_bytes,
     gate_from,
+    is_marked,
     read_gate,
+    share_marked,
 )
 from plainfilm.evaluate.ood.tolerated import spread_over, tolerated_sharpness
 from plainfilm.runs.card import Card
@@ -60,23 +65,23 @@ def gate(films, tolerated):
     return fit_gate(views_of(films[:300]), views_of(films[300:500]), tolerated)
 
 
-def share_marked(gate, pixels):
+def share_of(gate, pixels):
     return float((gate.score(pixels, features_of(pixels))[0] > 1).mean())
 
 
 def test_other_patients_are_let_through(gate, films):
-    assert share_marked(gate, films[500:]) <= 0.05
+    assert share_of(gate, films[500:]) <= 0.05
 
 
 @pytest.mark.parametrize("kind", [*DESIGNED_WITH, *CHOSEN_LAST])
 def test_each_kind_of_foreign_image_is_marked(gate, films, kind):
-    assert share_marked(gate, foreign(kind, films[500:])) >= 0.95
+    assert share_of(gate, foreign(kind, films[500:])) >= 0.95
 
 
 @pytest.mark.parametrize("change", ["blur", "jpeg-60", "gamma-dark", "noise"])
 def test_what_another_machine_commonly_changes_marks_few(gate, films, change):
     pixels = corrupted(films[500:], change, np.arange(200))
-    assert share_marked(gate, pixels) <= 0.10
+    assert share_of(gate, pixels) <= 0.10
 
 
 def test_blur_is_marked_by_sharpness_alone():
@@ -89,9 +94,9 @@ def test_blur_is_marked_by_sharpness_alone():
     train, calibrate, blurred = views_of(pixels[:160]), views_of(pixels[160:260]), changed("blurred", pixels[260:])
     gate = fit_gate(train, calibrate, (tolerated_sharpness(pixels[:160]), tolerated_sharpness(pixels[160:260])))
     before = fit_gate(*({name: of[name] for name in of if name != SHARPNESS} for of in (train, calibrate)))
-    assert share_marked(gate, blurred) == 1
-    assert share_marked(before, blurred) < 0.5
-    assert share_marked(gate, pixels[260:]) <= 0.1
+    assert share_of(gate, blurred) == 1
+    assert share_of(before, blurred) < 0.5
+    assert share_of(gate, pixels[260:]) <= 0.1
 
 
 def test_without_tolerated_changes_compression_would_be_marked(films):
@@ -100,7 +105,7 @@ def test_without_tolerated_changes_compression_would_be_marked(films):
     of = views_of(train), views_of(calibrate)
     bare, gate = fit_gate(*of), fit_gate(*of, (tolerated_sharpness(train), tolerated_sharpness(calibrate)))
     pixels = corrupted(small[300:], "jpeg-60", np.arange(100))
-    assert share_marked(bare, pixels) > share_marked(gate, pixels) + 0.3  # 0.70 and 0.16
+    assert share_of(bare, pixels) > share_of(gate, pixels) + 0.3  # 0.70 and 0.16
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "unchanged"])
@@ -131,7 +136,7 @@ def test_the_count_by_kind_is_that_of_the_gate(gate, films):
     found = kinds_caught(gate, films[500:], features_of, fresh=True)
     some = films[500:][spread_over(200, 60)]
     assert (found.images, found.fresh) == (60, True)
-    assert found.marked == {kind: round(60 * share_marked(gate, changed(kind, some))) for kind in KINDS}
+    assert found.marked == {kind: round(60 * share_of(gate, changed(kind, some))) for kind in KINDS}
     assert found.marked["unchanged"] <= 3 and found.marked["blurred"] == found.marked["noisy"] == 60
     assert kinds_caught(gate, films[500:507], features_of, fresh=False).images == 7
     assert spread_over(5, 3).tolist() == [0, 2, 4]
@@ -286,3 +291,21 @@ def test_a_changed_or_lost_file_is_refused_and_a_run_without_a_gate_has_none(gat
     run.gate.write_bytes(b"no tensors")
     assert refusal(lambda: read_gate(run, torn), DataError)
     assert read_gate(run, Card.model_construct(gate_sha256=None)) is None
+
+
+def test_a_score_that_is_no_number_is_marked_and_no_gate_is_no_share():
+    scores = np.array([0.5, 1.0, 1.0000001, np.nan, np.inf, -np.inf])
+    assert np.flatnonzero(is_marked(scores)).tolist() == [2, 3, 4]
+    assert share_marked(np.array([np.nan, 0.5])) == 0.5
+    assert share_marked(None) is None and share_marked(np.empty(0)) is None
+
+
+def test_no_other_module_compares_ood_scores_with_the_limit():
+    """`ood > 1` takes NaN, which is unlike every train image, for like them: the others ask is_marked()."""
+    texts = {path: path.read_text(encoding="utf-8") for path in Path(plainfilm.__file__).parent.rglob("*.py")}
+    compared = [
+        path.name
+        for path, text in texts.items()
+        if re.search(r"(?i)\b(ood|OOD\]\S*|score\(.*\)\[0\])\)? *[<>]=? *1\b", text)
+    ]
+    assert not compared
