@@ -79,6 +79,9 @@ experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms),
 	@name=$$(basename $(GRID)); runs="runs/experiments/$${name%.*}"; \
 	if [ -d "$$runs" ]; then $(BIN)/plainfilm experiments table "$$runs" $(GRID); fi  # none after a dry run
 
+# Tests are rewritten and compiled once, not by each worker and each process that they start (half of what collecting takes).
+test test-lowest test-all: export PYTHONDONTWRITEBYTECODE :=
+
 test: setup  ## Unit and integration tests on drawn images
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration tests/unit -m "not campaign" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
