@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from plainfilm.base.files import hash_json
 from plainfilm.errors import DataError, PlainfilmError
+
+# 0.2 s for an example, and the rate of drawing them, say how busy the machine is
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 os.environ.pop("COLUMNS", None)  # pytest's workers set it, and then our output is wrapped outside a terminal too
 
