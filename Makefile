@@ -79,8 +79,14 @@ experiments: setup  ## The grid CONFIG (default: a small one on drawn phantoms),
 	@name=$$(basename $(GRID)); runs="runs/experiments/$${name%.*}"; \
 	if [ -d "$$runs" ]; then $(BIN)/plainfilm experiments table "$$runs" $(GRID); fi  # none after a dry run
 
+# Tests are rewritten and compiled once, not by each worker and each process that they start (half of what collecting takes).
+test test-lowest test-all: export PYTHONDONTWRITEBYTECODE :=
+
+# a worker for each core, of which each keeps the libraries that it imported: 1 to 2 GB
+SPREAD := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: setup  ## Unit and integration tests on drawn images
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration tests/unit -m "not campaign" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/integration tests/unit -m "not campaign" $(SPREAD) $(ARGS)
 
 LOWEST := build/lowest
 test-lowest: setup  ## Unit tests with the lowest allowed versions, in build/lowest (downloads about 3 GB on Linux)
@@ -89,7 +95,7 @@ test-lowest: setup  ## Unit tests with the lowest allowed versions, in build/low
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)/venv
 	$(BIN)/uv pip sync --quiet --python $(LOWEST)/venv/bin/python $(LOWEST)/requirements.txt
 	$(BIN)/uv pip install --quiet --python $(LOWEST)/venv/bin/python --no-deps --no-build-isolation --editable .
-	OMP_NUM_THREADS=1 $(LOWEST)/venv/bin/python -m pytest tests/unit -m "not campaign" $(ARGS)
+	OMP_NUM_THREADS=1 $(LOWEST)/venv/bin/python -m pytest tests/unit -m "not campaign" $(SPREAD) $(ARGS)
 
 test-all: setup  ## All tests; those on real images need PLAINFILM_DATA
 	$(BIN)/python -m pytest tests $(ARGS)

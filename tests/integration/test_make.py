@@ -85,3 +85,12 @@ def test_the_newest_finished_run_is_taken_the_demos_too(place: Path):
 def test_without_a_run_it_says_where_it_looked(place: Path):
     words, said = make(place, "evaluate", code=2)
     assert words == [] and "No finished run in runs/*/ or runs/*/*/" in said and "make evaluate RUN=runs/NAME" in said
+
+
+@pytest.mark.parametrize("target", ["test", "test-all"])
+def test_the_tests_keep_what_they_compile_whatever_the_shell_says(place: Path, target: str, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    python = place / ".venv" / "bin" / "python"
+    python.write_text('#!/bin/sh\necho "[\\"$PYTHONDONTWRITEBYTECODE\\"]" > words\n')
+    python.chmod(0o755)
+    assert make(place, target)[0] == [[""]]

@@ -26,12 +26,6 @@ from plainfilm.runs.folder import RunDir
 SaveRun = Callable[..., RunDir]
 
 
-@pytest.fixture(autouse=True)
-def no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No power is cut here; on a busy disk each flush takes 3 to 30 ms."""
-    monkeypatch.setattr("os.fsync", lambda handle: None)
-
-
 def rows_of(patients: int, images: int, split: str, first: int = 0, labels: tuple[str, ...] = ("NORMAL", "PNEUMONIA")):
     """Rows of a table: `images` of each patient, classes in turn, every file of its own content."""
     found = []

@@ -85,7 +85,7 @@ def plot_copies(images: Sequence[np.ndarray], names: Sequence[str]) -> Figure:
     figure = Figure(figsize=(2.1 * max(shown, 2), 2.5), layout="constrained")
     for ax, image, name in zip(np.atleast_1d(figure.subplots(1, shown)), images, names, strict=False):
         ax.imshow(image, cmap="gray" if image.ndim == 2 else None, vmin=0, vmax=255)
-        ax.set_title(_short(name), fontsize=7, parse_math=False)
+        ax.set_title(_short(name), fontsize=7, parse_math=False, y=1)  # as in base.plot_batch
         ax.set_axis_off()
     return figure
 

@@ -4,10 +4,11 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from PIL import Image
 
-from plainfilm.plots import base
+from plainfilm.plots import audit, base
 
 
 def texts(figure: Figure) -> list[str]:
@@ -69,6 +70,19 @@ def test_the_lr_curve_survives_a_diverging_end_and_missing_suggestions():
 def test_a_batch_sheet_shows_at_most_sixteen_images(n, channels):
     figure = base.plot_batch(np.random.default_rng(0).random((n, 8, 8, channels)), ["A"] * n, "t")
     assert sum(bool(ax.images) for ax in figure.axes) == min(n, 16)
+
+
+def test_sheets_of_images_measure_no_ticks(monkeypatch):
+    """Their axes are off; each training draws one, and this was two thirds of the drawing."""
+    measured: list[Axis] = []
+    whole = Axis.get_tightbbox
+    monkeypatch.setattr(Axis, "get_tightbbox", lambda axis, *a, **k: measured.append(axis) or whole(axis, *a, **k))
+    images = np.random.default_rng(0).random((4, 8, 8))
+    for figure in (base.plot_batch(images, list("ABCD"), "t"), audit.plot_copies(images, list("ABCD"))):
+        base.as_png(figure)
+        assert [ax.get_title() for ax in figure.axes] == list("ABCD") and measured == []
+    base.as_png(base.plot_confusion(np.eye(2, dtype=int), ["A", "B"], "t"))
+    assert measured  # where there are ticks
 
 
 def test_scores_of_both_classes_are_counted_separately():
