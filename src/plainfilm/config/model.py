@@ -56,6 +56,7 @@ class ModelConfig(Section):
         Option(
             "--range", "Weights", LEARNS, "LOW,HIGH", unset="mean and std of the network", harmless=r"[0-9.,eE+-]{1,40}"
         ),
+        unit="pixel value",
     )
     standardise: bool = key(
         False,

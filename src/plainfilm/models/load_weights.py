@@ -208,7 +208,7 @@ def _scale_note(given: _Tensors, model: Normalised) -> list[str]:
     """What a file of torchxrayvision lacks: it is known by its operating thresholds, and its images by their scale."""
     if "op_threshs" not in given or float(model.std.max()) < _XRV_STD:
         return []
-    return [f"the weights look like torchxrayvision's, whose images are in -1024..1024: give --range {_XRV_RANGE}"]
+    return [f"the weights seem to be torchxrayvision's, whose images are in -1024..1024: give --range {_XRV_RANGE}"]
 
 
 def _resized_grid(old: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:

@@ -82,7 +82,7 @@ def build_learner(
             "balanced": dls.train.balance,
         },
     )
-    for note in recipe_note(cfg, len(dls.train_ds), parameter_count(model)):
+    for note in _recipe_note(cfg, len(dls.train_ds), parameter_count(model)):
         on_event("note", {"text": note})
     learn = make_learner(dls, model, cfg.train, path=path, on_event=on_event)
     learn.patients = rows["group"].to_numpy()
@@ -92,7 +92,7 @@ def build_learner(
     return learn, pixels.part((rows["split"] == "valid").to_numpy())
 
 
-def recipe_note(cfg: ExperimentConfig, images: int, parameters: int) -> list[str]:
+def _recipe_note(cfg: ExperimentConfig, images: int, parameters: int) -> list[str]:
     """That the whole of a pretrained network is to be trained on too few images for it; none where the head alone is.
 
     Args:

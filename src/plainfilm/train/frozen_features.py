@@ -60,7 +60,7 @@ def hold_features(learn: Learner) -> None:
 def _parts(learn: Learner) -> list[np.ndarray]:
     """Numbers of the train rows and of all others, which runs with another part of the train images share.
 
-    No batch holds rows of both, so that either part's features are the same bits whatever the other is.
+    No batch holds rows of both, so that either part's features are bit-identical whatever the other is.
     """
     train = np.isin(np.arange(len(learn.dls.train.pixels)), learn.dls.train.dataset.items)
     return [rows for rows in (np.flatnonzero(train), np.flatnonzero(~train)) if len(rows)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plainfilm.config import load_config
-from plainfilm.pipeline.learner import recipe_note
+from plainfilm.pipeline.learner import _recipe_note
 
 LITE0 = 3_372_994  # parameters for grey images and two classes
 
@@ -13,7 +13,7 @@ LITE0 = 3_372_994  # parameters for grey images and two classes
 def noted(images: int, parameters: int = LITE0, weights: str = "mine.pth", **train: object) -> list[str]:
     options = {f"train.{name}": value for name, value in train.items()}
     cfg = load_config(options={"model.name": "efficientnet_lite0", "model.weights": weights, **options})
-    return recipe_note(cfg, images, parameters)
+    return _recipe_note(cfg, images, parameters)
 
 
 @pytest.mark.parametrize("train", [{}, {"recipe": "all"}, {"recipe": "head-then-all"}, {"freeze_epochs": 2}], ids=str)
