@@ -127,9 +127,9 @@ VALUES = {
     "--per-class": "3", "--exclude": "x.csv", "--threads": "3", "--missing-label": "drop", "--keep-label": "NA",
     "--one-label": "x", "--max-megapixels": "300",
     "--label-pattern": "(x)", "--under": "x", "--precision": "bf16", "--group-column": "x", "--group-pattern": "(x)",
-    "--date-column": "x", "--test-series": "x", "--sandbox": "off", "--recipe": "all",
+    "--date-column": "x", "--test-series": "x", "--sandbox": "off", "--recipe": "all", "--range": "-1,1",
 }  # fmt: skip
-ALSO = {"--requantise": ["--harmonise"]}
+ALSO = {"--requantise": ["--harmonise"], "--range": ["--weights", "x.pth"]}
 CHANGES_NOTHING = {"--weights", "--freeze-epochs", "--lr-ratio", "--norm"}  # another value needs weights
 NEEDS_WEIGHTS = {"--freeze"}
 

@@ -209,7 +209,9 @@ class Terminal(ExperimentEvents):
             self.say(f"  {note}")
         if facts["standardise"]:
             self.say("  each image normalised with its own mean and standard deviation")
-        for name in () if facts["standardise"] else ("mean", "std"):
+        if facts["range"]:
+            self.say(f"  pixels scaled to {facts['range'][0]:g}..{facts['range'][1]:g}")
+        for name in () if facts["standardise"] or facts["range"] else ("mean", "std"):
             self.say(f"  pixels normalised with {name} {', '.join(f'{value:g}' for value in facts[name])}")
 
     def _on_estimate(self, facts: dict[str, Any]) -> None:

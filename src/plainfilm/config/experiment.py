@@ -47,6 +47,15 @@ class ExperimentConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def range_is_that_of_a_file(self) -> ExperimentConfig:
+        if self.model.range is not None and self.model.weights in ("none", "imagenet"):
+            known = "ImageNet's weights state theirs" if self.model.weights == "imagenet" else "there are no weights"
+            raise ValueError(
+                f"model.range: it says what pixels were to a weights file (--weights FILE), and {known}; leave it out"
+            )
+        return self
+
     def as_yaml(self) -> str:
         """The resolved config, every key named."""
         return dump_yaml(self.model_dump(mode="json"))

@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from plainfilm.config.keys import LEARNS, Option, Section, key
 
-_Statistic = tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)],
-                  Annotated[float, Field(allow_inf_nan=False)]]  # fmt: skip
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Statistic = tuple[_Finite, _Finite, _Finite]
 
 
 class ModelConfig(Section):
@@ -50,6 +50,14 @@ class ModelConfig(Section):
         "Standard deviation of each channel, by which pixels are divided; one number is meant for all. null: that of the weights.",
         unit="pixel value in 0..1",
     )
+    range: tuple[_Finite, _Finite] | None = key(
+        None,
+        "What black and white were to the weights of a file, as LOW,HIGH: -1024,1024 for torchxrayvision, -1,1 for RadImageNet; sets mean and std.",
+        Option(
+            "--range", "Weights", LEARNS, "LOW,HIGH", unset="mean and std of the network", harmless=r"[0-9.,eE+-]{1,40}"
+        ),
+        unit="pixel value",
+    )
     standardise: bool = key(
         False,
         "Normalise each image with its own mean and standard deviation instead, which hides exposure and contrast.",
@@ -60,6 +68,38 @@ class ModelConfig(Section):
     @classmethod
     def one_number_for_all_channels(cls, value: Any) -> Any:
         return [value] * 3 if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("range", mode="before")
+    @classmethod
+    def range_from_the_command_line(cls, value: Any) -> Any:
+        """'-1024,1024' as it is typed; what is no number there stays, and is refused as one."""
+        return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+    @field_validator("range")
+    @classmethod
+    def range_rises(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not value[0] < value[1]:
+            raise ValueError(
+                f"the first number must be below the second, as in -1024,1024; found {value[0]:g},{value[1]:g}"
+            )
+        return value
+
+    @property
+    def statistics_of_range(self) -> tuple[_Statistic | None, _Statistic | None]:
+        """Mean and std, of pixels in 0..1, that bring them to `range`; None and None without one."""
+        if self.range is None:
+            return None, None
+        low, high = self.range
+        return (-low / (high - low),) * 3, (1 / (high - low),) * 3
+
+    @model_validator(mode="after")
+    def range_agrees(self) -> ModelConfig:
+        mean, std = self.statistics_of_range
+        if mean and ((self.mean or mean) != mean or (self.std or std) != std):
+            raise ValueError("range, and mean or std, are two ways to say the same; give one of them")
+        if self.range is not None and self.standardise:
+            raise ValueError("standardise takes no range: it normalises each image by itself; choose one")
+        return self
 
     @model_validator(mode="after")
     def one_normalisation(self) -> ModelConfig:

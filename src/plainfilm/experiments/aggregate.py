@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from plainfilm.compare.configurations import (
 from plainfilm.compare.differences import tested_pairs
 from plainfilm.compare.pooled_folds import folds_of
 from plainfilm.compare.scored_run import Scored, read_scored
+from plainfilm.data.table.saved_table import read_table
 from plainfilm.errors import ConfigError, DataError
 from plainfilm.evaluate.finished import SHIFTED
 from plainfilm.evaluate.test_ledger import count_accesses
@@ -55,7 +56,8 @@ class Costs:
 class Row:
     """One configuration. `rank` is 1 for the best on valid; without a finished run `metrics` is empty and `why` says so.
 
-    `per_class`: train images per class if the experiment limits them; `best`: the row that it is tested against, or
+    `per_class`: train images per class if the experiment limits them; `smallest`: those of the smallest class where it
+    varies their number and this row has all; `best`: the row that it is tested against, or
     itself if it is that row (where the number of train images varies, the best of the same number). `discordant`: on
     valid, the share of discordant pairs that the network ranks correctly; None if a run does not have it. `runs`: the
     finished ones; `folds`: how many folds of each seed they are, None where they are none.
@@ -72,6 +74,7 @@ class Row:
     command: str
     why: str = ""
     per_class: int | None = None
+    smallest: int | None = None
     best: str = ""
     discordant: MeanSd | None = None
     runs: int = 0
@@ -80,7 +83,12 @@ class Row:
     @property
     def way(self) -> str:
         """The configuration's name without the number of images."""
-        return self.name.removesuffix(f"-per_class_{self.per_class}")
+        return self.name.removesuffix(f"-per_class_{self.images}")
+
+    @property
+    def images(self) -> str:
+        """Train images per class, in words."""
+        return "all" if self.per_class is None else str(self.per_class)
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def read_section(name: str, folder: Path, file: Path | None, margin: float | Non
         notes + _comparability_notes([root for root, _ in done], split, rows)
         + (lineup.own_splits_note() if lineup else []), len(runs),
         [f"{root.name} ({status})" for root, status in unfinished], split,
-        frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class for row in rows} - {None}) > 1,
+        frozenset(run.card.seal for run in runs if run.card.seal), len({row.per_class or row.smallest for row in rows} - {None}) > 1,
         bool(runs) and all(run.card.kept_by == KEPT_LAST for run in runs),
         tuple(sorted({version_of(RunDir(root)) for root, _ in done})), margin,
     )  # fmt: skip
@@ -208,10 +216,20 @@ def _rows(
             configuration.name: (part.configurations[0].name, tested.get((0, i)))
             for i, configuration in enumerate(part.configurations)
         }
-    return [
+    rows = [
         _row(configuration, i, against[configuration.name], size, _command(configuration.name, experiment, file), saved)
         for i, (configuration, size) in enumerate(zip(lineup.configurations, sizes, strict=True))
     ]
+    return [
+        replace(row, smallest=_smallest_class(configuration.runs[0])) if any(sizes) and row.per_class is None else row
+        for row, configuration in zip(rows, lineup.configurations, strict=True)
+    ]
+
+
+def _smallest_class(run: Scored) -> int:
+    """Train images of the smallest class."""
+    rows = read_table(RunDir(run.root))
+    return int(rows.loc[rows["split"] == "train", "label"].value_counts().min())
 
 
 def _row(

@@ -7,8 +7,9 @@ grid: {model.name: [paper, compact], train.seed: [0, 1, 2]}
 configurations: [{name: wide, model.filters: [32, 64, 128]}, {name: huge, model.dense: 4096, skip: takes hours}]
 ```
 The grid is the product of all its values and the configurations. `train.seed` and `data.fold` repeat a configuration;
-every other key makes a new one. A configuration with `skip` is checked, listed as not run, and trained only when
-requested by name. Nothing runs until all of them have been checked.
+every other key makes a new one. A configuration with a `grid` of its own takes the values of its keys from there, and may
+share its name with another whose runs are of other values. One with `skip` is checked, listed as not run, and trained
+only when requested by name. Nothing runs until all of them have been checked.
 """
 
 from __future__ import annotations
@@ -35,9 +36,11 @@ _STEM = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9._+ -]{0,78}[A-Za-z0-9_+-])?$")  #
 _NAMES_ARE = "letters, digits, '.', '_', '+' and '-', at most 80, the first a letter or digit"
 _BETWEEN_FAULTS = re.compile(r"; (?=[\w.]+: )")  # as joined by make_config; runs share most of their faults
 SEED, FOLD = "train.seed", "data.fold"
-_SKIP = "skip"
-_OWN_KEYS = ("about", "grid", "configurations")
+_PER_CLASS = "data.per_class"
+_SKIP, _GRID = "skip", "grid"
+_OWN_KEYS = ("about", _GRID, "configurations")
 _Overrides = dict[str, Any]
+_Axes = dict[str, list[Any]]  # dotted key -> its values
 
 
 class About(BaseModel):
@@ -140,32 +143,32 @@ def _about(raw: Any, faults: list[str]) -> About:
         return About()
 
 
-def _axes(raw: Any, faults: list[str]) -> dict[str, list[Any]]:
-    """Dotted key -> its values."""
+def _axes(raw: Any, faults: list[str], where: str = _GRID) -> _Axes:
+    """The axes of a grid; `where`: its name in faults."""
     if raw is None:
         return {}
     if not isinstance(raw, Mapping) or not raw:
-        faults.append(f"grid: found {raw!r}; expected dotted keys with lists, e.g. 'train.seed: [0, 1, 2]'")
+        faults.append(f"{where}: found {raw!r}; expected dotted keys with lists, e.g. 'train.seed: [0, 1, 2]'")
         return {}
     axes = {}
     for key, values in raw.items():
         if not isinstance(values, list):
-            faults.append(f"grid.{key}: found {values!r}; expected a list of values, e.g. [{values}]")
+            faults.append(f"{where}.{key}: found {values!r}; expected a list of values, e.g. [{values}]")
         elif not values:
             faults.append(
-                f"grid.{key}: the list is empty, so there is nothing to run; give it a value or remove the key"
+                f"{where}.{key}: the list is empty, so there is nothing to run; give it a value or remove the key"
             )
         elif twice := [value for i, value in enumerate(values) if value in values[:i]]:
-            faults.append(f"grid.{key}: {twice[0]!r} is listed twice; keep one")
+            faults.append(f"{where}.{key}: {twice[0]!r} is listed twice; keep one")
         elif "." not in str(key):
-            faults.append(f"grid.{key}: expected a dotted key, e.g. 'train.{key}'")
+            faults.append(f"{where}.{key}: expected a dotted key, e.g. 'train.{key}'")
         else:
             axes[str(key)] = values
     return axes
 
 
 def _configurations(raw: Any, faults: list[str]) -> list[tuple[str, _Overrides]]:
-    """(name, overrides) of each; one without name and overrides if the file lists none."""
+    """(name, overrides, with the axes of its own grid) of each; one without any of it if the file lists none."""
     if raw is None:
         return [("", {})]
     if not isinstance(raw, list) or not raw:
@@ -179,25 +182,28 @@ def _configurations(raw: Any, faults: list[str]) -> list[tuple[str, _Overrides]]
             continue
         if not _NAME.match(name):
             faults.append(f"configurations: {name!r} cannot name a folder; use {_NAMES_ARE}")
-        if any(name == other for other, _ in found):
+        if any(name == other and _GRID not in theirs for other, theirs in found) and _GRID not in entry:
             faults.append(f"configurations: two are named {name!r}; each needs its own name")
         overrides = {str(key): value for key, value in entry.items() if key != "name"}
         if not isinstance(overrides.get(_SKIP, "text"), str) or not overrides.get(_SKIP, "text"):
             faults.append(f"configurations, {name}.skip: found {overrides[_SKIP]!r}; expected the reason as a text")
-        flat = [key for key in overrides if "." not in key and key != _SKIP]
+        if _GRID in overrides:
+            overrides[_GRID] = _axes(overrides[_GRID], faults, f"configurations, {name}.grid")
+        flat = [key for key in overrides if "." not in key and key not in (_SKIP, _GRID)]
         faults += [f"configurations, {name}.{key}: expected a dotted key, e.g. 'train.{key}'" for key in flat]
         found.append((name, overrides))
     return found
 
 
 def _plan(
-    path: Path, raw: dict[str, Any], rows: list[tuple[str, _Overrides]], axes: dict[str, list[Any]], faults: list[str]
+    path: Path, raw: dict[str, Any], rows: list[tuple[str, _Overrides]], shared: _Axes, faults: list[str]
 ) -> list[Planned]:
-    repeats = {key: axes[key] for key in (FOLD, SEED) if key in axes}
-    others = {key: values for key, values in axes.items() if key not in repeats}
     planned: list[Planned] = []
     for name, given in rows:
-        overrides = {key: value for key, value in given.items() if key != _SKIP}
+        overrides = {key: value for key, value in given.items() if key not in (_SKIP, _GRID)}
+        axes = {**shared, **given.get(_GRID, {})}
+        repeats = {key: axes[key] for key in (FOLD, SEED) if key in axes}
+        others = {key: values for key, values in axes.items() if key not in repeats}
         clash = sorted(overrides.keys() & axes.keys())
         faults += [f"{key} is in the grid and in the configuration {name!r}; keep one" for key in clash]
         for values in itertools.product(*others.values()):
@@ -237,8 +243,10 @@ def _config(path: Path, raw: dict[str, Any], overrides: _Overrides, faults: list
 
 
 def _part(key: str, value: Any) -> str:
-    """The part of a name for a grid value: 'compact', 'size_px_128', 'filters_8x16x32'."""
-    if isinstance(value, list):
+    """The part of a name for a grid value: 'compact', 'size_px_128', 'filters_8x16x32', 'per_class_all'."""
+    if key == _PER_CLASS and value is None:
+        text = "all"
+    elif isinstance(value, list):
         text = "x".join(map(str, value))
     elif isinstance(value, bool) or value is None:
         text = {True: "on", False: "off", None: "none"}[value]

@@ -163,7 +163,7 @@ def _count(found: MeanSd) -> str:
 
 def _against(row: Row) -> str:
     if row.best == row.name:
-        return "the best" if row.rank == 1 else f"the best of {row.per_class} images"
+        return "the best" if row.rank == 1 else f"the best of {row.images} images"
     found = row.difference
     if found is None:
         return "not tested: different images"

@@ -161,7 +161,7 @@ def _draw(section: ResultsSection) -> dict[str, tuple[str, bytes]]:
             as_png(_draw_cost(section, rows)),
         )
     }
-    if len({row.per_class for row in rows} - {None}) > 1:
+    if section.sized:
         title = f"AUROC on {section.split} against the number of train images"
         found[title] = (f"{name}-sizes.png", as_png(_draw_sizes(section, rows)))
     return found
@@ -172,10 +172,12 @@ def _draw_sizes(section: ResultsSection, rows: list[Row]) -> Figure:
 
     curves: dict[str, list[tuple[float, float, float]]] = {}
     for row in rows:
-        auroc = row.metrics["auroc"]
-        if row.per_class is not None and auroc.mean is not None:
-            curves.setdefault(row.way, []).append((row.per_class, auroc.mean, np.nan if auroc.sd is None else auroc.sd))
-    return plot_sizes({way: np.array(points) for way, points in curves.items()}, section.split, section.name)
+        auroc, images = row.metrics["auroc"], row.per_class or row.smallest
+        if images is not None and auroc.mean is not None:
+            curves.setdefault(row.way, []).append((images, auroc.mean, np.nan if auroc.sd is None else auroc.sd))
+    whole = {row.smallest for row in rows} - {None}
+    lines = {way: np.array(points) for way, points in curves.items()}
+    return plot_sizes(lines, section.split, section.name, whole)
 
 
 def _draw_cost(section: ResultsSection, rows: list[Row]) -> Figure:

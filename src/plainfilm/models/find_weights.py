@@ -116,6 +116,10 @@ def _file_sha256(path: Path) -> str:
 
 
 def _from_run(root: Path, cfg: ModelConfig, spec: ModelSpec) -> FoundWeights:
+    if cfg.range is not None:
+        raise ConfigError(
+            f"--range says what pixels were to a weights file; the run {root} states its own mean and std. Leave it out."
+        )
     run = RunDir(root)
     if run.status.is_file():
         RunDir.open(root)  # refuses an unfinished run
@@ -171,7 +175,8 @@ def with_statistics(cfg: ModelConfig, found: FoundWeights | None) -> ModelConfig
     if found is None:
         return cfg
     spec = check_options(cfg)
-    mean, std = (found.card.mean, found.card.std) if found.card else (spec.mean, spec.std)
+    usual = (found.card.mean, found.card.std) if found.card else (spec.mean, spec.std)
+    mean, std = (own or other for own, other in zip(cfg.statistics_of_range, usual, strict=True))
     standardise = cfg.standardise or bool(found.card and found.card.model.standardise)
     # absolute, as data.path is: the run's config must mean the same from another folder
     return with_absolute_weights(cfg).model_copy(

@@ -6,7 +6,7 @@ import json
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from torch import nn
 from plainfilm.base.files import read_regular, regular_file
 from plainfilm.errors import DataError
 from plainfilm.models.find_weights import FoundWeights
-from plainfilm.models.key_maps import timm_efficientnet
+from plainfilm.models.key_maps import numbered_children, timm_efficientnet
 from plainfilm.models.registry import ModelSpec
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _Tensors = dict[str, torch.Tensor]
 _CONTAINERS = ("state_dict", "model_state_dict", "model", "network")
 _PREFIXES = ("module.", "network.", "backbone.", "model.", "encoder.", "_orig_mod.")
+_XRV, _XRV_RANGE = "torchxrayvision", "-1024,1024"
+_XRV_STD = 0.01  # 1/2048 with that range; that of no other normalisation is as small
+_CONVERT = "python -c \"import torch; torch.save(torch.load('FILE', weights_only=False).state_dict(), 'weights.pt')\""
 _SAFETENSORS_HEADER_MAX = 100_000_000  # bytes; the format's own limit
 # Before 2017 DenseNet's layers were named norm.1, conv.2; torchvision's file still uses these names.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
@@ -86,11 +89,23 @@ def _read_torch(path: Path) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - a file from elsewhere can fail in any way, and all of them mean the same
         if re.search(r"Unsupported (global|class|operand)|GLOBAL", str(error)):
-            raise DataError(
-                f"{path} holds Python objects besides tensors, which could run code; none was loaded. "
-                "If you trust it, write only its state_dict, with save_file of safetensors."
-            ) from None
+            raise DataError(_holds_objects(path, str(error))) from None
         raise DataError(f"{path} is damaged or not a PyTorch file ({_first_line(error)}). Get it again.") from None
+
+
+def _holds_objects(path: Path, said: str) -> str:
+    """The refusal of a file with Python objects; `said`: torch's words, which name the first of them."""
+    found = re.search(r"GLOBAL ([\w.]{1,80})", said)
+    kind = found[1] if found else ""
+    refused = f"{path} holds Python objects besides tensors{f' ({kind})' if kind else ''}, which could run code; none was loaded."
+    if kind.startswith(_XRV):
+        return (
+            f"{refused} torchxrayvision saves whole models. If you trust the file, write its tensors alone where that "
+            f"package is installed: {_CONVERT} Then give weights.pt, with --range {_XRV_RANGE}."
+        )
+    return (
+        f"{refused} If you trust it and it is a whole model, write its tensors alone where it can be loaded: {_CONVERT}"
+    )
 
 
 def _unwrapped(content: Any, path: Path) -> _Tensors:
@@ -121,10 +136,11 @@ def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab:
         DataError: the weights belong to another architecture, or are not finite.
     """
     target = model.network.state_dict()
-    given = _named_as(_read_tensors(found.path), target)
+    given = _named_as(_read_tensors(found.path), target, [name for name, _ in model.network.named_children()])
     head = f"{model.parts.head}."
     fresh = {name for name in target if name.startswith(head)} if found.card and found.card.vocab != vocab else set()
     given, notes = _fitted(given, target, model.parts.stems)
+    notes += _scale_note(given, model)
     if spec.name == "paper" and _size_differs(given, target):
         fresh |= {name for name in target if name.startswith("head.")}
         notes.append("the dense layers belong to another image size and start from random weights")
@@ -141,20 +157,23 @@ def load_initial(model: Normalised, spec: ModelSpec, found: FoundWeights, vocab:
     return report
 
 
-def _named_as(given: _Tensors, target: Mapping[str, torch.Tensor]) -> _Tensors:
-    """The same tensors under the network's names, as far as dropping wrapper prefixes and old names leads there."""
+def _named_as(given: _Tensors, target: Mapping[str, torch.Tensor], children: Sequence[str]) -> _Tensors:
+    """The same tensors under the network's names, as far as dropping wrapper prefixes, and the names and numbers of
+    other libraries, lead there."""
 
     def hits(tensors: _Tensors) -> int:
         return len(tensors.keys() & target.keys())
 
     while True:
-        tries = [{name.removeprefix(prefix): value for name, value in given.items()} for prefix in _PREFIXES]
-        tries.append({_OLD_DENSENET.sub(r"\1\2", name): value for name, value in given.items()})
-        renamed = timm_efficientnet(given, target)
-        tries.append({renamed.get(name, name): value for name, value in given.items()})
-        best = max(tries, key=hits)
+        bare = [{name.removeprefix(prefix): value for name, value in given.items()} for prefix in _PREFIXES]
+        ways = [
+            {name: _OLD_DENSENET.sub(r"\1\2", name) for name in given},
+            timm_efficientnet(given, target),
+            *numbered_children(given, children),
+        ]
+        best = max([*bare, *({way.get(name, name): value for name, value in given.items()} for way in ways)], key=hits)
         if hits(best) <= hits(given):
-            wrapped = [each for each in tries[:-2] if each.keys() != given.keys() and not hits(given)]
+            wrapped = [each for each in bare if each.keys() != given.keys() and not hits(given)]
             deeper = [each for each in wrapped if len(each) == len(given)]
             if not deeper:
                 return given
@@ -183,6 +202,13 @@ def _fitted(given: _Tensors, target: Mapping[str, torch.Tensor], stems: tuple[st
             given[positions] = resized
             notes.append("pos_embed resized to the grid of this image size")
     return given, notes
+
+
+def _scale_note(given: _Tensors, model: Normalised) -> list[str]:
+    """What a file of torchxrayvision lacks: it is known by its operating thresholds, and its images by their scale."""
+    if "op_threshs" not in given or float(model.std.max()) < _XRV_STD:
+        return []
+    return [f"the weights seem to be torchxrayvision's, whose images are in -1024..1024: give --range {_XRV_RANGE}"]
 
 
 def _resized_grid(old: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:

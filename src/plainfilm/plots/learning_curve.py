@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,13 +15,14 @@ _LINES = ("-", "--", "-.", ":")
 _APART = 0.035  # neighbouring lines are shifted apart by this share of their x value
 
 
-def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figure:
+def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str, whole: Container[float | None] = ()) -> Figure:
     """AUROC (mean, with sd over seeds) against train images per class.
 
     Args:
         curves: name -> float (k, 3): images per class, mean, and sd (NaN for one seed). Lines differ in colour,
             marker and style, so they survive greyscale print.
         split: the split that was scored.
+        whole: numbers of images that stand for all train images, by those of the smallest class.
     """
     figure = Figure(figsize=(5.6, 4.2 + 0.1 * len(curves)), layout="constrained")
     ax = figure.subplots()
@@ -34,7 +35,7 @@ def plot_sizes(curves: Mapping[str, np.ndarray], split: str, title: str) -> Figu
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator(sizes))
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"all\n({x:g})" if x in whole else f"{x:g}"))
     ax.yaxis.set_major_locator(MaxNLocator(7))
     ax.set_xlabel("train images per class")
     ax.set_ylabel(f"AUROC on {split}, mean ± sd over seeds")

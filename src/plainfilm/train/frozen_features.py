@@ -42,28 +42,40 @@ def hold_features(learn: Learner) -> None:
     learn.model.eval()
     learn.feature_pass = None
     cache: FeatureCache | None = getattr(learn, "feature_cache", None)
-    if cache is None:
-        _set_features(learn, _computed(learn))
-        return
-    made_by = _made_by(learn.model, str(learn.dls.device or "cpu"))
-    features = cache.read(made_by)
-    if features is None:
-        features = _computed(learn)
-        cache.write(made_by, features)
-    _set_features(learn, features)
+    made_by = _made_by(learn.model, str(learn.dls.device or "cpu")) if cache else {}
+    meter, began, computed = LoadMeter(), time.perf_counter(), 0
+    found, parts, kept = [], _parts(learn), True
+    for rows in parts:
+        mine = cache.part(rows) if cache else None
+        features = mine.read(made_by) if mine else None
+        if features is None:
+            features, computed = _computed(learn, rows), computed + len(rows)
+            kept = kept and mine is not None and mine.write(made_by, features)  # a full disk is noted once
+        found.append(features)
+    if computed:
+        learn.feature_pass = FeaturePass((time.perf_counter() - began) / computed, meter.read())
+    _set_features(learn, np.concatenate(found)[np.argsort(np.concatenate(parts))])
 
 
-def _computed(learn: Learner) -> np.ndarray:
-    """Features of all rows, float32 (n, d)."""
-    meter, began = LoadMeter(), time.perf_counter()
+def _parts(learn: Learner) -> list[np.ndarray]:
+    """Numbers of the train rows and of all others, which runs with another part of the train images share.
+
+    No batch holds rows of both, so that either part's features are bit-identical whatever the other is.
+    """
+    train = np.isin(np.arange(len(learn.dls.train.pixels)), learn.dls.train.dataset.items)
+    return [rows for rows in (np.flatnonzero(train), np.flatnonzero(~train)) if len(rows)]
+
+
+def _computed(learn: Learner, rows: np.ndarray) -> np.ndarray:
+    """Features of these rows, float32 (n, d)."""
     pixels, found = learn.dls.train.pixels, []
     # an inference tensor could not be trained on: these are copied to one array
     with torch.inference_mode(), full_fp32_products(str(learn.dls.device or "cpu")):
-        for start in range(0, len(pixels), _BATCH):
+        for start in range(0, len(rows), _BATCH):
             raise_if_stop_requested(learn)
-            batch = torch.from_numpy(channels_first(pixels[start : start + _BATCH])).to(learn.dls.device or "cpu")
+            images = channels_first(pixels[rows[start : start + _BATCH]])
+            batch = torch.from_numpy(images).to(learn.dls.device or "cpu")
             found.append(learn.model.features(batch.float().div_(255)).float().cpu().numpy())
-    learn.feature_pass = FeaturePass((time.perf_counter() - began) / len(pixels), meter.read())
     return np.concatenate(found)
 
 

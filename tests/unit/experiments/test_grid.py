@@ -79,6 +79,23 @@ def test_none_in_a_grid_is_a_value(read):
     assert folders(found) == ["bits_none-seed0", "bits_12-seed0"]
 
 
+def test_a_configuration_with_a_grid_of_its_own_takes_the_values_of_its_keys_from_there(read):
+    found = read(
+        "configurations: [{name: a}, {name: b, model.dense: 9, grid: {data.per_class: [null], train.seed: [7]}}]\n"
+        "grid: {data.per_class: [5, null], train.seed: [0, 1]}"
+    )
+    assert folders(found) == ["a-per_class_5-seed0", "a-per_class_5-seed1", "a-per_class_all-seed0", "a-per_class_all-seed1",
+                              "b-per_class_all-seed7"]  # fmt: skip
+    assert [(run.cfg.data.per_class, run.cfg.train.seed) for run in found.planned[-2:]] == [(None, 1), (None, 7)]
+
+
+def test_configurations_of_one_name_have_grids_of_other_values(read, refused):
+    text = "configurations: [{name: a, train.epochs: 9, grid: {data.per_class: [5]}}, {name: a, grid: {data.per_class: [6]}}]"
+    found = read(text)
+    assert [(run.configuration, run.cfg.train.epochs) for run in found.planned] == [("a-per_class_5", 9), ("a-per_class_6", 10)]  # fmt: skip
+    assert "two runs would be named 'a-per_class_5-seed0'" in refused(text.replace("6", "5"))
+
+
 def test_texts_lists_and_flags_become_names_of_folders(read):
     found = read(
         "grid: {model.filters: [[8, 16], [4]], data.harmonise: [true], evaluate.threshold: ['sensitivity>=0.9']}"
@@ -157,6 +174,9 @@ def test_a_skipped_configuration_is_checked_and_planned_only_by_name(read, refus
         ("configurations: [{name: a}, {name: b}]", "a-seed0 and b-seed0 are the same run"),
         ("configurations: [{name: a, dense: 3}]", "a.dense: expected a dotted key"),
         ("configurations: [{name: a, model.dense: 3}]\ngrid: {model.dense: [1, 2]}", "in the grid and in the configuration"),
+        ("configurations: [{name: a, grid: {train.seed: 3}}]", "configurations, a.grid.train.seed: found 3"),
+        ("configurations: [{name: a, grid: [1]}]", "configurations, a.grid: found [1]; expected dotted keys"),
+        ("configurations: [{name: a, train.seed: 3, grid: {train.seed: [1]}}]", "in the grid and in the configuration"),
         ("grid: {evaluate.threshold: ['sensitivity>=0.9', 'sensitivity>= 0.9']}", "two runs would be named"),
         ("about: {titel: x}", "about.titel: unknown key"),
         ("about: text", "about: expected a short text"),

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -17,6 +18,8 @@ from plainfilm.errors import DataError
 from plainfilm.experiments import held_out
 from plainfilm.experiments.markdown import _aligned, _begin, _end, put_section
 from plainfilm.experiments.results_csv import put_rows
+from plainfilm.plots import learning_curve
+from plainfilm.runs.folder import RunDir
 from wording import lacking
 
 WIDE, NARROW = {"model.dense": 128}, {"model.dense": 8}
@@ -178,6 +181,38 @@ def test_where_the_number_of_train_images_varies_rows_of_one_number_are_tested(s
         aurocs["scratch-per_class_10"] - aurocs["weights-per_class_10"]
     )
     assert lacking(page, "the best of the same number of train images") == []
+
+
+def add_train_images(run: RunDir, **of_class: int) -> None:
+    """Train rows in the table of a saved run, which has none."""
+    found = pd.read_csv(run.table, dtype=str, keep_default_na=False)
+    more = [
+        found[:1].assign(label=label, split="train", path=f"/data/{label}{i}.png", relative=f"{label}{i}.png")
+        for label, n in of_class.items() for i in range(n)
+    ]  # fmt: skip
+    pd.concat([found, *more]).to_csv(run.table, index=False, lineterminator="\n")
+
+
+def test_rows_of_all_train_images_are_compared_and_drawn_at_the_size_of_the_smallest_class(
+    save_run, tmp_path, out, monkeypatch
+):
+    for name, options, skill in (("scratch", NARROW, 0.3), ("weights", WIDE, 1.0)):
+        for n, part in ((10, "10"), (None, "all")):
+            run = save_run(f"{name}-per_class_{part}-seed0", root=tmp_path / "runs" / "few",
+                           skill=skill + (1 if n else 0), options={**options, "data.per_class": n})  # fmt: skip
+            add_train_images(run, NORMAL=40, PNEUMONIA=70)
+    drawn = {}
+    real = learning_curve.plot_sizes
+    monkeypatch.setattr(learning_curve, "plot_sizes", lambda lines, *more: drawn.update(lines=lines, whole=more[-1]) or real(lines, *more))  # fmt: skip
+    table(tmp_path / "runs" / "few", "--out", out)
+    page = (out / "RESULTS.md").read_text(encoding="utf-8")
+    ranked = {line.split("|")[2].strip(): line for line in page.splitlines() if re.match(r"\| +\d", line)}
+    assert "the best of all images" in ranked["weights-per_class_all"]
+    assert drawn["whole"] == {40}
+    assert {name: sorted(line[:, 0]) for name, line in drawn["lines"].items()} == {
+        "scratch": [10, 40],
+        "weights": [10, 40],
+    }
 
 
 def test_notes_say_why_rows_are_not_comparable(grid, save_run, out):

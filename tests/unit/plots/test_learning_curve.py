@@ -28,3 +28,9 @@ def test_points_are_in_order_and_shifted_from_those_of_the_other_line():
 
 def test_the_axis_says_what_was_scored():
     assert "valid-shifted" in plot_sizes(CURVES, "valid-shifted", "x").axes[0].get_ylabel()
+
+
+def test_all_train_images_are_a_place_of_their_own():
+    figure = plot_sizes(CURVES, "valid", "x", {400})
+    figure.canvas.draw()
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["10", "100", "all\n(400)"]

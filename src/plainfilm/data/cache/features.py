@@ -31,8 +31,12 @@ class FeatureCache:
         self, sha256s: Sequence[str], spec: DecodeSpec, network: dict[str, Any], on_event: EventCallback
     ) -> None:
         self.rows = [f"{i}:{sha256}" for i, sha256 in enumerate(sha256s)]  # a file may be there twice
+        self.sha256s, self.spec, self.network, self.on_event = sha256s, spec, network, on_event
         self.about = {"pixels": about_pixels(spec), "network": network}
-        self.on_event = on_event
+
+    def part(self, rows: np.ndarray) -> FeatureCache:
+        """The cache of some of the images, int (m,) in this order."""
+        return FeatureCache([self.sha256s[row] for row in rows], self.spec, self.network, self.on_event)
 
     def read(self, made_by: dict[str, Any]) -> np.ndarray | None:
         """Float32 (n, d) as written under the same `made_by`; None where there are none, or they are damaged."""
@@ -47,8 +51,8 @@ class FeatureCache:
                 self._drop(store, block)
         return None
 
-    def write(self, made_by: dict[str, Any], features: np.ndarray) -> None:
-        """Keep float32 (n, d) of the images; where the cache cannot be written, a note says why.
+    def write(self, made_by: dict[str, Any], features: np.ndarray) -> bool:
+        """Keep float32 (n, d) of the images; where the cache cannot be written, a note says why, and it returns False.
 
         Args:
             made_by: everything besides images and preprocessing that determines the features, as JSON.
@@ -58,11 +62,12 @@ class FeatureCache:
             with store.lock():
                 if store.has_room_for(features.nbytes):
                     store.write(self.rows, np.ascontiguousarray(features).view(np.uint8))
-                    return
+                    return True
             why = NEARLY_FULL
         except (OSError, NotImplementedError) as error:
             why = why_not_written(error)
         self.on_event("note", {"text": f"The cache cannot be written ({why}); features are kept in memory only."})
+        return False
 
     def _store(self, made_by: dict[str, Any]) -> Store:
         return Store(cache_folder(), {**self.about, **made_by}, "features")
