@@ -17,7 +17,8 @@ class PruneTrial(Callback):
     order = 71  # after the state has been written: a pruned run can be read like any other
 
     def __init__(self, trial: Trial | None, phases: Sequence[Phase]) -> None:
-        self.prunes, self.epochs = trial and trial.prunes, sum(phase.epochs for phase in phases)
+        self.prunes = trial.prunes if trial else None
+        self.epochs = sum(phase.epochs for phase in phases)
 
     def __call__(self, event_name: str) -> None:
         # not a method named after the event: fastai rewrites the message of an exception raised there

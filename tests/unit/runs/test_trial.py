@@ -24,7 +24,9 @@ def test_the_facts_stay_when_the_status_is_written_again(tmp_path):
 
 def test_only_a_run_that_confirms_may_be_evaluated_on_test(tmp_path, refusal):
     trial = run_with(tmp_path, **Trial("lr", 7).facts())
-    assert lacking(refusal(lambda: refuse_test_of_trial(trial), SealError), "trial 7", "the study lr", "confirmed/") == []
+    assert (
+        lacking(refusal(lambda: refuse_test_of_trial(trial), SealError), "trial 7", "the study lr", "confirmed/") == []
+    )
     refuse_test_of_trial(run_with(tmp_path / "a", **Trial("lr", 7, confirms=True).facts()))
     refuse_test_of_trial(run_with(tmp_path / "b"))
 
