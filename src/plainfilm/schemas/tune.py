@@ -27,13 +27,15 @@ class TuneTrial(BaseModel):
 
 
 class TuneBest(BaseModel):
-    """The trial with the highest select AUROC; `calibrate`: its AUROC on the part of valid that it was not chosen on."""
+    """The trial with the highest select AUROC; `calibrate`: its AUROC on the part of valid that it was not chosen on, or,
+    where `apart` is false, on the same images: valid is too small to be parted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     number: int
     params: dict[str, Any]
     select: float
     calibrate: Metric
+    apart: bool
 
 
 class Confirmed(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,8 @@ def _explained(fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         models: dict[str, type[Section]] = {"confirm": ConfirmConfig, "space": Axis} if len(fault["loc"]) > 1 else {}
         model = models.get(str(fault["loc"][0]), TuneConfig)
-        return f"{place}: unknown key; known: {', '.join(model.model_fields)}"
+        near = difflib.get_close_matches(str(fault["loc"][-1]), list(model.model_fields), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
+        return f"{place}: unknown key; {hint}"
     message = fault["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" + ("" if fault["type"] == "value_error" else f" (found {found_value(fault['input'])})")

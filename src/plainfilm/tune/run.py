@@ -9,6 +9,7 @@ from pathlib import Path
 from plainfilm.base.command_line import command_line
 from plainfilm.base.events import EventCallback, silent
 from plainfilm.base.files import atomic_write, dump_json
+from plainfilm.data.split.valid_roles import CALIBRATE
 from plainfilm.errors import DataError, StoppedError, TrainingError
 from plainfilm.experiments.grid import Planned
 from plainfilm.experiments.preflight import require_possible
@@ -139,18 +140,26 @@ def _ended(study: Study, outcomes: Sequence[Outcome], confirmed: list[Confirmed]
         raise TrainingError(f"No trial of {study.folder} was trained to its end. Their folders say why.")
     winner = TuneBest(
         number=best[0].number, params=best[0].values, select=best[0].select,
-        calibrate=calibrate_scores(best[0].run).metrics["auroc"],
+        calibrate=calibrate_scores(best[0].run).metrics["auroc"], apart=bool((study.ready.split.rows["role"] == CALIBRATE).any()),
     )  # fmt: skip
     page = study.folder / "tune.html"
     document = TuneDocument(
         study=study.plan.name, out=str(study.folder), sampler=study.plan.tune.sampler, planned=study.plan.tune.trials,
         trials=[_as_trial(outcome) for outcome in outcomes], best=winner, default=outcomes[0].select, confirmed=confirmed,
         importance=importance(study.plan.tune, outcomes), notes=[*study.ready.split.notes, _FLATTERS], page=str(page),
-        next=command_line("evaluate", confirmed[0].runs[0], "--split", "test") if confirmed and study.ready.split.has_test else "",
+        next=_next(confirmed) if study.ready.split.has_test else "",
     )  # fmt: skip
     write_page(page, document, study.plan.tune)
     atomic_write(study.folder / "tune.json", dump_json(document.model_dump(mode="json")))
     return document
+
+
+def _next(confirmed: Sequence[Confirmed]) -> str:
+    """The one evaluation on test that a study ends with: of the config that the fresh seeds speak for, on its first seed."""
+    if not confirmed:
+        return ""
+    first = max(confirmed, key=lambda row: row.calibrate.mean or 0.0)
+    return command_line("evaluate", first.runs[0], "--split", "test")
 
 
 def _as_trial(outcome: Outcome) -> TuneTrial:

@@ -30,7 +30,8 @@ def print_tune(out: Console, document: TuneDocument) -> None:
         out.print(f"  the default (trial 0): select AUROC {document.default:.3f}")
     found = best.calibrate
     value = "not estimable" if found.value is None else f"{found.value:.3f}"
-    out.print(f"  the winner on calibrate, which chose nothing: AUROC {value} {limits_text(found.ci_low, found.ci_high)}, n {found.n}")  # fmt: skip
+    where = "on calibrate, which chose nothing" if best.apart else "again, on the SAME images (valid is not parted)"
+    out.print(f"  the winner {where}: AUROC {value} {limits_text(found.ci_low, found.ci_high)}, n {found.n}")  # fmt: skip
     if document.confirmed:
         _print_confirmed(out, document.confirmed)
     print_notes(out, document.notes)
