@@ -197,7 +197,7 @@ def test_another_space_split_or_data_is_refused_in_one_line(study, folder, place
         assert done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
         return done.stderr
 
-    assert lacking(refused(space={"train.lr": {"log": [1e-3, 1.0]}}), "train.lr.log", "0.1", "1.0") == []
+    assert lacking(refused(space={"train.lr": {"log": [1e-3, 1.0]}}), "tune.space.train.lr.log", "0.1", "1.0") == []
     assert "tune.sampler" in refused(sampler="random")
     split = folder / "split.csv"
     text = split.read_text()

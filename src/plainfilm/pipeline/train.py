@@ -208,7 +208,7 @@ class _Training:
 
         after_step = FirstStepWork(self.run, self.cfg, self.ready, self.learn, self.on_event)
         times = TimeSteps(self.cfg.train.phases, self._say, checkpoint.state.estimate_seconds if checkpoint else None)
-        self.learn.add_cbs([AfterFirstStep(after_step), times, PruneTrial(self.trial, self.cfg.train.phases)])
+        self.learn.add_cbs([AfterFirstStep(after_step), times, PruneTrial(self.trial)])
         best_at = self._fit(pace, checkpoint)
         after_step()  # where no step was left to make
         document = replace(self, ready=after_step.ready)._finish(

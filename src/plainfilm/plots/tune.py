@@ -63,7 +63,7 @@ def plot_parallel(
     ax.set_xticks(range(len(names)), [name.removeprefix("train.").removeprefix("model.") for name in names], fontsize=8)
     ax.set(yticks=[], ylim=(-0.08, 1.08), xlim=(-0.2, len(names) - 0.4))
     ax.spines[["top", "right", "left", "bottom"]].set_visible(False)
-    entitle(figure, "Parallel coordinates: the best quarter of the trials is red")
+    entitle(figure, "Values tried; the best quarter in colour")
     return figure
 
 
