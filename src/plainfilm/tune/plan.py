@@ -73,7 +73,7 @@ def read_plan(path: Path, data: Path | None = None, sampler: str | None = None, 
         raw.setdefault("data", {})["path"] = str(data.absolute())
     faults: list[str] = []
     base = config_of(path, raw, {}, faults)
-    faults += space_faults(path, raw, tune.space) if base else []
+    faults += space_faults(path, raw if base else None, tune.space)
     faults += _contradictions(tune)
     if base is None or faults:
         raise ConfigError(f"{path}: " + "; ".join(dict.fromkeys(faults)))

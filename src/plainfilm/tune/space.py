@@ -84,8 +84,9 @@ def choice_code(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value, sort_keys=True)
 
 
-def space_faults(path: Path, raw: dict[str, Any], axes: Mapping[str, Axis]) -> list[str]:
-    """What is wrong with a space, in words: unknown keys, keys that no search may vary, values that the config refuses."""
+def space_faults(path: Path, raw: dict[str, Any] | None, axes: Mapping[str, Axis]) -> list[str]:
+    """What is wrong with a space, in words: unknown keys, keys that no search may vary, and values that the config `raw`
+    refuses; None: it is refused itself."""
     keys, faults = list(_keys(ExperimentConfig)), []
     for key, axis in axes.items():
         if key not in keys:
@@ -94,7 +95,7 @@ def space_faults(path: Path, raw: dict[str, Any], axes: Mapping[str, Axis]) -> l
             faults.append(f"tune.space.{key}: unknown key; {known}")
         elif why := _why_refused(key):
             faults.append(f"tune.space.{key}: cannot be searched: {why}")
-        else:
+        elif raw is not None:
             faults += _refused_values(path, raw, key, axis)
     return faults
 

@@ -38,7 +38,7 @@ def test_there_are_studies():
 
 def write(folder: Path, **tune: Any) -> Path:
     path = folder / "lr.yaml"
-    path.write_text(json.dumps({"train": {"size_px": 32}, "tune": {"trials": 3, "space": SPACE, **tune}}))
+    path.write_text(json.dumps({"train": {"size_px": 48}, "tune": {"trials": 3, "space": SPACE, **tune}}))
     return path
 
 
@@ -91,7 +91,7 @@ def test_all_faults_are_told_at_once(tmp_path, refusal):
         lambda: read_plan(write(tmp_path, space={"train.seed": {"int": [0, 9]}, "train.lrr": {"log": [1, 2]}})),
         ConfigError,
     )
-    assert lacking(said, "train.seed", "train.lrr") == []
+    assert lacking(said, "tune.space.train.seed", "tune.space.train.lrr") == []
 
 
 def test_a_file_without_the_section_is_refused(tmp_path, refusal):
@@ -128,5 +128,5 @@ def test_the_default_is_what_the_file_holds(tmp_path):
         (4, 8),
         8,
         3,
-        32,
+        48,
     )

@@ -60,8 +60,7 @@ def _require_roles(path: Path, frame: pd.DataFrame) -> None:
     if "role" not in frame:
         return
     valid = frame["split"] == "valid"
-    odd = frame[frame["role"].isin(_ROLES) != valid]
-    odd = odd[(odd["role"] != "") | (odd["split"] == "valid")]
+    odd = frame[~frame["role"].isin(_ROLES) & valid | (frame["role"] != "") & ~valid]
     if len(odd):
         found = odd.iloc[0]
         raise DataError(

@@ -556,6 +556,18 @@ def test_a_split_file_needs_no_more_than_path_and_split(data: ImageTable, split_
     assert split_of(from_file(data, split_file)) == expected
 
 
+@pytest.mark.parametrize(("split", "role"), [("valid", ""), ("valid", "other"), ("train", "select"), ("test", "other")])
+def test_a_role_that_is_none_is_refused(
+    data: ImageTable, split_file: Path, refusal: Refusal, split: str, role: str
+) -> None:
+    right = {"valid": "select", "train": "", "test": ""}
+    edit(split_file, lambda frame: frame.assign(role=frame["split"].map(right)))
+    rows = from_file(data, split_file).rows
+    assert set(rows.loc[rows["split"] == "valid", "role"]) == {"select"}
+    edit(split_file, lambda frame: frame.assign(role=frame["split"].map({**right, split: role}).fillna("")))
+    assert lacking(refusal(lambda: from_file(data, split_file)), repr(role), f"a row of {split}") == []
+
+
 def test_a_split_file_that_misses_images_is_refused(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
     edit(split_file, lambda frame: frame.iloc[2:])
     message = refusal(lambda: from_file(data, split_file))
