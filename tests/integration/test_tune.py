@@ -215,7 +215,7 @@ def test_another_space_split_or_data_is_refused_in_one_line(study, folder, place
 def test_the_page_holds_the_figures_and_loads_nothing(study, folder):
     page = (folder / "tune.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 3  # three trials are too few to tell importance
-    assert "<script" not in page and "http" not in page
+    assert "<script" not in page and "://" not in page
     assert lacking(page, f"Best of {len(study['trials'])} trials", "flatters itself") == []
 
 

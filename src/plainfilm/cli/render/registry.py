@@ -29,7 +29,7 @@ from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.render.recalibrate import print_recalibrate
 from plainfilm.cli.render.tune import print_tune
 from plainfilm.cli.screen import Screen, duration
-from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
+from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument, TuneDocument
 from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
 from plainfilm.schemas.documents import (
     DRAWN,
@@ -52,7 +52,6 @@ from plainfilm.schemas.not_judged import NO_GATE
 from plainfilm.schemas.number_text import TOP_3, estimate_text
 from plainfilm.schemas.plan import PlanDocument
 from plainfilm.schemas.recalibrate import RecalibrateDocument
-from plainfilm.schemas.tune import TuneDocument
 
 _NAMES = {
     "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "auprc": "AUPRC",
