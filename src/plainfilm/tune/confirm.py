@@ -35,7 +35,7 @@ def ranked(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return list(first.values())
 
 
-def to_confirm(outcomes: Sequence[Outcome], top: int) -> list[Outcome]:
+def _to_confirm(outcomes: Sequence[Outcome], top: int) -> list[Outcome]:
     """The best `top`, and the default, which is trial 0; none where `top` is 0."""
     best = ranked(outcomes)[:top]
     default = [outcome for outcome in outcomes if outcome.number == 0 and outcome not in best]
@@ -44,7 +44,7 @@ def to_confirm(outcomes: Sequence[Outcome], top: int) -> list[Outcome]:
 
 def confirm(study: Study, outcomes: Sequence[Outcome], machine: Machine) -> list[Confirmed]:
     """Each config on every fresh seed, with the mean over them and the difference to the default."""
-    chosen = to_confirm(outcomes, study.plan.tune.confirm.top)
+    chosen = _to_confirm(outcomes, study.plan.tune.confirm.top)
     first = study.plan.base.train.seed + 1
     seeds = [first + k for k in range(study.plan.tune.confirm.seeds)] if chosen else []
     of = len(chosen) * len(seeds)
@@ -57,7 +57,7 @@ def confirm(study: Study, outcomes: Sequence[Outcome], machine: Machine) -> list
         Confirmed(
             number=o.number, params=o.values, seeds=seeds, runs=[str(run.root) for run in runs[o.number]],
             calibrate=over_seeds([each.metrics["auroc"] for each in scored[o.number]]),
-            difference=None if o.number == 0 else difference(scored[o.number], scored[0]),
+            difference=None if o.number == 0 else _difference(scored[o.number], scored[0]),
         )
         for o in chosen
     ]  # fmt: skip
@@ -85,7 +85,7 @@ def calibrate_scores(root: Path) -> Scored:
     )  # fmt: skip
 
 
-def difference(runs: list[Scored], default: list[Scored]) -> Difference | None:
+def _difference(runs: list[Scored], default: list[Scored]) -> Difference | None:
     """The AUROC of a config minus the default's, paired by seed on the same images; None where it is not estimable."""
     document = compare_scored([*runs, *default], metric="auroc")
     behind = document.rows[1]

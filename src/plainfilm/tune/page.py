@@ -26,14 +26,14 @@ def write_page(path: Path, document: TuneDocument, tune: TuneConfig) -> None:
     env = Environment(
         loader=PackageLoader("plainfilm"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )  # fmt: skip
-    env.filters |= {"limits": lambda metric: limits_text(metric.ci_low, metric.ci_high), "value": value_text}
+    env.filters |= {"limits": lambda metric: limits_text(metric.ci_low, metric.ci_high), "value": _value_text}
     figures = {name: png_uri(as_png(figure)) for name, figure in _figures(document, tune).items()}
     atomic_write(path, env.get_template("tune.html.j2").render(
         study=document, tune=tune, figures=figures, research_only=RESEARCH_ONLY, version=__version__
     ))  # fmt: skip
 
 
-def value_text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     """A value of a config for people: 0.00213, compact, [16, 32]."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
@@ -75,6 +75,6 @@ def _place(axis: Axis, value: Any) -> float:
 
 def _ticks(axis: Axis) -> list[tuple[float, str]]:
     if axis.choice is not None:
-        return [(i / (len(axis.choice) - 1), value_text(value)) for i, value in enumerate(axis.choice)]
+        return [(i / (len(axis.choice) - 1), _value_text(value)) for i, value in enumerate(axis.choice)]
     low, high = axis.int or axis.log or axis.uniform or (0, 1)
     return [(0.0, f"{low:g}"), (1.0, f"{high:g}")]

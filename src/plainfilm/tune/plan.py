@@ -16,7 +16,7 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.config.tune import Axis, ConfirmConfig, TuneConfig
 from plainfilm.errors import ConfigError
 from plainfilm.experiments.grid import config_of
-from plainfilm.tune.space import Space, Values, space_faults, value_at
+from plainfilm.tune.space import Space, Values, as_read, space_faults, value_at
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,10 @@ def read_plan(path: Path, data: Path | None = None, sampler: str | None = None, 
     base = config_of(path, raw, {}, faults)
     faults += space_faults(path, raw if base else None, tune.space)
     faults += _contradictions(tune)
+    axes = as_read(path, raw, tune.space, faults) if base and not faults else {}
     if base is None or faults:
         raise ConfigError(f"{path}: " + "; ".join(dict.fromkeys(faults)))
+    tune = tune.model_copy(update={"space": axes})
     parts = [path.stem, *([sampler] if sampler else []), *([] if seed is None else [f"seed{seed}"])]
     return Plan(path, "-".join(parts), tune, base, raw)
 

@@ -39,7 +39,7 @@ def load_optuna() -> Any:
     return optuna
 
 
-def distributions(space: Space) -> dict[str, Any]:
+def _distributions(space: Space) -> dict[str, Any]:
     """Optuna's distribution of each key."""
     return {key: _distribution(axis) for key, axis in space.axes.items()}
 
@@ -58,7 +58,7 @@ def frozen(outcome: Outcome, space: Space) -> Any:
     """A finished trial as Optuna keeps it; a value outside of the space is left out."""
     optuna = load_optuna()
     state = {"done": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}[outcome.status]
-    codes, known = space.encode(outcome.values), distributions(space)
+    codes, known = space.encode(outcome.values), _distributions(space)
     return optuna.trial.create_trial(
         state=optuna.trial.TrialState[state], value=outcome.select if state == "COMPLETE" else None, params=codes,
         distributions={key: known[key] for key in codes},
@@ -93,7 +93,7 @@ def draw(tune: TuneConfig, number: int, past: Sequence[Outcome]) -> Values:
     values: Values = {}
     for attempt in range(_DRAWS):
         seed = int(np.random.SeedSequence([tune.seed, number, attempt]).generate_state(1)[0])
-        trial = _study(tune, past, seed).ask(fixed_distributions=distributions(space))
+        trial = _study(tune, past, seed).ask(fixed_distributions=_distributions(space))
         values = space.decode(trial.params)
         if choice_code(values) not in seen:
             return values

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import itertools
 import json
@@ -114,10 +113,25 @@ def _refused_values(path: Path, raw: dict[str, Any], key: str, axis: Axis) -> li
     between = [low + _INSIDE * (high - low)] if axis.int is None else []
     for value in axis.choice or (low, high, *between):
         faults: list[str] = []
-        config_of(path, copy.deepcopy(raw), {key: value}, faults)
+        cfg = config_of(path, raw, {key: value}, faults)
         if faults:
             return [f"tune.space.{key}: {choice_code(value)} is refused: {faults[0]}"]
+        if cfg and axis.choice is None and value_at(cfg, key) != value:
+            return [f"tune.space.{key}: {value:g} would set another key (it reads {value_at(cfg, key)!r} then)"]
     return []
+
+
+def as_read(path: Path, raw: dict[str, Any], axes: Mapping[str, Axis], faults: list[str]) -> dict[str, Axis]:
+    """The axes with each choice as a config holds it: the absolute path of weights, 0.0 for 0."""
+    found = dict(axes)
+    for key, axis in axes.items():
+        configs = [config_of(path, raw, {key: value}, faults) for value in axis.choice or ()]
+        values = [value_at(cfg, key) for cfg in configs if cfg]
+        if len(set(map(choice_code, values))) < len(values):
+            faults.append(f"tune.space.{key}: two of its values are the same to the config; keep one")
+        if axis.choice is not None:
+            found[key] = axis.model_copy(update={"choice": tuple(values)})
+    return found
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -4,7 +4,7 @@ import pytest
 
 from plainfilm.config import load_config
 from plainfilm.runs.folder import RunDir
-from plainfilm.tune.confirm import ranked, to_confirm
+from plainfilm.tune.confirm import _to_confirm, ranked
 from plainfilm.tune.outcome import Outcome, read_outcome
 
 
@@ -59,6 +59,6 @@ def test_the_best_come_first_each_config_once_and_the_default_is_always_confirme
         outcome(5, None, 5, "failed"),
     ]
     assert [each.number for each in ranked(found)] == [1, 2, 0]
-    assert [each.number for each in to_confirm(found, 1)] == [1, 0]
-    assert [each.number for each in to_confirm(found, 3)] == [1, 2, 0]
-    assert to_confirm(found, 0) == []
+    assert [each.number for each in _to_confirm(found, 1)] == [1, 0]
+    assert [each.number for each in _to_confirm(found, 3)] == [1, 2, 0]
+    assert _to_confirm(found, 0) == []

@@ -13,7 +13,7 @@ from plainfilm.config.strict_yaml import read_yaml
 from plainfilm.config.tune import Axis
 from plainfilm.errors import ConfigError
 from plainfilm.tune.plan import read_plan
-from plainfilm.tune.space import Space
+from plainfilm.tune.space import Space, value_at
 from wording import lacking
 
 SPACE = {
@@ -117,6 +117,22 @@ def test_values_and_codes_are_the_same_thing():
     assert space.size == math.inf
     finite = Space({key: axis for key, axis in space.axes.items() if key != "train.lr"})
     assert finite.size == len(list(finite.configs())) == 6
+
+
+def test_a_choice_is_what_a_config_holds_so_that_a_restart_finds_it_in_the_space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = {"model.weights": {"choice": ["none", "w.pth"]}, "train.wd": {"choice": [0, 0.01]}}
+    plan = read_plan(write(tmp_path, space=space))
+    assert plan.tune.space["model.weights"].choice == ("none", str(tmp_path / "w.pth"))
+    cfg = plan.config({"model.weights": "w.pth", "train.wd": 0})
+    assert plan.space.encode({key: value_at(cfg, key) for key in space}).keys() == space.keys()
+
+
+def test_a_rate_that_another_key_would_take_is_refused(tmp_path, refusal):
+    path = tmp_path / "frozen.yaml"
+    frozen = {"model": {"name": "resnet18", "weights": "w.pth"}, "train": {"size_px": 64, "freeze": True}}
+    path.write_text(json.dumps({**frozen, "tune": {"trials": 3, "space": {"train.lr": {"log": [1e-4, 1e-2]}}}}))
+    assert lacking(refusal(lambda: read_plan(path), ConfigError), "tune.space.train.lr", "another key") == []
 
 
 def test_the_default_is_what_the_file_holds(tmp_path):
