@@ -167,7 +167,7 @@ class RunDir:
         run = cls.existing(root)
         status = run.read_status()["status"]
         if status != "done":
-            raise DataError(f"The run {root} {why_unfinished(status, run._anew, run.resume_command)}")
+            raise DataError(f"The run {root} {why_unfinished(status, run._again, run.resume_command)}")
         return run
 
     @classmethod
@@ -188,7 +188,7 @@ class RunDir:
         Raises:
             UsageError: there is nothing to resume. DataError: it stopped before its inputs were complete.
         """
-        if why := why_at_its_end(self.read_status()["status"], self._anew):
+        if why := why_at_its_end(self.read_status()["status"], self._again):
             raise UsageError(f"The run {self.root} {why}")
         if not self.start.is_file():
             raise DataError(
@@ -197,7 +197,7 @@ class RunDir:
             )
 
     @property
-    def _anew(self) -> str:
+    def _again(self) -> str:
         """Shell command that trains the config of this run again."""
         return command_line("train", "--config", self.config, "--out", "NEW")
 

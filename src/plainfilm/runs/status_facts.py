@@ -37,25 +37,25 @@ def _check_trial(trial: Any) -> None:
         raise ValueError("trial")
 
 
-def why_at_its_end(status: str, anew: str) -> str:
+def why_at_its_end(status: str, again: str) -> str:
     """Why a run cannot be resumed, as the end of a sentence that begins with its name; '' where its status allows it.
 
-    `anew`: the command that trains its config again.
+    `again`: the command that trains its config again.
     """
     return {
         "done": "is already done; there is nothing to resume.",
         "diverged": "diverged; resuming would repeat that. Train again with a smaller --lr.",
         "pruned": "was pruned: plainfilm tune ended it, since the trials before it were better by then. Train its config "
-        f"to the end: {anew}",
+        f"to the end: {again}",
     }.get(status, "")
 
 
-def why_unfinished(status: str, anew: str, resume: str) -> str:
+def why_unfinished(status: str, again: str, resume: str) -> str:
     """That a run has no finished model, and what to do, as the end of a sentence that begins with its name."""
     advice = {
         "running": "Wait for it.",
         "diverged": "Train again with a smaller --lr.",
-        "pruned": f"plainfilm tune ended it early. Train its config to the end: {anew}",
+        "pruned": f"plainfilm tune ended it early. Train its config to the end: {again}",
     }
     found = f"is {found_value(status)}, not 'done'; it has no finished model."
     return f"{found} {advice.get(status, f'Resume it: {resume}')}"

@@ -123,7 +123,7 @@ def median_pruner(tune: TuneConfig, past: Sequence[Outcome], epochs: int) -> Cal
 
 def importance(tune: TuneConfig, outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Share of the variance of the select AUROC that each key explains (fANOVA), largest first; empty where it cannot be
-    told: fewer than four finished trials, or equal scores."""
+    known: fewer than four finished trials, or equal scores."""
     done = [outcome for outcome in outcomes if outcome.status == "done"]
     space = Space(tune.space)
     whole = [outcome for outcome in done if len(space.encode(outcome.values)) == len(space.axes)]

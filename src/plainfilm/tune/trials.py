@@ -24,7 +24,7 @@ from plainfilm.tune.study import Study
 
 @dataclass(frozen=True)
 class Machine:
-    """Where trials are trained, and who is told."""
+    """Where trials are trained, and who hears of it."""
 
     device: str
     offline: bool
