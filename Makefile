@@ -33,7 +33,7 @@ setup: .venv/.ready  ## Make .venv with everything locked (downloads about 3 GB 
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-setup-extras: setup  ## Add the optional extras to .venv, as requirements-extras.lock names them (60 MB)
+setup-extras: setup  ## Add the optional extras to .venv, as requirements-extras.lock names them (82 MB)
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements-extras.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 

@@ -28,6 +28,7 @@ from typer.main import get_command
 import plainfilm
 from plainfilm.cli import app
 from plainfilm.config import OPTIONS, SPEED_SWITCHES, ExperimentConfig, Phase
+from plainfilm.config.tune import Axis, TuneConfig
 from plainfilm.data.table.kinds import KINDS
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
@@ -187,12 +188,14 @@ def config_page() -> str:
         "the resolved config, and each run keeps it as `config.yaml`; without DATA and a file it prints the defaults for "
         "images of your own, not the experiment on phantoms that `plainfilm train` alone runs. An option of the command "
         "line replaces the value of the file.",
+        "The sections `tune` and `tune.confirm` are read by [`plainfilm tune FILE`](../how-to/tune.md) alone, beside the others. "
         "`null` means: not set. The last column names the option that sets the key; the [commands](commands.md) say which takes it.",
     ]
     head = ("key", "default", "allowed", "unit", "what it does", "option")
     sections = list(keys_of(ExperimentConfig))
     after_train = next(i for i, (name, _, _) in enumerate(sections) if name == "train") + 1
     sections.insert(after_train, ("train.phases", Phase, next(keys_of(Phase, "train.phases[]."))[2]))
+    sections += [*keys_of(TuneConfig, "tune."), ("Axis", Axis, next(keys_of(Axis, "tune.space.KEY."))[2])]
     for name, model, keys in sections:
         rows = [(f"`{key.name}`", key.default, key.allowed, key.unit, key.what, key.option) for key in keys]
         parts += [f"## {name or 'Top level'}", prose(model.__doc__), table(head, rows)]

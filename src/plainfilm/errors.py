@@ -54,6 +54,10 @@ class DivergedError(TrainingError):
     """The loss is no longer a number."""
 
 
+class PrunedError(PlainfilmError):
+    """A training was ended early since other trials of its study were better by then; the study goes on."""
+
+
 class RunsFailedError(PlainfilmError):
     """Some runs of an experiment did not finish; the exit code is the one that they share, or 5."""
 

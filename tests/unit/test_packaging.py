@@ -50,6 +50,20 @@ def test_the_citation_holds_what_cff_asks_of_it_and_the_facts_of_the_readme(cita
         assert re.fullmatch(r"10\.\d{4,9}/[\w.]+", one.get("doi", "10.0000/x")) and one.get("doi", "") in readme
 
 
+OF_EXTRAS = {"optuna": ("tune", "optuna"), "sqlalchemy": ("tune", "optuna")}  # import -> the extra, and what brings it
+
+
+def test_what_an_extra_brings_is_imported_in_its_room_alone() -> None:
+    """And only when the command runs: without the extra every other command works, and this one says what is missing."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        for name, (extra, package) in OF_EXTRAS.items():
+            assert not re.search(rf"^(import|from) {name}\b", text, re.M), path
+            if re.search(rf"^ +(import|from) {name}\b", text, re.M):
+                assert path.parent.name == extra
+                assert any(line.startswith(package) for line in PROJECT["optional-dependencies"][extra])
+
+
 def test_what_is_imported_is_a_declared_dependency() -> None:
     """A library that only the development environment has would be missing where the wheel is installed."""
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
@@ -61,7 +75,7 @@ def test_what_is_imported_is_a_declared_dependency() -> None:
             elif isinstance(node, ast.ImportFrom):
                 imported.add(str(node.module).partition(".")[0])
     providers = metadata.packages_distributions()
-    foreign = imported - sys.stdlib_module_names - {"plainfilm"}
+    foreign = imported - sys.stdlib_module_names - {"plainfilm"} - OF_EXTRAS.keys()
     assert {"torch", "PIL", "yaml"} <= foreign
     for name in sorted(foreign):
         homes = {canonicalize_name(home) for home in providers[name]}

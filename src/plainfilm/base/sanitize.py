@@ -1,8 +1,10 @@
-"""Makes untrusted text (class, file and column names) safe to show on a page."""
+"""Makes untrusted text (class, file and column names) safe to show on a page, and a traceback safe to keep."""
 
 from __future__ import annotations
 
+import traceback
 import unicodedata
+from pathlib import Path
 from typing import Any
 
 # Unicode categories: control, format (includes right-to-left overrides), lone surrogate, private use, unassigned,
@@ -43,3 +45,9 @@ def found_value(value: Any) -> str:
     """A value from a file as a message quotes it, cut at 80 characters."""
     text = repr(value[: 2 * _LONGEST_VALUE] if isinstance(value, str | bytes | list) else value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}\u2026"
+
+
+def frames_alone(error: BaseException) -> str:
+    """Stack frames of an error, without message and paths: both can hold a patient's name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "".join(f"  {Path(f.filename).name}:{f.lineno} {f.name}\n" for f in frames) + f"{type(error).__name__}\n"

@@ -24,6 +24,7 @@ from plainfilm.cli.experiment_events import ExperimentEvents
 from plainfilm.cli.render.classes import print_split_counts
 from plainfilm.cli.render.counts import counts_line, example_lines
 from plainfilm.cli.screen import Screen, duration
+from plainfilm.cli.tune_events import TuneEvents
 from plainfilm.errors import StoppedError, UsageError
 from plainfilm.runs.folder import RunDir
 
@@ -54,7 +55,7 @@ def _same_place(stdout: Any, stderr: Any) -> bool:
     return out.st_ino != 0 and (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino)
 
 
-class Terminal(ExperimentEvents):
+class Terminal(ExperimentEvents, TuneEvents):
     """Event callback of the pipeline; as a context manager, keeps everything but the result off stdout."""
 
     def __init__(self, *, quiet: bool = False, json: bool = False, verbose: bool = False) -> None:

@@ -51,6 +51,12 @@ EXAMPLES = {
           plainfilm recalibrate BUNDLE.zip --on LOCAL --cross-fit
           plainfilm recalibrate RUN --on UNLABELLED --prevalence-threshold 0.3
     """,
+    "tune": """
+        Examples:
+          plainfilm tune lr.yaml --dry-run         check the file, time a few steps
+          plainfilm tune lr.yaml                   begin, or go on
+          plainfilm tune lr.yaml --sampler random  a study of its own, to compare
+    """,
     "plan": """
         Examples:
           plainfilm plan --metric sensitivity --value 0.95 --width 0.06

@@ -25,6 +25,7 @@ from plainfilm.cli.commands import predict as delivery
 from plainfilm.cli.commands import recalibrate as transfer
 from plainfilm.cli.commands import serve as serving
 from plainfilm.cli.commands import train as training
+from plainfilm.cli.commands import tune as tuning
 from plainfilm.cli.help import EXAMPLES, HelpCommand, HelpGroup
 from plainfilm.errors import MissingError, PlainfilmError
 
@@ -163,7 +164,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "lr-find": training.lr_find, "train": training.train, "resume": training.resume, "evaluate": results.evaluate,
     "show": results.show, "interpret": results.interpret, "report": results.report, "export": delivery.export,
     "recalibrate": transfer.recalibrate, "predict": delivery.predict, "serve": serving.serve, "compare": comparing.compare,
-    "plan": planning.plan, "doctor": data.doctor,
+    "plan": planning.plan, "tune": tuning.tune, "doctor": data.doctor,
 }  # fmt: skip
 for _name, _command in _COMMANDS.items():
     app.command(_name, cls=HelpCommand, epilog=EXAMPLES.get(_name))(_command)

@@ -126,6 +126,7 @@ def _are_short(phases: list[Any], train: dict[str, Any]) -> bool:
 
 # Keys known from other tools that are not offered, and why.
 _NOT_OFFERED = {
+    "tune": "a search is carried out by plainfilm tune FILE; train and experiments run take a file without it",
     **dict.fromkeys(("amp", "fp16", "bf16", "half", "precision", "mixed_precision"),
                     "mixed precision is train.precision: bf16 or auto; without a processor made for it a step takes 11 to 34 times as long"),
     **dict.fromkeys(("compile", "torch_compile"),

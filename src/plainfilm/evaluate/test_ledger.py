@@ -16,6 +16,7 @@ from plainfilm.evaluate.access_chain import START, append, read_chain
 from plainfilm.evaluate.shared_ledgers import SharedAccesses, share_accesses
 from plainfilm.runs.card import Card
 from plainfilm.runs.folder import RunDir
+from plainfilm.runs.trial import refuse_test_of_trial
 from plainfilm.runs.verified_files import refuse_other_files
 
 
@@ -74,8 +75,9 @@ def check_before_access(run: RunDir, test_rows: pd.DataFrame) -> tuple[str, list
     """The run's seal and its accesses so far, after checking both.
 
     Raises:
-        SealError: as accesses_before, or the test rows are not those sealed at training.
+        SealError: as accesses_before, or the test rows are not those sealed at training, or the run is a trial.
     """
+    refuse_test_of_trial(run)
     seal = seal_of(test_rows)
     accesses = accesses_before(run, seal)
     if seal != run.read_status().get("seal"):

@@ -209,7 +209,7 @@ def _plan(
         for values in itertools.product(*others.values()):
             chosen = dict(zip(others, values, strict=True))
             for again in itertools.product(*repeats.values()):
-                cfg = _config(path, raw, {**overrides, **chosen, **dict(zip(repeats, again, strict=True))}, faults)
+                cfg = config_of(path, raw, {**overrides, **chosen, **dict(zip(repeats, again, strict=True))}, faults)
                 if cfg is None:
                     continue
                 full = "-".join(part for part in (name, *(_part(k, v) for k, v in chosen.items())) if part)
@@ -220,7 +220,7 @@ def _plan(
     return planned
 
 
-def _config(path: Path, raw: dict[str, Any], overrides: _Overrides, faults: list[str]) -> ExperimentConfig | None:
+def config_of(path: Path, raw: dict[str, Any], overrides: _Overrides, faults: list[str]) -> ExperimentConfig | None:
     tree = copy.deepcopy(raw)
     for key in (
         key for key, value in overrides.items() if value is None

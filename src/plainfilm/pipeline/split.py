@@ -20,15 +20,16 @@ def split_data(cfg: ExperimentConfig, out: Path, on_event: EventCallback = silen
     # a split file lists all images, including those that a run excludes
     all_images = cfg.data.model_copy(update={"exclude": None})
     ready = prepare(cfg.model_copy(update={"data": all_images}), on_event)
-    _write_split(out, ready.split)
+    write_split(out, ready.split)
     return SplitDocument(
         out=str(out), kind=ready.split.kind, leaky=ready.split.leaky, seed=cfg.train.seed, data=ready.counts,
         seal=ready.seal, notes=list(ready.split.notes),
     )  # fmt: skip
 
 
-def _write_split(path: Path, split: Split) -> None:
-    """Save the split file: relative path, label, patient, group, split, sha256, and series where they were held out."""
+def write_split(path: Path, split: Split, *, roles: bool = False) -> None:
+    """Save the split file: relative path, label, patient, group, split, sha256, series where they were held out, and
+    with `roles` what each valid image is for, so that every run on the file selects on the same patients."""
     columns = [
         "relative",
         "label",
@@ -37,6 +38,7 @@ def _write_split(path: Path, split: Split) -> None:
         "split",
         "sha256",
         *(["series"] if "series" in split.rows else []),
+        *(["role"] if roles else []),
     ]
     frame = split.rows[columns].rename(columns={"relative": "path"})
     atomic_write(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -10,7 +10,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -33,6 +33,7 @@ from plainfilm.runs.card import KEPT_BEST, KEPT_LAST, Card, write_card
 from plainfilm.runs.environment import peak_rss_mb
 from plainfilm.runs.folder import CHECKPOINT_MINUTES, Pace, RunDir
 from plainfilm.runs.run_manifest import seal_files
+from plainfilm.runs.trial import Trial
 from plainfilm.schemas.documents import ShortcutBaseline, Timing, TrainDocument
 from plainfilm.schemas.patient_patterns import PatientPattern
 
@@ -61,24 +62,49 @@ def train_run(
         max_minutes: training stops after this time with a StoppedError, and resume_run() continues it.
         offline: download no weights; if they are not on this machine, a MissingError says how to get them.
     """
+    return _train(cfg, out, _Order(device, dry_run, checkpoint_minutes, max_minutes, offline), on_event)
+
+
+def train_trial(
+    cfg: ExperimentConfig, out: Path, trial: Trial, ready: Prepared | None = None, *, device: str = "auto",
+    offline: bool = False, on_event: EventCallback = silent,
+) -> TrainDocument:  # fmt: skip
+    """As train_run(), a trial of a study, which may end it (PrunedError); `ready`: its images, where they are scanned."""
+    return _train(cfg, out, _Order(device, offline=offline, trial=trial, ready=ready), on_event)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """How a training is begun."""
+
+    device: str
+    dry_run: bool = False
+    checkpoint_minutes: float = CHECKPOINT_MINUTES
+    max_minutes: float | None = None
+    offline: bool = False
+    trial: Trial | None = None
+    ready: Prepared | None = None
+
+
+def _train(cfg: ExperimentConfig, out: Path | None, order: _Order, on_event: EventCallback) -> TrainDocument:
     started = time.perf_counter()
     run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
     keep_out_of_data(run.root, cfg)
-    cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
+    cfg, found = starting_point(cfg, offline=order.offline, on_event=on_event)
     # before torch is imported: the counts are shown within seconds
-    ready = prepare_without_overlap(cfg, found, on_event)
+    ready = prepare_without_overlap(cfg, found, on_event, order.ready)
     for note in natural_note(ready.table.rows["grey"].to_numpy(), cfg.train.augment):
         on_event("note", {"text": note})
     from plainfilm.models.build import pick_device
     from plainfilm.train.machine.precision import settle_precision
     from plainfilm.train.machine.speed import facts, gpu_facts, speed_up
 
-    device = pick_device(device)
+    device = pick_device(order.device)
     asked = cfg
     cfg, precision = settle_precision(asked, device, on_event)
     kept_memory = speed_up(cfg.train.speed)
     learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
-    if dry_run:
+    if order.dry_run:
         return TrainDocument(run=None, data=ready.counts, positive=ready.positive, threshold=None, threshold_rule=None, best_epoch=None,
                              notes=list(ready.split.notes), metrics={}, timing=None, estimate_seconds=estimate(learn, cfg, on_event),
                              patient_patterns=_undeclared(ready))  # fmt: skip
@@ -87,11 +113,13 @@ def train_run(
         learn.progress.on_event = on_event
         speed = facts(device, cfg.train.speed, kept_memory, precision)
         speed |= gpu_facts(device, cfg.train.gpu, resident=learn.dls.train.resident is not None)
+        if order.trial:  # before anything that a later command reads
+            run.write_status("running", **order.trial.facts())
         write_inputs(run, asked, ready, speed, seal=ready.seal,
                      initial_weights=learn.model.initial_weights)  # fmt: skip
         on_event("run", {"path": str(run.root)})
-        training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event)
-        return training.to_end(Pace(checkpoint_minutes, max_minutes, started))
+        training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event, trial=order.trial)
+        return training.to_end(Pace(order.checkpoint_minutes, order.max_minutes, started))
 
 
 def _undeclared(ready: Prepared) -> list[PatientPattern]:
@@ -106,6 +134,7 @@ def resume_run(
     device: str | None = None,
     checkpoint_minutes: float = CHECKPOINT_MINUTES,
     max_minutes: float | None = None,
+    trial: Trial | None = None,
     on_event: EventCallback = silent,
 ) -> TrainDocument:
     """`plainfilm resume`: continue a stopped run from its last state; on the CPU the result is bit-identical.
@@ -113,6 +142,7 @@ def resume_run(
     Args:
         data: where DATA is now, if it was moved.
         device: None = the run's own.
+        trial: of a study that may still prune it.
     Raises:
         UsageError: the run is done or diverged. OccupiedError: another process is writing it.
         DataError: its inputs have changed, or its state is damaged; says what.
@@ -126,6 +156,7 @@ def resume_run(
         began = read_inputs(run, lambda done, of: on_event("scan", {"done": done, "of": of}), data=data)
         from plainfilm.models.build import pick_device
         from plainfilm.train.checkpoint import read_checkpoint
+        from plainfilm.train.estimate import resumed_at
         from plainfilm.train.machine.precision import require_precision, with_precision
         from plainfilm.train.machine.speed import speed_up
 
@@ -143,29 +174,13 @@ def resume_run(
             found = None if checkpoint else find_again(cfg.model, began.initial_weights)
             learn, valid_pixels = build_learner(cfg, ready, device, run.root, on_event, found)
             learn.model.initial_weights = began.initial_weights
-            place = _place(cfg, checkpoint, learn)
+            place = resumed_at(learn, cfg.train.phases, checkpoint)
             left = place.pop("share_left")
             on_event("resume", {**place, "device": device, "notes": ready.split.notes,
                                 "began_on": began.environment.device})  # fmt: skip
             training = _Training(run, cfg, ready, learn, valid_pixels, device, on_event,
-                                 left if checkpoint else None)  # fmt: skip
+                                 left if checkpoint else None, trial)  # fmt: skip
             return training.to_end(Pace(checkpoint_minutes, max_minutes, started), checkpoint)
-
-
-def _place(cfg: ExperimentConfig, checkpoint: Checkpoint | None, learn: Learner) -> dict[str, Any]:
-    """Where a resumed run continues, for display: phases and epochs from 1, number of finished steps."""
-    from plainfilm.train.estimate import costs
-
-    phases, at = cfg.train.phases, checkpoint and checkpoint.state
-    phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
-    epochs = phases[phase].epochs
-    cost, steps = costs(learn, phases), len(learn.dls.train)
-    done = sum(cost[:phase]) + cost[phase] * (epoch + step / steps) / epochs
-    return {
-        "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
-        "epochs": epochs, "step": step, "finished": epoch == epochs,
-        "share_left": 1 - done / sum(cost),
-    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -183,15 +198,17 @@ class _Training:
     device: str
     on_event: EventCallback
     left: float | None = None
+    trial: Trial | None = None
 
     def to_end(self, pace: Pace, checkpoint: Checkpoint | None = None) -> TrainDocument:
         """Train from the first step or from the checkpoint, probe after the first step made here, save the results."""
         from plainfilm.train.estimate import TimeSteps
         from plainfilm.train.first_step import AfterFirstStep
+        from plainfilm.train.pruning import PruneTrial
 
         after_step = FirstStepWork(self.run, self.cfg, self.ready, self.learn, self.on_event)
         times = TimeSteps(self.cfg.train.phases, self._say, checkpoint.state.estimate_seconds if checkpoint else None)
-        self.learn.add_cbs([AfterFirstStep(after_step), times])
+        self.learn.add_cbs([AfterFirstStep(after_step), times, PruneTrial(self.trial)])
         best_at = self._fit(pace, checkpoint)
         after_step()  # where no step was left to make
         document = replace(self, ready=after_step.ready)._finish(
@@ -260,6 +277,8 @@ def _card(
     cfg: ExperimentConfig, ready: Prepared, best_at: tuple[int, int], sha256: str,
     initial_weights: dict[str, Any] | None,
 ) -> Card:  # fmt: skip
+    from plainfilm.train.machine.precision import precision_of_phase
+
     mean, std = statistics(cfg.model)
     fixed = is_fixed(cfg.evaluate.threshold)
     return Card(
@@ -267,7 +286,7 @@ def _card(
         mean=mean, std=std, threshold=None,
         threshold_rule=cfg.evaluate.threshold if ready.positive else "argmax",
         threshold_chosen_on=cfg.evaluate.threshold_on if ready.positive and not fixed else "nothing",
-        precision=_precision_of(cfg, best_at[0]), kept_phase=best_at[0], kept_epoch=best_at[1],
+        precision=precision_of_phase(cfg, best_at[0]), kept_phase=best_at[0], kept_epoch=best_at[1],
         kept_by=KEPT_LAST if cfg.train.keep == "last" else KEPT_BEST,
         split=ready.split.kind, leaky=ready.split.leaky, has_patients=ready.table.has_patients,
         seal=ready.seal, notes=[*ready.split.notes, *_last_epoch_note(cfg, best_at)], weights_sha256=sha256,
@@ -286,12 +305,6 @@ def _last_epoch_note(cfg: ExperimentConfig, best_at: tuple[int, int]) -> list[st
     ):
         return []
     return [f"The best epoch was the last of {epochs}: more may score higher. Try about --epochs {2 * epochs}."]
-
-
-def _precision_of(cfg: ExperimentConfig, phase: int) -> Literal["fp32", "bf16"]:
-    """What the steps of the kept weights computed in: a head alone is trained in fp32."""
-    bf16 = cfg.train.precision == "bf16" and not cfg.train.phases[phase].freeze
-    return "bf16" if bf16 else "fp32"
 
 
 def _timing(run: RunDir, seconds: float) -> Timing:

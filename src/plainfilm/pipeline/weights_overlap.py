@@ -47,9 +47,12 @@ class _Shared:
         return f"{self.images} of {self.of} {self.split} images"
 
 
-def prepare_without_overlap(cfg: ExperimentConfig, found: FoundWeights | None, on_event: EventCallback) -> Prepared:
-    """The result of prepare(), with the initial weights checked against its split; raises what both raise."""
-    ready = prepare(cfg, on_event)
+def prepare_without_overlap(
+    cfg: ExperimentConfig, found: FoundWeights | None, on_event: EventCallback, ready: Prepared | None = None
+) -> Prepared:
+    """The result of prepare(), or `ready` where it is known, with the initial weights checked against its split; raises
+    what both raise."""
+    ready = ready or prepare(cfg, on_event)
     split = _check_weights(ready.split, found, allow_leak=cfg.data.allow_leak)
     for note in split.notes[len(ready.split.notes) :]:
         on_event("note", {"text": note})

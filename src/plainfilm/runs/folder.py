@@ -6,7 +6,6 @@ import contextlib
 import errno
 import secrets
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +17,20 @@ from filelock import FileLock, Timeout
 from plainfilm.base.command_line import command_line
 from plainfilm.base.files import atomic_write, dump_json, read_regular, sweep, tidy
 from plainfilm.base.json_text import parsed_json
-from plainfilm.base.sanitize import found_value
-from plainfilm.errors import DataError, DivergedError, OccupiedError, PlainfilmError, StoppedError, UsageError
-from plainfilm.runs.status_facts import check_facts
+from plainfilm.base.sanitize import frames_alone
+from plainfilm.errors import (
+    DataError,
+    DivergedError,
+    OccupiedError,
+    PlainfilmError,
+    PrunedError,
+    StoppedError,
+    UsageError,
+)
+from plainfilm.runs.status_facts import check_facts, why_at_its_end, why_unfinished
 
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of a disk, often a network one
-_Status = Literal["running", "done", "diverged", "interrupted", "failed"]
+_Status = Literal["running", "done", "diverged", "interrupted", "failed", "pruned"]
 CHECKPOINT_MINUTES = 5.0  # at 512 px a state is 355 MB and takes 0.7 to 1.5 s to write, half a step of 16 images
 
 
@@ -36,12 +43,6 @@ class Pace:
     checkpoint_minutes: float
     max_minutes: float | None
     began: float
-
-
-def _frames(error: BaseException) -> str:
-    """Stack frames of an error, without message and paths: both can hold a patient's name."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return "".join(f"  {Path(f.filename).name}:{f.lineno} {f.name}\n" for f in frames) + f"{type(error).__name__}\n"
 
 
 class RunDir:
@@ -166,11 +167,7 @@ class RunDir:
         run = cls.existing(root)
         status = run.read_status()["status"]
         if status != "done":
-            advice = {"running": "Wait for it.", "diverged": "Train again with a smaller --lr."}
-            raise DataError(
-                f"The run {root} is {found_value(status)}, not 'done'; it has no finished model. "
-                + advice.get(status, f"Resume it: {run.resume_command}")
-            )
+            raise DataError(f"The run {root} {why_unfinished(status, run._again, run.resume_command)}")
         return run
 
     @classmethod
@@ -191,18 +188,18 @@ class RunDir:
         Raises:
             UsageError: there is nothing to resume. DataError: it stopped before its inputs were complete.
         """
-        status = self.read_status()
-        if status["status"] == "done":
-            raise UsageError(f"The run {self.root} is already done; there is nothing to resume.")
-        if status["status"] == "diverged":
-            raise UsageError(
-                f"The run {self.root} diverged; resuming would repeat that. Train again with a smaller --lr."
-            )
+        if why := why_at_its_end(self.read_status()["status"], self._again):
+            raise UsageError(f"The run {self.root} {why}")
         if not self.start.is_file():
             raise DataError(
                 f"The run {self.root} has no checkpoints/start.json: it stopped before its inputs were written, or the "
                 "file was lost. Nothing can be resumed; train again into another folder."
             )
+
+    @property
+    def _again(self) -> str:
+        """Shell command that trains the config of this run again."""
+        return command_line("train", "--config", self.config, "--out", "NEW")
 
     @contextmanager
     def claim(self) -> Iterator[None]:
@@ -286,6 +283,9 @@ class RunDir:
         except (KeyboardInterrupt, StoppedError):
             self._try_to_write_status("interrupted")
             raise
+        except PrunedError:
+            self.write_status("pruned")
+            raise
         except DivergedError as error:
             self._try_to_write_status("diverged", code=error.exit_code, message=str(error))
             raise
@@ -302,7 +302,7 @@ class RunDir:
             if not isinstance(error, PlainfilmError):
                 with contextlib.suppress(OSError):
                     before = self.log.read_text(encoding="utf-8") if self.log.is_file() else ""
-                    atomic_write(self.log, before + _frames(error))
+                    atomic_write(self.log, before + frames_alone(error))
             raise
 
     def _try_to_write_status(self, status: _Status, **facts: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ from fastai.learner import Learner
 from plainfilm.config import Phase
 from plainfilm.train.frozen_features import FeaturePass
 from plainfilm.train.machine.other_processes import Load, LoadMeter
+
+if TYPE_CHECKING:
+    from plainfilm.train.checkpoint import Checkpoint
 
 _INFERENCE = 1 / 3  # approximate cost of a pass without gradients, as a share of one with them
 _FIRST_STEPS = 10  # the estimate is said by then
@@ -139,6 +142,21 @@ def costs(learn: Learner, phases: Sequence[Phase]) -> list[float]:
     """Cost of each phase, validation included, in passes over the train images at the size of the run."""
     valid = _INFERENCE * len(learn.dls.valid.dataset) / len(learn.dls.train.dataset)
     return [work(phase, phases[-1].size_px, valid) for phase in phases]
+
+
+def resumed_at(learn: Learner, phases: Sequence[Phase], checkpoint: Checkpoint | None) -> dict[str, Any]:
+    """Where a resumed run continues, for display: phases and epochs from 1, number of finished steps, and the share of
+    the training that is left."""
+    at = checkpoint and checkpoint.state
+    phase, epoch, step = (at.phase, at.epoch, at.step) if at else (0, 0, 0)
+    epochs = phases[phase].epochs
+    cost, steps = costs(learn, phases), len(learn.dls.train)
+    done = sum(cost[:phase]) + cost[phase] * (epoch + step / steps) / epochs
+    return {
+        "found": at is not None, "phase": phase + 1, "phases": len(phases), "epoch": min(epoch + 1, epochs),
+        "epochs": epochs, "step": step, "finished": epoch == epochs,
+        "share_left": 1 - done / sum(cost),
+    }  # fmt: skip
 
 
 def _total(learn: Learner, phases: Sequence[Phase], per_image: float) -> float:

@@ -14,7 +14,7 @@ from plainfilm.errors import ConfigError
 from wording import lacking
 
 ROOT = Path(__file__).parents[3]
-GRID = ("grid", "configurations", "about")  # keys of experiment files; test_experiment_files.py reads those
+GRID = ("grid", "configurations", "about", "tune")  # keys of experiment files; their own tests read those
 EXPERIMENTS = sorted(p for p in (ROOT / "experiments").rglob("*.yaml") if not set(GRID) & read_yaml(p).keys())
 
 

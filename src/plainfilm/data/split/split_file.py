@@ -12,10 +12,12 @@ from plainfilm.data.table.image_table import ImageTable
 from plainfilm.errors import DataError
 
 _SPLITS = ("train", "valid", "test")
+_ROLES = ("select", "calibrate", "both")  # of valid_roles
 
 
 def read_split_file(path: Path, table: ImageTable, kinds: Sequence[str]) -> pd.DataFrame:
-    """Columns path and split, one row per image of the table, and group and sha256 where the file has them; all text.
+    """Columns path and split, one row per image of the table, and group, sha256, series and role where the file has
+    them; all text.
 
     Args:
         kinds: the other values of --split, for the message.
@@ -49,7 +51,22 @@ def read_split_file(path: Path, table: ImageTable, kinds: Sequence[str]) -> pd.D
             f"The split file {path} names {len(surplus)} images that are not in DATA (first: {min(surplus)!r}). It belongs to other data."
         )
     _require_same_content(path, frame, table.rows)
+    _require_roles(path, frame)
     return frame
+
+
+def _require_roles(path: Path, frame: pd.DataFrame) -> None:
+    """Refuse a column `role` that names something else than select, calibrate and both, or rows outside of valid."""
+    if "role" not in frame:
+        return
+    valid = frame["split"] == "valid"
+    odd = frame[~frame["role"].isin(_ROLES) & valid | (frame["role"] != "") & ~valid]
+    if len(odd):
+        found = odd.iloc[0]
+        raise DataError(
+            f"The split file {path} has the role {found['role']!r} in a row of {found['split']}; expected "
+            f"{', '.join(_ROLES)} in rows of valid and nothing in others. Write it again, or leave the column out."
+        )
 
 
 def _require_same_content(path: Path, frame: pd.DataFrame, rows: pd.DataFrame) -> None:

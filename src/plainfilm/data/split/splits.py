@@ -216,6 +216,8 @@ def _from_file(table: ImageTable, path: Path) -> pd.DataFrame:
         rows["group"] = join_groups(rows["group"], [made[name] for name in rows["relative"]])
     if "series" in frame and (frame["series"] != "").all():  # of --split group: the same is said of it
         rows["series"] = rows["relative"].map(dict(zip(frame["path"], frame["series"], strict=True)))
+    if "role" in frame:  # cut_valid() keeps it
+        rows["role"] = rows["relative"].map(dict(zip(frame["path"], frame["role"], strict=True)))
     split_of = dict(zip(frame["path"], frame["split"], strict=True))
     return rows.assign(split=[split_of[name] for name in rows["relative"]])
 

@@ -21,8 +21,14 @@ def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
     """The split with a column `role`: half of the valid groups, class by class, for each of select and calibrate.
 
     With fewer than MIN_PATIENTS groups in valid (an image without a patient key is one), or a single group of a class,
-    every valid row has both roles, and a note says so. Depends on (rows, classes, seed) alone.
+    every valid row has both roles, and a note says so. Depends on (rows, classes, seed) alone. Roles that a split file
+    holds stay as they are, whatever the seed.
+
+    Raises:
+        DataError: the file's roles part a patient.
     """
+    if split.kind == "file" and "role" in split.rows and split.rows["role"].ne("").any():
+        return _as_given(split)
     valid = (split.rows["split"] == "valid").to_numpy()
     rows = split.rows[valid]
     patients = rows["group"].nunique()
@@ -39,8 +45,26 @@ def cut_valid(split: Split, classes: list[str], seed: int) -> Split:
             return replace(split, rows=_with(split.rows, role))
         except DataError:
             why = "a class of valid has too few patients to split it"
-    note = f"ONE VALID SET is used for model selection (the epoch) and for temperature, threshold, and abstain band and OOD gate where it has them: {why}."
-    return replace(split, rows=_with(split.rows, role), notes=(*split.notes, note))
+    return replace(split, rows=_with(split.rows, role), notes=(*split.notes, _note(why)))
+
+
+def _as_given(split: Split) -> Split:
+    """The split with the roles of its file, and the note where all of valid has both."""
+    valid = split.rows[split.rows["split"] == "valid"]
+    apart = valid[valid["role"] != BOTH].groupby("group")["role"].nunique()
+    if (apart > 1).any():
+        raise DataError(
+            f"Patients of valid that the split file gives two roles: {(apart > 1).sum()}. Each belongs to select or to "
+            "calibrate; leave the column role out, and valid is split by patient."
+        )
+    notes = [_note("its split file gives every image both roles")] if (valid["role"] == BOTH).all() else []
+    return replace(
+        split, rows=_with(split.rows, split.rows["role"].to_numpy(dtype=object)), notes=(*split.notes, *notes)
+    )
+
+
+def _note(why: str) -> str:
+    return f"ONE VALID SET is used for model selection (the epoch) and for temperature, threshold, and abstain band and OOD gate where it has them: {why}."
 
 
 def _with(rows: pd.DataFrame, role: np.ndarray) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -99,3 +99,9 @@ def set_precision(model: nn.Module, name: str) -> None:
             "train.precision: bf16 is for the networks of build_model(). Leave it out, and use torch.autocast in the "
             "forward() of your own."
         )
+
+
+def precision_of_phase(cfg: ExperimentConfig, phase: int) -> Literal["fp32", "bf16"]:
+    """What the steps of a phase computed in: a head alone is trained in fp32."""
+    bf16 = cfg.train.precision == "bf16" and not cfg.train.phases[phase].freeze
+    return "bf16" if bf16 else "fp32"

@@ -18,7 +18,7 @@ from plainfilm.data.split.splits import Split, leaks, make_split
 from plainfilm.data.table.image_table import ImageTable
 from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.errors import ConfigError, DataError, UsageError
-from plainfilm.pipeline.split import _write_split
+from plainfilm.pipeline.split import write_split
 from plainfilm.schemas.marks import marks
 from wording import lacking
 
@@ -252,7 +252,7 @@ def test_a_config_names_what_it_holds_out_by(options: dict[str, Any], said: list
 
 def test_a_split_file_says_the_same_of_its_series(tmp_path: Path) -> None:
     split = divide(COUNTERS, seed=1)
-    _write_split(tmp_path / "split.csv", split)
+    write_split(tmp_path / "split.csv", split)
     assert list(pd.read_csv(tmp_path / "split.csv").columns) == [
         "path",
         "label",
@@ -274,7 +274,7 @@ def test_a_split_file_says_the_same_of_its_series(tmp_path: Path) -> None:
 @pytest.mark.parametrize("of_train", ["A", "B"])
 def test_a_split_file_in_which_no_series_is_held_out_says_that(tmp_path: Path, of_train: str) -> None:
     split = divide(HOSPITALS)
-    _write_split(tmp_path / "split.csv", split)
+    write_split(tmp_path / "split.csv", split)
     frame = pd.read_csv(tmp_path / "split.csv", dtype=str)
     frame.assign(series=np.where(frame["split"] == "train", of_train, "A")).to_csv(tmp_path / "split.csv", index=False)
     rows = table(HOSPITALS).rows.drop(columns="series")

@@ -21,7 +21,7 @@ from plainfilm.data.table.patients import key_from_name
 from plainfilm.data.table.saved_table import COLUMNS
 from plainfilm.errors import DataError, GateError
 from plainfilm.evaluate.metrics.measure import measure
-from plainfilm.pipeline.split import _write_split
+from plainfilm.pipeline.split import write_split
 from wording import lacking
 
 Refusal = Callable[..., str]
@@ -528,7 +528,7 @@ def data() -> ImageTable:
 
 @pytest.fixture
 def split_file(data: ImageTable, tmp_path: Path) -> Path:
-    _write_split(tmp_path / "split.csv", make_split(data, DataConfig(), seed=3))
+    write_split(tmp_path / "split.csv", make_split(data, DataConfig(), seed=3))
     return tmp_path / "split.csv"
 
 
@@ -556,6 +556,18 @@ def test_a_split_file_needs_no_more_than_path_and_split(data: ImageTable, split_
     assert split_of(from_file(data, split_file)) == expected
 
 
+@pytest.mark.parametrize(("split", "role"), [("valid", ""), ("valid", "other"), ("train", "select"), ("test", "other")])
+def test_a_role_that_is_none_is_refused(
+    data: ImageTable, split_file: Path, refusal: Refusal, split: str, role: str
+) -> None:
+    right = {"valid": "select", "train": "", "test": ""}
+    edit(split_file, lambda frame: frame.assign(role=frame["split"].map(right)))
+    rows = from_file(data, split_file).rows
+    assert set(rows.loc[rows["split"] == "valid", "role"]) == {"select"}
+    edit(split_file, lambda frame: frame.assign(role=frame["split"].map({**right, split: role}).fillna("")))
+    assert lacking(refusal(lambda: from_file(data, split_file)), repr(role), f"a row of {split}") == []
+
+
 def test_a_split_file_that_misses_images_is_refused(data: ImageTable, split_file: Path, refusal: Refusal) -> None:
     edit(split_file, lambda frame: frame.iloc[2:])
     message = refusal(lambda: from_file(data, split_file))
@@ -572,7 +584,7 @@ def test_a_split_file_with_images_that_are_not_there_is_refused(
 
 
 def test_an_image_that_is_quarantined_since_is_not_missed(tmp_path: Path, tiny_cxr: Path) -> None:
-    _write_split(tmp_path / "split.csv", make_split(build_table(tiny_cxr, DataConfig()), DataConfig(), seed=0))
+    write_split(tmp_path / "split.csv", make_split(build_table(tiny_cxr, DataConfig()), DataConfig(), seed=0))
     (tiny_cxr / "NORMAL" / "phantom-00001-1.png").write_bytes(b"broken")
     assert len(from_file(build_table(tiny_cxr, DataConfig()), tmp_path / "split.csv").rows) == 31
 
@@ -640,7 +652,7 @@ def test_a_split_file_of_ours_keeps_the_groups_that_made_it(tmp_path: Path) -> N
     # Else the intervals of the very same split are computed from other patients when it comes from a file.
     data = table(kermany("train", range(1, 15)))
     split = make_split(data, DataConfig(), seed=0)
-    _write_split(tmp_path / "split.csv", split)
+    write_split(tmp_path / "split.csv", split)
     assert group_of(from_file(data, tmp_path / "split.csv")) == group_of(split)
 
 
@@ -708,7 +720,7 @@ def test_a_split_by_image_resamples_both_subtypes_of_a_person_together() -> None
 
 def test_a_split_file_without_groups_groups_by_the_narrow_key(tmp_path: Path) -> None:
     data = table(kermany("train", range(1, 15)))
-    _write_split(tmp_path / "split.csv", make_split(data, DataConfig(), seed=0))
+    write_split(tmp_path / "split.csv", make_split(data, DataConfig(), seed=0))
     edit(tmp_path / "split.csv", lambda frame: frame[["path", "split"]])
     assert from_file(data, tmp_path / "split.csv").rows["group"].nunique() == 14 * 3
 
@@ -741,7 +753,7 @@ def test_identical_files_with_different_labels_are_a_leak_of_a_given_split_alone
     assert f"The given split leaks: {found}. Use" in refusal(lambda: make_split(data, OFFICIAL, seed=0), GateError)
     allowed = make_split(data, DataConfig(split="official", allow_leak=True), seed=0)
     assert allowed.notes[1:] == (f"LEAKY SPLIT, allowed by --allow-leak: {found}.",) and not allowed.leaky
-    _write_split(tmp_path / "split.csv", make_split(clean, DataConfig(), seed=0))
+    write_split(tmp_path / "split.csv", make_split(clean, DataConfig(), seed=0))
     assert found in refusal(lambda: from_file(data, tmp_path / "split.csv"), GateError)
     for kind in ("patient", "kfold", "image"):  # these divide what is left, and no copy is left
         assert not any("different labels" in note for note in make_split(data, DataConfig(split=kind), seed=0).notes)

@@ -105,3 +105,32 @@ def test_the_cut_is_read_back_and_an_older_table_has_one_set_for_all(tmp_path):
     older = read_table(old)
     assert calibrates(older).tolist() == selects(older).tolist() == (older["split"] == "valid").tolist()
     assert set(older.loc[older["split"] != "valid", "role"]) == {""}
+
+
+def in_a_file(roles: dict[int, str]) -> Split:
+    """A split file with these roles by patient; every other valid patient selects."""
+    split = split_of(120)
+    rows = split.rows
+    role = [roles.get(patient, SELECT) if part == "valid" else "" for patient, part in zip(rows["group"], rows["split"], strict=True)]  # fmt: skip
+    return Split(rows.assign(role=role), "file", False, ("earlier",))
+
+
+def test_roles_of_a_split_file_stay_whatever_the_seed():
+    split = in_a_file({3: CALIBRATE, 70: CALIBRATE})
+    for seed in (0, 1):
+        rows = cut_valid(split, CLASSES, seed).rows
+        assert set(rows.loc[calibrates(rows), "group"]) == {3, 70}
+        assert list(rows.columns)[-2:] == ["role", "split"]
+    assert cut_valid(split, CLASSES, 0).notes == ("earlier",)
+
+
+def test_a_file_that_gives_all_of_valid_both_roles_says_so():
+    notes = cut_valid(in_a_file(dict.fromkeys(range(120), BOTH)), CLASSES, 0).notes
+    assert lacking(notes[1], "ONE VALID SET", "split file") == []
+
+
+def test_a_file_that_parts_a_patient_is_refused(refusal):
+    split = in_a_file({})
+    first = split.rows.index[split.rows["group"] == 5][0]
+    split.rows.loc[first, "role"] = CALIBRATE
+    assert lacking(refusal(lambda: cut_valid(split, CLASSES, 0)), "two roles: 1", "select") == []

@@ -1,0 +1,107 @@
+"""The file of `plainfilm tune`: a config, and beside it the section tune."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from plainfilm.base.sanitize import found_value
+from plainfilm.config import ExperimentConfig
+from plainfilm.config.keys import Section
+from plainfilm.config.strict_yaml import read_yaml
+from plainfilm.config.tune import Axis, ConfirmConfig, TuneConfig
+from plainfilm.errors import ConfigError
+from plainfilm.experiments.grid import config_of
+from plainfilm.tune.space import Space, Values, as_read, space_faults, value_at
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked file: `base` is its config without the section tune, which trial 0 trains."""
+
+    path: Path
+    name: str
+    tune: TuneConfig
+    base: ExperimentConfig
+    raw: dict[str, Any]
+
+    @property
+    def space(self) -> Space:
+        return Space(self.tune.space)
+
+    @property
+    def default(self) -> Values:
+        """The values of the file itself."""
+        return {key: value_at(self.base, key) for key in self.tune.space}
+
+    def config(self, values: Values, **fixed: Any) -> ExperimentConfig:
+        """The config with these values; `fixed`: sections' keys with '__' for the dot, as train__seed=1.
+
+        Raises:
+            ConfigError: the values do not fit together.
+        """
+        faults: list[str] = []
+        cfg = config_of(self.path, self.raw, {**values, **{k.replace("__", "."): v for k, v in fixed.items()}}, faults)
+        if cfg is None:
+            raise ConfigError("; ".join(faults))
+        return cfg
+
+
+def read_plan(path: Path, data: Path | None = None, sampler: str | None = None, seed: int | None = None) -> Plan:
+    """The plan of a file. `data` overrides data.path; `sampler` and `seed` those of the section, and join the name.
+
+    Raises:
+        ConfigError: the file cannot be read, or names every fault of its section.
+    """
+    raw = read_yaml(path)
+    section = raw.pop("tune", None)
+    if not isinstance(section, dict):
+        raise ConfigError(
+            f"{path} has no section 'tune:', so there is nothing to search. Write one: tune: {{trials: 20, space: "
+            "{train.lr: {log: [1e-4, 1e-2]}}} (docs/how-to/tune.md)."
+        )
+    section = {**section, **({"sampler": sampler} if sampler else {}), **({} if seed is None else {"seed": seed})}
+    try:
+        tune = TuneConfig.model_validate(section)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(map(_explained, error.errors()))) from None
+    if data is not None:
+        raw.setdefault("data", {})["path"] = str(data.absolute())
+    faults: list[str] = []
+    base = config_of(path, raw, {}, faults)
+    faults += space_faults(path, raw if base else None, tune.space)
+    faults += _contradictions(tune)
+    axes = as_read(path, raw, tune.space, faults) if base and not faults else {}
+    if base is None or faults:
+        raise ConfigError(f"{path}: " + "; ".join(dict.fromkeys(faults)))
+    tune = tune.model_copy(update={"space": axes})
+    parts = [path.stem, *([sampler] if sampler else []), *([] if seed is None else [f"seed{seed}"])]
+    return Plan(path, "-".join(parts), tune, base, raw)
+
+
+def _contradictions(tune: TuneConfig) -> list[str]:
+    faults = []
+    if tune.prune != "none" and (epochs := sorted({"train.epochs", "train.freeze_epochs"} & set(tune.space))):
+        faults.append(
+            f"tune.prune: {tune.prune} compares trials epoch by epoch, and {epochs[0]} in the space gives them different "
+            "schedules; set prune: none, or take it out of the space"
+        )
+    if tune.trials > (size := Space(tune.space).size) + 1:
+        faults.append(f"tune.trials: {tune.trials} trials of a space with {size:g} configs; set at most {size:g}")
+    return faults
+
+
+def _explained(fault: Any) -> str:
+    place = ".".join(str(part) for part in ("tune", *fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        models: dict[str, type[Section]] = {"confirm": ConfirmConfig, "space": Axis} if len(fault["loc"]) > 1 else {}
+        model = models.get(str(fault["loc"][0]), TuneConfig)
+        near = difflib.get_close_matches(str(fault["loc"][-1]), list(model.model_fields), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(model.model_fields)}"
+        return f"{place}: unknown key; {hint}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" + ("" if fault["type"] == "value_error" else f" (found {found_value(fault['input'])})")
