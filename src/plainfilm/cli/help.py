@@ -38,6 +38,12 @@ EXAMPLES = {
           plainfilm split LIST.csv --split group --group-column hospital
           plainfilm train DATA --split split.csv   trains on what was written
     """,
+    "init": r"""
+        Examples:
+          plainfilm init DATA                      writes plainfilm.yaml
+          plainfilm init DATA --patient-pattern '^(\d+)_' --out my.yaml
+          plainfilm train --config my.yaml         trains what it says
+    """,
     "evaluate": """
         Examples:
           plainfilm evaluate RUN                   on valid

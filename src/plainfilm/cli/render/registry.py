@@ -14,6 +14,7 @@ from plainfilm.cli.render.data import (
     print_audit,
     print_cache,
     print_doctor,
+    print_init,
     print_models,
     print_patterns,
     print_phantom,
@@ -29,7 +30,14 @@ from plainfilm.cli.render.predict import print_export, print_predict
 from plainfilm.cli.render.recalibrate import print_recalibrate
 from plainfilm.cli.screen import Screen, duration
 from plainfilm.schemas.compare import CompareDocument, ExperimentDocument, TableDocument
-from plainfilm.schemas.data import AuditDocument, CacheDocument, DoctorDocument, PhantomDocument, SplitDocument
+from plainfilm.schemas.data import (
+    AuditDocument,
+    CacheDocument,
+    DoctorDocument,
+    InitDocument,
+    PhantomDocument,
+    SplitDocument,
+)
 from plainfilm.schemas.documents import (
     DRAWN,
     RESEARCH_ONLY,
@@ -239,6 +247,7 @@ PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     InterpretDocument: _print_interpret,
     PhantomDocument: print_phantom,
     SplitDocument: print_split,
+    InitDocument: print_init,
     AuditDocument: print_audit,
     DoctorDocument: print_doctor,
     CacheDocument: print_cache,

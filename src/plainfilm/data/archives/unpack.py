@@ -35,7 +35,7 @@ _KEEP_FREE_BYTES = 512 * 1024**2
 
 
 @dataclass(frozen=True)
-class DataFolder:
+class _DataFolder:
     """Where the files of DATA are, and what is said of how they came there."""
 
     path: Path
@@ -47,7 +47,7 @@ def is_archive(path: Path) -> bool:
     return path.suffix.casefold() in _ENDINGS and path.is_file()
 
 
-def data_folder(path: Path, megapixels: int = MOST_MEGAPIXELS) -> DataFolder:
+def data_folder(path: Path, megapixels: int = MOST_MEGAPIXELS) -> _DataFolder:
     """The folder to read instead of an archive, unpacked where it is not yet; any other path is itself.
 
     Args:
@@ -56,7 +56,7 @@ def data_folder(path: Path, megapixels: int = MOST_MEGAPIXELS) -> DataFolder:
         DataError: the archive is damaged, unsafe, too large, of another form, or the cache cannot hold it.
     """
     if not is_archive(path):
-        return DataFolder(path)
+        return _DataFolder(path)
     sha256 = _sha256(path)
     home = cache_folder() / "unpacked" / sha256[:32]
     found = _opened(home, sha256)
@@ -97,7 +97,7 @@ def _sha256(path: Path) -> str:
         raise DataError(f"{path} cannot be read ({error.strerror}). Make it readable.") from None
 
 
-def _opened(home: Path, sha256: str) -> DataFolder | None:
+def _opened(home: Path, sha256: str) -> _DataFolder | None:
     """What was unpacked before; None unless every file is as it was written.
 
     Raises:
@@ -108,13 +108,13 @@ def _opened(home: Path, sha256: str) -> DataFolder | None:
         files = {name: Written(*values) for name, values in index["files"].items()}
         if index["format"] != _FORMAT or index["source"] != sha256:
             return None
-        found = DataFolder(home / "files", tuple(index["notes"]))
+        found = _DataFolder(home / "files", tuple(index["notes"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if as_written(found.path, files) else None
 
 
-def _unpack(path: Path, home: Path, sha256: str, megapixels: int) -> DataFolder:
+def _unpack(path: Path, home: Path, sha256: str, megapixels: int) -> _DataFolder:
     """The caller holds the lock."""
     sweep(home.parent)
     temp = Path(tempfile.mkdtemp(prefix=TEMP_PREFIX, dir=home.parent))
@@ -144,7 +144,7 @@ def _unpack(path: Path, home: Path, sha256: str, megapixels: int) -> DataFolder:
         ) from None
     finally:
         shutil.rmtree(temp, ignore_errors=True)
-    return DataFolder(home / "files", tuple(notes))
+    return _DataFolder(home / "files", tuple(notes))
 
 
 def _instead(path: Path) -> str:
