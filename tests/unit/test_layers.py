@@ -83,6 +83,7 @@ DIRECT = {
     "run": "experiments",
     "table": "experiments",
     "recalibrate": "recalibrate",
+    "card": "runs",
 }
 # What a command may import besides: what options are read with.
 READING = {"errors", "base", "config", "cli", "runs", "data.synthetic.planted_faults"}

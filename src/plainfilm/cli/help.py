@@ -57,6 +57,12 @@ EXAMPLES = {
           plainfilm recalibrate BUNDLE.zip --on LOCAL --cross-fit
           plainfilm recalibrate RUN --on UNLABELLED --prevalence-threshold 0.3
     """,
+    "card": """
+        Examples:
+          plainfilm card RUN                       what is open, with its question
+          plainfilm card RUN --set contact='Jane Doe' --set licence=MIT
+          plainfilm card RUN --set contact=        opens the field again
+    """,
     "plan": """
         Examples:
           plainfilm plan --metric sensitivity --value 0.95 --width 0.06

@@ -31,6 +31,7 @@ NAMES = {
     "serve": "--host --max-mb --open --port --queue --token --token-file -q,--quiet -v,--verbose BUNDLE",
     "compare": "--json --margin --metric --split -q,--quiet -v,--verbose RUN RUN...",
     "plan": "--correlation --difference --icc --images-per-patient --json --like --metric --patients --power --prevalence --seed --value --width -q,--quiet -v,--verbose",
+    "card": "--json --set -q,--quiet -v,--verbose RUN",
     "doctor": "--json -q,--quiet -v,--verbose",
     "experiments": "",
     "experiments run": "--data --device --dry-run --jobs --json --offline --only --open-test --out -q,--quiet -v,--verbose FILE.yaml",

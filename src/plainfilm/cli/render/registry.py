@@ -41,6 +41,7 @@ from plainfilm.schemas.data import (
 from plainfilm.schemas.documents import (
     DRAWN,
     RESEARCH_ONLY,
+    CardDocument,
     Document,
     EvaluateDocument,
     ExportDocument,
@@ -212,10 +213,34 @@ def _print_report(out: Console, document: ReportDocument) -> None:
         f"CLAIM 2024: {document.claim_reported} items from the run, {document.claim_not_reported} NOT REPORTED; "
         f"{size_text(document.bytes)}"
     )
+    if document.card_open:
+        out.print(f"card.yaml: {document.card_open} fields are open; plainfilm card lists them.")
     if document.names:
         out.print("The page shows file names: do not share it if they identify patients.")
     out.print(f"Report: {document.out}", soft_wrap=True)
     print_next(out, ("export", document.run))
+
+
+def _print_card(out: Console, document: CardDocument) -> None:
+    """The open fields with their questions, how many there are, and how to fill one."""
+    for field in document.fields:
+        if field.text is not None:
+            out.print(f"{field.name}: {field.text}", soft_wrap=True)
+    left = [field for field in document.fields if field.text is None]
+    if left:
+        table = Table(box=None, pad_edge=False)
+        for name in ("open field", "question", "CLAIM"):
+            table.add_column(name, no_wrap=name == "open field", justify="right" if name == "CLAIM" else "left")
+        for field in left:
+            table.add_row(field.name, field.question, ", ".join(map(str, field.claim)))
+        out.print(table)
+    cards, items = sum(field.in_model_card for field in left), sum(len(field.claim) for field in left)
+    out.print(
+        f"{document.open} of {len(document.fields)} fields are open: {cards} of MODEL_CARD.md, {items} items of CLAIM 2024"
+    )
+    out.print(f"{'Written' if document.written else 'File'}: {document.file}", soft_wrap=True)
+    fill = [("card", document.run, "--set", f"{left[0].name}=TEXT")] if left else []
+    print_next(out, *fill, ("report", document.run), ("export", document.run))
 
 
 def _print_interpret(out: Console, document: InterpretDocument) -> None:
@@ -257,6 +282,7 @@ PRINTERS: dict[type[Document], Callable[[Screen, Any], None]] = {
     TableDocument: print_table,
     ModelsDocument: print_models,
     ReportDocument: _print_report,
+    CardDocument: _print_card,
     ExportDocument: print_export,
     PredictDocument: print_predict,
     RecalibrateDocument: print_recalibrate,
