@@ -37,6 +37,7 @@ _WEIGHT_WORDS = {
     "fresh": "newly initialised",
 }  # fmt: skip
 _WRONG, _WORTH_SAYING_S = 1.5, 60  # by which factor an estimate is wrong, and from which time left it is corrected
+_WIDE = 110  # columns that a bar of 40 and the numbers beside it need
 _BARS = {
     "scan": "Reading images", "draw": "Drawing phantoms", "decode": "Decoding", "heat": "Checking heat maps",
     "studies": "Simulating studies",
@@ -72,6 +73,7 @@ class Terminal(ExperimentEvents):
         self.greeted = False
         self.estimated: tuple[int, float] | None = None  # epochs and seconds of one, until the first has shown it
         self.epoch_began = 0.0
+        self.auroc: float | None = None  # of the last epoch
         self.run: RunDir | None = None
         self.data: tuple[Any, ...] = ()  # that was described last
 
@@ -119,7 +121,8 @@ class Terminal(ExperimentEvents):
             # ASCII only: a class name must not break a terminal or pipe with another encoding
             tell(json.dumps(document.model_dump(mode="json"), indent=2).replace("\x7f", "\\u007f"), self.stdout)
             return
-        out = Screen(self.said if self.in_one_place else set(), verbose=self.verbose, file=self.stdout)
+        said = self.said if self.in_one_place else set()
+        out = Screen(said, verbose=self.verbose, brief=self.quiet, file=self.stdout)
         from plainfilm.cli.render.registry import PRINTERS  # not for --help, which prints no document
 
         PRINTERS[type(document)](out, document)
@@ -134,7 +137,7 @@ class Terminal(ExperimentEvents):
         if self.bar is None:
             columns = (
                 TextColumn("{task.description}", markup=False),
-                BarColumn(),
+                BarColumn(10 if self.err.width < _WIDE else 40),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[unit]}", markup=False),
                 TimeRemainingColumn(),
@@ -258,6 +261,7 @@ class Terminal(ExperimentEvents):
         self.say(f"Head fitted on {facts['images']:,} train images; C (inverse L2 penalty) {facts['c']:g}, {how}")
 
     def _on_run(self, facts: dict[str, Any]) -> None:
+        self.auroc = None
         self.say(f"Run: {facts['path']}", whole=True)
 
     def _on_resume(self, facts: dict[str, Any]) -> None:
@@ -286,12 +290,16 @@ class Terminal(ExperimentEvents):
             return
         done = facts["epoch"] * facts["steps"] + facts["step"]
         task = self.bar.tasks[0] if self.bar and self.bar.tasks else None
-        speed = f"{task.speed * facts['images']:.0f} img/s" if task and task.speed else ""
-        self._advance("train", f"Epoch {facts['epoch'] + 1}/{facts['of']}", done, facts["of"] * facts["steps"], speed)
+        parts = [f"loss {facts['loss']:.3f}"] if facts.get("loss") is not None else []
+        parts += [f"valid AUROC {self.auroc:.3f}"] if self.auroc is not None else []
+        parts += [f"{task.speed * facts['images']:.0f} img/s"] if task and task.speed else []
+        title = f"Epoch {facts['epoch'] + 1}/{facts['of']}"
+        self._advance("train", title, done, facts["of"] * facts["steps"], ", ".join(parts))
         if self.bar:
-            self.bar.update(self.tasks["train"], description=f"Epoch {facts['epoch'] + 1}/{facts['of']}")
+            self.bar.update(self.tasks["train"], description=title)
 
     def _on_epoch(self, facts: dict[str, Any]) -> None:
+        self.auroc = facts["auroc"]
         self.say(
             f"epoch {facts['epoch'] + 1}/{facts['of']}  train loss {facts['train_loss']:.4f}  valid loss {facts['valid_loss']:.4f}  "
             f"valid accuracy {facts['accuracy']:.4f}  valid AUROC {facts['auroc']:.4f}"

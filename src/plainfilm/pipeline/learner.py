@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plainfilm.base.events import EventCallback
-from plainfilm.config import ExperimentConfig
+from plainfilm.config import ExperimentConfig, TrainConfig
 from plainfilm.data.cache.features import FeatureCache
 from plainfilm.data.cache.rows import PixelRows, decode_with_events
 from plainfilm.data.split.valid_roles import selects
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
     from fastai.learner import Learner
 
     from plainfilm.train.estimate import Estimate
+
+
+def refuse_precision(train: TrainConfig, device: str) -> None:
+    """Refuse bf16 on a machine without it before any image is read; torch is loaded only where it was asked for.
+
+    Raises:
+        MissingError: the device does not compute in it.
+    """
+    if train.precision == "bf16":
+        from plainfilm.models.build import pick_device
+        from plainfilm.train.machine.precision import choose_precision
+
+        choose_precision(train, pick_device(device))
 
 
 def build_learner(

@@ -23,7 +23,7 @@ from plainfilm.evaluate.operating.thresholds import is_fixed
 from plainfilm.models.find_weights import find_again, starting_point, without_path
 from plainfilm.models.registry import get_spec, statistics
 from plainfilm.pipeline.first_step import FirstStepWork
-from plainfilm.pipeline.learner import build_learner, estimate, say_estimate
+from plainfilm.pipeline.learner import build_learner, estimate, refuse_precision, say_estimate
 from plainfilm.pipeline.prepare import Prepared, keep_out_of_data, undeclared_patterns
 from plainfilm.pipeline.run_inputs import read_inputs, write_inputs
 from plainfilm.pipeline.weights_overlap import prepare_without_overlap
@@ -62,6 +62,7 @@ def train_run(
     run = RunDir.plan(out, get_spec(cfg.model.name).name.replace("/", "-"))
     keep_out_of_data(run.root, cfg)
     cfg, found = starting_point(cfg, offline=offline, on_event=on_event)
+    refuse_precision(cfg.train, device)
     # before torch is imported: the counts are shown within seconds
     ready = prepare_without_overlap(cfg, found, on_event)
     for note in natural_note(ready.table.rows["grey"].to_numpy(), cfg.train.augment):

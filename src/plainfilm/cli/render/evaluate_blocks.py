@@ -36,10 +36,12 @@ def metric_text(metric: Metric) -> tuple[str, str, str]:
     return f"{metric.value:{THREE}}", limits_text(metric.ci_low, metric.ci_high), str(metric.n)
 
 
-def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str]) -> None:
-    """Prevalences, decision curve, subgroups and external set, if there; `names`: display names of the metrics."""
+def print_blocks(out: Console, document: EvaluateDocument, names: Mapping[str, str], *, whole: bool = True) -> None:
+    """Prevalences, subgroups and external set, if asked for, and the decision curve with `whole`; `names`: display names of
+    the metrics."""
     _print_prevalences(out, document)
-    print_net_benefit(out, document)
+    if whole:
+        print_net_benefit(out, document)
     if document.subgroups is not None:
         _print_subgroups(out, document.subgroups)
     if document.external is not None:

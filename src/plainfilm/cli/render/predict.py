@@ -27,7 +27,7 @@ def print_export(out: Console, document: ExportDocument) -> None:
         out.print(f"NOTE: {note}")
     out.print(f"Bundle: {document.out}", soft_wrap=True)
     bundle = Path(document.out)
-    card = [("card", document.run)] if document.not_reported else []
+    card = [("card", Path(document.run))] if document.not_reported else []
     print_next(out, *card, ("predict", bundle, "IMAGES", "--out", "scores.csv"), ("serve", bundle))
 
 

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from plainfilm.cli.render.evaluate_blocks import print_abstentions, print_blocks
-from plainfilm.cli.render.registry import PRINTERS, metric_text
+from plainfilm.cli.render.evaluate_blocks import metric_text, print_abstentions, print_blocks
+from plainfilm.cli.render.registry import PRINTERS
 from plainfilm.cli.screen import Screen
 from plainfilm.evaluate.document import ExtraBlocks, evaluate_document
 from plainfilm.evaluate.finished import FinishedRun
@@ -19,7 +19,7 @@ from wording import lacking
 
 @pytest.fixture
 def screen() -> Screen:
-    return Screen(set(), file=io.StringIO(), width=80)
+    return Screen(set(), verbose=True, file=io.StringIO(), width=80)
 
 
 @pytest.fixture
